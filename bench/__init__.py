@@ -1,0 +1,17 @@
+"""Holdfast: scenario files drive load against a real system, and out comes a verdict."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.frames import RunFrames, load_runs
+
+__all__ = ["RunFrames", "load_runs"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the frames when they are asked for: `import bench` stays light."""
+    if name in __all__:
+        from bench import frames
+
+        return getattr(frames, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

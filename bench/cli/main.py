@@ -1,0 +1,91 @@
+"""`bench`: finds the command's module, and turns an error into its sentence and exit code.
+
+Commands are imported when they are asked for, so that `bench --help` answers at once.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+from bench.errors import ExitCode, HoldfastError
+
+# name -> (module, one line for --help). Kept here so that help needs no import.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "list": ("bench.cli.list_command", "List the scenarios and what each one asks."),
+    "validate": ("bench.cli.validate_command", "Check scenario files; report every problem with its place."),
+    "plan": ("bench.cli.plan_command", "Print what a scenario would do, without doing it."),
+    "run": ("bench.cli.run_command", "Run scenarios and judge them."),
+    "judge": ("bench.cli.judge_command", "Judge a saved run, against its own or other rules."),
+    "report": ("bench.cli.report_command", "Print a saved run as text, JSON or CSV."),
+    "calibrate": ("bench.cli.calibrate_command", "Measure this machine against a server of known delays."),
+    "doctor": ("bench.cli.doctor_command", "Show what this machine can do and what would disturb a run."),
+    "schema": ("bench.cli.schema_command", "Print the JSON Schema of scenario files."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help, and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The commands in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Import the command's module and return its `command`."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = importlib.import_module(entry[0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """Write the table of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="holdfast", prog_name="bench")
+def group() -> None:
+    """Scenario files drive load against a real system; out comes a verdict that can be believed.
+
+    \b
+    Exit codes: 0 PASS or WARN, 1 an SLA failed, 2 usage, 3 bad scenario, 4 target not
+    reachable, 5 INCONCLUSIVE or INVALID, 6 a heal failed, 70 our bug, 130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code: a traceback is shown for our bugs only."""
+    try:
+        code = group.main(arguments, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        return ExitCode.INTERRUPTED
+    except click.ClickException as problem:
+        problem.show()
+        return ExitCode.USAGE
+    except HoldfastError as error:
+        click.echo(f"bench: {error}" if "\n" not in str(error) else str(error), err=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`bench ... | head`): nothing left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception:  # noqa: BLE001 - the outermost frame: this is the place where bugs are told
+        traceback.print_exc()
+        click.echo("bench: this is a bug in Holdfast; the lines above say where.", err=True)
+        return ExitCode.BUG
+    return int(code or ExitCode.OK)

@@ -1,0 +1,126 @@
+"""Walking the plan: which arrival is next, when it is planned, what it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.engine.layout import (
+    ARRIVAL,
+    CLOSED,
+    DURATION_NS,
+    KEY,
+    KEY_VARIABLE,
+    NEXT_INDEX,
+    NEXT_PHASE,
+    NEXT_PLANNED,
+    OPERATION,
+    OPERATION_COUNT,
+    PLAN_ENDED,
+    PLANNED,
+    POISSON,
+    ROW,
+    SEED,
+    SHARD,
+    SHARDS,
+    TAKEN,
+    WAITING,
+    Tables,
+)
+from bench.jit import compiled, inner
+from bench.plan.draws import STREAM_GAPS, STREAM_OPERATION, choose, draw, stream_key, unit
+from bench.plan.pacing import P_DURATION_NS, P_START_NS, phase_at, place, planned_ns
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@compiled
+def next_arrival(
+    settings: NDArray[np.int64], phases: NDArray[np.float64], state: NDArray[np.int64], places: NDArray[np.float64]
+) -> None:
+    """Move the head of an open plan to this shard's next arrival.
+
+    A shard walks over all arrivals and keeps its own: places on the Poisson axis are sums, and 20 ns
+    an arrival is cheaper than any message between shards.
+    """
+    key = stream_key(settings[SEED], STREAM_GAPS)
+    shards, shard = settings[SHARDS], settings[SHARD]
+    index = state[NEXT_INDEX]
+    while True:
+        index += 1
+        places[0] = place(settings[POISSON] == 1, key, index, places[0])
+        if index % shards == shard:
+            break
+    state[NEXT_INDEX] = index
+    phase = phase_at(phases, state[NEXT_PHASE], places[0])
+    if phase >= phases.shape[0]:
+        state[PLAN_ENDED] = 1
+        return
+    state[NEXT_PHASE] = phase
+    state[NEXT_PLANNED] = planned_ns(phases[phase], places[0])
+
+
+@compiled
+def start_plan(
+    settings: NDArray[np.int64], phases: NDArray[np.float64], state: NDArray[np.int64], places: NDArray[np.float64]
+) -> None:
+    """Set the head to this shard's first arrival."""
+    state[PLAN_ENDED] = 0
+    state[NEXT_PHASE] = 0
+    places[0] = 0.0
+    if settings[CLOSED] == 1:
+        state[NEXT_INDEX] = settings[SHARD]
+        state[NEXT_PLANNED] = 0
+    else:
+        state[NEXT_INDEX] = -1
+        next_arrival(settings, phases, state, places)
+
+
+@compiled
+def is_due(settings: NDArray[np.int64], state: NDArray[np.int64], now: int) -> bool:
+    """Whether the head arrival may be taken at `now`; in a closed loop, whenever the run lasts."""
+    if state[PLAN_ENDED] == 1:
+        return False
+    if settings[CLOSED] == 1:
+        return bool(0 <= now < settings[DURATION_NS])
+    return bool(state[NEXT_PLANNED] <= now)
+
+
+@inner
+def take(t: Tables, now: int) -> None:
+    """Append the head arrival to `waiting` and move on.
+
+    In a closed loop an arrival is planned when it is taken: `now` is when its lane became free.
+    """
+    settings, state = t.settings, t.state
+    index = state[NEXT_INDEX]
+    if settings[CLOSED] == 1:
+        planned = now
+        phase = state[NEXT_PHASE]
+        last = t.phases.shape[0] - 1
+        while phase < last and planned >= t.phases[phase, P_START_NS] + t.phases[phase, P_DURATION_NS]:
+            phase += 1
+        state[NEXT_PHASE] = phase
+    else:
+        planned = state[NEXT_PLANNED]
+        phase = state[NEXT_PHASE]
+    operation = 0
+    if settings[OPERATION_COUNT] > 1:
+        operation = choose(t.shares, unit(stream_key(settings[SEED], STREAM_OPERATION), index))
+    row = phase * settings[OPERATION_COUNT] + operation
+    slot = t.waiting[state[WAITING]]
+    slot[PLANNED] = planned
+    slot[ARRIVAL] = index
+    slot[OPERATION] = operation
+    slot[ROW] = row
+    slot[KEY] = -1
+    if settings[KEY_VARIABLE] >= 0:
+        slot[KEY] = draw(t.variables[settings[KEY_VARIABLE]], settings[SEED], index)
+    state[WAITING] += 1
+    t.taken[row] += 1
+    t.gauges[TAKEN] += 1
+    if settings[CLOSED] == 1:
+        state[NEXT_INDEX] = index + settings[SHARDS]
+    else:
+        next_arrival(settings, t.phases, state, t.places)

@@ -1,0 +1,253 @@
+"""Lanes: taking over a connection, filling it with due arrivals, losing it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.engine.arrivals import is_due, take
+from bench.engine.layout import (
+    ADOPTED,
+    ARRIVAL,
+    BYTES_SENT,
+    CONNECTED,
+    COUNT,
+    EPOLL,
+    FAILED,
+    FD,
+    FLIGHT_COLUMNS,
+    FREE_AT,
+    HEAD,
+    IN_FLIGHT,
+    LANES,
+    LATE,
+    LOST,
+    LOST_CONNECTIONS,
+    NOTIFY_FD,
+    OPERATION,
+    OUT_END,
+    OUT_START,
+    PIPELINE,
+    PLANNED,
+    QUEUED,
+    READY,
+    REPLIES_LEFT,
+    RING_COUNT,
+    RING_HEAD,
+    SENT,
+    T_REPLIES,
+    UNCERTAIN_FULL,
+    UNCERTAIN_LENGTH,
+    WAITING,
+    Tables,
+)
+from bench.engine.recording import RESET, record_end
+from bench.engine.render import channel_of, render
+from bench.engine.syscalls import (
+    EAGAIN,
+    EINTR,
+    EPOLL_CTL_ADD,
+    EPOLL_CTL_DEL,
+    EPOLL_CTL_MOD,
+    EPOLLIN,
+    EPOLLOUT,
+    close_fd,
+    copy_bytes,
+    epoll_change,
+    now_ns,
+    send_bytes,
+    signal_eventfd,
+)
+from bench.jit import inner
+from bench.wire.resp import reset
+
+NO_FLAGS = np.int64(0)
+START = np.int64(0)
+
+
+@inner
+def queue_lane(t: Tables, lane: int) -> None:
+    """Put a lane with a free slot at the end of the ring, once."""
+    if t.lanes[lane, QUEUED] == 1:
+        return
+    size = t.ring.size
+    t.ring[(t.state[RING_HEAD] + t.state[RING_COUNT]) % size] = lane
+    t.state[RING_COUNT] += 1
+    t.lanes[lane, QUEUED] = 1
+
+
+@inner
+def next_free_lane(t: Tables) -> int:
+    """Remove and return the lane that has been free longest, or -1."""
+    state = t.state
+    while state[RING_COUNT] > 0:
+        lane = t.ring[state[RING_HEAD]]
+        state[RING_HEAD] = (state[RING_HEAD] + 1) % t.ring.size
+        state[RING_COUNT] -= 1
+        t.lanes[lane, QUEUED] = 0
+        if t.lanes[lane, FD] >= 0:
+            return int(lane)
+    return -1
+
+
+@inner
+def adopt_lanes(t: Tables, now: int) -> None:
+    """Take over every connection that the control plane offers and that is not ours yet."""
+    for lane in range(t.lanes.shape[0]):
+        row = t.lanes[lane]
+        if row[FD] >= 0 or t.offers[lane, 0] == row[ADOPTED]:
+            continue
+        row[ADOPTED] = t.offers[lane, 0]
+        row[FD] = t.offers[lane, 1]
+        row[HEAD] = 0
+        row[COUNT] = 0
+        row[OUT_START] = 0
+        row[OUT_END] = 0
+        row[FREE_AT] = now
+        row[REPLIES_LEFT] = 0
+        row[FAILED] = 0
+        row[READY] = 0
+        reset(t.scans[lane])
+        epoll_change(t.settings[EPOLL], EPOLL_CTL_ADD, row[FD], EPOLLIN, lane, t.words)
+        t.gauges[CONNECTED] += 1
+        if lane < t.settings[LANES]:
+            queue_lane(t, lane)
+
+
+@inner
+def lose_lane(t: Tables, lane: int, now: int) -> None:
+    """Close a lane's connection; what was in flight is RESET; ask the control plane for a new one."""
+    row = t.lanes[lane]
+    if row[FD] < 0:
+        return
+    depth = t.settings[PIPELINE]
+    while row[COUNT] > 0:
+        entry = t.flights[lane, row[HEAD]]
+        record_end(t, entry, RESET, now, lane)
+        note_uncertain(t, lane, entry[ARRIVAL])
+        row[HEAD] = (row[HEAD] + 1) % depth
+        row[COUNT] -= 1
+        t.gauges[IN_FLIGHT] -= 1
+    close_lane(t, lane)
+    row[LOST] += 1
+    t.gauges[LOST_CONNECTIONS] += 1
+    signal_eventfd(t.settings[NOTIFY_FD], t.scratch[2:])
+
+
+@inner
+def close_lane(t: Tables, lane: int) -> None:
+    """Close a lane's connection, if it has one."""
+    row = t.lanes[lane]
+    if row[FD] < 0:
+        return
+    epoll_change(t.settings[EPOLL], EPOLL_CTL_DEL, row[FD], NO_FLAGS, NO_FLAGS, t.words)
+    close_fd(row[FD])
+    row[FD] = -1
+    t.gauges[CONNECTED] -= 1
+
+
+@inner
+def note_uncertain(t: Tables, lane: int, arrival: int) -> None:
+    """Remember a message whose publish was not acknowledged: it may be missing without being lost.
+
+    At pipeline depth 1 the message in doubt is always the last one of its publisher and channel.
+    """
+    if t.sequences.size == 0:
+        return
+    length = t.gauges[UNCERTAIN_LENGTH]
+    if length >= t.uncertain.shape[0]:
+        t.gauges[UNCERTAIN_FULL] += 1
+        return
+    channel = channel_of(t, arrival)
+    t.uncertain[length, 0] = lane
+    t.uncertain[length, 1] = channel
+    t.uncertain[length, 2] = t.sequences[lane, channel] - 1
+    t.gauges[UNCERTAIN_LENGTH] = length + 1
+
+
+@inner
+def keep_unsent(t: Tables, lane: int, start: int, end: int) -> None:
+    """Keep rendered[start:end] for when the socket can take more."""
+    row = t.lanes[lane]
+    size = end - start
+    copy_bytes(t.drafts[lane], START, t.rendered, start, size)
+    row[OUT_START] = 0
+    row[OUT_END] = size
+    epoll_change(t.settings[EPOLL], EPOLL_CTL_MOD, row[FD], EPOLLIN | EPOLLOUT, lane, t.words)
+
+
+@inner
+def fill_lane(t: Tables, lane: int, now: int) -> int:
+    """Send what is due on one lane, in one write, up to its pipeline depth; return how many.
+
+    What the kernel refuses whole stays in `waiting` for the next lane; the broken lane is lost.
+    """
+    settings, state, row = t.settings, t.state, t.lanes[lane]
+    depth = settings[PIPELINE]
+    if row[OUT_END] > row[OUT_START]:
+        return 0
+    room = depth - row[COUNT]
+    while state[WAITING] < room and is_due(settings, state, now):
+        take(t, now)
+    size = min(state[WAITING], room)
+    if size == 0:
+        if row[COUNT] < depth:
+            queue_lane(t, lane)
+        return 0
+    end = START
+    for number in range(size):
+        end = render(t, t.waiting[number], lane, end)
+    sent = now_ns(t.scratch) - t.control[1]
+    result = send_bytes(row[FD], t.rendered, START, end)
+    if result < 0 and result not in (-EAGAIN, -EINTR):
+        lose_lane(t, lane, now)
+        return 0
+    for number in range(size):
+        slot = t.waiting[number]
+        entry = t.flights[lane, (row[HEAD] + row[COUNT]) % depth]
+        for column in range(FLIGHT_COLUMNS):
+            entry[column] = slot[column]
+        entry[SENT] = sent
+        # What the generator itself added: the lane was there and the arrival due, yet not sent.
+        entry[LATE] = sent - max(slot[PLANNED], row[FREE_AT])
+        if row[COUNT] == 0:
+            row[REPLIES_LEFT] = t.operations[slot[OPERATION], T_REPLIES]
+            row[FAILED] = 0
+        row[COUNT] += 1
+        if t.sequences.size > 0:
+            t.sequences[lane, channel_of(t, slot[ARRIVAL])] += 1
+    t.gauges[IN_FLIGHT] += size
+    drop_waiting(t, size)
+    accepted = max(result, 0)
+    t.gauges[BYTES_SENT] += end
+    if accepted < end:
+        keep_unsent(t, lane, accepted, end)
+    elif row[COUNT] < depth:
+        queue_lane(t, lane)
+    return size
+
+
+@inner
+def drop_waiting(t: Tables, size: int) -> None:
+    """Forget the first `size` waiting arrivals."""
+    left = t.state[WAITING] - size
+    for number in range(left):
+        for column in range(t.waiting.shape[1]):
+            t.waiting[number, column] = t.waiting[number + size, column]
+    t.state[WAITING] = left
+
+
+@inner
+def flush_lane(t: Tables, lane: int, now: int) -> None:
+    """Send more of what a lane could not take before."""
+    row = t.lanes[lane]
+    result = send_bytes(row[FD], t.drafts[lane], row[OUT_START], row[OUT_END] - row[OUT_START])
+    if result < 0:
+        if result not in (-EAGAIN, -EINTR):
+            lose_lane(t, lane, now)
+        return
+    row[OUT_START] += result
+    if row[OUT_START] == row[OUT_END]:
+        epoll_change(t.settings[EPOLL], EPOLL_CTL_MOD, row[FD], EPOLLIN, lane, t.words)
+        if row[COUNT] < t.settings[PIPELINE]:
+            row[FREE_AT] = now
+            queue_lane(t, lane)

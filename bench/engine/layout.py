@@ -1,0 +1,197 @@
+"""Where things stand in the loop's arrays: column numbers, shapes, and who writes them.
+
+The loop's state is a handful of integer tables instead of objects, because compiled code must not
+touch Python objects and a row of one lane then sits in two cache lines. Every table has exactly one
+writer: the loop, except `control` and `offers`, which only the control plane writes. Readers copy.
+Aligned 64-bit stores are atomic on the machines numba supports, so a live copy can be off by the
+operations in flight but never torn; after the loop has returned it is exact.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# --- lanes[lane, column] int64 -------------------------------------------------------------------
+# FD: descriptor or -1. QUEUED: 1 while in the ring of free lanes. HEAD, COUNT: ring of requests in
+# flight. OUT_START, OUT_END: unsent bytes in drafts[lane]. FREE_AT: when it last became free.
+# ADOPTED: generation of the last connection taken over. LOST: connections lost so far.
+FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, FREE_AT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
+LANE_COLUMNS = 12
+
+# --- flights[lane, slot, column] int64: requests sent and not yet answered; times from run zero ----
+PLANNED, SENT, ARRIVAL, ROW, LATE, KEY = range(6)
+FLIGHT_COLUMNS = 6
+
+# --- waiting[slot, column] int64: arrivals taken from the plan and not yet sent ----------------------
+# The same columns as a flight (SENT and LATE unused there), then the operation.
+OPERATION = FLIGHT_COLUMNS
+WAITING_COLUMNS = 7
+
+# --- operations[operation, column] int64 -------------------------------------------------------------
+T_START, T_SIZE, T_REPLIES, T_FIELD_FIRST, T_FIELD_END = range(5)
+OPERATION_COLUMNS = 5
+
+# --- fields[field, column] int64: what to write into a rendered template ------------------------------
+F_OFFSET, F_WIDTH, F_SOURCE, F_VARIABLE = range(4)
+FIELD_COLUMNS = 4
+# Sources of a field's number.
+FROM_VARIABLE, FROM_ARRIVAL, FROM_PUBLISHER, FROM_SEQUENCE, FROM_PLANNED = range(5)
+
+# --- control[column] int64: written by the control plane, read by the loop ---------------------------
+# STOP: 1 no further arrivals, 2 give up what is in flight too. START_NS: run zero on CLOCK_MONOTONIC.
+STOP, START_NS = range(2)
+CONTROL_COLUMNS = 8
+STOP_ARRIVALS, STOP_AT_ONCE = 1, 2
+
+# --- gauges[column] int64: written by the loop ------------------------------------------------------
+(
+    HEARTBEAT,  # time of the last turn, ns from run zero
+    IN_FLIGHT,  # requests sent and not yet ended
+    CONNECTED,  # lanes with a connection
+    IDLE_NS,  # time with nothing to do: slept, or polled in vain
+    ELAPSED_NS,  # time since the loop was entered
+    TURNS,
+    BYTES_SENT,
+    BYTES_RECEIVED,
+    BROKEN_REPLIES,  # bytes that are no reply of the protocol
+    STRAY_REPLIES,  # replies that nothing had asked for
+    SATURATED,  # values above the histogram's range, recorded at its end
+    NULL_REPLIES,
+    LOG_LENGTH,  # records in the operation log
+    LOG_FULL,  # operations that found it full
+    TAKEN,  # arrivals taken from the plan
+    DELIVERED,
+    DUPLICATES,
+    REORDERED,
+    MISSING_LENGTH,
+    MISSING_FULL,
+    UNCERTAIN_LENGTH,
+    UNCERTAIN_FULL,
+    STRAY_MESSAGES,
+    LOST_CONNECTIONS,
+    FINISHED,
+) = range(25)
+GAUGE_COLUMNS = 32
+
+# --- state[column] int64 and places[column] float64: the loop's own ---------------------------------------
+(
+    NEXT_INDEX,  # number of the arrival at the head of the plan
+    NEXT_PLANNED,
+    NEXT_PHASE,
+    PLAN_ENDED,
+    WAITING,  # arrivals in `waiting`
+    RING_HEAD,
+    RING_COUNT,
+    NEXT_SWEEP,  # when to look for expired requests
+    DRAIN_UNTIL,
+) = range(9)
+STATE_COLUMNS = 16
+
+# --- settings[column] int64: fixed for the run -------------------------------------------------------------
+(
+    SEED,
+    SHARD,
+    SHARDS,
+    POISSON,
+    CLOSED,
+    DEADLINE_NS,
+    SPIN_NS,
+    PIPELINE,
+    DURATION_NS,
+    OPERATION_COUNT,
+    EPOLL,
+    WAKE_FD,
+    NOTIFY_FD,
+    LANES,  # request lanes; the lanes above are subscribers
+    CHANNELS,
+    LOGGING,
+    KEY_VARIABLE,
+    PROTOCOL,
+    CHANNEL_VARIABLE,
+) = range(19)
+SETTING_COLUMNS = 24
+RESP, NOTHING = 0, 1
+
+# --- counts[row, kind, outcome, bucket], row = phase * operations + operation --------------------------------
+# As int64 and not as int: numba would compile a function again for every literal handed to it.
+RESPONSE, SERVICE, LAG, LATENESS = (np.int64(kind) for kind in range(4))
+KIND_NAMES = ("response", "service", "lag", "late")
+KIND_COUNT = 4
+
+# --- operation log ------------------------------------------------------------------------------------------------
+LOG_RECORD = np.dtype(
+    [
+        ("planned_ns", "<i8"),
+        ("sent_ns", "<i8"),
+        ("done_ns", "<i8"),
+        ("arrival", "<i8"),
+        ("key", "<i8"),
+        ("operation", "<i2"),
+        ("phase", "<i2"),
+        ("lane", "<i2"),
+        ("outcome", "<i2"),
+    ]
+)
+"""One finished arrival, 48 bytes; times in ns from run zero, sent_ns is -1 for one never sent."""
+
+
+class Tables(NamedTuple):
+    """Everything one engine thread reads and writes; shapes are given above."""
+
+    settings: NDArray[np.int64]
+    control: NDArray[np.int64]
+    offers: NDArray[np.int64]
+    """offers[lane, 0] generation, [lane, 1] descriptor: connections for the loop to take over."""
+    phases: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    """Cumulative shares of the operations."""
+    operations: NDArray[np.int64]
+    fields: NDArray[np.int64]
+    variables: NDArray[np.float64]
+    template: NDArray[np.uint8]
+    lanes: NDArray[np.int64]
+    flights: NDArray[np.int64]
+    scans: NDArray[np.int64]
+    texts: NDArray[np.uint8]
+    """texts[lane]: the head of an error line or of a message."""
+    drafts: NDArray[np.uint8]
+    """drafts[lane]: bytes that the kernel did not take yet; touched only then."""
+    ring: NDArray[np.int64]
+    """Free lanes in the order in which they became free."""
+    waiting: NDArray[np.int64]
+    state: NDArray[np.int64]
+    places: NDArray[np.float64]
+    """places[0]: place of the head arrival on the axis of expected arrivals."""
+    received: NDArray[np.uint8]
+    rendered: NDArray[np.uint8]
+    events: NDArray[np.int32]
+    scratch: NDArray[np.int64]
+    words: NDArray[np.int32]
+    counts: NDArray[np.int64]
+    tallies: NDArray[np.int64]
+    """tallies[row, outcome]: arrivals that ended so."""
+    taken: NDArray[np.int64]
+    """taken[row]: arrivals taken from the plan."""
+    gauges: NDArray[np.int64]
+    errors: NDArray[np.uint8]
+    """errors[slot]: the first bytes of distinct error texts, NUL-padded."""
+    error_counts: NDArray[np.int64]
+    """error_counts[slot, operation]."""
+    log: NDArray[np.int64]
+    """The operation log as int64 words, LOG_WORDS to a record."""
+    sequences: NDArray[np.int64]
+    """sequences[publisher, channel]: messages published so far."""
+    seen: NDArray[np.int64]
+    """seen[subscriber, publisher, channel, word]: word 0 the highest sequence number, then a bitmap of the last ones."""
+    missing: NDArray[np.int64]
+    """missing[n]: (subscriber, publisher, channel, sequence) that never came."""
+    uncertain: NDArray[np.int64]
+    """uncertain[n]: (publisher, channel, sequence) whose publish was not acknowledged."""
+
+
+LOG_WORDS = LOG_RECORD.itemsize // 8

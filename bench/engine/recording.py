@@ -1,0 +1,118 @@
+"""The end of an arrival: one outcome, its times into the histograms, at most one log record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench import histogram
+from bench.engine.layout import (
+    ARRIVAL,
+    DEADLINE_NS,
+    KEY,
+    LAG,
+    LATE,
+    LATENESS,
+    LOG_FULL,
+    LOG_LENGTH,
+    LOG_WORDS,
+    LOGGING,
+    OPERATION_COUNT,
+    PLANNED,
+    RESPONSE,
+    ROW,
+    SATURATED,
+    SENT,
+    SERVICE,
+    Tables,
+)
+from bench.histogram import HIGHEST_NS
+from bench.outcome import Outcome
+from bench.jit import compiled, inner
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+bucket_of = compiled(histogram.bucket_of)
+
+OK, ERROR, TIMEOUT, RESET, REFUSED, DROPPED = (np.int64(outcome) for outcome in Outcome)
+"""The values of Outcome for compiled code; int64, because numba compiles again for every literal int."""
+
+NEVER = np.int64(-1)
+"""Stands for the time of a send that did not happen, and for its lane."""
+
+
+@inner
+def add_value(t: Tables, row: int, kind: int, outcome: int, value_ns: int) -> None:
+    """Count one value; one beyond the range is counted at its end, and the fact counted too."""
+    if value_ns > HIGHEST_NS:
+        value_ns = HIGHEST_NS
+        t.gauges[SATURATED] += 1
+    t.counts[row, kind, outcome, bucket_of(max(value_ns, 0))] += 1
+
+
+@inner
+def record_end(t: Tables, entry: NDArray[np.int64], outcome: int, done: int, lane: int) -> None:
+    """Record the end of a sent arrival; a failed one is charged no less than the deadline."""
+    planned, sent, row = entry[PLANNED], entry[SENT], entry[ROW]
+    response = done - planned
+    if outcome != OK:
+        response = max(response, t.settings[DEADLINE_NS])
+    add_value(t, row, RESPONSE, outcome, response)
+    add_value(t, row, SERVICE, outcome, done - sent)
+    add_value(t, row, LAG, outcome, sent - planned)
+    add_value(t, row, LATENESS, outcome, entry[LATE])
+    t.tallies[row, outcome] += 1
+    if t.settings[LOGGING] == 1:
+        log_end(t, entry, sent, done, outcome, lane)
+
+
+@inner
+def record_unsent(t: Tables, entry: NDArray[np.int64], outcome: int, now: int) -> None:
+    """Record the end of an arrival that was never sent; charged no less than the deadline."""
+    row = entry[ROW]
+    add_value(t, row, RESPONSE, outcome, max(now - entry[PLANNED], t.settings[DEADLINE_NS]))
+    t.tallies[row, outcome] += 1
+    if t.settings[LOGGING] == 1:
+        log_end(t, entry, NEVER, now, outcome, NEVER)
+
+
+@inner
+def log_end(t: Tables, entry: NDArray[np.int64], sent: int, done: int, outcome: int, lane: int) -> None:
+    """Append one record of layout.LOG_RECORD to the operation log."""
+    length = t.gauges[LOG_LENGTH]
+    if length >= t.log.shape[0]:
+        t.gauges[LOG_FULL] += 1
+        return
+    record = t.log[length]
+    record[0] = entry[PLANNED]
+    record[1] = sent
+    record[2] = done
+    record[3] = entry[ARRIVAL]
+    record[4] = entry[KEY]
+    operation = entry[ROW] % t.settings[OPERATION_COUNT]
+    phase = entry[ROW] // t.settings[OPERATION_COUNT]
+    record[LOG_WORDS - 1] = operation | phase << 16 | (lane & 0xFFFF) << 32 | outcome << 48
+    t.gauges[LOG_LENGTH] = length + 1
+
+
+@inner
+def record_error(t: Tables, operation: int, lane: int, size: int) -> None:
+    """Count an error text under the slot that holds the same first bytes, or a free one; the last slot takes the rest."""
+    slots, width = t.errors.shape
+    text = t.texts[lane]
+    for slot in range(slots):
+        if t.error_counts[slot].sum() == 0:
+            for offset in range(min(size, width)):
+                t.errors[slot, offset] = text[offset]
+            break
+        same = True
+        for offset in range(width):
+            wanted = text[offset] if offset < size else 0
+            if t.errors[slot, offset] != wanted:
+                same = False
+                break
+        if same:
+            break
+    t.error_counts[slot, operation] += 1

@@ -1,0 +1,206 @@
+"""One engine thread: its tables, its operating-system thread, and the connections handed to it."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.clock import monotonic_ns
+from bench.engine import layout
+from bench.engine.board import Board
+from bench.engine.layout import Tables
+from bench.engine.subscriber import SEEN_WORDS
+from bench.engine.syscalls import EPOLL_CTL_ADD, EPOLLIN, EVENT_WORDS, epoll_change
+from bench.jit import PLAIN
+from bench.wire import resp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.plan.plan import Segment, WorkloadPlan
+
+SPIN_NS = 60_000
+"""How long before a planned arrival the loop stops sleeping. A sleep with sharpened timers ended within
+about 30 µs on the machines measured; the rest is margin."""
+
+RECEIVE_BYTES = 262_144
+EVENTS_AT_ONCE = 512
+ERROR_SLOTS = 16
+LISTED_MESSAGES = 1 << 20
+FAR_AHEAD_NS = 1 << 60
+
+
+class Shard:
+    """Runs shard `number` of `count` of a workload's plan on `lanes` request lanes and `subscribers`."""
+
+    def __init__(
+        self,
+        plan: WorkloadPlan,
+        *,
+        seed: int,
+        duration_ns: int,
+        number: int,
+        count: int,
+        lanes: int,
+        subscribers: int = 0,
+        log: NDArray[np.int64] | None = None,
+        spin_ns: int = SPIN_NS,
+    ) -> None:
+        self.lanes = lanes
+        self.subscribers = subscribers
+        self._epoll = select.epoll()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread: threading.Thread | None = None
+        self.failure: BaseException | None = None
+        self.board = Board.empty(len(plan.phases) * len(plan.program.names), layout.KIND_NAMES)
+        self.tables = self._allocate(plan, log)
+        settings = self.tables.settings
+        workload, program = plan.workload, plan.program
+        settings[layout.SEED] = seed
+        settings[layout.SHARD], settings[layout.SHARDS] = number, count
+        settings[layout.POISSON] = workload.arrivals == "poisson"
+        settings[layout.CLOSED] = plan.is_closed
+        settings[layout.DEADLINE_NS] = workload.deadline_ns
+        settings[layout.SPIN_NS] = spin_ns
+        settings[layout.PIPELINE] = workload.pipeline
+        settings[layout.DURATION_NS] = duration_ns
+        settings[layout.OPERATION_COUNT] = len(program.names)
+        settings[layout.EPOLL] = self._epoll.fileno()
+        settings[layout.WAKE_FD], settings[layout.NOTIFY_FD] = self._wake_fd, self.notify_fd
+        settings[layout.LANES] = lanes
+        settings[layout.CHANNELS] = workload.channels if subscribers else 0
+        settings[layout.LOGGING] = log is not None
+        settings[layout.KEY_VARIABLE] = program.key_variable
+        settings[layout.CHANNEL_VARIABLE] = program.channel_variable
+        settings[layout.PROTOCOL] = layout.NOTHING if workload.driver == "noop" else layout.RESP
+        self.tables.control[layout.START_NS] = monotonic_ns() + FAR_AHEAD_NS
+        epoll_change(self._epoll.fileno(), EPOLL_CTL_ADD, self._wake_fd, EPOLLIN, -1, self.tables.words)
+
+    def _allocate(self, plan: WorkloadPlan, log: NDArray[np.int64] | None) -> Tables:
+        """All memory the loop will ever use; untouched pages cost nothing."""
+        workload, program = plan.workload, plan.program
+        lanes, depth = self.lanes + self.subscribers, workload.pipeline
+        channels = workload.channels if self.subscribers else 0
+        out_bytes = max(program.largest_bytes * depth, 1)
+        listed = LISTED_MESSAGES if self.subscribers else 0
+
+        def integers(*shape: int) -> NDArray[np.int64]:
+            return np.zeros(shape, dtype=np.int64)
+
+        tables = Tables(
+            settings=integers(layout.SETTING_COLUMNS),
+            control=integers(layout.CONTROL_COLUMNS),
+            offers=integers(lanes, 2),
+            phases=plan.phases,
+            shares=program.shares,
+            operations=program.operations,
+            fields=program.fields,
+            variables=program.variables,
+            template=program.template,
+            lanes=integers(lanes, layout.LANE_COLUMNS),
+            flights=integers(self.lanes, depth, layout.FLIGHT_COLUMNS),
+            scans=integers(lanes, resp.STATE_COLUMNS),
+            texts=np.zeros((lanes, resp.TEXT_BYTES), dtype=np.uint8),
+            drafts=np.zeros((self.lanes, out_bytes), dtype=np.uint8),
+            ring=integers(lanes),
+            waiting=integers(depth + 1, layout.WAITING_COLUMNS),
+            state=integers(layout.STATE_COLUMNS),
+            places=np.zeros(2),
+            received=np.zeros(RECEIVE_BYTES, dtype=np.uint8),
+            rendered=np.zeros(out_bytes, dtype=np.uint8),
+            events=np.zeros(EVENTS_AT_ONCE * EVENT_WORDS, dtype=np.int32),
+            scratch=integers(4),
+            words=np.zeros(4, dtype=np.int32),
+            counts=self.board.counts,
+            tallies=self.board.tallies,
+            taken=self.board.taken,
+            gauges=integers(layout.GAUGE_COLUMNS),
+            errors=np.zeros((ERROR_SLOTS, resp.TEXT_BYTES), dtype=np.uint8),
+            error_counts=integers(ERROR_SLOTS, len(program.names)),
+            log=log if log is not None else integers(0, layout.LOG_WORDS),
+            sequences=integers(self.lanes if channels else 0, channels),
+            seen=integers(self.subscribers, self.lanes, channels, SEEN_WORDS),
+            missing=integers(listed, 4),
+            uncertain=integers(listed, 3),
+        )
+        tables.lanes[:, layout.FD] = -1
+        return tables
+
+    # --- control plane ---------------------------------------------------------------------------
+
+    def launch(self) -> None:
+        """Start the loop; it waits for `begin`."""
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        # The loop's module compiles at its first call; a shard is only launched after `compile_loop`.
+        from bench.engine.loop import run_loop
+
+        try:
+            if PLAIN:
+                with np.errstate(over="ignore"):
+                    run_loop(self.tables)
+            else:
+                run_loop(self.tables)
+        except BaseException as failure:  # noqa: BLE001 - a thread's failure is the session's to tell
+            self.failure = failure
+
+    def begin(self, start_ns: int) -> None:
+        """Set run zero, on CLOCK_MONOTONIC; it must lie ahead."""
+        self.tables.control[layout.START_NS] = start_ns
+        self._wake()
+
+    def offer(self, lane: int, fd: int) -> None:
+        """Hand a connected non-blocking descriptor to the loop, which owns and closes it from now on."""
+        self.tables.offers[lane, 1] = fd
+        self.tables.offers[lane, 0] += 1
+        self._wake()
+
+    def wants(self, lane: int) -> bool:
+        """Whether the loop has given the lane's last connection up (or never had one)."""
+        row = self.tables.lanes[lane]
+        return bool(row[layout.FD] < 0 and row[layout.ADOPTED] == self.tables.offers[lane, 0])
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Plan no further arrivals; `at_once` also gives up what is in flight."""
+        self.tables.control[layout.STOP] = layout.STOP_AT_ONCE if at_once else layout.STOP_ARRIVALS
+        self._wake()
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the loop's thread is alive."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the loop to end; False when it has not."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        return not self.is_running
+
+    def gauge(self, column: int) -> int:
+        """One live gauge of the loop."""
+        return int(self.tables.gauges[column])
+
+    def close(self) -> None:
+        """Release the descriptors; only after the loop has ended."""
+        self._epoll.close()
+        for lane in range(self.lanes + self.subscribers):
+            if self.tables.offers[lane, 0] != self.tables.lanes[lane, layout.ADOPTED]:
+                os.close(int(self.tables.offers[lane, 1]))  # offered and never taken over
+                self.tables.lanes[lane, layout.ADOPTED] = self.tables.offers[lane, 0]
+        os.close(self._wake_fd)
+        os.close(self.notify_fd)
+
+
+def shard_count(threads: int, segment: Segment) -> int:
+    """Shards of a workload over all segments of a distributed run."""
+    return threads * segment.count

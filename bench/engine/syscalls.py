@@ -1,0 +1,212 @@
+"""The few system calls of the compiled loop, each in two lives.
+
+Compiled, libc is called by symbol (an `ExternalFunction` survives numba's disk cache, a ctypes
+pointer does not). With the JIT off the same names call libc through ctypes. Every call returns the
+C result, or minus errno where C returns -1.
+
+epoll_pwait2 (nanosecond timeouts, Linux 5.11) is called by number because older C libraries lack
+the wrapper; the number is the same on every architecture that has it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from bench.jit import PLAIN, compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CLOCK_MONOTONIC = 1
+# Constants that are handed on are int64: numba would compile again for every literal int.
+EPOLLIN = np.int64(0x001)
+EPOLLOUT = np.int64(0x004)
+EPOLLERR = 0x008
+EPOLLHUP = 0x010
+EPOLL_CTL_ADD = np.int64(1)
+EPOLL_CTL_DEL = np.int64(2)
+EPOLL_CTL_MOD = np.int64(3)
+MSG_FLAGS = 0x4000 | 0x40  # MSG_NOSIGNAL | MSG_DONTWAIT
+EAGAIN = 11
+EINTR = 4
+ENOSYS = 38
+PR_SET_TIMERSLACK = 29
+SYS_EPOLL_PWAIT2 = 441
+
+# struct epoll_event is packed on x86-64 only: three 32-bit words there, four elsewhere.
+EVENT_WORDS = 3 if platform.machine() in ("x86_64", "AMD64") else 4
+EVENT_DATA = EVENT_WORDS - 2
+
+if PLAIN:
+    _libc: Any = ctypes.CDLL(None, use_errno=True)
+    for _name in ("send", "recv", "read", "write", "syscall"):
+        getattr(_libc, _name).restype = ctypes.c_int64
+
+    def _call(function: Any, *arguments: int) -> int:
+        result = function(*(ctypes.c_int64(a) for a in arguments))
+        return -ctypes.get_errno() if result == -1 else int(result)
+
+    def _pointer(array: NDArray[Any]) -> int:
+        return int(array.ctypes.data)
+
+    def _clock_gettime(clock: int, address: int) -> int:
+        return _call(_libc.clock_gettime, clock, address)
+
+    def _send(fd: int, address: int, size: int, flags: int) -> int:
+        return _call(_libc.send, fd, address, size, flags)
+
+    def _recv(fd: int, address: int, size: int, flags: int) -> int:
+        return _call(_libc.recv, fd, address, size, flags)
+
+    def _read(fd: int, address: int, size: int) -> int:
+        return _call(_libc.read, fd, address, size)
+
+    def _write(fd: int, address: int, size: int) -> int:
+        return _call(_libc.write, fd, address, size)
+
+    def _close(fd: int) -> int:
+        return _call(_libc.close, fd)
+
+    def _epoll_ctl(epoll: int, operation: int, fd: int, address: int) -> int:
+        return _call(_libc.epoll_ctl, epoll, operation, fd, address)
+
+    def _epoll_wait(epoll: int, address: int, size: int, timeout_ms: int) -> int:
+        return _call(_libc.epoll_wait, epoll, address, size, timeout_ms)
+
+    def _syscall6(number: int, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
+        return _call(_libc.syscall, number, a, b, c, d, e, f)
+
+    def _prctl(option: int, a: int, b: int, c: int, d: int) -> int:
+        return _call(_libc.prctl, option, a, b, c, d)
+
+    def _memcpy(to: int, source: int, size: int) -> int:
+        ctypes.memmove(to, source, size)
+        return to
+
+    def _failed(result: int) -> int:
+        return result
+else:
+    from llvmlite import ir
+
+    _i32, _i64 = types.int32, types.int64
+    _clock_gettime = types.ExternalFunction("clock_gettime", _i32(_i32, _i64))
+    _send = types.ExternalFunction("send", _i64(_i32, _i64, _i64, _i32))
+    _recv = types.ExternalFunction("recv", _i64(_i32, _i64, _i64, _i32))
+    _read = types.ExternalFunction("read", _i64(_i32, _i64, _i64))
+    _write = types.ExternalFunction("write", _i64(_i32, _i64, _i64))
+    _close = types.ExternalFunction("close", _i32(_i32))
+    _epoll_ctl = types.ExternalFunction("epoll_ctl", _i32(_i32, _i32, _i32, _i64))
+    _epoll_wait = types.ExternalFunction("epoll_wait", _i32(_i32, _i64, _i32, _i32))
+    _syscall6 = types.ExternalFunction("syscall", _i64(_i64, _i64, _i64, _i64, _i64, _i64, _i64))
+    _prctl = types.ExternalFunction("prctl", _i32(_i32, _i64, _i64, _i64, _i64))
+    _memcpy = types.ExternalFunction("memcpy", _i64(_i64, _i64, _i64))
+    _errno_location = types.ExternalFunction("__errno_location", _i64())
+
+    @intrinsic
+    def _pointer(typing: Any, array: Any) -> Any:  # noqa: ARG001 - numba's signature
+        """Address of an array's first element."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            view = context.make_array(signature.args[0])(context, builder, arguments[0])
+            return builder.ptrtoint(view.data, ir.IntType(64))
+
+        return types.int64(array), generate
+
+    @intrinsic
+    def _load_int32(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's signature
+        """The 32-bit integer at an address."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+            return builder.load(builder.inttoptr(arguments[0], ir.IntType(32).as_pointer()))
+
+        return types.int32(address), generate
+
+    @compiled
+    def _failed(result: int) -> int:
+        if result == -1:
+            return -_load_int32(_errno_location())
+        return result
+
+
+@compiled
+def now_ns(timespec: NDArray[np.int64]) -> int:
+    """CLOCK_MONOTONIC in ns; `timespec` is two int64 of scratch."""
+    _clock_gettime(CLOCK_MONOTONIC, _pointer(timespec))
+    return timespec[0] * 1_000_000_000 + timespec[1]  # type: ignore[no-any-return]
+
+
+@compiled
+def send_bytes(fd: int, data: NDArray[np.uint8], start: int, size: int) -> int:
+    """Bytes the kernel took of data[start:start+size], or minus errno; never blocks, never signals."""
+    return _failed(_send(fd, _pointer(data) + start, size, MSG_FLAGS))
+
+
+@compiled
+def receive_bytes(fd: int, data: NDArray[np.uint8]) -> int:
+    """Bytes read into `data`, 0 at the end of the stream, or minus errno; never blocks."""
+    return _failed(_recv(fd, _pointer(data), data.size, MSG_FLAGS))
+
+
+@compiled
+def close_fd(fd: int) -> int:
+    """Close a descriptor."""
+    return _failed(_close(fd))
+
+
+@compiled
+def drain_eventfd(fd: int, word: NDArray[np.int64]) -> int:
+    """Reset an eventfd; `word` is one int64 of scratch."""
+    return _failed(_read(fd, _pointer(word), 8))
+
+
+@compiled
+def signal_eventfd(fd: int, word: NDArray[np.int64]) -> int:
+    """Wake whoever waits for an eventfd; `word` is one int64 of scratch."""
+    word[0] = 1
+    return _failed(_write(fd, _pointer(word), 8))
+
+
+@compiled
+def epoll_change(epoll: int, operation: int, fd: int, events: int, data: int, scratch: NDArray[np.int32]) -> int:
+    """Add, modify or delete `fd` with `events`, reporting `data`; `scratch` is four int32."""
+    scratch[0] = events
+    scratch[EVENT_DATA] = data
+    scratch[EVENT_DATA + 1] = 0
+    return _failed(_epoll_ctl(epoll, operation, fd, _pointer(scratch)))
+
+
+@compiled
+def epoll_poll(epoll: int, events: NDArray[np.int32]) -> int:
+    """Number of ready descriptors, at once."""
+    return _failed(_epoll_wait(epoll, _pointer(events), events.size // EVENT_WORDS, 0))
+
+
+@compiled
+def epoll_sleep(epoll: int, events: NDArray[np.int32], timeout_ns: int, timespec: NDArray[np.int64]) -> int:
+    """Number of ready descriptors, after at most `timeout_ns`."""
+    timespec[0] = timeout_ns // 1_000_000_000
+    timespec[1] = timeout_ns % 1_000_000_000
+    size = events.size // EVENT_WORDS
+    ready = _failed(_syscall6(SYS_EPOLL_PWAIT2, epoll, _pointer(events), size, _pointer(timespec), 0, 8))
+    if ready == -ENOSYS:
+        # An older kernel: whole milliseconds, rounded down so that an arrival is never released late.
+        ready = _failed(_epoll_wait(epoll, _pointer(events), size, timeout_ns // 1_000_000))
+    return ready
+
+
+@compiled
+def sharpen_timers() -> int:
+    """Let this thread's sleeps end on time: the kernel's default slack is 50 µs."""
+    return _failed(_prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0))
+
+
+@compiled
+def copy_bytes(to: NDArray[np.uint8], at: int, source: NDArray[np.uint8], start: int, size: int) -> None:
+    """to[at:at+size] = source[start:start+size], for arrays that do not overlap."""
+    _memcpy(_pointer(to) + at, _pointer(source) + start, size)

@@ -1,0 +1,95 @@
+"""Everything that ends a command early, each with its exit code and its own sentence.
+
+    HoldfastError            70  our bug, if it ever surfaces bare
+    ├── UsageError            2  the command line was wrong
+    ├── ScenarioError         3  the scenario file is wrong: every problem at once
+    ├── TargetError           4  a stack or target cannot be reached or is not what it should be
+    ├── ResultError           2  a run folder is missing, damaged or of a newer format
+    ├── HealError             6  a fault could not be undone
+    └── InterruptedRun      130  Ctrl-C or SIGTERM; the partial run is kept
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What `bench` tells the shell. DESIGN §10 is the contract."""
+
+    OK = 0
+    SLA_FAILED = 1
+    USAGE = 2
+    SCENARIO = 3
+    TARGET = 4
+    UNKNOWN = 5
+    """The run is INCONCLUSIVE or INVALID."""
+    HEAL = 6
+    BUG = 70
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong in a scenario file. Lines and columns count from 1; 0 means unknown."""
+
+    file: str
+    line: int
+    column: int
+    where: str
+    expected: str
+    found: str
+    advice: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.where}: expected {self.expected}, found {self.found}; {self.advice}"
+
+
+class HoldfastError(Exception):
+    """The root: carries the exit code of the command that it ends."""
+
+    exit_code = ExitCode.BUG
+
+
+class UsageError(HoldfastError):
+    """The command line asks for something that does not exist or does not fit together."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ScenarioError(HoldfastError):
+    """A scenario that cannot be run, with every problem found in it."""
+
+    exit_code = ExitCode.SCENARIO
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class TargetError(HoldfastError):
+    """A target cannot be reached, or something else answers there."""
+
+    exit_code = ExitCode.TARGET
+
+    def __init__(self, target: str, address: str, expected: str, found: str, advice: str) -> None:
+        self.target = target
+        super().__init__(f"target {target} at {address}: expected {expected}, found {found}; {advice}")
+
+
+class ResultError(HoldfastError):
+    """A run folder that cannot be read."""
+
+    exit_code = ExitCode.USAGE
+
+
+class HealError(HoldfastError):
+    """A fault that could not be undone: the system may be left damaged."""
+
+    exit_code = ExitCode.HEAL
+
+
+class InterruptedRun(HoldfastError):  # noqa: N818 - what happened is the name, it is no error of anyone's
+    """The run was stopped by a signal; what had been measured is kept."""
+
+    exit_code = ExitCode.INTERRUPTED

@@ -1,0 +1,1 @@
+"""From a scenario to its plan: every planned arrival computable, from one seed."""

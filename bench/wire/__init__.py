@@ -1,0 +1,1 @@
+"""Scanners: bytes in, replies out; no socket, no clock, no allocation."""
