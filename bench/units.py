@@ -7,14 +7,16 @@ Inside the product a duration is int ns, a rate float per second, a size int byt
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
 NS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 NS["d"] = 24 * NS["h"]
-PER_S = {"/s": 1.0, "/min": 1 / 60, "/h": 1 / 3600}
+PER_S = {"/s": Fraction(1), "/min": Fraction(1, 60), "/h": Fraction(1, 3600)}
 BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-PERCENT = {"%": 0.01}
+PERCENT = {"%": Fraction(1, 100)}
+Scales = Mapping[str, int] | Mapping[str, Fraction]
 
 # Up to 18 digits: everything a benchmark can mean, and nothing that turns into infinity.
 NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
@@ -52,7 +54,7 @@ def duration_ns(text: str) -> int:
 
 def rate_per_s(text: str) -> float:
     """Events per second in a text such as "1000/s" or "60/min". Raises Mismatch (a ValueError)."""
-    return _scaled(text, PER_S, 'a rate such as "1000/s"')
+    return float(_scaled(text, PER_S, 'a rate such as "1000/s"'))
 
 
 def size_bytes(text: str) -> int:
@@ -62,7 +64,7 @@ def size_bytes(text: str) -> int:
 
 def ratio(text: str) -> float:
     """The ratio in a text such as "99.9%", which is 0.999. Raises Mismatch (a ValueError)."""
-    return _scaled(text, PERCENT, 'a percentage such as "99.9%"')
+    return float(_scaled(text, PERCENT, 'a percentage such as "99.9%"'))
 
 
 def quantity(text: str) -> Quantity:
@@ -74,7 +76,7 @@ def quantity(text: str) -> Quantity:
     number, unit = _split(text, expected, f"use one of the units {_listed(_ALL_UNITS)}")
     for kind, scales in _KINDS.items():
         if unit in scales:
-            return Quantity(_times(number, scales[unit]), kind)
+            return Quantity(float(Fraction(number) * scales[unit]), kind)
     if unit == "":
         return Quantity(float(number), "count")
     advice = f"use one of the units {_listed(_ALL_UNITS)}"
@@ -107,9 +109,9 @@ def format_ratio(value: float) -> str:
     percent = value * 100
     if percent in (0, 100):
         return f"{percent:.0f} %"
-    missing = abs(100 - percent)
-    places = 1 if missing >= 1 and percent >= 1 else 2 - math.floor(math.log10(min(missing, abs(percent), 1)))
-    return f"{percent:.{min(places, 9)}f} %"
+    smaller = min(abs(100 - percent), abs(percent))
+    places = 1 if smaller >= 10 else 2 - math.floor(math.log10(max(smaller, 1e-7)))
+    return f"{percent:.{places}f}".rstrip("0").removesuffix(".") + " %"
 
 
 def format_quantity(value: float, unit: str) -> str:
@@ -127,11 +129,12 @@ def format_quantity(value: float, unit: str) -> str:
             return _three_digits(value)
 
 
-_KINDS: dict[str, Mapping[str, float]] = {"ns": NS, "per_s": PER_S, "bytes": BYTES, "ratio": PERCENT}
+_KINDS: dict[str, Scales] = {"ns": NS, "per_s": PER_S, "bytes": BYTES, "ratio": PERCENT}
 _ALL_UNITS = [unit for scales in _KINDS.values() for unit in scales if unit != "KB"]
 
 
-def _scaled(text: str, scales: Mapping[str, float], expected: str) -> float:
+def _scaled(text: str, scales: Scales, expected: str) -> Fraction:
+    """The number in its base unit, exact: 99.9% is 0.999 and not a binary neighbour of it."""
     advice = f"use one of the units {_listed(scales)}"
     number, unit = _split(text, expected, advice)
     if unit == "":
@@ -141,7 +144,7 @@ def _scaled(text: str, scales: Mapping[str, float], expected: str) -> float:
         )
     if unit not in scales:
         raise Mismatch(expected, f"{quoted(text)} with the unit {quoted(unit)}", advice)
-    return _times(number, scales[unit])
+    return Fraction(number) * scales[unit]
 
 
 def _split(text: str, expected: str, advice: str) -> tuple[str, str]:
@@ -151,20 +154,11 @@ def _split(text: str, expected: str, advice: str) -> tuple[str, str]:
     return match[1], match[2] or ""
 
 
-def _times(number: str, scale: float) -> float:
-    """`number` times `scale`, divided where that is exact: 99.9% is 0.999, not 0.9990000001."""
-    if scale == PERCENT["%"]:
-        return float(number) / 100
-    if scale < 1:
-        return float(number) / round(1 / scale)
-    return float(number) * scale if "." in number else float(int(number) * int(scale))
-
-
-def _everyday(scales: Mapping[str, float]) -> str:
+def _everyday(scales: Scales) -> str:
     return next(unit for unit in ("ms", "/s", "MB") if unit in scales)
 
 
-def _listed(units: Mapping[str, float] | list[str]) -> str:
+def _listed(units: Iterable[str]) -> str:
     return ", ".join(unit for unit in units if unit not in ("KB", "µs"))
 
 

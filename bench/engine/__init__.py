@@ -1,1 +1,23 @@
 """The only package that opens load sockets: the compiled wire engine and the client engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.engine.engine import Engine
+    from bench.plan.plan import Plan, WorkloadPlan
+    from bench.stack.target import Target
+
+
+def engine_for(plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path) -> Engine:
+    """The engine that a workload names; operation logs go into `log_folder`."""
+    if workload.workload.engine == "client":
+        from bench.engine.client import ClientEngine
+
+        return ClientEngine(plan, workload, target, log_folder)
+    from bench.engine.wire import WireEngine
+
+    return WireEngine(plan, workload, target, log_folder)

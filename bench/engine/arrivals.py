@@ -87,6 +87,14 @@ def is_due(settings: NDArray[np.int64], state: NDArray[np.int64], now: int) -> b
     return bool(state[NEXT_PLANNED] <= now)
 
 
+@compiled
+def operation_of(settings: NDArray[np.int64], shares: NDArray[np.float64], index: int) -> int:
+    """The operation of arrival `index`."""
+    if settings[OPERATION_COUNT] == 1:
+        return 0
+    return choose(shares, unit(stream_key(settings[SEED], STREAM_OPERATION), index))
+
+
 @inner
 def take(t: Tables, now: int) -> None:
     """Append the head arrival to `waiting` and move on.
@@ -105,9 +113,7 @@ def take(t: Tables, now: int) -> None:
     else:
         planned = state[NEXT_PLANNED]
         phase = state[NEXT_PHASE]
-    operation = 0
-    if settings[OPERATION_COUNT] > 1:
-        operation = choose(t.shares, unit(stream_key(settings[SEED], STREAM_OPERATION), index))
+    operation = operation_of(settings, t.shares, index)
     row = phase * settings[OPERATION_COUNT] + operation
     slot = t.waiting[state[WAITING]]
     slot[PLANNED] = planned

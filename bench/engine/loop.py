@@ -35,6 +35,7 @@ from bench.engine.layout import (
     IDLE_NS,
     IN_FLIGHT,
     LANES,
+    LATE,
     NEXT_PLANNED,
     NEXT_SWEEP,
     NOTHING,
@@ -265,6 +266,17 @@ def on_events(t: Tables, ready: int) -> None:
             on_readable(t, lane)
 
 
+@inner
+def end_nothing(t: Tables, now: int) -> None:
+    """The noop driver: an arrival is sent and done at once. It shows the plan, the clock and the recording alone."""
+    take(t, now)
+    entry = t.waiting[0]
+    entry[SENT] = now
+    entry[LATE] = now - entry[PLANNED]
+    record_end(t, entry, OK, now_ns(t.scratch) - t.control[START_NS], START)
+    drop_waiting(t, ONE)
+
+
 @compiled
 def run_loop(t: Tables) -> int:
     """Run one shard of the plan to its end; return the number of turns.
@@ -287,6 +299,10 @@ def run_loop(t: Tables) -> int:
                 for lane in range(t.lanes.shape[0]):
                     lose_lane(t, lane, now)
         while now >= 0 and (state[WAITING] > 0 or is_due(settings, state, now)):
+            if settings[PROTOCOL] == NOTHING:
+                end_nothing(t, now)
+                now = now_ns(t.scratch) - t.control[START_NS]
+                continue
             lane = next_free_lane(t)
             if lane < 0:
                 break

@@ -48,6 +48,18 @@ def write_digits(data: NDArray[np.uint8], start: int, width: int, number: int) -
         number //= 10
 
 
+@compiled
+def read_digits(text: NDArray[np.uint8], start: int, width: int) -> int:
+    """A fixed-width decimal, or -1 where a byte is no digit."""
+    number = 0
+    for offset in range(start, start + width):
+        digit = text[offset] - 48
+        if digit < 0 or digit > 9:
+            return -1
+        number = number * 10 + digit
+    return number
+
+
 @inner
 def render(t: Tables, slot: NDArray[np.int64], lane: int, at: int) -> int:
     """Render the waiting arrival `slot` for `lane` at rendered[at:]; return the position after it."""

@@ -41,7 +41,6 @@ class Shard:
         self,
         plan: WorkloadPlan,
         *,
-        seed: int,
         duration_ns: int,
         number: int,
         count: int,
@@ -49,6 +48,7 @@ class Shard:
         subscribers: int = 0,
         log: NDArray[np.int64] | None = None,
         spin_ns: int = SPIN_NS,
+        protocol: int | None = None,
     ) -> None:
         self.lanes = lanes
         self.subscribers = subscribers
@@ -57,11 +57,12 @@ class Shard:
         self.notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
         self.failure: BaseException | None = None
+        self.is_closed = False
         self.board = Board.empty(len(plan.phases) * len(plan.program.names), layout.KIND_NAMES)
         self.tables = self._allocate(plan, log)
         settings = self.tables.settings
         workload, program = plan.workload, plan.program
-        settings[layout.SEED] = seed
+        settings[layout.SEED] = plan.seed
         settings[layout.SHARD], settings[layout.SHARDS] = number, count
         settings[layout.POISSON] = workload.arrivals == "poisson"
         settings[layout.CLOSED] = plan.is_closed
@@ -73,11 +74,13 @@ class Shard:
         settings[layout.EPOLL] = self._epoll.fileno()
         settings[layout.WAKE_FD], settings[layout.NOTIFY_FD] = self._wake_fd, self.notify_fd
         settings[layout.LANES] = lanes
-        settings[layout.CHANNELS] = workload.channels if subscribers else 0
+        settings[layout.CHANNELS] = (workload.channels or 1) if subscribers else 0
         settings[layout.LOGGING] = log is not None
         settings[layout.KEY_VARIABLE] = program.key_variable
         settings[layout.CHANNEL_VARIABLE] = program.channel_variable
-        settings[layout.PROTOCOL] = layout.NOTHING if workload.driver == "noop" else layout.RESP
+        if protocol is None:
+            protocol = layout.NOTHING if workload.driver == "noop" else layout.RESP
+        settings[layout.PROTOCOL] = protocol
         self.tables.control[layout.START_NS] = monotonic_ns() + FAR_AHEAD_NS
         epoll_change(self._epoll.fileno(), EPOLL_CTL_ADD, self._wake_fd, EPOLLIN, -1, self.tables.words)
 
@@ -85,7 +88,7 @@ class Shard:
         """All memory the loop will ever use; untouched pages cost nothing."""
         workload, program = plan.workload, plan.program
         lanes, depth = self.lanes + self.subscribers, workload.pipeline
-        channels = workload.channels if self.subscribers else 0
+        channels = (workload.channels or 1) if self.subscribers else 0
         out_bytes = max(program.largest_bytes * depth, 1)
         listed = LISTED_MESSAGES if self.subscribers else 0
 
@@ -192,6 +195,7 @@ class Shard:
 
     def close(self) -> None:
         """Release the descriptors; only after the loop has ended."""
+        self.is_closed = True
         self._epoll.close()
         for lane in range(self.lanes + self.subscribers):
             if self.tables.offers[lane, 0] != self.tables.lanes[lane, layout.ADOPTED]:

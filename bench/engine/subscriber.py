@@ -30,7 +30,8 @@ from bench.engine.layout import (
     Tables,
 )
 from bench.engine.recording import OK, add_value
-from bench.jit import compiled, inner
+from bench.engine.render import read_digits
+from bench.jit import inner
 from bench.plan.pacing import P_DURATION_NS, P_START_NS
 
 if TYPE_CHECKING:
@@ -48,18 +49,6 @@ SEEN_WORDS = 1 + WINDOW // WORD_BITS
 
 DELIVER = 1
 """Number of the operation `deliver`; `publish` is 0."""
-
-
-@compiled
-def read_digits(text: NDArray[np.uint8], start: int, width: int) -> int:
-    """A fixed-width decimal, or -1 where a byte is no digit."""
-    number = 0
-    for offset in range(start, start + width):
-        digit = text[offset] - 48
-        if digit < 0 or digit > 9:
-            return -1
-        number = number * 10 + digit
-    return number
 
 
 @inner

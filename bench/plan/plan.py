@@ -45,6 +45,7 @@ class WorkloadPlan:
     """One workload, ready to run: its program and its pacing."""
 
     workload: Workload
+    seed: int
     program: Program
     phases: NDArray[np.float64]
     """The phase table of bench.plan.pacing, one row per phase."""

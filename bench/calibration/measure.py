@@ -1,0 +1,134 @@
+"""Runs the wire engine against the truth server and compares what each of them recorded."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.calibration.truth_server import FIXED, PLANNED_DIGITS, REQUEST, Delays, TruthServer
+from bench.clock import NS_PER_S, monotonic_ns
+from bench.engine import layout
+from bench.engine.layout import FROM_PLANNED
+from bench.engine.shard import Shard
+from bench.histogram import percentile_ns
+from bench.outcome import Outcome
+from bench.plan.plan import PhasePlan, WorkloadPlan, phase_table
+from bench.plan.program import Field, Program, Template
+from bench.scenario.model import Workload
+
+if TYPE_CHECKING:
+    from bench.histogram import Counts
+
+PERCENTS = (50.0, 95.0, 99.0, 99.9)
+LEAD_NS = 30_000_000
+DEADLINE = "5s"
+LONGEST_TURN_S = 120.0  # compiling on a cold cache and a busy machine
+
+SELF_MEASUREMENT_S = 0.4
+LEAST_RATE_PER_S, MOST_RATE_PER_S = 1_000.0, 20_000.0
+"""Rates between which the self-measurement follows the scenario: enough samples, and no more than shown."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One profile at one rate: percentiles as the server gave them and as the generator recorded them."""
+
+    profile: str
+    rate_per_s: float
+    arrivals: int
+    given_ns: dict[str, int]
+    recorded_ns: dict[str, int]
+    lag_ns: dict[str, int]
+
+    @property
+    def error_ns(self) -> dict[str, int]:
+        """Recorded minus given, by percentile."""
+        return {name: self.recorded_ns[name] - self.given_ns[name] for name in self.given_ns}
+
+    def to_json(self) -> dict[str, Any]:
+        """For run.json."""
+        return {**asdict(self), "error_ns": self.error_ns}
+
+
+def label_of(percent: float) -> str:
+    """p50, p95, p99.9."""
+    return f"p{percent:g}"
+
+
+def percentiles(counts: Counts) -> dict[str, int]:
+    """PERCENTS of a histogram, in ns."""
+    return {label_of(percent): percentile_ns(counts, percent) for percent in PERCENTS}
+
+
+def measure(delays: Delays, rate_per_s: float, seconds: float, lanes: int = 50) -> Measurement:
+    """Drive a truth server with `delays` at a constant rate and return both sides' percentiles."""
+    workload = Workload.model_validate(
+        {
+            "name": "truth",
+            "target": "truth",
+            "driver": "noop",
+            "lanes": lanes,
+            "arrivals": "constant",
+            "rate": f"{rate_per_s:.0f}/s",
+            "deadline": DEADLINE,
+        }
+    )
+    duration_ns = int(seconds * NS_PER_S)
+    phases = (PhasePlan("truth", measured=True, start_ns=0, end_ns=duration_ns),)
+    field = Field(1, PLANNED_DIGITS, FROM_PLANNED)
+    program = Program.build([Template("ask", REQUEST, 1, (field,))], [1.0], [])
+    plan = WorkloadPlan(workload, 1, program, phase_table(phases, rate_per_s))
+    shard = Shard(plan, duration_ns=duration_ns, number=0, count=1, lanes=lanes, protocol=layout.RESP)
+    server = TruthServer(delays, lanes)
+    try:
+        for lane, fd in enumerate(server.connect()):
+            shard.offer(lane, fd)
+        shard.launch()
+        _await_turn(shard)
+        start_ns = monotonic_ns() + LEAD_NS
+        server.begin(start_ns)
+        shard.begin(start_ns)
+        if not shard.join(seconds + 30):
+            raise RuntimeError("the self-measurement did not end")
+        if shard.failure is not None:
+            raise shard.failure
+    finally:
+        if shard.is_running:
+            shard.stop(at_once=True)
+            shard.join(5)
+        server.close()
+        if not shard.is_running:
+            shard.close()
+    recorded = shard.board.counts[0, :, Outcome.OK]
+    return Measurement(
+        profile=delays.name,
+        rate_per_s=rate_per_s,
+        arrivals=int(shard.board.taken.sum()),
+        given_ns=percentiles(server.response),
+        recorded_ns=percentiles(recorded[layout.RESPONSE]),
+        lag_ns=percentiles(recorded[layout.LATENESS]),
+    )
+
+
+def _await_turn(shard: Shard) -> None:
+    """Wait until the loop has turned once, so that compiling is behind us."""
+    limit = time.monotonic() + LONGEST_TURN_S
+    while shard.gauge(layout.TURNS) == 0:
+        if shard.failure is not None:
+            raise shard.failure
+        if time.monotonic() > limit:
+            raise RuntimeError("the engine's loop did not start")
+        time.sleep(0.001)
+
+
+def self_measurement(rate_per_s: float | None, lanes: int) -> dict[str, Any]:
+    """The short measurement every run begins with, as run.json keeps it.
+
+    `floor_ns`: what the harness and this machine add to a known delay, by percentile; no SLA below it
+    can be judged here. `lag_ns`: how late the generator itself was.
+    """
+    rate = min(max(rate_per_s or MOST_RATE_PER_S, LEAST_RATE_PER_S), MOST_RATE_PER_S)
+    found = measure(FIXED, rate, SELF_MEASUREMENT_S, min(max(lanes, 8), 50))
+    floor = {name: max(error, 0) for name, error in found.error_ns.items()}
+    return {"floor_ns": floor, "lag_ns": found.lag_ns, "table": [found.to_json()]}

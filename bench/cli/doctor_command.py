@@ -1,0 +1,67 @@
+"""`bench doctor`: what this machine can do, and what would disturb a run on it."""
+
+import json
+import textwrap
+from dataclasses import asdict
+
+import click
+
+from bench.stack import machine, software
+from bench.stack.machine import Finding
+
+WIDTH = 80
+NAME_WIDTH = 14
+SOURCES = {
+    "cores": machine.cores,
+    "clock": machine.clock,
+    "governor": machine.governor,
+    "load": machine.load,
+    "descriptors": machine.descriptors,
+    "memory": machine.memory,
+    "temporary": machine.temporary_folder,
+    "kernel": machine.kernel,
+    "python": software.python,
+    "compiler": software.compiler,
+    "redis server": software.redis_server,
+    "stack": software.default_stack,
+    "docker": software.docker_engine,
+}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+def command(as_json: bool) -> None:
+    """Show what this machine can do and what would disturb a run.
+
+    Always exits with 0: it describes, it does not judge.
+    """
+    found = machine.findings(SOURCES)
+    if as_json:
+        click.echo(json.dumps({"format": 1, "findings": [asdict(finding) for finding in found]}, indent=2))
+        return
+    for finding in found:
+        click.echo(table_row(finding))
+    count = sum(finding.advice is not None for finding in found)
+    click.echo("")
+    click.echo(
+        "Nothing here would disturb a run." if not count else f"Advice: {count}, marked with '!' above."
+    )
+
+
+def table_row(finding: Finding) -> str:
+    """The finding in lines of at most 80 columns, its advice below it."""
+    rows = _wrapped(finding.text, f"{finding.name:<{NAME_WIDTH}}")
+    if finding.advice:
+        rows += _wrapped(finding.advice, f"{'':<{NAME_WIDTH}}! ")
+    return "\n".join(rows)
+
+
+def _wrapped(text: str, lead: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=lead,
+        subsequent_indent=" " * len(lead),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,45 @@
+"""`bench judge RUN`: judge a saved run, by its own rules or by others, without running it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from bench.errors import ExitCode
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--sla", type=click.Path(path_type=Path), help="Rules of a scenario file, or a YAML list of rules."
+)
+@click.option("--write", is_flag=True, help="With --sla: make this the run's own verdict.json.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+def command(run: Path, sla: Path | None, write: bool, as_json: bool) -> ExitCode:
+    """Judge the saved run in folder RUN.
+
+    By the run's own rules the verdict is written to its verdict.json; by the rules of --sla it is
+    only printed, unless --write is given.
+    """
+    from bench.judge.judge import judge
+    from bench.judge.rules_file import rules_in
+    from bench.judge.status import exit_code
+    from bench.judge.verdict import save
+    from bench.report import text
+    from bench.run_folder.files import as_json as json_text
+    from bench.run_folder.reader import Run
+
+    if write and sla is None:
+        raise click.UsageError("--write goes with --sla: the run's own rules are always written")
+    found = Run.load(run)
+    verdict = judge(found, None if sla is None else rules_in(sla, found))
+    if sla is None or write:
+        save(verdict, found.path)
+    if as_json:
+        click.echo(json_text(verdict.to_json()), nl=False)
+    else:
+        click.echo(text.render_verdict(found, verdict, colour=text.is_colourful()), nl=False)
+    return exit_code([verdict.status])

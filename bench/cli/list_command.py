@@ -1,0 +1,51 @@
+"""`bench list [PATH...]`: the scenarios, what each one asks and how long it takes."""
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.errors import ExitCode, ScenarioError
+
+if TYPE_CHECKING:
+    from bench.scenario.load import LoadedScenario
+
+WIDTH = 80
+
+
+@click.command("list")
+@click.argument("paths", nargs=-1, metavar="[PATH...]")
+def command(paths: tuple[str, ...]) -> int:
+    """List the scenarios in PATH (default: scenarios/), with their rules.
+
+    A file that cannot be read is told on standard error, and the exit code is 3.
+    """
+    from bench.scenario.load import discover, load_scenario
+    from bench.scenario.read import file_name
+
+    code = ExitCode.OK
+    for path in discover(paths or ("scenarios",)):
+        try:
+            click.echo(_entry(load_scenario(path)))
+        except ScenarioError as error:
+            count = len(error.problems)
+            found = f"{count} problem{'s' * (count != 1)}"
+            click.echo(f"{file_name(path)}: {found}; see bench validate {file_name(path)}", err=True)
+            code = ExitCode.SCENARIO
+    return code
+
+
+def _entry(loaded: "LoadedScenario") -> str:
+    from bench.scenario.read import file_name
+    from bench.units import format_duration_ns, quoted
+
+    scenario = loaded.scenario
+    head = f"{scenario.scenario}  ({file_name(loaded.path)}, {format_duration_ns(scenario.total_ns)})"
+    purpose = quoted(scenario.purpose, limit=1000)[1:-1]
+    lines = [head, textwrap.fill(purpose, WIDTH, initial_indent="  ", subsequent_indent="  ")]
+    for workload in scenario.workloads:
+        rate = f"{workload.rate_per_s:g}/s {workload.arrivals}" if workload.rate_per_s else "closed loop"
+        lanes = f"{workload.lanes} lane{'s' * (workload.lanes != 1)}"
+        lines.append(f"  {workload.name}: {workload.driver} ({workload.engine}), {lanes}, {rate}")
+    lines += [f"  rule: {quoted(rule.text, limit=WIDTH - 8)[1:-1]}" for rule in loaded.rules]
+    return "\n".join(lines) + "\n"

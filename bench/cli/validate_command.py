@@ -1,0 +1,66 @@
+"""`bench validate PATH...`: every problem of every file, with its place."""
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.errors import Problem, ScenarioError
+
+if TYPE_CHECKING:
+    from bench.scenario.load import LoadedScenario
+
+WIDTH = 80
+
+
+@click.command("validate")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Check with this value replaced."
+)
+def command(paths: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+    """Check scenario files, or all in a directory; report every problem with its place.
+
+    What is allowed but probably not meant is printed as a hint. Exit code 3 if there is a problem.
+    """
+    from bench.scenario.load import discover, load_scenario
+
+    problems: list[Problem] = []
+    for path in discover(paths):
+        try:
+            loaded = load_scenario(path, overrides)
+        except ScenarioError as error:
+            problems += error.problems
+            continue
+        click.echo(_summary(loaded))
+        for hint in _hints(loaded):
+            click.echo(hint)
+    if problems:
+        raise ScenarioError(problems)
+
+
+def _summary(loaded: "LoadedScenario") -> str:
+    from bench.scenario.read import file_name
+    from bench.units import format_duration_ns
+
+    scenario = loaded.scenario
+    counts = [
+        _counted(len(scenario.workloads), "workload"),
+        _counted(len(scenario.phases), "phase"),
+        format_duration_ns(scenario.total_ns),
+        _counted(len(loaded.rules), "rule"),
+    ]
+    return f"{file_name(loaded.path)}: ok ({', '.join(counts)})"
+
+
+def _hints(loaded: "LoadedScenario") -> list[str]:
+    from bench.rules.hints import hints_of
+
+    hints = hints_of(loaded.scenario, loaded.rules)
+    return [
+        textwrap.fill(f"hint: {hint}", WIDTH, initial_indent="  ", subsequent_indent="    ") for hint in hints
+    ]
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"

@@ -1,0 +1,29 @@
+"""The driver that sends nothing: arrivals are planned, taken and recorded, so it shows the harness itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.plan.program import Program, Template
+
+if TYPE_CHECKING:
+    import socket
+
+    from bench.scenario.model import Workload
+    from bench.stack.target import Target
+
+
+def program(workload: Workload, seed: int) -> Program:  # noqa: ARG001 - the drivers' common form
+    """Operations without bytes."""
+    names = workload.operation_names
+    weights = [operation.weight for operation in workload.operations.values()] or [1.0]
+    return Program.build([Template(name, b"", 0) for name in names], weights, [])
+
+
+async def greet(connection: socket.socket, target: Target, workload: Workload, *, subscriber: bool) -> None:
+    """Nothing is connected, so nothing is greeted."""
+    raise AssertionError("the noop driver opens no connection")
+
+
+def prepare(target: Target, workload: Workload, seed: int) -> None:
+    """Nothing to prepare."""

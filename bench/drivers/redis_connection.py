@@ -1,0 +1,57 @@
+"""Logging in to a Redis on a fresh connection, from the control plane."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from bench.drivers.redis_commands import encode
+from bench.errors import TargetError
+
+if TYPE_CHECKING:
+    import socket
+
+    from bench.scenario.model import Workload
+    from bench.stack.target import Target
+
+
+async def log_in(connection: socket.socket, target: Target, workload: Workload) -> None:
+    """AUTH, protocol version, database, name, PING: all in one write; every answer read and checked.
+
+    Raises TargetError where the server refuses one, ConnectionError where it hangs up.
+    """
+    import hiredis
+
+    commands: list[tuple[str, bytes]] = []
+    if target.password is not None:
+        user = [target.username] if target.username else []
+        commands.append(("AUTH", encode("AUTH", *user, target.password)))
+    if workload.resp == 3:
+        commands.append(("HELLO 3", encode("HELLO", 3)))
+    if target.db:
+        commands.append((f"SELECT {target.db}", encode("SELECT", target.db)))
+    commands.append(("CLIENT SETNAME", encode("CLIENT", "SETNAME", f"holdfast-{workload.name}")))
+    commands.append(("PING", encode("PING")))
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connection, b"".join(content for _, content in commands))
+    reader = hiredis.Reader()
+    for name, _ in commands:
+        reply = await _next_reply(loop, connection, reader)
+        if isinstance(reply, hiredis.ReplyError) and name != "CLIENT SETNAME":
+            # LOADING and the like pass; the connector tries again, and gives up at the start's deadline.
+            raise TargetError(
+                target.name,
+                target.address,
+                f"{name} to be answered",
+                f"the answer '{reply}'",
+                "check the user, the password and the database of the target",
+            )
+
+
+async def _next_reply(loop: asyncio.AbstractEventLoop, connection: socket.socket, reader: Any) -> object:
+    while (reply := reader.gets()) is False:
+        data = await loop.sock_recv(connection, 65536)
+        if not data:
+            raise ConnectionResetError("the server closed the connection while we logged in")
+        reader.feed(data)
+    return reply

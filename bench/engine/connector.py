@@ -1,0 +1,222 @@
+"""Connections for the loop: opened, greeted and handed over; opened again when the loop loses one.
+
+Runs an asyncio loop in a thread of its own, so that no dial waits for another. While a target is
+away only one lane, the scout, dials it, every RETRY_S; when the scout is let in, all others follow at
+once. So the first success after an outage is seen within about a millisecond, and an outage of a
+thousand lanes does not become a storm of connection attempts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.clock import monotonic_ns
+from bench.errors import TargetError
+
+if TYPE_CHECKING:
+    from bench.engine.shard import Shard
+    from bench.stack.target import Target
+
+    Greet = Callable[[socket.socket, bool], Awaitable[None]]
+
+RETRY_S = 0.001
+ATTEMPT_S = 1.0
+START_S = 10.0
+DIALS_AT_ONCE = 200
+KEPT_NOTES = 100_000
+
+
+@dataclass(frozen=True)
+class Reconnection:
+    """One lane that lost its connection and got another; ns on CLOCK_MONOTONIC."""
+
+    thread: int
+    lane: int
+    lost_ns: int
+    back_ns: int
+    attempts: int
+
+
+class Connector:
+    """Keeps every lane of a workload's shards connected to one target."""
+
+    def __init__(self, target: Target, shards: list[Shard], greet: Greet) -> None:
+        self._target = target
+        self._shards = shards
+        self._greet = greet
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[tuple[int, int]] = set()
+        self._address: tuple[int, tuple[str, int]] | None = None
+        self.reconnections: deque[Reconnection] = deque(maxlen=KEPT_NOTES)
+        self.reconnection_count = 0
+
+    def open_all(self) -> None:
+        """Connect every lane and hand it over; TargetError when one cannot be within START_S.
+
+        From then on lost lanes are connected again until `close`.
+        """
+        started = threading.Event()
+        failures: list[BaseException] = []
+        self._thread = threading.Thread(
+            target=self._serve, args=(started, failures), name="connector", daemon=True
+        )
+        self._thread.start()
+        started.wait()
+        if failures:
+            self._thread.join()
+            self._thread = None
+            raise failures[0]
+
+    def close(self) -> None:
+        """Stop connecting; harmless when repeated."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        self._thread = None
+
+    # --- in the connector's thread ------------------------------------------------------------------
+
+    def _serve(self, started: threading.Event, failures: list[BaseException]) -> None:
+        # The plain selector loop: uvloop is for load, and here it would only be one more moving part.
+        loop = asyncio.SelectorEventLoop()
+        self._loop = loop
+        try:
+            loop.run_until_complete(self._open_first())
+            for number, shard in enumerate(self._shards):
+                loop.add_reader(shard.notify_fd, self._on_notice, number)
+            started.set()
+            loop.run_forever()
+        except BaseException as failure:  # noqa: BLE001 - handed to the thread that waits for the start
+            failures.append(failure)
+        finally:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
+            loop.close()
+            started.set()
+
+    async def _open_first(self) -> None:
+        gate = asyncio.Semaphore(DIALS_AT_ONCE)
+
+        async def open_one(number: int, lane: int) -> None:
+            async with gate:
+                self._shards[number].offer(lane, await self._dial(lane >= self._shards[number].lanes, ATTEMPT_S * 5))
+
+        lanes = [
+            (number, lane)
+            for number, shard in enumerate(self._shards)
+            for lane in range(shard.lanes + shard.subscribers)
+        ]
+        try:
+            async with asyncio.timeout(START_S), asyncio.TaskGroup() as group:
+                for number, lane in lanes:
+                    group.create_task(open_one(number, lane))
+        except* TargetError as refused:
+            raise _first(refused) from None
+        except* (OSError, TimeoutError) as failed:
+            reason = _first(failed)
+            found = f"{reason}" if str(reason) else "no answer in time"
+            raise TargetError(
+                self._target.name,
+                self._target.address,
+                f"{len(lanes)} connections",
+                found,
+                "start it, check the port, or raise its limit of clients",
+            ) from None
+
+    def _on_notice(self, number: int) -> None:
+        shard = self._shards[number]
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(shard.notify_fd)
+        now = monotonic_ns()
+        for lane in range(shard.lanes + shard.subscribers):
+            if (number, lane) not in self._busy and shard.wants(lane):
+                self._busy.add((number, lane))
+                task = asyncio.ensure_future(self._reconnect(number, lane, now))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _reconnect(self, number: int, lane: int, lost_ns: int) -> None:
+        shard = self._shards[number]
+        attempts = 0
+        while True:
+            attempts += 1
+            await self._turn_to_dial(attempts)
+            try:
+                fd = await self._dial(lane >= shard.lanes, ATTEMPT_S)
+            except (OSError, TimeoutError, TargetError):
+                # TargetError too: a Redis that still loads its data refuses every command for a while.
+                self._note_away((number, lane))
+                continue
+            self._note_back()
+            break
+        self._busy.discard((number, lane))
+        self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
+        self.reconnection_count += 1
+        shard.offer(lane, fd)
+
+    # One scout at a time dials a target that is away; the others wait for its success.
+    _scout: tuple[int, int] | None = None
+    _back: asyncio.Event | None = None
+
+    def _note_away(self, who: tuple[int, int]) -> None:
+        if self._scout is None:
+            self._scout = who
+            self._back = asyncio.Event()
+            self._scouting = asyncio.current_task()
+
+    def _note_back(self) -> None:
+        if self._back is not None:
+            self._back.set()
+        self._scout, self._back, self._scouting = None, None, None
+
+    _scouting: asyncio.Task[None] | None = None
+
+    async def _turn_to_dial(self, attempts: int) -> None:
+        if self._back is None:
+            return
+        if self._scouting is asyncio.current_task():
+            await asyncio.sleep(RETRY_S)
+        else:
+            await self._back.wait()
+
+    async def _dial(self, subscriber: bool, timeout_s: float) -> int:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(timeout_s):
+            family, address = await self._resolved(loop)
+            connection = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connection.setblocking(False)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await loop.sock_connect(connection, address)
+                await self._greet(connection, subscriber)
+            except BaseException:
+                connection.close()
+                raise
+        return connection.detach()
+
+    async def _resolved(self, loop: asyncio.AbstractEventLoop) -> tuple[int, tuple[str, int]]:
+        if self._address is None:
+            found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
+            family, _, _, _, address = found[0]
+            self._address = (family, (str(address[0]), int(address[1])))
+        return self._address
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

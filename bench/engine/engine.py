@@ -1,0 +1,81 @@
+"""What the session needs of any engine, and what an engine tells at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.engine.board import Change
+    from bench.plan.plan import WorkloadPlan
+
+
+@dataclass(frozen=True)
+class Live:
+    """A look at a running workload; all but the gauges grow only."""
+
+    taken: int
+    outcomes: tuple[int, ...]
+    """One count per Outcome."""
+    in_flight: int
+    connected: int
+    idle_ns: int
+    elapsed_ns: int
+    lost_connections: int
+    reconnections: int
+    pool_in_use: int | None = None
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What a workload did, exact: read after its engine has ended."""
+
+    taken: NDArray[np.int64]
+    """taken[row], row = phase * operations + operation."""
+    tallies: NDArray[np.int64]
+    """tallies[row, outcome]."""
+    idle_ratio: float
+    """Share of the time in which the busiest thread of the generator had nothing to do."""
+    counters: dict[str, int] = field(default_factory=dict)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    """Error texts: operation, text, count."""
+    pool: dict[str, float] | None = None
+    anomalies: list[tuple[str, str, str]] = field(default_factory=list)
+    """(code, severity, message)."""
+
+
+class Engine(Protocol):
+    """One workload under way. Called from one thread, in the order of the methods."""
+
+    plan: WorkloadPlan
+
+    def prepare(self) -> None:
+        """Compile, put data in place, connect. Raises TargetError."""
+
+    def begin(self, start_ns: int) -> None:
+        """Set run zero on CLOCK_MONOTONIC, ahead of now."""
+
+    def is_running(self) -> bool:
+        """Whether arrivals are still open. Raises what went wrong in the engine's thread."""
+
+    def changes(self) -> Iterator[Change]:
+        """What the histograms gained since the last call."""
+
+    def live(self) -> Live:
+        """A look at the run."""
+
+    def events(self) -> list[dict[str, Any]]:
+        """What happened to connections since the last call: at_ns (CLOCK_MONOTONIC), kind, more."""
+
+    def stop(self, *, at_once: bool) -> None:
+        """Plan nothing further; `at_once`: give up what is in flight."""
+
+    def finish(self) -> EngineResult:
+        """After the end: everything exact."""
+
+    def close(self) -> None:
+        """Release everything; harmless when repeated, also after a failed `prepare`."""

@@ -1,0 +1,261 @@
+"""The wire engine: a workload's shards, their connections, and their results added up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.drivers import driver_named
+from bench.engine import layout
+from bench.engine.board import BoardReader, Change, sum_of
+from bench.engine.connector import Connector
+from bench.engine.engine import EngineResult, Live
+from bench.engine.messages import settle_messages
+from bench.engine.shard import Shard
+from bench.engine.subscriber import DELIVER
+from bench.errors import TargetError
+from bench.plan.pacing import P_DURATION_NS
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from bench.plan.plan import Plan, WorkloadPlan
+    from bench.stack.target import Target
+
+SUBSCRIBE_S = 10.0
+ENDING_S = 5.0
+CLOSED_LOG_RECORDS = 20_000_000
+
+
+class WireEngine:
+    """Runs one workload with compiled loops, one thread for each shard."""
+
+    def __init__(self, plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path | None = None) -> None:
+        self.plan = workload
+        self._target = target
+        self._driver = driver_named(workload.workload.driver)
+        wanted = workload.workload
+        threads, segment = wanted.threads, plan.segment
+        self.logs: list[Path] = []
+        self._shards: list[Shard] = []
+        for number in range(threads):
+            log = self._open_log(plan, number, log_folder) if plan.operation_log else None
+            self._shards.append(
+                Shard(
+                    workload,
+                    duration_ns=plan.duration_ns,
+                    number=segment.number * threads + number,
+                    count=segment.count * threads,
+                    lanes=_share(wanted.lanes, threads, number),
+                    subscribers=_share(wanted.subscribers or 0, threads, number),
+                    log=log,
+                )
+            )
+        self._reader = BoardReader([shard.board for shard in self._shards])
+        self._connector: Connector | None = None
+        if target is not None and wanted.driver != "noop":
+            self._connector = Connector(target, self._shards, self._greet)
+        self._measured = [phase.measured for phase in plan.phases]
+
+    def _open_log(self, plan: Plan, number: int, folder: Path | None) -> np.memmap[Any, Any]:
+        assert folder is not None
+        share = self.plan.expected_arrivals / self.plan.workload.threads / plan.segment.count
+        # Poisson: six deviations above the expectation is room for every run that will ever be made.
+        records = CLOSED_LOG_RECORDS if self.plan.is_closed else int(share + 6 * share**0.5 + 1000)
+        path = folder / f".operations-{self.plan.name}-{number}"
+        self.logs.append(path)
+        return np.memmap(path, dtype=np.int64, mode="w+", shape=(records, layout.LOG_WORDS))
+
+    async def _greet(self, connection: socket.socket, subscriber: bool) -> None:
+        assert self._target is not None
+        await self._driver.greet(connection, self._target, self.plan.workload, subscriber=subscriber)
+
+    def prepare(self) -> None:
+        """Compile, preload, connect, and wait until every subscriber hears its channels."""
+        if self._target is not None:
+            self._driver.prepare(self._target, self.plan.workload, self.plan.seed)
+        if self._connector is not None:
+            self._connector.open_all()
+        for shard in self._shards:
+            shard.launch()
+        self._await_ready()
+
+    def _await_ready(self) -> None:
+        """The loop has turned (so it is compiled), adopted its lanes, and its subscriptions are confirmed."""
+        lanes = sum(shard.lanes + shard.subscribers for shard in self._shards) if self._connector else 0
+        channels = self.plan.workload.channels or 1
+        deadline: float | None = None
+        while True:
+            self._raise_failures()
+            turned = all(shard.gauge(layout.TURNS) > 0 for shard in self._shards)
+            ready = all(
+                (shard.tables.lanes[shard.lanes :, layout.READY] >= channels).all() for shard in self._shards
+            )
+            if turned and ready and sum(shard.gauge(layout.CONNECTED) for shard in self._shards) >= lanes:
+                return
+            if turned and deadline is None:
+                deadline = time.monotonic() + SUBSCRIBE_S
+            if deadline is not None and time.monotonic() > deadline:
+                assert self._target is not None
+                raise TargetError(
+                    self._target.name,
+                    self._target.address,
+                    f"{lanes} lanes connected and subscribed",
+                    f"{sum(shard.gauge(layout.CONNECTED) for shard in self._shards)} after {SUBSCRIBE_S:.0f} s",
+                    "look into the target's log: it closes connections",
+                )
+            time.sleep(0.002)
+
+    def begin(self, start_ns: int) -> None:
+        """Set run zero for every shard."""
+        for shard in self._shards:
+            shard.begin(start_ns)
+
+    def is_running(self) -> bool:
+        """Whether any shard still runs."""
+        self._raise_failures()
+        return any(shard.is_running for shard in self._shards)
+
+    def _raise_failures(self) -> None:
+        for shard in self._shards:
+            if shard.failure is not None:
+                raise shard.failure
+
+    def changes(self) -> Iterator[Change]:
+        """What the histograms gained since the last call."""
+        return self._reader.changes()
+
+    def live(self) -> Live:
+        """The shards' gauges added up; idle and elapsed of the busiest one."""
+        busiest = min(self._shards, key=lambda shard: shard.gauge(layout.IDLE_NS))
+        outcomes = sum_of([shard.board.tallies for shard in self._shards])[self._request_rows()].sum(axis=0)
+        return Live(
+            taken=self._sum(layout.TAKEN),
+            outcomes=tuple(int(count) for count in outcomes),
+            in_flight=self._sum(layout.IN_FLIGHT),
+            connected=self._sum(layout.CONNECTED),
+            idle_ns=busiest.gauge(layout.IDLE_NS),
+            elapsed_ns=busiest.gauge(layout.ELAPSED_NS),
+            lost_connections=self._sum(layout.LOST_CONNECTIONS),
+            reconnections=self._connector.reconnection_count if self._connector else 0,
+        )
+
+    def _request_rows(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Rows whose operation is planned: all but `deliver`."""
+        names = self.plan.program.names
+        planned = np.array([name != "deliver" or self.plan.workload.subscribers is None for name in names])
+        return np.tile(planned, len(self.plan.phases))
+
+    def _charged_row(self) -> int:
+        """Board row that lost messages are charged to: `deliver` in the longest phase that is measured."""
+        phases = self.plan.phases
+        longest = max(range(len(phases)), key=lambda n: (self._measured[n], phases[n, P_DURATION_NS]))
+        return longest * len(self.plan.program.names) + int(DELIVER)
+
+    def _sum(self, column: int) -> int:
+        return sum(shard.gauge(column) for shard in self._shards)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Reconnections since the last call."""
+        found: list[dict[str, Any]] = []
+        notes = self._connector.reconnections if self._connector else None
+        while notes:
+            note = notes.popleft()
+            found.append(
+                {
+                    "at_ns": note.back_ns,
+                    "kind": "reconnected",
+                    "workload": self.plan.name,
+                    "thread": note.thread,
+                    "lane": note.lane,
+                    "away_ns": note.back_ns - note.lost_ns,
+                    "attempts": note.attempts,
+                }
+            )
+        return found
+
+    def stop(self, *, at_once: bool) -> None:
+        """Pass the stop on to every shard."""
+        for shard in self._shards:
+            shard.stop(at_once=at_once)
+
+    def finish(self) -> EngineResult:
+        """Add the shards up; settle which messages were lost."""
+        for shard in self._shards:
+            if not shard.join(ENDING_S):
+                raise RuntimeError("the engine's loop did not end")
+        self._raise_failures()
+        counters = {
+            "lost_connections": self._sum(layout.LOST_CONNECTIONS),
+            "reconnects": self._connector.reconnection_count if self._connector else 0,
+            "null_replies": self._sum(layout.NULL_REPLIES),
+            "bytes_sent": self._sum(layout.BYTES_SENT),
+            "bytes_received": self._sum(layout.BYTES_RECEIVED),
+        }
+        anomalies = self._anomalies()
+        if self.plan.workload.subscribers:
+            for shard in self._shards:
+                found, more = settle_messages(shard, self._charged_row(), self.plan.workload.deadline_ns)
+                anomalies += more
+                for name, count in found.items():
+                    counters[name] = counters.get(name, 0) + count
+        idle = min(shard.gauge(layout.IDLE_NS) / max(shard.gauge(layout.ELAPSED_NS), 1) for shard in self._shards)
+        return EngineResult(
+            taken=sum_of([shard.board.taken for shard in self._shards]),
+            tallies=sum_of([shard.board.tallies for shard in self._shards]),
+            idle_ratio=idle,
+            counters=counters,
+            errors=self._errors(),
+            anomalies=anomalies,
+        )
+
+    def _errors(self) -> list[dict[str, Any]]:
+        found: dict[tuple[str, str], int] = {}
+        for shard in self._shards:
+            for text, counts in zip(shard.tables.errors, shard.tables.error_counts, strict=True):
+                words = text.tobytes().rstrip(b"\0").decode(errors="replace")
+                for name, count in zip(self.plan.program.names, counts, strict=True):
+                    if count:
+                        found[name, words] = found.get((name, words), 0) + int(count)
+        return [
+            {"operation": name, "text": text, "count": count}
+            for (name, text), count in sorted(found.items(), key=lambda item: -item[1])
+        ]
+
+    def _anomalies(self) -> list[tuple[str, str, str]]:
+        notes = (
+            (layout.BROKEN_REPLIES, "broken_replies", "inconclusive", "times the server sent bytes that are no reply"),
+            (layout.STRAY_REPLIES, "stray_replies", "inconclusive", "replies came that nothing had asked for"),
+            (layout.STRAY_MESSAGES, "stray_messages", "note", "messages came on our channels that are not ours"),
+            (layout.SATURATED, "saturated_histogram", "note", "times were longer than the histogram's hour"),
+            (layout.LOG_FULL, "operation_log_full", "inconclusive", "operations did not fit into the operation log"),
+        )
+        return [
+            (code, severity, f"{self.plan.name}: {self._sum(column)} {what}")
+            for column, code, severity, what in notes
+            if self._sum(column)
+        ]
+
+    def log_lengths(self) -> list[int]:
+        """Records in each of `logs`."""
+        return [shard.gauge(layout.LOG_LENGTH) for shard in self._shards]
+
+    def close(self) -> None:
+        """End what still runs and release everything."""
+        if self._connector is not None:
+            self._connector.close()
+        for shard in self._shards:
+            if shard.is_running:
+                shard.stop(at_once=True)
+                shard.join(ENDING_S)
+            if not shard.is_running and not shard.is_closed:
+                shard.close()
+
+
+def _share(total: int, parts: int, number: int) -> int:
+    """Part `number` of a total cut into nearly equal parts."""
+    return total // parts + (1 if number < total % parts else 0)

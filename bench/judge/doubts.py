@@ -1,0 +1,136 @@
+"""Reasons not to believe a check: each looks at one, and changes the status when it applies.
+
+They are asked in the order of `DOUBTS`; the first that applies wins.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import histogram, units
+from bench.judge.comparison import limit_text
+from bench.judge.floors import floor_ns
+from bench.judge.measures import Observation, statistic_ns
+from bench.judge.status import Status
+from bench.judge.tally import spaced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.histogram import Counts
+    from bench.rules.grammar import Rule
+    from bench.run_folder.reader import Run
+
+SAMPLES_ABOVE = 10
+"""A percentile needs this many samples above it: fewer, and one stall moves it anywhere."""
+SAMPLES_AT_LEAST = 20
+"""What the median, the mean and the maximum need."""
+RULE_OF_THREE = 3
+"""0 failures of n allow a true share of up to 3/n (95 %): n must be at least 3/limit to speak of limit."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A status in place of the plain comparison's, with its reason."""
+
+    status: Status
+    because: str
+    advice: str | None
+
+
+def too_few_samples(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
+    """INCONCLUSIVE below the needed number, unless the rule is broken whatever the missing ones say."""
+    needed = needed_samples(rule)
+    if seen.samples >= needed:
+        return None
+    if status is Status.FAIL and _broken_anyway(rule, seen, needed):
+        return None
+    return Doubt(
+        Status.INCONCLUSIVE,
+        f"needed {spaced(needed)} samples to judge {_stat(rule)}, had {spaced(seen.samples)}",
+        _longer(run, seen.samples, needed),
+    )
+
+
+def generator_was_late(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
+    """INVALID when the rule would hold without the time that the generator itself lost."""
+    if status is not Status.FAIL or seen.late is None or not seen.late.any():
+        return None
+    late_ns = statistic_ns(seen.late, rule.metric.stat or "p95")
+    if late_ns <= 0 or not rule.holds(seen.value - late_ns):
+        return None
+    return Doubt(
+        Status.INVALID,
+        f"{_stat(rule)} is {units.format_duration_ns(seen.value)}, of which the generator's own lateness "
+        f"can be {units.format_duration_ns(late_ns)}: without it the rule would hold",
+        "lower the rate, add threads, or free the machine of other work",
+    )
+
+
+def below_the_floor(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
+    """INCONCLUSIVE for a limit that this machine cannot resolve."""
+    if seen.counts is None or rule.metric.name == "pool_wait":
+        return None
+    floor = floor_ns(run, rule.metric.name, rule.metric.stat or "p95")
+    if floor is None or rule.limit > floor:
+        return None
+    if status is Status.FAIL and not rule.holds(seen.value - floor):
+        return None
+    return Doubt(
+        Status.INCONCLUSIVE,
+        f"{_stat(rule)} is {units.format_duration_ns(seen.value)}, but the floor of this machine is "
+        f"{units.format_duration_ns(floor)}: "
+        f"a limit of {limit_text(rule)} cannot be judged here",
+        "judge this rule on a quieter or faster machine; bench calibrate shows its floor",
+    )
+
+
+DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
+    too_few_samples,
+    generator_was_late,
+    below_the_floor,
+)
+
+
+def needed_samples(rule: Rule) -> int:
+    """How many samples the rule's metric needs before it may be judged."""
+    percent = rule.metric.percent
+    if percent is not None:
+        # The tiny subtraction keeps P95 at 200 in spite of binary fractions.
+        return max(SAMPLES_AT_LEAST, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
+    if rule.metric.stat is not None:
+        return SAMPLES_AT_LEAST
+    if rule.metric.name == "errors" and rule.limit > 0:
+        return math.ceil(RULE_OF_THREE / rule.limit - 1e-6)
+    return 1
+
+
+def exceeding(counts: Counts, limit_ns: float) -> int:
+    """How many samples lie in buckets wholly above `limit_ns`."""
+    if limit_ns >= histogram.HIGHEST_NS:
+        return 0
+    return int(counts[histogram.bucket_of(max(0, int(limit_ns))) + 1 :].sum())
+
+
+def _broken_anyway(rule: Rule, seen: Observation, needed: int) -> bool:
+    """Whether more samples exceed the limit than a full set of them may hold."""
+    if seen.tally is not None:
+        return rule.metric.name == "errors" and seen.tally.planned - seen.tally.ok > needed * rule.limit
+    if seen.counts is None or rule.metric.stat == "mean":
+        return False
+    share = 1 - (rule.metric.percent or 100) / 100
+    return exceeding(seen.counts, rule.limit) > needed * share + 1e-6
+
+
+def _longer(run: Run, had: int, needed: int) -> str:
+    if not had or not run.measured_s:
+        return "raise the rate or measure longer"
+    more_s = math.ceil((needed - had) * run.measured_s / had)
+    return f"measure {spaced(more_s)} s longer at this rate, or raise the rate"
+
+
+def _stat(rule: Rule) -> str:
+    stat = rule.metric.stat or rule.metric.name
+    return stat.upper() if rule.metric.percent is not None else stat

@@ -1,0 +1,33 @@
+"""The floors of this machine, as the run's calibration found them against a server of known delays.
+
+Below the floor an observed time is mostly the measuring itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.judge.measures import percent_of
+
+if TYPE_CHECKING:
+    from bench.run_folder.reader import Run
+
+MIDDLE = 50.0
+HIGHEST = 100.0
+
+
+def floor_ns(run: Run, metric: str, stat: str) -> float | None:
+    """The floor at the calibrated percentile nearest to `stat`; None where the run has none.
+
+    The mean takes the floor of P50, the maximum that of the highest percentile.
+    """
+    table = run.record.get("calibration", {}).get("lag_ns" if metric == "lag" else "floor_ns", {})
+    floors = {percent_of(name): float(value) for name, value in table.items() if _is_percentile(name)}
+    if not floors:
+        return None
+    percent = {"mean": MIDDLE, "max": HIGHEST}.get(stat) or percent_of(stat)
+    return floors[min(floors, key=lambda known: abs(known - percent))]
+
+
+def _is_percentile(name: str) -> bool:
+    return name.startswith("p") and name[1:].replace(".", "", 1).isdigit()

@@ -1,0 +1,171 @@
+"""What a run has to say about a metric: the observed value and how many samples stand behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import histogram
+from bench.judge import availability
+from bench.judge.tally import Tally, tally_of
+from bench.run_folder.reader import DELIVERY, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.histogram import Counts
+    from bench.rules.grammar import Metric
+
+LATENCIES: dict[str, tuple[str, tuple[str, ...] | None]] = {
+    "response": ("response", None),
+    "response_ok": ("response", ("ok",)),
+    "service": ("service", None),
+    "lag": ("lag", None),
+    "pool_wait": ("pool_wait", None),
+    "end_to_end": ("response", None),
+}
+"""Metric -> histogram kind, and the outcomes that count (None: all of them, charged as planned)."""
+
+FROM_PLAN = frozenset({"response", "response_ok", "lag", "end_to_end"})
+"""Metrics that start at the planned arrival, so that the generator's own lateness is in them."""
+
+COUNTERS = ("lost_messages", "duplicate_messages", "reordered_messages", "leaked_connections")
+
+
+class Unmeasurable(Exception):  # noqa: N818 - a fact about the run, no error of anyone's
+    """This run cannot say anything about the metric: the reason, and what to do."""
+
+    def __init__(self, because: str, advice: str) -> None:
+        self.because = because
+        self.advice = advice
+        super().__init__(because)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A value in the base unit of its metric. Latencies carry their histograms for closer questions."""
+
+    value: float
+    unit: str
+    samples: int
+    counts: Counts | None = None
+    late: Counts | None = None
+    tally: Tally | None = None
+
+
+def observe(run: Run, metric: Metric) -> Observation:
+    """What `run` measured for `metric`. Raises Unmeasurable, ResultError for a damaged run."""
+    check_scope(run, metric)
+    if metric.name in LATENCIES:
+        return _latency(run, metric)
+    measure = MEASURES.get(metric.name)
+    if measure is None:
+        known = ", ".join(sorted({*LATENCIES, *MEASURES}))
+        raise Unmeasurable(f"{metric.name} is no metric of this version", f"use one of {known}")
+    return measure(run, metric)
+
+
+def check_scope(run: Run, metric: Metric) -> None:
+    """Raise Unmeasurable when the run has no such workload or operation."""
+    if not metric.scope:
+        return
+    workload, *operations = metric.scope
+    entries = {entry["name"]: entry for entry in run.workloads}
+    if workload not in entries:
+        known = ", ".join(entries) or "none"
+        raise Unmeasurable(f"the run has no workload {workload}", f"its workloads are: {known}")
+    known_operations = entries[workload].get("operations", [])
+    if operations and operations[0] not in known_operations:
+        known = ", ".join(known_operations) or "none"
+        raise Unmeasurable(
+            f"workload {workload} has no operation {operations[0]}", f"its operations are: {known}"
+        )
+
+
+def statistic_ns(counts: Counts, stat: str) -> float:
+    """The statistic "p95", "mean" or "max" of a histogram, in ns. Raises ValueError for no samples."""
+    if stat == "mean":
+        return histogram.mean_ns(counts)
+    if stat == "max":
+        return histogram.max_ns(counts)
+    return histogram.percentile_ns(counts, percent_of(stat))
+
+
+def percent_of(stat: str) -> float:
+    """99.9 for "p99.9"."""
+    return float(stat.removeprefix("p"))
+
+
+def _latency(run: Run, metric: Metric) -> Observation:
+    kind, outcomes = LATENCIES[metric.name]
+    workload, operation = (*metric.scope, None, None)[:2]
+    if metric.name == "end_to_end":
+        operation = DELIVERY
+    counts = run.histogram(kind, workload, operation, outcomes)
+    late = run.histogram("late", workload, operation, outcomes) if metric.name in FROM_PLAN else None
+    samples = int(counts.sum())
+    value = statistic_ns(counts, metric.stat or "p95") if samples else 0
+    return Observation(value, "ns", samples, counts=counts, late=late)
+
+
+def _errors(run: Run, metric: Metric) -> Observation:
+    tally = tally_of(run, metric.scope)
+    failed = tally.planned - tally.ok
+    ratio = failed / tally.planned if tally.planned else 0
+    return Observation(ratio, "ratio", tally.planned, tally=tally)
+
+
+def _throughput(run: Run, metric: Metric) -> Observation:
+    tally = tally_of(run, metric.scope)
+    per_s = tally.ok / run.measured_s if run.measured_s else 0
+    return Observation(per_s, "per_s", tally.planned, tally=tally)
+
+
+def _dropped(run: Run, metric: Metric) -> Observation:
+    tally = tally_of(run, metric.scope)
+    never_sent = tally.outcomes["dropped"] + tally.outcomes["refused"]
+    return Observation(never_sent, "count", tally.planned, tally=tally)
+
+
+def _availability(run: Run, metric: Metric) -> Observation:
+    tally = tally_of(run, metric.scope)
+    try:
+        ratio = availability.observed(run, metric.scope, tally, metric.arguments)
+    except availability.WindowTooLong as found:
+        raise Unmeasurable(str(found), found.advice) from found
+    return Observation(ratio, "ratio", tally.planned, tally=tally)
+
+
+def _pool_utilization(run: Run, metric: Metric) -> Observation:
+    pools = run.record.get("pool", {})
+    used = [pools[name] for name in _workloads(run, metric) if name in pools]
+    if not used:
+        raise Unmeasurable("the run has no connection pool", "pools are measured with engine: client")
+    samples = tally_of(run, metric.scope).planned
+    return Observation(max(float(pool["utilization_max"]) for pool in used), "ratio", samples)
+
+
+def _counter(run: Run, metric: Metric) -> Observation:
+    wanted = set(_workloads(run, metric))
+    entries = [entry for entry in run.workloads if entry["name"] in wanted]
+    found = [entry["counters"][metric.name] for entry in entries if metric.name in entry.get("counters", {})]
+    if not found:
+        raise Unmeasurable(
+            f"the run did not count {metric.name}", "it is counted by the workloads that can produce it"
+        )
+    samples = tally_of(run, metric.scope).planned
+    return Observation(sum(found), "count", samples)
+
+
+def _workloads(run: Run, metric: Metric) -> list[str]:
+    return [metric.scope[0]] if metric.scope else [entry["name"] for entry in run.workloads]
+
+
+MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
+    "errors": _errors,
+    "throughput": _throughput,
+    "availability": _availability,
+    "dropped": _dropped,
+    "pool_utilization": _pool_utilization,
+    **dict.fromkeys(COUNTERS, _counter),
+}

@@ -1,0 +1,135 @@
+"""The sentences of a check: what was seen, in numbers, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import units
+from bench.judge.comparison import headroom, limit_text, warn_text
+from bench.judge.doubts import exceeding
+from bench.judge.measures import LATENCIES, Observation, statistic_ns
+from bench.judge.status import Status
+from bench.judge.tally import Tally, spaced
+from bench.outcome import OUTCOMES
+
+if TYPE_CHECKING:
+    from bench.rules.grammar import Rule
+    from bench.run_folder.reader import Run
+
+
+NAMES = {"errors": "the share of errors", "dropped": "the number never sent"}
+
+
+def because(rule: Rule, seen: Observation, status: Status) -> str:
+    """One sentence that names the value, the limit and the samples."""
+    value = units.format_quantity(seen.value, seen.unit)
+    compared = f"is {value}, {_side(rule, seen, status)} {limit_text(rule)}"
+    if seen.counts is not None:
+        stat = rule.metric.stat or "p95"
+        name = stat.upper() if rule.metric.percent is not None else stat
+        sentence = f"{name} of {spaced(seen.samples)} samples {compared}"
+        over = exceeding(seen.counts, rule.limit)
+        if status is Status.FAIL and over:
+            sentence += f"; {spaced(over)} ({units.format_ratio(over / seen.samples)}) took longer"
+        return sentence
+    name = NAMES.get(rule.metric.name, rule.metric.name.replace("_", " "))
+    if seen.tally is not None:
+        done = f"{spaced(seen.tally.ok)} of {spaced(seen.tally.planned)} arrivals OK"
+        lost = f", {seen.tally.lost}" if seen.tally.lost else ""
+        return f"{name} {compared}: {done}{lost}"
+    return f"{name} {compared}, in {spaced(seen.samples)} arrivals"
+
+
+def _side(rule: Rule, seen: Observation, status: Status) -> str:
+    if rule.op == "==":
+        return "where the rule wants"
+    if status is Status.FAIL:
+        if seen.value == rule.limit:
+            return "which is exactly the limit of"
+        return "above the limit of" if seen.value > rule.limit else "below the limit of"
+    if status is Status.WARN:
+        return f"past the warning level of {warn_text(rule)}, within the limit of"
+    return "within the limit of"
+
+
+def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | None:
+    """What to do next about a check that is not plainly in order; None where there is nothing to say."""
+    if status is Status.WARN:
+        left = headroom(rule.op, rule.limit, rule.unit, seen.value)
+        return f"{units.format_ratio(left)} of the limit is left; find out what grew" if left else None
+    if status is not Status.FAIL:
+        return None
+    if rule.metric.name in LATENCIES:
+        return _latency_advice(run, rule)
+    if rule.metric.name == "throughput":
+        return _throughput_advice(run, rule, seen)
+    if seen.tally is not None:
+        return _losses_advice(run, rule, seen)
+    if rule.metric.name == "pool_utilization":
+        return "enlarge the pool, or hold connections for a shorter time"
+    return LOOK_AT_EVENTS
+
+
+def _latency_advice(run: Run, rule: Rule) -> str:
+    """Tell losses, a slow server, and waiting for a free lane apart: outcomes and service time know."""
+    if rule.metric.name not in ("response", "response_ok"):
+        return "look at series.csv of the run for when it happened"
+    workload, operation = (*rule.metric.scope, None, None)[:2]
+    ends = {
+        label: exceeding(run.histogram("response", workload, operation, (label,)), rule.limit)
+        for label in (outcome.label for outcome in OUTCOMES)
+    }
+    slow = Tally(sum(ends.values()), ends)
+    if slow.planned > 2 * slow.ok and rule.metric.name == "response":
+        return f"most of them are losses ({slow.lost}); {_worst_loss(slow)}"
+    service = run.histogram("service", workload, operation)
+    if not service.any():
+        return "no request was answered; look at the outcomes and the server's log"
+    stat = rule.metric.stat or "p95"
+    service_ns = statistic_ns(service, stat)
+    served = f"service time {stat} is {units.format_duration_ns(service_ns)}"
+    if rule.holds(service_ns):
+        return f"{served}: the time went into waiting for a free lane; look for stalls, or add lanes"
+    return f"{served}: the server itself is slow; look there"
+
+
+def _throughput_advice(run: Run, rule: Rule, seen: Observation) -> str:
+    wanted = [entry for entry in run.workloads if rule.metric.scope[:1] in ((), (entry["name"],))]
+    rates = [entry.get("rate_per_s") for entry in wanted]
+    planned = sum(rate for rate in rates if rate)
+    if rates and all(rates) and len(rule.metric.scope) < 2 and planned <= rule.limit:
+        return f"the plan offers {units.format_rate(planned)} at 100 %: raise the rate above the limit"
+    if seen.tally is not None and seen.tally.lost:
+        return _losses_advice(run, rule, seen)
+    return "the lanes were busy: compare service time with the number of lanes"
+
+
+def _losses_advice(run: Run, rule: Rule, seen: Observation) -> str:
+    texts = [
+        (error.get("count", 0), str(error.get("text", "")), entry["name"])
+        for entry in run.workloads
+        if rule.metric.scope[:1] in ((), (entry["name"],))
+        for error in entry.get("errors", [])
+    ]
+    ends = seen.tally.outcomes if seen.tally else {}
+    if texts and ends.get("error", 0) == max((ends[label] for label in LOSS_ADVICE), default=0):
+        count, text, workload = max(texts)
+        return f"the most frequent error of {workload}, {spaced(count)} times: {text}"
+    return _worst_loss(seen.tally) if seen.tally else LOOK_AT_EVENTS
+
+
+def _worst_loss(tally: Tally) -> str:
+    worst = max(LOSS_ADVICE, key=lambda label: tally.outcomes[label])
+    return LOSS_ADVICE[worst] if tally.outcomes[worst] else LOOK_AT_EVENTS
+
+
+LOOK_AT_EVENTS = "look at events.jsonl of the run for what happened and when"
+
+
+LOSS_ADVICE = {
+    "error": "the server refused them: its error texts are in run.json",
+    "dropped": "every lane was busy until the deadline passed: add lanes or lower the rate",
+    "refused": "there was no connection: look at the server's log and its connection limit",
+    "reset": "connections broke while requests were under way: look at the server's log",
+    "timeout": "answers did not come within the deadline: look for stalls in series.csv",
+}

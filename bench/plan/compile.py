@@ -1,0 +1,75 @@
+"""Scenario to Plan: pure and seeded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench.drivers import driver_named
+from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, phase_table
+
+if TYPE_CHECKING:
+    from bench.scenario.model import Scenario, Workload
+
+DIGESTED_ARRIVALS = 10_000
+"""The digest covers every parameter of the plan and, so that a change of the generators shows, as many
+of its first arrivals as this."""
+
+PLAN_VERSION = 1
+
+
+def compile_plan(scenario: Scenario, seed: int | None = None, segment: Segment | None = None) -> Plan:
+    """The plan of a scenario; `seed` overrides the scenario's own."""
+    seed = scenario.seed if seed is None else seed
+    phases: list[PhasePlan] = []
+    start = 0
+    for phase in scenario.phases:
+        end = start + phase.duration_ns
+        phases.append(PhasePlan(phase.name, phase.measured, start, end, phase.load_from, phase.load_to))
+        start = end
+    workloads = tuple(
+        _workload_plan(workload, tuple(phases), workload_seed(seed, number))
+        for number, workload in enumerate(scenario.workloads)
+    )
+    plan = Plan(
+        name=scenario.scenario,
+        seed=seed,
+        phases=tuple(phases),
+        workloads=workloads,
+        digest="",
+        operation_log=scenario.operation_log,
+        segment=segment or Segment(),
+    )
+    return replace(plan, digest=_digest(plan))
+
+
+def workload_seed(seed: int, number: int) -> int:
+    """Seed of workload `number`: the workloads of one scenario draw independently."""
+    text = f"{seed}/{number}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8]) >> 1
+
+
+def _workload_plan(workload: Workload, phases: tuple[PhasePlan, ...], seed: int) -> WorkloadPlan:
+    program = driver_named(workload.driver).program(workload, seed)
+    return WorkloadPlan(workload, seed, program, phase_table(phases, workload.rate_per_s or 0.0))
+
+
+def _digest(plan: Plan) -> str:
+    """SHA-256 over everything that decides what is sent and when; the segment is not part of it."""
+    from bench.plan.preview import first_arrivals
+
+    digest = hashlib.sha256(f"plan {PLAN_VERSION} seed {plan.seed}".encode())
+    for phase in plan.phases:
+        digest.update(json.dumps([phase.name, phase.measured, phase.start_ns, phase.end_ns]).encode())
+    for workload in plan.workloads:
+        digest.update(workload.workload.model_dump_json().encode())
+        program = workload.program
+        for table in (program.template, program.operations, program.fields, program.variables, program.shares):
+            digest.update(table.tobytes())
+        digest.update(workload.phases.tobytes())
+        arrivals = first_arrivals(workload, workload.seed, DIGESTED_ARRIVALS)
+        for column in (arrivals.planned_ns, arrivals.phase, arrivals.operation, arrivals.key):
+            digest.update(column.tobytes())
+    return digest.hexdigest()

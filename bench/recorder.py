@@ -1,0 +1,84 @@
+"""From the Boards to the run folder: one interval of every histogram per window, one row of the series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.engine.engine import Live
+from bench.histogram import empty, percentile_ns
+from bench.outcome import OUTCOMES
+from bench.run_folder.histogram_log import Tag
+
+if TYPE_CHECKING:
+    from bench.engine.engine import Engine
+    from bench.monitor import Monitor
+    from bench.plan.plan import Plan
+    from bench.run_folder.writer import RunWriter
+
+SERIES_PERCENTS = (50.0, 95.0, 99.0)
+
+
+class Recorder:
+    """Writes what the engines gained, window by window; keeps nothing of a window but the last look."""
+
+    def __init__(self, plan: Plan, engines: list[Engine], writer: RunWriter, monitor: Monitor) -> None:
+        self._plan = plan
+        self._engines = engines
+        self._writer = writer
+        self._monitor = monitor
+        self._looks: list[Live | None] = [None] * len(engines)
+        self.last_p95_ns: int | None = None
+
+    def window(self, start_ns: int, end_ns: int) -> None:
+        """Close the window start_ns..end_ns (from run zero)."""
+        resources = self._monitor.sample()
+        for number, engine in enumerate(self._engines):
+            responses = self._histograms(engine, start_ns, end_ns)
+            self._series(number, engine, start_ns, end_ns, responses, resources)
+            for event in engine.events():
+                at_ns = event.pop("at_ns") - self._writer.zero.monotonic_ns
+                self._writer.event(at_ns, event.pop("kind"), **event)
+
+    def _histograms(self, engine: Engine, start_ns: int, end_ns: int) -> Any:
+        names = engine.plan.program.names
+        responses = empty()
+        for change in engine.changes():
+            phase, operation = divmod(change.row, len(names))
+            measured = self._plan.phases[phase].measured
+            tag = Tag(engine.plan.name, names[operation], change.kind, change.outcome.label, measured)
+            self._writer.histogram(tag, start_ns, end_ns, change.counts)
+            if change.kind == "response" and names[operation] != "deliver":
+                responses += change.counts
+        return responses
+
+    def _series(
+        self, number: int, engine: Engine, start_ns: int, end_ns: int, responses: Any, resources: dict[str, Any]
+    ) -> None:
+        before, now = self._looks[number], engine.live()
+        self._looks[number] = now
+        row: dict[str, Any] = {
+            "start_ns": start_ns,
+            "end_ns": end_ns,
+            "workload": engine.plan.name,
+            "phase": self._phase_name(start_ns),
+            "planned": now.taken - (before.taken if before else 0),
+        }
+        for outcome in OUTCOMES:
+            row[outcome.label] = now.outcomes[outcome] - (before.outcomes[outcome] if before else 0)
+        has_samples = bool(responses.any())
+        for percent in SERIES_PERCENTS:
+            row[f"response_p{percent:g}_ns"] = percentile_ns(responses, percent) if has_samples else None
+        self.last_p95_ns = row["response_p95_ns"] if has_samples else self.last_p95_ns
+        elapsed = now.elapsed_ns - (before.elapsed_ns if before else 0)
+        idle = now.idle_ns - (before.idle_ns if before else 0)
+        row["in_flight"] = now.in_flight
+        row["connected"] = now.connected
+        row["pool_in_use"] = now.pool_in_use
+        row["generator_idle_ratio"] = round(idle / elapsed, 4) if elapsed > 0 else None
+        self._writer.series({key: "" if value is None else value for key, value in (row | resources).items()})
+
+    def _phase_name(self, at_ns: int) -> str:
+        for phase in self._plan.phases:
+            if at_ns < phase.end_ns:
+                return phase.name
+        return "drain"

@@ -1,0 +1,137 @@
+"""What stands around the figures: losses, the generator's own share, the run and its machine."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from bench import histogram, units
+from bench.clock import NS_PER_S
+from bench.judge.tally import spaced
+from bench.report.columns import beside, joined
+from bench.run_folder.reader import DELIVERY
+
+if TYPE_CHECKING:
+    from bench.histogram import Counts
+    from bench.run_folder.reader import Run
+
+MESSAGES = {"lost_messages": "lost", "duplicate_messages": "duplicate", "reordered_messages": "reordered"}
+SHOWN_ERRORS = 5
+
+
+def losses(run: Run) -> list[str]:
+    """Messages, connections and errors: what went missing, and what the servers said."""
+    lines = []
+    for entry in run.workloads:
+        lines += _messages(run, entry)
+        lines += _connections(run, entry)
+        lines += _errors(entry)
+    return lines
+
+
+def _messages(run: Run, entry: dict[str, Any]) -> list[str]:
+    counters = entry.get("counters", {})
+    found = [f"{spaced(counters[key])} {word}" for key, word in MESSAGES.items() if key in counters]
+    if not found:
+        return []
+    delivered = int(run.histogram("response", entry["name"], DELIVERY).sum())
+    return beside("Messages", f"{entry['name']}: {spaced(delivered)} delivered, {joined(found)}")
+
+
+def _connections(run: Run, entry: dict[str, Any]) -> list[str]:
+    counters, lines = entry.get("counters", {}), []
+    pool = run.record.get("pool", {}).get(entry["name"])
+    if pool:
+        parts = [
+            f"{pool.get('size', '?')} connections",
+            f"{units.format_ratio(pool['utilization_max'])} in use at most"
+            if "utilization_max" in pool
+            else "",
+            f"{units.format_ratio(pool['utilization_mean'])} on average"
+            if "utilization_mean" in pool
+            else "",
+            f"{spaced(counters['leaked_connections'])} leaked" if "leaked_connections" in counters else "",
+        ]
+        lines += beside("Pool", f"{entry['name']}: {joined(parts)}")
+    if counters.get("reconnects"):
+        lines += beside("Reconnects", f"{entry['name']}: {spaced(counters['reconnects'])} lanes reconnected")
+    return lines
+
+
+def _errors(entry: dict[str, Any]) -> list[str]:
+    errors = sorted(entry.get("errors", []), key=lambda error: -error.get("count", 0))
+    lines = []
+    for error in errors[:SHOWN_ERRORS]:
+        place = f"{entry['name']}.{error.get('operation', '?')}"
+        lines += beside("Error", f"{place}, {spaced(error.get('count', 0))} times: {error.get('text', '')}")
+    if len(errors) > SHOWN_ERRORS:
+        lines += beside("", f"and {len(errors) - SHOWN_ERRORS} more kinds, in run.json")
+    return lines
+
+
+def generator(run: Run) -> list[str]:
+    """What the measuring itself adds: lag, the machine's floor, anomalies."""
+    lines = []
+    lag, late = run.histogram("lag"), run.histogram("late")
+    if lag.any():
+        lines += beside("Lag", f"planned to sent: {_spread(lag)}")
+    if late.any():
+        lines += beside("", f"of that our own: {_spread(late)}")
+    idle = run.record.get("generator", {}).get("idle_ratio")
+    if idle is not None:
+        lines += beside("Generator", f"idle {units.format_ratio(idle)} of the time")
+    floors = run.record.get("calibration", {}).get("floor_ns", {})
+    if floors:
+        known = [f"{name.upper()} {units.format_duration_ns(value)}" for name, value in floors.items()]
+        lines += beside("Floor", f"{joined(known)}: shorter limits cannot be judged on this machine")
+    else:
+        lines += beside("Floor", "unknown: the run holds no calibration")
+    for anomaly in run.anomalies:
+        lines += beside("Anomaly", f"{anomaly.get('severity', 'note')}: {anomaly.get('message', '')}")
+    if not run.anomalies:
+        lines += beside("Anomalies", "none")
+    return lines
+
+
+def _spread(counts: Counts) -> str:
+    known = [f"P{p} {units.format_duration_ns(histogram.percentile_ns(counts, p))}" for p in (50, 95, 99)]
+    return f"{joined(known)}, max {units.format_duration_ns(histogram.max_ns(counts))}"
+
+
+def run_itself(run: Run) -> list[str]:
+    """When, on what, where it lies, and how to do it again."""
+    record = run.record
+    plan = record.get("plan", {})
+    parts = [
+        f"{units.format_duration_ns(run.measured_s * NS_PER_S)} measured",
+        f"{units.format_duration_ns(record['duration_ns'])} in all" if "duration_ns" in record else "",
+        f"started {record['started']['utc']}" if record.get("started", {}).get("utc") else "",
+        f"seed {plan['seed']}" if "seed" in plan else "",
+    ]
+    lines = beside("Run", joined(parts))
+    stack = record.get("stack", {})
+    if stack:
+        targets = [_target(target) for target in stack.get("targets", [])]
+        lines += beside("Stack", f"{stack.get('kind', 'unknown')}: {joined(targets)}")
+    machine = record.get("environment", {}).get("key", {})
+    if machine:
+        known = [f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value is not None]
+        lines += beside("Machine", joined(known))
+    lines += beside("Folder", str(run.path))
+    lines += beside("Again", _command(record)) if record.get("scenario", {}).get("path") else []
+    return lines
+
+
+def _target(target: dict[str, Any]) -> str:
+    version = target.get("version")
+    return f"{target.get('name', '?')} at {target.get('address', '?')}" + (f" ({version})" if version else "")
+
+
+def _command(record: dict[str, Any]) -> str:
+    plan = record.get("plan", {})
+    words = ["bench", "run", str(record["scenario"]["path"])]
+    words += ["--quick"] if plan.get("quick") else []
+    words += ["--seed", str(plan["seed"])] if "seed" in plan else []
+    for override in plan.get("overrides", []):
+        words += ["--set", str(override)]
+    return shlex.join(words)

@@ -1,0 +1,90 @@
+"""The report that a user looks at every day: the verdict first, then what stands behind it.
+
+80 columns; colour only on a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from bench.judge.status import Status
+from bench.report import context, tables
+from bench.report.columns import heading, styled, wrapped
+
+if TYPE_CHECKING:
+    from bench.judge.verdict import Check, Verdict
+    from bench.run_folder.reader import Run
+
+HEADLINES = {
+    Status.PASS: "{n} of {n} rules hold",
+    Status.WARN: "every rule holds, {k} of {n} past the warning level",
+    Status.INCONCLUSIVE: "{k} of {n} rules cannot be judged",
+    Status.FAIL: "{k} of {n} rules broken",
+    Status.INVALID: "this run says nothing about the system",
+}
+
+
+def render(run: Run, verdict: Verdict, colour: bool = False) -> str:
+    """The whole report, with a line end. Raises ResultError for a damaged run."""
+    return _text(
+        *_verdict_blocks(run, verdict, colour),
+        tables.latency(run, colour),
+        tables.arrivals(run, colour),
+        context.losses(run),
+        context.generator(run),
+        context.run_itself(run),
+    )
+
+
+def render_verdict(run: Run, verdict: Verdict, colour: bool = False) -> str:
+    """The part of the report that judges: headline, what is not in order, the table of rules."""
+    return _text(*_verdict_blocks(run, verdict, colour))
+
+
+def is_colourful() -> bool:
+    """Whether standard output is a terminal whose user did not ask for plain text (NO_COLOR)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _text(*blocks: list[str]) -> str:
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _verdict_blocks(run: Run, verdict: Verdict, colour: bool) -> list[list[str]]:
+    return [_headline(run, verdict, colour), _unsettled(verdict, colour), tables.rules(verdict, colour)]
+
+
+def _headline(run: Run, verdict: Verdict, colour: bool) -> list[str]:
+    rules = [check for check in verdict.checks if check.is_rule]
+    alike = sum(check.status is verdict.status for check in rules)
+    if alike or verdict.status is Status.INVALID:
+        said = HEADLINES[verdict.status].format(n=len(rules), k=alike)
+    else:
+        # The status is that of a finding about the run, not of any rule.
+        said = "the run has flaws" if rules else "there is no rule to judge"
+    lines = [
+        f"{styled(verdict.status.name, verdict.status, colour)}  {heading(run.scenario, colour)}: {said}"
+    ]
+    lines += wrapped(str(run.record.get("scenario", {}).get("purpose", "")))
+    if run.record.get("plan", {}).get("quick"):
+        lines.append("Quick run with shortened phases: good to see that it works, not to decide by.")
+    return lines
+
+
+def _unsettled(verdict: Verdict, colour: bool) -> list[str]:
+    """Every check that is not plainly in order, the worst first: what was seen, what to do."""
+    unsettled = [check for check in verdict.checks if check.status is not Status.PASS]
+    blocks = [_explained(check, colour) for check in sorted(unsettled, key=lambda check: -check.status)]
+    return [line for block in blocks for line in block]
+
+
+def _explained(check: Check, colour: bool) -> list[str]:
+    indent = " " * 4
+    subject = check.rule if check.is_rule else check.metric.removeprefix("validity.").replace("_", " ")
+    lines = [f"{styled(check.status.name, check.status, colour)}  {subject}"]
+    lines += wrapped(check.because, indent, indent)
+    if check.advice:
+        lines += wrapped(check.advice, indent + "-> ", indent + "   ")
+    return lines

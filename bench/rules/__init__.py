@@ -1,0 +1,1 @@
+"""SLA rules: their grammar, and the metrics a scenario can produce for them."""

@@ -1,0 +1,216 @@
+"""The metrics that a scenario can produce: what each is called, its unit, and which way is better.
+
+A rule about anything else is refused before any load, with this list. A metric exists for the run
+as a whole, for a workload, and for one operation of it, where that makes sense.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bench.rules.grammar import Metric, Rule, RuleError
+from bench.units import quoted
+
+if TYPE_CHECKING:
+    from bench.scenario.model import Scenario
+
+Better = Literal["lower", "higher"]
+STATS = ("pNN", "mean", "max")
+UNIT_WORDS = {
+    "ns": "a duration such as 10ms",
+    "per_s": "a rate such as 1000/s",
+    "bytes": "a size such as 100MB",
+    "ratio": "a percentage such as 1%",
+    "count": "a plain count such as 0",
+}
+_SHOWN_SCOPES = 20
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """One metric of a scenario."""
+
+    name: str
+    unit: str
+    better: Better
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What of a workload decides its metrics."""
+
+    name: str
+    engine: str
+    is_pubsub: bool
+    operations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A metric before it is given a scope."""
+
+    name: str
+    unit: str
+    better: Better
+    explanation: str
+    has_stats: bool = False
+    per_operation: bool = True
+
+
+_COMMON = (
+    _Kind(
+        "response", "ns", "lower", "planned to done; every planned arrival, losses at their deadline", True
+    ),
+    _Kind("response_ok", "ns", "lower", "planned to done; arrivals answered OK only", True),
+    _Kind("service", "ns", "lower", "sent to done", True),
+    _Kind("lag", "ns", "lower", "planned to sent", True),
+    _Kind("throughput", "per_s", "higher", "arrivals completed OK per second of measured time"),
+    _Kind("errors", "ratio", "lower", "share of planned arrivals that did not end OK"),
+    _Kind(
+        "availability", "ratio", "higher", "share of planned arrivals that ended OK, over a declared window"
+    ),
+    _Kind("dropped", "count", "lower", "arrivals that were never sent"),
+)
+_CLIENT = (
+    _Kind("pool_wait", "ns", "lower", "waiting for a connection of the pool", True),
+    _Kind("pool_utilization", "ratio", "lower", "highest share of the pool in use", per_operation=False),
+    _Kind(
+        "leaked_connections", "count", "lower", "connections not returned to the pool", per_operation=False
+    ),
+)
+_PUBSUB = (
+    _Kind(
+        "end_to_end", "ns", "lower", "planned publish to delivery at a subscriber", True, per_operation=False
+    ),
+    _Kind("lost_messages", "count", "lower", "published, never delivered", per_operation=False),
+    _Kind("duplicate_messages", "count", "lower", "delivered more than once", per_operation=False),
+    _Kind("reordered_messages", "count", "lower", "delivered after a later one", per_operation=False),
+)
+# The arguments that a metric needs. Availability of an undeclared window says nothing: 99.9 % of
+# 60 s allows 60 ms of outage, of a month 43 minutes.
+_ARGUMENTS: Mapping[str, tuple[str, ...]] = {"availability": ("window",)}
+
+
+def metrics_of(scenario: Scenario) -> dict[str, MetricSpec]:
+    """Every metric of a scenario by its catalogue name, such as "cache.get.response.pNN"."""
+    return metrics_of_outlines(
+        [Outline(w.name, w.engine, w.is_pubsub, w.operation_names) for w in scenario.workloads]
+    )
+
+
+def metrics_of_outlines(outlines: Iterable[Outline]) -> dict[str, MetricSpec]:
+    """The same for workloads of which only the outline is known."""
+    metrics: dict[str, MetricSpec] = {}
+    for outline in outlines:
+        kinds = [*_COMMON]
+        if outline.engine == "client":
+            kinds += _CLIENT
+        if outline.is_pubsub:
+            kinds += _PUBSUB
+        # Deliveries are not arrivals: they have end_to_end, at the workload.
+        operations = [name for name in outline.operations if not (outline.is_pubsub and name == "deliver")]
+        for kind in kinds:
+            scopes: list[tuple[str, ...]] = [(), (outline.name,)]
+            scopes += [(outline.name, operation) for operation in operations if kind.per_operation]
+            for scope in scopes:
+                for stat in STATS if kind.has_stats else (None,):
+                    name = ".".join([*scope, kind.name, *([stat] if stat else [])])
+                    metrics.setdefault(name, MetricSpec(name, kind.unit, kind.better, kind.explanation))
+    return metrics
+
+
+def check_rule(rule: Rule, metrics: Mapping[str, MetricSpec]) -> MetricSpec:
+    """The metric that `rule` is about. Raises RuleError if there is none or the rule does not suit it."""
+    spec = metrics.get(rule.metric.key)
+    if spec is None:
+        raise _unknown(rule.metric, metrics)
+    _check_arguments(rule.metric)
+    if rule.unit != spec.unit:
+        expected = f"{UNIT_WORDS[spec.unit]} for {quoted(str(rule.metric))}"
+        raise RuleError(
+            expected, UNIT_WORDS[rule.unit].partition(" such")[0], f"write {UNIT_WORDS[spec.unit]}"
+        )
+    if spec.unit == "ratio" and max(rule.limit, rule.warn or 0) > 1:
+        raise RuleError("a percentage of at most 100%", f"{rule.limit * 100:g}%", "lower the limit")
+    if rule.op == "<" and 0 in (rule.limit, rule.warn):
+        raise RuleError(
+            "a limit that can be met", "< 0, below which nothing is", "write == 0, or a limit above 0"
+        )
+    if rule.op == ">" and spec.unit == "ratio" and rule.limit >= 1:
+        raise RuleError("a limit that can be met", "> 100%, above which no share is", "write == 100%")
+    return spec
+
+
+def listed(metrics: Mapping[str, MetricSpec]) -> str:
+    """All metrics in one line: each metric once, then the scopes that can stand before it."""
+    scopes_of: dict[str, dict[str, None]] = {}
+    for full in metrics:
+        scope, name, stat = _parts(full)
+        shown = f"{name}.pNN|mean|max" if stat else name
+        scopes_of.setdefault(shown, {})
+        if scope:
+            scopes_of[shown][".".join(scope)] = None
+    shapes: dict[tuple[str, ...], list[str]] = {}
+    for name, scopes in scopes_of.items():
+        shapes.setdefault(tuple(scopes), []).append(name)
+    parts = []
+    for shape, names in shapes.items():
+        shown = ", ".join(shape[:_SHOWN_SCOPES]) + (", ..." if len(shape) > _SHOWN_SCOPES else "")
+        parts.append(f"{', '.join(names)} (alone for the whole run, or after {shown})")
+    return "; ".join(parts)
+
+
+def _check_arguments(metric: Metric) -> None:
+    needed = _ARGUMENTS.get(metric.name, ())
+    example = f"{metric}({', '.join(f'{name}=30s' for name in needed)})"
+    for name in needed:
+        if name not in metric.arguments:
+            raise RuleError(
+                f"{metric.name} with its {name} declared", quoted(str(metric)), f"write {example}"
+            )
+        if metric.arguments[name] <= 0:
+            raise RuleError(f"a {name} above 0s", "0", f"write {example}")
+    for name in metric.arguments:
+        if name not in needed:
+            known = f"only {', '.join(needed)}" if needed else "no arguments"
+            advice = f"write {example}" if needed else f"write {metric}"
+            raise RuleError(f"{known} for {metric.name}", f"the argument {quoted(name)}", advice)
+
+
+def _unknown(metric: Metric, metrics: Mapping[str, MetricSpec]) -> RuleError:
+    meant = _meant(metric, metrics)
+    advice = f"write {meant} if that was meant" if meant else "use one of those"
+    return RuleError(f"a metric of this scenario: {listed(metrics)}", quoted(str(metric)), advice)
+
+
+def _meant(metric: Metric, metrics: Mapping[str, MetricSpec]) -> str | None:
+    """The metric that was probably meant, found name by name: whole paths would take too long to compare."""
+    known = [_parts(full) for full in metrics]
+    name = _nearest(metric.name, {name for _, name, _ in known})
+    scope: list[str] = []
+    for depth, step in enumerate(metric.scope):
+        near = _nearest(step, {scope[depth] for scope, _, _ in known if len(scope) > depth})
+        scope.append(near or step)
+    if name is None:
+        return None
+    has_stats = {stat is not None for _, other, stat in known if other == name} == {True}
+    stat = (metric.stat or "p95") if has_stats else None
+    guess = Metric(tuple(scope), name, stat)
+    return str(guess) if guess.key in metrics else None
+
+
+def _parts(full: str) -> tuple[tuple[str, ...], str, str | None]:
+    """A catalogue name as scope, metric and statistic."""
+    *rest, last = full.split(".")
+    if last in STATS:
+        return tuple(rest[:-1]), rest[-1], last
+    return tuple(rest), last, None
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    matches = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None

@@ -1,0 +1,117 @@
+"""Rules that are allowed but probably not what was meant. `bench validate` prints these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bench.rules.catalogue import check_rule, metrics_of
+from bench.rules.grammar import Metric, Rule
+from bench.units import format_duration_ns, format_rate, quoted
+
+if TYPE_CHECKING:
+    from bench.scenario.model import Scenario, Workload
+
+NS_PER_S = 1_000_000_000
+MARGIN = 0.98  # Poisson arrivals and the edges of the measured time move the rate by about this much
+SAMPLES_ABOVE = 10  # fewer samples above a percentile say little about it
+SAMPLES_FOR_MEDIAN = 20
+
+
+def hints_of(scenario: Scenario, rules: Iterable[Rule]) -> list[str]:
+    """One sentence for each rule that the plan cannot answer well, and for settings without effect."""
+    hints = []
+    metrics = metrics_of(scenario)
+    for rule in rules:
+        planned = planned_arrivals(scenario, rule.metric)
+        better = check_rule(rule, metrics).better
+        hints += _direction(rule, better)
+        if planned is not None:
+            hints += _throughput(rule, planned * NS_PER_S / scenario.measured_ns)
+            hints += _samples(rule, planned)
+        hints += _window(rule, scenario)
+    return hints + _unused(scenario)
+
+
+def planned_arrivals(scenario: Scenario, metric: Metric) -> float | None:
+    """Arrivals of the metric's scope in measured time by the plan; None where a closed loop decides."""
+    total = 0.0
+    for workload in scenario.workloads:
+        if metric.workload not in (None, workload.name):
+            continue
+        if workload.rate_per_s is None:
+            return None
+        planned = workload.rate_per_s * sum(
+            phase.duration_ns / NS_PER_S * (phase.load_from + phase.load_to) / 2
+            for phase in scenario.phases
+            if phase.measured
+        )
+        if metric.name == "end_to_end":
+            planned *= workload.subscribers or 0
+        total += planned * _share(workload, metric.operation)
+    return total
+
+
+def _share(workload: Workload, operation: str | None) -> float:
+    if operation is None or not workload.operations:
+        return 1.0
+    return workload.operations[operation].weight / sum(o.weight for o in workload.operations.values())
+
+
+def _throughput(rule: Rule, planned_per_s: float) -> list[str]:
+    if rule.metric.name != "throughput" or rule.op not in (">", ">=", "=="):
+        return []
+    if planned_per_s * MARGIN >= rule.limit and rule.op != "==":
+        return []
+    planned, limit = format_rate(planned_per_s), format_rate(rule.limit)
+    return [
+        f"rule {quoted(rule.text)}: the plan offers {planned} in measured time, too close to the limit of"
+        f" {limit} to pass reliably; raise the rate by a tenth above it, or lower the limit"
+    ]
+
+
+def _samples(rule: Rule, planned: float) -> list[str]:
+    percent = rule.metric.percent
+    if percent is None:
+        return []
+    needed = max(SAMPLES_FOR_MEDIAN, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
+    if planned >= needed:
+        return []
+    return [
+        f"rule {quoted(rule.text)}: needs {needed} samples, and the plan has about {planned:.0f} in measured"
+        " time; measure longer or raise the rate, else the verdict is INCONCLUSIVE"
+    ]
+
+
+def _direction(rule: Rule, better: str) -> list[str]:
+    wrong = (">", ">=") if better == "lower" else ("<", "<=")
+    if rule.op not in wrong:
+        return []
+    return [
+        f"rule {quoted(rule.text)}: {better} is better for this metric, and the rule asks for the opposite"
+    ]
+
+
+def _window(rule: Rule, scenario: Scenario) -> list[str]:
+    window = rule.metric.arguments.get("window")
+    if window is None or window <= scenario.measured_ns:
+        return []
+    shown, measured = format_duration_ns(window), format_duration_ns(scenario.measured_ns)
+    return [f"rule {quoted(rule.text)}: its window of {shown} is longer than the measured time of {measured}"]
+
+
+def _unused(scenario: Scenario) -> list[str]:
+    hints = []
+    for workload in scenario.workloads:
+        words = [word for o in workload.operations.values() for command in o.all_commands for word in command]
+        if workload.keys is not None and words and not any("{key}" in word for word in words):
+            hints.append(f"workload {workload.name}: keys are described, and no operation uses {{key}}")
+        hints += [
+            f"workload {workload.name}: operation {name} has weight 0 and is never sent"
+            for name, operation in workload.operations.items()
+            if operation.weight == 0
+        ]
+    if not any(phase.measured is False for phase in scenario.phases):
+        hints.append("no phase has measured: false: connections and caches warm up in measured time")
+    return hints

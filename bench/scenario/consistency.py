@@ -1,0 +1,288 @@
+"""What must fit together across the fields of a scenario.
+
+The functions take the fields that are right on their own, so that a mistake in one field does not
+hide the others. A field that is wrong is absent from the mapping; an optional one has its default.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.scenario.drivers import DRIVERS
+from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS
+from bench.scenario.paths import Path
+from bench.units import format_duration_ns, quoted
+
+Fields = Mapping[str, Any]
+
+PLACEHOLDERS = ("key", "value", "seq")
+# A word in braces. Text such as {"a": 1} is not one, so JSON can be sent as it stands.
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+MIN_MESSAGE_BYTES = 64  # publisher, sequence number and planned time travel inside the message
+
+# Commands that are not answered exactly once, or that change what a lane is.
+_NOT_ONE_ANSWER = (
+    *("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"),
+    *("MONITOR", "SYNC", "PSYNC", "QUIT", "HELLO", "SHUTDOWN"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not fit, at `path` from the object that was looked at.
+
+    `involves` are the other places whose values the sentence shows: if one came from the
+    environment, the sentence must not be shown as it is.
+    """
+
+    path: Path
+    expected: str
+    found: str
+    advice: str
+    involves: tuple[Path, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.path))}: expected {self.expected}, found {self.found}; {self.advice}"
+
+    def under(self, *prefix: str | int) -> "Finding":
+        """The same finding, seen from an outer object."""
+        others = tuple((*prefix, *path) for path in self.involves)
+        return Finding((*prefix, *self.path), self.expected, self.found, self.advice, others)
+
+
+def findings_of_workload(fields: Fields, given: Collection[str]) -> list[Finding]:
+    """Contradictions inside one workload. `given` names the fields the file sets itself."""
+    found = [*_rate(fields), *_lanes(fields)]
+    if "driver" in fields:
+        found += [*_target(fields), *_operations(fields), *_pubsub(fields, given), *_engine(fields, given)]
+    return found + _keys(fields)
+
+
+def findings_of_workloads(workloads: Sequence[Fields]) -> list[Finding]:
+    """Two workloads of one name could not be told apart in a rule."""
+    return [finding.under("workloads") for finding in _repeated_names(workloads, "workload")]
+
+
+def findings_of_phases(phases: Sequence[Fields], workloads: Sequence[Fields]) -> list[Finding]:
+    """Contradictions among phases, and between phases and workloads."""
+    found = _repeated_names(phases, "phase")
+    if phases and not any(phase.get("measured", True) for phase in phases):
+        found.append(
+            Finding((), "at least one measured phase", "none", "remove measured: false from one phase")
+        )
+    total = sum(phase.get("duration_ns", 0) for phase in phases)
+    if total > MAX_TOTAL_NS:
+        limit, length = format_duration_ns(MAX_TOTAL_NS), format_duration_ns(total)
+        durations = tuple((index, "for") for index in range(len(phases)))
+        found.append(Finding((), f"at most {limit} in all", length, "shorten the phases", durations))
+    closed = [workload["arrivals"] == "closed" for workload in workloads if "arrivals" in workload]
+    for index, phase in enumerate(phases):
+        found += [finding.under(index) for finding in _load(phase, bool(closed) and all(closed))]
+    return [finding.under("phases") for finding in found] + _peaks(phases, workloads)
+
+
+def _rate(fields: Fields) -> list[Finding]:
+    if "arrivals" not in fields or "rate_per_s" not in fields:
+        return []
+    closed, rate = fields["arrivals"] == "closed", fields["rate_per_s"]
+    if closed and rate is not None:
+        advice = "remove rate, or write arrivals: poisson"
+        return [Finding(("rate",), "no rate with arrivals: closed", "a rate", advice)]
+    if not closed and rate is None:
+        advice = "add a rate, or write arrivals: closed"
+        return [Finding((), f"a rate with arrivals: {fields['arrivals']}", "none", advice, (("arrivals",),))]
+    return []
+
+
+def _lanes(fields: Fields) -> list[Finding]:
+    if "lanes" in fields and "threads" in fields and fields["threads"] > fields["lanes"]:
+        lanes, threads = fields["lanes"], fields["threads"]
+        found = f"{threads} threads for {lanes} lane{'s' * (lanes != 1)}"
+        advice = "add lanes or use fewer threads"
+        return [Finding(("threads",), "at most one thread per lane", found, advice, (("lanes",),))]
+    return []
+
+
+def _target(fields: Fields) -> list[Finding]:
+    only = DRIVERS[fields["driver"]].target
+    if "target" in fields and only is not None and fields["target"] != only:
+        expected = f"the target {quoted(only)} for the driver {quoted(fields['driver'])}"
+        return [
+            Finding(("target",), expected, quoted(fields["target"]), f"write target: {only}", (("driver",),))
+        ]
+    return []
+
+
+def _operations(fields: Fields) -> list[Finding]:
+    if "operations" not in fields:
+        return []
+    facts, operations = DRIVERS[fields["driver"]], fields["operations"]
+    driver = (("driver",),)
+    if facts.own_operations:
+        if not operations:
+            return []
+        own = " and ".join(facts.own_operations)
+        expected = f"no operations with the driver {quoted(fields['driver'])}, which brings its own ({own})"
+        return [Finding(("operations",), expected, "operations", "remove the key operations", driver)]
+    if not operations:
+        if facts.default_operation:
+            return []
+        return [Finding((), "at least one operation", "none", "add operations: {get: {command: [GET, a]}}")]
+    found = []
+    if sum(operation.weight for operation in operations.values()) <= 0:
+        advice = "give one operation a weight above 0"
+        weights = tuple(("operations", name, "weight") for name in operations)
+        found.append(Finding(("operations",), "a sum of weights above 0", "0", advice, weights))
+    for name, operation in operations.items():
+        problems = _commands(operation, fields, needs_command=facts.default_operation is None)
+        found += [finding.under("operations", name) for finding in problems]
+    return found
+
+
+def _commands(operation: Any, fields: Fields, *, needs_command: bool) -> list[Finding]:
+    if operation.command is not None and operation.commands is not None:
+        advice = "keep one of the two"
+        return [Finding(("commands",), "either command or commands", "both", advice)]
+    if operation.command is None and operation.commands is None:
+        if needs_command:
+            return [Finding((), "a command", "none", 'add command: [GET, "{key}"]')]
+        return []
+    found = []
+    for index, command in enumerate(operation.all_commands):
+        path: Path = ("command",) if operation.command is not None else ("commands", index)
+        found += [finding.under(*path) for finding in _words(command, fields)]
+    return found
+
+
+def _words(command: Sequence[str], fields: Fields) -> list[Finding]:
+    found = []
+    name = command[0].upper()
+    if not name:
+        found.append(Finding((0,), "the name of a command", "empty text", "write a command such as GET"))
+    if name in _NOT_ONE_ANSWER or (name == "CLIENT" and len(command) > 1 and command[1].upper() == "REPLY"):
+        advice = "remove it; for messages use the driver redis_pubsub"
+        found.append(Finding((0,), "a command that the server answers exactly once", quoted(name), advice))
+    for index, word in enumerate(command):
+        for placeholder in dict.fromkeys(_PLACEHOLDER.findall(word)):
+            shown = quoted("{" + placeholder + "}")
+            if placeholder not in PLACEHOLDERS:
+                known = ", ".join("{" + known + "}" for known in PLACEHOLDERS)
+                found.append(
+                    Finding((index,), f"one of {known}", f"the placeholder {shown}", "use one of those")
+                )
+            elif placeholder == "key" and "keys" in fields and fields["keys"] is None:
+                advice = "add keys: {count: 1000} to the workload"
+                found.append(Finding((index,), f"keys in the workload for {shown}", "none", advice))
+            elif placeholder == "value" and "value" in fields and fields["value"] is None:
+                advice = "add value: {bytes: 128} to the workload"
+                found.append(Finding((index,), f"a value in the workload for {shown}", "none", advice))
+    return found
+
+
+def _pubsub(fields: Fields, given: Collection[str]) -> list[Finding]:
+    found = []
+    if not DRIVERS[fields["driver"]].is_pubsub:
+        for name in ("channels", "subscribers"):
+            if name in given and name in fields:
+                advice = "remove it, or write driver: redis_pubsub"
+                found.append(Finding((name,), f"{name} only with a pub/sub driver", name, advice))
+        return found
+    for name, example in (("channels", "4"), ("subscribers", "8"), ("value", "{bytes: 128}")):
+        if name in fields and fields[name] is None:
+            found.append(Finding((), f"{name} for a pub/sub workload", "none", f"add {name}: {example}"))
+    if fields.get("keys") is not None:
+        found.append(Finding(("keys",), "no keys with a pub/sub workload", "keys", "remove the key keys"))
+    value = fields.get("value")
+    if value is not None and value.bytes < MIN_MESSAGE_BYTES:
+        expected = f"at least {MIN_MESSAGE_BYTES} bytes, which carry publisher, number and planned time"
+        advice = f"write bytes: {MIN_MESSAGE_BYTES} or more"
+        found.append(Finding(("value", "bytes"), expected, str(value.bytes), advice))
+    return found
+
+
+def _engine(fields: Fields, given: Collection[str]) -> list[Finding]:
+    if "engine" not in fields:
+        return []
+    found, engine = [], fields["engine"]
+    engines = DRIVERS[fields["driver"]].engines
+    if engine not in engines:
+        expected = f"engine: {' or '.join(engines)} for the driver {quoted(fields['driver'])}"
+        found.append(
+            Finding(("engine",), expected, quoted(engine), f"write engine: {engines[0]}", (("driver",),))
+        )
+    if engine == "wire" and "pool" in given:
+        found.append(
+            Finding(("pool",), "pool only with engine: client", "pool", "remove it, or write engine: client")
+        )
+    for name in ("threads", "pipeline"):
+        if engine == "client" and fields.get(name, 1) != 1:
+            expected = (
+                f"{name}: 1 with engine: client, which runs one event loop and one request per connection"
+            )
+            found.append(
+                Finding((name,), expected, str(fields[name]), f"remove {name}, or write engine: wire")
+            )
+    return found
+
+
+def _keys(fields: Fields) -> list[Finding]:
+    keys = fields.get("keys")
+    if keys is None:
+        return []
+    found = []
+    for name, distribution in (("exponent", "zipf"), ("deviations", "gaussian")):
+        if name in keys.model_fields_set and keys.distribution != distribution:
+            expected = f"{name} only with distribution: {distribution}"
+            found_text = f"distribution: {keys.distribution}"
+            advice = f"remove {name}, or write distribution: {distribution}"
+            place = ("keys", "distribution")
+            found.append(Finding(("keys", name), expected, found_text, advice, (place,)))
+    if keys.preload and "value" in fields and fields["value"] is None:
+        advice = "add value: {bytes: 128} to the workload"
+        found.append(Finding(("keys", "preload"), "a value in the workload for preload", "none", advice))
+    return found
+
+
+def _load(phase: Fields, all_closed: bool) -> list[Finding]:
+    if "load" not in phase:
+        return []
+    if all_closed and "load" in phase.get("given", ()):
+        advice = "remove load, or give a workload a rate"
+        return [Finding(("load",), "no load where all arrivals are closed", "a load", advice)]
+    if max(phase["load"].start, phase["load"].end) == 0:
+        return [Finding(("load",), "a load above 0%", "0%", "write a load above 0%")]
+    return []
+
+
+def _peaks(phases: Sequence[Fields], workloads: Sequence[Fields]) -> list[Finding]:
+    """Rates that only a phase's load makes impossible."""
+    found = []
+    for number, phase in enumerate(phases):
+        for index, workload in enumerate(workloads):
+            if "load" not in phase or workload.get("rate_per_s") is None:
+                continue
+            peak = max(phase["load"].start, phase["load"].end) * workload["rate_per_s"]
+            if peak > MAX_RATE_PER_S:
+                expected = f"at most {MAX_RATE_PER_S}/s after applying the load"
+                involved = (("workloads", index, "rate"),)
+                advice = "lower the load or the rate"
+                found.append(Finding(("phases", number, "load"), expected, f"{peak:.0f}/s", advice, involved))
+    return found
+
+
+def _repeated_names(parts: Sequence[Fields], word: str) -> list[Finding]:
+    first: dict[str, int] = {}
+    found = []
+    for index, part in enumerate(parts):
+        if "name" not in part:
+            continue
+        if part["name"] in first:
+            shown, advice = quoted(part["name"]), f"rename this {word}"
+            involved = ((first[part["name"]], "name"),)
+            found.append(
+                Finding((index, "name"), f"a {word} name used once", f"{shown} again", advice, involved)
+            )
+        else:
+            first[part["name"]] = index
+    return found

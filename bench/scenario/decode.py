@@ -1,0 +1,145 @@
+"""The tree of a scenario file to a Scenario and its rules, with every problem found on the way."""
+
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from bench.errors import Problem
+from bench.rules.catalogue import Outline, check_rule, metrics_of_outlines
+from bench.rules.grammar import Rule, RuleError, parse_rule
+from bench.scenario.consistency import (
+    Finding,
+    findings_of_phases,
+    findings_of_workload,
+    findings_of_workloads,
+)
+from bench.scenario.drivers import DRIVERS
+from bench.scenario.model import INCONSISTENT, Keys, Load, Operation, Phase, Scenario, Value, Workload
+from bench.scenario.paths import Path
+from bench.scenario.plain import plain
+from bench.scenario.source import Node
+from bench.scenario.wording import placed, reworded
+
+MAX_REWORDED = 500  # a hostile file can have tens of thousands; nobody reads the rest
+
+_MODELS: dict[Path, type[BaseModel]] = {
+    (): Scenario,
+    ("workloads", "*"): Workload,
+    ("workloads", "*", "keys"): Keys,
+    ("workloads", "*", "value"): Value,
+    ("workloads", "*", "operations", "*"): Operation,
+    ("phases", "*"): Phase,
+    ("phases", "*", "load"): Load,
+}
+_KEYS = {
+    path: [field.alias or name for name, field in model.model_fields.items()]
+    for path, model in _MODELS.items()
+}
+
+
+def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem]]:
+    """The scenario (None if its fields are wrong), its rules, and all problems."""
+    raw = plain(root)
+    scenario, errors = None, []
+    try:
+        scenario = Scenario.model_validate(raw)
+    except ValidationError as error:
+        errors = [item for item in error.errors(include_url=False) if item["type"] != INCONSISTENT]
+    problems = [reworded(error, root, _KEYS) for error in errors[:MAX_REWORDED]]
+    workloads = _right_parts(Workload, raw, "workloads", errors)
+    phases = _right_parts(Phase, raw, "phases", errors)
+    findings: list[Finding] = []
+    for index, workload in enumerate(workloads):
+        findings += [f.under("workloads", index) for f in findings_of_workload(workload, workload["given"])]
+    findings += findings_of_workloads(workloads)
+    findings += findings_of_phases(phases, workloads)
+    rules, rule_findings = _rules(raw, workloads)
+    problems += [placed(finding, root) for finding in [*findings, *rule_findings]]
+    if len(errors) > MAX_REWORDED:
+        rest = len(errors) - MAX_REWORDED
+        place, advice = root.place, "correct the others first"
+        problems.append(Problem(place.file, 0, 0, "file", "a scenario", f"{rest} problems more", advice))
+    return scenario, rules, [problem for problem in problems if problem is not None]
+
+
+def _right_parts(model: type[BaseModel], raw: Any, key: str, errors: list[Any]) -> list[dict[str, Any]]:
+    """For each item of a list the fields that are right on their own, by field name; "given": those set."""
+    items = raw.get(key)
+    if not isinstance(items, list):
+        return []
+    parts = []
+    for index, item in enumerate(items):
+        wrong = {
+            error["loc"][2] for error in errors if error["loc"][:2] == (key, index) and len(error["loc"]) > 2
+        }
+        parts.append(_right_fields(model, item, wrong) if isinstance(item, dict) else {"given": set()})
+    return parts
+
+
+def _right_fields(model: type[BaseModel], item: dict[str, Any], wrong: set[Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"given": set()}
+    for name, field in model.model_fields.items():
+        alias = field.alias or name
+        if alias in wrong:
+            continue
+        if alias in item:
+            try:
+                fields[name] = _adapter(model, name).validate_python(item[alias])
+            except ValidationError:
+                continue
+            fields["given"].add(name)
+        elif not field.is_required():
+            fields[name] = field.get_default(call_default_factory=True)
+    return fields
+
+
+@cache
+def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    field = model.model_fields[name]
+    annotation: Any = field.annotation
+    return TypeAdapter(Annotated[annotation, *field.metadata] if field.metadata else annotation)
+
+
+def _rules(raw: Any, workloads: list[dict[str, Any]]) -> tuple[tuple[Rule, ...], list[Finding]]:
+    """The rules that are right, and what is wrong with the others."""
+    texts = raw.get("sla")
+    if not isinstance(texts, list):
+        return (), []
+    outlines = [_outline(workload) for workload in workloads]
+    metrics = metrics_of_outlines([outline for outline in outlines if outline is not None])
+    # Where a workload is not understood, a metric that is missing may well be one of its.
+    known = {outline.name for outline in outlines if outline is not None}
+    names_known = bool(outlines) and None not in outlines
+    names: list[Path] = [("workloads", index, "name") for index in range(len(workloads))]
+    rules: list[Rule] = []
+    findings: list[Finding] = []
+    seen: dict[str, int] = {}
+    for index, text in enumerate(texts):
+        if not isinstance(text, str) or not text:
+            continue
+        try:
+            rule = parse_rule(text)
+            if names_known or rule.metric.key in metrics or rule.metric.workload in known:
+                check_rule(rule, metrics)
+        except RuleError as error:
+            involved = tuple(names)
+            findings.append(Finding(("sla", index), error.expected, error.found, error.advice, involved))
+            continue
+        if " ".join(text.split()) in seen:
+            first = ("sla", seen[" ".join(text.split())])
+            findings.append(
+                Finding(("sla", index), "every rule once", "the same rule again", "remove it", (first,))
+            )
+        seen.setdefault(" ".join(text.split()), index)
+        rules.append(rule)
+    return tuple(rules), findings
+
+
+def _outline(workload: dict[str, Any]) -> Outline | None:
+    if not {"name", "engine", "driver", "operations"} <= workload.keys():
+        return None
+    facts = DRIVERS[workload["driver"]]
+    default = (facts.default_operation,) if facts.default_operation else ()
+    operations = facts.own_operations or tuple(workload["operations"]) or default
+    return Outline(workload["name"], workload["engine"], facts.is_pubsub, operations)

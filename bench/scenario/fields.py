@@ -1,0 +1,158 @@
+"""Field types of the scenario model: each checks one value and says what it expected instead.
+
+A failed check raises Mismatch; `bench.scenario.wording` turns it into a placed Problem. Bounds are
+there because a scenario is untrusted text: each one is far above any real use and far below what
+would hurt the machine that reads it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, GetCoreSchemaHandler, StringConstraints, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
+
+from bench.units import Mismatch, duration_ns, format_duration_ns, quoted, rate_per_s, ratio, size_bytes
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+MAX_RATE_PER_S = 10_000_000
+MAX_TOTAL_NS = 24 * 3600 * 10**9
+MAX_LOAD = 100.0
+MAX_VALUE_BYTES = 16 * 2**20
+
+Name = Annotated[str, StringConstraints(strict=True, pattern=NAME_PATTERN, max_length=64)]
+Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=4000)]
+
+
+def kind_of(value: Any) -> str:
+    """What a value read from YAML is, in the words of a reader."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return f"the truth value {str(value).lower()}"
+        case int() | float():
+            return f"the number {quoted(str(value))[1:-1]}"
+        case str():
+            return quoted(value) if value else "empty text"
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Annotation of a field: a whole number within low..high."""
+
+    low: int
+    high: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Pydantic's hook: our check, described as a bounded integer in the JSON Schema."""
+        described = core_schema.int_schema(ge=self.low, le=self.high)
+        return core_schema.no_info_plain_validator_function(self.check, json_schema_input_schema=described)
+
+    def check(self, value: Any) -> int:
+        """`value` itself. Raises Mismatch."""
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
+            expected = f"a whole number {self.low}..{self.high}"
+            raise Mismatch(expected, kind_of(value), f"write a number {self.low}..{self.high}")
+        return value
+
+
+@dataclass(frozen=True)
+class Number:
+    """Annotation of a field: a number within low..high, or above low where that is excluded."""
+
+    low: float
+    high: float
+    above_low: bool = False
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Pydantic's hook: our check, described as a bounded number in the JSON Schema."""
+        if self.above_low:
+            described = core_schema.float_schema(gt=self.low, le=self.high)
+        else:
+            described = core_schema.float_schema(ge=self.low, le=self.high)
+        return core_schema.no_info_plain_validator_function(self.check, json_schema_input_schema=described)
+
+    def check(self, value: Any) -> float:
+        """`value` as float. Raises Mismatch."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not self.low <= value <= self.high or (self.above_low and value == self.low):
+            range_words = f"above {self.low:.12g} and at most" if self.above_low else f"{self.low:.12g} to"
+            expected = f"a number {range_words} {self.high:.12g}"
+            raise Mismatch(expected, kind_of(value), f"write {expected}")
+        return float(value)
+
+
+def quantity(
+    parse: Callable[[str], float], example: str, unit: str, fits: Callable[[float], str]
+) -> BeforeValidator:
+    """A text with a unit. `fits` returns "" or the words for the range that the value must be in."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise Mismatch(example, f"{kind_of(value)} without a unit", f'write "{value}{unit}"')
+        if not isinstance(value, str):
+            raise Mismatch(example, kind_of(value), f"write {example}")
+        parsed = parse(value)
+        if complaint := fits(parsed):
+            raise Mismatch(complaint, quoted(value), f"write {complaint}")
+        return parsed
+
+    return BeforeValidator(check)
+
+
+def _within_total(ns: float) -> str:
+    return (
+        ""
+        if 0 < ns <= MAX_TOTAL_NS
+        else f"a duration above 0s and at most {format_duration_ns(MAX_TOTAL_NS)}"
+    )
+
+
+def _within_rate(per_s: float) -> str:
+    possible = math.isfinite(per_s) and 0 < per_s <= MAX_RATE_PER_S
+    return "" if possible else f"a rate above 0/s and at most {MAX_RATE_PER_S}/s"
+
+
+def _within_load(load: float) -> str:
+    return "" if 0 <= load <= MAX_LOAD else f"a load 0%..{MAX_LOAD * 100:.0f}%"
+
+
+def _value_bytes(value: Any) -> int:
+    size = size_bytes(value) if isinstance(value, str) else value
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_VALUE_BYTES:
+        expected = "a number of bytes 1..16777216 (16MiB)"
+        raise Mismatch(expected, kind_of(value), 'write a whole number such as 128, or "1KiB"')
+    return size
+
+
+DURATION = 'a duration such as "10ms" or "30s"'
+Duration = Annotated[
+    int,
+    quantity(duration_ns, DURATION, "s", _within_total),
+    WithJsonSchema({"type": "string", "examples": ["30s"]}),
+]
+Rate = Annotated[
+    float,
+    quantity(rate_per_s, 'a rate such as "1000/s"', "/s", _within_rate),
+    WithJsonSchema({"type": "string", "examples": ["1000/s"]}),
+]
+LoadRatio = Annotated[
+    float,
+    quantity(ratio, 'a load such as "150%"', "%", _within_load),
+    WithJsonSchema({"type": "string", "examples": ["150%"]}),
+]
+ValueBytes = Annotated[
+    int,
+    BeforeValidator(_value_bytes),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_VALUE_BYTES}, {"type": "string"}]}
+    ),
+]

@@ -1,0 +1,117 @@
+"""Text to Scenario: all problems of a file at once, each with its place.
+
+    bytes ─ read ─▶ text ─ source.compose ─▶ nodes ─ overrides ─ environment ─▶ nodes ─ model ─▶ Scenario
+                                                                                  └─ rules ─▶ Rules
+
+Every step hands on what is right and notes what is not, so that one mistake does not hide the next.
+Nothing but ScenarioError is raised, whatever the bytes.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import Problem, ScenarioError
+from bench.rules.grammar import Rule
+from bench.scenario.decode import decoded
+from bench.scenario.environment import interpolated
+from bench.scenario.model import Phase, Scenario
+from bench.scenario.overrides import overridden
+from bench.scenario.paths import Path as KeyPath
+from bench.scenario.plain import places
+from bench.scenario.read import file_name, read_text
+from bench.scenario.source import MapNode, Place, compose
+
+QUICK_MEASURED_NS = 3 * 10**9
+QUICK_OTHER_NS = 10**9
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class LoadedScenario:
+    """A scenario that can be run, and where it came from."""
+
+    scenario: Scenario
+    source_text: str
+    """The file as it stands: references to the environment are not replaced in it."""
+    path: Path
+    rules: tuple[Rule, ...]
+    quick: bool
+    overrides: tuple[str, ...]
+    marks: Mapping[KeyPath, Place]
+    """Path of keys and indexes, such as ("phases", 0, "for"), to its place."""
+
+
+def load_scenario(
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    quick: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> LoadedScenario:
+    """Read, check and return a scenario; `overrides` are the texts of --set, "key.path=value".
+
+    Raises ScenarioError with every problem.
+    """
+    file = Path(path)
+    text = read_text(file)
+    root, problems = compose(text, file_name(file))
+    if root is None:
+        raise ScenarioError([*problems, _nothing(file, "an empty file")])
+    if not isinstance(root, MapNode):
+        raise ScenarioError([*problems, _nothing(file, "something else than key: value lines", root.place)])
+    root, found = overridden(root, overrides)
+    problems += found
+    tree, found = interpolated(root, os.environ if environment is None else environment)
+    problems += found
+    scenario, rules, found = decoded(tree)
+    problems += found
+    if problems or scenario is None:
+        raise ScenarioError(problems)
+    if quick:
+        scenario = shortened(scenario)
+    return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), places(tree))
+
+
+def shortened(scenario: Scenario) -> Scenario:
+    """The quick form: measured phases of at most 3 s, others of at most 1 s, loads unchanged."""
+
+    def short(phase: Phase) -> Phase:
+        limit = QUICK_MEASURED_NS if phase.measured else QUICK_OTHER_NS
+        return phase.model_copy(update={"duration_ns": min(phase.duration_ns, limit)})
+
+    return scenario.model_copy(update={"phases": tuple(short(phase) for phase in scenario.phases)})
+
+
+def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The scenario files that `paths` name: files as they are, directories searched, in stable order.
+
+    Raises ScenarioError for a path that does not exist and for a directory without any.
+    """
+    files: dict[Path, None] = {}
+    problems: list[Problem] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            # A file that is missing or unreadable is told by load_scenario, with all else.
+            files[path] = None
+            continue
+        inside = sorted(file for file in path.rglob("*") if _is_scenario_file(file, path))
+        if not inside:
+            expected, advice = "a directory with scenario files (*.yaml)", "name another directory or a file"
+            problems.append(Problem(file_name(path), 0, 0, "directory", expected, "none in it", advice))
+        files.update(dict.fromkeys(inside))
+    if problems:
+        raise ScenarioError(problems)
+    return list(files)
+
+
+def _is_scenario_file(file: Path, above: Path) -> bool:
+    is_hidden = any(part.startswith(".") for part in file.relative_to(above).parts)
+    return file.suffix in SUFFIXES and not is_hidden and file.is_file()
+
+
+def _nothing(file: Path, found: str, place: Any = None) -> Problem:
+    line, column = (place.line, place.column) if place is not None else (1, 1)
+    expected, advice = "a scenario: key: value lines", "start from a file in scenarios/, or see its README.md"
+    return Problem(file_name(file), line, column, "file", expected, found, advice)

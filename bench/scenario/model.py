@@ -1,0 +1,243 @@
+"""A scenario as frozen values. Names, units and limits of the file format are fixed here.
+
+Built by `bench.scenario.load` from YAML; `Scenario.model_validate(dict)` takes the same keys.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from bench.scenario.consistency import findings_of_phases, findings_of_workload, findings_of_workloads
+from bench.scenario.drivers import DRIVERS, LATER_DRIVERS
+from bench.scenario.fields import (
+    Duration,
+    LoadRatio,
+    Name,
+    Number,
+    Rate,
+    Text,
+    ValueBytes,
+    Whole,
+    kind_of,
+)
+from bench.units import Mismatch, quoted
+
+INCONSISTENT = "inconsistent"
+"""Type of the error raised when single fields are right but do not fit together."""
+
+
+class Part(BaseModel):
+    """Base of every model: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Keys(Part):
+    """The keys that operations touch: numbers 0..count-1 behind a prefix."""
+
+    count: Annotated[int, Whole(1, 1_000_000_000)] = Field(description="How many different keys there are.")
+    distribution: Literal["uniform", "zipf", "gaussian", "sequential"] = "uniform"
+    exponent: Annotated[float, Number(0, 5, above_low=True)] = Field(
+        0.99, description="zipf: weight of key k is 1/k^exponent."
+    )
+    deviations: Annotated[float, Number(0, 100, above_low=True)] = Field(
+        3.0, description="gaussian: the range spans this many standard deviations on either side."
+    )
+    prefix: Annotated[str, Field(strict=True, max_length=200)] = "bench:"
+    preload: Annotated[bool, Field(strict=True, description="Write every key before the clock starts.")] = (
+        False
+    )
+
+
+class Value(Part):
+    """The values that are written."""
+
+    bytes: ValueBytes = Field(description="Size of each value.")
+
+
+def _driver(value: Any) -> str:
+    if isinstance(value, str) and value in DRIVERS:
+        return value
+    known = ", ".join(DRIVERS)
+    if isinstance(value, str) and value in LATER_DRIVERS:
+        raise Mismatch(
+            f"one of {known}", f"{quoted(value)}, which is not in this version", "use one of those"
+        )
+    raise Mismatch(f"one of {known}", kind_of(value), f"write one of {known}")
+
+
+def _words(value: Any) -> Any:
+    """A command is written as its words: a list, so that no quoting rules are needed."""
+    if isinstance(value, str):
+        words = ", ".join(value.split()[:3])
+        raise Mismatch(
+            'a command as a list of words such as [GET, "{key}"]', kind_of(value), f"write [{words}, ...]"
+        )
+    return value
+
+
+# A number is a word like any other: the loader hands it on as it was written.
+Word = Annotated[
+    str,
+    Field(strict=True, max_length=1_000_000),
+    WithJsonSchema({"type": ["string", "number", "boolean", "null"]}),
+]
+Command = Annotated[
+    tuple[Word, ...],
+    BeforeValidator(_words),
+    Field(min_length=1, max_length=1000),
+]
+
+
+class Operation(Part):
+    """One kind of request: a command, or several sent together and all answered."""
+
+    weight: Annotated[float, Number(0, 1_000_000)] = Field(
+        1.0, description="Share among the operations of the workload."
+    )
+    command: Command | None = Field(None, description='One command as its words: [SET, "{key}", "{value}"].')
+    commands: Annotated[tuple[Command, ...], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="Several commands sent together; the operation is done when all are answered."
+    )
+
+    @property
+    def all_commands(self) -> tuple[tuple[str, ...], ...]:
+        """The commands in order, whichever of the two forms the file used; empty for a noop operation."""
+        return self.commands or ((self.command,) if self.command else ())
+
+
+class Workload(Part):
+    """A stream of arrivals of certain operations against one target."""
+
+    name: Name
+    target: Name = Field(description="The service of the stack that it talks to.")
+    driver: Annotated[str, BeforeValidator(_driver), Field(json_schema_extra={"enum": list(DRIVERS)})]
+    engine: Literal["wire", "client"] = "wire"
+    lanes: Annotated[int, Whole(1, 10_000)] = Field(
+        1, description="Connections. For pub/sub: the publishers."
+    )
+    threads: Annotated[int, Whole(1, 64)] = Field(1, description="Engine threads that share the lanes.")
+    pipeline: Annotated[int, Whole(1, 1000)] = Field(
+        1, description="Requests that may be in flight on one lane."
+    )
+    resp: Annotated[Literal[2, 3], Field(description="Version of the Redis protocol.")] = 2
+    keys: Keys | None = None
+    value: Value | None = None
+    operations: Annotated[dict[Name, Operation], Field(max_length=50)] = Field(default_factory=dict)
+    arrivals: Literal["constant", "poisson", "closed"]
+    rate_per_s: Rate | None = Field(None, alias="rate", description="Arrivals per second at 100 % load.")
+    deadline_ns: Duration = Field(
+        10 * 10**9,
+        alias="deadline",
+        description="An answer after this is a timeout.",
+        json_schema_extra={"default": "10s"},
+    )
+    channels: Annotated[int, Whole(1, 10_000)] | None = Field(
+        None, description="Pub/sub: channels the publishers use."
+    )
+    subscribers: Annotated[int, Whole(1, 10_000)] | None = Field(
+        None, description="Pub/sub: each hears every channel."
+    )
+    pool: Annotated[int, Whole(1, 10_000)] = Field(50, description="Engine client: connections in the pool.")
+
+    @property
+    def is_pubsub(self) -> bool:
+        """Whether the workload publishes and delivers instead of asking and being answered."""
+        return DRIVERS[self.driver].is_pubsub
+
+    @property
+    def operation_names(self) -> tuple[str, ...]:
+        """Operations in the order of the file, or those that the driver brings along."""
+        facts = DRIVERS[self.driver]
+        if facts.own_operations:
+            return facts.own_operations
+        return tuple(self.operations) or ((facts.default_operation,) if facts.default_operation else ())
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        _raise_first(findings_of_workload(values, self.model_fields_set))
+        return self
+
+
+def _load(value: Any) -> Any:
+    """`150%` is the short form of a load that does not change."""
+    if isinstance(value, str | int | float):
+        return {"from": value, "to": value}
+    return value
+
+
+class Load(Part):
+    """Share of the planned rate: constant, or a ramp over the phase."""
+
+    start: LoadRatio = Field(alias="from")
+    end: LoadRatio = Field(alias="to")
+
+
+class Phase(Part):
+    """A stretch of the run. Only measured phases are judged."""
+
+    name: Name
+    duration_ns: Duration = Field(alias="for")
+    measured: Annotated[bool, Field(strict=True)] = True
+    load: Annotated[
+        Load,
+        BeforeValidator(_load, json_schema_input_type=str | Load),
+        Field(
+            description='Share of the rate, "150%", or a ramp {from: 10%, to: 150%}.',
+            json_schema_extra={"default": "100%"},
+        ),
+    ] = Load.model_validate({"from": "100%", "to": "100%"})
+
+    @property
+    def load_from(self) -> float:
+        """Share of the rate at the start of the phase; 1.0 is 100 %."""
+        return self.load.start
+
+    @property
+    def load_to(self) -> float:
+        """Share of the rate at the end of the phase."""
+        return self.load.end
+
+
+class Scenario(Part):
+    """A scenario file: what is sent where and when, and the rules for what comes out."""
+
+    scenario: Name = Field(description="Name of the scenario, as runs and reports call it.")
+    purpose: Text = Field(description="One sentence: what a passing run shows.")
+    seed: Annotated[int, Whole(0, 2**63 - 1)] = Field(1, description="Equal seeds give equal plans.")
+    workloads: Annotated[tuple[Workload, ...], Field(min_length=1, max_length=20)]
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=1000)]
+    faults: Annotated[tuple[()], Field(description="Not available in this version.")] = ()
+    sla: Annotated[tuple[Text, ...], Field(max_length=200)] = ()
+    operation_log: Annotated[bool, Field(strict=True)] = False
+
+    @property
+    def measured_ns(self) -> int:
+        """Length of all measured phases together, in ns."""
+        return sum(phase.duration_ns for phase in self.phases if phase.measured)
+
+    @property
+    def total_ns(self) -> int:
+        """Length of all phases together, in ns."""
+        return sum(phase.duration_ns for phase in self.phases)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        workloads = [
+            {"name": w.name, "arrivals": w.arrivals, "rate_per_s": w.rate_per_s} for w in self.workloads
+        ]
+        phases = [
+            {name: getattr(p, name) for name in type(p).model_fields} | {"given": p.model_fields_set}
+            for p in self.phases
+        ]
+        _raise_first(findings_of_workloads(workloads) + findings_of_phases(phases, workloads))
+        return self
+
+
+def _raise_first(findings: list[Any]) -> None:
+    """A Scenario made in Python is held to the same rules; the loader reports every finding itself."""
+    if findings:
+        sentence = str(findings[0]).replace("{", "(").replace("}", ")")
+        raise PydanticCustomError(INCONSISTENT, sentence)

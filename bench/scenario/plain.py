@@ -1,0 +1,81 @@
+"""Source nodes as plain Python values, and the way back from a value's path to its node.
+
+Only JSON's types exist: YAML's older habits (`on` as true, 1:30 as 90, 010 as 8, dates) are off,
+because a scenario must mean what it looks like.
+"""
+
+import re
+from typing import Any
+
+from bench.scenario.paths import Path
+from bench.scenario.source import ListNode, MapNode, Node, Place, Scalar
+
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}(?:[eE][-+]?[0-9]{1,2})?")
+_WORDS: dict[str, Any] = {"": None, "null": None, "~": None, "true": True, "false": False}
+
+# The words of a command go to the server as they stand: 007 and 1.50 are text there.
+_TEXT_KEYS = ("command", "commands")
+
+
+def plain(node: Node, *, is_text: bool = False) -> Any:
+    """dict, list, str, int, float, bool or None; with `is_text` every scalar below is a str."""
+    match node:
+        case Scalar():
+            return node.text if is_text or not node.is_plain else _plain_scalar(node.text)
+        case ListNode():
+            return [plain(item, is_text=is_text) for item in node.items]
+        case MapNode():
+            return {
+                key: plain(item, is_text=is_text or key in _TEXT_KEYS)
+                for key, (_, item) in node.entries.items()
+            }
+
+
+def node_at(root: Node, path: Path) -> tuple[Node, Path]:
+    """The node at `path`, or the nearest one above it, with the path of the node returned."""
+    node = root
+    for depth, step in enumerate(path):
+        match node:
+            case MapNode() if step in node.entries:
+                node = node.entries[str(step)][1]
+            case ListNode() if isinstance(step, int) and 0 <= step < len(node.items):
+                node = node.items[step]
+            case _:
+                return node, path[:depth]
+    return node, path
+
+
+def place_of_key(root: Node, path: Path) -> Place:
+    """Where the key that ends `path` stands; the place of the nearest node above if there is none."""
+    node, _ = node_at(root, path[:-1])
+    if path and isinstance(node, MapNode) and path[-1] in node.entries:
+        return node.entries[str(path[-1])][0]
+    return node.place
+
+
+def places(root: Node) -> dict[Path, Place]:
+    """Every path of the tree with its place."""
+    found: dict[Path, Place] = {}
+    waiting: list[tuple[Path, Node]] = [((), root)]
+    while waiting:
+        path, node = waiting.pop()
+        found[path] = node.place
+        match node:
+            case ListNode():
+                waiting += [((*path, index), item) for index, item in enumerate(node.items)]
+            case MapNode():
+                waiting += [((*path, key), item) for key, (_, item) in node.entries.items()]
+            case Scalar():
+                pass
+    return found
+
+
+def _plain_scalar(text: str) -> Any:
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text

@@ -1,0 +1,253 @@
+"""YAML text as a tree of nodes that know their place: the first step of loading a scenario.
+
+A scenario file is untrusted text. The tree is built from the parser's events, one at a time, so
+that nesting and size are bounded while reading and nothing of the file is ever executed. An alias
+shares the node of its anchor, and every node knows how large it is when all aliases are written
+out: a file that explodes is refused by arithmetic, not by running out of memory.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from bench.errors import Problem, ScenarioError
+from bench.scenario.paths import where
+from bench.scenario.yaml_words import syntax_problem
+from bench.units import quoted
+
+MAX_DEPTH = 32  # the deepest scenario needs 7
+MAX_NODES = 50_000  # a scenario of 20 workloads with 50 operations each has half of that
+
+# Parsing events in C is 20 times faster; both give the same events.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands. Lines and columns count from 1; 0 means unknown."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A single value as it was written. A plain one may be a number; a quoted one is text."""
+
+    text: str
+    place: Place
+    is_plain: bool = True
+    secret_of: str | None = None
+    """The environment variable that the text came from, which must then not be shown."""
+    is_broken: bool = False
+    """A problem has been told already: whatever else is wrong here follows from it."""
+    size: int = 1
+    depth: int = 1
+
+
+@dataclass(frozen=True)
+class ListNode:
+    """A sequence."""
+
+    items: tuple["Node", ...]
+    place: Place
+    size: int = field(init=False)
+    depth: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", 1 + sum(item.size for item in self.items))
+        object.__setattr__(self, "depth", 1 + max((item.depth for item in self.items), default=0))
+
+
+@dataclass(frozen=True)
+class MapNode:
+    """A mapping: key text to the key's place and its value, in the order of the file."""
+
+    entries: dict[str, tuple[Place, "Node"]]
+    place: Place
+    size: int = field(init=False)
+    depth: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        nodes = [node for _, node in self.entries.values()]
+        object.__setattr__(self, "size", 1 + sum(1 + node.size for node in nodes))
+        object.__setattr__(self, "depth", 1 + max((node.depth for node in nodes), default=0))
+
+
+Node = Scalar | ListNode | MapNode
+
+
+def compose(text: str, file: str, *, has_lines: bool = True) -> tuple[Node | None, list[Problem]]:
+    """The tree of one YAML document, None for an empty one, and the problems that do not stop reading.
+
+    `file` names the source in problems; without `has_lines` places carry no line and column.
+    Raises ScenarioError for text that is no YAML or that is too deep or too large.
+    """
+    composer = _Composer(file, has_lines)
+    try:
+        return composer.document(yaml.parse(text, Loader=_LOADER)), composer.problems
+    except (yaml.YAMLError, UnicodeError) as error:
+        problem = syntax_problem(error, text, file)
+        if not has_lines:
+            problem = Problem(file, 0, 0, problem.where, problem.expected, problem.found, problem.advice)
+        raise ScenarioError([*composer.problems, problem]) from None
+
+
+class _Composer:
+    """Builds the tree bottom-up with an explicit stack: hostile nesting meets our limit, not Python's."""
+
+    def __init__(self, file: str, has_lines: bool) -> None:
+        self.file = file
+        self.has_lines = has_lines
+        self.problems: list[Problem] = []
+        self.anchors: dict[str, Node] = {}
+        self.open: list[_Open] = []
+        self.nodes = 0
+
+    def document(self, events: Iterator[Any]) -> Node | None:
+        """Consume all events; the root of the first document."""
+        root: Node | None = None
+        documents = 0
+        for event in events:
+            match event:
+                case yaml.DocumentStartEvent():
+                    documents += 1
+                    if documents == 2:
+                        self.note(
+                            event, "one document", "a second one after ---", "keep one scenario per file"
+                        )
+                        return root
+                case yaml.AliasEvent():
+                    root = self.place_node(self.aliased(event), event) or root
+                case yaml.ScalarEvent():
+                    self.refuse_tag(event)
+                    is_plain = bool(event.implicit[0]) and event.style in (None, "")
+                    node = Scalar(event.value, self.place(event), is_plain=is_plain)
+                    root = self.finished(node, event.anchor, event) or root
+                case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
+                    self.refuse_tag(event)
+                    if len(self.open) >= MAX_DEPTH:
+                        self.stop(
+                            event, f"at most {MAX_DEPTH} levels of nesting", "more", "flatten this part"
+                        )
+                    self.open.append(_Open(event, isinstance(event, yaml.MappingStartEvent)))
+                case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
+                    opened = self.open.pop()
+                    root = self.finished(self.closed(opened), opened.event.anchor, opened.event) or root
+        return root
+
+    def closed(self, opened: "_Open") -> Node:
+        """The node of a collection whose end was reached."""
+        place = self.place(opened.event)
+        return MapNode(opened.entries, place) if opened.is_map else ListNode(tuple(opened.items), place)
+
+    def finished(self, node: Node, anchor: str | None, event: Any) -> Node | None:
+        """A complete node: remember its anchor, hand it to its parent. The node if it is the root."""
+        self.nodes += 1
+        if self.nodes > MAX_NODES or node.size > MAX_NODES:
+            self.stop(event, f"at most {MAX_NODES} values", "more", "split the scenario into several files")
+        if anchor is not None:
+            self.anchors[anchor] = node
+        return self.place_node(node, event)
+
+    def place_node(self, node: Node, event: Any) -> Node | None:
+        """Put a node where it belongs: into the open collection, or as the root."""
+        if not self.open:
+            return node
+        parent = self.open[-1]
+        # Sizes are summed while the parent is open, so that a bomb stops at the alias that lights it.
+        parent.size += node.size
+        if parent.size > MAX_NODES or node.depth + len(self.open) > MAX_DEPTH:
+            limit = f"aliases that write out to at most {MAX_NODES} values and {MAX_DEPTH} levels"
+            self.stop(event, limit, "more", "write the values without aliases")
+        if not parent.is_map:
+            parent.items.append(node)
+        elif parent.key is None:
+            parent.key = self.key(node, event)
+        else:
+            self.add_entry(parent, parent.key, node)
+            parent.key = None
+        return None
+
+    def key(self, node: Node, event: Any) -> tuple[str, Place]:
+        """The text of a mapping key; anything but a scalar is refused."""
+        if isinstance(node, Scalar):
+            return node.text, self.place(event)
+        self.note(event, "a name as key", "a collection", "write key: value")
+        return f"\0{len(self.problems)}", self.place(event)
+
+    def add_entry(self, parent: "_Open", key: tuple[str, Place], node: Node) -> None:
+        """Add one entry; a key that was there before is a problem, not an overwrite."""
+        name, place = key
+        if name in parent.entries:
+            first = parent.entries[name][0]
+            found = f"the key {quoted(name)} again" + (f", first in line {first.line}" if first.line else "")
+            self.problems.append(
+                Problem(
+                    place.file,
+                    place.line,
+                    place.column,
+                    self.where(),
+                    "every key once",
+                    found,
+                    "remove one of the two",
+                )
+            )
+        elif not name.startswith("\0"):
+            parent.entries[name] = (place, node)
+
+    def aliased(self, event: Any) -> Node:
+        """The node that an alias stands for; an unknown one is a problem and reads as nothing."""
+        if event.anchor in self.anchors:
+            return self.anchors[event.anchor]
+        advice = f"define it before with &{quoted(event.anchor)[1:-1]}, outside of itself"
+        self.note(event, "an alias of an anchor above", f"*{quoted(event.anchor)[1:-1]}", advice)
+        return Scalar("", self.place(event), is_broken=True)
+
+    def refuse_tag(self, event: Any) -> None:
+        """Tags can name types of a programming language: none is needed here."""
+        if event.tag is not None:
+            self.note(event, "a value without a tag", f"the tag {quoted(event.tag)}", "remove the tag")
+
+    def place(self, event: Any) -> Place:
+        """The place of an event's first character."""
+        if not self.has_lines:
+            return Place(self.file)
+        return Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def where(self) -> str:
+        """The path of the value that is being read."""
+        steps: list[str | int] = []
+        for opened in self.open:
+            if not opened.is_map:
+                steps.append(len(opened.items))
+            elif opened.key is not None:
+                steps.append(opened.key[0])
+        return where(tuple(steps))
+
+    def note(self, event: Any, expected: str, found: str, advice: str) -> None:
+        """Keep a problem and read on."""
+        place = self.place(event)
+        self.problems.append(
+            Problem(place.file, place.line, place.column, self.where(), expected, found, advice)
+        )
+
+    def stop(self, event: Any, expected: str, found: str, advice: str) -> None:
+        """A problem that makes reading on pointless or dangerous."""
+        self.note(event, expected, found, advice)
+        raise ScenarioError(self.problems)
+
+
+@dataclass
+class _Open:
+    """A collection whose end has not been reached yet."""
+
+    event: Any
+    is_map: bool
+    items: list[Node] = field(default_factory=list)
+    entries: dict[str, tuple[Place, Node]] = field(default_factory=dict)
+    key: tuple[str, Place] | None = None
+    size: int = 0

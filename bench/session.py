@@ -1,0 +1,210 @@
+"""One run: plan, engines, windows, folder. Everything meets here, nothing is decided here.
+
+The session is synchronous and owns the stop decision. It runs in the thread that called it; engines
+have threads of their own. Run zero is set once every engine is ready, so compiling, connecting,
+preloading and the self-measurement are over before the clock starts.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.clock import WallLabel, monotonic_ns
+from bench.engine import engine_for
+from bench.errors import InterruptedRun
+from bench.monitor import Monitor
+from bench.plan.compile import compile_plan
+from bench.progress import Look, Progress
+from bench.recorder import Recorder
+from bench.run_folder.layout import run_name
+from bench.run_folder.writer import RunWriter
+from bench.run_record import final_record, first_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.engine.engine import Engine
+    from bench.plan.plan import Plan
+    from bench.scenario.load import LoadedScenario
+    from bench.stack.stack import Stack
+
+LEAD_NS = 50_000_000
+"""Between the last preparation and run zero: the engines' threads see the start well before it."""
+
+DRAIN_STEP_NS = 100_000_000
+POLL_S = 0.02
+
+
+class StopRequest:
+    """Asked for by a signal: once for an end in order, twice for an end at once."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self.count = 0
+
+    def ask(self) -> None:
+        """Ask once more. Safe in a signal handler."""
+        self.count += 1
+        self._asked.set()
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anybody asked."""
+        return self._asked.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a request at most so long; whether there is one."""
+        return self._asked.wait(max(seconds, 0.0))
+
+
+@dataclass
+class Session:
+    """Runs loaded scenarios against a stack that is up."""
+
+    stack: Stack
+    out: Path
+    progress: Progress
+    stop: StopRequest = field(default_factory=StopRequest)
+    seed: int | None = None
+
+    def run(self, loaded: LoadedScenario) -> Path:
+        """Run one scenario and return its complete folder.
+
+        Raises InterruptedRun after the partial run was kept, TargetError when a target cannot be
+        reached.
+        """
+        scenario = loaded.scenario
+        self.progress.step(f"{scenario.scenario}: {scenario.purpose}")
+        plan = compile_plan(scenario, self.seed)
+        with RunWriter(self.out, run_name(scenario.scenario)) as writer:
+            engines = self._engines(plan, writer)
+            try:
+                return self._measured(loaded, plan, engines, writer)
+            finally:
+                self.progress.close()
+                for engine in engines:
+                    engine.close()
+
+    def _engines(self, plan: Plan, writer: RunWriter) -> list[Engine]:
+        targets = self.stack.targets()
+        return [
+            engine_for(plan, workload, targets.get(workload.workload.target), writer.folder)
+            for workload in plan.workloads
+        ]
+
+    def _measured(self, loaded: LoadedScenario, plan: Plan, engines: list[Engine], writer: RunWriter) -> Path:
+        calibration = self._calibrate(plan)
+        for engine in engines:
+            self._check_stop()
+            self.progress.step(f"{engine.plan.name}: connecting {engine.plan.workload.lanes} lanes")
+            engine.prepare()
+        self._check_stop()
+        record = first_record(loaded, plan, self.stack, calibration)
+        label = WallLabel.read()
+        start_ns = label.monotonic_ns + LEAD_NS
+        writer.zero = WallLabel(start_ns, label.wall_ns + LEAD_NS)
+        record["started"] = {
+            "utc": writer.zero.utc.isoformat(),
+            "monotonic_ns": start_ns,
+            "wall_ns": writer.zero.wall_ns,
+        }
+        writer.outline(record)
+        for engine in engines:
+            engine.begin(start_ns)
+        monitor = Monitor(self.stack.describe())
+        end_ns = self._windows(plan, engines, writer, Recorder(plan, engines, writer, monitor), monitor, start_ns)
+        results = [(engine, engine.finish()) for engine in engines]
+        recorder = Recorder(plan, engines, writer, monitor)
+        recorder.window(end_ns, max(monotonic_ns() - start_ns, end_ns + 1))
+        self._stack_events(writer, start_ns)
+        interrupted = self.stop.is_asked
+        path = writer.finish(final_record(record, plan, results, end_ns), interrupted=interrupted)
+        if interrupted:
+            raise InterruptedRun(f"interrupted; what was measured is kept in {path}")
+        return path
+
+    def _calibrate(self, plan: Plan) -> dict[str, Any]:
+        from bench.calibration.measure import self_measurement
+
+        self.progress.step("measuring this machine against a server of known delays")
+        rates = [w.workload.rate_per_s for w in plan.workloads if w.workload.rate_per_s]
+        lanes = max(workload.workload.lanes for workload in plan.workloads)
+        return self_measurement(max(rates) if rates else None, lanes)
+
+    def _check_stop(self) -> None:
+        if self.stop.is_asked:
+            raise InterruptedRun("interrupted before the run began; nothing was measured")
+
+    def _windows(
+        self,
+        plan: Plan,
+        engines: list[Engine],
+        writer: RunWriter,
+        recorder: Recorder,
+        monitor: Monitor,
+        start_ns: int,
+    ) -> int:
+        """Close one window after the other until every engine has ended; return the end of the last one."""
+        for phase in plan.phases:
+            writer.event(phase.start_ns, "phase", name=phase.name, measured=phase.measured, end_ns=phase.end_ns)
+        before, asked = 0, 0
+        ends = iter(plan.window_ends())
+        while True:
+            due = next(ends, before + DRAIN_STEP_NS)
+            while (left := due - (monotonic_ns() - start_ns)) > 0:
+                running = any([engine.is_running() for engine in engines])
+                if not running:
+                    break
+                if self.stop.count > asked:
+                    asked = self.stop.count
+                    writer.event(monotonic_ns() - start_ns, "interrupted", times=asked)
+                    for engine in engines:
+                        engine.stop(at_once=asked > 1)
+                if asked:
+                    time.sleep(min(left / 1e9, POLL_S))
+                else:
+                    self.stop.wait(min(left / 1e9, POLL_S * 5))
+            now = monotonic_ns() - start_ns
+            monitor.update(self.stack.describe())
+            recorder.window(before, now)
+            self._look(plan, engines, recorder, before, now)
+            before = now
+            if not any([engine.is_running() for engine in engines]):
+                return before
+
+    def _look(self, plan: Plan, engines: list[Engine], recorder: Recorder, before: int, now: int) -> None:
+        lives = [engine.live() for engine in engines]
+        ended = sum(sum(live.outcomes) for live in lives)
+        phase = next((phase.name for phase in plan.phases if now < phase.end_ns), "drain")
+        rate = (ended - self._ended) / max(now - before, 1) * 1e9 if before else 0.0
+        self._ended = ended
+        self.progress.look(
+            Look(
+                now_ns=now,
+                total_ns=plan.duration_ns,
+                phase=phase,
+                rate_per_s=rate,
+                ok=sum(live.outcomes[0] for live in lives),
+                ended=ended,
+                p95_ns=recorder.last_p95_ns,
+                connected=sum(live.connected for live in lives),
+            )
+        )
+
+    _ended = 0
+
+    def _stack_events(self, writer: RunWriter, start_ns: int) -> None:
+        """What happened to the stack's services during the run, on the run's clock."""
+        for event in self.stack.events():
+            if event.at_ns >= start_ns:
+                writer.event(
+                    event.at_ns - start_ns,
+                    f"service_{event.kind}",
+                    service=event.service,
+                    pid=event.pid,
+                    status=event.status,
+                    text=event.text,
+                )

@@ -1,0 +1,133 @@
+"""The external stack: services that someone else runs, named by REDIS_URL."""
+
+import ipaddress
+import os
+import time
+from collections.abc import Set as AbstractSet
+from types import TracebackType
+from typing import Any, Self
+
+from bench.errors import TargetError
+from bench.stack.dialogue import Unanswered, resolve
+from bench.stack.probe import RedisFacts, probe_redis
+from bench.stack.supervised import StackEvent
+from bench.stack.target import Target
+
+URL_VARIABLES = {"redis": "REDIS_URL"}
+ALLOW_VARIABLE = "HOLDFAST_ALLOW_HOSTS"
+DEADLINE_S = 5.0
+
+
+class ExternalStack:
+    """Connects to what is there; starts and stops nothing."""
+
+    kind = "external"
+
+    def __init__(self, needed: AbstractSet[str]) -> None:
+        self._targets: dict[str, Target] = {}
+        self._facts: dict[str, RedisFacts] = {}
+        for name in sorted(needed):
+            self._targets[name] = _named_by_the_user(name)
+
+    def start(self) -> None:
+        """Check that each target may be loaded and is what it should be. Raises TargetError."""
+        for name, target in self._targets.items():
+            deadline = time.monotonic() + DEADLINE_S
+            _check_host(target)
+            left_s = max(deadline - time.monotonic(), 0.1)
+            self._facts[name] = _usable(target, probe_redis(target, left_s))
+
+    def targets(self) -> dict[str, Target]:
+        """The targets that the environment names."""
+        return dict(self._targets)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Who answered at the start, for the run's record."""
+        return [
+            {
+                "name": name,
+                "kind": self._targets[name].kind,
+                "address": self._targets[name].address,
+                "server": facts.server,
+                "version": facts.version,
+                "started_by": f"not by us: {URL_VARIABLES[name]}",
+                "program": None,
+                "pid": None,
+                "supervisor_pid": None,
+                "state": "up",
+                "log": None,
+            }
+            for name, facts in self._facts.items()
+        ]
+
+    def events(self) -> list[StackEvent]:
+        """None: we watch no process of others."""
+        return []
+
+    def stop(self) -> None:
+        """Nothing was started."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _named_by_the_user(name: str) -> Target:
+    variable = URL_VARIABLES.get(name)
+    if variable is None:
+        raise TargetError(
+            name,
+            "the external stack",
+            f"a target whose address it can be told: {', '.join(sorted(URL_VARIABLES))}",
+            f"'{name}'",
+            "change the target in the scenario",
+        )
+    url = os.environ.get(variable, "").strip()
+    if not url:
+        raise TargetError(
+            name,
+            "the external stack",
+            f"an address in {variable}",
+            f"{variable} empty or not set",
+            f"set {variable}=redis://host:port, or use --stack embedded",
+        )
+    return Target.from_url(url, name=name, source=variable)
+
+
+def _check_host(target: Target) -> None:
+    """Load goes to this machine only, unless the user names the other host: a typing error hurts no one."""
+    allowed = {host.strip().strip("[]").lower() for host in os.environ.get(ALLOW_VARIABLE, "").split(",")}
+    if target.host.lower() in allowed:
+        return
+    try:
+        addresses = resolve(target.host, target.port, DEADLINE_S)
+    except Unanswered as fact:
+        raise TargetError(
+            target.name, target.address, "a host that can be found", str(fact), "check the host in the URL"
+        ) from None
+    for _, (address, *_) in addresses:
+        if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+            raise TargetError(
+                target.name,
+                target.address,
+                "a host on loopback, or one that is allowed by name",
+                "another machine" if address == target.host else f"another machine ({address})",
+                f"set {ALLOW_VARIABLE}={target.host} if load may go there",
+            )
+
+
+def _usable(target: Target, facts: RedisFacts) -> RedisFacts:
+    if facts.mode in ("cluster", "sentinel"):
+        raise TargetError(
+            target.name,
+            target.address,
+            "a standalone Redis",
+            f"a Redis in {facts.mode} mode",
+            "name a server that holds all keys itself: the load follows no redirections",
+        )
+    return facts

@@ -1,0 +1,141 @@
+"""The harness's side of the supervisor: start it, read its events, end it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.stack import supervisor
+from bench.stack.data_directory import DataDirectory
+from bench.stack.strays import await_end_of_strays
+
+GRACE_S = 2.0
+"""How long a service may take to end by itself before it is killed."""
+SUPERVISOR_MARGIN_S = 3.0
+"""How much longer the supervisor may take before it is killed itself."""
+
+
+@dataclass(frozen=True)
+class ServiceCommand:
+    """One process to be kept running. Its output is appended to `log`."""
+
+    name: str
+    command: tuple[str, ...]
+    directory: str
+    log: str
+    restart_delay_s: float = 0.1
+    restarts_per_minute: int = 10
+
+
+@dataclass(frozen=True)
+class StackEvent:
+    """What happened to a service, on the one clock.
+
+    kind: started, restarted, stopped, continued (by a signal), died, gave_up, failed (could not
+    be started), ended (because it was asked to), crashed (the supervisor), finished.
+    """
+
+    at_ns: int
+    kind: str
+    service: str | None
+    pid: int | None = None
+    status: int | None = None
+    """Exit status; negative: the signal that ended it."""
+    text: str | None = None
+
+
+class Supervised:
+    """A running supervisor and the services under it."""
+
+    def __init__(self, events: Path) -> None:
+        self._events = events
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directories: dict[str, Path] = {}
+
+    def start(self, services: list[ServiceCommand], data: DataDirectory) -> None:
+        """Start the supervisor; it starts the services, and removes `data` when all has ended."""
+        self._directories = {service.name: Path(service.directory).resolve() for service in services}
+        specification = {
+            "harness_pid": os.getpid(),
+            "events": str(self._events.resolve()),
+            "grace_s": GRACE_S,
+            "remove": [str(data.path)],
+            "services": [asdict(service) for service in services],
+        }
+        # -I -S: no site-packages, no PYTHON* variables; half the start-up time, and nothing of
+        # the user's surroundings can break it. Should a Ctrl-C hit between the start and the
+        # assignment, the pipe closes with the lost object and the supervisor ends by itself.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(supervisor.__file__).resolve())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # a terminal's Ctrl-C is for the harness to decide about
+            pass_fds=[data.lock_fd],
+            cwd="/",
+        )
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died already: `failure` tells
+            self._process.stdin.write(json.dumps(specification).encode() + b"\n")
+            self._process.stdin.flush()
+
+    @property
+    def pid(self) -> int | None:
+        """The supervisor's process id."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the supervisor is still running."""
+        return self._process is not None and self._process.poll() is None
+
+    def events(self) -> list[StackEvent]:
+        """All events so far, oldest first."""
+        with contextlib.suppress(FileNotFoundError):
+            # Up to the last line's end: a line may be only half written.
+            lines = self._events.read_bytes().rpartition(b"\n")[0].splitlines()
+            return [StackEvent(**json.loads(line)) for line in lines]
+        return []
+
+    def service_pid(self, name: str) -> int | None:
+        """The process id of a service, None while it is down."""
+        if not self.is_alive:
+            return None
+        latest = self._lives(name)[-1:]
+        return latest[0].pid if latest and latest[0].kind in ("started", "restarted") else None
+
+    def failure(self) -> str:
+        """Why the supervisor is gone, in its own words. Call it only when it is."""
+        assert self._process is not None
+        assert self._process.stderr is not None
+        text = self._process.stderr.read().decode(errors="replace").strip()
+        return f"the supervisor ended with status {self._process.wait()}: {text or 'it said nothing'}"
+
+    def end(self) -> None:
+        """End the services and the supervisor; return when they are gone. Again is harmless."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        assert self._process.stderr is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(GRACE_S + SUPERVISOR_MARGIN_S)
+        except subprocess.TimeoutExpired:
+            # Stopped by a signal, or stuck: the kernel kills its services with it.
+            self._process.kill()
+            self._process.wait()
+        self._process.stderr.close()
+        if self._process.returncode != 0:
+            for name, directory in self._directories.items():
+                for event in self._lives(name)[-1:]:
+                    assert event.pid is not None
+                    await_end_of_strays(event.pid, directory, SUPERVISOR_MARGIN_S)
+        self._process = None
+
+    def _lives(self, name: str) -> list[StackEvent]:
+        kinds = ("started", "restarted", "died", "ended")
+        return [event for event in self.events() if event.service == name and event.kind in kinds]

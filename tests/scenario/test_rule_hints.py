@@ -1,0 +1,52 @@
+"""Hints: rules that are allowed, and that the plan answers badly."""
+
+from bench.rules.hints import hints_of, planned_arrivals
+
+
+def _hints(loaded) -> str:
+    return "\n".join(hints_of(loaded.scenario, loaded.rules))
+
+
+def test_a_plan_with_margin_gives_no_hint(load, good) -> None:
+    assert _hints(load(good + "  - cache.throughput >= 1000/s\n")) == ""
+
+
+def test_a_throughput_rule_at_the_planned_rate_is_pointed_out(load, good) -> None:
+    assert "too close to the limit" in _hints(load(good + "  - cache.throughput >= 1200/s\n"))
+
+
+def test_the_load_of_measured_phases_counts(load, good) -> None:
+    text = good.replace("for: 30s", "for: 30s, load: {from: 0%, to: 100%}")
+    assert "600/s" in _hints(load(text + "  - cache.throughput >= 1000/s\n"))
+
+
+def test_an_operation_has_its_share_of_the_rate(load, good) -> None:
+    loaded = load(good + "  - cache.set.throughput >= 300/s\n")
+    assert "240/s" in _hints(loaded)
+    assert planned_arrivals(loaded.scenario, loaded.rules[1].metric) == 1200 * 30 * 0.2
+
+
+def test_a_percentile_without_enough_samples_is_pointed_out(load, good) -> None:
+    hints = _hints(load(good + "  - cache.response.p99.99 < 1s\n"))
+    assert "needs 100000 samples, and the plan has about 36000" in hints
+
+
+def test_a_rule_that_asks_for_the_worse_direction_is_pointed_out(load, good) -> None:
+    assert "lower is better" in _hints(load(good + "  - cache.errors > 1%\n"))
+
+
+def test_a_closed_loop_has_no_planned_rate(load, good) -> None:
+    text = good.replace("poisson", "closed").replace("    rate: 1200/s\n", "")
+    assert _hints(load(text + "  - cache.throughput >= 1000000/s\n")) == ""
+
+
+def test_a_window_longer_than_the_run_is_pointed_out(load, good) -> None:
+    assert "longer than the measured time" in _hints(load(good + "  - availability(window=60s) >= 99%\n"))
+
+
+def test_settings_without_effect_are_pointed_out(load, good) -> None:
+    text = good.replace("weight: 20", "weight: 0").replace("{key}", "k").replace(", measured: false", "")
+    hints = _hints(load(text))
+    assert "no operation uses {key}" in hints
+    assert "operation set has weight 0" in hints
+    assert "no phase has measured: false" in hints

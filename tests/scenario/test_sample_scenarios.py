@@ -1,0 +1,69 @@
+"""The scenarios that come with the product are good, and carry what the acceptance criteria ask."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.rules.hints import hints_of
+from bench.scenario.load import load_scenario
+from bench.scenario.schema import json_schema
+
+FOLDER = Path(__file__).parents[2] / "scenarios"
+SAMPLES = sorted(FOLDER.glob("*.yaml"))
+ACCEPTANCE = {
+    "redis_latency": {"cache.response.p95 < 10ms warn 8ms", "cache.response.p50 < 50ms"},
+    "redis_throughput": {"cache.throughput >= 1000/s", "cache.response.p50 < 50ms"},
+    "redis_pubsub": {
+        "messages.end_to_end.p95 < 10ms",
+        "messages.lost_messages == 0",
+        "messages.duplicate_messages == 0",
+        "messages.reordered_messages == 0",
+    },
+    "redis_client": {
+        "app.pool_utilization < 100% warn 80%",
+        "app.leaked_connections == 0",
+        "app.response.p95 < 10ms warn 8ms",
+    },
+}
+
+
+@pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
+def test_a_sample_is_named_like_its_file_and_gives_no_hint(file: Path) -> None:
+    for quick in (False, True):
+        loaded = load_scenario(file, quick=quick)
+        assert loaded.scenario.scenario == file.stem
+        assert hints_of(loaded.scenario, loaded.rules) == []
+
+
+@pytest.mark.parametrize("name", sorted(ACCEPTANCE))
+def test_a_sample_carries_its_acceptance_rules(name: str) -> None:
+    assert ACCEPTANCE[name] <= set(load_scenario(FOLDER / f"{name}.yaml").scenario.sla)
+
+
+@pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
+def test_a_sample_names_the_schema_for_editors(file: Path) -> None:
+    assert file.read_text().startswith("# yaml-language-server: $schema=scenario.schema.json\n")
+
+
+def test_the_stored_schema_is_the_one_that_the_models_give() -> None:
+    """Written by `bench schema > scenarios/scenario.schema.json`."""
+    assert json.loads((FOLDER / "scenario.schema.json").read_text()) == json_schema()
+
+
+def test_every_scenario_in_the_readme_is_good(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(scenario:.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for number, block in enumerate(blocks):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(block)
+        load_scenario(file)
+
+
+def test_the_readme_names_every_key_of_the_format() -> None:
+    text = (FOLDER / "README.md").read_text()
+    schema = json_schema()
+    for part in [schema, *schema["$defs"].values()]:
+        for key in part.get("properties", {}):
+            assert f"`{key}`" in text, key

@@ -1,0 +1,39 @@
+"""Temporary data: held while somebody lives who needs it, swept afterwards."""
+
+import os
+from pathlib import Path
+
+from bench.stack.data_directory import DataDirectory, sweep_data_directories
+
+
+def test_a_directory_in_use_survives_the_sweep(temporary: Path) -> None:
+    held = DataDirectory()
+    assert sweep_data_directories() == []
+    assert held.path.is_dir()
+    held.remove()
+
+
+def test_a_directory_whose_holders_are_gone_is_swept(temporary: Path) -> None:
+    left = DataDirectory()
+    (left.path / "appendonlydir").mkdir()
+    os.close(left.lock_fd)
+    assert sweep_data_directories() == [left.path]
+    assert not left.path.exists()
+
+
+def test_what_is_not_ours_is_left_alone(temporary: Path) -> None:
+    (temporary / "holdfast-notes").mkdir()
+    (temporary / "holdfast-file").touch()
+    elsewhere = temporary / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "lock").touch()
+    (temporary / "holdfast-link").symlink_to(elsewhere)
+    assert sweep_data_directories() == []
+    assert len(list(temporary.iterdir())) == 4
+
+
+def test_removing_twice_is_harmless(temporary: Path) -> None:
+    directory = DataDirectory()
+    directory.remove()
+    directory.remove()
+    assert not directory.path.exists()
