@@ -14,15 +14,15 @@ least p % of the samples did not exceed. Nothing is interpolated.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram
-    from numpy.typing import NDArray
 
-    Counts = NDArray[np.int64]
+Counts: TypeAlias = NDArray[np.int64]
 
 LOWEST_NS = 1
 HIGHEST_NS = 3_600_000_000_000
@@ -112,16 +112,14 @@ def mean_ns(counts: Counts) -> float:
 
 def to_hdr(counts: Counts) -> HdrHistogram:
     """The same samples as a histogram of the `hdrhistogram` package, for encoding."""
-    import ctypes
-
     from hdrh.histogram import HdrHistogram
 
     histogram = HdrHistogram(LOWEST_NS, HIGHEST_NS, SIGNIFICANT_DIGITS)
     used = np.flatnonzero(counts)
     if used.size:
         first, last = int(used[0]), int(used[-1])
-        span = (ctypes.c_uint64 * (last - first + 1)).from_buffer(histogram.counts, first * 8)
-        np.frombuffer(span, dtype=np.uint64)[:] = counts[first : last + 1]
+        span = memoryview(histogram.counts).cast("B")
+        np.frombuffer(span, dtype=np.uint64)[first : last + 1] = counts[first : last + 1]
         # Without this call encode() writes an empty histogram (measured with hdrhistogram 0.10.8).
         histogram.set_internal_tacking_values(first, last, int(counts.sum()))
     return histogram
@@ -131,4 +129,4 @@ def from_hdr(histogram: HdrHistogram) -> Counts:
     """The samples of a decoded histogram of this layout. Raises ValueError for another layout."""
     if histogram.counts_len != BUCKET_COUNT or histogram.unit_magnitude != 0:
         raise ValueError(f"expected {BUCKET_COUNT} buckets of 1 ns, found {histogram.counts_len}")
-    return np.frombuffer(histogram.counts, dtype=np.uint64).astype(np.int64)
+    return np.frombuffer(memoryview(histogram.counts).cast("B"), dtype=np.uint64).astype(np.int64)

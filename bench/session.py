@@ -115,9 +115,9 @@ class Session:
         for engine in engines:
             engine.begin(start_ns)
         monitor = Monitor(self.stack.describe())
-        end_ns = self._windows(plan, engines, writer, Recorder(plan, engines, writer, monitor), monitor, start_ns)
-        results = [(engine, engine.finish()) for engine in engines]
         recorder = Recorder(plan, engines, writer, monitor)
+        end_ns = self._windows(plan, engines, writer, recorder, monitor, start_ns)
+        results = [(engine, engine.finish()) for engine in engines]
         recorder.window(end_ns, max(monotonic_ns() - start_ns, end_ns + 1))
         self._stack_events(writer, start_ns)
         interrupted = self.stop.is_asked

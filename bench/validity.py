@@ -20,6 +20,9 @@ LEAST_IDLE_RATIO = 0.02
 LEAST_KEPT_RATIO = 0.99
 """An open plan counts as kept when this share of it was sent."""
 
+LONGEST_LAG_NS = 1_000_000
+"""A plan whose median arrival is sent later than this was not kept either."""
+
 LITTLE_TOLERANCE = 0.03
 
 
@@ -36,7 +39,7 @@ def saturation(
             if ratio is None:
                 continue
             generator.setdefault("littles_law", {})[engine.plan.name] = round(ratio, 4)
-            if abs(ratio - 1) > LITTLE_TOLERANCE:
+            if abs(ratio - 1) > LITTLE_TOLERANCE and not result.counters.get("lost_connections"):
                 anomalies.append(
                     {
                         "code": "littles_law",
@@ -48,14 +51,16 @@ def saturation(
                 )
             continue
         kept = kept_ratio(result)
-        if kept < LEAST_KEPT_RATIO and result.idle_ratio < LEAST_IDLE_RATIO:
+        is_behind = kept < LEAST_KEPT_RATIO or (result.lag_p50_ns or 0) > LONGEST_LAG_NS
+        if is_behind and result.idle_ratio < LEAST_IDLE_RATIO:
             generator["saturated"] = True
             anomalies.append(
                 {
                     "code": "generator_saturated",
                     "severity": "invalid",
-                    "message": f"{engine.plan.name}: the generator was idle {result.idle_ratio * 100:.1f} % of the time "
-                    f"and sent {kept * 100:.1f} % of the plan: it was the bottleneck, not the target",
+                    "message": f"{engine.plan.name}: the generator was idle {result.idle_ratio * 100:.1f} % of the time, "
+                    f"sent {kept * 100:.1f} % of the plan, half of it more than "
+                    f"{(result.lag_p50_ns or 0) / 1e6:.1f} ms late: it was the bottleneck, not the target",
                     "advice": "lower the rate, add threads, or free the machine of other work",
                 }
             )

@@ -102,10 +102,7 @@ class Connector:
         except BaseException as failure:  # noqa: BLE001 - handed to the thread that waits for the start
             failures.append(failure)
         finally:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
+            loop.run_until_complete(_cancel_others())
             loop.close()
             started.set()
 
@@ -215,6 +212,14 @@ class Connector:
             family, _, _, _, address = found[0]
             self._address = (family, (str(address[0]), int(address[1])))
         return self._address
+
+
+async def _cancel_others() -> None:
+    """Cancel every other task and wait until it has closed its socket."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

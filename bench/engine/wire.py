@@ -17,6 +17,7 @@ from bench.engine.messages import settle_messages
 from bench.engine.shard import Shard
 from bench.engine.subscriber import DELIVER
 from bench.errors import TargetError
+from bench.histogram import Counts, mean_ns, percentile_ns
 from bench.plan.pacing import P_DURATION_NS
 
 if TYPE_CHECKING:
@@ -208,10 +209,23 @@ class WireEngine:
             taken=sum_of([shard.board.taken for shard in self._shards]),
             tallies=sum_of([shard.board.tallies for shard in self._shards]),
             idle_ratio=idle,
+            busy_ns=self._busy_ns(),
+            lag_p50_ns=self._lag_p50_ns(),
             counters=counters,
             errors=self._errors(),
             anomalies=anomalies,
         )
+
+    def _summed(self, kind: int) -> Counts:
+        return sum_of([shard.board.counts[:, kind].sum(axis=(0, 1)) for shard in self._shards])
+
+    def _busy_ns(self) -> float | None:
+        service = self._summed(int(layout.SERVICE))
+        return mean_ns(service) * float(service.sum()) if service.any() else None
+
+    def _lag_p50_ns(self) -> int | None:
+        lag = self._summed(int(layout.LAG))
+        return percentile_ns(lag, 50) if lag.any() else None
 
     def _errors(self) -> list[dict[str, Any]]:
         found: dict[tuple[str, str], int] = {}

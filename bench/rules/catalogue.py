@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from bench.rules.grammar import Metric, Rule, RuleError
@@ -145,10 +146,15 @@ def check_rule(rule: Rule, metrics: Mapping[str, MetricSpec]) -> MetricSpec:
     return spec
 
 
-def listed(metrics: Mapping[str, MetricSpec]) -> str:
+def listed(metrics: Iterable[str]) -> str:
     """All metrics in one line: each metric once, then the scopes that can stand before it."""
+    return _listed(tuple(metrics))
+
+
+@lru_cache(maxsize=4)  # a file can have hundreds of rules about unknown metrics
+def _listed(names: tuple[str, ...]) -> str:
     scopes_of: dict[str, dict[str, None]] = {}
-    for full in metrics:
+    for full in names:
         scope, name, stat = _parts(full)
         shown = f"{name}.pNN|mean|max" if stat else name
         scopes_of.setdefault(shown, {})
@@ -158,9 +164,9 @@ def listed(metrics: Mapping[str, MetricSpec]) -> str:
     for name, scopes in scopes_of.items():
         shapes.setdefault(tuple(scopes), []).append(name)
     parts = []
-    for shape, names in shapes.items():
+    for shape, alike in shapes.items():
         shown = ", ".join(shape[:_SHOWN_SCOPES]) + (", ..." if len(shape) > _SHOWN_SCOPES else "")
-        parts.append(f"{', '.join(names)} (alone for the whole run, or after {shown})")
+        parts.append(f"{', '.join(alike)} (alone for the whole run, or after {shown})")
     return "; ".join(parts)
 
 
@@ -189,18 +195,27 @@ def _unknown(metric: Metric, metrics: Mapping[str, MetricSpec]) -> RuleError:
 
 def _meant(metric: Metric, metrics: Mapping[str, MetricSpec]) -> str | None:
     """The metric that was probably meant, found name by name: whole paths would take too long to compare."""
-    known = [_parts(full) for full in metrics]
-    name = _nearest(metric.name, {name for _, name, _ in known})
-    scope: list[str] = []
-    for depth, step in enumerate(metric.scope):
-        near = _nearest(step, {scope[depth] for scope, _, _ in known if len(scope) > depth})
-        scope.append(near or step)
+    names, scopes = _known(tuple(metrics))
+    name = _nearest(metric.name, names)
+    scope = [_nearest(step, scopes[depth]) or step for depth, step in enumerate(metric.scope)]
     if name is None:
         return None
-    has_stats = {stat is not None for _, other, stat in known if other == name} == {True}
-    stat = (metric.stat or "p95") if has_stats else None
+    stat = (metric.stat or "p95") if names[name] else None
     guess = Metric(tuple(scope), name, stat)
     return str(guess) if guess.key in metrics else None
+
+
+@lru_cache(maxsize=4)
+def _known(full_names: tuple[str, ...]) -> tuple[dict[str, bool], tuple[set[str], set[str]]]:
+    """Metric names with whether they take a statistic, and the names of workloads and of operations."""
+    names: dict[str, bool] = {}
+    scopes: tuple[set[str], set[str]] = (set(), set())
+    for full in full_names:
+        scope, name, stat = _parts(full)
+        names[name] = stat is not None
+        for depth, step in enumerate(scope):
+            scopes[depth].add(step)
+    return names, scopes
 
 
 def _parts(full: str) -> tuple[tuple[str, ...], str, str | None]:

@@ -21,7 +21,9 @@ from bench.scenario.plain import plain
 from bench.scenario.source import Node
 from bench.scenario.wording import placed, reworded
 
-MAX_REWORDED = 500  # a hostile file can have tens of thousands; nobody reads the rest
+# A hostile file can have tens of thousands of each; nobody reads the rest.
+MAX_REWORDED = 600
+MAX_LOOKED_AT = 1000  # no list may be longer: see the model
 
 _MODELS: dict[Path, type[BaseModel]] = {
     (): Scenario,
@@ -56,11 +58,8 @@ def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem
     findings += findings_of_phases(phases, workloads)
     rules, rule_findings = _rules(raw, workloads)
     problems += [placed(finding, root) for finding in [*findings, *rule_findings]]
-    if len(errors) > MAX_REWORDED:
-        rest = len(errors) - MAX_REWORDED
-        place, advice = root.place, "correct the others first"
-        problems.append(Problem(place.file, 0, 0, "file", "a scenario", f"{rest} problems more", advice))
-    return scenario, rules, [problem for problem in problems if problem is not None]
+    told = [problem for problem in problems if problem is not None]
+    return scenario, rules, told
 
 
 def _right_parts(model: type[BaseModel], raw: Any, key: str, errors: list[Any]) -> list[dict[str, Any]]:
@@ -68,13 +67,14 @@ def _right_parts(model: type[BaseModel], raw: Any, key: str, errors: list[Any]) 
     items = raw.get(key)
     if not isinstance(items, list):
         return []
-    parts = []
-    for index, item in enumerate(items):
-        wrong = {
-            error["loc"][2] for error in errors if error["loc"][:2] == (key, index) and len(error["loc"]) > 2
-        }
-        parts.append(_right_fields(model, item, wrong) if isinstance(item, dict) else {"given": set()})
-    return parts
+    wrong: dict[Any, set[Any]] = {}
+    for error in errors:
+        if error["loc"][:1] == (key,) and len(error["loc"]) > 2:
+            wrong.setdefault(error["loc"][1], set()).add(error["loc"][2])
+    return [
+        _right_fields(model, item, wrong.get(index, set())) if isinstance(item, dict) else {"given": set()}
+        for index, item in enumerate(items[:MAX_LOOKED_AT])
+    ]
 
 
 def _right_fields(model: type[BaseModel], item: dict[str, Any], wrong: set[Any]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _rules(raw: Any, workloads: list[dict[str, Any]]) -> tuple[tuple[Rule, ...],
     rules: list[Rule] = []
     findings: list[Finding] = []
     seen: dict[str, int] = {}
-    for index, text in enumerate(texts):
+    for index, text in enumerate(texts[:MAX_LOOKED_AT]):
         if not isinstance(text, str) or not text:
             continue
         try:

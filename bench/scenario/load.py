@@ -26,6 +26,7 @@ from bench.scenario.source import MapNode, Place, compose
 
 QUICK_MEASURED_NS = 3 * 10**9
 QUICK_OTHER_NS = 10**9
+MAX_TOLD = 500
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -68,7 +69,7 @@ def load_scenario(
     scenario, rules, found = decoded(tree)
     problems += found
     if problems or scenario is None:
-        raise ScenarioError(problems)
+        raise ScenarioError(_readable(problems))
     if quick:
         scenario = shortened(scenario)
     return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), places(tree))
@@ -104,6 +105,16 @@ def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     if problems:
         raise ScenarioError(problems)
     return list(files)
+
+
+def _readable(problems: list[Problem]) -> list[Problem]:
+    """The first problems of a file that has more than anyone reads."""
+    told = sorted(set(problems))
+    if len(told) <= MAX_TOLD:
+        return told
+    expected, found = f"at most {MAX_TOLD} problems", f"{len(told)} or more"
+    more = Problem(told[0].file, 0, 0, "file", expected, found, "correct those below first")
+    return [more, *told[:MAX_TOLD]]
 
 
 def _is_scenario_file(file: Path, above: Path) -> bool:

@@ -19,6 +19,7 @@ from bench.units import quoted
 
 MAX_DEPTH = 32  # the deepest scenario needs 7
 MAX_NODES = 50_000  # a scenario of 20 workloads with 50 operations each has half of that
+MAX_TOLD_BEFORE = 500
 
 # Parsing events in C is 20 times faster; both give the same events.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -160,7 +161,8 @@ class _Composer:
         parent = self.open[-1]
         # Sizes are summed while the parent is open, so that a bomb stops at the alias that lights it.
         parent.size += node.size
-        if parent.size > MAX_NODES or node.depth + len(self.open) > MAX_DEPTH:
+        is_too_deep = isinstance(event, yaml.AliasEvent) and node.depth + len(self.open) > MAX_DEPTH
+        if parent.size > MAX_NODES or is_too_deep:
             limit = f"aliases that write out to at most {MAX_NODES} values and {MAX_DEPTH} levels"
             self.stop(event, limit, "more", "write the values without aliases")
         if not parent.is_map:
@@ -238,7 +240,7 @@ class _Composer:
     def stop(self, event: Any, expected: str, found: str, advice: str) -> None:
         """A problem that makes reading on pointless or dangerous."""
         self.note(event, expected, found, advice)
-        raise ScenarioError(self.problems)
+        raise ScenarioError(self.problems[-MAX_TOLD_BEFORE:])
 
 
 @dataclass

@@ -37,6 +37,7 @@ _WORDS = [
     ("block collections are not allowed", "one value", "a list or mapping", "put it on a line of its own"),
     ("block sequence entries are not allowed", "one value", 'a "- "', "put the list on lines of its own"),
     ("block mapping", "a consistent indentation", "another", "align the line with its neighbours"),
+    ("<document start>", "key: value lines", "something after the first value", "write key: value"),
     ("undefined tag handle", "a value without a tag", "a tag", "remove the tag"),
     ("duplicate anchor", "every anchor once", "one again", "rename the anchor"),
 ]

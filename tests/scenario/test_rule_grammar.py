@@ -81,8 +81,10 @@ def test_a_rule_holds_at_the_limit_only_where_its_operator_says_so() -> None:
 
 
 _PIECES = st.sampled_from(
-    "cache . response p95 p99.9 p < <= == = warn 10ms 1/s ( ) , window=30s mean 1% 0 - \x00 é".split()
-    + [" ", "\n"]  # noqa: RUF005, SIM905 - reads better than 24 quoted pieces
+    [
+        *("cache", ".", "response", "p95", "p99.9", "p", "mean", "(", ")", ",", "window=30s"),
+        *("<", "<=", "==", "=", "warn", "10ms", "1/s", "1%", "0", "-", " ", "\n", "\x00", "é"),
+    ]
 )
 
 
@@ -104,11 +106,12 @@ def test_arbitrary_text_is_a_rule_or_a_rule_error(text: str) -> None:
 
 
 _NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
+_METRIC_NAMES = _NAMES.filter(lambda name: not name[1:].isdigit())  # "p0" at the end is a bad percentile
 
 
 @given(
     st.lists(_NAMES, max_size=2),
-    _NAMES,
+    _METRIC_NAMES,
     st.sampled_from([None, "p50", "p99.99", "mean", "max"]),
     st.sampled_from(["<", "<=", ">", ">=", "=="]),
 )

@@ -44,8 +44,27 @@ def test_text_of_yaml_signs(tmp_path: Path, text: str) -> None:
 
 _LINES = GOOD.splitlines()
 _VALUES = st.sampled_from(
-    'null [] {} 5 -1 1.5 true x [[]] ${A} ${B} ${C} ${ 10ms *a 1/s 50% "" redis_pubsub closed client'.split()  # noqa: RUF005, SIM905 - reads better than quoted pieces
-    + ["", "{a: 1}", "[1, [2]]", "{from: 1%, to: x}", "9" * 21]
+    [
+        *(
+            "",
+            "null",
+            "[]",
+            "{}",
+            "5",
+            "-1",
+            "1.5",
+            "true",
+            "x",
+            "[[]]",
+            "{a: 1}",
+            "${A}",
+            "${B}",
+            "${C}",
+            "${",
+        ),
+        *("10ms", "*a", "1/s", "50%", '""', "[1, [2]]", "{from: 1%, to: x}", "9" * 21),
+        *("redis_pubsub", "closed", "client", "noop", "zipf"),
+    ]
 )
 
 

@@ -1,0 +1,82 @@
+"""`bench calibrate`: what the harness records against delays that are known exactly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bench.calibration.measure import Measurement
+
+RATES_PER_S = (1_000, 10_000, 20_000)
+SHOWN = ("p50", "p95", "p99")
+
+
+@click.command()
+@click.option("--rate", "rates", multiple=True, type=click.IntRange(1, 1_000_000), help="Arrivals per second.")
+@click.option("--seconds", type=click.FloatRange(1.0, 600.0), default=3.0, show_default=True)
+@click.option("--lanes", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def command(rates: tuple[int, ...], seconds: float, lanes: int, as_json: bool) -> None:
+    """Drive the built-in truth server and compare what it gave with what was recorded.
+
+    \b
+    given     response times by the server's own stamps: planned to answered
+    error     recorded minus given: what generator, kernel and wire add
+    late      how late the generator itself sent, where a lane was free
+    """
+    from bench.calibration.measure import measure
+    from bench.calibration.truth_server import PROFILES
+
+    found = []
+    if not as_json:
+        click.echo(heading())
+    for delays in PROFILES:
+        for rate in rates or RATES_PER_S:
+            measurement = measure(delays, float(rate), seconds, lanes)
+            found.append(measurement)
+            if not as_json:
+                click.echo(row(measurement))
+    if as_json:
+        from bench.run_folder.files import as_json as json_text
+
+        document: list[dict[str, Any]] = [measurement.to_json() for measurement in found]
+        click.echo(json_text(document), nl=False)
+    else:
+        click.echo(footing(found))
+
+
+def heading() -> str:
+    """Two lines of column heads, 80 columns."""
+    groups = f"{'':<22}{'':>6}{'given':^22}{'error':^21}{'late':>8}"
+    columns = "".join(f"{name.upper():>7}" for name in SHOWN)
+    return f"{groups}\n{'known delay':<22}{'rate':>6} {columns}{columns}{'P99':>8}"
+
+
+def row(found: Measurement) -> str:
+    """One profile at one rate."""
+    given = "".join(f"{short(found.given_ns[name]):>7}" for name in SHOWN)
+    error = "".join(f"{short(found.error_ns[name]):>7}" for name in SHOWN)
+    return f"{found.profile:<22}{found.rate_per_s / 1000:>5g}k {given}{error}{short(found.lag_ns['p99']):>8}"
+
+
+def footing(found: list[Measurement]) -> str:
+    """What the table says in a sentence."""
+    medians = sorted(measurement.error_ns["p50"] for measurement in found)
+    worst = max(found, key=lambda measurement: measurement.error_ns["p99"])
+    return (
+        f"\nMedian error of P50: {short(medians[len(medians) // 2])}. Largest error of P99: "
+        f"{short(worst.error_ns['p99'])} ({worst.profile}, {worst.rate_per_s:.0f}/s)."
+    )
+
+
+def short(value_ns: int) -> str:
+    """A time in at most six characters: 0.18u, 216u, 5.02m."""
+    sign, size = ("-" if value_ns < 0 else ""), abs(value_ns)
+    for unit, scale in (("s", 10**9), ("m", 10**6), ("u", 10**3)):
+        if size >= scale or unit == "u":
+            number = size / scale
+            text = f"{number:.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+            return f"{sign}{text}{unit}"
+    return "0"

@@ -1,0 +1,119 @@
+"""`bench plan SCENARIO`: what a run would do, without doing it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bench.plan.plan import Plan, WorkloadPlan
+
+
+@click.command()
+@click.argument("scenario", type=click.Path(path_type=Path))
+@click.option("--arrivals", type=click.IntRange(0, 1_000_000), default=5, show_default=True, help="How many to list.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Use this seed instead of the scenario's.")
+@click.option("--quick", is_flag=True, help="Plan the quick form.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the scenario.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def command(
+    scenario: Path, arrivals: int, seed: int | None, quick: bool, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Print the plan of SCENARIO: phases, rates, the first arrivals, and its digest.
+
+    Equal digests mean that two runs offered the same load: the same requests at the same times.
+    """
+    from bench.plan.compile import compile_plan
+    from bench.run_folder.files import as_json as json_text
+    from bench.scenario.load import load_scenario
+
+    loaded = load_scenario(scenario, overrides, quick)
+    plan = compile_plan(loaded.scenario, seed)
+    document = describe(plan, arrivals)
+    if as_json:
+        click.echo(json_text(document), nl=False)
+    else:
+        click.echo(text_of(document))
+
+
+def describe(plan: Plan, arrivals: int) -> dict[str, Any]:
+    """The plan as plain values; times in ns from run zero."""
+    return {
+        "scenario": plan.name,
+        "seed": plan.seed,
+        "digest": plan.digest,
+        "duration_ns": plan.duration_ns,
+        "phases": [
+            {
+                "name": phase.name,
+                "measured": phase.measured,
+                "start_ns": phase.start_ns,
+                "end_ns": phase.end_ns,
+                "load_from": phase.load_from,
+                "load_to": phase.load_to,
+            }
+            for phase in plan.phases
+        ],
+        "workloads": [_workload(workload, arrivals) for workload in plan.workloads],
+    }
+
+
+def _workload(plan: WorkloadPlan, count: int) -> dict[str, Any]:
+    from bench.plan.preview import first_arrivals
+
+    workload, names = plan.workload, plan.program.names
+    first = first_arrivals(plan, plan.seed, count)
+    return {
+        "name": workload.name,
+        "target": workload.target,
+        "driver": workload.driver,
+        "engine": workload.engine,
+        "lanes": workload.lanes,
+        "arrivals": workload.arrivals,
+        "rate_per_s": workload.rate_per_s,
+        "expected_arrivals": None if plan.is_closed else round(plan.expected_arrivals, 3),
+        "operations": list(names),
+        "first": [
+            {
+                "planned_ns": None if planned < 0 else int(planned),
+                "operation": names[operation],
+                "key": None if key < 0 else int(key),
+            }
+            for planned, operation, key in zip(first.planned_ns, first.operation, first.key, strict=True)
+        ],
+    }
+
+
+def text_of(document: dict[str, Any]) -> str:
+    """The plan for a reader, 80 columns."""
+    lines = [f"{document['scenario']}  seed {document['seed']}  digest {document['digest'][:16]}", ""]
+    lines.append(f"{'phase':<16}{'from':>10}{'to':>10}{'load':>16}")
+    for phase in document["phases"]:
+        first, last = phase["load_from"] * 100, phase["load_to"] * 100
+        load = f"{first:g} %" if first == last else f"{first:g} % to {last:g} %"
+        name = phase["name"] + ("" if phase["measured"] else " (not measured)")
+        if len(name) > 16:
+            lines.append(name)
+            name = ""
+        lines.append(f"{name:<16}{phase['start_ns'] / 1e9:>8g} s{phase['end_ns'] / 1e9:>8g} s{load:>16}")
+    for workload in document["workloads"]:
+        lines += ["", *_workload_lines(workload)]
+    return "\n".join(lines)
+
+
+def _workload_lines(workload: dict[str, Any]) -> list[str]:
+    rate = "as fast as the lanes go" if workload["rate_per_s"] is None else f"{workload['rate_per_s']:g}/s"
+    expected = workload["expected_arrivals"]
+    lines = [
+        f"{workload['name']}: {workload['driver']} on {workload['target']}, engine {workload['engine']}, "
+        f"{workload['lanes']} lanes",
+        f"  {workload['arrivals']} arrivals, {rate}"
+        + ("" if expected is None else f", {expected:,.0f} expected in all".replace(",", " ")),
+    ]
+    for number, arrival in enumerate(workload["first"], start=1):
+        at = "when a lane is free" if arrival["planned_ns"] is None else f"{arrival['planned_ns'] / 1e6:12.6f} ms"
+        key = "" if arrival["key"] is None else f"  key {arrival['key']}"
+        lines.append(f"  {number:>4}  {at}  {arrival['operation']}{key}")
+    return lines

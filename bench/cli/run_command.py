@@ -1,0 +1,126 @@
+"""`bench run SCENARIO…`: run scenarios in sequence against one stack, judge each, exit with the worst."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.errors import ExitCode, InterruptedRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.judge.verdict import Verdict
+    from bench.scenario.load import LoadedScenario
+    from bench.session import Session, StopRequest
+
+
+@click.command()
+@click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--stack", "stack_kind", help="embedded or external (default: external where REDIS_URL is set).")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Use this seed instead of the scenario's.")
+@click.option("--quick", is_flag=True, help="Shorten the phases for a smoke run; the run says so.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the scenario.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as a JSON array, all else to stderr.")
+def command(
+    scenarios: tuple[Path, ...],
+    stack_kind: str | None,
+    out: Path,
+    seed: int | None,
+    quick: bool,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Run the scenario files (or all in a folder) and judge them.
+
+    \b
+    bench run scenarios/redis_latency.yaml --quick
+    bench run scenarios --set workloads.cache.rate=5000/s
+    """
+    from bench.judge.status import exit_code
+    from bench.progress import progress_for
+    from bench.run_folder.files import as_json as json_text
+    from bench.run_folder.sweep import sweep
+    from bench.session import Session, StopRequest
+    from bench.stack.stack import open_stack
+
+    loaded = _load_all(scenarios, overrides, quick)
+    out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
+    verdicts: list[Verdict] = []
+    stop = StopRequest()
+    interrupted: InterruptedRun | None = None
+    needed = {w.target for one in loaded for w in one.scenario.workloads if w.driver != "noop"}
+    with _signals(stop), open_stack(stack_kind, needed, out / "logs") as stack:
+        session = Session(stack, out, progress_for(), stop, seed)
+        for one in loaded:
+            try:
+                verdicts.append(_run_and_judge(session, one, as_json))
+            except InterruptedRun as stopped:
+                interrupted = stopped
+                break
+    if as_json:
+        click.echo(json_text([verdict.to_json() for verdict in verdicts]), nl=False)
+    elif len(verdicts) > 1:
+        click.echo(_summary(verdicts))
+    if interrupted is not None:
+        click.echo(f"bench: {interrupted}", err=True)
+        return ExitCode.INTERRUPTED
+    return exit_code([verdict.status for verdict in verdicts])
+
+
+def _load_all(paths: tuple[Path, ...], overrides: tuple[str, ...], quick: bool) -> list[LoadedScenario]:
+    """Every scenario, or every problem of all of them at once."""
+    from bench.errors import Problem, ScenarioError
+    from bench.scenario.load import discover, load_scenario
+
+    loaded: list[LoadedScenario] = []
+    problems: list[Problem] = []
+    for path in discover(paths):
+        try:
+            loaded.append(load_scenario(path, overrides, quick))
+        except ScenarioError as error:
+            problems += error.problems
+    if problems:
+        raise ScenarioError(problems)
+    return loaded
+
+
+def _run_and_judge(session: Session, loaded: LoadedScenario, as_json: bool) -> Verdict:
+    from bench.judge.judge import judge
+    from bench.judge.verdict import save
+    from bench.report import text
+    from bench.run_folder.reader import Run
+
+    run = Run.load(session.run(loaded))
+    verdict = judge(run)
+    save(verdict, run.path)
+    stream = sys.stderr if as_json else sys.stdout
+    click.echo(text.render(run, verdict, colour=stream.isatty() and text.is_colourful()), file=stream)
+    return verdict
+
+
+def _summary(verdicts: list[Verdict]) -> str:
+    width = max(len(verdict.scenario) for verdict in verdicts)
+    return "\n".join(f"{verdict.status.name:<12} {verdict.scenario:<{width}}  {verdict.run}" for verdict in verdicts)
+
+
+@contextmanager
+def _signals(stop: StopRequest) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run in order; a second one at once."""
+
+    def ask(number: int, frame: object) -> None:  # noqa: ARG001 - the signal module's form
+        stop.ask()
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

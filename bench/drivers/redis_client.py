@@ -1,0 +1,218 @@
+"""Redis as an application uses it: redis-py's asyncio client with a blocking pool.
+
+Nothing is tried again inside redis-py, so that an outcome is what happened and not what happened in
+the end; a broken connection is opened again when it is used next. The deadline is given to redis-py
+as an application would give it: as the timeout of its sockets and of its pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as SocketTimeoutError
+
+from bench.clock import NS_PER_S
+from bench.drivers import redis
+from bench.drivers.redis_words import commands_of
+from bench.engine.client_ticket import CONNECTING, CURRENT, RETURNING, SENT
+from bench.errors import TargetError
+from bench.outcome import Outcome
+from bench.stack.probe import probe_redis
+from bench.wire.resp import TEXT_BYTES
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+    from bench.engine.client_ticket import RunClock, Ticket
+    from bench.engine.client_watch import PoolWatch
+    from bench.plan.plan import WorkloadPlan
+    from bench.stack.target import Target
+
+OPENED_AT_ONCE = 100
+START_S = 10.0
+
+
+def check(target: Target, plan: WorkloadPlan) -> None:
+    """Log in once, to name what is wrong while it is easy to name; then write the keys."""
+    probe_redis(target)
+    redis.prepare(target, plan.workload, plan.seed)
+
+
+class WatchedPool(BlockingConnectionPool):
+    """redis-py's pool, which also tells a PoolWatch and the running task's ticket what it does.
+
+    Only public methods are extended. `ensure_connection` is where one has been given out,
+    `release` where it comes back.
+    """
+
+    def __init__(self, watch: PoolWatch, clock: RunClock, deadline_ns: int, **options: Any) -> None:
+        self._watch = watch
+        self._clock = clock
+        self._deadline_ns = deadline_ns
+        self._numbers: dict[object, int] = {}
+        super().__init__(max_connections=watch.size, redis_connect_func=self._greet, **options)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that whoever asks now may wait: what is left of its arrival's deadline."""
+        ticket = CURRENT.get()
+        left = self._deadline_ns
+        if ticket is not None:
+            left -= self._clock.now_ns() - ticket.planned_ns
+        return max(left, 0) / NS_PER_S
+
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        """The base class sets one for all; ours is each arrival's own."""
+
+    def make_connection(self) -> AbstractConnection:
+        """A new one, numbered."""
+        made: AbstractConnection = super().make_connection()  # type: ignore[no-untyped-call]  # redis-py's
+        self._numbers[made] = self._watch.on_created()
+        return made
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        self._watch.on_opened(self._numbers[connection])
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Open it if need be. From then on the command is about to be written."""
+        self._watch.on_acquired()
+        ticket = CURRENT.get()
+        if ticket is None:
+            await super().ensure_connection(connection)
+            return
+        ticket.lane = self._numbers[connection]
+        ticket.stage = CONNECTING
+        try:
+            await super().ensure_connection(connection)
+        except BaseException:
+            self._watch.on_lost(ticket.lane)
+            raise
+        ticket.sent_ns = self._clock.now_ns()
+        ticket.stage = SENT
+
+    async def release(self, connection: AbstractConnection) -> None:
+        """Take it back."""
+        ticket = CURRENT.get()
+        if ticket is not None and ticket.stage == SENT:
+            ticket.stage = RETURNING
+            if not connection.is_connected:
+                self._watch.on_lost(ticket.lane)
+        await super().release(connection)
+        self._watch.on_returned()
+
+
+class RedisApplication:
+    """One redis-py client on one pool."""
+
+    def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> None:
+        workload = plan.workload
+        self._target = target
+        self._commands = [commands_of(plan.program, number) for number in range(len(plan.program.names))]
+        deadline_s = workload.deadline_ns / NS_PER_S
+        # Any: redis-py leaves the methods that we call untyped.
+        self.pool: Any = WatchedPool(
+            watch,
+            clock,
+            workload.deadline_ns,
+            host=target.host,
+            port=target.port,
+            db=target.db,
+            username=target.username,
+            password=target.password,
+            protocol=workload.resp,
+            socket_timeout=deadline_s,
+            socket_connect_timeout=deadline_s,
+            retry=Retry(NoBackoff(), 0),
+            client_name=f"holdfast-{workload.name}",
+        )
+        self._client: Any = Redis(connection_pool=self.pool)
+        self.null_replies = 0
+
+    async def open(self) -> None:
+        """Open every connection of the pool, so that no connecting falls into the run."""
+        held: list[AbstractConnection] = []
+        wanted = self.pool.max_connections
+        try:
+            async with asyncio.timeout(START_S):
+                while len(held) < wanted:
+                    count = min(OPENED_AT_ONCE, wanted - len(held))
+                    found = await asyncio.gather(
+                        *(self.pool.get_connection() for _ in range(count)), return_exceptions=True
+                    )
+                    held += [one for one in found if not isinstance(one, BaseException)]
+                    failures = [one for one in found if isinstance(one, BaseException)]
+                    if failures:
+                        raise failures[0]
+        except TimeoutError:
+            raise self._unopened(wanted, f"{len(held)} after {START_S:.0f} s") from None
+        except (RedisError, OSError) as error:
+            raise self._unopened(wanted, self.text_of(error)) from None
+        finally:
+            for connection in held:
+                await self.pool.release(connection)
+
+    def _unopened(self, wanted: int, found: str) -> TargetError:
+        return TargetError(
+            self._target.name,
+            self._target.address,
+            f"a pool of {wanted} connections to be opened",
+            found,
+            "check the user, the password and the server's limit of clients",
+        )
+
+    async def call(self, ticket: Ticket) -> None:
+        """One command by itself, several in a pipeline without MULTI."""
+        wanted = self._commands[ticket.operation]
+        commands = [command.render(ticket.arrival, ticket.key) for command in wanted]
+        if len(commands) == 1:
+            replies = [await self._client.execute_command(*commands[0])]
+        else:
+            pipeline = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.pipeline_execute_command(*command)
+            replies = await pipeline.execute(raise_on_error=False)
+        for reply in replies:
+            if reply is None:
+                self.null_replies += 1
+            elif isinstance(reply, Exception):
+                raise reply
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        """What redis-py takes for a broken connection (LOADING, NOAUTH) is an answer all the same."""
+        if isinstance(error, ResponseError | BusyLoadingError | AuthenticationError):
+            return Outcome.ERROR
+        if isinstance(error, SocketTimeoutError | TimeoutError):
+            return Outcome.TIMEOUT
+        if isinstance(error, RedisError | OSError | asyncio.CancelledError):
+            return Outcome.RESET
+        return Outcome.ERROR  # redis-py could not make sense of the answer
+
+    def is_expected(self, error: BaseException) -> bool:
+        """All that redis-py raises, and what the network does."""
+        return isinstance(error, RedisError | OSError | asyncio.CancelledError)
+
+    def text_of(self, error: BaseException) -> str:
+        """The first bytes of the message; some servers quote what they were sent."""
+        text = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, RedisError | OSError):
+            text = f"{type(error).__name__}: {text}"
+        if self._target.password:
+            text = text.replace(self._target.password, "***")
+        return text.encode()[:TEXT_BYTES].decode(errors="ignore")
+
+    async def close(self) -> None:
+        """Close the pool, leaked connections too."""
+        await self.pool.aclose()
+
+
+def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> RedisApplication:
+    """The client, not yet open."""
+    return RedisApplication(target, plan, watch, clock)
+

@@ -1,0 +1,234 @@
+"""The client engine: a workload run through a client library, to measure what an application sees.
+
+Everything happens in one thread with an event loop of its own (uvloop); the session's thread calls
+the methods here, reads counts that only grow, and posts commands into the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.engine import layout
+from bench.engine.board import BoardReader, Change
+from bench.engine.client_books import Books
+from bench.engine.client_calm import calm, uncalm
+from bench.engine.client_driver import ClientDriver, client_module
+from bench.engine.client_load import ClientLoad
+from bench.engine.client_ticket import RunClock
+from bench.engine.client_watch import PoolWatch
+from bench.engine.engine import EngineResult, Live
+from bench.plan.walk import PlanWalk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.plan.plan import Plan, WorkloadPlan
+    from bench.stack.target import Target
+
+ENDING_S = 5.0
+CLOSING_S = 5.0
+CLOSED_LOG_RECORDS = 20_000_000
+
+
+class ClientEngine:
+    """Runs one workload through a client library's pool."""
+
+    def __init__(
+        self, plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path | None = None
+    ) -> None:
+        self.plan = workload
+        self.logs: list[Path] = []
+        self._target = target
+        self._segment = plan.segment
+        self._duration_ns = plan.duration_ns
+        self._clock = RunClock()
+        self._books = Books(workload, self._open_log(plan, log_folder) if plan.operation_log else None)
+        self._reader = BoardReader([self._books.board])
+        measured = [(phase.start_ns, phase.end_ns) for phase in plan.phases if phase.measured]
+        self.watch = PoolWatch(workload.name, workload.workload.pool, measured, self._clock)
+        self._walk = PlanWalk(workload, workload.seed, self._segment.number, self._segment.count)
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._load: ClientLoad | None = None
+        self._leaked = 0
+        self._is_calm = False
+        self.driver: ClientDriver | None = None
+
+    def _open_log(self, plan: Plan, folder: Path | None) -> np.memmap[Any, Any]:
+        assert folder is not None
+        share = self.plan.expected_arrivals / plan.segment.count
+        # Poisson: six deviations above the expectation is room for every run that will ever be made.
+        records = CLOSED_LOG_RECORDS if self.plan.is_closed else int(share + 6 * share**0.5 + 1000)
+        path = folder / f".operations-{self.plan.name}-0"
+        self.logs.append(path)
+        return np.memmap(path, dtype=np.int64, mode="w+", shape=(records, layout.LOG_WORDS))
+
+    # --- the session's side ----------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Check the target, put data in place, open the pool."""
+        assert self._target is not None
+        client_module(self.plan.workload.driver).check(self._target, self.plan)
+        self._thread = threading.Thread(target=self._run, name="client-engine", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        self._raise_failure()
+        self._is_calm = True
+        calm()
+
+    def begin(self, start_ns: int) -> None:
+        """Set run zero."""
+        assert self._load is not None
+        self._post(self._load.begin, start_ns)
+
+    def is_running(self) -> bool:
+        """Whether the loop's thread is alive."""
+        self._raise_failure()
+        return self._is_alive()
+
+    def _is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def changes(self) -> Iterator[Change]:
+        """What the histograms gained since the last call."""
+        return self._reader.changes()
+
+    def live(self) -> Live:
+        """The state of a hundredth of a second ago."""
+        gauges = self._books.gauges
+        return Live(
+            taken=int(gauges[layout.TAKEN]),
+            outcomes=tuple(int(count) for count in self._books.board.tallies.sum(axis=0)),
+            in_flight=int(gauges[layout.IN_FLIGHT]),
+            connected=int(gauges[layout.CONNECTED]),
+            idle_ns=int(gauges[layout.IDLE_NS]),
+            elapsed_ns=int(gauges[layout.ELAPSED_NS]),
+            lost_connections=self.watch.lost,
+            reconnections=self.watch.reconnected,
+            pool_in_use=self.watch.use.in_use,
+        )
+
+    def events(self) -> list[dict[str, Any]]:
+        """Reconnections since the last call."""
+        found = []
+        while self.watch.notes:
+            found.append(self.watch.notes.popleft())
+        return found
+
+    def stop(self, *, at_once: bool) -> None:
+        """Plan nothing further."""
+        if self._load is not None:
+            self._post(lambda load: load.stop(at_once=at_once), self._load)
+
+    def finish(self) -> EngineResult:
+        """After the loop has ended."""
+        if self._thread is not None:
+            self._thread.join(ENDING_S + CLOSING_S)
+        if self._is_alive():
+            raise RuntimeError("the client engine's loop did not end")
+        self._raise_failure()
+        assert self._load is not None
+        assert self.driver is not None
+        gauges, board = self._books.gauges, self._books.board
+        return EngineResult(
+            taken=board.taken.copy(),
+            tallies=board.tallies.copy(),
+            idle_ratio=int(gauges[layout.IDLE_NS]) / max(int(gauges[layout.ELAPSED_NS]), 1),
+            counters={
+                "lost_connections": self.watch.lost,
+                "reconnections": self.watch.reconnected,
+                "connections_created": self.watch.opened,
+                "leaked_connections": self._leaked,
+                "pool_timeouts": self._load.pool_timeouts,
+                "null_replies": self.driver.null_replies,
+            },
+            errors=[
+                {"operation": name, "text": text, "count": count}
+                for (name, text), count in sorted(self._load.errors.items(), key=lambda item: -item[1])
+            ],
+            pool=self.watch.use.figures(),
+            anomalies=self._anomalies(),
+        )
+
+    def _anomalies(self) -> list[tuple[str, str, str]]:
+        notes = (
+            (layout.SATURATED, "saturated_histogram", "note", "times were longer than the histogram's hour"),
+            (layout.LOG_FULL, "operation_log_full", "inconclusive", "operations did not fit into their log"),
+        )
+        gauges = self._books.gauges
+        return [
+            (code, severity, f"{self.plan.name}: {gauges[column]} {what}")
+            for column, code, severity, what in notes
+            if gauges[column]
+        ]
+
+    def log_lengths(self) -> list[int]:
+        """Records in each of `logs`."""
+        return [int(self._books.gauges[layout.LOG_LENGTH]) for _ in self.logs]
+
+    def close(self) -> None:
+        """End what still runs and release everything."""
+        if self._is_alive():
+            self.stop(at_once=True)
+            assert self._thread is not None
+            self._thread.join(ENDING_S + CLOSING_S)
+        if self._is_calm:
+            self._is_calm = False
+            uncalm()
+
+    def _post(self, call: Callable[..., object], *arguments: object) -> None:
+        """Have it called in the loop; a loop that has ended needs nothing."""
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    # --- the loop's thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        import uvloop
+
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve())
+        except BaseException as failure:  # noqa: BLE001 - a thread's failure is the session's to tell
+            self._failure = failure
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        assert self._target is not None
+        self._loop = asyncio.get_running_loop()
+        module = client_module(self.plan.workload.driver)
+        self.driver = driver = module.application(self._target, self.plan, self.watch, self._clock)
+        try:
+            await driver.open()
+            self._load = load = ClientLoad(
+                self.plan,
+                duration_ns=self._duration_ns,
+                walk=self._walk,
+                driver=driver,
+                books=self._books,
+                watch=self.watch,
+                clock=self._clock,
+            )
+            self._ready.set()
+            try:
+                await load.over
+            finally:
+                self._leaked = self.watch.leaked()
+                load.close()
+        finally:
+            async with asyncio.timeout(CLOSING_S):
+                await driver.close()

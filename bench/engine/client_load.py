@@ -1,0 +1,302 @@
+"""The client engine inside its event loop: arrivals released on time, each ended once.
+
+An open plan gets one task per arrival, as an application gets one per request; waiting for a
+connection is the pool's affair. A closed plan gets one task per lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bench.engine import layout
+from bench.engine.client_alarm import Alarm
+from bench.engine.client_ticket import CONNECTING, CURRENT, NEVER, RETURNING, WAITING, RunClock, Ticket
+from bench.outcome import Outcome
+
+if TYPE_CHECKING:
+    from bench.engine.client_books import Books
+    from bench.engine.client_driver import ClientDriver
+    from bench.engine.client_watch import PoolWatch
+    from bench.plan.plan import WorkloadPlan
+    from bench.plan.walk import PlanWalk
+
+CHUNK = 256
+TICK_S = 0.01
+TASKS_AT_ONCE = 20_000
+"""Arrivals beyond this many under way stay in the plan until there is room or their deadline has
+passed: otherwise a long outage at a high rate would fill the memory with tasks."""
+
+REFUSED_PAUSE_S = 0.01
+"""How long a lane of a closed loop rests when it could not send: an application that has just been
+refused does not ask ten thousand times a second."""
+
+ERROR_TEXTS = 64
+OTHER_TEXT = "other errors"
+
+
+class ClientLoad:
+    """Runs one shard of a plan through a client; times in ns from run zero."""
+
+    def __init__(
+        self,
+        plan: WorkloadPlan,
+        *,
+        duration_ns: int,
+        walk: PlanWalk,
+        driver: ClientDriver,
+        books: Books,
+        watch: PoolWatch,
+        clock: RunClock,
+    ) -> None:
+        workload = plan.workload
+        self._is_closed = plan.is_closed
+        self._duration_ns = duration_ns
+        self._deadline_ns = workload.deadline_ns
+        self._lanes = workload.lanes
+        self._operations = len(plan.program.names)
+        self._names = plan.program.names
+        self._phase_ends = [int(start + size) for start, size in plan.phases[:, :2]]
+        self._driver, self._books, self._watch, self._clock = driver, books, watch, clock
+        self._plan = _arrivals(walk)
+        self._head: tuple[int, int, int, int, int] | None = next(self._plan, None)
+        self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._loop, self._on_alarm)
+        self._under_way: set[Ticket] = set()
+        self._lane_tasks: set[asyncio.Task[None]] = set()
+        self._room_ns = 0
+        self._is_full = False
+        self._is_stopped = False
+        self._cpu_zero: tuple[int, int] | None = None
+        self.pool_timeouts = 0
+        self.errors: dict[tuple[str, str], int] = {}
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        """Done when every arrival has ended; failed with what went wrong in here."""
+
+    # --- control ---------------------------------------------------------------------------------
+
+    def begin(self, start_ns: int) -> None:
+        """Set run zero on CLOCK_MONOTONIC."""
+        self._clock.start_ns = start_ns
+        self._alarm.set(start_ns)
+        self._tick()
+
+    def stop(self, *, at_once: bool) -> None:
+        """Take what was planned until now and let it end unsent, as all that waits for a connection;
+        what is sent goes on, unless `at_once`.
+        """
+        now = self._clock.now_ns()
+        self._is_stopped = True
+        if not self._is_closed:
+            while self._head is not None and self._head[0] <= now:
+                self._end_unsent(self._take())
+        self._head = None
+        for ticket in self._under_way:
+            # One whose task has not begun sees the stop by itself: cancelled, it would never run.
+            if ticket.began_ns == NEVER or ticket.task is None:
+                continue
+            if ticket.stage == WAITING or (at_once and ticket.stage != RETURNING):
+                ticket.task.cancel()
+        self._check_over()
+
+    def close(self) -> None:
+        """Enter what was recorded and release the alarm."""
+        self._books.flush()
+        self._alarm.close()
+
+    # --- release ---------------------------------------------------------------------------------
+
+    def _on_alarm(self) -> None:
+        try:
+            if self._is_closed:
+                self._start_lanes()
+            else:
+                self._release_due()
+        except Exception as bug:  # noqa: BLE001 - told by the session, which waits for `over`
+            self._fail(bug)
+
+    def _release_due(self) -> None:
+        """Start a task for every arrival that is due, then set the alarm for the next."""
+        now = self._clock.now_ns()
+        while self._head is not None:
+            planned = self._head[0]
+            if planned > now:
+                now = self._clock.now_ns()
+                if planned > now:
+                    self._alarm.set(self._clock.start_ns + planned)
+                    return
+            self._is_full = len(self._under_way) >= TASKS_AT_ONCE
+            if not self._is_full:
+                ticket = self._take()
+                self._under_way.add(ticket)
+                ticket.task = self._loop.create_task(self._run(ticket))
+            elif now - planned >= self._deadline_ns:
+                self._end_unsent(self._take())
+            else:
+                self._alarm.set(self._clock.start_ns + planned + self._deadline_ns)
+                return
+        self._check_over()
+
+    def _take(self) -> Ticket:
+        """The head of an open plan."""
+        assert self._head is not None
+        planned, phase, operation, key, index = self._head
+        self._head = next(self._plan, None)
+        row = phase * self._operations + operation
+        self._books.take(row)
+        return Ticket(planned, row, operation, key, index)
+
+    def _start_lanes(self) -> None:
+        if self._is_stopped:
+            return
+        for _ in range(self._lanes):
+            task = self._loop.create_task(self._run_lane())
+            self._lane_tasks.add(task)
+            task.add_done_callback(self._on_lane_end)
+
+    def _on_lane_end(self, task: asyncio.Task[None]) -> None:
+        self._lane_tasks.discard(task)
+        self._check_over()
+
+    async def _run_lane(self) -> None:
+        """Closed loop: the next arrival is planned when the one before has ended."""
+        task = asyncio.current_task()
+        while not self._is_stopped:
+            now = self._clock.now_ns()
+            if now >= self._duration_ns or self._head is None:
+                self._head = None
+                return
+            _, _, operation, key, index = self._head
+            self._head = next(self._plan, None)
+            row = self._phase_at(now) * self._operations + operation
+            self._books.take(row)
+            ticket = Ticket(now, row, operation, key, index)
+            ticket.task = task
+            self._under_way.add(ticket)
+            await self._run(ticket)
+            if ticket.sent_ns == NEVER and not self._is_stopped:
+                await asyncio.sleep(REFUSED_PAUSE_S)
+
+    def _phase_at(self, now_ns: int) -> int:
+        for phase, end in enumerate(self._phase_ends):
+            if now_ns < end:
+                return phase
+        return len(self._phase_ends) - 1
+
+    # --- one arrival -----------------------------------------------------------------------------
+
+    async def _run(self, ticket: Ticket) -> None:
+        """From the task's first step to the arrival's one end. Raises nothing."""
+        try:
+            ticket.began_ns = now = self._clock.now_ns()
+            if self._is_stopped or now - ticket.planned_ns >= self._deadline_ns:
+                self._end(ticket, Outcome.DROPPED)
+                return
+            CURRENT.set(ticket)
+            outcome = Outcome.OK
+            try:
+                await self._driver.call(ticket)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every end is an outcome
+                outcome = self._outcome_of(ticket, error)
+            self._end(ticket, outcome)
+        except Exception as bug:  # noqa: BLE001 - told by the session, which waits for `over`
+            self._fail(bug)
+
+    def _outcome_of(self, ticket: Ticket, error: BaseException) -> Outcome:
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+        elif ticket.sent_ns == NEVER and not self._driver.is_expected(error):
+            raise error
+        if ticket.stage == WAITING:
+            self.pool_timeouts += not self._is_stopped
+            return Outcome.DROPPED
+        if not isinstance(error, asyncio.CancelledError):
+            self._note(ticket, error)
+        if ticket.stage == CONNECTING:
+            return Outcome.REFUSED
+        return self._driver.outcome_of(error)
+
+    def _note(self, ticket: Ticket, error: BaseException) -> None:
+        place = (self._names[ticket.operation], self._driver.text_of(error))
+        if place not in self.errors and len(self.errors) >= ERROR_TEXTS:
+            place = (place[0], OTHER_TEXT)
+        self.errors[place] = self.errors.get(place, 0) + 1
+
+    def _end(self, ticket: Ticket, outcome: Outcome) -> None:
+        now = self._clock.now_ns()
+        # An arrival that was held back for lack of room is not the generator's lateness.
+        late = max(ticket.began_ns - max(ticket.planned_ns, self._room_ns), 0)
+        waited_until = ticket.sent_ns if ticket.sent_ns != NEVER else now
+        self._record(ticket, outcome, now, late, waited_until - ticket.began_ns)
+        self._under_way.discard(ticket)
+        if self._is_full:
+            self._room_ns = now
+            self._release_due()
+        elif not self._under_way:
+            self._check_over()
+
+    def _end_unsent(self, ticket: Ticket) -> None:
+        """One that never became a task: it has waited since it was planned."""
+        now = self._clock.now_ns()
+        self._record(ticket, Outcome.DROPPED, now, 0, now - ticket.planned_ns)
+
+    def _record(self, ticket: Ticket, outcome: Outcome, now: int, late: int, wait: int) -> None:
+        self._books.end(
+            planned_ns=ticket.planned_ns,
+            sent_ns=ticket.sent_ns,
+            arrival=ticket.arrival,
+            row=ticket.row,
+            late_ns=late,
+            key=ticket.key,
+            outcome=outcome,
+            done_ns=now,
+            wait_ns=wait,
+            lane=ticket.lane,
+        )
+
+    # --- ends and gauges -------------------------------------------------------------------------
+
+    def _check_over(self) -> None:
+        if self._head is None and not self._under_way and not self._lane_tasks and not self.over.done():
+            self._gauge()
+            self.over.set_result(None)
+
+    def _fail(self, bug: BaseException) -> None:
+        self._is_stopped = True
+        self._head = None
+        if not self.over.done():
+            self.over.set_exception(bug)
+
+    def _tick(self) -> None:
+        if self.over.done():
+            return
+        self._gauge()
+        self._books.flush()
+        self._loop.call_later(TICK_S, self._tick)
+
+    def _gauge(self) -> None:
+        """How the loop fares. Idle is wall time in which the thread used no processor."""
+        now = self._clock.now_ns()
+        self._watch.use.account(now)
+        gauges = self._books.gauges
+        gauges[layout.HEARTBEAT] = now
+        gauges[layout.IN_FLIGHT] = self._watch.use.in_use
+        gauges[layout.CONNECTED] = self._watch.connected
+        if now < 0:
+            return
+        cpu = time.thread_time_ns()
+        if self._cpu_zero is None:
+            self._cpu_zero = (now, cpu)
+        zero, cpu_zero = self._cpu_zero
+        gauges[layout.ELAPSED_NS] = now
+        gauges[layout.IDLE_NS] = max(now - zero - (cpu - cpu_zero), 0)
+
+
+def _arrivals(walk: PlanWalk) -> Iterator[tuple[int, int, int, int, int]]:
+    """All arrivals, one by one: planned_ns, phase, operation, key, index."""
+    while rows := walk.next_chunk(CHUNK).rows():
+        yield from rows

@@ -1,0 +1,59 @@
+"""One arrival on its way through the client engine, and the run's clock."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+from bench.clock import monotonic_ns
+
+WAITING, CONNECTING, SENT, RETURNING = range(4)
+"""Stages of a ticket: no connection yet; one given, perhaps being opened; command written; answered."""
+
+NEVER = -1
+FAR_AHEAD_NS = 1 << 60
+
+
+class RunClock:
+    """Nanoseconds from run zero; negative before it."""
+
+    def __init__(self) -> None:
+        self.start_ns = monotonic_ns() + FAR_AHEAD_NS
+
+    def now_ns(self) -> int:
+        """Time from run zero."""
+        return monotonic_ns() - self.start_ns
+
+
+class Ticket:
+    """One arrival, from the moment it is taken from the plan; times in ns from run zero."""
+
+    __slots__ = (
+        "arrival",
+        "began_ns",
+        "key",
+        "lane",
+        "operation",
+        "planned_ns",
+        "row",
+        "sent_ns",
+        "stage",
+        "task",
+    )
+
+    def __init__(self, planned_ns: int, row: int, operation: int, key: int, arrival: int) -> None:
+        self.planned_ns = planned_ns
+        self.row = row
+        self.operation = operation
+        self.key = key
+        self.arrival = arrival
+        self.began_ns = NEVER
+        self.sent_ns = NEVER
+        self.lane = NEVER
+        self.stage = WAITING
+        self.task: asyncio.Task[None] | None = None
+
+
+CURRENT: ContextVar[Ticket | None] = ContextVar("CURRENT", default=None)
+"""The arrival that the running task works on: a connection pool is called from inside the client
+library, which has no place to hand it through."""

@@ -1,0 +1,102 @@
+"""Sessions. `nox -l` lists them; each line below is what it prints.
+
+    nox -s perf                 every scenario in its standard form, judged (at most 5 minutes)
+    nox -s perf -- --quick      the same, shortened (at most 90 s)
+    nox -s tests                lint-free proof that it works: all tests that need no root and no Docker
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_external_run = True
+nox.options.reuse_existing_virtualenvs = True
+nox.options.default_venv_backend = "virtualenv"
+
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+
+
+@contextmanager
+def exit_code_kept() -> Iterator[None]:
+    """End nox with the command's own exit code, the verdict; nox itself makes every failure a 1."""
+    try:
+        yield
+    except CommandFailed as failed:
+        sys.exit(getattr(failed, "return_code", None) or 1)  # older versions do not tell it
+
+
+@nox.session
+def perf(session: nox.Session) -> None:
+    """Run every scenario on the embedded stack and exit with the verdict."""
+    session.install(".[embedded]")
+    arguments = list(session.posargs)
+    # --full is the nightly's word: the standard form is already as long as these scenarios' statistics need.
+    if "--full" in arguments:
+        arguments.remove("--full")
+    with exit_code_kept():
+        session.run("bench", "run", "scenarios", *arguments)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests that need neither root nor Docker."""
+    session.install("-e", ".[embedded,dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS, venv_backend="virtualenv", default=False)
+def tests_on(session: nox.Session) -> None:
+    """Run the tests on each supported Python that is installed."""
+    session.install("-e", ".[embedded,dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Run the tests with the JIT off where that is possible, and report what they cover."""
+    session.install("-e", ".[embedded,dev]")
+    plain = {"NUMBA_DISABLE_JIT": "1"}
+    # Plain Python cannot keep up with load, so only the pure parts run with the JIT off.
+    pure = ["tests/wire", "tests/plan", "tests/histogram"]
+    session.run("coverage", "run", "-m", "pytest", "-q", *pure, env=plain)
+    session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and form."""
+    session.install("ruff>=0.8")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    session.install("-e", ".[embedded,dev]")
+    session.run("mypy")
+
+
+@nox.session(default=False)
+def peers(session: nox.Session) -> None:
+    """Measure side by side with redis-benchmark, redis-py and a Locust user."""
+    session.install(".[embedded,peers]")
+    extra = ["--install"] if os.geteuid() == 0 else []
+    with exit_code_kept():
+        session.run("python", "-m", "bench.peers", *extra, *session.posargs)
+
+
+@nox.session(default=False)
+def calibrate(session: nox.Session) -> None:
+    """Print the error table against servers of known delays."""
+    session.install(".")
+    session.run("bench", "calibrate", *session.posargs)
