@@ -1,8 +1,8 @@
 """Sessions. `nox -l` lists them; each line below is what it prints.
 
-    nox -s perf                 every scenario in its standard form, judged (at most 5 minutes)
-    nox -s perf -- --quick      the same, shortened (at most 90 s)
-    nox -s tests                lint-free proof that it works: all tests that need no root and no Docker
+nox -s perf                 every scenario in its standard form, judged (at most 5 minutes)
+nox -s perf -- --quick      the same, shortened (at most 90 s)
+nox -s tests                lint-free proof that it works: all tests that need no root and no Docker
 """
 
 import os

@@ -1,12 +1,12 @@
 """Everything that ends a command early, each with its exit code and its own sentence.
 
-    HoldfastError            70  our bug, if it ever surfaces bare
-    ├── UsageError            2  the command line was wrong
-    ├── ScenarioError         3  the scenario file is wrong: every problem at once
-    ├── TargetError           4  a stack or target cannot be reached or is not what it should be
-    ├── ResultError           2  a run folder is missing, damaged or of a newer format
-    ├── HealError             6  a fault could not be undone
-    └── InterruptedRun      130  Ctrl-C or SIGTERM; the partial run is kept
+HoldfastError            70  our bug, if it ever surfaces bare
+├── UsageError            2  the command line was wrong
+├── ScenarioError         3  the scenario file is wrong: every problem at once
+├── TargetError           4  a stack or target cannot be reached or is not what it should be
+├── ResultError           2  a run folder is missing, damaged or of a newer format
+├── HealError             6  a fault could not be undone
+└── InterruptedRun      130  Ctrl-C or SIGTERM; the partial run is kept
 """
 
 from dataclasses import dataclass

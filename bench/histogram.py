@@ -55,7 +55,7 @@ def bucket_of(value_ns: int) -> int:
     if scaled >= 1 << 2:
         power += 2
         scaled >>= 2
-    if scaled >= 2:  # noqa: PLR2004
+    if scaled >= 2:
         power += 1
         scaled >>= 1
     power += scaled

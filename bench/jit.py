@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,26 +20,45 @@ from pathlib import Path
 from typing import TypeVar
 
 import numba
+import numpy as np
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def int64(value: int) -> int:
+    """A constant for compiled code. numba compiles a function again for every literal int handed to it,
+    but once for all int64; types call both an int.
+    """
+    return np.int64(value)  # type: ignore[return-value]
+
 
 PLAIN = bool(numba.config.DISABLE_JIT)
 """True when compiled functions run as plain Python."""
 
+KEPT_VERSIONS = 8
 _COMPILED_FOLDERS = ("engine", "wire", "plan", "calibration")
 
 
 def _source_digest() -> str:
     digest = hashlib.sha256(f"{numba.__version__} {sys.version}".encode())
     root = Path(__file__).parent
-    sources = [root / "jit.py", root / "histogram.py"]
+    sources = [root / "jit.py", root / "histogram.py", root / "outcome.py"]
     for folder in _COMPILED_FOLDERS:
         sources += sorted((root / folder).glob("*.py"))
     for source in sources:
         content = source.read_bytes()
-        if b"compiled" in content or source.name == "layout.py":
+        # Compiled code takes constants from layout.py and outcome.py; the rest of it asks for a decorator.
+        if source.parent == root or b"bench.jit" in content or source.name == "layout.py":
             digest.update(content)
     return digest.hexdigest()[:16]
+
+
+def _forget_old(current: Path) -> None:
+    """Keep the code of the KEPT_VERSIONS versions used last."""
+    os.utime(current)
+    versions = sorted(current.parent.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for old in versions[KEPT_VERSIONS:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def cache_folder() -> Path:
@@ -51,12 +71,18 @@ def cache_folder() -> Path:
         except OSError:
             continue
         if os.access(folder, os.W_OK):
+            _forget_old(folder)
             return folder
     return Path(tempfile.mkdtemp(prefix="holdfast-compiled-"))
 
 
 if not PLAIN and not os.environ.get("NUMBA_CACHE_DIR"):
     numba.config.CACHE_DIR = str(cache_folder())
+
+
+def is_cold() -> bool:
+    """Whether the first run of this version still has to compile."""
+    return not PLAIN and not any(Path(numba.config.CACHE_DIR).rglob("loop.run_loop*.nbc"))
 
 
 def compiled(function: Function) -> Function:
@@ -74,5 +100,10 @@ def inner(function: Function) -> Function:
     arrays costs more to compile than the kernel itself.
     """
     return numba.njit(  # type: ignore[no-any-return]
-        nogil=True, cache=True, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
+        nogil=True,
+        cache=True,
+        error_model="numpy",
+        _nrt=False,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
     )(function)

@@ -22,7 +22,7 @@ class Monitor:
         self._targets = {str(t["name"]): t.get("pid") for t in targets}
 
     def sample(self) -> dict[str, Any]:
-        """Columns for the series: CPU as a share of one core, resident memory in bytes; None where unknown."""
+        """Columns for the series: CPU in cores, resident memory in bytes; None where unknown."""
         row: dict[str, Any] = {
             "generator_cpu_ratio": round(self._own.cpu_percent() / 100, 3),
             "generator_rss_bytes": self._own.memory_info().rss,

@@ -76,7 +76,7 @@ class Plain:
 
     def step(self, text: str) -> None:
         """Print the step."""
-        print(text, file=self._stream, flush=True)  # noqa: T201 - this is the progress output
+        print(text, file=self._stream, flush=True)
 
     def look(self, look: Look) -> None:
         """Print a line when the last is some seconds old."""

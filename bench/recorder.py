@@ -52,7 +52,13 @@ class Recorder:
         return responses
 
     def _series(
-        self, number: int, engine: Engine, start_ns: int, end_ns: int, responses: Any, resources: dict[str, Any]
+        self,
+        number: int,
+        engine: Engine,
+        start_ns: int,
+        end_ns: int,
+        responses: Any,
+        resources: dict[str, Any],
     ) -> None:
         before, now = self._looks[number], engine.live()
         self._looks[number] = now

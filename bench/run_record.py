@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from bench.stack.stack import Stack
 
 
-def first_record(loaded: LoadedScenario, plan: Plan, stack: Stack, calibration: dict[str, Any]) -> dict[str, Any]:
+def first_record(
+    loaded: LoadedScenario, plan: Plan, stack: Stack, calibration: dict[str, Any]
+) -> dict[str, Any]:
     """What is known at the start (results/FORMAT.md); enough to read a run whose harness was killed."""
     known = versions()
     return {
@@ -41,7 +43,8 @@ def first_record(loaded: LoadedScenario, plan: Plan, stack: Stack, calibration: 
         "environment": fingerprint(),
         "calibration": calibration,
         "phases": [
-            {"name": p.name, "measured": p.measured, "start_ns": p.start_ns, "end_ns": p.end_ns} for p in plan.phases
+            {"name": p.name, "measured": p.measured, "start_ns": p.start_ns, "end_ns": p.end_ns}
+            for p in plan.phases
         ],
         "measured_ns": plan.measured_ns,
     }

@@ -7,9 +7,11 @@ preloading and the self-measurement are over before the clock starts.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.clock import WallLabel, monotonic_ns
@@ -24,7 +26,7 @@ from bench.run_folder.writer import RunWriter
 from bench.run_record import final_record, first_record
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from bench.engine.engine import Engine
     from bench.plan.plan import Plan
@@ -100,7 +102,7 @@ class Session:
         for engine in engines:
             self._check_stop()
             self.progress.step(f"{engine.plan.name}: connecting {engine.plan.workload.lanes} lanes")
-            engine.prepare()
+            self._while_listening(engine.prepare)
         self._check_stop()
         record = first_record(loaded, plan, self.stack, calibration)
         label = WallLabel.read()
@@ -120,6 +122,7 @@ class Session:
         results = [(engine, engine.finish()) for engine in engines]
         recorder.window(end_ns, max(monotonic_ns() - start_ns, end_ns + 1))
         self._stack_events(writer, start_ns)
+        self._keep_logs(writer)
         interrupted = self.stop.is_asked
         path = writer.finish(final_record(record, plan, results, end_ns), interrupted=interrupted)
         if interrupted:
@@ -128,11 +131,34 @@ class Session:
 
     def _calibrate(self, plan: Plan) -> dict[str, Any]:
         from bench.calibration.measure import self_measurement
+        from bench.jit import is_cold
 
+        if is_cold():
+            self.progress.step("compiling the engine: once for this version, about 20 s")
         self.progress.step("measuring this machine against a server of known delays")
         rates = [w.workload.rate_per_s for w in plan.workloads if w.workload.rate_per_s]
         lanes = max(workload.workload.lanes for workload in plan.workloads)
-        return self_measurement(max(rates) if rates else None, lanes)
+        found: list[dict[str, Any]] = []
+        self._while_listening(lambda: found.append(self_measurement(max(rates) if rates else None, lanes)))
+        return found[0]
+
+    def _while_listening(self, work: Callable[[], None]) -> None:
+        """Do `work` in another thread, so that a stop is obeyed at once; the thread ends with the process."""
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as failure:  # noqa: BLE001 - raised again where the work was asked for
+                failures.append(failure)
+
+        thread = threading.Thread(target=run, name="preparation", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            self._check_stop()
+            thread.join(POLL_S)
+        if failures:
+            raise failures[0]
 
     def _check_stop(self) -> None:
         if self.stop.is_asked:
@@ -149,13 +175,15 @@ class Session:
     ) -> int:
         """Close one window after the other until every engine has ended; return the end of the last one."""
         for phase in plan.phases:
-            writer.event(phase.start_ns, "phase", name=phase.name, measured=phase.measured, end_ns=phase.end_ns)
+            writer.event(
+                phase.start_ns, "phase", name=phase.name, measured=phase.measured, end_ns=phase.end_ns
+            )
         before, asked = 0, 0
         ends = iter(plan.window_ends())
         while True:
             due = next(ends, before + DRAIN_STEP_NS)
             while (left := due - (monotonic_ns() - start_ns)) > 0:
-                running = any([engine.is_running() for engine in engines])
+                running = any(engine.is_running() for engine in engines)
                 if not running:
                     break
                 if self.stop.count > asked:
@@ -172,7 +200,7 @@ class Session:
             recorder.window(before, now)
             self._look(plan, engines, recorder, before, now)
             before = now
-            if not any([engine.is_running() for engine in engines]):
+            if not any(engine.is_running() for engine in engines):
                 return before
 
     def _look(self, plan: Plan, engines: list[Engine], recorder: Recorder, before: int, now: int) -> None:
@@ -195,6 +223,13 @@ class Session:
         )
 
     _ended = 0
+
+    def _keep_logs(self, writer: RunWriter) -> None:
+        """A copy of every log that the stack's services have written so far."""
+        for target in self.stack.describe():
+            log = Path(str(target.get("log") or ""))
+            if log.is_file():
+                shutil.copyfile(log, writer.artifact(f"{target['name']}.log"))
 
     def _stack_events(self, writer: RunWriter, start_ns: int) -> None:
         """What happened to the stack's services during the run, on the run's clock."""

@@ -44,8 +44,8 @@ def saturation(
                     {
                         "code": "littles_law",
                         "severity": "inconclusive",
-                        "message": f"{engine.plan.name}: throughput x mean response is {ratio:.3f} of the busy lanes: "
-                        "time was spent that no histogram holds",
+                        "message": f"{engine.plan.name}: throughput x mean service time is {ratio:.3f} of "
+                        "the busy lanes: time was spent that no histogram holds",
                         "advice": "look at lost connections and at the generator's idle time",
                     }
                 )
@@ -58,8 +58,8 @@ def saturation(
                 {
                     "code": "generator_saturated",
                     "severity": "invalid",
-                    "message": f"{engine.plan.name}: the generator was idle {result.idle_ratio * 100:.1f} % of the time, "
-                    f"sent {kept * 100:.1f} % of the plan, half of it more than "
+                    "message": f"{engine.plan.name}: the generator was idle {result.idle_ratio * 100:.1f} % "
+                    f"of the time, sent {kept * 100:.1f} % of the plan, half of it more than "
                     f"{(result.lag_p50_ns or 0) / 1e6:.1f} ms late: it was the bottleneck, not the target",
                     "advice": "lower the rate, add threads, or free the machine of other work",
                 }

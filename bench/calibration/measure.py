@@ -133,6 +133,6 @@ def self_measurement(rate_per_s: float | None, lanes: int) -> dict[str, Any]:
     floor: dict[str, int] = {}
     highest = 0
     for name, error in found.error_ns.items():
-        # A floor at a higher percentile is no lower: what may be added to one in twenty may be to one in a hundred.
+        # No lower at a higher percentile: what one in twenty may get, one in a hundred may get too.
         highest = floor[name] = max(highest, error)
     return {"floor_ns": floor, "lag_ns": found.lag_ns, "table": [found.to_json()]}

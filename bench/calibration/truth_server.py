@@ -38,7 +38,7 @@ from bench.engine.syscalls import (
     send_bytes,
 )
 from bench.histogram import BUCKET_COUNT, HIGHEST_NS
-from bench.jit import PLAIN, compiled
+from bench.jit import PLAIN, compiled, int64
 from bench.plan.draws import stream_key, unit
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ _STOP, _START = range(2)
 _FAST, _SLOW, _EVERY, _STALL, _EPOLL = range(5)
 _RECEIVED, _FD, _PLANNED, _SIZE = range(4)
 _FAST_RING, _SLOW_RING = 0, 1
-_START_AT = np.int64(0)
-_ONE = np.int64(1)
-_NONE = np.int64(0)
+_START_AT, _ONE, _NONE, _DIGITS = (int64(n) for n in (0, 1, 0, PLANNED_DIGITS))
 
 
 @compiled
@@ -104,7 +102,7 @@ def serve(
                 continue
         ready = epoll_poll(settings[_EPOLL], events)
         for number in range(max(ready, 0)):
-            lane = np.int64(events[number * EVENT_WORDS + EVENT_DATA])
+            lane: int = np.int64(events[number * EVENT_WORDS + EVENT_DATA])  # type: ignore[assignment]
             size = receive_bytes(lanes[lane, _FD], data)
             received = now_ns(scratch)
             if size <= 0:
@@ -112,7 +110,7 @@ def serve(
                     epoll_change(settings[_EPOLL], EPOLL_CTL_DEL, lanes[lane, _FD], _NONE, _NONE, words)
                 continue
             # One request at a time on a lane, and far smaller than a segment: it comes whole.
-            lanes[lane, _PLANNED] = read_digits(data, _ONE, np.int64(PLANNED_DIGITS))
+            lanes[lane, _PLANNED] = read_digits(data, _ONE, _DIGITS)
             lanes[lane, _RECEIVED] = received
             group = _SLOW_RING if unit(key, asked) < slow_share else _FAST_RING
             asked += 1
@@ -128,8 +126,10 @@ def serve(
                 ends[group, 0] = (ends[group, 0] + 1) % rings.shape[1]
                 ends[group, 1] -= 1
                 service[bucket_of(min(max(now - lanes[lane, _RECEIVED], 0), HIGHEST_NS))] += 1
-                response[bucket_of(min(max(now - control[_START] - lanes[lane, _PLANNED], 0), HIGHEST_NS))] += 1
-                send_bytes(lanes[lane, _FD], answer, _START_AT, np.int64(answer.size))
+                response[
+                    bucket_of(min(max(now - control[_START] - lanes[lane, _PLANNED], 0), HIGHEST_NS))
+                ] += 1
+                send_bytes(lanes[lane, _FD], answer, _START_AT, answer.size)
                 answered += 1
     return answered
 
@@ -219,7 +219,5 @@ class TruthServer:
 
 FIXED = Delays("fixed 200 µs", fast_ns=200_000)
 BIMODAL = Delays("bimodal 100 µs / 5 ms", fast_ns=100_000, slow_ns=5_000_000, slow_share=0.1)
-STALLING = Delays(
-    "100 ms stall each second", fast_ns=100_000, stall_every_ns=NS_PER_S, stall_ns=100_000_000
-)
+STALLING = Delays("100 ms stall each second", fast_ns=100_000, stall_every_ns=NS_PER_S, stall_ns=100_000_000)
 PROFILES = (FIXED, BIMODAL, STALLING)

@@ -14,7 +14,9 @@ SHOWN = ("p50", "p95", "p99")
 
 
 @click.command()
-@click.option("--rate", "rates", multiple=True, type=click.IntRange(1, 1_000_000), help="Arrivals per second.")
+@click.option(
+    "--rate", "rates", multiple=True, type=click.IntRange(1, 1_000_000), help="Arrivals per second."
+)
 @click.option("--seconds", type=click.FloatRange(1.0, 600.0), default=3.0, show_default=True)
 @click.option("--lanes", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")

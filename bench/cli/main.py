@@ -10,7 +10,7 @@ import traceback
 
 import click
 
-from bench.errors import ExitCode, HoldfastError
+from bench.errors import ExitCode, HoldfastError, ScenarioError
 
 # name -> (module, one line for --help). Kept here so that help needs no import.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -75,8 +75,11 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as problem:
         problem.show()
         return ExitCode.USAGE
+    except ScenarioError as error:
+        click.echo(str(error), err=True)  # one problem a line, each beginning with its place, for editors
+        return error.exit_code
     except HoldfastError as error:
-        click.echo(f"bench: {error}" if "\n" not in str(error) else str(error), err=True)
+        click.echo(f"bench: {error}", err=True)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

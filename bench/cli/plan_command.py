@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("scenario", type=click.Path(path_type=Path))
-@click.option("--arrivals", type=click.IntRange(0, 1_000_000), default=5, show_default=True, help="How many to list.")
+@click.option(
+    "--arrivals", type=click.IntRange(0, 1_000_000), default=5, show_default=True, help="How many to list."
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Use this seed instead of the scenario's.")
 @click.option("--quick", is_flag=True, help="Plan the quick form.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the scenario.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the scenario."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(
     scenario: Path, arrivals: int, seed: int | None, quick: bool, overrides: tuple[str, ...], as_json: bool
@@ -113,7 +117,11 @@ def _workload_lines(workload: dict[str, Any]) -> list[str]:
         + ("" if expected is None else f", {expected:,.0f} expected in all".replace(",", " ")),
     ]
     for number, arrival in enumerate(workload["first"], start=1):
-        at = "when a lane is free" if arrival["planned_ns"] is None else f"{arrival['planned_ns'] / 1e6:12.6f} ms"
+        at = (
+            "when a lane is free"
+            if arrival["planned_ns"] is None
+            else f"{arrival['planned_ns'] / 1e6:12.6f} ms"
+        )
         key = "" if arrival["key"] is None else f"  key {arrival['key']}"
         lines.append(f"  {number:>4}  {at}  {arrival['operation']}{key}")
     return lines

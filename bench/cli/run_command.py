@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import sys
 from contextlib import contextmanager
@@ -22,12 +24,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--stack", "stack_kind", help="embedded or external (default: external where REDIS_URL is set).")
+@click.option(
+    "--stack", "stack_kind", help="embedded or external (default: external where REDIS_URL is set)."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Use this seed instead of the scenario's.")
 @click.option("--quick", is_flag=True, help="Shorten the phases for a smoke run; the run says so.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the scenario.")
-@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as a JSON array, all else to stderr.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the scenario."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the verdicts as a JSON array, all else to stderr."
+)
 def command(
     scenarios: tuple[Path, ...],
     stack_kind: str | None,
@@ -51,13 +59,12 @@ def command(
     from bench.stack.stack import open_stack
 
     loaded = _load_all(scenarios, overrides, quick)
-    out.mkdir(parents=True, exist_ok=True)
     sweep(out)
     verdicts: list[Verdict] = []
     stop = StopRequest()
     interrupted: InterruptedRun | None = None
     needed = {w.target for one in loaded for w in one.scenario.workloads if w.driver != "noop"}
-    with _signals(stop), open_stack(stack_kind, needed, out / "logs") as stack:
+    with _signals(stop), _log_folder(out) as logs, open_stack(stack_kind, needed, logs) as stack:
         session = Session(stack, out, progress_for(), stop, seed)
         for one in loaded:
             try:
@@ -73,6 +80,28 @@ def command(
         click.echo(f"bench: {interrupted}", err=True)
         return ExitCode.INTERRUPTED
     return exit_code([verdict.status for verdict in verdicts])
+
+
+@contextmanager
+def _log_folder(out: Path) -> Iterator[Path]:
+    """A folder for the logs of the stack's services while it is up; each run keeps its own copy."""
+    from bench.errors import ResultError
+
+    folder = out / f".stack-{os.getpid()}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for old in out.glob(".stack-*"):
+            if not Path("/proc", old.name.removeprefix(".stack-")).exists():
+                shutil.rmtree(old, ignore_errors=True)  # of a harness that was killed
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ResultError(
+            f"results cannot be written to {out}: {error.strerror}; name another folder"
+        ) from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _load_all(paths: tuple[Path, ...], overrides: tuple[str, ...], quick: bool) -> list[LoadedScenario]:
@@ -108,7 +137,9 @@ def _run_and_judge(session: Session, loaded: LoadedScenario, as_json: bool) -> V
 
 def _summary(verdicts: list[Verdict]) -> str:
     width = max(len(verdict.scenario) for verdict in verdicts)
-    return "\n".join(f"{verdict.status.name:<12} {verdict.scenario:<{width}}  {verdict.run}" for verdict in verdicts)
+    return "\n".join(
+        f"{verdict.status.name:<12} {verdict.scenario:<{width}}  {verdict.run}" for verdict in verdicts
+    )
 
 
 @contextmanager
@@ -118,7 +149,9 @@ def _signals(stop: StopRequest) -> Iterator[None]:
     def ask(number: int, frame: object) -> None:  # noqa: ARG001 - the signal module's form
         stop.ask()
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = {
+        number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:

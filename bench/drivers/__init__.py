@@ -24,7 +24,9 @@ class WireDriver(Protocol):
     def program(self, workload: Workload, seed: int) -> Program:
         """The requests of the workload as templates. Pure."""
 
-    async def greet(self, connection: socket.socket, target: Target, workload: Workload, *, subscriber: bool) -> None:
+    async def greet(
+        self, connection: socket.socket, target: Target, workload: Workload, *, subscriber: bool
+    ) -> None:
         """Log in on a fresh non-blocking connection and leave it without unread bytes.
 
         Raises OSError or TargetError.
@@ -34,9 +36,13 @@ class WireDriver(Protocol):
         """Put the data in place that the operations expect. Raises TargetError."""
 
 
-_MODULES = {"redis": "bench.drivers.redis", "redis_pubsub": "bench.drivers.redis_pubsub", "noop": "bench.drivers.noop"}
+_MODULES = {
+    "redis": "bench.drivers.redis",
+    "redis_pubsub": "bench.drivers.redis_pubsub",
+    "noop": "bench.drivers.noop",
+}
 
 
 def driver_named(name: str) -> WireDriver:
     """The driver of that name; a scenario that was validated names no other."""
-    return importlib.import_module(_MODULES[name])  # type: ignore[return-value]
+    return importlib.import_module(_MODULES[name])

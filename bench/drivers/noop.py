@@ -20,7 +20,13 @@ def program(workload: Workload, seed: int) -> Program:  # noqa: ARG001 - the dri
     return Program.build([Template(name, b"", 0) for name in names], weights, [])
 
 
-async def greet(connection: socket.socket, target: Target, workload: Workload, *, subscriber: bool) -> None:
+async def greet(
+    connection: socket.socket,  # noqa: ARG001 - the drivers' common form
+    target: Target,  # noqa: ARG001
+    workload: Workload,  # noqa: ARG001
+    *,
+    subscriber: bool,  # noqa: ARG001
+) -> None:
     """Nothing is connected, so nothing is greeted."""
     raise AssertionError("the noop driver opens no connection")
 

@@ -45,7 +45,9 @@ def program(workload: Workload, seed: int) -> Program:
         )
         for command in operation.all_commands:
             writer.add(command)
-        templates.append(Template(name, bytes(writer.content), len(operation.all_commands), tuple(writer.fields)))
+        templates.append(
+            Template(name, bytes(writer.content), len(operation.all_commands), tuple(writer.fields))
+        )
     weights = [operation.weight for operation in workload.operations.values()]
     return Program.build(templates, weights, variables, key_variable=0 if keys else -1)
 
@@ -63,13 +65,20 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:
         return
     content, _ = value_content(workload.value.bytes if workload.value else 1, seed)
     width = key_width(keys.count)
-    login = [encode("AUTH", *([target.username] if target.username else []), target.password)] if target.password else []
+    login = (
+        [encode("AUTH", *([target.username] if target.username else []), target.password)]
+        if target.password
+        else []
+    )
     login += [encode("SELECT", target.db)] if target.db else []
     try:
         with socket.create_connection((target.host, target.port), timeout=PRELOAD_TIMEOUT_S) as connection:
             _exchange(connection, login, target)
             for first in range(0, keys.count, PRELOAD_BATCH):
-                names = (f"{keys.prefix}{n:0{width}d}" for n in range(first, min(first + PRELOAD_BATCH, keys.count)))
+                names = (
+                    f"{keys.prefix}{n:0{width}d}"
+                    for n in range(first, min(first + PRELOAD_BATCH, keys.count))
+                )
                 _exchange(connection, [encode("SET", name, content) for name in names], target)
     except OSError as error:
         raise _failed(target, f"{error}") from error
@@ -94,5 +103,9 @@ def _exchange(connection: socket.socket, commands: list[bytes], target: Target) 
 
 def _failed(target: Target, found: str) -> TargetError:
     return TargetError(
-        target.name, target.address, "every key to be written before the run", found, "check its memory and its rights"
+        target.name,
+        target.address,
+        "every key to be written before the run",
+        found,
+        "check its memory and its rights",
     )

@@ -215,4 +215,3 @@ class RedisApplication:
 def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> RedisApplication:
     """The client, not yet open."""
     return RedisApplication(target, plan, watch, clock)
-

@@ -38,7 +38,9 @@ def value_content(size: int, seed: int) -> tuple[bytes, int]:
 class CommandWriter:
     """Encodes commands one after the other as RESP arrays, noting where their fields stand."""
 
-    def __init__(self, *, prefix: str, key_count: int, key_variable: int, value_bytes: int, seed: int) -> None:
+    def __init__(
+        self, *, prefix: str, key_count: int, key_variable: int, value_bytes: int, seed: int
+    ) -> None:
         self._prefix = prefix.encode()
         self._key_width = key_width(key_count) if key_count else 0
         self._key_variable = key_variable

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from bench.drivers.redis_commands import encode, filler
 from bench.drivers.redis_connection import log_in
 from bench.engine.layout import FROM_PLANNED, FROM_PUBLISHER, FROM_SEQUENCE, FROM_VARIABLE
-from bench.engine.subscriber import CHANNEL_DIGITS, HEAD_DIGITS, PLANNED_DIGITS, PUBLISHER_DIGITS, SEQUENCE_DIGITS
+from bench.engine.subscriber import (
+    CHANNEL_DIGITS,
+    HEAD_DIGITS,
+    PLANNED_DIGITS,
+    PUBLISHER_DIGITS,
+    SEQUENCE_DIGITS,
+)
 from bench.plan.draws import STREAM_FIRST_VARIABLE, UNIFORM, variable_row
 from bench.plan.program import Field, Program, Template
 
@@ -58,5 +64,5 @@ async def greet(connection: socket.socket, target: Target, workload: Workload, *
         await asyncio.get_running_loop().sock_sendall(connection, encode("SUBSCRIBE", *names))
 
 
-def prepare(target: Target, workload: Workload, seed: int) -> None:  # noqa: ARG001 - the drivers' common form
+def prepare(target: Target, workload: Workload, seed: int) -> None:
     """Channels need no preparation."""

@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
 @compiled
 def next_arrival(
-    settings: NDArray[np.int64], phases: NDArray[np.float64], state: NDArray[np.int64], places: NDArray[np.float64]
+    settings: NDArray[np.int64],
+    phases: NDArray[np.float64],
+    state: NDArray[np.int64],
+    places: NDArray[np.float64],
 ) -> None:
     """Move the head of an open plan to this shard's next arrival.
 
@@ -63,7 +66,10 @@ def next_arrival(
 
 @compiled
 def start_plan(
-    settings: NDArray[np.int64], phases: NDArray[np.float64], state: NDArray[np.int64], places: NDArray[np.float64]
+    settings: NDArray[np.int64],
+    phases: NDArray[np.float64],
+    state: NDArray[np.int64],
+    places: NDArray[np.float64],
 ) -> None:
     """Set the head to this shard's first arrival."""
     state[PLAN_ENDED] = 0

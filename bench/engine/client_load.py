@@ -195,6 +195,7 @@ class ClientLoad:
                 self._end(ticket, Outcome.DROPPED)
                 return
             CURRENT.set(ticket)
+            ticket.has_asked = True
             outcome = Outcome.OK
             try:
                 await self._driver.call(ticket)
@@ -230,8 +231,10 @@ class ClientLoad:
         now = self._clock.now_ns()
         # An arrival that was held back for lack of room is not the generator's lateness.
         late = max(ticket.began_ns - max(ticket.planned_ns, self._room_ns), 0)
-        waited_until = ticket.sent_ns if ticket.sent_ns != NEVER else now
-        self._record(ticket, outcome, now, late, waited_until - ticket.began_ns)
+        wait = NEVER
+        if ticket.has_asked:
+            wait = (ticket.sent_ns if ticket.sent_ns != NEVER else now) - ticket.began_ns
+        self._record(ticket, outcome, now, late, wait)
         self._under_way.discard(ticket)
         if self._is_full:
             self._room_ns = now
@@ -242,20 +245,23 @@ class ClientLoad:
     def _end_unsent(self, ticket: Ticket) -> None:
         """One that never became a task: it has waited since it was planned."""
         now = self._clock.now_ns()
-        self._record(ticket, Outcome.DROPPED, now, 0, now - ticket.planned_ns)
+        self._record(ticket, Outcome.DROPPED, now, NEVER, now - ticket.planned_ns)
 
     def _record(self, ticket: Ticket, outcome: Outcome, now: int, late: int, wait: int) -> None:
-        self._books.end(
-            planned_ns=ticket.planned_ns,
-            sent_ns=ticket.sent_ns,
-            arrival=ticket.arrival,
-            row=ticket.row,
-            late_ns=late,
-            key=ticket.key,
-            outcome=outcome,
-            done_ns=now,
-            wait_ns=wait,
-            lane=ticket.lane,
+        # The columns of a flight (layout), then those of client_books.
+        self._books.batch.extend(
+            (
+                ticket.planned_ns,
+                ticket.sent_ns,
+                ticket.arrival,
+                ticket.row,
+                late,
+                ticket.key,
+                outcome,
+                now,
+                wait,
+                ticket.lane,
+            )
         )
 
     # --- ends and gauges -------------------------------------------------------------------------

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+NO_MORE_NS = 1 << 62
+
+
 class PoolUse:
     """Follows the number of connections in use; times in ns from run zero, never backwards."""
 
@@ -12,7 +15,8 @@ class PoolUse:
         self._size = size
         self._measured = list(measured)
         """Start and end of each measured phase, in order."""
-        self._current = 0
+        self._phases = iter(self._measured)
+        self._to_next_phase()
         self._since_ns = 0
         self._area = 0
         self._highest = 0
@@ -20,24 +24,29 @@ class PoolUse:
 
     def change(self, now_ns: int, by: int) -> None:
         """`by` connections more (or, negative, fewer) are in use from now on."""
-        self.account(now_ns)
+        if self._start_ns <= self._since_ns and now_ns < self._end_ns:
+            # Twice for every arrival, so the case without a boundary in between is short.
+            self._area += self.in_use * (now_ns - self._since_ns)
+            self._since_ns = now_ns
+        else:
+            self.account(now_ns)
         self.in_use += by
-        if self._current < len(self._measured) and now_ns >= self._measured[self._current][0]:
-            self._highest = max(self._highest, self.in_use)
+        if self.in_use > self._highest and self._start_ns <= now_ns:
+            self._highest = self.in_use
 
     def account(self, now_ns: int) -> None:
         """Count the time since the last change up to now."""
-        while self._current < len(self._measured) and now_ns > self._since_ns:
-            start, end = self._measured[self._current]
-            overlap = min(now_ns, end) - max(self._since_ns, start)
+        while now_ns > self._since_ns:
+            overlap = min(now_ns, self._end_ns) - max(self._since_ns, self._start_ns)
             if overlap > 0:
                 self._area += self.in_use * overlap
                 self._highest = max(self._highest, self.in_use)
-            if now_ns < end:
-                break
-            self._current += 1
-            self._since_ns = max(self._since_ns, end)
-        self._since_ns = max(self._since_ns, now_ns)
+            self._since_ns = min(now_ns, self._end_ns)
+            if now_ns >= self._end_ns:
+                self._to_next_phase()
+
+    def _to_next_phase(self) -> None:
+        self._start_ns, self._end_ns = next(self._phases, (NO_MORE_NS, NO_MORE_NS))
 
     def figures(self) -> dict[str, float]:
         """size, and the highest and mean share of it in use; 0 where no measured time has passed."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-
-from bench.clock import monotonic_ns
+from time import monotonic_ns  # CLOCK_MONOTONIC on Linux, as bench.clock, at half the price of a call
 
 WAITING, CONNECTING, SENT, RETURNING = range(4)
 """Stages of a ticket: no connection yet; one given, perhaps being opened; command written; answered."""
@@ -31,6 +30,7 @@ class Ticket:
     __slots__ = (
         "arrival",
         "began_ns",
+        "has_asked",
         "key",
         "lane",
         "operation",
@@ -48,6 +48,7 @@ class Ticket:
         self.key = key
         self.arrival = arrival
         self.began_ns = NEVER
+        self.has_asked = False
         self.sent_ns = NEVER
         self.lane = NEVER
         self.stage = WAITING

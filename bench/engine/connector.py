@@ -111,7 +111,9 @@ class Connector:
 
         async def open_one(number: int, lane: int) -> None:
             async with gate:
-                self._shards[number].offer(lane, await self._dial(lane >= self._shards[number].lanes, ATTEMPT_S * 5))
+                self._shards[number].offer(
+                    lane, await self._dial(lane >= self._shards[number].lanes, ATTEMPT_S * 5)
+                )
 
         lanes = [
             (number, lane)
@@ -152,7 +154,7 @@ class Connector:
         attempts = 0
         while True:
             attempts += 1
-            await self._turn_to_dial(attempts)
+            await self._turn_to_dial()
             try:
                 fd = await self._dial(lane >= shard.lanes, ATTEMPT_S)
             except (OSError, TimeoutError, TargetError):
@@ -183,7 +185,7 @@ class Connector:
 
     _scouting: asyncio.Task[None] | None = None
 
-    async def _turn_to_dial(self, attempts: int) -> None:
+    async def _turn_to_dial(self) -> None:
         if self._back is None:
             return
         if self._scouting is asyncio.current_task():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bench.engine.arrivals import is_due, take
 from bench.engine.layout import (
     ADOPTED,
@@ -57,11 +55,11 @@ from bench.engine.syscalls import (
     send_bytes,
     signal_eventfd,
 )
-from bench.jit import inner
+from bench.jit import inner, int64
 from bench.wire.resp import reset
 
-NO_FLAGS = np.int64(0)
-START = np.int64(0)
+NO_FLAGS = int64(0)
+START = int64(0)
 
 
 @inner

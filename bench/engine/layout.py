@@ -13,42 +13,44 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bench.jit import int64
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# --- lanes[lane, column] int64 -------------------------------------------------------------------
+# --- lanes[lane, column] int64 ---------------------------------------------------------------------------
 # FD: descriptor or -1. QUEUED: 1 while in the ring of free lanes. HEAD, COUNT: ring of requests in
 # flight. OUT_START, OUT_END: unsent bytes in drafts[lane]. FREE_AT: when it last became free.
 # ADOPTED: generation of the last connection taken over. LOST: connections lost so far.
 FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, FREE_AT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
 LANE_COLUMNS = 12
 
-# --- flights[lane, slot, column] int64: requests sent and not yet answered; times from run zero ----
+# --- flights[lane, slot, column] int64: requests sent and not yet answered; times from run zero ----------
 PLANNED, SENT, ARRIVAL, ROW, LATE, KEY = range(6)
 FLIGHT_COLUMNS = 6
 
-# --- waiting[slot, column] int64: arrivals taken from the plan and not yet sent ----------------------
+# --- waiting[slot, column] int64: arrivals taken from the plan and not yet sent --------------------------
 # The same columns as a flight (SENT and LATE unused there), then the operation.
 OPERATION = FLIGHT_COLUMNS
 WAITING_COLUMNS = 7
 
-# --- operations[operation, column] int64 -------------------------------------------------------------
+# --- operations[operation, column] int64 -----------------------------------------------------------------
 T_START, T_SIZE, T_REPLIES, T_FIELD_FIRST, T_FIELD_END = range(5)
 OPERATION_COLUMNS = 5
 
-# --- fields[field, column] int64: what to write into a rendered template ------------------------------
+# --- fields[field, column] int64: what to write into a rendered template ---------------------------------
 F_OFFSET, F_WIDTH, F_SOURCE, F_VARIABLE = range(4)
 FIELD_COLUMNS = 4
 # Sources of a field's number.
 FROM_VARIABLE, FROM_ARRIVAL, FROM_PUBLISHER, FROM_SEQUENCE, FROM_PLANNED = range(5)
 
-# --- control[column] int64: written by the control plane, read by the loop ---------------------------
+# --- control[column] int64: written by the control plane, read by the loop -------------------------------
 # STOP: 1 no further arrivals, 2 give up what is in flight too. START_NS: run zero on CLOCK_MONOTONIC.
 STOP, START_NS = range(2)
 CONTROL_COLUMNS = 8
 STOP_ARRIVALS, STOP_AT_ONCE = 1, 2
 
-# --- gauges[column] int64: written by the loop ------------------------------------------------------
+# --- gauges[column] int64: written by the loop -----------------------------------------------------------
 (
     HEARTBEAT,  # time of the last turn, ns from run zero
     IN_FLIGHT,  # requests sent and not yet ended
@@ -78,7 +80,7 @@ STOP_ARRIVALS, STOP_AT_ONCE = 1, 2
 ) = range(25)
 GAUGE_COLUMNS = 32
 
-# --- state[column] int64 and places[column] float64: the loop's own ---------------------------------------
+# --- state[column] int64 and places[column] float64: the loop's own --------------------------------------
 (
     NEXT_INDEX,  # number of the arrival at the head of the plan
     NEXT_PLANNED,
@@ -92,7 +94,7 @@ GAUGE_COLUMNS = 32
 ) = range(9)
 STATE_COLUMNS = 16
 
-# --- settings[column] int64: fixed for the run -------------------------------------------------------------
+# --- settings[column] int64: fixed for the run -----------------------------------------------------------
 (
     SEED,
     SHARD,
@@ -117,13 +119,12 @@ STATE_COLUMNS = 16
 SETTING_COLUMNS = 24
 RESP, NOTHING = 0, 1
 
-# --- counts[row, kind, outcome, bucket], row = phase * operations + operation --------------------------------
-# As int64 and not as int: numba would compile a function again for every literal handed to it.
-RESPONSE, SERVICE, LAG, LATENESS = (np.int64(kind) for kind in range(4))
+# --- counts[row, kind, outcome, bucket], row = phase * operations + operation ----------------------------
+RESPONSE, SERVICE, LAG, LATENESS = (int64(kind) for kind in range(4))
 KIND_NAMES = ("response", "service", "lag", "late")
 KIND_COUNT = 4
 
-# --- operation log ------------------------------------------------------------------------------------------------
+# --- operation log ---------------------------------------------------------------------------------------
 LOG_RECORD = np.dtype(
     [
         ("planned_ns", "<i8"),
@@ -187,7 +188,7 @@ class Tables(NamedTuple):
     sequences: NDArray[np.int64]
     """sequences[publisher, channel]: messages published so far."""
     seen: NDArray[np.int64]
-    """seen[subscriber, publisher, channel, word]: word 0 the highest sequence number, then a bitmap of the last ones."""
+    """seen[subscriber, publisher, channel, word]: word 0 the next number, then a bitmap of the last ones."""
     missing: NDArray[np.int64]
     """missing[n]: (subscriber, publisher, channel, sequence) that never came."""
     uncertain: NDArray[np.int64]

@@ -12,16 +12,25 @@ from __future__ import annotations
 import numpy as np
 
 from bench.engine.arrivals import is_due, start_plan, take
-from bench.engine.lanes import adopt_lanes, close_lane, drop_waiting, fill_lane, flush_lane, lose_lane, next_free_lane, note_uncertain
+from bench.engine.lanes import (
+    adopt_lanes,
+    close_lane,
+    drop_waiting,
+    fill_lane,
+    flush_lane,
+    lose_lane,
+    next_free_lane,
+    note_uncertain,
+)
 from bench.engine.layout import (
     ARRIVAL,
     BROKEN_REPLIES,
     BYTES_RECEIVED,
+    CHANNELS,
     CLOSED,
     CONNECTED,
     COUNT,
     DEADLINE_NS,
-    CHANNELS,
     DRAIN_UNTIL,
     DURATION_NS,
     ELAPSED_NS,
@@ -41,8 +50,6 @@ from bench.engine.layout import (
     NOTHING,
     NULL_REPLIES,
     OPERATION_COUNT,
-    OUT_END,
-    OUT_START,
     PIPELINE,
     PLAN_ENDED,
     PLANNED,
@@ -53,7 +60,6 @@ from bench.engine.layout import (
     SPIN_NS,
     START_NS,
     STOP,
-    STOP_ARRIVALS,
     STOP_AT_ONCE,
     STRAY_REPLIES,
     T_REPLIES,
@@ -62,7 +68,16 @@ from bench.engine.layout import (
     WAKE_FD,
     Tables,
 )
-from bench.engine.recording import DROPPED, ERROR, OK, REFUSED, TIMEOUT, record_end, record_error, record_unsent
+from bench.engine.recording import (
+    DROPPED,
+    ERROR,
+    OK,
+    REFUSED,
+    TIMEOUT,
+    record_end,
+    record_error,
+    record_unsent,
+)
 from bench.engine.subscriber import PAYLOAD_ELEMENT, on_message
 from bench.engine.syscalls import (
     EAGAIN,
@@ -80,11 +95,11 @@ from bench.engine.syscalls import (
     receive_bytes,
     sharpen_timers,
 )
-from bench.jit import compiled, inner
+from bench.jit import compiled, inner, int64
 from bench.wire import resp
 
 CLOCK_ONLY_NS = 1_000
-NOT_STOPPED, ONE, START, NO_ELEMENT = (np.int64(n) for n in (0, 1, 0, -1))
+NOT_STOPPED, ONE, START, NO_ELEMENT = (int64(n) for n in (0, 1, 0, -1))
 LONGEST_SLEEP_NS = 10_000_000
 """So that the heartbeat beats and a stop is obeyed even where no wake-up comes."""
 
@@ -152,7 +167,7 @@ def on_readable(t: Tables, lane: int) -> int:
 
 @inner
 def sweep(t: Tables, now: int) -> None:
-    """End every request that passed its deadline, with its lane: a late reply would be taken for the next one's."""
+    """End every request that passed its deadline, and its lane: a late reply could be taken for another's."""
     deadline = t.settings[DEADLINE_NS]
     following = now + deadline
     depth = t.settings[PIPELINE]
@@ -237,7 +252,7 @@ def messages_pending(t: Tables) -> bool:
 
 @inner
 def is_over(t: Tables, now: int) -> bool:
-    """Whether every arrival has ended and, for pub/sub, every message has come or had its deadline's time to."""
+    """Whether every arrival has ended and, for pub/sub, every message has come or had its time to."""
     state = t.state
     if t.settings[CLOSED] == 1 and now >= t.settings[DURATION_NS]:
         state[PLAN_ENDED] = 1
@@ -255,7 +270,7 @@ def on_events(t: Tables, ready: int) -> None:
     """Read, write or lose every lane that the kernel reported; adopt connections after a wake-up."""
     for number in range(ready):
         events = np.int64(t.events[number * EVENT_WORDS])
-        lane = np.int64(t.events[number * EVENT_WORDS + EVENT_DATA])
+        lane: int = np.int64(t.events[number * EVENT_WORDS + EVENT_DATA])  # type: ignore[assignment]
         if lane < 0:
             drain_eventfd(t.settings[WAKE_FD], t.scratch[2:])
             adopt_lanes(t, now_ns(t.scratch) - t.control[START_NS])
@@ -268,7 +283,7 @@ def on_events(t: Tables, ready: int) -> None:
 
 @inner
 def end_nothing(t: Tables, now: int) -> None:
-    """The noop driver: an arrival is sent and done at once. It shows the plan, the clock and the recording alone."""
+    """The noop driver: an arrival is sent and done at once; only plan, clock and recording are left."""
     take(t, now)
     entry = t.waiting[0]
     entry[SENT] = now
@@ -336,4 +351,4 @@ def run_loop(t: Tables) -> int:
     for lane in range(t.lanes.shape[0]):
         close_lane(t, lane)
     gauges[FINISHED] = 1
-    return gauges[TURNS]  # type: ignore[no-any-return]
+    return gauges[TURNS]

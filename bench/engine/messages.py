@@ -50,7 +50,9 @@ def missing_messages(shard: Shard) -> Numbers:
     return np.concatenate(found)
 
 
-def settle_messages(shard: Shard, row: int, deadline_ns: int) -> tuple[dict[str, int], list[tuple[str, str, str]]]:
+def settle_messages(
+    shard: Shard, row: int, deadline_ns: int
+) -> tuple[dict[str, int], list[tuple[str, str, str]]]:
     """Count what subscribers missed and charge it; return counters and anomalies. Once per run.
 
     A message whose publish was never acknowledged may be missing without being lost: the server may
@@ -67,7 +69,9 @@ def settle_messages(shard: Shard, row: int, deadline_ns: int) -> tuple[dict[str,
     shard.board.tallies[row, Outcome.DROPPED] += lost
     anomalies = []
     if overflow or shard.gauge(layout.UNCERTAIN_FULL):
-        text = f"more messages were missing than can be listed ({len(missing)}); those beyond all count as lost"
+        text = (
+            f"more messages were missing than can be listed ({len(missing)}); those beyond all count as lost"
+        )
         anomalies.append(("missing_list_full", "note", text))
     counters = {
         "lost_messages": lost,

@@ -28,18 +28,18 @@ from bench.engine.layout import (
     Tables,
 )
 from bench.histogram import HIGHEST_NS
+from bench.jit import compiled, inner, int64
 from bench.outcome import Outcome
-from bench.jit import compiled, inner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 bucket_of = compiled(histogram.bucket_of)
 
-OK, ERROR, TIMEOUT, RESET, REFUSED, DROPPED = (np.int64(outcome) for outcome in Outcome)
-"""The values of Outcome for compiled code; int64, because numba compiles again for every literal int."""
+OK, ERROR, TIMEOUT, RESET, REFUSED, DROPPED = (int64(outcome) for outcome in Outcome)
+"""The values of Outcome for compiled code."""
 
-NEVER = np.int64(-1)
+NEVER = int64(-1)
 """Stands for the time of a send that did not happen, and for its lane."""
 
 
@@ -99,7 +99,7 @@ def log_end(t: Tables, entry: NDArray[np.int64], sent: int, done: int, outcome: 
 
 @inner
 def record_error(t: Tables, operation: int, lane: int, size: int) -> None:
-    """Count an error text under the slot that holds the same first bytes, or a free one; the last slot takes the rest."""
+    """Count an error text under the slot with the same text, or a free one; the last takes the rest."""
     slots, width = t.errors.shape
     text = t.texts[lane]
     for slot in range(slots):

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bench.engine.layout import (
     CHANNELS,
     DELIVERED,
@@ -31,16 +29,16 @@ from bench.engine.layout import (
 )
 from bench.engine.recording import OK, add_value
 from bench.engine.render import read_digits
-from bench.jit import inner
+from bench.jit import inner, int64
 from bench.plan.pacing import P_DURATION_NS, P_START_NS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
-PUBLISHER_DIGITS, CHANNEL_DIGITS, SEQUENCE_DIGITS, PLANNED_DIGITS = (np.int64(n) for n in (5, 5, 12, 18))
+PUBLISHER_DIGITS, CHANNEL_DIGITS, SEQUENCE_DIGITS, PLANNED_DIGITS = (int64(n) for n in (5, 5, 12, 18))
 HEAD_DIGITS = PUBLISHER_DIGITS + CHANNEL_DIGITS + SEQUENCE_DIGITS + PLANNED_DIGITS
-START = np.int64(0)
-PAYLOAD_ELEMENT = np.int64(2)
+START = int64(0)
+PAYLOAD_ELEMENT = int64(2)
 """A message is the array: "message", channel, payload."""
 
 WINDOW = 1024
@@ -114,7 +112,10 @@ def on_message(t: Tables, lane: int, size: int, now: int) -> None:
     if not check_off(t, lane - lanes, publisher, channel, sequence):
         return
     phase = 0
-    while phase < t.phases.shape[0] - 1 and planned >= t.phases[phase, P_START_NS] + t.phases[phase, P_DURATION_NS]:
+    while (
+        phase < t.phases.shape[0] - 1
+        and planned >= t.phases[phase, P_START_NS] + t.phases[phase, P_DURATION_NS]
+    ):
         phase += 1
     row = phase * t.settings[OPERATION_COUNT] + DELIVER
     add_value(t, row, RESPONSE, OK, now - planned)

@@ -18,20 +18,19 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from bench.jit import PLAIN, compiled
+from bench.jit import PLAIN, compiled, int64
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLOCK_MONOTONIC = 1
-# Constants that are handed on are int64: numba would compile again for every literal int.
-EPOLLIN = np.int64(0x001)
-EPOLLOUT = np.int64(0x004)
+EPOLLIN = int64(0x001)
+EPOLLOUT = int64(0x004)
 EPOLLERR = 0x008
 EPOLLHUP = 0x010
-EPOLL_CTL_ADD = np.int64(1)
-EPOLL_CTL_DEL = np.int64(2)
-EPOLL_CTL_MOD = np.int64(3)
+EPOLL_CTL_ADD = int64(1)
+EPOLL_CTL_DEL = int64(2)
+EPOLL_CTL_MOD = int64(3)
 MSG_FLAGS = 0x4000 | 0x40  # MSG_NOSIGNAL | MSG_DONTWAIT
 EAGAIN = 11
 EINTR = 4
@@ -108,7 +107,7 @@ else:
     _memcpy = types.ExternalFunction("memcpy", _i64(_i64, _i64, _i64))
     _errno_location = types.ExternalFunction("__errno_location", _i64())
 
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]  # numba is Any to us
     def _pointer(typing: Any, array: Any) -> Any:  # noqa: ARG001 - numba's signature
         """Address of an array's first element."""
 
@@ -118,7 +117,7 @@ else:
 
         return types.int64(array), generate
 
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]  # numba is Any to us
     def _load_int32(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's signature
         """The 32-bit integer at an address."""
 
@@ -138,7 +137,7 @@ else:
 def now_ns(timespec: NDArray[np.int64]) -> int:
     """CLOCK_MONOTONIC in ns; `timespec` is two int64 of scratch."""
     _clock_gettime(CLOCK_MONOTONIC, _pointer(timespec))
-    return timespec[0] * 1_000_000_000 + timespec[1]  # type: ignore[no-any-return]
+    return timespec[0] * 1_000_000_000 + timespec[1]
 
 
 @compiled
@@ -173,7 +172,9 @@ def signal_eventfd(fd: int, word: NDArray[np.int64]) -> int:
 
 
 @compiled
-def epoll_change(epoll: int, operation: int, fd: int, events: int, data: int, scratch: NDArray[np.int32]) -> int:
+def epoll_change(
+    epoll: int, operation: int, fd: int, events: int, data: int, scratch: NDArray[np.int32]
+) -> int:
     """Add, modify or delete `fd` with `events`, reporting `data`; `scratch` is four int32."""
     scratch[0] = events
     scratch[EVENT_DATA] = data

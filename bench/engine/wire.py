@@ -35,7 +35,9 @@ CLOSED_LOG_RECORDS = 20_000_000
 class WireEngine:
     """Runs one workload with compiled loops, one thread for each shard."""
 
-    def __init__(self, plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path | None = None) -> None:
+    def __init__(
+        self, plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path | None = None
+    ) -> None:
         self.plan = workload
         self._target = target
         self._driver = driver_named(workload.workload.driver)
@@ -96,7 +98,7 @@ class WireEngine:
             ready = all(
                 (shard.tables.lanes[shard.lanes :, layout.READY] >= channels).all() for shard in self._shards
             )
-            if turned and ready and sum(shard.gauge(layout.CONNECTED) for shard in self._shards) >= lanes:
+            if turned and ready and self._sum(layout.CONNECTED) >= lanes:
                 return
             if turned and deadline is None:
                 deadline = time.monotonic() + SUBSCRIBE_S
@@ -106,7 +108,7 @@ class WireEngine:
                     self._target.name,
                     self._target.address,
                     f"{lanes} lanes connected and subscribed",
-                    f"{sum(shard.gauge(layout.CONNECTED) for shard in self._shards)} after {SUBSCRIBE_S:.0f} s",
+                    f"{self._sum(layout.CONNECTED)} after {SUBSCRIBE_S:.0f} s",
                     "look into the target's log: it closes connections",
                 )
             time.sleep(0.002)
@@ -204,7 +206,9 @@ class WireEngine:
                 anomalies += more
                 for name, count in found.items():
                     counters[name] = counters.get(name, 0) + count
-        idle = min(shard.gauge(layout.IDLE_NS) / max(shard.gauge(layout.ELAPSED_NS), 1) for shard in self._shards)
+        idle = min(
+            shard.gauge(layout.IDLE_NS) / max(shard.gauge(layout.ELAPSED_NS), 1) for shard in self._shards
+        )
         return EngineResult(
             taken=sum_of([shard.board.taken for shard in self._shards]),
             tallies=sum_of([shard.board.tallies for shard in self._shards]),
@@ -242,11 +246,31 @@ class WireEngine:
 
     def _anomalies(self) -> list[tuple[str, str, str]]:
         notes = (
-            (layout.BROKEN_REPLIES, "broken_replies", "inconclusive", "times the server sent bytes that are no reply"),
-            (layout.STRAY_REPLIES, "stray_replies", "inconclusive", "replies came that nothing had asked for"),
-            (layout.STRAY_MESSAGES, "stray_messages", "note", "messages came on our channels that are not ours"),
+            (
+                layout.BROKEN_REPLIES,
+                "broken_replies",
+                "inconclusive",
+                "times the server sent bytes that are no reply",
+            ),
+            (
+                layout.STRAY_REPLIES,
+                "stray_replies",
+                "inconclusive",
+                "replies came that nothing had asked for",
+            ),
+            (
+                layout.STRAY_MESSAGES,
+                "stray_messages",
+                "note",
+                "messages came on our channels that are not ours",
+            ),
             (layout.SATURATED, "saturated_histogram", "note", "times were longer than the histogram's hour"),
-            (layout.LOG_FULL, "operation_log_full", "inconclusive", "operations did not fit into the operation log"),
+            (
+                layout.LOG_FULL,
+                "operation_log_full",
+                "inconclusive",
+                "operations did not fit into the operation log",
+            ),
         )
         return [
             (code, severity, f"{self.plan.name}: {self._sum(column)} {what}")

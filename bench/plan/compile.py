@@ -66,7 +66,13 @@ def _digest(plan: Plan) -> str:
     for workload in plan.workloads:
         digest.update(workload.workload.model_dump_json().encode())
         program = workload.program
-        for table in (program.template, program.operations, program.fields, program.variables, program.shares):
+        for table in (
+            program.template,
+            program.operations,
+            program.fields,
+            program.variables,
+            program.shares,
+        ):
             digest.update(table.tobytes())
         digest.update(workload.phases.tobytes())
         arrivals = first_arrivals(workload, workload.seed, DIGESTED_ARRIVALS)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.jit import compiled
+from bench.jit import compiled, int64
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,8 +28,9 @@ V_EXPONENT, V_H_FIRST, V_H_LAST, V_SHORTCUT = 3, 4, 5, 6
 V_CENTRE, V_SIGMA = 3, 4
 VARIABLE_COLUMNS = 8
 
-STREAM_GAPS, STREAM_OPERATION, STREAM_FIRST_VARIABLE = (np.int64(n) for n in (1, 2, 16))
+STREAM_GAPS, STREAM_OPERATION, STREAM_FIRST_VARIABLE = (int64(n) for n in (1, 2, 16))
 
+START = int64(0)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
@@ -95,7 +96,7 @@ def draw(variable: NDArray[np.float64], seed: int, index: int) -> int:
     key = stream_key(seed, int(variable[V_STREAM]))
     if kind == UNIFORM:
         return int(unit(key, index) * count)
-    attempt = np.int64(0)
+    attempt = START
     if kind == ZIPF:
         exponent = variable[V_EXPONENT]
         first, last = variable[V_H_FIRST], variable[V_H_LAST]
@@ -111,7 +112,7 @@ def draw(variable: NDArray[np.float64], seed: int, index: int) -> int:
     while True:
         radius = math.sqrt(-2.0 * math.log(1.0 - again(key, index, attempt)))
         normal = radius * math.cos(2.0 * math.pi * again(key, index, attempt + 1))
-        value = int(math.floor(variable[V_CENTRE] + normal * variable[V_SIGMA]))
+        value = math.floor(variable[V_CENTRE] + normal * variable[V_SIGMA])
         if 0 <= value < count:
             return value
         attempt += 2

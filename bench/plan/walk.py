@@ -42,7 +42,7 @@ class Arrivals:
 
 
 @compiled
-def _walk(  # noqa: PLR0917 - compiled kernels are called by position
+def _walk(
     settings: NDArray[np.int64],
     phases: NDArray[np.float64],
     shares: NDArray[np.float64],

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Columns of the state row (int64). A row of zeros is the start of a reply.
-STEP, PENDING, TYPE, NUMBER, SIGN, SKIP, ELEMENT, RESULT, CLASS, TEXT, DIGITS, TOP = range(12)
-STATE_COLUMNS = 12
+# OUTER: 1 while at the reply itself, 0 inside it. KEPT: 1 inside the error whose text is kept.
+STEP, PENDING, TYPE, NUMBER, SIGN, SKIP, ELEMENT, RESULT, CLASS, TEXT, DIGITS, TOP, OUTER, KEPT = range(14)
+STATE_COLUMNS = 14
 
 # STEP
 AT_TYPE, IN_NUMBER, IN_LINE, IN_BULK, AT_LINE_FEED, AT_BULK_CR, AT_BULK_LF = range(7)
@@ -66,13 +67,15 @@ def _end_value(state: NDArray[np.int64]) -> None:
         state[RESULT] = COMPLETE
     elif state[PENDING] == 1 and state[TOP] == _ATTRIBUTE:
         state[TOP] = 0  # the attributes ended; what they describe comes next and is the reply
+        state[ELEMENT] = 0
 
 
 @compiled
 def _on_type(state: NDArray[np.int64], byte: int) -> None:
     """The first byte of a value."""
     state[TYPE] = byte
-    if state[TOP] == 0:
+    state[OUTER] = state[TOP] == 0
+    if state[OUTER] == 1:
         state[TOP] = byte
         state[PENDING] = 1
         if byte == _NULL:
@@ -80,7 +83,10 @@ def _on_type(state: NDArray[np.int64], byte: int) -> None:
         elif byte == _PUSH:
             state[CLASS] = PUSH_REPLY
     # An error anywhere in the reply is an error: EXEC answers with an array in which one may stand.
+    state[KEPT] = 0
     if byte in (_ERROR, _BULK_ERROR) and state[CLASS] != PUSH_REPLY:
+        # Of several errors the first one's text is kept: it names the cause.
+        state[KEPT] = state[CLASS] != ERROR_REPLY
         state[CLASS] = ERROR_REPLY
     state[NUMBER] = 0
     state[SIGN] = 1
@@ -102,14 +108,14 @@ def _on_length(state: NDArray[np.int64]) -> None:
         state[RESULT] = BROKEN
     elif kind in (_BULK, _BULK_ERROR, _VERBATIM):
         if length == -1:
-            if state[PENDING] == 1 and state[ELEMENT] == 0:
+            if state[OUTER] == 1:
                 state[CLASS] = NULL_REPLY
             _end_value(state)
         else:
             state[SKIP] = length
             state[STEP] = IN_BULK if length > 0 else AT_BULK_CR
     elif length == -1:
-        if state[PENDING] == 1 and state[ELEMENT] == 0:
+        if state[OUTER] == 1:
             state[CLASS] = NULL_REPLY
         _end_value(state)
     else:
@@ -151,7 +157,7 @@ def scan(
         step = state[STEP]
         if step == IN_BULK:
             size = min(state[SKIP], end - at)
-            if state[ELEMENT] == text_element or state[TYPE] == _BULK_ERROR:
+            if state[ELEMENT] == text_element or state[KEPT] == 1:
                 kept = min(size, TEXT_BYTES - state[TEXT])
                 for offset in range(kept):
                     text[state[TEXT] + offset] = data[at + offset]
@@ -182,7 +188,7 @@ def scan(
                 state[STEP] = AT_LINE_FEED
             elif byte == _LF:
                 state[RESULT] = BROKEN
-            elif state[TYPE] == _ERROR and state[TEXT] < TEXT_BYTES:
+            elif state[KEPT] == 1 and state[TEXT] < TEXT_BYTES:
                 text[state[TEXT]] = byte
                 state[TEXT] += 1
         elif step == AT_LINE_FEED:
