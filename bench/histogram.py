@@ -118,15 +118,21 @@ def to_hdr(counts: Counts) -> HdrHistogram:
     used = np.flatnonzero(counts)
     if used.size:
         first, last = int(used[0]), int(used[-1])
-        span = memoryview(histogram.counts).cast("B")
-        np.frombuffer(span, dtype=np.uint64)[first : last + 1] = counts[first : last + 1]
+        cells_of(histogram)[:] = counts
         # Without this call encode() writes an empty histogram (measured with hdrhistogram 0.10.8).
         histogram.set_internal_tacking_values(first, last, int(counts.sum()))
     return histogram
+
+
+def cells_of(histogram: HdrHistogram) -> NDArray[np.uint64]:
+    """The counts of a histogram of the package, in its own memory. Writing to them changes it, but not its
+    totals: `set_internal_tacking_values` must follow.
+    """
+    return np.frombuffer(memoryview(histogram.counts).cast("B"), dtype=np.uint64)
 
 
 def from_hdr(histogram: HdrHistogram) -> Counts:
     """The samples of a decoded histogram of this layout. Raises ValueError for another layout."""
     if histogram.counts_len != BUCKET_COUNT or histogram.unit_magnitude != 0:
         raise ValueError(f"expected {BUCKET_COUNT} buckets of 1 ns, found {histogram.counts_len}")
-    return np.frombuffer(memoryview(histogram.counts).cast("B"), dtype=np.uint64).astype(np.int64)
+    return cells_of(histogram).astype(np.int64)

@@ -51,16 +51,17 @@ def command(rates: tuple[int, ...], seconds: float, lanes: int, as_json: bool) -
 
 def heading() -> str:
     """Two lines of column heads, 80 columns."""
-    groups = f"{'':<22}{'':>6}{'given':^22}{'error':^21}{'late':>8}"
+    groups = f"{'':<24}{'':>5}{'given':^22}{'error':^22}{'late':>7}"
     columns = "".join(f"{name.upper():>7}" for name in SHOWN)
-    return f"{groups}\n{'known delay':<22}{'rate':>6} {columns}{columns}{'P99':>8}"
+    return f"{groups}\n{'known delay':<24}{'rate':>5} {columns} {columns}{'P99':>7}"
 
 
 def row(found: Measurement) -> str:
     """One profile at one rate."""
     given = "".join(f"{short(found.given_ns[name]):>7}" for name in SHOWN)
     error = "".join(f"{short(found.error_ns[name]):>7}" for name in SHOWN)
-    return f"{found.profile:<22}{found.rate_per_s / 1000:>5g}k {given}{error}{short(found.lag_ns['p99']):>8}"
+    rate = f"{found.rate_per_s / 1000:g}k"
+    return f"{found.profile:<24}{rate:>5} {given} {error}{short(found.lag_ns['p99']):>7}"
 
 
 def footing(found: list[Measurement]) -> str:

@@ -36,7 +36,16 @@ async def log_in(connection: socket.socket, target: Target, workload: Workload) 
     await loop.sock_sendall(connection, b"".join(content for _, content in commands))
     reader = hiredis.Reader()
     for name, _ in commands:
-        reply = await _next_reply(loop, connection, reader)
+        try:
+            reply = await _next_reply(loop, connection, reader)
+        except hiredis.ProtocolError:
+            raise TargetError(
+                target.name,
+                target.address,
+                f"a Redis that answers {name}",
+                "bytes that are no reply of Redis",
+                "check the port: something else listens there",
+            ) from None
         if isinstance(reply, hiredis.ReplyError) and name != "CLIENT SETNAME":
             # LOADING and the like pass; the connector tries again, and gives up at the start's deadline.
             raise TargetError(

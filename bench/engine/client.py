@@ -23,6 +23,7 @@ from bench.engine.client_load import ClientLoad
 from bench.engine.client_ticket import RunClock
 from bench.engine.client_watch import PoolWatch
 from bench.engine.engine import EngineResult, Live
+from bench.histogram import mean_ns, percentile_ns
 from bench.plan.walk import PlanWalk
 
 if TYPE_CHECKING:
@@ -146,6 +147,9 @@ class ClientEngine:
             taken=board.taken.copy(),
             tallies=board.tallies.copy(),
             idle_ratio=int(gauges[layout.IDLE_NS]) / max(int(gauges[layout.ELAPSED_NS]), 1),
+            # A lane is busy while it waits for the pool, too.
+            busy_ns=self._sum_ns(int(layout.LAG)) + self._sum_ns(int(layout.SERVICE)),
+            lag_p50_ns=self._lag_p50_ns(),
             counters={
                 "lost_connections": self.watch.lost,
                 "reconnections": self.watch.reconnected,
@@ -161,6 +165,14 @@ class ClientEngine:
             pool=self.watch.use.figures(),
             anomalies=self._anomalies(),
         )
+
+    def _sum_ns(self, kind: int) -> float:
+        counts = self._books.board.counts[:, kind].sum(axis=(0, 1))
+        return mean_ns(counts) * float(counts.sum()) if counts.any() else 0.0
+
+    def _lag_p50_ns(self) -> int | None:
+        lag = self._books.board.counts[:, int(layout.LAG)].sum(axis=(0, 1))
+        return percentile_ns(lag, 50) if lag.any() else None
 
     def _anomalies(self) -> list[tuple[str, str, str]]:
         notes = (

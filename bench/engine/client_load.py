@@ -161,23 +161,27 @@ class ClientLoad:
         self._check_over()
 
     async def _run_lane(self) -> None:
-        """Closed loop: the next arrival is planned when the one before has ended."""
+        """Closed loop: an arrival is planned for the moment at which the one before ended, so that none of the
+        lane's time is hidden.
+        """
         task = asyncio.current_task()
+        free = self._clock.now_ns()
         while not self._is_stopped:
-            now = self._clock.now_ns()
-            if now >= self._duration_ns or self._head is None:
+            if free >= self._duration_ns or self._head is None:
                 self._head = None
                 return
             _, _, operation, key, index = self._head
             self._head = next(self._plan, None)
-            row = self._phase_at(now) * self._operations + operation
+            row = self._phase_at(free) * self._operations + operation
             self._books.take(row)
-            ticket = Ticket(now, row, operation, key, index)
+            ticket = Ticket(free, row, operation, key, index)
             ticket.task = task
             self._under_way.add(ticket)
             await self._run(ticket)
+            free = ticket.done_ns
             if ticket.sent_ns == NEVER and not self._is_stopped:
                 await asyncio.sleep(REFUSED_PAUSE_S)
+                free = self._clock.now_ns()
 
     def _phase_at(self, now_ns: int) -> int:
         for phase, end in enumerate(self._phase_ends):
@@ -228,7 +232,7 @@ class ClientLoad:
         self.errors[place] = self.errors.get(place, 0) + 1
 
     def _end(self, ticket: Ticket, outcome: Outcome) -> None:
-        now = self._clock.now_ns()
+        ticket.done_ns = now = self._clock.now_ns()
         # An arrival that was held back for lack of room is not the generator's lateness.
         late = max(ticket.began_ns - max(ticket.planned_ns, self._room_ns), 0)
         wait = NEVER

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 NO_MORE_NS = 1 << 62
 
 
@@ -24,7 +23,7 @@ class PoolUse:
 
     def change(self, now_ns: int, by: int) -> None:
         """`by` connections more (or, negative, fewer) are in use from now on."""
-        if self._start_ns <= self._since_ns and now_ns < self._end_ns:
+        if self._start_ns <= self._since_ns <= now_ns < self._end_ns:
             # Twice for every arrival, so the case without a boundary in between is short.
             self._area += self.in_use * (now_ns - self._since_ns)
             self._since_ns = now_ns

@@ -30,6 +30,7 @@ class Ticket:
     __slots__ = (
         "arrival",
         "began_ns",
+        "done_ns",
         "has_asked",
         "key",
         "lane",
@@ -50,6 +51,7 @@ class Ticket:
         self.began_ns = NEVER
         self.has_asked = False
         self.sent_ns = NEVER
+        self.done_ns = NEVER
         self.lane = NEVER
         self.stage = WAITING
         self.task: asyncio.Task[None] | None = None

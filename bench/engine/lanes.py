@@ -17,6 +17,7 @@ from bench.engine.layout import (
     HEAD,
     IN_FLIGHT,
     LANES,
+    LAST_SENT,
     LATE,
     LOST,
     LOST_CONNECTIONS,
@@ -32,6 +33,7 @@ from bench.engine.layout import (
     RING_COUNT,
     RING_HEAD,
     SENT,
+    START_NS,
     T_REPLIES,
     UNCERTAIN_FULL,
     UNCERTAIN_LENGTH,
@@ -194,7 +196,8 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
     end = START
     for number in range(size):
         end = render(t, t.waiting[number], lane, end)
-    sent = now_ns(t.scratch) - t.control[1]
+    sent = now_ns(t.scratch) - t.control[START_NS]
+    state[LAST_SENT] = sent
     result = send_bytes(row[FD], t.rendered, START, end)
     if result < 0 and result not in (-EAGAIN, -EINTR):
         lose_lane(t, lane, now)

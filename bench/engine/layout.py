@@ -91,7 +91,8 @@ GAUGE_COLUMNS = 32
     RING_COUNT,
     NEXT_SWEEP,  # when to look for expired requests
     DRAIN_UNTIL,
-) = range(9)
+    LAST_SENT,  # when the loop last sent anything
+) = range(10)
 STATE_COLUMNS = 16
 
 # --- settings[column] int64: fixed for the run -----------------------------------------------------------

@@ -44,6 +44,7 @@ from bench.engine.layout import (
     IDLE_NS,
     IN_FLIGHT,
     LANES,
+    LAST_SENT,
     LATE,
     NEXT_PLANNED,
     NEXT_SWEEP,
@@ -175,15 +176,17 @@ def sweep(t: Tables, now: int) -> None:
         row = t.lanes[lane]
         if row[COUNT] == 0:
             continue
-        entry = t.flights[lane, row[HEAD]]
-        if now - entry[SENT] < deadline:
-            following = min(following, entry[SENT] + deadline)
+        due = t.flights[lane, row[HEAD], SENT] + deadline
+        if now < due:
+            following = min(following, due)
             continue
-        record_end(t, entry, TIMEOUT, now, lane)
-        note_uncertain(t, lane, entry[ARRIVAL])
-        row[HEAD] = (row[HEAD] + 1) % depth
-        row[COUNT] -= 1
-        t.gauges[IN_FLIGHT] -= 1
+        while row[COUNT] > 0 and now - t.flights[lane, row[HEAD], SENT] >= deadline:
+            entry = t.flights[lane, row[HEAD]]
+            record_end(t, entry, TIMEOUT, now, lane)
+            note_uncertain(t, lane, entry[ARRIVAL])
+            row[HEAD] = (row[HEAD] + 1) % depth
+            row[COUNT] -= 1
+            t.gauges[IN_FLIGHT] -= 1
         lose_lane(t, lane, now)
     t.state[NEXT_SWEEP] = following
 
@@ -215,7 +218,10 @@ def next_wake(t: Tables, now: int) -> int:
         wake = min(wake, state[NEXT_SWEEP])
     if state[WAITING] > 0:
         wake = min(wake, t.waiting[0, PLANNED] + settings[DEADLINE_NS])
-    if state[PLAN_ENDED] == 0 and settings[CLOSED] == 0:
+    if settings[CLOSED] == 1:
+        if now < 0:
+            wake = min(wake, 0)  # run zero, when every lane sends
+    elif state[PLAN_ENDED] == 0:
         if state[NEXT_PLANNED] > now:
             wake = min(wake, state[NEXT_PLANNED] - settings[SPIN_NS])
         else:
@@ -313,7 +319,8 @@ def run_loop(t: Tables) -> int:
             if stop == STOP_AT_ONCE:
                 for lane in range(t.lanes.shape[0]):
                     lose_lane(t, lane, now)
-        while now >= 0 and (state[WAITING] > 0 or is_due(settings, state, now)):
+        # A generator behind its plan finds an arrival due for ever: it must hear a stop in here.
+        while now >= 0 and t.control[STOP] == stop and (state[WAITING] > 0 or is_due(settings, state, now)):
             if settings[PROTOCOL] == NOTHING:
                 end_nothing(t, now)
                 now = now_ns(t.scratch) - t.control[START_NS]
@@ -331,9 +338,17 @@ def run_loop(t: Tables) -> int:
         if is_over(t, now):
             break
         until = next_wake(t, now) - now
+        if not closed and gauges[IN_FLIGHT] > 0 and now - state[LAST_SENT] < settings[SPIN_NS]:
+            until = 0  # the answer of a fast server comes sooner than a sleep would end
         before = now
         if until > 0:
             ready = epoll_sleep(settings[EPOLL], t.events, until, t.scratch)
+            now = now_ns(t.scratch) - t.control[START_NS]
+            if before >= 0:
+                gauges[IDLE_NS] += (
+                    now - before
+                )  # whatever ended the sleep: there was nothing to do until then
+            before = now
         else:
             ready = epoll_poll(settings[EPOLL], t.events)
         if ready > 0:

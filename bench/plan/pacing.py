@@ -44,6 +44,8 @@ def phase_at(phases: NDArray[np.float64], current: int, where: float) -> int:
 def planned_ns(phase: NDArray[np.float64], where: float) -> int:
     """Planned time in ns from run zero of a place that falls into `phase` (one row of the table)."""
     y = where - phase[P_BEFORE]
+    if y <= 0.0:
+        return int(phase[P_START_NS])  # on the edge; a ramp from nothing would divide zero by zero
     a, b = phase[P_RATE_FROM], phase[P_RATE_TO]
     # a·t + (b-a)/(2T)·t² = y, solved in the form that keeps its digits when a and b are close.
     root = math.sqrt(max(a * a + 2.0 * (b - a) * y / phase[P_DURATION_NS], 0.0))

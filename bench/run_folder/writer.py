@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bench.clock import WallLabel
 from bench.errors import ResultError
 from bench.run_folder import files, layout
-from bench.run_folder.histogram_log import Tag, Window, header, line_of
+from bench.run_folder.histogram_log import Encoder, Tag, Window, header, line_of
 from bench.run_folder.owner import Ownership
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class RunWriter:
         self._folder = out / layout.partial_name(name)
         self._columns: list[str] | None = None
         self._log_started = False
+        self._encoder = Encoder()
         with self._told_plainly():
             out.mkdir(parents=True, exist_ok=True)
             # Claimed under another name first: a sweep never meets a partial folder without an owner.
@@ -77,7 +78,7 @@ class RunWriter:
             if not self._log_started:
                 self._windows.write(header(self.zero))
                 self._log_started = True
-            self._windows.write(line_of(Window(tag, int(start_ns), int(end_ns), counts)))
+            self._windows.write(line_of(Window(tag, int(start_ns), int(end_ns), counts), self._encoder))
 
     def series(self, row: dict[str, Any]) -> None:
         """Append one row. The first row names the columns; a later row may lack some, never add one."""

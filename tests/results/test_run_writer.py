@@ -16,7 +16,7 @@ from bench import histogram
 from bench.errors import ResultError
 from bench.outcome import OUTCOMES
 from bench.run_folder import layout
-from bench.run_folder.histogram_log import KINDS, Tag, Window, decode, line_of, window_of
+from bench.run_folder.histogram_log import KINDS, Encoder, Tag, Window, decode, line_of, window_of
 from bench.run_folder.layout import run_name
 from bench.run_folder.reader import Run
 from bench.run_folder.sweep import sweep
@@ -57,7 +57,7 @@ def test_percentiles_of_the_log_are_ours_for_every_rank_both_define_alike(pairs)
     """The package takes rank int(p*n/100 + 0.5), we take ceil(p*n/100): compared at whole ranks."""
     counts = counts_of(*pairs)
     theirs = histogram.to_hdr(
-        decode(line_of(Window(Tag.parse("a/b/lag/ok"), 0, S, counts)).strip().split(",")[-1])
+        decode(line_of(Window(Tag.parse("a/b/lag/ok"), 0, S, counts), Encoder()).strip().split(",")[-1])
     )
     total = int(counts.sum())
     for percent in PERCENTS:
@@ -76,7 +76,7 @@ def test_percentiles_of_the_log_are_ours_for_every_rank_both_define_alike(pairs)
 def test_a_line_of_the_log_reads_back_as_the_window_it_was(start_ns, length_ns, kind, outcome, measured):
     tag = Tag("cache", "get", kind, outcome.label, measured)
     window = Window(tag, start_ns, start_ns + length_ns, counts_of(7))
-    read = window_of(line_of(window))
+    read = window_of(line_of(window, Encoder()))
     assert read is not None
     assert (read.tag, read.start_ns, read.end_ns) == (tag, window.start_ns, window.end_ns)
 

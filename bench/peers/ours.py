@@ -1,0 +1,95 @@
+"""Ours: a scenario compiled to a plan and run by the wire engine, as `bench run` does it.
+
+Windows are collected while it runs, as a session does. Nothing is warmed up that a session would not
+warm up: compiling and connecting lie before run zero, the first request after it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.clock import NS_PER_S, monotonic_ns
+from bench.environment import versions
+from bench.peers.contestant import NotInstalled, Result, TurnFailed
+
+if TYPE_CHECKING:
+    from bench.engine.engine import Engine, EngineResult
+    from bench.histogram import Counts
+    from bench.peers.key_space import KeySpace
+
+LEAD_NS = 50_000_000
+WINDOW_S = 0.1
+ENDING_S = 30.0
+
+
+class Ours:
+    """The wire engine on one thread."""
+
+    name = "ours"
+
+    def __init__(self, keys: KeySpace) -> None:
+        self._keys = keys
+
+    def available(self) -> str:
+        """Always here, unless the compiler was switched off: interpreted, it would measure Python."""
+        if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+            raise NotInstalled("the compiler is switched off: unset NUMBA_DISABLE_JIT")
+        return versions().get("holdfast", "run from source")
+
+    def run(self, seconds: float) -> Result:
+        """One closed-loop run of the plan."""
+        from bench.engine import engine_for
+        from bench.plan.compile import compile_plan
+
+        plan = compile_plan(self._keys.scenario(seconds))
+        with tempfile.TemporaryDirectory(prefix="holdfast-peers-") as folder:
+            engine = engine_for(plan, plan.workloads[0], self._keys.target, Path(folder))
+            try:
+                engine.prepare()
+                engine.begin(monotonic_ns() + LEAD_NS)
+                responses = _collect(engine, plan.duration_ns)
+                return result_of(engine.finish(), responses, plan.duration_ns)
+            finally:
+                engine.close()
+
+
+def _collect(engine: Engine, duration_ns: int) -> Counts:
+    """Response times of all that was answered, taken window by window until the engine has ended."""
+    from bench.histogram import empty
+
+    responses = empty()
+    limit = time.monotonic() + duration_ns / NS_PER_S + ENDING_S
+    runs = True
+    while runs:
+        time.sleep(WINDOW_S)
+        runs = engine.is_running()
+        for change in engine.changes():
+            if change.kind == "response":
+                responses += change.counts
+        if time.monotonic() > limit:
+            engine.stop(at_once=True)
+            raise TurnFailed(f"the engine ran {ENDING_S:.0f} s longer than planned")
+    return responses
+
+
+def result_of(ended: EngineResult, responses: Counts, duration_ns: int) -> Result:
+    """Throughput and response time of a closed run. Raises TurnFailed unless every request was OK."""
+    from bench.histogram import mean_ns, percentile_ns
+    from bench.outcome import Outcome
+
+    outcomes = ended.tallies.sum(axis=0)
+    answered, total = int(outcomes[Outcome.OK]), int(outcomes.sum())
+    if answered == 0 or answered != total:
+        texts = "; ".join(error["text"] for error in ended.errors[:1])
+        raise TurnFailed(f"{total - answered} of {total} requests were not answered well {texts}".rstrip())
+    return Result(
+        requests=answered,
+        seconds=duration_ns / NS_PER_S,
+        mean_ns=mean_ns(responses),
+        p50_ns=percentile_ns(responses, 50),
+        p99_ns=percentile_ns(responses, 99),
+    )

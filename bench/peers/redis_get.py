@@ -1,0 +1,77 @@
+"""The subject "Redis GET": one embedded server, its keys, four contestants, and DESIGN §13's criteria."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bench.peers.contestant import TurnFailed
+from bench.peers.key_space import KeySpace
+from bench.peers.locust_user import LocustUser
+from bench.peers.ours import Ours
+from bench.peers.redis_benchmark import RedisBenchmark
+from bench.peers.redis_py import RedisPy
+from bench.peers.verdict import AtLeastTimes, NoHiddenTime
+from bench.stack.dialogue import Unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from bench.peers.contestant import Contestant
+    from bench.peers.verdict import Criterion
+    from bench.stack.stack import Stack
+
+NAMES = (Ours.name, RedisBenchmark.name, RedisPy.name, LocustUser.name)
+CRITERIA = (AtLeastTimes(RedisBenchmark.name, 1.5), AtLeastTimes(LocustUser.name, 20.0), NoHiddenTime(0.03))
+
+
+class RedisGet:
+    """The server is up and its keys are written."""
+
+    criteria: Sequence[Criterion] = CRITERIA
+
+    def __init__(self, stack: Stack, names: Sequence[str], seed: int, *, may_install: bool) -> None:
+        self._stack = stack
+        self._keys = keys = KeySpace(stack.targets()["redis"], seed=seed)
+        self.connections = keys.connections
+        self.title = (
+            f"Redis GET, {keys.connections} connections, closed loop, {keys.value_bytes}-byte values, "
+            f"{keys.key_count:,} keys"
+        )
+        everyone: tuple[Contestant, ...] = (
+            Ours(keys),
+            RedisBenchmark(keys, may_install=may_install),
+            RedisPy(keys),
+            LocustUser(keys),
+        )
+        self.contestants: Sequence[Contestant] = [one for one in everyone if one.name in names]
+        keys.preload()
+        self._misses = keys.misses()
+
+    def check_turn(self) -> None:
+        """Every GET since the last look found its key."""
+        try:
+            misses = self._keys.misses()
+        except Unanswered as fact:
+            raise TurnFailed(f"the server does not answer any more: {fact}") from None
+        missed, self._misses = misses - self._misses, misses
+        if missed:
+            raise TurnFailed(f"{missed} reads found no key: not the task that the others do")
+
+    def to_json(self) -> dict[str, Any]:
+        """The task and the server."""
+        shown = ("kind", "server", "version", "started_by")
+        servers = [{name: entry.get(name) for name in shown} for entry in self._stack.describe()]
+        return {"task": self._keys.to_json(), "servers": servers}
+
+
+@contextmanager
+def open_redis_get(
+    names: Sequence[str], seed: int, log_dir: Path, *, may_install: bool
+) -> Iterator[RedisGet]:
+    """Start a server of our own and put the keys in place; it is gone afterwards. Raises TargetError."""
+    from bench.stack.stack import open_stack
+
+    with open_stack("embedded", {"redis"}, log_dir) as stack:
+        yield RedisGet(stack, names, seed, may_install=may_install)

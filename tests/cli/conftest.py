@@ -1,0 +1,131 @@
+"""Runs of the command line as a user makes them: a process of its own, real servers, a folder for results."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCENARIO = """\
+scenario: brief
+purpose: A brief run against Redis
+workloads:
+  - name: cache
+    target: redis
+    driver: redis
+    lanes: 8
+    keys: {count: 1000, preload: true}
+    value: {bytes: 64}
+    operations:
+      get: {weight: 80, command: [GET, "{key}"]}
+      set: {weight: 20, command: [SET, "{key}", "{value}"]}
+    arrivals: poisson
+    rate: 500/s
+    deadline: 5s
+phases:
+  - {name: warmup, for: 500ms, measured: false}
+  - {name: steady, for: 2s}
+sla:
+  - cache.response.p95 < 3s
+  - cache.errors < 1%
+"""
+
+COMPILE_S = 180
+"""The first run of a version compiles; on a busy machine that takes a while."""
+
+
+@dataclass
+class Finished:
+    """What a process of `bench` left: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        return json.loads(self.out)
+
+
+class Bench:
+    """Starts `bench` in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.results = folder / "results"
+
+    def scenario(self, text: str = SCENARIO, name: str = "brief.yaml") -> Path:
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def start(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("REDIS_URL", "HOLDFAST_"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "bench", *map(str, arguments)],
+            cwd=Path(__file__).parents[2],
+            env=clean | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A background shell may have made us ignore Ctrl-C; the process under test must not inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    def __call__(self, *arguments: str | Path, **environment: str) -> Finished:
+        process = self.start(*arguments, **environment)
+        try:
+            out, err = process.communicate(timeout=COMPILE_S)
+        finally:
+            process.kill()
+        return Finished(process.returncode, out, err)
+
+    def run(self, scenario: Path, *arguments: str, **environment: str) -> Finished:
+        return self("run", scenario, "--json", "--out", self.results, *arguments, **environment)
+
+    def folders(self) -> list[Path]:
+        return sorted(path for path in self.results.iterdir() if not path.name.startswith("."))
+
+    def partial(self) -> list[Path]:
+        return sorted(self.results.glob(".*.partial")) if self.results.exists() else []
+
+    def record(self) -> dict[str, Any]:
+        return json.loads((self.folders()[-1] / "run.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def await_that(claim: Callable[[], Any], seconds: float = COMPILE_S) -> Any:
+    """Wait until a claim holds and return its value; fail when it does not in time."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if found := claim():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come true in time")
+
+
+@pytest.fixture
+def children() -> Iterator[Callable[[int], list[int]]]:
+    """All descendants of a process, as pids."""
+    import psutil
+
+    def of(pid: int) -> list[int]:
+        try:
+            return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    yield of

@@ -1,0 +1,192 @@
+"""`bench run` from outside: verdicts, exit codes, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import psutil
+import pytest
+
+from tests.cli.conftest import SCENARIO, Bench, await_that
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def has_windows(bench: Bench, lines: int = 20) -> bool:
+    """Whether a run is under way and has written that many windows."""
+    for folder in bench.partial():
+        log = folder / "windows.hlog"
+        if log.exists() and len(log.read_text(encoding="ascii").splitlines()) > lines:
+            return True
+    return False
+
+
+def server_of(pid: int) -> psutil.Process:
+    """The Redis that a run has started."""
+    names = ("valkey-server", "redis-server")
+    return next(
+        child
+        for child in psutil.Process(pid).children(recursive=True)
+        if any(name in " ".join(child.cmdline()) for name in names)
+    )
+
+
+def outcomes(record: dict) -> dict[str, int]:
+    return record["totals"]["outcomes"]
+
+
+def test_a_run_whose_rules_hold_prints_a_json_array_and_exits_0(bench: Bench) -> None:
+    done = bench.run(bench.scenario())
+    assert done.code == 0, done.err
+    (verdict,) = done.verdicts
+    assert verdict["status"] in {"PASS", "WARN"}
+    assert [check["rule"] for check in verdict["checks"]] == ["cache.response.p95 < 3s", "cache.errors < 1%"]
+    folder = bench.folders()[-1]
+    assert verdict["run"] == folder.name
+    assert json.loads((folder / "verdict.json").read_text()) == verdict
+
+
+def test_a_rule_that_cannot_hold_exits_1(bench: Bench) -> None:
+    done = bench.run(bench.scenario(), "--set", "sla.+=cache.throughput >= 1000000/s")
+    assert done.code == 1, done.err
+    assert done.verdicts[0]["status"] == "FAIL"
+
+
+def test_several_scenarios_give_one_array_and_the_worst_exit_code(bench: Bench) -> None:
+    bench.scenario(SCENARIO, "a.yaml")
+    bench.scenario(SCENARIO.replace("p95 < 3s", "p95 < 1ns").replace("brief", "other"), "b.yaml")
+    done = bench.run(bench.folder, "--quick")
+    assert done.code == 1, done.err
+    assert [verdict["scenario"] for verdict in done.verdicts] == ["brief", "other"]
+
+
+def test_every_planned_arrival_is_in_the_sums_and_in_the_log(bench: Bench) -> None:
+    bench.run(bench.scenario())
+    record = bench.record()
+    assert sum(outcomes(record).values()) == record["totals"]["planned"] > 0
+    from bench.run_folder.reader import Run
+
+    run = Run.load(bench.folders()[-1])
+    measured = sum(count["planned"] for count in record["workloads"][0]["counts"] if count["measured"])
+    assert int(run.histogram("response").sum()) == measured
+
+
+def test_equal_seeds_give_equal_plans_and_another_seed_another(bench: Bench) -> None:
+    for seed in ("7", "7", "8"):
+        bench.run(bench.scenario(), "--seed", seed)
+    digests = [json.loads((folder / "run.json").read_text())["plan"]["digest"] for folder in bench.folders()]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_stopped_server_is_seen_in_response_time_and_not_in_service_time(bench: Bench) -> None:
+    text = SCENARIO.replace("for: 2s", "for: 5s").replace("p95 < 3s", "p99 < 10s")
+    process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
+    try:
+        await_that(lambda: has_windows(bench))
+        server = server_of(process.pid)
+        server.suspend()
+        # The outage is made of the run's own clock: it lasts until a second of windows has gone by.
+        (folder,) = bench.partial()
+        series = folder / "series.csv"
+        start = int(series.read_text().splitlines()[-1].split(",")[1])
+        await_that(lambda: int(series.read_text().splitlines()[-1].split(",")[1]) > start + 1_000_000_000)
+        server.resume()
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    from bench.histogram import percentile_ns
+    from bench.run_folder.reader import Run
+
+    run = Run.load(bench.folders()[-1])
+    record = bench.record()
+    assert sum(outcomes(record).values()) == record["totals"]["planned"], err
+    response, service = run.histogram("response"), run.histogram("service")
+    assert percentile_ns(response, 95) > 300_000_000
+    assert percentile_ns(service, 50) < percentile_ns(response, 95) / 10
+
+
+def test_a_killed_server_is_restarted_and_the_run_goes_on(bench: Bench) -> None:
+    text = SCENARIO.replace("for: 2s", "for: 4s")
+    process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
+    try:
+        await_that(lambda: has_windows(bench))
+        server_of(process.pid).kill()
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    record = bench.record()
+    assert record["status"] == "complete", err
+    assert sum(outcomes(record).values()) == record["totals"]["planned"]
+    assert record["workloads"][0]["counters"]["reconnects"] >= 8
+    events = [json.loads(line) for line in (bench.folders()[-1] / "events.jsonl").read_text().splitlines()]
+    kinds = {event["kind"] for event in events}
+    assert {"service_died", "service_restarted", "reconnected"} <= kinds
+
+
+def test_ctrl_c_keeps_the_partial_run_marks_it_and_leaves_nothing_running(bench: Bench) -> None:
+    text = SCENARIO.replace("for: 2s", "for: 60s")
+    process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
+    try:
+        await_that(lambda: has_windows(bench))
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert json.loads(out) == []
+    record = bench.record()
+    assert record["status"] == "interrupted"
+    assert sum(outcomes(record).values()) == record["totals"]["planned"] > 0
+    await_that(lambda: not any(child.is_running() for child in started), 20)
+    assert not bench.partial()
+
+
+def test_a_killed_harness_leaves_no_process_and_its_run_is_kept_as_interrupted(bench: Bench) -> None:
+    text = SCENARIO.replace("for: 2s", "for: 60s")
+    process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
+    try:
+        await_that(lambda: has_windows(bench))
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    await_that(lambda: not any(child.is_running() for child in started), 30)
+    assert len(bench.partial()) == 1
+    done = bench.run(bench.scenario(), "--quick")
+    assert done.code == 0, done.err
+    assert not bench.partial()
+    assert not list(bench.results.glob(".stack-*"))
+    states = sorted(json.loads((folder / "run.json").read_text())["status"] for folder in bench.folders())
+    assert states == ["complete", "interrupted"]
+
+
+def test_results_that_cannot_be_written_are_told_without_a_traceback(bench: Bench) -> None:
+    done = bench("run", bench.scenario(), "--out", "/proc/nowhere")
+    assert done.code == 2
+    assert "cannot be written" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_the_generator_does_not_grow_with_the_run(bench: Bench) -> None:
+    """Twenty thousand arrivals a second; the resident memory of the second half is that of the first."""
+    text = """\
+scenario: still
+purpose: The harness keeps its size
+workloads:
+  - {name: nothing, target: none, driver: noop, lanes: 1, arrivals: poisson, rate: 20000/s}
+phases:
+  - {name: steady, for: 8s}
+sla:
+  - nothing.errors < 1%
+"""
+    bench.run(bench.scenario(text))
+    from bench.run_folder.reader import Run
+
+    rows = Run.load(bench.folders()[-1]).series()
+    sizes = [row["generator_rss_bytes"] for row in rows]
+    half = len(sizes) // 2
+    assert max(sizes[half:]) - max(sizes[:half]) < 2_000_000
+    assert bench.record()["totals"]["planned"] > 100_000

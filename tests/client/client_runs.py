@@ -1,0 +1,144 @@
+"""Making small plans and running them through an engine, for the client engine's tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.clock import monotonic_ns
+from bench.engine.client import ClientEngine
+from bench.engine.engine import Engine, EngineResult, Live
+from bench.outcome import Outcome
+from bench.plan.compile import compile_plan
+from bench.plan.plan import Plan, Segment
+from bench.scenario.model import Scenario
+from bench.stack.target import Target
+
+GET = {"get": {"command": ["GET", "{key}"]}}
+START_AHEAD_NS = 50_000_000
+
+
+def plan_of(
+    *,
+    phases: dict[str, str] | None = None,
+    unmeasured: tuple[str, ...] = (),
+    operation_log: bool = False,
+    segment: Segment | None = None,
+    seed: int = 1,
+    **workload: Any,
+) -> Plan:
+    """A plan of one workload called `app`: 200 GETs a second for 2 s through 10 connections."""
+    wanted: dict[str, Any] = {
+        "name": "app",
+        "target": "redis",
+        "driver": "redis",
+        "engine": "client",
+        "pool": 10,
+        "keys": {"count": 100},
+        "operations": GET,
+        "arrivals": "constant",
+        "rate": "200/s",
+        "deadline": "5s",
+    }
+    wanted |= workload
+    if wanted["engine"] == "wire":
+        del wanted["pool"]
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    parts = [
+        {"name": name, "for": length, "measured": name not in unmeasured}
+        for name, length in (phases or {"steady": "2s"}).items()
+    ]
+    scenario = Scenario.model_validate(
+        {
+            "scenario": "sample",
+            "purpose": "a test",
+            "workloads": [wanted],
+            "phases": parts,
+            "operation_log": operation_log,
+        }
+    )
+    return compile_plan(scenario, seed=seed, segment=segment)
+
+
+@dataclass
+class Ran:
+    """What an engine gave in one run."""
+
+    result: EngineResult
+    histograms: dict[tuple[str, Outcome], NDArray[np.int64]] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    seen: list[Live] = field(default_factory=list)
+    log: list[Any] = field(default_factory=list)
+
+    def outcomes(self) -> dict[Outcome, int]:
+        """Arrivals by how they ended; none left out."""
+        totals = self.result.tallies.sum(axis=0)
+        return {outcome: int(totals[outcome]) for outcome in Outcome if totals[outcome]}
+
+    def counts(self, kind: str, outcome: Outcome | None = None) -> NDArray[np.int64]:
+        """The histogram of one kind, of one outcome or of all."""
+        wanted = [
+            counts
+            for (name, one), counts in self.histograms.items()
+            if name == kind and outcome in (None, one)
+        ]
+        assert wanted, f"no samples of {kind}"
+        total: NDArray[np.int64] = np.sum(wanted, axis=0)
+        return total
+
+    def assert_adds_up(self) -> None:
+        """Every arrival taken ended once, and the histograms say the same."""
+        result = self.result
+        assert (result.taken == result.tallies.sum(axis=1)).all()
+        for outcome, count in self.outcomes().items():
+            assert self.counts("response", outcome).sum() == count
+            if outcome in (Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT, Outcome.RESET):
+                for kind in ("service", "lag", "late", "pool_wait"):
+                    assert self.counts(kind, outcome).sum() == count
+
+
+def client(plan: Plan, target: Target, log_folder: Path | None = None) -> ClientEngine:
+    """A client engine for the plan's only workload."""
+    return ClientEngine(plan, plan.workloads[0], target, log_folder)
+
+
+def run(engine: Engine, *actions: tuple[float, Callable[[], object]]) -> Ran:
+    """Prepare, run to the end and close; each action is called once its second of the run has come."""
+    try:
+        engine.prepare()
+        return run_prepared(engine, *actions)
+    finally:
+        engine.close()
+
+
+def run_prepared(engine: Engine, *actions: tuple[float, Callable[[], object]]) -> Ran:
+    """The same for an engine that is prepared already; the caller closes it."""
+    left = sorted(actions, key=lambda action: action[0])
+    histograms: dict[tuple[str, Outcome], NDArray[np.int64]] = {}
+    seen: list[Live] = []
+    events: list[dict[str, Any]] = []
+
+    def look() -> None:
+        for change in engine.changes():
+            before = histograms.get((change.kind, change.outcome), 0)
+            histograms[change.kind, change.outcome] = before + change.counts
+        seen.append(engine.live())
+        events.extend(engine.events())
+
+    start_ns = monotonic_ns() + START_AHEAD_NS
+    engine.begin(start_ns)
+    while engine.is_running():
+        while left and monotonic_ns() - start_ns >= left[0][0] * 1e9:
+            left.pop(0)[1]()
+        look()
+        time.sleep(0.02)
+    result = engine.finish()
+    look()
+    assert not left, "the run ended before every action"
+    return Ran(result, histograms, events, seen)
