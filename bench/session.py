@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.clock import WallLabel, monotonic_ns
 from bench.engine import engine_for
+from bench.engine.layout import LOG_RECORD
 from bench.errors import InterruptedRun
 from bench.monitor import Monitor
 from bench.plan.compile import compile_plan
 from bench.progress import Look, Progress
 from bench.recorder import Recorder
 from bench.run_folder.layout import run_name
+from bench.run_folder.operations import RawLog, merge
 from bench.run_folder.writer import RunWriter
 from bench.run_record import final_record, first_record
 
@@ -123,6 +125,13 @@ class Session:
         recorder.window(end_ns, max(monotonic_ns() - start_ns, end_ns + 1))
         self._stack_events(writer, start_ns)
         self._keep_logs(writer)
+        if plan.operation_log:
+            raw = [
+                RawLog(number, path, length)
+                for number, (engine, _) in enumerate(results)
+                for path, length in engine.raw_logs()
+            ]
+            merge(raw, LOG_RECORD, writer.artifact("operations.npy"))
         interrupted = self.stop.is_asked
         path = writer.finish(final_record(record, plan, results, end_ns), interrupted=interrupted)
         if interrupted:

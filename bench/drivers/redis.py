@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 DISTRIBUTIONS = {"uniform": UNIFORM, "zipf": ZIPF, "gaussian": GAUSSIAN, "sequential": SEQUENTIAL}
-PRELOAD_BATCH = 5_000
+PRELOAD_BATCH, PRELOAD_BATCH_BYTES = 5_000, 8_000_000
 PRELOAD_TIMEOUT_S = 30.0
 
 
@@ -74,11 +74,9 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:
     try:
         with socket.create_connection((target.host, target.port), timeout=PRELOAD_TIMEOUT_S) as connection:
             _exchange(connection, login, target)
-            for first in range(0, keys.count, PRELOAD_BATCH):
-                names = (
-                    f"{keys.prefix}{n:0{width}d}"
-                    for n in range(first, min(first + PRELOAD_BATCH, keys.count))
-                )
+            batch = min(PRELOAD_BATCH, PRELOAD_BATCH_BYTES // len(content) + 1)
+            for first in range(0, keys.count, batch):
+                names = (f"{keys.prefix}{n:0{width}d}" for n in range(first, min(first + batch, keys.count)))
                 _exchange(connection, [encode("SET", name, content) for name in names], target)
     except OSError as error:
         raise _failed(target, f"{error}") from error

@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from bench.scenario.model import Workload
     from bench.stack.target import Target
 
-CHANNEL_PREFIX = "bench:channel:"
 DEFAULT_MESSAGE_BYTES = 128
 
 
-def channel_name(number: int) -> str:
-    """Name of a channel, of fixed width."""
-    return f"{CHANNEL_PREFIX}{number:0{int(CHANNEL_DIGITS)}d}"
+def channel_name(workload: Workload, number: int) -> str:
+    """Name of a channel, of fixed width, ending in its number. No two workloads share one."""
+    return f"bench:{workload.name}:{number:0{int(CHANNEL_DIGITS)}d}"
 
 
 def program(workload: Workload, seed: int) -> Program:
     """PUBLISH with a payload that begins with publisher, channel, sequence number and planned time."""
     size = workload.value.bytes if workload.value else DEFAULT_MESSAGE_BYTES
     payload = b"0" * int(HEAD_DIGITS) + filler(size - int(HEAD_DIGITS), seed)
-    content = encode("PUBLISH", channel_name(0), payload)
-    name_at = content.index(CHANNEL_PREFIX.encode()) + len(CHANNEL_PREFIX)
+    name = channel_name(workload, 0)
+    content = encode("PUBLISH", name, payload)
+    name_at = content.index(name.encode()) + len(name) - int(CHANNEL_DIGITS)
     at = content.rindex(payload)
     fields = [Field(name_at, int(CHANNEL_DIGITS), FROM_VARIABLE, 0)]
     for width, source in (
@@ -60,7 +60,7 @@ async def greet(connection: socket.socket, target: Target, workload: Workload, *
     """
     await log_in(connection, target, workload)
     if subscriber:
-        names = [channel_name(number) for number in range(workload.channels or 1)]
+        names = [channel_name(workload, number) for number in range(workload.channels or 1)]
         await asyncio.get_running_loop().sock_sendall(connection, encode("SUBSCRIBE", *names))
 
 

@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench.engine import layout
 from bench.engine.board import BoardReader, Change
 from bench.engine.client_books import Books
@@ -23,6 +21,7 @@ from bench.engine.client_load import ClientLoad
 from bench.engine.client_ticket import RunClock
 from bench.engine.client_watch import PoolWatch
 from bench.engine.engine import EngineResult, Live
+from bench.engine.operation_log import open_log
 from bench.histogram import mean_ns, percentile_ns
 from bench.plan.walk import PlanWalk
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 ENDING_S = 5.0
 CLOSING_S = 5.0
-CLOSED_LOG_RECORDS = 20_000_000
 
 
 class ClientEngine:
@@ -49,7 +47,11 @@ class ClientEngine:
         self._segment = plan.segment
         self._duration_ns = plan.duration_ns
         self._clock = RunClock()
-        self._books = Books(workload, self._open_log(plan, log_folder) if plan.operation_log else None)
+        log = None
+        if plan.operation_log and log_folder is not None:
+            path, log = open_log(plan, workload, 0, 1, log_folder)
+            self.logs.append(path)
+        self._books = Books(workload, log)
         self._reader = BoardReader([self._books.board])
         measured = [(phase.start_ns, phase.end_ns) for phase in plan.phases if phase.measured]
         self.watch = PoolWatch(workload.name, workload.workload.pool, measured, self._clock)
@@ -62,15 +64,6 @@ class ClientEngine:
         self._leaked = 0
         self._is_calm = False
         self.driver: ClientDriver | None = None
-
-    def _open_log(self, plan: Plan, folder: Path | None) -> np.memmap[Any, Any]:
-        assert folder is not None
-        share = self.plan.expected_arrivals / plan.segment.count
-        # Poisson: six deviations above the expectation is room for every run that will ever be made.
-        records = CLOSED_LOG_RECORDS if self.plan.is_closed else int(share + 6 * share**0.5 + 1000)
-        path = folder / f".operations-{self.plan.name}-0"
-        self.logs.append(path)
-        return np.memmap(path, dtype=np.int64, mode="w+", shape=(records, layout.LOG_WORDS))
 
     # --- the session's side ----------------------------------------------------------------------
 
@@ -186,9 +179,9 @@ class ClientEngine:
             if gauges[column]
         ]
 
-    def log_lengths(self) -> list[int]:
-        """Records in each of `logs`."""
-        return [int(self._books.gauges[layout.LOG_LENGTH]) for _ in self.logs]
+    def raw_logs(self) -> list[tuple[Path, int]]:
+        """The operation log with its number of records; none where it is off."""
+        return [(path, int(self._books.gauges[layout.LOG_LENGTH])) for path in self.logs]
 
     def close(self) -> None:
         """End what still runs and release everything."""

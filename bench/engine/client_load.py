@@ -161,8 +161,8 @@ class ClientLoad:
         self._check_over()
 
     async def _run_lane(self) -> None:
-        """Closed loop: an arrival is planned for the moment at which the one before ended, so that none of the
-        lane's time is hidden.
+        """Closed loop: an arrival is planned for the moment at which the one before ended, so that none
+        of the lane's time is hidden.
         """
         task = asyncio.current_task()
         free = self._clock.now_ns()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -80,6 +82,9 @@ class Engine(Protocol):
 
     def finish(self) -> EngineResult:
         """After the end: everything exact."""
+
+    def raw_logs(self) -> list[tuple[Path, int]]:
+        """After the end: the operation logs (layout.LOG_RECORD), each with its number of records."""
 
     def close(self) -> None:
         """Release everything; harmless when repeated, also after a failed `prepare`."""

@@ -176,6 +176,17 @@ def keep_unsent(t: Tables, lane: int, start: int, end: int) -> None:
 
 
 @inner
+def free_since(t: Tables, lane: int) -> int:
+    """Since when an arrival could have been sent: on this lane, or on the one that has been free longest."""
+    since = t.lanes[lane, FREE_AT]
+    if t.state[RING_COUNT] > 0:
+        first = t.ring[t.state[RING_HEAD]]
+        if t.lanes[first, FD] >= 0:
+            since = min(since, t.lanes[first, FREE_AT])
+    return since  # type: ignore[no-any-return]
+
+
+@inner
 def fill_lane(t: Tables, lane: int, now: int) -> int:
     """Send what is due on one lane, in one write, up to its pipeline depth; return how many.
 
@@ -202,14 +213,15 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
     if result < 0 and result not in (-EAGAIN, -EINTR):
         lose_lane(t, lane, now)
         return 0
+    free_at = free_since(t, lane)
     for number in range(size):
         slot = t.waiting[number]
         entry = t.flights[lane, (row[HEAD] + row[COUNT]) % depth]
         for column in range(FLIGHT_COLUMNS):
             entry[column] = slot[column]
         entry[SENT] = sent
-        # What the generator itself added: the lane was there and the arrival due, yet not sent.
-        entry[LATE] = sent - max(slot[PLANNED], row[FREE_AT])
+        # What the generator itself added: a lane was there and the arrival due, yet not sent.
+        entry[LATE] = sent - max(slot[PLANNED], free_at)
         if row[COUNT] == 0:
             row[REPLIES_LEFT] = t.operations[slot[OPERATION], T_REPLIES]
             row[FAILED] = 0

@@ -147,6 +147,7 @@ def on_readable(t: Tables, lane: int) -> int:
     t.gauges[BYTES_RECEIVED] += size
     subscriber = lane >= t.settings[LANES]
     element = PAYLOAD_ELEMENT if subscriber else NO_ELEMENT
+    was_full = not subscriber and row[COUNT] == t.settings[PIPELINE]
     at = START
     while at < size:
         at = resp.scan(scan, t.received, at, size, t.texts[lane], element)
@@ -161,7 +162,8 @@ def on_readable(t: Tables, lane: int) -> int:
             lose_lane(t, lane, now)
             return now
     if not subscriber and row[COUNT] < t.settings[PIPELINE]:
-        row[FREE_AT] = now
+        if was_full:
+            row[FREE_AT] = now
         fill_lane(t, lane, now)
     return now
 

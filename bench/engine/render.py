@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench.engine.layout import (
     ARRIVAL,
     CHANNEL_VARIABLE,
@@ -36,7 +38,6 @@ from bench.jit import compiled, inner
 from bench.plan.draws import draw
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -53,7 +54,7 @@ def read_digits(text: NDArray[np.uint8], start: int, width: int) -> int:
     """A fixed-width decimal, or -1 where a byte is no digit."""
     number = 0
     for offset in range(start, start + width):
-        digit = text[offset] - 48
+        digit = np.int64(text[offset]) - 48
         if digit < 0 or digit > 9:
             return -1
         number = number * 10 + digit

@@ -109,6 +109,9 @@ def on_message(t: Tables, lane: int, size: int, now: int) -> None:
     if publisher >= lanes or channel >= channels or planned > t.settings[DURATION_NS]:
         t.gauges[STRAY_MESSAGES] += 1
         return
+    if sequence >= t.sequences[publisher, channel]:
+        t.gauges[STRAY_MESSAGES] += 1  # not published by us, or not yet: another run uses our channels
+        return
     if not check_off(t, lane - lanes, publisher, channel, sequence):
         return
     phase = 0

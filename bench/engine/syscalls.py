@@ -85,7 +85,7 @@ if PLAIN:
         return _call(_libc.prctl, option, a, b, c, d)
 
     def _memcpy(to: int, source: int, size: int) -> int:
-        ctypes.memmove(to, source, size)
+        ctypes.memmove(int(to), int(source), int(size))
         return to
 
     def _failed(result: int) -> int:

@@ -14,6 +14,7 @@ from bench.engine.board import BoardReader, Change, sum_of
 from bench.engine.connector import Connector
 from bench.engine.engine import EngineResult, Live
 from bench.engine.messages import settle_messages
+from bench.engine.operation_log import open_log
 from bench.engine.shard import Shard
 from bench.engine.subscriber import DELIVER
 from bench.errors import TargetError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 SUBSCRIBE_S = 10.0
 ENDING_S = 5.0
-CLOSED_LOG_RECORDS = 20_000_000
 
 
 class WireEngine:
@@ -46,7 +46,10 @@ class WireEngine:
         self.logs: list[Path] = []
         self._shards: list[Shard] = []
         for number in range(threads):
-            log = self._open_log(plan, number, log_folder) if plan.operation_log else None
+            log = None
+            if plan.operation_log and log_folder is not None:
+                path, log = open_log(plan, workload, number, threads, log_folder)
+                self.logs.append(path)
             self._shards.append(
                 Shard(
                     workload,
@@ -63,15 +66,6 @@ class WireEngine:
         if target is not None and wanted.driver != "noop":
             self._connector = Connector(target, self._shards, self._greet)
         self._measured = [phase.measured for phase in plan.phases]
-
-    def _open_log(self, plan: Plan, number: int, folder: Path | None) -> np.memmap[Any, Any]:
-        assert folder is not None
-        share = self.plan.expected_arrivals / self.plan.workload.threads / plan.segment.count
-        # Poisson: six deviations above the expectation is room for every run that will ever be made.
-        records = CLOSED_LOG_RECORDS if self.plan.is_closed else int(share + 6 * share**0.5 + 1000)
-        path = folder / f".operations-{self.plan.name}-{number}"
-        self.logs.append(path)
-        return np.memmap(path, dtype=np.int64, mode="w+", shape=(records, layout.LOG_WORDS))
 
     async def _greet(self, connection: socket.socket, subscriber: bool) -> None:
         assert self._target is not None
@@ -278,9 +272,12 @@ class WireEngine:
             if self._sum(column)
         ]
 
-    def log_lengths(self) -> list[int]:
-        """Records in each of `logs`."""
-        return [shard.gauge(layout.LOG_LENGTH) for shard in self._shards]
+    def raw_logs(self) -> list[tuple[Path, int]]:
+        """The operation logs of the threads, each with its number of records; none where it is off."""
+        return [
+            (path, shard.gauge(layout.LOG_LENGTH))
+            for path, shard in zip(self.logs, self._shards, strict=False)
+        ]
 
     def close(self) -> None:
         """End what still runs and release everything."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ def output_of(
 ) -> str:
     """Run a command that should take about `seconds` and return what it wrote to stdout.
 
-    `environment` is added to ours. Raises TurnFailed when the command fails or does not end.
+    `environment` replaces ours where given. Raises TurnFailed when the command fails or does not end.
     """
     limit_s = seconds + GRACE_S
     try:
@@ -39,7 +38,7 @@ def output_of(
             timeout=limit_s,
             check=False,
             cwd=folder,
-            env={**os.environ, **(environment or {})},
+            env=environment,
             encoding="utf-8",
             errors="replace",
         )

@@ -30,7 +30,7 @@ class GetUser(User):  # type: ignore[misc, unused-ignore]  # typed only where lo
         self.client = redis.Redis(host=TASK["host"], port=TASK["port"])
         self.client.ping()
 
-    @task  # type: ignore[misc, unused-ignore]  # as above
+    @task  # type: ignore[misc, untyped-decorator, unused-ignore]  # as above
     def get(self) -> None:
         """One GET."""
         name = f"{TASK['prefix']}{DRAW.randrange(TASK['key_count']):0{WIDTH}d}"

@@ -57,13 +57,9 @@ class LocustUser:
             command += ["-u", count, "-r", count, "-t", f"{seconds + LIMIT_S:.0f}s"]
             command += ["--only-summary", "--loglevel", "WARNING"]
             # In an empty folder, and without the caller's LOCUST_* settings: nothing else configures it.
-            environment = {name: "" for name in os.environ if name.startswith("LOCUST_")}
-            output_of(
-                command,
-                seconds,
-                folder=Path(folder),
-                environment={**environment, TASK_VARIABLE: json.dumps(task)},
-            )
+            kept = {name: text for name, text in os.environ.items() if not name.startswith("LOCUST_")}
+            environment = {**kept, TASK_VARIABLE: json.dumps(task)}
+            output_of(command, seconds, folder=Path(folder), environment=environment)
             try:
                 return result_of(report.read_text(encoding="utf-8"))
             except OSError:

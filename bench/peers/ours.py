@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.environment import versions
-from bench.peers.contestant import NotInstalled, Result, TurnFailed
+from bench.peers.contestant import Result, TurnFailed
 
 if TYPE_CHECKING:
     from bench.engine.engine import Engine, EngineResult
@@ -35,13 +35,15 @@ class Ours:
         self._keys = keys
 
     def available(self) -> str:
-        """Always here, unless the compiler was switched off: interpreted, it would measure Python."""
-        if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-            raise NotInstalled("the compiler is switched off: unset NUMBA_DISABLE_JIT")
+        """Always here."""
         return versions().get("holdfast", "run from source")
 
     def run(self, seconds: float) -> Result:
         """One closed-loop run of the plan."""
+        if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+            raise TurnFailed(
+                "the compiler is switched off, so Python would be measured: unset NUMBA_DISABLE_JIT"
+            )
         from bench.engine import engine_for
         from bench.plan.compile import compile_plan
 

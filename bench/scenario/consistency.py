@@ -188,6 +188,13 @@ def _pubsub(fields: Fields, given: Collection[str]) -> list[Finding]:
                 advice = "remove it, or write driver: redis_pubsub"
                 found.append(Finding((name,), f"{name} only with a pub/sub driver", name, advice))
         return found
+    for name in ("threads", "pipeline"):
+        # Messages are numbered where they are acknowledged: one publish at a time, in one thread.
+        if fields.get(name, 1) != 1:
+            expected = f"{name}: 1 with a pub/sub workload, whose messages are checked off by number"
+            found.append(
+                Finding((name,), expected, str(fields[name]), f"remove {name}; add lanes for more load")
+            )
     for name, example in (("channels", "4"), ("subscribers", "8"), ("value", "{bytes: 128}")):
         if name in fields and fields[name] is None:
             found.append(Finding((), f"{name} for a pub/sub workload", "none", f"add {name}: {example}"))

@@ -150,7 +150,7 @@ def _log_of(engine: WireEngine) -> np.ndarray:
 
     parts = [
         np.fromfile(path, dtype=LOG_RECORD, count=length)
-        for path, length in zip(engine.logs, engine.log_lengths(), strict=True)
+        for path, length in engine.raw_logs()
     ]
     return np.concatenate(parts)
 

@@ -1,0 +1,64 @@
+"""operations.npy: every single arrival of a run, where the scenario asked for it.
+
+The engines write raw logs of their own while the run goes on (memory-mapped, fixed-size records);
+here they become one array, which `numpy.load` reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPERATION = np.dtype(
+    [
+        ("planned_ns", "<i8"),
+        ("sent_ns", "<i8"),
+        ("done_ns", "<i8"),
+        ("arrival", "<i8"),
+        ("key", "<i8"),
+        ("workload", "<i2"),
+        ("operation", "<i2"),
+        ("phase", "<i2"),
+        ("lane", "<i2"),
+        ("outcome", "<i2"),
+    ]
+)
+"""One arrival: times in ns from run zero, sent_ns and lane -1 where it was never sent, key -1 where it has
+none; workload, operation and phase are positions in run.json's lists, outcome is that of bench.outcome.
+"""
+
+CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class RawLog:
+    """What one engine thread wrote: the first `length` records of `path`, of dtype `record`."""
+
+    workload: int
+    path: Path
+    length: int
+
+
+def merge(logs: list[RawLog], record: np.dtype[Any], to: Path) -> int:
+    """Write all records to `to` and delete the raw logs; return how many there are. Memory stays small."""
+    total = sum(log.length for log in logs)
+    merged = np.lib.format.open_memmap(to, mode="w+", dtype=OPERATION, shape=(total,))
+    at = 0
+    for log in logs:
+        if log.length:
+            raw = np.memmap(log.path, dtype=record, mode="r")[: log.length]
+            for first in range(0, log.length, CHUNK):
+                part = raw[first : first + CHUNK]
+                into = merged[at : at + len(part)]
+                for name in record.names or ():
+                    into[name] = part[name]
+                into["workload"] = log.workload
+                at += len(part)
+        log.path.unlink()
+    merged.flush()
+    return total

@@ -1,0 +1,232 @@
+"""Kernels called one by one, as plain Python. Run by test_kernels.py with the JIT off; not collected by name."""
+
+import random
+import socket
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import plan_of
+
+from bench.engine import layout
+from bench.engine.arrivals import start_plan
+from bench.engine.lanes import adopt_lanes, fill_lane, next_free_lane, queue_lane
+from bench.engine.messages import missing_messages, unseen
+from bench.engine.shard import Shard
+from bench.engine.subscriber import HEAD_DIGITS, WINDOW, check_off, on_message
+from bench.jit import PLAIN
+from bench.outcome import Outcome
+
+assert PLAIN, "run me with NUMBA_DISABLE_JIT=1"
+
+PUBSUB = {"driver": "redis_pubsub", "channels": 2, "subscribers": 3, "value": {"bytes": 64}}
+
+
+def shard_of(**workload: object) -> Shard:
+    plan = plan_of(**workload)
+    given = plan.workloads[0]
+    lanes, subscribers = given.workload.lanes, given.workload.subscribers or 0
+    return Shard(given, duration_ns=plan.duration_ns, number=0, count=1, lanes=lanes, subscribers=subscribers)
+
+
+class NaiveSubscriber:
+    """What a subscriber must conclude from the numbers that came, with sets."""
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+        self.duplicates = self.reordered = 0
+        self.given_up: set[int] = set()
+        self.highest = -1
+
+    def see(self, number: int) -> bool:
+        is_new_head = number > self.highest
+        if is_new_head:
+            for left in range(max(self.highest + 1 - WINDOW, 0), number + 1 - WINDOW):
+                if left not in self.seen:
+                    self.given_up.add(left)
+            self.highest = number
+        elif number > self.highest - WINDOW and number in self.seen:
+            self.duplicates += 1
+            return False
+        else:
+            self.reordered += 1
+        if number > self.highest - WINDOW:
+            self.seen.add(number)
+        return True
+
+    def missing(self, published: int) -> set[int]:
+        recent = range(max(self.highest + 1 - WINDOW, 0), published)
+        return self.given_up | {number for number in recent if number not in self.seen}
+
+
+def compare(numbers: list[int]) -> None:
+    shard = shard_of(**PUBSUB)
+    try:
+        naive = NaiveSubscriber()
+        tables = shard.tables
+        for number in numbers:
+            assert check_off(tables, 2, 1, 1, number) == naive.see(number)
+        assert shard.gauge(layout.DUPLICATES) == naive.duplicates
+        assert shard.gauge(layout.REORDERED) == naive.reordered
+        published = max(numbers, default=-1) + 3
+        tables.sequences[1, 1] = published
+        listed = {int(row[3]) for row in missing_messages(shard) if tuple(row[:3]) == (2, 1, 1)}
+        assert listed == naive.missing(published)
+        assert shard.gauge(layout.MISSING_FULL) == 0
+    finally:
+        shard.close()
+
+
+STEPS = st.lists(
+    st.one_of(st.integers(1, 3), st.integers(-5, 5), st.integers(-WINDOW - 3, WINDOW + 3), st.integers(-3000, 3000)),
+    max_size=60,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(STEPS)
+def test_a_subscriber_checks_off_as_a_naive_one_with_sets(steps: list[int]) -> None:
+    at, numbers = 0, []
+    for step in steps:
+        at = max(at + step, 0)
+        numbers.append(at)
+    compare(numbers)
+
+
+@pytest.mark.parametrize("distance", [1, WINDOW - 1, WINDOW, WINDOW + 1, 5 * WINDOW])
+def test_gaps_and_late_comers_around_the_window_are_told_apart(distance: int) -> None:
+    compare([0, distance, 1, distance, 0, distance + 1])
+
+
+def test_a_shuffled_stream_loses_nothing() -> None:
+    numbers = list(range(5000))
+    mixed = sorted(numbers, key=lambda n: n + random.Random(n).randrange(WINDOW - 1))
+    compare(mixed)
+    compare([number for number in mixed if number % 7])
+    compare(mixed + mixed[-WINDOW:])
+
+
+def test_nothing_published_is_nothing_missing() -> None:
+    assert unseen(np.zeros(33 + 1, dtype=np.int64), 0).size == 0
+    assert unseen(np.zeros(33 + 1, dtype=np.int64), 3).tolist() == [0, 1, 2]
+
+
+def message(publisher: int, channel: int, sequence: int, planned: int) -> bytes:
+    return b"%05d%05d%012d%018d" % (publisher, channel, sequence, planned)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        message(4, 0, 0, 0),
+        message(0, 2, 0, 0),
+        message(0, 0, 5, 0),
+        message(0, 0, 999_999_999_999, 0),
+        message(0, 0, 0, 10**10),
+        b"hello" * 10,
+        message(0, 0, 0, 0)[:-1],
+    ],
+)
+def test_a_message_that_cannot_be_ours_is_a_stray_one(text: bytes) -> None:
+    shard = shard_of(**PUBSUB)
+    try:
+        tables = shard.tables
+        tables.sequences[:] = 5
+        lane = tables.settings[layout.LANES]
+        tables.texts[lane, : len(text)] = np.frombuffer(text, dtype=np.uint8)
+        on_message(tables, lane, len(text), 1000)
+        assert shard.gauge(layout.STRAY_MESSAGES) == 1
+        assert shard.gauge(layout.DELIVERED) == 0
+        assert not tables.seen.any()
+    finally:
+        shard.close()
+
+
+def test_a_message_is_timed_from_its_planned_publish() -> None:
+    shard = shard_of(**PUBSUB)
+    try:
+        tables = shard.tables
+        tables.sequences[:] = 5
+        text = message(0, 1, 4, 1_000_000)
+        assert len(text) == HEAD_DIGITS
+        lane = tables.settings[layout.LANES]
+        tables.texts[lane, : len(text)] = np.frombuffer(text, dtype=np.uint8)
+        on_message(tables, lane, len(text), 1_000_500)
+        assert tables.counts[1, layout.RESPONSE, Outcome.OK, 500] == 1
+        assert shard.gauge(layout.DELIVERED) == 1
+    finally:
+        shard.close()
+
+
+def connected(shard: Shard) -> list[socket.socket]:
+    """Every lane with a socket; returns the far ends."""
+    far_ends = []
+    for lane in range(shard.lanes):
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        shard.offer(lane, near.detach())
+        far_ends.append(far)
+    return far_ends
+
+
+def close(shard: Shard, far_ends: list[socket.socket]) -> None:
+    for lane in range(shard.lanes):
+        socket.socket(fileno=int(shard.tables.lanes[lane, layout.FD])).close()
+    for far in far_ends:
+        far.close()
+    shard.close()
+
+
+def test_lateness_counts_from_when_any_lane_was_free() -> None:
+    """A lane that was just answered sends an arrival for which another lane had been free all along."""
+    shard = shard_of(lanes=2, rate="1000/s")
+    tables = shard.tables
+    far_ends = connected(shard)
+    try:
+        tables.control[layout.START_NS] = 0
+        with np.errstate(over="ignore"):
+            start_plan(tables.settings, tables.phases, tables.state, tables.places)
+            adopt_lanes(tables, 100)
+            assert next_free_lane(tables) == 0
+            tables.lanes[0, layout.FREE_AT] = 900_000
+            assert fill_lane(tables, 0, 900_000) == 1
+        flight = tables.flights[0, 0]
+        assert flight[layout.PLANNED] == 500_000
+        assert flight[layout.LATE] == flight[layout.SENT] - 500_000
+    finally:
+        close(shard, far_ends)
+
+
+def test_lateness_of_the_only_lane_counts_from_when_it_became_free() -> None:
+    shard = shard_of(lanes=1, rate="1000/s")
+    tables = shard.tables
+    far_ends = connected(shard)
+    try:
+        tables.control[layout.START_NS] = 0
+        with np.errstate(over="ignore"):
+            start_plan(tables.settings, tables.phases, tables.state, tables.places)
+            adopt_lanes(tables, 100)
+            assert next_free_lane(tables) == 0
+            tables.lanes[0, layout.FREE_AT] = 900_000
+            assert fill_lane(tables, 0, 900_000) == 1
+        flight = tables.flights[0, 0]
+        assert flight[layout.LATE] == flight[layout.SENT] - 900_000
+    finally:
+        close(shard, far_ends)
+
+
+def test_free_lanes_are_used_in_the_order_in_which_they_became_free() -> None:
+    shard = shard_of(lanes=4)
+    far_ends = connected(shard)
+    try:
+        tables = shard.tables
+        adopt_lanes(tables, 0)
+        for lane in (2, 2, 1):
+            queue_lane(tables, lane)  # already in the ring: once is enough
+        assert [next_free_lane(tables) for _ in range(5)] == [0, 1, 2, 3, -1]
+        for lane in (3, 1, 3, 0):
+            queue_lane(tables, lane)
+        assert [next_free_lane(tables) for _ in range(4)] == [3, 1, 0, -1]
+    finally:
+        close(shard, far_ends)

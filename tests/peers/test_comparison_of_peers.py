@@ -1,0 +1,167 @@
+"""The loop over rounds with contestants of our own making, and short turns of the real ones."""
+
+import importlib.util
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import ExitCode
+from bench.peers.__main__ import main
+from bench.peers.child_process import output_of
+from bench.peers.comparison import Comparison, compare
+from bench.peers.contestant import Contestant, NotInstalled, Result, TurnFailed
+from bench.peers.redis_tools import find_redis_benchmark
+from bench.peers.verdict import Criterion
+
+
+class Steady:
+    """Answers 1000 requests a second; from turn `fails_at` on it fails."""
+
+    def __init__(self, name: str, fails_at: int = 1000, missing: str = "") -> None:
+        self.name = name
+        self.turns = 0
+        self._fails_at = fails_at
+        self._missing = missing
+
+    def available(self) -> str:
+        if self._missing:
+            raise NotInstalled(self._missing)
+        return "1"
+
+    def run(self, seconds: float) -> Result:
+        self.turns += 1
+        if self.turns >= self._fails_at:
+            raise TurnFailed("it fell over")
+        return Result(round(1000 * seconds), seconds, 1e6, 1e6, 1e6)
+
+
+class Plain:
+    """A subject without a server."""
+
+    title = "nothing"
+    connections = 1
+    criteria: Sequence[Criterion] = ()
+
+    def __init__(self, *contestants: Contestant) -> None:
+        self.contestants = contestants
+
+    def check_turn(self) -> None:
+        """Nothing can go wrong."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {}
+
+
+def compared(*contestants: Contestant, rounds: int = 3) -> Comparison:
+    comparison = Comparison("nothing", 1, rounds, 1.0, 1)
+    compare(Plain(*contestants), comparison, lambda _: None)
+    return comparison
+
+
+def test_every_contestant_has_one_turn_in_each_round() -> None:
+    one, other = Steady("one"), Steady("other")
+    comparison = compared(one, other)
+    assert (one.turns, other.turns) == (3, 3)
+    assert [sorted(found.results) for found in comparison.rounds] == [["one", "other"]] * 3
+    assert comparison.rounds[0].order != comparison.rounds[1].order
+
+
+def test_one_that_is_not_installed_is_named_and_the_others_run() -> None:
+    comparison = compared(Steady("one"), Steady("other", missing="get it there"))
+    assert comparison.absent == {"other": "not installed: get it there"}
+    assert list(comparison.summaries()) == ["one"]
+
+
+def test_one_that_fails_drops_out_and_its_finished_rounds_stay() -> None:
+    comparison = compared(Steady("one"), Steady("other", fails_at=2))
+    assert comparison.absent == {"other": "failed in round 2: it fell over"}
+    assert comparison.summaries()["other"].rounds == 1
+    assert comparison.summaries()["one"].rounds == 3
+
+
+def test_a_process_that_fails_tells_its_last_words() -> None:
+    with pytest.raises(TurnFailed, match=r"exit status 3: no luck"):
+        output_of([sys.executable, "-c", "import sys; print('no luck', file=sys.stderr); sys.exit(3)"], 1)
+    with pytest.raises(TurnFailed, match="could not be started"):
+        output_of(["/nowhere/at/all"], 1)
+
+
+def test_a_missing_redis_benchmark_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotInstalled, match="redis-tools"):
+        find_redis_benchmark(may_install=False)
+    with pytest.raises(NotInstalled, match="by hand"):
+        find_redis_benchmark(may_install=True)
+
+
+def test_a_contestant_that_does_not_exist_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "nobody"]) == ExitCode.USAGE
+    assert "redis-benchmark" in capsys.readouterr().err
+
+
+def test_ours_alone_runs_and_is_kept_without_a_verdict_on_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["--rounds", "1", "--seconds", "1", "--only", "ours", "--out", str(tmp_path / "kept")])
+    assert code == ExitCode.UNKNOWN
+    assert "left out by --only: redis-benchmark" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "kept" / "comparison.json").read_text(encoding="utf-8"))
+    (found,) = kept["rounds"]
+    assert found["results"]["ours"]["requests"] > 1_000
+    assert found["results"]["ours"]["little"] == pytest.approx(1, abs=0.03)
+
+
+def real_contestants() -> list[Any]:
+    """Each of the others, skipped where it is not installed."""
+    has = importlib.util.find_spec
+    there = {
+        "redis-benchmark": shutil.which("redis-benchmark") is not None,
+        "redis-py uvloop": has("uvloop") is not None,
+        "Locust user": has("locust") is not None,
+    }
+    return [
+        pytest.param(name, marks=pytest.mark.skipif(not found, reason=f"{name} is not installed"))
+        for name, found in there.items()
+    ]
+
+
+@pytest.mark.parametrize("name", real_contestants())
+def test_each_other_tool_takes_its_turn(name: str, tmp_path: Path) -> None:
+    """What it reports must be possible: a closed loop holds no more time than its connections have."""
+    main(["--rounds", "1", "--seconds", "0.5", "--only", name, "--out", str(tmp_path)])
+    kept = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    assert kept["absent"] == {}
+    result = kept["rounds"][0]["results"][name]
+    assert result["requests"] > 100
+    assert 0.1 < result["little"] < 1.05
+    assert result["p50_ns"] <= result["p99_ns"]
+
+
+def test_sigterm_keeps_finished_rounds_and_ends_with_130(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.peers", "--only", "ours", "--out", str(tmp_path)]
+    with subprocess.Popen(
+        [*command, "--seconds", "0.2", "--rounds", "1000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as running:
+        assert running.stderr is not None
+        first = running.stderr.readline()
+        running.send_signal(signal.SIGTERM)
+        out, _ = running.communicate(timeout=60)
+    assert first.startswith("round 1 of 1000, ours")
+    assert running.returncode == ExitCode.INTERRUPTED
+    assert "INTERRUPTED" in out
+    kept = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    assert kept["status"] == "interrupted"
+    assert kept["rounds"][0]["results"]["ours"]["requests"] > 0
