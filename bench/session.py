@@ -81,7 +81,7 @@ class Session:
         reached.
         """
         scenario = loaded.scenario
-        self.progress.step(f"{scenario.scenario}: {scenario.purpose}")
+        self.progress.step(scenario.scenario)
         plan = compile_plan(scenario, self.seed)
         with RunWriter(self.out, run_name(scenario.scenario)) as writer:
             engines = self._engines(plan, writer)
@@ -103,7 +103,7 @@ class Session:
         calibration = self._calibrate(plan)
         for engine in engines:
             self._check_stop()
-            self.progress.step(f"{engine.plan.name}: connecting {engine.plan.workload.lanes} lanes")
+            self.progress.step(f"connecting {engine.plan.name} to {engine.plan.workload.target}")
             self._while_listening(engine.prepare)
         self._check_stop()
         record = first_record(loaded, plan, self.stack, calibration)

@@ -235,9 +235,9 @@ class ClientLoad:
         ticket.done_ns = now = self._clock.now_ns()
         # An arrival that was held back for lack of room is not the generator's lateness.
         late = max(ticket.began_ns - max(ticket.planned_ns, self._room_ns), 0)
-        wait = NEVER
-        if ticket.has_asked:
-            wait = (ticket.sent_ns if ticket.sent_ns != NEVER else now) - ticket.began_ns
+        # All else before the send was waiting for a connection, whether inside the pool or held back.
+        waited_until = ticket.sent_ns if ticket.sent_ns != NEVER else now
+        wait = waited_until - ticket.planned_ns - late if ticket.has_asked else NEVER
         self._record(ticket, outcome, now, late, wait)
         self._under_way.discard(ticket)
         if self._is_full:

@@ -183,7 +183,7 @@ def free_since(t: Tables, lane: int) -> int:
         first = t.ring[t.state[RING_HEAD]]
         if t.lanes[first, FD] >= 0:
             since = min(since, t.lanes[first, FREE_AT])
-    return since  # type: ignore[no-any-return]
+    return since
 
 
 @inner

@@ -57,7 +57,7 @@ def read_digits(text: NDArray[np.uint8], start: int, width: int) -> int:
         digit = np.int64(text[offset]) - 48
         if digit < 0 or digit > 9:
             return -1
-        number = number * 10 + digit
+        number = number * 10 + int(digit)
     return number
 
 

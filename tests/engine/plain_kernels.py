@@ -79,7 +79,9 @@ def compare(numbers: list[int]) -> None:
 
 
 STEPS = st.lists(
-    st.one_of(st.integers(1, 3), st.integers(-5, 5), st.integers(-WINDOW - 3, WINDOW + 3), st.integers(-3000, 3000)),
+    st.one_of(
+        st.integers(1, 3), st.integers(-5, 5), st.integers(-WINDOW - 3, WINDOW + 3), st.integers(-3000, 3000)
+    ),
     max_size=60,
 )
 

@@ -33,7 +33,13 @@ def plan_of(
 ) -> Plan:
     """A plan with one workload: constant 200/s of SET on 4 lanes unless told otherwise."""
     driver = workload.get("driver", "redis")
-    given: dict[str, Any] = {"name": "cache", "target": "redis", "driver": driver, "lanes": 4, "arrivals": "constant"}
+    given: dict[str, Any] = {
+        "name": "cache",
+        "target": "redis",
+        "driver": driver,
+        "lanes": 4,
+        "arrivals": "constant",
+    }
     if driver == "redis":
         given |= {"keys": {"count": 1000}, "value": {"bytes": 64}, "operations": SET}
     if workload.get("arrivals") != "closed":
@@ -148,10 +154,7 @@ def run(
 def _log_of(engine: WireEngine) -> np.ndarray:
     from bench.engine.layout import LOG_RECORD
 
-    parts = [
-        np.fromfile(path, dtype=LOG_RECORD, count=length)
-        for path, length in engine.raw_logs()
-    ]
+    parts = [np.fromfile(path, dtype=LOG_RECORD, count=length) for path, length in engine.raw_logs()]
     return np.concatenate(parts)
 
 

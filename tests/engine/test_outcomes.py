@@ -64,7 +64,10 @@ def test_errors_are_counted_with_their_texts_by_operation(serve: Serve) -> None:
     assert gets[OK] > 0
     assert gets[ERROR] > 0
     told = {(entry["operation"], entry["text"]): entry["count"] for entry in ran.result.errors}
-    assert told == {("set", "OOM command not allowed"): sets[ERROR], ("get", "WRONGTYPE no list"): gets[ERROR]}
+    assert told == {
+        ("set", "OOM command not allowed"): sets[ERROR],
+        ("get", "WRONGTYPE no list"): gets[ERROR],
+    }
     assert ran.result.counters["null_replies"] == gets[OK]
     assert ran.least_ns("response", ERROR) >= 59 * 10**9
     assert ran.least_ns("service", ERROR) < 10**9
@@ -117,7 +120,9 @@ def test_a_late_answer_is_never_taken_for_the_next_ones(serve: Serve) -> None:
             else:
                 talk.send(b"+OK\r\n")
 
-    ran = run(plan_of(({"name": "s", "for": "1s"},), rate="50/s", lanes=1, deadline="150ms"), serve(behave).target)
+    ran = run(
+        plan_of(({"name": "s", "for": "1s"},), rate="50/s", lanes=1, deadline="150ms"), serve(behave).target
+    )
     ran.assert_sums_hold()
     assert ran.count(TIMEOUT) >= 1
     assert ran.count(OK) > 0
@@ -201,7 +206,11 @@ def test_arrivals_wait_in_plan_order_for_a_server_that_comes_back(serve: Serve) 
         gate.set()
 
     server = serve(behave)
-    ran = run(plan_of(({"name": "s", "for": "1s"},), rate="100/s", lanes=1, deadline="60s"), server.target, come_back)
+    ran = run(
+        plan_of(({"name": "s", "for": "1s"},), rate="100/s", lanes=1, deadline="60s"),
+        server.target,
+        come_back,
+    )
     ran.assert_sums_hold()
     assert ran.count(RESET) == 1
     assert ran.count(OK) == 99
@@ -322,7 +331,9 @@ def test_a_server_that_does_not_read_times_out_though_nothing_was_taken(serve: S
         gone.wait(60)
 
     gone = threading.Event()
-    plan = plan_of(({"name": "s", "for": "500ms"},), rate="20/s", lanes=2, value={"bytes": "16MiB"}, deadline="300ms")
+    plan = plan_of(
+        ({"name": "s", "for": "500ms"},), rate="20/s", lanes=2, value={"bytes": "16MiB"}, deadline="300ms"
+    )
     ran = run(plan, serve(behave).target, lambda engine: None)
     gone.set()
     ran.assert_sums_hold()
@@ -516,7 +527,9 @@ def test_a_target_that_refuses_is_told_before_the_run() -> None:
         run(plan_of(), Target("redis", "redis", "127.0.0.1", port))
 
 
-@pytest.mark.parametrize("said", [b"-ERR max number of clients reached\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+@pytest.mark.parametrize(
+    "said", [b"-ERR max number of clients reached\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b""]
+)
 def test_a_target_that_is_no_redis_is_told_before_the_run(said: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -86,7 +86,9 @@ def test_buckets_follow_each_other_without_gap() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(SAMPLES, PERCENTS)
-def test_a_percentile_is_the_nearest_rank_sample_at_its_buckets_upper_edge(values: list[int], percent: float) -> None:
+def test_a_percentile_is_the_nearest_rank_sample_at_its_buckets_upper_edge(
+    values: list[int], percent: float
+) -> None:
     rank = max(1, math.ceil(len(values) * percent / 100 - 1e-9))
     expected = upper_edge_ns(bucket_of(sorted(values)[rank - 1]))
     assert percentile_ns(histogram_of(values), percent) == expected

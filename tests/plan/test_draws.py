@@ -95,10 +95,7 @@ def test_units_are_uniform_on_zero_to_one() -> None:
 
 
 def test_streams_and_neighbouring_seeds_have_nothing_to_do_with_each_other() -> None:
-    columns = [
-        units(seed, stream, 20_000)
-        for seed, stream in ((1, 1), (1, 2), (2, 1), (1, 16), (1, 17))
-    ]
+    columns = [units(seed, stream, 20_000) for seed, stream in ((1, 1), (1, 2), (2, 1), (1, 16), (1, 17))]
     off_diagonal = np.corrcoef(columns) - np.eye(len(columns))
     assert abs(off_diagonal).max() < 4 / np.sqrt(20_000)
     lagged = np.corrcoef(columns[0][:-1], columns[0][1:])[0, 1]
@@ -121,10 +118,16 @@ def test_operations_are_mixed_by_their_weights(weights: tuple[float, ...]) -> No
 
 def test_time_operation_and_key_of_an_arrival_are_independent() -> None:
     operations = {"a": {"command": ["GET", "{key}"]}, "b": {"command": ["DEL", "{key}"]}}
-    plan = plan_of(({"name": "steady", "for": "50s"},), arrivals="poisson", operations=operations, keys={"count": 10})
+    plan = plan_of(
+        ({"name": "steady", "for": "50s"},), arrivals="poisson", operations=operations, keys={"count": 10}
+    )
     rows = arrivals(plan)
     gaps = np.diff(rows[:, PLANNED])
     short = (gaps < np.median(gaps)).astype(int)
-    for one, other in ((rows[1:, OPERATION], rows[1:, KEY]), (short, rows[1:, KEY]), (short, rows[1:, OPERATION])):
+    for one, other in (
+        (rows[1:, OPERATION], rows[1:, KEY]),
+        (short, rows[1:, KEY]),
+        (short, rows[1:, OPERATION]),
+    ):
         table = np.histogram2d(one, other, bins=(np.unique(one).size, np.unique(other).size))[0]
         assert stats.chi2_contingency(table).pvalue > SURPRISE

@@ -37,7 +37,9 @@ def test_poisson_gaps_are_exponential(seed: int) -> None:
     assert stats.poisson(30_000).cdf(planned.size) == pytest.approx(0.5, abs=0.4999)
 
 
-def expected_between(first: float, last: float, duration_s: float, rate: float, start: float, end: float) -> float:
+def expected_between(
+    first: float, last: float, duration_s: float, rate: float, start: float, end: float
+) -> float:
     """Integral of a ramp's rate from start to end, in s from the ramp's beginning."""
     slope = (last - first) * rate / duration_s
     return first * rate * (end - start) + slope * (end**2 - start**2) / 2
@@ -47,7 +49,11 @@ RAMPS = [(0.1, 1.5), (1.5, 0.1), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (1.0, 1.000
 
 
 def ramp(first: float, last: float, duration: str = "10s") -> dict[str, object]:
-    return {"name": "ramp", "for": duration, "load": {"from": f"{first * 100:.6f}%", "to": f"{last * 100:.6f}%"}}
+    return {
+        "name": "ramp",
+        "for": duration,
+        "load": {"from": f"{first * 100:.6f}%", "to": f"{last * 100:.6f}%"},
+    }
 
 
 @pytest.mark.parametrize(("first", "last"), RAMPS)
@@ -100,7 +106,10 @@ def test_arrivals_are_in_order_and_inside_their_phases(
 
 def test_an_arrival_on_the_edge_of_a_ramp_from_nothing_is_planned_at_its_start() -> None:
     """10.5 arrivals are expected before the ramp, and arrival 10 has its place at 10.5 exactly."""
-    phases = ({"name": "steady", "for": "1050ms"}, {"name": "ramp", "for": "1s", "load": {"from": "0%", "to": "100%"}})
+    phases = (
+        {"name": "steady", "for": "1050ms"},
+        {"name": "ramp", "for": "1s", "load": {"from": "0%", "to": "100%"}},
+    )
     plan = plan_of(phases, rate="10/s")
     table = plan.workloads[0].phases
     assert table[1, 4] == 10.5

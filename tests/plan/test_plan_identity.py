@@ -17,12 +17,20 @@ from bench.plan.walk import PlanWalk
 
 pytestmark = pytest.mark.timeout(300)
 
-TWO = ({"name": "warmup", "for": "500ms", "measured": False}, {"name": "ramp", "for": "1s", "load": {"from": "10%", "to": "150%"}})
+TWO = (
+    {"name": "warmup", "for": "500ms", "measured": False},
+    {"name": "ramp", "for": "1s", "load": {"from": "10%", "to": "150%"}},
+)
 MIX = {"a": {"command": ["GET", "{key}"], "weight": 3}, "b": {"command": ["DEL", "{key}"]}}
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 64), st.sampled_from(["constant", "poisson"]), st.sampled_from([1, 17, 1000]), st.integers(0, 2**63 - 1))
+@given(
+    st.integers(1, 64),
+    st.sampled_from(["constant", "poisson"]),
+    st.sampled_from([1, 17, 1000]),
+    st.integers(0, 2**63 - 1),
+)
 def test_the_shards_of_a_plan_are_the_plan(shards: int, kind: str, rate: int, seed: int) -> None:
     plan = plan_of(TWO, seed, arrivals=kind, rate=f"{rate}/s", operations=MIX)
     parts = [arrivals(plan, shard=shard, shards=shards) for shard in range(shards)]
@@ -94,7 +102,9 @@ def test_the_digest_is_the_same_in_another_process_with_another_hash_seed() -> N
     here = Path(__file__).parent
     program = "from planned import plan_of; print(plan_of(seed=9, arrivals='poisson').digest)"
     environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": f"{here}:{here.parent.parent}"}
-    told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
     assert told.stdout.strip() == plan_of(seed=9, arrivals="poisson").digest
 
 

@@ -41,7 +41,9 @@ SCALARS = (
     KEYS
     | CONTENT.map(lambda c: bulk(b"$", c))
     | CONTENT.map(lambda c: bulk(b"=", b"txt:" + c))
-    | st.sampled_from([b"#t\r\n", b"#f\r\n", b",1.5\r\n", b",inf\r\n", b",-1e-9\r\n", b"(-349285239852938592385\r\n"])
+    | st.sampled_from(
+        [b"#t\r\n", b"#f\r\n", b",1.5\r\n", b",inf\r\n", b",-1e-9\r\n", b"(-349285239852938592385\r\n"]
+    )
     | NULLS
     | ERRORS
 )
@@ -50,7 +52,9 @@ SCALARS = (
 def aggregates(children: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     """Arrays, sets and maps; a map's keys are plain, so that any reader can make a dictionary of it."""
     members = st.lists(children, max_size=5)
-    pairs = st.lists(st.tuples(KEYS, children), max_size=4).map(lambda p: [part for pair in p for part in pair])
+    pairs = st.lists(st.tuples(KEYS, children), max_size=4).map(
+        lambda p: [part for pair in p for part in pair]
+    )
     return (
         members.map(lambda m: aggregate(b"*", m))
         | members.map(lambda m: aggregate(b"~", m))
@@ -72,10 +76,17 @@ def hashable_aggregates(children: st.SearchStrategy[bytes]) -> st.SearchStrategy
 
 
 TREES = st.recursive(SCALARS, hashable_aggregates, max_leaves=20)
-PUSHES = st.lists(TREES, min_size=1, max_size=4).map(lambda m: aggregate(b">", [line(b"+", b"invalidate"), *m]))
+PUSHES = st.lists(TREES, min_size=1, max_size=4).map(
+    lambda m: aggregate(b">", [line(b"+", b"invalidate"), *m])
+)
 
 # Attributes may stand before any value. Nothing in them is an error: the class of a reply is that of the value.
-CALM = KEYS | NULLS | CONTENT.map(lambda c: bulk(b"$", c)) | st.lists(KEYS, max_size=3).map(lambda m: aggregate(b"*", m))
+CALM = (
+    KEYS
+    | NULLS
+    | CONTENT.map(lambda c: bulk(b"$", c))
+    | st.lists(KEYS, max_size=3).map(lambda m: aggregate(b"*", m))
+)
 ATTRIBUTES = st.lists(st.tuples(KEYS, CALM), max_size=3).map(
     lambda p: aggregate(b"|", [part for pair in p for part in pair])
 )
@@ -86,7 +97,9 @@ def described(values: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     return st.tuples(st.lists(ATTRIBUTES, max_size=2), values).map(lambda t: b"".join(t[0]) + t[1])
 
 
-DESCRIBED = st.recursive(described(SCALARS | BULK_ERRORS), lambda c: described(aggregates(c)), max_leaves=15) | described(PUSHES)
+DESCRIBED = st.recursive(
+    described(SCALARS | BULK_ERRORS), lambda c: described(aggregates(c)), max_leaves=15
+) | described(PUSHES)
 
 
 @dataclass

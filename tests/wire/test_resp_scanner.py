@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from reply_trees import DESCRIBED, PUSHES, TREES, Scanner, aggregate, bulk, line, pieces, read_classes, scan_all
+from reply_trees import (
+    DESCRIBED,
+    PUSHES,
+    TREES,
+    Scanner,
+    aggregate,
+    bulk,
+    line,
+    pieces,
+    read_classes,
+    scan_all,
+)
 
 from bench.wire import resp
 
