@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 TICK_S = 0.01
-TASKS_AT_ONCE = 20_000
-"""Arrivals beyond this many under way stay in the plan until there is room or their deadline has
-passed: otherwise a long outage at a high rate would fill the memory with tasks."""
+TASKS_PER_CONNECTION = 4
+LEAST_TASKS = 100
+"""An open plan has at most so many tasks. Arrivals beyond stay in the plan until there is room or their
+deadline has passed; to them that is time spent waiting for a connection, and enough others wait inside
+the pool that no connection is ever idle for it. Without a limit an outage fills the memory with tasks;
+and since redis-py's pool needs time in proportion to its waiters for each that gives up, it did not get
+out of a stall of half a second again at half the rate that it otherwise carries."""
 
 REFUSED_PAUSE_S = 0.01
 """How long a lane of a closed loop rests when it could not send: an application that has just been
@@ -56,6 +60,7 @@ class ClientLoad:
         self._duration_ns = duration_ns
         self._deadline_ns = workload.deadline_ns
         self._lanes = workload.lanes
+        self._most_tasks = max(TASKS_PER_CONNECTION * workload.pool, LEAST_TASKS)
         self._operations = len(plan.program.names)
         self._names = plan.program.names
         self._phase_ends = [int(start + size) for start, size in plan.phases[:, :2]]
@@ -127,7 +132,7 @@ class ClientLoad:
                 if planned > now:
                     self._alarm.set(self._clock.start_ns + planned)
                     return
-            self._is_full = len(self._under_way) >= TASKS_AT_ONCE
+            self._is_full = len(self._under_way) >= self._most_tasks
             if not self._is_full:
                 ticket = self._take()
                 self._under_way.add(ticket)

@@ -196,24 +196,41 @@ class Connector:
     async def _dial(self, subscriber: bool, timeout_s: float) -> int:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(timeout_s):
-            family, address = await self._resolved(loop)
-            connection = socket.socket(family, socket.SOCK_STREAM)
+            connection = await self._connected(loop)
             try:
-                connection.setblocking(False)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await loop.sock_connect(connection, address)
                 await self._greet(connection, subscriber)
             except BaseException:
                 connection.close()
                 raise
         return connection.detach()
 
-    async def _resolved(self, loop: asyncio.AbstractEventLoop) -> tuple[int, tuple[str, int]]:
-        if self._address is None:
-            found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
-            family, _, _, _, address = found[0]
-            self._address = (family, (str(address[0]), int(address[1])))
-        return self._address
+    async def _connected(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
+        """Connect to the first address of the host that takes us, and stay with it: `localhost` may be
+        two addresses, of which the server listens on one.
+        """
+        failure = OSError("the host has no address")
+        for family, address in await self._addresses(loop):
+            connection = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connection.setblocking(False)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await loop.sock_connect(connection, address)
+            except OSError as refused:
+                connection.close()
+                failure = refused
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                self._address = (family, address)
+                return connection
+        raise failure
+
+    async def _addresses(self, loop: asyncio.AbstractEventLoop) -> list[tuple[int, tuple[str, int]]]:
+        if self._address is not None:
+            return [self._address]
+        found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
+        return [(family, (str(address[0]), int(address[1]))) for family, _, _, _, address in found]
 
 
 async def _cancel_others() -> None:

@@ -26,6 +26,8 @@ class Result:
     mean_ns: float
     p50_ns: float
     p99_ns: float
+    cpu_s: float
+    """Processor time that the tool used in that time, all its threads."""
 
     @property
     def throughput_per_s(self) -> float:
@@ -46,6 +48,7 @@ class Result:
             "p50_ns": self.p50_ns,
             "p99_ns": self.p99_ns,
             "little": self.little(connections),
+            "cpu_s": self.cpu_s,
         }
 
 

@@ -58,22 +58,23 @@ def on_init(environment: Any, **_: Any) -> None:
 
     def count(**_: Any) -> None:
         environment.stats.reset_all()
-        gevent.spawn(measure, environment, time.perf_counter())
+        gevent.spawn(measure, environment, time.perf_counter(), time.process_time())
 
     environment.events.spawning_complete.add_listener(count)
 
 
-def measure(environment: Any, start: float) -> None:
+def measure(environment: Any, start: float, used: float) -> None:
     """Wait, write down what Locust's statistics say, quit."""
     gevent.sleep(TASK["seconds"])
     total = environment.stats.total
-    seconds = time.perf_counter() - start
+    seconds, cpu_s = time.perf_counter() - start, time.process_time() - used
     report = {
         "requests": total.num_requests if total.num_failures == 0 else 0,
         "seconds": seconds,
         "mean_ns": total.avg_response_time * 1e6,
         "p50_ns": total.get_response_time_percentile(0.5) * 1e6,
         "p99_ns": total.get_response_time_percentile(0.99) * 1e6,
+        "cpu_s": cpu_s,
     }
     Path(TASK["report"]).write_text(json.dumps(report), encoding="utf-8")
     environment.runner.quit()

@@ -41,9 +41,7 @@ class Ours:
     def run(self, seconds: float) -> Result:
         """One closed-loop run of the plan."""
         if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-            raise TurnFailed(
-                "the compiler is switched off, so Python would be measured: unset NUMBA_DISABLE_JIT"
-            )
+            raise TurnFailed("the compiler is switched off: unset NUMBA_DISABLE_JIT")
         from bench.engine import engine_for
         from bench.plan.compile import compile_plan
 
@@ -52,9 +50,11 @@ class Ours:
             engine = engine_for(plan, plan.workloads[0], self._keys.target, Path(folder))
             try:
                 engine.prepare()
+                used = time.process_time()
                 engine.begin(monotonic_ns() + LEAD_NS)
                 responses = _collect(engine, plan.duration_ns)
-                return result_of(engine.finish(), responses, plan.duration_ns)
+                ended = engine.finish()
+                return result_of(ended, responses, plan.duration_ns, time.process_time() - used)
             finally:
                 engine.close()
 
@@ -78,7 +78,7 @@ def _collect(engine: Engine, duration_ns: int) -> Counts:
     return responses
 
 
-def result_of(ended: EngineResult, responses: Counts, duration_ns: int) -> Result:
+def result_of(ended: EngineResult, responses: Counts, duration_ns: int, cpu_s: float) -> Result:
     """Throughput and response time of a closed run. Raises TurnFailed unless every request was OK."""
     from bench.histogram import mean_ns, percentile_ns
     from bench.outcome import Outcome
@@ -94,4 +94,5 @@ def result_of(ended: EngineResult, responses: Counts, duration_ns: int) -> Resul
         mean_ns=mean_ns(responses),
         p50_ns=percentile_ns(responses, 50),
         p99_ns=percentile_ns(responses, 99),
+        cpu_s=cpu_s,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import resource
 from typing import TYPE_CHECKING
 
 from bench.peers.child_process import output_of
@@ -58,10 +59,18 @@ class RedisBenchmark:
             "-n": requests,
         }
         words = [str(word) for option in options.items() for word in option]
-        return result_of(output_of([self._program, *words, "--csv"], seconds), requests)
+        before = children_cpu_s()
+        output = output_of([self._program, *words, "--csv"], seconds)
+        return result_of(output, requests, children_cpu_s() - before)
 
 
-def result_of(output: str, requests: int) -> Result:
+def children_cpu_s() -> float:
+    """Processor time of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def result_of(output: str, requests: int, cpu_s: float) -> Result:
     """The GET line of `redis-benchmark --csv`, whose latencies are in ms. Raises TurnFailed."""
     lines = [line for line in output.splitlines() if line.startswith('"')]
     rows = {row.get("test"): row for row in csv.DictReader(io.StringIO("\n".join(lines)))}
@@ -77,4 +86,4 @@ def result_of(output: str, requests: int) -> Result:
         raise TurnFailed(f"expected numbers in the line for GET, found {list(row.values())}") from None
     if not (rate > 0 and mean > 0):
         raise TurnFailed(f"expected a rate and a mean above 0, found {rate:g} and {mean:g}")
-    return Result(requests, requests / rate, mean * NS_PER_MS, p50 * NS_PER_MS, p99 * NS_PER_MS)
+    return Result(requests, requests / rate, mean * NS_PER_MS, p50 * NS_PER_MS, p99 * NS_PER_MS, cpu_s)

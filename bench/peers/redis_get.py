@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from bench.stack.stack import Stack
 
 NAMES = (Ours.name, RedisBenchmark.name, RedisPy.name, LocustUser.name)
-CRITERIA = (AtLeastTimes(RedisBenchmark.name, 1.5), AtLeastTimes(LocustUser.name, 20.0), NoHiddenTime(0.03))
+CRITERIA = (
+    AtLeastTimes(RedisBenchmark.name, 1.5),
+    AtLeastTimes(LocustUser.name, 20.0),
+    NoHiddenTime(0.03),
+)
 
 
 class RedisGet:
@@ -37,7 +41,7 @@ class RedisGet:
         self.connections = keys.connections
         self.title = (
             f"Redis GET, {keys.connections} connections, closed loop, {keys.value_bytes}-byte values, "
-            f"{keys.key_count:,} keys"
+            f"{keys.key_count:,} key{'' if keys.key_count == 1 else 's'}"
         )
         everyone: tuple[Contestant, ...] = (
             Ours(keys),

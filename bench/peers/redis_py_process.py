@@ -30,7 +30,7 @@ async def measure(task: dict[str, Any]) -> dict[str, Any]:
     await asyncio.gather(*(client.ping() for client in clients))
     times: list[int] = []
     clock = time.perf_counter_ns
-    start = clock()
+    start, used = clock(), time.process_time()
     end = start + int(task["seconds"] * 1e9)
 
     async def ask(client: redis.asyncio.Redis, draw: random.Random) -> None:
@@ -43,7 +43,7 @@ async def measure(task: dict[str, Any]) -> dict[str, Any]:
 
     draws = [random.Random(task["seed"] + number) for number in range(len(clients))]  # noqa: S311 - no secrets
     await asyncio.gather(*(ask(client, draw) for client, draw in zip(clients, draws, strict=True)))
-    seconds = (clock() - start) / 1e9
+    seconds, cpu_s = (clock() - start) / 1e9, time.process_time() - used
     await asyncio.gather(*(client.aclose() for client in clients))
     times.sort()
     return {
@@ -52,6 +52,7 @@ async def measure(task: dict[str, Any]) -> dict[str, Any]:
         "mean_ns": sum(times) / len(times),
         "p50_ns": times[ceil(len(times) * 0.5) - 1],
         "p99_ns": times[ceil(len(times) * 0.99) - 1],
+        "cpu_s": cpu_s,
     }
 
 

@@ -41,8 +41,10 @@ class Summary:
     little: float
     little_farthest: float
     """The round farthest from 1."""
+    cores: float
+    """Cores that it used."""
     ratio: float | None
-    """Ours to it; None where no round has both."""
+    """Our throughput to its; None where no round has both."""
 
 
 def order_of(names: Sequence[str], number: int, seed: int) -> tuple[str, ...]:
@@ -81,5 +83,6 @@ def summary_of(rounds: Sequence[Round], name: str, connections: int) -> Summary 
         p99_ns=median(result.p99_ns for result in results),
         little=median(littles),
         little_farthest=max(littles, key=lambda value: abs(value - 1)),
+        cores=median(result.cpu_s / result.seconds for result in results),
         ratio=median(pairs) if pairs else None,
     )

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 COLUMNS = 80
 NAME_WIDTH = 17
-ROOMS = (9, 8, 8, 8, 7, 7, 8, 8)
-HEADS = ("median", "min", "max", "mean", "P50", "P99", "Little", "ours is")
-ABOVE = f"{'':{NAME_WIDTH}}{'answered per second':>25}{'latency, ms':>22}"
+ROOMS = (9, 8, 8, 8, 7, 8, 7, 8)
+HEADS = ("median", "min", "max", "mean", "P99", "Little", "cores", "ours is")
+ABOVE = f"{'':{NAME_WIDTH}}{'answered per second':>25}{'latency, ms':>15}"
 QUIET_CORES = 0.2
 """Below this other programs are not worth a word."""
 
 LITTLE = (
     "Little: throughput x mean latency / connections; 1 when no time is hidden. Latency is each tool's own "
-    "word. All figures are medians over the rounds, ratios are taken within each round."
+    "word. Cores: processor time of the tool / time. All figures are medians over the rounds, ratios are "
+    "taken within each round."
 )
 
 
@@ -46,7 +47,7 @@ def text_of(comparison: Comparison, findings: Sequence[Finding], machine: str) -
 
 def markdown_of(comparison: Comparison, findings: Sequence[Finding], machine: str) -> str:
     """The same for a document."""
-    heads = ("tool", "median /s", "min /s", "max /s", "mean ms", "P50 ms", "P99 ms", "Little", "ours is")
+    heads = ("tool", "median /s", "min /s", "max /s", "mean ms", "P99 ms", "Little", "cores", "ours is")
     lines = ["# " + comparison.title, "", *_heading(comparison, machine)[1:], ""]
     lines += [_cells(heads), _cells(["---", *["---:"] * len(HEADS)])]
     summaries = comparison.summaries()
@@ -63,9 +64,10 @@ def markdown_of(comparison: Comparison, findings: Sequence[Finding], machine: st
 def cells_of(summary: Summary) -> list[str]:
     """The eight figures of a contestant, in the order of HEADS."""
     rates = (summary.throughput_per_s, summary.lowest_per_s, summary.highest_per_s)
-    times = (summary.mean_ns, summary.p50_ns, summary.p99_ns)
+    times = (summary.mean_ns, summary.p99_ns)
     ratio = "" if summary.name == OURS or summary.ratio is None else f"{summary.ratio:.2f} x"
-    return [*(f"{rate:.0f}" for rate in rates), *map(_milliseconds, times), f"{summary.little:.3f}", ratio]
+    last = (f"{summary.little:.3f}", f"{summary.cores:.2f}", ratio)
+    return [*(f"{rate:.0f}" for rate in rates), *map(_milliseconds, times), *last]
 
 
 def _disturbance(comparison: Comparison) -> str:

@@ -7,11 +7,15 @@ import math
 
 from bench.peers.contestant import Result, TurnFailed
 
-FIELDS = ("requests", "seconds", "mean_ns", "p50_ns", "p99_ns")
+FIELDS = ("requests", "seconds", "mean_ns", "p50_ns", "p99_ns", "cpu_s")
+ROUNDED = ("p50_ns", "p99_ns")
 
 
 def result_of(text: str) -> Result:
-    """Read one report: an object with exactly FIELDS, all above 0. Raises TurnFailed."""
+    """Read one report: an object with exactly FIELDS, all above 0. Raises TurnFailed.
+
+    Percentiles may be 0: Locust rounds them to whole milliseconds.
+    """
     try:
         report = json.loads(text)
     except ValueError:
@@ -20,6 +24,6 @@ def result_of(text: str) -> Result:
         raise TurnFailed(f"expected a report with {', '.join(FIELDS)}, found {text[:120]!r}")
     for name, value in report.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value <= 0:
+        if not is_number or not math.isfinite(value) or value < 0 or (value == 0 and name not in ROUNDED):
             raise TurnFailed(f"expected {name} above 0, found {value!r}")
     return Result(**{**report, "requests": int(report["requests"])})

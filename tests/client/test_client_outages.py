@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from client_runs import client, plan_of, run
 from conftest import Server
 
-from bench.histogram import percentile_ns
+from bench.engine.client_load import LEAST_TASKS
+from bench.histogram import mean_ns, percentile_ns
 from bench.outcome import Outcome
 
 DEADLINE_NS = 300_000_000
@@ -59,6 +61,20 @@ def test_a_killed_server_is_named_in_the_outcomes_and_the_run_goes_on(server: Se
     assert {event["kind"] for event in ran.events} == {"reconnected"}
     assert all(event["away_ns"] >= 0 and event["attempts"] >= 1 for event in ran.events)
     assert any("onnect" in error["text"] for error in ran.result.errors)
+
+
+def test_arrivals_beyond_the_limit_of_tasks_wait_in_the_plan(server: Server) -> None:
+    engine = client(plan_of(deadline="1s", phases={"steady": "4s"}), server.target)
+    ran = run(engine, (1.0, server.freeze), (2.6, server.thaw))
+    ran.assert_adds_up()
+    found = ran.outcomes()
+    assert sum(found.values()) == 800
+    assert found[Outcome.DROPPED] > 50
+    assert found[Outcome.OK] > 200
+    assert max(look.taken - sum(look.outcomes) for look in ran.seen) <= LEAST_TASKS + 1
+    parts = mean_ns(ran.counts("late", Outcome.OK)) + mean_ns(ran.counts("pool_wait", Outcome.OK))
+    assert mean_ns(ran.counts("lag", Outcome.OK)) == pytest.approx(parts, rel=0.01)
+    assert percentile_ns(ran.counts("pool_wait", Outcome.DROPPED), 50) > 900_000_000
 
 
 def test_a_closed_loop_does_not_storm_a_server_that_is_away(server: Server) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from little_servers import Behaviour, LittleServer
+from little_servers import Behaviour, LittleServer, Talk
 
 from bench.stack.stack import Stack, open_stack
 
@@ -17,12 +17,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Behaviour], LittleServer]]:
+def serve() -> Iterator[Callable[..., LittleServer]]:
     """Start little servers; they end with the test."""
     with contextlib.ExitStack() as cleanup:
 
-        def start(behave: Behaviour) -> LittleServer:
-            server = LittleServer(behave)
+        def start(behave: Behaviour, log_in: Callable[[Talk], bool] = Talk.log_in) -> LittleServer:
+            server = LittleServer(behave, log_in)
             cleanup.callback(server.close)
             return server
 

@@ -80,8 +80,9 @@ Behaviour = Callable[[Talk], None]
 class LittleServer:
     """Accepts on loopback; each connection is served by `behave` in a thread of its own."""
 
-    def __init__(self, behave: Behaviour) -> None:
+    def __init__(self, behave: Behaviour, log_in: Callable[[Talk], bool] = Talk.log_in) -> None:
         self._behave = behave
+        self._log_in = log_in
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port: int = self._listener.getsockname()[1]
         self.talks: list[Talk] = []
@@ -113,7 +114,7 @@ class LittleServer:
 
     def _serve(self, talk: Talk) -> None:
         with contextlib.suppress(OSError), talk.socket:
-            if talk.log_in():
+            if self._log_in(talk):
                 self.talks.append(talk)
                 self._behave(talk)
 

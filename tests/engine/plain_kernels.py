@@ -1,4 +1,4 @@
-"""Kernels called one by one, as plain Python. Run by test_kernels.py with the JIT off; not collected by name."""
+"""Kernels called one by one, as plain Python: test_kernels.py runs this file with the JIT off."""
 
 import random
 import socket

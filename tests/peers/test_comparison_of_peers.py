@@ -39,7 +39,7 @@ class Steady:
         self.turns += 1
         if self.turns >= self._fails_at:
             raise TurnFailed("it fell over")
-        return Result(round(1000 * seconds), seconds, 1e6, 1e6, 1e6)
+        return Result(round(1000 * seconds), seconds, 1e6, 1e6, 1e6, seconds)
 
 
 class Plain:

@@ -24,7 +24,7 @@ INFO_STATS = "# Stats\r\ntotal_connections_received:3\r\nkeyspace_hits:200000\r\
 
 
 def test_the_line_for_get_is_read_with_its_units() -> None:
-    result = redis_benchmark.result_of(CSV, 200_000)
+    result = redis_benchmark.result_of(CSV, 200_000, 2.0)
     assert result.requests == 200_000
     assert result.throughput_per_s == pytest.approx(98570.72)
     assert (result.mean_ns, result.p50_ns, result.p99_ns) == pytest.approx((278_000, 255_000, 687_000))
@@ -33,7 +33,7 @@ def test_the_line_for_get_is_read_with_its_units() -> None:
 
 def test_warnings_around_the_table_do_no_harm() -> None:
     noisy = f"WARNING: Could not fetch server CONFIG\n{CSV}\n\n"
-    assert redis_benchmark.result_of(noisy, 1).throughput_per_s == pytest.approx(98570.72)
+    assert redis_benchmark.result_of(noisy, 1, 2.0).throughput_per_s == pytest.approx(98570.72)
 
 
 @pytest.mark.parametrize(
@@ -50,22 +50,26 @@ def test_warnings_around_the_table_do_no_harm() -> None:
 )
 def test_what_is_not_that_table_fails_the_turn(output: str) -> None:
     with pytest.raises(TurnFailed, match="expected"):
-        redis_benchmark.result_of(output, 200_000)
+        redis_benchmark.result_of(output, 200_000, 2.0)
 
 
 @given(st.text())
 def test_no_output_of_a_tool_does_more_than_fail_the_turn(text: str) -> None:
-    for read in (lambda: redis_benchmark.result_of(text, 1), lambda: tool_report.result_of(text)):
+    for read in (lambda: redis_benchmark.result_of(text, 1, 1.0), lambda: tool_report.result_of(text)):
         with contextlib.suppress(TurnFailed):
             read()
 
 
-REPORT = {"requests": 38_000, "seconds": 3.01, "mean_ns": 2.4e6, "p50_ns": 2e6, "p99_ns": 7e6}
+REPORT = {"requests": 38_000, "seconds": 3.01, "mean_ns": 2.4e6, "p50_ns": 2e6, "p99_ns": 7e6, "cpu_s": 3.0}
 
 
 def test_a_report_of_our_own_processes_is_read() -> None:
     result = tool_report.result_of(json.dumps(REPORT) + "\n")
     assert (result.requests, result.seconds, result.p99_ns) == (38_000, 3.01, 7e6)
+
+
+def test_a_percentile_that_a_tool_rounded_to_nothing_is_kept_as_it_reports_it() -> None:
+    assert tool_report.result_of(json.dumps({**REPORT, "p50_ns": 0.0})).p50_ns == 0
 
 
 @pytest.mark.parametrize(
@@ -77,6 +81,8 @@ def test_a_report_of_our_own_processes_is_read() -> None:
         json.dumps({**REPORT, "requests": 0}),
         json.dumps({**REPORT, "mean_ns": "much"}),
         json.dumps({**REPORT, "seconds": True}),
+        json.dumps({**REPORT, "mean_ns": 0}),
+        json.dumps({**REPORT, "p99_ns": -1}),
         json.dumps({**REPORT, "p50_ns": float("nan")}),
         json.dumps({**REPORT, "more": 1}),
         json.dumps({name: value for name, value in REPORT.items() if name != "p99_ns"}),

@@ -13,7 +13,7 @@ CONNECTIONS = 50
 
 
 def result(throughput_per_s: float, mean_ms: float = 1.0) -> Result:
-    return Result(round(throughput_per_s * 2), 2.0, mean_ms * 1e6, mean_ms * 0.9e6, mean_ms * 3e6)
+    return Result(round(throughput_per_s * 2), 2.0, mean_ms * 1e6, mean_ms * 0.9e6, mean_ms * 3e6, 2.0)
 
 
 def rounds_of(*pairs: tuple[float | None, float | None]) -> list[Round]:

@@ -1,5 +1,7 @@
 """When arrivals are planned: spacing, gaps, ramps, phases."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -68,9 +70,7 @@ def test_a_ramp_of_constant_arrivals_is_its_integral_to_one_arrival(first: float
 def test_a_ramp_of_poisson_arrivals_has_its_integral_in_every_slice(first: float, last: float) -> None:
     planned = arrivals(plan_of((ramp(first, last, "50s"),), arrivals="poisson"))[:, PLANNED] / 1e9
     edges = np.linspace(0, 50, 26)
-    expected = np.array(
-        [expected_between(first, last, 50, 1000, a, b) for a, b in zip(edges, edges[1:], strict=False)]
-    )
+    expected = np.array([expected_between(first, last, 50, 1000, a, b) for a, b in itertools.pairwise(edges)])
     found = np.histogram(planned, edges)[0]
     surprise = ((found - expected) ** 2 / np.maximum(expected, 5)).sum()
     assert stats.chi2(expected.size).sf(surprise) > SURPRISE

@@ -4,6 +4,7 @@ The reader here is the plain recursive one that anybody would write first. It sh
 the scanner under test, which has no recursion and may be interrupted between any two bytes.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -80,7 +81,7 @@ PUSHES = st.lists(TREES, min_size=1, max_size=4).map(
     lambda m: aggregate(b">", [line(b"+", b"invalidate"), *m])
 )
 
-# Attributes may stand before any value. Nothing in them is an error: the class of a reply is that of the value.
+# Attributes may stand before any value. Nothing in them is an error: a reply's class is its value's.
 CALM = (
     KEYS
     | NULLS
@@ -187,7 +188,7 @@ class Scanner:
 def pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
     """`data` cut at the given places, wrapped into it."""
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         yield data[start:end]
 
 

@@ -28,9 +28,12 @@ pytestmark = pytest.mark.timeout(300)
 
 CUTS = st.lists(st.integers(0, 10_000), max_size=30)
 EVERYTHING = (
-    b"+OK\r\n-ERR no\r\n:42\r\n$5\r\nhello\r\n$0\r\n\r\n$-1\r\n*-1\r\n*0\r\n_\r\n#t\r\n,3.14\r\n(12345678901234567890\r\n"
-    b"!9\r\nSYNTAX no\r\n=7\r\ntxt:abc\r\n%1\r\n+a\r\n*2\r\n:1\r\n$1\r\n\r\r\n~2\r\n+x\r\n_\r\n>2\r\n+message\r\n-odd\r\n"
-    b"|1\r\n+ttl\r\n:3\r\n$2\r\n\r\n\r\n|1\r\n+a\r\n|1\r\n+b\r\n+c\r\n+d\r\n-ERR after attributes\r\n|1\r\n+a\r\n+b\r\n$-1\r\n"
+    b"+OK\r\n-ERR no\r\n:42\r\n$5\r\nhello\r\n$0\r\n\r\n$-1\r\n*-1\r\n*0\r\n_\r\n"
+    b"#t\r\n,3.14\r\n(12345678901234567890\r\n"
+    b"!9\r\nSYNTAX no\r\n=7\r\ntxt:abc\r\n%1\r\n+a\r\n*2\r\n:1\r\n$1\r\n\r\r\n~2\r\n+x\r\n_\r\n"
+    b">2\r\n+message\r\n-odd\r\n"
+    b"|1\r\n+ttl\r\n:3\r\n$2\r\n\r\n\r\n|1\r\n+a\r\n|1\r\n+b\r\n+c\r\n+d\r\n-ERR after attributes\r\n"
+    b"|1\r\n+a\r\n+b\r\n$-1\r\n"
     b"*2\r\n|1\r\n+a\r\n+b\r\n+c\r\n*1\r\n-ERR inside\r\n"
 )
 

@@ -1,0 +1,291 @@
+"""The invariants of the design, as far as they can be read from the sources."""
+
+import ast
+import os
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from sources import ROOT, imports_of, modules, tops, tree_of
+
+HEAVY = (
+    "locust",
+    "gevent",
+    "numba",
+    "docker",
+    "pandas",
+    "redis",
+    "asyncpg",
+    "hdrh",
+    "psutil",
+    "rich",
+    "numpy",
+)
+SWARM = ("bench.swarm", "bench.swarm.*", "bench.peers.locust*")
+"""What runs inside a Locust process: the web UI, and the user that the peers' comparison starts there."""
+
+PURE = (
+    "bench.wire.*",
+    "bench.plan.draws",
+    "bench.plan.pacing",
+    "bench.plan.plan",
+    "bench.plan.program",
+    "bench.plan.compile",
+    "bench.histogram",
+    "bench.judge.*",
+    "bench.rules.*",
+    "bench.units",
+    "bench.outcome",
+    "bench.validity",
+)
+IMPURE = ("socket", "time", "select", "selectors", "asyncio", "threading", "subprocess", "signal", "requests")
+READS_FILES = ("bench.judge.rules_file",)
+"""Reads the file that a user names; it may know paths, though no clock."""
+
+
+def matching(*patterns: str) -> list[str]:
+    found = [name for name in modules() if any(fnmatch(name, pattern) for pattern in patterns)]
+    assert found, patterns
+    return found
+
+
+def imported_by(statement: str) -> set[str]:
+    """Top-level modules that are loaded after a statement in a fresh process."""
+    program = f"{statement}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("COV_", "COVERAGE"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_bench_never_imports_chaos() -> None:
+    for name, path in modules().items():
+        if name.startswith("bench.cli"):
+            continue  # only the command line composes the two
+        if name.partition(".")[0] == "bench":
+            assert "chaos" not in tops(imports_of(path)), name
+
+
+@pytest.mark.parametrize(
+    "package", ["bench", "chaos", "bench.engine", "bench.drivers", "bench.cli.main", "bench.errors"]
+)
+def test_importing_a_package_is_light(package: str) -> None:
+    assert imported_by(f"import {package}").isdisjoint(HEAVY)
+
+
+def test_help_imports_neither_compiler_nor_models() -> None:
+    program = "from bench.cli.main import run\nassert run(['--help']) == 0"
+    assert imported_by(program).isdisjoint({*HEAVY, "pydantic", "yaml"})
+
+
+def test_judging_imports_no_engine() -> None:
+    loaded = imported_by("import bench.judge.judge, bench.judge.rules_file, bench.run_folder.reader")
+    assert loaded.isdisjoint({"numba", "redis", "hiredis", "locust", "asyncpg", "uvloop"})
+
+
+def test_only_the_swarm_imports_locust() -> None:
+    for name, path in modules().items():
+        if not any(fnmatch(name, pattern) for pattern in SWARM):
+            assert tops(imports_of(path)).isdisjoint({"locust", "gevent"}), name
+
+
+@pytest.mark.parametrize("name", matching(*PURE))
+def test_a_pure_module_knows_neither_clock_nor_socket(name: str) -> None:
+    found = tops(imports_of(modules()[name]))
+    assert found.isdisjoint(IMPURE), found & set(IMPURE)
+    called = {
+        node.func.id
+        for node in ast.walk(tree_of(modules()[name]))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    if name not in READS_FILES:
+        assert "open" not in called
+
+
+@pytest.mark.parametrize(
+    "name", matching("bench.judge.*", "bench.rules.*", "bench.report.*", "bench.run_folder.*")
+)
+def test_what_works_on_results_does_not_know_the_engine(name: str) -> None:
+    """A run is judged from its folder: the hard break between engine and results."""
+    found = imports_of(modules()[name], everywhere=True)
+    engine = {
+        imported
+        for imported in found
+        if imported.startswith(("bench.engine", "bench.drivers", "bench.stack", "bench.session"))
+    }
+    assert not engine, engine
+
+
+@pytest.mark.parametrize("name", matching("bench.scenario.*", "bench.rules.*"))
+def test_a_scenario_does_not_know_its_plan(name: str) -> None:
+    found = imports_of(modules()[name])
+    assert not {
+        one
+        for one in found
+        if one.startswith(("bench.plan", "bench.engine", "bench.session", "bench.run_folder"))
+    }
+
+
+def test_the_engine_does_not_know_the_session_or_the_results() -> None:
+    for name in matching("bench.engine.*", "bench.wire.*", "bench.plan.*", "bench.drivers.*"):
+        found = imports_of(modules()[name])
+        above = (
+            "bench.session",
+            "bench.run_folder",
+            "bench.judge",
+            "bench.report",
+            "bench.cli",
+            "bench.recorder",
+        )
+        assert not {one for one in found if one.startswith(above)}, name
+
+
+def test_one_clock() -> None:
+    """Wall time is read in few places and never to measure with."""
+    wall = {"bench.clock", "bench.run_folder.owner", "bench.run_folder.layout"}
+    for name, path in modules().items():
+        if name.startswith("bench.peers."):
+            continue  # what a peer measures with is the peer's own
+        for node in ast.walk(tree_of(path)):
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id == "time"
+            ):
+                assert node.attr not in ("perf_counter", "perf_counter_ns"), name
+                assert node.attr not in ("time", "time_ns") or name in wall, name
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_module_says_what_it_is(name: str) -> None:
+    text = ast.get_docstring(tree_of(modules()[name]))
+    assert text
+    assert len(text.split()) >= 2
+
+
+def test_no_module_is_named_after_nothing() -> None:
+    for name in modules():
+        last = name.rpartition(".")[2]
+        assert last not in ("util", "utils", "helper", "helpers", "common", "manager", "misc"), name
+
+
+def test_no_source_names_a_machine_or_leaves_work_undone() -> None:
+    for path in modules().values():
+        text = path.read_text(encoding="utf-8")
+        for word in ("TODO", "FIXME", "XXX", "/work/", "/home/", "/root/"):
+            assert word not in text, (path, word)
+
+
+def test_nothing_is_imported_that_is_not_declared() -> None:
+    import tomllib
+
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {"pyyaml": "yaml", "hdrhistogram": "hdrh"}
+    listed = [
+        *declared["dependencies"],
+        *(one for extra in declared["optional-dependencies"].values() for one in extra),
+    ]
+    packages = {requirement.partition(">")[0].partition("[")[0].strip() for requirement in listed}
+    known = {names.get(package, package.replace("-", "_")) for package in packages}
+    known |= {"llvmlite", "pydantic_core", "gevent"}  # part of numba, of pydantic, of locust
+    for name, path in modules().items():
+        foreign = tops(imports_of(path)) - set(sys.stdlib_module_names) - {"bench", "chaos", ""}
+        assert foreign <= known, (name, foreign - known)
+
+
+def kernels() -> list[tuple[Path, ast.FunctionDef]]:
+    """Every function that is compiled."""
+    found = []
+    for path in modules().values():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef) and {"compiled", "inner"} & {
+                decorator.id for decorator in node.decorator_list if isinstance(decorator, ast.Name)
+            }:
+                found.append((path, node))
+    return found
+
+
+def test_kernels_are_compiled_without_the_run_time_that_could_allocate(tmp_path: Path) -> None:
+    """Where it is off, a kernel that would allocate does not compile at all."""
+    program = """
+import numpy as np
+from numba.core.errors import NumbaError
+from bench.jit import compiled, inner
+for decorator in (compiled, inner):
+    options = decorator(lambda n: n).targetoptions
+    assert options["_nrt"] is False and options["nogil"] is True, options
+    assert options["error_model"] == "numpy", options
+    assert not options.get("parallel") and not options.get("fastmath"), options
+    assert not options.get("forceobj") and not options.get("looplift"), options
+import numba
+allocating = numba.njit(nogil=True, _nrt=False)(lambda n: np.zeros(n).sum())
+try:
+    allocating(3)
+except NumbaError:
+    print("refused")
+"""
+    script = tmp_path / "script.py"  # numba caches only what has a file
+    script.write_text(program)
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_DISABLE_JIT"}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=ROOT,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "refused" in done.stdout
+
+
+def test_only_one_module_calls_the_compiler() -> None:
+    for name, path in modules().items():
+        found = imports_of(path)
+        if "numba" in tops(found):
+            assert name in ("bench.jit", "bench.engine.syscalls") or "njit" not in path.read_text(), name
+
+
+def test_kernels_raise_nothing_and_build_nothing() -> None:
+    assert len(kernels()) > 40
+    for path, kernel in kernels():
+        for node in ast.walk(kernel):
+            assert not isinstance(node, ast.Raise | ast.Try | ast.Dict | ast.ListComp | ast.Assert), (
+                path,
+                kernel.name,
+            )
+
+
+def test_the_cache_of_compiled_code_is_named_after_every_source_that_is_compiled(tmp_path: Path) -> None:
+    """A copy of the product in which one such file is changed must not find the code of the old one."""
+    import shutil
+
+    shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+    program = "from bench import jit; print(jit._source_digest())"
+
+    def digest() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    before = digest()
+    assert before == digest()
+    compiled = {path for path, _ in kernels()}
+    constants = {
+        ROOT / "bench" / "engine" / "layout.py",
+        ROOT / "bench" / "histogram.py",
+        ROOT / "bench" / "outcome.py",
+    }
+    for source in sorted(compiled | constants):
+        copy = tmp_path / source.relative_to(ROOT)
+        content = copy.read_bytes()
+        copy.write_bytes(content + b"\n# changed\n")
+        assert digest() != before, source
+        copy.write_bytes(content)
+    assert digest() == before
