@@ -16,7 +16,6 @@ from bench.engine.board import Board
 from bench.engine.layout import FLIGHT_COLUMNS, KIND_COUNT, KIND_NAMES, LATE, LATENESS, ROW, SENT
 from bench.engine.recording import add_value, record_end, record_unsent
 from bench.jit import PLAIN, compiled
-from bench.outcome import Outcome
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +27,6 @@ OUTCOME, DONE, WAIT, LANE = range(FLIGHT_COLUMNS, FLIGHT_COLUMNS + 4)
 BATCH_COLUMNS = FLIGHT_COLUMNS + 4
 POOL_WAIT = np.int64(KIND_COUNT)
 CLIENT_KINDS = (*KIND_NAMES, "pool_wait")
-TOUCHED_BYTES = 256 * 1024 * 1024
 
 
 class Accounts(NamedTuple):
@@ -80,20 +78,11 @@ class Books:
         self.batch = array("q")
         """Ended arrivals not yet entered: BATCH_COLUMNS numbers each, appended by whoever ends one."""
         self._taken = [0] * self.board.rows
-        self._touch()
         self.flush()  # compiles
 
     def take(self, row: int) -> None:
         """Count an arrival that was taken from the plan."""
         self._taken[row] += 1
-
-    def _touch(self) -> None:
-        """Have the kernel give us the memory of the usual outcome now: it comes in pages of 2 MB, and the
-        first arrivals of each phase were held up by tens of milliseconds while it was cleared.
-        """
-        usual = self.board.counts[:, :, Outcome.OK]
-        if usual.nbytes <= TOUCHED_BYTES:
-            usual[:] = 0
 
     def flush(self) -> None:
         """Enter what was noted. Taken goes first: a reader in between sees no more ends than arrivals."""

@@ -88,6 +88,8 @@ class WireEngine:
         deadline: float | None = None
         while True:
             self._raise_failures()
+            if not all(shard.is_running for shard in self._shards):
+                raise RuntimeError("an engine thread ended before the run began")
             turned = all(shard.gauge(layout.TURNS) > 0 for shard in self._shards)
             ready = all(
                 (shard.tables.lanes[shard.lanes :, layout.READY] >= channels).all() for shard in self._shards
