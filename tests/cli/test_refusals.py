@@ -15,7 +15,7 @@ from tests.cli.conftest import SCENARIO, Bench
 
 pytestmark = pytest.mark.timeout(300)
 
-SECRET = "correct-horse-battery"  # noqa: S105 - the test looks for it in every output
+SECRET = "correct-horse-battery"
 
 
 @contextmanager

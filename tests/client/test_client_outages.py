@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from client_runs import client, plan_of, run
-from conftest import Server
 
 from bench.engine.client_load import LEAST_TASKS
 from bench.histogram import mean_ns, percentile_ns
 from bench.outcome import Outcome
+from tests.client.conftest import Server
 
 DEADLINE_NS = 300_000_000
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 from client_runs import client, plan_of, run
-from conftest import Server
 
 from bench.errors import TargetError
 from bench.outcome import Outcome
 from bench.stack.dialogue import Dialogue
 from bench.stack.target import Target
+from tests.client.conftest import Server
 
 PASSWORD = "correct-horse"
 

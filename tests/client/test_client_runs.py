@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from client_runs import client, plan_of, run, run_prepared
-from conftest import Server
 
 from bench.engine.layout import LOG_RECORD
 from bench.histogram import mean_ns, percentile_ns
 from bench.outcome import Outcome
 from bench.plan.plan import Segment
+from tests.client.conftest import Server
 
 BLOCKING = {"wait": {"command": ["BLPOP", "bench:nothing", "0.05"]}}
 """Holds its connection for 50 ms."""
