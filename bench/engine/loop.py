@@ -262,7 +262,7 @@ def messages_pending(t: Tables) -> bool:
 def is_over(t: Tables, now: int) -> bool:
     """Whether every arrival has ended and, for pub/sub, every message has come or had its time to."""
     state = t.state
-    if now < 0:
+    if now < 0 and t.control[STOP] == 0:
         return False
     if t.settings[CLOSED] == 1 and now >= t.settings[DURATION_NS]:
         state[PLAN_ENDED] = 1

@@ -41,7 +41,8 @@ class Keys(Part):
     exponent: Annotated[float, Number(0, 5, above_low=True)] = Field(
         0.99, description="zipf: weight of key k is 1/k^exponent."
     )
-    deviations: Annotated[float, Number(0, 100, above_low=True)] = Field(
+    # Below a tenth the bell is flat, and most draws fall outside the range and are made again.
+    deviations: Annotated[float, Number(0.1, 100)] = Field(
         3.0, description="gaussian: the range spans this many standard deviations on either side."
     )
     prefix: Annotated[str, Field(strict=True, max_length=200)] = "bench:"

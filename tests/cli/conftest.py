@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,17 +115,3 @@ def await_that(claim: Callable[[], Any], seconds: float = COMPILE_S) -> Any:
             return found
         time.sleep(0.02)
     raise AssertionError("it did not come true in time")
-
-
-@pytest.fixture
-def children() -> Iterator[Callable[[int], list[int]]]:
-    """All descendants of a process, as pids."""
-    import psutil
-
-    def of(pid: int) -> list[int]:
-        try:
-            return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-
-    yield of

@@ -99,6 +99,12 @@ class LittleServer:
         """What each logged-in connection sent, in the order of acceptance."""
         return [bytes(talk.sent_to_us) for talk in sorted(self.talks, key=lambda talk: talk.number)]
 
+    @property
+    def commands(self) -> list[bytes]:
+        """Every command of every connection as it was sent, sorted."""
+        marked = [stream.replace(b"\r\n*", b"\r\n\0*") for stream in self.streams]
+        return sorted(command for stream in marked for command in stream.split(b"\0") if command)
+
     def _accept(self) -> None:
         while True:
             try:

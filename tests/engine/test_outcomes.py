@@ -1,5 +1,6 @@
 """Every arrival ends in exactly one outcome, whatever the server does."""
 
+import os
 import socket
 import struct
 import threading
@@ -549,6 +550,39 @@ def test_a_stop_before_the_start_plans_nothing(serve: Serve) -> None:
     ran = run(plan_of(), serve(answer()).target, lambda engine: engine.stop(at_once=False))
     ran.assert_sums_hold()
     assert ran.planned <= 1
+
+
+@pytest.mark.parametrize("given", [{}, {"arrivals": "closed"}, {"threads": 3}])
+def test_an_engine_that_never_began_is_closed_without_a_trace(serve: Serve, given: dict[str, object]) -> None:
+    plan = plan_of(**given)
+    server = serve(answer())
+    before = {thread.name for thread in threading.enumerate()}
+    engine = WireEngine(plan, plan.workloads[0], server.target)
+    engine.prepare()
+    assert engine.is_running()
+    engine.close()
+    assert not engine.is_running()
+    engine.close()
+    eventually(lambda: all(not talk.socket.fileno() >= 0 for talk in server.talks), "closed connections")
+    assert "connector" not in {thread.name for thread in threading.enumerate()} - before
+
+
+def test_a_run_leaves_no_descriptor_open(serve: Serve) -> None:
+    def behave(talk: Talk) -> None:
+        for _ in zip(range(20), talk.commands(), strict=False):
+            talk.send(b"+OK\r\n")
+
+    def ours() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    servers = [serve(behave) for _ in range(2)]
+    plan = plan_of(({"name": "s", "for": "300ms"},), rate="500/s", threads=2)
+    run(plan, servers[0].target)
+    servers[0].close()
+    before = ours()
+    run(plan, servers[1].target)
+    servers[1].close()
+    assert ours() < before  # the second listener went too
 
 
 @pytest.mark.parametrize("arrivals", ["constant", "closed"])

@@ -12,42 +12,36 @@ MIX = {"set": {"command": ["SET", "{key}", "{value}"], "weight": 3}, "get": {"co
 PHASES = ({"name": "a", "for": "400ms", "load": {"from": "10%", "to": "200%"}}, {"name": "b", "for": "400ms"})
 
 
-def streams(serve: Serve, seed: int = 1, **given: Any) -> list[bytes]:
+def served(serve: Serve, seed: int = 1, **given: Any) -> LittleServer:
+    """A server that got the whole plan."""
     server = serve(answer())
     plan = plan_of(PHASES, seed=seed, operations=MIX, deadline="60s", **{"rate": "500/s"} | given)
     ran = run(plan, server.target)
     ran.assert_sums_hold()
     assert ran.result.counters["bytes_sent"] == sum(map(len, server.streams))
-    return server.streams
-
-
-def commands(parts: list[bytes]) -> list[bytes]:
-    """All commands of all lanes, sorted."""
-    return sorted(
-        command for part in parts for command in part.replace(b"\r\n*", b"\r\n\0*").split(b"\0") if command
-    )
+    return server
 
 
 @pytest.mark.parametrize("arrivals", ["constant", "poisson"])
 def test_two_runs_with_one_seed_send_the_same_stream(serve: Serve, arrivals: str) -> None:
-    one, other = (streams(serve, lanes=1, arrivals=arrivals) for _ in range(2))
+    one, other = (served(serve, lanes=1, arrivals=arrivals).streams for _ in range(2))
     assert one == other
     assert len(one[0]) > 10_000
 
 
 def test_a_pipelined_lane_sends_the_same_stream_too(serve: Serve) -> None:
-    assert streams(serve, lanes=1, pipeline=8) == streams(serve, lanes=1)
+    assert served(serve, lanes=1, pipeline=8).streams == served(serve, lanes=1).streams
 
 
 def test_another_seed_sends_another_stream(serve: Serve) -> None:
-    assert streams(serve, 1, lanes=1) != streams(serve, 2, lanes=1)
+    assert served(serve, 1, lanes=1).streams != served(serve, 2, lanes=1).streams
 
 
 def test_lanes_and_threads_share_out_the_same_requests(serve: Serve) -> None:
-    single = commands(streams(serve, lanes=1, arrivals="poisson"))
+    single = served(serve, lanes=1, arrivals="poisson").commands
     assert len(single) > 300
     for given in ({"lanes": 8}, {"lanes": 9, "threads": 3}, {"lanes": 4, "threads": 2, "pipeline": 5}):
-        assert commands(streams(serve, arrivals="poisson", **given)) == single
+        assert served(serve, arrivals="poisson", **given).commands == single
 
 
 def test_a_request_is_what_the_scenario_says(serve: Serve) -> None:

@@ -131,3 +131,9 @@ def test_time_operation_and_key_of_an_arrival_are_independent() -> None:
     ):
         table = np.histogram2d(one, other, bins=(np.unique(one).size, np.unique(other).size))[0]
         assert stats.chi2_contingency(table).pvalue > SURPRISE
+
+
+@pytest.mark.parametrize("deviations", [0, 1e-9, 0.09, 101])
+def test_a_bell_so_flat_that_its_draws_would_not_end_is_refused(deviations: float) -> None:
+    with pytest.raises(ValueError, match="deviations"):
+        plan_of(keys={"count": 1000, "distribution": "gaussian", "deviations": deviations})
