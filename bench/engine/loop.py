@@ -112,7 +112,9 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
     if scan[resp.CLASS] == resp.PUSH_REPLY:
         return
     if row[COUNT] == 0:
+        # Whatever it answers, the next answer on this lane could no longer be told apart from it.
         t.gauges[STRAY_REPLIES] += 1
+        lose_lane(t, lane, now)
         return
     entry = t.flights[lane, row[HEAD]]
     if scan[resp.CLASS] == resp.ERROR_REPLY:
@@ -156,6 +158,8 @@ def on_readable(t: Tables, lane: int) -> int:
                 on_message(t, lane, scan[resp.TEXT], now)
             else:
                 on_reply(t, lane, now)
+                if row[FD] < 0:
+                    return now
             resp.reset(scan)
         elif scan[resp.RESULT] == resp.BROKEN:
             t.gauges[BROKEN_REPLIES] += 1

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.drivers import driver_named
+from bench.errors import Problem, ScenarioError
 from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, phase_table
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ DIGESTED_ARRIVALS = 10_000
 of its first arrivals as this."""
 
 PLAN_VERSION = 1
+MOST_ROWS = 1_000
 
 
 def compile_plan(scenario: Scenario, seed: int | None = None, segment: Segment | None = None) -> Plan:
@@ -53,6 +55,21 @@ def workload_seed(seed: int, number: int) -> int:
 
 def _workload_plan(workload: Workload, phases: tuple[PhasePlan, ...], seed: int) -> WorkloadPlan:
     program = driver_named(workload.driver).program(workload, seed)
+    rows = len(phases) * len(program.names)
+    if rows > MOST_ROWS:
+        raise ScenarioError(
+            [
+                Problem(
+                    "plan",
+                    0,
+                    0,
+                    f"workload {workload.name}",
+                    f"at most {MOST_ROWS} pairs of a phase and an operation, each with its histograms",
+                    f"{len(phases)} phases x {len(program.names)} operations",
+                    "use fewer phases or operations, or split the scenario",
+                )
+            ]
+        )
     return WorkloadPlan(workload, seed, program, phase_table(phases, workload.rate_per_s or 0.0))
 
 

@@ -4,6 +4,7 @@ The functions take the fields that are right on their own, so that a mistake in 
 hide the others. A field that is wrong is absent from the mapping; an optional one has its default.
 """
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from typing import Any
 from bench.scenario.drivers import DRIVERS
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS
 from bench.scenario.paths import Path
-from bench.units import format_duration_ns, quoted
+from bench.units import format_bytes, format_duration_ns, quoted
 
 Fields = Mapping[str, Any]
 
 PLACEHOLDERS = ("key", "value", "seq")
 # A word in braces. Text such as {"a": 1} is not one, so JSON can be sent as it stands.
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+MAX_UNSENT_BYTES = 2 * 10**9
+MAX_STREAMS = 4_000_000
 MIN_MESSAGE_BYTES = 64  # publisher, sequence number and planned time travel inside the message
 
 # Commands that are not answered exactly once, or that change what a lane is.
@@ -53,7 +56,7 @@ class Finding:
 
 def findings_of_workload(fields: Fields, given: Collection[str]) -> list[Finding]:
     """Contradictions inside one workload. `given` names the fields the file sets itself."""
-    found = [*_rate(fields), *_lanes(fields)]
+    found = [*_rate(fields), *_lanes(fields), *_memory(fields)]
     if "driver" in fields:
         found += [*_target(fields), *_operations(fields), *_pubsub(fields, given), *_engine(fields, given)]
     return found + _keys(fields)
@@ -102,6 +105,34 @@ def _lanes(fields: Fields) -> list[Finding]:
         advice = "add lanes or use fewer threads"
         return [Finding(("threads",), "at most one thread per lane", found, advice, (("lanes",),))]
     return []
+
+
+def _memory(fields: Fields) -> list[Finding]:
+    """What the generator must have room for: unsent requests of every lane, numbers of every stream."""
+    wanted = ("lanes", "pipeline", "operations", "value")
+    if all(name in fields for name in wanted) and fields["value"] is not None:
+        size = max(
+            (_request_bytes(operation, fields) for operation in fields["operations"].values()), default=0
+        )
+        total = size * fields["lanes"] * fields["pipeline"]
+        if total > MAX_UNSENT_BYTES:
+            limit, found = format_bytes(MAX_UNSENT_BYTES), format_bytes(total)
+            expected = f"lanes x pipeline x the largest request to be at most {limit}"
+            advice = "use smaller values, fewer lanes or less pipelining"
+            others = (("lanes",), ("pipeline",))
+            return [Finding(("value", "bytes"), expected, found, advice, others)]
+    streams = [fields.get(name) for name in ("lanes", "channels", "subscribers")]
+    if all(isinstance(count, int) for count in streams) and math.prod(streams) > MAX_STREAMS:  # type: ignore[arg-type]
+        expected = f"lanes x channels x subscribers to be at most {MAX_STREAMS:,}"
+        advice = "use fewer of them: each stream is checked off by itself"
+        others = (("lanes",), ("subscribers",))
+        return [Finding(("channels",), expected, f"{math.prod(streams):,}", advice, others)]  # type: ignore[arg-type]
+    return []
+
+
+def _request_bytes(operation: Any, fields: Fields) -> int:
+    words = [word for command in operation.all_commands for word in command]
+    return sum(len(word) + word.count("{value}") * fields["value"].bytes for word in words)
 
 
 def _target(fields: Fields) -> list[Finding]:

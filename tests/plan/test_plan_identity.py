@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planned import INDEX, arrivals, plan_of
 
+from bench.errors import ScenarioError
 from bench.plan.compile import workload_seed
 from bench.plan.plan import Segment
 from bench.plan.walk import PlanWalk
@@ -112,3 +113,10 @@ def test_the_workloads_of_one_scenario_draw_independently() -> None:
     seeds = {workload_seed(seed, number) for seed in range(50) for number in range(20)}
     assert len(seeds) == 1000
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_more_phases_than_histograms_have_room_for_are_refused() -> None:
+    phases = tuple({"name": f"p{number}", "for": "10ms"} for number in range(1000))
+    operations = {"get": {"command": ["GET", "a"]}, "set": {"command": ["SET", "a", "b"]}}
+    with pytest.raises(ScenarioError, match="expected at most 1000 pairs"):
+        plan_of(phases, operations=operations)

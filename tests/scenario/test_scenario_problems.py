@@ -25,6 +25,11 @@ MISTAKES = [
         "lanes: true",
         "7:12: workloads[0].lanes: expected a whole number 1..10000, found the truth",
     ),
+    (
+        "value: {bytes: 128}",
+        "pipeline: 1000\n    value: {bytes: 16MiB}",
+        "10:20: workloads[0].value.bytes: expected lanes x pipeline x the largest request to be at most 2 GB",
+    ),
     ("lanes: 50", "lanes: [5]", "7:12: workloads[0].lanes: expected a whole number 1..10000, found a list"),
     (
         "lanes: 50",
