@@ -64,6 +64,11 @@ class StopRequest:
         return self._asked.wait(max(seconds, 0.0))
 
 
+def _stamp(zero: WallLabel) -> dict[str, Any]:
+    """Run zero on both clocks, for the record."""
+    return {"utc": zero.utc.isoformat(), "monotonic_ns": zero.monotonic_ns, "wall_ns": zero.wall_ns}
+
+
 @dataclass
 class Session:
     """Runs loaded scenarios against a stack that is up."""
@@ -107,15 +112,13 @@ class Session:
             self._while_listening(engine.prepare)
         self._check_stop()
         record = first_record(loaded, plan, self.stack, calibration)
+        # Written before run zero is set, because a slow disk must not push it into the past.
+        record["started"] = _stamp(writer.zero)
+        writer.outline(record)
         label = WallLabel.read()
         start_ns = label.monotonic_ns + LEAD_NS
         writer.zero = WallLabel(start_ns, label.wall_ns + LEAD_NS)
-        record["started"] = {
-            "utc": writer.zero.utc.isoformat(),
-            "monotonic_ns": start_ns,
-            "wall_ns": writer.zero.wall_ns,
-        }
-        writer.outline(record)
+        record["started"] = _stamp(writer.zero)
         for engine in engines:
             engine.begin(start_ns)
         monitor = Monitor(self.stack.describe())

@@ -46,8 +46,16 @@ async def log_in(connection: socket.socket, target: Target, workload: Workload) 
                 "bytes that are no reply of Redis",
                 "check the port: something else listens there",
             ) from None
+        if name == "PING" and not isinstance(reply, hiredis.ReplyError) and reply != b"PONG":
+            raise TargetError(
+                target.name,
+                target.address,
+                "PONG",
+                f"the answer {str(reply)[:80]!r}",
+                "check the port: something else than a Redis listens there",
+            )
         if isinstance(reply, hiredis.ReplyError) and name != "CLIENT SETNAME":
-            # LOADING and the like pass; the connector tries again, and gives up at the start's deadline.
+            # While the run goes on the connector tries again: LOADING and the like pass.
             raise TargetError(
                 target.name,
                 target.address,

@@ -2,7 +2,7 @@
 
 Each engine thread writes the rows of its own tables. A reader copies; counters only grow during a
 run, so an interval is a subtraction and no lock or reset is needed. Histograms that did not change
-since the last copy are not copied again: `tallies` and the histogram's sum tell.
+since the last copy are not copied again: `tallies` tell.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.engine.layout import KIND_COUNT
-from bench.histogram import BUCKET_COUNT
+from bench.engine.layout import KIND_COUNT, LAG
+from bench.histogram import BUCKET_COUNT, percentile_ns
 from bench.outcome import OUTCOME_COUNT, Outcome
 
 if TYPE_CHECKING:
@@ -92,6 +92,17 @@ class BoardReader:
                 if gained.any():
                     self._previous[row, kind, outcome] = now
                     yield Change(int(row), name, Outcome(int(outcome)), gained)
+
+
+def lag_medians_ns(boards: list[Board], phases: int) -> list[int | None]:
+    """Median of planned to sent in each phase, over all operations and outcomes; None without a send."""
+    medians: list[int | None] = []
+    for part in range(phases):
+        operations = boards[0].rows // phases
+        rows = slice(part * operations, (part + 1) * operations)
+        lag = sum_of([board.counts[rows, LAG].sum(axis=(0, 1)) for board in boards])
+        medians.append(percentile_ns(lag, 50) if lag.any() else None)
+    return medians
 
 
 def sum_of(arrays: list[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.engine import layout
-from bench.engine.board import BoardReader, Change
+from bench.engine.board import BoardReader, Change, lag_medians_ns
 from bench.engine.client_books import Books
 from bench.engine.client_calm import calm, uncalm
 from bench.engine.client_driver import ClientDriver, client_module
@@ -22,7 +22,7 @@ from bench.engine.client_ticket import RunClock
 from bench.engine.client_watch import PoolWatch
 from bench.engine.engine import EngineResult, Live
 from bench.engine.operation_log import open_log
-from bench.histogram import mean_ns, percentile_ns
+from bench.histogram import mean_ns
 from bench.plan.walk import PlanWalk
 
 if TYPE_CHECKING:
@@ -142,10 +142,10 @@ class ClientEngine:
             idle_ratio=int(gauges[layout.IDLE_NS]) / max(int(gauges[layout.ELAPSED_NS]), 1),
             # A lane is busy while it waits for the pool, too.
             busy_ns=self._sum_ns(int(layout.LAG)) + self._sum_ns(int(layout.SERVICE)),
-            lag_p50_ns=self._lag_p50_ns(),
+            phase_lag_p50_ns=lag_medians_ns([self._books.board], len(self.plan.phases)),
             counters={
                 "lost_connections": self.watch.lost,
-                "reconnections": self.watch.reconnected,
+                "reconnects": self.watch.reconnected,
                 "connections_created": self.watch.opened,
                 "leaked_connections": self._leaked,
                 "pool_timeouts": self._load.pool_timeouts,
@@ -162,10 +162,6 @@ class ClientEngine:
     def _sum_ns(self, kind: int) -> float:
         counts = self._books.board.counts[:, kind].sum(axis=(0, 1))
         return mean_ns(counts) * float(counts.sum()) if counts.any() else 0.0
-
-    def _lag_p50_ns(self) -> int | None:
-        lag = self._books.board.counts[:, int(layout.LAG)].sum(axis=(0, 1))
-        return percentile_ns(lag, 50) if lag.any() else None
 
     def _anomalies(self) -> list[tuple[str, str, str]]:
         notes = (

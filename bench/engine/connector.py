@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     Greet = Callable[[socket.socket, bool], Awaitable[None]]
 
 RETRY_S = 0.001
+PATIENT_AFTER_NS = 10_000_000_000
+PATIENT_RETRY_S = 0.005
+"""After a target was away for so long, its return is no longer a matter of a millisecond."""
 ATTEMPT_S = 1.0
 START_S = 10.0
 DIALS_AT_ONCE = 200
@@ -59,12 +62,21 @@ class Connector:
         self._address: tuple[int, tuple[str, int]] | None = None
         self.reconnections: deque[Reconnection] = deque(maxlen=KEPT_NOTES)
         self.reconnection_count = 0
+        self.failure: Exception | None = None
+        """What ended a reconnection that should not have ended it."""
+        self._gate = asyncio.Semaphore(DIALS_AT_ONCE)
+        # One scout at a time dials a target that is away; the others wait for its success.
+        self._scout: asyncio.Task[None] | None = None
+        self._back: asyncio.Event | None = None
+        self._is_closed = False
 
     def open_all(self) -> None:
         """Connect every lane and hand it over; TargetError when one cannot be within START_S.
 
         From then on lost lanes are connected again until `close`.
         """
+        if self._is_closed:
+            raise RuntimeError("the connector is closed")
         started = threading.Event()
         failures: list[BaseException] = []
         self._thread = threading.Thread(
@@ -79,6 +91,7 @@ class Connector:
 
     def close(self) -> None:
         """Stop connecting; harmless when repeated."""
+        self._is_closed = True
         loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
@@ -107,10 +120,9 @@ class Connector:
             started.set()
 
     async def _open_first(self) -> None:
-        gate = asyncio.Semaphore(DIALS_AT_ONCE)
 
         async def open_one(number: int, lane: int) -> None:
-            async with gate:
+            async with self._gate:
                 self._shards[number].offer(
                     lane, await self._dial(lane >= self._shards[number].lanes, ATTEMPT_S * 5)
                 )
@@ -152,44 +164,46 @@ class Connector:
     async def _reconnect(self, number: int, lane: int, lost_ns: int) -> None:
         shard = self._shards[number]
         attempts = 0
-        while True:
-            attempts += 1
-            await self._turn_to_dial()
-            try:
-                fd = await self._dial(lane >= shard.lanes, ATTEMPT_S)
-            except (OSError, TimeoutError, TargetError):
-                # TargetError too: a Redis that still loads its data refuses every command for a while.
-                self._note_away((number, lane))
-                continue
+        try:
+            while True:
+                attempts += 1
+                await self._turn_to_dial(lost_ns)
+                try:
+                    async with self._gate:
+                        fd = await self._dial(lane >= shard.lanes, ATTEMPT_S)
+                except (OSError, TimeoutError, TargetError):
+                    # TargetError too: a Redis that still loads its data refuses every command for a while.
+                    self._note_away()
+                    continue
+                break
+            self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
+            self.reconnection_count += 1
+            shard.offer(lane, fd)
+        except Exception as failure:  # noqa: BLE001 - told to the session; the lane stays down
+            self.failure = failure
+        finally:
+            # Whatever happened, the lanes behind a scout must not wait for it any more.
             self._note_back()
-            break
-        self._busy.discard((number, lane))
-        self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
-        self.reconnection_count += 1
-        shard.offer(lane, fd)
+            self._busy.discard((number, lane))
 
-    # One scout at a time dials a target that is away; the others wait for its success.
-    _scout: tuple[int, int] | None = None
-    _back: asyncio.Event | None = None
-
-    def _note_away(self, who: tuple[int, int]) -> None:
-        if self._scout is None:
-            self._scout = who
+    def _note_away(self) -> None:
+        """The target is away: the first task that finds out becomes the scout."""
+        if self._back is None:
             self._back = asyncio.Event()
-            self._scouting = asyncio.current_task()
+            self._scout = asyncio.current_task()
 
     def _note_back(self) -> None:
+        """Somebody was let in, or the scout gave up: everybody may dial."""
         if self._back is not None:
             self._back.set()
-        self._scout, self._back, self._scouting = None, None, None
+        self._scout, self._back = None, None
 
-    _scouting: asyncio.Task[None] | None = None
-
-    async def _turn_to_dial(self) -> None:
+    async def _turn_to_dial(self, lost_ns: int) -> None:
         if self._back is None:
             return
-        if self._scouting is asyncio.current_task():
-            await asyncio.sleep(RETRY_S)
+        if self._scout is asyncio.current_task():
+            is_long = monotonic_ns() - lost_ns > PATIENT_AFTER_NS
+            await asyncio.sleep(PATIENT_RETRY_S if is_long else RETRY_S)
         else:
             await self._back.wait()
 

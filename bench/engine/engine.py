@@ -42,10 +42,12 @@ class EngineResult:
     """tallies[row, outcome]."""
     idle_ratio: float
     """Share of the time in which the busiest thread of the generator had nothing to do."""
+    phase_idle_ratios: list[float] | None = None
+    """The same for each phase; None where only the whole is known."""
+    phase_lag_p50_ns: list[int | None] | None = None
+    """Median of planned to sent for each phase; None for one in which nothing was sent."""
     busy_ns: float | None = None
     """Sum of all service times: the time that lanes were busy, for Little's law; None where unknown."""
-    lag_p50_ns: int | None = None
-    """Median of planned to sent, over all arrivals that were sent."""
     counters: dict[str, int] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
     """Error texts: operation, text, count."""

@@ -30,6 +30,7 @@ from bench.engine.layout import (
     QUEUED,
     READY,
     REPLIES_LEFT,
+    REQUEST_LANES,
     RING_COUNT,
     RING_HEAD,
     SENT,
@@ -40,8 +41,10 @@ from bench.engine.layout import (
     WAITING,
     Tables,
 )
+from bench.engine.overdue import drop_waiting, end_overdue
 from bench.engine.recording import RESET, record_end
 from bench.engine.render import channel_of, render
+from bench.engine.stalls import behind_by_stall
 from bench.engine.syscalls import (
     EAGAIN,
     EINTR,
@@ -94,10 +97,11 @@ def adopt_lanes(t: Tables, now: int) -> None:
     """Take over every connection that the control plane offers and that is not ours yet."""
     for lane in range(t.lanes.shape[0]):
         row = t.lanes[lane]
-        if row[FD] >= 0 or t.offers[lane, 0] == row[ADOPTED]:
+        offer = t.offers[lane]
+        if row[FD] >= 0 or offer >> 32 == row[ADOPTED]:
             continue
-        row[ADOPTED] = t.offers[lane, 0]
-        row[FD] = t.offers[lane, 1]
+        row[ADOPTED] = offer >> 32
+        row[FD] = offer & 0xFFFFFFFF
         row[HEAD] = 0
         row[COUNT] = 0
         row[OUT_START] = 0
@@ -110,6 +114,7 @@ def adopt_lanes(t: Tables, now: int) -> None:
         epoll_change(t.settings[EPOLL], EPOLL_CTL_ADD, row[FD], EPOLLIN, lane, t.words)
         t.gauges[CONNECTED] += 1
         if lane < t.settings[LANES]:
+            t.gauges[REQUEST_LANES] += 1
             queue_lane(t, lane)
 
 
@@ -143,6 +148,8 @@ def close_lane(t: Tables, lane: int) -> None:
     close_fd(row[FD])
     row[FD] = -1
     t.gauges[CONNECTED] -= 1
+    if lane < t.settings[LANES]:
+        t.gauges[REQUEST_LANES] -= 1
 
 
 @inner
@@ -196,6 +203,7 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
     depth = settings[PIPELINE]
     if row[OUT_END] > row[OUT_START]:
         return 0
+    end_overdue(t, now)
     room = depth - row[COUNT]
     while state[WAITING] < room and is_due(settings, state, now):
         take(t, now)
@@ -220,8 +228,10 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
         for column in range(FLIGHT_COLUMNS):
             entry[column] = slot[column]
         entry[SENT] = sent
-        # What the generator itself added: a lane was there and the arrival due, yet not sent.
-        entry[LATE] = sent - max(slot[PLANNED], free_at)
+        # What the generator itself added: a lane was there and the arrival due, yet not sent; or the
+        # plan was still to be caught up after a stall.
+        late = sent - max(slot[PLANNED], free_at)
+        entry[LATE] = max(late, behind_by_stall(state, slot[PLANNED], sent))
         if row[COUNT] == 0:
             row[REPLIES_LEFT] = t.operations[slot[OPERATION], T_REPLIES]
             row[FAILED] = 0
@@ -231,22 +241,12 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
     t.gauges[IN_FLIGHT] += size
     drop_waiting(t, size)
     accepted = max(result, 0)
-    t.gauges[BYTES_SENT] += end
+    t.gauges[BYTES_SENT] += accepted
     if accepted < end:
         keep_unsent(t, lane, accepted, end)
     elif row[COUNT] < depth:
         queue_lane(t, lane)
     return size
-
-
-@inner
-def drop_waiting(t: Tables, size: int) -> None:
-    """Forget the first `size` waiting arrivals."""
-    left = t.state[WAITING] - size
-    for number in range(left):
-        for column in range(t.waiting.shape[1]):
-            t.waiting[number, column] = t.waiting[number + size, column]
-    t.state[WAITING] = left
 
 
 @inner
@@ -259,6 +259,7 @@ def flush_lane(t: Tables, lane: int, now: int) -> None:
             lose_lane(t, lane, now)
         return
     row[OUT_START] += result
+    t.gauges[BYTES_SENT] += result
     if row[OUT_START] == row[OUT_END]:
         epoll_change(t.settings[EPOLL], EPOLL_CTL_MOD, row[FD], EPOLLIN, lane, t.words)
         if row[COUNT] < t.settings[PIPELINE]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # --- lanes[lane, column] int64 ---------------------------------------------------------------------------
 # FD: descriptor or -1. QUEUED: 1 while in the ring of free lanes. HEAD, COUNT: ring of requests in
 # flight. OUT_START, OUT_END: unsent bytes in drafts[lane]. FREE_AT: when it last became free.
-# ADOPTED: generation of the last connection taken over. LOST: connections lost so far.
+# ADOPTED: generation of the last connection taken over. LOST: connections lost so far; a lane wants
+# another when it has lost as many as it was offered.
 FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, FREE_AT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
 LANE_COLUMNS = 12
 
@@ -77,7 +78,10 @@ STOP_ARRIVALS, STOP_AT_ONCE = 1, 2
     STRAY_MESSAGES,
     LOST_CONNECTIONS,
     FINISHED,
-) = range(25)
+    REQUEST_LANES,  # request lanes with a connection
+    LONGEST_STALL_NS,
+    BUSY_NS,  # sum of service times inside the plan's duration: the time that lanes were busy
+) = range(28)
 GAUGE_COLUMNS = 32
 
 # --- state[column] int64 and places[column] float64: the loop's own --------------------------------------
@@ -92,7 +96,11 @@ GAUGE_COLUMNS = 32
     NEXT_SWEEP,  # when to look for expired requests
     DRAIN_UNTIL,
     LAST_SENT,  # when the loop last sent anything
-) = range(10)
+    STALL_FROM,  # the last stall of the generator (bench.engine.stalls)
+    STALL_TO,
+    STALL_DEBT,  # length of all stalls since the plan was last caught up
+    NOW_PHASE,  # the phase in which the loop is
+) = range(14)
 STATE_COLUMNS = 16
 
 # --- settings[column] int64: fixed for the run -----------------------------------------------------------
@@ -148,7 +156,7 @@ class Tables(NamedTuple):
     settings: NDArray[np.int64]
     control: NDArray[np.int64]
     offers: NDArray[np.int64]
-    """offers[lane, 0] generation, [lane, 1] descriptor: connections for the loop to take over."""
+    """offers[lane]: generation << 32 | descriptor, in one store: a connection for the loop to take over."""
     phases: NDArray[np.float64]
     shares: NDArray[np.float64]
     """Cumulative shares of the operations."""
@@ -180,6 +188,8 @@ class Tables(NamedTuple):
     taken: NDArray[np.int64]
     """taken[row]: arrivals taken from the plan."""
     gauges: NDArray[np.int64]
+    phase_idle_ns: NDArray[np.int64]
+    """phase_idle_ns[phase]: time in each phase in which the loop had nothing to do."""
     errors: NDArray[np.uint8]
     """errors[slot]: the first bytes of distinct error texts, NUL-padded."""
     error_counts: NDArray[np.int64]

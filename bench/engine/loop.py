@@ -15,7 +15,6 @@ from bench.engine.arrivals import is_due, start_plan, take
 from bench.engine.lanes import (
     adopt_lanes,
     close_lane,
-    drop_waiting,
     fill_lane,
     flush_lane,
     lose_lane,
@@ -28,7 +27,6 @@ from bench.engine.layout import (
     BYTES_RECEIVED,
     CHANNELS,
     CLOSED,
-    CONNECTED,
     COUNT,
     DEADLINE_NS,
     DRAIN_UNTIL,
@@ -49,6 +47,7 @@ from bench.engine.layout import (
     NEXT_PLANNED,
     NEXT_SWEEP,
     NOTHING,
+    NOW_PHASE,
     NULL_REPLIES,
     OPERATION_COUNT,
     PIPELINE,
@@ -59,6 +58,7 @@ from bench.engine.layout import (
     ROW,
     SENT,
     SPIN_NS,
+    STALL_DEBT,
     START_NS,
     STOP,
     STOP_AT_ONCE,
@@ -69,16 +69,15 @@ from bench.engine.layout import (
     WAKE_FD,
     Tables,
 )
+from bench.engine.overdue import drop_waiting, end_overdue, end_plan, is_overdue
 from bench.engine.recording import (
-    DROPPED,
     ERROR,
     OK,
-    REFUSED,
     TIMEOUT,
     record_end,
     record_error,
-    record_unsent,
 )
+from bench.engine.stalls import note_gap, unread_by_stall
 from bench.engine.subscriber import PAYLOAD_ELEMENT, on_message
 from bench.engine.syscalls import (
     EAGAIN,
@@ -97,6 +96,7 @@ from bench.engine.syscalls import (
     sharpen_timers,
 )
 from bench.jit import compiled, inner, int64
+from bench.plan.pacing import P_DURATION_NS, P_START_NS
 from bench.wire import resp
 
 CLOCK_ONLY_NS = 1_000
@@ -125,6 +125,9 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
     row[REPLIES_LEFT] -= 1
     if row[REPLIES_LEFT] > 0:
         return
+    entry[LATE] += unread_by_stall(t.state, entry[SENT], now)
+    if row[FAILED] == 1:
+        note_uncertain(t, lane, entry[ARRIVAL])
     record_end(t, entry, ERROR if row[FAILED] == 1 else OK, now, lane)
     depth = t.settings[PIPELINE]
     row[HEAD] = (row[HEAD] + 1) % depth
@@ -198,24 +201,6 @@ def sweep(t: Tables, now: int) -> None:
 
 
 @inner
-def end_overdue(t: Tables, now: int, stop: int) -> None:
-    """End arrivals that waited for a lane until their deadline; after a stop, those that had been taken."""
-    deadline = t.settings[DEADLINE_NS]
-    while True:
-        if t.state[WAITING] == 0:
-            if t.settings[CLOSED] == 1 or stop != 0 or t.state[PLAN_ENDED] == 1:
-                return
-            if now - t.state[NEXT_PLANNED] < deadline:
-                return
-            take(t, now)
-        entry = t.waiting[0]
-        if stop == 0 and now - entry[PLANNED] < deadline:
-            return
-        record_unsent(t, entry, DROPPED if t.gauges[CONNECTED] > 0 else REFUSED, now)
-        drop_waiting(t, ONE)
-
-
-@inner
 def next_wake(t: Tables, now: int) -> int:
     """When the loop must look again, if no descriptor becomes ready before."""
     state, settings = t.state, t.settings
@@ -233,19 +218,6 @@ def next_wake(t: Tables, now: int) -> int:
         else:
             wake = min(wake, state[NEXT_PLANNED] + settings[DEADLINE_NS])
     return wake
-
-
-@inner
-def end_plan(t: Tables, now: int) -> None:
-    """Obey a stop: what was planned until now and never sent ends here, nothing further is planned."""
-    if t.settings[CLOSED] == 0:
-        while t.state[PLAN_ENDED] == 0 and t.state[NEXT_PLANNED] <= now:
-            if t.state[WAITING] == t.waiting.shape[0]:
-                record_unsent(t, t.waiting[0], DROPPED if t.gauges[CONNECTED] > 0 else REFUSED, now)
-                drop_waiting(t, ONE)
-            take(t, now)
-    t.state[PLAN_ENDED] = 1
-    end_overdue(t, now, t.control[STOP])
 
 
 @inner
@@ -280,8 +252,11 @@ def is_over(t: Tables, now: int) -> bool:
 
 
 @inner
-def on_events(t: Tables, ready: int) -> None:
-    """Read, write or lose every lane that the kernel reported; adopt connections after a wake-up."""
+def on_events(t: Tables, ready: int, looked: int) -> None:
+    """Read, write or lose every lane that the kernel reported; adopt connections after a wake-up.
+
+    `looked` is when the loop last read the clock.
+    """
     for number in range(ready):
         events = np.int64(t.events[number * EVENT_WORDS])
         lane: int = np.int64(t.events[number * EVENT_WORDS + EVENT_DATA])  # type: ignore[assignment]
@@ -292,7 +267,46 @@ def on_events(t: Tables, ready: int) -> None:
         if events & EPOLLOUT and t.lanes[lane, FD] >= 0:
             flush_lane(t, lane, now_ns(t.scratch) - t.control[START_NS])
         if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and t.lanes[lane, FD] >= 0:
-            on_readable(t, lane)
+            read = on_readable(t, lane)
+            note_gap(t.state, t.gauges, looked, read)
+            looked = read
+
+
+@inner
+def note_idle(t: Tables, since: int, now: int) -> None:
+    """Count time with nothing to do, for the run and for the phase in which the loop is."""
+    phases = t.phases
+    phase = t.state[NOW_PHASE]
+    while phase < phases.shape[0] and now >= phases[phase, P_START_NS] + phases[phase, P_DURATION_NS]:
+        phase += 1
+    t.state[NOW_PHASE] = phase
+    if since >= 0:
+        t.gauges[IDLE_NS] += now - since
+        if phase < phases.shape[0]:
+            t.phase_idle_ns[phase] += now - since
+
+
+@inner
+def send_due(t: Tables, now: int, stop: int) -> int:
+    """Send what is due on free lanes; return the time. A stop is heard in here too, because a generator
+    behind its plan finds an arrival due for ever.
+    """
+    settings, state = t.settings, t.state
+    while now >= 0 and t.control[STOP] == stop and (state[WAITING] > 0 or is_due(settings, state, now)):
+        if settings[PROTOCOL] == NOTHING:
+            end_nothing(t, now)
+        else:
+            lane = next_free_lane(t)
+            if lane < 0:
+                return now
+            fill_lane(t, lane, now)
+        before = now
+        now = now_ns(t.scratch) - t.control[START_NS]
+        note_gap(state, t.gauges, before, now)
+        t.gauges[ELAPSED_NS] = now
+    if now >= 0 and settings[CLOSED] == 0:
+        state[STALL_DEBT] = 0  # the plan is caught up: what comes now is on time again
+    return now
 
 
 @inner
@@ -327,50 +341,44 @@ def run_loop(t: Tables) -> int:
             if stop == STOP_AT_ONCE:
                 for lane in range(t.lanes.shape[0]):
                     lose_lane(t, lane, now)
-        # A generator behind its plan finds an arrival due for ever: it must hear a stop in here.
-        while now >= 0 and t.control[STOP] == stop and (state[WAITING] > 0 or is_due(settings, state, now)):
-            if settings[PROTOCOL] == NOTHING:
-                end_nothing(t, now)
+        if now >= state[NEXT_SWEEP] or is_overdue(t, now):
+            # Look once more before anything is given up: the loop may have been held up itself, and
+            # the answers may lie there.
+            ready = epoll_poll(settings[EPOLL], t.events)
+            if ready > 0:
+                on_events(t, ready, now)
                 now = now_ns(t.scratch) - t.control[START_NS]
-                continue
-            lane = next_free_lane(t)
-            if lane < 0:
-                break
-            fill_lane(t, lane, now)
-            now = now_ns(t.scratch) - t.control[START_NS]
-        if now >= state[NEXT_SWEEP]:
-            sweep(t, now)
-        end_overdue(t, now, NOT_STOPPED)
+            if now >= state[NEXT_SWEEP]:
+                sweep(t, now)
+            end_overdue(t, now)
+        now = send_due(t, now, stop)
         gauges[HEARTBEAT] = now
         gauges[TURNS] += 1
+        gauges[ELAPSED_NS] = max(now, 0)
         if is_over(t, now):
             break
-        until = next_wake(t, now) - now
+        until = max(next_wake(t, now) - now, 0)
         if not closed and gauges[IN_FLIGHT] > 0 and now - state[LAST_SENT] < settings[SPIN_NS]:
             until = 0  # the answer of a fast server comes sooner than a sleep would end
         before = now
         if until > 0:
             ready = epoll_sleep(settings[EPOLL], t.events, until, t.scratch)
-            now = now_ns(t.scratch) - t.control[START_NS]
-            if before >= 0:
-                gauges[IDLE_NS] += (
-                    now - before
-                )  # whatever ended the sleep: there was nothing to do until then
-            before = now
         else:
             ready = epoll_poll(settings[EPOLL], t.events)
+        now = now_ns(t.scratch) - t.control[START_NS]
+        note_gap(state, gauges, before + until, now)
+        if until > 0 or ready <= 0:
+            note_idle(t, before, min(now, before + max(until, CLOCK_ONLY_NS)))
         if ready > 0:
-            on_events(t, ready)
+            before = now
+            on_events(t, ready, now)
             now = now_ns(t.scratch) - t.control[START_NS]
-        else:
-            now = now_ns(t.scratch) - t.control[START_NS]
-            if not closed:
-                # The last stretch on the clock alone: a system call in between would make the send late.
-                while 0 < state[NEXT_PLANNED] - now < CLOCK_ONLY_NS and state[PLAN_ENDED] == 0:
-                    now = now_ns(t.scratch) - t.control[START_NS]
-            if before >= 0:
-                gauges[IDLE_NS] += now - before
-        gauges[ELAPSED_NS] = max(now, 0)
+        elif not closed:
+            # The last stretch on the clock alone: a system call in between would make the send late.
+            before = now
+            while 0 < state[NEXT_PLANNED] - now < CLOCK_ONLY_NS and state[PLAN_ENDED] == 0:
+                now = now_ns(t.scratch) - t.control[START_NS]
+            note_idle(t, before, now)
     for lane in range(t.lanes.shape[0]):
         close_lane(t, lane)
     gauges[FINISHED] = 1

@@ -9,7 +9,9 @@ import numpy as np
 from bench import histogram
 from bench.engine.layout import (
     ARRIVAL,
+    BUSY_NS,
     DEADLINE_NS,
+    DURATION_NS,
     KEY,
     LAG,
     LATE,
@@ -64,6 +66,7 @@ def record_end(t: Tables, entry: NDArray[np.int64], outcome: int, done: int, lan
     add_value(t, row, LAG, outcome, sent - planned)
     add_value(t, row, LATENESS, outcome, entry[LATE])
     t.tallies[row, outcome] += 1
+    t.gauges[BUSY_NS] += max(min(done, t.settings[DURATION_NS]) - sent, 0)
     if t.settings[LOGGING] == 1:
         log_end(t, entry, sent, done, outcome, lane)
 
@@ -103,6 +106,8 @@ def record_error(t: Tables, operation: int, lane: int, size: int) -> None:
     slots, width = t.errors.shape
     text = t.texts[lane]
     for slot in range(slots):
+        if slot == slots - 1:
+            break  # the last slot stands for all other texts
         if t.error_counts[slot].sum() == 0:
             for offset in range(min(size, width)):
                 t.errors[slot, offset] = text[offset]

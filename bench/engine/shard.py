@@ -21,7 +21,7 @@ from bench.wire import resp
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bench.plan.plan import Segment, WorkloadPlan
+    from bench.plan.plan import WorkloadPlan
 
 SPIN_NS = 60_000
 """How long before a planned arrival the loop stops sleeping. A sleep with sharpened timers ended within
@@ -98,7 +98,7 @@ class Shard:
         tables = Tables(
             settings=integers(layout.SETTING_COLUMNS),
             control=integers(layout.CONTROL_COLUMNS),
-            offers=integers(lanes, 2),
+            offers=integers(lanes),
             phases=plan.phases,
             shares=program.shares,
             operations=program.operations,
@@ -123,6 +123,7 @@ class Shard:
             tallies=self.board.tallies,
             taken=self.board.taken,
             gauges=integers(layout.GAUGE_COLUMNS),
+            phase_idle_ns=integers(len(plan.phases)),
             errors=np.zeros((ERROR_SLOTS, resp.TEXT_BYTES), dtype=np.uint8),
             error_counts=integers(ERROR_SLOTS, len(program.names)),
             log=log if log is not None else integers(0, layout.LOG_WORDS),
@@ -138,6 +139,8 @@ class Shard:
 
     def launch(self) -> None:
         """Start the loop; it waits for `begin`."""
+        if self.is_closed:
+            raise RuntimeError("the shard is closed")
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -155,20 +158,25 @@ class Shard:
             self.failure = failure
 
     def begin(self, start_ns: int) -> None:
-        """Set run zero, on CLOCK_MONOTONIC; it must lie ahead."""
+        """Set run zero, on CLOCK_MONOTONIC; raises ValueError when it does not lie ahead."""
+        if start_ns <= monotonic_ns():
+            raise ValueError("run zero lies in the past")
         self.tables.control[layout.START_NS] = start_ns
         self._wake()
 
     def offer(self, lane: int, fd: int) -> None:
         """Hand a connected non-blocking descriptor to the loop, which owns and closes it from now on."""
-        self.tables.offers[lane, 1] = fd
-        self.tables.offers[lane, 0] += 1
+        if self.is_closed:
+            os.close(fd)
+            raise RuntimeError("the shard is closed")
+        self.tables.offers[lane] = ((self.tables.offers[lane] >> 32) + 1) << 32 | fd
         self._wake()
 
     def wants(self, lane: int) -> bool:
-        """Whether the loop has given the lane's last connection up (or never had one)."""
-        row = self.tables.lanes[lane]
-        return bool(row[layout.FD] < 0 and row[layout.ADOPTED] == self.tables.offers[lane, 0])
+        """Whether every connection offered to this lane was lost. One number of the loop's and one of ours:
+        there is no moment in between at which it could be wrong.
+        """
+        return bool(self.tables.lanes[lane, layout.LOST] == self.tables.offers[lane] >> 32)
 
     def stop(self, *, at_once: bool = False) -> None:
         """Plan no further arrivals; `at_once` also gives up what is in flight."""
@@ -176,7 +184,8 @@ class Shard:
         self._wake()
 
     def _wake(self) -> None:
-        os.eventfd_write(self._wake_fd, 1)
+        if not self.is_closed:
+            os.eventfd_write(self._wake_fd, 1)
 
     @property
     def is_running(self) -> bool:
@@ -198,13 +207,9 @@ class Shard:
         self.is_closed = True
         self._epoll.close()
         for lane in range(self.lanes + self.subscribers):
-            if self.tables.offers[lane, 0] != self.tables.lanes[lane, layout.ADOPTED]:
-                os.close(int(self.tables.offers[lane, 1]))  # offered and never taken over
-                self.tables.lanes[lane, layout.ADOPTED] = self.tables.offers[lane, 0]
+            offer = int(self.tables.offers[lane])
+            if offer >> 32 != self.tables.lanes[lane, layout.ADOPTED]:
+                os.close(offer & 0xFFFFFFFF)  # offered and never taken over
+                self.tables.lanes[lane, layout.ADOPTED] = offer >> 32
         os.close(self._wake_fd)
         os.close(self.notify_fd)
-
-
-def shard_count(threads: int, segment: Segment) -> int:
-    """Shards of a workload over all segments of a distributed run."""
-    return threads * segment.count

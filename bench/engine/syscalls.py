@@ -35,6 +35,7 @@ MSG_FLAGS = 0x4000 | 0x40  # MSG_NOSIGNAL | MSG_DONTWAIT
 EAGAIN = 11
 EINTR = 4
 ENOSYS = 38
+EPERM = 1
 PR_SET_TIMERSLACK = 29
 SYS_EPOLL_PWAIT2 = 441
 
@@ -195,8 +196,9 @@ def epoll_sleep(epoll: int, events: NDArray[np.int32], timeout_ns: int, timespec
     timespec[1] = timeout_ns % 1_000_000_000
     size = events.size // EVENT_WORDS
     ready = _failed(_syscall6(SYS_EPOLL_PWAIT2, epoll, _pointer(events), size, _pointer(timespec), 0, 8))
-    if ready == -ENOSYS:
-        # An older kernel: whole milliseconds, rounded down so that an arrival is never released late.
+    if ready in (-ENOSYS, -EPERM):
+        # An older kernel, or a sandbox that does not know the call: whole milliseconds, rounded down so
+        # that an arrival is never released late.
         ready = _failed(_epoll_wait(epoll, _pointer(events), size, timeout_ns // 1_000_000))
     return ready
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.drivers import driver_named
 from bench.engine import layout
-from bench.engine.board import BoardReader, Change, sum_of
+from bench.engine.board import BoardReader, Change, lag_medians_ns, sum_of
 from bench.engine.connector import Connector
 from bench.engine.engine import EngineResult, Live
 from bench.engine.messages import settle_messages
@@ -18,7 +18,6 @@ from bench.engine.operation_log import open_log
 from bench.engine.shard import Shard
 from bench.engine.subscriber import DELIVER
 from bench.errors import TargetError
-from bench.histogram import Counts, mean_ns, percentile_ns
 from bench.plan.pacing import P_DURATION_NS
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 SUBSCRIBE_S = 10.0
 ENDING_S = 5.0
+LONG_STALL_NS = 100_000_000
+"""A stall of the generator that is worth a note, whatever it did to the figures."""
 
 
 class WireEngine:
@@ -123,6 +124,8 @@ class WireEngine:
         for shard in self._shards:
             if shard.failure is not None:
                 raise shard.failure
+        if self._connector is not None and self._connector.failure is not None:
+            raise self._connector.failure
 
     def changes(self) -> Iterator[Change]:
         """What the histograms gained since the last call."""
@@ -195,7 +198,7 @@ class WireEngine:
             "bytes_sent": self._sum(layout.BYTES_SENT),
             "bytes_received": self._sum(layout.BYTES_RECEIVED),
         }
-        anomalies = self._anomalies()
+        anomalies = self._anomalies() + self._stalls()
         if self.plan.workload.subscribers:
             for shard in self._shards:
                 found, more = settle_messages(shard, self._charged_row(), self.plan.workload.deadline_ns)
@@ -209,29 +212,27 @@ class WireEngine:
             taken=sum_of([shard.board.taken for shard in self._shards]),
             tallies=sum_of([shard.board.tallies for shard in self._shards]),
             idle_ratio=idle,
-            busy_ns=self._busy_ns(),
-            lag_p50_ns=self._lag_p50_ns(),
+            phase_idle_ratios=self._phase_idle_ratios(),
+            phase_lag_p50_ns=lag_medians_ns([shard.board for shard in self._shards], len(self.plan.phases)),
+            busy_ns=float(self._sum(layout.BUSY_NS)) if self.plan.workload.driver != "noop" else None,
             counters=counters,
             errors=self._errors(),
             anomalies=anomalies,
         )
 
-    def _summed(self, kind: int) -> Counts:
-        return sum_of([shard.board.counts[:, kind].sum(axis=(0, 1)) for shard in self._shards])
-
-    def _busy_ns(self) -> float | None:
-        service = self._summed(int(layout.SERVICE))
-        return mean_ns(service) * float(service.sum()) if service.any() else None
-
-    def _lag_p50_ns(self) -> int | None:
-        lag = self._summed(int(layout.LAG))
-        return percentile_ns(lag, 50) if lag.any() else None
+    def _phase_idle_ratios(self) -> list[float]:
+        """Of the busiest thread in each phase."""
+        lengths = self.plan.phases[:, P_DURATION_NS]
+        return [
+            float(min(shard.tables.phase_idle_ns[phase] for shard in self._shards) / lengths[phase])
+            for phase in range(len(lengths))
+        ]
 
     def _errors(self) -> list[dict[str, Any]]:
         found: dict[tuple[str, str], int] = {}
         for shard in self._shards:
             for text, counts in zip(shard.tables.errors, shard.tables.error_counts, strict=True):
-                words = text.tobytes().rstrip(b"\0").decode(errors="replace")
+                words = text.tobytes().rstrip(b"\0").decode(errors="replace") or "other errors"
                 for name, count in zip(self.plan.program.names, counts, strict=True):
                     if count:
                         found[name, words] = found.get((name, words), 0) + int(count)
@@ -257,7 +258,7 @@ class WireEngine:
             (
                 layout.STRAY_MESSAGES,
                 "stray_messages",
-                "note",
+                "inconclusive",
                 "messages came on our channels that are not ours",
             ),
             (layout.SATURATED, "saturated_histogram", "note", "times were longer than the histogram's hour"),
@@ -273,6 +274,15 @@ class WireEngine:
             for column, code, severity, what in notes
             if self._sum(column)
         ]
+
+    def _stalls(self) -> list[tuple[str, str, str]]:
+        """A stall of the generator as long as a deadline ends arrivals that the target never saw."""
+        longest = max(shard.gauge(layout.LONGEST_STALL_NS) for shard in self._shards)
+        deadline = self.plan.workload.deadline_ns
+        if longest < min(deadline, LONG_STALL_NS):
+            return []
+        text = f"{self.plan.name}: the generator itself stood still for {longest / 1e6:.0f} ms"
+        return [("generator_stalled", "invalid" if longest >= deadline else "note", text)]
 
     def raw_logs(self) -> list[tuple[Path, int]]:
         """The operation logs of the threads, each with its number of records; none where it is off."""

@@ -27,6 +27,8 @@ SAMPLES_ABOVE = 10
 """A percentile needs this many samples above it: fewer, and one stall moves it anywhere."""
 SAMPLES_AT_LEAST = 20
 """What the median, the mean and the maximum need."""
+BY_SPEED = frozenset({"response", "response_ok", "service", "throughput"})
+"""Metrics that a generator without time to spare makes worse."""
 RULE_OF_THREE = 3
 """0 failures of n allow a true share of up to 3/n (95 %): n must be at least 3/limit to speak of limit."""
 
@@ -87,9 +89,23 @@ def below_the_floor(run: Run, rule: Rule, seen: Observation, status: Status) -> 
     )
 
 
+def generator_was_busy(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
+    """INVALID for a broken limit of a closed loop whose generator never had time to spare."""
+    busy = run.record.get("generator", {}).get("busy", [])
+    scope = rule.metric.scope[:1] or tuple(entry["name"] for entry in run.workloads)
+    if status is not Status.FAIL or rule.metric.name not in BY_SPEED or not set(scope) & set(busy):
+        return None
+    return Doubt(
+        Status.INVALID,
+        f"{_stat(rule)} breaks its limit, but the generator was busy all the time: it may be the bottleneck",
+        "add threads, use fewer lanes, or free the machine of other work",
+    )
+
+
 DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
     too_few_samples,
     generator_was_late,
+    generator_was_busy,
     below_the_floor,
 )
 
@@ -102,9 +118,12 @@ def needed_samples(rule: Rule) -> int:
         return max(SAMPLES_AT_LEAST, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
     if rule.metric.stat is not None:
         return SAMPLES_AT_LEAST
-    if rule.metric.name == "errors" and rule.limit > 0:
-        return math.ceil(RULE_OF_THREE / rule.limit - 1e-6)
-    return 1
+    if rule.metric.name == "errors":
+        return math.ceil(RULE_OF_THREE / rule.limit - 1e-6) if rule.limit > 0 else SAMPLES_AT_LEAST
+    if rule.metric.name == "availability":
+        allowed = 1 - rule.limit
+        return math.ceil(RULE_OF_THREE / allowed - 1e-6) if allowed > 0 else SAMPLES_AT_LEAST
+    return SAMPLES_AT_LEAST if rule.metric.name == "throughput" else 1
 
 
 def exceeding(counts: Counts, limit_ns: float) -> int:
@@ -117,7 +136,8 @@ def exceeding(counts: Counts, limit_ns: float) -> int:
 def _broken_anyway(rule: Rule, seen: Observation, needed: int) -> bool:
     """Whether more samples exceed the limit than a full set of them may hold."""
     if seen.tally is not None:
-        return rule.metric.name == "errors" and seen.tally.planned - seen.tally.ok > needed * rule.limit
+        allowed = {"errors": rule.limit, "availability": 1 - rule.limit}.get(rule.metric.name)
+        return allowed is not None and seen.tally.planned - seen.tally.ok > needed * allowed
     if seen.counts is None or rule.metric.stat == "mean":
         return False
     share = 1 - (rule.metric.percent or 100) / 100

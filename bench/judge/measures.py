@@ -26,8 +26,8 @@ LATENCIES: dict[str, tuple[str, tuple[str, ...] | None]] = {
 }
 """Metric -> histogram kind, and the outcomes that count (None: all of them, charged as planned)."""
 
-FROM_PLAN = frozenset({"response", "response_ok", "lag", "end_to_end"})
-"""Metrics that start at the planned arrival, so that the generator's own lateness is in them."""
+PUBLISH = "publish"
+"""The operation whose lateness is in every delivery."""
 
 COUNTERS = ("lost_messages", "duplicate_messages", "reordered_messages", "leaked_connections")
 
@@ -102,7 +102,9 @@ def _latency(run: Run, metric: Metric) -> Observation:
     if metric.name == "end_to_end":
         operation = DELIVERY
     counts = run.histogram(kind, workload, operation, outcomes)
-    late = run.histogram("late", workload, operation, outcomes) if metric.name in FROM_PLAN else None
+    # Lateness of the generator is in every time: before the send, and where answers lay unread.
+    sender = PUBLISH if metric.name == "end_to_end" else operation
+    late = None if metric.name == "pool_wait" else run.histogram("late", workload, sender, outcomes)
     samples = int(counts.sum())
     value = statistic_ns(counts, metric.stat or "p95") if samples else 0
     return Observation(value, "ns", samples, counts=counts, late=late)
@@ -116,8 +118,24 @@ def _errors(run: Run, metric: Metric) -> Observation:
 
 
 def _throughput(run: Run, metric: Metric) -> Observation:
+    """What was completed OK inside the measured phases, whatever phase it was planned in, per second.
+
+    Counted by windows: work that was done after the measured time is no throughput of that time.
+    """
+    spans = [(p["start_ns"], p["end_ns"]) for p in run.record["phases"] if p["measured"]]
+    workload, operation = (*metric.scope, None, None)[:2]
+    completed = 0
+    for window in run.windows("response"):
+        tag = window.tag
+        if tag.outcome != "ok" or not run.arrives(tag.workload, tag.operation):
+            continue
+        if workload not in (None, tag.workload) or operation not in (None, tag.operation):
+            continue
+        middle_ns = (window.start_ns + window.end_ns) / 2
+        if any(start <= middle_ns < end for start, end in spans):
+            completed += int(window.counts.sum())
     tally = tally_of(run, metric.scope)
-    per_s = tally.ok / run.measured_s if run.measured_s else 0
+    per_s = completed / run.measured_s if run.measured_s else 0
     return Observation(per_s, "per_s", tally.planned, tally=tally)
 
 

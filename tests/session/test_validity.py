@@ -44,7 +44,7 @@ def plan_of(arrivals: str) -> Plan:
 def judged(arrivals: str, *, ok: int, dropped: int = 0, **facts: Any) -> tuple[dict[str, Any], list[str]]:
     plan = plan_of(arrivals)
     tallies = np.array([[ok, 0, 0, 0, 0, dropped]], dtype=np.int64)
-    given = {"idle_ratio": 0.5, "busy_ns": None, "lag_p50_ns": 100} | facts
+    given = {"idle_ratio": 0.5, "busy_ns": None, "phase_lag_p50_ns": [100]} | facts
     result = EngineResult(taken=np.array([ok + dropped]), tallies=tallies, **given)
     generator, anomalies = saturation(plan, [(Ended(plan.workloads[0]), result)])
     return generator, [f"{entry['severity']} {entry['code']}" for entry in anomalies]
@@ -63,12 +63,12 @@ def test_a_generator_that_never_idled_and_lost_arrivals_makes_the_run_invalid() 
 
 
 def test_a_generator_that_never_idled_and_sent_late_makes_the_run_invalid() -> None:
-    _, told = judged("constant", ok=4000, idle_ratio=0.001, lag_p50_ns=5_000_000)
+    _, told = judged("constant", ok=4000, idle_ratio=0.001, phase_lag_p50_ns=[5_000_000])
     assert told == ["invalid generator_saturated"]
 
 
 def test_lost_arrivals_of_a_generator_with_time_to_spare_are_the_targets_doing() -> None:
-    generator, told = judged("constant", ok=1000, dropped=3000, idle_ratio=0.6, lag_p50_ns=900_000_000)
+    generator, told = judged("constant", ok=1000, dropped=3000, idle_ratio=0.6, phase_lag_p50_ns=[900_000_000])
     assert not generator["saturated"]
     assert told == []
 
@@ -95,7 +95,21 @@ def test_in_a_closed_loop_the_time_in_the_lanes_must_add_up(share: float, expect
     assert generator["littles_law"]["cache"] == pytest.approx(share, abs=1e-3)
 
 
-def test_lanes_that_were_away_explain_a_gap_in_the_closed_loop() -> None:
+def test_lanes_that_were_away_leave_a_closed_loop_without_an_answer() -> None:
+    """It asks for nothing while they are away, so the outage is in no percentile."""
     busy_ns = 0.7 * LANES * SECONDS * 1e9
     _, told = judged("closed", ok=100_000, busy_ns=busy_ns, counters={"lost_connections": LANES})
-    assert told == []
+    assert told == ["inconclusive littles_law"]
+
+
+def test_a_closed_loop_whose_generator_never_idled_is_marked_for_the_judge() -> None:
+    generator, _ = judged("closed", ok=100_000, idle_ratio=0.001)
+    assert generator["busy"] == ["cache"]
+
+
+def test_a_quiet_warm_up_does_not_hide_an_overloaded_phase() -> None:
+    generator, told = judged(
+        "constant", ok=3000, dropped=1000, idle_ratio=0.6, phase_idle_ratios=[0.0]
+    )
+    assert generator["saturated"]
+    assert told == ["invalid generator_saturated"]
