@@ -10,6 +10,8 @@ both lives give the same Board.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import hashlib
 import os
 import shutil
@@ -56,24 +58,28 @@ def _source_digest() -> str:
 def _forget_old(current: Path) -> None:
     """Keep the code of the KEPT_VERSIONS versions used last."""
     os.utime(current)
-    versions = sorted(current.parent.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
-    for old in versions[KEPT_VERSIONS:]:
-        shutil.rmtree(old, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another process may be forgetting the same ones
+        versions = sorted(current.parent.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        for old in versions[KEPT_VERSIONS:]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def cache_folder() -> Path:
-    """Where compiled code is kept: under XDG_CACHE_HOME or ~/.cache, else a temporary folder."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for candidate in (base, Path(tempfile.gettempdir()) / f"holdfast-cache-{os.getuid()}"):
-        folder = candidate / "holdfast" / "compiled" / _source_digest()
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
+    """Where compiled code is kept: under XDG_CACHE_HOME or ~/.cache, else a folder for this process alone."""
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = base / "holdfast" / "compiled" / _source_digest()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # What is in there is run: it must be ours alone to write.
+        facts = folder.stat()
+        if facts.st_uid == os.getuid() and not facts.st_mode & 0o022 and os.access(folder, os.W_OK):
             _forget_old(folder)
             return folder
-    return Path(tempfile.mkdtemp(prefix="holdfast-compiled-"))
+    except (OSError, RuntimeError):
+        pass  # no home, or none that can be written: compiled code then lives as long as this process
+    fleeting = tempfile.mkdtemp(prefix="holdfast-compiled-")
+    atexit.register(shutil.rmtree, fleeting, ignore_errors=True)
+    return Path(fleeting)
 
 
 if not PLAIN and not os.environ.get("NUMBA_CACHE_DIR"):

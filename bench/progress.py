@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass
 from typing import Protocol, TextIO
@@ -67,6 +68,13 @@ def line_of(look: Look) -> str:
     )[:79]
 
 
+def write(stream: TextIO, text: str) -> None:
+    """Write at once. That whoever read it has gone is no reason to end a run."""
+    with contextlib.suppress(OSError):
+        stream.write(text)
+        stream.flush()
+
+
 class Plain:
     """For logs: a line at every step, and one every few seconds."""
 
@@ -76,7 +84,7 @@ class Plain:
 
     def step(self, text: str) -> None:
         """Print the step."""
-        print(text, file=self._stream, flush=True)
+        write(self._stream, text + "\n")
 
     def look(self, look: Look) -> None:
         """Print a line when the last is some seconds old."""
@@ -99,13 +107,11 @@ class Terminal:
     def step(self, text: str) -> None:
         """Print the step on a line of its own."""
         self._clear()
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        write(self._stream, text + "\n")
 
     def look(self, look: Look) -> None:
         """Write over the last line."""
-        self._stream.write("\r" + line_of(look) + "\x1b[K")
-        self._stream.flush()
+        write(self._stream, "\r" + line_of(look) + "\x1b[K")
         self._open = True
 
     def close(self) -> None:
@@ -114,8 +120,7 @@ class Terminal:
 
     def _clear(self) -> None:
         if self._open:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+            write(self._stream, "\r\x1b[K")
             self._open = False
 
 

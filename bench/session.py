@@ -210,7 +210,8 @@ class Session:
             now = monotonic_ns() - start_ns
             monitor.update(self.stack.describe())
             recorder.window(before, now)
-            self._look(plan, engines, recorder, before, now)
+            if before:  # a rate needs two looks
+                self._look(plan, engines, recorder, before, now)
             before = now
             if not any(engine.is_running() for engine in engines):
                 return before
@@ -219,7 +220,7 @@ class Session:
         lives = [engine.live() for engine in engines]
         ended = sum(sum(live.outcomes) for live in lives)
         phase = next((phase.name for phase in plan.phases if now < phase.end_ns), "drain")
-        rate = (ended - self._ended) / max(now - before, 1) * 1e9 if before else 0.0
+        rate = max(ended - self._ended, 0) / max(now - before, 1) * 1e9
         self._ended = ended
         self.progress.look(
             Look(

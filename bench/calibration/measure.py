@@ -25,7 +25,8 @@ LEAD_NS = 30_000_000
 DEADLINE = "5s"
 LONGEST_TURN_S = 120.0  # compiling on a cold cache and a busy machine
 
-SELF_MEASUREMENT_S = 0.4
+SAMPLES_ABOVE = 5
+SELF_MEASUREMENT_S = 0.5
 LEAST_RATE_PER_S, MOST_RATE_PER_S = 1_000.0, 20_000.0
 """Rates between which the self-measurement follows the scenario: enough samples, and no more than shown."""
 
@@ -40,11 +41,17 @@ class Measurement:
     given_ns: dict[str, int]
     recorded_ns: dict[str, int]
     lag_ns: dict[str, int]
+    late_ns: dict[str, int]
+    """The part of the lag that the generator itself caused."""
 
     @property
     def error_ns(self) -> dict[str, int]:
         """Recorded minus given, by percentile."""
-        return {name: self.recorded_ns[name] - self.given_ns[name] for name in self.given_ns}
+        return {
+            name: self.recorded_ns[name] - ns
+            for name, ns in self.given_ns.items()
+            if name in self.recorded_ns
+        }
 
     def to_json(self) -> dict[str, Any]:
         """For run.json."""
@@ -57,8 +64,13 @@ def label_of(percent: float) -> str:
 
 
 def percentiles(counts: Counts) -> dict[str, int]:
-    """PERCENTS of a histogram, in ns."""
-    return {label_of(percent): percentile_ns(counts, percent) for percent in PERCENTS}
+    """Those of PERCENTS that the samples can speak of, in ns: P50, and what has enough samples above it."""
+    total = int(counts.sum())
+    return {
+        label_of(percent): percentile_ns(counts, percent)
+        for percent in PERCENTS
+        if percent == PERCENTS[0] or total * (100 - percent) / 100 >= SAMPLES_ABOVE
+    }
 
 
 def measure(delays: Delays, rate_per_s: float, seconds: float, lanes: int = 50) -> Measurement:
@@ -107,7 +119,8 @@ def measure(delays: Delays, rate_per_s: float, seconds: float, lanes: int = 50) 
         arrivals=int(shard.board.taken.sum()),
         given_ns=percentiles(server.response),
         recorded_ns=percentiles(recorded[layout.RESPONSE]),
-        lag_ns=percentiles(recorded[layout.LATENESS]),
+        lag_ns=percentiles(recorded[layout.LAG]),
+        late_ns=percentiles(recorded[layout.LATENESS]),
     )
 
 

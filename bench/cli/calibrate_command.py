@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from bench.calibration.measure import Measurement
 
 RATES_PER_S = (1_000, 10_000, 20_000)
+OVERLOAD_NS = 1_000_000
 SHOWN = ("p50", "p95", "p99")
 
 
@@ -31,6 +33,8 @@ def command(rates: tuple[int, ...], seconds: float, lanes: int, as_json: bool) -
     from bench.calibration.measure import measure
     from bench.calibration.truth_server import PROFILES
 
+    if math.isnan(seconds):
+        raise click.BadParameter("expected a number of seconds, found nan", param_hint="--seconds")
     found = []
     if not as_json:
         click.echo(heading())
@@ -61,13 +65,22 @@ def row(found: Measurement) -> str:
     given = "".join(f"{short(found.given_ns[name]):>7}" for name in SHOWN)
     error = "".join(f"{short(found.error_ns[name]):>7}" for name in SHOWN)
     rate = f"{found.rate_per_s / 1000:g}k"
-    return f"{found.profile:<24}{rate:>5} {given} {error}{short(found.lag_ns['p99']):>7}"
+    mark = "!" if is_overloaded(found) else " "
+    return f"{found.profile:<24}{rate:>5}{mark}{given} {error}{short(found.late_ns['p99']):>7}"
+
+
+def is_overloaded(found: Measurement) -> bool:
+    """Whether half of the arrivals were sent late: the rate was not kept."""
+    return found.late_ns["p50"] > OVERLOAD_NS
 
 
 def footing(found: list[Measurement]) -> str:
     """What the table says in a sentence."""
     medians = sorted(measurement.error_ns["p50"] for measurement in found)
     worst = max(found, key=lambda measurement: measurement.error_ns["p99"])
+    overloaded = [one for one in found if is_overloaded(one)]
+    if overloaded:
+        return "\n! the generator could not keep this rate here: its row says nothing about smaller ones."
     return (
         f"\nMedian error of P50: {short(medians[len(medians) // 2])}. Largest error of P99: "
         f"{short(worst.error_ns['p99'])} ({worst.profile}, {worst.rate_per_s:.0f}/s)."

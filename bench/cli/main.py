@@ -4,12 +4,12 @@ Commands are imported when they are asked for, so that `bench --help` answers at
 """
 
 import importlib
-import os
 import sys
 import traceback
 
 import click
 
+from bench.cli.output import silence
 from bench.errors import ExitCode, HoldfastError, ScenarioError
 
 # name -> (module, one line for --help). Kept here so that help needs no import.
@@ -83,10 +83,20 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (`bench ... | head`): nothing left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+    except SystemExit as stop:
+        # click turns a reader that went away (`bench list | head -1`) into exit 1, which here is an SLA's.
+        if isinstance(stop.__context__, BrokenPipeError):
+            silence(sys.stdout)
+            return ExitCode.OK
+        raise
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(
+            f"bench: {place}expected to be able to use it, found '{error.strerror}'; "
+            "check the path, its rights and the limits of this shell (bench doctor shows them)",
+            err=True,
+        )
+        return ExitCode.USAGE
     except Exception:  # noqa: BLE001 - the outermost frame: this is the place where bugs are told
         traceback.print_exc()
         click.echo("bench: this is a bug in Holdfast; the lines above say where.", err=True)

@@ -7,11 +7,13 @@ import shutil
 import signal
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.output import say
 from bench.errors import ExitCode, InterruptedRun
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def command(
 
     \b
     bench run scenarios/redis_latency.yaml --quick
-    bench run scenarios --set workloads.cache.rate=5000/s
+    bench run scenarios/redis_latency.yaml --set workloads.cache.rate=5000/s
     """
     from bench.judge.status import exit_code
     from bench.progress import progress_for
@@ -73,11 +75,11 @@ def command(
                 interrupted = stopped
                 break
     if as_json:
-        click.echo(json_text([verdict.to_json() for verdict in verdicts]), nl=False)
+        say(json_text([verdict.to_json() for verdict in verdicts]), newline=False)
     elif len(verdicts) > 1:
-        click.echo(_summary(verdicts))
+        say(_summary(verdicts))
     if interrupted is not None:
-        click.echo(f"bench: {interrupted}", err=True)
+        say(f"bench: {interrupted}", to=sys.stderr)
         return ExitCode.INTERRUPTED
     return exit_code([verdict.status for verdict in verdicts])
 
@@ -98,10 +100,9 @@ def _log_folder(out: Path) -> Iterator[Path]:
         raise ResultError(
             f"results cannot be written to {out}: {error.strerror}; name another folder"
         ) from None
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    yield folder
+    # Not after an error: its message may name a log in there. The next run clears it away.
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _load_all(paths: tuple[Path, ...], overrides: tuple[str, ...], quick: bool) -> list[LoadedScenario]:
@@ -115,7 +116,9 @@ def _load_all(paths: tuple[Path, ...], overrides: tuple[str, ...], quick: bool) 
         try:
             loaded.append(load_scenario(path, overrides, quick))
         except ScenarioError as error:
-            problems += error.problems
+            problems += [
+                replace(one, file=f"{path}: --set") if one.file == "--set" else one for one in error.problems
+            ]
     if problems:
         raise ScenarioError(problems)
     return loaded
@@ -131,7 +134,7 @@ def _run_and_judge(session: Session, loaded: LoadedScenario, as_json: bool) -> V
     verdict = judge(run)
     save(verdict, run.path)
     stream = sys.stderr if as_json else sys.stdout
-    click.echo(text.render(run, verdict, colour=stream.isatty() and text.is_colourful()), file=stream)
+    say(text.render(run, verdict, colour=stream.isatty() and text.is_colourful()), to=stream)
     return verdict
 
 

@@ -114,7 +114,7 @@ def _losses_advice(run: Run, rule: Rule, seen: Observation) -> str:
     ends = seen.tally.outcomes if seen.tally else {}
     if texts and ends.get("error", 0) == max((ends[label] for label in LOSS_ADVICE), default=0):
         count, text, workload = max(texts)
-        return f"the most frequent error of {workload}, {spaced(count)} times: {text}"
+        return f"the most frequent error of {workload}, {spaced(count)} times in the whole run: {text}"
     return _worst_loss(seen.tally) if seen.tally else LOOK_AT_EVENTS
 
 

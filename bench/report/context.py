@@ -34,7 +34,7 @@ def _messages(run: Run, entry: dict[str, Any]) -> list[str]:
     found = [f"{spaced(counters[key])} {word}" for key, word in MESSAGES.items() if key in counters]
     if not found:
         return []
-    delivered = int(run.histogram("response", entry["name"], DELIVERY).sum())
+    delivered = int(run.histogram("response", entry["name"], DELIVERY, ("ok",)).sum())
     return beside("Messages", f"{entry['name']}: {spaced(delivered)} delivered, {joined(found)}")
 
 

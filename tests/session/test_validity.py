@@ -68,7 +68,9 @@ def test_a_generator_that_never_idled_and_sent_late_makes_the_run_invalid() -> N
 
 
 def test_lost_arrivals_of_a_generator_with_time_to_spare_are_the_targets_doing() -> None:
-    generator, told = judged("constant", ok=1000, dropped=3000, idle_ratio=0.6, phase_lag_p50_ns=[900_000_000])
+    generator, told = judged(
+        "constant", ok=1000, dropped=3000, idle_ratio=0.6, phase_lag_p50_ns=[900_000_000]
+    )
     assert not generator["saturated"]
     assert told == []
 
@@ -108,8 +110,6 @@ def test_a_closed_loop_whose_generator_never_idled_is_marked_for_the_judge() -> 
 
 
 def test_a_quiet_warm_up_does_not_hide_an_overloaded_phase() -> None:
-    generator, told = judged(
-        "constant", ok=3000, dropped=1000, idle_ratio=0.6, phase_idle_ratios=[0.0]
-    )
+    generator, told = judged("constant", ok=3000, dropped=1000, idle_ratio=0.6, phase_idle_ratios=[0.0])
     assert generator["saturated"]
     assert told == ["invalid generator_saturated"]

@@ -1,0 +1,28 @@
+"""Saying something when the listener may have gone: that ends neither a run nor its verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TextIO
+
+import click
+
+
+def say(text: str, *, to: TextIO | None = None, newline: bool = True) -> None:
+    """Write to standard output, or to `to`; quietly nowhere when that was closed."""
+    stream = to or sys.stdout
+    try:
+        stream.write(click.unstyle(text) if not stream.isatty() else text)
+        if newline:
+            stream.write("\n")
+        stream.flush()
+    except BrokenPipeError:
+        silence(stream)
+
+
+def silence(stream: TextIO) -> None:
+    """Point a stream whose reader has gone at nothing, so that its last flush at exit succeeds."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
