@@ -144,9 +144,8 @@ def slow_bucket(size: int) -> int:
 def test_a_measurement_says_what_was_given_and_what_was_recorded() -> None:
     found = measure(CALM, 500, 0.5, lanes=20)
     assert (found.profile, found.rate_per_s, found.arrivals) == ("20 ms", 500, 250)
-    assert (
-        set(found.given_ns) == set(found.recorded_ns) == set(found.lag_ns) == {label_of(p) for p in PERCENTS}
-    )
+    # 250 samples have twelve above P95 and two above P99: they do not speak of the second.
+    assert set(found.given_ns) == set(found.recorded_ns) == set(found.lag_ns) == {"p50", "p95"}
     for name, error in found.error_ns.items():
         assert error == found.recorded_ns[name] - found.given_ns[name]
         assert found.recorded_ns[name] * BUCKET >= found.given_ns[name] >= CALM.fast_ns / BUCKET
@@ -165,11 +164,14 @@ def test_every_profile_of_the_calibration_can_be_measured(delays: Delays) -> Non
 @pytest.mark.parametrize("rate", [None, 1.0, 5_000.0, 10_000_000.0])
 def test_the_self_measurement_has_a_floor_that_never_sinks(rate: float | None) -> None:
     found = self_measurement(rate, lanes=1)
-    assert list(found["floor_ns"]) == [label_of(percent) for percent in PERCENTS]
+    known = list(found["floor_ns"])
+    # As many as the samples can speak of: half a second at 1000/s is enough for P99, not for more.
+    assert known == [label_of(percent) for percent in PERCENTS][: len(known)]
+    assert len(known) >= 3
     values = list(found["floor_ns"].values())
     assert all(value >= 0 for value in values)
     assert values == sorted(values)
-    assert 400 <= found["table"][0]["arrivals"] <= 8000
+    assert 500 <= found["table"][0]["arrivals"] <= 10_000
 
 
 def test_a_server_can_be_closed_before_anything_was_asked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 
 import psutil
 import pytest
@@ -190,3 +191,72 @@ sla:
     half = len(sizes) // 2
     assert max(sizes[half:]) - max(sizes[:half]) < 2_000_000
     assert bench.record()["totals"]["planned"] > 100_000
+
+
+def test_a_stall_of_the_harness_itself_makes_the_run_invalid_and_not_failed(bench: Bench) -> None:
+    text = SCENARIO.replace("for: 2s", "for: 4s").replace("p95 < 3s", "p95 < 100ms")
+    process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
+    try:
+        await_that(lambda: has_windows(bench))
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(1)  # the stall itself
+        process.send_signal(signal.SIGCONT)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 5, err
+    (verdict,) = json.loads(out)
+    broken = next(check for check in verdict["checks"] if check["metric"] == "cache.response.p95")
+    assert broken["status"] == "INVALID"
+    assert "generator" in broken["because"]
+
+
+def test_work_done_after_the_measured_time_is_no_throughput_of_it(bench: Bench) -> None:
+    """One lane answers ten times a second; twenty arrivals a second are planned, and all end at last."""
+    text = """\
+scenario: slow
+purpose: The second half is done after the end
+workloads:
+  - name: queue
+    target: redis
+    driver: redis
+    lanes: 1
+    operations:
+      wait: {command: [BLPOP, nothing, "0.1"]}
+    arrivals: constant
+    rate: 20/s
+    deadline: 60s
+phases:
+  - {name: steady, for: 3s}
+sla:
+  - queue.throughput >= 18/s
+"""
+    done = bench.run(bench.scenario(text))
+    assert done.code == 1, done.err
+    assert done.verdicts[0]["checks"][0]["observed"] < 15
+    assert outcomes(bench.record())["ok"] == 60
+
+
+def test_a_reader_that_goes_away_ends_neither_the_run_nor_its_exit_code(bench: Bench) -> None:
+    process = bench.start("run", bench.scenario(), "--out", bench.results)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    try:
+        assert process.wait(timeout=180) == 0
+    finally:
+        process.kill()
+    assert (bench.folders()[-1] / "verdict.json").exists()
+
+
+def test_a_list_whose_reader_goes_away_is_no_failed_sla(bench: Bench) -> None:
+    process = bench.start("list")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    try:
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()

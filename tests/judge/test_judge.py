@@ -194,7 +194,9 @@ def test_the_most_frequent_error_text_is_the_advice(tmp_path):
         workload={"errors": [{"operation": "get", "text": "OOM command not allowed", "count": 10}]},
     )
     assert check.status is Status.FAIL
-    assert check.advice == "the most frequent error of cache, 10 times: OOM command not allowed"
+    assert (
+        check.advice == "the most frequent error of cache, 10 times in the whole run: OOM command not allowed"
+    )
 
 
 def test_an_error_limit_needs_enough_arrivals_to_see_that_share(tmp_path):
