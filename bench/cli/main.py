@@ -26,6 +26,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+def tell_version(context: click.Context, option: click.Parameter, asked: bool) -> None:  # noqa: ARG001 - click's form
+    """Print the version, of a checkout too."""
+    if not asked:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"bench {version('holdfast')}")
+    except PackageNotFoundError:
+        click.echo("bench, run from source")
+    context.exit()
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands' names and help, and imports one only to run it."""
 
@@ -49,7 +62,14 @@ class LazyGroup(click.Group):
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="holdfast", prog_name="bench")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=tell_version,
+    help="Show the version and exit.",
+)
 def group() -> None:
     """Scenario files drive load against a real system; out comes a verdict that can be believed.
 
@@ -67,7 +87,9 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: a traceback is shown for our bugs only."""
     try:
-        code = group.main(arguments, standalone_mode=False)
+        # Not group.main: it would end a command whose reader went away with 1, which here is an SLA's.
+        with group.make_context("bench", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            code = group.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:
@@ -83,12 +105,10 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except SystemExit as stop:
-        # click turns a reader that went away (`bench list | head -1`) into exit 1, which here is an SLA's.
-        if isinstance(stop.__context__, BrokenPipeError):
-            silence(sys.stdout)
-            return ExitCode.OK
-        raise
+    except BrokenPipeError:
+        # `bench list | head -1`: nothing is left to say to that reader.
+        silence(sys.stdout)
+        return ExitCode.OK
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         click.echo(
