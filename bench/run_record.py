@@ -11,7 +11,7 @@ from bench.validity import saturation
 
 if TYPE_CHECKING:
     from bench.engine.engine import Engine, EngineResult
-    from bench.plan.plan import Plan
+    from bench.plan.plan import Plan, WorkloadPlan
     from bench.scenario.load import LoadedScenario
     from bench.stack.stack import Stack
 
@@ -47,6 +47,10 @@ def first_record(
             for p in plan.phases
         ],
         "measured_ns": plan.measured_ns,
+        # Without counts, which only an ended run has; the log of a killed one can be read by these.
+        "workloads": [
+            {**_facts(workload), "counts": [], "counters": {}, "errors": []} for workload in plan.workloads
+        ],
     }
 
 
@@ -90,6 +94,18 @@ def _workload(plan: Plan, engine: Engine, result: EngineResult) -> dict[str, Any
             }
         )
     return {
+        **_facts(engine.plan),
+        "counts": counts,
+        "counters": result.counters,
+        "errors": result.errors,
+        "idle_ratio": round(result.idle_ratio, 4),
+    }
+
+
+def _facts(plan: WorkloadPlan) -> dict[str, Any]:
+    """What is known of a workload before it runs."""
+    workload = plan.workload
+    return {
         "name": workload.name,
         "driver": workload.driver,
         "engine": workload.engine,
@@ -101,11 +117,7 @@ def _workload(plan: Plan, engine: Engine, result: EngineResult) -> dict[str, Any
         "rate_per_s": workload.rate_per_s,
         "deadline_ns": workload.deadline_ns,
         "subscribers": workload.subscribers,
-        "operations": list(names),
-        "counts": counts,
-        "counters": result.counters,
-        "errors": result.errors,
-        "idle_ratio": round(result.idle_ratio, 4),
+        "operations": list(plan.program.names),
     }
 
 

@@ -76,7 +76,7 @@ def generator(run: Run) -> list[str]:
     if lag.any():
         lines += beside("Lag", f"planned to sent: {_spread(lag)}")
     if late.any():
-        lines += beside("", f"of that our own: {_spread(late)}")
+        lines += beside("", f"added by ourselves: {_spread(late)}")
     idle = run.record.get("generator", {}).get("idle_ratio")
     if idle is not None:
         lines += beside("Generator", f"idle {units.format_ratio(idle)} of the time")
