@@ -40,6 +40,8 @@ LEAD_NS = 50_000_000
 
 DRAIN_STEP_NS = 100_000_000
 POLL_S = 0.02
+RATE_OVER_NS = 500_000_000
+"""The rate shown is that of the last half second at least: a window may be shorter than a gap of the plan."""
 
 
 class StopRequest:
@@ -78,6 +80,8 @@ class Session:
     progress: Progress
     stop: StopRequest = field(default_factory=StopRequest)
     seed: int | None = None
+    _mark: tuple[int, int] = (0, 0)
+    """When, and after how many ended arrivals, the rate shown begins to count."""
 
     def run(self, loaded: LoadedScenario) -> Path:
         """Run one scenario and return its complete folder.
@@ -191,6 +195,7 @@ class Session:
                 phase.start_ns, "phase", name=phase.name, measured=phase.measured, end_ns=phase.end_ns
             )
         before, asked = 0, 0
+        self._mark = (0, 0)
         ends = iter(plan.window_ends())
         while True:
             due = next(ends, before + DRAIN_STEP_NS)
@@ -210,18 +215,19 @@ class Session:
             now = monotonic_ns() - start_ns
             monitor.update(self.stack.describe())
             recorder.window(before, now)
-            if before:  # a rate needs two looks
-                self._look(plan, engines, recorder, before, now)
+            self._look(plan, engines, recorder, now)
             before = now
             if not any(engine.is_running() for engine in engines):
                 return before
 
-    def _look(self, plan: Plan, engines: list[Engine], recorder: Recorder, before: int, now: int) -> None:
+    def _look(self, plan: Plan, engines: list[Engine], recorder: Recorder, now: int) -> None:
         lives = [engine.live() for engine in engines]
         ended = sum(sum(live.outcomes) for live in lives)
         phase = next((phase.name for phase in plan.phases if now < phase.end_ns), "drain")
-        rate = max(ended - self._ended, 0) / max(now - before, 1) * 1e9
-        self._ended = ended
+        since_ns, ended_then = self._mark
+        rate = (ended - ended_then) / max(now - since_ns, 1) * 1e9
+        if now - since_ns >= RATE_OVER_NS:
+            self._mark = (now, ended)
         self.progress.look(
             Look(
                 now_ns=now,
@@ -234,8 +240,6 @@ class Session:
                 connected=sum(live.connected for live in lives),
             )
         )
-
-    _ended = 0
 
     def _keep_logs(self, writer: RunWriter) -> None:
         """A copy of every log that the stack's services have written so far."""
