@@ -100,7 +100,7 @@ from bench.plan.pacing import P_DURATION_NS, P_START_NS
 from bench.wire import resp
 
 CLOCK_ONLY_NS = 1_000
-NOT_STOPPED, ONE, START, NO_ELEMENT = (int64(n) for n in (0, 1, 0, -1))
+ONE, START, NO_ELEMENT = (int64(n) for n in (1, 0, -1))
 LONGEST_SLEEP_NS = 10_000_000
 """So that the heartbeat beats and a stop is obeyed even where no wake-up comes."""
 

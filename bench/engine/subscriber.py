@@ -10,8 +10,6 @@ run. Missing numbers are listed, because one whose publish was never acknowledge
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bench.engine.layout import (
     CHANNELS,
     DELIVERED,
@@ -31,9 +29,6 @@ from bench.engine.recording import OK, add_value
 from bench.engine.render import read_digits
 from bench.jit import inner, int64
 from bench.plan.pacing import P_DURATION_NS, P_START_NS
-
-if TYPE_CHECKING:
-    pass
 
 PUBLISHER_DIGITS, CHANNEL_DIGITS, SEQUENCE_DIGITS, PLANNED_DIGITS = (int64(n) for n in (5, 5, 12, 18))
 HEAD_DIGITS = PUBLISHER_DIGITS + CHANNEL_DIGITS + SEQUENCE_DIGITS + PLANNED_DIGITS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.plan.pacing import PHASE_COLUMNS
+from bench.plan.pacing import P_EXPECTED, PHASE_COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class WorkloadPlan:
     @property
     def expected_arrivals(self) -> float:
         """Arrivals that an open plan expects in all; 0 for a closed one."""
-        return 0.0 if self.is_closed else float(self.phases[:, 5].sum())
+        return 0.0 if self.is_closed else float(self.phases[:, P_EXPECTED].sum())
 
 
 @dataclass(frozen=True)
