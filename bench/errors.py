@@ -3,6 +3,7 @@
 HoldfastError            70  our bug, if it ever surfaces bare
 ├── UsageError            2  the command line was wrong
 ├── ScenarioError         3  the scenario file is wrong: every problem at once
+├── StatementRefused      3  the target refuses a part of the scenario; the session says where it stands
 ├── TargetError           4  a stack or target cannot be reached or is not what it should be
 ├── ResultError           2  a run folder is missing, damaged or of a newer format
 ├── HealError             6  a fault could not be undone
@@ -65,6 +66,21 @@ class ScenarioError(HoldfastError):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(set(problems))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class StatementRefused(HoldfastError):  # noqa: N818 - what happened is the name
+    """A target does not accept a statement or a setting of a workload."""
+
+    exit_code = ExitCode.SCENARIO
+
+    def __init__(
+        self, path: tuple[str | int, ...], offset: int | None, expected: str, found: str, advice: str
+    ) -> None:
+        self.path, self.offset = path, offset
+        """From the workload, and the character (from 0) of the text that stands there."""
+        self.expected, self.found, self.advice = expected, found, advice
+        where = ".".join(map(str, path)) or "workload"
+        super().__init__(f"{where}: expected {expected}, found {found}; {advice}")
 
 
 class TargetError(HoldfastError):

@@ -11,8 +11,8 @@ from bench.run_folder.histogram_log import Tag
 
 if TYPE_CHECKING:
     from bench.engine.engine import Engine
-    from bench.monitor import Monitor
     from bench.plan.plan import Plan
+    from bench.resources.generator import GeneratorUse
     from bench.run_folder.writer import RunWriter
 
 SERIES_PERCENTS = (50.0, 95.0, 99.0)
@@ -21,17 +21,17 @@ SERIES_PERCENTS = (50.0, 95.0, 99.0)
 class Recorder:
     """Writes what the engines gained, window by window; keeps nothing of a window but the last look."""
 
-    def __init__(self, plan: Plan, engines: list[Engine], writer: RunWriter, monitor: Monitor) -> None:
+    def __init__(self, plan: Plan, engines: list[Engine], writer: RunWriter, generator: GeneratorUse) -> None:
         self._plan = plan
         self._engines = engines
         self._writer = writer
-        self._monitor = monitor
+        self._generator = generator
         self._looks: list[Live | None] = [None] * len(engines)
         self.last_p95_ns: int | None = None
 
     def window(self, start_ns: int, end_ns: int) -> None:
         """Close the window start_ns..end_ns (from run zero)."""
-        resources = self._monitor.sample()
+        resources = self._generator.window()
         for number, engine in enumerate(self._engines):
             responses = self._histograms(engine, start_ns, end_ns)
             self._series(number, engine, start_ns, end_ns, responses, resources)

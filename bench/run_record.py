@@ -43,8 +43,15 @@ def first_record(
         "environment": fingerprint(),
         "calibration": calibration,
         "phases": [
-            {"name": p.name, "measured": p.measured, "start_ns": p.start_ns, "end_ns": p.end_ns}
-            for p in plan.phases
+            {
+                "name": phase.name,
+                "measured": phase.measured,
+                "start_ns": phase.start_ns,
+                "end_ns": phase.end_ns,
+                "cycles": phase.cycles,
+                "rest": phase.rest,
+            }
+            for phase in plan.phases
         ],
         "measured_ns": plan.measured_ns,
         # Without counts, which only an ended run has; the log of a killed one can be read by these.

@@ -18,10 +18,12 @@ from bench.clock import WallLabel, monotonic_ns
 from bench.engine import engine_for
 from bench.engine.layout import LOG_RECORD
 from bench.errors import InterruptedRun
-from bench.monitor import Monitor
 from bench.plan.compile import compile_plan
 from bench.progress import Look, Progress
 from bench.recorder import Recorder
+from bench.resources.generator import GeneratorUse
+from bench.resources.pools import pool_use
+from bench.resources.sampler import Sampler
 from bench.run_folder.layout import run_name
 from bench.run_folder.operations import RawLog, merge
 from bench.run_folder.writer import RunWriter
@@ -94,10 +96,12 @@ class Session:
         plan = compile_plan(scenario, self.seed)
         with RunWriter(self.out, run_name(scenario.scenario)) as writer:
             engines = self._engines(plan, writer)
+            sampler = self._sampler(plan, engines, writer)
             try:
-                return self._measured(loaded, plan, engines, writer)
+                return self._measured(loaded, plan, engines, writer, sampler)
             finally:
                 self.progress.close()
+                sampler.stop()
                 for engine in engines:
                     engine.close()
 
@@ -108,7 +112,13 @@ class Session:
             for workload in plan.workloads
         ]
 
-    def _measured(self, loaded: LoadedScenario, plan: Plan, engines: list[Engine], writer: RunWriter) -> Path:
+    def _sampler(self, plan: Plan, engines: list[Engine], writer: RunWriter) -> Sampler:
+        targets, described = self.stack.targets(), self.stack.describe()
+        return Sampler(plan, targets, described, writer.resources, lambda: pool_use(engines))
+
+    def _measured(
+        self, loaded: LoadedScenario, plan: Plan, engines: list[Engine], writer: RunWriter, sampler: Sampler
+    ) -> Path:
         calibration = self._calibrate(plan)
         for engine in engines:
             self._check_stop()
@@ -124,10 +134,12 @@ class Session:
         writer.zero = WallLabel(start_ns, label.wall_ns + LEAD_NS)
         record["started"] = _stamp(writer.zero)
         for engine in engines:
-            engine.begin(start_ns)
-        monitor = Monitor(self.stack.describe())
-        recorder = Recorder(plan, engines, writer, monitor)
-        end_ns = self._windows(plan, engines, writer, recorder, monitor, start_ns)
+            engine.begin(start_ns, label.wall_ns // 1_000_000)
+        sampler.start(start_ns)
+        recorder = Recorder(plan, engines, writer, GeneratorUse())
+        end_ns = self._windows(plan, engines, writer, recorder, sampler, start_ns)
+        sampler.stop()
+        record["resources"] = sampler.facts()
         results = [(engine, engine.finish()) for engine in engines]
         recorder.window(end_ns, max(monotonic_ns() - start_ns, end_ns + 1))
         self._stack_events(writer, start_ns)
@@ -186,7 +198,7 @@ class Session:
         engines: list[Engine],
         writer: RunWriter,
         recorder: Recorder,
-        monitor: Monitor,
+        sampler: Sampler,
         start_ns: int,
     ) -> int:
         """Close one window after the other until every engine has ended; return the end of the last one."""
@@ -213,7 +225,7 @@ class Session:
                 else:
                     self.stop.wait(min(left / 1e9, POLL_S * 5))
             now = monotonic_ns() - start_ns
-            monitor.update(self.stack.describe())
+            sampler.update(self.stack.describe())
             recorder.window(before, now)
             self._look(plan, engines, recorder, now)
             before = now

@@ -1,7 +1,7 @@
-"""Quantities as people write them, and back: durations, rates, sizes, ratios, counts.
+"""Quantities as people write them, and back: durations, rates, sizes, growth, ratios, counts.
 
-Inside the product a duration is int ns, a rate float per second, a size int bytes, a ratio float
-(1.0 is 100 %). Text with units exists at the edges only, and every parser demands the unit:
+Inside the product a duration is int ns, a rate float per second, a size int bytes, a growth float
+bytes per second, a ratio float (1.0 is 100 %). Text with units exists at the edges only, and every parser demands the unit:
 `10` is refused where `10ms` is meant, so nobody has to guess.
 """
 
@@ -15,6 +15,7 @@ NS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 10**9, "min": 60
 NS["d"] = 24 * NS["h"]
 PER_S = {"/s": Fraction(1), "/min": Fraction(1, 60), "/h": Fraction(1, 3600)}
 BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+BYTES_PER_S = {size + per: scale * PER_S[per] for size, scale in BYTES.items() for per in PER_S}
 PERCENT = {"%": Fraction(1, 100)}
 Scales = Mapping[str, int] | Mapping[str, Fraction]
 
@@ -35,7 +36,7 @@ class Mismatch(ValueError):  # noqa: N818 - named for what happened, like every 
 
 
 class Quantity(NamedTuple):
-    """A number in its base unit (ns, per second, bytes, ratio, count) and that unit's name."""
+    """A number in its base unit (ns, per second, bytes, bytes per second, ratio, count) and that unit's name."""
 
     value: float
     unit: str
@@ -72,7 +73,7 @@ def quantity(text: str) -> Quantity:
 
     Raises Mismatch (a ValueError).
     """
-    expected = 'a quantity such as "10ms", "1000/s", "1%", "100MB" or a plain count'
+    expected = 'a quantity such as "10ms", "1000/s", "1%", "100MB", "1MB/min" or a plain count'
     number, unit = _split(text, expected, f"use one of the units {_listed(_ALL_UNITS)}")
     for kind, scales in _KINDS.items():
         if unit in scales:
@@ -104,6 +105,11 @@ def format_bytes(size: float) -> str:
     return f"{_three_digits(size)} B"
 
 
+def format_growth(bytes_per_s: float) -> str:
+    """How fast a size grows, for people: "1.20 MB/min". A minute, because what matters is slow."""
+    return f"{format_bytes(bytes_per_s * 60)}/min"
+
+
 def format_ratio(value: float) -> str:
     """A ratio for people. Near 100 % the digits that matter are those after the nines."""
     percent = value * 100
@@ -115,7 +121,7 @@ def format_ratio(value: float) -> str:
 
 
 def format_quantity(value: float, unit: str) -> str:
-    """A value in the base unit `unit` ("ns", "per_s", "bytes", "ratio", "count") for people."""
+    """A value in the base unit `unit` ("ns", "per_s", "bytes", "bytes_per_s", "ratio", "count") for people."""
     match unit:
         case "ns":
             return format_duration_ns(value)
@@ -123,14 +129,23 @@ def format_quantity(value: float, unit: str) -> str:
             return format_rate(value)
         case "bytes":
             return format_bytes(value)
+        case "bytes_per_s":
+            return format_growth(value)
         case "ratio":
             return format_ratio(value)
         case _:
             return _three_digits(value)
 
 
-_KINDS: dict[str, Scales] = {"ns": NS, "per_s": PER_S, "bytes": BYTES, "ratio": PERCENT}
-_ALL_UNITS = [unit for scales in _KINDS.values() for unit in scales if unit != "KB"]
+_KINDS: dict[str, Scales] = {
+    "ns": NS,
+    "per_s": PER_S,
+    "bytes": BYTES,
+    "bytes_per_s": BYTES_PER_S,
+    "ratio": PERCENT,
+}
+_ALL_UNITS = [*NS, *PER_S, *BYTES, "MB/min", *PERCENT]
+"""For a list to read: of growth one unit stands for a size with /s, /min or /h after it."""
 
 
 def _scaled(text: str, scales: Scales, expected: str) -> Fraction:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.outcome import Outcome
+from bench.plan.pacing import P_DURATION_NS
 
 if TYPE_CHECKING:
     from bench.engine.engine import Engine, EngineResult
@@ -49,7 +50,7 @@ def saturation(
 
 def _overload(engine: Engine, result: EngineResult, phase: int) -> dict[str, Any] | None:
     """An anomaly when the generator had no time left in a phase whose plan it did not keep."""
-    idle = result.phase_idle_ratios[phase] if result.phase_idle_ratios else result.idle_ratio
+    idle = result.phase_idle_ratios[phase] if result.phase_idle_ratios else _idle_ratio(engine, result)
     least = LEAST_CLIENT_IDLE_RATIO if engine.plan.workload.engine == "client" else LEAST_IDLE_RATIO
     kept = kept_ratio(engine, result, phase)
     lag_ns = (result.phase_lag_p50_ns[phase] if result.phase_lag_p50_ns else None) or 0
@@ -70,14 +71,17 @@ def _closed_loop(
 ) -> list[dict[str, Any]]:
     """Little's law; whether lanes were away; whether the generator never had time to spare."""
     name = engine.plan.name
-    if result.idle_ratio < LEAST_IDLE_RATIO:
+    if _idle_ratio(engine, result) < LEAST_IDLE_RATIO:
         generator["busy"].append(name)  # a broken limit may then be its own doing: the judge asks
     if result.busy_ns is None or not result.tallies.any():
         return []
     workload = engine.plan.workload
-    ratio = result.busy_ns / (plan.duration_ns * workload.lanes * workload.pipeline)
+    lanes = workload.lanes * workload.pipeline
+    ratio = result.busy_ns / (plan.load_ns * lanes)
     generator.setdefault("littles_law", {})[name] = round(ratio, 4)
-    if abs(ratio - 1) <= LITTLE_TOLERANCE:
+    # What is under way when a rest begins ends within it: once on each lane, for a service time each.
+    into_rests = _rests(plan) * result.busy_ns / max(int(result.tallies.sum()), 1) / plan.load_ns
+    if abs(ratio - 1) <= LITTLE_TOLERANCE + into_rests:
         return []
     lost = result.counters.get("lost_connections")
     reason = (
@@ -95,6 +99,16 @@ def _closed_loop(
             else "look at the generator's idle time",
         }
     ]
+
+
+def _idle_ratio(engine: Engine, result: EngineResult) -> float:
+    """Share of the time under load in which the generator had nothing to do; in a rest it has nothing anyway."""
+    load_ns, whole_ns = engine.plan.phase_load_ns.sum(), engine.plan.pacing[:, P_DURATION_NS].sum()
+    return float(max(0.0, 1 - (1 - result.idle_ratio) * whole_ns / load_ns))
+
+
+def _rests(plan: Plan) -> int:
+    return sum(phase.cycles or 0 for phase in plan.phases)
 
 
 def kept_ratio(engine: Engine, result: EngineResult, phase: int) -> float:

@@ -13,7 +13,7 @@ from bench.engine.layout import FROM_PLANNED
 from bench.engine.shard import Shard
 from bench.histogram import percentile_ns
 from bench.outcome import Outcome
-from bench.plan.plan import PhasePlan, WorkloadPlan, phase_table
+from bench.plan.plan import PhasePlan, WorkloadPlan, pacing_table
 from bench.plan.program import Field, Program, Template
 from bench.scenario.model import Workload
 
@@ -89,8 +89,8 @@ def measure(delays: Delays, rate_per_s: float, seconds: float, lanes: int = 50) 
     duration_ns = int(seconds * NS_PER_S)
     phases = (PhasePlan("truth", measured=True, start_ns=0, end_ns=duration_ns),)
     field = Field(1, PLANNED_DIGITS, FROM_PLANNED)
-    program = Program.build([Template("ask", REQUEST, 1, (field,))], [1.0], [])
-    plan = WorkloadPlan(workload, 1, program, phase_table(phases, rate_per_s))
+    program = Program.build([Template.single("ask", REQUEST, 1, (field,))], [1.0], [])
+    plan = WorkloadPlan(workload, 1, program, pacing_table(phases, rate_per_s))
     shard = Shard(plan, duration_ns=duration_ns, number=0, count=1, lanes=lanes, protocol=layout.RESP)
     server = TruthServer(delays, lanes)
     try:

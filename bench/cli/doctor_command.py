@@ -23,6 +23,9 @@ SOURCES = {
     "python": software.python,
     "compiler": software.compiler,
     "redis server": software.redis_server,
+    "postgres 18": software.postgres_18,
+    "postgres 16": software.postgres_16,
+    "libpq": software.postgres_client,
     "stack": software.default_stack,
     "docker": software.docker_engine,
 }

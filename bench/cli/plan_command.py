@@ -57,6 +57,8 @@ def describe(plan: Plan, arrivals: int) -> dict[str, Any]:
                 "end_ns": phase.end_ns,
                 "load_from": phase.load_from,
                 "load_to": phase.load_to,
+                "cycles": phase.cycles,
+                "rest": phase.rest,
             }
             for phase in plan.phases
         ],
@@ -102,6 +104,10 @@ def text_of(document: dict[str, Any]) -> str:
             lines.append(name)
             name = ""
         lines.append(f"{name:<16}{phase['start_ns'] / 1e9:>8g} s{phase['end_ns'] / 1e9:>8g} s{load:>16}")
+        if phase["cycles"]:
+            lines.append(
+                f"  in {phase['cycles']} cycles, the last {phase['rest'] * 100:g} % of each without load"
+            )
     for workload in document["workloads"]:
         lines += ["", *_workload_lines(workload)]
     return "\n".join(lines)

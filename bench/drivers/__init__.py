@@ -8,6 +8,7 @@ scenario file.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -21,24 +22,36 @@ if TYPE_CHECKING:
 class WireDriver(Protocol):
     """What the wire engine needs of a driver; modules fulfil it with functions."""
 
-    def program(self, workload: Workload, seed: int) -> Program:
-        """The requests of the workload as templates. Pure."""
+    def program(self, workload: Workload, seed: int, target: Target | None = None) -> Program:
+        """The requests of the workload as templates. Pure. Without a target, as a plan is printed,
+        what only the target knows (the host of an HTTP request) is left open.
+        """
 
-    async def greet(
-        self, connection: socket.socket, target: Target, workload: Workload, *, subscriber: bool
-    ) -> None:
-        """Log in on a fresh non-blocking connection and leave it without unread bytes.
+    async def connect(
+        self,
+        dial: Callable[[], Awaitable[socket.socket]],
+        target: Target,
+        workload: Workload,
+        *,
+        subscriber: bool,
+    ) -> int:
+        """A connection that is logged in and has no unread bytes, as a non-blocking descriptor that the
+        caller owns. `dial` opens a plain one to the target.
 
         Raises OSError or TargetError.
         """
 
     def prepare(self, target: Target, workload: Workload, seed: int) -> None:
-        """Put the data in place that the operations expect. Raises TargetError."""
+        """Put the keys in place that the operations expect, and have the target look at what it will be
+        asked. Raises TargetError, StatementRefused.
+        """
 
 
 _MODULES = {
     "redis": "bench.drivers.redis",
     "redis_pubsub": "bench.drivers.redis_pubsub",
+    "postgres": "bench.drivers.postgres",
+    "http": "bench.drivers.http",
     "noop": "bench.drivers.noop",
 }
 

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from bench.drivers.redis_commands import CommandWriter, encode, key_width, value_content
+from bench.drivers.redis_commands import CommandWriter, encode, key_width
 from bench.drivers.redis_connection import log_in
+from bench.drivers.values import value_content
+from bench.drivers.variables import variable_of
 from bench.errors import TargetError
-from bench.plan.draws import GAUSSIAN, SEQUENTIAL, STREAM_FIRST_VARIABLE, UNIFORM, ZIPF, variable_row
 from bench.plan.program import Program, Template
 
 if TYPE_CHECKING:
     from bench.scenario.model import Workload
     from bench.stack.target import Target
 
-DISTRIBUTIONS = {"uniform": UNIFORM, "zipf": ZIPF, "gaussian": GAUSSIAN, "sequential": SEQUENTIAL}
 PRELOAD_BATCH, PRELOAD_BATCH_BYTES = 5_000, 8_000_000
 PRELOAD_TIMEOUT_S = 30.0
 
 
-def program(workload: Workload, seed: int) -> Program:
+def program(workload: Workload, seed: int, target: Target | None = None) -> Program:  # noqa: ARG001 - the drivers' common form
     """One template per operation; `{key}` is variable 0."""
     keys = workload.keys
-    variables = []
-    if keys is not None:
-        variables.append(
-            variable_row(
-                DISTRIBUTIONS[keys.distribution],
-                keys.count,
-                int(STREAM_FIRST_VARIABLE),
-                exponent=keys.exponent,
-                deviations=keys.deviations,
-            )
-        )
+    variables = [variable_of(keys, keys.count, 0)] if keys is not None else []
     templates = []
     for name, operation in workload.operations.items():
         writer = CommandWriter(
@@ -45,17 +36,24 @@ def program(workload: Workload, seed: int) -> Program:
         )
         for command in operation.all_commands:
             writer.add(command)
-        templates.append(
-            Template(name, bytes(writer.content), len(operation.all_commands), tuple(writer.fields))
-        )
+        replies = len(operation.all_commands)
+        templates.append(Template.single(name, bytes(writer.content), replies, tuple(writer.fields)))
     weights = [operation.weight for operation in workload.operations.values()]
     return Program.build(templates, weights, variables, key_variable=0 if keys else -1)
 
 
-async def greet(connection: socket.socket, target: Target, workload: Workload, *, subscriber: bool) -> None:
-    """Log in; this driver has no subscribers."""
+async def connect(
+    dial: Callable[[], Awaitable[socket.socket]], target: Target, workload: Workload, *, subscriber: bool
+) -> int:
+    """Dial and log in; this driver has no subscribers."""
     assert not subscriber
-    await log_in(connection, target, workload)
+    connection = await dial()
+    try:
+        await log_in(connection, target, workload)
+    except BaseException:
+        connection.close()
+        raise
+    return connection.detach()
 
 
 def prepare(target: Target, workload: Workload, seed: int) -> None:

@@ -23,7 +23,7 @@ from bench.engine.client_ticket import CONNECTING, CURRENT, RETURNING, SENT
 from bench.errors import TargetError
 from bench.outcome import Outcome
 from bench.stack.probe import probe_redis
-from bench.wire.resp import TEXT_BYTES
+from bench.wire.state import TEXT_BYTES
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import re
-import string
 
+from bench.drivers.values import SEQUENCE_WIDTH, value_content
 from bench.engine.layout import FROM_ARRIVAL, FROM_VARIABLE
 from bench.plan.program import Field
-
-SEQUENCE_WIDTH = 12
-MARKED_VALUE_BYTES = 16
-"""From this size on a value begins with its arrival's number, so that every written value is unique."""
 
 _PLACEHOLDER = re.compile(r"\{(key|value|seq)\}")
 
@@ -19,20 +14,6 @@ _PLACEHOLDER = re.compile(r"\{(key|value|seq)\}")
 def key_width(count: int) -> int:
     """Decimal digits of the largest of `count` keys."""
     return len(str(count - 1))
-
-
-def filler(size: int, seed: int) -> bytes:
-    """`size` letters and digits that depend on the seed alone: nothing that compresses to nothing."""
-    letters = random.Random(seed).choices(string.ascii_letters + string.digits, k=min(size, 65536))  # noqa: S311 - not a secret
-    text = "".join(letters).encode()
-    return (text * (size // max(len(text), 1) + 1))[:size]
-
-
-def value_content(size: int, seed: int) -> tuple[bytes, int]:
-    """Content of a value, and how many of its first bytes are the arrival's number."""
-    digits = SEQUENCE_WIDTH if size >= MARKED_VALUE_BYTES else size
-    mark = b"0" * digits + (b":" if size > digits else b"")
-    return mark + filler(size - len(mark), seed), digits
 
 
 class CommandWriter:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from bench.drivers.redis_commands import encode, filler
+from bench.drivers.redis_commands import encode
 from bench.drivers.redis_connection import log_in
+from bench.drivers.values import filler
 from bench.engine.layout import FROM_PLANNED, FROM_PUBLISHER, FROM_SEQUENCE, FROM_VARIABLE
 from bench.engine.subscriber import (
     CHANNEL_DIGITS,
@@ -32,7 +34,7 @@ def channel_name(workload: Workload, number: int) -> str:
     return f"bench:{workload.name}:{number:0{int(CHANNEL_DIGITS)}d}"
 
 
-def program(workload: Workload, seed: int) -> Program:
+def program(workload: Workload, seed: int, target: Target | None = None) -> Program:  # noqa: ARG001 - the drivers' common form
     """PUBLISH with a payload that begins with publisher, channel, sequence number and planned time."""
     size = workload.value.bytes if workload.value else DEFAULT_MESSAGE_BYTES
     payload = b"0" * int(HEAD_DIGITS) + filler(size - int(HEAD_DIGITS), seed)
@@ -50,18 +52,27 @@ def program(workload: Workload, seed: int) -> Program:
         fields.append(Field(at, int(width), source))
         at += int(width)
     channels = variable_row(UNIFORM, workload.channels or 1, int(STREAM_FIRST_VARIABLE))
-    publish, deliver = Template("publish", content, 1, tuple(fields)), Template("deliver", b"", 0)
+    publish = Template.single("publish", content, 1, tuple(fields))
+    deliver = Template.single("deliver", b"", 0)
     return Program.build([publish, deliver], [1.0, 0.0], [channels], channel_variable=0)
 
 
-async def greet(connection: socket.socket, target: Target, workload: Workload, *, subscriber: bool) -> None:
+async def connect(
+    dial: Callable[[], Awaitable[socket.socket]], target: Target, workload: Workload, *, subscriber: bool
+) -> int:
     """Log in; a subscriber also asks for every channel. The confirmations are the loop's to read,
     because messages may follow them at once.
     """
-    await log_in(connection, target, workload)
-    if subscriber:
-        names = [channel_name(workload, number) for number in range(workload.channels or 1)]
-        await asyncio.get_running_loop().sock_sendall(connection, encode("SUBSCRIBE", *names))
+    connection = await dial()
+    try:
+        await log_in(connection, target, workload)
+        if subscriber:
+            names = [channel_name(workload, number) for number in range(workload.channels or 1)]
+            await asyncio.get_running_loop().sock_sendall(connection, encode("SUBSCRIBE", *names))
+    except BaseException:
+        connection.close()
+        raise
+    return connection.detach()
 
 
 def prepare(target: Target, workload: Workload, seed: int) -> None:

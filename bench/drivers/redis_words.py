@@ -14,6 +14,7 @@ from bench.engine.layout import (
     F_SOURCE,
     F_WIDTH,
     FROM_VARIABLE,
+    STEP_FIRST,
     T_FIELD_END,
     T_FIELD_FIRST,
     T_SIZE,
@@ -60,7 +61,7 @@ class CommandWords:
 
 def commands_of(program: Program, operation: int) -> tuple[CommandWords, ...]:
     """The commands that one operation sends together."""
-    row = program.operations[operation]
+    row = program.steps[program.operations[operation, STEP_FIRST]]
     start, size = int(row[T_START]), int(row[T_SIZE])
     content = program.template[start : start + size].tobytes()
     fields = [_field(field) for field in program.fields[row[T_FIELD_FIRST] : row[T_FIELD_END]]]

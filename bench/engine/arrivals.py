@@ -11,7 +11,7 @@ from bench.engine.layout import (
     KEY,
     KEY_VARIABLE,
     NEXT_INDEX,
-    NEXT_PHASE,
+    NEXT_STRETCH,
     NEXT_PLANNED,
     OPERATION,
     OPERATION_COUNT,
@@ -28,7 +28,16 @@ from bench.engine.layout import (
 )
 from bench.jit import compiled, inner
 from bench.plan.draws import STREAM_GAPS, STREAM_OPERATION, choose, draw, stream_key, unit
-from bench.plan.pacing import P_DURATION_NS, P_START_NS, phase_at, place, planned_ns
+from bench.plan.pacing import (
+    P_DURATION_NS,
+    P_NUMBER,
+    P_REST,
+    P_START_NS,
+    place,
+    planned_ns,
+    stretch_at,
+    stretch_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +47,7 @@ if TYPE_CHECKING:
 @compiled
 def next_arrival(
     settings: NDArray[np.int64],
-    phases: NDArray[np.float64],
+    pacing: NDArray[np.float64],
     state: NDArray[np.int64],
     places: NDArray[np.float64],
 ) -> None:
@@ -56,40 +65,52 @@ def next_arrival(
         if index % shards == shard:
             break
     state[NEXT_INDEX] = index
-    phase = phase_at(phases, state[NEXT_PHASE], places[0])
-    if phase >= phases.shape[0]:
+    stretch = stretch_of(pacing, state[NEXT_STRETCH], places[0])
+    if stretch >= pacing.shape[0]:
         state[PLAN_ENDED] = 1
         return
-    state[NEXT_PHASE] = phase
-    state[NEXT_PLANNED] = planned_ns(phases[phase], places[0])
+    state[NEXT_STRETCH] = stretch
+    state[NEXT_PLANNED] = planned_ns(pacing[stretch], places[0])
 
 
 @compiled
 def start_plan(
     settings: NDArray[np.int64],
-    phases: NDArray[np.float64],
+    pacing: NDArray[np.float64],
     state: NDArray[np.int64],
     places: NDArray[np.float64],
 ) -> None:
     """Set the head to this shard's first arrival."""
     state[PLAN_ENDED] = 0
-    state[NEXT_PHASE] = 0
+    state[NEXT_STRETCH] = 0
     places[0] = 0.0
     if settings[CLOSED] == 1:
         state[NEXT_INDEX] = settings[SHARD]
         state[NEXT_PLANNED] = 0
     else:
         state[NEXT_INDEX] = -1
-        next_arrival(settings, phases, state, places)
+        next_arrival(settings, pacing, state, places)
 
 
 @compiled
-def is_due(settings: NDArray[np.int64], state: NDArray[np.int64], now: int) -> bool:
-    """Whether the head arrival may be taken at `now`; in a closed loop, whenever the run lasts."""
+def rest_end(pacing: NDArray[np.float64], state: NDArray[np.int64], now: int) -> int:
+    """When the rest ends in which a closed loop is at `now`; `now` itself outside of rests."""
+    stretch = stretch_at(pacing, state[NEXT_STRETCH], now)
+    state[NEXT_STRETCH] = stretch
+    if pacing[stretch, P_REST] == 0.0:
+        return now
+    return max(now, int(pacing[stretch, P_START_NS] + pacing[stretch, P_DURATION_NS]))
+
+
+@compiled
+def is_due(
+    settings: NDArray[np.int64], pacing: NDArray[np.float64], state: NDArray[np.int64], now: int
+) -> bool:
+    """Whether the head arrival may be taken at `now`; in a closed loop, whenever there is load."""
     if state[PLAN_ENDED] == 1:
         return False
     if settings[CLOSED] == 1:
-        return bool(0 <= now < settings[DURATION_NS])
+        return bool(0 <= now < settings[DURATION_NS] and rest_end(pacing, state, now) <= now)
     return bool(state[NEXT_PLANNED] <= now)
 
 
@@ -111,14 +132,10 @@ def take(t: Tables, now: int) -> None:
     index = state[NEXT_INDEX]
     if settings[CLOSED] == 1:
         planned = now
-        phase = state[NEXT_PHASE]
-        last = t.phases.shape[0] - 1
-        while phase < last and planned >= t.phases[phase, P_START_NS] + t.phases[phase, P_DURATION_NS]:
-            phase += 1
-        state[NEXT_PHASE] = phase
+        state[NEXT_STRETCH] = stretch_at(t.pacing, state[NEXT_STRETCH], now)
     else:
         planned = state[NEXT_PLANNED]
-        phase = state[NEXT_PHASE]
+    phase = int(t.pacing[state[NEXT_STRETCH], P_NUMBER])
     operation = operation_of(settings, t.shares, index)
     row = phase * settings[OPERATION_COUNT] + operation
     slot = t.waiting[state[WAITING]]
@@ -135,4 +152,4 @@ def take(t: Tables, now: int) -> None:
     if settings[CLOSED] == 1:
         state[NEXT_INDEX] = index + settings[SHARDS]
     else:
-        next_arrival(settings, t.phases, state, t.places)
+        next_arrival(settings, t.pacing, state, t.places)

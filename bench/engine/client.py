@@ -78,8 +78,9 @@ class ClientEngine:
         self._is_calm = True
         calm()
 
-    def begin(self, start_ns: int) -> None:
-        """Set run zero."""
+    def begin(self, start_ns: int, run_label: int = 0) -> None:
+        """Set run zero and the run's label."""
+        self._clock.run_label = run_label
         assert self._load is not None
         self._post(self._load.begin, start_ns)
 
@@ -142,7 +143,7 @@ class ClientEngine:
             idle_ratio=int(gauges[layout.IDLE_NS]) / max(int(gauges[layout.ELAPSED_NS]), 1),
             # A lane is busy while it waits for the pool, too.
             busy_ns=self._sum_ns(int(layout.LAG)) + self._sum_ns(int(layout.SERVICE)),
-            phase_lag_p50_ns=lag_medians_ns([self._books.board], len(self.plan.phases)),
+            phase_lag_p50_ns=lag_medians_ns([self._books.board], self.plan.phase_count),
             counters={
                 "lost_connections": self.watch.lost,
                 "reconnects": self.watch.reconnected,

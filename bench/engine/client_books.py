@@ -62,7 +62,7 @@ class Books:
     """The Board, the operation log and the batch on its way into them. Written by the loop's thread only."""
 
     def __init__(self, plan: WorkloadPlan, log: NDArray[np.int64] | None) -> None:
-        self.board = Board.empty(len(plan.phases) * len(plan.program.names), CLIENT_KINDS)
+        self.board = Board.empty(plan.phase_count * len(plan.program.names), CLIENT_KINDS)
         settings = np.zeros(layout.SETTING_COLUMNS, dtype=np.int64)
         settings[layout.DEADLINE_NS] = plan.workload.deadline_ns
         settings[layout.OPERATION_COUNT] = len(plan.program.names)

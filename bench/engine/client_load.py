@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bench.clock import NS_PER_S
 from bench.engine import layout
 from bench.engine.client_alarm import Alarm
 from bench.engine.client_ticket import CONNECTING, CURRENT, NEVER, RETURNING, WAITING, RunClock, Ticket
 from bench.outcome import Outcome
+from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS, stretch_at
 
 if TYPE_CHECKING:
     from bench.engine.client_books import Books
@@ -36,6 +38,9 @@ out of a stall of half a second again at half the rate that it otherwise carries
 REFUSED_PAUSE_S = 0.01
 """How long a lane of a closed loop rests when it could not send: an application that has just been
 refused does not ask ten thousand times a second."""
+
+LONGEST_NAP_S = 0.05
+"""So that a lane of a closed loop that rests obeys a stop."""
 
 ERROR_TEXTS = 64
 OTHER_TEXT = "other errors"
@@ -63,7 +68,9 @@ class ClientLoad:
         self._most_tasks = max(TASKS_PER_CONNECTION * workload.pool, LEAST_TASKS)
         self._operations = len(plan.program.names)
         self._names = plan.program.names
-        self._phase_ends = [int(start + size) for start, size in plan.phases[:, :2]]
+        self._pacing = plan.pacing
+        self._stretch = 0
+        self._rest_end(0)  # compiles, before the run
         self._driver, self._books, self._watch, self._clock = driver, books, watch, clock
         self._plan = _arrivals(walk)
         self._head: tuple[int, int, int, int, int] | None = next(self._plan, None)
@@ -175,9 +182,13 @@ class ClientLoad:
             if free >= self._duration_ns or self._head is None:
                 self._head = None
                 return
+            if (left_ns := self._rest_end(free) - free) > 0:
+                await asyncio.sleep(min(left_ns / NS_PER_S, LONGEST_NAP_S))
+                free = self._clock.now_ns()
+                continue
             _, _, operation, key, index = self._head
             self._head = next(self._plan, None)
-            row = self._phase_at(free) * self._operations + operation
+            row = int(self._pacing[self._stretch, P_NUMBER]) * self._operations + operation
             self._books.take(row)
             ticket = Ticket(free, row, operation, key, index)
             ticket.task = task
@@ -188,11 +199,11 @@ class ClientLoad:
                 await asyncio.sleep(REFUSED_PAUSE_S)
                 free = self._clock.now_ns()
 
-    def _phase_at(self, now_ns: int) -> int:
-        for phase, end in enumerate(self._phase_ends):
-            if now_ns < end:
-                return phase
-        return len(self._phase_ends) - 1
+    def _rest_end(self, now_ns: int) -> int:
+        """When the rest ends in which `now_ns` lies; `now_ns` itself where there is load."""
+        self._stretch = int(stretch_at(self._pacing, self._stretch, now_ns))
+        row = self._pacing[self._stretch]
+        return int(row[P_START_NS] + row[P_DURATION_NS]) if row[P_REST] else now_ns
 
     # --- one arrival -----------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ class RunClock:
 
     def __init__(self) -> None:
         self.start_ns = monotonic_ns() + FAR_AHEAD_NS
+        self.run_label = 0
+        """What `{run}` stands for."""
 
     def now_ns(self) -> int:
         """Time from run zero."""

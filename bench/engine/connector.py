@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from bench.engine.shard import Shard
     from bench.stack.target import Target
 
-    Greet = Callable[[socket.socket, bool], Awaitable[None]]
+    Dial = Callable[[], Awaitable[socket.socket]]
+    Connect = Callable[[Dial, bool], Awaitable[int]]
 
 RETRY_S = 0.001
 PATIENT_AFTER_NS = 10_000_000_000
@@ -51,10 +52,10 @@ class Reconnection:
 class Connector:
     """Keeps every lane of a workload's shards connected to one target."""
 
-    def __init__(self, target: Target, shards: list[Shard], greet: Greet) -> None:
+    def __init__(self, target: Target, shards: list[Shard], connect: Connect) -> None:
         self._target = target
         self._shards = shards
-        self._greet = greet
+        self._connect = connect
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -208,20 +209,14 @@ class Connector:
             await self._back.wait()
 
     async def _dial(self, subscriber: bool, timeout_s: float) -> int:
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(timeout_s):
-            connection = await self._connected(loop)
-            try:
-                await self._greet(connection, subscriber)
-            except BaseException:
-                connection.close()
-                raise
-        return connection.detach()
+            return await self._connect(self._connected, subscriber)
 
-    async def _connected(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
+    async def _connected(self) -> socket.socket:
         """Connect to the first address of the host that takes us, and stay with it: `localhost` may be
         two addresses, of which the server listens on one.
         """
+        loop = asyncio.get_running_loop()
         failure = OSError("the host has no address")
         for family, address in await self._addresses(loop):
             connection = socket.socket(family, socket.SOCK_STREAM)

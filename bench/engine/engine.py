@@ -64,8 +64,8 @@ class Engine(Protocol):
     def prepare(self) -> None:
         """Compile, put data in place, connect. Raises TargetError."""
 
-    def begin(self, start_ns: int) -> None:
-        """Set run zero on CLOCK_MONOTONIC, ahead of now."""
+    def begin(self, start_ns: int, run_label: int = 0) -> None:
+        """Set run zero on CLOCK_MONOTONIC, ahead of now, and the number that `{run}` stands for."""
 
     def is_running(self) -> bool:
         """Whether arrivals are still open. Raises what went wrong in the engine's thread."""

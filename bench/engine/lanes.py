@@ -7,6 +7,7 @@ from bench.engine.layout import (
     ADOPTED,
     ARRIVAL,
     BYTES_SENT,
+    CLOSED_AFTER_ANSWER,
     CONNECTED,
     COUNT,
     EPOLL,
@@ -27,17 +28,24 @@ from bench.engine.layout import (
     OUT_START,
     PIPELINE,
     PLANNED,
+    POLITE,
     QUEUED,
     READY,
     REPLIES_LEFT,
     REQUEST_LANES,
+    RETRYING,
     RING_COUNT,
     RING_HEAD,
     SENT,
     START_NS,
+    STEP,
+    STEP_FIRST,
+    STEPS_SENT,
     T_REPLIES,
+    TRIES,
     UNCERTAIN_FULL,
     UNCERTAIN_LENGTH,
+    UNDOING,
     WAITING,
     Tables,
 )
@@ -61,7 +69,7 @@ from bench.engine.syscalls import (
     signal_eventfd,
 )
 from bench.jit import inner, int64
-from bench.wire.resp import reset
+from bench.wire.state import reset
 
 NO_FLAGS = int64(0)
 START = int64(0)
@@ -133,8 +141,20 @@ def lose_lane(t: Tables, lane: int, now: int) -> None:
         row[COUNT] -= 1
         t.gauges[IN_FLIGHT] -= 1
     close_lane(t, lane)
+    row[POLITE] = 0
     row[LOST] += 1
     t.gauges[LOST_CONNECTIONS] += 1
+    signal_eventfd(t.settings[NOTIFY_FD], t.scratch[2:])
+
+
+@inner
+def part_with_lane(t: Tables, lane: int) -> None:
+    """Close a lane whose server has said that it closes it after this answer; ask for a new one."""
+    row = t.lanes[lane]
+    close_lane(t, lane)
+    row[POLITE] = 1
+    row[LOST] += 1
+    t.gauges[CLOSED_AFTER_ANSWER] += 1
     signal_eventfd(t.settings[NOTIFY_FD], t.scratch[2:])
 
 
@@ -205,7 +225,7 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
         return 0
     end_overdue(t, now)
     room = depth - row[COUNT]
-    while state[WAITING] < room and is_due(settings, state, now):
+    while state[WAITING] < room and is_due(settings, t.pacing, state, now):
         take(t, now)
     size = min(state[WAITING], room)
     if size == 0:
@@ -214,7 +234,8 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
         return 0
     end = START
     for number in range(size):
-        end = render(t, t.waiting[number], lane, end)
+        slot = t.waiting[number]
+        end = render(t, t.operations[slot[OPERATION], STEP_FIRST], slot, lane, end)
     sent = now_ns(t.scratch) - t.control[START_NS]
     state[LAST_SENT] = sent
     result = send_bytes(row[FD], t.rendered, START, end)
@@ -233,12 +254,17 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
         late = sent - max(slot[PLANNED], free_at)
         entry[LATE] = max(late, behind_by_stall(state, slot[PLANNED], sent))
         if row[COUNT] == 0:
-            row[REPLIES_LEFT] = t.operations[slot[OPERATION], T_REPLIES]
+            row[STEP] = t.operations[slot[OPERATION], STEP_FIRST]
+            row[REPLIES_LEFT] = t.steps[row[STEP], T_REPLIES]
             row[FAILED] = 0
+            row[UNDOING] = 0
+            row[RETRYING] = 0
+            row[TRIES] = 0
         row[COUNT] += 1
         if t.sequences.size > 0:
             t.sequences[lane, channel_of(t, slot[ARRIVAL])] += 1
     t.gauges[IN_FLIGHT] += size
+    t.gauges[STEPS_SENT] += size
     drop_waiting(t, size)
     accepted = max(result, 0)
     t.gauges[BYTES_SENT] += accepted

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 # FD: descriptor or -1. QUEUED: 1 while in the ring of free lanes. HEAD, COUNT: ring of requests in
 # flight. OUT_START, OUT_END: unsent bytes in drafts[lane]. FREE_AT: when it last became free.
 # ADOPTED: generation of the last connection taken over. LOST: connections lost so far; a lane wants
-# another when it has lost as many as it was offered.
+# another when it has lost as many as it was offered. POLITE: 1 when the server closed it after an
+# answer. STEP: round trip that is out, a row of steps. UNDOING: 1 while a ROLLBACK is out. RETRYING: 1
+# when the operation starts again after it. TRIES: retries so far.
 FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, FREE_AT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
-LANE_COLUMNS = 12
+POLITE, STEP, UNDOING, RETRYING, TRIES = range(12, 17)
+LANE_COLUMNS = 20
 
 # --- flights[lane, slot, column] int64: requests sent and not yet answered; times from run zero ----------
 PLANNED, SENT, ARRIVAL, ROW, LATE, KEY = range(6)
@@ -36,18 +39,29 @@ OPERATION = FLIGHT_COLUMNS
 WAITING_COLUMNS = 7
 
 # --- operations[operation, column] int64 -----------------------------------------------------------------
+# Its round trips are steps[STEP_FIRST:STEP_END]; UNDO: the step that ends a failed one, or -1.
+# NEEDLE_START, NEEDLE_END: text in `needles` that the answer must contain. HEAD_ONLY: 1 where the
+# answer has no body (HTTP HEAD).
+STEP_FIRST, STEP_END, UNDO, NEEDLE_START, NEEDLE_END, HEAD_ONLY = range(6)
+OPERATION_COLUMNS = 6
+
+# --- steps[step, column] int64: one round trip: bytes in `template`, replies, fields ---------------------
 T_START, T_SIZE, T_REPLIES, T_FIELD_FIRST, T_FIELD_END = range(5)
-OPERATION_COLUMNS = 5
+STEP_COLUMNS = 5
 
 # --- fields[field, column] int64: what to write into a rendered template ---------------------------------
-F_OFFSET, F_WIDTH, F_SOURCE, F_VARIABLE = range(4)
-FIELD_COLUMNS = 4
+# The number is BASE more than its source gives.
+F_OFFSET, F_WIDTH, F_SOURCE, F_VARIABLE, F_BASE, F_FORM = range(6)
+FIELD_COLUMNS = 6
 # Sources of a field's number.
-FROM_VARIABLE, FROM_ARRIVAL, FROM_PUBLISHER, FROM_SEQUENCE, FROM_PLANNED = range(5)
+FROM_VARIABLE, FROM_ARRIVAL, FROM_PUBLISHER, FROM_SEQUENCE, FROM_PLANNED, FROM_RUN = range(6)
+# Forms of a number: zero-padded and space-padded have a fixed width, natural is as long as it is.
+ZERO_PADDED, SPACE_PADDED, NATURAL = range(3)
 
 # --- control[column] int64: written by the control plane, read by the loop -------------------------------
 # STOP: 1 no further arrivals, 2 give up what is in flight too. START_NS: run zero on CLOCK_MONOTONIC.
-STOP, START_NS = range(2)
+# RUN_LABEL: a number that no other run has, for requests that must be unique over runs.
+STOP, START_NS, RUN_LABEL = range(3)
 CONTROL_COLUMNS = 8
 STOP_ARRIVALS, STOP_AT_ONCE = 1, 2
 
@@ -81,14 +95,20 @@ STOP_ARRIVALS, STOP_AT_ONCE = 1, 2
     REQUEST_LANES,  # request lanes with a connection
     LONGEST_STALL_NS,
     BUSY_NS,  # sum of service times inside the plan's duration: the time that lanes were busy
-) = range(28)
-GAUGE_COLUMNS = 32
+    CLOSED_AFTER_ANSWER,  # connections that the server closed after a complete answer
+    ROWS_RECEIVED,
+    SERIALIZATION_FAILURES,  # SQLSTATE 40001
+    DEADLOCKS,  # SQLSTATE 40P01
+    RETRIES_DONE,  # operations started again after one of them
+    STEPS_SENT,  # round trips
+) = range(34)
+GAUGE_COLUMNS = 40
 
 # --- state[column] int64 and places[column] float64: the loop's own --------------------------------------
 (
     NEXT_INDEX,  # number of the arrival at the head of the plan
     NEXT_PLANNED,
-    NEXT_PHASE,
+    NEXT_STRETCH,  # the row of the pacing table in which the head arrival lies
     PLAN_ENDED,
     WAITING,  # arrivals in `waiting`
     RING_HEAD,
@@ -99,7 +119,7 @@ GAUGE_COLUMNS = 32
     STALL_FROM,  # the last stall of the generator (bench.engine.stalls)
     STALL_TO,
     STALL_DEBT,  # length of all stalls since the plan was last caught up
-    NOW_PHASE,  # the phase in which the loop is
+    NOW_STRETCH,  # the row of the pacing table in which the loop is
 ) = range(14)
 STATE_COLUMNS = 16
 
@@ -124,9 +144,11 @@ STATE_COLUMNS = 16
     KEY_VARIABLE,
     PROTOCOL,
     CHANNEL_VARIABLE,
-) = range(19)
+    RETRIES,  # how often an operation may start again
+) = range(20)
 SETTING_COLUMNS = 24
-RESP, NOTHING = 0, 1
+RESP, NOTHING, POSTGRES, HTTP = range(4)
+HIGHEST_STATUS = 600
 
 # --- counts[row, kind, outcome, bucket], row = phase * operations + operation ----------------------------
 RESPONSE, SERVICE, LAG, LATENESS = (int64(kind) for kind in range(4))
@@ -157,10 +179,17 @@ class Tables(NamedTuple):
     control: NDArray[np.int64]
     offers: NDArray[np.int64]
     """offers[lane]: generation << 32 | descriptor, in one store: a connection for the loop to take over."""
-    phases: NDArray[np.float64]
+    pacing: NDArray[np.float64]
     shares: NDArray[np.float64]
     """Cumulative shares of the operations."""
     operations: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    expected: NDArray[np.uint8]
+    """expected[operation, status]: 1 where an HTTP answer of that status is OK."""
+    needles: NDArray[np.uint8]
+    """Texts that answers must contain, one after the other."""
+    needle_links: NDArray[np.int64]
+    """For each byte of `needles`, where the search goes on when the next byte differs."""
     fields: NDArray[np.int64]
     variables: NDArray[np.float64]
     template: NDArray[np.uint8]
@@ -189,7 +218,7 @@ class Tables(NamedTuple):
     """taken[row]: arrivals taken from the plan."""
     gauges: NDArray[np.int64]
     phase_idle_ns: NDArray[np.int64]
-    """phase_idle_ns[phase]: time in each phase in which the loop had nothing to do."""
+    """phase_idle_ns[phase]: time in each phase, its rests left out, in which the loop had nothing to do."""
     errors: NDArray[np.uint8]
     """errors[slot]: the first bytes of distinct error texts, NUL-padded."""
     error_counts: NDArray[np.int64]

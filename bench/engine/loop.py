@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.engine.arrivals import is_due, start_plan, take
+from bench.engine.arrivals import is_due, rest_end, start_plan, take
 from bench.engine.lanes import (
     adopt_lanes,
     close_lane,
@@ -23,8 +23,6 @@ from bench.engine.lanes import (
 )
 from bench.engine.layout import (
     ARRIVAL,
-    BROKEN_REPLIES,
-    BYTES_RECEIVED,
     CHANNELS,
     CLOSED,
     COUNT,
@@ -33,10 +31,8 @@ from bench.engine.layout import (
     DURATION_NS,
     ELAPSED_NS,
     EPOLL,
-    FAILED,
     FD,
     FINISHED,
-    FREE_AT,
     HEAD,
     HEARTBEAT,
     IDLE_NS,
@@ -47,23 +43,17 @@ from bench.engine.layout import (
     NEXT_PLANNED,
     NEXT_SWEEP,
     NOTHING,
-    NOW_PHASE,
-    NULL_REPLIES,
-    OPERATION_COUNT,
+    NOW_STRETCH,
     PIPELINE,
     PLAN_ENDED,
     PLANNED,
     PROTOCOL,
-    REPLIES_LEFT,
-    ROW,
     SENT,
     SPIN_NS,
     STALL_DEBT,
     START_NS,
     STOP,
     STOP_AT_ONCE,
-    STRAY_REPLIES,
-    T_REPLIES,
     TURNS,
     WAITING,
     WAKE_FD,
@@ -71,17 +61,13 @@ from bench.engine.layout import (
 )
 from bench.engine.overdue import drop_waiting, end_overdue, end_plan, is_overdue
 from bench.engine.recording import (
-    ERROR,
     OK,
     TIMEOUT,
     record_end,
-    record_error,
 )
-from bench.engine.stalls import note_gap, unread_by_stall
-from bench.engine.subscriber import PAYLOAD_ELEMENT, on_message
+from bench.engine.replies import on_readable
+from bench.engine.stalls import note_gap
 from bench.engine.syscalls import (
-    EAGAIN,
-    EINTR,
     EPOLLERR,
     EPOLLHUP,
     EPOLLIN,
@@ -92,87 +78,15 @@ from bench.engine.syscalls import (
     epoll_poll,
     epoll_sleep,
     now_ns,
-    receive_bytes,
     sharpen_timers,
 )
 from bench.jit import compiled, inner, int64
-from bench.plan.pacing import P_DURATION_NS, P_START_NS
-from bench.wire import resp
+from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS
 
 CLOCK_ONLY_NS = 1_000
-ONE, START, NO_ELEMENT = (int64(n) for n in (1, 0, -1))
+ONE, START = int64(1), int64(0)
 LONGEST_SLEEP_NS = 10_000_000
 """So that the heartbeat beats and a stop is obeyed even where no wake-up comes."""
-
-
-@inner
-def on_reply(t: Tables, lane: int, now: int) -> None:
-    """One reply of a request lane is complete; its state tells of what class."""
-    row, scan = t.lanes[lane], t.scans[lane]
-    if scan[resp.CLASS] == resp.PUSH_REPLY:
-        return
-    if row[COUNT] == 0:
-        # Whatever it answers, the next answer on this lane could no longer be told apart from it.
-        t.gauges[STRAY_REPLIES] += 1
-        lose_lane(t, lane, now)
-        return
-    entry = t.flights[lane, row[HEAD]]
-    if scan[resp.CLASS] == resp.ERROR_REPLY:
-        row[FAILED] = 1
-        record_error(t, entry[ROW] % t.settings[OPERATION_COUNT], lane, scan[resp.TEXT])
-    elif scan[resp.CLASS] == resp.NULL_REPLY:
-        t.gauges[NULL_REPLIES] += 1
-    row[REPLIES_LEFT] -= 1
-    if row[REPLIES_LEFT] > 0:
-        return
-    entry[LATE] += unread_by_stall(t.state, entry[SENT], now)
-    if row[FAILED] == 1:
-        note_uncertain(t, lane, entry[ARRIVAL])
-    record_end(t, entry, ERROR if row[FAILED] == 1 else OK, now, lane)
-    depth = t.settings[PIPELINE]
-    row[HEAD] = (row[HEAD] + 1) % depth
-    row[COUNT] -= 1
-    t.gauges[IN_FLIGHT] -= 1
-    row[FAILED] = 0
-    if row[COUNT] > 0:
-        following = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
-        row[REPLIES_LEFT] = t.operations[following, T_REPLIES]
-
-
-@inner
-def on_readable(t: Tables, lane: int) -> int:
-    """Read once and scan all of it; return the time of the read, from run zero."""
-    row, scan = t.lanes[lane], t.scans[lane]
-    size = receive_bytes(row[FD], t.received)
-    now = now_ns(t.scratch) - t.control[START_NS]
-    if size <= 0:
-        if size not in (-EAGAIN, -EINTR):
-            lose_lane(t, lane, now)
-        return now
-    t.gauges[BYTES_RECEIVED] += size
-    subscriber = lane >= t.settings[LANES]
-    element = PAYLOAD_ELEMENT if subscriber else NO_ELEMENT
-    was_full = not subscriber and row[COUNT] == t.settings[PIPELINE]
-    at = START
-    while at < size:
-        at = resp.scan(scan, t.received, at, size, t.texts[lane], element)
-        if scan[resp.RESULT] == resp.COMPLETE:
-            if subscriber:
-                on_message(t, lane, scan[resp.TEXT], now)
-            else:
-                on_reply(t, lane, now)
-                if row[FD] < 0:
-                    return now
-            resp.reset(scan)
-        elif scan[resp.RESULT] == resp.BROKEN:
-            t.gauges[BROKEN_REPLIES] += 1
-            lose_lane(t, lane, now)
-            return now
-    if not subscriber and row[COUNT] < t.settings[PIPELINE]:
-        if was_full:
-            row[FREE_AT] = now
-        fill_lane(t, lane, now)
-    return now
 
 
 @inner
@@ -212,6 +126,10 @@ def next_wake(t: Tables, now: int) -> int:
     if settings[CLOSED] == 1:
         if now < 0:
             wake = min(wake, 0)  # run zero, when every lane sends
+        elif state[PLAN_ENDED] == 0:
+            opens = rest_end(t.pacing, state, now)
+            if opens > now:
+                wake = min(wake, opens)
     elif state[PLAN_ENDED] == 0:
         if state[NEXT_PLANNED] > now:
             wake = min(wake, state[NEXT_PLANNED] - settings[SPIN_NS])
@@ -274,16 +192,17 @@ def on_events(t: Tables, ready: int, looked: int) -> None:
 
 @inner
 def note_idle(t: Tables, since: int, now: int) -> None:
-    """Count time with nothing to do, for the run and for the phase in which the loop is."""
-    phases = t.phases
-    phase = t.state[NOW_PHASE]
-    while phase < phases.shape[0] and now >= phases[phase, P_START_NS] + phases[phase, P_DURATION_NS]:
-        phase += 1
-    t.state[NOW_PHASE] = phase
+    """Count time with nothing to do, for the run and, outside of rests, for the phase in which the loop is."""
+    pacing = t.pacing
+    stretch = t.state[NOW_STRETCH]
+    while stretch < pacing.shape[0] and now >= pacing[stretch, P_START_NS] + pacing[stretch, P_DURATION_NS]:
+        stretch += 1
+    t.state[NOW_STRETCH] = stretch
     if since >= 0:
         t.gauges[IDLE_NS] += now - since
-        if phase < phases.shape[0]:
-            t.phase_idle_ns[phase] += now - since
+        if stretch < pacing.shape[0] and pacing[stretch, P_REST] == 0.0:
+            begun = max(since, int(pacing[stretch, P_START_NS]))  # a sleep may have begun in the rest before
+            t.phase_idle_ns[int(pacing[stretch, P_NUMBER])] += now - begun
 
 
 @inner
@@ -292,7 +211,11 @@ def send_due(t: Tables, now: int, stop: int) -> int:
     behind its plan finds an arrival due for ever.
     """
     settings, state = t.settings, t.state
-    while now >= 0 and t.control[STOP] == stop and (state[WAITING] > 0 or is_due(settings, state, now)):
+    while (
+        now >= 0
+        and t.control[STOP] == stop
+        and (state[WAITING] > 0 or is_due(settings, t.pacing, state, now))
+    ):
         if settings[PROTOCOL] == NOTHING:
             end_nothing(t, now)
         else:
@@ -329,7 +252,7 @@ def run_loop(t: Tables) -> int:
     """
     settings, state, gauges = t.settings, t.state, t.gauges
     sharpen_timers()
-    start_plan(settings, t.phases, state, t.places)
+    start_plan(settings, t.pacing, state, t.places)
     state[NEXT_SWEEP] = settings[DEADLINE_NS]
     closed = settings[CLOSED] == 1
     now = now_ns(t.scratch) - t.control[START_NS]

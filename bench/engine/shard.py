@@ -16,7 +16,7 @@ from bench.engine.layout import Tables
 from bench.engine.subscriber import SEEN_WORDS
 from bench.engine.syscalls import EPOLL_CTL_ADD, EPOLLIN, EVENT_WORDS, epoll_change
 from bench.jit import PLAIN
-from bench.wire import resp
+from bench.wire import state as wire_state
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +27,7 @@ SPIN_NS = 60_000
 """How long before a planned arrival the loop stops sleeping. A sleep with sharpened timers ended within
 about 30 µs on the machines measured; the rest is margin."""
 
+PROTOCOLS = {"noop": layout.NOTHING, "postgres": layout.POSTGRES, "http": layout.HTTP}
 RECEIVE_BYTES = 262_144
 EVENTS_AT_ONCE = 512
 ERROR_SLOTS = 16
@@ -58,7 +59,7 @@ class Shard:
         self._thread: threading.Thread | None = None
         self.failure: BaseException | None = None
         self.is_closed = False
-        self.board = Board.empty(len(plan.phases) * len(plan.program.names), layout.KIND_NAMES)
+        self.board = Board.empty(plan.phase_count * len(plan.program.names), layout.KIND_NAMES)
         self.tables = self._allocate(plan, log)
         settings = self.tables.settings
         workload, program = plan.workload, plan.program
@@ -78,8 +79,9 @@ class Shard:
         settings[layout.LOGGING] = log is not None
         settings[layout.KEY_VARIABLE] = program.key_variable
         settings[layout.CHANNEL_VARIABLE] = program.channel_variable
+        settings[layout.RETRIES] = workload.retries
         if protocol is None:
-            protocol = layout.NOTHING if workload.driver == "noop" else layout.RESP
+            protocol = PROTOCOLS.get(workload.driver, layout.RESP)
         settings[layout.PROTOCOL] = protocol
         self.tables.control[layout.START_NS] = monotonic_ns() + FAR_AHEAD_NS
         epoll_change(self._epoll.fileno(), EPOLL_CTL_ADD, self._wake_fd, EPOLLIN, -1, self.tables.words)
@@ -99,16 +101,20 @@ class Shard:
             settings=integers(layout.SETTING_COLUMNS),
             control=integers(layout.CONTROL_COLUMNS),
             offers=integers(lanes),
-            phases=plan.phases,
+            pacing=plan.pacing,
             shares=program.shares,
             operations=program.operations,
+            steps=program.steps,
+            expected=program.expected,
+            needles=program.needles,
+            needle_links=program.needle_links,
             fields=program.fields,
             variables=program.variables,
             template=program.template,
             lanes=integers(lanes, layout.LANE_COLUMNS),
             flights=integers(self.lanes, depth, layout.FLIGHT_COLUMNS),
-            scans=integers(lanes, resp.STATE_COLUMNS),
-            texts=np.zeros((lanes, resp.TEXT_BYTES), dtype=np.uint8),
+            scans=integers(lanes, wire_state.STATE_COLUMNS),
+            texts=np.zeros((lanes, wire_state.TEXT_BYTES), dtype=np.uint8),
             drafts=np.zeros((self.lanes, out_bytes), dtype=np.uint8),
             ring=integers(lanes),
             waiting=integers(depth + 1, layout.WAITING_COLUMNS),
@@ -123,8 +129,8 @@ class Shard:
             tallies=self.board.tallies,
             taken=self.board.taken,
             gauges=integers(layout.GAUGE_COLUMNS),
-            phase_idle_ns=integers(len(plan.phases)),
-            errors=np.zeros((ERROR_SLOTS, resp.TEXT_BYTES), dtype=np.uint8),
+            phase_idle_ns=integers(plan.phase_count),
+            errors=np.zeros((ERROR_SLOTS, wire_state.TEXT_BYTES), dtype=np.uint8),
             error_counts=integers(ERROR_SLOTS, len(program.names)),
             log=log if log is not None else integers(0, layout.LOG_WORDS),
             sequences=integers(self.lanes if channels else 0, channels),
@@ -157,10 +163,14 @@ class Shard:
         except BaseException as failure:  # noqa: BLE001 - a thread's failure is the session's to tell
             self.failure = failure
 
-    def begin(self, start_ns: int) -> None:
-        """Set run zero, on CLOCK_MONOTONIC; raises ValueError when it does not lie ahead."""
+    def begin(self, start_ns: int, run_label: int = 0) -> None:
+        """Set run zero, on CLOCK_MONOTONIC, and what `{run}` stands for.
+
+        Raises ValueError when run zero does not lie ahead.
+        """
         if start_ns <= monotonic_ns():
             raise ValueError("run zero lies in the past")
+        self.tables.control[layout.RUN_LABEL] = run_label
         self.tables.control[layout.START_NS] = start_ns
         self._wake()
 

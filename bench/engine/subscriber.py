@@ -18,6 +18,7 @@ from bench.engine.layout import (
     LANES,
     MISSING_FULL,
     MISSING_LENGTH,
+    NOW_STRETCH,
     OPERATION_COUNT,
     READY,
     REORDERED,
@@ -28,7 +29,7 @@ from bench.engine.layout import (
 from bench.engine.recording import OK, add_value
 from bench.engine.render import read_digits
 from bench.jit import inner, int64
-from bench.plan.pacing import P_DURATION_NS, P_START_NS
+from bench.plan.pacing import P_NUMBER, stretch_at
 
 PUBLISHER_DIGITS, CHANNEL_DIGITS, SEQUENCE_DIGITS, PLANNED_DIGITS = (int64(n) for n in (5, 5, 12, 18))
 HEAD_DIGITS = PUBLISHER_DIGITS + CHANNEL_DIGITS + SEQUENCE_DIGITS + PLANNED_DIGITS
@@ -109,13 +110,8 @@ def on_message(t: Tables, lane: int, size: int, now: int) -> None:
         return
     if not check_off(t, lane - lanes, publisher, channel, sequence):
         return
-    phase = 0
-    while (
-        phase < t.phases.shape[0] - 1
-        and planned >= t.phases[phase, P_START_NS] + t.phases[phase, P_DURATION_NS]
-    ):
-        phase += 1
-    row = phase * t.settings[OPERATION_COUNT] + DELIVER
+    stretch = stretch_at(t.pacing, t.state[NOW_STRETCH], planned)
+    row = int(t.pacing[stretch, P_NUMBER]) * t.settings[OPERATION_COUNT] + DELIVER
     add_value(t, row, RESPONSE, OK, now - planned)
     t.tallies[row, OK] += 1
     t.gauges[DELIVERED] += 1

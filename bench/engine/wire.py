@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from bench.engine.operation_log import open_log
 from bench.engine.shard import Shard
 from bench.engine.subscriber import DELIVER
 from bench.errors import TargetError
-from bench.plan.pacing import P_DURATION_NS
 
 if TYPE_CHECKING:
     import socket
@@ -39,9 +39,11 @@ class WireEngine:
     def __init__(
         self, plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path | None = None
     ) -> None:
-        self.plan = workload
         self._target = target
         self._driver = driver_named(workload.workload.driver)
+        # Made again with the target: an HTTP request names its host.
+        program = self._driver.program(workload.workload, workload.seed, target)
+        self.plan = workload = replace(workload, program=program)
         wanted = workload.workload
         threads, segment = wanted.threads, plan.segment
         self.logs: list[Path] = []
@@ -65,12 +67,12 @@ class WireEngine:
         self._reader = BoardReader([shard.board for shard in self._shards])
         self._connector: Connector | None = None
         if target is not None and wanted.driver != "noop":
-            self._connector = Connector(target, self._shards, self._greet)
+            self._connector = Connector(target, self._shards, self._connect)
         self._measured = [phase.measured for phase in plan.phases]
 
-    async def _greet(self, connection: socket.socket, subscriber: bool) -> None:
+    async def _connect(self, dial: Callable[[], Awaitable[socket.socket]], subscriber: bool) -> int:
         assert self._target is not None
-        await self._driver.greet(connection, self._target, self.plan.workload, subscriber=subscriber)
+        return await self._driver.connect(dial, self._target, self.plan.workload, subscriber=subscriber)
 
     def prepare(self) -> None:
         """Compile, preload, connect, and wait until every subscriber hears its channels."""
@@ -110,10 +112,10 @@ class WireEngine:
                 )
             time.sleep(0.002)
 
-    def begin(self, start_ns: int) -> None:
-        """Set run zero for every shard."""
+    def begin(self, start_ns: int, run_label: int = 0) -> None:
+        """Set run zero and the run's label for every shard."""
         for shard in self._shards:
-            shard.begin(start_ns)
+            shard.begin(start_ns, run_label)
 
     def is_running(self) -> bool:
         """Whether any shard still runs."""
@@ -150,12 +152,12 @@ class WireEngine:
         """Rows whose operation is planned: all but `deliver`."""
         names = self.plan.program.names
         planned = np.array([name != "deliver" or self.plan.workload.subscribers is None for name in names])
-        return np.tile(planned, len(self.plan.phases))
+        return np.tile(planned, self.plan.phase_count)
 
     def _charged_row(self) -> int:
         """Board row that lost messages are charged to: `deliver` in the longest phase that is measured."""
-        phases = self.plan.phases
-        longest = max(range(len(phases)), key=lambda n: (self._measured[n], phases[n, P_DURATION_NS]))
+        lengths = self.plan.phase_load_ns
+        longest = max(range(len(lengths)), key=lambda n: (self._measured[n], lengths[n]))
         return longest * len(self.plan.program.names) + int(DELIVER)
 
     def _sum(self, column: int) -> int:
@@ -195,6 +197,7 @@ class WireEngine:
             "lost_connections": self._sum(layout.LOST_CONNECTIONS),
             "reconnects": self._connector.reconnection_count if self._connector else 0,
             "null_replies": self._sum(layout.NULL_REPLIES),
+            **self._protocol_counters(),
             "bytes_sent": self._sum(layout.BYTES_SENT),
             "bytes_received": self._sum(layout.BYTES_RECEIVED),
         }
@@ -213,16 +216,31 @@ class WireEngine:
             tallies=sum_of([shard.board.tallies for shard in self._shards]),
             idle_ratio=idle,
             phase_idle_ratios=self._phase_idle_ratios(),
-            phase_lag_p50_ns=lag_medians_ns([shard.board for shard in self._shards], len(self.plan.phases)),
+            phase_lag_p50_ns=lag_medians_ns([shard.board for shard in self._shards], self.plan.phase_count),
             busy_ns=float(self._sum(layout.BUSY_NS)) if self.plan.workload.driver != "noop" else None,
             counters=counters,
             errors=self._errors(),
             anomalies=anomalies,
         )
 
+    def _protocol_counters(self) -> dict[str, int]:
+        """What only one protocol has."""
+        counted = {
+            "postgres": {
+                "round_trips": layout.STEPS_SENT,
+                "rows_received": layout.ROWS_RECEIVED,
+                "serialization_failures": layout.SERIALIZATION_FAILURES,
+                "deadlocks": layout.DEADLOCKS,
+                "retries": layout.RETRIES_DONE,
+            },
+            "http": {"closed_after_answer": layout.CLOSED_AFTER_ANSWER},
+        }
+        columns = counted.get(self.plan.workload.driver, {})
+        return {name: self._sum(column) for name, column in columns.items()}
+
     def _phase_idle_ratios(self) -> list[float]:
         """Of the busiest thread in each phase."""
-        lengths = self.plan.phases[:, P_DURATION_NS]
+        lengths = self.plan.phase_load_ns
         return [
             float(min(shard.tables.phase_idle_ns[phase] for shard in self._shards) / lengths[phase])
             for phase in range(len(lengths))

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bench.errors import Problem, ScenarioError
-from bench.rules.catalogue import MetricSpec, Outline, check_rule, metrics_of_outlines
+from bench.rules.catalogue import MetricSpec, Outline, check_rule, contacts, metrics_of_outlines
 from bench.rules.grammar import Rule, parse_rule
 from bench.scenario.environment import interpolated
 from bench.scenario.read import file_name, read_text
@@ -60,6 +60,7 @@ def _outlines(run: Run) -> list[Outline]:
             engine=entry.get("engine", "wire"),
             is_pubsub=entry.get("driver") == "redis_pubsub",
             operations=tuple(entry.get("operations", [])),
+            target=entry.get("target", "") if contacts(entry.get("driver", "")) else "",
         )
         for entry in run.workloads
     ]

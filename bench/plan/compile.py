@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.drivers import driver_named
 from bench.errors import Problem, ScenarioError
-from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, phase_table
+from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, pacing_table
 
 if TYPE_CHECKING:
     from bench.scenario.model import Scenario, Workload
@@ -18,7 +18,7 @@ DIGESTED_ARRIVALS = 10_000
 """The digest covers every parameter of the plan and, so that a change of the generators shows, as many
 of its first arrivals as this."""
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 MOST_ROWS = 1_000
 
 
@@ -29,7 +29,18 @@ def compile_plan(scenario: Scenario, seed: int | None = None, segment: Segment |
     start = 0
     for phase in scenario.phases:
         end = start + phase.duration_ns
-        phases.append(PhasePlan(phase.name, phase.measured, start, end, phase.load_from, phase.load_to))
+        phases.append(
+            PhasePlan(
+                phase.name,
+                phase.measured,
+                start,
+                end,
+                phase.load_from,
+                phase.load_to,
+                phase.cycles,
+                phase.rest,
+            )
+        )
         start = end
     workloads = tuple(
         _workload_plan(workload, tuple(phases), workload_seed(seed, number))
@@ -70,7 +81,7 @@ def _workload_plan(workload: Workload, phases: tuple[PhasePlan, ...], seed: int)
                 )
             ]
         )
-    return WorkloadPlan(workload, seed, program, phase_table(phases, workload.rate_per_s or 0.0))
+    return WorkloadPlan(workload, seed, program, pacing_table(phases, workload.rate_per_s or 0.0))
 
 
 def _digest(plan: Plan) -> str:
@@ -79,19 +90,23 @@ def _digest(plan: Plan) -> str:
 
     digest = hashlib.sha256(f"plan {PLAN_VERSION} seed {plan.seed}".encode())
     for phase in plan.phases:
-        digest.update(json.dumps([phase.name, phase.measured, phase.start_ns, phase.end_ns]).encode())
+        known = [phase.name, phase.measured, phase.start_ns, phase.end_ns, phase.cycles, phase.rest]
+        digest.update(json.dumps(known).encode())
     for workload in plan.workloads:
         digest.update(workload.workload.model_dump_json().encode())
         program = workload.program
         for table in (
             program.template,
             program.operations,
+            program.steps,
+            program.expected,
+            program.needles,
             program.fields,
             program.variables,
             program.shares,
         ):
             digest.update(table.tobytes())
-        digest.update(workload.phases.tobytes())
+        digest.update(workload.pacing.tobytes())
         arrivals = first_arrivals(workload, workload.seed, DIGESTED_ARRIVALS)
         for column in (arrivals.planned_ns, arrivals.phase, arrivals.operation, arrivals.key):
             digest.update(column.tobytes())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.plan.pacing import P_EXPECTED, PHASE_COLUMNS
+from bench.cycles import Stretch, load_ns, stretches
+from bench.plan.pacing import P_DURATION_NS, P_EXPECTED, P_NUMBER, P_REST, PACING_COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +23,11 @@ SHORTEST_WINDOW_NS = 20_000_000
 
 @dataclass(frozen=True)
 class PhasePlan:
-    """One phase; times in ns from run zero; load as a share of the workload's rate."""
+    """One phase; times in ns from run zero; load as a share of the workload's rate.
+
+    With `cycles` each of so many equal parts ends in `rest`, a share of the part in which nothing is
+    planned; a ramp goes on through the rests.
+    """
 
     name: str
     measured: bool
@@ -30,6 +35,17 @@ class PhasePlan:
     end_ns: int
     load_from: float = 1.0
     load_to: float = 1.0
+    cycles: int | None = None
+    rest: float | None = None
+
+    def stretches(self) -> list[Stretch]:
+        """Load and rest in turn; one stretch of load where the phase has no cycles."""
+        return stretches(self.start_ns, self.end_ns, self.cycles, self.rest)
+
+    @property
+    def load_ns(self) -> int:
+        """How much of the phase is load."""
+        return load_ns(self.start_ns, self.end_ns, self.cycles, self.rest)
 
 
 @dataclass(frozen=True)
@@ -47,13 +63,25 @@ class WorkloadPlan:
     workload: Workload
     seed: int
     program: Program
-    phases: NDArray[np.float64]
-    """The phase table of bench.plan.pacing, one row per phase."""
+    pacing: NDArray[np.float64]
+    """The table of bench.plan.pacing, one row per stretch: at least one for every phase."""
 
     @property
     def name(self) -> str:
         """The workload's name in the scenario."""
         return self.workload.name
+
+    @property
+    def phase_count(self) -> int:
+        """How many phases there are: what the Board has rows for."""
+        return int(self.pacing[-1, P_NUMBER]) + 1
+
+    @property
+    def phase_load_ns(self) -> NDArray[np.float64]:
+        """How much of each phase is load, in ns; shape (phase_count,)."""
+        lengths = self.pacing[:, P_DURATION_NS] * (self.pacing[:, P_REST] == 0)
+        loads = np.bincount(self.pacing[:, P_NUMBER].astype(np.int64), lengths, self.phase_count)
+        return loads.astype(np.float64)
 
     @property
     def is_closed(self) -> bool:
@@ -63,7 +91,7 @@ class WorkloadPlan:
     @property
     def expected_arrivals(self) -> float:
         """Arrivals that an open plan expects in all; 0 for a closed one."""
-        return 0.0 if self.is_closed else float(self.phases[:, P_EXPECTED].sum())
+        return 0.0 if self.is_closed else float(self.pacing[:, P_EXPECTED].sum())
 
 
 @dataclass(frozen=True)
@@ -88,6 +116,11 @@ class Plan:
         """Sum of the measured phases."""
         return sum(phase.end_ns - phase.start_ns for phase in self.phases if phase.measured)
 
+    @property
+    def load_ns(self) -> int:
+        """Sum of all phases without their rests."""
+        return sum(phase.load_ns for phase in self.phases)
+
     def window_ends(self) -> list[int]:
         """Ends of all windows, ns from run zero: at least WINDOWS_PER_PHASE in every measured phase.
 
@@ -104,14 +137,23 @@ class Plan:
         return ends
 
 
-def phase_table(phases: tuple[PhasePlan, ...], rate_per_s: float) -> NDArray[np.float64]:
-    """The phase table for one workload's rate at 100 % load (zero for a closed loop)."""
-    table = np.zeros((len(phases), PHASE_COLUMNS))
+def pacing_table(phases: tuple[PhasePlan, ...], rate_per_s: float) -> NDArray[np.float64]:
+    """The pacing table for one workload's rate at 100 % load (zero for a closed loop)."""
+    rows: list[tuple[float, ...]] = []
     before = 0.0
-    for row, phase in zip(table, phases, strict=True):
-        duration = phase.end_ns - phase.start_ns
-        first, last = phase.load_from * rate_per_s / 1e9, phase.load_to * rate_per_s / 1e9
-        expected = (first + last) / 2 * duration
-        row[:] = (phase.start_ns, duration, first, last, before, expected)
-        before += expected
-    return table
+    for number, phase in enumerate(phases):
+        slope = (phase.load_to - phase.load_from) / (phase.end_ns - phase.start_ns)
+        for stretch in phase.stretches():
+            duration = stretch.end_ns - stretch.start_ns
+            # The ends of a whole phase are taken as they are given, free of rounding.
+            ends = (phase.load_from, phase.load_to)
+            if phase.cycles:
+                ends = (
+                    phase.load_from + slope * (stretch.start_ns - phase.start_ns),
+                    phase.load_from + slope * (stretch.end_ns - phase.start_ns),
+                )
+            first, last = (0.0 if stretch.is_rest else end * rate_per_s / 1e9 for end in ends)
+            expected = (first + last) / 2 * duration
+            rows.append((stretch.start_ns, duration, first, last, before, expected, number, stretch.is_rest))
+            before += expected
+    return np.array(rows, dtype=np.float64).reshape(-1, PACING_COLUMNS)

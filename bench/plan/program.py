@@ -7,31 +7,66 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.engine.layout import FIELD_COLUMNS, FROM_VARIABLE, OPERATION_COLUMNS
+from bench.engine.layout import (
+    FIELD_COLUMNS,
+    FROM_VARIABLE,
+    HIGHEST_STATUS,
+    NATURAL,
+    OPERATION_COLUMNS,
+    STEP_COLUMNS,
+    ZERO_PADDED,
+)
 from bench.plan.draws import VARIABLE_COLUMNS
+from bench.wire.http import links_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+NO_UNDO = -1
+
 
 @dataclass(frozen=True)
 class Field:
-    """A number of fixed decimal width inside a rendered request; `variable` for FROM_VARIABLE only."""
+    """A number inside a rendered request; `variable` for FROM_VARIABLE only, `base` is added to it.
+
+    `width` bytes stand for it in the template; a number of the form NATURAL may take fewer.
+    """
 
     offset: int
     width: int
     source: int
     variable: int = 0
+    base: int = 0
+    form: int = ZERO_PADDED
+
+
+@dataclass(frozen=True)
+class Step:
+    """One round trip: its bytes, the replies that it must get, and its fields in order."""
+
+    content: bytes
+    replies: int = 1
+    fields: tuple[Field, ...] = ()
 
 
 @dataclass(frozen=True)
 class Template:
-    """One operation's request as bytes, the replies that it must get, and its fields."""
+    """One operation: its round trips, one after the other, and what its answer must be."""
 
     name: str
-    content: bytes
-    replies: int
-    fields: tuple[Field, ...] = ()
+    steps: tuple[Step, ...]
+    undo: Step | None = None
+    """Sent instead of the further steps when one has failed and left a transaction open."""
+    statuses: tuple[int, ...] = ()
+    """HTTP statuses that are OK."""
+    contains: bytes = b""
+    """Text that the body must contain."""
+    head_only: bool = False
+
+    @classmethod
+    def single(cls, name: str, content: bytes, replies: int, fields: tuple[Field, ...] = ()) -> Template:
+        """An operation of one round trip, whatever its answer."""
+        return cls(name, (Step(content, replies, fields),))
 
 
 @dataclass(frozen=True)
@@ -41,9 +76,13 @@ class Program:
     names: tuple[str, ...]
     template: NDArray[np.uint8]
     operations: NDArray[np.int64]
+    steps: NDArray[np.int64]
     fields: NDArray[np.int64]
     variables: NDArray[np.float64]
     shares: NDArray[np.float64]
+    expected: NDArray[np.uint8]
+    needles: NDArray[np.uint8]
+    needle_links: NDArray[np.int64]
     key_variable: int = -1
     channel_variable: int = -1
     largest_bytes: int = field(default=0)
@@ -59,29 +98,65 @@ class Program:
         channel_variable: int = -1,
     ) -> Program:
         """Lay the templates out one after the other. Weights need not sum to one."""
+        writer = _Layout(len(variables))
         operations = np.zeros((len(templates), OPERATION_COLUMNS), dtype=np.int64)
-        fields: list[tuple[int, int, int, int]] = []
-        start = 0
+        expected = np.zeros((len(templates), HIGHEST_STATUS), dtype=np.uint8)
+        needles = b""
         for number, template in enumerate(templates):
-            first = len(fields)
-            for one in template.fields:
-                if one.offset + one.width > len(template.content):
-                    raise ValueError(f"operation {template.name}: a field lies outside its template")
-                if one.source == FROM_VARIABLE and one.variable >= len(variables):
-                    raise ValueError(f"operation {template.name}: no variable number {one.variable}")
-                fields.append((one.offset, one.width, one.source, one.variable))
-            operations[number] = (start, len(template.content), template.replies, first, len(fields))
-            start += len(template.content)
-        content = b"".join(template.content for template in templates)
+            first = len(writer.steps)
+            for step in template.steps:
+                writer.add(template.name, step)
+            end = len(writer.steps)
+            undo = NO_UNDO
+            if template.undo is not None:
+                undo = end
+                writer.add(template.name, template.undo)
+            needle_end = len(needles) + len(template.contains)
+            operations[number] = (first, end, undo, len(needles), needle_end, template.head_only)
+            needles += template.contains
+            expected[number, list(template.statuses)] = 1
+        links = [link for template in templates for link in links_of(template.contains)]
+        content = bytes(writer.content)
         shares = np.cumsum(np.array(weights, dtype=np.float64))
         return cls(
             names=tuple(template.name for template in templates),
             template=np.frombuffer(content or b"\0", dtype=np.uint8).copy(),
             operations=operations,
-            fields=np.array(fields, dtype=np.int64).reshape(len(fields), FIELD_COLUMNS),
+            steps=np.array(writer.steps, dtype=np.int64).reshape(len(writer.steps), STEP_COLUMNS),
+            fields=np.array(writer.fields, dtype=np.int64).reshape(len(writer.fields), FIELD_COLUMNS),
             variables=np.array(variables, dtype=np.float64).reshape(len(variables), VARIABLE_COLUMNS),
             shares=shares / shares[-1],
+            expected=expected,
+            needles=np.frombuffer(needles, dtype=np.uint8).copy(),
+            needle_links=np.array(links, dtype=np.int64),
             key_variable=key_variable,
             channel_variable=channel_variable,
-            largest_bytes=max((len(template.content) for template in templates), default=0),
+            largest_bytes=writer.largest_bytes,
         )
+
+
+class _Layout:
+    """The bytes, steps and fields of all templates, laid out one after the other."""
+
+    def __init__(self, variable_count: int) -> None:
+        self.content = bytearray()
+        self.steps: list[tuple[int, int, int, int, int]] = []
+        self.fields: list[tuple[int, int, int, int, int, int]] = []
+        self.largest_bytes = 0
+        self._variable_count = variable_count
+
+    def add(self, operation: str, step: Step) -> None:
+        """Append one step. Raises ValueError where its fields do not fit it."""
+        first, position = len(self.fields), 0
+        for one in step.fields:
+            if one.offset + one.width > len(step.content):
+                raise ValueError(f"operation {operation}: a field lies outside its template")
+            if one.source == FROM_VARIABLE and one.variable >= self._variable_count:
+                raise ValueError(f"operation {operation}: no variable number {one.variable}")
+            if one.form == NATURAL and one.offset < position:
+                raise ValueError(f"operation {operation}: fields that are not in order")
+            position = one.offset
+            self.fields.append((one.offset, one.width, one.source, one.variable, one.base, one.form))
+        self.steps.append((len(self.content), len(step.content), step.replies, first, len(self.fields)))
+        self.content += step.content
+        self.largest_bytes = max(self.largest_bytes, len(step.content))

@@ -11,6 +11,7 @@ from bench.engine import layout
 from bench.engine.arrivals import next_arrival, operation_of, start_plan
 from bench.jit import compiled
 from bench.plan.draws import draw
+from bench.plan.pacing import P_NUMBER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class Arrivals:
 @compiled
 def _walk(
     settings: NDArray[np.int64],
-    phases: NDArray[np.float64],
+    pacing: NDArray[np.float64],
     shares: NDArray[np.float64],
     variables: NDArray[np.float64],
     state: NDArray[np.int64],
@@ -57,7 +58,7 @@ def _walk(
         index = state[layout.NEXT_INDEX]
         row = out[number]
         row[0] = state[layout.NEXT_PLANNED]
-        row[1] = state[layout.NEXT_PHASE]
+        row[1] = int(pacing[state[layout.NEXT_STRETCH], P_NUMBER])
         row[2] = operation_of(settings, shares, index)
         row[3] = -1
         row[4] = index
@@ -69,7 +70,7 @@ def _walk(
             row[0] = -1
             state[layout.NEXT_INDEX] = index + settings[layout.SHARDS]
         else:
-            next_arrival(settings, phases, state, places)
+            next_arrival(settings, pacing, state, places)
     return number
 
 
@@ -89,12 +90,12 @@ class PlanWalk:
         settings[layout.KEY_VARIABLE] = plan.program.key_variable
         settings[layout.CHANNEL_VARIABLE] = plan.program.channel_variable
         self._settings = settings
-        self._phases = plan.phases
+        self._pacing = plan.pacing
         self._program = plan.program
         self._state = np.zeros(layout.STATE_COLUMNS, dtype=np.int64)
         self._places = np.zeros(2)
         with np.errstate(over="ignore"):
-            start_plan(settings, self._phases, self._state, self._places)
+            start_plan(settings, self._pacing, self._state, self._places)
 
     def next_chunk(self, count: int) -> Arrivals:
         """The next `count` arrivals; fewer, and in the end none, where the plan ends."""
@@ -103,7 +104,7 @@ class PlanWalk:
         with np.errstate(over="ignore"):
             found = _walk(
                 self._settings,
-                self._phases,
+                self._pacing,
                 program.shares,
                 program.variables,
                 self._state,

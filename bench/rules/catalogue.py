@@ -1,7 +1,9 @@
 """The metrics that a scenario can produce: what each is called, its unit, and which way is better.
 
 A rule about anything else is refused before any load, with this list. A metric exists for the run
-as a whole, for a workload, and for one operation of it, where that makes sense.
+as a whole, for a workload, and for one operation of it, where that makes sense. What a run costs has
+sources in place of workloads: its targets, the generator and the machine. No name is both a metric of
+workloads and one of sources, so a workload may be named like a source.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ UNIT_WORDS = {
     "ns": "a duration such as 10ms",
     "per_s": "a rate such as 1000/s",
     "bytes": "a size such as 100MB",
+    "bytes_per_s": "a growth such as 1MB/min",
     "ratio": "a percentage such as 1%",
     "count": "a plain count such as 0",
 }
@@ -48,6 +51,8 @@ class Outline:
     engine: str
     is_pubsub: bool
     operations: tuple[str, ...]
+    target: str = ""
+    """Empty for a driver that contacts none."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,29 @@ _PUBSUB = (
     _Kind("duplicate_messages", "count", "lower", "delivered more than once", per_operation=False),
     _Kind("reordered_messages", "count", "lower", "delivered after a later one", per_operation=False),
 )
+_TARGETS, _GENERATOR, _MACHINE = "targets", "generator", "machine"
+BEHIND = {"api": ("redis", "postgres")}
+"""Targets that another one brings along: the reference API does its work with them."""
+
+_RESOURCES: Mapping[_Kind, tuple[str, ...]] = {
+    _Kind("memory_growth", "bytes", "lower", "memory at the end minus memory after warm-up"): (
+        _TARGETS,
+        _GENERATOR,
+    ),
+    _Kind("memory_slope", "bytes_per_s", "lower", "how fast memory goes on growing"): (_TARGETS, _GENERATOR),
+    _Kind("cpu", "ratio", "lower", "share of all CPU, on average under load"): (
+        _TARGETS,
+        _GENERATOR,
+        _MACHINE,
+    ),
+    _Kind("fd_growth", "count", "lower", "open files at the end minus those after warm-up"): (
+        _TARGETS,
+        _GENERATOR,
+    ),
+}
+"""Metrics of what a run costs, and the kinds of sources that have them. Alone they are about the
+targets: of growth the one that grew most, of CPU all together."""
+
 # The arguments that a metric needs. Availability of an undeclared window says nothing: 99.9 % of
 # 60 s allows 60 ms of outage, of a month 43 minutes.
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {"availability": ("window",)}
@@ -99,13 +127,17 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {"availability": ("window",)}
 def metrics_of(scenario: Scenario) -> dict[str, MetricSpec]:
     """Every metric of a scenario by its catalogue name, such as "cache.get.response.pNN"."""
     return metrics_of_outlines(
-        [Outline(w.name, w.engine, w.is_pubsub, w.operation_names) for w in scenario.workloads]
+        [
+            Outline(w.name, w.engine, w.is_pubsub, w.operation_names, w.target if contacts(w.driver) else "")
+            for w in scenario.workloads
+        ]
     )
 
 
 def metrics_of_outlines(outlines: Iterable[Outline]) -> dict[str, MetricSpec]:
     """The same for workloads of which only the outline is known."""
     metrics: dict[str, MetricSpec] = {}
+    outlines = list(outlines)
     for outline in outlines:
         kinds = [*_COMMON]
         if outline.engine == "client":
@@ -121,6 +153,31 @@ def metrics_of_outlines(outlines: Iterable[Outline]) -> dict[str, MetricSpec]:
                 for stat in STATS if kind.has_stats else (None,):
                     name = ".".join([*scope, kind.name, *([stat] if stat else [])])
                     metrics.setdefault(name, MetricSpec(name, kind.unit, kind.better, kind.explanation))
+    return metrics | _resources(sources_of(outline.target for outline in outlines))
+
+
+def sources_of(targets: Iterable[str]) -> tuple[str, ...]:
+    """The targets whose processes a run samples: those of its workloads, and those behind them."""
+    found: dict[str, None] = {}
+    for target in targets:
+        found |= dict.fromkeys((target, *BEHIND.get(target, ())))
+    return tuple(name for name in found if name)
+
+
+def contacts(driver: str) -> bool:
+    """Whether a workload of this driver talks to its target."""
+    return driver != "noop"
+
+
+def _resources(targets: tuple[str, ...]) -> dict[str, MetricSpec]:
+    metrics: dict[str, MetricSpec] = {}
+    for kind, kinds_of_sources in _RESOURCES.items():
+        scopes = [""] if targets else []
+        for source in kinds_of_sources:
+            scopes += targets if source == _TARGETS else (source,)
+        for scope in scopes:
+            name = f"{scope}.{kind.name}" if scope else kind.name
+            metrics[name] = MetricSpec(name, kind.unit, kind.better, kind.explanation)
     return metrics
 
 

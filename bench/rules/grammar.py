@@ -5,12 +5,13 @@
     stat      = "p" percent | "mean" | "max"
     percent   = 1*2DIGIT [ "." 1*4DIGIT ]           ; above 0, below 100: p50, p99.9
     op        = "<" | "<=" | ">" | ">=" | "=="
-    quantity  = number [ unit ]                     ; 10ms, 1000/s, 99.9%, 100MB, 0
+    quantity  = number [ unit ]                     ; 10ms, 1000/s, 99.9%, 100MB, 1MB/min, 0
     argument  = name "=" quantity                   ; window=30s
     name      = lower-case letter *( lower-case letter | digit | "_" )
 
 The last name of a metric is what is measured; up to two names before it say where: the workload,
-and one of its operations. Without them the metric is that of the run as a whole.
+and one of its operations; of a resource the source, such as redis, generator or machine. Without them
+the metric is that of the run as a whole.
 """
 
 import re
@@ -38,7 +39,7 @@ class Metric:
     """What a rule looks at. `str()` gives the text that the grammar reads."""
 
     scope: tuple[str, ...]
-    """() the run, (workload,) or (workload, operation)."""
+    """() the run, (workload,), (workload, operation) or, of a resource, (source,)."""
     name: str
     stat: str | None = None
     """"p95", "p99.9", "mean", "max", or None for a metric that is one number."""
@@ -72,7 +73,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Rule:
-    """One SLA line. The limit is in the base unit: ns, per second, bytes, ratio, count."""
+    """One SLA line. The limit is in the base unit: ns, per second, bytes, bytes per second, ratio, count."""
 
     text: str
     metric: Metric
@@ -80,7 +81,7 @@ class Rule:
     limit: float
     warn: float | None
     unit: str
-    """"ns", "per_s", "bytes", "ratio" or "count"."""
+    """"ns", "per_s", "bytes", "bytes_per_s", "ratio" or "count"."""
 
     def holds(self, observed: float, *, warn: bool = False) -> bool:
         """Whether an observed value satisfies the limit, or the warn level where there is one."""

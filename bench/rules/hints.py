@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from bench.cycles import stretches
 from bench.rules.catalogue import check_rule, metrics_of
 from bench.rules.grammar import Metric, Rule
 from bench.units import format_duration_ns, format_rate, quoted
 
 if TYPE_CHECKING:
-    from bench.scenario.model import Scenario, Workload
+    from bench.scenario.model import Phase, Scenario, Workload
 
 NS_PER_S = 1_000_000_000
 MARGIN = 0.98  # Poisson arrivals and the edges of the measured time move the rate by about this much
@@ -42,14 +43,21 @@ def planned_arrivals(scenario: Scenario, metric: Metric) -> float | None:
             continue
         if workload.rate_per_s is None:
             return None
-        planned = workload.rate_per_s * sum(
-            phase.duration_ns / NS_PER_S * (phase.load_from + phase.load_to) / 2
-            for phase in scenario.phases
-            if phase.measured
-        )
+        planned = workload.rate_per_s * sum(_load_s(phase) for phase in scenario.phases if phase.measured)
         if metric.name == "end_to_end":
             planned *= workload.subscribers or 0
         total += planned * _share(workload, metric.operation)
+    return total
+
+
+def _load_s(phase: Phase) -> float:
+    """Seconds of full load that a phase amounts to: its loads, without its rests."""
+    total = 0.0
+    for stretch in stretches(0, phase.duration_ns, phase.cycles, phase.rest):
+        if not stretch.is_rest:
+            middle = (stretch.start_ns + stretch.end_ns) / 2 / phase.duration_ns
+            load = phase.load_from + (phase.load_to - phase.load_from) * middle
+            total += load * (stretch.end_ns - stretch.start_ns) / NS_PER_S
     return total
 
 

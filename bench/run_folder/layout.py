@@ -10,6 +10,7 @@ FORMAT = 1
 RECORD = "run.json"
 WINDOWS = "windows.hlog"
 SERIES = "series.csv"
+RESOURCES = "resources.csv"
 EVENTS = "events.jsonl"
 VERDICT = "verdict.json"
 OWNER = "owner.json"

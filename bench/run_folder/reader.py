@@ -128,7 +128,17 @@ class Run:
 
     def series(self) -> list[dict[str, float | str | None]]:
         """The rows of series.csv: numbers as float, empty cells as None. Raises ResultError."""
-        file = self.path / layout.SERIES
+        return self._table(layout.SERIES)
+
+    def resources(self) -> list[dict[str, float | str | None]]:
+        """The rows of resources.csv, one per sample and source; none in a run that has no such file.
+
+        Raises ResultError.
+        """
+        return self._table(layout.RESOURCES) if (self.path / layout.RESOURCES).exists() else []
+
+    def _table(self, name: str) -> list[dict[str, float | str | None]]:
+        file = self.path / name
         lines = [line for _, line, is_cut in self._lines(file) if not is_cut]
         rows = []
         for row in csv.DictReader(lines, restkey="+", restval="-"):

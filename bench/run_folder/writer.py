@@ -1,8 +1,8 @@
 """Writes one run: into a hidden partial folder while it goes on, renamed when it is complete.
 
 Order of writing (each step leaves a folder that can be read): the owner's file; `run.json` with
-what is known so far, already marked interrupted (`outline`); windows, series and events line by
-line; at the end the full `run.json`, a sync of every file, the rename.
+what is known so far, already marked interrupted (`outline`); windows, series, resources and events
+line by line; at the end the full `run.json`, a sync of every file, the rename.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bench.clock import WallLabel
 from bench.errors import ResultError
+from bench.resources.columns import COLUMNS
 from bench.run_folder import files, layout
 from bench.run_folder.histogram_log import Encoder, Tag, Window, header, line_of
 from bench.run_folder.owner import Ownership
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bench.histogram import Counts
+
+
+COLUMN_SET = frozenset(COLUMNS)
 
 
 class RunWriter:
@@ -55,6 +59,10 @@ class RunWriter:
             self._windows = (self._folder / layout.WINDOWS).open("w", encoding="ascii", buffering=1)
             self._series = (self._folder / layout.SERIES).open("w", encoding="utf-8", buffering=1, newline="")
             self._events = (self._folder / layout.EVENTS).open("w", encoding="utf-8", buffering=1)
+            self._resources = (self._folder / layout.RESOURCES).open(
+                "w", encoding="utf-8", buffering=1, newline=""
+            )
+            csv.writer(self._resources, lineterminator="\n").writerow(COLUMNS)
 
     @property
     def folder(self) -> Path:
@@ -91,6 +99,18 @@ class RunWriter:
                 names = ", ".join(sorted(added))
                 raise ValueError(f"expected the columns of the first row, found {names} too")
             writer.writerow([row.get(column, "") for column in self._columns])
+
+    def resources(self, row: dict[str, Any]) -> None:
+        """Append one sample of one source: values by column of `bench.resources.columns`, None where unknown.
+
+        The only method that another thread may call, one thread at a time. Raises ValueError for a
+        column that is not of the format, and after the end of the run.
+        """
+        if unknown := row.keys() - COLUMN_SET:
+            raise ValueError(f"expected columns of resources.csv, found {', '.join(sorted(unknown))} too")
+        with self._told_plainly():
+            cells = ["" if row.get(column) is None else row[column] for column in COLUMNS]
+            csv.writer(self._resources, lineterminator="\n").writerow(cells)
 
     def event(self, at_ns: int, kind: str, **fields: Any) -> None:
         """Append one event; `at_ns` since run zero."""
@@ -157,7 +177,7 @@ class RunWriter:
             files.write_whole(self._folder / layout.RECORD, files.as_json(whole))
 
     def _close(self) -> None:
-        for file in (self._windows, self._series, self._events):
+        for file in (self._windows, self._series, self._events, self._resources):
             file.close()
 
     @contextlib.contextmanager

@@ -5,21 +5,21 @@ hide the others. A field that is wrong is absent from the mapping; an optional o
 """
 
 import math
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from bench.scenario.drivers import DRIVERS
-from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS
+from bench.scenario.consistency_http import findings_of_headers, findings_of_request
+from bench.scenario.consistency_sql import findings_of_statements
+from bench.scenario.drivers import DRIVERS, OPERATION_FORMS, OWN_SETTINGS
+from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, SHORTEST_CYCLE_NS
+from bench.scenario.finding import Finding
 from bench.scenario.paths import Path
+from bench.scenario.placeholders import PLACEHOLDER, RESERVED
 from bench.units import format_bytes, format_duration_ns, quoted
 
 Fields = Mapping[str, Any]
 
 PLACEHOLDERS = ("key", "value", "seq")
-# A word in braces. Text such as {"a": 1} is not one, so JSON can be sent as it stands.
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 MAX_UNSENT_BYTES = 2 * 10**9
 MAX_STREAMS = 4_000_000
 MIN_MESSAGE_BYTES = 64  # publisher, sequence number and planned time travel inside the message
@@ -31,34 +31,12 @@ _NOT_ONE_ANSWER = (
 )
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something that does not fit, at `path` from the object that was looked at.
-
-    `involves` are the other places whose values the sentence shows: if one came from the
-    environment, the sentence must not be shown as it is.
-    """
-
-    path: Path
-    expected: str
-    found: str
-    advice: str
-    involves: tuple[Path, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{'.'.join(map(str, self.path))}: expected {self.expected}, found {self.found}; {self.advice}"
-
-    def under(self, *prefix: str | int) -> "Finding":
-        """The same finding, seen from an outer object."""
-        others = tuple((*prefix, *path) for path in self.involves)
-        return Finding((*prefix, *self.path), self.expected, self.found, self.advice, others)
-
-
 def findings_of_workload(fields: Fields, given: Collection[str]) -> list[Finding]:
     """Contradictions inside one workload. `given` names the fields the file sets itself."""
     found = [*_rate(fields), *_lanes(fields), *_memory(fields)]
     if "driver" in fields:
-        found += [*_target(fields), *_operations(fields), *_pubsub(fields, given), *_engine(fields, given)]
+        found += [*_target(fields), *_settings(fields, given), *_operations(fields)]
+        found += [*_pubsub(fields, given), *_engine(fields, given), *_parameters(fields)]
     return found + _keys(fields)
 
 
@@ -82,6 +60,7 @@ def findings_of_phases(phases: Sequence[Fields], workloads: Sequence[Fields]) ->
     closed = [workload["arrivals"] == "closed" for workload in workloads if "arrivals" in workload]
     for index, phase in enumerate(phases):
         found += [finding.under(index) for finding in _load(phase, bool(closed) and all(closed))]
+        found += [finding.under(index) for finding in _cycles(phase)]
     return [finding.under("phases") for finding in found] + _peaks(phases, workloads)
 
 
@@ -136,13 +115,44 @@ def _request_bytes(operation: Any, fields: Fields) -> int:
 
 
 def _target(fields: Fields) -> list[Finding]:
-    only = DRIVERS[fields["driver"]].target
-    if "target" in fields and only is not None and fields["target"] != only:
-        expected = f"the target {quoted(only)} for the driver {quoted(fields['driver'])}"
-        return [
-            Finding(("target",), expected, quoted(fields["target"]), f"write target: {only}", (("driver",),))
-        ]
+    known = DRIVERS[fields["driver"]].targets
+    if "target" in fields and known and fields["target"] not in known:
+        names = " or ".join(quoted(name) for name in known)
+        expected = f"the target {names} for the driver {quoted(fields['driver'])}"
+        advice = f"write target: {known[0]}"
+        return [Finding(("target",), expected, quoted(fields["target"]), advice, (("driver",),))]
     return []
+
+
+def _settings(fields: Fields, given: Collection[str]) -> list[Finding]:
+    """Keys that belong to other drivers."""
+    own = DRIVERS[fields["driver"]].settings
+    found = []
+    for name in (*OWN_SETTINGS, "keys"):
+        if name not in given or name in own or (name == "keys" and (not own or "subscribers" in own)):
+            continue
+        drivers = " or ".join(known for known, facts in DRIVERS.items() if name in facts.settings)
+        advice = "remove it" if name != "keys" else "write parameters: {item: {count: 1000}} instead"
+        found.append(Finding((name,), f"{name} only with the driver {drivers}", name, advice, (("driver",),)))
+    return found
+
+
+def _parameters(fields: Fields) -> list[Finding]:
+    found = []
+    for name, parameter in (fields.get("parameters") or {}).items():
+        path: Path = ("parameters", name)
+        if name in RESERVED:
+            expected = f"a name other than {', '.join(RESERVED)}, which have a meaning already"
+            found.append(Finding(path, expected, quoted(name), "rename it"))
+        found += [finding.under(*path) for finding in _distribution(parameter)]
+    dataset = fields.get("dataset")
+    if dataset is not None and bool(dataset.name) == bool(dataset.sql):
+        said = "both" if dataset.sql else "neither"
+        advice = "write dataset: tpcb, or dataset: {sql: [setup.sql]}"
+        found.append(Finding(("dataset",), "either name or sql", said, advice))
+    if DRIVERS[fields["driver"]].settings and "headers" in DRIVERS[fields["driver"]].settings:
+        found += findings_of_headers(fields.get("headers") or {}, fields)
+    return found
 
 
 def _operations(fields: Fields) -> list[Finding]:
@@ -166,23 +176,47 @@ def _operations(fields: Fields) -> list[Finding]:
         weights = tuple(("operations", name, "weight") for name in operations)
         found.append(Finding(("operations",), "a sum of weights above 0", "0", advice, weights))
     for name, operation in operations.items():
-        problems = _commands(operation, fields, needs_command=facts.default_operation is None)
+        problems = _commands(operation, fields)
         found += [finding.under("operations", name) for finding in problems]
     return found
 
 
-def _commands(operation: Any, fields: Fields, *, needs_command: bool) -> list[Finding]:
-    if operation.command is not None and operation.commands is not None:
-        advice = "keep one of the two"
-        return [Finding(("commands",), "either command or commands", "both", advice)]
-    if operation.command is None and operation.commands is None:
-        if needs_command:
-            return [Finding((), "a command", "none", 'add command: [GET, "{key}"]')]
-        return []
+def _forms(operation: Any, fields: Fields) -> list[Finding]:
+    """An operation says what it does in exactly one of its driver's forms."""
+    facts = DRIVERS[fields["driver"]]
+    given = [form for form in OPERATION_FORMS if getattr(operation, form) is not None]
+    expected = " or ".join(facts.forms)
     found = []
+    for form in given:
+        if form not in facts.forms:
+            wanted = expected or f"no {form}"
+            found.append(Finding((form,), f"{wanted} with the driver {fields['driver']}", form, "correct it"))
+    own = [form for form in given if form in facts.forms]
+    if len(own) > 1:
+        found.append(Finding((own[1],), f"either {' or '.join(own)}", "both", "keep one of the two"))
+    if not own and not found and facts.default_operation is None:
+        found.append(Finding((), _FORM_WORDS[facts.forms[0]], "none", _FORM_ADVICE[facts.forms[0]]))
+    return found
+
+
+_FORM_WORDS = {"command": "a command", "sql": "a statement", "request": "a request"}
+_FORM_ADVICE = {
+    "command": 'add command: [GET, "{key}"]',
+    "sql": "add sql: SELECT 1",
+    "request": "add request: {path: /}",
+}
+
+
+def _commands(operation: Any, fields: Fields) -> list[Finding]:
+    found = _forms(operation, fields)
+    if found:
+        return found
     for index, command in enumerate(operation.all_commands):
         path: Path = ("command",) if operation.command is not None else ("commands", index)
         found += [finding.under(*path) for finding in _words(command, fields)]
+    found += findings_of_statements(operation, fields)
+    if operation.request is not None:
+        found += [finding.under("request") for finding in findings_of_request(operation.request, fields)]
     return found
 
 
@@ -195,7 +229,7 @@ def _words(command: Sequence[str], fields: Fields) -> list[Finding]:
         advice = "remove it; for messages use the driver redis_pubsub"
         found.append(Finding((0,), "a command that the server answers exactly once", quoted(name), advice))
     for index, word in enumerate(command):
-        for placeholder in dict.fromkeys(_PLACEHOLDER.findall(word)):
+        for placeholder in dict.fromkeys(PLACEHOLDER.findall(word)):
             shown = quoted("{" + placeholder + "}")
             if placeholder not in PLACEHOLDERS:
                 known = ", ".join("{" + known + "}" for known in PLACEHOLDERS)
@@ -253,6 +287,10 @@ def _engine(fields: Fields, given: Collection[str]) -> list[Finding]:
         found.append(
             Finding(("pool",), "pool only with engine: client", "pool", "remove it, or write engine: client")
         )
+    if engine == "wire" and fields["driver"] in ("http", "postgres") and fields.get("pipeline", 1) != 1:
+        expected = f"pipeline: 1 with the driver {fields['driver']}: one request at a time on a connection"
+        advice = "remove pipeline; add lanes for more load"
+        found.append(Finding(("pipeline",), expected, str(fields["pipeline"]), advice, (("driver",),)))
     for name in ("threads", "pipeline"):
         if engine == "client" and fields.get(name, 1) != 1:
             expected = (
@@ -268,17 +306,22 @@ def _keys(fields: Fields) -> list[Finding]:
     keys = fields.get("keys")
     if keys is None:
         return []
-    found = []
-    for name, distribution in (("exponent", "zipf"), ("deviations", "gaussian")):
-        if name in keys.model_fields_set and keys.distribution != distribution:
-            expected = f"{name} only with distribution: {distribution}"
-            found_text = f"distribution: {keys.distribution}"
-            advice = f"remove {name}, or write distribution: {distribution}"
-            place = ("keys", "distribution")
-            found.append(Finding(("keys", name), expected, found_text, advice, (place,)))
+    found = [finding.under("keys") for finding in _distribution(keys)]
     if keys.preload and "value" in fields and fields["value"] is None:
         advice = "add value: {bytes: 128} to the workload"
         found.append(Finding(("keys", "preload"), "a value in the workload for preload", "none", advice))
+    return found
+
+
+def _distribution(numbers: Any) -> list[Finding]:
+    """Settings of one distribution given with another."""
+    found = []
+    for name, distribution in (("exponent", "zipf"), ("deviations", "gaussian")):
+        if name in numbers.model_fields_set and numbers.distribution != distribution:
+            expected = f"{name} only with distribution: {distribution}"
+            found_text = f"distribution: {numbers.distribution}"
+            advice = f"remove {name}, or write distribution: {distribution}"
+            found.append(Finding((name,), expected, found_text, advice, (("distribution",),)))
     return found
 
 
@@ -290,6 +333,25 @@ def _load(phase: Fields, all_closed: bool) -> list[Finding]:
         return [Finding(("load",), "no load where all arrivals are closed", "a load", advice)]
     if max(phase["load"].start, phase["load"].end) == 0:
         return [Finding(("load",), "a load above 0%", "0%", "write a load above 0%")]
+    return []
+
+
+def _cycles(phase: Fields) -> list[Finding]:
+    if "cycles" not in phase or "rest" not in phase:
+        return []
+    cycles, rest = phase["cycles"], phase["rest"]
+    if cycles is None and rest is None:
+        return []
+    if rest is None:
+        advice = "add rest: 30%, or remove cycles"
+        return [Finding((), "a rest with cycles, the share of each without load", "none", advice)]
+    if cycles is None:
+        return [Finding(("rest",), "rest only with cycles", "rest", "add cycles: 50, or remove rest")]
+    length = phase.get("duration_ns")
+    if length is not None and length < cycles * SHORTEST_CYCLE_NS:
+        expected = f"cycles of at least {format_duration_ns(SHORTEST_CYCLE_NS)}"
+        found = f"{cycles} in {format_duration_ns(length)}"
+        return [Finding(("cycles",), expected, found, "use fewer cycles or a longer phase", (("for",),))]
     return []
 
 

@@ -6,18 +6,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bench.errors import Problem
-from bench.rules.catalogue import Outline, check_rule, metrics_of_outlines
+from bench.rules.catalogue import Outline, check_rule, contacts, metrics_of_outlines
 from bench.rules.grammar import Rule, RuleError, parse_rule
-from bench.scenario.consistency import (
-    Finding,
-    findings_of_phases,
-    findings_of_workload,
-    findings_of_workloads,
-)
+from bench.scenario.consistency import findings_of_phases, findings_of_workload, findings_of_workloads
+from bench.scenario.dataset import DataSetChoice, SqlSource
 from bench.scenario.drivers import DRIVERS
+from bench.scenario.finding import Finding
 from bench.scenario.model import INCONSISTENT, Keys, Load, Operation, Phase, Scenario, Value, Workload
+from bench.scenario.parameters import Parameter
 from bench.scenario.paths import Path
 from bench.scenario.plain import plain
+from bench.scenario.requests import Expect, Request
 from bench.scenario.source import Node
 from bench.scenario.wording import placed, reworded
 
@@ -30,7 +29,12 @@ _MODELS: dict[Path, type[BaseModel]] = {
     ("workloads", "*"): Workload,
     ("workloads", "*", "keys"): Keys,
     ("workloads", "*", "value"): Value,
+    ("workloads", "*", "parameters", "*"): Parameter,
+    ("workloads", "*", "dataset"): DataSetChoice,
+    ("workloads", "*", "dataset", "sql", "*"): SqlSource,
     ("workloads", "*", "operations", "*"): Operation,
+    ("workloads", "*", "operations", "*", "request"): Request,
+    ("workloads", "*", "operations", "*", "request", "expect"): Expect,
     ("phases", "*"): Phase,
     ("phases", "*", "load"): Load,
 }
@@ -142,4 +146,5 @@ def _outline(workload: dict[str, Any]) -> Outline | None:
     facts = DRIVERS[workload["driver"]]
     default = (facts.default_operation,) if facts.default_operation else ()
     operations = facts.own_operations or tuple(workload["operations"]) or default
-    return Outline(workload["name"], workload["engine"], facts.is_pubsub, operations)
+    target = workload.get("target", "") if contacts(workload["driver"]) else ""
+    return Outline(workload["name"], workload["engine"], facts.is_pubsub, operations, target)

@@ -19,6 +19,7 @@ NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 MAX_RATE_PER_S = 10_000_000
 MAX_TOTAL_NS = 24 * 3600 * 10**9
 MAX_LOAD = 100.0
+SHORTEST_CYCLE_NS = 20_000_000
 MAX_VALUE_BYTES = 16 * 2**20
 
 Name = Annotated[str, StringConstraints(strict=True, pattern=NAME_PATTERN, max_length=64)]
@@ -125,6 +126,10 @@ def _within_load(load: float) -> str:
     return "" if 0 <= load <= MAX_LOAD else f"a load 0%..{MAX_LOAD * 100:.0f}%"
 
 
+def _within_rest(rest: float) -> str:
+    return "" if 0 < rest < 1 else "a rest above 0% and below 100%"
+
+
 def _value_bytes(value: Any) -> int:
     size = size_bytes(value) if isinstance(value, str) else value
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_VALUE_BYTES:
@@ -148,6 +153,11 @@ LoadRatio = Annotated[
     float,
     quantity(ratio, 'a load such as "150%"', "%", _within_load),
     WithJsonSchema({"type": "string", "examples": ["150%"]}),
+]
+RestRatio = Annotated[
+    float,
+    quantity(ratio, 'a share such as "30%"', "%", _within_rest),
+    WithJsonSchema({"type": "string", "examples": ["30%"]}),
 ]
 ValueBytes = Annotated[
     int,

@@ -16,6 +16,7 @@ from typing import Any
 from bench.errors import Problem, ScenarioError
 from bench.rules.grammar import Rule
 from bench.scenario.decode import decoded
+from bench.scenario.fields import SHORTEST_CYCLE_NS
 from bench.scenario.environment import interpolated
 from bench.scenario.model import Phase, Scenario
 from bench.scenario.overrides import overridden
@@ -76,11 +77,16 @@ def load_scenario(
 
 
 def shortened(scenario: Scenario) -> Scenario:
-    """The quick form: measured phases of at most 3 s, others of at most 1 s, loads unchanged."""
+    """The quick form: measured phases of at most 3 s, others of at most 1 s, loads unchanged.
+
+    Cycles become shorter, and fewer where they would be too short.
+    """
 
     def short(phase: Phase) -> Phase:
         limit = QUICK_MEASURED_NS if phase.measured else QUICK_OTHER_NS
-        return phase.model_copy(update={"duration_ns": min(phase.duration_ns, limit)})
+        length = min(phase.duration_ns, limit)
+        cycles = phase.cycles and min(phase.cycles, length // SHORTEST_CYCLE_NS)
+        return phase.model_copy(update={"duration_ns": length, "cycles": cycles})
 
     return scenario.model_copy(update={"phases": tuple(short(phase) for phase in scenario.phases)})
 

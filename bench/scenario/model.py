@@ -5,10 +5,11 @@ Built by `bench.scenario.load` from YAML; `Scenario.model_validate(dict)` takes 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.scenario.consistency import findings_of_phases, findings_of_workload, findings_of_workloads
+from bench.scenario.dataset import DataSetChoice, choice
 from bench.scenario.drivers import DRIVERS, LATER_DRIVERS
 from bench.scenario.fields import (
     Duration,
@@ -16,21 +17,19 @@ from bench.scenario.fields import (
     Name,
     Number,
     Rate,
+    RestRatio,
     Text,
     ValueBytes,
     Whole,
     kind_of,
 )
+from bench.scenario.parameters import Parameter
+from bench.scenario.part import Part
+from bench.scenario.requests import Headers, Request
 from bench.units import Mismatch, quoted
 
 INCONSISTENT = "inconsistent"
 """Type of the error raised when single fields are right but do not fit together."""
-
-
-class Part(BaseModel):
-    """Base of every model: frozen, and a key it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
 class Keys(Part):
@@ -91,8 +90,11 @@ Command = Annotated[
 ]
 
 
+Statement = Annotated[str, Field(strict=True, min_length=1, max_length=100_000)]
+
+
 class Operation(Part):
-    """One kind of request: a command, or several sent together and all answered."""
+    """One kind of request: Redis commands, SQL statements, or an HTTP request, as the driver has it."""
 
     weight: Annotated[float, Number(0, 1_000_000)] = Field(
         1.0, description="Share among the operations of the workload."
@@ -101,6 +103,20 @@ class Operation(Part):
     commands: Annotated[tuple[Command, ...], Field(min_length=1, max_length=100)] | None = Field(
         None, description="Several commands sent together; the operation is done when all are answered."
     )
+    sql: Statement | None = Field(
+        None, description='One statement: SELECT balance FROM accounts WHERE id = "{account}" without quotes.'
+    )
+    transaction: Annotated[tuple[Statement, ...], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="Statements between BEGIN and COMMIT, each a round trip of its own."
+    )
+    request: Request | None = Field(None, description="One HTTP request.")
+
+    @property
+    def all_statements(self) -> tuple[str, ...]:
+        """The statements as they are sent, one round trip each; empty for other drivers."""
+        if self.transaction:
+            return ("BEGIN", *self.transaction, "COMMIT")
+        return (self.sql,) if self.sql else ()
 
     @property
     def all_commands(self) -> tuple[tuple[str, ...], ...]:
@@ -125,6 +141,19 @@ class Workload(Part):
     resp: Annotated[Literal[2, 3], Field(description="Version of the Redis protocol.")] = 2
     keys: Keys | None = None
     value: Value | None = None
+    parameters: Annotated[dict[Name, Parameter], Field(max_length=100)] = Field(
+        default_factory=dict, description="Named numbers that every arrival draws: {item} in SQL or requests."
+    )
+    dataset: (
+        Annotated[DataSetChoice, BeforeValidator(choice, json_schema_input_type=str | DataSetChoice)] | None
+    ) = Field(None, description="Postgres: the data put in place before the clock starts.")
+    session: Annotated[
+        dict[Name, Annotated[str, Field(strict=True, max_length=200)]], Field(max_length=50)
+    ] = Field(default_factory=dict, description="Postgres: settings of every connection, also of a new one.")
+    retries: Annotated[int, Whole(0, 100)] = Field(
+        0, description="Postgres: how often a serialization failure or a deadlock is tried again."
+    )
+    headers: Headers = Field(default_factory=dict, description="HTTP: headers of every request.")
     operations: Annotated[dict[Name, Operation], Field(max_length=50)] = Field(default_factory=dict)
     arrivals: Literal["constant", "poisson", "closed"]
     rate_per_s: Rate | None = Field(None, alias="rate", description="Arrivals per second at 100 % load.")
@@ -177,7 +206,7 @@ class Load(Part):
 
 
 class Phase(Part):
-    """A stretch of the run. Only measured phases are judged."""
+    """A part of the run. Only measured phases are judged."""
 
     name: Name
     duration_ns: Duration = Field(alias="for")
@@ -190,6 +219,10 @@ class Phase(Part):
             json_schema_extra={"default": "100%"},
         ),
     ] = Load.model_validate({"from": "100%", "to": "100%"})
+    cycles: Annotated[int, Whole(1, 10_000)] | None = Field(
+        None, description="Equal parts of the phase, each of load and then rest."
+    )
+    rest: RestRatio | None = Field(None, description='Share of each cycle without any arrival: "30%".')
 
     @property
     def load_from(self) -> float:

@@ -14,20 +14,26 @@ _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}(?:[eE][-+]?[0-9]{1,2})?")
 _WORDS: dict[str, Any] = {"": None, "null": None, "~": None, "true": True, "false": False}
 
-# The words of a command go to the server as they stand: 007 and 1.50 are text there.
-_TEXT_KEYS = ("command", "commands")
+# Words, statements and headers go to the server as they stand: 007 and 1.50 are text there.
+_TEXT_KEYS = ("command", "commands", "sql", "transaction", "session", "headers", "body", "contains")
+_DATA_KEY = "json"
+"""What stands below is the user's data, whose keys mean nothing to us."""
 
 
-def plain(node: Node, *, is_text: bool = False) -> Any:
+def plain(node: Node, *, is_text: bool = False, is_data: bool = False) -> Any:
     """dict, list, str, int, float, bool or None; with `is_text` every scalar below is a str."""
     match node:
         case Scalar():
             return node.text if is_text or not node.is_plain else _plain_scalar(node.text)
         case ListNode():
-            return [plain(item, is_text=is_text) for item in node.items]
+            return [plain(item, is_text=is_text, is_data=is_data) for item in node.items]
         case MapNode():
             return {
-                key: plain(item, is_text=is_text or key in _TEXT_KEYS)
+                key: plain(
+                    item,
+                    is_text=is_text or (key in _TEXT_KEYS and not is_data),
+                    is_data=is_data or key == _DATA_KEY,
+                )
                 for key, (_, item) in node.entries.items()
             }
 

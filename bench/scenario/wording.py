@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from bench.errors import Problem
-from bench.scenario.consistency import Finding
 from bench.scenario.fields import kind_of
+from bench.scenario.finding import Finding
 from bench.scenario.paths import Path, where
 from bench.scenario.plain import node_at, place_of_key, plain
 from bench.scenario.source import ListNode, MapNode, Node, Scalar
@@ -151,10 +151,12 @@ def _bad_key(path: Path, root: Node) -> Problem:
 
 
 def _indexless(path: Path) -> Path:
-    """List indexes and operation names replaced by "*": the form in which keys are looked up."""
+    """List indexes and names that the file chooses replaced by "*": the form in which keys are looked up."""
     steps: list[str | int] = []
     for step in path:
-        steps.append("*" if isinstance(step, int) or (steps and steps[-1] == "operations") else step)
+        steps.append(
+            "*" if isinstance(step, int) or (steps and steps[-1] in ("operations", "parameters")) else step
+        )
     return tuple(steps)
 
 

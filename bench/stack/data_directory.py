@@ -11,6 +11,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from bench.stack.shared_memory import remove_shared_memory
+from bench.stack.strays import kill_strays
+
 PREFIX = "holdfast-"
 _LOCK = "lock"
 
@@ -27,9 +30,12 @@ class DataDirectory:
         unlocked.rename(self.path / _LOCK)
 
     def remove(self) -> None:
-        """Remove the directory if it is still there, and let go of the lock. Again is harmless."""
+        """Remove the directory if it is still there, and let go of the lock. Again is harmless.
+
+        Nothing may be running in it any more.
+        """
         if self.lock_fd >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            _remove(self.path)
             os.close(self.lock_fd)
             self.lock_fd = -1
 
@@ -43,6 +49,12 @@ def sweep_data_directories() -> list[Path]:
                 continue
             with (path / _LOCK).open("rb+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
+                kill_strays(path)
+                _remove(path)
                 swept.append(path)
     return swept
+
+
+def _remove(path: Path) -> None:
+    remove_shared_memory(path)
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,20 +1,29 @@
 """The embedded stack: services of our own on loopback, with their data in temporary directories."""
 
+import threading
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from bench.errors import TargetError
+from bench.stack.data_directory import sweep_data_directories
+from bench.stack.health import health_rows
+from bench.stack.managed_api import ManagedApi
+from bench.stack.managed_postgres import ManagedPostgres, ManagedPostgres16
 from bench.stack.managed_redis import ManagedRedis
+from bench.stack.managed_service import ManagedService
 from bench.stack.supervised import StackEvent
 from bench.stack.target import Target
 
-SERVICES = {"redis": ManagedRedis}
+KINDS: tuple[type[ManagedService], ...] = (ManagedRedis, ManagedPostgres, ManagedPostgres16, ManagedApi)
+SERVICES = {kind.name: kind for kind in KINDS}
 
 
 class EmbeddedStack:
-    """Starts what is needed; when one service does not come up, none stays behind."""
+    """Starts what is needed, and what that needs; when one does not come up, none stays behind."""
 
     kind = "embedded"
 
@@ -27,13 +36,15 @@ class EmbeddedStack:
                 f"'{name}'",
                 "change the target in the scenario",
             )
-        self._services = [SERVICES[name](log_dir) for name in sorted(needed)]
+        self._services = [SERVICES[name](log_dir) for name in with_needs(needed)]
 
     def start(self) -> None:
         """Start every service and return when all have answered. Raises TargetError."""
+        if self._services:
+            sweep_data_directories()
         try:
-            for service in self._services:
-                service.start()
+            for together in self._in_turns():
+                self._start_together(together)
         except BaseException:  # a Ctrl-C too: nothing may stay behind
             self.stop()
             raise
@@ -46,15 +57,45 @@ class EmbeddedStack:
         """What runs, for the run's record."""
         return [entry for service in self._services for entry in service.describe()]
 
+    def health(self) -> list[dict[str, Any]]:
+        """How each target is now: see health_rows."""
+        return health_rows(self.targets().values())
+
     def events(self) -> list[StackEvent]:
         """Starts, deaths and restarts of the services, oldest first."""
         events = [event for service in self._services for event in service.events()]
         return sorted(events, key=lambda event: event.at_ns)
 
     def stop(self) -> None:
-        """End the services and remove their data; their logs stay. Again is harmless."""
-        for service in self._services:
+        """End the services, those first that need others, and remove their data; their logs stay.
+
+        Again is harmless.
+        """
+        for service in reversed(self._services):
             service.stop()
+
+    def _in_turns(self) -> Iterator[list[ManagedService]]:
+        """The services, those together that need only what was before them."""
+        waiting = list(self._services)
+        ready: set[str] = set()
+        while waiting:
+            together = [service for service in waiting if ready.issuperset(service.needs)]
+            yield together
+            waiting = [service for service in waiting if service not in together]
+            ready.update(service.name for service in together)
+
+    def _start_together(self, services: list[ManagedService]) -> None:
+        given, given_up = self.targets(), threading.Event()
+        if len(services) == 1:
+            services[0].start(given, given_up)
+            return
+        with ThreadPoolExecutor(len(services)) as pool:
+            try:
+                for done in as_completed([pool.submit(each.start, given, given_up) for each in services]):
+                    done.result()
+            except BaseException:
+                given_up.set()
+                raise  # when every thread has undone its own
 
     def __enter__(self) -> Self:
         self.start()
@@ -64,3 +105,12 @@ class EmbeddedStack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def with_needs(names: AbstractSet[str]) -> list[str]:
+    """The services to start, in the order of their kinds, which has what is needed before who needs it."""
+    wanted = set(names)
+    for kind in reversed(KINDS):
+        if kind.name in wanted:
+            wanted.update(kind.needs)
+    return [name for name in SERVICES if name in wanted]

@@ -1,19 +1,31 @@
-"""The external stack: services that someone else runs, named by REDIS_URL."""
+"""The external stack: services that someone else runs, named by the environment."""
 
 import ipaddress
 import os
 import time
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any, Self
 
 from bench.errors import TargetError
-from bench.stack.dialogue import Unanswered, resolve
-from bench.stack.probe import RedisFacts, probe_redis
+from bench.stack.connection import Unanswered, resolve
+from bench.stack.health import Facts, ask, health_rows
 from bench.stack.supervised import StackEvent
-from bench.stack.target import Target
+from bench.stack.target import Kind, Target
 
-URL_VARIABLES = {"redis": "REDIS_URL"}
+URL_VARIABLES = {
+    "redis": "REDIS_URL",
+    "postgres": "DATABASE_URL",
+    "postgres_16": "DATABASE_16_URL",
+    "api": "API_URL",
+}
+KINDS: dict[str, Kind] = {"redis": "redis", "postgres": "postgres", "postgres_16": "postgres", "api": "http"}
+_EXAMPLES: dict[Kind, str] = {
+    "redis": "redis://host:port",
+    "postgres": "postgresql://user:password@host:port/database",
+    "http": "http://host:port",
+}
 ALLOW_VARIABLE = "HOLDFAST_ALLOW_HOSTS"
 DEADLINE_S = 5.0
 
@@ -24,10 +36,8 @@ class ExternalStack:
     kind = "external"
 
     def __init__(self, needed: AbstractSet[str]) -> None:
-        self._targets: dict[str, Target] = {}
-        self._facts: dict[str, RedisFacts] = {}
-        for name in sorted(needed):
-            self._targets[name] = _named_by_the_user(name)
+        self._targets = {name: named_by_the_user(name) for name in sorted(needed)}
+        self._facts: dict[str, Facts] = {}
 
     def start(self) -> None:
         """Check that each target may be loaded and is what it should be. Raises TargetError."""
@@ -35,7 +45,7 @@ class ExternalStack:
             deadline = time.monotonic() + DEADLINE_S
             _check_host(target)
             left_s = max(deadline - time.monotonic(), 0.1)
-            self._facts[name] = _usable(target, probe_redis(target, left_s))
+            self._facts[name] = _usable(target, ask(target, left_s))
 
     def targets(self) -> dict[str, Target]:
         """The targets that the environment names."""
@@ -60,6 +70,10 @@ class ExternalStack:
             for name, facts in self._facts.items()
         ]
 
+    def health(self) -> list[dict[str, Any]]:
+        """How each target is now: see health_rows."""
+        return health_rows(self._targets.values())
+
     def events(self) -> list[StackEvent]:
         """None: we watch no process of others."""
         return []
@@ -77,7 +91,13 @@ class ExternalStack:
         self.stop()
 
 
-def _named_by_the_user(name: str) -> Target:
+def url_in(name: str, environment: Mapping[str, str] = os.environ) -> str:
+    """What the environment says about where a target is; empty where it says nothing."""
+    return environment.get(URL_VARIABLES.get(name, ""), "").strip()
+
+
+def named_by_the_user(name: str) -> Target:
+    """The target that the environment names. Raises TargetError, for a missing one too."""
     variable = URL_VARIABLES.get(name)
     if variable is None:
         raise TargetError(
@@ -87,16 +107,17 @@ def _named_by_the_user(name: str) -> Target:
             f"'{name}'",
             "change the target in the scenario",
         )
-    url = os.environ.get(variable, "").strip()
+    kind = KINDS[name]
+    url = url_in(name)
     if not url:
         raise TargetError(
             name,
             "the external stack",
             f"an address in {variable}",
             f"{variable} empty or not set",
-            f"set {variable}=redis://host:port, or use --stack embedded",
+            f"set {variable}={_EXAMPLES[kind]}, or use --stack embedded",
         )
-    return Target.from_url(url, name=name, source=variable)
+    return Target.from_url(url, name=name, source=variable, kind=kind)
 
 
 def _check_host(target: Target) -> None:
@@ -121,8 +142,10 @@ def _check_host(target: Target) -> None:
             )
 
 
-def _usable(target: Target, facts: RedisFacts) -> RedisFacts:
-    if facts.mode in ("cluster", "sentinel"):
+def _usable(target: Target, facts: Facts) -> Facts:
+    from bench.stack.probe import RedisFacts
+
+    if isinstance(facts, RedisFacts) and facts.mode in ("cluster", "sentinel"):
         raise TargetError(
             target.name,
             target.address,

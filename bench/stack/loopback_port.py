@@ -2,10 +2,12 @@
 
 import random
 import socket
+import sys
 from pathlib import Path
 
 LOWEST_PORT = 10_000
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LISTEN = "0A"
 
 
 def free_loopback_port() -> int:
@@ -36,3 +38,33 @@ def _first_ephemeral_port() -> int:
         return default
     # A machine may give nearly all ports to clients; then there is nothing to stay clear of.
     return first if first > LOWEST_PORT + 1_000 else default
+
+
+def is_listener(pid: int, port: int) -> bool | None:
+    """Whether the process lives and listens on 127.0.0.1 there; None where we may not see that."""
+    # An address is shown as the machine's own integer.
+    address = f"{int.from_bytes(socket.inet_aton('127.0.0.1'), sys.byteorder):08X}:{port:04X}"
+    try:
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        sockets = {f"socket:[{row[9]}]" for row in rows if row[1] == address and row[3] == _LISTEN}
+        opened = {_where(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None if _is_running(pid) else False  # a zombie's files are shown to root alone
+    return bool(sockets & opened) if sockets or not _is_running(pid) else None
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        # "pid (name) state ...", and a name may hold anything.
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _where(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""  # closed since the look

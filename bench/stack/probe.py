@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.errors import TargetError
-from bench.stack.dialogue import Dialogue, ErrorReply, Unanswered
-from bench.stack.target import Target
-
-QUOTE_LIMIT = 160
+from bench.clock import monotonic_ns
+from bench.stack.connection import Unanswered
+from bench.stack.dialogue import Dialogue, ErrorReply
+from bench.stack.probe_error import advice_for, probe_error, told
+from bench.stack.target import State, Target
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,13 @@ class RedisFacts:
     """0 is no limit."""
     maxmemory_policy: str
     is_aof_on: bool | None
+    uptime_s: float | None = None
+    answer_ns: int = 0
+    """From PING to its answer on the open connection."""
+
+    def health(self) -> tuple[State, str]:
+        """(state, detail)."""
+        return "up", " ".join(filter(None, (self.mode, self.role))) or "it may not be asked for INFO"
 
 
 def probe_redis(target: Target, deadline_s: float = 5.0) -> RedisFacts:
@@ -35,12 +42,14 @@ def probe_redis(target: Target, deadline_s: float = 5.0) -> RedisFacts:
     """
     try:
         with Dialogue(target.host, target.port, deadline_s) as server:
+            begin = monotonic_ns()
             _expect_redis(target, server)
+            answer_ns = monotonic_ns() - begin
             _log_in(target, server)
             _select(target, server)
-            return _facts(_ask_info(server))
+            return _facts(_ask_info(server), answer_ns)
     except Unanswered as fact:
-        raise _error(target, "a Redis server", str(fact), _advice_for(target)) from None
+        raise probe_error(target, "a Redis server", told(target, fact)) from None
 
 
 def _expect_redis(target: Target, server: Dialogue) -> None:
@@ -51,12 +60,17 @@ def _expect_redis(target: Target, server: Dialogue) -> None:
             return  # a Redis that wants to know who asks
         if str(reply).startswith("NOAUTH"):
             advice = "put the password into the URL: redis://:password@host:port"
-            raise _error(target, "to be let in without a password", f"the answer '{reply}'", advice) from None
+            raise probe_error(
+                target, "to be let in without a password", f"the answer '{reply}'", advice
+            ) from None
+        if "max number of clients" in str(reply):
+            advice = "end connections that nobody uses, or raise maxclients"
+            raise probe_error(target, "a free connection", f"the answer '{reply}'", advice) from None
         if str(reply).startswith("LOADING"):
-            raise _error(target, "+PONG", str(reply), "wait until it has loaded its data") from None
-        raise _error(target, "+PONG", f"the answer '{reply}'", _advice_for(target)) from None
+            raise probe_error(target, "+PONG", str(reply), "wait until it has loaded its data") from None
+        raise probe_error(target, "+PONG", f"the answer '{reply}'", advice_for(target)) from None
     if answer != "PONG":
-        raise _error(target, "+PONG", f"the answer '{answer}'", _advice_for(target))
+        raise probe_error(target, "+PONG", f"the answer '{answer}'", advice_for(target))
 
 
 def _log_in(target: Target, server: Dialogue) -> None:
@@ -66,7 +80,7 @@ def _log_in(target: Target, server: Dialogue) -> None:
     try:
         server.ask("AUTH", *words)
     except ErrorReply as reply:
-        raise _error(
+        raise probe_error(
             target,
             "to be let in with the given password",
             f"the answer '{reply}'",
@@ -80,7 +94,7 @@ def _select(target: Target, server: Dialogue) -> None:
     try:
         server.ask("SELECT", str(target.db))
     except ErrorReply as reply:
-        raise _error(
+        raise probe_error(
             target, f"database {target.db}", f"the answer '{reply}'", "use a database that the server has"
         ) from None
 
@@ -94,7 +108,8 @@ def _ask_info(server: Dialogue) -> Mapping[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def _facts(info: Mapping[str, str]) -> RedisFacts:
+def _facts(info: Mapping[str, str], answer_ns: int) -> RedisFacts:
+    uptime_s = _number(info.get("uptime_in_seconds"))
     is_valkey = "valkey_version" in info
     return RedisFacts(
         server="valkey" if is_valkey else "redis",
@@ -105,23 +120,10 @@ def _facts(info: Mapping[str, str]) -> RedisFacts:
         maxmemory_bytes=_number(info.get("maxmemory")),
         maxmemory_policy=info.get("maxmemory_policy", ""),
         is_aof_on=None if "aof_enabled" not in info else info["aof_enabled"] == "1",
+        uptime_s=None if uptime_s is None else float(uptime_s),
+        answer_ns=answer_ns,
     )
 
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdigit() else None
-
-
-def _advice_for(target: Target) -> str:
-    if target.managed:
-        return "look into its log"
-    return "check the host and the port, and that the server is up"
-
-
-def _error(target: Target, expected: str, found: str, advice: str) -> TargetError:
-    # Some servers quote what they were sent.
-    if target.password:
-        found = found.replace(target.password, "***")
-    if len(found) > QUOTE_LIMIT:
-        found = found[:QUOTE_LIMIT] + "..."
-    return TargetError(target.name, target.address, expected, " ".join(found.split()), advice)

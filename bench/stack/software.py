@@ -6,12 +6,16 @@ import socket
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.errors import TargetError
-from bench.stack.machine import Finding
+from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
+from bench.stack.keeper_control import kept_stack
+from bench.stack.machine import Finding, Value
+from bench.stack.postgres_binary import find_postgres
 from bench.stack.server_binary import find_server_binary
-from bench.stack.target import Target
+from bench.stack.unprivileged import account_for_servers
 
 DOCKER_DEADLINE_S = 2.0
 VERSION_DEADLINE_S = 5.0
@@ -65,16 +69,52 @@ def redis_server() -> Finding:
     return Finding("redis server", text, {**values}, advice)
 
 
+def postgres_18() -> Finding:
+    """The PostgreSQL 18 that the embedded stack would start."""
+    return _postgres("postgres", "postgres 18")
+
+
+def postgres_16() -> Finding:
+    """The PostgreSQL 16 that the embedded stack would start."""
+    return _postgres("postgres_16", "postgres 16")
+
+
+def postgres_client() -> Finding:
+    """psycopg and the libpq in it, which log in to Postgres."""
+    release = _version("psycopg")
+    values: dict[str, Value] = {"psycopg": release, "implementation": None, "libpq": None}
+    if release is None:
+        return Finding("libpq", "psycopg missing", values, "pip install holdfast, which brings psycopg")
+    try:
+        from psycopg import pq
+    except ImportError as error:
+        found = str(error).strip().splitlines()[0]
+        advice = "pip install 'psycopg[binary]', or install the system's libpq"
+        return Finding("libpq", f"psycopg {release} without libpq ({found})", values, advice)
+    libpq = f"{pq.version() // 10_000}.{pq.version() % 10_000}"
+    values |= {"implementation": pq.__impl__, "libpq": libpq}
+    return Finding("libpq", f"{libpq}, in psycopg {release} ({pq.__impl__})", values)
+
+
 def default_stack() -> Finding:
     """Which stack `bench run` takes when it is not told."""
-    url = os.environ.get("REDIS_URL", "")
-    if not url:
-        return Finding("stack", "embedded (REDIS_URL is not set)", {"kind": "embedded", "address": None})
-    try:
-        address = Target.from_url(url).address
-    except TargetError as error:
-        return Finding("stack", "external, but REDIS_URL cannot be used", {"kind": "external"}, str(error))
-    return Finding("stack", f"external: REDIS_URL names {address}", {"kind": "external", "address": address})
+    named: dict[str, Value] = {}
+    for name, variable in URL_VARIABLES.items():
+        if url_in(name):
+            try:
+                named[variable] = named_by_the_user(name).address
+            except TargetError as error:
+                text = f"external, but {variable} cannot be used"
+                return Finding("stack", text, {"kind": "external"}, str(error))
+    if named:
+        names = ", ".join(f"{variable} names {address}" for variable, address in named.items())
+        return Finding("stack", f"external: {names}", {"kind": "external", **named})
+    kept = kept_stack()
+    if kept is not None:
+        text = f"embedded, up since bench stack up: {', '.join(target.name for target in kept.targets)}"
+        return Finding("stack", text, {"kind": "embedded", "is_up": True})
+    text = "embedded (no stack is up, no URL is set)"
+    return Finding("stack", text, {"kind": "embedded", "is_up": False})
 
 
 def docker_engine() -> Finding:
@@ -108,6 +148,35 @@ def _connected(scheme: str, path: str, host: str | None, port: int | None) -> so
         connection.close()
         raise
     return connection
+
+
+def _postgres(name: str, label: str) -> Finding:
+    try:
+        programs = find_postgres(name)
+    except TargetError as error:
+        return Finding(label, "none", {"program": None, "origin": None, "version": None}, str(error))
+    program = programs.bin / "postgres"
+    release = _said_version(program, 2)
+    advice = None if release else "it does not tell its version: is it a postgres?"
+    account = account_for_servers()
+    run_as = f", run as {account.name}" if account else ""
+    text = f"{release or 'of unknown version'}, from {programs.origin}{run_as}: {programs.bin}"
+    values: dict[str, Value] = {"program": str(program), "origin": programs.origin, "version": release}
+    return Finding(label, text, values, advice)
+
+
+def _said_version(program: Path, word: int) -> str | None:
+    """One word of what a program says when it is asked for its version; None where it says less."""
+    done = subprocess.run(
+        [str(program), "--version"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=VERSION_DEADLINE_S,
+        check=False,
+        text=True,
+    )
+    words = done.stdout.split()
+    return words[word] if len(words) > word else None
 
 
 def _version(distribution: str) -> str | None:

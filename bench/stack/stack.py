@@ -1,14 +1,16 @@
 """What every stack can do, and the choice between them."""
 
-import os
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from bench.errors import UsageError
 from bench.stack.supervised import StackEvent
 from bench.stack.target import Target
+
+if TYPE_CHECKING:
+    from bench.stack.keeper_state import KeptStack
 
 LATER_KINDS = ("compose", "docker")
 
@@ -29,6 +31,9 @@ class Stack(Protocol):
         program, pid, supervisor_pid, state (up or down), log.
         """
 
+    def health(self) -> list[dict[str, Any]]:
+        """One row per target, asked now: see bench.stack.health.health_rows."""
+
     def events(self) -> list[StackEvent]:
         """What happened to services that are ours so far, oldest first."""
 
@@ -45,14 +50,21 @@ class Stack(Protocol):
 def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Stack:
     """Choose a stack for the targets named in `needed`; entering it starts it.
 
-    kind: embedded, external, or None for external where REDIS_URL is set, else embedded.
+    kind: embedded (a stack of its own), external, or None for external where the environment names
+    one of the targets, else the stack that is up if it has them all, else embedded. Where all that
+    the environment names is that very stack, it is taken as such.
     Raises UsageError for a kind that does not exist, TargetError for a target it cannot give.
     """
     from bench.stack.embedded import EmbeddedStack
-    from bench.stack.external import ExternalStack
+    from bench.stack.external import ExternalStack, url_in
 
     if kind is None:
-        kind = "external" if os.environ.get("REDIS_URL") else "embedded"
+        kept = _kept_with(needed)
+        if kept is not None:
+            from bench.stack.keeper_stack import AttachedStack
+
+            return AttachedStack(kept, needed)
+        kind = "external" if any(url_in(name) for name in needed) else "embedded"
     if kind == "embedded":
         return EmbeddedStack(needed, log_dir)
     if kind == "external":
@@ -60,3 +72,21 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
     if kind in LATER_KINDS:
         raise UsageError(f"--stack {kind}: not in this version; use embedded or external")
     raise UsageError(f"--stack: expected embedded or external, found '{kind}'")
+
+
+def _kept_with(needed: AbstractSet[str]) -> "KeptStack | None":
+    """The stack that is up, if it has all of these and the environment names no others."""
+    from dataclasses import replace
+
+    from bench.stack.external import named_by_the_user, url_in
+    from bench.stack.keeper_control import kept_stack
+
+    kept = kept_stack() if needed else None
+    if kept is None:
+        return None
+    targets = {target.name: target for target in kept.targets}
+    if not needed <= targets.keys():
+        return None
+    named = [named_by_the_user(name) for name in needed if url_in(name)]
+    is_ours = all(replace(target, managed=True) == targets[target.name] for target in named)
+    return kept if is_ours else None

@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.stack import supervisor
@@ -16,11 +17,21 @@ GRACE_S = 2.0
 """How long a service may take to end by itself before it is killed."""
 SUPERVISOR_MARGIN_S = 3.0
 """How much longer the supervisor may take before it is killed itself."""
+LIFE_KINDS = ("started", "restarted", "died", "ended")
+
+
+@dataclass(frozen=True)
+class SetUpStep:
+    """A program that must have ended with status 0 before the service is started for the first time."""
+
+    command: tuple[str, ...]
+    input: str = field(default="", repr=False)
+    """What it reads from stdin; it may hold a secret."""
 
 
 @dataclass(frozen=True)
 class ServiceCommand:
-    """One process to be kept running. Its output is appended to `log`."""
+    """One process to be kept running. Its output, and that of its set-up, is appended to `log`."""
 
     name: str
     command: tuple[str, ...]
@@ -28,6 +39,13 @@ class ServiceCommand:
     log: str
     restart_delay_s: float = 0.1
     restarts_per_minute: int = 10
+    set_up: tuple[SetUpStep, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Added to the harness's own environment; it may hold secrets."""
+    user_id: int | None = None
+    """Whom service and set-up run as, with `group_id` as the only group. None: as the harness does."""
+    group_id: int | None = None
+    ending_signal: str = "SIGTERM"
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,7 @@ class StackEvent:
     """What happened to a service, on the one clock.
 
     kind: started, restarted, stopped, continued (by a signal), died, gave_up, failed (could not
-    be started), ended (because it was asked to), crashed (the supervisor), finished.
+    be started or set up), ended (because it was asked to), crashed (the supervisor), finished.
     """
 
     at_ns: int
@@ -48,22 +66,22 @@ class StackEvent:
 
 
 class Supervised:
-    """A running supervisor and the services under it."""
+    """A running supervisor and the service under it."""
 
     def __init__(self, events: Path) -> None:
         self._events = events
         self._process: subprocess.Popen[bytes] | None = None
-        self._directories: dict[str, Path] = {}
+        self._data: Path | None = None
 
-    def start(self, services: list[ServiceCommand], data: DataDirectory) -> None:
-        """Start the supervisor; it starts the services, and removes `data` when all has ended."""
-        self._directories = {service.name: Path(service.directory).resolve() for service in services}
+    def start(self, service: ServiceCommand, data: DataDirectory) -> None:
+        """Start the supervisor; it starts the service, and removes `data` when it has ended."""
+        self._data = data.path.resolve()
         specification = {
             "harness_pid": os.getpid(),
             "events": str(self._events.resolve()),
             "grace_s": GRACE_S,
             "remove": [str(data.path)],
-            "services": [asdict(service) for service in services],
+            "service": asdict(service),
         }
         # -I -S: no site-packages, no PYTHON* variables; half the start-up time, and nothing of
         # the user's surroundings can break it. Should a Ctrl-C hit between the start and the
@@ -100,12 +118,12 @@ class Supervised:
             return [StackEvent(**json.loads(line)) for line in lines]
         return []
 
-    def service_pid(self, name: str) -> int | None:
-        """The process id of a service, None while it is down."""
+    def service_pid(self) -> int | None:
+        """The process id of the service, None while it is down."""
         if not self.is_alive:
             return None
-        latest = self._lives(name)[-1:]
-        return latest[0].pid if latest and latest[0].kind in ("started", "restarted") else None
+        latest = next((event for event in reversed(self.events()) if event.kind in LIFE_KINDS), None)
+        return latest.pid if latest and latest.kind in ("started", "restarted") else None
 
     def failure(self) -> str:
         """Why the supervisor is gone, in its own words. Call it only when it is."""
@@ -115,7 +133,7 @@ class Supervised:
         return f"the supervisor ended with status {self._process.wait()}: {text or 'it said nothing'}"
 
     def end(self) -> None:
-        """End the services and the supervisor; return when they are gone. Again is harmless."""
+        """End the service and the supervisor; return when they are gone. Again is harmless."""
         if self._process is None:
             return
         assert self._process.stdin is not None
@@ -125,17 +143,10 @@ class Supervised:
         try:
             self._process.wait(GRACE_S + SUPERVISOR_MARGIN_S)
         except subprocess.TimeoutExpired:
-            # Stopped by a signal, or stuck: the kernel kills its services with it.
+            # Stopped by a signal, or stuck: the kernel kills its service with it.
             self._process.kill()
             self._process.wait()
         self._process.stderr.close()
-        if self._process.returncode != 0:
-            for name, directory in self._directories.items():
-                for event in self._lives(name)[-1:]:
-                    assert event.pid is not None
-                    await_end_of_strays(event.pid, directory, SUPERVISOR_MARGIN_S)
+        if self._process.returncode != 0 and self._data is not None:
+            await_end_of_strays(self._data, SUPERVISOR_MARGIN_S)
         self._process = None
-
-    def _lives(self, name: str) -> list[StackEvent]:
-        kinds = ("started", "restarted", "died", "ended")
-        return [event for event in self.events() if event.service == name and event.kind in kinds]

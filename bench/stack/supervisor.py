@@ -1,4 +1,4 @@
-"""The supervisor: a process of its own that starts service processes and never leaves one behind.
+"""The supervisor: a process of its own that keeps one service running and never leaves it behind.
 
     harness ──stdin──▶ supervisor ──▶ service, in a session of its own
        ▲                   │
@@ -7,13 +7,15 @@
 The first line of stdin is the specification (JSON, see `Supervisor`); after that stdin only says
 that the harness is alive. Everything ends when
 
-- stdin reaches its end or the harness's process is gone, even by SIGKILL: services are asked to
-  end, then killed, their directories removed;
+- stdin reaches its end or the harness's process is gone, even by SIGKILL: the service is asked to
+  end, then killed, its directory removed;
 - SIGTERM, SIGINT or SIGHUP arrives: the same;
-- the supervisor itself is killed: the kernel kills the services (PR_SET_PDEATHSIG).
+- the supervisor itself is killed: the kernel kills the service (PR_SET_PDEATHSIG).
 
-A service that dies is started again after a short delay, until it has died too often within a
-minute; then the supervisor says so in its log and in the events, and leaves it down.
+Before its first start a service may have steps of set-up, programs that must end with status 0. A
+service that dies takes all its descendants with it, as a container would, and is started again after
+a short delay, until it has died too often within a minute; then the supervisor says so in its log
+and in the events, and leaves it down.
 
 This file imports only the standard library and is run by its path, so that it is up within some
 20 ms and from any directory.
@@ -36,8 +38,11 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 MINUTE_NS = 60_000_000_000
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def now_ns() -> int:
@@ -59,14 +64,19 @@ class EventFile:
 
 
 class Service:
-    """One process to be kept running: name, command, log, directory, restart policy."""
+    """One process to be kept running: what to start, where, as whom, and the restart policy."""
 
     def __init__(self, specification: dict[str, Any], events: EventFile) -> None:
         self.name: str = specification["name"]
         self.restart_at_ns: int | None = None
+        self._set_up: deque[dict[str, Any]] = deque(specification["set_up"])
         self._command: list[str] = specification["command"]
         self._directory: str = specification["directory"]
         self._log: str = specification["log"]
+        self._environment: dict[str, str] = specification["environment"]
+        self._user: int | None = specification["user_id"]
+        self._group: int | None = specification["group_id"]
+        self._ending_signal = signal.Signals[specification["ending_signal"]]
         self._restart_delay_ns = int(specification["restart_delay_s"] * 1e9)
         self._restarts_per_minute: int = specification["restarts_per_minute"]
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,31 +89,28 @@ class Service:
         return self._process is not None
 
     def start(self, kind: str = "started") -> None:
-        """Start the process; a failure counts as a death."""
+        """Start the next step of the set-up, or the process; a failure of the latter counts as a death."""
         self.restart_at_ns = None
+        step = self._set_up[0] if self._set_up else None
         try:
-            with Path(self._log).open("ab") as log:
-                self._process = subprocess.Popen(
-                    self._command,
-                    cwd=self._directory,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    # Its own session: a terminal's Ctrl-C is the harness's to decide about.
-                    start_new_session=True,
-                    preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
-                )
+            if step is None:
+                self._process = self._spawn(self._command)
+            else:
+                self._process = self._spawn(step["command"], step["input"])
         except (OSError, subprocess.SubprocessError) as error:
             self._events.write("failed", self.name, text=f"cannot be started: {error}")
-            self._plan_restart()
+            if step is None:
+                self._plan_restart()
         else:
-            self._events.write(kind, self.name, pid=self._process.pid)
+            if step is None:
+                self._events.write(kind, self.name, pid=self._process.pid)
 
     def collect(self, *, ending: bool) -> None:
         """Note what happened to the process: stopped and continued by a signal, or dead."""
-        if self._process is None:
+        pid = None if self._process is None else self._process.pid
+        _reap_strangers(pid)
+        if self._process is None or pid is None:
             return
-        pid = self._process.pid
         # Looked at without collecting: while it is a zombie its number cannot be given away, so
         # the signal to its group (a fork that rewrites a file, say) hits no stranger.
         look = os.WEXITED | os.WSTOPPED | os.WCONTINUED | os.WNOHANG | os.WNOWAIT
@@ -119,21 +126,55 @@ class Service:
         self.signal_group(signal.SIGKILL)
         status = self._process.wait()
         self._process = None
-        self._events.write("ended" if ending else "died", self.name, pid=pid, status=status)
-        if not ending:
+        if not self._set_up:
+            self._events.write("ended" if ending else "died", self.name, pid=pid, status=status)
+        _kill_descendants()
+        if self._set_up:
+            self._after_set_up(status, ending=ending)
+        elif not ending:
             self._plan_restart()
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Signal the process and its descendants."""
+        """Signal the process and those of its descendants that have not left its process group."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
 
     def ask_to_end(self) -> None:
-        """SIGTERM, then SIGCONT so that a stopped process can hear it."""
+        """The signal that the service ends by, then SIGCONT so that a stopped process can hear it."""
         self.restart_at_ns = None
-        self.signal_group(signal.SIGTERM)
+        self.signal_group(self._ending_signal)
         self.signal_group(signal.SIGCONT)
+
+    def _spawn(self, command: list[str], text: str = "") -> "subprocess.Popen[bytes]":
+        with Path(self._log).open("ab") as log, os.fdopen(os.memfd_create("input"), "w+b", 0) as feed:
+            # In memory, for it may hold a password; without text its end is read at once.
+            feed.write(text.encode())
+            feed.seek(0)
+            return subprocess.Popen(
+                command,
+                cwd=self._directory,
+                env={**os.environ, **self._environment},
+                stdin=feed,
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                group=self._group,
+                extra_groups=None if self._user is None else [],
+                # Its own session: a terminal's Ctrl-C is the harness's to decide about.
+                start_new_session=True,
+                # Called after the change of user, which would take the kernel's promise back.
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
+            )
+
+    def _after_set_up(self, status: int, *, ending: bool) -> None:
+        program = Path(self._set_up[0]["command"][0]).name
+        if status == 0:
+            self._set_up.popleft()
+            if not ending:
+                self.start()
+        elif not ending:
+            self._events.write("failed", self.name, text=f"was not set up: {program} ended with {status}")
 
     def _plan_restart(self) -> None:
         at_ns = now_ns()
@@ -152,32 +193,33 @@ class Service:
 class Supervisor:
     """Runs one specification until the harness is gone.
 
-    {"harness_pid", "events": path, "grace_s", "remove": [directories],
-     "services": [{"name", "command": [...], "directory", "log",
-                   "restart_delay_s", "restarts_per_minute"}]}
+    {"harness_pid", "events": path, "grace_s", "remove": [directories], "service": a ServiceCommand
+     of bench.stack.supervised with its fields as keys}
     """
 
     def __init__(self, specification: dict[str, Any]) -> None:
         self._events = EventFile(specification["events"])
-        self._services = [Service(entry, self._events) for entry in specification["services"]]
+        self._service = Service(specification["service"], self._events)
         self._grace_s: float = specification["grace_s"]
         self._remove: list[str] = specification["remove"]
         self._harness_pid: int = specification["harness_pid"]
         self._is_told_to_end = False
         self._poll = select.poll()
         self._wakeup, self._wakeup_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # What a dead service leaves behind becomes our child, to be found and killed.
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._watch_signals()
         self._watch_harness()
 
     def run(self) -> None:
-        """Start the services, keep them running, end them. Returns when nothing is left."""
+        """Start the service, keep it running, end it. Returns when nothing is left."""
         try:
-            for service in self._services:
-                service.start()
+            if not self._is_told_to_end:
+                self._service.start()
             while not self._is_told_to_end:
-                self._wait(self._until_next_restart_s())
+                self._wait(self._until_restart_s())
                 self._keep_running()
-        except Exception:  # noqa: BLE001 - whatever it was, services must end and the reason be kept
+        except Exception:  # noqa: BLE001 - whatever it was, the service must end and the reason be kept
             self._events.write("crashed", text=traceback.format_exc())
         finally:
             self._end()
@@ -214,25 +256,22 @@ class Supervisor:
                 self._poll.unregister(fd)
                 self._is_told_to_end = True
 
-    def _until_next_restart_s(self) -> float | None:
-        due = [service.restart_at_ns for service in self._services if service.restart_at_ns is not None]
-        return max(0, min(due) - now_ns()) / 1e9 if due else None
+    def _until_restart_s(self) -> float | None:
+        due_ns = self._service.restart_at_ns
+        return None if due_ns is None else max(0, due_ns - now_ns()) / 1e9
 
     def _keep_running(self) -> None:
-        for service in self._services:
-            service.collect(ending=False)
-            due_ns = service.restart_at_ns
-            if due_ns is not None and due_ns <= now_ns() and not self._is_told_to_end:
-                service.start("restarted")
+        self._service.collect(ending=False)
+        due_ns = self._service.restart_at_ns
+        if due_ns is not None and due_ns <= now_ns() and not self._is_told_to_end:
+            self._service.start("restarted")
 
     def _end(self) -> None:
-        for service in self._services:
-            service.ask_to_end()
+        self._service.ask_to_end()
         deadline_ns = now_ns() + int(self._grace_s * 1e9)
         while self._still_running() and (left_ns := deadline_ns - now_ns()) > 0:
             self._wait(left_ns / 1e9)
-        for service in self._services:
-            service.signal_group(signal.SIGKILL)
+        self._service.signal_group(signal.SIGKILL)
         while self._still_running():
             self._wait(1.0)
         for directory in self._remove:
@@ -240,14 +279,40 @@ class Supervisor:
         self._events.write("finished")
 
     def _still_running(self) -> bool:
-        for service in self._services:
-            service.collect(ending=True)
-        return any(service.is_running for service in self._services)
+        self._service.collect(ending=True)
+        return self._service.is_running
+
+
+def _children() -> list[int]:
+    """The processes whose parent is this one, zombies too: what is killed here is never a stranger."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                status = Path(entry.path, "stat").read_bytes()
+                # "pid (name) state parent ...", and a name may hold anything.
+                if int(status.rpartition(b")")[2].split()[1]) == os.getpid():
+                    found.append(int(entry.name))
+    return found
+
+
+def _kill_descendants() -> None:
+    """Kill what a dead service has left; the children of those killed become ours in turn."""
+    while children := _children():
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _reap_strangers(service_pid: int | None) -> None:
+    """Collect ended descendants that a living service has let go of."""
+    for pid in _children():
+        if pid != service_pid:
+            os.waitpid(pid, os.WNOHANG)
 
 
 def _die_with(parent_pid: int) -> Callable[[], None]:
     """A function for the forked child: the kernel kills it when the parent dies."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def arm() -> None:
         prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

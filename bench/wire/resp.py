@@ -1,8 +1,7 @@
 """RESP2 and RESP3 as a streaming scanner over uint8 arrays.
 
-The scanner keeps its whole state in one row of int64, so bytes can be cut anywhere, a reply may be
-larger than any buffer, and nothing is copied except the first bytes of an error and, for a
-subscriber, the head of a message.
+Of a reply nothing is copied but the first bytes of an error and, for a subscriber, the head of a
+message (bench.wire.state).
 
 Nesting needs no stack: an aggregate of n elements is n more values to come, so a counter of pending
 values reaches zero exactly at the end of the outermost one. Attributes (`|`) come before the value
@@ -18,27 +17,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.jit import compiled
+from bench.wire.state import (
+    BROKEN,
+    CLASS,
+    COMPLETE,
+    ERROR_REPLY,
+    FIRST_OWN_COLUMN,
+    MORE,
+    NULL_REPLY,
+    PUSH_REPLY,
+    RESULT,
+    TEXT,
+    TEXT_BYTES,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Columns of the state row (int64). A row of zeros is the start of a reply.
+# Columns of the state row (int64) after the common ones.
 # OUTER: 1 while at the reply itself, 0 inside it. KEPT: 1 inside the error whose text is kept.
-STEP, PENDING, TYPE, NUMBER, SIGN, SKIP, ELEMENT, RESULT, CLASS, TEXT, DIGITS, TOP, OUTER, KEPT = range(14)
-STATE_COLUMNS = 14
+STEP, PENDING, TYPE, NUMBER, SIGN, SKIP, ELEMENT, DIGITS, TOP, OUTER, KEPT = range(
+    FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 11
+)
 
 # STEP
 AT_TYPE, IN_NUMBER, IN_LINE, IN_BULK, AT_LINE_FEED, AT_BULK_CR, AT_BULK_LF = range(7)
-
-# RESULT after `scan`: bytes ran out, one reply ended, or the bytes are no RESP.
-MORE, COMPLETE, BROKEN = 0, 1, 2
-
-# CLASS of a complete reply.
-PLAIN_REPLY, ERROR_REPLY, NULL_REPLY, PUSH_REPLY = 0, 1, 2, 3
-
-TEXT_BYTES = 96
-"""How much of an error line or of a message's head is kept."""
 
 # An aggregate larger than this is no answer to anything a benchmark asks; it keeps PENDING far from overflow.
 MAX_ELEMENTS = 1 << 32
@@ -48,13 +52,6 @@ _CR, _LF, _MINUS, _PLUS = 13, 10, 45, 43
 _SIMPLE, _ERROR, _INTEGER, _BULK, _ARRAY = 43, 45, 58, 36, 42
 _NULL, _DOUBLE, _BOOLEAN, _BIG_NUMBER, _BULK_ERROR, _VERBATIM = 95, 44, 35, 40, 33, 61
 _MAP, _SET, _ATTRIBUTE, _PUSH = 37, 126, 124, 62
-
-
-@compiled
-def reset(state: NDArray[np.int64]) -> None:
-    """Make the state ready for the next reply."""
-    for column in range(STATE_COLUMNS):
-        state[column] = 0
 
 
 @compiled

@@ -17,7 +17,7 @@ from bench.engine.layout import FROM_PLANNED
 from bench.engine.shard import Shard
 from bench.histogram import Counts, lower_edge_ns, percentile_ns
 from bench.outcome import Outcome
-from bench.plan.plan import PhasePlan, WorkloadPlan, phase_table
+from bench.plan.plan import PhasePlan, WorkloadPlan, pacing_table
 from bench.plan.program import Field, Program, Template
 from bench.scenario.model import Workload
 
@@ -59,9 +59,9 @@ def drive(delays: Delays, rate: int, seconds: float, lanes: int) -> Accounts:
     duration_ns = int(seconds * NS_PER_S)
     phases = (PhasePlan("truth", measured=True, start_ns=0, end_ns=duration_ns),)
     program = Program.build(
-        [Template("ask", REQUEST, 1, (Field(1, PLANNED_DIGITS, FROM_PLANNED),))], [1.0], []
+        [Template.single("ask", REQUEST, 1, (Field(1, PLANNED_DIGITS, FROM_PLANNED),))], [1.0], []
     )
-    plan = WorkloadPlan(workload, 1, program, phase_table(phases, rate))
+    plan = WorkloadPlan(workload, 1, program, pacing_table(phases, rate))
     shard = Shard(plan, duration_ns=duration_ns, number=0, count=1, lanes=lanes, protocol=layout.RESP)
     server = TruthServer(delays, lanes)
     try:

@@ -188,7 +188,7 @@ def test_lateness_counts_from_when_any_lane_was_free() -> None:
     try:
         tables.control[layout.START_NS] = 0
         with np.errstate(over="ignore"):
-            start_plan(tables.settings, tables.phases, tables.state, tables.places)
+            start_plan(tables.settings, tables.pacing, tables.state, tables.places)
             adopt_lanes(tables, 100)
             assert next_free_lane(tables) == 0
             tables.lanes[0, layout.FREE_AT] = 900_000
@@ -207,7 +207,7 @@ def test_lateness_of_the_only_lane_counts_from_when_it_became_free() -> None:
     try:
         tables.control[layout.START_NS] = 0
         with np.errstate(over="ignore"):
-            start_plan(tables.settings, tables.phases, tables.state, tables.places)
+            start_plan(tables.settings, tables.pacing, tables.state, tables.places)
             adopt_lanes(tables, 100)
             assert next_free_lane(tables) == 0
             tables.lanes[0, layout.FREE_AT] = 900_000

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from planned import INDEX, PHASE, PLANNED, arrivals, plan_of
 from scipy import stats
 
-from bench.plan.plan import PhasePlan, phase_table
+from bench.plan.plan import PhasePlan, pacing_table
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -111,7 +111,7 @@ def test_an_arrival_on_the_edge_of_a_ramp_from_nothing_is_planned_at_its_start()
         {"name": "ramp", "for": "1s", "load": {"from": "0%", "to": "100%"}},
     )
     plan = plan_of(phases, rate="10/s")
-    table = plan.workloads[0].phases
+    table = plan.workloads[0].pacing
     assert table[1, 4] == 10.5
     row = arrivals(plan)[10]
     assert (row[PHASE], row[PLANNED]) == (1, 1_050_000_000)
@@ -123,7 +123,7 @@ def test_a_phase_without_load_has_no_arrivals() -> None:
         PhasePlan("b", measured=True, start_ns=10**9, end_ns=2 * 10**9, load_from=0.0, load_to=0.0),
         PhasePlan("c", measured=True, start_ns=2 * 10**9, end_ns=3 * 10**9),
     )
-    table = phase_table(phases, 100.0)
+    table = pacing_table(phases, 100.0)
     assert table[:, 5] == pytest.approx([100, 0, 100])
     assert table[:, 4] == pytest.approx([0, 100, 100])
 

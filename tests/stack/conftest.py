@@ -1,6 +1,7 @@
 """Fixtures of the stack's tests."""
 
 import contextlib
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -57,3 +58,12 @@ def script(tmp_path: Path) -> Callable[[str], str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter, as pytest's own may not be: root's Postgres runs as another."""
+    folder = Path(tempfile.mkdtemp(prefix="test-holdfast-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

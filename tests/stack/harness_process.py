@@ -39,7 +39,7 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
 class Harness:
     """A process that opens an embedded stack and then does what `body` says with `stack`."""
 
-    def __init__(self, folder: Path, body: str) -> None:
+    def __init__(self, folder: Path, body: str, needed: str = "redis") -> None:
         self.folder = folder
         program = (
             "import os, sys, json, signal\n"
@@ -48,10 +48,10 @@ class Harness:
             # A shell that runs the tests in the background has it ignored, and that is inherited.
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "say = lambda text: print(text, flush=True)\n"
-            "with open_stack('embedded', {'redis'}, Path('logs')) as stack:\n"
+            f"with open_stack('embedded', {{{needed!r}}}, Path('logs')) as stack:\n"
             "    say(json.dumps(stack.describe()[0]))\n"
         ) + "".join(f"    {line}\n" for line in body.splitlines())
-        (folder / "tmp").mkdir()
+        (folder / "tmp").mkdir(mode=0o755)
         self.process = subprocess.Popen(
             [sys.executable, "-c", program],
             stdin=subprocess.PIPE,

@@ -10,7 +10,7 @@ import pytest
 from harness_process import eventually, is_running
 
 from bench.errors import TargetError, UsageError
-from bench.stack import managed_redis, supervised
+from bench.stack import managed_redis, managed_service, supervised
 from bench.stack.dialogue import Dialogue
 from bench.stack.probe import probe_redis
 from bench.stack.stack import Stack, open_stack
@@ -150,9 +150,9 @@ def test_a_port_taken_between_the_look_and_the_start_is_replaced(
 ) -> None:
     with open_stack("embedded", {"redis"}, tmp_path) as first:
         taken = first.targets()["redis"].port
-        ports = [taken, managed_redis.free_loopback_port()]
+        ports = [taken, managed_service.free_loopback_port()]
         expected = ports[1]
-        monkeypatch.setattr(managed_redis, "free_loopback_port", lambda: ports.pop(0))
+        monkeypatch.setattr(managed_service, "free_loopback_port", lambda: ports.pop(0))
         with open_stack("embedded", {"redis"}, tmp_path) as second:
             assert second.targets()["redis"].port == expected
             assert pid_of(second) != pid_of(first)
@@ -173,8 +173,8 @@ def test_a_stack_that_does_not_exist_is_a_usage_error(kind: str, tmp_path: Path)
 
 
 def test_a_target_that_the_stack_cannot_start_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match=r"target postgres .*can start: redis, found 'postgres'"):
-        open_stack("embedded", {"redis", "postgres"}, tmp_path)
+    with pytest.raises(TargetError, match=r"target graph .*can start: api, postgres.*, found 'graph'"):
+        open_stack("embedded", {"redis", "graph"}, tmp_path)
 
 
 def test_logs_that_cannot_be_written_are_a_usage_error(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_program_that_cannot_be_executed_is_told_at_once(
 def test_a_server_that_never_answers_is_given_up_at_the_deadline_and_ended(
     tmp_path: Path, temporary: Path, script: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(managed_redis, "READY_DEADLINE_S", 0.3)
+    monkeypatch.setattr(managed_redis.ManagedRedis, "ready_deadline_s", 0.3)
     monkeypatch.setenv("HOLDFAST_REDIS_SERVER", script("exec sleep 1000"))
     stack = open_stack("embedded", {"redis"}, tmp_path)
     with pytest.raises(TargetError, match=r"within 0\.3 s"):

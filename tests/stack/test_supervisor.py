@@ -26,13 +26,13 @@ class Bench:
         service = ServiceCommand(
             "service", command, str(self.data.path), str(self.log), 0.0, restarts_per_minute
         )
-        self.supervised.start([service], self.data)
+        self.supervised.start(service, self.data)
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.supervised.events()]
 
     def pid(self) -> int:
-        pid: int = eventually(lambda: self.supervised.service_pid("service"), "a start")
+        pid: int = eventually(self.supervised.service_pid, "a start")
         return pid
 
 
@@ -110,7 +110,7 @@ def test_signals_blocked_in_the_harness_do_not_blind_the_supervisor(service: Ben
 
 def test_a_program_that_is_not_there_is_an_event_and_no_crash(tmp_path: Path, service: Bench) -> None:
     missing = ServiceCommand("service", ("/nowhere/server",), "/", str(service.log), 0.0, 0)
-    service.supervised.start([missing], service.data)
+    service.supervised.start(missing, service.data)
     eventually(lambda: "gave_up" in service.kinds(), "giving up")
     assert service.kinds() == ["failed", "gave_up"]
 

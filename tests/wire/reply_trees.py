@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from bench.wire import resp
+from bench.wire import resp, state
 
 LINES = b"+-:_,#("
 BULKS = b"$!="
@@ -142,11 +142,11 @@ def read_classes(data: bytes) -> list[int]:
         value = read_value(data, at)
         at = value.end
         if value.kind == ord(">"):
-            classes.append(resp.PUSH_REPLY)
+            classes.append(state.PUSH_REPLY)
         elif value.has_error:
-            classes.append(resp.ERROR_REPLY)
+            classes.append(state.ERROR_REPLY)
         else:
-            classes.append(resp.NULL_REPLY if value.is_null else resp.PLAIN_REPLY)
+            classes.append(state.NULL_REPLY if value.is_null else state.PLAIN_REPLY)
     return classes
 
 
@@ -154,8 +154,8 @@ class Scanner:
     """The scanner under test, fed piece by piece as the loop does."""
 
     def __init__(self, text_element: int = -1) -> None:
-        self.state = np.zeros(resp.STATE_COLUMNS, dtype=np.int64)
-        self.text = np.zeros(resp.TEXT_BYTES, dtype=np.uint8)
+        self.state = np.zeros(state.STATE_COLUMNS, dtype=np.int64)
+        self.text = np.zeros(state.TEXT_BYTES, dtype=np.uint8)
         self.element = text_element
         self.classes: list[int] = []
         self.texts: list[bytes] = []
@@ -169,15 +169,15 @@ class Scanner:
             after = resp.scan(self.state, data, at, len(piece), self.text, self.element)
             assert at < after <= len(piece), "a scan must get on"
             at = after
-            result = int(self.state[resp.RESULT])
-            if result == resp.COMPLETE:
-                self.classes.append(int(self.state[resp.CLASS]))
-                self.texts.append(self.text[: self.state[resp.TEXT]].tobytes())
-                resp.reset(self.state)
-            elif result == resp.BROKEN:
+            result = int(self.state[state.RESULT])
+            if result == state.COMPLETE:
+                self.classes.append(int(self.state[state.CLASS]))
+                self.texts.append(self.text[: self.state[state.TEXT]].tobytes())
+                state.reset(self.state)
+            elif result == state.BROKEN:
                 self.is_broken = True
             else:
-                assert result == resp.MORE
+                assert result == state.MORE
                 assert at == len(piece)
 
     @property

@@ -20,9 +20,9 @@ from reply_trees import (
     scan_all,
 )
 
-from bench.wire import resp
+from bench.wire import resp, state
 
-PLAIN, ERROR, NULL, PUSH = resp.PLAIN_REPLY, resp.ERROR_REPLY, resp.NULL_REPLY, resp.PUSH_REPLY
+PLAIN, ERROR, NULL, PUSH = state.PLAIN_REPLY, state.ERROR_REPLY, state.NULL_REPLY, state.PUSH_REPLY
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -215,7 +215,7 @@ def test_a_huge_bulk_streams_through_without_memory() -> None:
     assert scanner.classes == []
     scanner.feed(b"\r\n+next\r\n")
     assert scanner.classes == [PLAIN, PLAIN]
-    assert scanner.texts == [b"x" * resp.TEXT_BYTES, b""]
+    assert scanner.texts == [b"x" * state.TEXT_BYTES, b""]
     assert peak < len(piece)
 
 
@@ -223,7 +223,7 @@ def test_a_huge_bulk_streams_through_without_memory() -> None:
 def test_the_head_of_an_error_line_is_kept(cut: int) -> None:
     text = b"WRONGTYPE " + b"y" * 200
     scanner = scan_all(line(b"-", text) + bulk(b"!", text) + line(b"-", b""), [cut])
-    assert scanner.texts == [text[: resp.TEXT_BYTES], text[: resp.TEXT_BYTES], b""]
+    assert scanner.texts == [text[: state.TEXT_BYTES], text[: state.TEXT_BYTES], b""]
     assert scanner.classes == [ERROR] * 3
 
 
@@ -243,7 +243,7 @@ def test_the_payload_of_a_message_is_found_by_its_place(kind: bytes, before: byt
     payload = b"0123456789" * 20
     message = before + aggregate(kind, [bulk(b"$", b"message"), bulk(b"$", b"channel"), bulk(b"$", payload)])
     for cut in range(len(message)):
-        assert scan_all(message, [cut], text_element=2).texts == [payload[: resp.TEXT_BYTES]]
+        assert scan_all(message, [cut], text_element=2).texts == [payload[: state.TEXT_BYTES]]
 
 
 def test_the_confirmation_of_a_subscription_has_no_payload() -> None:
@@ -252,6 +252,6 @@ def test_the_confirmation_of_a_subscription_has_no_payload() -> None:
 
 
 def test_a_reset_state_is_all_zero() -> None:
-    state = np.arange(resp.STATE_COLUMNS, dtype=np.int64)
-    resp.reset(state)
-    assert not state.any()
+    row = np.arange(state.STATE_COLUMNS, dtype=np.int64)
+    state.reset(row)
+    assert not row.any()

@@ -1,0 +1,155 @@
+"""`bench stack up|status|down`: services that stay up between commands, and how all of them are."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.output import say
+from bench.errors import ExitCode
+
+if TYPE_CHECKING:
+    from bench.stack.keeper_state import KeptStack
+    from bench.stack.target import Target
+
+
+@click.group("stack")
+def command() -> None:
+    """Keep the embedded stack up between runs, and look at the health of every target."""
+
+
+@command.command("up")
+@click.argument("services", nargs=-1, metavar="[SERVICE...]")
+@click.option("--json", "as_json", is_flag=True, help="Print the services as one JSON object.")
+@click.option(
+    "--export", "only_exports", is_flag=True, help='Print the export lines only, for eval "$(...)".'
+)
+def up(services: tuple[str, ...], as_json: bool, only_exports: bool) -> None:
+    """Start services (default: all) in the background; they stay up until `bench stack down`.
+
+    \b
+    bench stack up redis postgres
+    eval "$(bench stack up --export)"
+
+    `bench run` uses a stack that is up. Asked again, this prints the same lines.
+    """
+    from bench.errors import UsageError
+    from bench.stack.embedded import SERVICES
+    from bench.stack.keeper_control import kept_stack, start_keeper
+
+    if unknown := sorted(set(services) - SERVICES.keys()):
+        raise UsageError(
+            f"stack up: expected services among {', '.join(SERVICES)}, found '{unknown[0]}'; "
+            "bench stack status shows other ones by NAME=URL"
+        )
+    kept = kept_stack()
+    begins = kept is None
+    if kept is None:
+        kept = start_keeper(set(services) or set(SERVICES))
+    elif missing := sorted(set(services) - {target.name for target in kept.targets}):
+        raise UsageError(
+            f"stack up: a stack is up already, without {', '.join(missing)}; end it with bench stack down, "
+            "then start all that is needed at once"
+        )
+    exports = _exports(kept)
+    if as_json:
+        say(json.dumps(_as_json(kept, exports), indent=2))
+        return
+    lines = [f"export {name}={shlex.quote(url)}" for name, url in exports.items()]
+    if not only_exports:
+        from bench.cli.health_table import address_table
+
+        rows = [(target.name, target.address, _what(kept, target)) for target in kept.targets]
+        say("The stack is up." if begins else "The stack is up already.")
+        say("\n" + address_table([("name", "address", "server"), *rows]) + "\n")
+    say("\n".join(lines))
+    if not only_exports:
+        say("\nbench run uses it; bench stack status looks at it, bench stack down ends it.")
+
+
+@command.command("status")
+@click.argument("services", nargs=-1, metavar="[NAME=URL...]")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as one JSON object.")
+def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
+    """Show every target: state, uptime, version and latency; exit 4 if one is down.
+
+    Targets are those of the stack that is up, those that REDIS_URL, DATABASE_URL, DATABASE_16_URL
+    and API_URL name, those in HOLDFAST_SERVICES (NAME=URL, separated by commas), and those given.
+
+    \b
+    bench stack status search=elasticsearch://127.0.0.1:9200 edge=proxy://127.0.0.1:80/ping
+
+    URLs begin with redis://, postgresql://, http://, tcp://, elasticsearch://, neo4j:// or proxy://.
+    """
+    from bench.cli.health_table import health_table
+    from bench.stack.health import health_rows
+    from bench.stack.keeper_state import read_kept
+
+    kept = read_kept()
+    targets = _targets(kept, services)
+    rows = health_rows(targets)
+    if as_json:
+        is_up = kept is not None and kept.is_up()
+        say(json.dumps({"format": 1, "is_stack_up": is_up, "targets": rows}, indent=2))
+    else:
+        if rows:
+            say(health_table(rows, colour=not os.environ.get("NO_COLOR")))
+        if kept is not None and not kept.is_up():
+            say("The process that kept the stack was killed; bench stack down clears up after it.")
+        elif not rows:
+            say("No stack is up and no target is named: bench stack up starts one.")
+    is_well = rows and all(row["state"] != "down" for row in rows)
+    return ExitCode.OK if is_well else ExitCode.TARGET
+
+
+@command.command("down")
+def down() -> None:
+    """End the stack that is up, with its data. Harmless when there is none."""
+    from bench.stack.keeper_control import end_keeper
+
+    match end_keeper():
+        case "ended":
+            say("The stack has ended.")
+        case "swept":
+            say("The process that kept the stack was killed and its services have ended; nothing is left.")
+        case "none":
+            say("No stack is up.")
+
+
+def _targets(kept: KeptStack | None, given: tuple[str, ...]) -> list[Target]:
+    """Each target once: one that the environment names is mostly that of the stack."""
+    from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
+    from bench.stack.further_services import further_services, services_in
+
+    targets = list(kept.targets) if kept is not None else []
+    named = [named_by_the_user(name) for name in URL_VARIABLES if url_in(name)]
+    for target in [*named, *further_services(), *services_in(given, "the command line")]:
+        if all((target.name, target.address) != (other.name, other.address) for other in targets):
+            targets.append(target)
+    return targets
+
+
+def _exports(kept: KeptStack) -> dict[str, str]:
+    """Variable -> URL, for the targets that have a variable."""
+    from bench.stack.external import URL_VARIABLES
+    from bench.stack.target_url import url_of
+
+    return {
+        URL_VARIABLES[target.name]: url_of(target) for target in kept.targets if target.name in URL_VARIABLES
+    }
+
+
+def _as_json(kept: KeptStack, exports: dict[str, str]) -> dict[str, Any]:
+    shown = ("name", "kind", "address", "server", "version", "log")
+    services = [{key: entry.get(key) for key in shown} for entry in kept.described]
+    return {"format": 1, "keeper_pid": kept.keeper.pid, "services": services, "environment": exports}
+
+
+def _what(kept: KeptStack, target: Target) -> str:
+    """The server's name and version, as it said at the start."""
+    entry = next((entry for entry in kept.described if entry["name"] == target.name), {})
+    return f"{entry.get('server') or target.kind} {entry.get('version') or ''}".strip()

@@ -1,0 +1,159 @@
+"""One connection to load, check or drop with, and what its errors mean to a user."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import IsolationLevel
+
+from bench.errors import TargetError
+from bench.stack.libpq import libpq_parameters
+from bench.stack.probe_postgres import probe_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.stack.target import Target
+
+CONNECT_TIMEOUT_S = 10
+LOCK_DEADLINE_S = 60.0
+"""How long to wait for another loader, and for others' locks on the tables."""
+
+LOADERS_LOCK = (0x484F4C44, 1)
+"""The advisory lock of all loaders in a database; the first number is HOLD in ASCII."""
+
+_SETTINGS = {
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",
+    "standard_conforming_strings": "on",  # as the splitter of SQL files reads them
+}
+
+
+@contextlib.contextmanager
+def connected(
+    target: Target, expected: str, *, autocommit: bool = False, snapshot: bool = False
+) -> Iterator[psycopg.Connection]:
+    """A connection whose transaction is the caller's to commit; what is not committed is undone.
+
+    expected: what the caller does, for the message, as in "the data set to be loaded".
+    snapshot: all statements see one moment, and nothing can be written.
+    Raises TargetError for whatever the server or the network says meanwhile.
+    """
+    try:
+        connection = _connect(target)
+    except psycopg.Error as error:
+        raise _no_connection(target, error) from None
+    with contextlib.closing(connection):
+        try:
+            connection.autocommit = autocommit
+            connection.prepare_threshold = None
+            connection.isolation_level = (
+                IsolationLevel.REPEATABLE_READ if snapshot else IsolationLevel.READ_COMMITTED
+            )
+            connection.read_only = snapshot
+            _set_up(connection)
+            yield connection
+        except psycopg.Error as error:
+            raise target_error(target, error, expected) from error
+
+
+def take_loaders_lock(connection: psycopg.Connection, target: Target, *, session: bool) -> None:
+    """Wait until no other loader works in this database. Raises TargetError after the deadline.
+
+    Held to the end of the transaction, or of the session where there are to be several transactions.
+    """
+    function = "pg_advisory_lock" if session else "pg_advisory_xact_lock"
+    try:
+        connection.execute(f"SELECT pg_catalog.{function}(%s, %s)", LOADERS_LOCK)
+    except psycopg.errors.LockNotAvailable:
+        connection.rollback()
+        raise TargetError(
+            target.name,
+            target.address,
+            f"the only loader of data sets in this database within {LOCK_DEADLINE_S:g} s",
+            f"another one that still works ({_holder(connection)})",
+            "wait for it; where nothing runs any more, end it with SELECT pg_terminate_backend(pid)",
+        ) from None
+
+
+def target_error(target: Target, error: psycopg.Error, expected: str) -> TargetError:
+    """What the server said, with what to do about it."""
+    said = first_line(error, target)
+    code = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
+    return TargetError(target.name, target.address, expected, f"'{said}'{code}", _advice(error))
+
+
+def first_line(error: psycopg.Error, target: Target) -> str:
+    """The server's message in one line, without a secret."""
+    text = " ".join((error.diag.message_primary or str(error)).split()) or type(error).__name__
+    return text.replace(target.password, "***") if target.password else text
+
+
+def is_of_the_target(error: psycopg.Error) -> bool:
+    """Whether it is the connection, the server's state or its resources, not the statement."""
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return state[:2] in ("08", "53", "58", "XX") or state.startswith("57P")
+
+
+def _connect(target: Target) -> psycopg.Connection:
+    parameters: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, **libpq_parameters(target)}
+    parameters |= {"application_name": "holdfast-datasets", "client_encoding": "UTF8"}
+    return psycopg.connect(**parameters)
+
+
+def _set_up(connection: psycopg.Connection) -> None:
+    for name, value in {**_SETTINGS, "lock_timeout": str(round(LOCK_DEADLINE_S * 1000))}.items():
+        if name != "transaction_timeout" or connection.info.server_version >= 170_000:
+            connection.execute(f"SET {name} = {value}".encode())
+    if not connection.autocommit:
+        connection.commit()  # a rollback later would take the settings with it
+
+
+def _holder(connection: psycopg.Connection) -> str:
+    row = connection.execute(
+        "SELECT a.pid, a.application_name FROM pg_catalog.pg_locks l"
+        " JOIN pg_catalog.pg_stat_activity a USING (pid)"
+        " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s"
+        " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())",
+        LOADERS_LOCK,
+    ).fetchone()
+    return f"server process {row[0]}, application '{row[1]}'" if row else "it has just ended"
+
+
+def _no_connection(target: Target, error: psycopg.Error) -> TargetError:
+    """The probe knows best why a Postgres does not let us in."""
+    try:
+        probe_postgres(target)
+    except TargetError as reason:
+        return reason
+    advice = "check that the server runs, and the host, port, user and database in the URL"
+    expected = "a Postgres that lets us in"
+    return TargetError(target.name, target.address, expected, f"'{first_line(error, target)}'", advice)
+
+
+def _advice(error: psycopg.Error) -> str:
+    state = error.sqlstate or ""
+    hint = (error.diag.message_hint or "").rstrip(".")
+    if state == "42501":
+        return (
+            "GRANT CREATE ON the schema (for the app set: ON the database) to this user,"
+            " or name the owner of the tables in the URL"
+        )
+    if state == "25006":
+        return "name the primary server and a database that can be written to"
+    if state == "55P03":
+        return "end what holds a lock on the tables, and try again"
+    if state == "2BP01":
+        return "drop what was built upon the tables of the data set, and try again"
+    if state == "53100":
+        return "make room on the server's disk, or choose a smaller scale"
+    if state.startswith("53"):
+        return hint or "look at the server's limits: connections, memory, disk"
+    if not state or state.startswith(("08", "57P")):
+        return "look at the server's log: the connection ended in the middle"
+    return hint or "look at the server's log"

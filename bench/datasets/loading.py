@@ -1,0 +1,171 @@
+"""Load, check and drop: one transaction each, so that a loader that is killed leaves nothing half."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from bench.clock import monotonic_ns
+from bench.datasets.app import APP
+from bench.datasets.connection import connected, take_loaders_lock
+from bench.datasets.dataset import DataSet, Loaded
+from bench.datasets.mark import FORMAT, Mark, Standing, standing
+from bench.datasets.shapes import rows_of
+from bench.datasets.sql_files import run_files
+from bench.datasets.tpcb import TPCB
+from bench.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bench.datasets.builtin import BuiltIn, Invariant
+    from bench.stack.target import Target
+
+BUILT_IN = {"tpcb": TPCB, "app": APP}
+
+
+def load(target: Target, wanted: DataSet, note: Callable[[str], None]) -> Loaded:
+    """See `bench.datasets.load`."""
+    begun_ns = monotonic_ns()
+    if wanted.name is None:
+        count = run_files(target, wanted.files, note)
+        return Loaded(None, wanted.scale, False, monotonic_ns() - begun_ns, statements=count)
+    built_in = BUILT_IN[wanted.name]
+    with connected(target, f"the data set {wanted.name} to be loaded") as connection:
+        take_loaders_lock(connection, target, session=False)
+        found = _standing(connection, built_in)
+        _refuse_foreign(target, built_in, found)
+        reused = wanted.keep and _can_be_reused(connection, built_in, wanted.scale, found)
+        if reused:
+            note(f"data set {wanted.name}, scale {wanted.scale}: the one that is there is used again")
+        else:
+            rows = sum(rows_of(wanted.name, wanted.scale).values())
+            note(f"data set {wanted.name}, scale {wanted.scale}: loading {rows:,} rows")
+            _load_anew(connection, target, built_in, wanted.scale, found)
+        connection.commit()
+    return Loaded(
+        wanted.name, wanted.scale, reused, monotonic_ns() - begun_ns, rows_of(wanted.name, wanted.scale)
+    )
+
+
+def check(target: Target, wanted: DataSet) -> list[str]:
+    """See `bench.datasets.check`."""
+    if wanted.name is None:
+        return []
+    built_in = BUILT_IN[wanted.name]
+    with connected(target, f"the data set {wanted.name} to be checked", snapshot=True) as connection:
+        there = _standing(connection, built_in).marks
+        if missing := [table for table in built_in.tables if table not in there]:
+            return [f"{built_in.qualified(table)}: expected a table, found none" for table in missing]
+        try:
+            return _broken(connection, built_in.invariants(wanted.scale))
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+            return [f"data set {wanted.name}: expected its tables, found '{error.diag.message_primary}'"]
+
+
+def drop(target: Target, wanted: DataSet) -> None:
+    """See `bench.datasets.drop`."""
+    if wanted.name is None:
+        return
+    built_in = BUILT_IN[wanted.name]
+    with connected(target, f"the data set {wanted.name} to be dropped") as connection:
+        take_loaders_lock(connection, target, session=False)
+        found = _standing(connection, built_in)
+        if not found.foreign(built_in.name):
+            _drop_tables(connection, built_in, found)
+            _drop_schema(connection, built_in, found)
+        connection.commit()
+
+
+def _standing(connection: psycopg.Connection, built_in: BuiltIn) -> Standing:
+    return standing(connection, built_in.schema, list(built_in.tables))
+
+
+def _refuse_foreign(target: Target, built_in: BuiltIn, found: Standing) -> None:
+    if foreign := found.foreign(built_in.name):
+        names = ", ".join(map(built_in.qualified, foreign))
+        raise TargetError(
+            target.name,
+            target.address,
+            f"a database without tables of others where the data set {built_in.name} goes",
+            f"{names}, which Holdfast did not make",
+            "drop or rename them yourself if they can go, name another database in the URL,"
+            " or leave `dataset` out to run on them as they are",
+        )
+
+
+def _can_be_reused(connection: psycopg.Connection, built_in: BuiltIn, scale: int, found: Standing) -> bool:
+    mark = Mark(FORMAT, built_in.name, scale)
+    if [*found.marks] != [*built_in.tables] or set(found.marks.values()) != {mark}:
+        return False
+    try:
+        with connection.transaction():  # a savepoint: tables that were altered must not end the load
+            return not _broken(connection, (*built_in.invariants(scale), *built_in.complete(scale)))
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction):
+        return False
+
+
+def _load_anew(
+    connection: psycopg.Connection, target: Target, built_in: BuiltIn, scale: int, found: Standing
+) -> None:
+    _drop_tables(connection, built_in, found)
+    mark = Mark(FORMAT, built_in.name, scale)
+    if not found.schema_is_there:
+        connection.execute(f"CREATE SCHEMA {built_in.schema}".encode())
+        connection.execute(f"COMMENT ON SCHEMA {built_in.schema} IS '{mark.comment}'".encode())
+    connection.execute(built_in.create.encode())
+    for table in built_in.tables:
+        connection.execute(f"COMMENT ON TABLE {built_in.qualified(table)} IS '{mark.comment}'".encode())
+    known = built_in.fill(connection, scale)
+    connection.execute(built_in.finish.encode())
+    for table in built_in.tables:
+        connection.execute(f"ANALYZE {built_in.qualified(table)}".encode())
+    figures = _figures(connection, built_in)
+    wrong = [
+        f"{name}: expected {value}, found {figures.get(name)}"
+        for name, value in known.items()
+        if figures.get(name) != value
+    ]
+    wrong += _broken(connection, built_in.invariants(scale))
+    if wrong:
+        raise TargetError(
+            target.name,
+            target.address,
+            f"the data set {built_in.name} to be complete after its load",
+            f"other rows ({'; '.join(wrong)})",
+            "look for triggers or rules that change rows in this database",
+        )
+
+
+def _drop_tables(connection: psycopg.Connection, built_in: BuiltIn, found: Standing) -> None:
+    """Only what carries our mark, and never what others built upon it."""
+    if found.marks:
+        names = ", ".join(map(built_in.qualified, found.marks))
+        connection.execute(f"DROP TABLE {names}".encode())
+
+
+def _drop_schema(connection: psycopg.Connection, built_in: BuiltIn, found: Standing) -> None:
+    if found.schema_mark is None or found.schema_mark.name != built_in.name:
+        return
+    try:
+        with connection.transaction():
+            connection.execute(f"DROP SCHEMA {built_in.schema}".encode())
+    except psycopg.errors.DependentObjectsStillExist:
+        pass  # someone put something of theirs into it
+
+
+def _figures(connection: psycopg.Connection, built_in: BuiltIn) -> dict[str, Any]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(built_in.figures.encode()).fetchone() or {}
+
+
+def _broken(connection: psycopg.Connection, invariants: Iterable[Invariant]) -> list[str]:
+    found = []
+    for invariant in invariants:
+        row = connection.execute(invariant.query.encode()).fetchone()
+        if row is None or row[0] != row[1]:
+            expected, actual = row or ("a row", "none")
+            found.append(f"{invariant.says}: expected {expected}, found {actual}")
+    return found

@@ -1,0 +1,125 @@
+"""Connections for the compiled loop: libpq logs in, then the descriptor is ours alone.
+
+Every way to log in that PostgreSQL knows is libpq's business. What the loop gets is a plain socket
+on which nothing is under way: the settings are made, the statements prepared, all answers read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from bench.drivers.postgres import message
+from bench.drivers.postgres_statements import statements_of
+from bench.errors import TargetError
+from bench.stack.libpq import libpq_parameters
+from bench.wire import postgres
+from bench.wire.state import BROKEN, CLASS, COMPLETE, ERROR_REPLY, RESULT, STATE_COLUMNS, TEXT, TEXT_BYTES
+
+if TYPE_CHECKING:
+    from bench.scenario.model import Workload
+    from bench.stack.target import Target
+
+RECEIVE_BYTES = 65_536
+
+
+async def open_connection(target: Target, workload: Workload) -> int:
+    """Log in and make ready; return a non-blocking descriptor that the caller owns.
+
+    Raises OSError where the server is away or breaks off, TargetError where it refuses.
+    """
+    if target.tls:
+        raise TargetError(
+            target.name,
+            target.address,
+            "a connection without TLS for the wire engine",
+            "a URL that demands TLS",
+            "write engine: client for this workload, or sslmode=disable in the URL",
+        )
+    parameters = {**libpq_parameters(target), "application_name": f"holdfast-{workload.name}"}
+    try:
+        connection = await psycopg.AsyncConnection.connect(make_conninfo(**parameters), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise _refused(target, error) from None
+    try:
+        for name, value in workload.session.items():
+            await connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, value))
+        plain = taken_over(connection)
+    except psycopg.Error as error:
+        raise _refused(target, error) from None
+    finally:
+        await connection.close()
+    try:
+        await _prepare_statements(plain, target, workload)
+    except BaseException:
+        plain.close()
+        raise
+    return plain.detach()
+
+
+def taken_over(connection: psycopg.AsyncConnection) -> socket.socket:
+    """The connection's socket, no longer libpq's.
+
+    libpq says goodbye to the server when it closes; its descriptor is made to lead nowhere first.
+    """
+    original = connection.fileno()
+    ours = socket.socket(fileno=os.dup(original))
+    ours.setblocking(False)
+    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    here, there = socket.socketpair()
+    with here, there:
+        os.dup2(here.fileno(), original)
+    return ours
+
+
+async def _prepare_statements(connection: socket.socket, target: Target, workload: Workload) -> None:
+    """Parse every statement under its name, all in one write, and read the answer to its end."""
+    wanted = b"".join(
+        message(b"P", f"{one.name}\0{one.sql}\0".encode() + b"\0\0")
+        for one in statements_of(workload).values()
+    )
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connection, wanted + message(b"S"))
+    state = np.zeros(STATE_COLUMNS, dtype=np.int64)
+    text = np.zeros(TEXT_BYTES, dtype=np.uint8)
+    while True:
+        data = await loop.sock_recv(connection, RECEIVE_BYTES)
+        if not data:
+            raise ConnectionResetError("the server closed the connection while statements were prepared")
+        received = np.frombuffer(data, dtype=np.uint8)
+        used = postgres.scan(state, received, 0, received.size, text)
+        if state[RESULT] == BROKEN or (state[RESULT] == COMPLETE and used < received.size):
+            raise ConnectionResetError("the server sent bytes that are none of PostgreSQL's protocol")
+        if state[RESULT] == COMPLETE:
+            break
+    if state[CLASS] == ERROR_REPLY:
+        said = text[: state[TEXT]].tobytes().decode(errors="replace")
+        raise TargetError(
+            target.name,
+            target.address,
+            "every statement of the workload to be prepared",
+            f"the answer '{said}'",
+            "look into the server's log",
+        )
+
+
+def _refused(target: Target, error: psycopg.Error) -> Exception:
+    """A server that is away is an OSError, one that says no a TargetError."""
+    said = " ".join((error.diag.message_primary or str(error)).split())
+    if target.password:
+        said = said.replace(target.password, "***")
+    if error.sqlstate is None and not isinstance(error, psycopg.ProgrammingError) and "FATAL" not in said:
+        return ConnectionRefusedError(said)
+    return TargetError(
+        target.name,
+        target.address,
+        "a PostgreSQL that takes one more connection",
+        f"'{said}'",
+        "check user, password and database in the URL, and max_connections of the server",
+    )

@@ -1,0 +1,91 @@
+"""Before the run every statement is shown to the server once, so that a mistake is told with its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
+from bench.drivers.postgres_statements import Statement, source_position, statements_of
+from bench.errors import StatementRefused, TargetError
+from bench.stack.libpq import libpq_parameters
+from bench.stack.probe_postgres import probe_postgres
+
+if TYPE_CHECKING:
+    from bench.scenario.model import Workload
+    from bench.stack.target import Target
+
+CONNECT_TIMEOUT_S = "5"
+
+
+def rehearse(target: Target, workload: Workload) -> None:
+    """Log in, make the settings, prepare every statement; nothing is executed.
+
+    Raises TargetError where the server cannot be reached or takes too few connections,
+    StatementRefused for a setting or a statement that it does not accept.
+    """
+    facts = probe_postgres(target)
+    free = facts.max_connections
+    wanted = workload.lanes if workload.engine == "wire" else workload.pool
+    if free is not None and wanted > free:
+        raise TargetError(
+            target.name,
+            target.address,
+            f"room for {wanted} connections of the workload {workload.name}",
+            f"a server that takes {free} in all",
+            "use fewer lanes, or raise its max_connections",
+        )
+    conninfo = make_conninfo(**{**libpq_parameters(target), "connect_timeout": CONNECT_TIMEOUT_S})
+    try:
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            for name, value in workload.session.items():
+                _make_setting(connection, target, name, value)
+            for statement in statements_of(workload).values():
+                _prepare(connection.pgconn, statement)
+    except psycopg.OperationalError as error:
+        said = " ".join(str(error).split())
+        raise TargetError(
+            target.name,
+            target.address,
+            "a PostgreSQL that looks at the statements",
+            f"'{said.replace(target.password, '***') if target.password else said}'",
+            "look into the server's log",
+        ) from None
+
+
+def _make_setting(connection: psycopg.Connection, target: Target, name: str, value: str) -> None:
+    try:
+        connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, value))
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        said = " ".join((error.diag.message_primary or str(error)).split())
+        raise StatementRefused(
+            ("session", name),
+            None,
+            "a setting that the server knows and accepts",
+            f"'{said}' (SQLSTATE {error.sqlstate})",
+            f"correct it; the server is {target.address}",
+        ) from None
+
+
+def _prepare(connection: pq.abc.PGconn, statement: Statement) -> None:
+    result = connection.prepare(statement.name.encode(), statement.sql.encode())
+    if result.status == pq.ExecStatus.COMMAND_OK:
+        return
+
+    def field(which: pq.DiagnosticField) -> str:
+        return (result.error_field(which) or b"").decode(errors="replace")
+
+    position = field(pq.DiagnosticField.STATEMENT_POSITION)
+    offset = source_position(statement, int(position) - 1) if position.isdigit() else None
+    hint = field(pq.DiagnosticField.MESSAGE_HINT).rstrip(".")
+    raise StatementRefused(
+        statement.place,
+        offset,
+        "SQL that the server accepts",
+        f"'{field(pq.DiagnosticField.MESSAGE_PRIMARY)}' (SQLSTATE {field(pq.DiagnosticField.SQLSTATE)})",
+        hint or "correct the statement, or name the data set that has its tables",
+    )

@@ -1,0 +1,239 @@
+"""What a lane receives: bytes through the protocol's scanner, answers to the arrivals they end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.engine.lanes import fill_lane, lose_lane, note_uncertain, part_with_lane
+from bench.engine.layout import (
+    ARRIVAL,
+    BROKEN_REPLIES,
+    BYTES_RECEIVED,
+    COUNT,
+    DEADLOCKS,
+    FAILED,
+    FD,
+    FREE_AT,
+    HEAD,
+    HEAD_ONLY,
+    HTTP,
+    IN_FLIGHT,
+    LANES,
+    LATE,
+    NEEDLE_END,
+    NEEDLE_START,
+    NULL_REPLIES,
+    OPERATION_COUNT,
+    PIPELINE,
+    POSTGRES,
+    PROTOCOL,
+    REPLIES_LEFT,
+    RETRIES,
+    RETRYING,
+    ROW,
+    ROWS_RECEIVED,
+    SENT,
+    SERIALIZATION_FAILURES,
+    START_NS,
+    STEP,
+    STEP_FIRST,
+    STRAY_REPLIES,
+    T_REPLIES,
+    TRIES,
+    Tables,
+)
+from bench.engine.recording import ERROR, OK, record_end, record_error
+from bench.engine.stalls import unread_by_stall
+from bench.engine.steps import go_on
+from bench.engine.subscriber import PAYLOAD_ELEMENT, on_message
+from bench.engine.syscalls import EAGAIN, EINTR, now_ns, receive_bytes
+from bench.jit import inner, int64
+from bench.wire import http, postgres, resp
+from bench.wire.state import (
+    BROKEN,
+    CLASS,
+    CODE,
+    COMPLETE,
+    ENDS,
+    ERROR_REPLY,
+    NULL_REPLY,
+    PUSH_REPLY,
+    RESULT,
+    ROWS,
+    TEXT,
+    reset,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+START, NO_ELEMENT = int64(0), int64(-1)
+SERIALIZATION_FAILURE = int64(postgres.pack_sqlstate("40001"))
+DEADLOCK_DETECTED = int64(postgres.pack_sqlstate("40P01"))
+HTTP_TEXT = tuple(int64(byte) for byte in b"HTTP ")
+BODY_TEXT = tuple(int64(byte) for byte in b"the body lacks the expected text")
+
+
+@inner
+def write_status(text: NDArray[np.uint8], status: int) -> int:
+    """Write "HTTP 503"; return its length."""
+    for offset in range(len(HTTP_TEXT)):
+        text[offset] = HTTP_TEXT[offset]
+    size = len(HTTP_TEXT)
+    text[size] = 48 + status // 100
+    text[size + 1] = 48 + status // 10 % 10
+    text[size + 2] = 48 + status % 10
+    return size + 3
+
+
+@inner
+def is_failure(t: Tables, lane: int, operation: int) -> bool:
+    """Whether a complete reply is an error; then its text stands in texts[lane], scan[TEXT] bytes of it."""
+    scan, text = t.scans[lane], t.texts[lane]
+    if t.settings[PROTOCOL] == HTTP:
+        if t.expected[operation, scan[CODE]] == 0:
+            scan[TEXT] = write_status(text, scan[CODE])
+            return True
+        row = t.operations[operation]
+        if row[NEEDLE_END] > row[NEEDLE_START] and scan[http.FOUND] == 0:
+            for offset in range(len(BODY_TEXT)):
+                text[offset] = BODY_TEXT[offset]
+            scan[TEXT] = len(BODY_TEXT)
+            return True
+        return False
+    return bool(scan[CLASS] == ERROR_REPLY)
+
+
+@inner
+def note_failure(t: Tables, lane: int, operation: int) -> None:
+    """Remember that the operation failed: for a retry where that may help, else with its text."""
+    row, scan = t.lanes[lane], t.scans[lane]
+    row[FAILED] = 1
+    if t.settings[PROTOCOL] == POSTGRES:
+        is_serialization = scan[CODE] == SERIALIZATION_FAILURE
+        is_deadlock = scan[CODE] == DEADLOCK_DETECTED
+        t.gauges[SERIALIZATION_FAILURES] += is_serialization
+        t.gauges[DEADLOCKS] += is_deadlock
+        if (is_serialization or is_deadlock) and row[TRIES] < t.settings[RETRIES]:
+            row[RETRYING] = 1
+            return
+    record_error(t, operation, lane, scan[TEXT])
+
+
+@inner
+def on_reply(t: Tables, lane: int, now: int) -> None:
+    """One reply of a request lane is complete; its state tells of what class."""
+    row, scan = t.lanes[lane], t.scans[lane]
+    if scan[CLASS] == PUSH_REPLY:
+        return
+    if row[COUNT] == 0:
+        # Whatever it answers, the next answer on this lane could no longer be told apart from it.
+        t.gauges[STRAY_REPLIES] += 1
+        lose_lane(t, lane, now)
+        return
+    entry = t.flights[lane, row[HEAD]]
+    operation = entry[ROW] % t.settings[OPERATION_COUNT]
+    if is_failure(t, lane, operation):
+        note_failure(t, lane, operation)
+    elif scan[CLASS] == NULL_REPLY:
+        t.gauges[NULL_REPLIES] += 1
+    t.gauges[ROWS_RECEIVED] += scan[ROWS]
+    row[REPLIES_LEFT] -= 1
+    if row[REPLIES_LEFT] > 0 or go_on(t, lane, operation, entry, now):
+        return
+    entry[LATE] += unread_by_stall(t.state, entry[SENT], now)
+    if row[FAILED] == 1:
+        note_uncertain(t, lane, entry[ARRIVAL])
+    record_end(t, entry, ERROR if row[FAILED] == 1 else OK, now, lane)
+    depth = t.settings[PIPELINE]
+    row[HEAD] = (row[HEAD] + 1) % depth
+    row[COUNT] -= 1
+    t.gauges[IN_FLIGHT] -= 1
+    row[FAILED] = 0
+    if row[COUNT] > 0:
+        following = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
+        row[STEP] = t.operations[following, STEP_FIRST]
+        row[REPLIES_LEFT] = t.steps[row[STEP], T_REPLIES]
+    if scan[ENDS] == 1:
+        part_with_lane(t, lane)
+
+
+@inner
+def scan_some(t: Tables, lane: int, at: int, size: int) -> int:
+    """Give received[at:size] to the protocol's scanner; return the position after what it used."""
+    scan = t.scans[lane]
+    protocol = t.settings[PROTOCOL]
+    if protocol == POSTGRES:
+        return postgres.scan(scan, t.received, at, size, t.texts[lane])
+    if protocol == HTTP:
+        row = t.lanes[lane]
+        operation = START
+        if row[COUNT] > 0:
+            operation = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
+        facts = t.operations[operation]
+        start, end = facts[NEEDLE_START], facts[NEEDLE_END]
+        return http.scan(
+            scan,
+            t.received,
+            at,
+            size,
+            t.texts[lane],
+            t.needles[start:end],
+            t.needle_links[start:end],
+            facts[HEAD_ONLY],
+        )
+    element = PAYLOAD_ELEMENT if lane >= t.settings[LANES] else NO_ELEMENT
+    return resp.scan(scan, t.received, at, size, t.texts[lane], element)
+
+
+@inner
+def on_closed(t: Tables, lane: int, now: int) -> None:
+    """The server closed the connection, which may be how it ends its answer, or comes after a last word."""
+    row, scan = t.lanes[lane], t.scans[lane]
+    if row[COUNT] > 0:
+        if t.settings[PROTOCOL] == HTTP and http.at_eof(scan):
+            scan[ENDS] = 1
+            on_reply(t, lane, now)
+            return
+        if scan[CLASS] == ERROR_REPLY and scan[TEXT] > 0:
+            operation = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
+            record_error(t, operation, lane, scan[TEXT])
+    lose_lane(t, lane, now)
+
+
+@inner
+def on_readable(t: Tables, lane: int) -> int:
+    """Read once and scan all of it; return the time of the read, from run zero."""
+    row, scan = t.lanes[lane], t.scans[lane]
+    size = receive_bytes(row[FD], t.received)
+    now = now_ns(t.scratch) - t.control[START_NS]
+    if size <= 0:
+        if size == 0:
+            on_closed(t, lane, now)
+        elif size not in (-EAGAIN, -EINTR):
+            lose_lane(t, lane, now)
+        return now
+    t.gauges[BYTES_RECEIVED] += size
+    subscriber = lane >= t.settings[LANES]
+    was_full = not subscriber and row[COUNT] == t.settings[PIPELINE]
+    at = START
+    while at < size:
+        at = scan_some(t, lane, at, size)
+        if scan[RESULT] == COMPLETE:
+            if subscriber:
+                on_message(t, lane, scan[TEXT], now)
+            else:
+                on_reply(t, lane, now)
+                if row[FD] < 0:
+                    return now
+            reset(scan)
+        elif scan[RESULT] == BROKEN:
+            t.gauges[BROKEN_REPLIES] += 1
+            lose_lane(t, lane, now)
+            return now
+    if not subscriber and row[COUNT] < t.settings[PIPELINE]:
+        if was_full:
+            row[FREE_AT] = now
+        fill_lane(t, lane, now)
+    return now

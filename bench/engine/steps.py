@@ -1,0 +1,93 @@
+"""The further round trips of an operation: the next statement, the ROLLBACK after an error, the retry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.engine.lanes import keep_unsent, lose_lane
+from bench.engine.layout import (
+    BYTES_SENT,
+    FAILED,
+    FD,
+    LAST_SENT,
+    REPLIES_LEFT,
+    RETRIES_DONE,
+    RETRYING,
+    STEP,
+    STEP_END,
+    STEP_FIRST,
+    STEPS_SENT,
+    T_REPLIES,
+    TRIES,
+    UNDO,
+    UNDOING,
+    Tables,
+)
+from bench.engine.render import render
+from bench.engine.syscalls import EAGAIN, EINTR, send_bytes
+from bench.jit import inner, int64
+from bench.wire import postgres
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+START = int64(0)
+IDLE = int64(ord("I"))
+"""Transaction status of a Postgres connection outside a transaction."""
+
+
+@inner
+def send_step(t: Tables, lane: int, number: int, entry: NDArray[np.int64], now: int) -> None:
+    """Send one round trip of an operation under way; a broken lane is lost, and the operation RESET."""
+    row = t.lanes[lane]
+    end = render(t, number, entry, lane, START)
+    result = send_bytes(row[FD], t.rendered, START, end)
+    if result < 0 and result not in (-EAGAIN, -EINTR):
+        lose_lane(t, lane, now)
+        return
+    row[REPLIES_LEFT] = t.steps[number, T_REPLIES]
+    accepted = max(result, 0)
+    t.gauges[BYTES_SENT] += accepted
+    t.gauges[STEPS_SENT] += 1
+    t.state[LAST_SENT] = now
+    if accepted < end:
+        keep_unsent(t, lane, accepted, end)
+
+
+@inner
+def start_again(t: Tables, lane: int, operation: int, entry: NDArray[np.int64], now: int) -> None:
+    """Begin the operation anew: the same arrival with the same numbers, and its clock goes on."""
+    row = t.lanes[lane]
+    row[FAILED] = 0
+    row[RETRYING] = 0
+    row[TRIES] += 1
+    row[STEP] = t.operations[operation, STEP_FIRST]
+    t.gauges[RETRIES_DONE] += 1
+    send_step(t, lane, row[STEP], entry, now)
+
+
+@inner
+def go_on(t: Tables, lane: int, operation: int, entry: NDArray[np.int64], now: int) -> bool:
+    """After the answer of a round trip: send the next one where there is one, and say so.
+
+    An operation that failed inside a transaction first ends that; one that is to be retried starts
+    again. False: the operation has ended.
+    """
+    row = t.lanes[lane]
+    if row[UNDOING] == 1:
+        row[UNDOING] = 0
+    elif row[FAILED] == 0:
+        if row[STEP] + 1 >= t.operations[operation, STEP_END]:
+            return False
+        row[STEP] += 1
+        send_step(t, lane, row[STEP], entry, now)
+        return True
+    elif t.operations[operation, UNDO] >= 0 and t.scans[lane, postgres.TRANSACTION] != IDLE:
+        row[UNDOING] = 1
+        send_step(t, lane, t.operations[operation, UNDO], entry, now)
+        return True
+    if row[RETRYING] == 0:
+        return False
+    start_again(t, lane, operation, entry, now)
+    return True

@@ -1,0 +1,62 @@
+"""The reference API put together."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+
+from bench.reference_api.answers import add_refusals
+from bench.reference_api.cache import Cache
+from bench.reference_api.database import Database
+from bench.reference_api.deadline import CACHE_SHARE, DATABASE_END
+from bench.reference_api.door import App, Door
+from bench.reference_api.insight import insight_router, product_version
+from bench.reference_api.items import items_router
+from bench.reference_api.metrics import Metrics
+from bench.reference_api.orders import orders_router
+from bench.reference_api.settings import Settings
+from bench.reference_api.watch import Watch
+
+FIRST_LOOK_S = 5.0
+"""So long the start waits for Redis and Postgres. Then it goes on without, and the watch goes on looking."""
+CLOSE_S = 0.2
+
+
+def create_app(settings: Settings) -> App:
+    """The ASGI application. It opens no connection before its start-up event."""
+    cache, database, metrics = Cache(settings), Database(settings), Metrics()
+    watches = {
+        "redis": Watch(cache, timeout_s=CACHE_SHARE * settings.deadline_s),
+        "postgres": Watch(database, timeout_s=DATABASE_END * settings.deadline_s, prepare=database.prepare),
+    }
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(watch.run()) for watch in watches.values()]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_S):
+                for watch in watches.values():
+                    await watch.has_looked.wait()
+        # What is there now stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
+        yield
+        for task in tasks:
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.gather(*tasks, cache.close(), database.close(), return_exceptions=True)
+
+    app = FastAPI(
+        title="Holdfast reference API",
+        summary="A small shop that load and faults can be tried on.",
+        version=product_version(),
+        lifespan=lifespan,
+    )
+    add_refusals(app)
+    app.include_router(items_router(cache, database, metrics))
+    app.include_router(orders_router(cache, database))
+    app.include_router(insight_router(cache, database, metrics, watches))
+    return Door(app, metrics, settings.deadline_s)

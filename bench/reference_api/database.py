@@ -1,0 +1,180 @@
+"""Postgres behind its guard: a pool, transactions that are tried again, a schema made when it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+from asyncpg.exceptions import (
+    DeadlockDetectedError,
+    InternalClientError,
+    InvalidSchemaNameError,
+    PostgresError,
+    SerializationError,
+    UndefinedTableError,
+)
+
+from bench.reference_api.deadline import Deadline
+from bench.reference_api.guard import Guard
+from bench.reference_api.refusals import Away
+from bench.reference_api.schema import create_schema
+from bench.reference_api.slots import Slots
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    from bench.reference_api.settings import Settings
+
+T = TypeVar("T")
+Body = Callable[["PoolConnectionProxy[asyncpg.Record]"], Awaitable[T]]
+
+AWAY_CLASSES = ("08", "28", "3D", "53", "57", "58", "XX")
+"""SQLSTATE classes that say that the server cannot be used: connection, log-in, no such database, out of
+something, shut down or cancelled, the system's errors, internal ones. All others speak of the statement."""
+
+ATTEMPTS = 3
+FIRST_PAUSE_S = 0.005
+SCHEMA_TIMEOUT_S = 30.0
+
+
+class Database:
+    """Runs statements. Every method raises Away, never later than its deadline says."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.guard = Guard(
+            "postgres",
+            failures=settings.breaker_failures,
+            reset_s=settings.breaker_reset_s,
+            is_failure=is_failure,
+        )
+        self.slots = Slots("postgres", settings.pool)
+        self.is_ready = False
+        """Whether the schema is there, as far as is known."""
+        self._settings = settings
+        self._options = connection_options(settings)
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def query(self, body: Body[T], deadline: Deadline) -> T:
+        """Await `body(connection)` outside a transaction: for a single statement."""
+        end_s = deadline.database_end_s()
+        if not self.is_ready:
+            raise self.guard.away("its schema is not there yet")
+        await self.slots.take(end_s)
+        try:
+            return await self.guard.call(end_s, self._with_connection, body)
+        except (UndefinedTableError, InvalidSchemaNameError):
+            self.is_ready = False  # the watch makes it
+            raise self.guard.away("its schema is gone") from None
+        finally:
+            self.slots.give()
+
+    async def transaction(self, body: Body[T], deadline: Deadline) -> T:
+        """Await `body(connection)` in a transaction; again when Postgres broke it off for others' sake.
+
+        What `body` raises rolls it back. Raises Away too when nobody knows whether it was committed.
+        """
+
+        async def run(connection: PoolConnectionProxy[asyncpg.Record]) -> T:
+            await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            try:
+                result = await body(connection)
+            except Exception as error:
+                if not is_failure(error):  # else there is nobody to be told
+                    await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+            return result
+
+        for attempt in range(ATTEMPTS):
+            with contextlib.suppress(SerializationError, DeadlockDetectedError):
+                return await self.query(run, deadline)
+            pause_s = FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+            if deadline.now_s() + pause_s >= deadline.database_end_s():
+                break
+            await asyncio.sleep(pause_s)
+        raise Away("postgres", "it broke the transaction off for the sake of others, again and again")
+
+    async def ping(self) -> None:
+        """A round trip."""
+        await self._with_connection(lambda connection: connection.execute("SELECT 1"))
+
+    async def prepare(self) -> None:
+        """Make the schema if it is not known to be there. Raises what went wrong."""
+        if self.is_ready:
+            return
+        async with asyncio.timeout(SCHEMA_TIMEOUT_S):
+            connection = await asyncpg.connect(**self._options)
+            try:
+                await create_schema(connection, self._settings.items)
+            finally:
+                connection.terminate()
+        self.is_ready = True
+
+    async def renew(self) -> None:
+        """Drop all connections: they may lead to a server that is no more, and nothing would tell of it."""
+        if self._pool is not None:
+            self._pool.terminate()
+        self._pool = await asyncpg.create_pool(
+            min_size=0,
+            max_size=self._settings.pool + 1,  # the watch's
+            max_queries=2**31,
+            max_inactive_connection_lifetime=0,
+            reset=_leave_as_it_is,
+            **self._options,
+        )
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def _with_connection(self, body: Body[T]) -> T:
+        if self._pool is None:
+            await self.renew()
+        pool = self._pool
+        assert pool is not None
+        connection = await pool.acquire()
+        try:
+            return await body(connection)
+        except BaseException as error:
+            # In the middle of something that nobody waits for any more: of no use to anyone.
+            if not isinstance(error, Exception) or is_failure(error):
+                connection.terminate()
+            raise
+        finally:
+            await pool.release(connection)
+
+
+def connection_options(settings: Settings) -> dict[str, Any]:
+    """Where and how to connect."""
+    target = settings.database
+    # A statement whose client has given up must not hold its locks for longer than this.
+    limit_ms = str(int(settings.deadline_s * 1e3))
+    return {
+        "host": target.host,
+        "port": target.port,
+        "user": target.username,
+        "password": target.password,
+        "database": target.database or None,
+        "ssl": dict(target.options).get("sslmode"),
+        "server_settings": {
+            "application_name": "holdfast reference API",
+            "statement_timeout": limit_ms,
+            "idle_in_transaction_session_timeout": limit_ms,
+        },
+    }
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether the error says that Postgres is away, rather than what it thinks of a statement."""
+    if isinstance(error, PostgresError):
+        return (error.sqlstate or "XX")[:2] in AWAY_CLASSES
+    return isinstance(error, OSError | asyncpg.InterfaceError | InternalClientError)
+
+
+async def _leave_as_it_is(_: object) -> None:
+    """No statement here changes its session, so the round trip that would reset it is saved."""

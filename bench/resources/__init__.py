@@ -1,0 +1,1 @@
+"""What a run costs: memory, CPU, files and connections of targets, generator and machine."""

@@ -1,0 +1,31 @@
+"""What the generator itself, this process, uses."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from bench.resources.process_stat import stat_of
+
+
+class GeneratorUse:
+    """CPU and memory of this process from window to window."""
+
+    def __init__(self) -> None:
+        self._before = self._look()
+
+    def window(self) -> dict[str, Any]:
+        """Columns for the series: CPU in cores since the last call, resident memory in bytes."""
+        wall_s, cpu_s = self._look()
+        before_wall_s, before_cpu_s = self._before
+        self._before = (wall_s, cpu_s)
+        elapsed_s = wall_s - before_wall_s
+        stat = stat_of(os.getpid())
+        return {
+            "generator_cpu_ratio": round((cpu_s - before_cpu_s) / elapsed_s, 3) if elapsed_s > 0 else None,
+            "generator_rss_bytes": stat.rss_bytes if stat else None,
+        }
+
+    def _look(self) -> tuple[float, float]:
+        return time.monotonic(), time.process_time()

@@ -1,0 +1,157 @@
+"""Samples what everything costs, in a thread of its own, into resources.csv.
+
+The load is never held up: the engines need no lock of Python's while they run, a sample reads a few
+files of /proc, services are asked in threads of their own, and whatever is expensive paces itself.
+"""
+
+from __future__ import annotations
+
+import bisect
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.clock import monotonic_ns
+from bench.errors import ResultError
+from bench.resources.columns import GENERATOR, MACHINE
+from bench.resources.machine import read_machine
+from bench.resources.schedule import due_times_ns, interval_ns
+from bench.resources.watched import WatchedProcess, WatchedTarget
+
+if TYPE_CHECKING:
+    from bench.plan.plan import Plan
+    from bench.stack.target import Target
+
+ANSWER_S = 0.05
+"""How long a sample waits for what the services say; a later answer is left out."""
+ENDING_S = 5.0
+
+Row = dict[str, Any]
+
+
+class Sampler:
+    """Writes one row per sample and source from run zero until `stop`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        targets: Mapping[str, Target],
+        described: Sequence[Mapping[str, Any]],
+        write: Callable[[Row], None],
+        pool: Callable[[], Row] = dict,
+    ) -> None:
+        self._plan = plan
+        self._write = write
+        self._pool = pool
+        self._described = {str(entry["name"]): dict(entry) for entry in described}
+        self._targets = [WatchedTarget(name, targets.get(name)) for name in self._described]
+        self._own = WatchedProcess(with_descendants=False)
+        self._times = due_times_ns(plan)
+        self._interval_ns = interval_ns(plan)
+        self._rests = [
+            (piece.start_ns, piece.end_ns)
+            for phase in plan.phases
+            for piece in phase.stretches()
+            if piece.is_rest
+        ]
+        self._start_ns = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="resources", daemon=True)
+        self._samples = 0
+        self._cpu_ns = 0
+        self._longest_ns = 0
+        self.failure: str | None = None
+        """Why the samples ended early, if they did."""
+        for target in self._targets:
+            if target.asker is not None:
+                target.asker.begin()  # imports and connects, before the clock starts
+
+    def start(self, start_ns: int) -> None:
+        """Begin at run zero `start_ns` on CLOCK_MONOTONIC."""
+        self._start_ns = start_ns
+        self._thread.start()
+
+    def update(self, described: Sequence[Mapping[str, Any]]) -> None:
+        """Take over what the stack says now: a target that was restarted has another process."""
+        self._described = {str(entry["name"]): dict(entry) for entry in described}
+
+    def stop(self) -> None:
+        """Take a last sample and end. Again, or before the start, is harmless."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(ENDING_S)
+        for target in self._targets:
+            target.close()
+
+    def facts(self) -> dict[str, Any]:
+        """For the run's record: how often, and what it cost."""
+        asking_ns = sum(target.asker.cpu_ns for target in self._targets if target.asker)
+        return {
+            "samples": self._samples,
+            "interval_ns": self._interval_ns,
+            "cores": os.cpu_count() or 1,
+            "cpu_ns_per_sample": round((self._cpu_ns + asking_ns) / max(self._samples, 1)),
+            "longest_ns": self._longest_ns,
+            "failure": self.failure,
+        }
+
+    # --- the thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.wait(self._wait_s()):
+                self._sample()
+            self._sample()
+        except (OSError, ResultError, ValueError) as error:
+            self.failure = f"{type(error).__name__}: {error}"
+
+    def _wait_s(self) -> float:
+        """Seconds up to the next sample; what was missed is not made up for."""
+        now = monotonic_ns() - self._start_ns
+        place = bisect.bisect_right(self._times, now)
+        due = self._times[place] if place < len(self._times) else now + self._interval_ns
+        return max(due - now, 0) / 1e9 if self._samples or now >= 0 else -now / 1e9
+
+    def _sample(self) -> None:
+        at_ns = monotonic_ns() - self._start_ns
+        if at_ns < 0:
+            return
+        for target in self._targets:
+            if target.asker is not None:
+                target.asker.begin()
+        described = self._described
+        rows = [self._machine(), self._generator(at_ns)]
+        for target in self._targets:
+            row = target.read(described.get(target.name, {}), pss_wanted=self._is_rest(at_ns))
+            rows.append({"source": target.name, **row})
+        until_s = time.monotonic() + ANSWER_S
+        for target, row in zip(self._targets, rows[2:], strict=True):
+            if target.asker is not None:
+                row.update(target.asker.answer(until_s - time.monotonic()))
+        phase = next((phase.name for phase in self._plan.phases if at_ns < phase.end_ns), "drain")
+        for row in rows:
+            if len(row) > 1:  # a source of which nothing is known has no row
+                self._write({"at_ns": at_ns, "phase": phase, **row})
+        self._samples += 1
+        self._cpu_ns = time.thread_time_ns()
+        self._longest_ns = max(self._longest_ns, monotonic_ns() - self._start_ns - at_ns)
+
+    def _machine(self) -> Row:
+        use = read_machine()
+        return {
+            "source": MACHINE,
+            "cores": use.cores,
+            "cpu_s": use.cpu_s,
+            "working_set_bytes": use.working_set_bytes,
+        }
+
+    def _generator(self, at_ns: int) -> Row:
+        row = self._own.read(os.getpid(), pss_wanted=self._is_rest(at_ns))
+        # Finer than the kernel's ticks, which is what the other processes have.
+        return {"source": GENERATOR, **row, "cpu_s": round(time.process_time(), 6), **self._pool()}
+
+    def _is_rest(self, at_ns: int) -> bool:
+        place = bisect.bisect_right(self._rests, (at_ns, self._plan.duration_ns)) - 1
+        return place >= 0 and at_ns < self._rests[place][1]

@@ -1,0 +1,93 @@
+"""One target as the sampler watches it: its processes or its control group, and what it says itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench.resources.asker import Asker, Service
+from bench.resources.cgroup import read_cgroup
+from bench.resources.postgres_activity import PostgresActivity
+from bench.resources.process_tree import ProcessTree
+from bench.resources.redis_info import RedisInfo
+from bench.stack.target import Target
+
+PSS_SHARE = 0.01
+"""At most this share of one core goes into reading PSS; a large target has it read less often."""
+PSS_LONGEST_NS = 30_000_000
+"""What takes longer than this is not even read at the end of a rest."""
+
+SERVICES: dict[str, Callable[[Target], Service]] = {"redis": RedisInfo, "postgres": PostgresActivity}
+
+
+class WatchedProcess:
+    """A process and its descendants; the pid may change from sample to sample."""
+
+    def __init__(self, *, with_descendants: bool = True) -> None:
+        self._with_descendants = with_descendants
+        self._tree: ProcessTree | None = None
+        self._pss_due_ns = 0
+        self._pss_cost_ns = 0
+
+    def read(self, pid: int | None, *, pss_wanted: bool) -> dict[str, Any]:
+        """The columns of a process; none when it is not there. PSS as often as it is cheap enough."""
+        if not pid:
+            self._tree = None
+            return {}
+        if self._tree is None or self._tree.pid != pid:
+            self._tree = ProcessTree(pid, with_descendants=self._with_descendants)
+        use = self._tree.read()
+        if use is None:
+            self._tree = None
+            return {}
+        row = {
+            "pid": use.pid,
+            "processes": use.processes,
+            "cores": os.cpu_count() or 1,
+            "cpu_s": round(use.cpu_s, 3),
+            "rss_bytes": use.rss_bytes,
+            "fds": use.fds,
+            "threads": use.threads,
+            "read_bytes": use.read_bytes,
+            "write_bytes": use.write_bytes,
+        }
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._pss_due_ns or (pss_wanted and self._pss_cost_ns <= PSS_LONGEST_NS):
+            row["pss_bytes"] = self._tree.read_pss()
+            self._pss_cost_ns = time.monotonic_ns() - now_ns
+            self._pss_due_ns = now_ns + int(self._pss_cost_ns / PSS_SHARE)
+        return row
+
+
+class WatchedTarget:
+    """A target of the stack under the source name `name`."""
+
+    def __init__(self, name: str, target: Target | None) -> None:
+        self.name = name
+        self._process = WatchedProcess()
+        service = SERVICES.get(target.kind) if target is not None else None
+        self.asker = Asker(name, service(target)) if service is not None and target is not None else None
+
+    def read(self, described: dict[str, Any], *, pss_wanted: bool) -> dict[str, Any]:
+        """The columns of its processes, with those of its control group where it has one."""
+        row = self._process.read(described.get("pid"), pss_wanted=pss_wanted)
+        if path := described.get("cgroup"):
+            use = read_cgroup(str(path))
+            if use is not None:
+                cores = os.cpu_count() or 1
+                row |= {
+                    "processes": use.processes,
+                    "cores": min(use.cores, cores) if use.cores else cores,
+                    "cpu_s": use.cpu_s,
+                    "working_set_bytes": use.working_set_bytes,
+                    "read_bytes": use.read_bytes,
+                    "write_bytes": use.write_bytes,
+                }
+        return row
+
+    def close(self) -> None:
+        """End its thread, if it has one."""
+        if self.asker is not None:
+            self.asker.close()

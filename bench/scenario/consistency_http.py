@@ -1,0 +1,82 @@
+"""What must fit together in the requests of an HTTP workload."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bench.scenario.finding import Finding
+from bench.scenario.paths import Path
+from bench.scenario.placeholders import KEY, PLACEHOLDER, RESERVED, placeholders_in
+from bench.units import quoted
+
+_NO_BODY = ("GET", "HEAD")
+
+
+def findings_of_request(request: Any, fields: Mapping[str, Any]) -> list[Finding]:
+    """Contradictions inside one request."""
+    found = [finding.under("path") for finding in _placeholders(request.path, fields)]
+    for name, text in request.headers.items():
+        found += [finding.under("headers", name) for finding in _placeholders(text, fields)]
+    if request.body is not None and request.json_body is not None:
+        found.append(Finding(("body",), "either json or body", "both", "keep one of the two"))
+    has_body = request.body is not None or request.json_body is not None
+    if has_body and request.method in _NO_BODY:
+        key = "body" if request.body is not None else "json"
+        found.append(
+            Finding((key,), f"no body with {request.method}", key, "remove it, or write method: POST")
+        )
+    if request.method == "HEAD" and request.expect.contains is not None:
+        path: Path = ("expect", "contains")
+        found.append(Finding(path, "no body check with HEAD, whose answer has none", "one", "remove it"))
+    if request.body is not None:
+        found += [finding.under("body") for finding in _placeholders(request.body, fields)]
+        if _declares_json(request.headers) or _declares_json(fields.get("headers", {})):
+            found += [finding.under("body") for finding in _json_text(request.body)]
+    if isinstance(request.json_body, str):
+        found += [finding.under("json") for finding in _placeholders(request.json_body, fields)]
+        found += [finding.under("json") for finding in _json_text(request.json_body)]
+    elif request.json_body is not None:
+        texts = json.dumps(request.json_body)
+        found += [finding.under("json") for finding in _placeholders(texts, fields)]
+    return found
+
+
+def findings_of_headers(headers: Mapping[str, str], fields: Mapping[str, Any]) -> list[Finding]:
+    """Contradictions inside the headers of a whole workload."""
+    return [
+        finding.under("headers", name)
+        for name, text in headers.items()
+        for finding in _placeholders(text, fields)
+    ]
+
+
+def _placeholders(text: str, fields: Mapping[str, Any]) -> list[Finding]:
+    found = []
+    known = (*fields.get("parameters", {}), *(name for name in RESERVED if name != KEY))
+    for name in placeholders_in(text):
+        shown = quoted("{" + name + "}")
+        if name not in known:
+            if "parameters" in fields:
+                choices = ", ".join("{" + one + "}" for one in known)
+                advice = f"add it to the workload: parameters: {{{name}: {{count: 1000}}}}"
+                found.append(Finding((), f"one of {choices}", f"the placeholder {shown}", advice))
+        elif name == "value" and "value" in fields and fields["value"] is None:
+            advice = "add value: {bytes: 128} to the workload"
+            found.append(Finding((), f"a value in the workload for {shown}", "none", advice))
+    return found
+
+
+def _declares_json(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() == "content-type" and "json" in text.lower() for name, text in headers.items())
+
+
+def _json_text(text: str) -> list[Finding]:
+    """Whether a template is JSON once its placeholders are numbers."""
+    try:
+        json.loads(PLACEHOLDER.sub("1", text))
+    except ValueError as error:
+        at = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        found = f"{reason} at {at} of the body" if at else reason
+        return [Finding((), "JSON, as its content type says", found, "correct the body")]
+    return []

@@ -1,0 +1,190 @@
+"""A TCP connection to a target, all that happens on it within one deadline."""
+
+import select
+import socket
+import ssl
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+EXCERPT_BYTES = 60
+REFUSED = "connection refused: nothing listens there"
+_GUESSES = {
+    b"HTTP/": "an HTTP server",
+    b"\x15\x03": "a TLS server",
+    b"SSH-": "an SSH server",
+    b"-ERR ": "a Redis server",
+    b"-NOAUTH ": "a Redis server",
+    b"-DENIED ": "a Redis server",
+    b"E\x00": "a Postgres server",
+}
+
+
+class Unanswered(Exception):  # noqa: N818 - each of these states a fact about the other side
+    """The other side did not answer as it should; the text says what it did instead.
+
+    It completes "expected ..., found ...".
+    """
+
+
+class ClosedAtOnce(Unanswered):
+    """The other side closed the connection before it had said anything."""
+
+
+class Connection:
+    """Bytes there and back. Every method raises Unanswered; `question` names what was asked."""
+
+    def __init__(self, host: str, port: int, deadline_s: float, *, tls: bool = False) -> None:
+        self.buffer = bytearray()
+        """What has been received; who reads it takes it away."""
+        self._sent = b""
+        self._deadline_s = deadline_s
+        self._deadline = time.monotonic() + deadline_s
+        self._socket = self._connect(host, port)
+        self.peer = str(self._socket.getpeername()[0])
+        """The address that answered, of those that the host has."""
+        if tls:
+            self._socket = self._secured(self._socket, host)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it. Again is harmless."""
+        self._socket.close()
+
+    def send(self, request: bytes, question: str) -> None:
+        """Send all of it."""
+        self._sent = request
+        try:
+            self._socket.settimeout(self.left_s(question))
+            self._socket.sendall(request)
+        except TimeoutError:
+            raise self.silence(question) from None
+        except OSError as error:
+            raise Unanswered(f"a connection that broke on {question} ({reason(error)})") from None
+
+    def receive(self, question: str) -> bool:
+        """Wait for more and put it into the buffer; False when the other side has closed."""
+        try:
+            self._socket.settimeout(self.left_s(question))
+            received = self._socket.recv(64 * 1024)
+        except TimeoutError:
+            raise self.silence(question) from None
+        except ConnectionResetError as error:
+            # A server that closes without having read all of a question resets the connection.
+            kind = Unanswered if self.buffer else ClosedAtOnce
+            raise kind(f"a connection that broke on {question} ({reason(error)})") from None
+        except OSError as error:
+            raise Unanswered(f"a connection that broke on {question} ({reason(error)})") from None
+        self.buffer += received
+        return bool(received)
+
+    def receive_more(self, question: str) -> None:
+        """Wait for more, as `receive` does, where an end would be too early."""
+        if not self.receive(question):
+            if self.buffer:
+                found = f"a server that closed the connection on {question} after {quoted(self.buffer)}"
+                raise Unanswered(found)
+            raise ClosedAtOnce(f"a server that closed the connection on {question} without a word")
+
+    def is_readable(self, within_s: float) -> bool:
+        """Whether something comes, an end too, within so many seconds."""
+        return bool(select.select([self._socket], [], [], within_s)[0])
+
+    def silence(self, question: str) -> Unanswered:
+        """That the deadline has passed, with what was said until then."""
+        begun = f", only {quoted(self.buffer)}" if self.buffer else ""
+        return Unanswered(f"no complete answer to {question} within {self._deadline_s:g} s{begun}")
+
+    def something_else(self, expected: str, received: bytes) -> Unanswered:
+        """That the received bytes are not those of `expected`, with a guess at what talks there."""
+        if received and self._sent.startswith(received[:16]):
+            return Unanswered(f"a server that echoes what it is sent, saying {quoted(received)}")
+        for beginning, guess in _GUESSES.items():
+            if received.startswith(beginning):
+                return Unanswered(f"{guess}, saying {quoted(received)}")
+        return Unanswered(f"something that is not {expected}, saying {quoted(received)}")
+
+    def left_s(self, question: str) -> float:
+        """Seconds up to the deadline, more than none."""
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise self.silence(question)
+        return left_s
+
+    def _connect(self, host: str, port: int) -> socket.socket:
+        addresses = resolve(host, port, self._deadline_s)
+        problem = "no address"
+        for index, (family, address) in enumerate(addresses):
+            left_s = max(self._deadline - time.monotonic(), 0.001)
+            connection = socket.socket(family, socket.SOCK_STREAM)
+            connection.settimeout(left_s / (len(addresses) - index))
+            try:
+                connection.connect(address)
+            except TimeoutError:
+                problem = f"no answer to the connection attempt within {self._deadline_s:g} s"
+            except ConnectionRefusedError:
+                problem = REFUSED
+            except OSError as error:
+                problem = f"no connection ({reason(error)})"
+            else:
+                if connection.getsockname() != connection.getpeername():
+                    return connection
+                # Nobody listens there, and the kernel gave this very port to our end.
+                problem = REFUSED
+            connection.close()
+        raise Unanswered(problem)
+
+    def _secured(self, plain: socket.socket, host: str) -> socket.socket:
+        try:
+            plain.settimeout(self.left_s("the TLS handshake"))
+            return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+        except TimeoutError:
+            found = self.silence("the TLS handshake")
+        except ssl.SSLCertVerificationError as error:
+            found = Unanswered(f"a certificate that is not trusted here ({error.verify_message})")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "reason", None) or reason(error)
+            found = Unanswered(f"no TLS there ({why.lower().replace('_', ' ')})")
+        plain.close()
+        raise found
+
+
+def resolve(host: str, port: int, deadline_s: float) -> list[tuple[int, tuple[Any, ...]]]:
+    """The addresses of a host: (family, what connect wants). Raises Unanswered."""
+    found: list[tuple[int, tuple[Any, ...]]] = []
+    problem = f"no answer from the name service within {deadline_s:g} s"
+
+    def look_up() -> None:
+        nonlocal problem
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.extend((family, address) for family, _, _, _, address in entries)
+        except (OSError, UnicodeError) as error:
+            problem = f"a host name that has no address ({reason(error)})"
+
+    # The system's look-up knows no deadline, so it gets a thread that can be left behind.
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(deadline_s)
+    if not found:
+        raise Unanswered(problem)
+    return list(found)
+
+
+def reason(error: Exception) -> str:
+    """The system's words for it, or the kind of error."""
+    return (getattr(error, "strerror", None) or type(error).__name__).lower()
+
+
+def quoted(received: bytes | bytearray) -> str:
+    """The beginning of it, printable."""
+    text = repr(bytes(received[:EXCERPT_BYTES]))[1:]
+    return text + " and more" if len(received) > EXCERPT_BYTES else text

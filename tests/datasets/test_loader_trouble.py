@@ -1,0 +1,164 @@
+"""What a loader meets: no rights, no database, no server, other loaders, and its own death."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from little_postgres import LittlePostgres, ask, connect
+
+from bench.datasets import DataSet, SqlFile, check, connection, drop, load
+from bench.errors import ExitCode, TargetError
+from bench.stack.loopback_port import free_loopback_port
+from bench.stack.target import Target
+
+ROOT = Path(__file__).parent.parent.parent
+LOADER = """
+import sys
+from bench.datasets import DataSet, load
+from bench.stack.target import Target
+port, user, database = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+target = Target("postgres", "postgres", "127.0.0.1", port, username=user, database=database)
+load(target, DataSet("tpcb", 100), lambda line: print(line, flush=True))
+"""
+IS_COPYING = (
+    "SELECT pid FROM pg_stat_progress_copy WHERE datname = current_database() AND tuples_processed > 0"
+)
+
+
+@pytest.mark.parametrize("wanted", [DataSet("tpcb"), DataSet("app")], ids=["tpcb", "app"])
+def test_missing_rights_are_told_with_what_to_grant(target: Target, wanted: DataSet) -> None:
+    ask(target, "DROP ROLE IF EXISTS guest")
+    ask(target, "CREATE ROLE guest LOGIN")
+    guest = Target(
+        "postgres", "postgres", target.host, target.port, username="guest", database=target.database
+    )
+    with pytest.raises(TargetError) as caught:
+        load(guest, wanted)
+    assert caught.value.exit_code is ExitCode.TARGET
+    assert "permission denied" in str(caught.value)
+    assert "GRANT CREATE" in str(caught.value)
+    drop(guest, wanted)  # nothing there: nothing to refuse
+    load(target, wanted)
+    for act in (load, drop, check):
+        with pytest.raises(TargetError, match=r"must be owner|permission denied"):
+            act(guest, wanted)
+    drop(target, wanted)
+    ask(target, "DROP ROLE guest")
+
+
+@pytest.mark.parametrize("act", [load, check, drop])
+def test_a_database_that_does_not_exist_is_told(act: object, postgres_18: LittlePostgres) -> None:
+    assert callable(act)
+    with pytest.raises(TargetError) as caught:
+        act(postgres_18.target("nowhere"), DataSet("tpcb"))
+    assert 'database "nowhere" does not exist' in str(caught.value)
+    with pytest.raises(TargetError, match="nowhere"):
+        load(postgres_18.target("nowhere"), DataSet(None, files=(SqlFile("a.sql", "SELECT 1"),)))
+
+
+def test_a_port_where_nobody_listens_is_told_without_the_password() -> None:
+    nobody = Target(
+        "postgres", "postgres", "127.0.0.1", free_loopback_port(), username="one", password="s3cret-word"
+    )
+    with pytest.raises(TargetError) as caught:
+        load(nobody, DataSet("tpcb"))
+    assert nobody.address in str(caught.value)
+    assert "s3cret-word" not in str(caught.value)
+
+
+def test_a_second_loader_waits_for_the_first_and_both_succeed(target: Target) -> None:
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            results.append(load(target, DataSet("tpcb", keep=True)).reused)
+        except TargetError as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, results)) == ["False", "True", "True"]
+    assert check(target, DataSet("tpcb")) == []
+
+
+def test_a_loader_that_does_not_get_its_turn_says_who_has_it(
+    target_18: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LOCK_DEADLINE_S", 0.1)
+    wanted = (DataSet("app"), DataSet(None, files=(SqlFile("a.sql", "BEGIN; SELECT 1; COMMIT"),)))
+    with connect(target_18) as other:
+        other.execute("SET application_name = 'the other one'")
+        other.execute("SELECT pg_advisory_lock(%s, %s)", connection.LOADERS_LOCK)
+        for each in wanted:
+            with pytest.raises(TargetError, match="application 'the other one'"):
+                load(target_18, each)
+    for each in wanted:
+        load(target_18, each)
+
+
+def test_a_lock_on_the_tables_is_told(target_18: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(target_18, DataSet("tpcb"))
+    monkeypatch.setattr(connection, "LOCK_DEADLINE_S", 0.1)
+    with connect(target_18) as other, other.transaction():
+        other.execute("SELECT * FROM pgbench_branches FOR UPDATE")
+        with pytest.raises(TargetError, match="end what holds a lock on the tables"):
+            drop(target_18, DataSet("tpcb"))
+    assert check(target_18, DataSet("tpcb")) == []
+
+
+def test_a_loader_that_is_killed_leaves_nothing_half(target: Target) -> None:
+    load(target, DataSet("tpcb"))
+    words = [sys.executable, "-c", LOADER, str(target.port), str(target.username), target.database]
+    loader = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert loader.stdout is not None
+    try:
+        assert "loading" in loader.stdout.readline()
+        with connect(target) as watcher:
+            while watcher.execute(IS_COPYING).fetchone() is None:
+                assert loader.poll() is None
+    finally:
+        loader.kill()
+        loader.wait()
+        loader.stdout.close()
+    # The lock is free as soon as the server has seen the end; what was there before is there again.
+    assert load(target, DataSet("tpcb", keep=True)).reused
+    assert check(target, DataSet("tpcb")) == []
+
+
+def test_a_server_that_ends_the_connection_is_told(target_18: Target) -> None:
+    def end_it(_: str) -> None:
+        ask(
+            target_18,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'holdfast-datasets'",
+        )
+
+    with pytest.raises(TargetError, match="look at the server's log"):
+        load(target_18, DataSet("tpcb"), end_it)
+    with pytest.raises(TargetError, match="terminating connection"):
+        load(
+            target_18,
+            DataSet(None, files=(SqlFile("a.sql", "SELECT pg_terminate_backend(pg_backend_pid())"),)),
+        )
+
+
+def test_a_trigger_of_the_database_that_changes_rows_is_noticed(target_18: Target) -> None:
+    """An event trigger is the only thing that can get between our CREATE and our COPY."""
+    ask(
+        target_18,
+        """CREATE FUNCTION meddle() RETURNS event_trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF to_regclass('public.pgbench_accounts_pkey') IS NOT NULL THEN
+                DELETE FROM public.pgbench_accounts WHERE aid = 9;
+            END IF;
+        END $$;
+        CREATE EVENT TRIGGER meddle ON ddl_command_end EXECUTE FUNCTION meddle()""",
+    )
+    with pytest.raises(TargetError, match="accounts: expected 100000, found 99999"):
+        load(target_18, DataSet("tpcb"))
+    assert ask(target_18, "SELECT to_regclass('public.pgbench_accounts')") == [(None,)]

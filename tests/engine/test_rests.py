@@ -1,0 +1,51 @@
+"""Load and rest in turn: in a rest nothing is taken from the plan, whoever decides when."""
+
+import math
+
+import numpy as np
+import pytest
+from runs import plan_of, run
+
+from bench.outcome import Outcome
+from bench.stack.stack import Stack
+
+CYCLES = ({"name": "cycles", "for": "600ms", "cycles": 6, "rest": "40%"},)
+
+
+@pytest.mark.parametrize("arrivals", ["closed", "poisson"])
+def test_nothing_is_planned_in_a_rest(valkey: Stack, tmp_path: pytest.TempPathFactory, arrivals: str) -> None:
+    rate = {} if arrivals == "closed" else {"rate": "2000/s"}
+    plan = plan_of(CYCLES, arrivals=arrivals, log=True, **rate)
+    ran = run(plan, valkey.targets()["redis"], folder=tmp_path)
+    ran.assert_sums_hold()
+    assert ran.log is not None
+    planned = ran.log["planned_ns"]
+    assert ran.count(Outcome.OK) == len(planned) > 100
+    for stretch in plan.phases[0].stretches():
+        inside = (planned >= stretch.start_ns) & (planned < stretch.end_ns)
+        assert inside.any() != stretch.is_rest
+    assert set(ran.log["phase"]) == {0}
+
+
+def test_idle_time_of_a_rest_is_not_held_against_a_busy_load(valkey: Stack) -> None:
+    """The share of idle time says whether the generator kept up, so rests are left out of it."""
+    plan = plan_of(CYCLES, arrivals="closed")
+    ran = run(plan, valkey.targets()["redis"])
+    assert ran.result.phase_idle_ratios is not None
+    assert 0 <= ran.result.phase_idle_ratios[0] <= 1
+    assert ran.result.idle_ratio >= 0.35
+    # Little's law over the load alone: what began before a rest ends in it.
+    busy = ran.result.busy_ns
+    assert busy is not None
+    ratio = busy / (plan.load_ns * 4)
+    mean_ns = busy / ran.count(Outcome.OK)
+    assert math.isclose(ratio, 1, abs_tol=0.1 + 6 * mean_ns / plan.load_ns), ratio
+
+
+def test_lateness_after_a_rest_is_not_the_length_of_the_rest(valkey: Stack) -> None:
+    ran = run(plan_of(CYCLES, arrivals="closed"), valkey.targets()["redis"])
+    late = ran.histogram("late")
+    from bench.histogram import percentile_ns
+
+    assert percentile_ns(late, 99) < 10_000_000
+    assert np.asarray(late).any()
