@@ -31,7 +31,7 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True)
 class RunFrames:
-    """Four frames that share the column `run`."""
+    """Five frames that share the column `run`."""
 
     runs: pd.DataFrame
     """One row per run: scenario, verdict, start, measured seconds, arrivals by outcome."""
@@ -41,6 +41,8 @@ class RunFrames:
     """One row per run, window and tag: samples and percentiles."""
     series: pd.DataFrame
     """The rows of every series.csv."""
+    resources: pd.DataFrame
+    """The rows of every resources.csv: one per sample and source."""
 
 
 def load_runs(path: str | Path) -> RunFrames:
@@ -62,6 +64,7 @@ def load_runs(path: str | Path) -> RunFrames:
         checks=pd.DataFrame([row for run, verdict in judged for row in _check_rows(run, verdict)]),
         windows=pd.DataFrame([row for run in runs for row in _window_rows(run)]),
         series=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.series()]),
+        resources=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.resources()]),
     )
 
 

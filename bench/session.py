@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bench.clock import WallLabel, monotonic_ns
 from bench.engine import engine_for
 from bench.engine.layout import LOG_RECORD
-from bench.errors import InterruptedRun
+from bench.errors import InterruptedRun, StatementRefused
 from bench.plan.compile import compile_plan
 from bench.progress import Look, Progress
 from bench.recorder import Recorder
@@ -28,6 +28,8 @@ from bench.run_folder.layout import run_name
 from bench.run_folder.operations import RawLog, merge
 from bench.run_folder.writer import RunWriter
 from bench.run_record import final_record, first_record
+from bench.scenario.refusal import placed_refusal
+from bench.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,15 +97,18 @@ class Session:
         self.progress.step(scenario.scenario)
         plan = compile_plan(scenario, self.seed)
         with RunWriter(self.out, run_name(scenario.scenario)) as writer:
+            staging = Staging(plan, self.stack.targets())
             engines = self._engines(plan, writer)
             sampler = self._sampler(plan, engines, writer)
             try:
-                return self._measured(loaded, plan, engines, writer, sampler)
+                return self._measured(loaded, plan, engines, writer, sampler, staging)
             finally:
                 self.progress.close()
                 sampler.stop()
                 for engine in engines:
                     engine.close()
+                for sentence in staging.take_away():
+                    self.progress.step(sentence)
 
     def _engines(self, plan: Plan, writer: RunWriter) -> list[Engine]:
         targets = self.stack.targets()
@@ -117,15 +122,19 @@ class Session:
         return Sampler(plan, targets, described, writer.resources, lambda: pool_use(engines))
 
     def _measured(
-        self, loaded: LoadedScenario, plan: Plan, engines: list[Engine], writer: RunWriter, sampler: Sampler
+        self,
+        loaded: LoadedScenario,
+        plan: Plan,
+        engines: list[Engine],
+        writer: RunWriter,
+        sampler: Sampler,
+        staging: Staging,
     ) -> Path:
         calibration = self._calibrate(plan)
-        for engine in engines:
-            self._check_stop()
-            self.progress.step(f"connecting {engine.plan.name} to {engine.plan.workload.target}")
-            self._while_listening(engine.prepare)
-        self._check_stop()
-        record = first_record(loaded, plan, self.stack, calibration)
+        data_sets: list[dict[str, Any]] = []
+        self._while_listening(lambda: data_sets.extend(staging.put_in_place(self.progress.step)))
+        self._connect(loaded, engines)
+        record = first_record(loaded, plan, self.stack, calibration) | {"data_sets": data_sets}
         # Written before run zero is set, because a slow disk must not push it into the past.
         record["started"] = _stamp(writer.zero)
         writer.outline(record)
@@ -152,10 +161,22 @@ class Session:
             ]
             merge(raw, LOG_RECORD, writer.artifact("operations.npy"))
         interrupted = self.stop.is_asked
-        path = writer.finish(final_record(record, plan, results, end_ns), interrupted=interrupted)
+        final = final_record(record, plan, results, end_ns)
+        final["anomalies"] += staging.check()
+        path = writer.finish(final, interrupted=interrupted)
         if interrupted:
             raise InterruptedRun(f"interrupted; what was measured is kept in {path}")
         return path
+
+    def _connect(self, loaded: LoadedScenario, engines: list[Engine]) -> None:
+        for number, engine in enumerate(engines):
+            self._check_stop()
+            self.progress.step(f"connecting {engine.plan.name} to {engine.plan.workload.target}")
+            try:
+                self._while_listening(engine.prepare)
+            except StatementRefused as refused:
+                raise placed_refusal(loaded, number, refused) from None
+        self._check_stop()
 
     def _calibrate(self, plan: Plan) -> dict[str, Any]:
         from bench.calibration.measure import self_measurement

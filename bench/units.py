@@ -1,8 +1,8 @@
 """Quantities as people write them, and back: durations, rates, sizes, growth, ratios, counts.
 
 Inside the product a duration is int ns, a rate float per second, a size int bytes, a growth float
-bytes per second, a ratio float (1.0 is 100 %). Text with units exists at the edges only, and every parser demands the unit:
-`10` is refused where `10ms` is meant, so nobody has to guess.
+bytes per second, a ratio float (1.0 is 100 %). Text with units exists at the edges only, and every
+parser demands the unit: `10` is refused where `10ms` is meant, so nobody has to guess.
 """
 
 import math
@@ -36,7 +36,7 @@ class Mismatch(ValueError):  # noqa: N818 - named for what happened, like every 
 
 
 class Quantity(NamedTuple):
-    """A number in its base unit (ns, per second, bytes, bytes per second, ratio, count) and that unit's name."""
+    """A number in its base unit (ns, per_s, bytes, bytes_per_s, ratio, count) and that unit's name."""
 
     value: float
     unit: str
@@ -121,7 +121,7 @@ def format_ratio(value: float) -> str:
 
 
 def format_quantity(value: float, unit: str) -> str:
-    """A value in the base unit `unit` ("ns", "per_s", "bytes", "bytes_per_s", "ratio", "count") for people."""
+    """A value for people; its base unit is "ns", "per_s", "bytes", "bytes_per_s", "ratio" or "count"."""
     match unit:
         case "ns":
             return format_duration_ns(value)

@@ -6,6 +6,7 @@
 - `app`: accounts, orders and events with JSONB as an application has them, in the schema holdfast_app.
 
 Tables that we made carry a comment that says so; what does not carry it is never dropped or changed.
+There is one set of a name in a database: a load replaces what another left there, kept or not.
 """
 
 from __future__ import annotations

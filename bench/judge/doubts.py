@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from bench import histogram, units
 from bench.judge.comparison import limit_text
 from bench.judge.floors import floor_ns
-from bench.judge.measures import Observation, statistic_ns
+from bench.judge.measures import statistic_ns
+from bench.judge.observation import Observation
 from bench.judge.status import Status
 from bench.judge.tally import spaced
 
@@ -102,11 +103,35 @@ def generator_was_busy(run: Run, rule: Rule, seen: Observation, status: Status) 
     )
 
 
+def slope_not_shown(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
+    """INCONCLUSIVE for a slope that may be noise, or that of something that is still warming up."""
+    if status is not Status.FAIL or seen.interval is None or rule.op not in ("<", "<="):
+        return None
+    found = f"{units.format_quantity(seen.value, seen.unit)} ({seen.basis})"
+    if seen.interval[0] <= rule.limit:
+        because = f"the slope is {found}: it may be as low as the limit of {limit_text(rule)}"
+        return Doubt(Status.INCONCLUSIVE, because, "measure longer")
+    if not seen.goes_on:
+        because = f"the slope is {found}, but its later half rises less than the first: still warming up"
+        advice = "warm up at least three times as long, then measure again"
+        return Doubt(Status.INCONCLUSIVE, because, advice)
+    return None
+
+
+def source_unknown(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
+    """INCONCLUSIVE for the targets as a whole when one of them could not be looked at."""
+    if seen.missing is None or status is Status.FAIL:
+        return None
+    return Doubt(Status.INCONCLUSIVE, seen.missing.because, seen.missing.advice)
+
+
 DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
     too_few_samples,
     generator_was_late,
     generator_was_busy,
     below_the_floor,
+    slope_not_shown,
+    source_unknown,
 )
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from bench.judge import wording
 from bench.judge.comparison import compared
 from bench.judge.doubts import DOUBTS
-from bench.judge.measures import Observation, Unmeasurable, observe
+from bench.judge.measures import observe
+from bench.judge.observation import Observation, Unmeasurable
 from bench.judge.status import Status
 from bench.judge.validity import findings, no_rules
 from bench.judge.verdict import Check, Verdict
@@ -67,7 +68,7 @@ def _of(rule: Rule, seen: Observation | None, status: Status, because: str, advi
         unit=rule.unit,
         limit=_whole(rule.limit),
         warn=None if rule.warn is None else _whole(rule.warn),
-        interval=None,
+        interval=seen.interval if seen else None,
         samples=seen.samples if seen else None,
         status=status,
         because=because,

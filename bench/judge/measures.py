@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import histogram
-from bench.judge import availability
-from bench.judge.tally import Tally, tally_of
+from bench.judge import availability, resource_measures
+from bench.judge.observation import Observation, Unmeasurable
+from bench.judge.tally import tally_of
 from bench.run_folder.reader import DELIVERY, Run
 
 if TYPE_CHECKING:
@@ -32,35 +32,16 @@ PUBLISH = "publish"
 COUNTERS = ("lost_messages", "duplicate_messages", "reordered_messages", "leaked_connections")
 
 
-class Unmeasurable(Exception):  # noqa: N818 - a fact about the run, no error of anyone's
-    """This run cannot say anything about the metric: the reason, and what to do."""
-
-    def __init__(self, because: str, advice: str) -> None:
-        self.because = because
-        self.advice = advice
-        super().__init__(because)
-
-
-@dataclass(frozen=True)
-class Observation:
-    """A value in the base unit of its metric. Latencies carry their histograms for closer questions."""
-
-    value: float
-    unit: str
-    samples: int
-    counts: Counts | None = None
-    late: Counts | None = None
-    tally: Tally | None = None
-
-
 def observe(run: Run, metric: Metric) -> Observation:
     """What `run` measured for `metric`. Raises Unmeasurable, ResultError for a damaged run."""
+    if metric.name in resource_measures.MEASURES:
+        return resource_measures.MEASURES[metric.name](run, metric)
     check_scope(run, metric)
     if metric.name in LATENCIES:
         return _latency(run, metric)
     measure = MEASURES.get(metric.name)
     if measure is None:
-        known = ", ".join(sorted({*LATENCIES, *MEASURES}))
+        known = ", ".join(sorted({*LATENCIES, *MEASURES, *resource_measures.MEASURES}))
         raise Unmeasurable(f"{metric.name} is no metric of this version", f"use one of {known}")
     return measure(run, metric)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from bench import units
 from bench.judge.comparison import headroom, limit_text, warn_text
 from bench.judge.doubts import exceeding
-from bench.judge.measures import LATENCIES, Observation, statistic_ns
+from bench.judge.measures import LATENCIES, statistic_ns
+from bench.judge.observation import Observation
 from bench.judge.status import Status
 from bench.judge.tally import Tally, spaced
 from bench.outcome import OUTCOMES
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
     from bench.run_folder.reader import Run
 
 
-NAMES = {"errors": "the share of errors", "dropped": "the number never sent"}
+NAMES = {
+    "errors": "the share of errors",
+    "dropped": "the number never sent",
+    "cpu": "the share of CPU",
+    "fd_growth": "the growth of open files",
+}
+RESOURCE_ADVICE = {
+    "memory_growth": "look at resources.csv of the run: a slope that goes on is a leak, a step is a cache",
+    "memory_slope": "this goes on growing: find what is kept from request to request",
+    "cpu": "look at resources.csv of the run for which process needs it, or lower the rate",
+    "fd_growth": "look for files and connections that are opened and not closed",
+}
 
 
 def because(rule: Rule, seen: Observation, status: Status) -> str:
@@ -37,6 +49,8 @@ def because(rule: Rule, seen: Observation, status: Status) -> str:
         done = f"{spaced(seen.tally.ok)} of {spaced(seen.tally.planned)} arrivals OK"
         lost = f", {seen.tally.lost}" if seen.tally.lost else ""
         return f"{name} {compared}: {done}{lost}"
+    if seen.basis is not None:
+        return f"{name} {compared}: {seen.basis}"
     return f"{name} {compared}, in {spaced(seen.samples)} arrivals"
 
 
@@ -65,6 +79,8 @@ def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | Non
         return _throughput_advice(run, rule, seen)
     if seen.tally is not None:
         return _losses_advice(run, rule, seen)
+    if rule.metric.name in RESOURCE_ADVICE:
+        return RESOURCE_ADVICE[rule.metric.name]
     if rule.metric.name == "pool_utilization":
         return "enlarge the pool, or hold connections for a shorter time"
     return LOOK_AT_EVENTS

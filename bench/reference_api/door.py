@@ -20,6 +20,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _KEY = "holdfast.deadline"
+CLIENT_GONE = 499
+"""How a request is counted whose client did not wait for the answer. Nobody ever receives it."""
 
 
 def deadline_of(request: Request) -> Deadline:
@@ -47,6 +49,7 @@ class Door:
         try:
             async with asyncio.timeout_at(deadline.end_s):
                 await self._app(scope, exchange.receive, exchange.send)
+                await exchange.await_end_of_client()
         except TimeoutError:
             if exchange.is_body_read:
                 await exchange.end(503, "not answered within the deadline")
@@ -65,12 +68,13 @@ class Door:
 class _Exchange:
     """Notes how far a request and its answer have come."""
 
-    __slots__ = ("_receive", "_send", "is_body_read", "status")
+    __slots__ = ("_receive", "_send", "is_body_read", "is_client_gone", "status")
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.status = 0
         """0 until there is one."""
         self.is_body_read = True
+        self.is_client_gone = False
         self._receive = receive
         self._send = send
 
@@ -81,9 +85,25 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
+        if self.is_client_gone:
+            return
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        await self._send(message)
+        try:
+            await self._send(message)
+        except RuntimeError as error:
+            if "closed" not in str(error):
+                raise
+            self.is_client_gone = True
+            self.status = CLIENT_GONE
+
+    async def await_end_of_client(self) -> None:
+        """Where the client is gone, return when the server knows that too: it would call the missing answer
+        a bug of ours.
+        """
+        if self.is_client_gone:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
 
     async def end(self, status: int, because: str) -> None:
         """Answer, if nobody has yet. An answer that has begun is cut off by the server."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bench.report.figures import Latency, latencies, tallies
+from bench.report.resources import resources
 from bench.run_folder.files import as_json
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def render(run: Run, verdict: Verdict) -> str:
                 {"workload": workload, "operation": operation, "planned": tally.planned, **tally.outcomes}
                 for workload, operation, tally in tallies(run)
             ],
+            "resources": [asdict(use) for use in resources(run)],
             "counters": {entry["name"]: entry.get("counters", {}) for entry in run.workloads},
             "errors": {entry["name"]: entry.get("errors", []) for entry in run.workloads},
             "pool": run.record.get("pool", {}),

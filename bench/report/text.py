@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from bench.judge.status import Status
-from bench.report import context, tables
+from bench.report import context, resources, tables
 from bench.report.columns import heading, styled, wrapped
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def render(run: Run, verdict: Verdict, colour: bool = False) -> str:
         *_verdict_blocks(run, verdict, colour),
         tables.latency(run, colour),
         tables.arrivals(run, colour),
+        resources.table(run, colour),
         context.losses(run),
         context.generator(run),
         context.run_itself(run),

@@ -135,6 +135,10 @@ class Run:
 
         Raises ResultError.
         """
+        return self._resources
+
+    @cached_property
+    def _resources(self) -> list[dict[str, float | str | None]]:
         return self._table(layout.RESOURCES) if (self.path / layout.RESOURCES).exists() else []
 
     def _table(self, name: str) -> list[dict[str, float | str | None]]:

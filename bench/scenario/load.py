@@ -16,6 +16,7 @@ from typing import Any
 from bench.errors import Problem, ScenarioError
 from bench.rules.grammar import Rule
 from bench.scenario.decode import decoded
+from bench.scenario.files import with_files
 from bench.scenario.fields import SHORTEST_CYCLE_NS
 from bench.scenario.environment import interpolated
 from bench.scenario.model import Phase, Scenario
@@ -69,11 +70,15 @@ def load_scenario(
     problems += found
     scenario, rules, found = decoded(tree)
     problems += found
+    marks = places(tree)
+    if scenario is not None:
+        scenario, found = with_files(scenario, file, marks)
+        problems += found
     if problems or scenario is None:
         raise ScenarioError(_readable(problems))
     if quick:
         scenario = shortened(scenario)
-    return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), places(tree))
+    return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), marks)
 
 
 def shortened(scenario: Scenario) -> Scenario:

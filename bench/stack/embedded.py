@@ -40,6 +40,8 @@ class EmbeddedStack:
 
     def start(self) -> None:
         """Start every service and return when all have answered. Raises TargetError."""
+        for service in self._services:
+            service.find_program()  # all that is missing is told before anything runs
         if self._services:
             sweep_data_directories()
         try:

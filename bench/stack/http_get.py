@@ -103,7 +103,7 @@ class _Plug:
         return io.BufferedReader(_Incoming(self))
 
     def close(self) -> None:
-        self._server.close()
+        """Nothing: http.client closes before it reads the body, as sockets and their files allow."""
 
     def read_into(self, place: memoryview) -> int:
         buffer = self._server.buffer

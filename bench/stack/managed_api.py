@@ -28,7 +28,8 @@ class ManagedApi(ManagedService):
     poll_s = 0.02
     ready_means = "an API whose /health says that it and its components are up"
 
-    def _find_program(self) -> ServerBinary:
+    def find_program(self) -> ServerBinary:
+        """This Python, when it has the libraries. Raises TargetError."""
         missing = [library for library in LIBRARIES if importlib.util.find_spec(library) is None]
         if missing:
             raise TargetError(

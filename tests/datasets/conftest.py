@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from little_postgres import DATABASE, LittlePostgres, ask
+from asking import ask, elsewhere
 
+from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
 
 EMPTY = (
@@ -18,38 +19,25 @@ EMPTY = (
 
 
 @pytest.fixture(scope="session")
-def postgres_18() -> Iterator[LittlePostgres]:
-    server = LittlePostgres(18)
-    yield server
-    server.close()
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Target]]:
+    with EmbeddedStack({"postgres", "postgres_16"}, tmp_path_factory.mktemp("stack")) as stack:
+        yield stack.targets()
 
 
-@pytest.fixture(scope="session", params=[18, 16])
-def server(request: pytest.FixtureRequest) -> Iterator[LittlePostgres]:
-    """Both versions, one after the other."""
-    if request.param == 18:
-        yield request.getfixturevalue("postgres_18")
-        return
-    server = LittlePostgres(request.param)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def target(server: LittlePostgres) -> Iterator[Target]:
+@pytest.fixture(params=["postgres", "postgres_16"])
+def target(request: pytest.FixtureRequest, servers: dict[str, Target]) -> Target:
     """An empty database on each version."""
-    yield from _fresh(server)
+    return _emptied(servers[request.param])
 
 
 @pytest.fixture
-def target_18(postgres_18: LittlePostgres) -> Iterator[Target]:
+def target_18(servers: dict[str, Target]) -> Target:
     """An empty database on version 18, for what does not depend on the version."""
-    yield from _fresh(postgres_18)
+    return _emptied(servers["postgres"])
 
 
-def _fresh(server: LittlePostgres) -> Iterator[Target]:
+def _emptied(target: Target) -> Target:
     """Emptied rather than made anew: a new database costs more than most tests."""
-    ask(server.target("postgres"), f"ALTER DATABASE {DATABASE} RESET ALL")
-    for statement in EMPTY:
-        ask(server.target(), statement)
-    yield server.target()
+    ask(elsewhere(target, "postgres"), f"ALTER DATABASE {target.database} RESET ALL")
+    ask(target, ";".join(EMPTY))
+    return target

@@ -1,12 +1,14 @@
 """What a loader meets: no rights, no database, no server, other loaders, and its own death."""
 
+import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from little_postgres import LittlePostgres, ask, connect
+from asking import ask, connect, elsewhere
 
 from bench.datasets import DataSet, SqlFile, check, connection, drop, load
 from bench.errors import ExitCode, TargetError
@@ -15,11 +17,10 @@ from bench.stack.target import Target
 
 ROOT = Path(__file__).parent.parent.parent
 LOADER = """
-import sys
+import os
 from bench.datasets import DataSet, load
 from bench.stack.target import Target
-port, user, database = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-target = Target("postgres", "postgres", "127.0.0.1", port, username=user, database=database)
+target = Target.from_url(os.environ["DATABASE_URL"], name="postgres", source="DATABASE_URL")
 load(target, DataSet("tpcb", 100), lambda line: print(line, flush=True))
 """
 IS_COPYING = (
@@ -28,34 +29,32 @@ IS_COPYING = (
 
 
 @pytest.mark.parametrize("wanted", [DataSet("tpcb"), DataSet("app")], ids=["tpcb", "app"])
-def test_missing_rights_are_told_with_what_to_grant(target: Target, wanted: DataSet) -> None:
-    ask(target, "DROP ROLE IF EXISTS guest")
-    ask(target, "CREATE ROLE guest LOGIN")
-    guest = Target(
-        "postgres", "postgres", target.host, target.port, username="guest", database=target.database
-    )
+def test_missing_rights_are_told_with_what_to_grant(target_18: Target, wanted: DataSet) -> None:
+    ask(target_18, "DROP ROLE IF EXISTS guest")
+    ask(target_18, "CREATE ROLE guest LOGIN PASSWORD 'open-door'")
+    guest = replace(target_18, username="guest", password="open-door")
     with pytest.raises(TargetError) as caught:
         load(guest, wanted)
     assert caught.value.exit_code is ExitCode.TARGET
     assert "permission denied" in str(caught.value)
     assert "GRANT CREATE" in str(caught.value)
     drop(guest, wanted)  # nothing there: nothing to refuse
-    load(target, wanted)
+    load(target_18, wanted)
     for act in (load, drop, check):
         with pytest.raises(TargetError, match=r"must be owner|permission denied"):
             act(guest, wanted)
-    drop(target, wanted)
-    ask(target, "DROP ROLE guest")
+    drop(target_18, wanted)
+    ask(target_18, "DROP ROLE guest")
 
 
 @pytest.mark.parametrize("act", [load, check, drop])
-def test_a_database_that_does_not_exist_is_told(act: object, postgres_18: LittlePostgres) -> None:
+def test_a_database_that_does_not_exist_is_told(act: object, target_18: Target) -> None:
     assert callable(act)
     with pytest.raises(TargetError) as caught:
-        act(postgres_18.target("nowhere"), DataSet("tpcb"))
+        act(elsewhere(target_18, "nowhere"), DataSet("tpcb"))
     assert 'database "nowhere" does not exist' in str(caught.value)
     with pytest.raises(TargetError, match="nowhere"):
-        load(postgres_18.target("nowhere"), DataSet(None, files=(SqlFile("a.sql", "SELECT 1"),)))
+        load(elsewhere(target_18, "nowhere"), DataSet(None, files=(SqlFile("a.sql", "SELECT 1"),)))
 
 
 def test_a_port_where_nobody_listens_is_told_without_the_password() -> None:
@@ -90,7 +89,7 @@ def test_a_loader_that_does_not_get_its_turn_says_who_has_it(
     target_18: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "LOCK_DEADLINE_S", 0.1)
-    wanted = (DataSet("app"), DataSet(None, files=(SqlFile("a.sql", "BEGIN; SELECT 1; COMMIT"),)))
+    wanted = (DataSet("tpcb"), DataSet(None, files=(SqlFile("a.sql", "BEGIN; SELECT 1; COMMIT"),)))
     with connect(target_18) as other:
         other.execute("SET application_name = 'the other one'")
         other.execute("SELECT pg_advisory_lock(%s, %s)", connection.LOADERS_LOCK)
@@ -111,14 +110,20 @@ def test_a_lock_on_the_tables_is_told(target_18: Target, monkeypatch: pytest.Mon
     assert check(target_18, DataSet("tpcb")) == []
 
 
-def test_a_loader_that_is_killed_leaves_nothing_half(target: Target) -> None:
-    load(target, DataSet("tpcb"))
-    words = [sys.executable, "-c", LOADER, str(target.port), str(target.username), target.database]
-    loader = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def test_a_loader_that_is_killed_leaves_nothing_half(target_18: Target) -> None:
+    load(target_18, DataSet("tpcb"))
+    url = f"postgresql://{target_18.username}:{target_18.password}@{target_18.address}/{target_18.database}"
+    loader = subprocess.Popen(
+        [sys.executable, "-c", LOADER],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert loader.stdout is not None
     try:
         assert "loading" in loader.stdout.readline()
-        with connect(target) as watcher:
+        with connect(target_18) as watcher:
             while watcher.execute(IS_COPYING).fetchone() is None:
                 assert loader.poll() is None
     finally:
@@ -126,8 +131,8 @@ def test_a_loader_that_is_killed_leaves_nothing_half(target: Target) -> None:
         loader.wait()
         loader.stdout.close()
     # The lock is free as soon as the server has seen the end; what was there before is there again.
-    assert load(target, DataSet("tpcb", keep=True)).reused
-    assert check(target, DataSet("tpcb")) == []
+    assert load(target_18, DataSet("tpcb", keep=True)).reused
+    assert check(target_18, DataSet("tpcb")) == []
 
 
 def test_a_server_that_ends_the_connection_is_told(target_18: Target) -> None:

@@ -1,7 +1,7 @@
 """SQL files of the user's: run whole or not at all, refused with their place."""
 
 import pytest
-from little_postgres import LittlePostgres, ask
+from asking import ask, elsewhere
 
 from bench.datasets import DataSet, SqlFile, SqlRefused, check, drop, load
 from bench.errors import ExitCode, ScenarioError
@@ -86,8 +86,8 @@ def test_what_the_server_refuses_is_told_with_its_place(
     assert ask(target_18, "SELECT to_regclass('items')") == [(None,)]
 
 
-def test_a_refusal_is_a_wrong_scenario_to_the_command_line(target: Target) -> None:
-    refused = refusal(target, "SELECT\n  coun(*)\nFROM pg_class")
+def test_a_refusal_is_a_wrong_scenario_to_the_command_line(target_18: Target) -> None:
+    refused = refusal(target_18, "SELECT\n  coun(*)\nFROM pg_class")
     assert isinstance(refused, ScenarioError)
     assert refused.exit_code is ExitCode.SCENARIO
     assert str(refused) == (
@@ -153,16 +153,13 @@ def test_files_without_a_statement_do_nothing(target_18: Target) -> None:
     assert load(target_18, files("", " -- nothing\n/* at all; */ ;;")).statements == 0
 
 
-def test_places_are_right_in_a_database_that_counts_bytes(postgres_18: LittlePostgres) -> None:
-    ask(
-        postgres_18.target(),
-        "CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0",
-    )
+def test_places_are_right_in_a_database_that_counts_bytes(target_18: Target) -> None:
+    ask(target_18, "CREATE DATABASE bytes ENCODING 'SQL_ASCII' TEMPLATE template0")
     try:
-        refused = refusal(postgres_18.target("bytes"), "SELECT 'äöü€', wrong")
+        refused = refusal(elsewhere(target_18, "bytes"), "SELECT 'äöü€', wrong")
         assert place(refused) == ("1.sql", 1, 16)
     finally:
-        ask(postgres_18.target(), "DROP DATABASE bytes WITH (FORCE)")
+        ask(target_18, "DROP DATABASE bytes WITH (FORCE)")
 
 
 def test_a_data_set_is_a_name_or_files() -> None:

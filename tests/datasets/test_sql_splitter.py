@@ -1,12 +1,15 @@
 """SQL text cut into statements, held against the rules and against the server's own lexer."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
+from asking import connect
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from little_postgres import LittlePostgres, connect
 
 from bench.datasets.sql_splitter import place, statements
+from bench.stack.target import Target
 
 
 def texts(sql: str) -> list[str]:
@@ -111,7 +114,7 @@ FILES = st.lists(st.tuples(BLANKS, LITERALS, BLANKS), max_size=6)
 @given(FILES)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_server_counts_as_many_statements_in_the_whole_text(
-    postgres_18: LittlePostgres, connection: psycopg.Connection, parts: list[tuple[str, str, str]]
+    connection: psycopg.Connection, parts: list[tuple[str, str, str]]
 ) -> None:
     text = ";".join(f"{before}SELECT {literal} {after}" for before, literal, after in parts)
     cursor = connection.execute(text.encode())
@@ -149,7 +152,7 @@ def test_a_text_that_the_server_takes_whole_it_takes_in_our_pieces_too(
 
 
 @pytest.fixture(scope="module")
-def connection(postgres_18: LittlePostgres) -> psycopg.Connection:
-    opened = connect(postgres_18.target())
+def connection(servers: dict[str, Target]) -> Iterator[psycopg.Connection]:
+    opened = connect(servers["postgres"])
     yield opened
     opened.close()

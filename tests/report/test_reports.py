@@ -14,7 +14,7 @@ from bench.report import csv_report, json_report, text
 from bench.run_folder.reader import Run
 from bench.run_folder.sweep import sweep
 from bench.run_folder.writer import RunWriter
-from tests.results.synthetic_run import MS, NAME, S, SyntheticRun
+from tests.results.synthetic_run import MS, NAME, S, SyntheticRun, resource_rows
 
 GOLDEN = Path(__file__).parent / "golden"
 US = 1_000
@@ -25,6 +25,15 @@ PASSING = SyntheticRun(
         "cache.response.p50 < 50ms",
         "cache.errors < 1% warn 0.5%",
         "cache.throughput >= 1000/s",
+        "memory_growth < 100MB warn 75MB",
+        "redis.memory_slope < 1MB/min",
+        "cpu < 80%",
+        "fd_growth <= 10",
+    ],
+    resources=[
+        *resource_rows("redis", lambda s: 60e6 + min(s, 3) * 4e6, pss_bytes=None),
+        *resource_rows("generator", lambda s: 130e6, fds=31, cpu_s=None),
+        *resource_rows("machine", lambda s: 0, pid=None, rss_bytes=None, working_set_bytes=1.5e9, fds=None),
     ],
     samples={
         "unmeasured:cache/get/response/ok": [(9 * MS, 100)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,20 @@ def outcomes(**ends: int) -> dict[str, int]:
     return {outcome.label: ends.get(outcome.label, 0) for outcome in OUTCOMES}
 
 
+def resource_rows(
+    source: str, memory_bytes: Callable[[float], float], **columns: Any
+) -> list[dict[str, Any]]:
+    """A sample every 100 ms of warm-up and measured time; memory by the seconds since run zero."""
+    rows = []
+    for tenth in range(111):
+        at_s = tenth / 10
+        row = {"pid": 100, "processes": 1, "cores": 2, "cpu_s": round(0.3 * at_s, 3), "fds": 20, "threads": 4}
+        row |= {"rss_bytes": round(memory_bytes(at_s)), **columns}
+        phase = "warmup" if at_s < 1 else "steady"
+        rows.append({"at_ns": tenth * S // 10, "phase": phase, "source": source, **row})
+    return rows
+
+
 @dataclass
 class SyntheticRun:
     """One workload `cache` with one operation `get`, measured for 10 s after 1 s of warm-up.
@@ -45,6 +60,7 @@ class SyntheticRun:
     record: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
     windows: int = 1
+    resources: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, out: Path, name: str = NAME) -> Path:
         writer = RunWriter(out, name, ZERO)
@@ -63,6 +79,8 @@ class SyntheticRun:
                 writer.histogram(tag, start_ns, start_ns + length_ns, counts_of(*share))
         for second in range(2):
             writer.series({"start_s": second, "end_s": second + 1, "planned": 500, "ok": 500})
+        for row in self.resources:
+            writer.resources(row)
         writer.event(0, "phase", name="warmup")
         writer.event(S, "phase", name="steady")
         return writer.finish(self.full_record(), interrupted=self.interrupted)

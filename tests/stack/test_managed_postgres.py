@@ -81,8 +81,8 @@ def test_the_password_is_in_no_description_no_log_and_no_command_line(both: Stac
     texts = [repr(both.targets()), repr(both.describe()), repr(both.events())]
     for entry in both.describe():
         texts.append(Path(entry["log"]).read_text())
-        for pid in (entry["pid"], entry["supervisor_pid"]):
-            texts.append(Path(f"/proc/{pid}/cmdline").read_text())
+        pids = (entry["pid"], entry["supervisor_pid"])
+        texts += [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
     assert not [text for text in texts for password in passwords if password in text]
 
 

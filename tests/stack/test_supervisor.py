@@ -5,12 +5,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness_process import eventually, is_running
 
 from bench.stack.data_directory import DataDirectory
-from bench.stack.supervised import ServiceCommand, Supervised
+from bench.stack.supervised import ServiceCommand, SetUpStep, Supervised
+from bench.stack.unprivileged import account_for_servers
 
 
 class Bench:
@@ -21,12 +23,20 @@ class Bench:
         self.data = DataDirectory()
         self.supervised = Supervised(folder / "events.jsonl")
 
-    def start(self, script: str, restarts_per_minute: int = 10) -> None:
+    def start(self, script: str, restarts_per_minute: int = 10, **other: Any) -> None:
         command = ("/bin/sh", "-c", script)
         service = ServiceCommand(
-            "service", command, str(self.data.path), str(self.log), 0.0, restarts_per_minute
+            "service", command, str(self.data.path), str(self.log), 0.0, restarts_per_minute, **other
         )
         self.supervised.start(service, self.data)
+
+    def said(self, count: int = 1) -> list[str]:
+        """The first words of the log, once there are so many."""
+        words: list[str] = eventually(lambda: self.words()[count - 1 :] and self.words(), "words in the log")
+        return words
+
+    def words(self) -> list[str]:
+        return self.log.read_text().split() if self.log.exists() else []
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.supervised.events()]
@@ -53,16 +63,34 @@ def test_a_service_that_keeps_dying_is_given_up_loudly(service: Bench) -> None:
     assert service.supervised.is_alive
 
 
-def test_the_forks_of_a_dead_service_are_killed_with_it(service: Bench) -> None:
-    service.start("sleep 1000 & echo $!; exec sleep 1000", restarts_per_minute=0)
-    fork = int(eventually(lambda: service.log.exists() and service.log.read_text().strip(), "the fork's id"))
+FORK = "sleep 1000 & echo $!; exec sleep 1000"
+FORK_IN_A_SESSION_OF_ITS_OWN = "setsid sh -c 'sleep 1000 & echo $!; exec sleep 1000' & exec sleep 1000"
+forks = pytest.mark.parametrize("script", [FORK, FORK_IN_A_SESSION_OF_ITS_OWN], ids=["group", "session"])
+
+
+@forks
+def test_the_forks_of_a_dead_service_are_killed_before_it_is_restarted(service: Bench, script: str) -> None:
+    service.start(script)
+    fork = int(service.said()[0])
+    os.kill(fork, signal.SIGSTOP)
     os.kill(service.pid(), signal.SIGKILL)
-    eventually(lambda: not is_running(fork), "the fork gone with the service")
+    eventually(lambda: "restarted" in service.kinds(), "a restart")
+    assert not is_running(fork)
 
 
-def test_the_forks_of_a_service_are_killed_when_the_supervisor_was(service: Bench) -> None:
-    service.start("sleep 1000 & echo $!; exec sleep 1000")
-    fork = int(eventually(lambda: service.log.exists() and service.log.read_text().strip(), "the fork's id"))
+@forks
+def test_the_forks_of_a_service_end_with_it(service: Bench, script: str) -> None:
+    service.start(script)
+    fork = int(service.said()[0])
+    service.supervised.end()
+    assert not is_running(fork)
+    assert not service.data.path.exists()
+
+
+@forks
+def test_the_forks_of_a_service_are_killed_when_the_supervisor_was(service: Bench, script: str) -> None:
+    service.start(script)
+    fork = int(service.said()[0])
     pid = service.pid()
     assert service.supervised.pid is not None
     os.kill(service.supervised.pid, signal.SIGKILL)
@@ -106,6 +134,54 @@ def test_signals_blocked_in_the_harness_do_not_blind_the_supervisor(service: Ben
     os.kill(first, signal.SIGTERM)
     eventually(lambda: "restarted" in service.kinds(), "a restart")
     assert not is_running(first)
+
+
+def test_the_set_up_is_done_once_and_before_the_first_start(service: Bench) -> None:
+    steps = (SetUpStep(("/bin/cat",), "one"), SetUpStep(("/bin/sh", "-c", "echo two $WORD")))
+    service.start("echo up; exit 1", 1, set_up=steps, environment={"WORD": "three"})
+    eventually(lambda: "gave_up" in service.kinds(), "giving up")
+    assert service.words()[:4] == ["onetwo", "three", "up", "up"]
+    assert service.kinds() == ["started", "died", "restarted", "died", "gave_up"]
+
+
+def test_a_service_whose_set_up_fails_is_not_started(service: Bench) -> None:
+    steps = (SetUpStep(("/bin/sh", "-c", "exit 3")), SetUpStep(("/bin/echo", "second")))
+    service.start("echo up", set_up=steps)
+    eventually(service.kinds, "an event")
+    service.supervised.end()
+    (failed, finished) = service.supervised.events()
+    assert (failed.kind, failed.text) == ("failed", "was not set up: sh ended with 3")
+    assert finished.kind == "finished"
+    assert service.words() == []
+
+
+def test_a_set_up_that_hangs_is_ended_with_the_rest(service: Bench) -> None:
+    service.start("echo up", set_up=(SetUpStep(("/bin/sh", "-c", FORK)),))
+    fork = int(service.said()[0])
+    service.supervised.end()
+    assert not is_running(fork)
+    assert not service.data.path.exists()
+    assert service.kinds() == ["finished"]
+
+
+def test_a_service_is_ended_by_the_signal_of_its_choice(service: Bench) -> None:
+    service.start("trap 'exit 5' QUIT; echo armed; while :; do sleep 0.01; done", ending_signal="SIGQUIT")
+    assert service.said() == ["armed"]
+    service.supervised.end()
+    assert [event.status for event in service.supervised.events() if event.kind == "ended"] == [5]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_service_that_runs_as_another_user_dies_with_its_supervisor(service: Bench) -> None:
+    account = account_for_servers()
+    assert account is not None
+    identity = {"user_id": account.user_id, "group_id": account.group_id}
+    service.start("echo $(id -u) $(id -g) $(id -G); exec sleep 1000", **identity)
+    assert service.said(3) == [str(account.user_id), *[str(account.group_id)] * 2]
+    pid = service.pid()
+    assert service.supervised.pid is not None
+    os.kill(service.supervised.pid, signal.SIGKILL)
+    eventually(lambda: not is_running(pid), "the service gone with its supervisor")
 
 
 def test_a_program_that_is_not_there_is_an_event_and_no_crash(tmp_path: Path, service: Bench) -> None:

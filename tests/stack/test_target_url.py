@@ -1,4 +1,4 @@
-"""Reading REDIS_URL: what is understood, and that no refusal shows a password."""
+"""Reading URLs of targets: what is understood, and that no refusal shows a password."""
 
 import traceback
 from urllib.parse import quote
@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import TargetError
-from bench.stack.target import Target
+from bench.stack.target import Kind, Target
+from bench.stack.target_url import url_of
 
 SECRET = "s3cr3t-hunter2"
 
@@ -23,7 +24,7 @@ SECRET = "s3cr3t-hunter2"
         ("  REDIS://Host  ", ("host", 6379, None, None, 0)),
     ],
 )
-def test_a_url_is_read(url: str, expected: tuple[object, ...]) -> None:
+def test_a_redis_url_is_read(url: str, expected: tuple[object, ...]) -> None:
     target = Target.from_url(url)
     assert (target.host, target.port, target.username, target.password, target.db) == expected
 
@@ -52,13 +53,130 @@ def test_a_url_is_read(url: str, expected: tuple[object, ...]) -> None:
     ],
 )
 def test_a_wrong_url_is_refused_without_showing_what_may_be_secret(url: str, found: str) -> None:
-    with pytest.raises(TargetError) as caught:
-        Target.from_url(url)
-    text = str(caught.value)
+    text = refusal(url, "redis")
     assert found in text
     assert "redis://[user:password@]host[:port][/database]" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "port", "path", "tls"),
+    [
+        ("http://host", "http", 80, "", False),
+        ("http://[::1]:8000/base/", "http", 8000, "/base", False),
+        ("https://host/a%20b", "http", 443, "/a%20b", True),
+        ("tcp://host:22", "tcp", 22, "", False),
+        ("elasticsearch://host", "elasticsearch", 9200, "", False),
+        ("elasticsearch+https://host/search", "elasticsearch", 9200, "/search", True),
+        ("neo4j://host", "neo4j", 7687, "", False),
+        ("bolt://host:1/", "neo4j", 1, "", False),
+        ("bolt+s://host", "neo4j", 7687, "", True),
+        ("neo4j+http://host", "neo4j", 7474, "", False),
+        ("proxy://host", "proxy", 80, "/ping", False),
+        ("proxy://host/", "proxy", 80, "", False),
+        ("proxy+https://host/status/live", "proxy", 443, "/status/live", True),
+        ("postgres://host", "postgres", 5432, "", False),
+    ],
+)
+def test_the_scheme_says_the_kind_and_the_default_port(
+    url: str, kind: Kind, port: int, path: str, tls: bool
+) -> None:
+    target = Target.from_url(url)
+    assert (target.kind, target.port, target.path, target.tls) == (kind, port, path, tls)
+
+
+def test_a_postgres_url_is_read_with_its_options() -> None:
+    target = Target.from_url(
+        "postgresql://us%40er:p%2Fw+@host:7000/my%20data?sslmode=verify-full&options=-c%20a%3Db+c"
+    )
+    assert (target.username, target.password, target.database) == ("us@er", "p/w+", "my data")
+    assert target.options == (("sslmode", "verify-full"), ("options", "-c a=b+c"))
+    assert target.tls
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
+def test_an_sslmode_that_does_not_insist_is_no_tls(mode: str) -> None:
+    assert not Target.from_url(f"postgresql://host?sslmode={mode}").tls
+
+
+def test_a_postgres_user_needs_no_password() -> None:
+    target = Target.from_url("postgresql://user@host/data")
+    assert (target.username, target.password) == ("user", None)
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        (f"postgresql://user:1?{SECRET}@host/db", "options that cannot be read"),
+        (f"postgresql://user:1?{SECRET}=x@host/db", "an option that is not known"),
+        (f"postgresql://user:1/{SECRET}@host/db", "an @ behind the first /"),
+        (f"postgresql://user:1#{SECRET}@host/db", "a ? or a #"),
+        (f"postgresql://u:{SECRET}@host/db?sslmode=maybe", "an sslmode that does not exist"),
+        (f"postgresql://u:{SECRET}@host/db?sslrootcert=/ca.pem", "an option that is not known"),
+        (f"postgresql://u:{SECRET}@host/db?sslmode=require&sslmode=disable", "given twice"),
+        (f"postgresql://u:{SECRET}@host/db?connect_timeout=soon", "not a number"),
+        (f"postgresql://u:{SECRET}@%2Frun%2Fpostgresql/db", "a socket file"),
+        (f"postgresql://u:{SECRET}@one,two:5432/a/b", "whose name cannot be read"),
+        (f"postgresql://u:{SECRET}%00@host/db", "a NUL"),
+        (f"http://user:1/{SECRET}@host", "an @ behind the first /"),
+        (f"http://u:{SECRET}@host/a b", "a path with spaces"),
+        (f"http://u:{SECRET}@host/?q=1", "a ? or a #"),
+        (f"http://{SECRET}@host/", "a user without a password"),
+        (f"tcp://u:{SECRET}@host:1", "a user or a password"),
+        (f"tcp://{SECRET}", "without a port"),
+        ("tcp://host:1/x", "something behind the port"),
+        (f"neo4j://neo4j:{SECRET}@host", "a user or a password"),
+        (f"mysql://u:{SECRET}@host", "does not begin with a scheme known here"),
+        (f"rediss://:{SECRET}@host", "Redis over TLS"),
+        (f"redis://:{SECRET}\udc80@host", "cannot be read"),
+    ],
+)
+def test_a_wrong_url_of_any_kind_is_refused_without_its_secret(url: str, found: str) -> None:
+    assert found in refusal(url)
+
+
+def test_a_url_of_another_kind_than_the_wanted_one_is_refused() -> None:
+    text = refusal(f"http://u:{SECRET}@host", "postgres")
+    assert "expected postgresql://[user[:password]@]host" in text
+    assert "does not begin with postgresql://" in text
+
+
+@given(
+    kind=st.sampled_from(["redis", "postgres", "http", "elasticsearch", "proxy"]),
+    user=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+    password=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+    host=st.sampled_from(["localhost", "127.0.0.1", "::1"]),
+    port=st.integers(1, 65535),
+    path=st.from_regex(r"(/[a-z%20]{1,5}){0,3}", fullmatch=True),
+    database=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+    tls=st.booleans(),
+)
+def test_a_target_written_as_a_url_is_read_back(
+    kind: Kind, user: str, password: str, host: str, port: int, path: str, database: str, tls: bool
+) -> None:
+    is_http = kind in ("http", "elasticsearch", "proxy")
+    target = Target(
+        "redis",
+        kind,
+        host,
+        port,
+        user,
+        password,
+        db=7 if kind == "redis" else 0,
+        database=database if kind == "postgres" else "",
+        path=path if is_http else "",
+        tls=tls and kind != "redis",
+        options=(("sslmode", "require"),) if tls and kind == "postgres" else (),
+    )
+    assert Target.from_url(url_of(target)) == target
+
+
+def refusal(url: str, kind: Kind | None = None) -> str:
+    with pytest.raises(TargetError) as caught:
+        Target.from_url(url, kind=kind)
+    text = str(caught.value)
     assert SECRET not in text
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+    return text
 
 
 @given(user=st.text(min_size=1), password=st.text(min_size=1))
@@ -69,11 +187,24 @@ def test_any_user_and_password_survive_percent_encoding(user: str, password: str
 
 @given(st.text())
 def test_any_text_is_a_target_or_a_target_error(text: str) -> None:
+    read_or_refused(text)
+
+
+@given(
+    st.sampled_from(["redis", "postgresql", "https", "tcp", "elasticsearch", "neo4j+http", "proxy"]),
+    st.text(st.sampled_from("ab1:/@#?&=%[].,+ é"), max_size=30),
+)
+def test_any_text_behind_a_known_scheme_is_a_target_or_a_target_error(scheme: str, rest: str) -> None:
+    read_or_refused(f"{scheme}://{rest}")
+
+
+def read_or_refused(text: str) -> None:
     try:
         target = Target.from_url(text)
     except TargetError:
         return
     assert target.host
+    assert target.port
 
 
 def test_neither_repr_nor_address_shows_the_password() -> None:

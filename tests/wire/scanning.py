@@ -53,7 +53,7 @@ class Feed:
         data[MARGIN : len(piece) + MARGIN] = np.frombuffer(piece, dtype=np.uint8)
         at, end = MARGIN, len(piece) + MARGIN
         while at < end and not self.is_broken:
-            after = self.scan(self.state, data, at, end, self.text)
+            after = int(self.scan(self.state, data, at, end, self.text))
             result = int(self.state[state.RESULT])
             assert at < after <= end or (result == state.BROKEN and after == at), "a scan must get on"
             self.used += after - at

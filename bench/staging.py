@@ -1,0 +1,90 @@
+"""Data that workloads find: put in place before the run, checked and taken away after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.datasets import DataSet, SqlFile, check, drop, load
+from bench.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bench.plan.plan import Plan
+    from bench.scenario.dataset import DataSetChoice
+    from bench.stack.target import Target
+
+NS_PER_MS = 1_000_000
+
+
+class Staging:
+    """The data sets of one plan, each loaded once however many workloads use it."""
+
+    def __init__(self, plan: Plan, targets: Mapping[str, Target]) -> None:
+        self._wanted: dict[tuple[str, DataSet], Target] = {}
+        for workload in plan.workloads:
+            choice, name = workload.workload.dataset, workload.workload.target
+            if choice is not None and name in targets:
+                self._wanted[name, _data_set(choice)] = targets[name]
+        self._loaded: list[tuple[Target, DataSet]] = []
+
+    def put_in_place(self, note: Callable[[str], None]) -> list[dict[str, Any]]:
+        """Load every data set; what was loaded, for the run's record. Raises TargetError, SqlRefused."""
+        record = []
+        for (name, wanted), target in self._wanted.items():
+            note(f"loading {_words(wanted)} into {name}")
+            self._loaded.append((target, wanted))
+            loaded = load(target, wanted)
+            record.append(
+                {
+                    "target": name,
+                    "name": wanted.name,
+                    "scale": wanted.scale,
+                    "files": [file.path for file in wanted.files],
+                    "reused": loaded.reused,
+                    "rows": loaded.rows,
+                    "took_ms": loaded.took_ns // NS_PER_MS,
+                }
+            )
+        return record
+
+    def check(self) -> list[dict[str, Any]]:
+        """What no longer holds in the data after the run, as anomalies.
+
+        Money that is missing means that a transaction was half done: the run is INVALID as a
+        statement about a database that works.
+        """
+        found = []
+        for target, wanted in self._loaded:
+            try:
+                broken = [("data_broken", "invalid", sentence) for sentence in check(target, wanted)]
+            except TargetError as error:
+                broken = [("data_unchecked", "inconclusive", str(error))]
+            for code, severity, sentence in broken:
+                message = f"{_words(wanted)} in {target.name}: {sentence}"
+                found.append({"code": code, "severity": severity, "message": message})
+        return found
+
+    def take_away(self) -> list[str]:
+        """Drop what was loaded and is not to be kept; what could not be dropped, one sentence each."""
+        left = []
+        for target, wanted in self._loaded:
+            if wanted.keep:
+                continue
+            try:
+                drop(target, wanted)
+            except TargetError as error:
+                left.append(f"{_words(wanted)} stays in {target.name}: {error}")
+        self._loaded = []
+        return left
+
+
+def _data_set(choice: DataSetChoice) -> DataSet:
+    files = tuple(SqlFile(source.path, source.text or "") for source in choice.sql)
+    return DataSet(choice.name, choice.scale, choice.keep, files)
+
+
+def _words(wanted: DataSet) -> str:
+    if wanted.name is None:
+        return ", ".join(file.path for file in wanted.files)
+    return f"the data set {wanted.name}, scale {wanted.scale}"
