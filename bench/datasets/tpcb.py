@@ -14,9 +14,6 @@ from bench.datasets.shapes import accounts_of, branches_of, tellers_of
 if TYPE_CHECKING:
     from psycopg import Connection
 
-TELLERS_PER_BRANCH = 10
-ACCOUNTS_PER_BRANCH = 100_000
-
 CREATE = """
 CREATE TABLE public.pgbench_history (
     tid integer, bid integer, aid integer, delta integer, mtime timestamp without time zone, filler char(22)
@@ -60,9 +57,7 @@ def fill(connection: Connection, scale: int) -> dict[str, int]:
             copy.write("".join(f"{bid}\t0\n" for bid in range(1, scale + 1)))
         with cursor.copy("COPY public.pgbench_tellers (tid, bid, tbalance) FROM STDIN WITH (FREEZE)") as copy:
             copy.write(
-                "".join(
-                    f"{tid + 1}\t{tid // TELLERS_PER_BRANCH + 1}\t0\n" for tid in range(tellers_of(scale))
-                )
+                "".join(f"{tid + 1}\t{tid // tellers_of(1) + 1}\t0\n" for tid in range(tellers_of(scale)))
             )
         with cursor.copy("COPY public.pgbench_accounts FROM STDIN WITH (FREEZE)") as copy:
             for branch in range(scale):
@@ -79,7 +74,7 @@ def known_figures(scale: int) -> dict[str, int]:
         "accounts": accounts,
         "history": 0,
         "account_keys": accounts * (accounts + 1) // 2,
-        "account_branches": ACCOUNTS_PER_BRANCH * scale * (scale + 1) // 2,
+        "account_branches": accounts_of(1) * scale * (scale + 1) // 2,
         "teller_keys": tellers * (tellers + 1) // 2,
         "branch_balance": 0,
         "teller_balance": 0,
@@ -117,8 +112,8 @@ def invariants(scale: int) -> tuple[Invariant, ...]:
 def _accounts(branch: int) -> str:
     """Rows of one branch, as text of COPY: aid, bid, a balance of 0, and a filler of blanks."""
     end = f"\t{branch + 1}\t0\t\n"
-    first = branch * ACCOUNTS_PER_BRANCH + 1
-    return end.join(map(str, range(first, first + ACCOUNTS_PER_BRANCH))) + end
+    rows = accounts_of(1)
+    return end.join(map(str, range(branch * rows + 1, (branch + 1) * rows + 1))) + end
 
 
 TPCB = BuiltIn(

@@ -54,7 +54,7 @@ def cpu_share(run: Run, metric: Metric) -> Observation:
     parts = ", ".join(f"{source} {use.cores_used:.2f}" for source, use in found)
     samples = min(use.samples for _, use in found)
     basis = f"{parts} of {cores:g} cores in use under load, in {spaced(samples)} samples"
-    return Observation(share, "ratio", samples, basis=basis)
+    return Observation(round(share, 4), "ratio", samples, basis=basis)
 
 
 def _memory_growth_of(run: Run, source: str) -> Observation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,12 @@ def output_of(
     if done.returncode != 0:
         raise TurnFailed(f"exit status {done.returncode}: {last_words(done.stderr or done.stdout)}")
     return done.stdout
+
+
+def children_cpu_s() -> float:
+    """Processor time of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def last_words(text: str) -> str:

@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from bench.peers.contestant import NotInstalled, TurnFailed
 from bench.peers.rounds import Round, Summary, order_of, summary_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from bench.peers.contestant import Contestant, Result
-    from bench.peers.verdict import Criterion
-
+    from bench.peers.subject import Subject
 
 LOOK_S = 0.3
 """How long to look at an idle server's machine before each round."""
-
-
-class Subject(Protocol):
-    """What is compared: a server that is up, the contestants that load it, and what ours must reach."""
-
-    title: str
-    connections: int
-    criteria: Sequence[Criterion]
-    contestants: Sequence[Contestant]
-
-    def check_turn(self) -> None:
-        """Ask the server whether the last turn was what it should be. Raises TurnFailed."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The task and the server, for the record."""
 
 
 @dataclass
@@ -100,6 +84,5 @@ def others_cores(seconds: float = LOOK_S) -> float:
 
 
 def _turn(subject: Subject, contestant: Contestant, seconds: float) -> Result:
-    result = contestant.run(seconds)
-    subject.check_turn()
-    return result
+    subject.before_turn()
+    return subject.after_turn(contestant.name, contestant.run(seconds))

@@ -24,18 +24,28 @@ class Result:
     seconds: float
     """The time in which the requests were answered."""
     mean_ns: float
-    p50_ns: float
-    p99_ns: float
+    p50_ns: float | None
+    """None, as `p99_ns`: the tool does not tell."""
+    p99_ns: float | None
     cpu_s: float
     """Processor time that the tool used in that time, all its threads."""
+    is_mean_measured: bool = True
+    """Not where the tool divides the time by the requests: then Little's law says nothing."""
+    counted: int | None = None
+    """The server's own count of what it did in the turn; None where it does not count."""
 
     @property
     def throughput_per_s(self) -> float:
         """Requests answered per second."""
         return self.requests / self.seconds
 
-    def little(self, connections: int) -> float:
-        """Throughput x mean latency / connections: 1 when no time in a closed loop is hidden."""
+    def little(self, connections: int) -> float | None:
+        """Throughput x mean latency / connections: 1 when no time in a closed loop is hidden.
+
+        None where the mean is no measurement.
+        """
+        if not self.is_mean_measured:
+            return None
         return self.throughput_per_s * self.mean_ns / NS_PER_S / connections
 
     def to_json(self, connections: int) -> dict[str, Any]:
@@ -49,6 +59,7 @@ class Result:
             "p99_ns": self.p99_ns,
             "little": self.little(connections),
             "cpu_s": self.cpu_s,
+            "counted": self.counted,
         }
 
 

@@ -9,17 +9,22 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.environment import versions
+from bench.errors import TargetError
 from bench.peers.contestant import Result, TurnFailed
+from bench.peers.rounds import OURS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bench.engine.engine import Engine, EngineResult
     from bench.histogram import Counts
-    from bench.peers.key_space import KeySpace
+    from bench.peers.task import Task
 
 LEAD_NS = 50_000_000
 WINDOW_S = 0.1
@@ -29,10 +34,10 @@ ENDING_S = 30.0
 class Ours:
     """The wire engine on one thread."""
 
-    name = "ours"
+    name = OURS
 
-    def __init__(self, keys: KeySpace) -> None:
-        self._keys = keys
+    def __init__(self, task: Task) -> None:
+        self._task = task
 
     def available(self) -> str:
         """Always here."""
@@ -40,21 +45,34 @@ class Ours:
 
     def run(self, seconds: float) -> Result:
         """One closed-loop run of the plan."""
+        with self._ready_engine(seconds) as (engine, duration_ns):
+            used = time.process_time()
+            engine.begin(monotonic_ns() + LEAD_NS)
+            responses = _collect(engine, duration_ns)
+            ended = engine.finish()
+            return result_of(ended, responses, duration_ns, time.process_time() - used)
+
+    def connect_only(self) -> None:
+        """All of a turn but its load: log in on every lane, prepare, close. Raises TurnFailed."""
+        with self._ready_engine(1.0):
+            pass
+
+    @contextmanager
+    def _ready_engine(self, seconds: float) -> Iterator[tuple[Engine, int]]:
+        """An engine whose lanes are connected, and how long its plan is in ns."""
         if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             raise TurnFailed("the compiler is switched off: unset NUMBA_DISABLE_JIT")
         from bench.engine import engine_for
         from bench.plan.compile import compile_plan
 
-        plan = compile_plan(self._keys.scenario(seconds))
+        plan = compile_plan(self._task.scenario(seconds))
         with tempfile.TemporaryDirectory(prefix="holdfast-peers-") as folder:
-            engine = engine_for(plan, plan.workloads[0], self._keys.target, Path(folder))
+            engine = engine_for(plan, plan.workloads[0], self._task.target, Path(folder))
             try:
                 engine.prepare()
-                used = time.process_time()
-                engine.begin(monotonic_ns() + LEAD_NS)
-                responses = _collect(engine, plan.duration_ns)
-                ended = engine.finish()
-                return result_of(ended, responses, plan.duration_ns, time.process_time() - used)
+                yield engine, plan.duration_ns
+            except TargetError as error:
+                raise TurnFailed(str(error)) from None
             finally:
                 engine.close()
 

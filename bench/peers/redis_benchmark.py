@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import resource
 from typing import TYPE_CHECKING
 
-from bench.peers.child_process import output_of
+from bench.peers.child_process import children_cpu_s, output_of
 from bench.peers.contestant import Result, TurnFailed
-from bench.peers.redis_tools import find_redis_benchmark, version_of
+from bench.peers.programs import DebianProgram
 
 if TYPE_CHECKING:
     from bench.peers.key_space import KeySpace
 
+PROGRAM = DebianProgram("redis-benchmark", "redis-tools")
 NS_PER_MS = 1e6
 TRIAL_REQUESTS = 20_000
 """It takes a number of requests, not a time; a short trial before the first turn tells how many."""
@@ -35,8 +35,8 @@ class RedisBenchmark:
 
     def available(self) -> str:
         """Its version; Debian's package is installed where that was allowed."""
-        self._program = find_redis_benchmark(may_install=self._may_install)
-        return version_of(self._program)
+        self._program = PROGRAM.find(may_install=self._may_install)
+        return PROGRAM.version(self._program)
 
     def run(self, seconds: float) -> Result:
         """As many requests as took `seconds` at the rate of the turn before."""
@@ -62,12 +62,6 @@ class RedisBenchmark:
         before = children_cpu_s()
         output = output_of([self._program, *words, "--csv"], seconds)
         return result_of(output, requests, children_cpu_s() - before)
-
-
-def children_cpu_s() -> float:
-    """Processor time of all child processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def result_of(output: str, requests: int, cpu_s: float) -> Result:

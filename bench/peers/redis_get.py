@@ -11,14 +11,14 @@ from bench.peers.locust_user import LocustUser
 from bench.peers.ours import Ours
 from bench.peers.redis_benchmark import RedisBenchmark
 from bench.peers.redis_py import RedisPy
+from bench.peers.subject import Opening, SubjectKind, servers_of
 from bench.peers.verdict import AtLeastTimes, NoHiddenTime
 from bench.stack.dialogue import Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-    from bench.peers.contestant import Contestant
+    from bench.peers.contestant import Contestant, Result
     from bench.peers.verdict import Criterion
     from bench.stack.stack import Stack
 
@@ -35,9 +35,9 @@ class RedisGet:
 
     criteria: Sequence[Criterion] = CRITERIA
 
-    def __init__(self, stack: Stack, names: Sequence[str], seed: int, *, may_install: bool) -> None:
+    def __init__(self, stack: Stack, opening: Opening) -> None:
         self._stack = stack
-        self._keys = keys = KeySpace(stack.targets()["redis"], seed=seed)
+        self._keys = keys = KeySpace(stack.targets()["redis"], seed=opening.seed)
         self.connections = keys.connections
         self.title = (
             f"Redis GET, {keys.connections} connections, closed loop, {keys.value_bytes}-byte values, "
@@ -45,15 +45,18 @@ class RedisGet:
         )
         everyone: tuple[Contestant, ...] = (
             Ours(keys),
-            RedisBenchmark(keys, may_install=may_install),
+            RedisBenchmark(keys, may_install=opening.may_install),
             RedisPy(keys),
             LocustUser(keys),
         )
-        self.contestants: Sequence[Contestant] = [one for one in everyone if one.name in names]
+        self.contestants: Sequence[Contestant] = [one for one in everyone if one.name in opening.names]
         keys.preload()
         self._misses = keys.misses()
 
-    def check_turn(self) -> None:
+    def before_turn(self) -> None:
+        """Reading changes nothing."""
+
+    def after_turn(self, name: str, result: Result) -> Result:  # noqa: ARG002 - the subjects' common form
         """Every GET since the last look found its key."""
         try:
             misses = self._keys.misses()
@@ -62,20 +65,20 @@ class RedisGet:
         missed, self._misses = misses - self._misses, misses
         if missed:
             raise TurnFailed(f"{missed} reads found no key: not the task that the others do")
+        return result
 
     def to_json(self) -> dict[str, Any]:
         """The task and the server."""
-        shown = ("kind", "server", "version", "started_by")
-        servers = [{name: entry.get(name) for name in shown} for entry in self._stack.describe()]
-        return {"task": self._keys.to_json(), "servers": servers}
+        return {"task": self._keys.to_json(), "servers": servers_of(self._stack)}
 
 
 @contextmanager
-def open_redis_get(
-    names: Sequence[str], seed: int, log_dir: Path, *, may_install: bool
-) -> Iterator[RedisGet]:
+def open_redis_get(opening: Opening) -> Iterator[RedisGet]:
     """Start a server of our own and put the keys in place; it is gone afterwards. Raises TargetError."""
     from bench.stack.stack import open_stack
 
-    with open_stack("embedded", {"redis"}, log_dir) as stack:
-        yield RedisGet(stack, names, seed, may_install=may_install)
+    with open_stack("embedded", {"redis"}, opening.log_dir) as stack:
+        yield RedisGet(stack, opening)
+
+
+KIND = SubjectKind("redis_get", NAMES, open_redis_get)

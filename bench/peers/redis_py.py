@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.peers.child_process import output_of
-from bench.peers.contestant import NotInstalled, Result
-from bench.peers.tool_report import result_of
+from bench.peers.python_client import run_program, versions_of
 
 if TYPE_CHECKING:
+    from bench.peers.contestant import Result
     from bench.peers.key_space import KeySpace
-
-PROGRAM = Path(__file__).with_name("redis_py_process.py")
-PARTS = ("redis", "hiredis", "uvloop")
 
 
 class RedisPy:
@@ -29,10 +21,7 @@ class RedisPy:
 
     def available(self) -> str:
         """The versions of its three parts."""
-        try:
-            return ", ".join(f"{part} {version(part)}" for part in PARTS)
-        except PackageNotFoundError as missing:
-            raise NotInstalled(f"{missing.name} is missing: pip install {missing.name}") from None
+        return versions_of(("redis", "hiredis", "uvloop"))
 
     def run(self, seconds: float) -> Result:
         """One turn in a fresh interpreter."""
@@ -44,7 +33,5 @@ class RedisPy:
             "prefix": keys.prefix,
             "key_count": keys.key_count,
             "seed": keys.seed,
-            "seconds": seconds,
         }
-        # -P: this folder must not come before the installed packages.
-        return result_of(output_of([sys.executable, "-P", str(PROGRAM), json.dumps(task)], seconds))
+        return run_program("redis_py_process.py", task, seconds)

@@ -48,8 +48,11 @@ class Asker:
         self._begun.set()
 
     def answer(self, within_s: float) -> dict[str, Any]:
-        """What was answered to the last question; nothing when it took longer than so many seconds."""
-        return self._answer if self._ended.wait(max(within_s, 0.0)) else {}
+        """What was answered to the last question, once; nothing when it takes longer than so many seconds."""
+        if not self._ended.wait(max(within_s, 0.0)):
+            return {}
+        answer, self._answer = self._answer, {}
+        return answer
 
     def close(self, within_s: float = GIVEN_UP_S) -> None:
         """End the thread; a question that does not end is broken off."""

@@ -118,18 +118,17 @@ class Sampler:
         at_ns = monotonic_ns() - self._start_ns
         if at_ns < 0:
             return
+        is_rest = self._is_rest(at_ns)
         for target in self._targets:
-            if target.asker is not None:
-                target.asker.begin()
+            target.ask(is_rest=is_rest)
         described = self._described
-        rows = [self._machine(), self._generator(at_ns)]
+        rows = [self._machine(), self._generator(is_rest)]
         for target in self._targets:
-            row = target.read(described.get(target.name, {}), pss_wanted=self._is_rest(at_ns))
+            row = target.read(described.get(target.name, {}), is_rest=is_rest)
             rows.append({"source": target.name, **row})
         until_s = time.monotonic() + ANSWER_S
         for target, row in zip(self._targets, rows[2:], strict=True):
-            if target.asker is not None:
-                row.update(target.asker.answer(until_s - time.monotonic()))
+            row.update(target.answer(until_s - time.monotonic()))
         phase = next((phase.name for phase in self._plan.phases if at_ns < phase.end_ns), "drain")
         for row in rows:
             if len(row) > 1:  # a source of which nothing is known has no row
@@ -147,8 +146,8 @@ class Sampler:
             "working_set_bytes": use.working_set_bytes,
         }
 
-    def _generator(self, at_ns: int) -> Row:
-        row = self._own.read(os.getpid(), pss_wanted=self._is_rest(at_ns))
+    def _generator(self, is_rest: bool) -> Row:
+        row = self._own.read(os.getpid(), is_rest=is_rest)
         # Finer than the kernel's ticks, which is what the other processes have.
         return {"source": GENERATOR, **row, "cpu_s": round(time.process_time(), 6), **self._pool()}
 

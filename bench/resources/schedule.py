@@ -9,9 +9,12 @@ if TYPE_CHECKING:
     from bench.plan.plan import Plan
 
 LONGEST_INTERVAL_NS = 500_000_000
-SHORTEST_INTERVAL_NS = 25_000_000
+SHORTEST_INTERVAL_NS = 50_000_000
 SAMPLES = 80
 """At least so many in the measured time, if it is long enough: eight in its first and last tenth."""
+
+APART_NS = 25_000_000
+"""No two samples are due closer to each other than this."""
 
 BEFORE_END_NS = 20_000_000
 """How long before the end of a rest its sample is due: a late one shall still lie in the rest."""
@@ -24,7 +27,7 @@ def interval_ns(plan: Plan) -> int:
 
 
 def due_times_ns(plan: Plan) -> list[int]:
-    """When samples are due, ns from run zero, in order and at least SHORTEST_INTERVAL_NS apart.
+    """When samples are due, ns from run zero, in order and at least APART_NS apart.
 
     First come the ends of rests, then the edges of phases and the ends of loads, then a regular pace;
     what would be too close to one that is there already is left out.
@@ -41,9 +44,9 @@ def due_times_ns(plan: Plan) -> list[int]:
     pace = interval_ns(plan)
     times: list[int] = []
     for wanted, apart in (
-        (rest_ends, SHORTEST_INTERVAL_NS),
-        (edges, SHORTEST_INTERVAL_NS),
-        (range(0, plan.duration_ns, pace), max(pace // 2, SHORTEST_INTERVAL_NS)),
+        (rest_ends, APART_NS),
+        (edges, APART_NS),
+        (range(0, plan.duration_ns, pace), pace // 2),
     ):
         for time_ns in wanted:
             _insert(times, time_ns, apart)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bench.clock import monotonic_ns
 from bench.resources.asker import Asker, Service
 from bench.resources.cgroup import read_cgroup
 from bench.resources.postgres_activity import PostgresActivity
@@ -14,10 +15,11 @@ from bench.resources.process_tree import ProcessTree
 from bench.resources.redis_info import RedisInfo
 from bench.stack.target import Target
 
-PSS_SHARE = 0.01
-"""At most this share of one core goes into reading PSS; a large target has it read less often."""
-PSS_LONGEST_NS = 30_000_000
-"""What takes longer than this is not even read at the end of a rest."""
+PSS_SHARE, PSS_SHARE_AT_REST = 0.005, 0.02
+"""At most this share of one core goes into reading PSS: a large process has it read less often. In a rest,
+where it matters most and disturbs least, it may be more."""
+
+ASK_APART_NS = 200_000_000
 
 SERVICES: dict[str, Callable[[Target], Service]] = {"redis": RedisInfo, "postgres": PostgresActivity}
 
@@ -28,10 +30,10 @@ class WatchedProcess:
     def __init__(self, *, with_descendants: bool = True) -> None:
         self._with_descendants = with_descendants
         self._tree: ProcessTree | None = None
-        self._pss_due_ns = 0
+        self._pss_at_ns = 0
         self._pss_cost_ns = 0
 
-    def read(self, pid: int | None, *, pss_wanted: bool) -> dict[str, Any]:
+    def read(self, pid: int | None, *, is_rest: bool) -> dict[str, Any]:
         """The columns of a process; none when it is not there. PSS as often as it is cheap enough."""
         if not pid:
             self._tree = None
@@ -53,11 +55,11 @@ class WatchedProcess:
             "read_bytes": use.read_bytes,
             "write_bytes": use.write_bytes,
         }
-        now_ns = time.monotonic_ns()
-        if now_ns >= self._pss_due_ns or (pss_wanted and self._pss_cost_ns <= PSS_LONGEST_NS):
+        share = PSS_SHARE_AT_REST if is_rest else PSS_SHARE
+        if monotonic_ns() - self._pss_at_ns >= self._pss_cost_ns / share:
+            self._pss_at_ns, before_ns = monotonic_ns(), time.thread_time_ns()
             row["pss_bytes"] = self._tree.read_pss()
-            self._pss_cost_ns = time.monotonic_ns() - now_ns
-            self._pss_due_ns = now_ns + int(self._pss_cost_ns / PSS_SHARE)
+            self._pss_cost_ns = time.thread_time_ns() - before_ns
         return row
 
 
@@ -69,10 +71,26 @@ class WatchedTarget:
         self._process = WatchedProcess()
         service = SERVICES.get(target.kind) if target is not None else None
         self.asker = Asker(name, service(target)) if service is not None and target is not None else None
+        self._asked_ns: int | None = None
 
-    def read(self, described: dict[str, Any], *, pss_wanted: bool) -> dict[str, Any]:
+    def ask(self, *, is_rest: bool) -> None:
+        """Ask what it says itself, if there is something to ask; sooner than ASK_APART_NS in a rest only."""
+        now_ns = monotonic_ns()
+        if self.asker is not None and (
+            is_rest or self._asked_ns is None or now_ns - self._asked_ns >= ASK_APART_NS
+        ):
+            self._asked_ns = now_ns
+            self.asker.begin()
+
+    def answer(self, within_s: float) -> dict[str, Any]:
+        """What it says itself, if it was asked and says so soon enough."""
+        if self.asker is None or self._asked_ns is None:
+            return {}
+        return self.asker.answer(within_s)
+
+    def read(self, described: dict[str, Any], *, is_rest: bool) -> dict[str, Any]:
         """The columns of its processes, with those of its control group where it has one."""
-        row = self._process.read(described.get("pid"), pss_wanted=pss_wanted)
+        row = self._process.read(described.get("pid"), is_rest=is_rest)
         if path := described.get("cgroup"):
             use = read_cgroup(str(path))
             if use is not None:

@@ -39,7 +39,7 @@ class Connection:
         self.buffer = bytearray()
         """What has been received; who reads it takes it away."""
         self._sent = b""
-        self._deadline_s = deadline_s
+        self._deadline_s = round(deadline_s, 3)  # as it is shown
         self._deadline = time.monotonic() + deadline_s
         self._socket = self._connect(host, port)
         self.peer = str(self._socket.getpeername()[0])

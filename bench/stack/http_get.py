@@ -63,6 +63,8 @@ def http_get(target: Target, path: str, deadline_s: float) -> Answer:
             exchange.request("GET", path, headers=_headers(target))
             response = exchange.getresponse()
             body = response.read(BODY_LIMIT_BYTES)
+            if response.length and len(body) < BODY_LIMIT_BYTES:
+                raise http.client.IncompleteRead(body, response.length)
         except http.client.RemoteDisconnected:
             raise ClosedAtOnce(f"a server that closed the connection on {question} without a word") from None
         except (http.client.HTTPException, ValueError) as error:

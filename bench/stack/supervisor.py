@@ -185,9 +185,9 @@ class Service:
             self.restart_at_ns = at_ns + self._restart_delay_ns
             return
         text = f"died again after {len(self._restarted_ns)} restarts within a minute: left down"
-        self._events.write("gave_up", self.name, text=text)
         with contextlib.suppress(OSError), Path(self._log).open("ab") as log:
             log.write(f"*** holdfast supervisor: {self.name} {text} ***\n".encode())
+        self._events.write("gave_up", self.name, text=text)
 
 
 class Supervisor:

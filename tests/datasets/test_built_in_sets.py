@@ -64,6 +64,7 @@ def test_pgbench_runs_on_tpcb_and_the_sums_hold(target: Target, mode: str) -> No
     assert check(target, TPCB) == []
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_the_check_tells_what_was_expected_and_what_is_there(target_18: Target) -> None:
     load(target_18, TPCB)
     ask(target_18, "UPDATE pgbench_accounts SET abalance = 7 WHERE aid = 3")
@@ -81,6 +82,7 @@ def test_the_check_tells_what_was_expected_and_what_is_there(target_18: Target) 
     assert check(target_18, TPCB) == ["public.pgbench_branches: expected a table, found none"]
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_an_order_with_its_totals_keeps_app_consistent_and_one_without_does_not(target_18: Target) -> None:
     load(target_18, APP)
     order = "INSERT INTO holdfast_app.orders (account_id, total_cents) VALUES (17, 1250)"
@@ -92,7 +94,7 @@ def test_an_order_with_its_totals_keeps_app_consistent_and_one_without_does_not(
         " UPDATE holdfast_app.accounts SET orders_count = orders_count + 1,"
         " ordered_cents = ordered_cents + 1250 WHERE account_id = 17",
     )
-    assert ask(target_18, "SELECT max(order_id) FROM holdfast_app.orders") == [(50_001,)]
+    assert ask(target_18, "SELECT max(order_id) FROM holdfast_app.orders") == [(1_001,)]
     ask(target_18, "DELETE FROM holdfast_app.events WHERE event_id = 5")
     assert check(target_18, APP) == []
     ask(target_18, order)
@@ -116,6 +118,7 @@ def test_app_can_be_asked_by_payload_and_by_account_through_its_indexes(target_1
     assert found == [(1,)]
 
 
+@pytest.mark.usefixtures("small_sets")
 @pytest.mark.parametrize("name", ["tpcb", "app"])
 def test_a_kept_set_is_used_again_while_it_holds(target_18: Target, name: str) -> None:
     kept = KEPT[name]
@@ -126,6 +129,7 @@ def test_a_kept_set_is_used_again_while_it_holds(target_18: Target, name: str) -
     assert ask(target_18, mark) == first
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_a_kept_set_is_made_anew_for_who_does_not_ask_for_it(target_18: Target) -> None:
     load(target_18, KEPT["tpcb"])
     ask(target_18, "CREATE INDEX of_someone ON pgbench_accounts (bid)")
@@ -133,6 +137,7 @@ def test_a_kept_set_is_made_anew_for_who_does_not_ask_for_it(target_18: Target) 
     assert ask(target_18, "SELECT to_regclass('of_someone')") == [(None,)]
 
 
+@pytest.mark.usefixtures("small_sets")
 @pytest.mark.parametrize(
     "harm",
     [
@@ -151,15 +156,17 @@ def test_a_kept_set_that_does_not_hold_is_loaded_anew(target_18: Target, harm: s
     assert check(target_18, TPCB) == []
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_a_kept_set_of_another_scale_is_replaced(target_18: Target) -> None:
     load(target_18, KEPT["tpcb"])
     larger = DataSet("tpcb", 2, keep=True)
     assert not load(target_18, larger).reused
     assert load(target_18, larger).reused
     assert check(target_18, larger) == []
-    assert "rows of pgbench_accounts: expected 100000, found 200000" in check(target_18, TPCB)
+    assert "rows of pgbench_accounts: expected 2000, found 4000" in check(target_18, TPCB)
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_every_table_and_the_schema_say_whose_they_are(target_18: Target) -> None:
     load(target_18, DataSet("tpcb", 2))
     load(target_18, APP)
@@ -191,6 +198,7 @@ def test_tables_that_pgbench_made_are_neither_replaced_nor_dropped(target_18: Ta
 
 
 @pytest.mark.parametrize("kind", ["VIEW", "TABLE", "MATERIALIZED VIEW"])
+@pytest.mark.usefixtures("small_sets")
 def test_one_name_that_is_taken_is_enough_to_stop(target_18: Target, kind: str) -> None:
     ask(target_18, f"CREATE {kind} pgbench_branches AS SELECT 1 AS bid")
     with pytest.raises(TargetError, match=r"found public\.pgbench_branches, which Holdfast did not make"):
@@ -198,6 +206,7 @@ def test_one_name_that_is_taken_is_enough_to_stop(target_18: Target, kind: str) 
     assert len(ask(target_18, TABLES)) <= 1  # nothing else was made
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_what_others_built_upon_our_tables_is_not_dropped_with_them(target_18: Target) -> None:
     load(target_18, APP)
     ask(target_18, "CREATE VIEW holdfast_app.theirs AS SELECT * FROM holdfast_app.orders")
@@ -210,6 +219,7 @@ def test_what_others_built_upon_our_tables_is_not_dropped_with_them(target_18: T
     assert ask(target_18, TABLES) == [("holdfast_app.theirs",)]
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_a_schema_that_was_made_for_us_is_used_and_left(target_18: Target) -> None:
     ask(target_18, "CREATE SCHEMA holdfast_app")
     load(target_18, APP)
@@ -217,6 +227,7 @@ def test_a_schema_that_was_made_for_us_is_used_and_left(target_18: Target) -> No
     assert ask(target_18, "SELECT count(*) FROM pg_namespace WHERE nspname = 'holdfast_app'") == [(1,)]
 
 
+@pytest.mark.usefixtures("small_sets")
 def test_a_load_does_not_depend_on_the_settings_of_the_database(target_18: Target) -> None:
     for setting in (
         "statement_timeout = '10ms'",

@@ -5,8 +5,6 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from http_messages import (
     CHUNKED,
     OK,
@@ -20,6 +18,8 @@ from http_messages import (
     responses,
     with_headers,
 )
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from scanning import Feed, http_feed, plain_outcomes, spoiled_cases
 
 from bench.wire import http, state

@@ -1,0 +1,45 @@
+"""asyncpg under uvloop with prepared statements: what a fast Python application uses."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from bench.peers.python_client import run_program, versions_of
+
+if TYPE_CHECKING:
+    from bench.peers.contestant import Result
+    from bench.peers.sql_task import SqlTask
+
+PASSWORD_VARIABLE = "PGPASSWORD"  # noqa: S105 - the variable's name, not a password
+
+
+class AsyncPg:
+    """One process, one task and one connection per lane."""
+
+    name = "asyncpg uvloop"
+
+    def __init__(self, task: SqlTask) -> None:
+        self._task = task
+
+    def available(self) -> str:
+        """The versions of its two parts."""
+        return versions_of(("asyncpg", "uvloop"))
+
+    def run(self, seconds: float) -> Result:
+        """One turn in a fresh interpreter."""
+        target = self._task.target
+        task = {
+            "host": target.host,
+            "port": target.port,
+            "user": target.username,
+            "database": target.database or None,
+            "connections": self._task.connections,
+            "statements": self._task.script.statements,
+            "is_transaction": self._task.script.is_transaction,
+            "ranges": self._task.ranges,
+            "seed": self._task.seed,
+        }
+        # By the environment: a command line can be read by everyone.
+        environment = {**os.environ, PASSWORD_VARIABLE: target.password or ""}
+        return run_program("asyncpg_process.py", task, seconds, environment)
