@@ -34,7 +34,7 @@ class Staging:
         for (name, wanted), target in self._wanted.items():
             note(f"loading {_words(wanted)} into {name}")
             self._loaded.append((target, wanted))
-            loaded = load(target, wanted)
+            loaded = load(target, wanted, note)
             record.append(
                 {
                     "target": name,

@@ -8,8 +8,8 @@ import click
 
 WIDTH = 80
 COLUMNS = ("name", "kind", "address", "state", "uptime", "version", "latency")
-CUT = {"name": 14, "address": 24, "version": 12}
-"""What is longer is cut, where the table would be too wide."""
+NARROWEST = {"name": 10, "address": 16, "version": 7}
+"""Where the table would be too wide, these columns are cut, the widest first and so far at most."""
 COLOURS = {"up": "green", "degraded": "yellow", "down": "red"}
 DETAILED = ("elasticsearch",)
 """Kinds whose detail says more than that they are up."""
@@ -27,6 +27,8 @@ def health_table(rows: Sequence[dict[str, Any]], *, colour: bool) -> str:
             state = click.style(words[3], fg=COLOURS[row["state"]])
             line = line[:begin] + state + line[begin + len(words[3]) :]
         lines.append(line)
+        if len(row["address"]) > widths[COLUMNS.index("address")]:
+            lines.append(f"    at {row['address']}")
         if row["detail"] and (row["state"] != "up" or row["kind"] in DETAILED):
             lines += textwrap.wrap(
                 row["detail"],
@@ -71,8 +73,11 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    if sum(widths) + 2 * (len(widths) - 1) > WIDTH:
-        widths = [min(width, CUT.get(name, width)) for name, width in zip(COLUMNS, widths, strict=True)]
+    while sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+        wide = {at: widths[at] for at, name in enumerate(COLUMNS) if widths[at] > NARROWEST.get(name, WIDTH)}
+        if not wide:
+            break
+        widths[max(wide, key=lambda at: wide[at])] -= 1
     return widths
 
 

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--stack", "stack_kind", help="embedded or external (default: external where REDIS_URL is set)."
-)
+@click.option("--stack", "stack_kind", help="embedded or external (default: external where a URL is set).")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Use this seed instead of the scenario's.")
 @click.option("--quick", is_flag=True, help="Shorten the phases for a smoke run; the run says so.")

@@ -133,7 +133,7 @@ class RedisApplication:
             client_name=f"holdfast-{workload.name}",
         )
         self._client: Any = Redis(connection_pool=self.pool)
-        self.null_replies = 0
+        self._null_replies = 0
 
     async def open(self) -> None:
         """Open every connection of the pool, so that no connecting falls into the run."""
@@ -180,7 +180,7 @@ class RedisApplication:
             replies = await pipeline.execute(raise_on_error=False)
         for reply in replies:
             if reply is None:
-                self.null_replies += 1
+                self._null_replies += 1
             elif isinstance(reply, Exception):
                 raise reply
 
@@ -206,6 +206,13 @@ class RedisApplication:
         if self._target.password:
             text = text.replace(self._target.password, "***")
         return text.encode()[:TEXT_BYTES].decode(errors="ignore")
+
+    def counters(self) -> dict[str, int]:
+        """Replies that were null."""
+        return {"null_replies": self._null_replies}
+
+    async def settle(self) -> None:
+        """Nothing is under way: redis-py takes a connection back before its call ends."""
 
     async def close(self) -> None:
         """Close the pool, leaked connections too."""

@@ -150,7 +150,7 @@ class ClientEngine:
                 "connections_created": self.watch.opened,
                 "leaked_connections": self._leaked,
                 "pool_timeouts": self._load.pool_timeouts,
-                "null_replies": self.driver.null_replies,
+                **self.driver.counters(),
             },
             errors=[
                 {"operation": name, "text": text, "count": count}
@@ -228,6 +228,7 @@ class ClientEngine:
             self._ready.set()
             try:
                 await load.over
+                await driver.settle()
             finally:
                 self._leaked = self.watch.leaked()
                 load.close()

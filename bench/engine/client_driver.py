@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 class ClientDriver(Protocol):
     """An application's client with its pool; everything but `check` runs in the engine's event loop."""
 
-    null_replies: int
-
     async def open(self) -> None:
         """Open every connection of the pool. Raises TargetError."""
 
@@ -36,6 +34,14 @@ class ClientDriver(Protocol):
     def text_of(self, error: BaseException) -> str:
         """The error in words, without secrets."""
 
+    def counters(self) -> dict[str, int]:
+        """What only this driver counts; asked when the loop has ended."""
+
+    async def settle(self) -> None:
+        """Every arrival has ended: wait until the connections that were given up are back in the pool, or
+        closed. Ends within seconds, whatever the server does.
+        """
+
     async def close(self) -> None:
         """Close every connection."""
 
@@ -52,7 +58,11 @@ class ClientModule(Protocol):
         """The client, not yet open; called in the engine's event loop."""
 
 
-_MODULES = {"redis": "bench.drivers.redis_client"}
+_MODULES = {
+    "redis": "bench.drivers.redis_client",
+    "postgres": "bench.drivers.postgres_client",
+    "http": "bench.drivers.http_client",
+}
 
 
 def client_module(driver: str) -> ClientModule:

@@ -64,6 +64,11 @@ class PoolWatch:
             found = self._clock.now_ns()
         self._away[number] = (found, attempts + 1)
 
+    def on_parted(self, number: int) -> None:
+        """The connection was closed in peace: the next of that number is no reconnection."""
+        self._greeted.discard(number)
+        self._away.pop(number, None)
+
     def on_opened(self, number: int) -> None:
         """The connection is open and the server has answered on it."""
         self.opened += 1

@@ -74,7 +74,7 @@ def _memory_slope_of(run: Run, source: str) -> Observation:
     found, name = by_memory(series, lambda column: slope(series, times, column))
     basis = (
         f"{source} by {name}, between {units.format_growth(found.low)} and "
-        f"{units.format_growth(found.high)} (98 %), by the least of {spaced(found.points)} windows"
+        f"{units.format_growth(found.high)}, by the least of {spaced(found.points)} windows"
     )
     return Observation(
         found.value,

@@ -1,4 +1,4 @@
-"""Run by asyncpg_client.py in a process of its own: a script through asyncpg under uvloop, the result as JSON.
+"""Run by asyncpg_client.py in a process of its own: a script through asyncpg, the result as JSON.
 
 The one argument is a JSON object: host, port, user, database, connections, statements, is_transaction,
 ranges, seed, seconds; the password is in PGPASSWORD. It imports nothing of this project, as an

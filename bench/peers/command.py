@@ -11,56 +11,64 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.errors import ExitCode, UsageError
-from bench.peers.redis_get import NAMES
+from bench.peers.subjects import CONTESTANTS, SUBJECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 @click.command()
+@click.argument("subjects", nargs=-1, metavar="[SUBJECT]...")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True, help="Of a turn.")
-@click.option("--only", multiple=True, metavar="NAME", help=f"Of {', '.join(NAMES)}; may be repeated.")
+@click.option("--only", multiple=True, metavar="NAME", help=f"Of {', '.join(CONTESTANTS)}; may be repeated.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True, help="Keys, order.")
-@click.option("--install", is_flag=True, help="Install redis-tools with apt-get if it is missing (as root).")
+@click.option("--install", is_flag=True, help="Install Debian's packages that are missing (as root).")
+@click.option("--json", "as_json", is_flag=True, help="The records to stdout, the rest to stderr.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results [results/peers-<utc>].")
 def command(
-    rounds: int, seconds: float, only: tuple[str, ...], seed: int, install: bool, out: Path | None
+    subjects: tuple[str, ...],
+    rounds: int,
+    seconds: float,
+    only: tuple[str, ...],
+    seed: int,
+    install: bool,
+    as_json: bool,
+    out: Path | None,
 ) -> int:
     """Compare ours with other tools on this machine, side by side in rounds.
 
-    \b
-    Exit codes: 0 every criterion is met, 1 one is not, 2 usage, 4 no server,
-    5 a contestant is missing or was left out, 130 interrupted.
-    """
-    from bench.environment import fingerprint
-    from bench.judge.status import EXIT_CODES
-    from bench.peers import record, table
-    from bench.peers.comparison import Comparison, compare
-    from bench.peers.redis_get import open_redis_get
-    from bench.peers.verdict import findings_of, status_of
+    Without SUBJECT all of them: redis_get, postgres_select, postgres_tpcb, http_static, http_api.
 
-    if unknown := sorted(set(only) - set(NAMES)):
-        raise UsageError(f"--only: expected one of {', '.join(NAMES)}, found {', '.join(unknown)}")
-    names = [name for name in NAMES if name in only] or list(NAMES)
-    started, environment = datetime.now(UTC), fingerprint()
-    folder = out or Path("results") / f"peers-{started:%Y%m%dT%H%M%SZ}"
+    \b
+    Exit codes: 0 every criterion is met, 1 one is not, 2 usage, 4 a server cannot
+    be started, 5 a contestant or a server's program is missing, or a criterion
+    could not be judged, 130 interrupted. Of several the worst: 130, 1, 4, 5.
+    """
+    from bench.peers.session import PeersSession
+
+    _expect("SUBJECT", subjects, tuple(SUBJECTS))
+    _expect("--only", only, CONTESTANTS)
+    kinds = [kind for name, kind in SUBJECTS.items() if name in (subjects or SUBJECTS)]
+    chosen = [kind for kind in kinds if not only or set(only) & set(kind.contestants)]
+    if not chosen:
+        raise UsageError(f"--only: expected a contestant of {', '.join(subjects)}, found {', '.join(only)}")
+    folder = out or Path("results") / f"peers-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    session = PeersSession(folder, rounds, seconds, seed, only, may_install=install, as_json=as_json)
     interrupted = False
-    opening = open_redis_get(names, seed, folder / "logs", may_install=install)
-    with _sigterm_as_interrupt(), opening as subject:
-        comparison = Comparison(subject.title, subject.connections, rounds, seconds, seed)
-        comparison.left_out = tuple(name for name in NAMES if name not in names)
-        described = subject.to_json()
+    with _sigterm_as_interrupt():
         try:
-            compare(subject, comparison, lambda line: click.echo(line, err=True))
+            for kind in chosen:
+                session.run(kind)
         except KeyboardInterrupt:
             interrupted = True
-    findings = findings_of(subject.criteria, comparison.summaries(), comparison.absent)
-    machine = record.machine_of(environment)
-    kept = record.record_of(comparison, findings, described, environment, started)
-    record.write(folder, kept, comparison, findings, machine)
-    click.echo(table.text_of(comparison, findings, machine) + f"\nkept in {folder}")
-    return ExitCode.INTERRUPTED if interrupted else EXIT_CODES[status_of(findings)]
+    session.finish()
+    return ExitCode.INTERRUPTED if interrupted else session.exit_code()
+
+
+def _expect(where: str, given: Sequence[str], known: Sequence[str]) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise UsageError(f"{where}: expected one of {', '.join(known)}, found {', '.join(unknown)}")
 
 
 @contextmanager

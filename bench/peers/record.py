@@ -1,11 +1,11 @@
 """The comparison on disk: comparison.json with every round, comparison.md and comparison.txt for people.
 
-comparison.json, format 1: format, holdfast, title, status (complete or interrupted), verdict,
-started_utc, settings (rounds, seconds, seed, connections), subject (task, servers), environment (key,
-facts: the machine before the first round), versions, tools (contestant -> version), absent
-(contestant -> why), left_out, rounds (number, order, others_cores, results by contestant: requests,
-seconds, throughput_per_s, mean_ns, p50_ns, p99_ns, little), summary (by contestant), findings (rule,
-observed, status, because).
+comparison.json, format 2: format, holdfast, name (of the subject), title, status (complete, interrupted or
+not opened), verdict, started_utc, settings (rounds, seconds, seed, connections), subject (task, servers),
+environment (key, facts: the machine before the first round), versions, tools (contestant -> version),
+absent (contestant -> why), left_out, rounds (number, order, others_cores, results by contestant: requests,
+seconds, throughput_per_s, mean_ns, p50_ns, p99_ns, little, cpu_s, counted: by the server; null for what is
+not told or not measured), summary (by contestant), findings (rule, observed, status, because).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bench.environment import versions
+from bench.judge.status import Status
 from bench.peers import table
 from bench.peers.verdict import status_of
 from bench.run_folder.files import as_json, write_whole
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bench.peers.comparison import Comparison
     from bench.peers.verdict import Finding
 
-FORMAT = 1
+FORMAT = 2
 
 
 def record_of(
@@ -42,6 +43,7 @@ def record_of(
     return {
         "format": FORMAT,
         "holdfast": known.get("holdfast"),
+        "name": comparison.name,
         "title": comparison.title,
         "status": "complete" if comparison.is_complete else "interrupted",
         "verdict": status_of(findings).name,
@@ -69,6 +71,17 @@ def record_of(
         ],
         "summary": {name: asdict(summary) for name, summary in comparison.summaries().items()},
         "findings": [{**asdict(finding), "status": finding.status.name} for finding in findings],
+    }
+
+
+def not_opened(name: str, reason: str) -> dict[str, Any]:
+    """All that is known of a subject whose server is not there; it is printed and not kept."""
+    return {
+        "format": FORMAT,
+        "name": name,
+        "status": "not opened",
+        "verdict": Status.INCONCLUSIVE.name,
+        "because": reason,
     }
 
 

@@ -13,7 +13,7 @@ from bench.peers.redis_benchmark import RedisBenchmark
 from bench.peers.redis_py import RedisPy
 from bench.peers.subject import Opening, SubjectKind, servers_of
 from bench.peers.verdict import AtLeastTimes, NoHiddenTime
-from bench.stack.dialogue import Unanswered
+from bench.stack.connection import Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from bench.peers.contestant import Result
 
 OURS = "ours"
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,21 @@ class Summary:
     lowest_per_s: float
     highest_per_s: float
     mean_ns: float
-    p50_ns: float
-    p99_ns: float
-    little: float
-    little_farthest: float
+    p50_ns: float | None
+    p99_ns: float | None
+    little: float | None
+    little_farthest: float | None
     """The round farthest from 1."""
     cores: float
     """Cores that it used."""
     ratio: float | None
     """Our throughput to its; None where no round has both."""
+    requests: int
+    """Of all rounds."""
+    counted: int | None
+    """By the server, of all rounds; None where one of them was not counted, as `miscounted`."""
+    miscounted: int | None
+    """By how many requests it and the server were apart, summed over the rounds without signs."""
 
 
 def order_of(names: Sequence[str], number: int, seed: int) -> tuple[str, ...]:
@@ -70,7 +77,9 @@ def summary_of(rounds: Sequence[Round], name: str, connections: int) -> Summary 
     if not results:
         return None
     throughputs = [result.throughput_per_s for result in results]
-    littles = [result.little(connections) for result in results]
+    littles = _known(result.little(connections) for result in results)
+    counts = _known(result.counted for result in results)
+    all_counted = len(counts) == len(results)
     pairs = ratios(rounds, name)
     return Summary(
         name=name,
@@ -79,10 +88,25 @@ def summary_of(rounds: Sequence[Round], name: str, connections: int) -> Summary 
         lowest_per_s=min(throughputs),
         highest_per_s=max(throughputs),
         mean_ns=median(result.mean_ns for result in results),
-        p50_ns=median(result.p50_ns for result in results),
-        p99_ns=median(result.p99_ns for result in results),
-        little=median(littles),
-        little_farthest=max(littles, key=lambda value: abs(value - 1)),
+        p50_ns=_median(_known(result.p50_ns for result in results)),
+        p99_ns=_median(_known(result.p99_ns for result in results)),
+        little=_median(littles),
+        little_farthest=max(littles, key=lambda value: abs(value - 1), default=None),
         cores=median(result.cpu_s / result.seconds for result in results),
-        ratio=median(pairs) if pairs else None,
+        ratio=_median(pairs),
+        requests=sum(result.requests for result in results),
+        counted=sum(counts) if all_counted else None,
+        miscounted=(
+            sum(abs(count - result.requests) for count, result in zip(counts, results, strict=True))
+            if all_counted
+            else None
+        ),
     )
+
+
+def _known(values: Iterable[_Number | None]) -> list[_Number]:
+    return [value for value in values if value is not None]
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None

@@ -66,7 +66,8 @@ def cells_of(summary: Summary) -> list[str]:
     rates = (summary.throughput_per_s, summary.lowest_per_s, summary.highest_per_s)
     times = (summary.mean_ns, summary.p99_ns)
     ratio = "" if summary.name == OURS or summary.ratio is None else f"{summary.ratio:.2f} x"
-    last = (f"{summary.little:.3f}", f"{summary.cores:.2f}", ratio)
+    little = "" if summary.little is None else f"{summary.little:.3f}"
+    last = (little, f"{summary.cores:.2f}", ratio)
     return [*(f"{rate:.0f}" for rate in rates), *map(_milliseconds, times), *last]
 
 
@@ -81,8 +82,10 @@ def _disturbance(comparison: Comparison) -> str:
     )
 
 
-def _milliseconds(time_ns: float) -> str:
-    """Three decimals while they fit: 0.232, 12.10, 1030."""
+def _milliseconds(time_ns: float | None) -> str:
+    """Three decimals while they fit: 0.232, 12.10, 1030. Nothing for what the tool does not tell."""
+    if time_ns is None:
+        return ""
     value = time_ns / 1e6
     decimals = 3 if value < 10 else 2 if value < 100 else 0
     return f"{value:.{decimals}f}"

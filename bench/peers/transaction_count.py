@@ -53,7 +53,9 @@ def transactions_of(target: Target) -> Transactions:
             row = connection.execute(COUNTS, (database,)).fetchone()
             return Transactions(_number(row, 0), _number(row, 1))
     except psycopg.Error as error:
-        raise TurnFailed(f"the server does not tell its counts: {error.diag.message_primary or error}") from None
+        raise TurnFailed(
+            f"the server does not tell its counts: {error.diag.message_primary or error}"
+        ) from None
 
 
 def _number(row: tuple[object, ...] | None, column: int) -> int:

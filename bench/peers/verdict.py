@@ -44,11 +44,32 @@ class NoHiddenTime:
         if summary is None:
             return Finding(rule, None, Status.INCONCLUSIVE, "ours has no round")
         observed = summary.little_farthest
+        if observed is None:
+            return Finding(rule, None, Status.INCONCLUSIVE, "ours did not measure its latency")
         met = abs(observed - 1) <= self.tolerance
         return Finding(rule, observed, Status.PASS if met else Status.FAIL, f"{observed:.4f} at worst")
 
 
-Criterion = AtLeastTimes | NoHiddenTime
+@dataclass(frozen=True)
+class CountedEqually:
+    """A contestant and the server counted the same number of requests in every round, to the unit."""
+
+    contestant: str
+
+    def judge(self, summaries: Mapping[str, Summary]) -> Finding:
+        """By the sum of the rounds' differences, whatever their signs."""
+        rule = f"the server counted what {self.contestant} counted, to the unit"
+        summary = summaries.get(self.contestant)
+        if summary is None or summary.counted is None or summary.miscounted is None:
+            return Finding(rule, None, Status.INCONCLUSIVE, "the server's count is not known")
+        status = Status.PASS if summary.miscounted == 0 else Status.FAIL
+        because = f"{summary.requests:,} and {summary.counted:,}"
+        if summary.miscounted:
+            because += f", apart by {summary.miscounted:,} over the rounds"
+        return Finding(rule, float(summary.miscounted), status, because)
+
+
+Criterion = AtLeastTimes | NoHiddenTime | CountedEqually
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=cast("int", GRACE_S),  # it takes fractions too

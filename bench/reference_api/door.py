@@ -6,9 +6,10 @@ Plain ASGI rather than a middleware of the framework: those start a task for eve
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, cast
 
-from starlette.requests import Request
+from fastapi import Request
 
 from bench.reference_api.deadline import Deadline
 from bench.reference_api.metrics import Metrics
@@ -49,7 +50,6 @@ class Door:
         try:
             async with asyncio.timeout_at(deadline.end_s):
                 await self._app(scope, exchange.receive, exchange.send)
-                await exchange.await_end_of_client()
         except TimeoutError:
             if exchange.is_body_read:
                 await exchange.end(503, "not answered within the deadline")
@@ -63,6 +63,8 @@ class Door:
             route = getattr(scope.get("route"), "path", "unknown")
             duration_s = time.monotonic() - begin_s
             self._metrics.count(scope["method"], route, exchange.status, duration_s)
+        if exchange.is_client_gone:
+            await exchange.await_end_of_client(deadline.end_s)
 
 
 class _Exchange:
@@ -97,13 +99,14 @@ class _Exchange:
             self.is_client_gone = True
             self.status = CLIENT_GONE
 
-    async def await_end_of_client(self) -> None:
-        """Where the client is gone, return when the server knows that too: it would call the missing answer
-        a bug of ours.
+    async def await_end_of_client(self, end_s: float) -> None:
+        """Return when the server knows too that the client is gone: else it takes the missing answer for
+        a bug of ours, and says so in its log.
         """
-        if self.is_client_gone:
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(end_s):
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
 
     async def end(self, status: int, because: str) -> None:
         """Answer, if nobody has yet. An answer that has begun is cut off by the server."""

@@ -115,7 +115,10 @@ def _rules(raw: Any, workloads: list[dict[str, Any]]) -> tuple[tuple[Rule, ...],
     # Where a workload is not understood, a metric that is missing may well be one of its.
     known = {outline.name for outline in outlines if outline is not None}
     names_known = bool(outlines) and None not in outlines
-    names: list[Path] = [("workloads", index, "name") for index in range(len(workloads))]
+    # Rules name workloads and targets, so a sentence about a rule shows both.
+    names: list[Path] = [
+        ("workloads", index, key) for index in range(len(workloads)) for key in ("name", "target")
+    ]
     rules: list[Rule] = []
     findings: list[Finding] = []
     seen: dict[str, int] = {}

@@ -12,9 +12,10 @@ import tempfile
 from pathlib import Path
 
 from bench.stack.shared_memory import remove_shared_memory
-from bench.stack.strays import kill_strays
+from bench.stack.strays import await_end_of_strays
 
 PREFIX = "holdfast-"
+STRAYS_DEADLINE_S = 3.0
 _LOCK = "lock"
 
 
@@ -49,7 +50,7 @@ def sweep_data_directories() -> list[Path]:
                 continue
             with (path / _LOCK).open("rb+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                kill_strays(path)
+                await_end_of_strays(path, STRAYS_DEADLINE_S)
                 _remove(path)
                 swept.append(path)
     return swept

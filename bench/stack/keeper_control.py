@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import bench
-from bench.errors import ExitCode, HoldfastError
+from bench.errors import ExitCode, HoldfastError, UsageError
 from bench.stack.data_directory import sweep_data_directories
 from bench.stack.keeper_state import (
     KeptStack,
@@ -47,7 +47,13 @@ def start_keeper(services: AbstractSet[str]) -> KeptStack:
     Raises HoldfastError. A Ctrl-C meanwhile ends what was begun.
     """
     folder = state_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(
+            f"stack up: expected a folder for the stack's state at {folder}, found '{error.strerror}'; "
+            "set XDG_STATE_HOME to a folder that this user may write to"
+        ) from None
     log = folder / "keeper.log"
     if living_keeper() is None:
         _await_end_of(read_kept())

@@ -21,7 +21,7 @@ from bench.stack.target import Target
 from bench.stack.target_url import url_of
 
 FORMAT = 1
-LOCK_PATIENCE_S = 1.0
+LOCK_PATIENCE_S = 0.3
 """Others hold the lock for the time of a look at most."""
 
 

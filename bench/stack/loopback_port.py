@@ -66,5 +66,5 @@ def _is_running(pid: int) -> bool:
 def _where(link: Path) -> str:
     try:
         return str(link.readlink())
-    except OSError:
+    except FileNotFoundError:
         return ""  # closed since the look

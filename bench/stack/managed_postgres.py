@@ -47,6 +47,14 @@ class ManagedPostgres(ManagedService):
         """The user's, else the wheel's. Raises TargetError."""
         self._programs = find_postgres(self.name)
         self._account = account_for_servers()
+        if self._account is not None and not self._account.can_be_assumed():
+            raise TargetError(
+                self.name,
+                "the embedded stack",
+                f"to be able to become the user {self._account.name}, since Postgres refuses to run as root",
+                "a root without the right to change its user",
+                "start bench as another user than root",
+            )
         return ServerBinary(self._programs.bin / "postgres", self._programs.origin)
 
     def _target_on(self, port: int) -> Target:

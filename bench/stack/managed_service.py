@@ -181,15 +181,15 @@ class ManagedService(ABC):
         while (left_s := deadline - time.monotonic()) > 0:
             pid = self._living_pid(target)
             if pid is not None:
-                try:
-                    identity = self._probe(target, min(left_s, PROBE_DEADLINE_S))
-                except TargetError as error:
-                    last = str(error)
+                # A stranger that has the port is not asked, and gets no password. Where the kernel
+                # does not let us look (None), or nobody listens yet, the answer has to do.
+                if is_listener(pid, target.port) is False:
+                    last = "somebody else listens there"
                 else:
-                    # Where the kernel does not let us look (None), the answer has to do.
-                    if is_listener(pid, target.port) is not False:
-                        return identity
-                    last = "who answers there is not ours"
+                    try:
+                        return self._probe(target, min(left_s, PROBE_DEADLINE_S))
+                    except TargetError as error:
+                        last = str(error)
             time.sleep(self.poll_s)
         raise self._not_ready(target, f"no such answer within {self.ready_deadline_s:g} s ({last})")
 

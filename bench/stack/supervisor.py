@@ -17,8 +17,8 @@ service that dies takes all its descendants with it, as a container would, and i
 a short delay, until it has died too often within a minute; then the supervisor says so in its log
 and in the events, and leaves it down.
 
-This file imports only the standard library and is run by its path, so that it is up within some
-20 ms and from any directory.
+This file is run by its path and starts with the standard library alone, so that it is up within some
+20 ms and from any directory. That is also why all of it is in one file.
 """
 
 import contextlib
@@ -275,6 +275,7 @@ class Supervisor:
         while self._still_running():
             self._wait(1.0)
         for directory in self._remove:
+            _remove_shared_memory(Path(directory))
             shutil.rmtree(directory, ignore_errors=True)
         self._events.write("finished")
 
@@ -309,6 +310,15 @@ def _reap_strangers(service_pid: int | None) -> None:
     for pid in _children():
         if pid != service_pid:
             os.waitpid(pid, os.WNOHANG)
+
+
+def _remove_shared_memory(directory: Path) -> None:
+    # At the end of the path, where the package hides no module of the standard library's.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    with contextlib.suppress(ImportError):  # it was uninstalled or moved while we ran
+        from bench.stack.shared_memory import remove_shared_memory
+
+        remove_shared_memory(directory)
 
 
 def _die_with(parent_pid: int) -> Callable[[], None]:

@@ -40,6 +40,10 @@ class Account:
             return False
         return done.returncode == 0
 
+    def can_be_assumed(self) -> bool:
+        """Whether we may become this user: a root in a container may lack the right."""
+        return self.succeeds("/bin/sh", "-c", ":")
+
     def can_enter(self, directory: Path) -> bool:
         """Whether this user may use files in the directory whose names it knows."""
         return self.succeeds("/bin/sh", "-c", 'cd -- "$0"', str(directory))

@@ -51,9 +51,9 @@ _ZERO, _ONE, _NINE = b"019"
 _LETTER_C, _LETTER_N, _LETTER_T = b"cnt"
 
 _VERSION = np.array(list(b"HTTP/1."), dtype=np.int64)
+# Places in `HTTP/1.x nnn`.
 _MINOR_AT, _CODE_AT, _STATUS_BYTES = 7, 9, 12
 _CODE_BYTES = _STATUS_BYTES - _CODE_AT
-"""Places in `HTTP/1.x nnn`."""
 
 
 @inner

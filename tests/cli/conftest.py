@@ -69,7 +69,9 @@ class Bench:
         return path
 
     def start(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("REDIS_URL", "HOLDFAST_"))}
+        outside = ("REDIS_URL", "DATABASE_", "API_URL", "HOLDFAST_")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
+        clean["XDG_STATE_HOME"] = str(self.folder / "state")  # a stack that is up here is not the test's
         return subprocess.Popen(
             [sys.executable, "-m", "bench", *map(str, arguments)],
             cwd=Path(__file__).parents[2],

@@ -26,7 +26,29 @@ ACCEPTANCE = {
         "app.leaked_connections == 0",
         "app.response.p95 < 10ms warn 8ms",
     },
+    "postgres_mixed": {
+        "shop.throughput > 20/s",
+        "shop.response.p95 < 100ms warn 80ms",
+        "shop.response.p50 < 50ms",
+    },
+    "postgres_tpcb": {"bank.throughput > 20/s"},
+    "api_load": {
+        "web.throughput > 50/s",
+        "web.response.p95 < 500ms warn 400ms",
+        "web.errors < 5% warn 3%",
+        "web.response.p50 < 50ms",
+        "api.cpu < 80%",
+    },
+    "api_journey_client": {"journey.pool_utilization < 100% warn 80%", "journey.leaked_connections == 0"},
+    "memory_growth": {"redis.memory_growth < 100MB warn 75MB", "redis.memory_slope < 10MB/min", "cpu < 80%"},
+    "pool_pressure": {"app.pool_utilization < 100% warn 80%", "app.leaked_connections == 0"},
+    "everything": {"web.response.p95 < 500ms warn 400ms", "bank.response.p95 < 100ms warn 80ms", "cpu < 80%"},
 }
+
+
+def test_memory_is_looked_at_over_fifty_cycles_of_load_and_rest() -> None:
+    phases = load_scenario(FOLDER / "memory_growth.yaml").scenario.phases
+    assert [phase.cycles for phase in phases if phase.measured] == [50]
 
 
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)

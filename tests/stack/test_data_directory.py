@@ -1,9 +1,13 @@
 """Temporary data: held while somebody lives who needs it, swept afterwards."""
 
 import os
+import pty
+import signal
+import subprocess
 from pathlib import Path
 
 from bench.stack.data_directory import DataDirectory, sweep_data_directories
+from bench.stack.strays import kill_strays
 
 
 def test_a_directory_in_use_survives_the_sweep(temporary: Path) -> None:
@@ -19,6 +23,30 @@ def test_a_directory_whose_holders_are_gone_is_swept(temporary: Path) -> None:
     os.close(left.lock_fd)
     assert sweep_data_directories() == [left.path]
     assert not left.path.exists()
+
+
+def test_what_still_runs_in_a_swept_directory_is_killed(temporary: Path) -> None:
+    left = DataDirectory()
+    with subprocess.Popen(["/bin/sleep", "1000"], cwd=left.path, start_new_session=True) as stray:
+        os.close(left.lock_fd)
+        assert sweep_data_directories() == [left.path]
+        assert stray.wait() == -signal.SIGKILL
+
+
+def test_a_shell_of_somebody_who_looks_around_is_left_alone(temporary: Path) -> None:
+    left = DataDirectory()
+    shell, terminal = pty.fork()
+    if shell == 0:
+        os.chdir(left.path)
+        os.execv("/bin/sh", ["sh", "-c", "echo there; exec sleep 1000"])
+    try:
+        assert b"there" in os.read(terminal, 100)
+        assert kill_strays(left.path) == []
+    finally:
+        os.kill(shell, signal.SIGKILL)
+        os.waitpid(shell, 0)
+        os.close(terminal)
+        left.remove()
 
 
 def test_what_is_not_ours_is_left_alone(temporary: Path) -> None:

@@ -10,13 +10,25 @@ from click.testing import CliRunner
 
 from bench.cli import doctor_command
 from bench.stack import software
+from bench.stack.external import URL_VARIABLES
+from bench.stack.keeper_state import KeptStack
 from bench.stack.machine import Finding, findings
+from bench.stack.process_identity import ProcessIdentity
+from bench.stack.target import Target
 
 
 @pytest.fixture(autouse=True)
-def _own_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REDIS_URL", "HOLDFAST_REDIS_SERVER", "DOCKER_HOST", "NUMBA_DISABLE_JIT"):
+def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        *URL_VARIABLES.values(),
+        "HOLDFAST_REDIS_SERVER",
+        "HOLDFAST_POSTGRES_BIN",
+        "HOLDFAST_POSTGRES_16_BIN",
+        "DOCKER_HOST",
+        "NUMBA_DISABLE_JIT",
+    ):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
 def doctor(*arguments: str) -> str:
@@ -36,7 +48,11 @@ def test_json_has_one_finding_per_source() -> None:
     assert list(found) == list(doctor_command.SOURCES)
     assert found["cores"]["values"]["usable"] >= 1
     assert found["redis server"]["values"]["version"]
-    assert found["stack"]["values"]["kind"] == "embedded"
+    assert found["postgres 18"]["values"]["version"].startswith("18.")
+    assert found["postgres 16"]["values"]["version"].startswith("16.")
+    assert found["libpq"]["values"]["psycopg"]
+    assert found["libpq"]["values"]["libpq"]
+    assert found["stack"]["values"] == {"kind": "embedded", "is_up": False}
 
 
 def test_a_source_that_fails_becomes_a_finding() -> None:
@@ -68,6 +84,28 @@ def test_a_url_that_cannot_be_used_is_advice_without_its_password(monkeypatch: p
     text = doctor() + doctor("--json")
     assert "TLS" in text
     assert "guess-4711" not in text
+
+
+def test_a_stack_that_is_up_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = KeptStack(ProcessIdentity(1, 1, ""), (Target("redis", "redis", "127.0.0.1", 1),), (), (), Path())
+    monkeypatch.setattr(software, "kept_stack", lambda: kept)
+    finding = software.default_stack()
+    assert finding.text == "embedded, up since bench stack up: redis"
+    assert finding.values == {"kind": "embedded", "is_up": True}
+
+
+def test_postgres_programs_that_are_missing_are_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_POSTGRES_BIN", str(tmp_path))
+    finding = software.postgres_18()
+    assert finding.text == "none"
+    assert "HOLDFAST_POSTGRES_BIN" in (finding.advice or "")
+
+
+def test_a_psycopg_that_is_missing_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(software, "_version", lambda _: None)
+    assert "pip install" in (software.postgres_client().advice or "")
 
 
 def test_a_server_program_that_is_missing_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:

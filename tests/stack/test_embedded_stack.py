@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,6 +191,18 @@ def test_a_server_that_ends_at_once_is_told_with_the_end_of_its_log(
     with pytest.raises(TargetError, match=r"127.0.0.1:\d+.*status 3 .*its log ends: the moon is full"):
         open_stack("embedded", {"redis"}, tmp_path).start()
     assert not any(temporary.iterdir())
+
+
+def test_one_that_does_not_come_up_lets_the_others_give_up_and_is_told(
+    tmp_path: Path, open_folder: Path, script: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(open_folder))
+    monkeypatch.setenv("HOLDFAST_REDIS_SERVER", script("echo the moon is full\nexit 3"))
+    stack = open_stack("embedded", {"redis", "postgres", "postgres_16"}, tmp_path)
+    with pytest.raises(TargetError, match=r"target redis .*its log ends: the moon is full"):
+        stack.start()
+    assert "postgres" not in stack.targets()
+    assert not any(open_folder.iterdir())
 
 
 def test_a_program_that_cannot_be_executed_is_told_at_once(

@@ -1,5 +1,6 @@
-"""Servers that someone else runs."""
+"""Servers that someone else runs, and the choice of a stack."""
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,23 +8,33 @@ import pytest
 
 from bench.errors import TargetError
 from bench.stack import external
+from bench.stack.embedded import EmbeddedStack
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
+from bench.stack.target_url import url_of
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*external.URL_VARIABLES.values(), "HOLDFAST_ALLOW_HOSTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Target]]:
+    """Servers that play the user's own."""
+    with EmbeddedStack({"redis", "postgres"}, tmp_path_factory.mktemp("logs")) as stack:
+        yield stack.targets()
 
 
 @pytest.fixture
-def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
-    """A server that plays the user's own."""
-    monkeypatch.delenv("REDIS_URL", raising=False)
-    monkeypatch.delenv("HOLDFAST_ALLOW_HOSTS", raising=False)
-    with open_stack("embedded", {"redis"}, tmp_path) as stack:
-        yield stack.targets()["redis"]
+def running(servers: dict[str, Target]) -> Target:
+    return servers["redis"]
 
 
 @pytest.fixture
 def external_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Stack]:
-    monkeypatch.delenv("HOLDFAST_ALLOW_HOSTS", raising=False)
-
     def stack_at(url: str) -> Stack:
         monkeypatch.setenv("REDIS_URL", url)
         return open_stack(None, {"redis"}, tmp_path)
@@ -71,7 +82,7 @@ def test_another_machine_is_refused_unless_it_is_allowed_by_name(
 ) -> None:
     bare = host.strip("[]")
     asked: list[str] = []
-    monkeypatch.setattr(external, "probe_redis", lambda target, _: asked.append(target.host))
+    monkeypatch.setattr(external, "ask", lambda target, _: asked.append(target.host))
     monkeypatch.setattr(external, "_usable", lambda _, facts: facts)
     with pytest.raises(TargetError, match=f"set HOLDFAST_ALLOW_HOSTS={bare}".replace(".", r"\.")):
         external_stack(f"redis://{host}:6379").start()
@@ -79,6 +90,64 @@ def test_another_machine_is_refused_unless_it_is_allowed_by_name(
     monkeypatch.setenv("HOLDFAST_ALLOW_HOSTS", f"elsewhere, {host}")
     external_stack(f"redis://{host}:6379").start()
     assert asked == [bare]
+
+
+def test_the_choice_is_external_where_the_environment_names_one_of_the_needed(
+    running: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url_of(running))
+    assert open_stack(None, {"postgres"}, tmp_path).kind == "embedded"
+    with pytest.raises(TargetError, match="set DATABASE_URL=postgresql://"):
+        open_stack(None, {"redis", "postgres"}, tmp_path)
+
+
+def test_each_kind_of_target_has_its_variable(
+    servers: dict[str, Target], scripted_server: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def behave(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 204 Fine\r\nServer: little\r\n\r\n")
+
+    monkeypatch.setenv("REDIS_URL", url_of(servers["redis"]))
+    monkeypatch.setenv("DATABASE_URL", url_of(servers["postgres"]))
+    monkeypatch.setenv("DATABASE_16_URL", url_of(servers["postgres"]))
+    monkeypatch.setenv("API_URL", f"http://127.0.0.1:{scripted_server(behave)}/base")
+    with open_stack(None, {"redis", "postgres", "postgres_16", "api"}, Path()) as stack:
+        described = {entry["name"]: entry for entry in stack.describe()}
+        assert {name: entry["kind"] for name, entry in described.items()} == external.KINDS
+        assert described["postgres"]["started_by"] == "not by us: DATABASE_URL"
+        assert described["postgres_16"]["server"] == "postgres"
+        assert described["api"]["server"] == "little"
+        assert [row["state"] for row in stack.health()] == ["up"] * 4
+        assert servers["postgres"].password
+        assert str(servers["postgres"].password) not in str(described) + str(stack.health())
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "form"),
+    [
+        ("redis", "postgresql://:guess-4711@127.0.0.1", "redis://"),
+        ("postgres", "redis://:guess-4711@127.0.0.1", "postgresql://"),
+        ("api", "tcp://127.0.0.1:80", "http://"),
+    ],
+)
+def test_a_url_of_another_kind_than_the_target_is_refused(
+    name: str, url: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(external.URL_VARIABLES[name], url)
+    with pytest.raises(TargetError, match=f"does not begin with {form}") as caught:
+        open_stack(None, {name}, tmp_path)
+    assert "guess-4711" not in str(caught.value)
+
+
+def test_a_database_on_another_machine_is_refused_unless_it_is_allowed_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:guess-4711@192.0.2.7/data")
+    monkeypatch.setenv("API_URL", "http://192.0.2.8")
+    for name, host in (("postgres", "192.0.2.7"), ("api", "192.0.2.8")):
+        with pytest.raises(TargetError, match=f"set HOLDFAST_ALLOW_HOSTS={host}"):
+            open_stack(None, {name}, tmp_path).start()
 
 
 def test_a_wrong_password_stops_the_start_and_is_not_shown(

@@ -57,7 +57,7 @@ def test_rows_stand_in_the_order_of_the_targets_and_are_asked_at_once(
 
     port = scripted_server(silent)
     slow = [Target(f"slow{n}", "redis", "127.0.0.1", port) for n in range(3)]
-    rows = health_rows([slow[0], stack.targets()["redis"], *slow[1:]], 2.0)
+    rows = health_rows([slow[0], stack.targets()["redis"], *slow[1:]], 1.0)
     assert [(row["name"], row["state"]) for row in rows] == [
         ("slow0", "down"),
         ("redis", "up"),
@@ -100,6 +100,7 @@ def test_the_table_fits_80_columns_and_shows_details_where_they_matter() -> None
     text = health_table(rows, colour=False)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
+    assert "    at a-host-with-a-long-name.example.internal:5432" in lines
     assert lines[0].split() == ["name", "kind", "address", "state", "uptime", "version", "latency"]
     assert "81.2 µs" in lines[1]
     assert "fine" not in text

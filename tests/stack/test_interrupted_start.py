@@ -51,3 +51,5 @@ def test_nothing_stays_behind(log: str, said: str, number: signal.Signals, open_
     assert len(started) > 2
     eventually(lambda: not any(map(is_running, started)), "every process gone")
     eventually(lambda: not any(temporary.iterdir()), "every directory gone")
+    rows = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    assert [row for row in rows if int(row.split()[4]) in started] == []  # by whom it was created

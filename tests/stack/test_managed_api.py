@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness_process import eventually
+from harness_process import ROOT, eventually
 
 from bench.errors import TargetError
 from bench.stack import managed_api
@@ -19,7 +19,8 @@ from bench.stack.stack import open_stack
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
     with pytest.MonkeyPatch.context() as patch:
         # As from a checkout that is not installed, in somebody's folder, with addresses of other servers.
-        patch.delenv("PYTHONPATH", raising=False)
+        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in given if path != str(ROOT)))
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))
         patch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
         patch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/other")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from harness_process import eventually
+from harness_process import Harness, eventually, is_running
 from postgres_traces import Traces, connect
 
 from bench.errors import TargetError
+from bench.stack import managed_service
+from bench.stack.data_directory import sweep_data_directories
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.postgres_binary import PostgresPrograms, find_postgres
 from bench.stack.stack import Stack, open_stack
@@ -196,6 +199,60 @@ def test_a_supervisor_that_is_killed_takes_the_server_and_its_backends_with_it(
     assert traces.left() == []
     assert not any(temporary.iterdir())
     client.close()
+
+
+def test_a_harness_that_is_killed_leaves_no_postgres(open_folder: Path) -> None:
+    harness = Harness(open_folder, "sys.stdin.readline()", "postgres")
+    try:
+        (data,) = open_folder.glob("tmp/holdfast-*/data")
+        traces = Traces(harness.server_pid, data)
+        harness.process.kill()
+        eventually(harness.has_left_nothing, "server, supervisor and data gone")
+        assert traces.left() == []
+    finally:
+        harness.close()
+
+
+def test_the_sweep_ends_a_query_that_outlived_harness_and_supervisor(
+    temporary: Path, open_folder: Path
+) -> None:
+    harness = Harness(open_folder, TALKATIVE, "postgres_16")
+    try:
+        backend = int(harness.read_line())
+        (data,) = open_folder.glob("tmp/holdfast-*/data")
+        traces = Traces(harness.server_pid, data)
+        os.kill(backend, signal.SIGSTOP)
+        os.kill(harness.supervisor_pid, signal.SIGKILL)
+        harness.process.kill()
+        harness.process.wait()
+        eventually(lambda: not is_running(harness.server_pid), "server gone")
+        assert is_running(backend)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(open_folder / "tmp"))
+            assert sweep_data_directories() == [data.parent]
+        assert traces.left() == []
+    finally:
+        harness.close()
+
+
+TALKATIVE = """\
+import psycopg
+from bench.stack.libpq import libpq_parameters
+connection = psycopg.connect(**libpq_parameters(stack.targets()['postgres_16']))
+say(connection.info.backend_pid)
+sys.stdin.readline()"""
+
+
+def test_a_port_taken_between_the_look_and_the_start_is_replaced(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = managed_service.free_loopback_port()
+    with socket.create_server(("127.0.0.1", managed_service.free_loopback_port())) as taken:
+        ports = [taken.getsockname()[1], free]
+        monkeypatch.setattr(managed_service, "free_loopback_port", lambda: ports.pop(0))
+        with open_stack("embedded", {"postgres"}, tmp_path) as stack:
+            assert stack.targets()["postgres"].port == free
+    assert not any(temporary.iterdir())
 
 
 def test_programs_that_are_not_there_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,7 +236,9 @@ def test_a_port_where_nothing_listens_is_told(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["http", "elasticsearch", "neo4j", "proxy"])
-def test_a_server_without_tls_is_told_where_the_url_wants_it(kind: Kind, scripted_server: StartServer) -> None:
+def test_a_server_without_tls_is_told_where_the_url_wants_it(
+    kind: Kind, scripted_server: StartServer
+) -> None:
     def behave(connection: socket.socket) -> None:
         connection.recv(4096)
         connection.sendall(page("400 Bad Request"))
@@ -276,7 +278,9 @@ def test_a_cluster_is_up_as_long_as_no_data_is_missing(
 
 
 def test_a_cluster_that_tells_only_its_health_is_up(scripted_server: StartServer) -> None:
-    pages = {"/_cluster/health": page("200 OK", json.dumps({"status": "green", "number_of_nodes": 1}).encode())}
+    pages = {
+        "/_cluster/health": page("200 OK", json.dumps({"status": "green", "number_of_nodes": 1}).encode())
+    }
     facts = probe_elasticsearch(at(scripted_server(serving(pages)), "elasticsearch"))
     assert facts.health() == ("up", "green, 1 node")
     assert (facts.version, facts.uptime_s) == ("", None)
