@@ -8,17 +8,19 @@ sent + deadline.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
+from yarl import URL
 
 from bench.clock import NS_PER_S
 from bench.drivers.client_words import Draws
 from bench.drivers.http_client_pool import Opened, Passage, WatchedConnector, tracing
-from bench.drivers.http_client_requests import PlannedRequest, requests_of
+from bench.drivers.http_client_requests import requests_of
 from bench.drivers.writer import Vocabulary
-from bench.engine.client_ticket import CURRENT, RETURNING, SENT, Ticket
+from bench.engine.client_ticket import CURRENT, RETURNING, Ticket
 from bench.errors import TargetError
 from bench.outcome import Outcome
 from bench.wire.state import TEXT_BYTES
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 START_S = 10.0
-OPENED_AT_ONCE = 100
 NO_TIME_S = 0.001
 NO_CEILING_S = 1e9
 """aiohttp rounds longer times than this up to whole seconds."""
@@ -45,7 +46,7 @@ class Unexpected(Exception):  # noqa: N818 - the answer is what it is, and not w
     """An answer that the scenario does not take for a success."""
 
 
-class Broken(ClientError):
+class Broken(ClientError):  # noqa: N818 - what happened is the name
     """A connection that broke under a request: aiohttp sends a request again after its own errors only."""
 
 
@@ -73,9 +74,7 @@ class HttpApplication:
         self._clock = clock
         self._deadline_ns = workload.deadline_ns
         self._size = workload.pool
-        self._requests = requests_of(
-            workload, target, Vocabulary(workload, plan.seed), Draws(plan, clock)
-        )
+        self._requests = requests_of(workload, target, Vocabulary(workload, plan.seed), Draws(plan, clock))
         self.pool = WatchedConnector(watch)
         self._session = ClientSession(
             connector=self.pool,
@@ -98,8 +97,7 @@ class HttpApplication:
 
     async def _open_all(self) -> None:
         self.pool.hold_back(self._size)
-        room = asyncio.Semaphore(OPENED_AT_ONCE)
-        tasks = [asyncio.ensure_future(self._knock(room)) for _ in range(self._size)]
+        tasks = [asyncio.ensure_future(self._open_one()) for _ in range(self._size)]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -108,8 +106,12 @@ class HttpApplication:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.pool.let_go()
 
-    async def _knock(self, room: asyncio.Semaphore) -> None:
-        raise NotImplementedError
+    async def _open_one(self) -> None:
+        ticket = Ticket(0, 0, 0, 0, 0)
+        CURRENT.set(ticket)
+        passage = Passage(ticket, asyncio.timeout(None))
+        with contextlib.suppress(Opened):
+            await self._session.get(URL(self._target.url, encoded=True), trace_request_ctx=passage)
 
     def _unopened(self, found: str) -> TargetError:
         advice = "check the address and the server's limit of connections"
@@ -122,3 +124,81 @@ class HttpApplication:
             found,
             advice,
         )
+
+    async def call(self, ticket: Ticket) -> None:
+        """One request, its answer read to the end and looked at."""
+        request = self._requests[ticket.operation]
+        left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns)
+        # Ends the wait for a connection; what limits the answer begins when the request is sent.
+        patience = ClientTimeout(
+            total=None, connect=max(left_ns / NS_PER_S, NO_TIME_S), ceil_threshold=NO_CEILING_S
+        )
+        limit = asyncio.timeout(None)
+        try:
+            async with (
+                limit,
+                self._session.request(
+                    request.method,
+                    request.url_for(ticket),
+                    headers=request.headers_for(ticket),
+                    data=request.body_for(ticket),
+                    allow_redirects=False,
+                    timeout=patience,
+                    trace_request_ctx=Passage(ticket, limit),
+                ) as response,
+            ):
+                body = await response.read()
+        except BaseException:
+            self.pool.on_failed(ticket)
+            raise
+        ticket.stage = RETURNING
+        self.pool.on_answered(ticket)
+        if response.status not in request.statuses:
+            raise Unexpected(f"HTTP {response.status}")
+        if request.contains not in body:
+            raise Unexpected("the body lacks the expected text")
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        """ERROR for an answer that is not what it should be, or that aiohttp cannot make sense of."""
+        if isinstance(error, Unexpected | aiohttp.ClientResponseError):
+            return Outcome.ERROR
+        if isinstance(error, TimeoutError):
+            return Outcome.TIMEOUT
+        if isinstance(error, ClientError | OSError | asyncio.CancelledError):
+            return Outcome.RESET
+        return Outcome.ERROR
+
+    def is_expected(self, error: BaseException) -> bool:
+        """All that aiohttp raises, and what the network does."""
+        return isinstance(error, ClientError | OSError | asyncio.CancelledError)
+
+    def text_of(self, error: BaseException) -> str:
+        """In words that are equal for equal errors: the URL, which every arrival has its own, is left out."""
+        if isinstance(error, TimeoutError):
+            text = type(error).__name__
+        elif isinstance(error, aiohttp.ClientResponseError):
+            text = f"{error.status} {error.message}"
+        else:
+            text = str(error) or type(error).__name__
+            if not isinstance(error, ClientError | OSError | Unexpected):
+                text = f"{type(error).__name__}: {text}"
+        text = " ".join(text.split())
+        if self._target.password:
+            text = text.replace(self._target.password, "***")
+        return text.encode()[:TEXT_BYTES].decode(errors="ignore")
+
+    def counters(self) -> dict[str, int]:
+        """As the wire engine names it."""
+        return {"closed_after_answer": self.pool.closed_after_answer}
+
+    async def settle(self) -> None:
+        """Nothing is under way: aiohttp takes a connection back before its call ends."""
+
+    async def close(self) -> None:
+        """Close the session and every connection."""
+        await self._session.close()
+
+
+def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> HttpApplication:
+    """The client, not yet open."""
+    return HttpApplication(target, plan, watch, clock)

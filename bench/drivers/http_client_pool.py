@@ -47,9 +47,7 @@ class WatchedConnector(TCPConnector):
 
     def __init__(self, watch: PoolWatch) -> None:
         # Made here and not when aiohttp is imported: SSL_CERT_FILE is read now.
-        super().__init__(
-            limit=watch.size, keepalive_timeout=NEVER_IDLE_S, ssl=ssl.create_default_context()
-        )
+        super().__init__(limit=watch.size, keepalive_timeout=NEVER_IDLE_S, ssl=ssl.create_default_context())
         self._watch = watch
         self._pool_numbers = ConnectionNumbers[ResponseHandler](watch, ResponseHandler.is_connected)
         self._gate: asyncio.Barrier | None = None

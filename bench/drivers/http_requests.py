@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from bench.drivers.http_body import write_json, write_json_text
@@ -19,6 +20,9 @@ _WITH_LENGTH = ("POST", "PUT", "PATCH")
 def headers_of(request: Request, common: dict[str, str], target: Target | None) -> dict[str, str]:
     """All headers of a request but its length; the request's own before the workload's before ours."""
     headers = {"Host": host_of(target), "User-Agent": "holdfast", "Accept": "*/*"}
+    if target is not None and target.username is not None:
+        login = f"{target.username}:{target.password or ''}".encode()
+        headers["Authorization"] = f"Basic {b64encode(login).decode()}"
     if request.json_body is not None:
         headers["Content-Type"] = "application/json"
     elif request.body is not None:

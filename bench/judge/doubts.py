@@ -30,6 +30,8 @@ SAMPLES_AT_LEAST = 20
 """What the median, the mean and the maximum need."""
 BY_SPEED = frozenset({"response", "response_ok", "service", "throughput"})
 """Metrics that a generator without time to spare makes worse."""
+TOLD_APART = 2
+"""A slope within its limit passes when one of so many times the limit can be excluded."""
 RULE_OF_THREE = 3
 """0 failures of n allow a true share of up to 3/n (95 %): n must be at least 3/limit to speak of limit."""
 
@@ -105,9 +107,14 @@ def generator_was_busy(run: Run, rule: Rule, seen: Observation, status: Status) 
 
 def slope_not_shown(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
     """INCONCLUSIVE for a slope that may be noise, or that of something that is still warming up."""
-    if status is not Status.FAIL or seen.interval is None or rule.op not in ("<", "<="):
+    if seen.interval is None or rule.op not in ("<", "<="):
         return None
     found = f"{units.format_quantity(seen.value, seen.unit)} ({seen.basis})"
+    if status is not Status.FAIL:
+        if seen.interval[1] <= TOLD_APART * rule.limit:
+            return None
+        because = f"the slope is {found}: even {TOLD_APART} times the limit of {limit_text(rule)} is possible"
+        return Doubt(Status.INCONCLUSIVE, because, "measure longer")
     if seen.interval[0] <= rule.limit:
         because = f"the slope is {found}: it may be as low as the limit of {limit_text(rule)}"
         return Doubt(Status.INCONCLUSIVE, because, "measure longer")

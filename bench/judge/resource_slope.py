@@ -11,8 +11,9 @@
 5. The guard: a leak does not slow down. Only a later half that still rises at 0.6 times the slope of
    the first half or more is one that goes on; all else may be warm-up.
 
-A rule is broken when the lower bound is above its limit and the slope goes on. Comparing with a limit
-and not with zero is what keeps noise from failing a run.
+A rule is broken when the lower bound is above its limit and the slope goes on. It holds when the slope
+is within the limit and the upper bound within twice the limit; all else is inconclusive. Comparing
+with a limit and not with zero is what keeps noise from failing a run.
 
 Theil 1950, Sen 1968 (the estimator); Künsch 1989 (the moving-block bootstrap).
 """

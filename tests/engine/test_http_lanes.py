@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from little_http import OK as FINE
@@ -181,6 +182,20 @@ def test_an_expected_error_status_is_ok(web: Serve) -> None:
     answer = b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n"
     operations = {"get": {"request": {"path": "/", "expect": {"status": ["2xx", 409]}}}}
     assert run(http_plan(operations), web(always(answer)).target).count(OK) == 60
+
+
+def test_credentials_of_the_url_become_basic_authorization(web: Serve) -> None:
+    """The name and password of RFC 7617's own example."""
+    seen: set[str] = set()
+
+    def behave(answerer: Answerer) -> None:
+        for one in answerer.requests():
+            seen.add(one.headers["Authorization"])
+            answerer.send(FINE)
+
+    target = replace(web(behave).target, username="Aladdin", password="open sesame")
+    assert run(http_plan(), target).count(OK) == 60
+    assert seen == {"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}
 
 
 def test_the_answer_to_head_has_no_body(web: Serve) -> None:

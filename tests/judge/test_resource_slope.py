@@ -129,7 +129,9 @@ def test_theil_and_sen_do_not_look_at_outliers() -> None:
 
 def test_too_few_samples_have_no_slope() -> None:
     with pytest.raises(Unmeasurable, match="needed 18 windows with samples of redis") as told:
-        found(np.full(17, 1.0))  # 17 s in as many windows
+        at_ns = np.arange(17, dtype=np.int64) * 60 * S
+        times = Times(((0, 1800 * S),), ((0, 1800 * S),), ())
+        slope(Series("redis", at_ns, {"rss_bytes": np.full(17, 1.0)}), times, "rss_bytes")
     assert told.value.advice == "measure longer, or with more cycles"
 
 

@@ -18,8 +18,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="module")
-def shared_api(servers: Servers) -> Iterator[Api]:
-    api = Api(servers.environment)
+def shared_api(servers: Servers, request: pytest.FixtureRequest) -> Iterator[Api]:
+    """A module may set ENVIRONMENT for it."""
+    api = Api(servers.environment | getattr(request.module, "ENVIRONMENT", {}))
     try:
         yield api
     finally:

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from api_process import Api, Servers
+from api_process import PATIENT_MS, Api, Servers
 
 from bench.reference_api.database import Database
 from bench.reference_api.deadline import Deadline
@@ -131,7 +131,7 @@ def test_two_transactions_that_lock_crosswise_both_end_well(servers: Servers) ->
     """Postgres breaks one of them off after a second; that one is tried again."""
 
     async def both() -> list[int]:
-        database = Database(read_settings(servers.environment | {"API_DEADLINE_MS": "20000"}))
+        database = Database(read_settings(servers.environment | {"API_DEADLINE_MS": str(PATIENT_MS)}))
         await database.prepare()
         meeting = asyncio.Barrier(2)
         attempts = [0, 0]
