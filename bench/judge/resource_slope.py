@@ -64,8 +64,8 @@ def slope(series: Series, times: Times, column: str) -> Slope:
     kept = at_s[len(at_s) // 3 :], lows[len(at_s) // 3 :]
     if len(kept[0]) < LEAST_POINTS:
         raise Unmeasurable(
-            f"needed {LEAST_POINTS * 3 // 2} windows with samples of {series.source} to tell a slope, "
-            f"had {len(at_s)}",
+            f"needed {LEAST_POINTS} windows with samples of {series.source} after warm-up to tell a slope, "
+            f"had {len(kept[0])}",
             "measure longer, or with more cycles",
         )
     return slope_of(*kept)

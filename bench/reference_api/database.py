@@ -124,7 +124,7 @@ class Database:
         connections = []
         try:
             for _ in range(self._settings.pool):
-                connections.append(await pool.acquire())
+                connections.append(await pool.acquire())  # noqa: PERF401 - cut short, all are given back
         finally:
             for connection in connections:
                 await pool.release(connection)

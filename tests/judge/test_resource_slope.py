@@ -128,10 +128,11 @@ def test_theil_and_sen_do_not_look_at_outliers() -> None:
 
 
 def test_too_few_samples_have_no_slope() -> None:
-    with pytest.raises(Unmeasurable, match="needed 18 windows with samples of redis") as told:
-        at_ns = np.arange(17, dtype=np.int64) * 60 * S
-        times = Times(((0, 1800 * S),), ((0, 1800 * S),), ())
-        slope(Series("redis", at_ns, {"rss_bytes": np.full(17, 1.0)}), times, "rss_bytes")
+    """One in each of 16 windows, of which five are warm-up."""
+    series = Series("redis", np.arange(16, dtype=np.int64) * 60 * S, {"rss_bytes": np.full(16, 1.0)})
+    times = Times(((0, 1800 * S),), ((0, 1800 * S),), ())
+    with pytest.raises(Unmeasurable, match=r"needed 12 windows with samples of redis .*, had 11") as told:
+        slope(series, times, "rss_bytes")
     assert told.value.advice == "measure longer, or with more cycles"
 
 

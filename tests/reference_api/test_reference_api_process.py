@@ -87,7 +87,7 @@ def test_requests_in_one_write_are_answered_in_order(api: Api) -> None:
 def test_clients_that_do_not_wait_for_their_answer_do_no_harm(
     start_api: Callable[..., Api], servers: Servers
 ) -> None:
-    api = start_api()
+    api = start_api(API_DEADLINE_MS=str(SHORT_MS))
     api.until_up()
     with servers.stopped("postgres"):
         for linger in (True, False) * 5:
