@@ -79,8 +79,15 @@ def final_record(
         "totals": _totals(workloads),
         "generator": generator,
         "pool": {engine.plan.name: result.pool for engine, result in results if result.pool is not None},
-        "anomalies": anomalies + found,
+        "anomalies": anomalies + found + _unsampled(record),
     }
+
+
+def _unsampled(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """A note when the samples of resources ended early; rules about them judge what there is."""
+    failure = record.get("resources", {}).get("failure")
+    message = f"the samples of resources ended early: {failure}"
+    return [{"code": "resources_unsampled", "severity": "note", "message": message}] if failure else []
 
 
 def _workload(plan: Plan, engine: Engine, result: EngineResult) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class Session:
         self._keep_logs(writer)
         if plan.operation_log:
             raw = [
-                RawLog(number, path, length)
+                RawLog(number, path, length, engine.plan.workload.first_key)
                 for number, (engine, _) in enumerate(results)
                 for path, length in engine.raw_logs()
             ]

@@ -33,8 +33,10 @@ class Staging:
         record = []
         for (name, wanted), target in self._wanted.items():
             note(f"loading {_words(wanted)} into {name}")
-            self._loaded.append((target, wanted))
             loaded = load(target, wanted, note)
+            # Only now: a load that an interruption leaves behind ends with the process and undoes itself,
+            # and to drop its tables would be to wait for it.
+            self._loaded.append((target, wanted))
             record.append(
                 {
                     "target": name,

@@ -102,7 +102,7 @@ def _closed_loop(
 
 
 def _idle_ratio(engine: Engine, result: EngineResult) -> float:
-    """Share of the time under load in which the generator had nothing to do; in a rest it has nothing anyway."""
+    """Share of the time under load in which the generator had nothing to do: in a rest nobody has."""
     load_ns, whole_ns = engine.plan.phase_load_ns.sum(), engine.plan.pacing[:, P_DURATION_NS].sum()
     return float(max(0.0, 1 - (1 - result.idle_ratio) * whole_ns / load_ns))
 

@@ -85,7 +85,7 @@ def _workload(plan: WorkloadPlan, count: int) -> dict[str, Any]:
             {
                 "planned_ns": None if planned < 0 else int(planned),
                 "operation": names[operation],
-                "key": None if key < 0 else int(key),
+                "key": None if key < 0 else int(key) + workload.first_key,
             }
             for planned, operation, key in zip(first.planned_ns, first.operation, first.key, strict=True)
         ],

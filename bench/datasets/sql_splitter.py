@@ -122,6 +122,27 @@ def statements(text: str) -> list[Statement]:
     return found
 
 
+def quoted_stretches(text: str) -> list[tuple[int, int]]:
+    """Start and end of every string, quoted name and comment: text that the server does not read as SQL."""
+    found = []
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        assert match is not None  # `other` takes anything
+        kind, piece, start, at = match.lastgroup, match.group(), at, match.end()
+        if kind == "block":
+            at, _ = _block_end(text, at)
+        elif kind == "dollar":
+            end = text.find(piece, at)
+            at = len(text) if end < 0 else end + len(piece)
+        elif piece in ("e", "E") and text.startswith("'", at):
+            at = _escaped_end(text, at)
+        elif kind not in ("comment", "string", "name"):
+            continue
+        found.append((start, at))
+    return found
+
+
 def place(text: str, offset: int) -> tuple[int, int]:
     """Line and column, from 1, of a character of the text."""
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)

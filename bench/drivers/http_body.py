@@ -19,7 +19,9 @@ def write_json(writer: TemplateWriter, value: Any) -> None:
     match value:
         case dict():
             for count, (key, item) in enumerate(value.items()):
-                writer.literal((b"," if count else b"{") + json.dumps(key).encode() + b":")
+                writer.literal(b"," if count else b"{")
+                writer.text(json.dumps(key), ZERO_PADDED)
+                writer.literal(b":")
                 write_json(writer, item)
             writer.literal(b"}" if value else b"{}")
         case list() | tuple():

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import ssl
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
-from bench.clock import NS_PER_S
 from bench.drivers.client_words import Draws
 from bench.drivers.http_client_pool import Opened, Passage, WatchedConnector, tracing
 from bench.drivers.http_client_requests import requests_of
+from bench.drivers.http_requests import WITH_LENGTH
 from bench.drivers.writer import Vocabulary
-from bench.engine.client_ticket import CURRENT, RETURNING, Ticket
+from bench.engine.client_ticket import CURRENT, RETURNING, Ticket, limit_s
 from bench.errors import TargetError
 from bench.outcome import Outcome
 from bench.wire.state import TEXT_BYTES
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 START_S = 10.0
-NO_TIME_S = 0.001
 NO_CEILING_S = 1e9
 """aiohttp rounds longer times than this up to whole seconds."""
 
@@ -57,6 +58,8 @@ def check(target: Target, plan: WorkloadPlan) -> None:
 
 async def once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Send a request one time only, and let it end as it ended."""
+    if request.method not in WITH_LENGTH and request.headers.get("Content-Length") == "0":
+        del request.headers["Content-Length"]
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -82,7 +85,7 @@ class HttpApplication:
             skip_auto_headers=NOT_ADDED,
             auto_decompress=False,
             middlewares=(once,),
-            trace_configs=[tracing(self.pool, clock, workload.deadline_ns / NS_PER_S)],
+            trace_configs=[tracing(self.pool, clock, limit_s(workload.deadline_ns))],
         )
 
     async def open(self) -> None:
@@ -130,9 +133,7 @@ class HttpApplication:
         request = self._requests[ticket.operation]
         left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns)
         # Ends the wait for a connection; what limits the answer begins when the request is sent.
-        patience = ClientTimeout(
-            total=None, connect=max(left_ns / NS_PER_S, NO_TIME_S), ceil_threshold=NO_CEILING_S
-        )
+        patience = ClientTimeout(total=None, connect=limit_s(left_ns), ceil_threshold=NO_CEILING_S)
         limit = asyncio.timeout(None)
         try:
             async with (
@@ -178,6 +179,10 @@ class HttpApplication:
             text = type(error).__name__
         elif isinstance(error, aiohttp.ClientResponseError):
             text = f"{error.status} {error.message}"
+        elif isinstance(error, aiohttp.ClientConnectorCertificateError):
+            text = f"cannot connect: {error.certificate_error}"
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            text = f"cannot connect: {_reason(error.os_error)}"
         else:
             text = str(error) or type(error).__name__
             if not isinstance(error, ClientError | OSError | Unexpected):
@@ -197,6 +202,12 @@ class HttpApplication:
     async def close(self) -> None:
         """Close the session and every connection."""
         await self._session.close()
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words where it has some: asyncio's name the address again."""
+    is_known = error.errno is not None and error.errno > 0 and not isinstance(error, ssl.SSLError)
+    return os.strerror(error.errno or 0) if is_known else str(error)
 
 
 def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> HttpApplication:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from bench.drivers.http_body import write_json, write_json_text
 from bench.drivers.writer import TemplateWriter, Vocabulary
 from bench.engine.layout import NATURAL
+from bench.scenario.consistency_http import declares_json
 
 if TYPE_CHECKING:
     from bench.scenario.requests import Request
     from bench.stack.target import Target
 
 _DEFAULT_PORTS = {False: 80, True: 443}
-_WITH_LENGTH = ("POST", "PUT", "PATCH")
+WITH_LENGTH = ("POST", "PUT", "PATCH")
+"""Methods whose requests say how long their body is, even where there is none."""
 
 
 def headers_of(request: Request, common: dict[str, str], target: Target | None) -> dict[str, str]:
@@ -50,7 +52,7 @@ def body_of(request: Request, vocabulary: Vocabulary) -> TemplateWriter | None:
         write_json_text(writer, request.json_body)
     elif request.json_body is not None:
         write_json(writer, request.json_body)
-    elif _declares_json(request):
+    elif declares_json(request.headers, vocabulary.workload.headers):
         write_json_text(writer, request.body or "")
     else:
         writer.text(request.body or "")
@@ -72,15 +74,9 @@ def write_request(
         writer.literal(name.encode() + b": ")
         writer.text(text, NATURAL)
         writer.literal(b"\r\n")
-    if body is not None or request.method in _WITH_LENGTH:
+    if body is not None or request.method in WITH_LENGTH:
         writer.literal(b"Content-Length: %d\r\n" % (len(body.content) if body else 0))
     writer.literal(b"\r\n")
     if body is not None:
         writer.include(body)
     return writer
-
-
-def _declares_json(request: Request) -> bool:
-    return any(
-        name.lower() == "content-type" and "json" in text.lower() for name, text in request.headers.items()
-    )

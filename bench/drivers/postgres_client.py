@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from asyncpg import PostgresError
 from asyncpg.exceptions import InterfaceError, InternalClientError
 
-from bench.clock import NS_PER_S
 from bench.drivers import postgres
 from bench.drivers.client_words import Draws
 from bench.drivers.postgres_client_errors import (
@@ -32,7 +31,7 @@ from bench.drivers.postgres_client_parameters import Maker, makers_of
 from bench.drivers.postgres_client_pool import Lease, WatchedPool, connect_options
 from bench.drivers.postgres_statements import statements_of
 from bench.drivers.writer import Vocabulary
-from bench.engine.client_ticket import RETURNING, SENT
+from bench.engine.client_ticket import RETURNING, SENT, limit_s
 from bench.errors import TargetError
 from bench.outcome import Outcome
 from bench.wire.state import TEXT_BYTES
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 START_S = 10.0
-NO_TIME_S = 0.001
 
 
 def check(target: Target, plan: WorkloadPlan) -> None:
@@ -115,11 +113,11 @@ class PostgresApplication:
     async def call(self, ticket: Ticket) -> None:
         """One operation on one connection, which is given back before the call ends."""
         left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns)
-        lease = await self.pool.acquire(ticket, max(left_ns / NS_PER_S, NO_TIME_S))
+        lease = await self.pool.acquire(ticket, limit_s(left_ns))
         ticket.sent_ns = self._clock.now_ns()
         ticket.stage = SENT
         try:
-            async with asyncio.timeout(self._deadline_ns / NS_PER_S):
+            async with asyncio.timeout(limit_s(self._deadline_ns)):
                 refusal = await self._carry_out(ticket, lease)
         except BaseException:
             self.pool.give_up(lease)
@@ -127,7 +125,7 @@ class PostgresApplication:
         ticket.stage = RETURNING
         left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.sent_ns)
         try:
-            await self.pool.give_back(lease, max(left_ns / NS_PER_S, NO_TIME_S))
+            await self.pool.give_back(lease, limit_s(left_ns))
         finally:
             if refusal is not None:
                 raise refusal  # whatever happened on the way back
@@ -138,7 +136,7 @@ class PostgresApplication:
         while True:
             try:
                 await self._try(ticket, lease)
-            except (PostgresError, InterfaceError) as error:
+            except PostgresError as error:
                 if not is_answer(error):
                     raise
                 if lease.transaction is not None and lease.connection.is_in_transaction():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from asyncpg import PostgresError
-from asyncpg.exceptions import InterfaceError, InternalClientError
+from asyncpg.exceptions import DataError, InterfaceError, InternalClientError
 
 from bench.outcome import Outcome
 
@@ -18,14 +18,14 @@ _LAST_WORDS = ("FATAL", "PANIC")
 def is_answer(error: BaseException) -> bool:
     """Whether the server said no, or would have, and the connection goes on.
 
-    An error without severity is asyncpg's own, made up for a connection that broke. A ValueError is a
-    number that its type cannot hold; asyncpg sees that before it sends, the wire engine hears it of the
-    server.
+    An error without severity is asyncpg's own, made up for a connection that broke, or, as a DataError,
+    for a number that its type cannot hold: asyncpg sees that before it sends, the wire engine hears it of
+    the server.
     """
     if isinstance(error, PostgresError):
         severity = _severity(error)
-        return severity is not None and severity not in _LAST_WORDS
-    return isinstance(error, InterfaceError) and isinstance(error, ValueError)
+        return isinstance(error, DataError) if severity is None else severity not in _LAST_WORDS
+    return False
 
 
 def _severity(error: PostgresError) -> str | None:

@@ -45,9 +45,10 @@ class NumberedConnection(asyncpg.Connection):
 class Lease:
     """A connection in an arrival's hands, and the transaction that it has begun there."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, number: int) -> None:
         self.connection = connection
         """What the pool gives out: asyncpg's proxy of a NumberedConnection."""
+        self.number = number
         self.transaction: Any = None
 
 
@@ -79,6 +80,7 @@ class WatchedPool:
         self._options = options
         self._watch = watch
         self._numbers = ConnectionNumbers[NumberedConnection](watch, lambda one: not one.is_closed())
+        self._uses: dict[int, int] = {}
         self._is_closing = False
         self._recovering: set[asyncio.Task[None]] = set()
         self.pool: Any = None
@@ -117,7 +119,7 @@ class WatchedPool:
         if ticket is not None:
             ticket.stage = CONNECTING
             ticket.lane = number
-            self._watch.on_acquired()
+            self._begin_use(number)
         try:
             connection = await asyncpg.connect(*arguments, **options)
         except BaseException:
@@ -125,11 +127,12 @@ class WatchedPool:
             raise
         assert isinstance(connection, NumberedConnection)
         connection.number = number
-        connection.add_termination_listener(self._on_terminated)
+        # asyncpg hands its listeners a proxy that has lost its connection by then.
+        connection.add_termination_listener(lambda _: self._on_terminated(connection))
         self._numbers.opened(number, connection)
         return connection
 
-    def _on_terminated(self, connection: Any) -> None:
+    def _on_terminated(self, connection: NumberedConnection) -> None:
         if not self._is_closing:
             self._numbers.lost(connection.number, connection)
 
@@ -139,19 +142,33 @@ class WatchedPool:
             connection = await self.pool.acquire(timeout=timeout_s)
         except BaseException:
             if ticket.stage == CONNECTING:
-                self._watch.on_returned()
+                self._end_use(ticket.lane)
             raise
-        if ticket.stage == WAITING:
-            self._watch.on_acquired()
         ticket.lane = connection.number
-        return Lease(connection)
+        if ticket.stage == WAITING:
+            self._begin_use(ticket.lane)
+        return Lease(connection, ticket.lane)
+
+    def _begin_use(self, number: int) -> None:
+        """asyncpg may hand a connection on before its last user hears that it was taken back; it is in use
+        once all the same.
+        """
+        users = self._uses.get(number, 0)
+        self._uses[number] = users + 1
+        if users == 0:
+            self._watch.on_acquired()
+
+    def _end_use(self, number: int) -> None:
+        self._uses[number] -= 1
+        if self._uses[number] == 0:
+            self._watch.on_returned()
 
     async def give_back(self, lease: Lease, timeout_s: float) -> None:
         """Return it to the pool. asyncpg closes one that it cannot reset in that time, and raises."""
         try:
             await self.pool.release(lease.connection, timeout=timeout_s)
         finally:
-            self._watch.on_returned()
+            self._end_use(lease.number)
 
     def give_up(self, lease: Lease) -> None:
         """Return it behind the caller's back: something may still run on it.
@@ -166,20 +183,20 @@ class WatchedPool:
     async def _recover(self, lease: Lease) -> None:
         connection = lease.connection
         try:
-            async with asyncio.timeout(RECOVERY_S):
-                if lease.transaction is not None:
+            if lease.transaction is not None:
+                async with asyncio.timeout(RECOVERY_S):
                     await lease.transaction.rollback()
-                await self.pool.release(connection, timeout=RECOVERY_S)
+            await self.pool.release(connection, timeout=RECOVERY_S)
         except (asyncpg.PostgresError, InterfaceError, InternalClientError, OSError):
             with contextlib.suppress(InterfaceError):  # it is the pool's again
                 connection.terminate()
         finally:
-            self._watch.on_returned()
+            self._end_use(lease.number)
 
     async def settle(self) -> None:
         """Wait for all that was given up."""
         if self._recovering:
-            await asyncio.wait(self._recovering, timeout=2 * RECOVERY_S)
+            await asyncio.wait(self._recovering, timeout=3 * RECOVERY_S)
 
     async def close(self) -> None:
         """Close every connection; those that are held or do not answer, the hard way."""

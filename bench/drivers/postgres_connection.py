@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 RECEIVE_BYTES = 65_536
+_MAKE_SETTING = "SELECT pg_catalog.set_config($1, $2, false)"
+_NOTICE_LEAVING = "SET client_connection_check_interval = '1s'"
+"""A lane that timed out is closed. Without this the server would go on with what nobody waits for, and
+keep its locks, as long as it takes.
+"""
 
 
 async def open_connection(target: Target, workload: Workload) -> int:
@@ -42,21 +48,22 @@ async def open_connection(target: Target, workload: Workload) -> int:
             "a URL that demands TLS",
             "write engine: client for this workload, or sslmode=disable in the URL",
         )
-    parameters = {**libpq_parameters(target), "application_name": f"holdfast-{workload.name}"}
+    parameters = libpq_parameters(target) | {
+        "application_name": f"holdfast-{workload.name}",
+        "client_encoding": "UTF8",
+    }
     try:
         connection = await psycopg.AsyncConnection.connect(make_conninfo(**parameters), autocommit=True)
     except psycopg.OperationalError as error:
         raise _refused(target, error) from None
     try:
-        for name, value in workload.session.items():
-            await connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, value))
         plain = taken_over(connection)
-    except psycopg.Error as error:
-        raise _refused(target, error) from None
     finally:
         await connection.close()
     try:
-        await _prepare_statements(plain, target, workload)
+        # An older server does not know it, and another system may not have it.
+        await _asked(plain, message(b"Q", _NOTICE_LEAVING.encode() + b"\0"))
+        await _make_ready(plain, target, workload)
     except BaseException:
         plain.close()
         raise
@@ -78,20 +85,41 @@ def taken_over(connection: psycopg.AsyncConnection) -> socket.socket:
     return ours
 
 
-async def _prepare_statements(connection: socket.socket, target: Target, workload: Workload) -> None:
-    """Parse every statement under its name, all in one write, and read the answer to its end."""
-    wanted = b"".join(
-        message(b"P", f"{one.name}\0{one.sql}\0".encode() + b"\0\0")
-        for one in statements_of(workload).values()
-    )
+async def _make_ready(connection: socket.socket, target: Target, workload: Workload) -> None:
+    """Make every setting and parse every statement under its name. Raises OSError, TargetError."""
+    wanted = _parse("", _MAKE_SETTING) if workload.session else b""
+    for name, value in workload.session.items():
+        texts = [name.encode(), value.encode()]
+        bound = b"".join(struct.pack("!i", len(text)) + text for text in texts)
+        wanted += message(b"B", b"\0\0" + struct.pack("!hh", 0, len(texts)) + bound + struct.pack("!h", 0))
+        wanted += message(b"E", b"\0" + struct.pack("!i", 0))
+    for one in statements_of(workload).values():
+        wanted += _parse(one.name, one.sql)
+    said = await _asked(connection, wanted + message(b"S"))
+    if said is not None:
+        raise TargetError(
+            target.name,
+            target.address,
+            "every setting to be made and every statement of the workload to be prepared",
+            f"the answer '{said}'",
+            "look into the server's log",
+        )
+
+
+def _parse(name: str, sql: str) -> bytes:
+    return message(b"P", f"{name}\0{sql}\0".encode() + b"\0\0")
+
+
+async def _asked(connection: socket.socket, wanted: bytes) -> str | None:
+    """Send a request, read the answer to its end; the error in it, None where there is none."""
     loop = asyncio.get_running_loop()
-    await loop.sock_sendall(connection, wanted + message(b"S"))
+    await loop.sock_sendall(connection, wanted)
     state = np.zeros(STATE_COLUMNS, dtype=np.int64)
     text = np.zeros(TEXT_BYTES, dtype=np.uint8)
     while True:
         data = await loop.sock_recv(connection, RECEIVE_BYTES)
         if not data:
-            raise ConnectionResetError("the server closed the connection while statements were prepared")
+            raise ConnectionResetError("the server closed the connection while it was made ready")
         received = np.frombuffer(data, dtype=np.uint8)
         used = postgres.scan(state, received, 0, received.size, text)
         if state[RESULT] == BROKEN or (state[RESULT] == COMPLETE and used < received.size):
@@ -99,14 +127,8 @@ async def _prepare_statements(connection: socket.socket, target: Target, workloa
         if state[RESULT] == COMPLETE:
             break
     if state[CLASS] == ERROR_REPLY:
-        said = text[: state[TEXT]].tobytes().decode(errors="replace")
-        raise TargetError(
-            target.name,
-            target.address,
-            "every statement of the workload to be prepared",
-            f"the answer '{said}'",
-            "look into the server's log",
-        )
+        return text[: state[TEXT]].tobytes().decode(errors="replace")
+    return None
 
 
 def _refused(target: Target, error: psycopg.Error) -> Exception:

@@ -37,7 +37,8 @@ def rehearse(target: Target, workload: Workload) -> None:
             f"a server that takes {free} in all",
             "use fewer lanes, or raise its max_connections",
         )
-    conninfo = make_conninfo(**{**libpq_parameters(target), "connect_timeout": CONNECT_TIMEOUT_S})
+    own = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "UTF8"}
+    conninfo = make_conninfo(**(libpq_parameters(target) | own))
     try:
         with psycopg.connect(conninfo, autocommit=True) as connection:
             for name, value in workload.session.items():

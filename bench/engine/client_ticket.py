@@ -6,11 +6,22 @@ import asyncio
 from contextvars import ContextVar
 from time import monotonic_ns  # CLOCK_MONOTONIC on Linux, as bench.clock, at half the price of a call
 
+from bench.clock import NS_PER_S
+
 WAITING, CONNECTING, SENT, RETURNING = range(4)
 """Stages of a ticket: no connection yet; one given, perhaps being opened; command written; answered."""
 
 NEVER = -1
 FAR_AHEAD_NS = 1 << 60
+TIMER_STEP_S = 0.001
+"""How much too early a timer of the event loop may ring."""
+
+
+def limit_s(left_ns: int) -> float:
+    """Seconds to give a client library as a limit, so that it ends nothing before its time. Never 0,
+    which some take for none.
+    """
+    return max(left_ns, 0) / NS_PER_S + TIMER_STEP_S
 
 
 class RunClock:

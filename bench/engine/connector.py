@@ -65,6 +65,9 @@ class Connector:
         self.reconnection_count = 0
         self.failure: Exception | None = None
         """What ended a reconnection that should not have ended it."""
+        self.refusal_count = 0
+        self.last_refusal: TargetError | None = None
+        """What a target that is there said when it did not let a lane in again."""
         self._gate = asyncio.Semaphore(DIALS_AT_ONCE)
         # One scout at a time dials a target that is away; the others wait for its success.
         self._scout: asyncio.Task[None] | None = None
@@ -172,13 +175,20 @@ class Connector:
                 try:
                     async with self._gate:
                         fd = await self._dial(lane >= shard.lanes, ATTEMPT_S)
-                except (OSError, TimeoutError, TargetError):
-                    # TargetError too: a Redis that still loads its data refuses every command for a while.
+                except TargetError as refused:
+                    # Not the end: a Redis that still loads its data refuses every command for a while.
+                    self.last_refusal = refused
+                    self.refusal_count += 1
+                    self._note_away()
+                    continue
+                except (OSError, TimeoutError):
                     self._note_away()
                     continue
                 break
-            self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
-            self.reconnection_count += 1
+            # A server that closes after each answer would fill the run with what is no outage.
+            if attempts > 1 or not shard.was_polite(lane):
+                self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
+                self.reconnection_count += 1
             shard.offer(lane, fd)
         except Exception as failure:  # noqa: BLE001 - told to the session; the lane stays down
             self.failure = failure

@@ -192,7 +192,7 @@ def on_events(t: Tables, ready: int, looked: int) -> None:
 
 @inner
 def note_idle(t: Tables, since: int, now: int) -> None:
-    """Count time with nothing to do, for the run and, outside of rests, for the phase in which the loop is."""
+    """Count time with nothing to do, for the run and, outside of rests, for the phase of the loop."""
     pacing = t.pacing
     stretch = t.state[NOW_STRETCH]
     while stretch < pacing.shape[0] and now >= pacing[stretch, P_START_NS] + pacing[stretch, P_DURATION_NS]:

@@ -16,6 +16,7 @@ from bench.engine.layout import (
     FREE_AT,
     HEAD,
     HEAD_ONLY,
+    HIGHEST_STATUS,
     HTTP,
     IN_FLIGHT,
     LANES,
@@ -92,7 +93,7 @@ def is_failure(t: Tables, lane: int, operation: int) -> bool:
     """Whether a complete reply is an error; then its text stands in texts[lane], scan[TEXT] bytes of it."""
     scan, text = t.scans[lane], t.texts[lane]
     if t.settings[PROTOCOL] == HTTP:
-        if t.expected[operation, scan[CODE]] == 0:
+        if scan[CODE] >= HIGHEST_STATUS or t.expected[operation, scan[CODE]] == 0:
             scan[TEXT] = write_status(text, scan[CODE])
             return True
         row = t.operations[operation]
@@ -126,6 +127,9 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
     """One reply of a request lane is complete; its state tells of what class."""
     row, scan = t.lanes[lane], t.scans[lane]
     if scan[CLASS] == PUSH_REPLY:
+        return
+    if row[COUNT] == 0 and scan[ENDS] == 1:
+        part_with_lane(t, lane)  # a server that closes an idle connection may say so first (HTTP 408)
         return
     if row[COUNT] == 0:
         # Whatever it answers, the next answer on this lane could no longer be told apart from it.
@@ -190,15 +194,21 @@ def scan_some(t: Tables, lane: int, at: int, size: int) -> int:
 @inner
 def on_closed(t: Tables, lane: int, now: int) -> None:
     """The server closed the connection, which may be how it ends its answer, or comes after a last word."""
+    scan = t.scans[lane]
+    if t.lanes[lane, COUNT] > 0 and t.settings[PROTOCOL] == HTTP and http.at_eof(scan):
+        scan[ENDS] = 1
+        on_reply(t, lane, now)
+    else:
+        give_up_lane(t, lane, now)
+
+
+@inner
+def give_up_lane(t: Tables, lane: int, now: int) -> None:
+    """Lose a lane that the server ended; an error that it sent before is the reason."""
     row, scan = t.lanes[lane], t.scans[lane]
-    if row[COUNT] > 0:
-        if t.settings[PROTOCOL] == HTTP and http.at_eof(scan):
-            scan[ENDS] = 1
-            on_reply(t, lane, now)
-            return
-        if scan[CLASS] == ERROR_REPLY and scan[TEXT] > 0:
-            operation = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
-            record_error(t, operation, lane, scan[TEXT])
+    if row[COUNT] > 0 and scan[CLASS] == ERROR_REPLY and scan[TEXT] > 0:
+        operation = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
+        record_error(t, operation, lane, scan[TEXT])
     lose_lane(t, lane, now)
 
 
@@ -212,7 +222,7 @@ def on_readable(t: Tables, lane: int) -> int:
         if size == 0:
             on_closed(t, lane, now)
         elif size not in (-EAGAIN, -EINTR):
-            lose_lane(t, lane, now)
+            give_up_lane(t, lane, now)
         return now
     t.gauges[BYTES_RECEIVED] += size
     subscriber = lane >= t.settings[LANES]

@@ -188,6 +188,10 @@ class Shard:
         """
         return bool(self.tables.lanes[lane, layout.LOST] == self.tables.offers[lane] >> 32)
 
+    def was_polite(self, lane: int) -> bool:
+        """Whether the server closed this lane's last connection after an answer, as it had said."""
+        return bool(self.tables.lanes[lane, layout.POLITE])
+
     def stop(self, *, at_once: bool = False) -> None:
         """Plan no further arrivals; `at_once` also gives up what is in flight."""
         self.tables.control[layout.STOP] = layout.STOP_AT_ONCE if at_once else layout.STOP_ARRIVALS

@@ -201,7 +201,7 @@ class WireEngine:
             "bytes_sent": self._sum(layout.BYTES_SENT),
             "bytes_received": self._sum(layout.BYTES_RECEIVED),
         }
-        anomalies = self._anomalies() + self._stalls()
+        anomalies = self._anomalies() + self._stalls() + self._refusals()
         if self.plan.workload.subscribers:
             for shard in self._shards:
                 found, more = settle_messages(shard, self._charged_row(), self.plan.workload.deadline_ns)
@@ -301,6 +301,14 @@ class WireEngine:
             return []
         text = f"{self.plan.name}: the generator itself stood still for {longest / 1e6:.0f} ms"
         return [("generator_stalled", "invalid" if longest >= deadline else "note", text)]
+
+    def _refusals(self) -> list[tuple[str, str, str]]:
+        """Why lanes stayed away while the target was there: a table that is gone, say."""
+        if self._connector is None or self._connector.last_refusal is None:
+            return []
+        count, last = self._connector.refusal_count, self._connector.last_refusal
+        text = f"{self.plan.name}: a lost lane was refused {count} times, the last time by {last}"
+        return [("reconnections_refused", "note", text)]
 
     def raw_logs(self) -> list[tuple[Path, int]]:
         """The operation logs of the threads, each with its number of records; none where it is off."""

@@ -19,7 +19,7 @@ FORMAT = 1
 class Check:
     """One judged rule, or one reason why the run cannot be judged (metric `validity.*`).
 
-    `observed`, `limit` and `warn` are in the base unit `unit`: ns, per_s, ratio, count, bytes.
+    `observed`, `limit` and `warn` are in the base unit `unit`: ns, per_s, ratio, count, bytes, bytes_per_s.
     `because` is a sentence with the numbers; `advice` says what to do, or is None.
     """
 

@@ -52,7 +52,7 @@ def compile_plan(scenario: Scenario, seed: int | None = None, segment: Segment |
         phases=tuple(phases),
         workloads=workloads,
         digest="",
-        operation_log=scenario.operation_log,
+        operation_log=scenario.keeps_operations,
         segment=segment or Segment(),
     )
     return replace(plan, digest=_digest(plan))

@@ -20,7 +20,7 @@ from asyncpg.exceptions import (
 
 from bench.reference_api.deadline import Deadline
 from bench.reference_api.guard import Guard
-from bench.reference_api.refusals import Away
+from bench.reference_api.refusals import Away, MaybeDone
 from bench.reference_api.schema import create_schema
 from bench.reference_api.slots import Slots
 
@@ -75,10 +75,14 @@ class Database:
     async def transaction(self, body: Body[T], deadline: Deadline) -> T:
         """Await `body(connection)` in a transaction; again when Postgres broke it off for others' sake.
 
-        What `body` raises rolls it back. Raises Away too when nobody knows whether it was committed.
+        What `body` raises rolls it back. Raises MaybeDone when nobody knows whether it was committed, and
+        Away when it was not.
         """
+        is_committing = False
 
         async def run(connection: PoolConnectionProxy[asyncpg.Record]) -> T:
+            nonlocal is_committing
+            is_committing = False
             await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             try:
                 result = await body(connection)
@@ -86,12 +90,18 @@ class Database:
                 if not is_failure(error):  # else there is nobody to be told
                     await connection.execute("ROLLBACK")
                 raise
+            is_committing = True
             await connection.execute("COMMIT")
             return result
 
         for attempt in range(ATTEMPTS):
-            with contextlib.suppress(SerializationError, DeadlockDetectedError):
-                return await self.query(run, deadline)
+            try:
+                with contextlib.suppress(SerializationError, DeadlockDetectedError):
+                    return await self.query(run, deadline)
+            except Away as away:
+                if is_committing:
+                    raise MaybeDone(away.component, away.because, away.retry_after_s) from away
+                raise
             pause_s = FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
             if deadline.now_s() + pause_s >= deadline.database_end_s():
                 break

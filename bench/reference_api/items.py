@@ -11,7 +11,7 @@ from bench.reference_api.database import Database
 from bench.reference_api.door import deadline_of
 from bench.reference_api.item import COLUMNS, Item, item_of
 from bench.reference_api.metrics import Metrics
-from bench.reference_api.refusals import Away, Refused
+from bench.reference_api.refusals import Away, MaybeDone, Refused
 from bench.reference_api.schema import REVISION
 
 MOST_BIGINT = 2**63 - 1
@@ -103,8 +103,8 @@ def items_router(cache: Cache, database: Database, metrics: Metrics) -> APIRoute
             row = await database.transaction(
                 lambda connection: connection.fetchrow(UPDATE, *values), deadline
             )
-        except Away:
-            cache.distrust(item_id)  # it may have been written all the same
+        except MaybeDone:
+            cache.distrust(item_id)
             raise
         if row is None:
             raise Refused(404, f"there is no item {item_id}")

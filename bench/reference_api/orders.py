@@ -12,7 +12,7 @@ from bench.reference_api.database import Database
 from bench.reference_api.door import deadline_of
 from bench.reference_api.item import COLUMNS, Item, item_of
 from bench.reference_api.items import MOST_BIGINT, Text
-from bench.reference_api.refusals import Away, Refused
+from bench.reference_api.refusals import MaybeDone, Refused
 from bench.reference_api.schema import REVISION
 
 ORDER = "id, item_id, quantity, customer, price_cents, placed_at"
@@ -59,8 +59,8 @@ def orders_router(cache: Cache, database: Database) -> APIRouter:
             order, item = await database.transaction(
                 lambda connection: _place(connection, wish, key), deadline
             )
-        except Away:
-            cache.distrust(wish.item)  # the order may have been placed all the same
+        except MaybeDone:
+            cache.distrust(wish.item)
             raise
         if item is None:
             return json_bytes(order, headers={"Idempotency-Replayed": "true"})

@@ -42,6 +42,8 @@ class RawLog:
     workload: int
     path: Path
     length: int
+    first_key: int = 0
+    """Engines count keys from 0; what is added to each."""
 
 
 def merge(logs: list[RawLog], record: np.dtype[Any], to: Path) -> int:
@@ -58,6 +60,7 @@ def merge(logs: list[RawLog], record: np.dtype[Any], to: Path) -> int:
                 for name in record.names or ():
                     into[name] = part[name]
                 into["workload"] = log.workload
+                into["key"][into["key"] >= 0] += log.first_key
                 at += len(part)
         log.path.unlink()
     merged.flush()

@@ -4,6 +4,7 @@ The functions take the fields that are right on their own, so that a mistake in 
 hide the others. A field that is wrong is absent from the mapping; an optional one has its default.
 """
 
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -89,7 +90,7 @@ def _lanes(fields: Fields) -> list[Finding]:
 def _memory(fields: Fields) -> list[Finding]:
     """What the generator must have room for: unsent requests of every lane, numbers of every stream."""
     wanted = ("lanes", "pipeline", "operations", "value")
-    if all(name in fields for name in wanted) and fields["value"] is not None:
+    if all(name in fields for name in wanted):
         size = max(
             (_request_bytes(operation, fields) for operation in fields["operations"].values()), default=0
         )
@@ -99,7 +100,8 @@ def _memory(fields: Fields) -> list[Finding]:
             expected = f"lanes x pipeline x the largest request to be at most {limit}"
             advice = "use smaller values, fewer lanes or less pipelining"
             others = (("lanes",), ("pipeline",))
-            return [Finding(("value", "bytes"), expected, found, advice, others)]
+            path: Path = ("value", "bytes") if fields["value"] is not None else ("lanes",)
+            return [Finding(path, expected, found, advice, others)]
     streams = [fields.get(name) for name in ("lanes", "channels", "subscribers")]
     if all(isinstance(count, int) for count in streams) and math.prod(streams) > MAX_STREAMS:  # type: ignore[arg-type]
         expected = f"lanes x channels x subscribers to be at most {MAX_STREAMS:,}"
@@ -110,8 +112,15 @@ def _memory(fields: Fields) -> list[Finding]:
 
 
 def _request_bytes(operation: Any, fields: Fields) -> int:
+    """Of one round trip, about."""
     words = [word for command in operation.all_commands for word in command]
-    return sum(len(word) + word.count("{value}") * fields["value"].bytes for word in words)
+    texts: list[str] = ["".join(words), *operation.all_statements]
+    if operation.request is not None:
+        body = operation.request.body or operation.request.json_body
+        texts.append(body if isinstance(body, str) else json.dumps(body))
+    value = fields["value"]
+    value_bytes = int(value.bytes) if value is not None else 0
+    return max(len(text) + text.count("{value}") * value_bytes for text in texts)
 
 
 def _target(fields: Fields) -> list[Finding]:

@@ -1,12 +1,13 @@
 """What must fit together in the requests of an HTTP workload."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from bench.scenario.finding import Finding
 from bench.scenario.paths import Path
-from bench.scenario.placeholders import KEY, PLACEHOLDER, RESERVED, placeholders_in
+from bench.scenario.placeholders import KEY, PLACEHOLDER, RESERVED, VALUE, placeholders_in
 from bench.units import quoted
 
 _NO_BODY = ("GET", "HEAD")
@@ -30,7 +31,7 @@ def findings_of_request(request: Any, fields: Mapping[str, Any]) -> list[Finding
         found.append(Finding(path, "no body check with HEAD, whose answer has none", "one", "remove it"))
     if request.body is not None:
         found += [finding.under("body") for finding in _placeholders(request.body, fields)]
-        if _declares_json(request.headers) or _declares_json(fields.get("headers", {})):
+        if declares_json(request.headers, fields.get("headers", {})):
             found += [finding.under("body") for finding in _json_text(request.body)]
     if isinstance(request.json_body, str):
         found += [finding.under("json") for finding in _placeholders(request.json_body, fields)]
@@ -66,14 +67,26 @@ def _placeholders(text: str, fields: Mapping[str, Any]) -> list[Finding]:
     return found
 
 
-def _declares_json(headers: Mapping[str, str]) -> bool:
-    return any(name.lower() == "content-type" and "json" in text.lower() for name, text in headers.items())
+def declares_json(own: Mapping[str, str], common: Mapping[str, str]) -> bool:
+    """Whether a request with these headers, its own before those of the workload, says that it sends JSON."""
+    for headers in (own, common):
+        for name, text in headers.items():
+            if name.lower() == "content-type":
+                return "json" in text.lower()
+    return False
+
+
+def _stand_in(match: re.Match[str]) -> str:
+    """What a placeholder becomes, at the same length: letters, or a number behind the blanks that pad it."""
+    return ("x" * len(match[0])) if match[1] == VALUE else "1".rjust(len(match[0]))
 
 
 def _json_text(text: str) -> list[Finding]:
-    """Whether a template is JSON once its placeholders are numbers."""
+    """Whether a template is JSON once its placeholders are replaced."""
     try:
-        json.loads(PLACEHOLDER.sub("1", text))
+        json.loads(PLACEHOLDER.sub(_stand_in, text))
+    except RecursionError:
+        return [Finding((), "JSON, as its content type says", "too many levels of nesting", "flatten it")]
     except ValueError as error:
         at = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)

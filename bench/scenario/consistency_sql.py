@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bench.datasets.sql_splitter import quoted_stretches
 from bench.scenario.finding import Finding
 from bench.scenario.paths import Path
 from bench.scenario.placeholders import KEY, PLACEHOLDER, RESERVED
@@ -14,10 +15,7 @@ _CONTROL = ("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT",
 _NO_ANSWER = ("COPY", "LISTEN", "SET", "RESET", "DISCARD", "DEALLOCATE", "VACUUM")
 _ALLOWED_IN_TRANSACTION = ("SET", "SAVEPOINT", "RELEASE")
 _FIRST_WORD = re.compile(r"\s*([A-Za-z]+)")
-# Strings, quoted names, dollar quotes and comments: text in which nothing is replaced.
-_QUOTED = re.compile(
-    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$([A-Za-z_]*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/", re.DOTALL
-)
+_NUMBERED = re.compile(r"(?<![\w$])\$[0-9]+")
 
 
 def findings_of_statements(operation: Any, fields: Mapping[str, Any]) -> list[Finding]:
@@ -32,8 +30,12 @@ def findings_of_statements(operation: Any, fields: Mapping[str, Any]) -> list[Fi
 
 
 def bare(statement: str) -> str:
-    """The statement with every quoted stretch and comment blanked out, at the same length."""
-    return _QUOTED.sub(lambda match: " " * len(match[0]), statement)
+    """The statement with every string, quoted name and comment blanked out, at the same length."""
+    pieces, at = [], 0
+    for start, end in quoted_stretches(statement):
+        pieces += [statement[at:start], " " * (end - start)]
+        at = end
+    return "".join([*pieces, statement[at:]])
 
 
 def _statement(statement: str, fields: Mapping[str, Any], *, is_inside: bool) -> list[Finding]:
@@ -52,6 +54,11 @@ def _statement(statement: str, fields: Mapping[str, Any], *, is_inside: bool) ->
     if ";" in code.rstrip(" \n\t;"):
         advice = "list the statements under transaction"
         found.append(Finding((), "one statement", "several, separated by ;", advice))
+    if "\0" in statement:
+        found.append(Finding((), "SQL as text", "a NUL character", "remove it"))
+    if numbered := _NUMBERED.search(code):
+        advice = "name it under parameters and write its name in braces"
+        found.append(Finding((), "parameters by their names", quoted(numbered[0]), advice))
     known = (*fields.get("parameters", {}), *(name for name in RESERVED if name != KEY))
     for name in dict.fromkeys(PLACEHOLDER.findall(code)):
         shown = quoted("{" + name + "}")
@@ -64,9 +71,9 @@ def _statement(statement: str, fields: Mapping[str, Any], *, is_inside: bool) ->
         elif name == "value" and "value" in fields and fields["value"] is None:
             advice = "add value: {bytes: 128} to the workload"
             found.append(Finding((), f"a value in the workload for {shown}", "none", advice))
-    for match in _QUOTED.finditer(statement):
-        inside = [name for name in PLACEHOLDER.findall(match[0]) if name in known]
-        if inside and match[0][0] == "'":
+    for start, end in quoted_stretches(statement):
+        inside = [name for name in PLACEHOLDER.findall(statement, start, end) if name in known]
+        if inside and statement[start] in "'eE":
             shown = "{" + inside[0] + "}"
             advice = f"write {shown} without quotes: it is sent as a parameter, with its type"
             found.append(Finding((), f"no quotes around {shown}", "it inside a string", advice))

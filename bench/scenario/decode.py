@@ -9,8 +9,10 @@ from bench.errors import Problem
 from bench.rules.catalogue import Outline, check_rule, contacts, metrics_of_outlines
 from bench.rules.grammar import Rule, RuleError, parse_rule
 from bench.scenario.consistency import findings_of_phases, findings_of_workload, findings_of_workloads
+from bench.scenario.consistency_faults import findings_of_faults
 from bench.scenario.dataset import DataSetChoice, SqlSource
 from bench.scenario.drivers import DRIVERS
+from bench.scenario.faults import Detection, Fault, FaultEntry
 from bench.scenario.finding import Finding
 from bench.scenario.model import INCONSISTENT, Keys, Load, Operation, Phase, Scenario, Value, Workload
 from bench.scenario.parameters import Parameter
@@ -35,6 +37,8 @@ _MODELS: dict[Path, type[BaseModel]] = {
     ("workloads", "*", "operations", "*"): Operation,
     ("workloads", "*", "operations", "*", "request"): Request,
     ("workloads", "*", "operations", "*", "request", "expect"): Expect,
+    ("faults", "*"): FaultEntry,
+    ("detection",): Detection,
     ("phases", "*"): Phase,
     ("phases", "*", "load"): Load,
 }
@@ -60,6 +64,7 @@ def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem
         findings += [f.under("workloads", index) for f in findings_of_workload(workload, workload["given"])]
     findings += findings_of_workloads(workloads)
     findings += findings_of_phases(phases, workloads)
+    findings += _faults(raw, workloads, phases)
     rules, rule_findings = _rules(raw, workloads)
     problems += [placed(finding, root) for finding in [*findings, *rule_findings]]
     told = [problem for problem in problems if problem is not None]
@@ -96,6 +101,18 @@ def _right_fields(model: type[BaseModel], item: dict[str, Any], wrong: set[Any])
         elif not field.is_required():
             fields[name] = field.get_default(call_default_factory=True)
     return fields
+
+
+def _faults(raw: Any, workloads: list[dict[str, Any]], phases: list[dict[str, Any]]) -> list[Finding]:
+    """What is wrong among faults that are right on their own; nothing where one of them is not."""
+    try:
+        faults = TypeAdapter(tuple[Fault, ...]).validate_python(raw.get("faults") or ())
+    except ValidationError:
+        return []
+    known = [w for w in workloads if {"driver", "target"} <= w.keys()]
+    targets = [w["target"] for w in known if DRIVERS[w["driver"]].targets]
+    total = sum(phase.get("duration_ns", 0) for phase in phases)
+    return [finding.under("faults") for finding in findings_of_faults(faults, targets, total)]
 
 
 @cache

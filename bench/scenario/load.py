@@ -16,13 +16,13 @@ from typing import Any
 from bench.errors import Problem, ScenarioError
 from bench.rules.grammar import Rule
 from bench.scenario.decode import decoded
-from bench.scenario.files import with_files
-from bench.scenario.fields import SHORTEST_CYCLE_NS
 from bench.scenario.environment import interpolated
+from bench.scenario.fields import SHORTEST_CYCLE_NS
+from bench.scenario.files import with_files
 from bench.scenario.model import Phase, Scenario
 from bench.scenario.overrides import overridden
 from bench.scenario.paths import Path as KeyPath
-from bench.scenario.plain import places
+from bench.scenario.plain import places, secrets
 from bench.scenario.read import file_name, read_text
 from bench.scenario.source import MapNode, Place, compose
 
@@ -45,6 +45,8 @@ class LoadedScenario:
     overrides: tuple[str, ...]
     marks: Mapping[KeyPath, Place]
     """Path of keys and indexes, such as ("phases", 0, "for"), to its place."""
+    secrets: Mapping[KeyPath, str]
+    """The paths whose values came from the environment and are not shown, with the variable's name."""
 
 
 def load_scenario(
@@ -78,7 +80,7 @@ def load_scenario(
         raise ScenarioError(_readable(problems))
     if quick:
         scenario = shortened(scenario)
-    return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), marks)
+    return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), marks, secrets(tree))
 
 
 def shortened(scenario: Scenario) -> Scenario:

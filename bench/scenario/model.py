@@ -9,8 +9,10 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.scenario.consistency import findings_of_phases, findings_of_workload, findings_of_workloads
+from bench.scenario.consistency_faults import findings_of_faults
 from bench.scenario.dataset import DataSetChoice, choice
 from bench.scenario.drivers import DRIVERS, LATER_DRIVERS
+from bench.scenario.faults import Detection, Fault
 from bench.scenario.fields import (
     Duration,
     LoadRatio,
@@ -177,6 +179,11 @@ class Workload(Part):
         return DRIVERS[self.driver].is_pubsub
 
     @property
+    def first_key(self) -> int:
+        """The smallest number that the operation log calls a key: that of the first parameter, or 0."""
+        return next((parameter.first for parameter in self.parameters.values()), 0)
+
+    @property
     def operation_names(self) -> tuple[str, ...]:
         """Operations in the order of the file, or those that the driver brings along."""
         facts = DRIVERS[self.driver]
@@ -243,9 +250,15 @@ class Scenario(Part):
     seed: Annotated[int, Whole(0, 2**63 - 1)] = Field(1, description="Equal seeds give equal plans.")
     workloads: Annotated[tuple[Workload, ...], Field(min_length=1, max_length=20)]
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=1000)]
-    faults: Annotated[tuple[()], Field(description="Not available in this version.")] = ()
+    faults: Annotated[tuple[Fault, ...], Field(max_length=100)] = ()
+    detection: Detection = Detection.model_validate({})
     sla: Annotated[tuple[Text, ...], Field(max_length=200)] = ()
     operation_log: Annotated[bool, Field(strict=True)] = False
+
+    @property
+    def keeps_operations(self) -> bool:
+        """Whether every single operation is logged: asked for, or needed to see a recovery."""
+        return self.operation_log or bool(self.faults)
 
     @property
     def measured_ns(self) -> int:
@@ -266,7 +279,11 @@ class Scenario(Part):
             {name: getattr(p, name) for name in type(p).model_fields} | {"given": p.model_fields_set}
             for p in self.phases
         ]
-        _raise_first(findings_of_workloads(workloads) + findings_of_phases(phases, workloads))
+        targets = [w.target for w in self.workloads if DRIVERS[w.driver].targets]
+        faults = [
+            finding.under("faults") for finding in findings_of_faults(self.faults, targets, self.total_ns)
+        ]
+        _raise_first(findings_of_workloads(workloads) + findings_of_phases(phases, workloads) + faults)
         return self
 
 

@@ -18,9 +18,11 @@ _WORDS: dict[str, Any] = {"": None, "null": None, "~": None, "true": True, "fals
 _TEXT_KEYS = ("command", "commands", "sql", "transaction", "session", "headers", "body", "contains")
 _DATA_KEY = "json"
 """What stands below is the user's data, whose keys mean nothing to us."""
+_NAMING_KEYS = ("operations", "parameters")
+"""The keys right below are names that the user gives: an operation may be called session, body or json."""
 
 
-def plain(node: Node, *, is_text: bool = False, is_data: bool = False) -> Any:
+def plain(node: Node, *, is_text: bool = False, is_data: bool = False, is_naming: bool = False) -> Any:
     """dict, list, str, int, float, bool or None; with `is_text` every scalar below is a str."""
     match node:
         case Scalar():
@@ -28,11 +30,13 @@ def plain(node: Node, *, is_text: bool = False, is_data: bool = False) -> Any:
         case ListNode():
             return [plain(item, is_text=is_text, is_data=is_data) for item in node.items]
         case MapNode():
+            ours = () if is_data or is_naming else node.entries.keys()
             return {
                 key: plain(
                     item,
-                    is_text=is_text or (key in _TEXT_KEYS and not is_data),
-                    is_data=is_data or key == _DATA_KEY,
+                    is_text=is_text or (key in ours and key in _TEXT_KEYS),
+                    is_data=is_data or (key in ours and key == _DATA_KEY),
+                    is_naming=key in ours and key in _NAMING_KEYS,
                 )
                 for key, (_, item) in node.entries.items()
             }
@@ -74,6 +78,22 @@ def places(root: Node) -> dict[Path, Place]:
                 waiting += [((*path, key), item) for key, (_, item) in node.entries.items()]
             case Scalar():
                 pass
+    return found
+
+
+def secrets(root: Node) -> dict[Path, str]:
+    """Every path whose value came from an environment variable, with that variable's name."""
+    found: dict[Path, str] = {}
+    waiting: list[tuple[Path, Node]] = [((), root)]
+    while waiting:
+        path, node = waiting.pop()
+        match node:
+            case ListNode():
+                waiting += [((*path, index), item) for index, item in enumerate(node.items)]
+            case MapNode():
+                waiting += [((*path, key), item) for key, (_, item) in node.entries.items()]
+            case Scalar() if node.secret_of:
+                found[path] = node.secret_of
     return found
 
 

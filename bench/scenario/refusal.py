@@ -21,15 +21,18 @@ def placed_refusal(loaded: LoadedScenario, number: int, refused: StatementRefuse
     while known and known not in loaded.marks:
         known = known[:-1]  # what an override or a default brought stands nowhere
     place = loaded.marks[known]
-    line, column, found = place.line, place.column, refused.found
+    line, column, found, advice = place.line, place.column, refused.found, refused.advice
     text = _text_at(loaded, number, refused.path)
-    if text is not None and refused.offset is not None:
-        line, column = _position(loaded.source_text, line, column, text, refused.offset)
+    if path in loaded.secrets:
+        # The server may have repeated any part of it.
+        found = f"the value of the environment variable {loaded.secrets[path]} (not shown), which it refused"
+        advice = f"correct {loaded.secrets[path]}"
+    elif text is not None and refused.offset is not None:
+        if line:
+            line, column = _position(loaded.source_text, line, column, text, refused.offset)
         near = text[max(refused.offset, 0) :][:NEAR_CHARACTERS].split("\n")[0]
         found += f", at '{near}'" if near else ", at the end"
-    return ScenarioError(
-        [Problem(place.file, line, column, where(path), refused.expected, found, refused.advice)]
-    )
+    return ScenarioError([Problem(place.file, line, column, where(path), refused.expected, found, advice)])
 
 
 def _text_at(loaded: LoadedScenario, number: int, path: tuple[str | int, ...]) -> str | None:
@@ -51,7 +54,11 @@ def _position(source: str, line: int, column: int, text: str, offset: int) -> tu
     lines = source.splitlines()
     before, rest = text[:offset].split("\n"), text.split("\n")
     wanted = rest[len(before) - 1].strip()
-    for index in range(max(line - 1, 0), min(line + len(rest), len(lines))):
+    nearby = list(range(line - 1, line + len(rest)))
+    if lines[line - 1][column - 1 : column] in ("|", ">"):
+        # A block begins in the line below its mark; the same words may stand in an earlier line of it, too.
+        nearby.insert(0, line + len(before) - 1)
+    for index in (index for index in nearby if index < len(lines)):
         begin = column - 1 if index == line - 1 else 0
         at = lines[index].find(wanted, begin) if wanted else -1
         if at >= 0:

@@ -12,7 +12,7 @@ from bench.units import Mismatch, quoted
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _UNSAFE = re.compile(r"[\r\n\0]")
-_PATH = re.compile(r"/[\x21-\x7e]*")
+_PATH = re.compile(r"/[\x21\x22\x24-\x7e]*")  # no "#": what stands behind it is never sent
 # The engine counts bytes itself, and decides about the connection.
 _OURS = ("content-length", "transfer-encoding", "connection", "expect", "upgrade", "te")
 
@@ -25,8 +25,11 @@ def _headers(value: Any) -> Any:
             raise Mismatch("the name of a header", kind_of(name), "use letters, digits and -")
         if name.lower() in _OURS:
             raise Mismatch("headers that the engine does not write itself", quoted(name), "remove it")
-        if not isinstance(content, str) or _UNSAFE.search(content):
-            raise Mismatch(f"a line of text for the header {quoted(name)}", kind_of(content), "correct it")
+        # The text itself is not shown: it may have come from the environment.
+        if not isinstance(content, str):
+            raise Mismatch(f"a line of text for the header {quoted(name)}", "something else", "correct it")
+        if _UNSAFE.search(content):
+            raise Mismatch(f"a line of text for the header {quoted(name)}", "several lines", "correct it")
         if not content.isascii():
             raise Mismatch(f"ASCII text for the header {quoted(name)}", "other characters", "encode it")
     if len({name.lower() for name in value}) != len(value):
@@ -40,7 +43,7 @@ Headers = Annotated[dict[str, str], BeforeValidator(_headers), Field(max_length=
 def _path(value: Any) -> Any:
     if not isinstance(value, str) or not _PATH.fullmatch(value):
         raise Mismatch(
-            'a path such as "/items/{item}" of printable ASCII without spaces',
+            'a path such as "/items/{item}" of printable ASCII without spaces and #',
             kind_of(value),
             "encode it with %",
         )

@@ -102,11 +102,6 @@ def _words(kind: str, ctx: dict[str, Any]) -> tuple[str, str]:
             return "text that is not empty", "write some text, or remove the key"
         case "too_short":
             return f"at least {ctx['min_length']} item(s)", "add one"
-        case "too_long" if ctx.get("max_length") == 0:
-            return (
-                "no faults: they are not available in this version",
-                "remove the key faults, or write faults: []",
-            )
         case "too_long":
             return f"at most {ctx['max_length']} item(s)", "remove some, or split the scenario"
         case "bool_type":

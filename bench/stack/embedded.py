@@ -68,6 +68,10 @@ class EmbeddedStack:
         events = [event for service in self._services for event in service.events()]
         return sorted(events, key=lambda event: event.at_ns)
 
+    def service(self, name: str) -> ManagedService | None:
+        """The service that is the target of that name."""
+        return next((service for service in self._services if service.name == name), None)
+
     def stop(self) -> None:
         """End the services, those first that need others, and remove their data; their logs stay.
 

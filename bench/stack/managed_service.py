@@ -9,18 +9,20 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.errors import TargetError
+from bench.errors import TargetError, UsageError
 from bench.stack.data_directory import DataDirectory
 from bench.stack.log_files import last_lines, new_log_file
 from bench.stack.loopback_port import free_loopback_port, is_listener
 from bench.stack.server_binary import ServerBinary
 from bench.stack.supervised import ServiceCommand, StackEvent, Supervised
 from bench.stack.target import Target
+from bench.units import duration_ns
 
+RESTART_DELAY_VARIABLE = "HOLDFAST_RESTART_DELAY"
 PORT_ATTEMPTS = 5
 PROBE_DEADLINE_S = 2.0
 LOG_TAIL_LINES = 4
@@ -150,6 +152,16 @@ class ManagedService(ABC):
         supervised = self._supervised
         return self._past_events if supervised is None else supervised.events()
 
+    def hold(self) -> None:
+        """End it in order and leave it down; its data stays."""
+        if self._supervised is not None:
+            self._supervised.tell("hold")
+
+    def release(self) -> None:
+        """Start it again after `hold`."""
+        if self._supervised is not None:
+            self._supervised.tell("release")
+
     def stop(self) -> None:
         """End it and remove its data. Again is harmless."""
         if os.getpid() != self._owner_pid:
@@ -170,6 +182,7 @@ class ManagedService(ABC):
         self._data = _data_directory(self.name)
         target = self._target_on(port)
         command = self._service_command(target, self._data.path, self._log)
+        command = replace(command, restart_delay_s=restart_delay_s())
         self._supervised = Supervised(events)
         self._supervised.start(command, self._data)
         self._identity = self._wait_until_ready(target)
@@ -231,6 +244,17 @@ class ManagedService(ABC):
             f"{found}; its log ends: {tail}" if tail else f"{found}; its log is empty",
             f"read {self._log}; the program was {self._binary.path if self._binary else '-'}",
         )
+
+
+def restart_delay_s() -> float:
+    """How long the supervisor waits before it starts a dead service again. Raises UsageError."""
+    text = os.environ.get(RESTART_DELAY_VARIABLE, "").strip()
+    if not text:
+        return ServiceCommand.restart_delay_s
+    try:
+        return duration_ns(text) / 1e9
+    except ValueError as error:
+        raise UsageError(f"{RESTART_DELAY_VARIABLE}: {error}") from None
 
 
 def _data_directory(name: str) -> DataDirectory:

@@ -38,7 +38,7 @@ class ServiceCommand:
     directory: str
     log: str
     restart_delay_s: float = 0.1
-    restarts_per_minute: int = 10
+    restarts_per_minute: int = 60
     set_up: tuple[SetUpStep, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Added to the harness's own environment; it may hold secrets."""
@@ -124,6 +124,13 @@ class Supervised:
             return None
         latest = next((event for event in reversed(self.events()) if event.kind in LIFE_KINDS), None)
         return latest.pid if latest and latest.kind in ("started", "restarted") else None
+
+    def tell(self, word: str) -> None:
+        """Say `hold` (end the service, leave it down) or `release` (start it again)."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has ended, and its service with it
+                self._process.stdin.write(word.encode() + b"\n")
+                self._process.stdin.flush()
 
     def failure(self) -> str:
         """Why the supervisor is gone, in its own words. Call it only when it is."""

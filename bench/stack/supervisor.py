@@ -4,8 +4,8 @@
        ▲                   │
        └── events file ────┘
 
-The first line of stdin is the specification (JSON, see `Supervisor`); after that stdin only says
-that the harness is alive. Everything ends when
+The first line of stdin is the specification (JSON, see `Supervisor`); after that its being open says
+that the harness is alive, and a line may say `hold` or `release`. Everything ends when
 
 - stdin reaches its end or the harness's process is gone, even by SIGKILL: the service is asked to
   end, then killed, its directory removed;
@@ -82,6 +82,9 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
         self._restarted_ns: deque[int] = deque()
         self._events = events
+        self._is_held = False
+        self.kill_at_ns: int | None = None
+        """When a process that was told to end is killed instead."""
 
     @property
     def is_running(self) -> bool:
@@ -126,13 +129,29 @@ class Service:
         self.signal_group(signal.SIGKILL)
         status = self._process.wait()
         self._process = None
+        self.kill_at_ns = None
+        is_asked = ending or self._is_held
         if not self._set_up:
-            self._events.write("ended" if ending else "died", self.name, pid=pid, status=status)
+            self._events.write("ended" if is_asked else "died", self.name, pid=pid, status=status)
         _kill_descendants()
         if self._set_up:
             self._after_set_up(status, ending=ending)
-        elif not ending:
+        elif not is_asked:
             self._plan_restart()
+
+    def hold(self, grace_s: float) -> None:
+        """End the process in order and leave it down until `release`."""
+        self._is_held = True
+        self.kill_at_ns = now_ns() + int(grace_s * 1e9)
+        self.ask_to_end()
+
+    def release(self) -> None:
+        """Start it again after `hold`; where it still ends, it is started when it has."""
+        if self._is_held:
+            self._is_held = False
+            if self._process is None:
+                self.start("restarted")
+            # Else its end counts as a death, and the restart follows from that.
 
     def signal_group(self, number: signal.Signals) -> None:
         """Signal the process and those of its descendants that have not left its process group."""
@@ -204,6 +223,7 @@ class Supervisor:
         self._remove: list[str] = specification["remove"]
         self._harness_pid: int = specification["harness_pid"]
         self._is_told_to_end = False
+        self._told = b""
         self._poll = select.poll()
         self._wakeup, self._wakeup_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # What a dead service leaves behind becomes our child, to be found and killed.
@@ -217,7 +237,8 @@ class Supervisor:
             if not self._is_told_to_end:
                 self._service.start()
             while not self._is_told_to_end:
-                self._wait(self._until_restart_s())
+                self._wait(self._until_due_s())
+                self._obey()
                 self._keep_running()
         except Exception:  # noqa: BLE001 - whatever it was, the service must end and the reason be kept
             self._events.write("crashed", text=traceback.format_exc())
@@ -251,20 +272,36 @@ class Supervisor:
         for fd, _ in self._poll.poll(timeout_ms):
             if fd == self._wakeup:
                 os.read(fd, 4096)
-            elif fd != sys.stdin.fileno() or os.read(fd, 4096) == b"":
+                continue
+            said = os.read(fd, 4096) if fd == sys.stdin.fileno() else b""
+            self._told += said
+            if not said:
                 # Level-triggered: unregistered, or every later wait would return at once.
                 self._poll.unregister(fd)
                 self._is_told_to_end = True
 
-    def _until_restart_s(self) -> float | None:
-        due_ns = self._service.restart_at_ns
-        return None if due_ns is None else max(0, due_ns - now_ns()) / 1e9
+    def _obey(self) -> None:
+        """Lines on stdin: `hold` ends the service and leaves it down, `release` starts it again."""
+        *lines, self._told = self._told.split(b"\n")
+        for line in lines:
+            if line == b"hold":
+                self._service.hold(self._grace_s)
+            elif line == b"release":
+                self._service.release()
+
+    def _until_due_s(self) -> float | None:
+        due = [at for at in (self._service.restart_at_ns, self._service.kill_at_ns) if at is not None]
+        return max(0, min(due) - now_ns()) / 1e9 if due else None
 
     def _keep_running(self) -> None:
         self._service.collect(ending=False)
         due_ns = self._service.restart_at_ns
         if due_ns is not None and due_ns <= now_ns() and not self._is_told_to_end:
             self._service.start("restarted")
+        kill_ns = self._service.kill_at_ns
+        if kill_ns is not None and kill_ns <= now_ns():
+            self._service.kill_at_ns = None
+            self._service.signal_group(signal.SIGKILL)
 
     def _end(self) -> None:
         self._service.ask_to_end()

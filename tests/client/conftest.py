@@ -1,4 +1,4 @@
-"""A real server for the client engine's tests."""
+"""Real servers for the client engine's tests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+import psycopg
 import pytest
 
+from bench.stack.embedded import EmbeddedStack
+from bench.stack.libpq import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
 
@@ -43,3 +47,45 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.delenv("REDIS_URL", raising=False)
     with open_stack(None, {"redis"}, tmp_path / "logs") as stack:
         yield Server(stack)
+
+
+class PostgresServer:
+    """A managed Postgres, to be hurt."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.target: Target = stack.targets()["postgres"]
+
+    def execute(self, *statements: str) -> list[tuple[object, ...]]:
+        """Run SQL; the rows of the last statement."""
+        rows: list[tuple[object, ...]] = []
+        with psycopg.connect(**libpq_parameters(self.target), autocommit=True) as connection:  # type: ignore[arg-type]  # all are text
+            for statement in statements:
+                cursor = connection.execute(statement.encode())
+                rows = cursor.fetchall() if cursor.description else []
+        return rows
+
+    def _processes(self) -> list[psutil.Process]:
+        first = psutil.Process(int(self._stack.describe()[0]["pid"]))
+        return [first, *first.children(recursive=True)]
+
+    def freeze(self) -> None:
+        """It and its backends keep their connections and answer nothing."""
+        for process in self._processes():
+            process.suspend()
+
+    def thaw(self) -> None:
+        """They go on."""
+        for process in self._processes():
+            process.resume()
+
+    def kill(self) -> None:
+        """It is gone at once; the supervisor starts it again."""
+        self._processes()[0].kill()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One for all tests, each of which leaves it running."""
+    with EmbeddedStack({"postgres"}, tmp_path_factory.mktemp("logs")) as stack:
+        yield PostgresServer(stack)

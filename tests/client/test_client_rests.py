@@ -11,7 +11,7 @@ from bench.scenario.model import Scenario
 
 
 @pytest.mark.parametrize("arrivals", ["closed", "poisson"])
-def test_nothing_is_planned_in_a_rest(redis, tmp_path, arrivals) -> None:
+def test_nothing_is_planned_in_a_rest(server, tmp_path, arrivals) -> None:
     workload = {
         "name": "app",
         "target": "redis",
@@ -32,7 +32,7 @@ def test_nothing_is_planned_in_a_rest(redis, tmp_path, arrivals) -> None:
         "operation_log": True,
     }
     plan = compile_plan(Scenario.model_validate(scenario))
-    engine = client(plan, redis, tmp_path)
+    engine = client(plan, server.target, tmp_path)
     ran = run(engine)
     ran.assert_adds_up()
     assert set(ran.outcomes()) == {Outcome.OK}

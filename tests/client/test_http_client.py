@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from client_runs import Ran, client, plan_of, run
+from real_http import RealHttp
 
 from bench.engine.wire import WireEngine
 from bench.errors import TargetError
@@ -21,7 +26,7 @@ from tests.engine.little_http import OK, Answerer, Asked, Behaviour, LittleHttp,
 
 GET = {"get": {"request": {"path": "/items/{item}"}}}
 ITEMS = {"item": {"count": 1000}}
-SHORT = {"short": "1s"}
+SHORT = {"short": "500ms"}
 
 
 @pytest.fixture
@@ -38,7 +43,7 @@ def serve() -> Iterator[Callable[[Behaviour], LittleHttp]]:
 
 
 def http_plan(**workload: Any) -> Plan:
-    """200 GETs a second for 1 s through 10 connections."""
+    """200 GETs a second for half a second through 10 connections."""
     usual: dict[str, Any] = {
         "driver": "http",
         "target": "api",
@@ -103,6 +108,7 @@ VARIED: dict[str, Any] = {
     "headers": {"Authorization": "Bearer token", "User-Agent": "shop/1.0"},
     "value": {"bytes": 40},
     "arrivals": "poisson",
+    "phases": {"short": "1s"},
 }
 
 
@@ -130,17 +136,21 @@ def test_both_engines_send_the_same_requests_for_one_seed(
 def test_a_path_before_every_path_is_the_targets(serve: Callable[[Behaviour], LittleHttp]) -> None:
     recorder = Recorder()
     port = serve(recorder).port
-    run(client(http_plan(parameters={"item": {"count": 1}}), Target("api", "http", "127.0.0.1", port, path="/v1")))
+    run(
+        client(
+            http_plan(parameters={"item": {"count": 1}}), Target("api", "http", "127.0.0.1", port, path="/v1")
+        )
+    )
     assert {one.path for one in recorder.asked} == {"/v1/items/0"}
 
 
 def test_a_steady_run_adds_up(serve: Callable[[Behaviour], LittleHttp]) -> None:
     server = serve(always(OK))
-    plan = http_plan(phases={"warm": "500ms", "steady": "1s"}, unmeasured=("warm",))
+    plan = http_plan(phases={"warm": "200ms", "steady": "500ms"}, unmeasured=("warm",))
     ran = run(client(plan, server.target))
     ran.assert_adds_up()
-    assert ran.result.taken.tolist() == [100, 200]
-    assert ran.outcomes() == {Outcome.OK: 300}
+    assert ran.result.taken.tolist() == [40, 100]
+    assert ran.outcomes() == {Outcome.OK: 140}
     assert ran.result.counters == {
         "lost_connections": 0,
         "reconnects": 0,
@@ -190,7 +200,7 @@ def test_nothing_is_followed_kept_or_unpacked(serve: Callable[[Behaviour], Littl
     expect = {"status": 302, "contains": "raw"}
     operations = {"get": {"request": {"path": "/here", "expect": expect}}}
     ran = run(client(http_plan(operations=operations, parameters={}), serve(recorder).target))
-    assert ran.outcomes() == {Outcome.OK: 200} == {Outcome.OK: len(recorder.asked)}
+    assert ran.outcomes() == {Outcome.OK: 100} == {Outcome.OK: len(recorder.asked)}
     assert {one.path for one in recorder.asked} == {"/here"}
     assert not any("Cookie" in one.headers or "Accept-Encoding" in one.headers for one in recorder.asked)
 
@@ -198,7 +208,7 @@ def test_nothing_is_followed_kept_or_unpacked(serve: Callable[[Behaviour], Littl
 def test_a_large_body_is_sent_whole(serve: Callable[[Behaviour], LittleHttp]) -> None:
     recorder = Recorder()
     operations = {"put": {"request": {"method": "PUT", "path": "/", "body": "{value}"}}}
-    plan = http_plan(operations=operations, parameters={}, value={"bytes": "3MB"}, rate="10/s")
+    plan = http_plan(operations=operations, parameters={}, value={"bytes": "3MB"}, rate="20/s")
     ran = run(client(plan, serve(recorder).target))
     assert ran.outcomes() == {Outcome.OK: 10}
     assert {len(one.body) for one in recorder.asked} == {3_000_000}
@@ -211,8 +221,8 @@ def test_a_server_that_closes_after_every_answer_loses_no_connection(
     last = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
     ran = run(client(http_plan(), serve(always(last)).target))
     ran.assert_adds_up()
-    assert ran.outcomes() == {Outcome.OK: 200}
-    assert ran.result.counters["closed_after_answer"] == 200
+    assert ran.outcomes() == {Outcome.OK: 100}
+    assert ran.result.counters["closed_after_answer"] == 100
     assert ran.result.counters["lost_connections"] == ran.result.counters["reconnects"] == 0
     assert ran.result.counters["leaked_connections"] == 0
     assert ran.events == []
@@ -234,8 +244,8 @@ def test_a_connection_that_breaks_under_a_request_is_a_reset_and_not_tried_again
     ran.assert_adds_up()
     found = ran.outcomes()
     assert set(found) == {Outcome.OK, Outcome.RESET}
-    assert found[Outcome.RESET] >= 30
-    assert len(asked) == 200, "an application's library might have sent those again"
+    assert found[Outcome.RESET] >= 10
+    assert len(asked) == 100, "an application's library might have sent those again"
     assert ran.result.counters["lost_connections"] == found[Outcome.RESET]
     assert ran.result.counters["leaked_connections"] == 0
     assert errors_of(ran) == {"get": "Server disconnected"}
@@ -271,13 +281,13 @@ def test_what_is_not_answered_in_time_is_a_timeout_at_its_deadline(
                 over.wait(60)
             answerer.send(OK)
 
-    plan = http_plan(deadline="200ms", rate="100/s", pool=50, parameters={"item": {"count": 20}})
-    ran = run(client(plan, serve(behave).target), (0.9, lambda: None))
+    plan = http_plan(deadline="200ms", pool=50, parameters={"item": {"count": 20}})
+    ran = run(client(plan, serve(behave).target))
     over.set()
     ran.assert_adds_up()
     assert set(ran.outcomes()) == {Outcome.OK, Outcome.TIMEOUT}
     assert percentile_ns(ran.counts("service", Outcome.TIMEOUT), 0.1) >= 200_000_000
-    assert percentile_ns(ran.counts("service", Outcome.TIMEOUT), 50) < 1_000_000_000
+    assert percentile_ns(ran.counts("service", Outcome.TIMEOUT), 50) < 2_000_000_000
     assert ran.result.counters["lost_connections"] == ran.outcomes()[Outcome.TIMEOUT]
     assert ran.result.counters["leaked_connections"] == 0
     assert errors_of(ran) == {"get": "TimeoutError"}
@@ -303,42 +313,83 @@ def test_a_pool_smaller_than_the_demand_shows_as_wait_and_full_use(
     assert ran.result.pool["utilization_max"] == 1
     assert ran.result.pool["utilization_mean"] > 0.8
     assert percentile_ns(ran.counts("pool_wait"), 90) > 200_000_000
-    assert percentile_ns(ran.counts("response", Outcome.DROPPED), 0.1) >= 300_000_000
+    assert percentile_ns(ran.counts("response", Outcome.DROPPED), 0.1) >= 100_000_000
     assert ran.result.counters["leaked_connections"] == 0
 
 
-def test_a_server_that_is_away_is_named_and_comes_back(serve: Callable[[Behaviour], LittleHttp]) -> None:
-    server = serve(always(OK))
-    target = server.target
-    back: list[LittleHttp] = []
-
-    def start_again() -> None:
-        again = LittleHttp.__new__(LittleHttp)
-        listener = socket.create_server
-        socket.create_server = lambda _, **options: listener(("127.0.0.1", target.port), **options)
-        try:
-            again.__init__(always(OK))  # type: ignore[misc]  # at the port of the one before
-        finally:
-            socket.create_server = listener
-        back.append(again)
-
+def test_a_server_that_is_away_is_named_and_comes_back() -> None:
+    server = RealHttp()
     try:
-        plan = http_plan(deadline="500ms", phases={"steady": "2500ms"})
-        ran = run(client(plan, target), (0.6, server.close), (1.4, start_again))
+        plan = http_plan(deadline="500ms", phases={"steady": "2s"})
+        ran = run(client(plan, server.target), (0.5, server.stop), (1.0, server.start))
     finally:
-        for one in back:
-            one.close()
+        server.stop()
     ran.assert_adds_up()
     found = ran.outcomes()
-    assert sum(found.values()) == 500
-    assert found[Outcome.REFUSED] > 50
-    assert found[Outcome.OK] > 200
+    assert sum(found.values()) == 400
+    assert found[Outcome.REFUSED] > 0
+    assert found[Outcome.OK] > 150
     assert set(found) <= {Outcome.OK, Outcome.REFUSED, Outcome.RESET, Outcome.DROPPED}
-    assert ran.result.counters["reconnects"] > 0
+    assert ran.result.counters["lost_connections"] >= ran.result.counters["reconnects"] > 0
     assert ran.result.counters["connections_created"] == 10 + ran.result.counters["reconnects"]
     assert ran.result.counters["leaked_connections"] == 0
     assert {event["kind"] for event in ran.events} == {"reconnected"}
-    assert any("annot connect" in text for text in errors_of(ran).values())
+    assert "cannot connect: Connection refused" in [error["text"] for error in ran.result.errors]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody has signed but itself, its key behind it."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl here to make a certificate with")
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "2", "-subj", "/CN=a test", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", f"{path}.key", "-out", path),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+@pytest.fixture
+def https(certificate: Path) -> Iterator[RealHttp]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, f"{certificate}.key")
+    server = RealHttp(context)
+    yield server
+    server.stop()
+
+
+def test_https_works_where_the_certificate_is_trusted(
+    https: RealHttp, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    ran = run(client(http_plan(), https.target))
+    ran.assert_adds_up()
+    assert ran.outcomes() == {Outcome.OK: 100}
+    assert ran.result.counters["connections_created"] == 10
+    assert ran.result.counters["leaked_connections"] == 0
+
+
+def refusal(target: Target) -> str:
+    engine = client(http_plan(), target)
+    try:
+        with pytest.raises(TargetError, match="a pool of 10 connections to be opened") as caught:
+            engine.prepare()
+    finally:
+        engine.close()
+    return str(caught.value)
+
+
+def test_a_certificate_that_nobody_trusts_is_refused_before_the_run(https: RealHttp) -> None:
+    text = refusal(https.target)
+    assert "CERTIFICATE_VERIFY_FAILED" in text
+    assert "SSL_CERT_FILE" in text
 
 
 def test_a_stop_at_once_does_not_wait_for_a_server_that_says_nothing(
@@ -349,7 +400,7 @@ def test_a_stop_at_once_does_not_wait_for_a_server_that_says_nothing(
             pass
 
     engine = client(http_plan(deadline="60s", phases={"long": "60s"}), serve(behave).target)
-    ran = run(engine, (0.5, lambda: engine.stop(at_once=True)))
+    ran = run(engine, (0.3, lambda: engine.stop(at_once=True)))
     ran.assert_adds_up()
     assert ran.outcomes()[Outcome.RESET] == 10
     assert ran.outcomes()[Outcome.DROPPED] > 0
@@ -359,9 +410,4 @@ def test_a_stop_at_once_does_not_wait_for_a_server_that_says_nothing(
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         target = Target("api", "http", "127.0.0.1", listener.getsockname()[1])
-    engine = client(http_plan(), target)
-    try:
-        with pytest.raises(TargetError, match="a pool of 10 connections to be opened"):
-            engine.prepare()
-    finally:
-        engine.close()
+    assert "cannot connect: Connection refused" in refusal(target)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from bench.peers.__main__ import main
 from bench.peers.child_process import output_of
 from bench.peers.comparison import Comparison, compare
 from bench.peers.contestant import Contestant, NotInstalled, Result, TurnFailed
-from bench.peers.redis_tools import find_redis_benchmark
+from bench.peers.pgbench import find_pgbench
+from bench.peers.programs import DebianProgram
 from bench.peers.verdict import Criterion
 
 
@@ -52,15 +54,19 @@ class Plain:
     def __init__(self, *contestants: Contestant) -> None:
         self.contestants = contestants
 
-    def check_turn(self) -> None:
-        """Nothing can go wrong."""
+    def before_turn(self) -> None:
+        """Nothing to do."""
+
+    def after_turn(self, name: str, result: Result) -> Result:
+        """The server counts one request more than ours did."""
+        return replace(result, counted=result.requests + 1)
 
     def to_json(self) -> dict[str, Any]:
         return {}
 
 
 def compared(*contestants: Contestant, rounds: int = 3) -> Comparison:
-    comparison = Comparison("nothing", 1, rounds, 1.0, 1)
+    comparison = Comparison("plain", "nothing", 1, rounds, 1.0, 1)
     compare(Plain(*contestants), comparison, lambda _: None)
     return comparison
 
@@ -71,6 +77,12 @@ def test_every_contestant_has_one_turn_in_each_round() -> None:
     assert (one.turns, other.turns) == (3, 3)
     assert [sorted(found.results) for found in comparison.rounds] == [["one", "other"]] * 3
     assert comparison.rounds[0].order != comparison.rounds[1].order
+
+
+def test_the_servers_count_stands_beside_the_tools_own() -> None:
+    comparison = compared(Steady("one"))
+    assert [found.results["one"].counted for found in comparison.rounds] == [1001] * 3
+    assert comparison.summaries()["one"].miscounted == 3
 
 
 def test_one_that_is_not_installed_is_named_and_the_others_run() -> None:
@@ -93,14 +105,13 @@ def test_a_process_that_fails_tells_its_last_words() -> None:
         output_of(["/nowhere/at/all"], 1)
 
 
-def test_a_missing_redis_benchmark_is_told_with_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_program_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    program = DebianProgram("no-such-program", "redis-tools")
     with pytest.raises(NotInstalled, match="redis-tools"):
-        find_redis_benchmark(may_install=False)
+        program.find(may_install=False)
     with pytest.raises(NotInstalled, match="by hand"):
-        find_redis_benchmark(may_install=True)
+        program.find(may_install=True)
 
 
 def test_a_contestant_that_does_not_exist_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,13 +119,43 @@ def test_a_contestant_that_does_not_exist_is_a_usage_error(capsys: pytest.Captur
     assert "redis-benchmark" in capsys.readouterr().err
 
 
+def test_a_subject_that_does_not_exist_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["redis_set"]) == ExitCode.USAGE
+    assert "http_static" in capsys.readouterr().err
+
+
+def test_a_contestant_of_another_subject_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["redis_get", "--only", "wrk"]) == ExitCode.USAGE
+    assert "expected a contestant of redis_get, found wrk" in capsys.readouterr().err
+
+
+def test_a_pgbench_that_is_nowhere_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOLDFAST_POSTGRES_BIN", str(tmp_path))
+    with pytest.raises(NotInstalled, match="pgbench is missing"):
+        find_pgbench()
+
+
+def test_a_server_that_cannot_be_started_is_told_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOLDFAST_POSTGRES_BIN", str(tmp_path))
+    short = ["--rounds", "1", "--seconds", "0.2", "--only", "ours", "--json", "--out", str(tmp_path / "kept")]
+    assert main(["redis_get", "postgres_select", *short]) == ExitCode.TARGET
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["name"], first["status"]) == ("redis_get", "complete")
+    assert (second["name"], second["status"]) == ("postgres_select", "not opened")
+    assert "HOLDFAST_POSTGRES_BIN" in second["because"]
+
+
 def test_ours_alone_runs_and_is_kept_without_a_verdict_on_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = main(["--rounds", "1", "--seconds", "1", "--only", "ours", "--out", str(tmp_path / "kept")])
+    short = ["--rounds", "1", "--seconds", "1", "--only", "ours"]
+    code = main(["redis_get", *short, "--out", str(tmp_path)])
     assert code == ExitCode.UNKNOWN
     assert "left out by --only: redis-benchmark" in capsys.readouterr().out
-    kept = json.loads((tmp_path / "kept" / "comparison.json").read_text(encoding="utf-8"))
+    kept = json.loads((tmp_path / "redis_get" / "comparison.json").read_text(encoding="utf-8"))
     (found,) = kept["rounds"]
     assert found["results"]["ours"]["requests"] > 1_000
     assert found["results"]["ours"]["little"] == pytest.approx(1, abs=0.03)
@@ -137,8 +178,8 @@ def real_contestants() -> list[Any]:
 @pytest.mark.parametrize("name", real_contestants())
 def test_each_other_tool_takes_its_turn(name: str, tmp_path: Path) -> None:
     """What it reports must be possible: a closed loop holds no more time than its connections have."""
-    main(["--rounds", "1", "--seconds", "0.5", "--only", name, "--out", str(tmp_path)])
-    kept = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    main(["redis_get", "--rounds", "1", "--seconds", "0.5", "--only", name, "--out", str(tmp_path)])
+    kept = json.loads((tmp_path / "redis_get" / "comparison.json").read_text(encoding="utf-8"))
     assert kept["absent"] == {}
     result = kept["rounds"][0]["results"][name]
     assert result["requests"] > 100
@@ -147,7 +188,7 @@ def test_each_other_tool_takes_its_turn(name: str, tmp_path: Path) -> None:
 
 
 def test_sigterm_keeps_finished_rounds_and_ends_with_130(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench.peers", "--only", "ours", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "bench.peers", "redis_get", "--only", "ours", "--out", str(tmp_path)]
     with subprocess.Popen(
         [*command, "--seconds", "0.2", "--rounds", "1000"],
         stdout=subprocess.PIPE,
@@ -156,12 +197,13 @@ def test_sigterm_keeps_finished_rounds_and_ends_with_130(tmp_path: Path) -> None
         cwd=Path(__file__).parents[2],
     ) as running:
         assert running.stderr is not None
+        running.stderr.readline()  # the title
         first = running.stderr.readline()
         running.send_signal(signal.SIGTERM)
         out, _ = running.communicate(timeout=60)
     assert first.startswith("round 1 of 1000, ours")
     assert running.returncode == ExitCode.INTERRUPTED
     assert "INTERRUPTED" in out
-    kept = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    kept = json.loads((tmp_path / "redis_get" / "comparison.json").read_text(encoding="utf-8"))
     assert kept["status"] == "interrupted"
     assert kept["rounds"][0]["results"]["ours"]["requests"] > 0

@@ -1,5 +1,7 @@
 """Who runs when, and what several rounds say together."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from bench.judge.status import Status
 from bench.peers.contestant import Result
 from bench.peers.rounds import Round, order_of, ratios, summary_of
-from bench.peers.verdict import AtLeastTimes, NoHiddenTime, findings_of, status_of
+from bench.peers.verdict import AtLeastTimes, CountedEqually, NoHiddenTime, findings_of, status_of
 
 CONNECTIONS = 50
 
@@ -91,9 +93,39 @@ def test_one_round_with_hidden_time_fails() -> None:
     assert "0.9600" in finding.because
 
 
+def counted_rounds(*pairs: tuple[int, int | None]) -> list[Round]:
+    found = [replace(result(1000), requests=ours, counted=theirs) for ours, theirs in pairs]
+    return [Round(number, ("ours",), {"ours": one}) for number, one in enumerate(found, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "status", "because"),
+    [
+        ([(70, 70), (80, 80)], Status.PASS, "150 and 150"),
+        ([(70, 71), (80, 79)], Status.FAIL, "150 and 150, apart by 2 over the rounds"),
+        ([(70, 70), (80, None)], Status.INCONCLUSIVE, "the server's count is not known"),
+    ],
+)
+def test_counts_agree_only_if_they_do_in_every_round(
+    pairs: list[tuple[int, int | None]], status: Status, because: str
+) -> None:
+    summary = summary_of(counted_rounds(*pairs), "ours", CONNECTIONS)
+    assert summary is not None
+    finding = CountedEqually("ours").judge({"ours": summary})
+    assert (finding.status, finding.because) == (status, because)
+
+
+def test_a_latency_that_was_not_measured_proves_nothing() -> None:
+    derived = replace(result(50_000), p50_ns=None, p99_ns=None, is_mean_measured=False)
+    summary = summary_of([Round(1, ("ours",), {"ours": derived})], "ours", CONNECTIONS)
+    assert summary is not None
+    assert (summary.little, summary.p99_ns) == (None, None)
+    assert NoHiddenTime(0.03).judge({"ours": summary}).status is Status.INCONCLUSIVE
+
+
 def test_without_rounds_nothing_passes() -> None:
-    findings = findings_of([AtLeastTimes("other", 1.5), NoHiddenTime(0.03)], {}, {})
-    assert [finding.status for finding in findings] == [Status.INCONCLUSIVE] * 2
+    findings = findings_of([AtLeastTimes("other", 1.5), NoHiddenTime(0.03), CountedEqually("ours")], {}, {})
+    assert [finding.status for finding in findings] == [Status.INCONCLUSIVE] * 3
 
 
 def test_a_missing_contestant_makes_it_inconclusive_but_hides_no_failure() -> None:

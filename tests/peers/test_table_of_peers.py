@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ MACHINE = "2 cores of a plain machine, load average 0.1 at the start"
 
 
 def example() -> tuple[Comparison, list[Finding]]:
-    comparison = Comparison("Redis GET, 50 connections, closed loop", 50, 2, 3.0, 1)
+    comparison = Comparison("redis_get", "Redis GET, 50 connections, closed loop", 50, 2, 3.0, 1)
     comparison.tools = {"ours": "0.1.0", "redis-benchmark": "redis-benchmark 7.0.15", "redis-py uvloop": "6"}
     comparison.absent = {"Locust user": "not installed: locust is missing"}
     comparison.is_complete = True
@@ -50,6 +51,17 @@ def test_the_table_is_as_recorded_and_fits_a_terminal() -> None:
 def test_the_markdown_is_as_recorded() -> None:
     comparison, findings = example()
     compare_with_golden("comparison.md", table.markdown_of(comparison, findings, MACHINE))
+
+
+def test_what_a_tool_does_not_tell_stays_empty() -> None:
+    comparison, findings = example()
+    for number, found in enumerate(comparison.rounds):
+        comparison.rounds[number].results["redis-benchmark"] = replace(
+            found.results["redis-benchmark"], p50_ns=None, p99_ns=None, is_mean_measured=False
+        )
+    text = table.text_of(comparison, findings, MACHINE)
+    (line,) = [line for line in text.splitlines() if line.startswith("redis-benchmark  ")]
+    assert line.split() == ["redis-benchmark", "126000", "120000", "132000", "0.200", "0.99", "1.67", "x"]
 
 
 def test_an_interrupted_comparison_does_not_show_a_verdict() -> None:

@@ -83,5 +83,3 @@ def test_every_error_of_ours_is_one_transaction_that_the_server_rolled_back(
     counted, outcomes = counted_by_both(target, scenario, tmp_path)
     assert set(outcomes) == {"OK", "ERROR"}
     assert counted == Transactions(outcomes["OK"], outcomes["ERROR"])
-
-

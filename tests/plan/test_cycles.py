@@ -1,5 +1,7 @@
 """Cycles of load and rest inside a phase: what is planned, and what never is."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,7 +73,7 @@ def test_stretches_follow_each_other_without_a_gap(
     assert [piece.is_rest for piece in found] == [False, True] * cycles
     assert found[0].start_ns == start
     assert found[-1].end_ns == start + size
-    assert all(one.end_ns == other.start_ns for one, other in zip(found, found[1:], strict=False))
+    assert all(one.end_ns == other.start_ns for one, other in pairwise(found))
     assert all(piece.start_ns < piece.end_ns for piece in found)
     assert load_ns(start, start + size, cycles, rest) == pytest.approx(size * (1 - rest), abs=2 * cycles)
 

@@ -79,6 +79,9 @@ def test_without_postgres_reads_are_served_and_all_else_is_503(api: Api, servers
             assert int(answer.headers["retry-after"]) >= 1
             assert "postgres is away" in answer.json["detail"]
             assert answer.took_s < SHORT_S + SLACK_S
+        # Writes that were refused are no reason to do without the copies.
+        assert api.metric("cache_unsettled_items") == 0
+        assert api.get("/items/42").cache == "hit"
         health = api.get("/health")
         assert (health.status, health.json["status"]) == (200, "degraded")
         assert health.json["components"]["postgres"]["state"] == "down"

@@ -54,7 +54,7 @@ def test_a_row_of_another_width_is_damage(tmp_path):
     path = SyntheticRun(samples={"cache/get/response/ok": [(MS, 5)]}, resources=[ROW]).write(tmp_path)
     file = path / "resources.csv"
     file.write_text(file.read_text() + "1,2\n")
-    with pytest.raises(ResultError, match="resources.csv: a row does not have the columns"):
+    with pytest.raises(ResultError, match=r"resources\.csv: a row does not have the columns"):
         Run.load(path).resources()
 
 

@@ -96,7 +96,7 @@ def test_another_unit_is_no_growth(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bytes_per_s", "text"), [(0, "0 B/min"), (1e6 / 60, "1 MB/min"), (-20_000, "-1.20 MB/min")]
+    ("bytes_per_s", "text"), [(0, "0 B/min"), (1e6 / 60, "1.00 MB/min"), (-20_000, "-1.20 MB/min")]
 )
 def test_a_growth_reads_per_minute(bytes_per_s: float, text: str) -> None:
     assert format_quantity(bytes_per_s, "bytes_per_s") == text

@@ -1,0 +1,57 @@
+"""The labels on everything that is ours in an engine; what does not carry them is never touched.
+
+A container, network or volume names its run and the harness process that made it, so that what a
+killed harness has left can be told from what another one is using.
+"""
+
+import json
+import os
+import platform
+from pathlib import Path
+
+from bench.stack.process_identity import ProcessIdentity
+
+RUN = "holdfast.run"
+HARNESS = "holdfast.harness"
+SERVICE = "holdfast.service"
+CONTENT = "holdfast.content"
+"""On an image that was built here: the digest of what is in it."""
+CHAOS = "bench.chaos"
+ALLOW = "allow"
+"""The value of CHAOS that opts a container in for faults."""
+
+
+def labels_of(run: str) -> dict[str, str]:
+    """The labels that mark something as this run's, made by this process."""
+    return {RUN: run, HARNESS: harness_text()}
+
+
+def harness_text() -> str:
+    """This process, as a label: its identity, its machine and its name space of process numbers."""
+    identity = ProcessIdentity.of(os.getpid())
+    assert identity is not None
+    return json.dumps({**identity.to_json(), "host": platform.node(), "pids": _pid_space()})
+
+
+def is_left_over(text: str) -> bool:
+    """Whether the harness of a label is surely gone; False for one that cannot be judged from here."""
+    try:
+        entry = json.loads(text)
+        identity = ProcessIdentity.from_json(entry)
+        host, pids = entry["host"], entry["pids"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    ours = ProcessIdentity.of(os.getpid())
+    if identity is None or ours is None or host != platform.node():
+        return False
+    if identity.boot_id != ours.boot_id:
+        return True  # the same machine, before it was started anew
+    # From another name space a living process looks like none.
+    return pids == _pid_space() and not identity.is_alive()
+
+
+def _pid_space() -> int:
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return 0

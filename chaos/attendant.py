@@ -1,0 +1,138 @@
+"""Chaos as a companion of a run: faults and detectors beside the load, and what they found after it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.clock import monotonic_ns
+from bench.scenario.consistency_faults import BEHIND
+from bench.scenario.fault_kinds import FAULT_KINDS
+from chaos.conductor import Conductor
+from chaos.detectors import breaker
+from chaos.detectors.probe import Probe
+from chaos.detectors.watcher import Watcher
+from chaos.faults import fault_for
+from chaos.findings import Findings
+from chaos.journal import Journal, heal_orphans
+from chaos.reaper import Reaper
+from chaos.schedule import planned_faults
+from chaos.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from bench.plan.plan import Plan
+    from bench.run_folder.writer import RunWriter
+    from bench.scenario.model import Scenario
+    from bench.stack.stack import Stack
+    from bench.stack.target import Target
+    from chaos.proxy.client import FaultProxy
+
+
+class Chaos:
+    """The attendant of a run with faults. See bench.attendants.Attendant for the order of calls."""
+
+    def __init__(self) -> None:
+        self._conductor: Conductor | None = None
+        self._around: Surroundings | None = None
+        self._journal: Journal | None = None
+        self._reaper: Reaper | None = None
+        self._watchers: list[Watcher] = []
+        self._proxies: list[FaultProxy] = []
+        self._writer: RunWriter | None = None
+        self._seen: Mapping[str, Target] = {}
+
+    def prepare(
+        self, scenario: Scenario, plan: Plan, stack: Stack, targets: Mapping[str, Target]
+    ) -> dict[str, Target]:
+        """Check every fault, heal what an earlier run has left, put proxies in front of their targets."""
+        heal_orphans()
+        planned = planned_faults(scenario.faults, plan.seed)
+        self._plan, self._stack = plan, stack
+        self._around = around = Surroundings(stack, dict(targets))
+        faults = [fault_for(one, around) for one in planned]
+        for fault in faults:
+            fault.check()
+        seen = dict(targets)
+        for name in dict.fromkeys(one.target for one in planned if FAULT_KINDS[one.kind].through_proxy):
+            seen[name] = self._behind_proxy(name, targets[name], plan.seed)
+        self._seen = seen
+        self._journal = Journal()
+        self._reaper = Reaper(self._journal.path)
+        self._conductor = Conductor(faults, self._journal, plan.duration_ns)
+        hit = dict.fromkeys(one.target for one in planned)
+        for name in hit:
+            self._watchers.append(
+                Probe(seen[name], scenario.detection.probe_every_ns, scenario.detection.failures)
+            )
+        if "api" in seen and any(name in ("api", *BEHIND["api"]) for name in hit):
+            self._watchers.append(breaker.Breaker(targets["api"]))
+        return seen
+
+    def _behind_proxy(self, name: str, target: Target, seed: int) -> Target:
+        from chaos.proxy.client import FaultProxy
+
+        proxy = FaultProxy(target.host, target.port, seed=seed)
+        self._proxies.append(proxy)
+        assert self._around is not None
+        self._around.proxies[name] = proxy
+        host, port = proxy.start()
+        return replace(target, host=host, port=port)
+
+    def begin(self, start_ns: int, writer: RunWriter) -> None:
+        """Detectors first, so that the first fault finds them at work."""
+        self._writer = writer
+        self._start_ns = start_ns
+        for watcher in self._watchers:
+            watcher.start()
+        assert self._conductor is not None
+        self._conductor.begin(start_ns)
+
+    def look(self, now_ns: int) -> str | None:  # noqa: ARG002 - the form of every attendant
+        """Write what happened since the last look; name the faults that hold."""
+        assert self._conductor is not None
+        assert self._writer is not None
+        if self._conductor.failure is not None:
+            raise self._conductor.failure
+        while self._conductor.events:
+            at_ns, kind, fields = self._conductor.events.popleft()
+            self._writer.event(at_ns - self._start_ns, kind, **fields)
+        holding = [f"{act.fault.plan.kind} {act.fault.plan.target}" for act in self._conductor.in_force]
+        return ", ".join(holding) or None
+
+    def finish(self, record: dict[str, Any], folder: Path) -> None:
+        """Mend, look at everything that was seen, and put it into the record."""
+        assert self._conductor is not None
+        assert self._around is not None
+        self._conductor.end()
+        for watcher in self._watchers:
+            watcher.stop()
+        self.look(0)
+        findings = Findings(
+            acts=self._conductor.acts,
+            observations=[one for watcher in self._watchers for one in watcher.observations],
+            stack_events=self._stack.events(),
+            plan=self._plan,
+            start_ns=self._start_ns,
+            end_ns=monotonic_ns(),
+        )
+        findings.add_to(record, folder)
+
+    def close(self) -> None:
+        """End everything in any case; what could not be mended stays in the journal for `bench heal`."""
+        with contextlib.ExitStack() as cleanup:
+            if self._reaper is not None:
+                cleanup.callback(self._reaper.close)
+                self._reaper = None
+            if self._journal is not None:
+                cleanup.callback(self._journal.close)
+                self._journal = None
+            for proxy in self._proxies:
+                cleanup.callback(proxy.close)
+            self._proxies = []
+            for watcher in self._watchers:
+                cleanup.callback(watcher.stop)
+            if self._conductor is not None:
+                cleanup.callback(self._conductor.end)

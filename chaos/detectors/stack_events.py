@@ -1,0 +1,30 @@
+"""What the stack's own watchers said: the supervisor or container engine, and container health checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from chaos.detectors.observation import Observation
+
+if TYPE_CHECKING:
+    from bench.stack.supervised import StackEvent
+
+ENGINE, HEALTH = "engine_event", "container_health"
+_DOWN = {"died", "ended", "stopped", "failed", "gave_up", "paused", "oom"}
+_UP = {"restarted", "started", "continued", "unpaused"}
+
+
+def observations_of(events: Iterable[StackEvent]) -> list[Observation]:
+    """The events as observations of two detectors."""
+    found = []
+    for event in events:
+        if event.service is None:
+            continue
+        detail = event.text or f"{event.kind} (process {event.pid})"
+        if event.kind == "health":
+            is_down = event.text != "healthy"
+            found.append(Observation(HEALTH, event.service, event.at_ns, is_down, detail))
+        elif event.kind in _DOWN | _UP:
+            found.append(Observation(ENGINE, event.service, event.at_ns, event.kind in _DOWN, detail))
+    return found

@@ -1,0 +1,49 @@
+"""A thread that looks at something again and again, on a fixed clock."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+
+from bench.clock import monotonic_ns
+from chaos.detectors.observation import Observation
+
+
+class Watcher(ABC):
+    """Looks every `every_ns`; a look that takes longer leaves out the turns that it missed.
+
+    A clock at a fixed rate, not a pause after each look: a slow answer would stretch the interval just
+    when it matters.
+    """
+
+    def __init__(self, name: str, every_ns: int) -> None:
+        self.observations: list[Observation] = []
+        self.looks = 0
+        self._every_ns = every_ns
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"detector-{name}", daemon=True)
+
+    @abstractmethod
+    def look(self) -> None:
+        """Look once; must return within a deadline of its own."""
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; waits for a look under way."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        due = monotonic_ns()
+        while not self._end.is_set():
+            self.look()
+            self.looks += 1
+            due += self._every_ns
+            now = monotonic_ns()
+            if due < now:
+                due += (now - due) // self._every_ns * self._every_ns
+            self._end.wait(max(due - monotonic_ns(), 0) / 1e9)

@@ -1,0 +1,46 @@
+"""Faults, one family a file: each breaks one thing, proves that it broke, and mends it.
+
+`fault_for` chooses the way: on a container, on a process of ours, or on the network path. Where there
+is no way the scenario is refused before anything starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from bench.scenario.fault_kinds import FAULT_KINDS
+
+if TYPE_CHECKING:
+    from chaos.faults.fault import Fault
+    from chaos.schedule import FaultPlan
+    from chaos.surroundings import Surroundings
+
+_ON_PROCESS = {
+    "kill": ("chaos.faults.kill", "Kill"),
+    "crash": ("chaos.faults.kill", "Crash"),
+    "stop": ("chaos.faults.stop", "Stop"),
+    "restart": ("chaos.faults.stop", "Restart"),
+    "pause": ("chaos.faults.pause", "Pause"),
+    "disconnect": ("chaos.faults.disconnect", "Disconnect"),
+}
+_ANYWHERE = {
+    "nothing": ("chaos.faults.nothing", "Nothing"),
+    "cpu": ("chaos.faults.pressure", "CpuPressure"),
+    "memory": ("chaos.faults.pressure", "MemoryPressure"),
+    "io": ("chaos.faults.pressure", "IoPressure"),
+    "disk_full": ("chaos.faults.disk_full", "DiskFull"),
+    "exhaust_connections": ("chaos.faults.exhaust_connections", "ExhaustConnections"),
+}
+
+
+def fault_for(plan: FaultPlan, surroundings: Surroundings) -> Fault:
+    """The fault that a plan asks for, on this stack."""
+    if FAULT_KINDS[plan.kind].through_proxy:
+        place = ("chaos.faults.on_path", "OnPath")
+    elif plan.kind in _ON_PROCESS and surroundings.container(plan.target):
+        place = ("chaos.faults.on_container", "OnContainer")
+    else:
+        place = (_ON_PROCESS | _ANYWHERE)[plan.kind]
+    made: Fault = getattr(importlib.import_module(place[0]), place[1])(plan, surroundings)
+    return made

@@ -1,0 +1,65 @@
+"""The form of every fault."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from bench.clock import monotonic_ns
+from chaos.stamps import Proof, Stamps
+from chaos.undo import Undo, nothing
+
+if TYPE_CHECKING:
+    from chaos.schedule import FaultPlan
+    from chaos.surroundings import Surroundings
+
+EFFECT_S = 3.0
+"""How long to look for the proof of an effect."""
+
+
+class Fault(ABC):
+    """One fault at one time. Called in the order of the methods, `heal` and `healed` perhaps never."""
+
+    def __init__(self, plan: FaultPlan, surroundings: Surroundings) -> None:
+        self.plan = plan
+        self.around = surroundings
+
+    def check(self) -> None:  # noqa: B027 - most faults need no more than their target
+        """Before anything starts: whether this can be done here at all. Raises TargetError."""
+
+    def aim(self) -> None:  # noqa: B027 - some hit nothing that could be gone
+        """Right before the fault: find what it is about to hit. Raises TargetError when that is not there."""
+
+    def undo(self) -> Undo:
+        """How anybody can undo it; asked after `aim` and noted before `inject`."""
+        return nothing()
+
+    @abstractmethod
+    def inject(self) -> Stamps:
+        """Break it."""
+
+    @abstractmethod
+    def took_effect(self) -> Proof:
+        """Whether it broke, by evidence of its own; may wait up to EFFECT_S."""
+
+    def heal(self) -> Stamps | None:
+        """Mend it; None for what mends itself (a supervisor's restart)."""
+        return None
+
+    @abstractmethod
+    def healed(self, deadline_s: float) -> Proof:
+        """Whether it is mended; waits until it is, or for so long."""
+
+    @property
+    @abstractmethod
+    def how(self) -> str:
+        """What was done by what means, and who mends it; one sentence, true after `inject`."""
+
+    def healed_ns(self) -> int | None:
+        """When it was mended by evidence, ns on CLOCK_MONOTONIC; None: when `healed` said so."""
+        return None
+
+
+def stamped(asked_ns: int, effective_ns: int | None = None) -> Stamps:
+    """Stamps of an act that has just returned."""
+    return Stamps(asked_ns, monotonic_ns(), effective_ns)

@@ -1,0 +1,84 @@
+"""Kill and crash of a process: the supervisor starts it again."""
+
+from __future__ import annotations
+
+import signal
+
+from bench.clock import monotonic_ns
+from bench.stack.process_identity import ProcessIdentity
+from chaos.faults.fault import EFFECT_S, Fault, stamped
+from chaos.processes import are_gone, family, send_all, wait_until
+from chaos.stamps import Proof, Stamps
+
+DEATHS, BIRTHS = ("died", "ended"), ("started", "restarted")
+
+
+class Kill(Fault):
+    """SIGKILL to the target's main process."""
+
+    whole_family = False
+
+    def check(self) -> None:
+        """There must be a process of ours that somebody starts again."""
+        if self.around.pid(self.plan.target) is None:
+            raise self.around.refuse(
+                self.plan.target,
+                f"a process of ours to {self.plan.kind}",
+                "a service that the harness did not start",
+                "use --stack embedded or docker, or label the container bench.chaos=allow",
+            )
+
+    def aim(self) -> None:
+        """Find the process."""
+        pid = self.around.pid(self.plan.target)
+        found = family(pid) if pid is not None else []
+        if not found:
+            raise self.around.refuse(
+                self.plan.target, "a living process to hit", "none: it is down already", "lengthen `every`"
+            )
+        self._main = found[0]
+        self._hit: list[ProcessIdentity] = found if self.whole_family else found[:1]
+
+    def inject(self) -> Stamps:
+        """Send the signals."""
+        asked = self._asked_ns = monotonic_ns()
+        send_all(self._hit, signal.SIGKILL)
+        return stamped(asked)
+
+    def took_effect(self) -> Proof:
+        """The processes are gone, and the supervisor has seen it."""
+        gone = wait_until(lambda: are_gone(self._hit), EFFECT_S)
+        pids = ", ".join(str(process.pid) for process in self._hit)
+        return Proof(gone, f"process {pids} is gone" if gone else f"process {pids} still lives")
+
+    @property
+    def effective_ns(self) -> int | None:
+        """The supervisor's stamp of the death."""
+        event = self.around.event_since(
+            self.plan.target, DEATHS, self._asked_ns, lambda one: one.pid == self._main.pid
+        )
+        return event.at_ns if event else None
+
+    def healed(self, deadline_s: float) -> Proof:
+        """Another process answers the protocol."""
+        name = self.plan.target
+
+        def is_back() -> bool:
+            pid = self.around.pid(name)
+            return pid not in (None, self._main.pid) and self.around.answers(name)
+
+        if wait_until(is_back, deadline_s, 0.005):
+            return Proof(True, f"another process, {self.around.pid(name)}, answers")
+        return Proof(False, f"nothing answered as {name} for {deadline_s:.0f} s")
+
+    @property
+    def how(self) -> str:
+        """The signal and who mends it."""
+        count = f" and {len(self._hit) - 1} of its children" if len(self._hit) > 1 else ""
+        return f"SIGKILL to process {self._main.pid}{count}; the supervisor starts it again"
+
+
+class Crash(Kill):
+    """SIGKILL to the main process and all its children at once, as when the host kills the lot."""
+
+    whole_family = True

@@ -1,0 +1,45 @@
+"""Faults on the network path: the fault proxy in front of the target does them."""
+
+from __future__ import annotations
+
+from bench.clock import monotonic_ns
+from chaos.faults.fault import Fault
+from chaos.proxy.client import FaultProxy
+from chaos.stamps import Proof, Stamps
+
+
+class OnPath(Fault):
+    """One toxin of the proxy that the load goes through."""
+
+    def _proxy(self) -> FaultProxy:
+        return self.around.proxies[self.plan.target]
+
+    def inject(self) -> Stamps:
+        """Have the proxy apply it to every connection, live and new."""
+        asked = monotonic_ns()
+        self._before = self._proxy().stats()
+        self._toxin = self._proxy().add(self.plan.kind, self.plan.settings)
+        return Stamps(asked, monotonic_ns(), self._toxin.effective_ns)
+
+    def took_effect(self) -> Proof:
+        """The proxy counts what it did."""
+        return self._proxy().proof_of(self._toxin, self._before)
+
+    def heal(self) -> Stamps | None:
+        """Have the proxy take it away."""
+        asked = monotonic_ns()
+        effective = self._proxy().remove(self._toxin)
+        return Stamps(asked, monotonic_ns(), effective)
+
+    def healed(self, deadline_s: float) -> Proof:  # noqa: ARG002 - the form of every fault
+        """The proxy holds nothing any more."""
+        left = self._proxy().active()
+        return Proof(self._toxin not in left, "the proxy passes everything on again")
+
+    @property
+    def how(self) -> str:
+        """What was done."""
+        settings = ", ".join(f"{name} {value}" for name, value in self.plan.settings.items())
+        return f"{self.plan.kind} in the fault proxy before {self.plan.target}" + (
+            f" ({settings})" if settings else ""
+        )

@@ -1,0 +1,68 @@
+"""Pause of a process: it keeps its port and its connections, and does nothing."""
+
+from __future__ import annotations
+
+import signal
+
+from bench.clock import monotonic_ns
+from chaos.faults.fault import EFFECT_S, stamped
+from chaos.faults.kill import Kill
+from chaos.processes import are_stopped, family, send_all, state_of, wait_until
+from chaos.stamps import Proof, Stamps
+from chaos.undo import Undo, continue_processes
+
+
+class Pause(Kill):
+    """SIGSTOP to the whole family, SIGCONT later."""
+
+    whole_family = True
+
+    def undo(self) -> Undo:
+        """Let them go on."""
+        return continue_processes(self._hit)
+
+    def inject(self) -> Stamps:
+        """The main process first: it forks no more while the others are stopped."""
+        asked = self._asked_ns = monotonic_ns()
+        send_all(self._hit, signal.SIGSTOP)
+        # A child that was forked in between would go on.
+        late = [one for one in family(self._main.pid) if one not in self._hit]
+        send_all(late, signal.SIGSTOP)
+        self._hit += late
+        return stamped(asked)
+
+    @property
+    def effective_ns(self) -> int | None:
+        """The supervisor's stamp of the stop."""
+        event = self.around.event_since(self.plan.target, ("stopped",), self._asked_ns)
+        return event.at_ns if event else None
+
+    def took_effect(self) -> Proof:
+        """The kernel has all of them stopped."""
+        stopped = wait_until(lambda: are_stopped(self._hit), EFFECT_S) and state_of(self._main) is not None
+        states = " ".join(state_of(process) or "-" for process in self._hit)
+        return Proof(stopped, f"{len(self._hit)} processes are in states {states}")
+
+    def heal(self) -> Stamps:
+        """Children first, so that the main process finds them at work."""
+        asked = self._healed_asked_ns = monotonic_ns()
+        send_all(reversed(self._hit), signal.SIGCONT)
+        return stamped(asked)
+
+    def healed(self, deadline_s: float) -> Proof:
+        """None is stopped, and the target answers."""
+        name = self.plan.target
+
+        def goes_on() -> bool:
+            return not any(state_of(process) in ("T", "t") for process in self._hit) and self.around.answers(
+                name
+            )
+
+        if wait_until(goes_on, deadline_s, 0.005):
+            return Proof(True, f"process {self._main.pid} goes on and answers")
+        return Proof(False, f"{name} did not answer for {deadline_s:.0f} s after SIGCONT")
+
+    @property
+    def how(self) -> str:
+        """The signals."""
+        return f"SIGSTOP to process {self._main.pid} and {len(self._hit) - 1} children; SIGCONT by us"

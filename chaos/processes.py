@@ -1,0 +1,73 @@
+"""The processes of a target: which they are, and in what state the kernel has them."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from bench.stack.process_identity import ProcessIdentity
+
+STOPPED_STATES = "Tt"
+POLL_S = 0.0005
+
+
+def family(pid: int) -> list[ProcessIdentity]:
+    """A process and all its descendants, itself first; those that end meanwhile are left out."""
+    found: list[ProcessIdentity] = []
+    waiting = [pid]
+    while waiting:
+        one = waiting.pop(0)
+        identity = ProcessIdentity.of(one)
+        if identity is not None:
+            found.append(identity)
+            waiting += _children(one)
+    return found
+
+
+def state_of(identity: ProcessIdentity) -> str | None:
+    """The kernel's letter for its state: R, S, D, T ...; None when it is gone."""
+    if not identity.is_alive():
+        return None
+    try:
+        return Path(f"/proc/{identity.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+def send_all(processes: Iterable[ProcessIdentity], number: signal.Signals) -> None:
+    """Send each of them a signal."""
+    for process in processes:
+        process.send(number)
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float, poll_s: float = POLL_S) -> bool:
+    """Look again and again until it is so; False when the deadline came first."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(poll_s)
+    return True
+
+
+def are_stopped(processes: Iterable[ProcessIdentity]) -> bool:
+    """Whether every one of them that still lives is stopped by a signal."""
+    return all(state_of(process) in (None, *STOPPED_STATES) for process in processes)
+
+
+def are_gone(processes: Iterable[ProcessIdentity]) -> bool:
+    """Whether none of them lives."""
+    return not any(process.is_alive() for process in processes)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            text = (thread / "children").read_text()
+            found += [int(child) for child in text.split()]
+    except OSError:
+        pass  # it ended meanwhile
+    return found

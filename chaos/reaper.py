@@ -1,0 +1,67 @@
+"""The reaper: a process of its own that undoes what a harness leaves when it is gone.
+
+    harness ──stdin──▶ reaper ──(end of file)──▶ the journal's open entries are undone
+
+It does nothing while the harness lives; a harness that ends in order has emptied its journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+READY = b"ready\n"
+
+
+class Reaper:
+    """Watches over one journal from outside the harness."""
+
+    def __init__(self, journal: Path) -> None:
+        root = str(Path(__file__).resolve().parents[1])
+        # A session of its own: whoever kills the harness's group does not reach it.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "chaos.reaper", str(journal)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+            cwd="/",
+        )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != READY:  # before any fault: it must be able to do its work
+            raise RuntimeError("the reaper did not start")
+
+    def close(self) -> None:
+        """The journal is empty, or what is left in it is the reaper's to undo now. Waits for its end."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+def main() -> None:
+    """Wait for the harness's end, then heal."""
+    from bench.errors import HealError
+    from chaos.journal import heal, read_journal
+
+    path = Path(sys.argv[1])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # whoever ends the harness wants the healing all the more
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
+    while sys.stdin.buffer.read(4096):
+        pass
+    if path.exists():
+        with contextlib.suppress(HealError):  # the journal stays, for `bench heal` to tell
+            heal(read_journal(path))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""When which fault happens: a scenario's faults as single planned ones, pure and seeded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.scenario.faults import FaultEntry
+
+_SHARE_BITS = 53
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """One fault at one time; ns from run zero."""
+
+    number: int
+    """Its place among all faults of the run, in the order of time."""
+    kind: str
+    target: str
+    at_ns: int
+    for_ns: int | None
+    """How long it stays; None for one that is over at once."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    when: str | None = None
+    entry: int = 0
+    """Which entry of the scenario it is a repeat of."""
+    repeat: int = 0
+
+    @property
+    def ends_ns(self) -> int:
+        """When it is to be undone."""
+        return self.at_ns + (self.for_ns or 0)
+
+
+def planned_faults(entries: Sequence[FaultEntry], seed: int) -> list[FaultPlan]:
+    """Every repeat of every entry, in the order of time. Equal seeds give equal times."""
+    found: list[FaultPlan] = []
+    for index, entry in enumerate(entries):
+        assert entry.at_ns is not None
+        for repeat in range(entry.repeat):
+            at_ns = entry.at_ns + repeat * (entry.every_ns or 0)
+            at_ns += round(_share(seed, index, repeat) * (entry.jitter_ns or 0))
+            found.append(
+                FaultPlan(
+                    number=0,
+                    kind=entry.kind,
+                    target=entry.target,
+                    at_ns=at_ns,
+                    for_ns=entry.for_ns,
+                    settings=entry.settings,
+                    when=entry.when,
+                    entry=index,
+                    repeat=repeat,
+                )
+            )
+    found.sort(key=lambda one: (one.at_ns, one.entry))
+    return [
+        FaultPlan(
+            number, one.kind, one.target, one.at_ns, one.for_ns, one.settings, one.when, one.entry, one.repeat
+        )
+        for number, one in enumerate(found)
+    ]
+
+
+def _share(seed: int, entry: int, repeat: int) -> float:
+    """A number in 0..1 for one repeat; draws of others do not move it."""
+    digest = hashlib.sha256(f"fault {seed}/{entry}/{repeat}".encode()).digest()
+    return (int.from_bytes(digest[:8]) >> (64 - _SHARE_BITS)) / (1 << _SHARE_BITS)

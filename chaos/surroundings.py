@@ -1,0 +1,63 @@
+"""What a fault can reach: the stack's services, and the proxies in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import TargetError
+from bench.stack.health import probe
+
+if TYPE_CHECKING:
+    from bench.stack.stack import Stack
+    from bench.stack.supervised import StackEvent
+    from bench.stack.target import Target
+    from chaos.proxy.client import FaultProxy
+
+PROBE_S = 1.0
+
+
+@dataclass
+class Surroundings:
+    """One stack with its targets as they are, whatever the load sees of them."""
+
+    stack: Stack
+    targets: Mapping[str, Target]
+    proxies: dict[str, FaultProxy] = field(default_factory=dict)
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """What the stack says of a target now; empty where it says nothing."""
+        return next((one for one in self.stack.describe() if one.get("name") == name), {})
+
+    def pid(self, name: str) -> int | None:
+        """The target's process, as far as it is ours to see; None while it is down."""
+        pid = self.entry(name).get("pid")
+        return int(pid) if pid else None
+
+    def container(self, name: str) -> str | None:
+        """The id of the container that the target runs in."""
+        found = self.entry(name).get("container")
+        return str(found) if found else None
+
+    def answers(self, name: str) -> bool:
+        """Whether the target answers its protocol now."""
+        return probe(self.targets[name], PROBE_S).state != "down"
+
+    def event_since(
+        self,
+        name: str,
+        kinds: tuple[str, ...],
+        since_ns: int,
+        fits: Callable[[StackEvent], bool] = lambda _: True,
+    ) -> StackEvent | None:
+        """The first event of a target of one of the kinds at or after a time."""
+        for event in self.stack.events():
+            if event.service == name and event.kind in kinds and event.at_ns >= since_ns and fits(event):
+                return event
+        return None
+
+    def refuse(self, name: str, expected: str, found: str, advice: str) -> TargetError:
+        """That a fault cannot be made on a target."""
+        target = self.targets.get(name)
+        return TargetError(name, target.address if target else "the stack", expected, found, advice)
