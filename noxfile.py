@@ -88,7 +88,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def peers(session: nox.Session) -> None:
-    """Measure side by side with redis-benchmark, redis-py and a Locust user."""
+    """Measure side by side with redis-benchmark, pgbench, wrk, hey, client libraries and a Locust user."""
     session.install(".[embedded,peers]")
     extra = ["--install"] if os.geteuid() == 0 else []
     with exit_code_kept():

@@ -24,6 +24,8 @@ class Look:
     ended: int
     p95_ns: int | None
     connected: int
+    under_way: str = ""
+    """The faults that hold."""
 
     @property
     def error_ratio(self) -> float:
@@ -62,7 +64,7 @@ def line_of(look: Look) -> str:
     left = max(look.total_ns - look.now_ns, 0)
     p95 = format_duration_ns(look.p95_ns) if look.p95_ns is not None else "-"
     return (
-        f"{look.phase[:12]:<12} {format_rate(look.rate_per_s):>10}  P95 {p95:>8}  "
+        f"{(look.under_way or look.phase)[:14]:<12} {format_rate(look.rate_per_s):>10}  P95 {p95:>8}  "
         f"errors {look.error_ratio * 100:5.2f} %  {look.connected:>5} lanes "
         f"{left / 1e9:5.0f} s left"
     )[:79]

@@ -7,6 +7,7 @@ preloading and the self-measurement are over before the clock starts.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
@@ -34,10 +35,13 @@ from bench.staging import Staging
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bench.attendants import Attendant
     from bench.engine.engine import Engine
     from bench.plan.plan import Plan
     from bench.scenario.load import LoadedScenario
+    from bench.scenario.model import Scenario
     from bench.stack.stack import Stack
+    from bench.stack.target import Target
 
 LEAD_NS = 50_000_000
 """Between the last preparation and run zero: the engines' threads see the start well before it."""
@@ -76,6 +80,28 @@ def _stamp(zero: WallLabel) -> dict[str, Any]:
 
 
 @dataclass
+class Cast:
+    """All who take part in one run."""
+
+    plan: Plan
+    engines: list[Engine]
+    writer: RunWriter
+    sampler: Sampler
+    staging: Staging
+    attendants: list[Attendant]
+
+    def close(self, note: Callable[[str], None]) -> None:
+        """Release everything, each whatever becomes of the others; faults are undone first."""
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(lambda: [note(sentence) for sentence in self.staging.take_away()])
+            for engine in self.engines:
+                cleanup.callback(engine.close)
+            cleanup.callback(self.sampler.stop)
+            for attendant in self.attendants:
+                cleanup.callback(attendant.close)
+
+
+@dataclass
 class Session:
     """Runs loaded scenarios against a stack that is up."""
 
@@ -84,6 +110,8 @@ class Session:
     progress: Progress
     stop: StopRequest = field(default_factory=StopRequest)
     seed: int | None = None
+    companions: Callable[[Scenario], list[Attendant]] = lambda _: []
+    """Who goes along with a run, by its scenario."""
     _mark: tuple[int, int] = (0, 0)
     """When, and after how many ended arrivals, the rate shown begins to count."""
 
@@ -97,39 +125,36 @@ class Session:
         self.progress.step(scenario.scenario)
         plan = compile_plan(scenario, self.seed)
         with RunWriter(self.out, run_name(scenario.scenario)) as writer:
-            staging = Staging(plan, self.stack.targets())
-            engines = self._engines(plan, writer)
-            sampler = self._sampler(plan, engines, writer)
+            attendants = self.companions(scenario)
             try:
-                return self._measured(loaded, plan, engines, writer, sampler, staging)
+                targets = dict(self.stack.targets())
+                for attendant in attendants:
+                    targets = attendant.prepare(scenario, plan, self.stack, targets)
+                cast = self._cast(plan, writer, targets, attendants)
+            except BaseException:
+                for attendant in attendants:
+                    attendant.close()
+                raise
+            try:
+                return self._measured(loaded, cast)
             finally:
                 self.progress.close()
-                sampler.stop()
-                for engine in engines:
-                    engine.close()
-                for sentence in staging.take_away():
-                    self.progress.step(sentence)
+                cast.close(self.progress.step)
 
-    def _engines(self, plan: Plan, writer: RunWriter) -> list[Engine]:
-        targets = self.stack.targets()
-        return [
+    def _cast(
+        self, plan: Plan, writer: RunWriter, targets: dict[str, Target], attendants: list[Attendant]
+    ) -> Cast:
+        """Engines see the targets as the attendants left them; data and resources are the stack's own."""
+        own = self.stack.targets()
+        engines = [
             engine_for(plan, workload, targets.get(workload.workload.target), writer.folder)
             for workload in plan.workloads
         ]
+        sampler = Sampler(plan, own, self.stack.describe(), writer.resources, lambda: pool_use(engines))
+        return Cast(plan, engines, writer, sampler, Staging(plan, own), attendants)
 
-    def _sampler(self, plan: Plan, engines: list[Engine], writer: RunWriter) -> Sampler:
-        targets, described = self.stack.targets(), self.stack.describe()
-        return Sampler(plan, targets, described, writer.resources, lambda: pool_use(engines))
-
-    def _measured(
-        self,
-        loaded: LoadedScenario,
-        plan: Plan,
-        engines: list[Engine],
-        writer: RunWriter,
-        sampler: Sampler,
-        staging: Staging,
-    ) -> Path:
+    def _measured(self, loaded: LoadedScenario, cast: Cast) -> Path:
+        plan, engines, writer, staging = cast.plan, cast.engines, cast.writer, cast.staging
         calibration = self._calibrate(plan)
         data_sets: list[dict[str, Any]] = []
         self._while_listening(lambda: data_sets.extend(staging.put_in_place(self.progress.step)))
@@ -144,15 +169,15 @@ class Session:
         record["started"] = _stamp(writer.zero)
         for engine in engines:
             engine.begin(start_ns, label.wall_ns // 1_000_000)
-        sampler.start(start_ns)
+        cast.sampler.start(start_ns)
+        for attendant in cast.attendants:
+            attendant.begin(start_ns, writer)
         recorder = Recorder(plan, engines, writer, GeneratorUse())
-        end_ns = self._windows(plan, engines, writer, recorder, sampler, start_ns)
-        sampler.stop()
-        record["resources"] = sampler.facts()
+        end_ns = self._windows(cast, recorder, start_ns)
+        cast.sampler.stop()
+        record["resources"] = cast.sampler.facts()
         results = [(engine, engine.finish()) for engine in engines]
         recorder.window(end_ns, max(monotonic_ns() - start_ns, end_ns + 1))
-        self._stack_events(writer, start_ns)
-        self._keep_logs(writer)
         if plan.operation_log:
             raw = [
                 RawLog(number, path, length, engine.plan.workload.first_key)
@@ -162,6 +187,10 @@ class Session:
             merge(raw, LOG_RECORD, writer.artifact("operations.npy"))
         interrupted = self.stop.is_asked
         final = final_record(record, plan, results, end_ns)
+        for attendant in cast.attendants:
+            attendant.finish(final, writer.folder)
+        self._stack_events(writer, start_ns)
+        self._keep_logs(writer)
         final["anomalies"] += staging.check()
         path = writer.finish(final, interrupted=interrupted)
         if interrupted:
@@ -213,16 +242,9 @@ class Session:
         if self.stop.is_asked:
             raise InterruptedRun("interrupted before the run began; nothing was measured")
 
-    def _windows(
-        self,
-        plan: Plan,
-        engines: list[Engine],
-        writer: RunWriter,
-        recorder: Recorder,
-        sampler: Sampler,
-        start_ns: int,
-    ) -> int:
+    def _windows(self, cast: Cast, recorder: Recorder, start_ns: int) -> int:
         """Close one window after the other until every engine has ended; return the end of the last one."""
+        plan, engines, writer = cast.plan, cast.engines, cast.writer
         for phase in plan.phases:
             writer.event(
                 phase.start_ns, "phase", name=phase.name, measured=phase.measured, end_ns=phase.end_ns
@@ -246,15 +268,16 @@ class Session:
                 else:
                     self.stop.wait(min(left / 1e9, POLL_S * 5))
             now = monotonic_ns() - start_ns
-            sampler.update(self.stack.describe())
+            cast.sampler.update(self.stack.describe())
             recorder.window(before, now)
-            self._look(plan, engines, recorder, now)
+            self._look(cast, recorder, now)
             before = now
             if not any(engine.is_running() for engine in engines):
                 return before
 
-    def _look(self, plan: Plan, engines: list[Engine], recorder: Recorder, now: int) -> None:
-        lives = [engine.live() for engine in engines]
+    def _look(self, cast: Cast, recorder: Recorder, now: int) -> None:
+        plan, lives = cast.plan, [engine.live() for engine in cast.engines]
+        under_way = [text for attendant in cast.attendants if (text := attendant.look(now))]
         ended = sum(sum(live.outcomes) for live in lives)
         phase = next((phase.name for phase in plan.phases if now < phase.end_ns), "drain")
         since_ns, ended_then = self._mark
@@ -271,6 +294,7 @@ class Session:
                 ended=ended,
                 p95_ns=recorder.last_p95_ns,
                 connected=sum(live.connected for live in lives),
+                under_way=", ".join(under_way),
             )
         )
 

@@ -45,10 +45,7 @@ class Act:
     @property
     def effective_ns(self) -> int | None:
         """When it took effect, ns on CLOCK_MONOTONIC; None when it was not made."""
-        if self.broke is None:
-            return None
-        own = getattr(self.fault, "effective_ns", None)
-        return int(own) if own is not None else self.broke.effect_ns
+        return None if self.broke is None else self.broke.effect_ns
 
 
 class Conductor:
@@ -164,7 +161,12 @@ class Conductor:
     def _see_effect(self, act: Act) -> None:
         act.effect = act.fault.took_effect()
         at_ns = act.effective_ns or monotonic_ns()
-        self._tell("fault_effective" if act.effect.holds else "fault_without_effect", act, at_ns, text=act.effect.text)
+        self._tell(
+            "fault_effective" if act.effect.holds else "fault_without_effect",
+            act,
+            at_ns,
+            text=act.effect.text,
+        )
         if act.fault.plan.for_ns is None:
             left_ns = self._start_ns + self._duration_ns + SETTLE_NS - monotonic_ns()
             self._see_healing(act, max(left_ns, SETTLE_NS) / 1e9)
@@ -180,4 +182,6 @@ class Conductor:
 
     def _tell(self, kind: str, act: Act, at_ns: int, **fields: Any) -> None:
         plan = act.fault.plan
-        self.events.append((at_ns, kind, {"fault": plan.number, "what": plan.kind, "target": plan.target, **fields}))
+        self.events.append(
+            (at_ns, kind, {"fault": plan.number, "what": plan.kind, "target": plan.target, **fields})
+        )

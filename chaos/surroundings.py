@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from bench.stack.health import probe
 
 if TYPE_CHECKING:
     from bench.stack.stack import Stack
-    from bench.stack.supervised import StackEvent
     from bench.stack.target import Target
     from chaos.proxy.client import FaultProxy
 
@@ -43,19 +42,6 @@ class Surroundings:
     def answers(self, name: str) -> bool:
         """Whether the target answers its protocol now."""
         return probe(self.targets[name], PROBE_S).state != "down"
-
-    def event_since(
-        self,
-        name: str,
-        kinds: tuple[str, ...],
-        since_ns: int,
-        fits: Callable[[StackEvent], bool] = lambda _: True,
-    ) -> StackEvent | None:
-        """The first event of a target of one of the kinds at or after a time."""
-        for event in self.stack.events():
-            if event.service == name and event.kind in kinds and event.at_ns >= since_ns and fits(event):
-                return event
-        return None
 
     def refuse(self, name: str, expected: str, found: str, advice: str) -> TargetError:
         """That a fault cannot be made on a target."""

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("bench.cli.report_command", "Print a saved run as text, JSON or CSV."),
     "calibrate": ("bench.cli.calibrate_command", "Measure this machine against a server of known delays."),
     "stack": ("bench.cli.stack_command", "Keep services up between runs; show the health of every target."),
+    "heal": ("bench.cli.heal_command", "Undo faults that a killed harness has left."),
     "doctor": ("bench.cli.doctor_command", "Show what this machine can do and what would disturb a run."),
     "schema": ("bench.cli.schema_command", "Print the JSON Schema of scenario files."),
 }

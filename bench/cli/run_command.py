@@ -19,8 +19,10 @@ from bench.errors import ExitCode, InterruptedRun
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bench.attendants import Attendant
     from bench.judge.verdict import Verdict
     from bench.scenario.load import LoadedScenario
+    from bench.scenario.model import Scenario
     from bench.session import Session, StopRequest
 
 
@@ -64,8 +66,9 @@ def command(
     stop = StopRequest()
     interrupted: InterruptedRun | None = None
     needed = {w.target for one in loaded for w in one.scenario.workloads if w.driver != "noop"}
+    needed |= {fault.target for one in loaded for fault in one.scenario.faults}
     with _signals(stop), _log_folder(out) as logs, open_stack(stack_kind, needed, logs) as stack:
-        session = Session(stack, out, progress_for(), stop, seed)
+        session = Session(stack, out, progress_for(), stop, seed, _companions)
         for one in loaded:
             try:
                 verdicts.append(_run_and_judge(session, one, as_json))
@@ -80,6 +83,15 @@ def command(
         say(f"bench: {interrupted}", to=sys.stderr)
         return ExitCode.INTERRUPTED
     return exit_code([verdict.status for verdict in verdicts])
+
+
+def _companions(scenario: Scenario) -> list[Attendant]:
+    """Chaos goes along where the scenario has faults: this is the one place that knows both packages."""
+    if not scenario.faults:
+        return []
+    from chaos.attendant import Chaos
+
+    return [Chaos()]
 
 
 @contextmanager

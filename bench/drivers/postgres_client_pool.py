@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 OPENED_AT_ONCE = 100
-RECOVERY_S = 2.0
+RECOVERY_S = 1.0
 """How long a connection whose call was given up has to come to rest before it is closed."""
 
 GOODBYE_S = 1.0

@@ -22,7 +22,11 @@ US_PER_S = 1e6
 
 
 class Wrk:
-    """One process, one thread: -t 1. A script that only reports costs it nothing in a request."""
+    """One process, one thread: -t 1. A script that only reports costs it nothing in a request.
+
+    After slow answers it adds latencies of requests that it believes to have missed, so on a busy
+    machine Little's law gives more than 1 for it.
+    """
 
     name = "wrk"
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ANSWER_S = 0.05
 """How long a sample waits for what the services say; a later answer is left out."""
 ENDING_S = 5.0
+MOST_CPU_SHARE = 0.05
+"""Of one core, after the first FREE_CPU_NS: regular samples beyond are left out."""
+FREE_CPU_NS = 20_000_000
 
 Row = dict[str, Any]
 
@@ -48,7 +51,7 @@ class Sampler:
         self._described = {str(entry["name"]): dict(entry) for entry in described}
         self._targets = [WatchedTarget(name, targets.get(name)) for name in self._described]
         self._own = WatchedProcess(with_descendants=False)
-        self._times = due_times_ns(plan)
+        self._times, self._edges = due_times_ns(plan)
         self._interval_ns = interval_ns(plan)
         self._rests = [
             (piece.start_ns, piece.end_ns)
@@ -61,6 +64,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="resources", daemon=True)
         self._samples = 0
         self._cpu_ns = 0
+        self._asked_before_ns = 0
         self._longest_ns = 0
         self.failure: str | None = None
         """Why the samples ended early, if they did."""
@@ -71,6 +75,7 @@ class Sampler:
     def start(self, start_ns: int) -> None:
         """Begin at run zero `start_ns` on CLOCK_MONOTONIC."""
         self._start_ns = start_ns
+        self._asked_before_ns = sum(target.asker.cpu_ns for target in self._targets if target.asker)
         self._thread.start()
 
     def update(self, described: Sequence[Mapping[str, Any]]) -> None:
@@ -87,12 +92,11 @@ class Sampler:
 
     def facts(self) -> dict[str, Any]:
         """For the run's record: how often, and what it cost."""
-        asking_ns = sum(target.asker.cpu_ns for target in self._targets if target.asker)
         return {
             "samples": self._samples,
             "interval_ns": self._interval_ns,
             "cores": os.cpu_count() or 1,
-            "cpu_ns_per_sample": round((self._cpu_ns + asking_ns) / max(self._samples, 1)),
+            "cpu_ns_per_sample": round(self._spent_ns() / max(self._samples, 1)),
             "longest_ns": self._longest_ns,
             "failure": self.failure,
         }
@@ -101,18 +105,31 @@ class Sampler:
 
     def _run(self) -> None:
         try:
-            while not self._stopping.wait(self._wait_s()):
-                self._sample()
+            due = 0
+            while not self._stopping.wait(self._seconds_until(due)):
+                if due in self._edges or self._is_affordable():
+                    self._sample()
+                due = self._following()
             self._sample()
         except (OSError, ResultError, ValueError) as error:
             self.failure = f"{type(error).__name__}: {error}"
 
-    def _wait_s(self) -> float:
-        """Seconds up to the next sample; what was missed is not made up for."""
+    def _seconds_until(self, due_ns: int) -> float:
+        return max(due_ns - (monotonic_ns() - self._start_ns), 0) / 1e9
+
+    def _following(self) -> int:
+        """When the next sample is due; what was missed is not made up for."""
         now = monotonic_ns() - self._start_ns
         place = bisect.bisect_right(self._times, now)
-        due = self._times[place] if place < len(self._times) else now + self._interval_ns
-        return max(due - now, 0) / 1e9 if self._samples or now >= 0 else -now / 1e9
+        return self._times[place] if place < len(self._times) else now + self._interval_ns
+
+    def _is_affordable(self) -> bool:
+        """Whether sampling has used little enough of a core so far; a sample at an edge is taken anyway."""
+        return self._spent_ns() <= MOST_CPU_SHARE * (monotonic_ns() - self._start_ns) + FREE_CPU_NS
+
+    def _spent_ns(self) -> int:
+        asked = sum(target.asker.cpu_ns for target in self._targets if target.asker)
+        return self._cpu_ns + asked - self._asked_before_ns
 
     def _sample(self) -> None:
         at_ns = monotonic_ns() - self._start_ns

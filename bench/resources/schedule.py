@@ -26,8 +26,9 @@ def interval_ns(plan: Plan) -> int:
     return min(max(plan.measured_ns // SAMPLES, SHORTEST_INTERVAL_NS), LONGEST_INTERVAL_NS)
 
 
-def due_times_ns(plan: Plan) -> list[int]:
-    """When samples are due, ns from run zero, in order and at least APART_NS apart.
+def due_times_ns(plan: Plan) -> tuple[list[int], frozenset[int]]:
+    """When samples are due, ns from run zero, in order and at least APART_NS apart; and which of them are
+    at edges: those may not be left out.
 
     First come the ends of rests, then the edges of phases and the ends of loads, then a regular pace;
     what would be too close to one that is there already is left out.
@@ -43,14 +44,12 @@ def due_times_ns(plan: Plan) -> list[int]:
                 edges.append(stretch.start_ns)
     pace = interval_ns(plan)
     times: list[int] = []
-    for wanted, apart in (
-        (rest_ends, APART_NS),
-        (edges, APART_NS),
-        (range(0, plan.duration_ns, pace), pace // 2),
-    ):
-        for time_ns in wanted:
-            _insert(times, time_ns, apart)
-    return times
+    for time_ns in (*rest_ends, *edges):
+        _insert(times, time_ns, APART_NS)
+    at_edges = frozenset(times)
+    for time_ns in range(0, plan.duration_ns, pace):
+        _insert(times, time_ns, pace // 2)
+    return times, at_edges
 
 
 def _insert(times: list[int], time_ns: int, apart_ns: int) -> None:

@@ -19,7 +19,8 @@ PSS_SHARE, PSS_SHARE_AT_REST = 0.005, 0.02
 """At most this share of one core goes into reading PSS: a large process has it read less often. In a rest,
 where it matters most and disturbs least, it may be more."""
 
-ASK_APART_NS = 200_000_000
+ASK_APART_NS = FILES_APART_NS = 200_000_000
+"""Not at every sample of a short run, except in rests: questions to services; open files and bytes."""
 
 SERVICES: dict[str, Callable[[Target], Service]] = {"redis": RedisInfo, "postgres": PostgresActivity}
 
@@ -31,6 +32,7 @@ class WatchedProcess:
         self._with_descendants = with_descendants
         self._tree: ProcessTree | None = None
         self._pss_at_ns = 0
+        self._files_at_ns = 0
         self._pss_cost_ns = 0
 
     def read(self, pid: int | None, *, is_rest: bool) -> dict[str, Any]:
@@ -40,7 +42,10 @@ class WatchedProcess:
             return {}
         if self._tree is None or self._tree.pid != pid:
             self._tree = ProcessTree(pid, with_descendants=self._with_descendants)
-        use = self._tree.read()
+        with_files = is_rest or monotonic_ns() - self._files_at_ns >= FILES_APART_NS
+        if with_files:
+            self._files_at_ns = monotonic_ns()
+        use = self._tree.read(with_files=with_files)
         if use is None:
             self._tree = None
             return {}

@@ -34,7 +34,9 @@ def findings_of_faults(faults: Sequence[Any], targets: Sequence[str], total_ns: 
             advice = "make the run longer, or the fault earlier or shorter"
             found.append(Finding((index,), expected, format_duration_ns(last), advice))
         elif fault.every_ns is not None and _length(fault) >= fault.every_ns:
-            expected = f"repeats that are over before the next begins after {format_duration_ns(fault.every_ns)}"
+            expected = (
+                f"repeats that are over before the next begins after {format_duration_ns(fault.every_ns)}"
+            )
             found.append(Finding((index,), expected, format_duration_ns(_length(fault)), "lengthen every"))
     return found + _overlaps(faults)
 

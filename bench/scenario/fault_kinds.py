@@ -23,7 +23,9 @@ class FaultFacts:
 FAULT_KINDS = {
     "nothing": FaultFacts("no fault at all, for runs that must find nothing", "may"),
     "kill": FaultFacts("SIGKILL, or docker kill", "never", on_process=True),
-    "crash": FaultFacts("its process dies from outside, so that the supervisor acts", "never", on_process=True),
+    "crash": FaultFacts(
+        "its process dies from outside, so that the supervisor acts", "never", on_process=True
+    ),
     "stop": FaultFacts("an ordered end, and a start after a time", "must", on_process=True),
     "restart": FaultFacts("an ordered end and a start at once", "never", on_process=True),
     "pause": FaultFacts("it stands still: SIGSTOP, or docker pause", "must", on_process=True),

@@ -9,6 +9,7 @@ from bench.scenario.fields import Duration, LoadRatio, Name, ValueBytes, Whole, 
 from bench.scenario.part import Part
 from bench.units import Mismatch, quoted
 
+
 def _bytes_per_s(value: Any) -> Any:
     from bench.units import size_bytes
 

@@ -12,6 +12,10 @@ from chaos.stamps import Proof, Stamps
 from chaos.undo import Undo, continue_processes
 
 
+STOP_S = 0.05
+"""How long the conductor waits for the kernel to have them all stopped."""
+
+
 class Pause(Kill):
     """SIGSTOP to the whole family, SIGCONT later."""
 
@@ -29,13 +33,9 @@ class Pause(Kill):
         late = [one for one in family(self._main.pid) if one not in self._hit]
         send_all(late, signal.SIGSTOP)
         self._hit += late
-        return stamped(asked)
-
-    @property
-    def effective_ns(self) -> int | None:
-        """The supervisor's stamp of the stop."""
-        event = self.around.event_since(self.plan.target, ("stopped",), self._asked_ns)
-        return event.at_ns if event else None
+        returned = monotonic_ns()
+        stopped = wait_until(lambda: are_stopped(self._hit), STOP_S)
+        return Stamps(asked, returned, monotonic_ns() if stopped else None)
 
     def took_effect(self) -> Proof:
         """The kernel has all of them stopped."""

@@ -17,6 +17,14 @@ from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_to_the_loop(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No task fails unheard, and no client library complains of how it is used."""
+    yield
+    said = [record.getMessage() for record in caplog.get_records("call") if record.levelname != "INFO"]
+    assert said == []
+
+
 class Server:
     """A managed Redis, to be hurt."""
 

@@ -228,6 +228,23 @@ def test_a_server_that_closes_after_every_answer_loses_no_connection(
     assert ran.events == []
 
 
+def test_a_server_that_closes_idle_connections_is_dialled_again_in_time(
+    serve: Callable[[Behaviour], LittleHttp],
+) -> None:
+    def behave(answerer: Answerer) -> None:
+        answerer.socket.settimeout(0.05)
+        for _ in answerer.requests():
+            answerer.send(OK)
+
+    server = serve(behave)
+    ran = run(client(http_plan(rate="20/s", phases={"steady": "1s"}), server.target))
+    ran.assert_adds_up()
+    assert ran.outcomes() == {Outcome.OK: 20}
+    assert ran.result.counters["lost_connections"] == ran.result.counters["reconnects"] >= 10
+    assert ran.result.counters["connections_created"] == server.accepted
+    assert ran.result.counters["leaked_connections"] == 0
+
+
 def test_a_connection_that_breaks_under_a_request_is_a_reset_and_not_tried_again(
     serve: Callable[[Behaviour], LittleHttp],
 ) -> None:

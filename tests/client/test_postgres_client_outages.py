@@ -39,10 +39,10 @@ def hurt(postgres: PostgresServer) -> Iterator[PostgresServer]:
 
 
 def test_a_stalled_server_shows_as_wait_and_nothing_is_lost(hurt: PostgresServer) -> None:
-    engine = client(plan_for(phases={"steady": "2500ms"}), hurt.target)
-    ran = run(engine, (0.5, hurt.freeze), (1.5, hurt.thaw))
+    engine = client(plan_for(phases={"steady": "2s"}), hurt.target)
+    ran = run(engine, (0.3, hurt.freeze), (1.3, hurt.thaw))
     ran.assert_adds_up()
-    assert ran.outcomes() == {Outcome.OK: 500}
+    assert ran.outcomes() == {Outcome.OK: 400}
     assert percentile_ns(ran.counts("response"), 99) > 700_000_000
     assert ran.result.pool is not None
     assert ran.result.pool["utilization_max"] == 1
@@ -50,14 +50,14 @@ def test_a_stalled_server_shows_as_wait_and_nothing_is_lost(hurt: PostgresServer
 
 
 def test_what_is_not_answered_in_time_ends_as_timeout_at_its_deadline(hurt: PostgresServer) -> None:
-    engine = client(plan_for(deadline="300ms", phases={"steady": "2500ms"}), hurt.target)
-    ran = run(engine, (0.5, hurt.freeze), (1.5, hurt.thaw))
+    engine = client(plan_for(deadline="300ms", phases={"steady": "2s"}), hurt.target)
+    ran = run(engine, (0.3, hurt.freeze), (1.2, hurt.thaw))
     ran.assert_adds_up()
     found = ran.outcomes()
-    assert sum(found.values()) == 500
+    assert sum(found.values()) == 400
     assert found[Outcome.TIMEOUT] >= 10, "all that was in flight"
     assert found.get(Outcome.DROPPED, 0) + found.get(Outcome.REFUSED, 0) > 0
-    assert found[Outcome.OK] > 150
+    assert found[Outcome.OK] > 100
     assert set(found) <= {Outcome.OK, Outcome.TIMEOUT, Outcome.DROPPED, Outcome.REFUSED}
     assert percentile_ns(ran.counts("service", Outcome.TIMEOUT), 0.1) >= 300_000_000
     assert percentile_ns(ran.counts("service", Outcome.TIMEOUT), 50) < 2_000_000_000
@@ -65,8 +65,8 @@ def test_what_is_not_answered_in_time_ends_as_timeout_at_its_deadline(hurt: Post
 
 
 def test_a_run_that_ends_while_the_server_says_nothing_ends(hurt: PostgresServer) -> None:
-    engine = client(plan_for(deadline="300ms", phases={"steady": "1s"}), hurt.target)
-    ran = run(engine, (0.5, hurt.freeze))
+    engine = client(plan_for(deadline="300ms", phases={"steady": "700ms"}), hurt.target)
+    ran = run(engine, (0.2, hurt.freeze))
     ran.assert_adds_up()
     assert ran.outcomes()[Outcome.TIMEOUT] >= 10
     assert ran.result.counters["leaked_connections"] == 0
@@ -83,11 +83,11 @@ def test_a_stop_at_once_does_not_wait_for_a_server_that_says_nothing(hurt: Postg
 
 
 def test_a_killed_server_is_named_in_the_outcomes_and_the_run_goes_on(hurt: PostgresServer) -> None:
-    plan = plan_for(deadline="1s", phases={"before": "500ms", "during": "2500ms", "after": "1500ms"})
+    plan = plan_for(deadline="1s", phases={"before": "500ms", "during": "2s", "after": "1500ms"})
     ran = run(client(plan, hurt.target), (0.7, hurt.kill))
     ran.assert_adds_up()
     found = ran.outcomes()
-    assert sum(found.values()) == 900
+    assert sum(found.values()) == 800
     assert found[Outcome.REFUSED] > 0
     assert set(found) <= {Outcome.OK, Outcome.REFUSED, Outcome.RESET, Outcome.DROPPED, Outcome.ERROR}
     before, _, after = ran.result.tallies.reshape(3, 2, -1).sum(axis=1)

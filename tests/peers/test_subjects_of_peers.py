@@ -21,9 +21,10 @@ HAS_NGINX = pytest.mark.skipif(
 )
 
 
-def turn_of_each(subject: str, folder: Path) -> dict[str, Any]:
+def turn_of_each(subject: str, folder: Path, *only: str) -> dict[str, Any]:
     """The record of one round of half-second turns."""
-    main([subject, "--rounds", "1", "--seconds", "0.5", "--out", str(folder)])
+    named = [word for name in only for word in ("--only", name)]
+    main([subject, "--rounds", "1", "--seconds", "0.5", "--out", str(folder), *named])
     kept: dict[str, Any] = json.loads((folder / subject / "comparison.json").read_text(encoding="utf-8"))
     return kept
 
@@ -33,8 +34,9 @@ def check_possible(kept: dict[str, Any]) -> None:
     assert all("not installed" in reason for reason in kept["absent"].values()), kept["absent"]
     for name, result in kept["rounds"][0]["results"].items():
         assert result["requests"] > 10, name
-        # The answers to what was under way at the end belong to a short turn too.
-        assert result["little"] is None or 0.1 < result["little"] < 1.5, name
+        # wrk adds what it believes to have missed. For others, the answers to what was under way at the
+        # end belong to a short turn too.
+        assert name == "wrk" or result["little"] is None or 0.1 < result["little"] < 1.5, name
 
 
 def test_prepared_select_is_counted_by_postgres_as_by_ours(tmp_path: Path) -> None:
@@ -57,8 +59,8 @@ def test_a_static_answer_is_counted_by_nginx_as_by_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("fastapi") is None, reason="the reference API is not installed")
-def test_the_reference_api_answers_every_contestant(tmp_path: Path) -> None:
-    kept = turn_of_each("http_api", tmp_path)
+def test_the_reference_api_answers_ours_and_others(tmp_path: Path) -> None:
+    kept = turn_of_each("http_api", tmp_path, "ours", "hey")
     check_possible(kept)
     assert kept["rounds"][0]["results"]["ours"]["little"] == pytest.approx(1, abs=0.2)
 

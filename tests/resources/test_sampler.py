@@ -37,7 +37,7 @@ def test_every_source_has_rows_with_its_figures(stack: Stack) -> None:
     redis, postgres = found.of("redis")[-1], found.of("postgres")[-1]
     assert redis["pid"] == pid_of(stack, "redis")
     assert redis["rss_bytes"] > 1_000_000
-    assert redis["fds"] > 3
+    assert any((row.get("fds") or 0) > 3 for row in found.of("redis"))
     assert postgres["processes"] > 3
     assert any((row.get("pss_bytes") or 0) > 1_000_000 for row in found.of("postgres"))
     generator = found.of("generator")[-1]

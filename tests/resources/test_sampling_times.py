@@ -32,17 +32,19 @@ def test_the_pace_follows_the_measured_time(measured_s: int, pace_ms: int) -> No
 
 def test_every_rest_has_a_sample_near_its_end() -> None:
     plan = plan_of((False, 2 * S, None, None), (True, 40 * S, 50, 0.3))
-    times = np.array(due_times_ns(plan))
+    times, edges = due_times_ns(plan)
+    times = np.array(times)
     for stretch in plan.phases[1].stretches():
         inside = times[(times >= stretch.start_ns) & (times < stretch.end_ns)]
         if stretch.is_rest:
             assert stretch.end_ns - inside.max() == 20 * MS
             assert inside.min() == stretch.start_ns
+            assert {inside.min(), inside.max()} <= edges
 
 
 def test_phases_and_run_zero_have_samples_of_their_own() -> None:
     plan = plan_of((False, 2 * S, None, None), (True, 3 * S, None, None))
-    assert {0, 2 * S, 5 * S} <= set(due_times_ns(plan))
+    assert due_times_ns(plan)[1] == {0, 2 * S, 5 * S}
 
 
 PHASE = st.tuples(
@@ -56,7 +58,7 @@ def test_no_two_samples_are_due_too_close_to_each_other(
     phases: list[tuple[bool, int, int | None, float | None]],
 ) -> None:
     plan = plan_of(*phases)
-    times = due_times_ns(plan)
+    times, _ = due_times_ns(plan)
     assert (np.diff(times) >= APART_NS).all()
     assert min(times) >= 0
     assert max(times) <= plan.duration_ns

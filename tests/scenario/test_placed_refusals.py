@@ -31,7 +31,7 @@ def refused(loaded: Any, offset: int | None, path: tuple[str | int, ...] = SQL) 
 @pytest.mark.parametrize(
     ("sql", "offset", "place"),
     [
-        ("|\n          SELECT id,\n            nothing,\n            id", 25, (14, 13)),
+        ("|\n          SELECT id,\n            nothing,\n            id", 24, (14, 13)),
         ("|-\n\n          SELECT a,\n          b", 11, (14, 11)),
         ("SELECT nothing\n        # SELECT nothing", 7, (11, 21)),
         ("'SELECT nothing'", 7, (11, 22)),

@@ -85,8 +85,9 @@ def test_quoted_stretches_reach_to_the_end_where_a_quote_is_not_closed() -> None
 
 @pytest.mark.parametrize("name", ["session", "headers", "body", "json", "sql", "contains", "command"])
 def test_an_operation_may_have_any_name(load: Any, name: str) -> None:
-    text = f"{HTTP}    operations:\n      {name}: {{weight: 3, request: {{path: '/{{body}}', expect: {{status: 200}}}}}}"
-    operation = load(text + TAIL).scenario.workloads[0].operations[name]
+    request = "{path: '/{body}', expect: {status: 200}}"
+    text = f"{HTTP}    operations:\n      {name}: {{weight: 3, request: {request}}}{TAIL}"
+    operation = load(text).scenario.workloads[0].operations[name]
     assert (operation.weight, operation.request.expect.status) == (3.0, (200,))
 
 

@@ -90,6 +90,10 @@ class RootFiles:
         for library in _LIBRARY.findall(done.stdout):
             self.file(Path(os.path.normpath(library)))
 
+    def paths(self) -> list[str]:
+        """All paths so far."""
+        return list(self._entries)
+
     def digest(self) -> str:
         """Equal for equal files: of this machine by size and time, given ones by content."""
         seen = hashlib.sha256()

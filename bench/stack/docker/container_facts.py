@@ -1,0 +1,53 @@
+"""What a run's record says of a container, out of what the engine and the kernel say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.stack.docker.labels import ALLOW, CHAOS
+
+
+def cgroup_of(pid: int | None) -> str | None:
+    """The control group of a process below the root of its controllers; None where it cannot be seen.
+
+    Of version 1 that of the memory controller: the engine gives a container the same one in all.
+    """
+    if not pid:
+        return None
+    try:
+        rows = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+    except OSError:
+        return None
+    found = {controllers: path for _, controllers, path in rows}
+    for controllers, path in found.items():
+        if "memory" in controllers.split(","):
+            return path.lstrip("/") or None
+    return found.get("", "").lstrip("/") or None
+
+
+def policy_of(inspected: dict[str, Any]) -> str:
+    """The restart policy in words."""
+    return str(((inspected.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no")
+
+
+def is_opted_in(inspected: dict[str, Any]) -> bool:
+    """Whether faults may hit this container."""
+    return (((inspected.get("Config") or {}).get("Labels")) or {}).get(CHAOS) == ALLOW
+
+
+def published_port(inspected: dict[str, Any], port: int) -> tuple[str, int] | None:
+    """(host, port) of this machine where a port of the container is published; None where it is not."""
+    ports = ((inspected.get("NetworkSettings") or {}).get("Ports")) or {}
+    for binding in ports.get(f"{port}/tcp") or ():
+        host = str(binding.get("HostIp") or "")
+        if ":" not in host and binding.get("HostPort"):
+            # Everywhere includes loopback, and that is where the load may go.
+            return ("127.0.0.1" if host in ("", "0.0.0.0") else host), int(binding["HostPort"])  # noqa: S104
+    return None
+
+
+def is_port_fixed(inspected: dict[str, Any], port: int) -> bool:
+    """Whether the published port stays the same over a restart: one that the engine chose does not."""
+    bindings = ((inspected.get("HostConfig") or {}).get("PortBindings") or {}).get(f"{port}/tcp") or ()
+    return any(str(binding.get("HostPort") or "0") != "0" for binding in bindings)

@@ -1,0 +1,168 @@
+"""What the engine says happened to containers, as events on the run's clock.
+
+The engine stamps its events in ns of the wall clock of this same machine; each is turned into monotonic
+time by a pair of readings taken when it arrives, so a step of the wall clock between the two is all that
+can displace it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.clock import WallLabel
+from bench.stack.supervised import StackEvent
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+WATCHED = (
+    "start",
+    "die",
+    "kill",
+    "pause",
+    "unpause",
+    "oom",
+    "health_status",
+    "connect",
+    "disconnect",
+    "destroy",
+)
+KINDS = {
+    "pause": "paused",
+    "unpause": "continued",
+    "oom": "out_of_memory",
+    "connect": "connected",
+    "disconnect": "disconnected",
+    "destroy": "removed",
+}
+SIGNALLED = 128
+
+
+class EngineEvents:
+    """Follows the engine's events of some containers in a thread of its own.
+
+    services: container id -> service. pid_of: container id -> the process that it is now, if any.
+    """
+
+    def __init__(
+        self, engine: APIClient, services: Mapping[str, str], pid_of: Callable[[str], int | None]
+    ) -> None:
+        self._engine = engine
+        self._services = services
+        self._pid_of = pid_of
+        self._pids: dict[str, int] = {}
+        self._started: set[str] = set()
+        self._events: list[StackEvent] = []
+        self._changed = threading.Condition()
+        self._is_ending = False
+        self._stream: Any = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin; every event from now on will be seen."""
+        self._stream = self._engine.events(filters={"event": list(WATCHED)}, decode=True)
+        self._thread = threading.Thread(target=self._follow, name="engine-events", daemon=True)
+        self._thread.start()
+
+    def note_running(self, container: str, pid: int) -> None:
+        """A container that ran before the events were followed."""
+        with self._changed:
+            self._pids[container] = pid
+            self._started.add(container)
+
+    def all(self) -> list[StackEvent]:
+        """All so far, oldest first."""
+        with self._changed:
+            return sorted(self._events, key=lambda event: event.at_ns)
+
+    def pid(self, container: str) -> int | None:
+        """The container's first process; None while it does not run."""
+        with self._changed:
+            return self._pids.get(container)
+
+    def wait_for_change(self, seen: int, timeout_s: float) -> int:
+        """Wait until there are more events than `seen`; return how many there are."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._events) > seen, timeout_s)
+            return len(self._events)
+
+    def expect_end(self) -> None:
+        """From now on a container that ends does so because it was asked to."""
+        self._is_ending = True
+
+    def close(self) -> None:
+        """End the thread. Again is harmless."""
+        if self._thread is None:
+            return
+        with contextlib.suppress(Exception):
+            # Its socket may be in any state, also gone; the thread does not keep the process alive.
+            self._stream.close()
+        self._thread.join(1.0)
+        self._thread = None
+
+    def _follow(self) -> None:
+        # The engine went away, or the stream was closed: there is nothing more to follow.
+        with contextlib.suppress(Exception):
+            for entry in self._stream:
+                self._take(entry)
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        attributes = entry.get("Actor", {}).get("Attributes", {})
+        container = (
+            attributes.get("container", "")
+            if entry.get("Type") == "network"
+            else entry["Actor"].get("ID", "")
+        )
+        service = self._services.get(container)
+        if service is None or entry.get("Type") not in ("container", "network"):
+            return
+        at_ns = monotonic_of(int(entry["timeNano"]))
+        event = self._event(entry, container, service, attributes, at_ns)
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify_all()
+
+    def _event(
+        self, entry: dict[str, Any], container: str, service: str, attributes: dict[str, str], at_ns: int
+    ) -> StackEvent:
+        action, _, rest = str(entry["Action"]).partition(": ")
+        pid, status, text = self._pids.get(container), None, None
+        match action:
+            case "start":
+                kind = "restarted" if container in self._started else "started"
+                self._started.add(container)
+                pid = self._pid_of(container)
+                with self._changed:
+                    if pid:
+                        self._pids[container] = pid
+            case "die":
+                kind = "ended" if self._is_ending else "died"
+                status, text = exit_status(int(attributes.get("exitCode") or 0))
+                with self._changed:
+                    self._pids.pop(container, None)
+            case "kill":
+                kind, text = "signalled", f"signal {attributes.get('signal', '?')}, by the engine"
+            case "health_status":
+                kind = rest or "health"
+            case _:
+                kind = KINDS[action]
+                text = attributes.get("name") if entry.get("Type") == "network" else None
+        return StackEvent(at_ns, kind, service, pid, status, text)
+
+
+def monotonic_of(wall_ns: int) -> int:
+    """A stamp of this machine's wall clock on the one clock."""
+    label = WallLabel.read()
+    return label.monotonic_ns - (label.wall_ns - wall_ns)
+
+
+def exit_status(code: int) -> tuple[int, str]:
+    """(status, words) of an engine's exit code, negative for a signal, which the engine tells as 128 + it."""
+    import signal
+
+    if code > SIGNALLED and code - SIGNALLED in [number.value for number in signal.Signals]:
+        return SIGNALLED - code, f"exit code {code}: {signal.Signals(code - SIGNALLED).name}"
+    return code, f"exit code {code}"

@@ -1,0 +1,186 @@
+"""Building the images: a base of this machine's programs unless one is named, then the Dockerfile on it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bench
+from bench.errors import TargetError
+from bench.stack.docker.engine import said
+from bench.stack.docker.labels import CONTENT, SERVICE
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+SERVICES = ("redis", "postgres", "postgres_16", "api", "edge")
+REPOSITORY = "holdfast"
+TAG = "here"
+BUILD_TIMEOUT_S = 600
+FOLDERS = {"postgres_16": "postgres"}
+"""Services that share another one's Dockerfile."""
+API_PARTS = ("reference_api", "stack")
+"""What the reference API is made of, beside the modules at the top of the package."""
+PACKAGE = Path(bench.__file__).resolve().parent
+
+
+def image_name(service: str) -> str:
+    """What the image of a service is called that was built here."""
+    return f"{REPOSITORY}/{service.replace('_', '-')}:{TAG}"
+
+
+def built_image(engine: APIClient, service: str) -> str | None:
+    """Its name if it has been built here, else None."""
+    name = image_name(service)
+    return name if engine.images(name=name, filters={"label": f"{SERVICE}={service}"}) else None
+
+
+def build_image(
+    engine: APIClient, service: str, base: str | None = None, say: Callable[[str], None] = lambda _: None
+) -> str:
+    """Build the image of one service, unless it is there with the same content; return its name.
+
+    base: the image to build it on; None: one made of this machine's programs, for which no registry is
+    asked. Raises TargetError with what the engine said.
+    """
+    on = base or _base_image(engine, service, say)
+    context = _context(service)
+    content = hashlib.sha256(repr((context.getvalue(), _image_id(engine, on))).encode()).hexdigest()[:16]
+    name = image_name(service)
+    if engine.images(name=name, filters={"label": f"{CONTENT}={content}"}):
+        say(f"{name} is up to date")
+        return name
+    say(f"building {name} on {on}")
+    labels = {SERVICE: service, CONTENT: content}
+    folder = FOLDERS.get(service, service)
+    _follow(
+        service,
+        lambda: engine.build(
+            fileobj=context,
+            custom_context=True,
+            dockerfile=f"bench/stack/images/{folder}/Dockerfile",
+            buildargs={"BASE": on},
+            labels=labels,
+            tag=name,
+            rm=True,
+            forcerm=True,
+            decode=True,
+            timeout=BUILD_TIMEOUT_S,
+        ),
+    )
+    _remove_older(engine, service, keep={name, on})
+    return name
+
+
+def remove_images(engine: APIClient) -> list[str]:
+    """Remove the images that were built here, and their bases; return their names."""
+    from docker.errors import APIError
+
+    names = [
+        name
+        for image in engine.images(filters={"label": SERVICE})
+        for name in image["RepoTags"] or ()
+        if name.startswith(f"{REPOSITORY}/")
+    ]
+    removed = []
+    for name in sorted(names, key=lambda name: name.startswith(f"{REPOSITORY}/base-")):
+        try:
+            engine.remove_image(name)
+        except APIError:
+            continue  # a container still uses it
+        removed.append(name)
+    return removed
+
+
+def _remove_older(engine: APIClient, service: str, keep: set[str]) -> None:
+    """Remove earlier images of a service and their bases, where no container uses them."""
+    from docker.errors import APIError
+
+    for image in engine.images(filters={"label": f"{SERVICE}={service}"}):
+        names = [name for name in image["RepoTags"] or () if name != "<none>:<none>"]
+        if not keep & set(names):
+            with contextlib.suppress(APIError):
+                engine.remove_image(names[0] if names else image["Id"])
+
+
+def _base_image(engine: APIClient, service: str, say: Callable[[str], None]) -> str:
+    from docker.errors import APIError
+
+    from bench.stack.images.bases import base_of
+
+    base = base_of(service)
+    repository = f"{REPOSITORY}/base-{service.replace('_', '-')}"
+    tag = hashlib.sha256(f"{base.files.digest()}{base.changes}".encode()).hexdigest()[:16]
+    name = f"{repository}:{tag}"
+    if engine.images(name=name):
+        return name
+    say(f"importing {name}: {base.origin}")
+    with tempfile.TemporaryFile() as archive:
+        base.files.write(archive)
+        archive.seek(0)
+        try:
+            engine.import_image_from_data(
+                archive, repository=repository, tag=tag, changes=[*base.changes, f"LABEL {SERVICE}={service}"]
+            )
+        except APIError as error:
+            raise _refused(service, said(error)) from None
+    return name
+
+
+def _image_id(engine: APIClient, name: str) -> str:
+    """The engine's id of an image; its name where the engine would have to fetch it first."""
+    from docker.errors import APIError
+
+    try:
+        return str(engine.inspect_image(name)["Id"])
+    except APIError:
+        return name
+
+
+def _context(service: str) -> io.BytesIO:
+    """What a Dockerfile may copy: the images' own files, and for the API its sources."""
+    sources = sorted((PACKAGE / "stack" / "images").rglob("*"))
+    if service == "api":
+        parts = (PACKAGE.glob("*.py"), *(PACKAGE.joinpath(name).rglob("*.py") for name in API_PARTS))
+        sources = sorted({*sources, *itertools.chain(*parts)})
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for source in sources:
+            if source.is_file() and "__pycache__" not in source.parts:
+                information = tarfile.TarInfo(str(Path("bench") / source.relative_to(PACKAGE)))
+                content = source.read_bytes()
+                information.size, information.mode = len(content), 0o644
+                archive.addfile(information, io.BytesIO(content))
+    file.seek(0)
+    return file
+
+
+def _follow(service: str, build: Callable[[], Iterator[dict[str, Any]]]) -> None:
+    from docker.errors import APIError
+
+    last: list[str] = []
+    try:
+        for step in build():
+            if "error" in step:
+                raise _refused(service, " | ".join([*last[-3:], str(step["error"]).strip()]))
+            if text := str(step.get("stream", "")).strip():
+                last.append(text)
+    except APIError as error:
+        raise _refused(service, said(error)) from None
+
+
+def _refused(service: str, found: str) -> TargetError:
+    return TargetError(
+        service,
+        "images",
+        "an image that can be built",
+        found,
+        "look at its Dockerfile below bench/stack/images, or name an image that is ready",
+    )

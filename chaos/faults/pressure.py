@@ -1,0 +1,128 @@
+"""Pressure on what target and harness share: processor, memory, disk. Bounded, and it ends by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from abc import abstractmethod
+from pathlib import Path
+
+import psutil
+
+from bench.clock import monotonic_ns
+from bench.stack.process_identity import ProcessIdentity
+from chaos import burner
+from chaos.faults.fault import Fault, stamped
+from chaos.processes import are_gone, wait_until
+from chaos.stamps import Proof, Stamps
+from chaos.undo import Undo, end_processes
+
+MARGIN_S = 1.0
+"""How much longer than planned a burner may go on by itself, should nobody end it."""
+END_S = 5.0
+MOST_OF_MEMORY = 0.8
+"""Of what is free; beyond that the kernel would choose whom to kill."""
+
+
+class Pressure(Fault):
+    """Burner processes of ours for the time of the fault. It acts on the whole machine, the generator too."""
+
+    @abstractmethod
+    def _commands(self) -> list[list[str]]:
+        """The arguments of each burner, without the time."""
+
+    def aim(self) -> None:
+        """Start nothing yet: the undo needs the processes, so they are started and told to begin later."""
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def inject(self) -> Stamps:
+        """Start the burners and wait until each holds what it is to hold."""
+        asked = monotonic_ns()
+        seconds = (self.plan.for_ns or 0) / 1e9 + MARGIN_S
+        path = str(Path(burner.__file__).resolve())
+        for kind, *rest in self._commands():
+            self._running.append(
+                subprocess.Popen(
+                    [sys.executable, "-I", "-S", path, kind, str(seconds), *rest],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+        self._ready = 0
+        for process in self._running:
+            assert process.stdout is not None
+            self._ready += process.stdout.readline() == b"ready\n"
+        found = (ProcessIdentity.of(process.pid) for process in self._running)
+        self._identities = [one for one in found if one is not None]
+        return stamped(asked, monotonic_ns())
+
+    def undo(self) -> Undo:
+        """They end by themselves when the harness dies, and when their time is over."""
+        return end_processes([])
+
+    def took_effect(self) -> Proof:
+        """Every burner said that it is at work."""
+        wanted = len(self._running)
+        return Proof(self._ready == wanted, f"{self._ready} of {wanted} burner processes were at work")
+
+    def heal(self) -> Stamps | None:
+        """End them."""
+        asked = monotonic_ns()
+        for process in self._running:
+            with contextlib.suppress(OSError):
+                process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
+        return stamped(asked)
+
+    def healed(self, deadline_s: float) -> Proof:  # noqa: ARG002 - the form of every fault
+        """None is left."""
+        gone = wait_until(lambda: are_gone(self._identities), END_S)
+        return Proof(gone, "the burner processes are gone" if gone else "a burner process is still there")
+
+    @property
+    def how(self) -> str:
+        """What was run."""
+        return f"{len(self._running)} burner processes of ours: {self.plan.kind}"
+
+
+class CpuPressure(Pressure):
+    """One burner for each processor that we may use, busy for a share of the time."""
+
+    def _commands(self) -> list[list[str]]:
+        share = min(float(self.plan.settings["load"]), 1.0)
+        return [["cpu", str(share)] for _ in os.sched_getaffinity(0)]
+
+
+class MemoryPressure(Pressure):
+    """One burner that holds memory."""
+
+    def check(self) -> None:
+        """Never so much that the kernel must kill somebody."""
+        wanted, free = int(self.plan.settings["bytes"]), psutil.virtual_memory().available
+        if wanted > free * MOST_OF_MEMORY:
+            raise self.around.refuse(
+                self.plan.target,
+                f"at most {free * MOST_OF_MEMORY:.0f} bytes of memory pressure on this machine",
+                f"{wanted} bytes",
+                "ask for less: the kernel would choose whom to kill",
+            )
+
+    def _commands(self) -> list[list[str]]:
+        return [["memory", str(self.plan.settings["bytes"])]]
+
+
+class IoPressure(Pressure):
+    """One burner that writes and syncs a bounded file in the folder for temporary files."""
+
+    def _commands(self) -> list[list[str]]:
+        path = Path(tempfile.gettempdir()) / f"holdfast-io-{uuid.uuid4().hex}"
+        return [["io", str(self.plan.settings["bytes"]), str(path)]]

@@ -1,0 +1,129 @@
+"""What a run with faults found, put together from what each saw, and written into the run's record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.scenario.consistency_faults import BEHIND
+from chaos.detection import Window, matched
+from chaos.detectors import breaker, client_errors, stack_events
+from chaos.detectors.probe import NAME as PROBE
+from chaos.recovery import recoveries
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.plan.plan import Plan
+    from bench.stack.supervised import StackEvent
+    from chaos.conductor import Act
+    from chaos.detectors.observation import Observation
+
+CALM_NS = 5_000_000_000
+"""How long after a target was mended a detector may still come to know of the fault."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that was seen; times in ns on CLOCK_MONOTONIC."""
+
+    acts: Sequence[Act]
+    observations: Sequence[Observation]
+    stack_events: Sequence[StackEvent]
+    plan: Plan
+    start_ns: int
+    end_ns: int
+
+    def add_to(self, record: dict[str, Any], folder: Path) -> None:
+        """Add faults, detections, false alarms and recoveries; the folder holds operations.npy."""
+        operations = np.load(folder / "operations.npy", mmap_mode="r")
+        record["faults"] = [self._fault(act) for act in self.acts]
+        detections, alarms = self._detections(operations)
+        record["detections"] = [self._from_zero(one) for one in detections]
+        record["false_alarms"] = [self._from_zero(one) for one in alarms]
+        record["recoveries"] = recoveries(operations, record, record["faults"], _events(folder))
+        breakers = [one for one in self.observations if one.detector == breaker.NAME]
+        if breakers:
+            record["breaker_open_ns"] = breaker.open_time_ns(breakers, self.end_ns)
+
+    def _fault(self, act: Act) -> dict[str, Any]:
+        plan, broke = act.fault.plan, act.broke
+        effect, healed = act.effect, act.healed
+        if broke is None:
+            proof = act.aimed or "the run ended before it was made"
+        else:
+            proof = "; ".join(one.text for one in (effect, healed) if one is not None)
+        # A target that was to come back by itself and did not has failed; what we were to mend and is
+        # not mended makes the run worthless.
+        mended = healed.holds if healed is not None else None
+        if mended is False and act.mended is None:
+            mended = None
+        return {
+            "number": plan.number,
+            "kind": plan.kind,
+            "target": plan.target,
+            "repeat": plan.repeat,
+            "settings": plan.settings,
+            "how": act.fault.how if broke is not None else "not made",
+            "mended_by": "us" if plan.for_ns is not None else "the target's supervisor",
+            "planned_ns": plan.at_ns,
+            "for_ns": plan.for_ns,
+            "asked_ns": self._zero(broke.asked_ns if broke else None),
+            "effective_ns": self._zero(act.effective_ns),
+            "returned_ns": self._zero(broke.returned_ns if broke else None),
+            "heal_asked_ns": self._zero(act.mended.asked_ns if act.mended else None),
+            "healed_ns": self._zero(act.healed_ns),
+            "proof": proof,
+            "took_effect": bool(effect and effect.holds),
+            "healed": mended,
+            "uncertainty_ns": broke.returned_ns - broke.asked_ns if broke else None,
+        }
+
+    def _detections(self, operations: NDArray[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        made = [act for act in self.acts if act.effective_ns is not None]
+        starts = [act.effective_ns or 0 for act in made]
+        windows = []
+        for number, act in enumerate(made):
+            ends = starts[number + 1] if number + 1 < len(made) else self.end_ns
+            hit = act.fault.plan.target
+            above = [name for name, needs in BEHIND.items() if hit in needs]
+            calm = (act.healed_ns or ends) + CALM_NS
+            windows.append(
+                Window(act.fault.plan.number, act.fault.plan.kind, (hit, *above), starts[number], ends, calm)
+            )
+        return matched(windows, self._by_detector(operations))
+
+    def _by_detector(self, operations: NDArray[Any]) -> dict[str, list[Observation]]:
+        hit = {act.fault.plan.target for act in self.acts}
+        hit |= {name for name, needs in BEHIND.items() if hit & set(needs)}
+        clients: list[Observation] = []
+        for number, workload in enumerate(self.plan.workloads):
+            if workload.workload.target in hit:
+                own = operations[operations["workload"] == number]
+                clients += client_errors.observations_of(own, workload.workload.target, self.start_ns)
+        found: dict[str, list[Observation]] = {client_errors.NAME: clients, PROBE: []}
+        of_stack = [
+            one
+            for one in stack_events.observations_of(self.stack_events)
+            if one.target in hit and one.at_ns >= self.start_ns
+        ]
+        for one in [*self.observations, *of_stack]:
+            found.setdefault(one.detector, []).append(one)
+        for name in found:
+            found[name].sort(key=lambda one: one.at_ns)
+        return found
+
+    def _zero(self, at_ns: int | None) -> int | None:
+        return None if at_ns is None else at_ns - self.start_ns
+
+    def _from_zero(self, entry: dict[str, Any]) -> dict[str, Any]:
+        return entry | {"at_ns": self._zero(entry["at_ns"])}
+
+
+def _events(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines() if line]

@@ -1,0 +1,108 @@
+"""Which toxins there are, which can act together, and in what order. Pure.
+
+The order in each direction is fixed, whatever the order they were added in:
+
+1. black_hole   nothing is read, and nothing that was read goes on
+2. limit_data   counts what the sender sent
+3. latency      the distance
+4. bandwidth    the narrow link at the receiver's end
+5. slicer       the pieces that the receiver gets
+6. slow_close   the end, after the last byte
+
+`reset` and `refuse` act on connections as a whole. Refused: two of one kind in one direction; `reset`
+of new connections with anything else, for no byte would be left that the other could act on, and
+`refuse` with it would leave no new connection to reset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from chaos.proxy.toxin import Toxin, ToxinRefused
+from chaos.proxy.toxins.bandwidth import Bandwidth
+from chaos.proxy.toxins.black_hole import BlackHole
+from chaos.proxy.toxins.latency import Latency
+from chaos.proxy.toxins.limit_data import LimitData
+from chaos.proxy.toxins.refuse import Refuse
+from chaos.proxy.toxins.reset import Reset
+from chaos.proxy.toxins.slicer import Slicer
+from chaos.proxy.toxins.slow_close import SlowClose
+
+IN_ORDER: tuple[type[Toxin], ...] = (
+    Reset,
+    Refuse,
+    BlackHole,
+    LimitData,
+    Latency,
+    Bandwidth,
+    Slicer,
+    SlowClose,
+)
+KINDS = {each.kind: each for each in IN_ORDER}
+READ_AHEAD_BYTES = 65_536
+LATENCY_READ_AHEAD_BYTES = 1_048_576
+"""What is under way at once: 10 MB/s at 100 ms, for each connection and direction."""
+
+Some = TypeVar("Some", bound=Toxin)
+
+
+def toxin_of(kind: object, settings: Mapping[str, Any], number: int = 0, seed: int = 0) -> Toxin:
+    """A toxin of a kind, its settings checked. Raises ToxinRefused."""
+    known = KINDS.get(kind) if isinstance(kind, str) else None
+    if known is None:
+        raise ToxinRefused("toxin", f"one of {', '.join(KINDS)}", repr(kind), "write one of these")
+    return known(number, settings, seed)
+
+
+def refuse_conflicts(new: Toxin, in_force: Iterable[Toxin]) -> None:
+    """Raise ToxinRefused where the new one cannot act together with one that is in force."""
+    for old in in_force:
+        both = [direction for direction in new.directions if direction in old.directions]
+        if new.kind == old.kind and both:
+            where = " and ".join(both) if "direction" in new.settings else "every connection"
+            found = f"{old.kind} in force on {where}"
+            raise ToxinRefused(new.kind, "at most one of a kind in each direction", found, "remove that first")
+        for one, other in ((new, old), (old, new)):
+            if isinstance(one, Reset) and one.settings["new_connections"]:
+                expected = "no other toxin with reset, which leaves no connection for it"
+                advice = "remove one, or reset with new_connections: false"
+                raise ToxinRefused(new.kind, expected, f"{other.kind} and {one.kind}", advice)
+
+
+class Path:
+    """What the toxins in force make of one direction. A new one for every change."""
+
+    __slots__ = (
+        "bandwidth",
+        "black_hole",
+        "generation",
+        "is_plain",
+        "latency",
+        "limit_data",
+        "read_ahead_bytes",
+        "slicer",
+        "slow_close",
+    )
+
+    def __init__(self, generation: int, direction: str, toxins: Iterable[Toxin]) -> None:
+        acting = [toxin for toxin in toxins if direction in toxin.directions]
+        self.generation = generation
+        self.black_hole = _one(BlackHole, acting)
+        self.limit_data = _one(LimitData, acting)
+        self.latency = _one(Latency, acting)
+        self.bandwidth = _one(Bandwidth, acting)
+        self.slicer = _one(Slicer, acting)
+        self.slow_close = _one(SlowClose, acting)
+        self.is_plain = not any(
+            (self.black_hole, self.limit_data, self.latency, self.bandwidth, self.slicer, self.slow_close)
+        )
+        self.read_ahead_bytes = READ_AHEAD_BYTES
+        if self.latency:
+            self.read_ahead_bytes = LATENCY_READ_AHEAD_BYTES
+        elif self.bandwidth:
+            self.read_ahead_bytes = self.bandwidth.read_ahead_bytes
+
+
+def _one(kind: type[Some], toxins: Iterable[Toxin]) -> Some | None:
+    return next((toxin for toxin in toxins if isinstance(toxin, kind)), None)

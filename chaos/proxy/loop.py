@@ -1,0 +1,134 @@
+"""The event loop: epoll, and a timer with nanoseconds.
+
+`epoll.poll` takes its timeout in whole milliseconds, too coarse for a latency; a timerfd wakes the
+loop at the nanosecond. Python has it from 3.13 on only, so it is called in libc.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import heapq
+import os
+import select
+import time
+from collections.abc import Callable
+
+EVENTS_PER_TURN = 256
+_CLOCK_MONOTONIC = 1
+_TFD_TIMER_ABSTIME = 1
+_TFD_NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
+_NS_PER_S = 1_000_000_000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_MONOTONIC = time.CLOCK_MONOTONIC
+_clock = time.clock_gettime_ns
+
+
+def now_ns() -> int:
+    """The one clock of the product: CLOCK_MONOTONIC."""
+    return _clock(_MONOTONIC)
+
+
+class Timer:
+    """One time at which something is called; setting it again replaces the time."""
+
+    __slots__ = ("_loop", "call", "due_ns")
+
+    def __init__(self, loop: Loop, call: Callable[[], None]) -> None:
+        self._loop = loop
+        self.call = call
+        self.due_ns: int | None = None
+
+    def set(self, due_ns: int) -> None:
+        """Call at this time of CLOCK_MONOTONIC, once."""
+        if self.due_ns != due_ns:
+            self.due_ns = due_ns
+            self._loop.schedule(self, due_ns)
+
+    def cancel(self) -> None:
+        """Do not call."""
+        self.due_ns = None
+
+
+class Loop:
+    """Calls the handler of every ready descriptor (with epoll's mask) and of every due timer, in one thread."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._gone: set[int] = set()
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._sequence = 0
+        self._armed_ns: int | None = None
+        self._ended = False
+        self._timerfd = _libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK_CLOEXEC)
+        if self._timerfd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create failed")
+        self.register(self._timerfd, select.EPOLLIN, self._on_time)
+
+    def register(self, fd: int, mask: int, handler: Callable[[int], None]) -> None:
+        """Begin to watch a descriptor, level-triggered; errors and hang-ups are reported with any mask."""
+        self._epoll.register(fd, mask)
+        self._handlers[fd] = handler
+
+    def modify(self, fd: int, mask: int) -> None:
+        """Watch for something else."""
+        self._epoll.modify(fd, mask)
+
+    def unregister(self, fd: int) -> None:
+        """Stop watching; before the descriptor is closed.
+
+        Its number may be given to a new one within this turn, so what epoll has already reported
+        for it is not delivered. A level-triggered event comes again if it was the new one's.
+        """
+        self._epoll.unregister(fd)
+        del self._handlers[fd]
+        self._gone.add(fd)
+
+    def run(self) -> None:
+        """Until `end` is called."""
+        poll, handlers, gone = self._epoll.poll, self._handlers, self._gone
+        while not self._ended:
+            for fd, mask in poll(-1, EVENTS_PER_TURN):
+                if fd not in gone:
+                    handlers[fd](mask)
+            if gone:
+                gone.clear()
+
+    def end(self) -> None:
+        """Leave `run` after this turn."""
+        self._ended = True
+
+    def schedule(self, timer: Timer, due_ns: int) -> None:
+        """For `Timer.set`."""
+        self._sequence += 1
+        heapq.heappush(self._heap, (due_ns, self._sequence, timer))
+        if self._armed_ns is None or due_ns < self._armed_ns:
+            self._arm(due_ns)
+
+    def _on_time(self, _mask: int) -> None:
+        try:
+            os.read(self._timerfd, 8)
+        except BlockingIOError:
+            return  # set to a later time since epoll reported it
+        self._armed_ns = None
+        # Only what was due at the start: a timer that sets itself to now must not keep the others waiting.
+        limit_ns = now_ns()
+        due = []
+        while self._heap and self._heap[0][0] <= limit_ns:
+            due.append(heapq.heappop(self._heap))
+        for due_ns, _, timer in due:
+            if timer.due_ns == due_ns:
+                timer.due_ns = None
+                timer.call()
+        while self._heap and self._heap[0][2].due_ns != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        if self._heap and (self._armed_ns is None or self._heap[0][0] < self._armed_ns):
+            self._arm(self._heap[0][0])
+
+    def _arm(self, due_ns: int) -> None:
+        self._armed_ns = due_ns
+        # struct itimerspec: the interval (none), then the time; a time of 0 would disarm it.
+        at_ns = max(1, due_ns)
+        setting = (ctypes.c_long * 4)(0, 0, at_ns // _NS_PER_S, at_ns % _NS_PER_S)
+        _libc.timerfd_settime(self._timerfd, _TFD_TIMER_ABSTIME, setting, None)

@@ -1,0 +1,17 @@
+"""Refuse: nobody gets in."""
+
+from __future__ import annotations
+
+from chaos.proxy.toxin import Choice, Toxin
+
+
+class Refuse(Toxin):
+    """The port is closed, so that new connections get ECONNREFUSED; live ones stay, or are reset by option.
+
+    The kernel refuses them, so they cannot be counted. The proof is a connection of our own to the
+    closed port, and every further one when the statistics are asked for.
+    """
+
+    kind = "refuse"
+    unit = "own connections refused"
+    takes = {"reset_live": Choice(False, True)}
