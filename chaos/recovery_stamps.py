@@ -55,8 +55,8 @@ def successes(seen: Seen, since_ns: int) -> NDArray[np.int64]:
 def stable(seen: Seen, failure_ns: int, harmed_ratio: float, criteria: Criteria) -> int | None:
     """t4: the first success after t1 (`failure_ns`) that begins a quiet time as `criteria` has it.
 
-    Quiet: without harm for the time and for the arrivals. Where some arrivals were harmed without any fault (`harmed_ratio`), up to twice that share is none
-    of the fault's doing.
+    Quiet: without harm for the time and for the arrivals. Where some arrivals were harmed without any
+    fault (`harmed_ratio`), up to twice that share is none of the fault's doing.
     """
     planned = seen.arrivals.planned_ns
     candidates = np.unique(successes(seen, failure_ns))

@@ -12,7 +12,7 @@ from bench.stack.target import Target
 if TYPE_CHECKING:
     from bench.stack.keeper_state import KeptStack
 
-LATER_KINDS = ("compose", "docker")
+KINDS = ("embedded", "docker", "compose", "external")
 
 
 class Stack(Protocol):
@@ -28,7 +28,8 @@ class Stack(Protocol):
 
     def describe(self) -> list[dict[str, Any]]:
         """One entry per target, without secrets: name, kind, address, server, version, started_by,
-        program, pid, supervisor_pid, state (up or down), log.
+        program, pid, supervisor_pid, state (up or down), log; of a container also: container (its id),
+        image, image_id, cgroup, restart_policy, faults_allowed, is_port_fixed.
         """
 
     def health(self) -> list[dict[str, Any]]:
@@ -50,7 +51,8 @@ class Stack(Protocol):
 def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Stack:
     """Choose a stack for the targets named in `needed`; entering it starts it.
 
-    kind: embedded (a stack of its own), external, or None for external where the environment names
+    kind: embedded (a stack of its own), docker (the same as containers), compose (the user's own
+    project, which runs already), external, or None for external where the environment names
     one of the targets, else the stack that is up if it has them all, else embedded. Where all that
     the environment names is that very stack, it is taken as such.
     Raises UsageError for a kind that does not exist, TargetError for a target it cannot give.
@@ -69,9 +71,15 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
         return EmbeddedStack(needed, log_dir)
     if kind == "external":
         return ExternalStack(needed)
-    if kind in LATER_KINDS:
-        raise UsageError(f"--stack {kind}: not in this version; use embedded or external")
-    raise UsageError(f"--stack: expected embedded or external, found '{kind}'")
+    if kind == "docker":
+        from bench.stack.docker.docker_stack import DockerStack
+
+        return DockerStack(needed, log_dir)
+    if kind == "compose":
+        from bench.stack.docker.compose_stack import ComposeStack
+
+        return ComposeStack(needed, log_dir)
+    raise UsageError(f"--stack: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}, found '{kind}'")
 
 
 def _kept_with(needed: AbstractSet[str]) -> "KeptStack | None":

@@ -76,7 +76,8 @@ class Line:
             self._delays = delays
             self._last_due_ns = 0
             self._reads = deque((came, self._due(came, len(data)), data) for came, _, data in self._reads)
-            self._end_due_ns = self._due(self._end_arrived_ns, 0)
+            if self.end is not None:
+                self._end_due_ns = self._due(self._end_arrived_ns, 0)
 
     def put(self, data: memoryview, now_ns: int) -> None:
         """Bytes have come."""

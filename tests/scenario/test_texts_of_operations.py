@@ -18,7 +18,7 @@ workloads:
     driver: {driver}
     arrivals: constant
     rate: 10/s
-    parameters: {{a: {{count: 100}}, body: {{count: 9}}}}
+    parameters: {{a: {{count: 100}}}}
     value: {{bytes: 20}}
 """
 TAIL = "\nphases: [{name: steady, for: 1s}]\n"
@@ -87,7 +87,9 @@ def test_quoted_stretches_reach_to_the_end_where_a_quote_is_not_closed() -> None
 def test_an_operation_may_have_any_name(load: Any, name: str) -> None:
     request = "{path: '/{body}', expect: {status: 200}}"
     text = f"{HTTP}    operations:\n      {name}: {{weight: 3, request: {request}}}{TAIL}"
-    operation = load(text).scenario.workloads[0].operations[name]
+    workload = load(text.replace("{a:", "{body: {count: 9}, a:")).scenario.workloads[0]
+    operation = workload.operations[name]
+    assert workload.parameters["body"].size == 9
     assert (operation.weight, operation.request.expect.status) == (3.0, (200,))
 
 

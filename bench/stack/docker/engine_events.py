@@ -32,7 +32,7 @@ WATCHED = (
 )
 KINDS = {
     "pause": "paused",
-    "unpause": "continued",
+    "unpause": "unpaused",
     "oom": "out_of_memory",
     "connect": "connected",
     "disconnect": "disconnected",

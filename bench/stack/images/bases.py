@@ -140,6 +140,7 @@ def _common() -> RootFiles:
         files.program(_here(tool), f"/bin/{tool}")
     users = [f"{name}:x:{number}:{number}:{name}:/:/bin/sh" for name, number in PEOPLE.items()]
     groups = [f"{name}:x:{number}:" for name, number in PEOPLE.items()]
+    groups.append(f"nogroup:x:{PEOPLE['nobody']}:")
     files.text("/etc/passwd", "\n".join(users) + "\n")
     files.text("/etc/group", "\n".join(groups) + "\n")
     files.text("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")

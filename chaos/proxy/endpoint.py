@@ -1,0 +1,109 @@
+"""One end of a connection through the proxy: its socket and what epoll watches it for."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chaos.proxy.flow import Flow
+    from chaos.proxy.loop import Loop
+
+IN, OUT = select.EPOLLIN, select.EPOLLOUT
+HUNG_UP = select.EPOLLHUP | select.EPOLLERR
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+def prepare(stream: socket.socket) -> None:
+    """Neither blocking nor waiting to fill a segment: a delay shall be the toxins' alone."""
+    stream.setblocking(False)
+    with contextlib.suppress(OSError):  # it was reset already: reading will tell
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def reset(stream: socket.socket) -> None:
+    """Close with a TCP reset; what waits to be sent is thrown away."""
+    with contextlib.suppress(OSError):
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    stream.close()
+
+
+class Endpoint:
+    """A socket that is the source of one flow and the sink of the other."""
+
+    __slots__ = ("_is_watched", "_loop", "_mask", "fd", "outgoing", "socket", "incoming", "was_reset")
+
+    def __init__(self, loop: Loop, stream: socket.socket) -> None:
+        self.socket = stream
+        self.fd = stream.fileno()
+        self.was_reset = False
+        """Its peer has reset it, which the kernel reports only once."""
+        self.outgoing: Flow
+        """The flow of what it sends to us."""
+        self.incoming: Flow
+        """The flow of what we send to it."""
+        self._loop = loop
+        self._mask = 0
+        self._is_watched = False
+
+    def watch(self, outgoing: Flow, incoming: Flow) -> None:
+        """Begin: its bytes are `outgoing`'s from now on."""
+        self.outgoing, self.incoming = outgoing, incoming
+        self._mask = IN
+        self._is_watched = True
+        self._loop.register(self.fd, IN, self._on_event)
+
+    def want(self, bit: int, wanted: bool) -> None:
+        """Watch for IN or OUT, or no longer."""
+        mask = self._mask | bit if wanted else self._mask & ~bit
+        if mask == self._mask:
+            return
+        self._mask = mask
+        if self._is_watched:
+            self._loop.modify(self.fd, mask)
+        elif mask:
+            self._is_watched = True
+            self._loop.register(self.fd, mask, self._on_event)
+
+    def unwatch(self) -> None:
+        """Stop: epoll would report a hang-up that nobody may look at again and again."""
+        if self._is_watched:
+            self._is_watched = False
+            self._loop.unregister(self.fd)
+
+    def close(self) -> None:
+        """Close in order; what the kernel still has to send is sent."""
+        self.unwatch()
+        self.socket.close()
+
+    def reset(self) -> None:
+        """Close with a TCP reset."""
+        self.unwatch()
+        reset(self.socket)
+
+    def take_error(self) -> bool:
+        """Whether the peer has reset the connection."""
+        if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.was_reset = True
+        return self.was_reset
+
+    def _on_event(self, mask: int) -> None:
+        if mask & IN:
+            self.outgoing.on_readable()
+        if mask & OUT and self._is_watched:
+            self.incoming.on_writable()
+        if mask & HUNG_UP and not mask & IN and self._is_watched:
+            self._on_hang_up()
+
+    def _on_hang_up(self) -> None:
+        # Nothing is read from it now. Either its bytes have ended, or they have to wait, and their
+        # end with them: watched again, it is reported again.
+        self._mask = 0
+        self.unwatch()
+        if self.take_error():
+            self.incoming.on_sink_gone()
+            if self.outgoing.has_ended:
+                self.outgoing.on_source_reset()

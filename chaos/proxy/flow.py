@@ -1,0 +1,291 @@
+"""One direction of one connection: bytes from a source to a sink, as the toxins in force let them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from chaos.proxy.endpoint import IN, OUT
+from chaos.proxy.line import FIN, RST, Line
+from chaos.proxy.loop import Timer, now_ns
+from chaos.proxy.toxin import UP
+
+if TYPE_CHECKING:
+    from chaos.proxy.connection import Connection
+    from chaos.proxy.endpoint import Endpoint
+    from chaos.proxy.pacer import Pacer
+    from chaos.proxy.traffic import Traffic
+
+PIECES_PER_TURN = 64
+"""Then the other connections get their turn."""
+
+
+class Flow:
+    """Plain: a read is sent at once, from a buffer that all share. Else it goes through a line of its own.
+
+    A toxin comes into force for all flows by one assignment (`Traffic.paths`); a flow compares one
+    number before it touches a byte, so none passes by the old rules afterwards.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_direction",
+        "_discards",
+        "_generation",
+        "_is_held",
+        "_is_plain",
+        "_line",
+        "_read_ahead_bytes",
+        "_recv_into",
+        "_send",
+        "_sink",
+        "_source",
+        "_stages",
+        "_timer",
+        "_traffic",
+        "_unsent",
+        "has_ended",
+        "is_done",
+        "passed_bytes",
+    )
+
+    def __init__(self, connection: Connection, direction: str, source: Endpoint, sink: Endpoint) -> None:
+        self._connection = connection
+        self._traffic: Traffic = connection.traffic
+        self._direction = direction
+        self._source, self._sink = source, sink
+        self._recv_into, self._send = source.socket.recv_into, sink.socket.send
+        self._generation = 0
+        self._is_plain = True
+        self._is_held = False
+        self._discards = False
+        self._read_ahead_bytes = 0
+        self._line = Line()
+        self._stages: dict[int, Any] = {}
+        """State of the toxins in force, by their numbers."""
+        self._timer = Timer(self._traffic.loop, self.pump)
+        self._unsent: memoryview | None = None
+        """What has left the line and the kernel has not taken."""
+        self.has_ended = False
+        """The source's bytes have come to their end."""
+        self.is_done = False
+        """And that end has been passed on."""
+        self.passed_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that have been read and not sent."""
+        return self._line.held_bytes + (len(self._unsent) if self._unsent is not None else 0)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something waits for a time, a toxin's end or a reader."""
+        return self._is_held or self._unsent is not None or not self._line.is_empty
+
+    def on_readable(self) -> None:
+        """The source has bytes, or their end."""
+        traffic = self._traffic
+        if self._generation != traffic.generation:
+            self.adopt()
+        if self._is_held or self.has_ended:
+            self._source.want(IN, False)
+            return
+        try:
+            size = self._recv_into(traffic.buffer)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.on_source_reset()
+            return
+        if size == 0:
+            self._on_source_end()
+        elif self._discards:
+            pass
+        elif self._is_plain:
+            self._pass_on(traffic.view[:size])
+        else:
+            self._hold(traffic.view[:size])
+
+    def on_writable(self) -> None:
+        """The sink takes bytes again."""
+        if self._generation != self._traffic.generation:
+            self.adopt()
+        if self._is_held:
+            self._sink.want(OUT, False)
+            return
+        unsent, self._unsent = self._unsent, None
+        if unsent is not None:
+            self._line.resume(now_ns())
+            self._pass_on(unsent)
+        if self._unsent is None and not self.is_done:
+            self._sink.want(OUT, False)
+            self.pump()
+
+    def on_source_reset(self) -> None:
+        """The source's peer has broken the connection: so does the sink's, in its order with the bytes."""
+        self._source.was_reset = True
+        self._end(RST)
+
+    def on_sink_gone(self) -> None:
+        """The sink's peer has broken the connection: bytes to it are lost. Its own flow carries the reset."""
+        self._discards = True
+        self._unsent = None
+        self._line.clear()
+        self._timer.cancel()
+        self._sink.want(OUT, False)
+        if self.has_ended:
+            self.is_done = True
+            self._connection.after_end()
+        else:
+            self._source.want(IN, not self._is_held)
+
+    def end_now(self) -> None:
+        """Take no more from the source; what is under way still arrives, then the end."""
+        if not self.has_ended:
+            self._end(FIN)
+
+    def adopt(self) -> None:
+        """Go on by the toxins that are in force now."""
+        path = self._traffic.paths[self._direction]
+        self._generation = path.generation
+        stages: dict[int, Any] = {}
+        number, direction = self._connection.number, self._direction
+        for toxin in (path.limit_data, path.latency, path.bandwidth, path.slicer):
+            if toxin is not None:
+                stages[toxin.number] = self._stages.get(toxin.number) or toxin.stage(number, direction)
+        self._stages = stages
+        delays = stages[path.latency.number] if path.latency else None
+        pacers: tuple[Pacer, ...] = tuple(
+            stages[toxin.number] for toxin in (path.bandwidth, path.slicer) if toxin is not None
+        )
+        self._line.follow(delays, pacers, path.slow_close.delay_ns if path.slow_close else 0)
+        self._read_ahead_bytes = path.read_ahead_bytes
+        self._is_plain = path.is_plain and self._line.is_empty
+        if self._is_held and path.black_hole is None:
+            self._line.resume(now_ns())
+        if not self._is_held and path.black_hole is not None and not self.is_done:
+            path.black_hole.count += 1
+            path.black_hole.bytes += self.held_bytes
+        self._is_held = path.black_hole is not None and not self.is_done
+        self._sink.want(OUT, self._unsent is not None and not self._is_held)
+        if not self.is_done:
+            self.pump()
+
+    def pump(self) -> None:
+        """Send what is due, and arrange for what is not."""
+        if self._generation != self._traffic.generation:
+            self.adopt()
+            return
+        line = self._line
+        if not self._is_held:
+            at_ns = now_ns()
+            for _ in range(PIECES_PER_TURN):
+                if self._unsent is not None:
+                    break
+                piece = line.take(at_ns)
+                if piece is None:
+                    break
+                if isinstance(piece, str):
+                    self._pass_end_on(piece)
+                    return
+                self._pass_on(piece)
+                if self._connection.is_closed:
+                    return
+            if self._unsent is not None and line.is_cut_off(at_ns):
+                self._pass_end_on(RST)
+                return
+            ready_ns = line.ready_ns()
+            if ready_ns is not None and (self._unsent is None or line.end == RST):
+                self._timer.set(ready_ns)
+            elif ready_ns is None:
+                self._is_plain = self._traffic.paths[self._direction].is_plain
+        self._want_bytes()
+
+    def close(self) -> None:
+        """The connection is over; nothing refers to it any more."""
+        self.is_done = self.has_ended = True
+        self._unsent = None
+        self._line.clear()
+        self._timer.cancel()
+        # Cycles would need the collector, whose pauses would be in somebody's latency.
+        self._timer.call = _nothing
+        self._stages.clear()
+
+    def _pass_on(self, data: memoryview) -> None:
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._sink.was_reset = True
+            self.on_sink_gone()
+            if self._sink.outgoing.has_ended:
+                self._sink.outgoing.on_source_reset()
+            return
+        self.passed_bytes += sent
+        if sent < len(data):
+            # The shared buffer is about to be read into again.
+            self._unsent = memoryview(bytes(data[sent:]))
+            self._sink.want(OUT, True)
+            self._want_bytes()
+
+    def _hold(self, data: memoryview) -> None:
+        limit = self._traffic.paths[self._direction].limit_data
+        size, is_last = len(data), False
+        if limit is not None:
+            allowance = self._stages[limit.number]
+            size = allowance.spend(size)
+            is_last = allowance.left_bytes == 0
+        self._line.put(memoryview(bytes(data[:size])), now_ns())
+        if is_last:
+            self._end(FIN)
+            self._connection.end_by_limit(self)
+        else:
+            self.pump()
+
+    def _on_source_end(self) -> None:
+        self._end(RST if self._source.was_reset else FIN)
+
+    def _end(self, end: str) -> None:
+        self.has_ended = True
+        self._source.want(IN, False)
+        if self._discards:
+            self.is_done = True
+            if end == RST:
+                self._connection.reset()
+            else:
+                self._connection.after_end()
+            return
+        self._is_plain = False
+        self.is_done = False
+        self._line.finish(end, now_ns())
+        slow_close = self._traffic.paths[self._direction].slow_close
+        if slow_close is not None and end == FIN:
+            slow_close.count += 1
+        self.pump()
+
+    def _pass_end_on(self, end: str) -> None:
+        self.is_done = True
+        if end == RST:
+            self._traffic.accounts.resets_passed_on += 1
+            self._connection.reset()
+        else:
+            self._connection.shut_down(self._sink)
+            self._connection.after_end()
+
+    def _want_bytes(self) -> None:
+        if self.has_ended:
+            return
+        if self._is_plain:
+            wanted = self._unsent is None
+        else:
+            wanted = not self._line.is_full(self._read_ahead_bytes)
+        self._source.want(IN, wanted and not self._is_held)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it goes from the client to upstream."""
+        return self._direction == UP
+
+
+def _nothing() -> None:
+    """A closed flow's timer."""
