@@ -53,13 +53,13 @@ class Staging:
     def check(self) -> list[dict[str, Any]]:
         """What no longer holds in the data after the run, as anomalies.
 
-        Money that is missing means that a transaction was half done: the run is INVALID as a
-        statement about a database that works.
+        Money that is missing means that a transaction was half done: the target failed, whatever its
+        latency.
         """
         found = []
         for target, wanted in self._loaded:
             try:
-                broken = [("data_broken", "invalid", sentence) for sentence in check(target, wanted)]
+                broken = [("data_broken", "fail", sentence) for sentence in check(target, wanted)]
             except TargetError as error:
                 broken = [("data_unchecked", "inconclusive", str(error))]
             for code, severity, sentence in broken:

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
     from bench.run_folder.reader import Run
 
-SEVERITIES = {"invalid": Status.INVALID, "inconclusive": Status.INCONCLUSIVE}
+SEVERITIES = {
+    "invalid": Status.INVALID,
+    "fail": Status.FAIL,
+    "inconclusive": Status.INCONCLUSIVE,
+}
 """Of an anomaly; a `note` changes nothing."""
 
 SUMS = "validity.sums"

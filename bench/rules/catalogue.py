@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from bench.rules.grammar import Metric, Rule, RuleError
+from bench.rules.fault_metrics import BY_NAME, FAULT_METRICS, STATS
+from bench.rules.grammar import FAMILIES, Metric, Rule, RuleError, scope_and_name
 from bench.units import quoted
 
 if TYPE_CHECKING:
     from bench.scenario.model import Scenario
 
 Better = Literal["lower", "higher"]
-STATS = ("pNN", "mean", "max")
 UNIT_WORDS = {
     "ns": "a duration such as 10ms",
     "per_s": "a rate such as 1000/s",
@@ -31,6 +31,8 @@ UNIT_WORDS = {
     "count": "a plain count such as 0",
 }
 _SHOWN_SCOPES = 20
+_USUAL = {"recovery": "recovery.stable", "detection": "detection.probe"}
+"""What is meant by the first name of a family alone."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class MetricSpec:
     unit: str
     better: Better
     explanation: str
+    may_have: tuple[str, ...] = ()
+    """Arguments that it may have beside those it needs."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +134,12 @@ def metrics_of(scenario: Scenario) -> dict[str, MetricSpec]:
         [
             Outline(w.name, w.engine, w.is_pubsub, w.operation_names, w.target if contacts(w.driver) else "")
             for w in scenario.workloads
-        ]
+        ],
+        with_faults=bool(scenario.faults),
     )
 
 
-def metrics_of_outlines(outlines: Iterable[Outline]) -> dict[str, MetricSpec]:
+def metrics_of_outlines(outlines: Iterable[Outline], with_faults: bool = False) -> dict[str, MetricSpec]:
     """The same for workloads of which only the outline is known."""
     metrics: dict[str, MetricSpec] = {}
     outlines = list(outlines)
@@ -153,7 +158,8 @@ def metrics_of_outlines(outlines: Iterable[Outline]) -> dict[str, MetricSpec]:
                 for stat in STATS if kind.has_stats else (None,):
                     name = ".".join([*scope, kind.name, *([stat] if stat else [])])
                     metrics.setdefault(name, MetricSpec(name, kind.unit, kind.better, kind.explanation))
-    return metrics | _resources(sources_of(outline.target for outline in outlines))
+    metrics |= _resources(sources_of(outline.target for outline in outlines))
+    return metrics | _faults(metrics, outlines) if with_faults else metrics
 
 
 def sources_of(targets: Iterable[str]) -> tuple[str, ...]:
@@ -181,12 +187,28 @@ def _resources(targets: tuple[str, ...]) -> dict[str, MetricSpec]:
     return metrics
 
 
+def _faults(metrics: Mapping[str, MetricSpec], outlines: Iterable[Outline]) -> dict[str, MetricSpec]:
+    """What a scenario with faults has in addition: metrics of its own, and a projected availability."""
+    workloads = [outline.name for outline in outlines]
+    found = {
+        name: replace(metrics[name], may_have=("incidents",))
+        for name in ("availability", *(f"{workload}.availability" for workload in workloads))
+        if name in metrics
+    }
+    for metric in FAULT_METRICS:
+        for scope in ("", *(f"{workload}." for workload in workloads if metric.per_workload)):
+            for stat in ("", *(f".{stat}" for stat in STATS if metric.per_repeat)):
+                name = f"{scope}{metric.name}{stat}"
+                found[name] = MetricSpec(name, metric.unit, metric.better, metric.explanation)
+    return found
+
+
 def check_rule(rule: Rule, metrics: Mapping[str, MetricSpec]) -> MetricSpec:
     """The metric that `rule` is about. Raises RuleError if there is none or the rule does not suit it."""
     spec = metrics.get(rule.metric.key)
     if spec is None:
         raise _unknown(rule.metric, metrics)
-    _check_arguments(rule.metric)
+    _check_arguments(rule.metric, spec)
     if rule.unit != spec.unit:
         expected = f"{UNIT_WORDS[spec.unit]} for {quoted(str(rule.metric))}"
         raise RuleError(
@@ -211,9 +233,14 @@ def listed(metrics: Iterable[str]) -> str:
 @lru_cache(maxsize=4)  # a file can have hundreds of rules about unknown metrics
 def _listed(names: tuple[str, ...]) -> str:
     scopes_of: dict[str, dict[str, None]] = {}
-    for full in names:
-        scope, name, stat = _parts(full)
-        shown = f"{name}.pNN|mean|max" if stat else name
+    parted = [_parts(full) for full in names]
+    plain = {name for _, name, stat in parted if stat is None}
+    for scope, name, stat in parted:
+        if stat is None and name in BY_NAME and BY_NAME[name].per_repeat:
+            continue
+        shown = (
+            f"{name}[.pNN|mean|max]" if name in plain and stat else f"{name}.pNN|mean|max" if stat else name
+        )
         scopes_of.setdefault(shown, {})
         if scope:
             scopes_of[shown][".".join(scope)] = None
@@ -227,7 +254,7 @@ def _listed(names: tuple[str, ...]) -> str:
     return "; ".join(parts)
 
 
-def _check_arguments(metric: Metric) -> None:
+def _check_arguments(metric: Metric, spec: MetricSpec) -> None:
     needed = _ARGUMENTS.get(metric.name, ())
     example = f"{metric}({', '.join(f'{name}=30s' for name in needed)})"
     for name in needed:
@@ -237,9 +264,12 @@ def _check_arguments(metric: Metric) -> None:
             )
         if metric.arguments[name] <= 0:
             raise RuleError(f"a {name} above 0s", "0", f"write {example}")
+    incidents = metric.arguments.get("incidents", 1)
+    if "incidents" in spec.may_have and (incidents < 1 or incidents != int(incidents)):
+        raise RuleError("a whole number of incidents of at least 1", f"{incidents:g}", "write incidents=1")
     for name in metric.arguments:
-        if name not in needed:
-            known = f"only {', '.join(needed)}" if needed else "no arguments"
+        if name not in (*needed, *spec.may_have):
+            known = f"only {', '.join((*needed, *spec.may_have))}" if needed else "no arguments"
             advice = f"write {example}" if needed else f"write {metric}"
             raise RuleError(f"{known} for {metric.name}", f"the argument {quoted(name)}", advice)
 
@@ -253,11 +283,13 @@ def _unknown(metric: Metric, metrics: Mapping[str, MetricSpec]) -> RuleError:
 def _meant(metric: Metric, metrics: Mapping[str, MetricSpec]) -> str | None:
     """The metric that was probably meant, found name by name: whole paths would take too long to compare."""
     names, scopes = _known(tuple(metrics))
-    name = _nearest(metric.name, names)
+    if metric.scope and metric.scope[-1] in FAMILIES:
+        metric = Metric(metric.scope[:-1], f"{metric.scope[-1]}.{metric.name}", metric.stat)
+    name = _nearest(_USUAL.get(metric.name, metric.name), names)
     scope = [_nearest(step, scopes[depth]) or step for depth, step in enumerate(metric.scope)]
     if name is None:
         return None
-    stat = (metric.stat or "p95") if names[name] else None
+    stat = metric.stat if name in BY_NAME else (metric.stat or "p95") if names[name] else None
     guess = Metric(tuple(scope), name, stat)
     return str(guess) if guess.key in metrics else None
 
@@ -277,10 +309,9 @@ def _known(full_names: tuple[str, ...]) -> tuple[dict[str, bool], tuple[set[str]
 
 def _parts(full: str) -> tuple[tuple[str, ...], str, str | None]:
     """A catalogue name as scope, metric and statistic."""
-    *rest, last = full.split(".")
-    if last in STATS:
-        return tuple(rest[:-1]), rest[-1], last
-    return tuple(rest), last, None
+    names = full.split(".")
+    stat = names.pop() if names[-1] in STATS else None
+    return (*scope_and_name(names), stat)
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:

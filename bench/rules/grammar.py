@@ -6,21 +6,27 @@
     percent   = 1*2DIGIT [ "." 1*4DIGIT ]           ; above 0, below 100: p50, p99.9
     op        = "<" | "<=" | ">" | ">=" | "=="
     quantity  = number [ unit ]                     ; 10ms, 1000/s, 99.9%, 100MB, 1MB/min, 0
-    argument  = name "=" quantity                   ; window=30s
+    argument  = name "=" quantity                   ; window=30s, incidents=1
     name      = lower-case letter *( lower-case letter | digit | "_" )
 
 The last name of a metric is what is measured; up to two names before it say where: the workload,
 and one of its operations; of a resource the source, such as redis, generator or machine. Without them
-the metric is that of the run as a whole.
+the metric is that of the run as a whole. The metrics of a family have two names: recovery.stable,
+detection.probe.
 """
 
 import re
 from dataclasses import dataclass, field
 
+from bench.rules.fault_metrics import DETECTORS, RECOVERY_STAMPS
 from bench.units import Mismatch, Quantity, quantity, quoted
 
 OPERATORS = ("<=", ">=", "==", "<", ">")
 MAX_RULE_CHARACTERS = 500
+FAMILIES = {"recovery": tuple(RECOVERY_STAMPS), "detection": tuple(DETECTORS)}
+"""First names of metrics with two names, and the second ones."""
+
+_ARGUMENT_UNITS = {"window": ("ns", "a duration such as 30d"), "incidents": ("count", "a count such as 1")}
 
 _NAME = r"[a-z][a-z0-9_]*"
 _STAT = r"p[0-9]{1,2}(?:\.[0-9]{1,4})?|mean|max"
@@ -132,10 +138,16 @@ def _metric(text: str) -> Metric:
         advice = "write names of lower-case letters, digits and _, joined by dots"
         raise RuleError("a metric such as cache.response.p95", quoted(text), advice)
     names, stat, arguments = match.groups()
-    *scope, name = names.split(".")
+    scope, name = scope_and_name(names.split("."))
     if len(scope) > 2:
         raise RuleError("at most workload.operation before the metric", quoted(text), "remove a name")
-    return Metric(tuple(scope), name, stat, _arguments(arguments))
+    return Metric(scope, name, stat, _arguments(arguments))
+
+
+def scope_and_name(names: list[str]) -> tuple[tuple[str, ...], str]:
+    """The names of a metric as its scope and its own: (), "recovery.stable"."""
+    own = 2 if len(names) > 1 and names[-1] in FAMILIES.get(names[-2], ()) else 1
+    return tuple(names[:-own]), ".".join(names[-own:])
 
 
 def _arguments(text: str | None) -> dict[str, float]:
@@ -148,7 +160,11 @@ def _arguments(text: str | None) -> dict[str, float]:
             raise RuleError(
                 "arguments such as (window=30s)", quoted(f"({text})"), "write each one once as name=value"
             )
-        found[match[1]] = _quantity(match[2], match[1]).value
+        value = _quantity(match[2], match[1])
+        unit, wanted = _ARGUMENT_UNITS.get(match[1], (value.unit, ""))
+        if value.unit != unit:
+            raise RuleError(f"{wanted} for {match[1]}", quoted(match[2]), f"write {wanted}")
+        found[match[1]] = value.value
     return found
 
 

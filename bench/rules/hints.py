@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.cycles import stretches
 from bench.rules.catalogue import check_rule, metrics_of
+from bench.rules.fault_metrics import BY_NAME, kills_needed
 from bench.rules.grammar import Metric, Rule
 from bench.units import format_duration_ns, format_rate, quoted
 
@@ -31,6 +32,8 @@ def hints_of(scenario: Scenario, rules: Iterable[Rule]) -> list[str]:
         if planned is not None:
             hints += _throughput(rule, planned * NS_PER_S / scenario.measured_ns)
             hints += _samples(rule, planned)
+        hints += _kills(rule, scenario)
+        hints += _watch(rule, scenario)
         hints += _window(rule, scenario)
     return hints + _unused(scenario)
 
@@ -79,9 +82,37 @@ def _throughput(rule: Rule, planned_per_s: float) -> list[str]:
     ]
 
 
+def _kills(rule: Rule, scenario: Scenario) -> list[str]:
+    """A percentile over faults needs many of them."""
+    percent = rule.metric.percent
+    if percent is None or rule.metric.name not in BY_NAME:
+        return []
+    had, needed = sum(fault.repeat for fault in scenario.faults), kills_needed(percent)
+    if had >= needed:
+        return []
+    return [
+        f"rule {quoted(rule.text)}: {rule.metric.stat} of {rule.metric.name} needs {needed} faults, and the plan"
+        f" has {had}; repeat them more often, or judge {rule.metric.name} without a percentile: the worst of all"
+    ]
+
+
+def _watch(rule: Rule, scenario: Scenario) -> list[str]:
+    """A recovery can be watched only until the next repeat."""
+    if not rule.metric.name.startswith("recovery.") or rule.op not in ("<", "<="):
+        return []
+    shortest = min((fault.every_ns for fault in scenario.faults if fault.every_ns is not None), default=None)
+    if shortest is None or rule.limit < shortest:
+        return []
+    shown, limit = format_duration_ns(shortest), format_duration_ns(rule.limit)
+    return [
+        f"rule {quoted(rule.text)}: the next fault comes after {shown}, so that a recovery of {limit} cannot be"
+        " seen; lengthen every"
+    ]
+
+
 def _samples(rule: Rule, planned: float) -> list[str]:
     percent = rule.metric.percent
-    if percent is None:
+    if percent is None or rule.metric.name in BY_NAME:
         return []
     needed = max(SAMPLES_FOR_MEDIAN, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
     if planned >= needed:
@@ -103,7 +134,7 @@ def _direction(rule: Rule, better: str) -> list[str]:
 
 def _window(rule: Rule, scenario: Scenario) -> list[str]:
     window = rule.metric.arguments.get("window")
-    if window is None or window <= scenario.measured_ns:
+    if window is None or window <= scenario.measured_ns or "incidents" in rule.metric.arguments:
         return []
     shown, measured = format_duration_ns(window), format_duration_ns(scenario.measured_ns)
     return [f"rule {quoted(rule.text)}: its window of {shown} is longer than the measured time of {measured}"]

@@ -128,7 +128,9 @@ def _rules(raw: Any, workloads: list[dict[str, Any]]) -> tuple[tuple[Rule, ...],
     if not isinstance(texts, list):
         return (), []
     outlines = [_outline(workload) for workload in workloads]
-    metrics = metrics_of_outlines([outline for outline in outlines if outline is not None])
+    metrics = metrics_of_outlines(
+        [outline for outline in outlines if outline is not None], with_faults=bool(raw.get("faults"))
+    )
     # Where a workload is not understood, a metric that is missing may well be one of its.
     known = {outline.name for outline in outlines if outline is not None}
     names_known = bool(outlines) and None not in outlines

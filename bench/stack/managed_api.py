@@ -16,7 +16,7 @@ from bench.stack.supervised import ServiceCommand
 from bench.stack.target import Target
 
 MODULE = "bench.reference_api"
-LIBRARIES = ("fastapi", "uvicorn", "redis", "asyncpg")
+LIBRARIES = ("fastapi", "uvicorn", "httptools", "circuitbreaker", "redis", "asyncpg")
 
 
 class ManagedApi(ManagedService):

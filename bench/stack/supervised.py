@@ -53,7 +53,9 @@ class StackEvent:
     """What happened to a service, on the one clock.
 
     kind: started, restarted, stopped, continued (by a signal), died, gave_up, failed (could not
-    be started or set up), ended (because it was asked to), crashed (the supervisor), finished.
+    be started or set up), ended (because it was asked to), crashed (the supervisor), finished. Of a
+    container also: signalled (by the engine), paused, unpaused, oom, health (text: healthy or
+    unhealthy), connected and disconnected (text: the network), removed.
     """
 
     at_ns: int

@@ -62,7 +62,9 @@ def refuse_conflicts(new: Toxin, in_force: Iterable[Toxin]) -> None:
         if new.kind == old.kind and both:
             where = " and ".join(both) if "direction" in new.settings else "every connection"
             found = f"{old.kind} in force on {where}"
-            raise ToxinRefused(new.kind, "at most one of a kind in each direction", found, "remove that first")
+            raise ToxinRefused(
+                new.kind, "at most one of a kind in each direction", found, "remove that first"
+            )
         for one, other in ((new, old), (old, new)):
             if isinstance(one, Reset) and one.settings["new_connections"]:
                 expected = "no other toxin with reset, which leaves no connection for it"

@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from chaos.proxy.loop import Loop
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
+DRAIN_BYTES = 65_536
 HUNG_UP = select.EPOLLHUP | select.EPOLLERR
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -73,6 +75,24 @@ class Endpoint:
         if self._is_watched:
             self._is_watched = False
             self._loop.unregister(self.fd)
+
+    def drain(self, ended: Callable[[], None]) -> None:
+        """Read and throw away up to the end, then say so."""
+        self.unwatch()
+
+        def read(_mask: int) -> None:
+            try:
+                if self.socket.recv(DRAIN_BYTES):
+                    return
+            except BlockingIOError:
+                return
+            except OSError:
+                pass
+            self.unwatch()
+            ended()
+
+        self._is_watched = True
+        self._loop.register(self.fd, IN, read)
 
     def close(self) -> None:
         """Close in order; what the kernel still has to send is sent."""

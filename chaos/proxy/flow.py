@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from chaos.proxy.endpoint import IN, OUT
 from chaos.proxy.line import FIN, RST, Line
 from chaos.proxy.loop import Timer, now_ns
-from chaos.proxy.toxin import UP
 
 if TYPE_CHECKING:
     from chaos.proxy.connection import Connection
@@ -31,7 +30,6 @@ class Flow:
         "_direction",
         "_discards",
         "_generation",
-        "_is_held",
         "_is_plain",
         "_line",
         "_read_ahead_bytes",
@@ -45,6 +43,7 @@ class Flow:
         "_unsent",
         "has_ended",
         "is_done",
+        "is_held",
         "passed_bytes",
     )
 
@@ -56,7 +55,8 @@ class Flow:
         self._recv_into, self._send = source.socket.recv_into, sink.socket.send
         self._generation = 0
         self._is_plain = True
-        self._is_held = False
+        self.is_held = False
+        """In a black hole."""
         self._discards = False
         self._read_ahead_bytes = 0
         self._line = Line()
@@ -79,14 +79,14 @@ class Flow:
     @property
     def is_waiting(self) -> bool:
         """Whether something waits for a time, a toxin's end or a reader."""
-        return self._is_held or self._unsent is not None or not self._line.is_empty
+        return self.is_held or self._unsent is not None or not self._line.is_empty
 
     def on_readable(self) -> None:
         """The source has bytes, or their end."""
         traffic = self._traffic
         if self._generation != traffic.generation:
             self.adopt()
-        if self._is_held or self.has_ended:
+        if self.is_held or self.has_ended:
             self._source.want(IN, False)
             return
         try:
@@ -109,7 +109,7 @@ class Flow:
         """The sink takes bytes again."""
         if self._generation != self._traffic.generation:
             self.adopt()
-        if self._is_held:
+        if self.is_held:
             self._sink.want(OUT, False)
             return
         unsent, self._unsent = self._unsent, None
@@ -123,7 +123,8 @@ class Flow:
     def on_source_reset(self) -> None:
         """The source's peer has broken the connection: so does the sink's, in its order with the bytes."""
         self._source.was_reset = True
-        self._end(RST)
+        if not self._connection.is_closed and self._line.end != RST:
+            self._end(RST)
 
     def on_sink_gone(self) -> None:
         """The sink's peer has broken the connection: bytes to it are lost. Its own flow carries the reset."""
@@ -136,7 +137,7 @@ class Flow:
             self.is_done = True
             self._connection.after_end()
         else:
-            self._source.want(IN, not self._is_held)
+            self._source.want(IN, not self.is_held)
 
     def end_now(self) -> None:
         """Take no more from the source; what is under way still arrives, then the end."""
@@ -160,13 +161,13 @@ class Flow:
         self._line.follow(delays, pacers, path.slow_close.delay_ns if path.slow_close else 0)
         self._read_ahead_bytes = path.read_ahead_bytes
         self._is_plain = path.is_plain and self._line.is_empty
-        if self._is_held and path.black_hole is None:
+        if self.is_held and path.black_hole is None:
             self._line.resume(now_ns())
-        if not self._is_held and path.black_hole is not None and not self.is_done:
+        if not self.is_held and path.black_hole is not None and not self.is_done:
             path.black_hole.count += 1
             path.black_hole.bytes += self.held_bytes
-        self._is_held = path.black_hole is not None and not self.is_done
-        self._sink.want(OUT, self._unsent is not None and not self._is_held)
+        self.is_held = path.black_hole is not None and not self.is_done
+        self._sink.want(OUT, self._unsent is not None and not self.is_held)
         if not self.is_done:
             self.pump()
 
@@ -176,7 +177,7 @@ class Flow:
             self.adopt()
             return
         line = self._line
-        if not self._is_held:
+        if not self.is_held:
             at_ns = now_ns()
             for _ in range(PIECES_PER_TURN):
                 if self._unsent is not None:
@@ -190,13 +191,15 @@ class Flow:
                 self._pass_on(piece)
                 if self._connection.is_closed:
                     return
-            if self._unsent is not None and line.is_cut_off(at_ns):
+            cut_off_ns = line.cut_off_ns
+            if self._unsent is not None and cut_off_ns is not None and cut_off_ns <= at_ns:
                 self._pass_end_on(RST)
                 return
-            ready_ns = line.ready_ns()
-            if ready_ns is not None and (self._unsent is None or line.end == RST):
-                self._timer.set(ready_ns)
-            elif ready_ns is None:
+            # A reader that takes nothing sets the pace, but for a reset.
+            next_ns = line.ready_ns() if self._unsent is None else line.cut_off_ns
+            if next_ns is not None:
+                self._timer.set(next_ns)
+            if line.is_empty:
                 self._is_plain = self._traffic.paths[self._direction].is_plain
         self._want_bytes()
 
@@ -205,9 +208,7 @@ class Flow:
         self.is_done = self.has_ended = True
         self._unsent = None
         self._line.clear()
-        self._timer.cancel()
-        # Cycles would need the collector, whose pauses would be in somebody's latency.
-        self._timer.call = _nothing
+        self._timer.drop()
         self._stages.clear()
 
     def _pass_on(self, data: memoryview) -> None:
@@ -255,10 +256,12 @@ class Flow:
             else:
                 self._connection.after_end()
             return
+        path = self._traffic.paths[self._direction]
         self._is_plain = False
-        self.is_done = False
+        self.is_done = False  # it may have been, when a reset follows on an orderly end
+        self.is_held = path.black_hole is not None
         self._line.finish(end, now_ns())
-        slow_close = self._traffic.paths[self._direction].slow_close
+        slow_close = path.slow_close
         if slow_close is not None and end == FIN:
             slow_close.count += 1
         self.pump()
@@ -275,17 +278,7 @@ class Flow:
     def _want_bytes(self) -> None:
         if self.has_ended:
             return
-        if self._is_plain:
-            wanted = self._unsent is None
-        else:
-            wanted = not self._line.is_full(self._read_ahead_bytes)
-        self._source.want(IN, wanted and not self._is_held)
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it goes from the client to upstream."""
-        return self._direction == UP
-
-
-def _nothing() -> None:
-    """A closed flow's timer."""
+        has_room = (
+            self._unsent is None if self._is_plain else not self._line.is_full(self._read_ahead_bytes)
+        )
+        self._source.want(IN, has_room and not self.is_held)

@@ -104,9 +104,10 @@ class Line:
             return self._end_due_ns
         return max(self._end_due_ns, self._left_ns) + self._end_waits_ns
 
-    def is_cut_off(self, now_ns: int) -> bool:
-        """Whether a reset is due: it does not wait for bytes that the receiver does not take."""
-        return self.end == RST and self._end_due_ns <= now_ns
+    @property
+    def cut_off_ns(self) -> int | None:
+        """When a reset is due, which does not wait for bytes that the receiver does not take."""
+        return self._end_due_ns if self.end == RST else None
 
     def take(self, now_ns: int) -> memoryview | str | None:
         """The next piece, or FIN or RST, once, if it is time for it."""

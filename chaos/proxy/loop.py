@@ -29,6 +29,10 @@ def now_ns() -> int:
     return _clock(_MONOTONIC)
 
 
+def _nothing() -> None:
+    """What a dropped timer calls."""
+
+
 class Timer:
     """One time at which something is called; setting it again replaces the time."""
 
@@ -49,14 +53,20 @@ class Timer:
         """Do not call."""
         self.due_ns = None
 
+    def drop(self) -> None:
+        """Never call again, and refer to nothing: the loop may know this timer for long."""
+        self.due_ns = None
+        self.call = _nothing
+
 
 class Loop:
-    """Calls the handler of every ready descriptor (with epoll's mask) and of every due timer, in one thread."""
+    """In one thread: the handler of every ready descriptor, with epoll's mask, and every due timer."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._gone: set[int] = set()
+        self._after_turn: list[Callable[[], None]] = []
         self._heap: list[tuple[int, int, Timer]] = []
         self._sequence = 0
         self._armed_ns: int | None = None
@@ -94,6 +104,14 @@ class Loop:
                     handlers[fd](mask)
             if gone:
                 gone.clear()
+            if self._after_turn:
+                for call in self._after_turn:
+                    call()
+                self._after_turn.clear()
+
+    def after_turn(self, call: Callable[[], None]) -> None:
+        """Call once no handler is under way; it may ask for no more."""
+        self._after_turn.append(call)
 
     def end(self) -> None:
         """Leave `run` after this turn."""
@@ -123,7 +141,7 @@ class Loop:
                 timer.call()
         while self._heap and self._heap[0][2].due_ns != self._heap[0][0]:
             heapq.heappop(self._heap)
-        if self._heap and (self._armed_ns is None or self._heap[0][0] < self._armed_ns):
+        if self._heap:
             self._arm(self._heap[0][0])
 
     def _arm(self, due_ns: int) -> None:

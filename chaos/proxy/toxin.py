@@ -96,3 +96,8 @@ class Toxin:
 
 
 DIRECTION = Choice("both", "up", "down")
+
+
+def settings(**takes: Setting | Choice) -> Mapping[str, Setting | Choice]:
+    """What a kind takes."""
+    return takes

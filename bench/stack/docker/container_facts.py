@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.resources.cgroup import ROOT as CGROUPS
 from bench.stack.docker.labels import ALLOW, CHAOS
 
 
@@ -24,6 +25,22 @@ def cgroup_of(pid: int | None) -> str | None:
         if "memory" in controllers.split(","):
             return path.lstrip("/") or None
     return found.get("", "").lstrip("/") or None
+
+
+def is_frozen(pid: int | None) -> bool | None:
+    """Whether the kernel has the process's control group frozen; None where that cannot be seen."""
+    group = cgroup_of(pid)
+    if group is None:
+        return None
+    for path, word in (
+        (CGROUPS / "freezer" / group / "freezer.state", "FROZEN"),
+        (CGROUPS / group / "cgroup.events", "frozen 1"),
+    ):
+        try:
+            return word in path.read_text()
+        except OSError:
+            continue
+    return None
 
 
 def policy_of(inspected: dict[str, Any]) -> str:

@@ -8,11 +8,13 @@ can displace it.
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.clock import WallLabel
+from bench.clock import NS_PER_S, WallLabel
 from bench.stack.supervised import StackEvent
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ WATCHED = (
 KINDS = {
     "pause": "paused",
     "unpause": "unpaused",
-    "oom": "out_of_memory",
+    "oom": "oom",
     "connect": "connected",
     "disconnect": "disconnected",
     "destroy": "removed",
@@ -146,7 +148,7 @@ class EngineEvents:
             case "kill":
                 kind, text = "signalled", f"signal {attributes.get('signal', '?')}, by the engine"
             case "health_status":
-                kind = rest or "health"
+                kind, text = "health", rest
             case _:
                 kind = KINDS[action]
                 text = attributes.get("name") if entry.get("Type") == "network" else None
@@ -161,8 +163,35 @@ def monotonic_of(wall_ns: int) -> int:
 
 def exit_status(code: int) -> tuple[int, str]:
     """(status, words) of an engine's exit code, negative for a signal, which the engine tells as 128 + it."""
-    import signal
-
     if code > SIGNALLED and code - SIGNALLED in [number.value for number in signal.Signals]:
         return SIGNALLED - code, f"exit code {code}: {signal.Signals(code - SIGNALLED).name}"
     return code, f"exit code {code}"
+
+
+def wall_text() -> str:
+    """The wall clock of now, as the engine's `since` has it."""
+    now = time.time_ns()
+    return f"{now // NS_PER_S}.{now % NS_PER_S:09d}"
+
+
+def awaited_event(
+    engine: APIClient, container: str, action: str, since: str, deadline_s: float, network: str | None = None
+) -> int | None:
+    """When the engine says that it did something to a container, ns on the one clock.
+
+    since: from `wall_text`, before it was asked to. network: for connect and disconnect, which are events
+    of a network. None when no such event came in time.
+    """
+    until = time.time() + deadline_s
+    filters = {"event": [action]} | ({"network": [network]} if network else {"container": [container]})
+    stream = engine.events(since=since, until=f"{until:.3f}", filters=filters, decode=True)
+    try:
+        for entry in stream:
+            attributes = entry["Actor"].get("Attributes", {})
+            subject = attributes.get("container") if network else entry["Actor"]["ID"]
+            if subject == container:
+                return monotonic_of(int(entry["timeNano"]))
+    finally:
+        with contextlib.suppress(OSError):
+            stream.close()
+    return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import TargetError
 from bench.stack.docker.engine import said
-from bench.stack.images.build import build_image, built_image, image_name
+from bench.stack.images.build import build_image, built_image, image_name, named_base
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -51,7 +51,7 @@ def ready_image(engine: APIClient, service: str) -> tuple[ImageChoice, dict[str,
     """
     choice = chosen_image(engine, service)
     if choice.name == image_name(service):
-        build_image(engine, service)
+        build_image(engine, service, named_base(engine, service))
     elif not choice.is_here:
         _fetch(engine, service, choice)
     inspected: dict[str, Any] = engine.inspect_image(choice.name)

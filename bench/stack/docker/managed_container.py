@@ -17,7 +17,7 @@ from bench.stack.docker.container_log import ContainerLog
 from bench.stack.docker.engine import said
 from bench.stack.docker.engine_events import EngineEvents
 from bench.stack.docker.image_choice import ImageChoice, variable_of
-from bench.stack.docker.labels import ALLOW, CHAOS, SERVICE, labels_of
+from bench.stack.docker.labels import ADDRESS, ALLOW, CHAOS, SERVICE, labels_of
 from bench.stack.docker.services import ContainerService
 from bench.stack.health import Facts, ask
 from bench.stack.loopback_port import free_loopback_port
@@ -159,7 +159,7 @@ class ManagedContainer:
 
         engine, service = place.engine, self.service
         name = f"holdfast-{place.run}-{service.name}"
-        labels = {**labels_of(place.run), SERVICE: service.name, CHAOS: ALLOW}
+        labels = {**labels_of(place.run), SERVICE: service.name, CHAOS: ALLOW, ADDRESS: place.address}
         binds = {}
         if service.volume:
             engine.create_volume(name, labels=labels)

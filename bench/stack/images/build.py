@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import bench
 from bench.errors import TargetError
 from bench.stack.docker.engine import said
-from bench.stack.docker.labels import CONTENT, SERVICE
+from bench.stack.docker.labels import BASE, CONTENT, SERVICE
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -42,6 +42,12 @@ def built_image(engine: APIClient, service: str) -> str | None:
     return name if engine.images(name=name, filters={"label": f"{SERVICE}={service}"}) else None
 
 
+def named_base(engine: APIClient, service: str) -> str | None:
+    """The base that the image of a service was built on by name; None for one of this machine's programs."""
+    found = engine.images(name=image_name(service), filters={"label": f"{SERVICE}={service}"})
+    return next((image["Labels"].get(BASE) or None for image in found), None)
+
+
 def build_image(
     engine: APIClient, service: str, base: str | None = None, say: Callable[[str], None] = lambda _: None
 ) -> str:
@@ -58,7 +64,7 @@ def build_image(
         say(f"{name} is up to date")
         return name
     say(f"building {name} on {on}")
-    labels = {SERVICE: service, CONTENT: content}
+    labels = {SERVICE: service, CONTENT: content, BASE: base or ""}
     folder = FOLDERS.get(service, service)
     _follow(
         service,

@@ -28,7 +28,7 @@ class Bandwidth(Toxin):
 
 
 class Link:
-    """A link that is busy with a piece for size / rate. Without drift: times are those planned, not those kept."""
+    """Busy with a piece for size / rate. It counts on from the planned time, so being late adds up to nothing."""
 
     __slots__ = ("_free_ns", "_quantum_bytes", "_rate", "_toxin")
 
@@ -44,7 +44,8 @@ class Link:
 
     def leaves_ns(self, ready_ns: int, size: int) -> int:
         """Its last byte's time, rounded up."""
-        return max(ready_ns, self._free_ns) - (-size * _NS_PER_S // self._rate)
+        busy_ns: int = -(-size * _NS_PER_S // self._rate)
+        return max(ready_ns, self._free_ns) + busy_ns
 
     def left(self, at_ns: int, size: int) -> None:
         """The link is free again."""

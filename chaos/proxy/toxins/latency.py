@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chaos.proxy.jitter import Draws
-from chaos.proxy.toxin import DAY_NS, DIRECTION, DOWN, UP, Setting, Toxin
+from chaos.proxy.toxin import DAY_NS, DIRECTION, DOWN, UP, Setting, Toxin, settings
 
 
 class Latency(Toxin):
@@ -14,11 +14,9 @@ class Latency(Toxin):
 
     kind = "latency"
     unit = "reads delayed"
-    takes = {
-        "delay": Setting("ns", 0, DAY_NS),
-        "delay_jitter": Setting("ns", 0, DAY_NS, default=0),
-        "direction": DIRECTION,
-    }
+    takes = settings(delay=Setting("ns", 0, DAY_NS),
+        delay_jitter=Setting("ns", 0, DAY_NS, default=0),
+        direction=DIRECTION)
 
     def stage(self, connection: int, direction: str) -> Delays:
         """The delays of one direction of one connection: its own sequence of draws."""

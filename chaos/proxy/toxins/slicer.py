@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxin import DAY_NS, DIRECTION, Setting, Toxin
+from chaos.proxy.toxin import DAY_NS, DIRECTION, Setting, Toxin, settings
 
 
 class Slicer(Toxin):
@@ -10,11 +10,9 @@ class Slicer(Toxin):
 
     kind = "slicer"
     unit = "pieces cut"
-    takes = {
-        "bytes": Setting("bytes", 1, 2**30),
-        "delay": Setting("ns", 0, DAY_NS, default=0),
-        "direction": DIRECTION,
-    }
+    takes = settings(bytes=Setting("bytes", 1, 2**30),
+        delay=Setting("ns", 0, DAY_NS, default=0),
+        direction=DIRECTION)
 
     def stage(self, _connection: int, _direction: str) -> Slices:
         """The knife of one direction of one connection."""

@@ -14,11 +14,12 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   chmod 700 "$PGDATA.new"
   password=/tmp/password
   (umask 077; printf '%s\n' "$POSTGRES_PASSWORD" > "$password")
-  initdb -D "$PGDATA.new" -U "$user" --pwfile="$password" --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-instructions
+  # shellcheck disable=SC2086 # several arguments, as with the official image
+  initdb -D "$PGDATA.new" -U "$user" --pwfile="$password" --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-instructions ${POSTGRES_INITDB_ARGS:-}
   rm "$password"
   printf 'host all all all scram-sha-256\n' >> "$PGDATA.new/pg_hba.conf"
   if [ "$database" != postgres ]; then
-    printf 'CREATE DATABASE "%s"\n' "$database" | postgres --single -D "$PGDATA.new" postgres > /dev/null
+    printf 'CREATE DATABASE "%s"\n' "$database" | postgres --single -F -D "$PGDATA.new" postgres > /dev/null
   fi
   # Complete or not there: a container that is killed meanwhile begins anew.
   rm -rf "$PGDATA"

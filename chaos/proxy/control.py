@@ -1,0 +1,70 @@
+"""The harness's hand on the proxy: one JSON object a line, in on stdin, out on stdout.
+
+    {"do": "add", "kind": "latency", "settings": {"delay": 5000000}}
+    {"do": "remove", "toxin": 1}    {"do": "clear"}    {"do": "stats"}
+
+Each is answered, in order and after it has been done, with {"ok": true, ...} or
+{"ok": false, "refused": [where, expected, found, advice]}. The end of stdin is the end of the proxy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from chaos.proxy.toxin import ToxinRefused
+
+if TYPE_CHECKING:
+    from chaos.proxy.loop import Loop
+    from chaos.proxy.proxy import Proxy
+
+READ_BYTES = 65_536
+
+
+class Control:
+    """Reads whatever has come, does the whole lines of it."""
+
+    def __init__(self, loop: Loop, proxy: Proxy, fd: int, out_fd: int) -> None:
+        self._loop, self._proxy = loop, proxy
+        self._fd, self._out_fd = fd, out_fd
+        self._partial = b""
+
+    def on_readable(self, _mask: int) -> None:
+        """For the loop."""
+        data = os.read(self._fd, READ_BYTES)
+        if not data:
+            self._loop.end()
+            return
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        for line in lines:
+            self.say(self._answer(json.loads(line)))
+
+    def say(self, answer: dict[str, Any]) -> None:
+        """One line; the harness waits for it, so the pipe takes it."""
+        data = json.dumps(answer).encode() + b"\n"
+        try:
+            while data:
+                data = data[os.write(self._out_fd, data) :]
+        except BrokenPipeError:
+            self._loop.end()  # nobody is left who could undo anything
+
+    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"ok": True, **self._done(asked)}
+        except ToxinRefused as refusal:
+            return {"ok": False, "refused": refusal.parts}
+
+    def _done(self, asked: dict[str, Any]) -> dict[str, Any]:
+        match asked["do"]:
+            case "add":
+                return self._proxy.add(asked["kind"], asked["settings"])
+            case "remove":
+                return self._proxy.remove(asked["toxin"])
+            case "clear":
+                return self._proxy.clear()
+            case "stats":
+                return self._proxy.stats()
+            case unknown:
+                expected, advice = "add, remove, clear or stats", "ask for one of these"
+                raise ToxinRefused("control", expected, repr(unknown), advice)

@@ -1,0 +1,169 @@
+"""The proxy as a whole: its toxins in force, applied to live and new connections at one instant."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from chaos.proxy.composition import Path, refuse_conflicts, toxin_of
+from chaos.proxy.connection import Connection
+from chaos.proxy.endpoint import reset
+from chaos.proxy.front import Front
+from chaos.proxy.listener import Listener
+from chaos.proxy.loop import Loop, now_ns
+from chaos.proxy.toxin import DOWN, UP, Toxin
+from chaos.proxy.toxins.black_hole import BlackHole
+from chaos.proxy.toxins.refuse import Refuse
+from chaos.proxy.toxins.reset import Reset
+from chaos.proxy.traffic import Traffic
+
+
+class Proxy:
+    """One listening port before one upstream. `specification` is FaultProxy's."""
+
+    def __init__(self, loop: Loop, specification: Mapping[str, Any]) -> None:
+        self._traffic = Traffic(loop)
+        self._seed: int = specification["seed"]
+        self._toxins: dict[int, Toxin] = {}
+        self._gone: dict[int, Toxin] = {}
+        """Toxins that were removed; what they did is still asked for."""
+        self._numbered = 0
+        self._front = Front(
+            self._traffic,
+            (specification["upstream_host"], specification["upstream_port"]),
+            specification["dial_deadline_ns"],
+            self._connect,
+            self._open_or_shut,
+        )
+        self._listener = Listener(
+            loop, specification["listen_host"], specification["listen_port"], self._on_client
+        )
+        self.address = self._listener.address
+
+    def add(self, kind: object, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Bring a toxin into force for all connections. Raises ToxinRefused."""
+        toxin = toxin_of(kind, settings, self._numbered + 1, self._seed)
+        refuse_conflicts(toxin, self._toxins.values())
+        self._numbered += 1
+        effective_ns = now_ns()
+        # From this assignment on every connection, live or new, goes by it.
+        self._toxins[toxin.number] = toxin
+        self._apply()
+        if isinstance(toxin, Reset) or (isinstance(toxin, Refuse) and toxin.settings["reset_live"]):
+            count = self._reset_all()
+            toxin.count += count if isinstance(toxin, Reset) else 0
+        if isinstance(toxin, Refuse):
+            toxin.count += self._listener.refuses()
+        return {"toxin": toxin.number, **self._applied(effective_ns)}
+
+    def remove(self, number: int) -> dict[str, Any]:
+        """Take a toxin away from all connections; one that is not in force any more is no error."""
+        return self._remove([self._toxins[number]] if number in self._toxins else [])
+
+    def clear(self) -> dict[str, Any]:
+        """Take all toxins away."""
+        return self._remove(list(self._toxins.values()))
+
+    def stats(self) -> dict[str, Any]:
+        """What it has done so far, and what it holds now."""
+        traffic, front = self._traffic, self._front
+        for toxin in self._toxins.values():
+            if isinstance(toxin, Refuse):
+                toxin.count += self._listener.refuses()
+        held = dict.fromkeys((UP, DOWN), 0)
+        unread = dict.fromkeys((UP, DOWN), 0)
+        passed = {UP: traffic.accounts.up_bytes, DOWN: traffic.accounts.down_bytes}
+        for connection in traffic.connections.values():
+            for direction, flow in ((UP, connection.up), (DOWN, connection.down)):
+                held[direction] += flow.held_bytes
+                passed[direction] += flow.passed_bytes
+            for direction, size in connection.unread_bytes().items():
+                unread[direction] += size
+        accounts = {**vars(traffic.accounts), "up_bytes": passed[UP], "down_bytes": passed[DOWN]}
+        return {
+            "at_ns": now_ns(),
+            **accounts,
+            "connections": len(traffic.connections),
+            "waiting": front.waiting,
+            "held_up_bytes": held[UP],
+            "held_down_bytes": held[DOWN],
+            "unread_up_bytes": unread[UP],
+            "unread_down_bytes": unread[DOWN],
+            "is_listening": self._listener.is_open,
+            "upstream_refuses": front.upstream_refuses,
+            "refused_ns": front.refused_ns,
+            "back_ns": front.back_ns,
+            "in_force": list(self._toxins),
+            "effects": {
+                str(toxin.number): toxin.effects
+                for toxins in (self._gone, self._toxins)
+                for toxin in toxins.values()
+            },
+        }
+
+    def _remove(self, toxins: list[Toxin]) -> dict[str, Any]:
+        effective_ns = now_ns()
+        for toxin in toxins:
+            self._gone[toxin.number] = self._toxins.pop(toxin.number)
+        if any(isinstance(toxin, BlackHole) and toxin.settings["reset_on_heal"] for toxin in toxins):
+            self._reset_all()
+        self._apply()
+        return self._applied(effective_ns)
+
+    def _applied(self, effective_ns: int) -> dict[str, Any]:
+        """effective_ns: no byte has passed by the old rules since. applied_ns: every connection is done."""
+        return {
+            "effective_ns": effective_ns,
+            "applied_ns": now_ns(),
+            "connections": len(self._traffic.connections),
+        }
+
+    def _apply(self) -> None:
+        traffic, toxins = self._traffic, self._toxins.values()
+        traffic.generation += 1
+        traffic.paths = {direction: Path(traffic.generation, direction, toxins) for direction in (UP, DOWN)}
+        self._open_or_shut()
+        self._hold_or_release()
+        # The others ask for their path when they have something to pass on.
+        for connection in list(traffic.connections.values()):
+            for flow in connection.flows:
+                if flow.is_waiting and not connection.is_closed:
+                    flow.adopt()
+
+    def _open_or_shut(self) -> None:
+        refused = any(isinstance(toxin, Refuse) for toxin in self._toxins.values())
+        # In a black hole a client cannot learn that upstream refuses.
+        known_down = self._front.upstream_refuses and not self._black_holes()
+        self._listener.set_open(not refused and not known_down)
+
+    def _hold_or_release(self) -> None:
+        holes = self._black_holes()
+        if holes and not self._front.is_held:
+            self._front.hold()
+            holes[0].count += self._front.waiting
+        elif not holes and self._front.is_held:
+            self._front.release()
+
+    def _black_holes(self) -> list[Toxin]:
+        return [toxin for toxin in self._toxins.values() if isinstance(toxin, BlackHole)]
+
+    def _on_client(self, client: socket.socket) -> None:
+        self._traffic.accounts.accepted += 1
+        for toxin in self._toxins.values():
+            if isinstance(toxin, Reset) and toxin.settings["new_connections"]:
+                toxin.count += 1
+                reset(client)
+                return
+        if self._front.is_held:
+            self._black_holes()[0].count += 1
+        self._front.receive(client)
+
+    def _connect(self, client: socket.socket, server: socket.socket) -> None:
+        Connection(self._traffic, self._traffic.accounts.connected, client, server)
+
+    def _reset_all(self) -> int:
+        live = list(self._traffic.connections.values())
+        for connection in live:
+            connection.reset()
+        return len(live) + self._front.reset_all()

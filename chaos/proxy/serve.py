@@ -1,0 +1,69 @@
+"""The proxy's program: started by its path, with the standard library alone, up within some 60 ms.
+
+The first line of stdin is the specification (JSON, see `FaultProxy`), the first line of stdout the
+address that it listens on, or why it does not. After that, see `chaos.proxy.control`.
+
+It ends when stdin does, when the harness's process is gone (a fork of it may hold stdin open for
+longer), and on SIGTERM, SIGINT and SIGHUP; its connections break then, and that is all there is to
+undo. Not by PR_SET_PDEATHSIG: that is the death of the thread that started it, and a harness may
+start it from a thread that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Serve until the harness is gone."""
+    # At the end of the path, where the packages hide no module of the standard library's.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    from chaos.proxy.control import Control
+    from chaos.proxy.loop import Loop
+    from chaos.proxy.proxy import Proxy
+
+    # Unbuffered: what follows the first line belongs to `Control`.
+    line = b""
+    while not line.endswith(b"\n"):
+        data = os.read(0, 1)
+        if not data:
+            return
+        line += data
+    specification = json.loads(line)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    # A thread of the harness may have blocked signals, and a new process inherits that.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection takes two
+
+    loop = Loop()
+    try:
+        proxy = Proxy(loop, specification)
+    except OSError as error:
+        os.write(1, json.dumps({"ok": False, "failed": str(error)}).encode() + b"\n")
+        return
+    control = Control(loop, proxy, 0, 1)
+    loop.register(0, select.EPOLLIN, control.on_readable)
+    with contextlib.suppress(OSError):  # Linux 5.3
+        loop.register(os.pidfd_open(specification["harness_pid"]), select.EPOLLIN, lambda _mask: loop.end())
+    if os.getppid() != specification["harness_pid"]:
+        return  # it died before it could be watched
+    # Connections break their cycles when they close; a collection would be in somebody's latency.
+    gc.collect()
+    gc.disable()
+    control.say({"ok": True, "address": proxy.address})
+    loop.run()
+
+
+if __name__ == "__main__":
+    main()
