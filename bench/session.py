@@ -166,9 +166,10 @@ class Session:
         label = WallLabel.read()
         start_ns = label.monotonic_ns + LEAD_NS
         writer.zero = WallLabel(start_ns, label.wall_ns + LEAD_NS)
-        record["started"] = _stamp(writer.zero)
+        run_label = label.wall_ns // 1_000_000
+        record["started"] = _stamp(writer.zero) | {"run_label": run_label}
         for engine in engines:
-            engine.begin(start_ns, label.wall_ns // 1_000_000)
+            engine.begin(start_ns, run_label)
         cast.sampler.start(start_ns)
         for attendant in cast.attendants:
             attendant.begin(start_ns, writer)

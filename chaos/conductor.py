@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.clock import monotonic_ns
-from bench.errors import TargetError
+from bench.errors import HoldfastError, TargetError
 from chaos.faults.fault import Fault
 from chaos.hooks import await_hook
 from chaos.journal import Journal
@@ -18,11 +19,17 @@ from chaos.stamps import Proof, Stamps
 SLEEP_SHORT_NS = 300_000
 """A sleep ends late by about as much; the rest of a wait is spun away."""
 
+AIM_NS = 20_000_000
+"""So long before its time a fault is aimed and noted: a slow disk must not make it late."""
+
 HEAL_S = 10.0
 """How long something that we mend may take to answer again, after the run as well."""
 
 SETTLE_NS = 1_000_000_000
-"""How long after the planned end of the run a target may still come back by itself."""
+"""How long after the end of the run a target may still come back by itself."""
+
+LOOK_S = 0.25
+"""A look for healing is repeated, so that the end of the run can cut the waiting short."""
 
 
 @dataclass
@@ -30,7 +37,7 @@ class Act:
     """One fault of the run, and what became of it."""
 
     fault: Fault
-    aimed: str | None = None
+    missed: str | None = None
     """Why it could not be made; None when it could."""
     broke: Stamps | None = None
     mended: Stamps | None = None
@@ -38,8 +45,9 @@ class Act:
     healed: Proof | None = None
     healed_ns: int | None = None
     entry: str | None = None
-    """Its number in the journal."""
+    """Its number in the journal, while it is open."""
     is_over: bool = False
+    """Nothing of ours is left to be undone."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -47,62 +55,75 @@ class Act:
         """When it took effect, ns on CLOCK_MONOTONIC; None when it was not made."""
         return None if self.broke is None else self.broke.effect_ns
 
+    @property
+    def is_in_force(self) -> bool:
+        """Whether it was made and is not known to be healed."""
+        return self.broke is not None and self.healed is None
+
 
 class Conductor:
-    """Works through the faults in a thread of its own."""
+    """Works through the faults: one thread for each entry of the scenario, whose repeats never overlap.
+
+    So a fault that takes its time (thousands of connections, a moment waited for) makes no other late.
+    """
 
     def __init__(self, faults: Sequence[Fault], journal: Journal, duration_ns: int) -> None:
         self.acts = [Act(fault) for fault in faults]
         self.events: deque[tuple[int, str, dict[str, Any]]] = deque()
         """(ns on CLOCK_MONOTONIC, kind, fields), for the session to write."""
+        self.failure: BaseException | None = None
+        """The first that happened in a thread of ours."""
         self._journal = journal
         self._duration_ns = duration_ns
         self._stop = threading.Event()
         self._start_ns = 0
-        self._thread = threading.Thread(target=self._run, name="conductor", daemon=True)
+        self._watch_until_ns = 0
+        self._threads: list[threading.Thread] = []
         self._witnesses: list[threading.Thread] = []
-        self.failure: BaseException | None = None
 
     def begin(self, start_ns: int) -> None:
         """Run zero is at start_ns."""
         self._start_ns = start_ns
-        self._thread.start()
+        self._watch_until_ns = start_ns + self._duration_ns + SETTLE_NS
+        for entry in dict.fromkeys(act.fault.plan.entry for act in self.acts):
+            acts = [act for act in self.acts if act.fault.plan.entry == entry]
+            self._threads.append(self._thread(f"conductor-{entry}", lambda acts=acts: self._play(acts)))
 
     @property
     def in_force(self) -> list[Act]:
         """Faults that hold now."""
-        return [act for act in self.acts if act.broke is not None and not act.is_over]
+        return [act for act in self.acts if act.is_in_force]
 
     def end(self) -> None:
-        """Make no further fault, mend what holds, wait for what is still to be seen. Again is harmless."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        """Make no further fault, mend what holds, wait for what is still to be seen. Again is harmless.
+
+        A run that ends before its time waits no longer than SETTLE_NS for what comes back by itself.
+        """
+        if not self._stop.is_set():
+            self._watch_until_ns = min(self._watch_until_ns, monotonic_ns() + SETTLE_NS)
+            self._stop.set()
+        for thread in self._threads:
+            thread.join()
         for act in self.acts:
-            if act.broke is not None and not act.is_over:
+            if act.fault.plan.for_ns is not None:
                 self._mend(act)
         for witness in self._witnesses:
             witness.join()
 
-    # --- in the conductor's thread ------------------------------------------------------------------
+    # --- in the conductor's threads -----------------------------------------------------------------
 
-    def _run(self) -> None:
-        try:
-            for at_ns, act, work in self._timeline():
-                if not self._sleep_until(self._start_ns + at_ns):
-                    return
-                work(act)
-        except BaseException as failure:  # noqa: BLE001 - a thread's failure is the session's to tell
-            self.failure = failure
-
-    def _timeline(self) -> list[tuple[int, Act, Callable[[Act], None]]]:
-        found: list[tuple[int, Act, Callable[[Act], None]]] = []
-        for act in self.acts:
+    def _play(self, acts: Sequence[Act]) -> None:
+        for act in acts:
             plan = act.fault.plan
-            found.append((plan.at_ns, act, self._break))
-            if plan.for_ns is not None:
-                found.append((plan.ends_ns, act, self._mend))
-        return sorted(found, key=lambda item: item[0])
+            if not self._sleep_until(self._start_ns + plan.at_ns - AIM_NS) or not self._aim(act):
+                continue
+            if not self._sleep_until(self._start_ns + plan.at_ns):
+                self._close(act)
+                continue
+            self._break(act)
+            if plan.for_ns is not None and act.broke is not None:
+                self._sleep_until(self._start_ns + plan.ends_ns)
+                self._mend(act)
 
     def _sleep_until(self, due_ns: int) -> bool:
         """False when told to stop."""
@@ -113,22 +134,39 @@ class Conductor:
             pass
         return not self._stop.is_set()
 
+    def _aim(self, act: Act) -> bool:
+        """Find what is to be hit and note how to undo it; False, and said so, where that cannot be."""
+        plan = act.fault.plan
+        try:
+            act.fault.aim()
+            act.entry = self._journal.intend(f"{plan.kind} of {plan.target}", act.fault.undo())
+        except TargetError as error:
+            self._miss(act, str(error))
+        except OSError as error:
+            self._miss(act, f"what is not noted is not done, and the journal cannot be written: {error}")
+        return act.missed is None
+
     def _break(self, act: Act) -> None:
         fault = act.fault
         try:
-            fault.aim()
-        except TargetError as error:
-            act.aimed = str(error)
-            self._tell("fault_missed", act, monotonic_ns(), text=str(error))
+            if fault.plan.when is not None and not await_hook(fault.plan.when, fault.around, self._stop):
+                self._miss(act, f"{fault.plan.when} was not under way in time")
+                self._close(act)
+                return
+            act.broke = fault.inject()
+        except (HoldfastError, OSError) as error:
+            self._miss(act, str(error))
+            with contextlib.suppress(HoldfastError, OSError):
+                fault.heal()  # it may have been half made; the journal's entry stays open if it was
             return
-        act.entry = self._journal.intend(f"{fault.plan.kind} of {fault.plan.target}", fault.undo())
-        if fault.plan.when is not None:
-            await_hook(fault.plan.when, fault.around, self._stop)
-        act.broke = fault.inject()
         self._tell("fault_asked", act, act.broke.asked_ns)
         if fault.plan.for_ns is None:
             self._close(act)  # nothing of ours is left to be undone
         self._witness(lambda: self._see_effect(act))
+
+    def _miss(self, act: Act, why: str) -> None:
+        act.missed = why
+        self._tell("fault_missed", act, monotonic_ns(), text=why)
 
     def _mend(self, act: Act) -> None:
         with act.lock:
@@ -137,7 +175,7 @@ class Conductor:
             act.mended = act.fault.heal()
             self._tell("fault_undone", act, monotonic_ns())
             act.is_over = True
-        self._witness(lambda: self._see_healing(act, HEAL_S))
+        self._witness(lambda: self._see_healing(act))
 
     def _close(self, act: Act) -> None:
         act.is_over = True
@@ -147,38 +185,44 @@ class Conductor:
 
     def _witness(self, see: Callable[[], None]) -> None:
         """Look for a proof beside the conductor: the next fault must not wait for it."""
+        self._witnesses.append(self._thread("witness", see))
 
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         def run() -> None:
             try:
-                see()
-            except BaseException as failure:  # noqa: BLE001 - told with the conductor's own
-                self.failure = failure
+                work()
+            except BaseException as failure:  # noqa: BLE001 - a thread's failure is the session's to tell
+                self.failure = self.failure or failure
 
-        thread = threading.Thread(target=run, name="witness", daemon=True)
-        self._witnesses.append(thread)
+        thread = threading.Thread(target=run, name=name, daemon=True)
         thread.start()
+        return thread
 
     def _see_effect(self, act: Act) -> None:
         act.effect = act.fault.took_effect()
         at_ns = act.effective_ns or monotonic_ns()
-        self._tell(
-            "fault_effective" if act.effect.holds else "fault_without_effect",
-            act,
-            at_ns,
-            text=act.effect.text,
-        )
+        kind = "fault_effective" if act.effect.holds else "fault_without_effect"
+        self._tell(kind, act, at_ns, text=act.effect.text)
         if act.fault.plan.for_ns is None:
-            left_ns = self._start_ns + self._duration_ns + SETTLE_NS - monotonic_ns()
-            self._see_healing(act, max(left_ns, SETTLE_NS) / 1e9)
+            self._see_healing(act)
 
-    def _see_healing(self, act: Act, deadline_s: float) -> None:
-        act.healed = act.fault.healed(deadline_s)
-        if act.healed.holds:
-            act.healed_ns = act.fault.healed_ns() or monotonic_ns()
-            self._tell("fault_healed", act, act.healed_ns, text=act.healed.text)
+    def _see_healing(self, act: Act) -> None:
+        """Look until it is healed; what we mend has HEAL_S, what mends itself the rest of the run."""
+        begin_ns = monotonic_ns()
+        limit_ns = begin_ns + int(HEAL_S * 1e9)
+        by_us = act.fault.plan.for_ns is not None
+        while not (found := act.fault.healed(LOOK_S)).holds:
+            if monotonic_ns() >= (limit_ns if by_us else self._watch_until_ns):
+                waited_s = (monotonic_ns() - begin_ns) / 1e9
+                found = Proof(False, f"{found.text}, after {waited_s:.1f} s")
+                break
+        act.healed_ns = (act.fault.healed_ns() or monotonic_ns()) if found.holds else None
+        act.healed = found
+        if found.holds:
+            self._tell("fault_healed", act, act.healed_ns or monotonic_ns(), text=found.text)
             self._close(act)
         else:
-            self._tell("fault_not_healed", act, monotonic_ns(), text=act.healed.text)
+            self._tell("fault_not_healed", act, monotonic_ns(), text=found.text)
 
     def _tell(self, kind: str, act: Act, at_ns: int, **fields: Any) -> None:
         plan = act.fault.plan

@@ -1,7 +1,8 @@
 """Faults on containers: kill, crash, stop, start, restart, pause, and the way off the network and back.
 
-Each act gives its three times and its proof. When it took effect is the engine's own word, an event with
-a stamp in ns. What the engine does differently than one expects:
+Each act gives its three times and its proof. When it took effect is the kernel's word for a death, which
+the engine tells some 30 ms later, and the engine's own event with its stamp in ns for all else. What the
+engine does differently than one expects:
 
 - `docker kill` counts as a stop by hand, so the restart policy does not act: who kills must start;
 - a process that is killed from the host is a crash to the engine, and the restart policy acts;
@@ -10,6 +11,7 @@ a stamp in ns. What the engine does differently than one expects:
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from bench.stack.docker.engine import connect_engine, said
 from bench.stack.docker.engine_events import awaited_event, wall_text
 from bench.stack.docker.labels import ADDRESS, ALLOW, CHAOS
 from bench.stack.process_identity import ProcessIdentity
+from chaos.death_watch import DeathWatch
 from chaos.processes import wait_until
 from chaos.stamps import Proof, Stamps
 
@@ -47,6 +50,8 @@ class ContainerAct:
     proof: Proof
     pid_before: int | None
     pid_after: int | None
+    event_ns: int | None = None
+    """When the engine says that it happened."""
 
 
 @dataclass(frozen=True)
@@ -278,15 +283,26 @@ def _ending(what: str, container: str, act: Callable[[APIClient], Any]) -> Conta
     pid = _pid(inspected)
     if pid is None:
         raise _refusal(inspected, "a container that runs", f"one that is {inspected['State']['Status']}")
-    identity = ProcessIdentity.of(pid)
+    identity = _seen_process(inspected)
+    death = DeathWatch(identity) if identity is not None else None
     stamps = _stamped(engine, container, "die", lambda: act(engine))
+    died_ns = death.moment() if death is not None else None
     state = _state(engine, container)
     after = state["Pid"] or None
-    gone = stamps.effective_ns is not None and after != pid
-    ended = "" if identity is None or identity.is_alive() else f"process {pid} is gone, "
+    told = stamps.effective_ns
+    gone = f"process {pid} is gone" if died_ns else f"process {pid} is not to be seen from here"
+    if told is not None:
+        later = f" {(told - died_ns) / 1e6:.0f} ms later" if died_ns else ""
+        gone += f", the engine told it{later}"
     code = f" with exit code {state['ExitCode']}" if not state["Running"] else ""
     return ContainerAct(
-        what, container, stamps, Proof(gone, f"{ended}the engine says {state['Status']}{code}"), pid, after
+        what,
+        container,
+        Stamps(stamps.asked_ns, stamps.returned_ns, died_ns or told),
+        Proof(told is not None and after != pid, f"{gone} and now says {state['Status']}{code}"),
+        pid,
+        after,
+        told,
     )
 
 
@@ -307,19 +323,25 @@ def _stamped(engine: APIClient, container: str, event: str, act: Callable[[], An
     return Stamps(asked, returned, awaited_event(engine, container, event, before, EVENT_S))
 
 
+def _seen_process(inspected: dict[str, Any]) -> ProcessIdentity | None:
+    """The container's first process; None where it is not to be seen from here.
+
+    The engine may run in another machine or name space, where the number is another process's.
+    """
+    pid = _pid(inspected)
+    identity = None if pid is None else ProcessIdentity.of(pid)
+    return identity if inspected["Id"] in (cgroup_of(pid) or "") else None
+
+
 def _host_process(inspected: dict[str, Any]) -> ProcessIdentity | str:
     """The container's first process, held by its identity; or why it is out of reach."""
-    import os
-
-    pid = _pid(inspected)
-    if pid is None:
+    if _pid(inspected) is None:
         return f"a container that is {inspected['State']['Status']}"
-    identity = ProcessIdentity.of(pid)
-    # The engine may run in another machine or name space, where the number is another process's.
-    if identity is None or inspected["Id"] not in (cgroup_of(pid) or ""):
+    identity = _seen_process(inspected)
+    if identity is None:
         return "an engine whose processes are not to be seen from here"
     try:
-        os.kill(pid, 0)
+        os.kill(identity.pid, 0)
     except PermissionError:
         return "a process that this user may not signal"
     except ProcessLookupError:

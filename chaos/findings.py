@@ -70,7 +70,7 @@ class Findings:
             "repeat": plan.repeat,
             "settings": plan.settings,
             "how": act.fault.how if broke is not None else "not made",
-            "mended_by": "us" if plan.for_ns is not None else "the target's supervisor",
+            "mended_by": act.fault.mended_by,
             "planned_ns": plan.at_ns,
             "for_ns": plan.for_ns,
             "asked_ns": self._zero(broke.asked_ns if broke else None),
@@ -114,8 +114,8 @@ class Findings:
         ]
         for one in [*self.observations, *of_stack]:
             found.setdefault(one.detector, []).append(one)
-        for name in found:
-            found[name].sort(key=lambda one: one.at_ns)
+        for observations in found.values():
+            observations.sort(key=lambda one: one.at_ns)
         return found
 
     def _zero(self, at_ns: int | None) -> int | None:

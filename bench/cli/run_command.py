@@ -67,6 +67,7 @@ def command(
     interrupted: InterruptedRun | None = None
     needed = {w.target for one in loaded for w in one.scenario.workloads if w.driver != "noop"}
     needed |= {fault.target for one in loaded for fault in one.scenario.faults}
+    needed |= {check.store for one in loaded for check in one.scenario.integrity if check.store}
     with _signals(stop), _log_folder(out) as logs, open_stack(stack_kind, needed, logs) as stack:
         session = Session(stack, out, progress_for(), stop, seed, _companions)
         for one in loaded:
@@ -86,8 +87,8 @@ def command(
 
 
 def _companions(scenario: Scenario) -> list[Attendant]:
-    """Chaos goes along where the scenario has faults: this is the one place that knows both packages."""
-    if not scenario.faults:
+    """Chaos goes along with faults and checks of data: this is the one place that knows both packages."""
+    if not scenario.faults and not scenario.integrity:
         return []
     from chaos.attendant import Chaos
 

@@ -170,7 +170,8 @@ class RedisApplication:
     async def call(self, ticket: Ticket) -> None:
         """One command by itself, several in a pipeline without MULTI."""
         wanted = self._commands[ticket.operation]
-        commands = [command.render(ticket.arrival, ticket.key) for command in wanted]
+        run_label = self._clock.run_label
+        commands = [command.render(ticket.arrival, ticket.key, run_label) for command in wanted]
         if len(commands) == 1:
             replies = [await self._client.execute_command(*commands[0])]
         else:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from bench.drivers.values import SEQUENCE_WIDTH, value_content
-from bench.engine.layout import FROM_ARRIVAL, FROM_VARIABLE
+from bench.drivers.values import RUN_WIDTH, SEQUENCE_WIDTH, value_content
+from bench.engine.layout import FROM_ARRIVAL, FROM_RUN, FROM_VARIABLE
 from bench.plan.program import Field
 
-_PLACEHOLDER = re.compile(r"\{(key|value|seq)\}")
+_PLACEHOLDER = re.compile(r"\{(key|value|seq|run)\}")
 
 
 def key_width(count: int) -> int:
@@ -52,6 +52,9 @@ class CommandWriter:
             elif piece == "seq":
                 fields.append(Field(len(text), SEQUENCE_WIDTH, FROM_ARRIVAL))
                 text += b"0" * SEQUENCE_WIDTH
+            elif piece == "run":
+                fields.append(Field(len(text), RUN_WIDTH, FROM_RUN))
+                text += b"0" * RUN_WIDTH
             else:
                 fields.append(Field(len(text), self._value_digits, FROM_ARRIVAL))
                 text += self._value

@@ -13,6 +13,7 @@ from bench.engine.layout import (
     F_OFFSET,
     F_SOURCE,
     F_WIDTH,
+    FROM_RUN,
     FROM_VARIABLE,
     STEP_FIRST,
     T_FIELD_END,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 FROM_KEY = 0
 """Stands where a modulus would: the number is the arrival's key."""
+FROM_LABEL = -1
+"""Likewise: the number is that of the run."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,14 @@ class CommandWords:
     words: tuple[str | bytes, ...]
     patches: tuple[Patch, ...]
 
-    def render(self, arrival: int, key: int) -> list[str | bytes]:
+    def render(self, arrival: int, key: int, run_label: int = 0) -> list[str | bytes]:
         """The words for one arrival."""
+        special = {FROM_KEY: key, FROM_LABEL: run_label}
         words = list(self.words)
         for patch in self.patches:
-            numbers = tuple(key if modulus == FROM_KEY else arrival % modulus for modulus in patch.moduli)
+            numbers = tuple(
+                special[modulus] if modulus in special else arrival % modulus for modulus in patch.moduli
+            )
             words[patch.position] = patch.form % numbers
         return words
 
@@ -71,7 +77,8 @@ def commands_of(program: Program, operation: int) -> tuple[CommandWords, ...]:
 def _field(row: NDArray[np.int64]) -> tuple[int, int, int]:
     """Offset, width and modulus."""
     width = int(row[F_WIDTH])
-    return int(row[F_OFFSET]), width, FROM_KEY if row[F_SOURCE] == FROM_VARIABLE else 10**width
+    special = {FROM_VARIABLE: FROM_KEY, FROM_RUN: FROM_LABEL}
+    return int(row[F_OFFSET]), width, special.get(int(row[F_SOURCE]), 10**width)
 
 
 def _spans(content: bytes) -> Iterator[list[tuple[int, int]]]:

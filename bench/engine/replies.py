@@ -242,6 +242,9 @@ def on_readable(t: Tables, lane: int) -> int:
             t.gauges[BROKEN_REPLIES] += 1
             lose_lane(t, lane, now)
             return now
+    if row[COUNT] == 0 and t.settings[PROTOCOL] == POSTGRES and scan[CLASS] == ERROR_REPLY:
+        lose_lane(t, lane, now)  # an error that nobody asked for is the last word of a server that goes
+        return now
     if not subscriber and row[COUNT] < t.settings[PIPELINE]:
         if was_full:
             row[FREE_AT] = now

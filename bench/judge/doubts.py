@@ -14,8 +14,10 @@ from bench.judge.comparison import limit_text
 from bench.judge.floors import floor_ns
 from bench.judge.measures import statistic_ns
 from bench.judge.observation import Observation
+from bench.judge.repeats import CUT_SHORT, NEVER
 from bench.judge.status import Status
 from bench.judge.tally import spaced
+from bench.rules.fault_metrics import BY_NAME, kills_needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,20 @@ BY_SPEED = frozenset({"response", "response_ok", "service", "throughput"})
 """Metrics that a generator without time to spare makes worse."""
 TOLD_APART = 2
 """A slope within its limit passes when one of so many times the limit can be excluded."""
+MEDIAN = 50.0
+NEVER_SAID = {
+    "recovery": "the target did not come back",
+    "downtime": "the target did not come back",
+    "availability": "the target did not come back",
+    "detection": "it was not detected",
+    "breaker_open_time": "it did not close again",
+}
+NEVER_ADVICE = {
+    "recovery": "look at the server's log, and at who restarts it and when",
+    "downtime": "look at the server's log, and at who restarts it and when",
+    "availability": "look at the server's log, and at who restarts it and when",
+    "detection": "look at how often and at what the detector looks",
+}
 RULE_OF_THREE = 3
 """0 failures of n allow a true share of up to 3/n (95 %): n must be at least 3/limit to speak of limit."""
 
@@ -45,6 +61,34 @@ class Doubt:
     advice: str | None
 
 
+def never_happened(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
+    """FAIL when what the rule waits for never came, whatever the statistic: with the time waited."""
+    never = [repeat for repeat in seen.repeats or () if repeat.kind == NEVER]
+    if not never:
+        return None
+    longest = max(never, key=lambda repeat: repeat.value)
+    more = f" (and {len(never) - 1} more)" if len(never) > 1 else ""
+    waited = units.format_duration_ns(longest.value)
+    family = rule.metric.name.partition(".")[0]
+    said = NEVER_SAID.get(family, "it did not end")
+    basis = "" if len(seen.repeats or ()) == 1 else f"; {seen.basis}"
+    advice = NEVER_ADVICE.get(family, "look at events.jsonl of the run for what happened and when")
+    return Doubt(Status.FAIL, f"{longest.fault}{more}: {said}, waited {waited}{basis}", advice)
+
+
+def ended_too_early(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
+    """INCONCLUSIVE when a recovery was still being watched as the next fault came, and may pass or fail."""
+    cut = [repeat for repeat in seen.repeats or () if repeat.kind == CUT_SHORT]
+    if not cut or status is Status.FAIL:
+        return None
+    return Doubt(
+        Status.INCONCLUSIVE,
+        f"{cut[0].fault}: the watch ended before {rule.metric.name} could be told, "
+        f"after at least {units.format_duration_ns(cut[0].value)}",
+        "let more time pass after each fault: a longer every, or a longer run",
+    )
+
+
 def too_few_samples(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
     """INCONCLUSIVE below the needed number, unless the rule is broken whatever the missing ones say."""
     needed = needed_samples(rule)
@@ -52,6 +96,12 @@ def too_few_samples(run: Run, rule: Rule, seen: Observation, status: Status) -> 
         return None
     if status is Status.FAIL and _broken_anyway(rule, seen, needed):
         return None
+    if seen.repeats is not None:
+        return Doubt(
+            Status.INCONCLUSIVE,
+            f"{rule.metric.stat} of {rule.metric.name} needs {needed} faults, had {seen.samples}",
+            f"repeat the fault more often, or judge {rule.metric.name} alone: the worst of all",
+        )
     return Doubt(
         Status.INCONCLUSIVE,
         f"needed {spaced(needed)} samples to judge {_stat(rule)}, had {spaced(seen.samples)}",
@@ -133,6 +183,8 @@ def source_unknown(run: Run, rule: Rule, seen: Observation, status: Status) -> D
 
 
 DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
+    never_happened,
+    ended_too_early,
     too_few_samples,
     generator_was_late,
     generator_was_busy,
@@ -145,6 +197,9 @@ DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
 def needed_samples(rule: Rule) -> int:
     """How many samples the rule's metric needs before it may be judged."""
     percent = rule.metric.percent
+    if rule.metric.name in BY_NAME or "incidents" in rule.metric.arguments:
+        # The worst of the faults speaks for itself; a mean means no more than a median.
+        return 1 if rule.metric.stat in ("max", None) else kills_needed(percent or MEDIAN)
     if percent is not None:
         # The tiny subtraction keeps P95 at 200 in spite of binary fractions.
         return max(SAMPLES_AT_LEAST, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
@@ -167,6 +222,11 @@ def exceeding(counts: Counts, limit_ns: float) -> int:
 
 def _broken_anyway(rule: Rule, seen: Observation, needed: int) -> bool:
     """Whether more samples exceed the limit than a full set of them may hold."""
+    if seen.repeats is not None:
+        if rule.metric.percent is None:
+            return False
+        over = sum(not rule.holds(repeat.value) for repeat in seen.repeats)
+        return over > needed * (1 - rule.metric.percent / 100) + 1e-6
     if seen.tally is not None:
         allowed = {"errors": rule.limit, "availability": 1 - rule.limit}.get(rule.metric.name)
         return allowed is not None and seen.tally.planned - seen.tally.ok > needed * allowed

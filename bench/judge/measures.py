@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import histogram
-from bench.judge import availability, resource_measures
+from bench.judge import availability, fault_measures, resource_measures
 from bench.judge.observation import Observation, Unmeasurable
 from bench.judge.tally import tally_of
 from bench.run_folder.reader import DELIVERY, Run
@@ -37,11 +37,15 @@ def observe(run: Run, metric: Metric) -> Observation:
     if metric.name in resource_measures.MEASURES:
         return resource_measures.MEASURES[metric.name](run, metric)
     check_scope(run, metric)
+    if metric.name in fault_measures.MEASURES:
+        return fault_measures.MEASURES[metric.name](run, metric)
     if metric.name in LATENCIES:
         return _latency(run, metric)
     measure = MEASURES.get(metric.name)
     if measure is None:
-        known = ", ".join(sorted({*LATENCIES, *MEASURES, *resource_measures.MEASURES}))
+        known = ", ".join(
+            sorted({*LATENCIES, *MEASURES, *resource_measures.MEASURES, *fault_measures.MEASURES})
+        )
         raise Unmeasurable(f"{metric.name} is no metric of this version", f"use one of {known}")
     return measure(run, metric)
 
@@ -127,6 +131,8 @@ def _dropped(run: Run, metric: Metric) -> Observation:
 
 
 def _availability(run: Run, metric: Metric) -> Observation:
+    if "incidents" in metric.arguments:
+        return fault_measures.projected_availability(run, metric)
     tally = tally_of(run, metric.scope)
     try:
         ratio = availability.observed(run, metric.scope, tally, metric.arguments)

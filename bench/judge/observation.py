@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.histogram import Counts
+    from bench.judge.repeats import Repeat
     from bench.judge.tally import Tally
 
 
@@ -35,5 +36,7 @@ class Observation:
     """The bounds between which the true value lies, where they are known."""
     goes_on: bool | None = None
     """Of a slope: whether it is as steep in the end as in the beginning."""
+    repeats: tuple[Repeat, ...] | None = None
+    """One value for each fault, where the metric has them."""
     missing: Unmeasurable | None = None
     """Why one of several sources could not be looked at."""

@@ -23,6 +23,18 @@ NAMES = {
     "dropped": "the number never sent",
     "cpu": "the share of CPU",
     "fd_growth": "the growth of open files",
+    "lost_writes": "the number of lost writes",
+    "unexpected_values": "the number of unexpected values",
+    "false_alarms": "the number of false alarms",
+}
+FAULT_ADVICE = {
+    "recovery": "look at events.jsonl of the run for who restarted it and when, and at the server's log",
+    "downtime": "look at events.jsonl of the run for who restarted it and when, and at the server's log",
+    "detection": "look more often, or ask for fewer failures in a row before it counts",
+    "lost_writes": "integrity in run.json has examples; look at how the server is told to persist",
+    "unexpected_values": "integrity in run.json has examples: nobody wrote these values",
+    "false_alarms": "look at false_alarms in run.json for what was taken for a fault",
+    "breaker_open_time": "shorten the time after which the breaker tries again",
 }
 RESOURCE_ADVICE = {
     "memory_growth": "look at resources.csv of the run: a slope that goes on is a leak, a step is a cache",
@@ -75,6 +87,10 @@ def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | Non
         return None
     if rule.metric.name in LATENCIES:
         return _latency_advice(run, rule)
+    if (family := rule.metric.name.partition(".")[0]) in FAULT_ADVICE:
+        return FAULT_ADVICE[family]
+    if "incidents" in rule.metric.arguments:
+        return "recover faster: of a longer window, or of fewer incidents, the run knows nothing"
     if rule.metric.name == "throughput":
         return _throughput_advice(run, rule, seen)
     if seen.tally is not None:

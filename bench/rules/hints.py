@@ -91,8 +91,8 @@ def _kills(rule: Rule, scenario: Scenario) -> list[str]:
     if had >= needed:
         return []
     return [
-        f"rule {quoted(rule.text)}: {rule.metric.stat} of {rule.metric.name} needs {needed} faults, and the plan"
-        f" has {had}; repeat them more often, or judge {rule.metric.name} without a percentile: the worst of all"
+        f"rule {quoted(rule.text)}: {rule.metric.stat} of {rule.metric.name} needs {needed} faults, and the"
+        f" plan has {had}; repeat them more often, or judge {rule.metric.name} alone: the worst of all"
     ]
 
 
@@ -105,8 +105,8 @@ def _watch(rule: Rule, scenario: Scenario) -> list[str]:
         return []
     shown, limit = format_duration_ns(shortest), format_duration_ns(rule.limit)
     return [
-        f"rule {quoted(rule.text)}: the next fault comes after {shown}, so that a recovery of {limit} cannot be"
-        " seen; lengthen every"
+        f"rule {quoted(rule.text)}: the next fault comes after {shown}, so that a recovery of {limit} cannot"
+        " be seen; lengthen every"
     ]
 
 

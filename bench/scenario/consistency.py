@@ -20,7 +20,7 @@ from bench.units import format_bytes, format_duration_ns, quoted
 
 Fields = Mapping[str, Any]
 
-PLACEHOLDERS = ("key", "value", "seq")
+PLACEHOLDERS = ("key", "value", "seq", "run")
 MAX_UNSENT_BYTES = 2 * 10**9
 MAX_STREAMS = 4_000_000
 MIN_MESSAGE_BYTES = 64  # publisher, sequence number and planned time travel inside the message

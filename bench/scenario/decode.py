@@ -10,10 +10,12 @@ from bench.rules.catalogue import Outline, check_rule, contacts, metrics_of_outl
 from bench.rules.grammar import Rule, RuleError, parse_rule
 from bench.scenario.consistency import findings_of_phases, findings_of_workload, findings_of_workloads
 from bench.scenario.consistency_faults import findings_of_faults
+from bench.scenario.consistency_integrity import findings_of_integrity
 from bench.scenario.dataset import DataSetChoice, SqlSource
 from bench.scenario.drivers import DRIVERS
 from bench.scenario.faults import Detection, Fault, FaultEntry
 from bench.scenario.finding import Finding
+from bench.scenario.integrity import Integrity, IntegrityCheck
 from bench.scenario.model import INCONSISTENT, Keys, Load, Operation, Phase, Scenario, Value, Workload
 from bench.scenario.parameters import Parameter
 from bench.scenario.paths import Path
@@ -39,6 +41,7 @@ _MODELS: dict[Path, type[BaseModel]] = {
     ("workloads", "*", "operations", "*", "request", "expect"): Expect,
     ("faults", "*"): FaultEntry,
     ("detection",): Detection,
+    ("integrity", "*"): IntegrityCheck,
     ("phases", "*"): Phase,
     ("phases", "*", "load"): Load,
 }
@@ -65,6 +68,7 @@ def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem
     findings += findings_of_workloads(workloads)
     findings += findings_of_phases(phases, workloads)
     findings += _faults(raw, workloads, phases)
+    findings += _integrity(raw, workloads)
     rules, rule_findings = _rules(raw, workloads)
     problems += [placed(finding, root) for finding in [*findings, *rule_findings]]
     told = [problem for problem in problems if problem is not None]
@@ -113,6 +117,15 @@ def _faults(raw: Any, workloads: list[dict[str, Any]], phases: list[dict[str, An
     targets = [w["target"] for w in known if DRIVERS[w["driver"]].targets]
     total = sum(phase.get("duration_ns", 0) for phase in phases)
     return [finding.under("faults") for finding in findings_of_faults(faults, targets, total)]
+
+
+def _integrity(raw: Any, workloads: list[dict[str, Any]]) -> list[Finding]:
+    """What is wrong among checks that are right on their own; nothing where one of them is not."""
+    try:
+        checks = TypeAdapter(tuple[Integrity, ...]).validate_python(raw.get("integrity") or ())
+    except ValidationError:
+        return []
+    return [finding.under("integrity") for finding in findings_of_integrity(checks, workloads)]
 
 
 @cache

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from bench.scenario.consistency import findings_of_phases, findings_of_workload, findings_of_workloads
 from bench.scenario.consistency_faults import findings_of_faults
+from bench.scenario.consistency_integrity import findings_of_integrity
 from bench.scenario.dataset import DataSetChoice, choice
 from bench.scenario.drivers import DRIVERS, LATER_DRIVERS
 from bench.scenario.faults import Detection, Fault
@@ -25,6 +26,7 @@ from bench.scenario.fields import (
     Whole,
     kind_of,
 )
+from bench.scenario.integrity import Integrity
 from bench.scenario.parameters import Parameter
 from bench.scenario.part import Part
 from bench.scenario.requests import Headers, Request
@@ -252,13 +254,14 @@ class Scenario(Part):
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=1000)]
     faults: Annotated[tuple[Fault, ...], Field(max_length=100)] = ()
     detection: Detection = Detection.model_validate({})
+    integrity: Annotated[tuple[Integrity, ...], Field(max_length=50)] = ()
     sla: Annotated[tuple[Text, ...], Field(max_length=200)] = ()
     operation_log: Annotated[bool, Field(strict=True)] = False
 
     @property
     def keeps_operations(self) -> bool:
-        """Whether every single operation is logged: asked for, or needed to see a recovery."""
-        return self.operation_log or bool(self.faults)
+        """Whether every single operation is logged: asked for, or needed to see recoveries and losses."""
+        return self.operation_log or bool(self.faults) or bool(self.integrity)
 
     @property
     def measured_ns(self) -> int:
@@ -283,7 +286,13 @@ class Scenario(Part):
         faults = [
             finding.under("faults") for finding in findings_of_faults(self.faults, targets, self.total_ns)
         ]
-        _raise_first(findings_of_workloads(workloads) + findings_of_phases(phases, workloads) + faults)
+        whole = [{name: getattr(w, name) for name in type(w).model_fields} for w in self.workloads]
+        integrity = [
+            finding.under("integrity") for finding in findings_of_integrity(self.integrity, whole)
+        ]
+        _raise_first(
+            findings_of_workloads(workloads) + findings_of_phases(phases, workloads) + faults + integrity
+        )
         return self
 
 

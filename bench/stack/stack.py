@@ -29,7 +29,7 @@ class Stack(Protocol):
     def describe(self) -> list[dict[str, Any]]:
         """One entry per target, without secrets: name, kind, address, server, version, started_by,
         program, pid, supervisor_pid, state (up or down), log; of a container also: container (its id),
-        image, image_id, cgroup, restart_policy, faults_allowed, is_port_fixed.
+        image, image_id, cgroup, restart_policy, faults_allowed, is_port_fixed, health_check.
         """
 
     def health(self) -> list[dict[str, Any]]:

@@ -25,7 +25,8 @@ class DiskFull(Fault):
         folder = self._folder()
         if folder is None:
             raise self._refused("a data directory that is known", "none")
-        if os.stat(folder).st_dev in (os.stat("/").st_dev, os.stat("/tmp").st_dev):  # noqa: S108 - looked at only
+        shared = {Path(path).stat().st_dev for path in ("/", "/tmp")}  # noqa: S108 - looked at only
+        if folder.stat().st_dev in shared:
             raise self._refused("a file system of the target's own", "one that it shares with the machine")
         size = os.statvfs(folder)
         if size.f_frsize * size.f_blocks > LARGEST_BYTES:

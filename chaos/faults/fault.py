@@ -42,6 +42,9 @@ class Fault(ABC):
     def took_effect(self) -> Proof:
         """Whether it broke, by evidence of its own; may wait up to EFFECT_S."""
 
+    def bring_back(self) -> None:  # noqa: B027 - most targets are brought back by whoever watches over them
+        """After the effect of a fault that is over at once: start again what nobody else starts."""
+
     def heal(self) -> Stamps | None:
         """Mend it; None for what mends itself (a supervisor's restart)."""
         return None
@@ -49,6 +52,11 @@ class Fault(ABC):
     @abstractmethod
     def healed(self, deadline_s: float) -> Proof:
         """Whether it is mended; waits until it is, or for so long."""
+
+    @property
+    def mended_by(self) -> str:
+        """Who mends it: we, or who watches over the target."""
+        return "us" if self.plan.for_ns is not None else "the target's supervisor"
 
     @property
     @abstractmethod

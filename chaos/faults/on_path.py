@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bench.clock import monotonic_ns
+from bench.units import format_bytes, format_duration_ns
 from chaos.faults.fault import Fault
 from chaos.proxy.client import FaultProxy
 from chaos.stamps import Proof, Stamps
@@ -19,6 +22,8 @@ class OnPath(Fault):
         asked = monotonic_ns()
         self._before = self._proxy().stats()
         self._toxin = self._proxy().add(self.plan.kind, self.plan.settings)
+        if self.plan.for_ns is None:  # a reset that is over at once: live connections, and none after
+            self._proxy().remove(self._toxin)
         return Stamps(asked, monotonic_ns(), self._toxin.effective_ns)
 
     def took_effect(self) -> Proof:
@@ -39,7 +44,15 @@ class OnPath(Fault):
     @property
     def how(self) -> str:
         """What was done."""
-        settings = ", ".join(f"{name} {value}" for name, value in self.plan.settings.items())
+        settings = ", ".join(f"{name} {_words(name, value)}" for name, value in self.plan.settings.items())
         return f"{self.plan.kind} in the fault proxy before {self.plan.target}" + (
             f" ({settings})" if settings else ""
         )
+
+
+def _words(name: str, value: Any) -> str:
+    if name.startswith("delay"):
+        return format_duration_ns(value)
+    if name in ("bytes", "rate"):
+        return format_bytes(value) + ("/s" if name == "rate" else "")
+    return str(value)

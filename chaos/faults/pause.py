@@ -11,7 +11,6 @@ from chaos.processes import are_stopped, family, send_all, state_of, wait_until
 from chaos.stamps import Proof, Stamps
 from chaos.undo import Undo, continue_processes
 
-
 STOP_S = 0.05
 """How long the conductor waits for the kernel to have them all stopped."""
 
@@ -60,7 +59,7 @@ class Pause(Kill):
 
         if wait_until(goes_on, deadline_s, 0.005):
             return Proof(True, f"process {self._main.pid} goes on and answers")
-        return Proof(False, f"{name} did not answer for {deadline_s:.0f} s after SIGCONT")
+        return Proof(False, f"{name} does not answer after SIGCONT")
 
     @property
     def how(self) -> str:

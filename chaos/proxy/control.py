@@ -1,10 +1,10 @@
 """The harness's hand on the proxy: one JSON object a line, in on stdin, out on stdout.
 
-    {"do": "add", "kind": "latency", "settings": {"delay": 5000000}}
-    {"do": "remove", "toxin": 1}    {"do": "clear"}    {"do": "stats"}
+    {"id": 1, "do": "add", "kind": "latency", "settings": {"delay": 5000000}}
+    {"id": 2, "do": "remove", "toxin": 1}    {"id": 3, "do": "clear"}    {"id": 4, "do": "stats"}
 
-Each is answered, in order and after it has been done, with {"ok": true, ...} or
-{"ok": false, "refused": [where, expected, found, advice]}. The end of stdin is the end of the proxy.
+Each is answered, in order and after it has been done, with {"id": 1, "ok": true, ...} or
+{"id": 1, "ok": false, "refused": [where, expected, found, advice]}. The end of stdin is the end of the proxy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Control:
             return
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
-            self.say(self._answer(json.loads(line)))
+            asked = json.loads(line)
+            self.say({"id": asked["id"], **self._answer(asked)})
 
     def say(self, answer: dict[str, Any]) -> None:
         """One line; the harness waits for it, so the pipe takes it."""

@@ -36,7 +36,7 @@ def reset(stream: socket.socket) -> None:
 class Endpoint:
     """A socket that is the source of one flow and the sink of the other."""
 
-    __slots__ = ("_is_watched", "_loop", "_mask", "fd", "outgoing", "socket", "incoming", "was_reset")
+    __slots__ = ("_is_watched", "_loop", "_mask", "fd", "incoming", "outgoing", "socket", "was_reset")
 
     def __init__(self, loop: Loop, stream: socket.socket) -> None:
         self.socket = stream

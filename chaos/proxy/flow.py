@@ -278,7 +278,5 @@ class Flow:
     def _want_bytes(self) -> None:
         if self.has_ended:
             return
-        has_room = (
-            self._unsent is None if self._is_plain else not self._line.is_full(self._read_ahead_bytes)
-        )
+        has_room = self._unsent is None if self._is_plain else not self._line.is_full(self._read_ahead_bytes)
         self._source.want(IN, has_room and not self.is_held)

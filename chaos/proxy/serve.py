@@ -50,7 +50,7 @@ def main() -> None:
     try:
         proxy = Proxy(loop, specification)
     except OSError as error:
-        os.write(1, json.dumps({"ok": False, "failed": str(error)}).encode() + b"\n")
+        os.write(1, json.dumps({"id": 0, "ok": False, "failed": str(error)}).encode() + b"\n")
         return
     control = Control(loop, proxy, 0, 1)
     loop.register(0, select.EPOLLIN, control.on_readable)
@@ -61,7 +61,7 @@ def main() -> None:
     # Connections break their cycles when they close; a collection would be in somebody's latency.
     gc.collect()
     gc.disable()
-    control.say({"ok": True, "address": proxy.address})
+    control.say({"id": 0, "ok": True, "address": proxy.address})
     loop.run()
 
 

@@ -2,6 +2,7 @@
 
 import random
 import socket
+import struct
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import plan_of
 
+from bench.clock import monotonic_ns
 from bench.engine import layout
 from bench.engine.arrivals import start_plan
 from bench.engine.lanes import adopt_lanes, fill_lane, next_free_lane, queue_lane
 from bench.engine.messages import missing_messages, unseen
+from bench.engine.replies import on_readable
 from bench.engine.shard import Shard
 from bench.engine.subscriber import HEAD_DIGITS, WINDOW, check_off, on_message
 from bench.jit import PLAIN
@@ -216,6 +219,34 @@ def test_lateness_of_the_only_lane_counts_from_when_it_became_free() -> None:
         assert flight[layout.LATE] == flight[layout.SENT] - 900_000
     finally:
         close(shard, far_ends)
+
+
+def test_nothing_is_sent_to_a_server_that_has_taken_leave() -> None:
+    """PostgreSQL ends an idle connection with an error, and closes it a little later."""
+    shard = shard_of(
+        driver="postgres",
+        target="postgres",
+        lanes=1,
+        rate="1000/s",
+        operations={"ask": {"sql": "SELECT 1"}},
+    )
+    tables = shard.tables
+    far_ends = connected(shard)
+    try:
+        tables.control[layout.START_NS] = monotonic_ns() - 10**9  # arrivals are due
+        with np.errstate(over="ignore"):
+            start_plan(tables.settings, tables.pacing, tables.state, tables.places)
+            adopt_lanes(tables, 0)
+            fields = b"SFATAL\0C57P01\0Mterminating connection\0\0"
+            far_ends[0].sendall(b"E" + struct.pack("!i", len(fields) + 4) + fields)
+            on_readable(tables, 0)
+        assert far_ends[0].recv(100) == b""
+        assert tables.lanes[0, layout.FD] == -1
+        assert shard.gauge(layout.LOST_CONNECTIONS) == 1
+        assert shard.gauge(layout.IN_FLIGHT) == 0
+    finally:
+        far_ends[0].close()
+        shard.close()
 
 
 def test_free_lanes_are_used_in_the_order_in_which_they_became_free() -> None:

@@ -48,6 +48,15 @@ def policy_of(inspected: dict[str, Any]) -> str:
     return str(((inspected.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no")
 
 
+def health_of(inspected: dict[str, Any]) -> str:
+    """What the engine's health check said last: healthy, unhealthy, starting, or none without a check.
+
+    Not to be taken for a detection: of a container that is paused or dead it says unhealthy at once,
+    without any check. The event is what counts.
+    """
+    return str(((inspected.get("State") or {}).get("Health") or {}).get("Status") or "none")
+
+
 def is_opted_in(inspected: dict[str, Any]) -> bool:
     """Whether faults may hit this container."""
     return (((inspected.get("Config") or {}).get("Labels")) or {}).get(CHAOS) == ALLOW

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.stack.log_files import new_log_file
 
@@ -20,13 +21,16 @@ END_DEADLINE_S = 2.0
 class ContainerLog:
     """Follows one container's output in a thread of its own."""
 
-    def __init__(self, engine: APIClient, container: str, folder: Path, service: str) -> None:
+    def __init__(
+        self, engine: APIClient, container: str, folder: Path, service: str, *, from_now: bool = False
+    ) -> None:
         self.path = new_log_file(folder, service, ".log")
         self._engine = engine
         self._container = container
-        self._last = b""
+        self._last = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode() if from_now else b""
         """The engine's stamp of the last line that was written; as text they sort by time."""
         self._is_running: Callable[[], bool] = lambda: True
+        self._stream: Any = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"log of {service}", daemon=True)
 
@@ -36,8 +40,17 @@ class ContainerLog:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop following, when all that was said has been written. The container has ended."""
+        """Stop following, when all that was said has been written. The container has ended, for good."""
         self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(END_DEADLINE_S)
+
+    def let_go(self) -> None:
+        """Stop following a container that runs on. Again is harmless."""
+        self._ended.set()
+        with contextlib.suppress(Exception):
+            # Its socket may be in any state; the thread does not keep the process alive.
+            self._stream.close()
         if self._thread.is_alive():
             self._thread.join(END_DEADLINE_S)
 
@@ -54,8 +67,10 @@ class ContainerLog:
 
     def _copy(self, write: Callable[[bytes], int]) -> None:
         since = {"since": _seconds(self._last)} if self._last else {}
-        lines = self._engine.logs(self._container, stream=True, follow=True, timestamps=True, **since)
-        for frame in lines:
+        self._stream = self._engine.logs(
+            self._container, stream=True, follow=True, timestamps=True, **since
+        )
+        for frame in self._stream:
             for line in bytes(frame).splitlines(keepends=True):
                 stamp, space, text = line.partition(b" ")
                 if space and stamp > self._last:
@@ -65,6 +80,4 @@ class ContainerLog:
 
 def _seconds(stamp: bytes) -> int:
     """Whole seconds of a stamp such as 2025-01-31T12:00:00.123456789Z."""
-    from datetime import datetime
-
     return int(datetime.fromisoformat(f"{stamp[:19].decode()}+00:00").timestamp())

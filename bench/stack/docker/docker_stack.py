@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import ipaddress
 
     from docker import APIClient
+
+HEALTHY_DEADLINE_S = 10.0
 
 
 class DockerStack:
@@ -74,6 +77,9 @@ class DockerStack:
             self._follow(engine)
             for together in self._in_turns():
                 self._start_together(together, engine, subnet)
+            deadline = time.monotonic() + HEALTHY_DEADLINE_S
+            for one in self._containers:
+                one.wait_until_healthy(deadline)
         except BaseException:  # a Ctrl-C too: nothing may stay behind
             self.stop()
             raise
@@ -84,7 +90,7 @@ class DockerStack:
 
     def describe(self) -> list[dict[str, Any]]:
         """What runs, for the run's record. Beside what every stack says: container (its id), image,
-        image_id, cgroup, restart_policy, faults_allowed, is_port_fixed.
+        image_id, cgroup, restart_policy, faults_allowed, is_port_fixed, health_check.
         """
         return [one.describe() for one in self._containers if one.target is not None]
 

@@ -106,7 +106,7 @@ class ManagedContainer:
             "address": self.target.address,
             "server": self._facts.server or self._image.name,
             "version": self._facts.version,
-            "started_by": f"the Docker engine, by us; the image is {self._image.origin}",
+            "started_by": f"the Docker engine, by us; image: {self._image.origin}",
             "program": self._image.name,
             "pid": pid,
             "supervisor_pid": None,
@@ -120,7 +120,23 @@ class ManagedContainer:
             "restart_policy": RESTART_POLICY,
             "faults_allowed": True,
             "is_port_fixed": True,
+            "health_check": self._health_check(),
         }
+
+    def wait_until_healthy(self, deadline: float) -> None:
+        """Wait for the engine's own first good health check, so that the first event of a run is no relic.
+
+        At most until `deadline`: an image may lack what the check needs, and the service answers all the same.
+        """
+        assert self._events is not None
+        seen = 0
+        while self._health_check() != "healthy" and (left_s := deadline - time.monotonic()) > 0:
+            seen = self._events.wait_for_change(seen, left_s)
+
+    def _health_check(self) -> str:
+        assert self._events is not None
+        told = [event for event in self._events.all() if event.service == self.service.name]
+        return next((str(event.text) for event in reversed(told) if event.kind == "health"), "starting")
 
     def end_log(self) -> None:
         """Let the log be complete. For when the container is gone."""

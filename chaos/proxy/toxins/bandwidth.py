@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxin import DIRECTION, Setting, Toxin
+from chaos.proxy.toxin import DIRECTION, Setting, Toxin, settings
 
 QUANTUM_NS = 5_000_000
 MOST_QUANTUM_BYTES = 65_536
@@ -14,7 +14,7 @@ class Bandwidth(Toxin):
 
     kind = "bandwidth"
     unit = "pieces slowed down"
-    takes = {"rate": Setting("bytes/s", 1, 10**12), "direction": DIRECTION}
+    takes = settings(rate=Setting("bytes/s", 1, 10**12), direction=DIRECTION)
 
     def stage(self, _connection: int, _direction: str) -> Link:
         """The link of one direction of one connection."""
@@ -28,15 +28,15 @@ class Bandwidth(Toxin):
 
 
 class Link:
-    """Busy with a piece for size / rate. It counts on from the planned time, so being late adds up to nothing."""
+    """Busy with a piece for size / rate. It counts on from planned times: lateness does not add up."""
 
     __slots__ = ("_free_ns", "_quantum_bytes", "_rate", "_toxin")
 
     def __init__(self, toxin: Bandwidth) -> None:
         self._toxin = toxin
         self._rate: int = toxin.settings["rate"]
-        self._quantum_bytes = min(MOST_QUANTUM_BYTES, max(1, self._rate * QUANTUM_NS // _NS_PER_S))
-        self._free_ns = 0
+        self._quantum_bytes: int = min(MOST_QUANTUM_BYTES, max(1, self._rate * QUANTUM_NS // _NS_PER_S))
+        self._free_ns: int = 0
 
     def piece_bytes(self, available: int) -> int:
         """One quantum."""

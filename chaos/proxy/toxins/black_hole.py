@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxin import DIRECTION, Choice, Toxin
+from chaos.proxy.toxin import DIRECTION, Choice, Toxin, settings
 
 
 class BlackHole(Toxin):
@@ -15,4 +15,4 @@ class BlackHole(Toxin):
 
     kind = "black_hole"
     unit = "directions and dials held"
-    takes = {"direction": DIRECTION, "reset_on_heal": Choice(False, True)}
+    takes = settings(direction=DIRECTION, reset_on_heal=Choice(False, True))

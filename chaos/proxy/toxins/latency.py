@@ -14,9 +14,9 @@ class Latency(Toxin):
 
     kind = "latency"
     unit = "reads delayed"
-    takes = settings(delay=Setting("ns", 0, DAY_NS),
-        delay_jitter=Setting("ns", 0, DAY_NS, default=0),
-        direction=DIRECTION)
+    takes = settings(
+        delay=Setting("ns", 0, DAY_NS), delay_jitter=Setting("ns", 0, DAY_NS, default=0), direction=DIRECTION
+    )
 
     def stage(self, connection: int, direction: str) -> Delays:
         """The delays of one direction of one connection: its own sequence of draws."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxin import DIRECTION, Setting, Toxin
+from chaos.proxy.toxin import DIRECTION, Setting, Toxin, settings
 
 
 class LimitData(Toxin):
@@ -14,7 +14,7 @@ class LimitData(Toxin):
 
     kind = "limit_data"
     unit = "connections ended"
-    takes = {"bytes": Setting("bytes", 1, 2**62), "direction": DIRECTION}
+    takes = settings(bytes=Setting("bytes", 1, 2**62), direction=DIRECTION)
 
     def stage(self, _connection: int, _direction: str) -> Allowance:
         """The allowance of one direction of one connection."""

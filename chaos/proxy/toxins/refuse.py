@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxin import Choice, Toxin
+from chaos.proxy.toxin import Choice, Toxin, settings
 
 
 class Refuse(Toxin):
@@ -14,4 +14,4 @@ class Refuse(Toxin):
 
     kind = "refuse"
     unit = "own connections refused"
-    takes = {"reset_live": Choice(False, True)}
+    takes = settings(reset_live=Choice(False, True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxin import Choice, Toxin
+from chaos.proxy.toxin import Choice, Toxin, settings
 
 
 class Reset(Toxin):
@@ -13,4 +13,4 @@ class Reset(Toxin):
 
     kind = "reset"
     unit = "connections reset"
-    takes = {"new_connections": Choice(True, False)}
+    takes = settings(new_connections=Choice(True, False))

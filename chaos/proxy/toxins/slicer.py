@@ -10,9 +10,9 @@ class Slicer(Toxin):
 
     kind = "slicer"
     unit = "pieces cut"
-    takes = settings(bytes=Setting("bytes", 1, 2**30),
-        delay=Setting("ns", 0, DAY_NS, default=0),
-        direction=DIRECTION)
+    takes = settings(
+        bytes=Setting("bytes", 1, 2**30), delay=Setting("ns", 0, DAY_NS, default=0), direction=DIRECTION
+    )
 
     def stage(self, _connection: int, _direction: str) -> Slices:
         """The knife of one direction of one connection."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxin import DAY_NS, DIRECTION, Setting, Toxin
+from chaos.proxy.toxin import DAY_NS, DIRECTION, Setting, Toxin, settings
 
 
 class SlowClose(Toxin):
@@ -10,7 +10,7 @@ class SlowClose(Toxin):
 
     kind = "slow_close"
     unit = "ends delayed"
-    takes = {"delay": Setting("ns", 0, DAY_NS), "direction": DIRECTION}
+    takes = settings(delay=Setting("ns", 0, DAY_NS), direction=DIRECTION)
 
     @property
     def delay_ns(self) -> int:

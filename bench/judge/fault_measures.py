@@ -1,0 +1,150 @@
+"""What a run with faults says: recovery, detection, integrity, alarms, and availability over a month."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench import units
+from bench.judge import repeats
+from bench.judge.fault_times import detection, downtime, named, recoveries_of, recovery, took_effect
+from bench.judge.observation import Observation, Unmeasurable
+from bench.judge.repeats import KNOWN, NEVER, Repeat
+from bench.judge.tally import spaced
+from bench.rules.fault_metrics import DETECTORS, RECOVERY_STAMPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.rules.grammar import Metric
+    from bench.run_folder.reader import Run
+
+
+def projected_availability(run: Run, metric: Metric) -> Observation:
+    """1 - incidents x the worst downtime / window. Raises Unmeasurable.
+
+    An incident costs the time without success, or the time in which as many arrivals are planned as
+    failed, whichever is longer: where every other request fails there is hardly any time without success.
+    """
+    window_ns, incidents = metric.arguments["window"], int(metric.arguments["incidents"])
+    by_fault = recoveries_of(run, metric)
+    found = [
+        Repeat(named(fault), *_cost(entry))
+        for fault in took_effect(run)
+        for entry in by_fault.get(fault["number"], [])
+    ]
+    if not found:
+        raise Unmeasurable(
+            f"no arrivals tell anything about {metric!s}", "let arrivals be planned after each fault"
+        )
+    worst = max(found, key=lambda repeat: (repeat.kind == NEVER, repeat.value))
+    ratio = max(0.0, 1 - incidents * worst.value / window_ns)
+    shown, window = units.format_duration_ns(worst.value), _window(window_ns)
+    faults = _count(len(by_fault), "fault")
+    basis = f"1 - {incidents} x {shown} / {window}, by the worst of {faults}, {worst.fault}"
+    return Observation(ratio, "ratio", len(by_fault), basis=basis, repeats=(worst,))
+
+
+def _cost(entry: dict[str, Any]) -> tuple[float, str]:
+    failed_ns = entry["failed"] * (entry["resolution_ns"] or 0)
+    return max(entry["downtime_ns"], failed_ns), NEVER if entry["state"] == NEVER else KNOWN
+
+
+def _window(window_ns: float) -> str:
+    """In days where they are whole: a window is declared in those."""
+    days = window_ns / units.NS["d"]
+    return f"{days:g} d" if days >= 1 else units.format_duration_ns(window_ns)
+
+
+def _lost_writes(run: Run, metric: Metric) -> Observation:
+    checks = _integrity(run, metric)
+    parts = []
+    for check in checks:
+        text = f"{check['workload']}, {_words(check)}: {_number(check['lost'])} of "
+        text += f"{_number(check['acknowledged'])} acknowledged"
+        if check["lost"] and check.get("oldest_lost_age_ns") is not None:
+            text += (
+                f", the oldest {units.format_duration_ns(check['oldest_lost_age_ns'])} old when it was lost"
+            )
+        parts.append(text + (f" ({check['bound']})" if check.get("bound") else ""))
+    return _counted(checks, "lost", "acknowledged", parts)
+
+
+def _unexpected_values(run: Run, metric: Metric) -> Observation:
+    checks = _integrity(run, metric)
+    parts = [
+        f"{check['workload']}, {_words(check)}: "
+        f"{_number(check['unexpected'])} of {_number(check['found'])} found"
+        for check in checks
+    ]
+    return _counted(checks, "unexpected", "found", parts)
+
+
+def _integrity(run: Run, metric: Metric) -> list[dict[str, Any]]:
+    checks = [
+        check for check in run.record.get("integrity", []) if metric.workload in (None, check["workload"])
+    ]
+    if not checks:
+        whose = f" of {metric.workload}" if metric.workload else ""
+        raise Unmeasurable(f"the data{whose} was not checked in this run", "run it to its end")
+    return checks
+
+
+def _counted(checks: list[dict[str, Any]], what: str, of: str, parts: list[str]) -> Observation:
+    """The sum over all checks; one that could not count makes the whole doubtful."""
+    missing = next((check for check in checks if check[what] is None), None)
+    doubt = None
+    if missing is not None:
+        because = f"{missing['workload']}, {_words(missing)}: {what} values could not be counted"
+        doubt = Unmeasurable(because, "look at integrity in run.json for the reason")
+    total = sum(check[what] or 0 for check in checks)
+    samples = sum(check[of] or 0 for check in checks)
+    return Observation(total, "count", samples, basis="; ".join(parts), missing=doubt)
+
+
+def _false_alarms(run: Run, metric: Metric) -> Observation:
+    if "false_alarms" not in run.record:
+        raise Unmeasurable(f"{metric!s} were not looked for in this run", "run it to its end")
+    alarms = run.record["false_alarms"]
+    told = [f"{one['detector']} at {units.format_duration_ns(one['at_ns'])}" for one in alarms]
+    detectors = {one["detector"] for one in run.record.get("detections", [])}
+    basis = ", ".join(told) or f"none by {_count(len(detectors), 'detector')}"
+    return Observation(len(alarms), "count", max(1, len(detectors)), basis=basis)
+
+
+def _breaker_open_time(run: Run, metric: Metric) -> Observation:
+    if "breaker_openings" not in run.record:
+        raise Unmeasurable("no circuit breaker was watched in this run", "name a target that has one")
+    openings = run.record["breaker_openings"]
+    if not openings:
+        return Observation(0, "ns", 1, basis="it never opened")
+    end_ns = run.record.get("duration_ns", 0)
+    found = [
+        Repeat(f"breaker {one.get('name', '')}".strip(), one["closed_ns"] - one["opened_ns"])
+        if one["closed_ns"] is not None
+        else Repeat(f"breaker {one.get('name', '')}".strip(), end_ns - one["opened_ns"], NEVER)
+        for one in openings
+    ]
+    return repeats.observed(found, metric, what="opening")
+
+
+def _words(check: dict[str, Any]) -> str:
+    return str(check["check"]).replace("_", " ")
+
+
+def _number(count: int | None) -> str:
+    return "unknown" if count is None else spaced(count)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
+    **dict.fromkeys((f"recovery.{name}" for name in RECOVERY_STAMPS), recovery),
+    **dict.fromkeys((f"detection.{name}" for name in DETECTORS), detection),
+    "downtime": downtime,
+    "lost_writes": _lost_writes,
+    "unexpected_values": _unexpected_values,
+    "false_alarms": _false_alarms,
+    "breaker_open_time": _breaker_open_time,
+}

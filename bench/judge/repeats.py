@@ -1,0 +1,72 @@
+"""One value for each fault, and what may be missing: it never happened, or the watch ended too early."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import units
+from bench.judge.observation import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.rules.grammar import Metric
+
+KNOWN, CUT_SHORT, NEVER = "known", "cut_short", "never"
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What one fault gave. `value` is in ns; of one cut short or that never happened it is a lower bound."""
+
+    fault: str
+    """As in "fault 2 (kill redis)"."""
+    value: float
+    kind: str = KNOWN
+
+    @property
+    def shown(self) -> str:
+        """For a list: "4.21 s", "> 2.00 s" where more was to come, "never" where it did not come."""
+        if self.kind == NEVER:
+            return "never"
+        value = units.format_duration_ns(self.value)
+        return f"> {value}" if self.kind == CUT_SHORT else value
+
+
+def worse(one: Repeat, other: Repeat) -> Repeat:
+    """Of the same fault seen by two workloads the one that counts: never, else the longer one.
+
+    What was cut short somewhere is not known to be over anywhere.
+    """
+    if NEVER in (one.kind, other.kind):
+        return one if one.kind == NEVER else other
+    longer = max(one, other, key=lambda repeat: repeat.value)
+    kind = CUT_SHORT if CUT_SHORT in (one.kind, other.kind) else KNOWN
+    return Repeat(longer.fault, longer.value, kind)
+
+
+def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "", what: str = "fault") -> Observation:
+    """The statistic that `metric` asks for over all repeats, with each of them in its basis."""
+    values = sorted(repeat.value for repeat in repeats)
+    if not values:
+        return Observation(0, "ns", 0)
+    if len(values) == 1:
+        return Observation(values[0], "ns", 1, basis=f"of 1 {what}{note}", repeats=tuple(repeats))
+    percent = metric.percent
+    if percent is not None:
+        value, name = nearest_rank(values, percent), f"{str(metric.stat).upper()} of"
+    elif metric.stat == "mean":
+        value, name = sum(values) / len(values), "the mean of"
+    else:
+        value, name = values[-1], "the longest of"
+    median, longest = (units.format_duration_ns(one) for one in (nearest_rank(values, 50), values[-1]))
+    each = ", ".join(repeat.shown for repeat in repeats)
+    basis = f"{name} {len(values)} {what}s, median {median}, longest {longest}; one by one {each}{note}"
+    return Observation(value, "ns", len(values), basis=basis, repeats=tuple(repeats))
+
+
+def nearest_rank(ordered: Sequence[float], percent: float) -> float:
+    """The percentile of sorted values that at least `percent` of them do not exceed."""
+    return ordered[max(1, math.ceil(len(ordered) * percent / 100 - 1e-9)) - 1]

@@ -1,0 +1,194 @@
+"""The compose stack: a compose project that runs already, of which we start and stop nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from bench.errors import TargetError
+from bench.stack.docker.compose_project import Inspected, container_for, project_name, services_of
+from bench.stack.docker.container_facts import (
+    cgroup_of,
+    health_of,
+    is_opted_in,
+    is_port_fixed,
+    policy_of,
+    published_port,
+)
+from bench.stack.docker.container_log import ContainerLog
+from bench.stack.docker.engine import connect_engine
+from bench.stack.docker.engine_events import EngineEvents
+from bench.stack.external import KINDS, URL_VARIABLES, named_by_the_user, url_in
+from bench.stack.health import Facts, ask, health_rows
+from bench.stack.supervised import StackEvent
+from bench.stack.target import Kind, Target
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+TARGET_KINDS: dict[str, Kind] = {**KINDS, "edge": "http"}
+PORTS = {"redis": 6379, "postgres": 5432, "postgres_16": 5432, "api": 8000, "edge": 80}
+
+
+class ComposeStack:
+    """Attaches to running containers, follows their events and logs, and leaves them as they are."""
+
+    kind = "compose"
+
+    def __init__(self, needed: AbstractSet[str], log_dir: Path) -> None:
+        for name in sorted(needed - TARGET_KINDS.keys()):
+            raise TargetError(
+                name,
+                "the compose stack",
+                f"a target that it can find: {', '.join(sorted(TARGET_KINDS))}",
+                f"'{name}'",
+                "change the target in the scenario",
+            )
+        self._needed = sorted(needed)
+        self._log_dir = log_dir
+        self._project = ""
+        self._containers: dict[str, Inspected] = {}
+        self._targets: dict[str, Target] = {}
+        self._ports: dict[str, int] = {}
+        self._facts: dict[str, Facts] = {}
+        self._logs: dict[str, ContainerLog] = {}
+        self._engine: APIClient | None = None
+        self._events: EngineEvents | None = None
+
+    def start(self) -> None:
+        """Find the targets' containers and ask each. Raises TargetError."""
+        if not self._needed or self._events is not None:
+            return
+        self._engine = engine = connect_engine()
+        self._project = project_name(engine)
+        services = services_of(engine, self._project)
+        for name in self._needed:
+            found = container_for(name, self._project, services)
+            self._containers[name] = found
+            self._targets[name] = self._target(name, found)
+        for name, target in self._targets.items():
+            self._facts[name] = ask(target)
+        self._follow(engine)
+
+    def targets(self) -> dict[str, Target]:
+        """The targets that were found."""
+        return dict(self._targets)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """What runs, for the run's record: the same keys as of the docker stack."""
+        return [self._described(name) for name in self._facts]
+
+    def health(self) -> list[dict[str, Any]]:
+        """How each target is now: see health_rows."""
+        return health_rows(self._targets.values())
+
+    def events(self) -> list[StackEvent]:
+        """What the engine said of the containers since we attached, oldest first."""
+        return [] if self._events is None else self._events.all()
+
+    def stop(self) -> None:
+        """Let go of the containers; they run on. Again is harmless."""
+        if self._events is not None:
+            self._events.close()
+        for log in self._logs.values():
+            log.let_go()
+
+    def _target(self, name: str, found: Inspected) -> Target:
+        published = self._published(name, found)
+        kind = TARGET_KINDS[name]
+        if url_in(name):
+            target = named_by_the_user(name)
+        elif kind == "postgres":
+            said = dict(entry.partition("=")[::2] for entry in found["Config"].get("Env") or ())
+            user = said.get("POSTGRES_USER") or "postgres"
+            target = Target(
+                name,
+                kind,
+                "",
+                0,
+                username=user,
+                password=said.get("POSTGRES_PASSWORD") or None,
+                database=said.get("POSTGRES_DB") or user,
+            )
+        else:
+            target = Target(name, kind, "", 0)
+        return replace(target, host=published[0], port=published[1], managed=is_opted_in(found))
+
+    def _published(self, name: str, found: Inspected) -> tuple[str, int]:
+        """Where its own port is published; where that is not, the only port that is."""
+        open_ports = [
+            int(port.partition("/")[0])
+            for port, bindings in (found["NetworkSettings"].get("Ports") or {}).items()
+            if bindings and port.endswith("/tcp")
+        ]
+        inner = PORTS[name] if PORTS[name] in open_ports or len(open_ports) != 1 else open_ports[0]
+        published = published_port(found, inner)
+        if published is None:
+            raise TargetError(
+                name,
+                f"compose project {self._project}",
+                f"port {inner} published on loopback",
+                f"published: {', '.join(map(str, sorted(open_ports))) or 'none'}",
+                f'write under the service: ports: ["127.0.0.1:{inner}:{inner}"]',
+            )
+        self._ports[name] = inner
+        return published
+
+    def _follow(self, engine: APIClient) -> None:
+        def pid_of(container: str) -> int | None:
+            return engine.inspect_container(container)["State"]["Pid"] or None
+
+        ids = {found["Id"]: name for name, found in self._containers.items()}
+        self._events = events = EngineEvents(connect_engine(), ids, pid_of)
+        events.start()
+        for name, found in self._containers.items():
+            container = found["Id"]
+            if pid := pid_of(container):
+                events.note_running(container, pid)
+            log = ContainerLog(engine, container, self._log_dir, name, from_now=True)
+            log.start(lambda container=container: events.pid(container) is not None)  # type: ignore[misc]
+            self._logs[name] = log
+
+    def _described(self, name: str) -> dict[str, Any]:
+        assert self._events is not None
+        found, facts = self._containers[name], self._facts[name]
+        pid = self._events.pid(found["Id"])
+        image = found["Config"]["Image"]
+        return {
+            "name": name,
+            "kind": self._targets[name].kind,
+            "address": self._targets[name].address,
+            "server": facts.server or image,
+            "version": facts.version,
+            "started_by": f"not by us: compose project {self._project}",
+            "credentials": URL_VARIABLES[name] if url_in(name) else "the container's environment",
+            "program": image,
+            "pid": pid,
+            "supervisor_pid": None,
+            "state": "down" if pid is None else "up",
+            "log": str(self._logs[name].path),
+            "container": found["Id"],
+            "image": image,
+            "image_id": found["Image"],
+            "cgroup": cgroup_of(pid),
+            "restart_policy": policy_of(found),
+            "faults_allowed": is_opted_in(found),
+            "is_port_fixed": is_port_fixed(found, self._ports[name]),
+            "health_check": health_of(found),
+        }
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,185 @@
+"""The ledger of acknowledged writes: every write is unique, and after healing all are looked for.
+
+The set workload of Jepsen's checkers: lost = acknowledged - found, unexpected = found - attempted. A
+write of unknown outcome (timeout, reset, an error) may be there or not; one that was never sent must
+not be. Each write is known by the number of its arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.outcome import Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Whole = NDArray[np.int64]
+
+MOST_EXAMPLES = 5
+_NEVER_SENT = (Outcome.REFUSED, Outcome.DROPPED)
+_END = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """The writes of one operation, one item for each arrival; times in ns from run zero."""
+
+    arrival: Whole
+    sent_ns: Whole
+    done_ns: Whole
+    outcome: Whole
+    """As in bench.outcome."""
+
+
+@dataclass(frozen=True)
+class Blow:
+    """A fault that may have cost data; ns from run zero."""
+
+    number: int
+    effective_ns: int
+    healed_ns: int | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was read back."""
+
+    arrivals: Whole
+    """Arrivals whose write is there as it was written, one item for each time it is there."""
+    changed: Whole = field(default_factory=lambda: np.empty(0, np.int64))
+    """Arrivals in whose place something else stands."""
+    foreign: tuple[str, ...] = ()
+    """What stands where only writes of this run should, and is none."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of the writes; counts of arrivals."""
+
+    acknowledged: int
+    attempted: int
+    found: int
+    lost: int
+    """Acknowledged and not there as written."""
+    unexpected: int
+    """There, but never sent, or not as written."""
+    unknown_survived: int
+    """Sent, never acknowledged, and there: that is fine."""
+    duplicates: int
+    """There more than once."""
+    changed: int
+    holes: int
+    """Lost although a write sent after its acknowledgement survived the same fault: no suffix of the order
+    of commits, so worse than a buffer that was not written in time."""
+    oldest_lost_age_ns: int | None
+    """How long before the fault the oldest lost write had been acknowledged."""
+    bound: str
+    examples: list[dict[str, Any]]
+
+
+def judge(attempts: Attempts, found: Found, blows: Sequence[Blow] = ()) -> Judgement:
+    """Compare what was acknowledged with what was found. `blows` date what was lost."""
+    is_acknowledged = attempts.outcome == Outcome.OK
+    is_sent = ~np.isin(attempts.outcome, _NEVER_SENT)
+    there, times = np.unique(found.arrivals, return_counts=True)
+    changed = np.setdiff1d(found.changed, there)
+    is_there = np.isin(attempts.arrival, there)
+    is_lost = is_acknowledged & ~is_there
+    unexpected = np.union1d(np.setdiff1d(there, attempts.arrival[is_sent]), changed)
+    order = sorted(blows, key=lambda blow: blow.effective_ns)
+    blow_of, age_ns = _dated(attempts.done_ns, order)
+    dated = age_ns[is_lost & (blow_of >= 0)]
+    is_hole = is_lost & _has_later_survivor(attempts, is_sent & is_there, blow_of, order)
+    lost, acknowledged = int(is_lost.sum()), int(is_acknowledged.sum())
+    return Judgement(
+        acknowledged=acknowledged,
+        attempted=int(is_sent.sum()),
+        found=len(there),
+        lost=lost,
+        unexpected=len(unexpected) + len(found.foreign),
+        unknown_survived=int((is_there & is_sent & ~is_acknowledged).sum()),
+        duplicates=int((times > 1).sum()),
+        changed=len(changed),
+        holes=int(is_hole.sum()),
+        oldest_lost_age_ns=int(dated.max()) if len(dated) else None,
+        bound=bound(lost, acknowledged),
+        examples=_examples(attempts, is_lost, is_hole, blow_of, age_ns, order)
+        + [{"what": "unexpected", "arrival": int(one)} for one in unexpected[:MOST_EXAMPLES]]
+        + [{"what": "unexpected", "found": text} for text in found.foreign[:MOST_EXAMPLES]],
+    )
+
+
+def bound(lost: int, of: int) -> str:
+    """What a count of losses says about their rate: none of n leaves up to 3/n with 95 % confidence.
+
+    (1 - p)^n = 0.05 at p = 3/n, nearly (Hanley and Lippman-Hand, JAMA 249(13), 1983).
+    """
+    if of == 0:
+        return "nothing was acknowledged, so nothing is known"
+    if lost:
+        return f"{lost} of {of} lost: {100 * lost / of:.2g} %"
+    return f"0 of {of} lost: at most {min(300 / of, 100):.2g} % with 95 % confidence"
+
+
+def _dated(done_ns: Whole, blows: Sequence[Blow]) -> tuple[Whole, Whole]:
+    """For each write the fault that may have cost it (position, -1: none), and its age then.
+
+    That is the first fault that was not over when the write was acknowledged. One that was acknowledged
+    while the target was already dying has the age 0.
+    """
+    if not blows:
+        return np.full(len(done_ns), -1), np.zeros(len(done_ns), np.int64)
+    effective = np.array([blow.effective_ns for blow in blows])
+    following = np.append(effective[1:], _END)
+    over = np.array([blow.effective_ns if blow.healed_ns is None else blow.healed_ns for blow in blows])
+    over = np.maximum.accumulate(np.minimum(over, following))
+    blow = np.searchsorted(over, done_ns, side="left").astype(np.int64)
+    is_none = blow == len(blows)
+    age = np.maximum(effective[np.where(is_none, 0, blow)] - done_ns, 0)
+    return np.where(is_none, -1, blow), np.where(is_none, 0, age)
+
+
+def _has_later_survivor(
+    attempts: Attempts, is_survivor: NDArray[np.bool_], blow_of: Whole, blows: Sequence[Blow]
+) -> NDArray[np.bool_]:
+    """Whether a write that was sent after this one's acknowledgement, before the same fault, is there.
+
+    Only those sent before the fault took effect count: what was sent while it held may have reached the
+    target after it.
+    """
+    effective = np.array([blow.effective_ns for blow in blows], np.int64)
+    sent_before = np.searchsorted(effective, attempts.sent_ns, side="left")  # len(blows): after the last
+    latest = np.full(len(blows) + 1, -1, np.int64)
+    after = np.array([-1, *(blow.healed_ns or blow.effective_ns for blow in blows)], np.int64)
+    counts = is_survivor & (attempts.sent_ns >= after[sent_before])
+    np.maximum.at(latest, sent_before[counts], attempts.sent_ns[counts])
+    blow = np.where(blow_of < 0, len(blows), blow_of)
+    return np.asarray(latest[blow] > attempts.done_ns)
+
+
+def _examples(
+    attempts: Attempts,
+    is_lost: NDArray[np.bool_],
+    is_hole: NDArray[np.bool_],
+    blow_of: Whole,
+    age_ns: Whole,
+    blows: Sequence[Blow],
+) -> list[dict[str, Any]]:
+    """The worst of the lost: holes first, then the oldest."""
+    lost = np.flatnonzero(is_lost)
+    worst = lost[np.lexsort((-age_ns[lost], ~is_hole[lost]))][:MOST_EXAMPLES]
+    return [
+        {
+            "what": "lost, though a later one survived" if is_hole[at] else "lost",
+            "arrival": int(attempts.arrival[at]),
+            "acknowledged_ns": int(attempts.done_ns[at]),
+            "fault": blows[int(blow_of[at])].number if blow_of[at] >= 0 else None,
+            "age_ns": int(age_ns[at]) if blow_of[at] >= 0 else None,
+        }
+        for at in worst
+    ]

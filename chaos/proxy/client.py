@@ -1,0 +1,271 @@
+"""The harness's side of the fault proxy: start it, put toxins in and take them out, ask it, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NoReturn, Self
+
+from bench.clock import NS_PER_S, monotonic_ns
+from bench.errors import TargetError
+from bench.stack.loopback_port import free_loopback_port
+from chaos.proxy.applied import Applied, ProxyStats
+from chaos.proxy.composition import KINDS, toxin_of
+from chaos.proxy.toxin import ToxinRefused
+from chaos.stamps import Proof
+
+LOOPBACK = "127.0.0.1"
+PROGRAM = Path(__file__).with_name("serve.py")
+ANSWER_S = 10.0
+"""How long it may take to answer; thousands of resets take a tenth of a second."""
+END_S = 3.0
+PROOF_S = 3.0
+PROOF_STEP_S = 0.005
+NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+
+
+class FaultProxy:
+    """A proxy before one upstream, in a process of its own; calls may come from any thread.
+
+    Settings of toxins have the names that scenarios use; times in ns, sizes in bytes, rates in
+    bytes/s. The same seed gives the same jitter.
+    """
+
+    def __init__(
+        self,
+        upstream_host: str,
+        upstream_port: int,
+        *,
+        name: str = "upstream",
+        port: int | None = None,
+        seed: int = 0,
+        dial_deadline_s: float = 5.0,
+    ) -> None:
+        self.name = name
+        """Of the target behind it, for errors."""
+        self._upstream = upstream_host, upstream_port
+        self._port = port
+        self._seed = seed
+        self._dial_deadline_ns = round(dial_deadline_s * NS_PER_S)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._in_force: dict[int, Applied] = {}
+        self._lock = threading.Lock()
+        self._partial = b""
+        self._asked = -1
+
+    def start(self) -> tuple[str, int]:
+        """Start it; the address to use in place of the upstream's. Raises TargetError."""
+        # Below the ports that the kernel gives to clients: it is shut now and then, and stays ours.
+        port = free_loopback_port() if self._port is None else self._port
+        specification = {
+            "harness_pid": os.getpid(),
+            "upstream_host": self._numeric_upstream(),
+            "upstream_port": self._upstream[1],
+            "listen_host": LOOPBACK,
+            "listen_port": port,
+            "seed": self._seed,
+            "dial_deadline_ns": self._dial_deadline_ns,
+        }
+        self._partial, self._asked = b"", -1
+        # As the supervisor's: nothing of the user's surroundings can break it. Should a Ctrl-C hit
+        # between the start and the assignment, its stdin closes with the lost object and it ends.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(PROGRAM.resolve())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            cwd="/",
+        )
+        try:
+            answer = self._ask(specification)
+            if not answer["ok"]:
+                self._refuse("a fault proxy that listens", answer["failed"], "choose another port")
+        except BaseException:
+            self.close()
+            raise
+        host, self._port = answer["address"]
+        return str(host), int(answer["address"][1])
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, once it has been started."""
+        assert self._port is not None
+        return LOOPBACK, self._port
+
+    @property
+    def pid(self) -> int | None:
+        """Its process."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def add(self, kind: str, settings: Mapping[str, Any] = NO_SETTINGS) -> Applied:
+        """Bring a toxin into force; returns when it acts on every connection.
+
+        Raises ToxinRefused when its settings make no sense or it cannot act together with another.
+        """
+        toxin_of(kind, settings)
+        asked_ns = monotonic_ns()
+        answer = self._ask({"do": "add", "kind": kind, "settings": dict(settings)})
+        applied = Applied(
+            number=answer["toxin"],
+            kind=kind,
+            settings=dict(settings),
+            asked_ns=asked_ns,
+            effective_ns=answer["effective_ns"],
+            applied_ns=answer["applied_ns"],
+            returned_ns=monotonic_ns(),
+            connections=answer["connections"],
+        )
+        self._in_force[applied.number] = applied
+        return applied
+
+    def remove(self, toxin: Applied) -> int:
+        """Take a toxin away; when that took effect, ns. Again is harmless."""
+        effective_ns: int = self._ask({"do": "remove", "toxin": toxin.number})["effective_ns"]
+        self._in_force.pop(toxin.number, None)
+        return effective_ns
+
+    def clear(self) -> int:
+        """Take all toxins away; when that took effect, ns."""
+        effective_ns: int = self._ask({"do": "clear"})["effective_ns"]
+        self._in_force.clear()
+        return effective_ns
+
+    def active(self) -> list[Applied]:
+        """The toxins that the proxy says are in force."""
+        return [self._in_force[number] for number in self.stats().in_force]
+
+    def stats(self) -> ProxyStats:
+        """What it has done and what it holds."""
+        return ProxyStats.read(self._ask({"do": "stats"}))
+
+    def proof_of(self, toxin: Applied, before: ProxyStats | None = None, wait_s: float = PROOF_S) -> Proof:
+        """Whether a toxin did something, by the proxy's own counts; waits for it up to `wait_s`.
+
+        before: the statistics from before it, for the text.
+        """
+        deadline_ns = monotonic_ns() + round(wait_s * NS_PER_S)
+        while True:
+            stats = self.stats()
+            effect = stats.effects[toxin.number]
+            if effect["count"] or monotonic_ns() >= deadline_ns:
+                break
+            time.sleep(PROOF_STEP_S)
+        text = f"the proxy counts {effect['count']} {KINDS[toxin.kind].unit}"
+        if effect["bytes"]:
+            text += f" with {effect['bytes']} bytes"
+        unread = stats.unread_up_bytes + stats.unread_down_bytes
+        if toxin.kind == "black_hole" and unread:
+            text += f", {unread} bytes wait"
+        if before is not None:
+            passed = stats.up_bytes + stats.down_bytes - before.up_bytes - before.down_bytes
+            text += f"; {passed} bytes went through since"
+        return Proof(effect["count"] > 0, text)
+
+    def close(self) -> None:
+        """End it and return when it is gone; its connections break. Again is harmless."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()  # stopped by a signal, or stuck
+            process.wait()
+        process.stdout.close()
+        process.stderr.close()
+        self._in_force.clear()
+
+    def _numeric_upstream(self) -> str:
+        host, port = self._upstream
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            self._refuse("a host that can be resolved", str(error), "check its name")
+        # As a client that prefers IPv4, which is what services on a machine listen to.
+        found.sort(key=lambda one: one[0] != socket.AF_INET)
+        return str(found[0][4][0])
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            process = self._process
+            if process is None:
+                self._refuse("a running fault proxy", "one that has been closed or never started", "start it")
+            assert process.stdin is not None
+            try:
+                self._asked += 1
+                process.stdin.write(json.dumps({"id": self._asked, **message}).encode() + b"\n")
+                process.stdin.flush()
+                answer = self._answer(process)
+            except BrokenPipeError:
+                self._fail(process)
+        if "refused" in answer:
+            raise ToxinRefused(*answer["refused"])
+        return answer
+
+    def _answer(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        """To what was asked last; what was given up earlier may be answered late."""
+        while True:
+            answer: dict[str, Any] = json.loads(self._line(process))
+            if answer["id"] == self._asked:
+                return answer
+
+    def _line(self, process: subprocess.Popen[bytes]) -> bytes:
+        assert process.stdout is not None
+        fd = process.stdout.fileno()
+        deadline_ns = monotonic_ns() + round(ANSWER_S * NS_PER_S)
+        poll = select.poll()  # not select, which knows no descriptor above 1023
+        poll.register(fd, select.POLLIN)
+        while b"\n" not in self._partial:
+            left_ms = (deadline_ns - monotonic_ns()) // 1_000_000
+            if left_ms <= 0:
+                found = f"none within {ANSWER_S:.0f} s"
+                self._refuse("an answer of the fault proxy", found, "see whether something has stopped it")
+            if poll.poll(left_ms):
+                data = os.read(fd, 65_536)
+                if not data:
+                    self._fail(process)
+                self._partial += data
+        line, _, self._partial = self._partial.partition(b"\n")
+        return line
+
+    def _fail(self, process: subprocess.Popen[bytes]) -> NoReturn:
+        assert process.stderr is not None
+        status = process.wait()
+        last = process.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
+        self._refuse(
+            "a running fault proxy",
+            f"it ended with status {status}: {last or 'it said nothing'}",
+            "run again",
+        )
+
+    def _refuse(self, expected: str, found: str, advice: str) -> NoReturn:
+        host, port = self._upstream
+        raise TargetError(self.name, f"{host}:{port}", expected, found, advice)

@@ -1,0 +1,330 @@
+"""Rules about faults, judged from records written by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli.main import run as bench
+from bench.judge.judge import judge
+from bench.judge.status import Status
+from bench.judge.verdict import Check, Verdict
+from tests.results.fault_run import (
+    BASELINE,
+    FaultRun,
+    detection,
+    fault,
+    integrity,
+    recovery,
+    unaffected,
+)
+from tests.results.synthetic_run import MS, S
+
+
+def verdict(tmp_path: Path, rule: str, **parts: Any) -> Verdict:
+    return judge(FaultRun(sla=[rule], **parts).load(tmp_path))
+
+
+def check(tmp_path: Path, rule: str, **parts: Any) -> Check:
+    return verdict(tmp_path, rule, **parts).checks[-1]
+
+
+ONE = {"faults": [fault(0, 2)], "recoveries": [recovery(0, 2, 0.3, 0.4, 2.5)]}
+
+
+# --- recovery --------------------------------------------------------------------------------------------
+
+
+def test_the_worst_of_all_repeats_is_judged_and_each_of_them_shown(tmp_path: Path) -> None:
+    found = check(tmp_path, "recovery.stable < 10s warn 8s")
+    assert found.status is Status.PASS
+    assert (found.observed, found.unit, found.samples) == (S // 2, "ns", 5)
+    assert found.because == (
+        "recovery.stable is 500 ms, within the limit of 10s: the longest of 5 faults, median 310 ms, "
+        "longest 500 ms; one by one 310 ms, 290 ms, 500 ms, 300 ms, 330 ms"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        ("recovery.stable < 500ms", Status.FAIL),
+        ("recovery.stable < 600ms warn 400ms", Status.WARN),
+        ("recovery.stable.max < 600ms", Status.PASS),
+        ("recovery.stable.p50 < 400ms", Status.PASS),
+        ("recovery.stable.p50 < 310ms", Status.FAIL),
+        ("recovery.stable.mean < 400ms", Status.PASS),
+        ("cache.recovery.stable < 600ms", Status.PASS),
+    ],
+)
+def test_a_statistic_is_over_the_repeats(tmp_path: Path, rule: str, status: Status) -> None:
+    assert check(tmp_path, rule).status is status
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("first", 0.3), ("stable", 0.4), ("full", 2.5)])
+def test_each_stamp_has_its_rule(tmp_path: Path, name: str, seconds: float) -> None:
+    found = check(tmp_path, f"recovery.{name} < 10s", **ONE)
+    assert found.observed == seconds * S
+    assert found.because.endswith("of 1 fault")
+
+
+def test_a_percentile_needs_its_kills(tmp_path: Path) -> None:
+    found = check(tmp_path, "recovery.stable.p95 < 10s")
+    assert found.status is Status.INCONCLUSIVE
+    assert found.because == "p95 of recovery.stable needs 59 faults, had 5"
+    many = {"faults": [fault(n, 2) for n in range(59)], "recoveries": [recovery(n, 2) for n in range(59)]}
+    assert check(tmp_path / "many", "recovery.stable.p95 < 10s", **many).status is Status.PASS
+
+
+def test_too_few_kills_still_fail_a_percentile_that_more_could_not_save(tmp_path: Path) -> None:
+    """P95 of 59 allows 2 above the limit: 3 of 5 are too many already."""
+    assert check(tmp_path / "3", "recovery.stable.p95 < 305ms").status is Status.FAIL
+    assert check(tmp_path / "2", "recovery.stable.p95 < 330.1ms").status is Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("rule", ["recovery.stable < 10s", "recovery.first.p50 < 10s", "downtime < 10s"])
+def test_a_target_that_never_comes_back_fails_with_the_time_waited(tmp_path: Path, rule: str) -> None:
+    recoveries = [*(recovery(n, 2 + n) for n in range(4)), recovery(4, 6, None, until_s=11)]
+    found = check(tmp_path, rule, recoveries=recoveries)
+    assert found.status is Status.FAIL
+    assert found.because.startswith("fault 4 (kill redis): the target did not come back, waited 5.00 s")
+    assert found.observed is not None
+    assert found.advice is not None
+
+
+def test_a_watch_that_ended_too_early_is_inconclusive_until_the_limit_is_passed_anyway(
+    tmp_path: Path,
+) -> None:
+    cut = recovery(0, 2, 0.3) | {
+        "state": "cut_short",
+        "stable_ns": None,
+        "full_ns": None,
+        "quiet_since_ns": 2 * S + 400 * MS + 3 * MS // 5,
+    }
+    parts = {"faults": [fault(0, 2)], "recoveries": [cut]}
+    found = check(tmp_path / "a", "recovery.stable < 10s", **parts)
+    assert found.status is Status.INCONCLUSIVE
+    assert found.because == (
+        "fault 0 (kill redis): the watch ended before recovery.stable could be told, after at least 400 ms"
+    )
+    assert check(tmp_path / "b", "recovery.stable < 400ms", **parts).status is Status.FAIL
+    assert check(tmp_path / "c", "recovery.first < 10s", **parts).status is Status.PASS
+    assert check(tmp_path / "d", "recovery.full < 10s", **parts).status is Status.INCONCLUSIVE
+
+
+def test_a_fault_without_visible_effect_recovers_in_no_time_and_says_so(tmp_path: Path) -> None:
+    parts = {
+        "faults": [fault(0, 2), fault(1, 4)],
+        "recoveries": [unaffected(0, 2), recovery(1, 4, 0.3)],
+    }
+    found = check(tmp_path, "recovery.stable < 10s", **parts)
+    assert found.status is Status.PASS
+    assert found.because.endswith("one by one 0 s, 300 ms; 1 without visible effect")
+
+
+def test_a_brown_out_counts_for_full_performance_only(tmp_path: Path) -> None:
+    slow = unaffected(0, 2, slow_from_ns=2 * S, full_ns=5 * S)
+    parts = {"faults": [fault(0, 2, "latency")], "recoveries": [slow]}
+    assert check(tmp_path / "a", "recovery.full < 2s", **parts).observed == 3 * S
+    assert check(tmp_path / "b", "recovery.stable < 1s", **parts).observed == 0
+
+
+def test_alone_the_worst_workload_of_each_fault_counts(tmp_path: Path) -> None:
+    recoveries = [recovery(0, 2, 0.3), recovery(0, 2, 0.9, workload="orders")]
+    parts = {"faults": [fault(0, 2)], "recoveries": recoveries}
+    assert check(tmp_path / "a", "recovery.stable < 10s", **parts).observed == 9 * S // 10
+    assert check(tmp_path / "b", "cache.recovery.stable < 10s", **parts).observed == 3 * S // 10
+
+
+def test_without_a_band_full_performance_cannot_be_judged(tmp_path: Path) -> None:
+    entry = recovery(0, 2, baseline=BASELINE | {"band_ns": None}) | {"full_ns": None}
+    found = check(tmp_path, "recovery.full < 10s", faults=[fault(0, 2)], recoveries=[entry])
+    assert found.status is Status.INCONCLUSIVE
+    assert found.advice is not None
+    assert "at least 100 before the first" in found.advice
+
+
+def test_a_run_without_arrivals_after_its_faults_is_inconclusive(tmp_path: Path) -> None:
+    parts = {"faults": [fault(0, 2)], "recoveries": [unaffected(0, 2, state="unseen")]}
+    assert check(tmp_path, "recovery.stable < 10s", **parts).status is Status.INCONCLUSIVE
+
+
+def test_a_run_without_faults_is_inconclusive(tmp_path: Path) -> None:
+    found = check(tmp_path, "recovery.stable < 10s", faults=[], recoveries=[])
+    assert found.status is Status.INCONCLUSIVE
+    assert found.because == "the run has no faults"
+
+
+# --- detection -------------------------------------------------------------------------------------------
+
+
+def test_detection_counts_from_the_first_failure(tmp_path: Path) -> None:
+    found = check(tmp_path, "detection.probe < 6s", detections=[detection(0, "probe", 2.5006)], **ONE)
+    assert found.status is Status.PASS
+    assert found.observed == S // 2
+
+
+def test_a_detector_that_was_faster_than_any_client_took_no_time(tmp_path: Path) -> None:
+    assert (
+        check(
+            tmp_path, "detection.engine_event < 6s", detections=[detection(0, "engine_event", 2.0003)], **ONE
+        ).observed
+        == 0
+    )
+
+
+def test_a_missed_detection_fails_its_rule(tmp_path: Path) -> None:
+    found = check(tmp_path, "detection.probe < 6s", detections=[detection(0, "probe", None)], **ONE)
+    assert found.status is Status.FAIL
+    assert found.because == "fault 0 (kill redis): it was not detected, waited 9.00 s"
+
+
+def test_what_nobody_saw_need_not_be_detected(tmp_path: Path) -> None:
+    parts = {
+        "faults": [fault(0, 2), fault(1, 4), fault(2, 6, "nothing")],
+        "recoveries": [unaffected(0, 2), recovery(1, 4), unaffected(2, 6)],
+        "detections": [
+            detection(0, "probe", None),
+            detection(1, "probe", 4.2),
+            detection(2, "probe", None),
+        ],
+    }
+    found = check(tmp_path, "detection.probe < 6s", **parts)
+    assert found.status is Status.PASS
+    assert found.samples == 1
+    assert found.because.endswith("of 1 fault; 1 undetected without visible effect")
+
+
+def test_a_detector_that_the_run_did_not_have_is_inconclusive(tmp_path: Path) -> None:
+    found = check(tmp_path, "detection.breaker < 6s", detections=[detection(0, "probe", 2.1)], **ONE)
+    assert found.status is Status.INCONCLUSIVE
+    assert found.advice == "its detectors are: probe"
+
+
+def test_false_alarms_are_counted_and_named(tmp_path: Path) -> None:
+    alarms = {"false_alarms": [{"detector": "probe", "at_ns": S, "detail": ""}]}
+    found = check(tmp_path / "a", "false_alarms == 0", record=alarms)
+    assert found.status is Status.FAIL
+    assert "probe at 1.00 s" in found.because or "probe at 1 s" in found.because
+    quiet = check(tmp_path / "b", "false_alarms == 0", detections=[detection(0, "probe", 2.1)])
+    assert quiet.status is Status.PASS
+    assert quiet.because.endswith("none by 1 detector")
+
+
+# --- integrity, breaker ----------------------------------------------------------------------------------
+
+
+def test_lost_writes_fail_with_how_many_and_how_old(tmp_path: Path) -> None:
+    found = check(tmp_path, "lost_writes == 0", record={"integrity": [integrity(12)]})
+    assert found.status is Status.FAIL
+    assert "12 of 5 000 acknowledged, the oldest 180 ms old" in found.because
+
+
+def test_no_lost_write_shows_what_that_can_mean(tmp_path: Path) -> None:
+    found = check(tmp_path, "cache.lost_writes == 0", record={"integrity": [integrity(0)]})
+    assert found.status is Status.PASS
+    assert "at most 0.06 % with 95 % confidence" in found.because
+    assert found.samples == 5000
+
+
+def test_data_that_could_not_be_counted_is_inconclusive_and_hides_no_loss(tmp_path: Path) -> None:
+    unknown = integrity(None, check="messages")
+    rule = "lost_writes == 0"
+    fine = check(tmp_path / "a", rule, record={"integrity": [integrity(0), unknown]})
+    assert fine.status is Status.INCONCLUSIVE
+    assert fine.because == "cache, messages: lost values could not be counted"
+    broken = check(tmp_path / "b", rule, record={"integrity": [integrity(3), unknown]})
+    assert broken.status is Status.FAIL
+    assert check(tmp_path / "c", rule).status is Status.INCONCLUSIVE
+
+
+def test_an_unexpected_value_fails(tmp_path: Path) -> None:
+    found = check(tmp_path, "unexpected_values == 0", record={"integrity": [integrity(0, unexpected=1)]})
+    assert found.status is Status.FAIL
+    assert "1 of 5 000 found" in found.because
+
+
+def test_a_breaker_is_judged_by_how_long_it_was_open(tmp_path: Path) -> None:
+    openings = [{"name": "redis", "opened_ns": 2 * S, "closed_ns": 5 * S}]
+    assert (
+        check(tmp_path / "a", "breaker_open_time < 5s", record={"breaker_openings": openings}).observed
+        == 3 * S
+    )
+    openings = [{"name": "redis", "opened_ns": 2 * S, "closed_ns": None}]
+    found = check(tmp_path / "b", "breaker_open_time < 60s", record={"breaker_openings": openings})
+    assert found.status is Status.FAIL
+    assert found.because == "breaker redis: it did not close again, waited 9.00 s"
+    assert check(tmp_path / "c", "breaker_open_time < 60s", record={"breaker_openings": []}).observed == 0
+    assert check(tmp_path / "d", "breaker_open_time < 60s").status is Status.INCONCLUSIVE
+
+
+# --- availability ----------------------------------------------------------------------------------------
+
+
+def test_a_projected_availability_shows_its_arithmetic(tmp_path: Path) -> None:
+    found = check(tmp_path, "availability(window=30d, incidents=4) >= 99.9%")
+    assert found.status is Status.PASS
+    assert found.observed == pytest.approx(1 - 4 * 0.5 / (30 * 86400))
+    assert found.because.endswith("1 - 4 x 500 ms / 30 d, by the worst of 5 faults, fault 2 (kill redis)")
+
+
+def test_failed_requests_count_as_the_time_that_they_were_planned_in(tmp_path: Path) -> None:
+    """Half of the requests failed for 20 s: no downtime, and yet 10 s worth of requests were lost."""
+    flapping = recovery(0, 2, 0.001, failed=10_000)
+    parts = {"faults": [fault(0, 2)], "recoveries": [flapping]}
+    found = check(tmp_path, "availability(window=1h, incidents=1) >= 99.9%", **parts)
+    assert found.status is Status.FAIL
+    assert found.observed == pytest.approx(1 - 10 / 3600)
+
+
+def test_the_projection_of_a_target_that_never_came_back_fails(tmp_path: Path) -> None:
+    parts = {"faults": [fault(0, 2)], "recoveries": [recovery(0, 2, None)]}
+    found = check(tmp_path, "availability(window=30d, incidents=1) >= 99.9%", **parts)
+    assert found.status is Status.FAIL
+    assert "did not come back" in found.because
+
+
+# --- the run as a whole ----------------------------------------------------------------------------------
+
+
+def test_a_fault_without_proof_makes_the_run_invalid(tmp_path: Path) -> None:
+    faults = [fault(0, 2), fault(1, 4, took_effect=False, effective_ns=None, proof="the old pid answers")]
+    found = verdict(tmp_path, "recovery.stable < 10s", faults=faults, recoveries=[recovery(0, 2)])
+    assert found.status is Status.INVALID
+    assert found.checks[0].metric == "validity.fault_without_effect"
+    assert found.checks[0].because == (
+        "there is no proof that fault 1 (kill redis) (the old pid answers) took effect"
+    )
+    assert found.checks[-1].status is Status.PASS
+
+
+def test_a_fault_that_was_not_undone_makes_the_run_invalid(tmp_path: Path) -> None:
+    faults = [fault(0, 2, "pause", healed=False, healed_ns=None)]
+    found = verdict(tmp_path, "recovery.stable < 10s", faults=faults, recoveries=[recovery(0, 2)])
+    assert found.status is Status.INVALID
+    assert found.checks[0].metric == "validity.fault_not_healed"
+
+
+def test_a_killed_target_that_does_not_start_again_fails_the_run_and_does_not_invalidate_it(
+    tmp_path: Path,
+) -> None:
+    faults = [fault(0, 2, healed=False, healed_ns=None)]
+    found = verdict(tmp_path, "cache.errors < 50%", faults=faults, recoveries=[recovery(0, 2, None)])
+    assert found.status is Status.FAIL
+    assert found.checks[0].metric == "validity.target_not_back"
+
+
+def test_a_run_whose_fault_was_to_do_nothing_is_sound(tmp_path: Path) -> None:
+    faults = [fault(0, 2, "nothing", took_effect=False, healed=False, effective_ns=None)]
+    found = verdict(tmp_path, "cache.errors < 50%", faults=faults, recoveries=[])
+    assert found.status is Status.PASS
+
+
+def test_a_saved_run_is_judged_by_other_rules_about_its_faults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = FaultRun(sla=["recovery.stable < 10s"]).write(tmp_path)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("- recovery.stable < 400ms\n- availability(window=30d, incidents=1) >= 99.9%\n")
+    assert bench(["judge", str(folder), "--sla", str(rules)]) == 1
+    assert "500 ms" in capsys.readouterr().out
