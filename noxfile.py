@@ -1,7 +1,8 @@
 """Sessions. `nox -l` lists them; each line below is what it prints.
 
-nox -s perf                 every scenario in its standard form, judged (at most 5 minutes)
+nox -s perf                 every load scenario and one kill in their standard form, judged (5 minutes)
 nox -s perf -- --quick      the same, shortened (at most 90 s)
+nox -s chaos                every scenario with faults (--quick, --stack docker)
 nox -s tests                lint-free proof that it works: all tests that need no root and no Docker
 """
 
@@ -9,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import nox
 from nox.command import CommandFailed
@@ -41,7 +43,21 @@ def perf(session: nox.Session) -> None:
     if "--full" in arguments:
         arguments.remove("--full")
     with exit_code_kept():
-        session.run("bench", "run", "scenarios", *arguments)
+        session.run("bench", "run", *perf_scenarios(), *arguments)
+
+
+def perf_scenarios() -> list[str]:
+    """The scenarios without faults, and the one kill that everybody should have seen."""
+    found = sorted(Path("scenarios").glob("*.yaml"))
+    return [str(path) for path in found if "\nfaults:" not in path.read_text() or path.stem == "redis_kill"]
+
+
+@nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """Break things on the embedded stack (or --stack docker) and exit with the verdict."""
+    session.install(".[embedded]")
+    with exit_code_kept():
+        session.run("bench", "run", "scenarios", "--only", "chaos", *session.posargs)
 
 
 @nox.session

@@ -1,7 +1,7 @@
 """A process that takes something away from the machine for a stated time, then ends by itself.
 
 Run by its path, standard library only: `burner.py cpu SECONDS SHARE`, `burner.py memory SECONDS BYTES`,
-`burner.py io SECONDS BYTES FILE`. It says "ready" when it holds what it was told to hold. It ends when
+`burner.py io SECONDS BYTES FOLDER`. It says "ready" when it holds what it was told to hold. It ends when
 its stdin ends, when its parent dies, and when its time is over, whatever comes first.
 """
 
@@ -44,20 +44,31 @@ def hold_memory(until: float, size: int) -> None:
         time.sleep(SLICE_S)
 
 
-def write_blocks(until: float, size: int, path: str) -> None:
-    """Write a file again and again, each block on the disk before the next; never more than `size`."""
+def write_blocks(until: float, size: int, folder: str) -> None:
+    """Write a file again and again, each block on the disk before the next; never more than `size`.
+
+    The file has no name, so that it is gone with this process, however that ends.
+    """
     block = os.urandom(min(BLOCK_BYTES, size))
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    fd = nameless_file(folder)
+    at = 0
+    os.pwrite(fd, block, at)  # a disk without room is told before the word that we are at work
+    ready()
+    while not is_over(until):
+        os.pwrite(fd, block, at)
+        os.fdatasync(fd)
+        at = at + len(block) if at + 2 * len(block) <= size else 0
+
+
+def nameless_file(folder: str) -> int:
+    """A file in the folder that no name leads to."""
     try:
-        ready()
-        at = 0
-        while not is_over(until):
-            os.pwrite(fd, block, at)
-            os.fdatasync(fd)
-            at = at + len(block) if at + 2 * len(block) <= size else 0
-    finally:
-        os.close(fd)
+        return os.open(folder, os.O_WRONLY | os.O_TMPFILE, 0o600)
+    except OSError:  # not every file system can do that
+        path = f"{folder}/holdfast-io-{os.getpid()}"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.unlink(path)  # noqa: PTH108 - started without site-packages, as quickly as can be
+        return fd
 
 
 def ready() -> None:

@@ -149,8 +149,9 @@ class Conductor:
     def _break(self, act: Act) -> None:
         fault = act.fault
         try:
-            if fault.plan.when is not None and not await_hook(fault.plan.when, fault.around, self._stop):
-                self._miss(act, f"{fault.plan.when} was not under way in time")
+            if fault.plan.when is not None and not await_hook(fault.plan, fault.around, self._stop):
+                if not self._stop.is_set():
+                    self._miss(act, f"{fault.plan.when} was not under way in time")
                 self._close(act)
                 return
             act.broke = fault.inject()
@@ -160,8 +161,6 @@ class Conductor:
                 fault.heal()  # it may have been half made; the journal's entry stays open if it was
             return
         self._tell("fault_asked", act, act.broke.asked_ns)
-        if fault.plan.for_ns is None:
-            self._close(act)  # nothing of ours is left to be undone
         self._witness(lambda: self._see_effect(act))
 
     def _miss(self, act: Act, why: str) -> None:
@@ -204,6 +203,8 @@ class Conductor:
         kind = "fault_effective" if act.effect.holds else "fault_without_effect"
         self._tell(kind, act, at_ns, text=act.effect.text)
         if act.fault.plan.for_ns is None:
+            act.fault.bring_back()
+            self._close(act)  # nothing of ours is left to be undone
             self._see_healing(act)
 
     def _see_healing(self, act: Act) -> None:

@@ -102,7 +102,9 @@ def pause(container: str) -> ContainerAct:
     frozen = wait_until(lambda: is_frozen(pid) is not False, EVENT_S, POLL_S)
     state = _state(engine, container)
     holds = bool(state["Paused"]) and frozen
-    by_kernel = {True: ", its processes are frozen", False: ", but its processes run", None: ""}[is_frozen(pid)]
+    by_kernel = {True: ", its processes are frozen", False: ", but its processes run", None: ""}[
+        is_frozen(pid)
+    ]
     return ContainerAct(
         "pause", container, stamps, Proof(holds, f"the engine says {state['Status']}{by_kernel}"), pid, pid
     )
@@ -153,9 +155,7 @@ def unpause(container: str) -> ContainerAct:
     pid = state["Pid"] or None
     if not state["Paused"]:
         now = monotonic_ns()
-        return ContainerAct(
-            "unpause", container, Stamps(now, now), Proof(True, "it is not paused"), pid, pid
-        )
+        return ContainerAct("unpause", container, Stamps(now, now), Proof(True, "it is not paused"), pid, pid)
     stamps = _stamped(engine, container, "unpause", lambda: engine.unpause(container))
     state = _state(engine, container)
     return ContainerAct(
@@ -180,7 +180,9 @@ def connect(container: str, known: tuple[Membership, ...]) -> ContainerAct:
         )
     returned = monotonic_ns()
     effective = (
-        awaited_event(engine, container, "connect", before, EVENT_S, network=done[-1].network) if done else None
+        awaited_event(engine, container, "connect", before, EVENT_S, network=done[-1].network)
+        if done
+        else None
     )
     missing = {one.network for one in known} - set(_networks(engine, container))
     pid = _pid(_inspect(engine, container))
@@ -316,7 +318,11 @@ def _stamped(engine: APIClient, container: str, event: str, act: Callable[[], An
         returned = monotonic_ns()
         if error.status_code not in (304, 409):  # it is so already, or has just become so by itself
             raise TargetError(
-                container[:12], "the Docker engine", f"to {event} a container", said(error), "look at the engine"
+                container[:12],
+                "the Docker engine",
+                f"to {event} a container",
+                said(error),
+                "look at the engine",
             ) from None
     else:
         returned = monotonic_ns()

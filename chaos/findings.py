@@ -55,7 +55,7 @@ class Findings:
         plan, broke = act.fault.plan, act.broke
         effect, healed = act.effect, act.healed
         if broke is None:
-            proof = act.aimed or "the run ended before it was made"
+            proof = act.missed or "the run ended before it was made"
         else:
             proof = "; ".join(one.text for one in (effect, healed) if one is not None)
         # A target that was to come back by itself and did not has failed; what we were to mend and is

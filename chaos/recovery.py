@@ -147,7 +147,10 @@ def recoveries(
     `operations` is operations.npy, `record` holds workloads, phases and duration_ns as run.json does,
     `faults` the section of that name, `events` the entries of events.jsonl.
     """
-    took = sorted((one for one in faults if one.get("took_effect")), key=lambda one: int(one["effective_ns"]))
+    took = sorted(
+        (one for one in faults if _took_effect(one)),
+        key=lambda one: int(one["effective_ns"]),
+    )
     if not took:
         return []
     measured = [(int(one["start_ns"]), int(one["end_ns"])) for one in record["phases"] if one["measured"]]
@@ -174,6 +177,11 @@ def recoveries(
             }
             clean = found.state in (RECOVERED, UNAFFECTED)
     return [by_fault[key] for key in sorted(by_fault)]
+
+
+def _took_effect(fault: Mapping[str, Any]) -> bool:
+    """Whether it did what it was to do; one that is to do nothing always does."""
+    return fault["effective_ns"] is not None and bool(fault.get("took_effect") or fault["kind"] == "nothing")
 
 
 def _first(*stamps_ns: int | None) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.stack.process_identity import ProcessIdentity
-from chaos.processes import STOPPED_STATES, state_of, wait_until
+from chaos.processes import STOPPED_STATES, family, send_all, state_of, wait_until
 
 CONTINUED_S = 2.0
 ENDED_S = 5.0
@@ -21,7 +21,7 @@ Undo = dict[str, Any]
 
 
 def continue_processes(processes: list[ProcessIdentity]) -> Undo:
-    """Let stopped processes go on."""
+    """Let stopped processes go on, and all that descend from them by then."""
     return {"way": "continue_processes", "processes": [process.to_json() for process in processes]}
 
 
@@ -57,10 +57,14 @@ def connect_container(container: str, network: str, aliases: list[str]) -> Undo:
 
 def undo(entry: Undo) -> str | None:
     """Undo it and look whether that worked; None when it did, else what is still wrong."""
-    way = _WAYS.get(str(entry.get("way")))
+    name = entry.get("way") if isinstance(entry, dict) else None
+    way = _WAYS.get(str(name))
     if way is None:
-        return f"this version does not know how to undo '{entry.get('way')}'"
-    return way(entry)
+        return f"this version does not know how to undo '{name}'"
+    try:
+        return way(entry)
+    except (KeyError, TypeError, ValueError):
+        return f"its entry for '{name}' is damaged"
 
 
 def _processes(entry: Undo) -> list[ProcessIdentity]:
@@ -69,18 +73,18 @@ def _processes(entry: Undo) -> list[ProcessIdentity]:
 
 
 def _continue(entry: Undo) -> str | None:
-    processes = _processes(entry)
-    for process in processes:
-        process.send(signal.SIGCONT)
+    roots = _processes(entry)
+    # A child that was forked between the note and the fault was stopped too. Children first.
+    found = [one for root in roots if root.is_alive() for one in family(root.pid)]
+    processes = list(dict.fromkeys([*reversed(found), *roots]))
+    send_all(processes, signal.SIGCONT)
 
-    def go_on() -> bool:
-        return not any(
-            (state_of(process) or "") in STOPPED_STATES for process in processes if process.is_alive()
-        )
+    def stopped() -> list[int]:
+        return [process.pid for process in processes if (state_of(process) or "-") in STOPPED_STATES]
 
-    if wait_until(go_on, CONTINUED_S):
+    if wait_until(lambda: not stopped(), CONTINUED_S):
         return None
-    return f"processes {', '.join(str(process.pid) for process in processes)} are still stopped"
+    return f"processes {', '.join(map(str, stopped()))} are still stopped"
 
 
 def _end(entry: Undo) -> str | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.output import say
-from bench.errors import ExitCode, InterruptedRun
+from bench.errors import ExitCode, InterruptedRun, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--stack", "stack_kind", help="embedded or external (default: external where a URL is set).")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option(
+    "--only",
+    type=click.Choice(["load", "chaos"]),
+    help="Of the scenarios named, only those without faults, or only those with.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Use this seed instead of the scenario's.")
 @click.option("--quick", is_flag=True, help="Shorten the phases for a smoke run; the run says so.")
 @click.option(
@@ -42,6 +47,7 @@ def command(
     scenarios: tuple[Path, ...],
     stack_kind: str | None,
     out: Path,
+    only: str | None,
     seed: int | None,
     quick: bool,
     overrides: tuple[str, ...],
@@ -61,6 +67,10 @@ def command(
     from bench.stack.stack import open_stack
 
     loaded = _load_all(scenarios, overrides, quick)
+    if only is not None:
+        loaded = [one for one in loaded if bool(one.scenario.faults) == (only == "chaos")]
+    if not loaded:
+        raise UsageError(f"--only {only}: none of the scenarios is of that kind; name others")
     sweep(out)
     verdicts: list[Verdict] = []
     stop = StopRequest()

@@ -40,7 +40,6 @@ NEVER_SAID = {
     "downtime": "the target did not come back",
     "availability": "the target did not come back",
     "detection": "it was not detected",
-    "breaker_open_time": "it did not close again",
 }
 NEVER_ADVICE = {
     "recovery": "look at the server's log, and at who restarts it and when",

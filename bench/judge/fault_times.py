@@ -61,8 +61,12 @@ def detection(run: Run, metric: Metric) -> Observation:
 
 
 def took_effect(run: Run) -> list[Entry]:
-    """The faults of the run that did something, in the order of time."""
-    found = [fault for fault in run.record.get("faults", []) if fault.get("took_effect")]
+    """The faults of the run that did what they were to do, in the order of time."""
+    found = [
+        fault
+        for fault in run.record.get("faults", [])
+        if fault.get("effective_ns") is not None and (fault.get("took_effect") or fault["kind"] == NOTHING)
+    ]
     return sorted(found, key=lambda fault: int(fault["effective_ns"]))
 
 
@@ -153,8 +157,8 @@ def _watched_until(run: Run, fault: Entry) -> int:
     later = [
         int(one["effective_ns"]) for one in took_effect(run) if one["effective_ns"] > fault["effective_ns"]
     ]
-    end_ns = int(run.record.get("duration_ns", fault["effective_ns"]))
-    return min(later, default=end_ns)
+    end_ns = int(run.record.get("duration_ns") or fault["effective_ns"])
+    return min([*later, end_ns])
 
 
 _STAMPS = {"recovery.first": _first, "recovery.stable": _stable, "recovery.full": _full}

@@ -25,8 +25,9 @@ def fault_findings(run: Run) -> Iterator[Found]:
     without = [one for one in faults if not one.get("took_effect") and one["kind"] != NOTHING]
     held = [one for one in faults if one.get("took_effect") and not one.get("healed")]
     held = [one for one in held if one["kind"] != NOTHING]
-    away = [one for one in held if one["kind"] in RETURNS_BY_ITSELF]
-    left = [one for one in held if one["kind"] not in RETURNS_BY_ITSELF]
+    # healed is null where nobody but the target was to mend it.
+    away = [one for one in held if one.get("healed") is None or one["kind"] in RETURNS_BY_ITSELF]
+    left = [one for one in held if one not in away]
     if without:
         because = f"there is no proof that {_listed(without, faults)} took effect"
         yield "fault_without_effect", because, "look at events.jsonl for what was done to it", Status.INVALID

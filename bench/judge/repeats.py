@@ -47,13 +47,13 @@ def worse(one: Repeat, other: Repeat) -> Repeat:
     return Repeat(longer.fault, longer.value, kind)
 
 
-def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "", what: str = "fault") -> Observation:
+def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "") -> Observation:
     """The statistic that `metric` asks for over all repeats, with each of them in its basis."""
     values = sorted(repeat.value for repeat in repeats)
     if not values:
         return Observation(0, "ns", 0)
     if len(values) == 1:
-        return Observation(values[0], "ns", 1, basis=f"of 1 {what}{note}", repeats=tuple(repeats))
+        return Observation(values[0], "ns", 1, basis=f"of 1 fault{note}", repeats=tuple(repeats))
     percent = metric.percent
     if percent is not None:
         value, name = nearest_rank(values, percent), f"{str(metric.stat).upper()} of"
@@ -63,7 +63,7 @@ def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "", what: st
         value, name = values[-1], "the longest of"
     median, longest = (units.format_duration_ns(one) for one in (nearest_rank(values, 50), values[-1]))
     each = ", ".join(repeat.shown for repeat in repeats)
-    basis = f"{name} {len(values)} {what}s, median {median}, longest {longest}; one by one {each}{note}"
+    basis = f"{name} {len(values)} faults, median {median}, longest {longest}; one by one {each}{note}"
     return Observation(value, "ns", len(values), basis=basis, repeats=tuple(repeats))
 
 

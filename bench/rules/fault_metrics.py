@@ -51,7 +51,7 @@ FAULT_METRICS = (
     ),
     FaultMetric("unexpected_values", "count", "lower", "found, but never written so", False, True),
     FaultMetric("false_alarms", "count", "lower", "detections of a fault that was not there", False),
-    FaultMetric("breaker_open_time", "ns", "lower", "how long the circuit breaker was open, each time"),
+    FaultMetric("breaker_open_time", "ns", "lower", "how long circuit breakers were open in all", False),
 )
 BY_NAME = {metric.name: metric for metric in FAULT_METRICS}
 

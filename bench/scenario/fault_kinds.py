@@ -49,5 +49,4 @@ FAULT_KINDS = {
     "exhaust_connections": FaultFacts("nearly all its connections are taken", "must", takes=("keep",)),
 }
 
-SETTINGS = ("delay", "delay_jitter", "direction", "rate", "bytes", "load", "keep")
 HOOKS = ("redis_rewrite", "postgres_checkpoint")

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS, SETTINGS
-from bench.scenario.fields import Duration, LoadRatio, Name, ValueBytes, Whole, kind_of, quantity
+from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS
+from bench.scenario.fields import Duration, LoadRatio, Name, ValueBytes, Whole, kind_of
 from bench.scenario.part import Part
 from bench.units import Mismatch, quoted
 

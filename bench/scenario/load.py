@@ -17,17 +17,15 @@ from bench.errors import Problem, ScenarioError
 from bench.rules.grammar import Rule
 from bench.scenario.decode import decoded
 from bench.scenario.environment import interpolated
-from bench.scenario.fields import SHORTEST_CYCLE_NS
 from bench.scenario.files import with_files
-from bench.scenario.model import Phase, Scenario
+from bench.scenario.model import Scenario
 from bench.scenario.overrides import overridden
 from bench.scenario.paths import Path as KeyPath
 from bench.scenario.plain import places, secrets
+from bench.scenario.quick import shortened
 from bench.scenario.read import file_name, read_text
 from bench.scenario.source import MapNode, Place, compose
 
-QUICK_MEASURED_NS = 3 * 10**9
-QUICK_OTHER_NS = 10**9
 MAX_TOLD = 500
 SUFFIXES = (".yaml", ".yml")
 
@@ -81,21 +79,6 @@ def load_scenario(
     if quick:
         scenario = shortened(scenario)
     return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), marks, secrets(tree))
-
-
-def shortened(scenario: Scenario) -> Scenario:
-    """The quick form: measured phases of at most 3 s, others of at most 1 s, loads unchanged.
-
-    Cycles become shorter, and fewer where they would be too short.
-    """
-
-    def short(phase: Phase) -> Phase:
-        limit = QUICK_MEASURED_NS if phase.measured else QUICK_OTHER_NS
-        length = min(phase.duration_ns, limit)
-        cycles = phase.cycles and min(phase.cycles, length // SHORTEST_CYCLE_NS)
-        return phase.model_copy(update={"duration_ns": length, "cycles": cycles})
-
-    return scenario.model_copy(update={"phases": tuple(short(phase) for phase in scenario.phases)})
 
 
 def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:

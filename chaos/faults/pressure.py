@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import uuid
 from abc import abstractmethod
 from pathlib import Path
 
@@ -15,17 +14,18 @@ import psutil
 
 from bench.clock import monotonic_ns
 from bench.stack.process_identity import ProcessIdentity
+from bench.units import format_bytes
 from chaos import burner
 from chaos.faults.fault import Fault, stamped
 from chaos.processes import are_gone, wait_until
 from chaos.stamps import Proof, Stamps
-from chaos.undo import Undo, end_processes
 
 MARGIN_S = 1.0
 """How much longer than planned a burner may go on by itself, should nobody end it."""
 END_S = 5.0
 MOST_OF_MEMORY = 0.8
 """Of what is free; beyond that the kernel would choose whom to kill."""
+MOST_OF_DISK = 0.5
 
 
 class Pressure(Fault):
@@ -36,8 +36,10 @@ class Pressure(Fault):
         """The arguments of each burner, without the time."""
 
     def aim(self) -> None:
-        """Start nothing yet: the undo needs the processes, so they are started and told to begin later."""
+        """Nothing is hit, and nothing needs to be undone by others: a burner ends with the harness."""
         self._running: list[subprocess.Popen[bytes]] = []
+        self._identities: list[ProcessIdentity] = []
+        self._ready = 0
 
     def inject(self) -> Stamps:
         """Start the burners and wait until each holds what it is to hold."""
@@ -54,17 +56,12 @@ class Pressure(Fault):
                     start_new_session=True,
                 )
             )
-        self._ready = 0
+        found = (ProcessIdentity.of(process.pid) for process in self._running)
+        self._identities = [one for one in found if one is not None]
         for process in self._running:
             assert process.stdout is not None
             self._ready += process.stdout.readline() == b"ready\n"
-        found = (ProcessIdentity.of(process.pid) for process in self._running)
-        self._identities = [one for one in found if one is not None]
         return stamped(asked, monotonic_ns())
-
-    def undo(self) -> Undo:
-        """They end by themselves when the harness dies, and when their time is over."""
-        return end_processes([])
 
     def took_effect(self) -> Proof:
         """Every burner said that it is at work."""
@@ -111,8 +108,8 @@ class MemoryPressure(Pressure):
         if wanted > free * MOST_OF_MEMORY:
             raise self.around.refuse(
                 self.plan.target,
-                f"at most {free * MOST_OF_MEMORY:.0f} bytes of memory pressure on this machine",
-                f"{wanted} bytes",
+                f"at most {format_bytes(free * MOST_OF_MEMORY)} of memory pressure on this machine",
+                format_bytes(wanted),
                 "ask for less: the kernel would choose whom to kill",
             )
 
@@ -121,8 +118,21 @@ class MemoryPressure(Pressure):
 
 
 class IoPressure(Pressure):
-    """One burner that writes and syncs a bounded file in the folder for temporary files."""
+    """One burner that writes and syncs a bounded file in the folder for temporary files.
+
+    The embedded stack has its data there too. Where that is in memory, no disk is kept busy.
+    """
+
+    def check(self) -> None:
+        """There must be room for the file, and to spare."""
+        wanted, free = int(self.plan.settings["bytes"]), psutil.disk_usage(tempfile.gettempdir()).free
+        if wanted > free * MOST_OF_DISK:
+            raise self.around.refuse(
+                self.plan.target,
+                f"at most {format_bytes(free * MOST_OF_DISK)} of pressure on {tempfile.gettempdir()}",
+                format_bytes(wanted),
+                "ask for less, or set TMPDIR to a larger disk",
+            )
 
     def _commands(self) -> list[list[str]]:
-        path = Path(tempfile.gettempdir()) / f"holdfast-io-{uuid.uuid4().hex}"
-        return [["io", str(self.plan.settings["bytes"]), str(path)]]
+        return [["io", str(self.plan.settings["bytes"]), tempfile.gettempdir()]]

@@ -67,9 +67,7 @@ class ContainerLog:
 
     def _copy(self, write: Callable[[bytes], int]) -> None:
         since = {"since": _seconds(self._last)} if self._last else {}
-        self._stream = self._engine.logs(
-            self._container, stream=True, follow=True, timestamps=True, **since
-        )
+        self._stream = self._engine.logs(self._container, stream=True, follow=True, timestamps=True, **since)
         for frame in self._stream:
             for line in bytes(frame).splitlines(keepends=True):
                 stamp, space, text = line.partition(b" ")

@@ -72,7 +72,9 @@ class DockerStack:
             for service in self._services:
                 self._containers.append(ManagedContainer(service, *ready_image(engine, service.name)))
             if not self._reaper.wait_until_ready():
-                raise no_engine("a reaper that watches over the containers", "one that ended", "start it again")
+                raise no_engine(
+                    "a reaper that watches over the containers", "one that ended", "start it again"
+                )
             subnet = create_network(engine, f"holdfast-{self._run}", labels_of(self._run))
             self._follow(engine)
             for together in self._in_turns():
