@@ -93,12 +93,16 @@ class Cast:
     def close(self, note: Callable[[str], None]) -> None:
         """Release everything, each whatever becomes of the others; faults are undone first."""
         with contextlib.ExitStack() as cleanup:
-            cleanup.callback(lambda: [note(sentence) for sentence in self.staging.take_away()])
+            cleanup.callback(self._take_data_away, note)
             for engine in self.engines:
                 cleanup.callback(engine.close)
             cleanup.callback(self.sampler.stop)
             for attendant in self.attendants:
                 cleanup.callback(attendant.close)
+
+    def _take_data_away(self, note: Callable[[str], None]) -> None:
+        for sentence in self.staging.take_away():
+            note(sentence)
 
 
 @dataclass

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bench.clock import monotonic_ns
@@ -87,7 +88,7 @@ class Conductor:
         self._watch_until_ns = start_ns + self._duration_ns + SETTLE_NS
         for entry in dict.fromkeys(act.fault.plan.entry for act in self.acts):
             acts = [act for act in self.acts if act.fault.plan.entry == entry]
-            self._threads.append(self._thread(f"conductor-{entry}", lambda acts=acts: self._play(acts)))
+            self._threads.append(self._thread(f"conductor-{entry}", partial(self._play, acts)))
 
     @property
     def in_force(self) -> list[Act]:

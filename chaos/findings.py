@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chaos.conductor import Act
     from chaos.detectors.observation import Observation
 
+ENDS = ("died", "ended", "stopped")
 CALM_NS = 5_000_000_000
 """How long after a target was mended a detector may still come to know of the fault."""
 
@@ -74,7 +75,7 @@ class Findings:
             "planned_ns": plan.at_ns,
             "for_ns": plan.for_ns,
             "asked_ns": self._zero(broke.asked_ns if broke else None),
-            "effective_ns": self._zero(act.effective_ns),
+            "effective_ns": self._zero(self._effective(act)),
             "returned_ns": self._zero(broke.returned_ns if broke else None),
             "heal_asked_ns": self._zero(act.mended.asked_ns if act.mended else None),
             "healed_ns": self._zero(act.healed_ns),
@@ -84,9 +85,27 @@ class Findings:
             "uncertainty_ns": broke.returned_ns - broke.asked_ns if broke else None,
         }
 
+    def _effective(self, act: Act) -> int | None:
+        """When it took effect: by the harness's own stamp, or by the supervisor's where that is earlier.
+
+        Both see what the kernel did, each as soon as it gets a processor.
+        """
+        own, broke = act.effective_ns, act.broke
+        if own is None or broke is None:
+            return None
+        seen = [
+            event.at_ns
+            for event in self.stack_events
+            if event.service == act.fault.plan.target
+            and event.kind in ENDS
+            and broke.asked_ns <= event.at_ns < own
+        ]
+        return min([own, *seen])
+
     def _detections(self, operations: NDArray[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        made = [act for act in self.acts if act.effective_ns is not None]
-        starts = [act.effective_ns or 0 for act in made]
+        made = [act for act in self.acts if act.broke is not None]
+        # From when it was asked for: a detector can know before we know that it took effect.
+        starts = [act.broke.asked_ns for act in made if act.broke is not None]
         windows = []
         for number, act in enumerate(made):
             ends = starts[number + 1] if number + 1 < len(made) else self.end_ns

@@ -9,9 +9,11 @@ fault is made. Whoever finds open entries whose harness is gone undoes them: the
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import HealError, UsageError
+from bench.stack.keeper_state import state_folder
 from bench.stack.process_identity import ProcessIdentity
 from chaos.undo import Undo, undo
 
@@ -26,44 +29,68 @@ SUFFIX = ".jsonl"
 
 
 def journal_folder() -> Path:
-    """Where journals are: $XDG_STATE_HOME/holdfast/faults or ~/.local/state/holdfast/faults."""
-    base = os.environ.get("XDG_STATE_HOME")
-    root = Path(base) if base else Path.home() / ".local" / "state"
-    return root / "holdfast" / "faults"
+    """Where journals are: `faults` in the state folder of this user. Raises UsageError."""
+    return state_folder() / "faults"
 
 
 class Journal:
-    """The journal of one run. Only one run with faults can be under way for one user."""
+    """The journal of one run. Only one run with faults can be under way for one user.
+
+    Raises UsageError while there is another, and where it cannot be written. Safe in threads.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or journal_folder()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._open: set[str] = set()
+        self._writing = threading.Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unwritable(folder, error) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self.path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
+            self._begin()
+        except BaseException as error:
             os.close(self._lock)
-            raise UsageError(
-                "another run with faults is under way; wait for its end: two at once could not tell apart"
-                " what each of them broke"
-            ) from None
-        self.path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        harness = ProcessIdentity.of(os.getpid())
-        self._append({"harness": harness.to_json() if harness else None})
-        _sync_folder(folder)
-        self._open: set[str] = set()
+            if isinstance(error, BlockingIOError):
+                raise UsageError(
+                    "another run with faults is under way; wait for its end: two at once could not tell"
+                    " apart what each of them broke"
+                ) from None
+            if isinstance(error, OSError):
+                raise _unwritable(folder, error) from None
+            raise
+
+    def _begin(self) -> None:
+        """Under another name first: a journal that has no harness yet would look like an orphan."""
+        new = self.path.with_suffix(".new")
+        self._fd = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            harness = ProcessIdentity.of(os.getpid())
+            self._append({"harness": harness.to_json() if harness else None})
+            new.rename(self.path)
+            _sync_folder(self.path.parent)
+        except BaseException:
+            os.close(self._fd)
+            new.unlink(missing_ok=True)
+            raise
 
     def intend(self, what: str, entry: Undo) -> str:
-        """Note what is about to be done and how to undo it; the number of the entry. Synced."""
+        """Note what is about to be done and how to undo it; the number of the entry. Synced.
+
+        Raises OSError; then nothing is noted, and nothing may be done.
+        """
         number = uuid.uuid4().hex
         self._append({"intend": number, "what": what, "undo": entry})
         self._open.add(number)
         return number
 
     def done(self, number: str) -> None:
-        """Its undoing was seen to work."""
-        self._append({"done": number})
+        """Its undoing was seen to work. A disk without room is no harm: undoing it again is none."""
+        with contextlib.suppress(OSError):
+            self._append({"done": number})
         self._open.discard(number)
 
     def close(self) -> None:
@@ -77,8 +104,17 @@ class Journal:
         os.close(self._lock)
 
     def _append(self, line: dict[str, Any]) -> None:
-        os.write(self._fd, json.dumps(line).encode() + b"\n")
-        os.fsync(self._fd)
+        text = json.dumps(line).encode() + b"\n"
+        with self._writing:
+            before = os.fstat(self._fd).st_size
+            try:
+                if os.write(self._fd, text) < len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(self._fd)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._fd, before)  # half a line would spoil the next one
+                raise
 
 
 @dataclass
@@ -98,7 +134,8 @@ class Leftover:
 def leftovers(folder: Path | None = None) -> list[Leftover]:
     """Every journal that is there, of living harnesses too."""
     folder = folder or journal_folder()
-    return [read_journal(path) for path in sorted(folder.glob(f"*{SUFFIX}"))] if folder.is_dir() else []
+    # Without a folder, or one that is not ours to read, there are none.
+    return [read_journal(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
 
 
 def heal(one: Leftover) -> list[str]:
@@ -111,8 +148,9 @@ def heal(one: Leftover) -> list[str]:
         problem = undo(entry)
         if problem is None:
             told.append(f"undone: {what}")
-            with one.path.open("ab") as file:
-                file.write(json.dumps({"done": number}).encode() + b"\n")
+            # Where that cannot be written it is undone once more the next time, which is harmless.
+            with contextlib.suppress(OSError), one.path.open("ab") as file:
+                file.write(b"\n" + json.dumps({"done": number}).encode() + b"\n")
         else:
             failed.append(f"{what}: {problem}")
     if failed:
@@ -133,9 +171,9 @@ def read_journal(path: Path) -> Leftover:
         if "harness" in line:
             found.harness = ProcessIdentity.from_json(line["harness"])
         elif "intend" in line:
-            found.entries[line["intend"]] = (str(line.get("what", "a fault")), line.get("undo", {}))
+            found.entries[str(line["intend"])] = (str(line.get("what", "a fault")), line.get("undo", {}))
         elif "done" in line:
-            found.entries.pop(line["done"], None)
+            found.entries.pop(str(line["done"]), None)
     return found
 
 
@@ -147,6 +185,13 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 line = json.loads(text)
                 if isinstance(line, dict):
                     yield line
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"a run with faults notes what it breaks before it does: expected a folder for that at {folder}, "
+        f"found '{error.strerror}'; set XDG_STATE_HOME to a folder that this user may write to"
+    )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -36,4 +36,6 @@ def command(run: Path, form: str) -> None:
         case "csv":
             click.echo(csv_report.render(found, verdict), nl=False)
         case _:
-            click.echo(text.render(found, verdict, colour=text.is_colourful()), nl=False)
+            click.echo(
+                text.render(found, verdict, colour=text.is_colourful(), unicode=text.is_unicode()), nl=False
+            )

@@ -114,6 +114,7 @@ class RedisApplication:
     def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> None:
         workload = plan.workload
         self._target = target
+        self._clock = clock
         self._commands = [commands_of(plan.program, number) for number in range(len(plan.program.names))]
         deadline_s = workload.deadline_ns / NS_PER_S
         # Any: redis-py leaves the methods that we call untyped.

@@ -23,6 +23,12 @@ RECORDED = (
     "versions",
     "environment",
     "calibration",
+    "faults",
+    "detections",
+    "false_alarms",
+    "recoveries",
+    "integrity",
+    "breaker_open_ns",
 )
 """Sections of run.json that are passed on as they are."""
 

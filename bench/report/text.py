@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from bench.judge.status import Status
-from bench.report import context, resources, tables
+from bench.report import context, faults, resources, tables
 from bench.report.columns import heading, styled, wrapped
 
 if TYPE_CHECKING:
@@ -26,10 +26,14 @@ HEADLINES = {
 }
 
 
-def render(run: Run, verdict: Verdict, colour: bool = False) -> str:
-    """The whole report, with a line end. Raises ResultError for a damaged run."""
+def render(run: Run, verdict: Verdict, colour: bool = False, unicode: bool = True) -> str:
+    """The whole report, with a line end; without `unicode` its lines are drawn in ASCII.
+
+    Raises ResultError for a damaged run.
+    """
     return _text(
         *_verdict_blocks(run, verdict, colour),
+        *faults.blocks(run, colour, unicode),
         tables.latency(run, colour),
         tables.arrivals(run, colour),
         resources.table(run, colour),
@@ -47,6 +51,11 @@ def render_verdict(run: Run, verdict: Verdict, colour: bool = False) -> str:
 def is_colourful() -> bool:
     """Whether standard output is a terminal whose user did not ask for plain text (NO_COLOR)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def is_unicode() -> bool:
+    """Whether standard output can show the characters that lines are drawn with."""
+    return (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def _text(*blocks: list[str]) -> str:

@@ -33,7 +33,6 @@ def hints_of(scenario: Scenario, rules: Iterable[Rule]) -> list[str]:
             hints += _throughput(rule, planned * NS_PER_S / scenario.measured_ns)
             hints += _samples(rule, planned)
         hints += _kills(rule, scenario)
-        hints += _watch(rule, scenario)
         hints += _window(rule, scenario)
     return hints + _unused(scenario)
 
@@ -93,20 +92,6 @@ def _kills(rule: Rule, scenario: Scenario) -> list[str]:
     return [
         f"rule {quoted(rule.text)}: {rule.metric.stat} of {rule.metric.name} needs {needed} faults, and the"
         f" plan has {had}; repeat them more often, or judge {rule.metric.name} alone: the worst of all"
-    ]
-
-
-def _watch(rule: Rule, scenario: Scenario) -> list[str]:
-    """A recovery can be watched only until the next repeat."""
-    if not rule.metric.name.startswith("recovery.") or rule.op not in ("<", "<="):
-        return []
-    shortest = min((fault.every_ns for fault in scenario.faults if fault.every_ns is not None), default=None)
-    if shortest is None or rule.limit < shortest:
-        return []
-    shown, limit = format_duration_ns(shortest), format_duration_ns(rule.limit)
-    return [
-        f"rule {quoted(rule.text)}: the next fault comes after {shown}, so that a recovery of {limit} cannot"
-        " be seen; lengthen every"
     ]
 
 

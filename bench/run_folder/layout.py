@@ -12,6 +12,7 @@ WINDOWS = "windows.hlog"
 SERIES = "series.csv"
 RESOURCES = "resources.csv"
 EVENTS = "events.jsonl"
+OPERATIONS = "operations.npy"
 VERDICT = "verdict.json"
 OWNER = "owner.json"
 

@@ -8,15 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from bench import histogram
 from bench.clock import NS_PER_S
 from bench.errors import ResultError
 from bench.run_folder import files, layout
 from bench.run_folder.histogram_log import Tag, Window, window_of
+from bench.run_folder.operations import OPERATION
 from bench.run_folder.record import checked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    from numpy.typing import NDArray
 
     from bench.histogram import Counts
 
@@ -152,6 +157,24 @@ class Run:
                 )
             rows.append({column: _cell(text) for column, text in row.items()})
         return rows
+
+    def operations(self) -> NDArray[Any] | None:
+        """operations.npy, mapped and not read (`bench.run_folder.operations`); None in a run without it.
+
+        Raises ResultError.
+        """
+        file = self.path / layout.OPERATIONS
+        if not file.exists():
+            return None
+        try:
+            found: NDArray[Any] = np.load(file, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise ResultError(f"{file}: {error}; the run is damaged") from error
+        if found.dtype != OPERATION:
+            raise ResultError(
+                f"{file}: expected records of arrivals, found {found.dtype}; the run is damaged"
+            )
+        return found
 
     def events(self) -> list[dict[str, Any]]:
         """The entries of events.jsonl in the order of writing. Raises ResultError."""

@@ -33,14 +33,18 @@ class Pause(Kill):
         send_all(late, signal.SIGSTOP)
         self._hit += late
         returned = monotonic_ns()
-        self._was_stopped = wait_until(lambda: are_stopped(self._hit), STOP_S) and state_of(self._main) is not None
+        self._was_stopped = (
+            wait_until(lambda: are_stopped(self._hit), STOP_S) and state_of(self._main) is not None
+        )
         return Stamps(asked, returned, monotonic_ns() if self._was_stopped else None)
 
     def took_effect(self) -> Proof:
         """The kernel has all of them stopped."""
         count = f"{len(self._hit)} {'process' if len(self._hit) == 1 else 'processes'}"
         # A short one may be over by now: what the kernel said then counts.
-        if self._was_stopped or (wait_until(lambda: are_stopped(self._hit), EFFECT_S) and state_of(self._main)):
+        if self._was_stopped or (
+            wait_until(lambda: are_stopped(self._hit), EFFECT_S) and state_of(self._main)
+        ):
             return Proof(True, f"the kernel had {count} stopped")
         states = " ".join(state_of(process) or "gone" for process in self._hit)
         return Proof(False, f"of {count} not all were stopped: {states}")

@@ -55,7 +55,7 @@ def measured(
         for _ in range(blocks):
             for stream, times in found.items():
                 _round_trips(stream, request, answer_bytes, BLOCK // 10)  # wakes both sides up
-                times += _round_trips(stream, request, answer_bytes, BLOCK)
+                times.extend(_round_trips(stream, request, answer_bytes, BLOCK))
         return AddedDelay(tuple(sorted(found[one])), tuple(sorted(found[other])))
 
 

@@ -207,7 +207,7 @@ class FaultProxy:
         host, port = self._upstream
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             self._refuse("a host that can be resolved", str(error), "check its name")
         # As a client that prefers IPv4, which is what services on a machine listen to.
         found.sort(key=lambda one: one[0] != socket.AF_INET)

@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Callable
 
-from chaos.proxy.endpoint import OUT, prepare
+from chaos.proxy.endpoint import OUT, prepare, reset
 from chaos.proxy.loop import Loop, Timer, now_ns
 
 REFUSED = "refused"
@@ -47,10 +47,10 @@ class Dial:
             self._timer.set(now_ns())
 
     def cancel(self) -> None:
-        """Nobody wants it any more."""
+        """Nobody wants it any more; upstream may have accepted it and gets a reset."""
         stream = self._end()
         if stream is not None:
-            stream.close()
+            reset(stream)
 
     def _on_ready(self, _mask: int) -> None:
         stream = self._end()

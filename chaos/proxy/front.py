@@ -62,16 +62,15 @@ class Front:
             self._reach(waiting)
 
     def hold(self) -> None:
-        """Connect nobody from now on; those that are under way wait like the new ones."""
+        """Dial for nobody from now on; a dial that is under way may have arrived already."""
         self.is_held = True
-        for waiting in self._clients:
-            waiting.cancel_dial()
 
     def release(self) -> None:
         """Go on with all that have waited."""
         self.is_held = False
         for waiting in list(self._clients):
-            self._reach(waiting)
+            if waiting.dial is None:
+                self._reach(waiting)
 
     def reset_all(self) -> int:
         """Reset every client that waits; how many there were."""
@@ -84,6 +83,16 @@ class Front:
         """Reset a client that waits."""
         del self._clients[waiting]
         reset(waiting.leave())
+
+    def close(self) -> None:
+        """Reset every client that waits, and look for upstream no longer."""
+        self.reset_all()
+        self._probe_timer.drop()
+        if self._probe is not None:
+            self._probe.cancel()
+        spare = self._spare.take()
+        if spare is not None:
+            spare.close()
 
     def _reach(self, waiting: Client) -> None:
         counterpart = self._spare.take()
@@ -102,6 +111,8 @@ class Front:
         if stream is not None:
             self._join(waiting, stream)
             return
+        if self.is_held:
+            return  # nobody can know; it is dialled again afterwards
         accounts = self._traffic.accounts
         if failure == REFUSED:
             accounts.upstream_refused += 1

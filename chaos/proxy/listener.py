@@ -54,6 +54,13 @@ class Listener:
                 code = probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             return code == errno.ECONNREFUSED
 
+    def close(self) -> None:
+        """Give the port back."""
+        self._resume.drop()
+        if self.is_open:
+            self._unwatch()
+        self._socket.close()
+
     def _watch(self) -> None:
         if self.is_open:
             self._loop.register(self._socket.fileno(), select.EPOLLIN, self._on_clients)

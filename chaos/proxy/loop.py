@@ -104,10 +104,8 @@ class Loop:
                     handlers[fd](mask)
             if gone:
                 gone.clear()
-            if self._after_turn:
-                for call in self._after_turn:
-                    call()
-                self._after_turn.clear()
+            while self._after_turn:
+                self._after_turn.pop()()  # no variable may go on referring to it
 
     def after_turn(self, call: Callable[[], None]) -> None:
         """Call once no handler is under way; it may ask for no more."""
@@ -116,6 +114,11 @@ class Loop:
     def end(self) -> None:
         """Leave `run` after this turn."""
         self._ended = True
+
+    def close(self) -> None:
+        """Give its own descriptors back, not those that it watches."""
+        self._epoll.close()
+        os.close(self._timerfd)
 
     def schedule(self, timer: Timer, due_ns: int) -> None:
         """For `Timer.set`."""

@@ -102,6 +102,12 @@ class Proxy:
             },
         }
 
+    def close(self) -> None:
+        """Break every connection and give the port back."""
+        self._reset_all()
+        self._front.close()
+        self._listener.close()
+
     def _remove(self, toxins: list[Toxin]) -> dict[str, Any]:
         effective_ns = now_ns()
         for toxin in toxins:

@@ -124,7 +124,7 @@ MISTAKES = [
         '18:36: phases[1].load: expected a load such as "150%", found the number',
     ),
     ("for: 30s", "for: 30s, load: {from: 1%}", "18:36: phases[1].load: expected the key to, found none"),
-    ("sla:", "faults: [{kill: redis}]\nsla:", "19:9: faults: expected no faults"),
+    ("sla:", "faults: [{kill: redis}]\nsla:", "19:10: faults[0]: expected the time of the fault"),
     ("< 10ms warn 8ms", "< 10/s", '20:5: sla[0]: expected a duration such as 10ms for "cache.response.p95"'),
     (
         "cache.response.p95 <",

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from bench.errors import TargetError
-from bench.stack.docker.engine import connect_engine, no_engine
+from bench.stack.docker.engine import connect_engine
 from bench.stack.docker.engine_events import EngineEvents
 from bench.stack.docker.image_choice import ready_image
 from bench.stack.docker.labels import labels_of
@@ -50,7 +50,7 @@ class DockerStack:
                 f"'{name}'",
                 "change the target in the scenario",
             )
-        self._services = [SERVICES[name]() for name in with_needs(set(needed))]
+        self._services = with_needs(needed)
         self._log_dir = log_dir
         self._run = secrets.token_hex(6)
         self._containers: list[ManagedContainer] = []
@@ -71,10 +71,7 @@ class DockerStack:
             sweep(engine)
             for service in self._services:
                 self._containers.append(ManagedContainer(service, *ready_image(engine, service.name)))
-            if not self._reaper.wait_until_ready():
-                raise no_engine(
-                    "a reaper that watches over the containers", "one that ended", "start it again"
-                )
+            self._reaper.wait_until_ready()
             subnet = create_network(engine, f"holdfast-{self._run}", labels_of(self._run))
             self._follow(engine)
             for together in self._in_turns():

@@ -112,7 +112,7 @@ class ManagedContainer:
             "supervisor_pid": None,
             "state": "down" if pid is None else "up",
             "log": str(self._log.path) if self._log else None,
-            "settings": self.service.settings(),
+            "settings": dict(self.service.settings),
             "container": self.id,
             "image": self._image.name,
             "image_id": self._inspected["Id"],
@@ -126,7 +126,7 @@ class ManagedContainer:
     def wait_until_healthy(self, deadline: float) -> None:
         """Wait for the engine's own first good health check, so that the first event of a run is no relic.
 
-        At most until `deadline`: an image may lack what the check needs, and the service answers all the same.
+        At most until `deadline`: an image may lack what the check needs, and the service answers even so.
         """
         assert self._events is not None
         seen = 0
@@ -200,7 +200,7 @@ class ManagedContainer:
             host_config=host,
             networking_config=engine.create_networking_config({place.network: endpoint}),
             healthcheck={
-                "test": service.health(),
+                "test": list(service.health),
                 "interval": SECOND_NS,
                 "timeout": SECOND_NS,
                 "retries": 3,

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import bench
-from bench.stack.docker.engine import connect_engine
+from bench.stack.docker.engine import connect_engine, no_engine
 from bench.stack.docker.removal import remove_run
 
 READY_DEADLINE_S = 20.0
@@ -50,11 +50,15 @@ class Reaper:
         """Its process id."""
         return self._process.pid
 
-    def wait_until_ready(self) -> bool:
-        """Whether it watches; from then on nothing that is made stays behind."""
+    def wait_until_ready(self) -> None:
+        """Return when it watches; from then on nothing that is made stays behind. Raises TargetError."""
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], READY_DEADLINE_S)
-        return bool(ready) and self._process.stdout.readline() == b"ready\n"
+        if not ready or self._process.stdout.readline() != b"ready\n":
+            expected = "a reaper that watches over the containers"
+            raise no_engine(
+                expected, "one that did not come up", "start it again when the engine is less busy"
+            )
 
     def end(self) -> None:
         """Let it remove what is left, and wait for its end. Again is harmless."""

@@ -1,0 +1,75 @@
+"""What a fault cost: time without success, lost and late answers, reconnections, data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import histogram, units
+from bench.judge.tally import spaced
+from bench.report.columns import beside, heading, row, wrapped
+from bench.report.fault_phases import PHASES, fault_phases
+from bench.report.fault_rows import WIDTH, Entry, entries, of_fault, shown
+
+if TYPE_CHECKING:
+    from bench.run_folder.reader import Run
+
+ROOMS = (11, 9, 9, 11, 7, 9)
+PHASE_ROOM = 11
+
+
+def table(run: Run, colour: bool) -> list[str]:
+    """Time without success, lost and late answers, lanes that had to reconnect."""
+    heads = ("down", "lost", "stalled", "brown-out", "lanes", "longest")
+    lines = [heading(row("Outage", WIDTH, zip(heads, ROOMS, strict=True))[0], colour)]
+    found = [entry for fault in shown(run) for entry in entries(run, fault)]
+    if not any(entry["first_failure_ns"] is not None or entry["slow_from_ns"] is not None for entry in found):
+        return []
+    for fault in shown(run):
+        lines += of_fault(fault, run, ROOMS, _cost_cells)
+    text = (
+        "stalled: answered too late to count as an answer; brown-out: time above the usual, over all answers;"
+    )
+    return [*lines, *wrapped(f"{text} lanes: connections that came back, and the longest absence of one.")]
+
+
+def _cost_cells(entry: Entry) -> tuple[str, ...]:
+    reconnects = entry.get("reconnects") or {}
+    longest_ns = reconnects.get("max_ns")
+    return (
+        units.format_duration_ns(entry["downtime_ns"]),
+        spaced(entry["failed"]),
+        spaced(entry["stalled"]),
+        units.format_duration_ns(entry["brown_out_ns"]),
+        spaced(reconnects.get("count", 0)),
+        "-" if longest_ns is None else units.format_duration_ns(longest_ns),
+    )
+
+
+def phases(run: Run, colour: bool) -> list[str]:
+    """Response times before, during and after, from the operation log."""
+    heads = [(head, PHASE_ROOM) for head in ("P50", "P95", "P99", "max", "samples")]
+    lines = [heading(row("Response around faults", WIDTH, heads)[0], colour)]
+    for workload, by_phase in fault_phases(run).items():
+        for phase in PHASES:
+            counts = by_phase[phase]
+            if not counts.any():
+                continue
+            cells = [units.format_duration_ns(histogram.percentile_ns(counts, p)) for p in (50, 95, 99)]
+            cells += [units.format_duration_ns(histogram.max_ns(counts)), spaced(int(counts.sum()))]
+            lines += row(f"{workload}, {phase}", WIDTH, [(cell, PHASE_ROOM) for cell in cells])
+    return lines if len(lines) > 1 else []
+
+
+def integrity(run: Run) -> list[str]:
+    """What was found of the data that the servers had acknowledged."""
+    lines = []
+    for check in run.record.get("integrity", []):
+        lost, unexpected = (
+            "?" if check[name] is None else spaced(check[name]) for name in ("lost", "unexpected")
+        )
+        words = str(check["check"]).replace("_", " ")
+        bound = f"; {check['bound']}" if check.get("bound") else ""
+        acknowledged = "?" if check["acknowledged"] is None else spaced(check["acknowledged"])
+        text = f"{check['workload']}, {words}: {lost} of {acknowledged} lost, {unexpected} unexpected{bound}"
+        lines += beside("Integrity", text)
+    return lines

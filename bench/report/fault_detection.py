@@ -1,0 +1,71 @@
+"""Who noticed a fault and when: as a table, and on one line of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import units
+from bench.judge.fault_times import NOTHING, first_failure_ns
+from bench.judge.tally import spaced
+from bench.report.columns import heading, row, wrapped
+from bench.report.fault_rows import WIDTH, Entry, entries, label, shown
+from bench.report.timeline import TimeLine, drawn
+from bench.rules.fault_metrics import DETECTORS
+
+if TYPE_CHECKING:
+    from bench.run_folder.reader import Run
+
+
+def table(run: Run, colour: bool) -> list[str]:
+    """From the first failure to each detector's word, and the false alarms."""
+    detections = run.record.get("detections", [])
+    names = [name for name in DETECTORS if any(one["detector"] == name for one in detections)]
+    if not names:
+        return []
+    rooms = [max(11, len(name) + 2) for name in names]
+    heads = zip((name.replace("_", " ") for name in names), rooms, strict=True)
+    lines = [heading(row("Detection", WIDTH, heads)[0], colour)]
+    at = {(one["fault"], one["detector"]): one["at_ns"] for one in detections}
+    for fault in shown(run):
+        failure_ns = first_failure_ns(run, fault["number"])
+        since_ns = fault["effective_ns"] if failure_ns is None else failure_ns
+        cells = [
+            _detected(at.get((fault["number"], name), "-"), since_ns, failure_ns, fault) for name in names
+        ]
+        lines += row(label(fault), WIDTH, zip(cells, rooms, strict=True))
+    alarms = run.record.get("false_alarms", [])
+    told = ", ".join(f"{one['detector']} at {units.format_duration_ns(one['at_ns'])}" for one in alarms[:5])
+    text = f"{spaced(len(alarms))} false alarms" + (f": {told}" if told else "")
+    return [*lines, *wrapped(f"From the first failure (else from the fault); {text}.")]
+
+
+def _detected(at_ns: int | str | None, since_ns: int, failure_ns: int | None, fault: Entry) -> str:
+    if at_ns is None:
+        return "-" if failure_ns is None or fault["kind"] == NOTHING else "missed"
+    return at_ns if isinstance(at_ns, str) else units.format_duration_ns(at_ns - since_ns)
+
+
+def timeline(run: Run, unicode: bool = True) -> list[str]:
+    """One line for each fault: of several workloads the first failure of any, and the last to come back."""
+    at: dict[int, dict[str, int]] = {}
+    for one in run.record.get("detections", []):
+        if one["at_ns"] is not None and one["detector"] in DETECTORS:
+            at.setdefault(one["fault"], {})[one["detector"]] = one["at_ns"]
+    lines = []
+    for fault in shown(run):
+        start_ns = fault["effective_ns"]
+        marks = {"fault": start_ns, **at.get(fault["number"], {})}
+        hit = [entry for entry in entries(run, fault) if entry["first_failure_ns"] is not None]
+        for name, stamp in (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_ns")):
+            stamps = [entry[stamp] for entry in hit]
+            if stamps and None not in stamps:
+                marks[name] = max(stamps)
+        failure_ns = first_failure_ns(run, fault["number"])
+        watched_ns = max((entry["until_ns"] for entry in hit), default=start_ns) - start_ns
+        down_ns = None if failure_ns is None else failure_ns - start_ns
+        lines.append(
+            TimeLine(
+                label(fault), {name: when - start_ns for name, when in marks.items()}, down_ns, watched_ns
+            )
+        )
+    return drawn(lines, unicode)

@@ -1,0 +1,97 @@
+"""The faults of a run: how long each kept the target away, one by one and over the repeats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import units
+from bench.judge.fault_times import took_effect
+from bench.judge.repeats import CUT_SHORT, nearest_rank
+from bench.judge.tally import spaced
+from bench.report import fault_cost, fault_detection
+from bench.report.columns import heading, row
+from bench.report.fault_rows import WIDTH, Entry, entries, not_shown, of_fault, shown
+
+if TYPE_CHECKING:
+    from bench.run_folder.reader import Run
+
+ROOMS = (12, 11, 11, 11, 11)
+STAMPS = ("first_success_ns", "stable_ns", "full_ns")
+
+
+def blocks(run: Run, colour: bool, unicode: bool) -> list[list[str]]:
+    """The parts of the text report about faults; empty for a run without any. Raises ResultError."""
+    if not run.record.get("faults"):
+        return []
+    return [
+        _recovery(run, colour),
+        fault_detection.timeline(run, unicode),
+        fault_detection.table(run, colour),
+        fault_cost.table(run, colour),
+        fault_cost.phases(run, colour),
+        fault_cost.integrity(run),
+    ]
+
+
+def _recovery(run: Run, colour: bool) -> list[str]:
+    """Fault to first failure, then from there to each stamp."""
+    heads = ("failing after", "first OK", "stable", "full", "lost")
+    lines = [heading(row("Recovery", WIDTH, zip(heads, ROOMS, strict=True))[0], colour)]
+    for fault in shown(run):
+        lines += of_fault(fault, run, ROOMS, _recovery_cells)
+    lines += _not_shown(run)
+    return [*lines, *_over_repeats(run)]
+
+
+def _recovery_cells(entry: Entry) -> tuple[str, ...]:
+    failure_ns, lost = entry["first_failure_ns"], spaced(entry["failed"])
+    if entry["state"] == "unseen":
+        return ("no arrivals", "-", "-", "-", "-")
+    if failure_ns is None:
+        slow_ns = entry["slow_from_ns"]
+        full = "-" if slow_ns is None else _after(entry, "full_ns", slow_ns)
+        return ("unaffected" if slow_ns is None else "slower", "-", "-", full, lost)
+    since_fault = units.format_duration_ns(failure_ns - entry["effective_ns"])
+    return (since_fault, *(_after(entry, stamp, failure_ns) for stamp in STAMPS), lost)
+
+
+def _after(entry: Entry, stamp: str, since_ns: int) -> str:
+    """The time to a stamp, "never", or "?" where the watch ended too early to tell."""
+    if entry[stamp] is not None:
+        return units.format_duration_ns(entry[stamp] - since_ns)
+    full = stamp == "full_ns"
+    if full and (entry["full_cut_short"] or entry["baseline"]["band_ns"] is None):
+        return "?"
+    return "?" if entry["state"] == CUT_SHORT and stamp != "first_success_ns" else "never"
+
+
+def _over_repeats(run: Run) -> list[str]:
+    """Median and longest of what was hit in the same way more than once."""
+    groups: dict[tuple[str, str, str], list[Entry]] = {}
+    for fault in took_effect(run):
+        for entry in entries(run, fault):
+            groups.setdefault((fault["kind"], fault["target"], entry["workload"]), []).append(entry)
+    lines = []
+    for (kind, target, workload), alike in groups.items():
+        hit = [entry for entry in alike if entry["first_failure_ns"] is not None]
+        if len(alike) < 2 or not hit:
+            continue
+        among = f", {workload}" if len(run.workloads) > 1 else ""
+        lines.append(f"{len(alike)} x {kind} {target}{among}")
+        lines += row("  median", WIDTH, zip(_statistic(hit, 50), ROOMS, strict=True))
+        lines += row("  longest", WIDTH, zip(_statistic(hit, 100), ROOMS, strict=True))
+    return lines
+
+
+def _statistic(hit: list[Entry], percent: float) -> tuple[str, ...]:
+    """Nearest rank over those that were hit; where a stamp is missing, the longest is not known."""
+    delays = sorted(entry["first_failure_ns"] - entry["effective_ns"] for entry in hit)
+    cells = [units.format_duration_ns(nearest_rank(delays, percent))]
+    for stamp in STAMPS:
+        ordered = sorted(
+            float("inf") if entry[stamp] is None else entry[stamp] - entry["first_failure_ns"]
+            for entry in hit
+        )
+        found = nearest_rank(ordered, percent)
+        cells.append("-" if found == float("inf") else units.format_duration_ns(found))
+    return (*cells, spaced(int(nearest_rank(sorted(entry["failed"] for entry in hit), percent))))

@@ -1,0 +1,50 @@
+"""Fixtures of the proxy's tests: an upstream that the test itself plays, and a proxy before it."""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+from ends import DEADLINE_S, eventually, opened
+
+from chaos.proxy.client import FaultProxy
+
+Ends = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as server:
+        server.settimeout(DEADLINE_S)
+        yield server
+
+
+@pytest.fixture
+def proxy(listener: socket.socket) -> Iterator[FaultProxy]:
+    with FaultProxy("127.0.0.1", listener.getsockname()[1], seed=7) as started:
+        yield started
+
+
+@pytest.fixture
+def connected(proxy: FaultProxy, listener: socket.socket) -> Iterator[Callable[[], Ends]]:
+    """Connect a client through the proxy: its socket and upstream's."""
+    with contextlib.ExitStack() as cleanup:
+        made: list[socket.socket] = []
+
+        def connect() -> Ends:
+            client = cleanup.enter_context(opened(proxy.address))
+            server = cleanup.enter_context(listener.accept()[0])
+            server.settimeout(DEADLINE_S)
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # The kernel lets both ends in before the proxy knows that they are.
+            count = len(made)
+            eventually(lambda: proxy.stats().connected > count, "the proxy has connected them")
+            made.append(client)
+            return client, server
+
+        yield connect
+
+
+@pytest.fixture
+def ends(connected: Callable[[], Ends]) -> Ends:
+    return connected()
