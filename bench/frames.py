@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import histogram
 from bench.clock import NS_PER_S
+from bench.judge.fault_times import first_failure_ns
 from bench.judge.judge import judge
 from bench.judge.tally import tally_of
 from bench.judge.verdict import saved
@@ -31,7 +32,7 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True)
 class RunFrames:
-    """Five frames that share the column `run`."""
+    """Frames that share the column `run`; those about faults are empty for runs without any."""
 
     runs: pd.DataFrame
     """One row per run: scenario, verdict, start, measured seconds, arrivals by outcome."""
@@ -43,6 +44,12 @@ class RunFrames:
     """The rows of every series.csv."""
     resources: pd.DataFrame
     """The rows of every resources.csv: one per sample and source."""
+    faults: pd.DataFrame
+    """One row per run and fault: what was done when, and the proof."""
+    detections: pd.DataFrame
+    """One row per run, fault and detector; `after_ns` counts from the first failure of any workload."""
+    recoveries: pd.DataFrame
+    """One row per run, fault and workload: the stamps, and the times between them."""
 
 
 def load_runs(path: str | Path) -> RunFrames:
@@ -65,6 +72,11 @@ def load_runs(path: str | Path) -> RunFrames:
         windows=pd.DataFrame([row for run in runs for row in _window_rows(run)]),
         series=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.series()]),
         resources=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.resources()]),
+        faults=pd.DataFrame(
+            [{"run": run.name, **fault} for run in runs for fault in run.record.get("faults", [])]
+        ),
+        detections=pd.DataFrame([row for run in runs for row in _detection_rows(run)]),
+        recoveries=pd.DataFrame([row for run in runs for row in _recovery_rows(run)]),
     )
 
 
@@ -83,6 +95,33 @@ def _run_row(run: Run, verdict: Verdict) -> dict[str, Any]:
         "planned": tally.planned,
         **tally.outcomes,
     }
+
+
+def _detection_rows(run: Run) -> list[dict[str, Any]]:
+    effective = {fault["number"]: fault["effective_ns"] for fault in run.record.get("faults", [])}
+    rows = []
+    for one in run.record.get("detections", []):
+        failure_ns = first_failure_ns(run, one["fault"])
+        since_ns = effective.get(one["fault"]) if failure_ns is None else failure_ns
+        known = one["at_ns"] is not None and since_ns is not None
+        rows.append({"run": run.name, **one, "after_ns": one["at_ns"] - since_ns if known else None})
+    return rows
+
+
+def _recovery_rows(run: Run) -> list[dict[str, Any]]:
+    """Nested sections as columns such as `baseline_band_ns`; `first_after_ns` and its like count from t1."""
+    rows = []
+    for one in run.record.get("recoveries", []):
+        flat = {key: value for key, value in one.items() if not isinstance(value, dict)}
+        nested = {key: value for key, value in one.items() if isinstance(value, dict)}
+        failure_ns = one["first_failure_ns"]
+        after = {
+            f"{name}_after_ns": None if None in (failure_ns, one[stamp]) else one[stamp] - failure_ns
+            for name, stamp in (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_ns"))
+        }
+        parts = {f"{key}_{name}": value for key, values in nested.items() for name, value in values.items()}
+        rows.append({"run": run.name, **flat, **after, **parts})
+    return rows
 
 
 def _check_rows(run: Run, verdict: Verdict) -> list[dict[str, Any]]:

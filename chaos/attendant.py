@@ -12,11 +12,13 @@ from bench.clock import monotonic_ns
 from bench.scenario.consistency_faults import BEHIND
 from bench.scenario.fault_kinds import FAULT_KINDS
 from chaos.conductor import Conductor
-from chaos.detectors import breaker
+from chaos.detection import NOTHING
+from chaos.detectors import breaker, stack_events
 from chaos.detectors.probe import Probe
 from chaos.detectors.watcher import Watcher
 from chaos.faults import fault_for
 from chaos.findings import Findings
+from chaos.integrity.integrity import Integrity
 from chaos.journal import Journal, heal_orphans
 from chaos.reaper import Reaper
 from chaos.schedule import planned_faults
@@ -41,6 +43,7 @@ class Chaos:
         self._reaper: Reaper | None = None
         self._watchers: list[Watcher] = []
         self._proxies: list[FaultProxy] = []
+        self._integrity: Integrity | None = None
         self._writer: RunWriter | None = None
         self._seen: Mapping[str, Target] = {}
 
@@ -48,19 +51,22 @@ class Chaos:
         self, scenario: Scenario, plan: Plan, stack: Stack, targets: Mapping[str, Target]
     ) -> dict[str, Target]:
         """Check every fault, heal what an earlier run has left, put proxies in front of their targets."""
-        heal_orphans()
         planned = planned_faults(scenario.faults, plan.seed)
         self._plan, self._stack = plan, stack
         self._around = around = Surroundings(stack, dict(targets))
+        for name in dict.fromkeys(one.target for one in planned if one.kind != NOTHING):
+            around.require_opt_in(name)
         faults = [fault_for(one, around) for one in planned]
         for fault in faults:
             fault.check()
+        if planned:
+            self._journal = Journal()
+            heal_orphans()
+            self._reaper = Reaper(self._journal.path)
         seen = dict(targets)
         for name in dict.fromkeys(one.target for one in planned if FAULT_KINDS[one.kind].through_proxy):
             seen[name] = self._behind_proxy(name, targets[name], plan.seed)
         self._seen = seen
-        self._journal = Journal()
-        self._reaper = Reaper(self._journal.path)
         self._conductor = Conductor(faults, self._journal, plan.duration_ns)
         hit = dict.fromkeys(one.target for one in planned)
         for name in hit:
@@ -69,6 +75,8 @@ class Chaos:
             )
         if "api" in seen and any(name in ("api", *BEHIND["api"]) for name in hit):
             self._watchers.append(breaker.Breaker(targets["api"]))
+        self._integrity = Integrity(scenario, plan, targets, seen)
+        self._integrity.prepare()
         return seen
 
     def _behind_proxy(self, name: str, target: Target, seed: int) -> Target:
@@ -87,6 +95,8 @@ class Chaos:
         self._start_ns = start_ns
         for watcher in self._watchers:
             watcher.start()
+        assert self._integrity is not None
+        self._integrity.begin(start_ns)
         assert self._conductor is not None
         self._conductor.begin(start_ns)
 
@@ -113,12 +123,25 @@ class Chaos:
         findings = Findings(
             acts=self._conductor.acts,
             observations=[one for watcher in self._watchers for one in watcher.observations],
+            detectors=self._detectors(),
             stack_events=self._stack.events(),
             plan=self._plan,
             start_ns=self._start_ns,
             end_ns=monotonic_ns(),
         )
         findings.add_to(record, folder)
+        assert self._integrity is not None
+        self._integrity.finish(record, folder)
+
+    def _detectors(self) -> list[str]:
+        """Those that are at work beside the clients themselves."""
+        assert self._around is not None
+        found = [watcher.detector for watcher in self._watchers]
+        if self._stack.kind != "external":
+            found.append(stack_events.ENGINE)
+        if any(self._around.container(watched) for watched in self._seen):
+            found.append(stack_events.HEALTH)
+        return list(dict.fromkeys(found))
 
     def close(self) -> None:
         """End everything in any case; what could not be mended stays in the journal for `bench heal`."""
@@ -134,5 +157,7 @@ class Chaos:
             self._proxies = []
             for watcher in self._watchers:
                 cleanup.callback(watcher.stop)
+            if self._integrity is not None:
+                cleanup.callback(self._integrity.close)
             if self._conductor is not None:
                 cleanup.callback(self._conductor.end)

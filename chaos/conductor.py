@@ -68,7 +68,8 @@ class Conductor:
     So a fault that takes its time (thousands of connections, a moment waited for) makes no other late.
     """
 
-    def __init__(self, faults: Sequence[Fault], journal: Journal, duration_ns: int) -> None:
+    def __init__(self, faults: Sequence[Fault], journal: Journal | None, duration_ns: int) -> None:
+        """journal: None only without any fault. duration_ns: of the run's plan."""
         self.acts = [Act(fault) for fault in faults]
         self.events: deque[tuple[int, str, dict[str, Any]]] = deque()
         """(ns on CLOCK_MONOTONIC, kind, fields), for the session to write."""
@@ -140,6 +141,7 @@ class Conductor:
         plan = act.fault.plan
         try:
             act.fault.aim()
+            assert self._journal is not None
             act.entry = self._journal.intend(f"{plan.kind} of {plan.target}", act.fault.undo())
         except TargetError as error:
             self._miss(act, str(error))
@@ -179,7 +181,7 @@ class Conductor:
 
     def _close(self, act: Act) -> None:
         act.is_over = True
-        if act.entry is not None:
+        if act.entry is not None and self._journal is not None:
             self._journal.done(act.entry)
             act.entry = None
 

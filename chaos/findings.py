@@ -13,7 +13,6 @@ import numpy as np
 from bench.scenario.consistency_faults import BEHIND
 from chaos.detection import Window, matched
 from chaos.detectors import breaker, client_errors, stack_events
-from chaos.detectors.probe import NAME as PROBE
 from chaos.recovery import recoveries
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ class Findings:
     acts: Sequence[Act]
     observations: Sequence[Observation]
     stack_events: Sequence[StackEvent]
+    detectors: Sequence[str]
+    """Those that were at work beside the clients themselves."""
     plan: Plan
     start_ns: int
     end_ns: int
@@ -48,8 +49,8 @@ class Findings:
         record["detections"] = [self._from_zero(one) for one in detections]
         record["false_alarms"] = [self._from_zero(one) for one in alarms]
         record["recoveries"] = recoveries(operations, record, record["faults"], _events(folder))
-        breakers = [one for one in self.observations if one.detector == breaker.NAME]
-        if breakers:
+        if breaker.NAME in self.detectors:
+            breakers = [one for one in self.observations if one.detector == breaker.NAME]
             record["breaker_open_ns"] = breaker.open_time_ns(breakers, self.end_ns)
 
     def _fault(self, act: Act) -> dict[str, Any]:
@@ -103,18 +104,16 @@ class Findings:
         return min([own, *seen])
 
     def _detections(self, operations: NDArray[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        made = [act for act in self.acts if act.broke is not None]
-        # From when it was asked for: a detector can know before we know that it took effect.
-        starts = [act.broke.asked_ns for act in made if act.broke is not None]
         windows = []
-        for number, act in enumerate(made):
-            ends = starts[number + 1] if number + 1 < len(made) else self.end_ns
-            hit = act.fault.plan.target
-            above = [name for name, needs in BEHIND.items() if hit in needs]
-            calm = (act.healed_ns or ends) + CALM_NS
-            windows.append(
-                Window(act.fault.plan.number, act.fault.plan.kind, (hit, *above), starts[number], ends, calm)
-            )
+        for act in self.acts:
+            if act.broke is not None:
+                plan, healed_ns = act.fault.plan, act.healed_ns
+                above = [name for name, needs in BEHIND.items() if plan.target in needs]
+                calm_ns = (healed_ns or self.end_ns) + CALM_NS
+                targets = (plan.target, *above)
+                windows.append(
+                    Window(plan.number, plan.kind, targets, act.broke.asked_ns, healed_ns, calm_ns)
+                )
         return matched(windows, self._by_detector(operations))
 
     def _by_detector(self, operations: NDArray[Any]) -> dict[str, list[Observation]]:
@@ -125,7 +124,11 @@ class Findings:
             if workload.workload.target in hit:
                 own = operations[operations["workload"] == number]
                 clients += client_errors.observations_of(own, workload.workload.target, self.start_ns)
-        found: dict[str, list[Observation]] = {client_errors.NAME: clients, PROBE: []}
+        # All that were at work, so that one that saw nothing has missed.
+        found: dict[str, list[Observation]] = {
+            client_errors.NAME: clients,
+            **{name: [] for name in self.detectors},
+        }
         of_stack = [
             one
             for one in stack_events.observations_of(self.stack_events)

@@ -9,7 +9,6 @@ fault is made. Whoever finds open entries whose harness is gone undoes them: the
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -108,8 +107,8 @@ class Journal:
         with self._writing:
             before = os.fstat(self._fd).st_size
             try:
-                if os.write(self._fd, text) < len(text):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                while text:
+                    text = text[os.write(self._fd, text) :]
                 os.fsync(self._fd)
             except OSError:
                 with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from chaos.proxy.client import FaultProxy
 
 PROBE_S = 1.0
+EMBEDDED = "embedded"
+ALLOW_VARIABLE = "HOLDFAST_ALLOW_FAULTS"
+"""Names of targets, separated by commas, that somebody else runs and that may be broken."""
 
 
 @dataclass
@@ -42,6 +46,20 @@ class Surroundings:
     def answers(self, name: str) -> bool:
         """Whether the target answers its protocol now."""
         return probe(self.targets[name], PROBE_S).state != "down"
+
+    def require_opt_in(self, name: str) -> None:
+        """Raise TargetError for a target that is neither of our own making nor given to us to break."""
+        is_ours = self.entry(name).get("faults_allowed", self.stack.kind == EMBEDDED)
+        allowed = [one.strip() for one in os.environ.get(ALLOW_VARIABLE, "").split(",")]
+        if is_ours or name in allowed:
+            return
+        raise self.refuse(
+            name,
+            "a target that may be broken",
+            "one that the harness did not start and that is not opted in",
+            f"use --stack embedded or docker, label its container bench.chaos=allow, or set "
+            f"{ALLOW_VARIABLE}={name} for faults on the way to it",
+        )
 
     def refuse(self, name: str, expected: str, found: str, advice: str) -> TargetError:
         """That a fault cannot be made on a target."""

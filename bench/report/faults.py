@@ -39,7 +39,7 @@ def _recovery(run: Run, colour: bool) -> list[str]:
     lines = [heading(row("Recovery", WIDTH, zip(heads, ROOMS, strict=True))[0], colour)]
     for fault in shown(run):
         lines += of_fault(fault, run, ROOMS, _recovery_cells)
-    lines += _not_shown(run)
+    lines += not_shown(run)
     return [*lines, *_over_repeats(run)]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.outcome import OUTCOMES
 from bench.run_folder import layout
+from bench.run_folder.fault_record import problem_of
 
 SECTIONS: dict[str, type] = {
     "scenario": dict,
@@ -40,6 +41,8 @@ def checked(record: object) -> dict[str, Any]:
         _check_tally("totals", record["totals"])
     for index, workload in enumerate(record.get("workloads", [])):
         _check_workload(f"workloads[{index}]", workload)
+    if problem := problem_of(record):
+        raise ValueError(problem)
     return record
 
 

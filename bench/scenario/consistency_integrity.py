@@ -31,8 +31,10 @@ def findings_of_integrity(checks: Sequence[Any], workloads: Sequence[Fields]) ->
     found: list[Finding] = []
     known = {str(w["name"]): w for w in workloads if "name" in w}
     for index, check in enumerate(checks):
-        if any((other.check, other.workload, other.operation) == (check.check, check.workload, check.operation)
-               for other in checks[:index]):
+        if any(
+            (other.check, other.workload, other.operation) == (check.check, check.workload, check.operation)
+            for other in checks[:index]
+        ):
             found.append(Finding((index,), "every check once", "the same again", "remove it"))
         if check.workload not in known:
             expected = f"one of the workloads {', '.join(known)}"
@@ -82,7 +84,7 @@ def _writes(check: Any, workload: Fields, driver: str) -> list[Finding]:
         return [Finding(("operation",), f"one of the operations {known}", quoted(check.operation), advice)]
     if driver == "redis":
         return _redis(check, operations[name], workload.get("value"))
-    return _sql(check, operations[name], workload, driver)
+    return _sql(check, operations[name], driver)
 
 
 def operation_of(check: Any, operations: Mapping[str, Any]) -> str | None:
@@ -125,7 +127,7 @@ def _redis(check: Any, operation: Any, value: Any) -> list[Finding]:
     return []
 
 
-def _sql(check: Any, operation: Any, workload: Fields, driver: str) -> list[Finding]:
+def _sql(check: Any, operation: Any, driver: str) -> list[Finding]:
     found = []
     where: Path = ("operation",) if check.operation is not None else ()
     if check.found is None:
@@ -140,7 +142,9 @@ def _sql(check: Any, operation: Any, workload: Fields, driver: str) -> list[Find
             expected = f"an operation that writes {{{name}}}, so that its writes can be told apart"
             found.append(Finding(where, expected, "none", f"write {{{name}}} into it"))
     if check.store is not None and check.store not in STORES:
-        found.append(Finding(("in",), f"one of {', '.join(STORES)}", quoted(check.store), "name one of those"))
+        found.append(
+            Finding(("in",), f"one of {', '.join(STORES)}", quoted(check.store), "name one of those")
+        )
     if driver == "http" and check.store is None:
         advice = "add in: postgres"
         found.append(Finding((), "the Postgres target that `found` is asked of", "none", advice))

@@ -287,9 +287,7 @@ class Scenario(Part):
             finding.under("faults") for finding in findings_of_faults(self.faults, targets, self.total_ns)
         ]
         whole = [{name: getattr(w, name) for name in type(w).model_fields} for w in self.workloads]
-        integrity = [
-            finding.under("integrity") for finding in findings_of_integrity(self.integrity, whole)
-        ]
+        integrity = [finding.under("integrity") for finding in findings_of_integrity(self.integrity, whole)]
         _raise_first(
             findings_of_workloads(workloads) + findings_of_phases(phases, workloads) + faults + integrity
         )

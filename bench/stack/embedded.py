@@ -1,7 +1,7 @@
 """The embedded stack: services of our own on loopback, with their data in temporary directories."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -27,7 +27,13 @@ class EmbeddedStack:
 
     kind = "embedded"
 
-    def __init__(self, needed: AbstractSet[str], log_dir: Path) -> None:
+    def __init__(
+        self,
+        needed: AbstractSet[str],
+        log_dir: Path,
+        settings: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """`settings`: service -> settings of its server, before those that we choose ourselves."""
         for name in sorted(needed - SERVICES.keys()):
             raise TargetError(
                 name,
@@ -36,7 +42,8 @@ class EmbeddedStack:
                 f"'{name}'",
                 "change the target in the scenario",
             )
-        self._services = [SERVICES[name](log_dir) for name in with_needs(needed)]
+        given = settings or {}
+        self._services = [SERVICES[name](log_dir, given.get(name)) for name in with_needs(needed)]
 
     def start(self) -> None:
         """Start every service and return when all have answered. Raises TargetError."""

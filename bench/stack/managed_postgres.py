@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.errors import TargetError
@@ -37,8 +38,8 @@ class ManagedPostgres(ManagedService):
     poll_s = 0.01
     ready_means = "a Postgres that lets us in and answers SELECT"
 
-    def __init__(self, log_dir: Path) -> None:
-        super().__init__(log_dir)
+    def __init__(self, log_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(log_dir, settings)
         self._programs: PostgresPrograms | None = None
         self._account: Account | None = None
         self._password = secrets.token_urlsafe(24)
@@ -76,7 +77,7 @@ class ManagedPostgres(ManagedService):
         postgres = str(programs.bin / "postgres")
         self._binary = ServerBinary(Path(postgres), programs.origin)
         data = str(directory / DATA)
-        configuration = _write_configuration(directory)
+        configuration = _write_configuration(directory, self._settings())
         initdb = (str(programs.bin / "initdb"), "-D", data, "-U", USER, "--auth=reject", "--encoding=UTF8")
         # An error there must not bring the password into the log.
         alone = (postgres, "--single", "-F", "-c", "log_min_error_statement=panic", "-D", data, "postgres")
@@ -103,7 +104,7 @@ class ManagedPostgres(ManagedService):
         return Identity(facts.server, facts.version)
 
     def _settings(self) -> dict[str, str]:
-        return dict(SETTINGS)
+        return {**SETTINGS, **self._asked}
 
     def _run_as(self) -> str:
         return f", as user {self._account.name}" if self._account else ""
@@ -133,13 +134,13 @@ class ManagedPostgres16(ManagedPostgres):
     name = "postgres_16"
 
 
-def _write_configuration(directory: Path) -> Path:
+def _write_configuration(directory: Path, wanted: Mapping[str, str]) -> Path:
     """Files of ours beside the data, which initdb wants empty. ALTER SYSTEM works as ever."""
     access = directory / "pg_hba.conf"
     access.write_text(
         "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
     )
-    settings = {**SETTINGS, "hba_file": str(access)}
+    settings = {**wanted, "hba_file": str(access)}
     lines = [f"include {_quoted(str(directory / DATA / 'postgresql.conf'))}"]
     lines += [f"{key} = {_quoted(value)}" for key, value in settings.items()]
     configuration = directory / "postgresql.conf"

@@ -34,7 +34,7 @@ class ManagedRedis(ManagedService):
 
     def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
         assert self._binary is not None
-        options = {"port": str(target.port), "dir": str(directory), **SURROUNDINGS, **SETTINGS}
+        options = {"port": str(target.port), "dir": str(directory), **SURROUNDINGS, **self._settings()}
         words = (word for key, value in options.items() for word in (f"--{key}", value))
         return ServiceCommand(self.name, (str(self._binary.path), *words), str(directory), str(log))
 
@@ -43,4 +43,4 @@ class ManagedRedis(ManagedService):
         return Identity(facts.server, facts.version)
 
     def _settings(self) -> dict[str, str]:
-        return dict(SETTINGS)
+        return {**SETTINGS, **self._asked}

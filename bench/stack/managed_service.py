@@ -56,8 +56,10 @@ class ManagedService(ABC):
     ready_means: ClassVar[str]
     """Completes "expected ...", when it never became ready."""
 
-    def __init__(self, log_dir: Path) -> None:
+    def __init__(self, log_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+        """`settings`: of the server itself, before our own; where it takes none they are not used."""
         self.target: Target | None = None
+        self._asked: Mapping[str, str] = settings or {}
         self._log_dir = log_dir
         self._log: Path | None = None
         self._data: DataDirectory | None = None

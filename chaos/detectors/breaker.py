@@ -22,6 +22,8 @@ CLOSED, OPEN = "closed", "open"
 class Breaker(Watcher):
     """Reads /health; a breaker that opens is a detection of what is behind it."""
 
+    detector = NAME
+
     def __init__(self, api: Target) -> None:
         super().__init__(NAME, EVERY_NS)
         self._api = api

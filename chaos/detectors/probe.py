@@ -19,6 +19,8 @@ LONGEST_S = 1.0
 class Probe(Watcher):
     """PING, SELECT 1 or /health of one target; `failures` in a row are a detection."""
 
+    detector = NAME
+
     def __init__(self, target: Target, every_ns: int, failures: int) -> None:
         super().__init__(f"{NAME}-{target.name}", every_ns)
         self._target = target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from bench.clock import monotonic_ns
 from chaos.detectors.observation import Observation
@@ -15,6 +16,9 @@ class Watcher(ABC):
     A clock at a fixed rate, not a pause after each look: a slow answer would stretch the interval just
     when it matters.
     """
+
+    detector: ClassVar[str]
+    """Its name in the record."""
 
     def __init__(self, name: str, every_ns: int) -> None:
         self.observations: list[Observation] = []

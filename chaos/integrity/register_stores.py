@@ -81,9 +81,7 @@ class RedisRegisters:
 
 
 class _RedisConnection:
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, names: list[str]
-    ) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, names: list[str]) -> None:
         import hiredis
 
         self._reader, self._writer, self._names = reader, writer, names
@@ -157,7 +155,8 @@ class _PostgresConnection:
         self._connection = connection
         self._select = f"SELECT value FROM {table} WHERE register = $1"  # noqa: S608 - a name of ours
         self._upsert = (
-            f"INSERT INTO {table} VALUES ($1, $2) ON CONFLICT (register) DO UPDATE SET value = excluded.value"
+            f"INSERT INTO {table} VALUES ($1, $2)"  # noqa: S608 - as above
+            " ON CONFLICT (register) DO UPDATE SET value = excluded.value"
         )
 
     async def read(self, register: int) -> int | None:

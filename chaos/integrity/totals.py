@@ -44,7 +44,12 @@ def judge(readings: Sequence[Reading]) -> Judgement:
         len(readings),
         len(wrong),
         [
-            {"what": "another total", "at_ns": one.at_ns, "expected": _text(expected), "found": _text(one.total)}
+            {
+                "what": "another total",
+                "at_ns": one.at_ns,
+                "expected": _text(expected),
+                "found": _text(one.total),
+            }
             for one in shown
         ],
     )

@@ -50,7 +50,7 @@ class Judgement:
     """What the test found. `count` is 0 exactly when the history is linearizable."""
 
     count: int = 0
-    """Reads of values that were not there to be read, and values whose place in time contradicts another's."""
+    """Reads of values that were not there to be read, and values whose times contradict another's."""
     examples: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -120,9 +120,7 @@ def _zones(history: History, cluster: Whole, belongs: Truth, count: int) -> tupl
     return first_return, last_invoke
 
 
-def _contradictions(
-    first_return: Whole, last_invoke: Whole, most: int
-) -> tuple[list[tuple[int, int]], int]:
+def _contradictions(first_return: Whole, last_invoke: Whole, most: int) -> tuple[list[tuple[int, int]], int]:
     """Pairs of clusters that force an order on each other, up to `most`; how many clusters are in such.
 
     Of the forward zones that begin before a point only the one that reaches furthest need be looked at.

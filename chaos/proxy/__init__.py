@@ -6,8 +6,10 @@
                           └─ down:  the same, the other way round; the end of the bytes then waits
                                     for slow_close
 
-Without a toxin a byte takes one `recv_into` and one `send` in one turn of an epoll loop. Measured
-against asyncio, uvloop and splice(2): decision 0005.
+Without a toxin a byte takes one `recv_into` and one `send` in one turn of an epoll loop. Trials on two
+cores, round trips of 100 bytes: this adds 18 us at P50, splice(2) 19 us, uvloop 19 us, asyncio 50 us; in
+bulk all four pass about 1 GB/s. What takes the time is two wake-ups more, so the simplest one that
+needs no package won. `chaos.proxy.added_delay` measures it on this machine.
 
 What a client sees, which is what it would see without us as far as a user-space program can do that:
 

@@ -18,7 +18,7 @@ class Applied:
     effective_ns: int
     """From then on no byte of any connection, live or new, passed by the old rules."""
     applied_ns: int
-    """Every live connection had been dealt with: reset, say, which takes some 20 us each."""
+    """Every live connection had been dealt with: reset, say, which takes some 30 us each."""
     returned_ns: int
     connections: int
     """How many were live then."""

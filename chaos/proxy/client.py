@@ -168,11 +168,11 @@ class FaultProxy:
         """
         deadline_ns = monotonic_ns() + round(wait_s * NS_PER_S)
         while True:
-            stats = self.stats()
-            effect = stats.effects[toxin.number]
+            effect = self._ask({"do": "effects", "toxin": toxin.number})
             if effect["count"] or monotonic_ns() >= deadline_ns:
                 break
             time.sleep(PROOF_STEP_S)
+        stats = self.stats()
         text = f"the proxy counts {effect['count']} {KINDS[toxin.kind].unit}"
         if effect["bytes"]:
             text += f" with {effect['bytes']} bytes"

@@ -39,18 +39,6 @@ class Connection:
         """Both of them."""
         return self.up, self.down
 
-    def unread_bytes(self) -> dict[str, int]:
-        """What waits in the kernel, of the directions that are held."""
-        from fcntl import ioctl
-        from termios import FIONREAD
-
-        found = {}
-        for name, flow, end in ((UP, self.up, self._client), (DOWN, self.down, self._server)):
-            found[name] = 0
-            if flow.is_held:
-                found[name] = int.from_bytes(ioctl(end.fd, FIONREAD, bytes(4)), "little")
-        return found
-
     def shut_down(self, sink: Endpoint) -> None:
         """Pass an orderly end on."""
         with contextlib.suppress(OSError):  # it has gone, and its own flow will tell

@@ -1,7 +1,8 @@
 """The harness's hand on the proxy: one JSON object a line, in on stdin, out on stdout.
 
     {"id": 1, "do": "add", "kind": "latency", "settings": {"delay": 5000000}}
-    {"id": 2, "do": "remove", "toxin": 1}    {"id": 3, "do": "clear"}    {"id": 4, "do": "stats"}
+    {"id": 2, "do": "remove", "toxin": 1}    {"id": 3, "do": "clear"}
+    {"id": 4, "do": "effects", "toxin": 1}   {"id": 5, "do": "stats"}
 
 Each is answered, in order and after it has been done, with {"id": 1, "ok": true, ...} or
 {"id": 1, "ok": false, "refused": [where, expected, found, advice]}. The end of stdin is the end of the proxy.
@@ -62,10 +63,12 @@ class Control:
                 return self._proxy.add(asked["kind"], asked["settings"])
             case "remove":
                 return self._proxy.remove(asked["toxin"])
+            case "effects":
+                return self._proxy.effects(asked["toxin"])
             case "clear":
                 return self._proxy.clear()
             case "stats":
                 return self._proxy.stats()
             case unknown:
-                expected, advice = "add, remove, clear or stats", "ask for one of these"
+                expected, advice = "add, remove, clear, effects or stats", "ask for one of these"
                 raise ToxinRefused("control", expected, repr(unknown), advice)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import TYPE_CHECKING, Any
 
 from chaos.proxy.endpoint import IN, OUT
@@ -80,6 +83,10 @@ class Flow:
     def is_waiting(self) -> bool:
         """Whether something waits for a time, a toxin's end or a reader."""
         return self.is_held or self._unsent is not None or not self._line.is_empty
+
+    def unread_bytes(self) -> int:
+        """Bytes that wait in the kernel."""
+        return int.from_bytes(ioctl(self._source.fd, FIONREAD, bytes(4)), sys.byteorder)
 
     def on_readable(self) -> None:
         """The source has bytes, or their end."""

@@ -53,8 +53,6 @@ class Proxy:
         if isinstance(toxin, Reset) or (isinstance(toxin, Refuse) and toxin.settings["reset_live"]):
             count = self._reset_all()
             toxin.count += count if isinstance(toxin, Reset) else 0
-        if isinstance(toxin, Refuse):
-            toxin.count += self._listener.refuses()
         return {"toxin": toxin.number, **self._applied(effective_ns)}
 
     def remove(self, number: int) -> dict[str, Any]:
@@ -65,12 +63,16 @@ class Proxy:
         """Take all toxins away."""
         return self._remove(list(self._toxins.values()))
 
+    def effects(self, number: int) -> dict[str, int]:
+        """What one toxin, in force or gone, has done so far."""
+        toxin = self._toxins.get(number) or self._gone[number]
+        if isinstance(toxin, Refuse) and number in self._toxins:
+            toxin.count += self._listener.refuses()
+        return toxin.effects
+
     def stats(self) -> dict[str, Any]:
         """What it has done so far, and what it holds now."""
         traffic, front = self._traffic, self._front
-        for toxin in self._toxins.values():
-            if isinstance(toxin, Refuse):
-                toxin.count += self._listener.refuses()
         held = dict.fromkeys((UP, DOWN), 0)
         unread = dict.fromkeys((UP, DOWN), 0)
         passed = {UP: traffic.accounts.up_bytes, DOWN: traffic.accounts.down_bytes}
@@ -78,8 +80,8 @@ class Proxy:
             for direction, flow in ((UP, connection.up), (DOWN, connection.down)):
                 held[direction] += flow.held_bytes
                 passed[direction] += flow.passed_bytes
-            for direction, size in connection.unread_bytes().items():
-                unread[direction] += size
+                if flow.is_held:
+                    unread[direction] += flow.unread_bytes()
         accounts = {**vars(traffic.accounts), "up_bytes": passed[UP], "down_bytes": passed[DOWN]}
         return {
             "at_ns": now_ns(),

@@ -39,6 +39,8 @@ PURE = (
     "bench.units",
     "bench.outcome",
     "bench.validity",
+    "chaos.recovery",
+    "chaos.recovery_*",
 )
 IMPURE = ("socket", "time", "select", "selectors", "asyncio", "threading", "subprocess", "signal", "requests")
 READS_FILES = ("bench.judge.rules_file",)

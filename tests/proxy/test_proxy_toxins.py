@@ -179,11 +179,11 @@ def test_slow_close_delays_the_end_and_not_the_bytes(ends, connected, proxy):
     toxin = proxy.add("slow_close", {"delay": 150 * MS, "direction": "up"})
     for client, server in (ends, connected()):
         client.sendall(b"last words")
-        client.shutdown(socket.SHUT_WR)
         ended = monotonic_ns()
+        client.shutdown(socket.SHUT_WR)
         assert received(server, 10) == b"last words"
         assert server.recv(1) == b""
-        assert monotonic_ns() - ended >= 150 * MS - MS  # `ended` is read after the FIN has left
+        assert monotonic_ns() - ended >= 150 * MS
         server.close()
         assert client.recv(1) == b""
     assert proxy.proof_of(toxin).text.startswith("the proxy counts 2 ends delayed")
@@ -324,10 +324,12 @@ def test_a_black_hole_may_reset_what_lived_through_it(ends, proxy):
 
 def test_black_hole_during_latency_holds_what_was_under_way(ends, proxy):
     client, server = ends
-    proxy.add("latency", {"delay": 100 * MS})
+    latency = proxy.add("latency", {"delay": 3600 * 1000 * MS})
     client.sendall(b"under way")
+    eventually(lambda: proxy.stats().held_up_bytes == 9, "it is under way")
     hole = proxy.add("black_hole")
-    assert is_silent(server, 0.3)
+    proxy.remove(latency)
+    assert is_silent(server)
     proxy.remove(hole)
     assert received(server, 9) == b"under way"
 
@@ -354,20 +356,11 @@ def test_latency_delays_a_reset_as_it_delays_bytes(ends, proxy):
     client, server = ends
     proxy.add("latency", {"delay": 120 * MS})
     client.sendall(b"x")
-    break_off(client)
     begun = monotonic_ns()
+    break_off(client)
     assert was_reset(server)
-    assert monotonic_ns() - begun >= 100 * MS
+    assert monotonic_ns() - begun >= 120 * MS
     assert proxy.stats().connections == 0
-
-
-def test_equal_seeds_delay_equally():
-    """The proxy's own first delays, as its line would give them: the sequence is the pure part's."""
-    from chaos.proxy.composition import toxin_of
-
-    settings = {"delay": 1, "delay_jitter": 10**9}
-    stages = [toxin_of("latency", settings, number=1, seed=5).stage(1, "up") for _ in range(2)]
-    assert [stages[0].next_ns() for _ in range(9)] == [stages[1].next_ns() for _ in range(9)]
 
 
 def test_a_toxin_that_cannot_act_with_those_in_force_is_refused_and_changes_nothing(ends, proxy):

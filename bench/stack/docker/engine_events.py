@@ -11,7 +11,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.clock import NS_PER_S, WallLabel
@@ -174,24 +174,32 @@ def wall_text() -> str:
     return f"{now // NS_PER_S}.{now % NS_PER_S:09d}"
 
 
-def awaited_event(
-    engine: APIClient, container: str, action: str, since: str, deadline_s: float, network: str | None = None
-) -> int | None:
-    """When the engine says that it did something to a container, ns on the one clock.
+def awaited_events(
+    engine: APIClient,
+    container: str,
+    actions: Sequence[str],
+    since: str,
+    deadline_s: float,
+    network: str | None = None,
+) -> dict[str, int]:
+    """Action -> when the engine says that it was first done to a container, ns on the one clock.
 
-    since: from `wall_text`, before it was asked to. network: for connect and disconnect, which are events
-    of a network. None when no such event came in time.
+    Returns with the last of the actions, or at the deadline with those that came. since: from `wall_text`,
+    before it was asked to. network: for connect and disconnect, which are events of a network.
     """
     until = time.time() + deadline_s
-    filters = {"event": [action]} | ({"network": [network]} if network else {"container": [container]})
+    filters = {"event": list(actions)} | ({"network": [network]} if network else {"container": [container]})
     stream = engine.events(since=since, until=f"{until:.3f}", filters=filters, decode=True)
+    found: dict[str, int] = {}
     try:
         for entry in stream:
             attributes = entry["Actor"].get("Attributes", {})
             subject = attributes.get("container") if network else entry["Actor"]["ID"]
             if subject == container:
-                return monotonic_of(int(entry["timeNano"]))
+                found.setdefault(entry["Action"], monotonic_of(int(entry["timeNano"])))
+            if actions[-1] in found:
+                break
     finally:
         with contextlib.suppress(OSError):
             stream.close()
-    return None
+    return found

@@ -76,7 +76,7 @@ def _remove(engine: APIClient, found: Iterable[Found]) -> None:
         names = [name for kind, name, _ in entries if kind == what]
         if names:
             with ThreadPoolExecutor(min(len(names), AT_ONCE)) as threads:
-                list(threads.map(lambda name, way=way: _quietly(way, name), names))  # type: ignore[misc]
+                list(threads.map(lambda name, way=way: _quietly(way, name), names))
 
 
 def _quietly(way: Callable[[str], Any], name: str) -> None:

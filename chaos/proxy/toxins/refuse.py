@@ -9,7 +9,7 @@ class Refuse(Toxin):
     """The port is closed, so that new connections get ECONNREFUSED; live ones stay, or are reset by option.
 
     The kernel refuses them, so they cannot be counted. The proof is a connection of our own to the
-    closed port, and every further one when the statistics are asked for.
+    closed port, whenever its effects are asked for.
     """
 
     kind = "refuse"
