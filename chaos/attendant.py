@@ -104,8 +104,9 @@ class Chaos:
         """Write what happened since the last look; name the faults that hold."""
         assert self._conductor is not None
         assert self._writer is not None
-        if self._conductor.failure is not None:
-            raise self._conductor.failure
+        for one in (self._conductor, *self._watchers):
+            if one.failure is not None:
+                raise one.failure
         while self._conductor.events:
             at_ns, kind, fields = self._conductor.events.popleft()
             self._writer.event(at_ns - self._start_ns, kind, **fields)

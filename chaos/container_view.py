@@ -1,4 +1,4 @@
-"""What can be known of a container before and after a fault: may it be hit, does it run, which process is it."""
+"""What is known of a container before and after a fault: may it be hit, does it run, which process is it."""
 
 from __future__ import annotations
 

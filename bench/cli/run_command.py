@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--stack", "stack_kind", help="embedded or external (default: external where a URL is set).")
+@click.option("--stack", "stack_kind", help="embedded, docker, compose or external (default: external where a URL is set).")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option(
     "--only",

@@ -39,9 +39,13 @@ FAULT_KINDS = {
         "connections stay open and nothing comes", "must", takes=("direction",), through_proxy=True
     ),
     "slow_close": FaultFacts("connections close late", "must", ("delay",), through_proxy=True),
-    "limit_data": FaultFacts("connections end after some bytes", "must", ("bytes",), through_proxy=True),
+    "limit_data": FaultFacts(
+        "connections end after some bytes", "must", ("bytes",), ("direction",), through_proxy=True
+    ),
     "refuse": FaultFacts("new connections are refused", "must", through_proxy=True),
-    "slicer": FaultFacts("bytes come in small pieces", "must", ("bytes", "delay"), through_proxy=True),
+    "slicer": FaultFacts(
+        "bytes come in small pieces", "must", ("bytes", "delay"), ("direction",), through_proxy=True
+    ),
     "cpu": FaultFacts("something else takes the processor", "must", ("load",)),
     "memory": FaultFacts("something else takes memory", "must", ("bytes",)),
     "io": FaultFacts("something else keeps the disk busy", "must", ("bytes",)),
@@ -49,4 +53,5 @@ FAULT_KINDS = {
     "exhaust_connections": FaultFacts("nearly all its connections are taken", "must", takes=("keep",)),
 }
 
-HOOKS = ("redis_rewrite", "postgres_checkpoint")
+HOOKS = {"redis_rewrite": ("redis",), "postgres_checkpoint": ("postgres", "postgres_16")}
+"""Moments that a fault can wait for, and the targets that have them."""

@@ -1,13 +1,41 @@
 """Faults of a scenario: what is broken, when, for how long, how often."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS
-from bench.scenario.fields import Duration, LoadRatio, Name, ValueBytes, Whole, kind_of
+from bench.scenario.fields import (
+    DURATION,
+    MAX_TOTAL_NS,
+    NAME_PATTERN,
+    Duration,
+    Name,
+    Whole,
+    kind_of,
+    quantity,
+)
 from bench.scenario.part import Part
-from bench.units import Mismatch, quoted
+from bench.units import Mismatch, duration_ns, quoted, ratio, size_bytes
+
+MOST_BYTES = 10**12
+
+
+def _within_run(ns: float) -> str:
+    return "" if 0 <= ns <= MAX_TOTAL_NS else "a time of 0s to 24h"
+
+
+def _within_processor(share: float) -> str:
+    return "" if 0 < share <= 1 else "a load above 0% and at most 100%"
+
+
+def _bytes(value: Any) -> Any:
+    size = size_bytes(value) if isinstance(value, str) else value
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST_BYTES:
+        expected = "a number of bytes, 1 to 1000000000000 (1000GB)"
+        raise Mismatch(expected, kind_of(value), 'write a whole number such as 128, or "100MB"')
+    return size
 
 
 def _bytes_per_s(value: Any) -> Any:
@@ -21,27 +49,49 @@ def _bytes_per_s(value: Any) -> Any:
     return size
 
 
+Start = Annotated[
+    int,
+    quantity(duration_ns, DURATION, "s", _within_run),
+    WithJsonSchema({"type": "string", "examples": ["10s"]}),
+]
+Bytes = Annotated[
+    int,
+    BeforeValidator(_bytes),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_BYTES}, {"type": "string"}]}
+    ),
+]
+Rate = Annotated[
+    int, BeforeValidator(_bytes_per_s), WithJsonSchema({"type": "string", "examples": ["100kB/s"]})
+]
+Share = Annotated[
+    float,
+    quantity(ratio, 'a load such as "80%"', "%", _within_processor),
+    WithJsonSchema({"type": "string", "examples": ["80%"]}),
+]
+
+
 class FaultEntry(Part):
     """One entry under `faults`: `{kill: redis, at: 10s, repeat: 5, every: 12s}`."""
 
     kind: Literal[tuple(FAULT_KINDS)] = Field(description="Written as the key: kill, pause, latency.")  # type: ignore[valid-type]
     target: Name = Field(description="Written as the key's value: the service that is hit.")
-    at_ns: Duration | None = Field(None, alias="at", description="From the start of the run.")
+    at_ns: Start | None = Field(None, alias="at", description="From the start of the run.")
     for_ns: Duration | None = Field(None, alias="for", description="How long it stays.")
     repeat: Annotated[int, Whole(1, 1000)] = 1
     every_ns: Duration | None = Field(None, alias="every", description="From one repeat to the next.")
     jitter_ns: Duration | None = Field(
         None, alias="jitter", description="Each repeat comes later by up to this, drawn from the seed."
     )
-    when: Literal[HOOKS] | None = Field(  # type: ignore[valid-type]
+    when: Literal[tuple(HOOKS)] | None = Field(  # type: ignore[valid-type]
         None, description="Wait from `at` on until this is under way."
     )
     delay_ns: Duration | None = Field(None, alias="delay")
     delay_jitter_ns: Duration | None = Field(None, alias="delay_jitter")
     direction: Literal["both", "up", "down"] | None = None
-    rate: Annotated[int, BeforeValidator(_bytes_per_s)] | None = None
-    bytes: ValueBytes | None = None
-    load: LoadRatio | None = None
+    rate: Rate | None = None
+    bytes: Bytes | None = None
+    load: Share | None = None
     keep: Annotated[int, Whole(0, 10_000)] | None = None
 
     @property
@@ -61,6 +111,9 @@ class FaultEntry(Part):
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         facts = FAULT_KINDS[self.kind]
+        if self.when is not None and self.target not in HOOKS[self.when]:
+            having = " or ".join(HOOKS[self.when])
+            raise Mismatch(f"{self.when} with the target {having}", quoted(self.target), "remove when")
         if self.at_ns is None:
             raise Mismatch("the time of the fault", "none", "add at: 10s")
         if facts.lasts == "must" and self.for_ns is None:
@@ -83,23 +136,42 @@ class FaultEntry(Part):
 
 def entry(value: Any) -> Any:
     """`{kill: redis, ...}` with the kind and the target taken out of their key."""
-    if isinstance(value, FaultEntry) or not isinstance(value, dict):
-        if isinstance(value, FaultEntry):
-            return value
-        raise Mismatch("a fault such as {kill: redis, at: 10s}", kind_of(value), "write one in braces")
-    if "kind" in value and "target" in value:
+    if isinstance(value, FaultEntry):
         return value
+    if not isinstance(value, dict):
+        raise Mismatch("a fault such as {kill: redis, at: 10s}", kind_of(value), "write one in braces")
     # `memory`, `cpu` and `bytes` are different words, so a key is a kind or a setting, never both.
     kinds = [key for key in value if key in FAULT_KINDS]
     if len(kinds) != 1:
         known = ", ".join(FAULT_KINDS)
         found = " and ".join(kinds) if kinds else "none of them"
         raise Mismatch(f"exactly one of {known}", found, "write for example {kill: redis, at: 10s}")
-    rest = {key: item for key, item in value.items() if key != kinds[0]}
-    return {"kind": kinds[0], "target": value[kinds[0]], **rest}
+    kind, target = kinds[0], value[kinds[0]]
+    if not isinstance(target, str) or not re.match(NAME_PATTERN, target):
+        raise Mismatch(f"the name of a target after {kind}:", kind_of(target), f"write {{{kind}: redis}}")
+    for key in ("kind", "target"):
+        if key in value:
+            raise Mismatch(f"a fault such as {{{kind}: {target}}}", f"the key {key} too", "remove it")
+    rest = {key: item for key, item in value.items() if key != kind}
+    return {"kind": kind, "target": target, **rest}
 
 
-Fault = Annotated[FaultEntry, BeforeValidator(entry, json_schema_input_type=dict)]
+def _schema() -> dict[str, Any]:
+    """For editors: the settings, and each kind as a key with the name of its target."""
+    fields = FaultEntry.model_json_schema(by_alias=True)["properties"]
+    settings = {name: about for name, about in fields.items() if name not in ("kind", "target")}
+    target = {"type": "string", "pattern": NAME_PATTERN}
+    kinds = {kind: target | {"description": facts.explanation} for kind, facts in FAULT_KINDS.items()}
+    return {
+        "type": "object",
+        "properties": kinds | settings,
+        "additionalProperties": False,
+        "required": ["at"],
+        "oneOf": [{"required": [kind]} for kind in FAULT_KINDS],
+    }
+
+
+Fault = Annotated[FaultEntry, BeforeValidator(entry), WithJsonSchema(_schema())]
 
 
 class Detection(Part):

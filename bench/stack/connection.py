@@ -41,9 +41,9 @@ class Connection:
         self._sent = b""
         self._deadline_s = round(deadline_s, 3)  # as it is shown
         self._deadline = time.monotonic() + deadline_s
-        self._socket = self._connect(host, port)
-        self.peer = str(self._socket.getpeername()[0])
+        self.peer = ""
         """The address that answered, of those that the host has."""
+        self._socket = self._connect(host, port)
         if tls:
             self._socket = self._secured(self._socket, host)
 
@@ -128,6 +128,8 @@ class Connection:
             connection.settimeout(left_s / (len(addresses) - index))
             try:
                 connection.connect(address)
+                # A server that dies right now has taken us in and is nobody's peer any more.
+                peer = connection.getpeername()
             except TimeoutError:
                 problem = f"no answer to the connection attempt within {self._deadline_s:g} s"
             except ConnectionRefusedError:
@@ -135,7 +137,8 @@ class Connection:
             except OSError as error:
                 problem = f"no connection ({reason(error)})"
             else:
-                if connection.getsockname() != connection.getpeername():
+                if connection.getsockname() != peer:
+                    self.peer = str(peer[0])
                     return connection
                 # Nobody listens there, and the kernel gave this very port to our end.
                 problem = REFUSED

@@ -118,21 +118,43 @@ def default_stack() -> Finding:
 
 
 def docker_engine() -> Finding:
-    """Whether a Docker engine answers; nothing in this version needs one."""
+    """Whether a Docker engine answers, and what killed harnesses have left in it."""
     host = os.environ.get("DOCKER_HOST") or f"unix://{DEFAULT_DOCKER_SOCKET}"
     parts = urlsplit(host)
+    needed_for = "only --stack docker and compose need one"
     try:
         with _connected(parts.scheme, parts.path, parts.hostname, parts.port) as engine:
             engine.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
             answers = b" 200 " in engine.recv(64)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        return Finding("docker", f"no engine ({reason.lower()}); not needed", {"engine": False})
+        return Finding("docker", f"no engine ({reason.lower()}); {needed_for}", {"engine": False})
     if not answers:
         return Finding(
-            "docker", "something answers there, but no Docker engine; not needed", {"engine": False}
+            "docker", f"something answers there, but no Docker engine; {needed_for}", {"engine": False}
         )
-    return Finding("docker", "engine answers", {"engine": True})
+    if parts.scheme != "unix":
+        text = "engine answers, but not behind unix://, so --stack docker and compose cannot use it"
+        return Finding("docker", text, {"engine": True, "usable": False})
+    return _usable_engine()
+
+
+def _usable_engine() -> Finding:
+    from bench.stack.docker.engine import connect_engine
+    from bench.stack.docker.removal import left_overs
+
+    try:
+        engine = connect_engine()
+        release, left = str(engine.version()["Version"]), left_overs(engine)
+    except TargetError as error:
+        text = "engine answers, but cannot be used"
+        return Finding("docker", text, {"engine": True, "usable": False}, str(error))
+    values: dict[str, Value] = {"engine": True, "usable": True, "version": release, "left_over": len(left)}
+    text = f"engine {release}, for --stack docker and compose"
+    if not left:
+        return Finding("docker", text, values)
+    advice = "the next run with --stack docker removes what a killed run has left"
+    return Finding("docker", f"{text}; {len(left)} things of killed runs are in it", values, advice)
 
 
 def _connected(scheme: str, path: str, host: str | None, port: int | None) -> socket.socket:

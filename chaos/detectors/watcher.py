@@ -23,6 +23,8 @@ class Watcher(ABC):
     def __init__(self, name: str, every_ns: int) -> None:
         self.observations: list[Observation] = []
         self.looks = 0
+        self.failure: BaseException | None = None
+        """What ended the looking that should not have ended it."""
         self._every_ns = every_ns
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"detector-{name}", daemon=True)
@@ -42,6 +44,12 @@ class Watcher(ABC):
             self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._keep_looking()
+        except BaseException as failure:  # noqa: BLE001 - a detector that went blind is told, not overlooked
+            self.failure = failure
+
+    def _keep_looking(self) -> None:
         due = monotonic_ns()
         while not self._end.is_set():
             self.look()
