@@ -104,9 +104,9 @@ class Chaos:
         """Write what happened since the last look; name the faults that hold."""
         assert self._conductor is not None
         assert self._writer is not None
-        for one in (self._conductor, *self._watchers):
-            if one.failure is not None:
-                raise one.failure
+        for failure in (self._conductor.failure, *(watcher.failure for watcher in self._watchers)):
+            if failure is not None:
+                raise failure
         while self._conductor.events:
             at_ns, kind, fields = self._conductor.events.popleft()
             self._writer.event(at_ns - self._start_ns, kind, **fields)

@@ -57,9 +57,7 @@ Start = Annotated[
 Bytes = Annotated[
     int,
     BeforeValidator(_bytes),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_BYTES}, {"type": "string"}]}
-    ),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_BYTES}, {"type": "string"}]}),
 ]
 Rate = Annotated[
     int, BeforeValidator(_bytes_per_s), WithJsonSchema({"type": "string", "examples": ["100kB/s"]})
