@@ -12,10 +12,15 @@ from bench.judge.tally import spaced
 from bench.rules.fault_metrics import DETECTORS, RECOVERY_STAMPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from bench.rules.grammar import Metric
     from bench.run_folder.reader import Run
+
+
+WRITE_CHECKS = ("acknowledged_writes", "registers")
+"""Checks that look for writes; messages that were lost are no writes, and have a metric of their own."""
+VALUE_CHECKS = (*WRITE_CHECKS, "transfers")
 
 
 def projected_availability(run: Run, metric: Metric) -> Observation:
@@ -40,7 +45,9 @@ def projected_availability(run: Run, metric: Metric) -> Observation:
     shown, window = units.format_duration_ns(worst.value), _window(window_ns)
     faults = _count(len(by_fault), "fault")
     basis = f"1 - {incidents} x {shown} / {window}, by the worst of {faults}, {worst.fault}"
-    return Observation(ratio, "ratio", len(by_fault), basis=basis, repeats=(worst,))
+    return Observation(
+        ratio, "ratio", len(by_fault), basis=basis, repeats=(worst,), never=worst.kind == NEVER
+    )
 
 
 def _cost(entry: dict[str, Any]) -> tuple[float, str]:
@@ -55,49 +62,52 @@ def _window(window_ns: float) -> str:
 
 
 def _lost_writes(run: Run, metric: Metric) -> Observation:
-    checks = _integrity(run, metric)
+    checks, doubt = _integrity(run, metric, WRITE_CHECKS, "lost")
     parts = []
     for check in checks:
-        text = f"{check['workload']}, {_words(check)}: {_number(check['lost'])} of "
-        text += f"{_number(check['acknowledged'])} acknowledged"
+        text = f"{_words(check)}: {_number(check['lost'])} of {_number(check['acknowledged'])} acknowledged"
         if check["lost"] and check.get("oldest_lost_age_ns") is not None:
             text += (
                 f", the oldest {units.format_duration_ns(check['oldest_lost_age_ns'])} old when it was lost"
             )
-        parts.append(text + (f" ({check['bound']})" if check.get("bound") else ""))
-    return _counted(checks, "lost", "acknowledged", parts)
+        # A bound on what may be lost unseen; where some is lost, the numbers stand there already.
+        parts.append(text + (f" ({check['bound']})" if check.get("bound") and not check["lost"] else ""))
+    samples = sum(check["acknowledged"] or 0 for check in checks)
+    total = sum(check["lost"] or 0 for check in checks)
+    return Observation(total, "count", samples, basis="; ".join(parts), missing=doubt)
 
 
 def _unexpected_values(run: Run, metric: Metric) -> Observation:
-    checks = _integrity(run, metric)
+    checks, doubt = _integrity(run, metric, VALUE_CHECKS, "unexpected")
     parts = [
-        f"{check['workload']}, {_words(check)}: "
-        f"{_number(check['unexpected'])} of {_number(check['found'])} found"
+        f"{_words(check)}: {_number(check['unexpected'])} of {_number(check['found'])} found"
         for check in checks
     ]
-    return _counted(checks, "unexpected", "found", parts)
+    samples = sum(check["found"] or 0 for check in checks)
+    total = sum(check["unexpected"] or 0 for check in checks)
+    return Observation(total, "count", samples, basis="; ".join(parts), missing=doubt)
 
 
-def _integrity(run: Run, metric: Metric) -> list[dict[str, Any]]:
-    checks = [
-        check for check in run.record.get("integrity", []) if metric.workload in (None, check["workload"])
+def _integrity(
+    run: Run, metric: Metric, kinds: Collection[str], what: str
+) -> tuple[list[dict[str, Any]], Unmeasurable | None]:
+    """The checks that could count, and why another could not. Raises Unmeasurable when none could."""
+    wanted = [
+        check
+        for check in run.record.get("integrity", [])
+        if metric.workload in (None, check["workload"]) and check["check"] in kinds
     ]
-    if not checks:
-        whose = f" of {metric.workload}" if metric.workload else ""
-        raise Unmeasurable(f"the data{whose} was not checked in this run", "run it to its end")
-    return checks
-
-
-def _counted(checks: list[dict[str, Any]], what: str, of: str, parts: list[str]) -> Observation:
-    """The sum over all checks; one that could not count makes the whole doubtful."""
-    missing = next((check for check in checks if check[what] is None), None)
+    made = [check for check in wanted if check[what] is not None]
+    missing = next((check for check in wanted if check[what] is None), None)
     doubt = None
     if missing is not None:
-        because = f"{missing['workload']}, {_words(missing)}: {what} values could not be counted"
-        doubt = Unmeasurable(because, "look at integrity in run.json for the reason")
-    total = sum(check[what] or 0 for check in checks)
-    samples = sum(check[of] or 0 for check in checks)
-    return Observation(total, "count", samples, basis="; ".join(parts), missing=doubt)
+        reason = missing.get("inconclusive") or f"{what} values could not be counted"
+        doubt = Unmeasurable(f"{_words(missing)}: {reason}", "look at the target's log, and run it again")
+    if not made:
+        whose = f" of {metric.workload}" if metric.workload else ""
+        advice = f"add one of {', '.join(kinds)} under integrity in the scenario"
+        raise doubt or Unmeasurable(f"the data{whose} was not checked in this run", advice)
+    return made, doubt
 
 
 def _false_alarms(run: Run, metric: Metric) -> Observation:
@@ -119,7 +129,7 @@ def _breaker_open_time(run: Run, metric: Metric) -> Observation:  # noqa: ARG001
 
 
 def _words(check: dict[str, Any]) -> str:
-    return str(check["check"]).replace("_", " ")
+    return f"{check['workload']}, {str(check['check']).replace('_', ' ')}"
 
 
 def _number(count: int | None) -> str:

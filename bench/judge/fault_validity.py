@@ -29,18 +29,18 @@ def fault_findings(run: Run) -> Iterator[Found]:
     away = [one for one in held if one.get("healed") is None or one["kind"] in RETURNS_BY_ITSELF]
     left = [one for one in held if one not in away]
     if without:
-        because = f"there is no proof that {_listed(without, faults)} took effect"
+        because = f"there is no proof that {_listed(without, faults, 'took effect')}"
         yield "fault_without_effect", because, "look at events.jsonl for what was done to it", Status.INVALID
     if left:
-        because = f"there is no proof that {_listed(left, faults)} was undone"
+        because = f"there is no proof that {_listed(left, faults, 'was undone')}"
         yield "fault_not_healed", because, "run bench heal, then run it again", Status.INVALID
     if away:
-        because = f"the target did not come back after {_listed(away, faults)}"
+        because = f"the target did not come back after {_listed(away, faults, '')}"
         yield "target_not_back", because, "look at the server's log and at who restarts it", Status.FAIL
 
 
-def _listed(chosen: list[dict[str, Any]], faults: list[dict[str, Any]]) -> str:
-    """The first of them with what its proof says, and how many there are."""
-    proof = f" ({chosen[0]['proof']})" if chosen[0].get("proof") else ""
+def _listed(chosen: list[dict[str, Any]], faults: list[dict[str, Any]], what: str) -> str:
+    """The first of them, how many there are, and what the proof of the first says."""
+    proof = f": {chosen[0]['proof']}" if chosen[0].get("proof") else ""
     more = f" and {len(chosen) - 1} more of {len(faults)}" if len(chosen) > 1 else ""
-    return f"{named(chosen[0])}{proof}{more}"
+    return f"{named(chosen[0])}{more} {what}".rstrip() + proof

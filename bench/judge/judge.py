@@ -64,7 +64,7 @@ def _of(rule: Rule, seen: Observation | None, status: Status, because: str, advi
     return Check(
         rule=rule.text,
         metric=str(rule.metric),
-        observed=_whole(seen.value) if seen and seen.samples else None,
+        observed=_whole(seen.value) if seen and seen.samples and not seen.never else None,
         unit=rule.unit,
         limit=_whole(rule.limit),
         warn=None if rule.warn is None else _whole(rule.warn),

@@ -38,5 +38,7 @@ class Observation:
     """Of a slope: whether it is as steep in the end as in the beginning."""
     repeats: tuple[Repeat, ...] | None = None
     """One value for each fault, where the metric has them."""
+    never: bool = False
+    """What was waited for did not come for one of the repeats: then there is no value to show."""
     missing: Unmeasurable | None = None
     """Why one of several sources could not be looked at."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bench import units
 from bench.judge.observation import Observation
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from bench.rules.grammar import Metric
 
+One = TypeVar("One")
 KNOWN, CUT_SHORT, NEVER = "known", "cut_short", "never"
 
 
@@ -52,8 +53,9 @@ def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "") -> Obser
     values = sorted(repeat.value for repeat in repeats)
     if not values:
         return Observation(0, "ns", 0)
+    never = any(repeat.kind == NEVER for repeat in repeats)
     if len(values) == 1:
-        return Observation(values[0], "ns", 1, basis=f"of 1 fault{note}", repeats=tuple(repeats))
+        return Observation(values[0], "ns", 1, basis=f"of 1 fault{note}", repeats=tuple(repeats), never=never)
     percent = metric.percent
     if percent is not None:
         value, name = nearest_rank(values, percent), f"{str(metric.stat).upper()} of"
@@ -61,12 +63,13 @@ def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "") -> Obser
         value, name = sum(values) / len(values), "the mean of"
     else:
         value, name = values[-1], "the longest of"
-    median, longest = (units.format_duration_ns(one) for one in (nearest_rank(values, 50), values[-1]))
+    ordered = sorted(repeats, key=lambda repeat: (repeat.kind == NEVER, repeat.value))
+    median, longest = (nearest_rank(ordered, share).shown for share in (50, 100))
     each = ", ".join(repeat.shown for repeat in repeats)
     basis = f"{name} {len(values)} faults, median {median}, longest {longest}; one by one {each}{note}"
-    return Observation(value, "ns", len(values), basis=basis, repeats=tuple(repeats))
+    return Observation(value, "ns", len(values), basis=basis, repeats=tuple(repeats), never=never)
 
 
-def nearest_rank(ordered: Sequence[float], percent: float) -> float:
-    """The percentile of sorted values that at least `percent` of them do not exceed."""
+def nearest_rank(ordered: Sequence[One], percent: float) -> One:
+    """The percentile of sorted values: the one that at least `percent` of them do not exceed."""
     return ordered[max(1, math.ceil(len(ordered) * percent / 100 - 1e-9)) - 1]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench import histogram, units
 from bench.judge.tally import spaced
-from bench.report.columns import beside, heading, row, wrapped
+from bench.report.columns import beside, heading, joined, row, wrapped
 from bench.report.fault_phases import PHASES, fault_phases
 from bench.report.fault_rows import WIDTH, Entry, entries, of_fault, shown
 
@@ -64,12 +64,19 @@ def integrity(run: Run) -> list[str]:
     """What was found of the data that the servers had acknowledged."""
     lines = []
     for check in run.record.get("integrity", []):
-        lost, unexpected = (
-            "?" if check[name] is None else spaced(check[name]) for name in ("lost", "unexpected")
-        )
-        words = str(check["check"]).replace("_", " ")
-        bound = f"; {check['bound']}" if check.get("bound") else ""
-        acknowledged = "?" if check["acknowledged"] is None else spaced(check["acknowledged"])
-        text = f"{check['workload']}, {words}: {lost} of {acknowledged} lost, {unexpected} unexpected{bound}"
-        lines += beside("Integrity", text)
+        name = f"{check['workload']}, {str(check['check']).replace('_', ' ')}"
+        lines += beside("Integrity", f"{name}: {check.get('inconclusive') or _counts(check)}")
     return lines
+
+
+def _counts(check: Entry) -> str:
+    parts = []
+    if check["lost"] is not None:
+        of = "" if check["acknowledged"] is None else f" of {spaced(check['acknowledged'])}"
+        parts.append(check.get("bound") or f"{spaced(check['lost'])}{of} lost")
+    if check.get("oldest_lost_age_ns") is not None:
+        parts.append(f"the oldest {units.format_duration_ns(check['oldest_lost_age_ns'])} old")
+    if check["unexpected"] is not None:
+        of = "" if check["found"] is None else f" of {spaced(check['found'])} found"
+        parts.append(f"{spaced(check['unexpected'])}{of} unexpected")
+    return joined(parts) or "nothing was counted"

@@ -15,6 +15,8 @@ from bench.rules.fault_metrics import DETECTORS
 if TYPE_CHECKING:
     from bench.run_folder.reader import Run
 
+MARKS = (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_ns"))
+
 
 def table(run: Run, colour: bool) -> list[str]:
     """From the first failure to each detector's word, and the false alarms."""
@@ -35,7 +37,9 @@ def table(run: Run, colour: bool) -> list[str]:
         lines += row(label(fault), WIDTH, zip(cells, rooms, strict=True))
     alarms = run.record.get("false_alarms", [])
     told = ", ".join(f"{one['detector']} at {units.format_duration_ns(one['at_ns'])}" for one in alarms[:5])
-    text = f"{spaced(len(alarms))} false alarms" + (f": {told}" if told else "")
+    text = f"{spaced(len(alarms))} false alarm{'' if len(alarms) == 1 else 's'}" + (
+        f": {told}" if told else ""
+    )
     return [*lines, *wrapped(f"From the first failure (else from the fault); {text}.")]
 
 
@@ -47,25 +51,26 @@ def _detected(at_ns: int | str | None, since_ns: int, failure_ns: int | None, fa
 
 def timeline(run: Run, unicode: bool = True) -> list[str]:
     """One line for each fault: of several workloads the first failure of any, and the last to come back."""
-    at: dict[int, dict[str, int]] = {}
+    return drawn([_line(run, fault) for fault in shown(run)], unicode)
+
+
+def _line(run: Run, fault: Entry) -> TimeLine:
+    start_ns = fault["effective_ns"]
+    marks = {"fault": start_ns}
     for one in run.record.get("detections", []):
-        if one["at_ns"] is not None and one["detector"] in DETECTORS:
-            at.setdefault(one["fault"], {})[one["detector"]] = one["at_ns"]
-    lines = []
-    for fault in shown(run):
-        start_ns = fault["effective_ns"]
-        marks = {"fault": start_ns, **at.get(fault["number"], {})}
-        hit = [entry for entry in entries(run, fault) if entry["first_failure_ns"] is not None]
-        for name, stamp in (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_ns")):
-            stamps = [entry[stamp] for entry in hit]
-            if stamps and None not in stamps:
-                marks[name] = max(stamps)
-        failure_ns = first_failure_ns(run, fault["number"])
-        watched_ns = max((entry["until_ns"] for entry in hit), default=start_ns) - start_ns
-        down_ns = None if failure_ns is None else failure_ns - start_ns
-        lines.append(
-            TimeLine(
-                label(fault), {name: when - start_ns for name, when in marks.items()}, down_ns, watched_ns
-            )
-        )
-    return drawn(lines, unicode)
+        if one["fault"] == fault["number"] and one["at_ns"] is not None and one["detector"] in DETECTORS:
+            marks[one["detector"]] = one["at_ns"]
+    hit = [one for one in entries(run, fault) if one["first_failure_ns"] is not None]
+    slow = [] if hit else [one for one in entries(run, fault) if one["slow_from_ns"] is not None]
+    for name, stamp in MARKS:
+        stamps = [entry[stamp] for entry in hit or slow]
+        if stamps and None not in stamps:
+            marks[name] = max(stamps)
+    failures = [one["first_failure_ns"] - start_ns for one in hit]
+    return TimeLine(
+        label(fault),
+        {name: at_ns - start_ns for name, at_ns in marks.items()},
+        min(failures, default=None),
+        max((one["until_ns"] for one in hit or slow), default=start_ns) - start_ns,
+        min((one["slow_from_ns"] - start_ns for one in slow), default=None),
+    )

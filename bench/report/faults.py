@@ -35,7 +35,7 @@ def blocks(run: Run, colour: bool, unicode: bool) -> list[list[str]]:
 
 def _recovery(run: Run, colour: bool) -> list[str]:
     """Fault to first failure, then from there to each stamp."""
-    heads = ("failing after", "first OK", "stable", "full", "lost")
+    heads = ("to failure", "first OK", "stable", "full", "lost")
     lines = [heading(row("Recovery", WIDTH, zip(heads, ROOMS, strict=True))[0], colour)]
     for fault in shown(run):
         lines += of_fault(fault, run, ROOMS, _recovery_cells)
@@ -76,7 +76,7 @@ def _over_repeats(run: Run) -> list[str]:
         hit = [entry for entry in alike if entry["first_failure_ns"] is not None]
         if len(alike) < 2 or not hit:
             continue
-        among = f", {workload}" if len(run.workloads) > 1 else ""
+        among = f", {workload}" if len({name for _, _, name in groups}) > 1 else ""
         lines.append(f"{len(alike)} x {kind} {target}{among}")
         lines += row("  median", WIDTH, zip(_statistic(hit, 50), ROOMS, strict=True))
         lines += row("  longest", WIDTH, zip(_statistic(hit, 100), ROOMS, strict=True))

@@ -39,6 +39,8 @@ class TimeLine:
     down_from_ns: int | None
     """First failure; None where there was none."""
     watched_ns: int
+    slow_from_ns: int | None = None
+    """Where nothing failed: since when it was slower than usual."""
 
 
 def drawn(lines: Sequence[TimeLine], unicode: bool = True) -> list[str]:
@@ -58,6 +60,7 @@ def drawn(lines: Sequence[TimeLine], unicode: bool = True) -> list[str]:
 def _extent(line: TimeLine) -> int:
     """The last thing that happened; a target that did not come back was waited for."""
     never = line.down_from_ns is not None and "first" not in line.marks
+    never |= line.slow_from_ns is not None and "full" not in line.marks
     return max([1, *line.marks.values(), line.watched_ns if never else 0])
 
 
@@ -74,6 +77,10 @@ def _line(line: TimeLine, extent: int, cells: int, unicode: bool) -> str:
         whole = _cell(line.marks.get("full", line.marks.get("stable", 0)), extent, cells)
         row[start:back] = down * (min(back, cells) - start)
         row[back:whole] = slow * max(0, whole - back)
+    elif line.slow_from_ns is not None:
+        start = _cell(line.slow_from_ns, extent, cells)
+        whole = _cell(line.marks.get("full", line.watched_ns), extent, cells)
+        row[start:whole] = slow * max(0, whole - start)
     for name, at_ns in sorted(line.marks.items(), key=lambda mark: (mark[1], list(SIGNS).index(mark[0]))):
         place = _cell(at_ns, extent, cells)
         while place < cells and not (row[place] == " " or row[place] in (down, slow)):

@@ -145,7 +145,7 @@ def entry(value: Any) -> Any:
         found = " and ".join(kinds) if kinds else "none of them"
         raise Mismatch(f"exactly one of {known}", found, "write for example {kill: redis, at: 10s}")
     kind, target = kinds[0], value[kinds[0]]
-    if not isinstance(target, str) or not re.match(NAME_PATTERN, target):
+    if not isinstance(target, str) or not re.fullmatch(NAME_PATTERN, target):
         raise Mismatch(f"the name of a target after {kind}:", kind_of(target), f"write {{{kind}: redis}}")
     for key in ("kind", "target"):
         if key in value:

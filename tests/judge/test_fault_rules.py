@@ -88,7 +88,7 @@ def test_a_target_that_never_comes_back_fails_with_the_time_waited(tmp_path: Pat
     found = check(tmp_path, rule, recoveries=recoveries)
     assert found.status is Status.FAIL
     assert found.because.startswith("fault 4 (kill redis): the target did not come back, waited 5.00 s")
-    assert found.observed is not None
+    assert found.observed is None
     assert found.advice is not None
 
 
@@ -228,14 +228,23 @@ def test_no_lost_write_shows_what_that_can_mean(tmp_path: Path) -> None:
 
 
 def test_data_that_could_not_be_counted_is_inconclusive_and_hides_no_loss(tmp_path: Path) -> None:
-    unknown = integrity(None, check="messages")
+    unknown = integrity(None, check="registers")
     rule = "lost_writes == 0"
     fine = check(tmp_path / "a", rule, record={"integrity": [integrity(0), unknown]})
     assert fine.status is Status.INCONCLUSIVE
-    assert fine.because == "cache, messages: lost values could not be counted"
+    assert fine.because == "cache, registers: not checked: redis was away"
     broken = check(tmp_path / "b", rule, record={"integrity": [integrity(3), unknown]})
     assert broken.status is Status.FAIL
     assert check(tmp_path / "c", rule).status is Status.INCONCLUSIVE
+
+
+def test_lost_messages_are_no_lost_writes(tmp_path: Path) -> None:
+    messages = integrity(40, check="messages", unexpected=None)
+    found = check(tmp_path / "a", "lost_writes == 0", record={"integrity": [integrity(0), messages]})
+    assert found.status is Status.PASS
+    found = check(tmp_path / "b", "lost_writes == 0", record={"integrity": [messages]})
+    assert found.status is Status.INCONCLUSIVE
+    assert found.because == "the data was not checked in this run"
 
 
 def test_an_unexpected_value_fails(tmp_path: Path) -> None:
@@ -287,7 +296,7 @@ def test_a_fault_without_proof_makes_the_run_invalid(tmp_path: Path) -> None:
     assert found.status is Status.INVALID
     assert found.checks[0].metric == "validity.fault_without_effect"
     assert found.checks[0].because == (
-        "there is no proof that fault 1 (kill redis) (the old pid answers) took effect"
+        "there is no proof that fault 1 (kill redis) took effect: the old pid answers"
     )
     assert found.checks[-1].status is Status.PASS
 
