@@ -82,7 +82,7 @@ class Chaos:
     def _behind_proxy(self, name: str, target: Target, seed: int) -> Target:
         from chaos.proxy.client import FaultProxy
 
-        proxy = FaultProxy(target.host, target.port, seed=seed)
+        proxy = FaultProxy(target.host, target.port, name=name, seed=seed)
         self._proxies.append(proxy)
         assert self._around is not None
         self._around.proxies[name] = proxy

@@ -1,15 +1,25 @@
-"""A process that takes something away from the machine for a stated time, then ends by itself.
+"""A process that takes something away from the machine or a target for a stated time, then ends by itself.
 
-Run by its path, standard library only: `burner.py cpu SECONDS SHARE`, `burner.py memory SECONDS BYTES`,
-`burner.py io SECONDS BYTES FOLDER`. It says "ready" when it holds what it was told to hold. It ends when
-its stdin ends, when its parent dies, and when its time is over, whatever comes first.
+Run by its path, standard library only:
+
+    burner.py cpu SECONDS SHARE
+    burner.py memory SECONDS BYTES
+    burner.py io SECONDS BYTES FOLDER
+    burner.py connections SECONDS HOST PORT MOST KEEP WAIT_SECONDS
+
+It says "ready" when it holds what it was told to hold. It ends when its stdin ends, when its parent
+dies, and when its time is over, whatever comes first. Connections are those of a Redis: MOST at most,
+opened within WAIT_SECONDS, and KEEP of them are given back when it takes no more.
 """
 
 import contextlib
 import ctypes
+import errno
 import os
+import resource
 import select
 import signal
+import socket
 import sys
 import time
 
@@ -17,6 +27,12 @@ PR_SET_PDEATHSIG = 1
 SLICE_S = 0.01
 PAGE_BYTES = 4096
 BLOCK_BYTES = 1 << 20
+CONNECT_S = 0.5
+BATCH = 64
+REFUSED_IN_A_ROW = 3
+GIVE_BACK_S = 0.2
+"""Others of us may still be opening: what is given back too early would be taken by them."""
+OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 
 
 def is_over(until: float) -> bool:
@@ -72,9 +88,66 @@ def nameless_file(folder: str) -> int:
         return fd
 
 
-def ready() -> None:
+def hold_connections(until: float, address: tuple[str, int], most: int, keep: int, wait_s: float) -> None:
+    """Hold idle connections; says "ready COUNT free|full|ours", ours: we could open no more ourselves."""
+    opening_until = min(until, time.monotonic() + wait_s)
+    held: list[socket.socket] = []
+    refused, found, batch = 0, "free", BATCH
+    while found == "free" and len(held) < most and time.monotonic() < opening_until:
+        try:
+            new = answering_connections(address, min(batch, most - len(held)))
+        except OSError as error:
+            if error.errno in OUR_LIMITS:
+                found = "ours"
+            time.sleep(SLICE_S)  # neither taken nor refused: nobody answers at all
+            continue
+        held += new
+        if new:
+            refused = 0
+        elif batch > 1:
+            batch = 1
+        else:
+            refused += 1
+            if refused == REFUSED_IN_A_ROW:
+                found = "full"
+    ready(f" {len(held)} {found}")
+    if found == "full":
+        time.sleep(GIVE_BACK_S)
+        for connection in held[:keep]:
+            connection.close()
+    while not is_over(until):
+        time.sleep(SLICE_S)
+
+
+def answering_connections(address: tuple[str, int], count: int) -> "list[socket.socket]":
+    """So many connections, or none where the Redis refused the last of them. Raises OSError.
+
+    A server takes them in their order: when the last one is answered, all are taken.
+    """
+    opened: list[socket.socket] = []
+    try:
+        opened += (socket.create_connection(address, timeout=CONNECT_S) for _ in range(count))
+        opened[-1].sendall(b"PING\r\n")
+        if opened[-1].recv(64).startswith((b"+PONG", b"-NOAUTH")):
+            return opened
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it closed before it had read: that is a refusal too
+    except OSError:
+        close_all(opened)
+        raise
+    close_all(opened)
+    return []
+
+
+def close_all(connections: "list[socket.socket]") -> None:
+    """Close each of them."""
+    for connection in connections:
+        connection.close()
+
+
+def ready(more: str = "") -> None:
     """Tell who started us."""
-    os.write(1, b"ready\n")
+    os.write(1, f"ready{more}\n".encode())
 
 
 def main() -> None:
@@ -89,8 +162,13 @@ def main() -> None:
         burn_cpu(until, float(sys.argv[3]))
     elif kind == "memory":
         hold_memory(until, int(sys.argv[3]))
-    else:
+    elif kind == "io":
         write_blocks(until, int(sys.argv[3]), sys.argv[4])
+    else:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        address = (sys.argv[3], int(sys.argv[4]))
+        hold_connections(until, address, int(sys.argv[5]), int(sys.argv[6]), float(sys.argv[7]))
 
 
 if __name__ == "__main__":

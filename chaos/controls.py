@@ -36,6 +36,7 @@ POSTGRES = """
     target: postgres
     driver: postgres
     lanes: 8
+    session: {synchronous_commit: "SYNCHRONOUS_COMMIT"}
     dataset: {sql: [{path: ledger, text: "CREATE TABLE IF NOT EXISTS ledger (run bigint, id bigint)"}]}
     operations:
       add: {sql: "INSERT INTO ledger VALUES ({run}, {seq})"}
@@ -52,10 +53,14 @@ class Control:
     service: str
     must_lose: bool
     settings: Mapping[str, str] = field(default_factory=dict)
+    """Of the server."""
+    synchronous_commit: str = "on"
+    """Of the load's sessions; what makes their table is always waited for."""
 
     def scenario(self, kills: int) -> str:
         """The text of its scenario."""
         workload, found = (REDIS, "") if self.service == "redis" else (POSTGRES, f", {FOUND}")
+        workload = workload.replace("SYNCHRONOUS_COMMIT", self.synchronous_commit)
         length_ms = FIRST_MS + EVERY_MS * (kills - 1) + LAST_MS
         repeat = f", repeat: {kills}, every: {EVERY_MS}ms" if kills > 1 else ""
         return f"""\
@@ -82,9 +87,10 @@ CONTROLS = (
         "postgres",
         True,
         # Lazy, so that much is lost at once; by itself it would be up to three times 200 ms.
-        {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "64MB"},
+        {"wal_writer_delay": "10s", "wal_writer_flush_after": "64MB"},
+        synchronous_commit="off",
     ),
-    Control("Postgres, synchronous_commit on", "postgres", False, {"synchronous_commit": "on"}),
+    Control("Postgres, synchronous_commit on", "postgres", False),
 )
 
 
@@ -102,7 +108,13 @@ class Result:
     def is_right(self) -> bool:
         """Whether it lost what it must, or nothing where it must not, and the check was made."""
         lost, unexpected = self.entry["lost"], self.entry["unexpected"]
-        if lost is None or unexpected or self.entry["holes"] or not self.entry["acknowledged"]:
+        if (
+            not self.kills
+            or lost is None
+            or unexpected
+            or self.entry["holes"]
+            or not self.entry["acknowledged"]
+        ):
             return False
         return bool(lost) == self.control.must_lose
 
@@ -135,9 +147,7 @@ def line(result: Result) -> str:
     age = "-" if age_ns is None else f"{age_ns / 1e6:.0f} ms"
     lost = "?" if entry["lost"] is None else str(entry["lost"])
     verdict = "as it must" if result.is_right else "WRONG"
-    return (
-        f"{result.control.name:<34}{result.kills:>6}{entry['acknowledged'] or 0:>14}{lost:>9}{age:>12}  {verdict}"
-    )
+    return f"{result.control.name:<34}{result.kills:>6}{entry['acknowledged'] or 0:>14}{lost:>9}{age:>12}  {verdict}"
 
 
 HEAD = f"{'':<34}{'kills':>6}{'acknowledged':>14}{'lost':>9}{'oldest':>12}"

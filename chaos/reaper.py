@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 READY = b"ready\n"
+LONGEST_S = 60.0
+"""Far longer than all that a run can have left takes to be undone."""
 
 
 class Reaper:
@@ -37,12 +39,19 @@ class Reaper:
             raise RuntimeError("the reaper did not start")
 
     def close(self) -> None:
-        """The journal is empty, or what is left in it is the reaper's to undo now. Waits for its end."""
+        """The journal is empty, or what is left in it is the reaper's to undo now.
+
+        Waits for its end; one that somebody has stopped is killed. Again is harmless.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(LONGEST_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._process.stdout.close()
 
 

@@ -199,7 +199,8 @@ def _full(
     since = slow if t1 is None else t4
     if since is None:
         return slow, None, False
-    t5 = stamps.full(seen, since, baseline, criteria)
+    percent = stamps.SLOW_PERCENT if t1 is None else 99
+    t5 = stamps.full(seen, since, baseline, criteria, percent)
     room = stamps.fits(seen, since, criteria.window_ns, criteria.arrivals)
     return slow, t5, t5 is None and not room
 

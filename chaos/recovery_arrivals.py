@@ -81,10 +81,11 @@ def seen_of(arrivals: Arrivals, from_ns: int, until_ns: int, stall_ns: int) -> S
     """Which arrivals a fault harmed that can have acted from `from_ns` on, and when the harm of each began.
 
     An arrival that hung longer than `stall_ns`, or that nobody answered, is a probe that found nobody
-    when it was planned: its harm begins then, or at `from_ns` where that is later. One that ended in
-    an error or a reset earlier than that is harmed at its end. What had hung longer than `stall_ns`
-    when the fault came belongs to what was before. An arrival that the next fault interrupts counts
-    when it had hung that long by then; otherwise nobody knows, and it is left out.
+    when it was planned: its harm begins then, or at `from_ns` where that is later. One that was reset
+    earlier than that got no answer since it was sent, or since the last OK answer that anybody got
+    before it broke; one that was answered with an error is harmed by the answer. What had hung longer
+    than `stall_ns` when the fault came belongs to what was before. An arrival that the next fault
+    interrupts counts when it had hung that long by then; otherwise nobody knows, and it is left out.
     """
     crosses = arrivals.done_ns >= until_ns
     hung = until_ns - arrivals.planned_ns > stall_ns
@@ -96,5 +97,15 @@ def seen_of(arrivals: Arrivals, from_ns: int, until_ns: int, stall_ns: int) -> S
     failed = ~found.is_ok | cut
     waited = (found.response_ns > stall_ns) | cut | np.isin(found.outcome, UNANSWERED)
     harmed = failed | (found.response_ns > stall_ns)
-    began = np.where(waited, np.maximum(found.planned_ns, from_ns), found.done_ns)
+    began = np.where(found.outcome == Outcome.RESET, _unanswered_since(found, from_ns), found.done_ns)
+    began = np.where(waited, np.maximum(found.planned_ns, from_ns), began)
     return Seen(from_ns, until_ns, found, failed, harmed, began)
+
+
+def _unanswered_since(arrivals: Arrivals, from_ns: int) -> NDArray[np.int64]:
+    """Of each arrival: since when nobody answered it, as well as its own send and others' answers tell."""
+    answers = np.concatenate([[from_ns], np.sort(arrivals.done_ns[arrivals.is_ok])])
+    # The last answer before its end; from_ns stands first for those that have none.
+    last = answers[np.searchsorted(answers[1:], arrivals.done_ns)]
+    since: NDArray[np.int64] = np.maximum(np.maximum(arrivals.sent_ns, last), from_ns)
+    return np.minimum(since, arrivals.done_ns)

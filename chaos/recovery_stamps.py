@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from chaos.recovery_baseline import Baseline
 
 LEAST_OK_RATIO = 0.95
+SLOW_PERCENT = 95
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,17 @@ def quiet_since(seen: Seen, failure_ns: int) -> int | None:
 
 
 def slow_from(seen: Seen, baseline: Baseline, criteria: Criteria) -> int | None:
-    """Where nothing failed: the start of the first window whose P99 is above the band."""
+    """Where nothing failed: the start of the first window whose P95 is above the band.
+
+    P95 and not P99 (`SLOW_PERCENT`): without any harm the tail alone is as likely the machine's doing.
+    """
     starts = seen.arrivals.planned_ns[seen.arrivals.planned_ns >= seen.from_ns]
-    in_band, whole = _in_band(seen, starts, baseline, criteria)
+    in_band, whole = _in_band(seen, starts, baseline, criteria, SLOW_PERCENT)
     bad = whole & ~in_band
     return int(starts[bad.argmax()]) if bad.any() else None
 
 
-def full(seen: Seen, since_ns: int, baseline: Baseline, criteria: Criteria) -> int | None:
+def full(seen: Seen, since_ns: int, baseline: Baseline, criteria: Criteria, percent: int = 99) -> int | None:
     """t5: the start of the first window, at `since_ns` or later, that is as good as before the fault.
 
     As good: P99 of the arrivals planned in it is inside the band, failed ones counted as endless; and
@@ -92,7 +96,7 @@ def full(seen: Seen, since_ns: int, baseline: Baseline, criteria: Criteria) -> i
     """
     planned = seen.arrivals.planned_ns
     starts = np.unique(np.append(planned[planned > since_ns], since_ns))
-    in_band, whole = _in_band(seen, starts, baseline, criteria)
+    in_band, whole = _in_band(seen, starts, baseline, criteria, percent)
     good = whole & in_band
     return int(starts[good.argmax()]) if good.any() else None
 
@@ -117,7 +121,7 @@ def _windows(
 
 
 def _in_band(
-    seen: Seen, starts: NDArray[np.int64], baseline: Baseline, criteria: Criteria
+    seen: Seen, starts: NDArray[np.int64], baseline: Baseline, criteria: Criteria, percent: int = 99
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which windows are as good as before the fault, and which of them are whole."""
     assert baseline.band_ns is not None
@@ -129,7 +133,7 @@ def _in_band(
     outside = np.concatenate([[0], np.cumsum(out)])
     failures = np.concatenate([[0], np.cumsum(seen.failed)])
     # Nearest rank: P99 is inside the band when at least 99 % of the arrivals are.
-    fast = outside[last] - outside[first] <= count - np.ceil(count * 0.99 - 1e-9)
+    fast = outside[last] - outside[first] <= count - np.ceil(count * percent / 100 - 1e-9)
     if arrivals.closed:
         done = np.sort(arrivals.done_ns[arrivals.is_ok])
         completed = np.searchsorted(done, ends) - np.searchsorted(done, starts)

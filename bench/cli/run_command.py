@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--stack", "stack_kind", help="embedded, docker, compose or external (default: external where a URL is set).")
+@click.option(
+    "--stack", "stack_kind", help="embedded, docker, compose or external (default: external if a URL is set)."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option(
     "--only",
@@ -155,7 +157,8 @@ def _run_and_judge(session: Session, loaded: LoadedScenario, as_json: bool) -> V
     verdict = judge(run)
     save(verdict, run.path)
     stream = sys.stderr if as_json else sys.stdout
-    say(text.render(run, verdict, colour=stream.isatty() and text.is_colourful()), to=stream)
+    colour = stream.isatty() and text.is_colourful()
+    say(text.render(run, verdict, colour, unicode=text.is_unicode(stream)), to=stream)
     return verdict
 
 

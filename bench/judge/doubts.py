@@ -14,7 +14,7 @@ from bench.judge.comparison import limit_text
 from bench.judge.floors import floor_ns
 from bench.judge.measures import statistic_ns
 from bench.judge.observation import Observation
-from bench.judge.repeats import CUT_SHORT, NEVER
+from bench.judge.repeats import CUT_SHORT, NEVER, SLOW
 from bench.judge.status import Status
 from bench.judge.tally import spaced
 from bench.rules.fault_metrics import BY_NAME, kills_needed
@@ -40,12 +40,14 @@ NEVER_SAID = {
     "downtime": "the target did not come back",
     "availability": "the target did not come back",
     "detection": "it was not detected",
+    "slow": "it was not as fast as before",
 }
 NEVER_ADVICE = {
     "recovery": "look at the server's log, and at who restarts it and when",
     "downtime": "look at the server's log, and at who restarts it and when",
     "availability": "look at the server's log, and at who restarts it and when",
     "detection": "look at how often and at what the detector looks",
+    "slow": "look at response around faults in the report, and at what the target does after its start",
 }
 RULE_OF_THREE = 3
 """0 failures of n allow a true share of up to 3/n (95 %): n must be at least 3/limit to speak of limit."""
@@ -60,18 +62,45 @@ class Doubt:
     advice: str | None
 
 
+def late_around_faults(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
+    """INVALID for a full performance that was missed by less than the generator itself was late."""
+    if rule.metric.name != "recovery.full" or any(one.kind == NEVER for one in seen.repeats or ()):
+        return None
+    if status is not Status.FAIL and not any(one.kind == SLOW for one in seen.repeats or ()):
+        return None
+    late = run.histogram("late", rule.metric.workload)
+    bands = [
+        entry["baseline"]["band_ns"]
+        for entry in run.record.get("recoveries", [])
+        if rule.metric.workload in (None, entry["workload"]) and entry["baseline"]["band_ns"] is not None
+    ]
+    if not late.any() or not bands or histogram.percentile_ns(late, 99) <= min(bands) / 2:
+        return None
+    shown = units.format_duration_ns(histogram.percentile_ns(late, 99))
+    return Doubt(
+        Status.INVALID,
+        f"P99 of the generator's own lateness is {shown}, and full performance means a P99 of "
+        f"{units.format_duration_ns(min(bands))}: the delay may be its own",
+        "lower the rate, add threads, or free the machine of other work",
+    )
+
+
 def never_happened(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
     """FAIL when what the rule waits for never came, whatever the statistic: with the time waited."""
     never = [repeat for repeat in seen.repeats or () if repeat.kind == NEVER]
+    never = never or [repeat for repeat in seen.repeats or () if repeat.kind == SLOW]
     if not never:
         return None
     longest = max(never, key=lambda repeat: repeat.value)
     more = f" (and {len(never) - 1} more)" if len(never) > 1 else ""
     waited = units.format_duration_ns(longest.value)
     family = rule.metric.name.partition(".")[0]
-    said = NEVER_SAID.get(family, "it did not end")
+    said = NEVER_SAID.get("slow" if longest.kind == SLOW else family, "it did not end")
     basis = "" if len(seen.repeats or ()) == 1 else f"; {seen.basis}"
-    advice = NEVER_ADVICE.get(family, "look at events.jsonl of the run for what happened and when")
+    advice = NEVER_ADVICE.get(
+        "slow" if longest.kind == SLOW else family,
+        "look at events.jsonl of the run for what happened and when",
+    )
     return Doubt(Status.FAIL, f"{longest.fault}{more}: {said}, waited {waited}{basis}", advice)
 
 
@@ -182,6 +211,7 @@ def source_unknown(run: Run, rule: Rule, seen: Observation, status: Status) -> D
 
 
 DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
+    late_around_faults,
     never_happened,
     ended_too_early,
     too_few_samples,

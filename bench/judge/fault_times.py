@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.judge.observation import Observation, Unmeasurable
-from bench.judge.repeats import CUT_SHORT, KNOWN, NEVER, Repeat, observed, worse
+from bench.judge.repeats import CUT_SHORT, KNOWN, NEVER, SLOW, Repeat, observed, worse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +145,8 @@ def _full(entry: Entry, fault: str) -> Repeat | None:
     if entry["state"] == CUT_SHORT or entry["full_cut_short"]:
         known_ns = [entry[name] for name in ("stable_ns", "quiet_since_ns") if entry[name] is not None]
         return Repeat(fault, max([*known_ns, since_ns]) - since_ns, CUT_SHORT)
-    return Repeat(fault, entry["until_ns"] - since_ns, NEVER)
+    answers = failure_ns is None or entry["stable_ns"] is not None
+    return Repeat(fault, entry["until_ns"] - since_ns, SLOW if answers else NEVER)
 
 
 def _downtime(entry: Entry, fault: str) -> Repeat | None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 One = TypeVar("One")
 KNOWN, CUT_SHORT, NEVER = "known", "cut_short", "never"
+SLOW = "slow"
+"""It answers again, but was not as fast as before when the watch ended."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,17 @@ class Repeat:
         if self.kind == NEVER:
             return "never"
         value = units.format_duration_ns(self.value)
-        return f"> {value}" if self.kind == CUT_SHORT else value
+        return value if self.kind == KNOWN else f"> {value}"
 
 
 def worse(one: Repeat, other: Repeat) -> Repeat:
-    """Of the same fault seen by two workloads the one that counts: never, else the longer one.
+    """Of the same fault seen by two workloads the one that counts: never, then slow, else the longer one.
 
     What was cut short somewhere is not known to be over anywhere.
     """
-    if NEVER in (one.kind, other.kind):
-        return one if one.kind == NEVER else other
+    for kind in (NEVER, SLOW):
+        if kind in (one.kind, other.kind):
+            return one if one.kind == kind else other
     longer = max(one, other, key=lambda repeat: repeat.value)
     kind = CUT_SHORT if CUT_SHORT in (one.kind, other.kind) else KNOWN
     return Repeat(longer.fault, longer.value, kind)
@@ -53,7 +56,7 @@ def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "") -> Obser
     values = sorted(repeat.value for repeat in repeats)
     if not values:
         return Observation(0, "ns", 0)
-    never = any(repeat.kind == NEVER for repeat in repeats)
+    never = any(repeat.kind in (NEVER, SLOW) for repeat in repeats)
     if len(values) == 1:
         return Observation(values[0], "ns", 1, basis=f"of 1 fault{note}", repeats=tuple(repeats), never=never)
     percent = metric.percent
@@ -63,7 +66,7 @@ def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "") -> Obser
         value, name = sum(values) / len(values), "the mean of"
     else:
         value, name = values[-1], "the longest of"
-    ordered = sorted(repeats, key=lambda repeat: (repeat.kind == NEVER, repeat.value))
+    ordered = sorted(repeats, key=lambda repeat: (repeat.kind in (NEVER, SLOW), repeat.value))
     median, longest = (nearest_rank(ordered, share).shown for share in (50, 100))
     each = ", ".join(repeat.shown for repeat in repeats)
     basis = f"{name} {len(values)} faults, median {median}, longest {longest}; one by one {each}{note}"

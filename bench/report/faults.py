@@ -59,9 +59,11 @@ def _after(entry: Entry, stamp: str, since_ns: int) -> str:
     """The time to a stamp, "never", or "?" where the watch ended too early to tell."""
     if entry[stamp] is not None:
         return units.format_duration_ns(entry[stamp] - since_ns)
-    full = stamp == "full_ns"
-    if full and (entry["full_cut_short"] or entry["baseline"]["band_ns"] is None):
-        return "?"
+    if stamp == "full_ns":
+        if entry["full_cut_short"] or entry["baseline"]["band_ns"] is None:
+            return "?"
+        if entry["stable_ns"] is not None or entry["first_failure_ns"] is None:
+            return f"> {units.format_duration_ns(entry['until_ns'] - since_ns)}"
     return "?" if entry["state"] == CUT_SHORT and stamp != "first_success_ns" else "never"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from bench.judge.status import Status
 from bench.report import context, faults, resources, tables
@@ -53,9 +53,9 @@ def is_colourful() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def is_unicode() -> bool:
-    """Whether standard output can show the characters that lines are drawn with."""
-    return (sys.stdout.encoding or "").lower().startswith("utf")
+def is_unicode(stream: TextIO | None = None) -> bool:
+    """Whether a stream, or standard output, can show the characters that lines are drawn with."""
+    return ((stream or sys.stdout).encoding or "").lower().startswith("utf")
 
 
 def _text(*blocks: list[str]) -> str:

@@ -44,8 +44,11 @@ class TimeLine:
 
 
 def drawn(lines: Sequence[TimeLine], unicode: bool = True) -> list[str]:
-    """A scale, a line for each fault, and what the signs mean; at most 80 columns wide."""
-    if not lines:
+    """A scale, a line for each fault, and what the signs mean; at most 80 columns wide.
+
+    Empty where nothing followed any fault.
+    """
+    if all(_extent(line) <= 1 for line in lines):
         return []
     room = max(len("Timeline"), *(len(line.label) for line in lines)) + 2
     cells = WIDTH - room

@@ -137,10 +137,11 @@ def _sql(check: Any, operation: Any, driver: str) -> list[Finding]:
         expected = "a query with {run} once, and no other placeholder"
         found.append(Finding(("found",), expected, quoted(check.found), "write WHERE run = {run}"))
     text = " ".join(operation.all_statements) + (str(operation.request) if operation.request else "")
-    for name in (RUN, SEQUENCE):
-        if name not in PLACEHOLDER.findall(text):
-            expected = f"an operation that writes {{{name}}}, so that its writes can be told apart"
-            found.append(Finding(where, expected, "none", f"write {{{name}}} into it"))
+    missing = [f"{{{name}}}" for name in (RUN, SEQUENCE) if name not in PLACEHOLDER.findall(text)]
+    if missing:
+        names = " and ".join(missing)
+        expected = f"an operation that writes {names}, so that its writes can be told apart"
+        found.append(Finding(where, expected, "none", f"write {names} into it"))
     if check.store is not None and check.store not in STORES:
         found.append(
             Finding(("in",), f"one of {', '.join(STORES)}", quoted(check.store), "name one of those")

@@ -83,6 +83,7 @@ class Service:
         self._restarted_ns: deque[int] = deque()
         self._events = events
         self._is_held = False
+        self._is_asked_to_end = False
         self.kill_at_ns: int | None = None
         """When a process that was told to end is killed instead."""
 
@@ -130,7 +131,8 @@ class Service:
         status = self._process.wait()
         self._process = None
         self.kill_at_ns = None
-        is_asked = ending or self._is_held
+        is_asked = ending or self._is_asked_to_end
+        self._is_asked_to_end = False
         if not self._set_up:
             self._events.write("ended" if is_asked else "died", self.name, pid=pid, status=status)
         _kill_descendants()
@@ -138,11 +140,15 @@ class Service:
             self._after_set_up(status, ending=ending)
         elif not is_asked:
             self._plan_restart()
+        elif not ending and not self._is_held:
+            self.start("restarted")  # released before it had ended
 
     def hold(self, grace_s: float) -> None:
-        """End the process in order and leave it down until `release`."""
+        """End the process in order and leave it down until `release`. Again is harmless."""
         self._is_held = True
-        self.kill_at_ns = now_ns() + int(grace_s * 1e9)
+        if self._process is not None and not self._is_asked_to_end:
+            self._is_asked_to_end = True
+            self.kill_at_ns = now_ns() + int(grace_s * 1e9)
         self.ask_to_end()
 
     def release(self) -> None:
@@ -151,7 +157,6 @@ class Service:
             self._is_held = False
             if self._process is None:
                 self.start("restarted")
-            # Else its end counts as a death, and the restart follows from that.
 
     def signal_group(self, number: signal.Signals) -> None:
         """Signal the process and those of its descendants that have not left its process group."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,8 +30,8 @@ def observations_of(operations: NDArray[Any], target: str, zero_ns: int) -> list
     row, is_down = 0, False
     # Runs of equal ends: a loop over changes, not over operations.
     edges = np.flatnonzero(np.diff(failed.astype(np.int8))) + 1
-    starts = [0, *edges.tolist()] if failed.size else []
-    for start, end in zip(starts, [*starts[1:], failed.size], strict=True):
+    bounds = [0, *edges.tolist(), failed.size] if failed.size else []
+    for start, end in pairwise(bounds):
         row = end - start
         if failed[start] and row >= IN_A_ROW and not is_down:
             is_down = True

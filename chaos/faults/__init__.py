@@ -30,7 +30,7 @@ _ANYWHERE = {
     "memory": ("chaos.faults.pressure", "MemoryPressure"),
     "io": ("chaos.faults.pressure", "IoPressure"),
     "disk_full": ("chaos.faults.disk_full", "DiskFull"),
-    "exhaust_connections": ("chaos.faults.exhaust_connections", "ExhaustConnections"),
+    "exhaust_connections": ("chaos.faults.exhaust_connections", "exhaustion"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import math
 import os
 import resource
 import socket
@@ -13,132 +13,173 @@ from typing import TYPE_CHECKING, Any
 from bench.clock import monotonic_ns
 from bench.stack.target import Target
 from chaos.faults.fault import Fault, stamped
+from chaos.faults.pressure import Pressure
 from chaos.processes import wait_until
 from chaos.stamps import Proof, Stamps
 
 if TYPE_CHECKING:
     import psycopg
 
-CONNECT_S = 0.5
 DEFAULT_KEEP = 5
 REFUSED_IN_A_ROW = 3
 UNANSWERED_PAUSE_S = 0.01
-SPARE_DESCRIPTORS = 1000
-"""What the harness needs beside those that it holds: lanes, logs, pipes."""
-OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+SPARE_DESCRIPTORS = 50
+"""What a process needs beside those that it holds."""
+MARGIN = 8
+"""One process may be quicker than another; and the last one must be refused."""
+MOST_HOLDERS = 8
 
 
-class _OursIsTheLimit(Exception):  # noqa: N818 - never leaves this module
-    """It is us who have no connection more; the target may have plenty."""
+def exhaustion(plan: Any, surroundings: Any) -> Fault:
+    """By the target: each refuses in its own words, and only these words are a proof.
 
-
-class ExhaustConnections(Fault):
-    """Opens idle connections until the target takes no more, then gives `keep` of them back.
-
-    A server refuses in its own words: Redis after the first command, Postgres after the log-in. Only
-    these count; who does not answer at all may have room.
+    Redis refuses after the first command, Postgres after the log-in. Who does not answer at all may
+    have room.
     """
+    if surroundings.targets[plan.target].kind == "postgres":
+        return ExhaustPostgres(plan, surroundings)
+    return ExhaustRedis(plan, surroundings)
+
+
+class ExhaustRedis(Pressure):
+    """Processes of ours hold idle connections: a Redis may give more than one process can hold."""
 
     def check(self) -> None:
-        """The target must have a limit that it tells, and we must be able to reach it."""
-        target = self._target
-        if target.kind not in ("redis", "postgres") or target.tls:
-            found = f"{target.kind} over TLS" if target.tls else target.kind
+        """It must be a Redis that tells its limit, and that we can reach."""
+        target = self.around.targets[self.plan.target]
+        if target.kind != "redis" or target.tls:
             raise self.around.refuse(
                 target.name,
                 "a Redis or Postgres without TLS, which says when it takes no more connections",
-                found,
+                f"{target.kind} over TLS" if target.tls else target.kind,
                 "use {refuse: " + target.name + "}, which refuses new connections",
             )
-        needed = self._limit() + SPARE_DESCRIPTORS
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != resource.RLIM_INFINITY and soft < needed:
-            if hard != resource.RLIM_INFINITY and hard < needed:
-                raise self.around.refuse(
-                    target.name,
-                    f"{needed} open files for this process, to hold that many connections",
-                    f"at most {hard}",
-                    f"raise the limit (ulimit -n {needed}), or lower the target's own",
-                )
-            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+        self._holders, self._most_each = self._split(self._limit(target))
+        if self._holders > MOST_HOLDERS:
+            raise self.around.refuse(
+                target.name,
+                f"a limit that {MOST_HOLDERS} processes of ours can reach",
+                f"{self._holders * self._most_each} connections",
+                "lower its maxclients, or raise the limit of open files (ulimit -n)",
+            )
 
-    def aim(self) -> None:
-        """Nothing is held yet; what is held ends with the harness, so nobody else has to undo it."""
-        self._held: list[socket.socket] = []
-        self._was_full = False
-        self._is_ours = False
-
-    def inject(self) -> Stamps:
-        """Open and hold."""
-        asked = monotonic_ns()
-        refused = 0
-        deadline = time.monotonic() + (self.plan.for_ns or 0) / 1e9
-        try:
-            while refused < REFUSED_IN_A_ROW and time.monotonic() < deadline:
-                refused = 0 if self._one_more() else refused + 1
-        except _OursIsTheLimit:
-            self._is_ours = True
-        self._was_full = refused >= REFUSED_IN_A_ROW
-        self._opened = len(self._held)
-        for connection in self._held[: int(self.plan.settings.get("keep", DEFAULT_KEEP))]:
-            connection.close()
-        return stamped(asked)
-
-    @property
-    def _target(self) -> Target:
-        return self.around.targets[self.plan.target]
-
-    def _limit(self) -> int:
-        """How many connections the target gives, by its own word."""
-        if self._target.kind == "postgres":
-            with contextlib.closing(self._log_in()) as connection:
-                row = connection.execute("SHOW max_connections").fetchone()
-                return int(row[0]) if row else 0
+    def _limit(self, target: Target) -> int:
         from bench.stack.connection import Unanswered
         from bench.stack.dialogue import Dialogue, ErrorReply
 
-        target = self._target
+        found = "an answer without maxclients"
         try:
-            with Dialogue(target.host, target.port, CONNECT_S) as server:
+            with Dialogue(target.host, target.port, 1.0) as server:
                 if target.password is not None:
                     server.ask("AUTH", *([target.username] if target.username else []), target.password)
                 for line in str(server.ask("INFO", "clients")).splitlines():
                     if line.startswith("maxclients:"):
                         return int(line.partition(":")[2])
         except (Unanswered, ErrorReply) as fact:
+            found = str(fact)
+        raise self.around.refuse(
+            target.name, "its limit of connections in INFO clients", found, "let the user read INFO"
+        )
+
+    def _split(self, limit: int) -> tuple[int, int]:
+        """How many processes, and how many connections each: evenly, so that each has some to give back."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        each = max(limit, 1) if hard == resource.RLIM_INFINITY else max(hard - SPARE_DESCRIPTORS - MARGIN, 1)
+        holders = max(math.ceil(limit / each), 1)
+        return holders, math.ceil(limit / holders)
+
+    def _commands(self) -> list[list[str]]:
+        target = self.around.targets[self.plan.target]
+        keep = self.plan.settings.get("keep", DEFAULT_KEEP)
+        wait_s = (self.plan.for_ns or 0) / 1e9
+        # At the same time: who comes last finds it full, and all then give back their share of `keep`.
+        shares = [keep // self._holders + (number < keep % self._holders) for number in range(self._holders)]
+        return [
+            [
+                "connections",
+                target.host,
+                str(target.port),
+                str(self._most_each + MARGIN),
+                str(share),
+                str(wait_s),
+            ]
+            for share in shares
+        ]
+
+    def took_effect(self) -> Proof:
+        """It refused each of our processes at last."""
+        words = [line.decode().split() for line in self._said]
+        opened = sum(int(one[1]) for one in words if len(one) == 3)
+        if any(one[2:] == ["full"] for one in words):
+            return Proof(True, f"{opened} connections were opened until it took no more")
+        why = (
+            "we could open no more ourselves"
+            if any(one[2:] == ["ours"] for one in words)
+            else "time was over"
+        )
+        return Proof(False, f"{opened} connections were opened and it still took more when {why}")
+
+    def healed(self, deadline_s: float) -> Proof:
+        """One more is taken again."""
+        return _takes_again(self, deadline_s)
+
+    @property
+    def how(self) -> str:
+        """What was done."""
+        return f"idle connections held by {len(self._running)} processes of ours, then closed"
+
+
+class ExhaustPostgres(Fault):
+    """Sessions of ours: logged in, idle, and without a client library that keeps them alive."""
+
+    def check(self) -> None:
+        """We must be able to open so many."""
+        needed = self._limit() + SPARE_DESCRIPTORS * 20
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if resource.RLIM_INFINITY not in (soft, hard) and hard < needed:
             raise self.around.refuse(
-                target.name, "its limit of connections", str(fact), "let the user read INFO"
+                self.plan.target,
+                f"{needed} open files for this process, to hold that many sessions",
+                f"at most {hard}",
+                f"raise the limit (ulimit -n {needed}), or lower the target's own",
+            )
+        if soft != resource.RLIM_INFINITY and soft < needed:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+    def aim(self) -> None:
+        """Nothing is held yet; what is held ends with the harness, so nobody else has to undo it."""
+        self._held: list[socket.socket] = []
+        self._was_full = False
+
+    def inject(self) -> Stamps:
+        """Open and hold."""
+        asked = monotonic_ns()
+        refused = 0
+        deadline = time.monotonic() + (self.plan.for_ns or 0) / 1e9
+        while refused < REFUSED_IN_A_ROW and time.monotonic() < deadline:
+            refused = 0 if self._one_more() else refused + 1
+        self._was_full = refused >= REFUSED_IN_A_ROW
+        self._opened = len(self._held)
+        for connection in self._held[: int(self.plan.settings.get("keep", DEFAULT_KEEP))]:
+            connection.close()
+        return stamped(asked)
+
+    def _limit(self) -> int:
+        """How many sessions the target gives, by its own word."""
+        import psycopg
+
+        try:
+            with contextlib.closing(self._log_in()) as connection:
+                row = connection.execute("SHOW max_connections").fetchone()
+                return int(row[0]) if row else 0
+        except psycopg.Error as error:
+            found = str(error).strip().partition("\n")[0]
+            raise self.around.refuse(
+                self.plan.target, "its limit of connections", found, "see whether it is up"
             ) from None
-        return 0
 
     def _one_more(self) -> bool:
-        """Whether the target took one more connection, which is then held."""
-        try:
-            connection = self._postgres() if self._target.kind == "postgres" else self._redis()
-        except OSError as error:
-            if error.errno in OUR_LIMITS:
-                raise _OursIsTheLimit from None
-            time.sleep(UNANSWERED_PAUSE_S)
-            return True  # neither taken nor refused: nobody answers at all
-        if connection is not None:
-            self._held.append(connection)
-        return connection is not None
-
-    def _redis(self) -> socket.socket | None:
-        connection = socket.create_connection((self._target.host, self._target.port), timeout=CONNECT_S)
-        try:
-            connection.sendall(b"PING\r\n")
-            if connection.recv(64).startswith((b"+PONG", b"-NOAUTH")):
-                return connection
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it closed before it had read: that is a refusal too
-        except OSError:
-            connection.close()
-            raise
-        connection.close()
-        return None
-
-    def _postgres(self) -> socket.socket | None:
+        """Whether the target did not refuse."""
         import psycopg
 
         try:
@@ -147,11 +188,13 @@ class ExhaustConnections(Fault):
                 here, there = socket.socketpair()
                 with here, there:  # libpq's goodbye must not reach the server
                     os.dup2(here.fileno(), connection.fileno())
-                return held
         except psycopg.OperationalError as error:
             if "FATAL" in str(error):
-                return None
-            raise OSError(errno.EMFILE if "open files" in str(error) else errno.ETIMEDOUT, "") from None
+                return False
+            time.sleep(UNANSWERED_PAUSE_S)  # neither taken nor refused: nobody answers at all
+            return True
+        self._held.append(held)
+        return True
 
     def _log_in(self) -> psycopg.Connection[tuple[Any, ...]]:
         import psycopg
@@ -159,15 +202,16 @@ class ExhaustConnections(Fault):
 
         from bench.stack.libpq import libpq_parameters
 
-        parameters = {**libpq_parameters(self._target), "connect_timeout": "2"}
+        parameters = {**libpq_parameters(self.around.targets[self.plan.target]), "connect_timeout": "2"}
         return psycopg.connect(make_conninfo(**parameters))
 
     def took_effect(self) -> Proof:
         """The target had none left when we stopped."""
         if self._was_full:
             return Proof(True, f"{self._opened} connections were opened until it took no more")
-        why = "we could open no more ourselves" if self._is_ours else "the time was over"
-        return Proof(False, f"{self._opened} connections were opened and it still took more when {why}")
+        return Proof(
+            False, f"{self._opened} connections were opened and it still took more when time was over"
+        )
 
     def heal(self) -> Stamps | None:
         """Close them all."""
@@ -179,11 +223,15 @@ class ExhaustConnections(Fault):
 
     def healed(self, deadline_s: float) -> Proof:
         """One more is taken again."""
-        if wait_until(lambda: self.around.answers(self.plan.target), deadline_s, 0.005):
-            return Proof(True, "it takes connections again")
-        return Proof(False, "it takes no connection after ours were closed")
+        return _takes_again(self, deadline_s)
 
     @property
     def how(self) -> str:
         """What was done."""
-        return f"{self._opened} idle connections opened by us and held, then closed"
+        return f"{self._opened} idle sessions of ours held, then closed"
+
+
+def _takes_again(fault: Fault, deadline_s: float) -> Proof:
+    if wait_until(lambda: fault.around.answers(fault.plan.target), deadline_s, 0.005):
+        return Proof(True, "it takes connections again")
+    return Proof(False, "it takes no connection after ours were closed")

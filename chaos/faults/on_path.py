@@ -8,11 +8,21 @@ from bench.clock import monotonic_ns
 from bench.units import format_bytes, format_duration_ns
 from chaos.faults.fault import Fault
 from chaos.proxy.client import FaultProxy
+from chaos.proxy.composition import toxin_of
 from chaos.stamps import Proof, Stamps
 
 
 class OnPath(Fault):
     """One toxin of the proxy that the load goes through."""
+
+    def check(self) -> None:
+        """The proxy must understand the settings. Raises ToxinRefused."""
+        toxin_of(self.plan.kind, self._settings)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        # A reset without a time is over at once: live connections, and none after.
+        return self.plan.settings if self.plan.for_ns is not None else {"new_connections": False}
 
     def _proxy(self) -> FaultProxy:
         return self.around.proxies[self.plan.target]
@@ -21,8 +31,8 @@ class OnPath(Fault):
         """Have the proxy apply it to every connection, live and new."""
         asked = monotonic_ns()
         self._before = self._proxy().stats()
-        self._toxin = self._proxy().add(self.plan.kind, self.plan.settings)
-        if self.plan.for_ns is None:  # a reset that is over at once: live connections, and none after
+        self._toxin = self._proxy().add(self.plan.kind, self._settings)
+        if self.plan.for_ns is None:
             self._proxy().remove(self._toxin)
         return Stamps(asked, monotonic_ns(), self._toxin.effective_ns)
 

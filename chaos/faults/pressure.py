@@ -39,6 +39,7 @@ class Pressure(Fault):
         """Nothing is hit, and nothing needs to be undone by others: a burner ends with the harness."""
         self._running: list[subprocess.Popen[bytes]] = []
         self._identities: list[ProcessIdentity] = []
+        self._said: list[bytes] = []
         self._ready = 0
 
     def inject(self) -> Stamps:
@@ -60,7 +61,8 @@ class Pressure(Fault):
         self._identities = [one for one in found if one is not None]
         for process in self._running:
             assert process.stdout is not None
-            self._ready += process.stdout.readline() == b"ready\n"
+            self._said.append(process.stdout.readline())
+        self._ready = sum(line.startswith(b"ready") for line in self._said)
         return stamped(asked, monotonic_ns())
 
     def took_effect(self) -> Proof:

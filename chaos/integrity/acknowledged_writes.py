@@ -33,7 +33,7 @@ class AcknowledgedWrites(Check):
     def prepare(self) -> None:
         """Have the server read the query, where there is one."""
         if self.wanted.found is not None:
-            rehearse(self.target, self.wanted.found, "found", self.workload)
+            rehearse(self, self.wanted.found, "found")
 
     def finish(self, evidence: Evidence) -> dict[str, Any]:
         """Read back and compare."""
@@ -68,7 +68,7 @@ class AcknowledgedWrites(Check):
         run_label = evidence.record["started"]["run_label"]
         if self.wanted.found is not None:
             return postgres_read_back.read_back(self.target, self.wanted.found, run_label)
-        seed = self.site.plan.seed
+        seed = self.site.plan.workloads[self.number].seed
         return redis_read_back.read_back(
             self.target, self.workload, self.operation, seed, run_label, last_arrival
         )

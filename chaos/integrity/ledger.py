@@ -64,6 +64,7 @@ class Judgement:
     acknowledged: int
     attempted: int
     found: int
+    """Whatever is there, each once."""
     lost: int
     """Acknowledged and not there as written."""
     unexpected: int
@@ -99,7 +100,7 @@ def judge(attempts: Attempts, found: Found, blows: Sequence[Blow] = ()) -> Judge
     return Judgement(
         acknowledged=acknowledged,
         attempted=int(is_sent.sum()),
-        found=len(there),
+        found=len(there) + len(changed) + len(found.foreign),
         lost=lost,
         unexpected=len(unexpected) + len(found.foreign),
         unknown_survived=int((is_there & is_sent & ~is_acknowledged).sum()),
@@ -122,7 +123,7 @@ def bound(lost: int, of: int) -> str:
     if of == 0:
         return "nothing was acknowledged, so nothing is known"
     if lost:
-        return f"{lost} of {of} lost: {100 * lost / of:.2g} %"
+        return f"{lost} of {of} lost: {100 * lost / of:.3g} %"
     return f"0 of {of} lost: at most {min(300 / of, 100):.2g} % with 95 % confidence"
 
 
@@ -153,7 +154,7 @@ def _has_later_survivor(
     target after it.
     """
     effective = np.array([blow.effective_ns for blow in blows], np.int64)
-    sent_before = np.searchsorted(effective, attempts.sent_ns, side="left")  # len(blows): after the last
+    sent_before = np.searchsorted(effective, attempts.sent_ns, side="right")  # len(blows): after the last
     latest = np.full(len(blows) + 1, -1, np.int64)
     after = np.array([-1, *(blow.healed_ns or blow.effective_ns for blow in blows)], np.int64)
     counts = is_survivor & (attempts.sent_ns >= after[sent_before])

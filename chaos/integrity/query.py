@@ -9,15 +9,19 @@ from bench.scenario.placeholders import RUN
 from chaos.integrity.read_back import NotYet, Unreadable, patiently
 
 if TYPE_CHECKING:
-    from bench.scenario.model import Workload
     from bench.stack.target import Target
+    from chaos.integrity.check import Check
 
 MAY_COME = ("42P01", "42703", "3F000")
-"""No such table, column or schema: the workload's own data set may still bring it."""
+"""No such table, column or schema: a data set may still bring it."""
 
 
-def rehearse(target: Target, query: str, key: str, workload: Workload) -> None:
-    """Have the server plan it. Raises ScenarioError where it is no query, TargetError where none answers."""
+def rehearse(check: Check, query: str, key: str) -> None:
+    """Have the server plan a query, the check's `key`.
+
+    Raises ScenarioError where it is none, TargetError where nobody answers.
+    """
+    target = check.target
     try:
         refusal = patiently(lambda: _refusal(target, query.replace("{" + RUN + "}", "0")))
     except Unreadable as reason:
@@ -27,12 +31,13 @@ def rehearse(target: Target, query: str, key: str, workload: Workload) -> None:
     if refusal is None:
         return
     sqlstate, text = refusal
-    if sqlstate in MAY_COME and workload.dataset is not None:
+    loaded = [one.workload for one in check.site.plan.workloads if one.workload.dataset is not None]
+    if sqlstate in MAY_COME and any(workload.target == check.store for workload in loaded):
         return
     raise ScenarioError(
         [
             Problem(
-                f"workload {workload.name}",
+                f"workload {check.workload.name}",
                 0,
                 0,
                 f"integrity: {key}",

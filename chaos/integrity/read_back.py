@@ -26,8 +26,8 @@ class NotYet(Exception):  # noqa: N818 - never leaves a reading
     """The target does not serve yet, or broke off; another try may help."""
 
 
-def patiently(read: Callable[[], Read], answer_s: float = ANSWER_S, whole_s: float = WHOLE_S) -> Read:
-    """Read, again after NotYet, which may be raised for `answer_s` in all. Raises Unreadable.
+def patiently(read: Callable[[], Read]) -> Read:
+    """Read, again after NotYet, which may be raised for ANSWER_S in all. Raises Unreadable.
 
     It runs in a thread of its own that is left behind when a client library does not come back.
     """
@@ -36,13 +36,13 @@ def patiently(read: Callable[[], Read], answer_s: float = ANSWER_S, whole_s: flo
     given_up = threading.Event()
 
     def run() -> None:
-        give_up_ns = monotonic_ns() + int(answer_s * NS_PER_S)
+        give_up_ns = monotonic_ns() + int(ANSWER_S * NS_PER_S)
         while not given_up.is_set():
             try:
                 found.append(read())
             except NotYet as reason:
                 if monotonic_ns() > give_up_ns:
-                    failures.append(Unreadable(f"{reason}, for {answer_s:g} s"))
+                    failures.append(Unreadable(f"{reason}, for {ANSWER_S:g} s"))
                     return
                 time.sleep(PAUSE_S)
             except BaseException as failure:  # noqa: BLE001 - raised again where it was asked for
@@ -53,10 +53,10 @@ def patiently(read: Callable[[], Read], answer_s: float = ANSWER_S, whole_s: flo
 
     thread = threading.Thread(target=run, name="read-back", daemon=True)
     thread.start()
-    thread.join(whole_s)
+    thread.join(WHOLE_S)
     given_up.set()
     if failures:
         raise failures[0]
     if not found:
-        raise Unreadable(f"it was not read to its end within {whole_s:g} s")
+        raise Unreadable(f"it was not read to its end within {WHOLE_S:g} s")
     return found[0]

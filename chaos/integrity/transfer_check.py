@@ -30,7 +30,7 @@ class Transfers(Check):
     def prepare(self) -> None:
         """Have the server read the query, where there is one."""
         if self.wanted.total is not None:
-            rehearse(self.target, self.wanted.total, "total", self.workload)
+            rehearse(self, self.wanted.total, "total")
             self._watch = TotalWatch(self.target, self.wanted.total)
 
     def begin(self, start_ns: int) -> None:

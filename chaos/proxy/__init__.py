@@ -16,8 +16,8 @@ What a client sees, which is what it would see without us as far as a user-space
 - Upstream refuses. The first client has been accepted by the kernel before we can know: its
   connection is reset. From then on we do not listen either, so further ones get ECONNREFUSED, and
   so do those that the kernel had accepted for us (reset). Upstream is dialled every millisecond; the
-  connection that succeeds opens the port again and serves the first client, so upstream never sees
-  one too many.
+  connection that succeeds opens the port again and serves the first client that comes within 0.2 s, so
+  that upstream sees no connection that is not a client's.
 - Upstream does not answer (black-holed, its backlog full). The client is connected and waits; after
   the deadline of the dial it is reset. Nobody else waits for it.
 - Half-close, reset and back pressure are passed on, each in its order with the bytes. At most one

@@ -59,7 +59,7 @@ class ProxyStats:
     """When upstream was last found to listen again."""
     in_force: tuple[int, ...]
     effects: Mapping[int, Mapping[str, int]]
-    """What each toxin, also one that is gone, has done: {"count", "bytes"} by its number."""
+    """What each toxin in force has done: {"count", "bytes"} by its number."""
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> ProxyStats:

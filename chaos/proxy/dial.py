@@ -11,6 +11,8 @@ from chaos.proxy.loop import Loop, Timer, now_ns
 
 REFUSED = "refused"
 TIMED_OUT = "timed out"
+BROKEN = "broken"
+"""Upstream accepted it and has reset it already."""
 FAILED = "failed"
 """On our side: no descriptor, no port."""
 _OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN)
@@ -79,4 +81,6 @@ class Dial:
 def _failure(code: int) -> str:
     if code in _OUR_OWN:
         return FAILED
+    if code in (errno.ECONNRESET, errno.EPIPE):
+        return BROKEN
     return TIMED_OUT if code == errno.ETIMEDOUT else REFUSED

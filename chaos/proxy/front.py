@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from chaos.proxy.dial import REFUSED, TIMED_OUT, Dial
+from chaos.proxy.dial import BROKEN, REFUSED, TIMED_OUT, Dial
 from chaos.proxy.endpoint import prepare, reset
 from chaos.proxy.loop import Timer, now_ns
 from chaos.proxy.spare import Spare
@@ -120,6 +120,8 @@ class Front:
             self._begin_refusing()
         elif failure == TIMED_OUT:
             accounts.dials_timed_out += 1
+        elif failure == BROKEN:
+            accounts.resets_passed_on += 1
         else:
             accounts.dials_failed += 1
         self.drop(waiting)

@@ -97,11 +97,7 @@ class Proxy:
             "refused_ns": front.refused_ns,
             "back_ns": front.back_ns,
             "in_force": list(self._toxins),
-            "effects": {
-                str(toxin.number): toxin.effects
-                for toxins in (self._gone, self._toxins)
-                for toxin in toxins.values()
-            },
+            "effects": {str(number): toxin.effects for number, toxin in self._toxins.items()},
         }
 
     def close(self) -> None:

@@ -7,11 +7,11 @@ import socket
 
 from chaos.proxy.loop import Loop, Timer, now_ns
 
-KEPT_NS = 1_000_000_000
+KEPT_NS = 200_000_000
 
 
 class Spare:
-    """At most one, for a second at most, and only as long as upstream keeps it."""
+    """At most one, for 0.2 s at most, and only as long as upstream keeps it."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop

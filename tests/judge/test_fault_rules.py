@@ -129,6 +129,31 @@ def test_a_brown_out_counts_for_full_performance_only(tmp_path: Path) -> None:
     assert check(tmp_path / "b", "recovery.stable < 1s", **parts).observed == 0
 
 
+def test_a_target_that_answers_but_stays_slow_fails_full_performance_only(tmp_path: Path) -> None:
+    parts = {"faults": [fault(0, 2)], "recoveries": [recovery(0, 2, 0.3) | {"full_ns": None}]}
+    found = check(tmp_path / "a", "recovery.full < 10s", **parts)
+    assert found.status is Status.FAIL
+    assert found.because == "fault 0 (kill redis): it was not as fast as before, waited 9.00 s"
+    assert check(tmp_path / "b", "recovery.stable < 10s", **parts).status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("late_ns", "full_ns", "status"),
+    [
+        (MS, None, Status.INVALID),
+        (MS, 9 * S, Status.INVALID),
+        (MS, 3 * S, Status.PASS),
+        (MS // 2, None, Status.FAIL),
+    ],
+)
+def test_a_generator_that_was_late_itself_cannot_blame_the_target(
+    tmp_path: Path, late_ns: int, full_ns: int | None, status: Status
+) -> None:
+    entry = recovery(0, 2, 0.3) | {"full_ns": full_ns}
+    run = FaultRun(sla=["recovery.full < 5s"], faults=[fault(0, 2)], recoveries=[entry], late_ns=late_ns)
+    assert judge(run.load(tmp_path)).checks[-1].status is status
+
+
 def test_alone_the_worst_workload_of_each_fault_counts(tmp_path: Path) -> None:
     recoveries = [recovery(0, 2, 0.3), recovery(0, 2, 0.9, workload="orders")]
     parts = {"faults": [fault(0, 2)], "recoveries": recoveries}

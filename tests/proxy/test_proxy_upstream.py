@@ -3,9 +3,20 @@
 import contextlib
 import select
 import socket
+import threading
 
 import pytest
-from ends import DEADLINE_S, carries, eventually, is_silent, is_turned_away, opened, received, was_reset
+from ends import (
+    DEADLINE_S,
+    break_off,
+    carries,
+    eventually,
+    is_silent,
+    is_turned_away,
+    opened,
+    received,
+    was_reset,
+)
 
 from bench.clock import monotonic_ns
 from bench.errors import TargetError
@@ -107,6 +118,27 @@ def test_a_deaf_upstream_costs_its_clients_the_deadline_and_nobody_else_anything
         stats = proxy.stats()
         assert (stats.dials_timed_out, stats.waiting, stats.connections) == (50, 0, 0)
         assert stats.is_listening  # it did not refuse
+
+
+def test_an_upstream_that_resets_what_it_accepts_has_not_refused(proxy, listener):
+    """The reset may come before the proxy has seen that it was connected."""
+    stop = threading.Event()
+    listener.settimeout(0.05)
+
+    def break_all() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                break_off(listener.accept()[0])
+
+    thread = threading.Thread(target=break_all)
+    thread.start()
+    try:
+        assert all(is_turned_away(proxy.address) for _ in range(100))
+    finally:
+        stop.set()
+        thread.join()
+    stats = proxy.stats()
+    assert (stats.upstream_refused, stats.is_listening, stats.resets_passed_on) == (0, True, 100)
 
 
 def test_a_client_that_gives_up_during_the_dial_is_forgotten(deaf):

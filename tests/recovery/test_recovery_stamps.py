@@ -10,7 +10,7 @@ from tests.recovery.histories import BEFORE, MS, SHORT, after, log_of, lost, ms,
 
 KILL = [
     *steady(90, 100),
-    ("reset", 99.9, 99.9, 100.05),  # under way when it died
+    ("reset", 99.4, 100.2, 102.4),  # no answer since it was sent, and its end took the dying 2 ms
     *lost("refused", 101, 120),  # ends at 121 .. 139
     ("ok", 120, 139.8, 140),  # waited for a connection, and was the first to get through
     *[("ok", at, 140 + (at - 121) * 0.1, 140.3 + (at - 121) * 0.1) for at in range(121, 140)],
@@ -21,19 +21,25 @@ KILL = [
 def test_a_kill_has_all_its_stamps() -> None:
     found = after([*KILL[:-60], *steady(140, 160, response=2.5), *steady(160, 200)])
     assert found.state == "recovered"
-    assert ms(found.first_failure_ns) == 100.05
+    assert ms(found.first_failure_ns) == 100.2
     assert ms(found.first_success_ns) == 140
     assert ms(found.stable_ns) == 140
     assert ms(found.full_ns) == 160
-    assert ms(found.downtime_ns) == pytest.approx(39.95)
+    assert ms(found.downtime_ns) == pytest.approx(39.8)
     assert found.outcomes == {"reset": 1, "refused": 19}
     assert found.failed == 20
     assert found.planned_in_outage == 39
 
 
-def test_a_reset_is_seen_when_the_connection_breaks_not_when_its_request_was_planned() -> None:
+def test_a_request_that_was_under_way_and_reset_is_harmed_from_the_fault_on() -> None:
     found = after([*steady(90, 100), ("reset", 98, 98, 100.2), *steady(101, 200)])
-    assert ms(found.first_failure_ns) == 100.2
+    assert ms(found.first_failure_ns) == 100
+
+
+def test_a_reset_is_no_harm_while_others_were_still_answered() -> None:
+    """A long request that a server in its ordered end gives up at 107.8; until 107.5 it served others."""
+    found = after([*steady(90, 108), ("reset", 101, 101, 107.8), *steady(130, 200)])
+    assert ms(found.first_failure_ns) == 107.5
 
 
 @pytest.mark.parametrize("outcome", ["timeout", "refused", "dropped"])
@@ -79,7 +85,7 @@ def test_a_pause_answers_what_was_sent_before_it_but_succeeds_with_what_was_sent
 
 
 def test_an_answer_that_was_already_on_its_way_is_no_success_after_the_failure() -> None:
-    rows = [("ok", 99, 99, 100.1), ("reset", 99.5, 99.5, 100.05), *steady(130, 200)]
+    rows = [("ok", 99, 99, 100.1), ("reset", 99.5, 99.5, 100.15), *steady(130, 200)]
     assert ms(after(rows).first_success_ns) == 130.5
 
 

@@ -144,6 +144,8 @@ class FaultRun:
     record: dict[str, Any] = field(default_factory=dict)
     operations: list[tuple[str, float, float]] = field(default_factory=list)
     """Outcome, planned and done in ms."""
+    late_ns: int = 0
+    """The generator's own lateness, of every arrival."""
 
     def write(self, out: Path) -> Path:
         sections = {
@@ -154,6 +156,8 @@ class FaultRun:
             **self.record,
         }
         samples = {"cache/get/response/ok": [(MS, 5000)], "cache/get/response/refused": [(S, 1500)]}
+        if self.late_ns:
+            samples["cache/get/late/ok"] = [(self.late_ns, 5000)]
         folder = SyntheticRun(sla=self.sla, samples=samples, record=sections).write(out)
         if self.operations:
             log = np.zeros(len(self.operations), dtype=OPERATION)

@@ -5,6 +5,7 @@ import pytest
 from bench.rules.catalogue import Outline, check_rule, listed, metrics_of_outlines
 from bench.rules.fault_metrics import kills_needed
 from bench.rules.grammar import RuleError, parse_rule
+from bench.rules.hints import hints_of
 
 CACHE = Outline("cache", "wire", False, ("get",), "redis")
 WITH = metrics_of_outlines([CACHE], with_faults=True)
@@ -108,3 +109,13 @@ def test_the_list_names_each_metric_of_faults_once() -> None:
 @pytest.mark.parametrize(("percent", "needed"), [(50, 5), (90, 29), (95, 59), (99, 299)])
 def test_a_percentile_over_kills_needs_so_many_of_them(percent: float, needed: int) -> None:
     assert kills_needed(percent) == needed
+
+
+def test_a_percentile_over_too_few_faults_is_pointed_out(load, good) -> None:
+    text = good.replace("sla:", "faults:\n  - {kill: redis, at: 5s, repeat: 3, every: 5s}\nsla:")
+    loaded = load(text + "  - recovery.stable.p95 < 10s\n")
+    assert "p95 of recovery.stable needs 59 faults, and the plan has 3" in "\n".join(
+        hints_of(loaded.scenario, loaded.rules)
+    )
+    fine = load(text + "  - recovery.stable < 10s\n  - availability(window=30d, incidents=1) >= 99%\n")
+    assert hints_of(fine.scenario, fine.rules) == []

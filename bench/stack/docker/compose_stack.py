@@ -95,6 +95,8 @@ class ComposeStack:
             self._events.close()
         for log in self._logs.values():
             log.let_go()
+        if self._engine is not None:
+            self._engine.close()
 
     def _target(self, name: str, found: Inspected) -> Target:
         published = self._published(name, found)
@@ -142,7 +144,7 @@ class ComposeStack:
             return engine.inspect_container(container)["State"]["Pid"] or None
 
         ids = {found["Id"]: name for name, found in self._containers.items()}
-        self._events = events = EngineEvents(connect_engine(), ids, pid_of)
+        self._events = events = EngineEvents(engine, ids, pid_of)
         events.start()
         for name, found in self._containers.items():
             container = found["Id"]

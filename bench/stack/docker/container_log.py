@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.stack.docker.engine_events import close_stream
 from bench.stack.log_files import new_log_file
 
 if TYPE_CHECKING:
@@ -48,9 +49,8 @@ class ContainerLog:
     def let_go(self) -> None:
         """Stop following a container that runs on. Again is harmless."""
         self._ended.set()
-        with contextlib.suppress(Exception):
-            # Its socket may be in any state; the thread does not keep the process alive.
-            self._stream.close()
+        if self._stream is not None:
+            close_stream(self._stream)
         if self._thread.is_alive():
             self._thread.join(END_DEADLINE_S)
 

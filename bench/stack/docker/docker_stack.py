@@ -125,7 +125,7 @@ class DockerStack:
         def pid_of(container: str) -> int | None:
             return engine.inspect_container(container)["State"]["Pid"] or None
 
-        self._events = EngineEvents(connect_engine(), self._ids, pid_of)
+        self._events = EngineEvents(engine, self._ids, pid_of)
         self._events.start()
 
     def _in_turns(self) -> Iterator[list[ManagedContainer]]:

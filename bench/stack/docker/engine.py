@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 from bench.errors import TargetError
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 TIMEOUT_S = 60.0
+KNOCK_S = 2.0
+START = "start Docker (systemctl start docker, or dockerd as root)"
 WITHOUT = "or use --stack embedded, which needs no engine"
 
 
@@ -40,12 +43,11 @@ def connect_engine(timeout_s: float = TIMEOUT_S) -> APIClient:
         raise no_engine(
             "the docker package", "none in this Python", f"pip install docker, {WITHOUT}"
         ) from None
+    _knock(host.removeprefix("unix://"))
     try:
-        engine = APIClient(base_url=host, version="auto", timeout=timeout_s)
-        engine.ping()
+        return APIClient(base_url=host, version="auto", timeout=timeout_s)  # which asks for the version
     except (DockerException, OSError) as error:
-        raise no_engine("a Docker engine that answers", _found(error), _advice(error)) from None
-    return engine
+        raise no_engine("a Docker engine that answers", said(error), f"{START}, {WITHOUT}") from None
 
 
 def no_engine(expected: str, found: str, advice: str) -> TargetError:
@@ -59,19 +61,22 @@ def said(error: Exception) -> str:
     return " ".join(str(text).split())
 
 
-def _found(error: Exception) -> str:
-    text = said(error)
-    for word, found in (
-        ("Permission denied", "no permission to use it"),
-        ("FileNotFoundError", "no such socket"),
-        ("Connection refused", "nobody behind the socket"),
-    ):
-        if word in text:
-            return found
-    return text
-
-
-def _advice(error: Exception) -> str:
-    if "Permission denied" in said(error):
-        return f"add this user to the group docker and log in anew, {WITHOUT}"
-    return f"start Docker (systemctl start docker, or dockerd as root), {WITHOUT}"
+def _knock(path: str) -> None:
+    """See that somebody listens: the kernel's reasons are clearer than the client's. Raises TargetError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(KNOCK_S)
+        try:
+            connection.connect(path)
+        except OSError as error:
+            advice = START
+            match error:
+                case FileNotFoundError():
+                    found = "no such socket"
+                case PermissionError():
+                    found = "no permission to use it"
+                    advice = "add this user to the group docker and log in anew"
+                case ConnectionRefusedError():
+                    found = "nobody behind the socket"
+                case _:
+                    found = error.strerror or str(error)
+            raise no_engine("a Docker engine that answers", found, f"{advice}, {WITHOUT}") from None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -99,9 +98,7 @@ class EngineEvents:
         """End the thread. Again is harmless."""
         if self._thread is None:
             return
-        with contextlib.suppress(Exception):
-            # Its socket may be in any state, also gone; the thread does not keep the process alive.
-            self._stream.close()
+        close_stream(self._stream)
         self._thread.join(1.0)
         self._thread = None
 
@@ -168,10 +165,10 @@ def exit_status(code: int) -> tuple[int, str]:
     return code, f"exit code {code}"
 
 
-def wall_text() -> str:
-    """The wall clock of now, as the engine's `since` has it."""
-    now = time.time_ns()
-    return f"{now // NS_PER_S}.{now % NS_PER_S:09d}"
+def wall_text(later_s: float = 0.0) -> str:
+    """The wall clock of now, or later, as the engine's `since` and `until` have it."""
+    seconds, rest_ns = divmod(WallLabel.read().wall_ns + int(later_s * NS_PER_S), NS_PER_S)
+    return f"{seconds}.{rest_ns:09d}"
 
 
 def awaited_events(
@@ -187,9 +184,8 @@ def awaited_events(
     Returns with the last of the actions, or at the deadline with those that came. since: from `wall_text`,
     before it was asked to. network: for connect and disconnect, which are events of a network.
     """
-    until = time.time() + deadline_s
     filters = {"event": list(actions)} | ({"network": [network]} if network else {"container": [container]})
-    stream = engine.events(since=since, until=f"{until:.3f}", filters=filters, decode=True)
+    stream = engine.events(since=since, until=wall_text(deadline_s), filters=filters, decode=True)
     found: dict[str, int] = {}
     try:
         for entry in stream:
@@ -200,6 +196,13 @@ def awaited_events(
             if actions[-1] in found:
                 break
     finally:
-        with contextlib.suppress(OSError):
-            stream.close()
+        close_stream(stream)
     return found
+
+
+def close_stream(stream: Any) -> None:
+    """End a stream of the engine's, whatever state its socket is in; who reads it in a thread ends too."""
+    with contextlib.suppress(Exception):
+        stream.close()
+    with contextlib.suppress(Exception):
+        stream._response.close()  # or its connection would stay open until it is collected

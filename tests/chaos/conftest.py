@@ -1,0 +1,63 @@
+"""An embedded stack that is there to be broken, and journals of the tests' own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.stack.dialogue import Dialogue
+from bench.stack.embedded import EmbeddedStack
+from chaos.faults import fault_for
+from chaos.faults.fault import Fault
+from chaos.schedule import FaultPlan
+from chaos.surroundings import Surroundings
+
+S = 1_000_000_000
+BACK_S = 60.0
+"""How long something may take to come back on a busy machine; only what never does meets it."""
+
+FaultMaker = Callable[..., Fault]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
+    """Redis and Postgres; whoever breaks them waits until they are back."""
+    with EmbeddedStack({"redis", "postgres"}, tmp_path_factory.mktemp("logs")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def around(stack: EmbeddedStack) -> Surroundings:
+    target = stack.targets()["redis"]
+    with Dialogue(target.host, target.port, BACK_S) as redis:
+        redis.ask(
+            "CONFIG", "SET", "maxclients", "200"
+        )  # a restart forgets it; 20 000 take seconds to exhaust
+    return Surroundings(stack, stack.targets())
+
+
+@pytest.fixture
+def make(around: Surroundings) -> FaultMaker:
+    """A fault of a kind on a target, as the schedule would plan it."""
+
+    def make(kind: str, target: str = "redis", for_ns: int | None = None, **settings: object) -> Fault:
+        return fault_for(FaultPlan(0, kind, target, 0, for_ns, settings), around)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def journals(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Journals of runs on this machine are none of the tests' business, and the reverse."""
+    state = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    return state / "holdfast" / "faults"
+
+
+@pytest.fixture
+def closing() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack

@@ -1,0 +1,227 @@
+"""What every fault on a process promises: it says what it did, proves it, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.clock import monotonic_ns
+from bench.errors import TargetError
+from bench.stack.embedded import EmbeddedStack
+from chaos.faults.fault import Fault
+from chaos.processes import STOPPED_STATES, wait_until
+from chaos.surroundings import Surroundings
+from chaos.undo import undo
+from tests.chaos.conftest import BACK_S, S
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Case:
+    kind: str
+    target: str = "redis"
+    for_ns: int | None = None
+    settings: tuple[tuple[str, object], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.target}"
+
+
+STAYS = 20 * S  # far longer than a test: whatever ends it, it is not its own time
+CASES = [
+    Case("nothing"),
+    Case("kill"),
+    Case("kill", "postgres"),
+    Case("crash"),
+    Case("crash", "postgres"),
+    Case("stop", for_ns=STAYS),
+    Case("stop", "postgres", for_ns=STAYS),
+    Case("restart"),
+    Case("restart", "postgres"),
+    Case("pause", for_ns=STAYS),
+    Case("pause", "postgres", for_ns=STAYS),
+    Case("cpu", for_ns=STAYS, settings=(("load", 0.5),)),
+    Case("memory", for_ns=STAYS, settings=(("bytes", 20_000_000),)),
+    Case("io", for_ns=STAYS, settings=(("bytes", 1_000_000),)),
+    Case("exhaust_connections", for_ns=STAYS, settings=(("keep", 3),)),
+    Case("exhaust_connections", "postgres", for_ns=STAYS, settings=(("keep", 3),)),
+]
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+Make = Callable[..., Fault]
+
+
+def made(make: Make, case: Case) -> Fault:
+    fault = make(case.kind, case.target, case.for_ns, **dict(case.settings))
+    fault.check()
+    fault.aim()
+    return fault
+
+
+def assert_as_before(around: Surroundings, target: str) -> None:
+    """The target answers, nothing of the stack is stopped, and there are no other processes or files."""
+    assert wait_until(lambda: around.answers(target), BACK_S, 0.01)
+    for entry in around.stack.describe():
+        supervisor = psutil.Process(entry["supervisor_pid"])
+        states = [one.status() for one in supervisor.children(recursive=True)]
+        assert psutil.STATUS_STOPPED not in states
+    names = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+    assert not [name for name in names if "burner" in name]
+    assert not list(Path(tempfile.gettempdir()).glob("holdfast-io-*"))
+
+
+@every_case
+def test_a_fault_takes_effect_by_its_proof_and_is_healed_by_its_proof(
+    make: Make, around: Surroundings, case: Case
+) -> None:
+    fault = made(make, case)
+    before_ns = monotonic_ns()
+    broke = fault.inject()
+    assert before_ns <= broke.asked_ns <= broke.returned_ns <= monotonic_ns()
+    if broke.effective_ns is not None:
+        assert broke.asked_ns <= broke.effective_ns <= monotonic_ns()
+    effect = fault.took_effect()
+    assert effect.holds, effect.text
+    mended = fault.heal()
+    assert (mended is not None) == (case.for_ns is not None or case.kind == "nothing")
+    healed = fault.healed(BACK_S)
+    assert healed.holds, healed.text
+    assert fault.how
+    assert_as_before(around, case.target)
+
+
+@every_case
+def test_what_is_noted_in_the_journal_undoes_it_and_undoing_twice_or_early_is_harmless(
+    make: Make, around: Surroundings, case: Case
+) -> None:
+    fault = made(make, case)
+    entry = fault.undo()
+    assert undo(entry) is None  # before it was made: a harness that died in between
+    fault.inject()
+    # As the reaper does it: another process, which knows nothing but the entry.
+    text = "import json,sys; from chaos.undo import undo; sys.exit(undo(json.load(sys.stdin)))"
+    other = subprocess.run([sys.executable, "-c", text], input=json.dumps(entry), text=True, cwd=ROOT)
+    assert other.returncode == 0
+    assert undo(entry) is None
+    fault.heal()
+    assert fault.healed(BACK_S).holds
+    assert fault.heal() is None or fault.healed(BACK_S).holds
+    assert_as_before(around, case.target)
+
+
+def test_a_paused_family_is_stopped_to_its_last_process(make: Make, around: Surroundings) -> None:
+    fault = made(make, Case("pause", "postgres", STAYS))
+    pid = around.pid("postgres")
+    assert pid is not None
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    assert len(family) > 3
+    fault.inject()
+    try:
+        assert {one.status() for one in family} == {psutil.STATUS_STOPPED}
+        assert not around.answers("postgres")
+    finally:
+        fault.heal()
+    assert fault.healed(BACK_S).holds
+
+
+def test_an_undo_lets_processes_go_on_that_were_forked_after_it_was_noted(make: Make) -> None:
+    from chaos.undo import continue_processes
+
+    program = (
+        "import subprocess, sys\n"
+        "sys.stdin.readline()\n"
+        "child = subprocess.Popen(['sleep', '1000'])\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        from bench.stack.process_identity import ProcessIdentity
+
+        identity = ProcessIdentity.of(parent.pid)
+        assert identity is not None
+        entry = continue_processes([identity])
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        parent.stdin.write("\n")
+        parent.stdin.flush()
+        child = psutil.Process(int(parent.stdout.readline()))
+        for one in (psutil.Process(parent.pid), child):
+            one.suspend()
+        assert wait_until(lambda: child.status() == psutil.STATUS_STOPPED, BACK_S)
+        assert undo(entry) is None
+        assert child.status() != psutil.STATUS_STOPPED
+        child.kill()
+
+
+def test_a_kill_of_what_is_down_says_so(make: Make, stack: EmbeddedStack, around: Surroundings) -> None:
+    service = stack.service("redis")
+    assert service is not None
+    service.hold()
+    assert wait_until(lambda: around.pid("redis") is None, BACK_S)
+    try:
+        with pytest.raises(TargetError, match="it is down already"):
+            make("kill").aim()
+    finally:
+        service.release()
+    assert wait_until(lambda: around.answers("redis"), BACK_S, 0.01)
+
+
+def test_a_pause_shorter_than_a_look_is_proven_all_the_same(make: Make) -> None:
+    fault = made(make, Case("pause", for_ns=1))
+    fault.inject()
+    fault.heal()
+    assert fault.healed(BACK_S).holds
+    assert fault.took_effect().holds
+
+
+@pytest.mark.parametrize("target", ["redis", "postgres"])
+def test_nearly_all_connections_are_taken_and_the_kept_ones_are_left(
+    make: Make, around: Surroundings, target: str
+) -> None:
+    fault = made(make, Case("exhaust_connections", target, STAYS, (("keep", 0),)))
+    fault.inject()
+    try:
+        assert fault.took_effect().holds
+        assert not around.answers(target)
+    finally:
+        fault.heal()
+    assert fault.healed(BACK_S).holds
+
+
+def test_a_burner_that_could_not_do_its_work_is_no_effect(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = made(make, Case("io", for_ns=STAYS, settings=(("bytes", 1000),)))
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/self")  # where nobody can make a file
+    fault.inject()
+    assert not fault.took_effect().holds
+    fault.heal()
+    assert fault.healed(BACK_S).holds
+
+
+REFUSED = [
+    (Case("disconnect", for_ns=S), "a container, whose network can be taken away"),
+    (Case("disk_full", for_ns=S), "expected a "),
+    (Case("memory", for_ns=S, settings=(("bytes", 10**15),)), "the kernel would choose whom to kill"),
+    (Case("io", for_ns=S, settings=(("bytes", 10**15),)), "ask for less"),
+]
+
+
+@pytest.mark.parametrize(("case", "words"), REFUSED, ids=lambda one: str(one)[:20])
+def test_what_cannot_be_done_here_is_refused_with_the_reason(make: Make, case: Case, words: str) -> None:
+    with pytest.raises(TargetError, match=words):
+        make(case.kind, case.target, case.for_ns, **dict(case.settings)).check()
+
+
+def test_stopped_states_are_those_of_the_kernel() -> None:
+    assert STOPPED_STATES == "Tt"

@@ -1,0 +1,320 @@
+"""The journal: on disk before the fault, read by whoever finds it, emptied by what was seen to work."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from bench.errors import HealError, UsageError
+from bench.stack.process_identity import ProcessIdentity
+from chaos.journal import Journal, heal, heal_orphans, journal_folder, leftovers, read_journal
+from chaos.processes import wait_until
+from chaos.reaper import Reaper
+from chaos.undo import continue_processes, nothing, remove_file, undo
+from tests.chaos.conftest import BACK_S
+
+DEAD = {"pid": 1, "start_ticks": 1, "boot_id": "of another time"}
+
+
+@pytest.fixture
+def sleeper() -> Iterator[psutil.Process]:
+    """A process that nobody watches over: it stays as it is left."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield psutil.Process(process.pid)
+        process.kill()
+
+
+def is_stopped(process: psutil.Process) -> bool:
+    return process.status() == psutil.STATUS_STOPPED
+
+
+def paused(process: psutil.Process) -> dict[str, Any]:
+    """The process stopped, and how to undo it."""
+    identity = ProcessIdentity.of(process.pid)
+    assert identity is not None
+    process.suspend()
+    assert wait_until(lambda: is_stopped(process), BACK_S)
+    return continue_processes([identity])
+
+
+def left_by_the_dead(folder: Path, *lines: Any) -> Path:
+    """A journal whose harness is gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "left.jsonl"
+    text = [line if isinstance(line, str) else json.dumps(line) for line in ({"harness": DEAD}, *lines)]
+    path.write_text("\n".join(text))
+    return path
+
+
+def intent(entry: Any, number: str = "1", what: str = "a pause") -> dict[str, Any]:
+    return {"intend": number, "what": what, "undo": entry}
+
+
+def test_an_intent_is_on_disk_when_it_returns_and_gone_when_it_is_done(journals: Path) -> None:
+    journal = Journal()
+    number = journal.intend("pause of redis", nothing())
+    found = read_journal(journal.path)
+    assert found.entries == {number: ("pause of redis", {"way": "nothing"})}
+    assert found.harness == ProcessIdentity.of(os.getpid())
+    assert not found.is_orphaned
+    journal.done(number)
+    assert read_journal(journal.path).entries == {}
+    journal.close()
+    journal.close()
+    assert leftovers() == []
+    assert journals == journal_folder()
+
+
+def test_what_is_open_when_a_journal_is_closed_stays_for_others() -> None:
+    journal = Journal()
+    journal.intend("pause of redis", nothing())
+    journal.close()
+    (left,) = leftovers()
+    assert len(left.entries) == 1
+
+
+def test_two_runs_with_faults_at_once_are_refused_and_the_second_may_follow_the_first() -> None:
+    first = Journal()
+    with pytest.raises(UsageError, match="another run with faults is under way"):
+        Journal()
+    first.close()
+    Journal().close()
+
+
+def test_a_harness_that_lives_is_left_alone(sleeper: psutil.Process) -> None:
+    journal = Journal()
+    journal.intend("pause", paused(sleeper))
+    assert heal_orphans() == []
+    assert is_stopped(sleeper)
+    journal.close()
+
+
+def test_what_the_dead_have_left_is_undone_and_told(journals: Path, sleeper: psutil.Process) -> None:
+    path = left_by_the_dead(journals, intent(paused(sleeper)))
+    assert heal_orphans() == ["undone: a pause"]
+    assert not is_stopped(sleeper)
+    assert not path.exists()
+    assert heal_orphans() == []
+
+
+def test_the_number_of_a_dead_harness_may_be_anybodys_by_now(journals: Path, sleeper: psutil.Process) -> None:
+    mine = ProcessIdentity.of(os.getpid())
+    assert mine is not None
+    journals.mkdir(parents=True)
+    text = json.dumps({"harness": mine.to_json() | {"start_ticks": mine.start_ticks - 1}})
+    (journals / "old.jsonl").write_text(text + "\n" + json.dumps(intent(paused(sleeper))) + "\n")
+    assert heal_orphans() == ["undone: a pause"]
+    assert not is_stopped(sleeper)
+
+
+def test_an_undo_never_hits_a_stranger_with_the_same_number(sleeper: psutil.Process) -> None:
+    entry = paused(sleeper)
+    entry["processes"][0]["start_ticks"] += 1
+    assert undo(entry) is None
+    assert is_stopped(sleeper)
+
+
+@pytest.mark.parametrize(
+    "rest", ['{"intend": "2", "wh', '{"intend": "2"}{"don', "\x00\xff", "[]", "7", "null", ""]
+)
+def test_half_a_line_at_the_end_hides_no_other(journals: Path, sleeper: psutil.Process, rest: str) -> None:
+    left_by_the_dead(journals, intent(paused(sleeper)), rest)
+    assert heal_orphans() == ["undone: a pause"]
+    assert not is_stopped(sleeper)
+
+
+def test_entries_are_undone_from_the_last_to_the_first_and_those_done_are_not(journals: Path) -> None:
+    lines = [intent(nothing(), str(n), f"fault {n}") for n in range(3)]
+    left_by_the_dead(journals, *lines, {"done": "1"})
+    assert heal_orphans() == ["undone: fault 2", "undone: fault 0"]
+
+
+DAMAGED = [
+    {},
+    "text",
+    None,
+    5,
+    {"way": "of the future"},
+    {"way": "remove_file", "path": "/"},
+    {"way": "start_container"},
+    {"way": "continue_processes", "processes": 7},
+]
+
+
+@pytest.mark.parametrize("entry", DAMAGED, ids=str)
+def test_what_cannot_be_undone_is_told_and_kept_and_hinders_no_other(
+    journals: Path, sleeper: psutil.Process, entry: Any
+) -> None:
+    path = left_by_the_dead(journals, intent(paused(sleeper), "1"), intent(entry, "2", "the odd one"))
+    with pytest.raises(HealError, match=r"not undone: the odd one: .*\. The journal .* is kept"):
+        heal_orphans()
+    assert not is_stopped(sleeper)
+    assert list(read_journal(path).entries) == ["2"]
+
+
+def test_a_line_is_whole_when_the_one_before_was_cut_off(journals: Path) -> None:
+    """Healing adds to a file whose last line may be half."""
+    path = left_by_the_dead(journals, intent({"way": "odd"}, "1"), intent(nothing(), "2"), '{"half')
+    with pytest.raises(HealError):
+        heal(read_journal(path))
+    assert list(read_journal(path).entries) == ["1"]
+
+
+def test_a_disk_without_room_refuses_the_intent_and_keeps_the_journal_readable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = Journal()
+    first = journal.intend("one", nothing())
+    write = os.write
+
+    def half(fd: int, data: bytes) -> int:
+        if len(data) < 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, data[:-10])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", half)
+        with pytest.raises(OSError, match="No space left"):
+            journal.intend("two", nothing())
+        journal.done(first)  # no harm: undoing it once more is none
+    assert list(read_journal(journal.path).entries) == [first]
+    third = journal.intend("three", nothing())
+    assert list(read_journal(journal.path).entries) == [first, third]
+    journal.done(third)
+    journal.close()
+    assert leftovers() == []
+
+
+def test_threads_do_not_mix_their_lines() -> None:
+    journal = Journal()
+
+    def work() -> None:
+        for _ in range(20):
+            journal.done(journal.intend("x" * 1000, nothing()))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = journal.path.read_text().splitlines()
+    assert len([json.loads(line) for line in lines]) == 1 + 4 * 20 * 2
+    journal.close()
+    assert leftovers() == []
+
+
+def test_a_folder_that_cannot_be_written_is_said_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="set XDG_STATE_HOME"):
+        Journal()
+    assert leftovers() == []
+
+
+def test_removing_a_file_twice_is_harmless(tmp_path: Path) -> None:
+    (tmp_path / "full").touch()
+    for _ in range(2):
+        assert undo(remove_file(tmp_path / "full")) is None
+    assert not list(tmp_path.iterdir())
+
+
+# --- the reaper -----------------------------------------------------------------------------------------
+
+HARNESS = """
+import json, os, signal, sys
+from chaos.journal import Journal
+from chaos.reaper import Reaper
+journal = Journal()
+reaper = Reaper(journal.path)
+journal.intend("pause", json.loads(sys.argv[1]))
+print(reaper._process.pid, flush=True)
+sys.stdin.readline()
+"""
+
+
+def harness(entry: dict[str, Any]) -> tuple[subprocess.Popen[str], int]:
+    """A process with a fault in its journal and a reaper, and that reaper's number."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HARNESS, json.dumps(entry)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        assert stream is not None
+        stream.close()
+
+
+def test_the_reaper_undoes_what_a_killed_harness_leaves(sleeper: psutil.Process) -> None:
+    process, reaper = harness(paused(sleeper))
+    assert is_stopped(sleeper)
+    ended(process)
+    assert wait_until(lambda: not is_stopped(sleeper), BACK_S)
+    assert wait_until(lambda: not psutil.pid_exists(reaper), BACK_S)
+    assert leftovers() == []
+
+
+def test_who_ends_the_harness_and_its_group_does_not_reach_the_reaper(
+    sleeper: psutil.Process,
+) -> None:
+    process, reaper = harness(paused(sleeper))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(reaper, number)
+    assert psutil.Process(reaper).status() != psutil.STATUS_ZOMBIE
+    assert os.getsid(reaper) == reaper
+    ended(process)
+    assert wait_until(lambda: not is_stopped(sleeper), BACK_S)
+
+
+def test_with_reaper_and_harness_killed_bench_heal_repairs(sleeper: psutil.Process) -> None:
+    process, reaper = harness(paused(sleeper))
+    psutil.Process(reaper).kill()
+    ended(process)
+    assert is_stopped(sleeper)
+    assert len(leftovers()) == 1
+    for expected in ("undone: pause\n", "nothing to heal: no fault is left from any run\n"):
+        command = [sys.executable, "-m", "bench", "heal"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+        assert (done.returncode, done.stdout) == (0, expected)
+    assert not is_stopped(sleeper)
+
+
+def test_a_reaper_whose_journal_is_gone_has_nothing_to_do() -> None:
+    journal = Journal()
+    reaper = Reaper(journal.path)
+    journal.close()
+    reaper.close()
+    reaper.close()
+
+
+def test_what_is_still_open_when_the_harness_ends_in_order_is_undone_before_it_goes_on(
+    sleeper: psutil.Process,
+) -> None:
+    journal = Journal()
+    reaper = Reaper(journal.path)
+    journal.intend("pause", paused(sleeper))
+    journal.close()
+    reaper.close()
+    assert not is_stopped(sleeper)
+    assert leftovers() == []

@@ -1,0 +1,127 @@
+"""`hold` and `release`: an ordered end that is no death, and a start when it is wanted."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.stack.data_directory import DataDirectory
+from bench.stack.supervised import ServiceCommand, Supervised
+from chaos.processes import wait_until
+from tests.chaos.conftest import BACK_S
+
+ORDERLY = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"
+STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.01; done"
+
+
+class Service:
+    """A shell script under a supervisor that restarts it after an hour: only `release` is quicker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "log"
+        self._data = DataDirectory()
+        self.supervised = Supervised(folder / "events.jsonl")
+
+    def start(self, script: str) -> None:
+        directory = str(self._data.path)
+        command = ServiceCommand("it", ("/bin/sh", "-c", script), directory, str(self.log), 3600.0)
+        self.supervised.start(command, self._data)
+        self.await_kinds("started")
+        assert wait_until(lambda: "up" in self.words(), BACK_S)
+
+    def words(self) -> list[str]:
+        return self.log.read_text().split() if self.log.exists() else []
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.supervised.events()]
+
+    def await_kinds(self, *kinds: str) -> None:
+        assert wait_until(lambda: self.kinds() == list(kinds), BACK_S, 0.005), self.kinds()
+
+    def close(self) -> None:
+        self.supervised.end()
+        self._data.remove()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    one = Service(tmp_path)
+    yield one
+    one.close()
+
+
+def test_a_held_service_ends_in_order_and_stays_down_until_it_is_released(service: Service) -> None:
+    service.start(ORDERLY)
+    service.supervised.tell("hold")
+    service.await_kinds("started", "ended")
+    assert service.words()[-1] == "bye"
+    assert service.supervised.service_pid() is None
+    service.supervised.tell("release")
+    service.await_kinds("started", "ended", "restarted")
+    assert service.supervised.service_pid() is not None
+
+
+def test_a_restart_is_an_end_and_a_start_at_once_and_no_death(service: Service) -> None:
+    service.start(ORDERLY)
+    for number in range(1, 4):
+        service.supervised.tell("hold")
+        service.supervised.tell("release")
+        service.await_kinds("started", *["ended", "restarted"] * number)
+        assert wait_until(lambda up=number + 1: service.words().count("up") == up, BACK_S)
+
+
+def test_one_that_does_not_end_by_itself_is_killed_after_its_grace_and_comes_back(service: Service) -> None:
+    service.start(STUBBORN)
+    service.supervised.tell("hold")
+    service.supervised.tell("hold")  # again: neither a second grace nor a second end
+    service.supervised.tell("release")
+    service.await_kinds("started", "ended", "restarted")
+    events = service.supervised.events()
+    assert events[1].status == -signal.SIGKILL
+
+
+def test_a_release_without_a_hold_does_nothing(service: Service) -> None:
+    service.start(ORDERLY)
+    service.supervised.tell("release")
+    service.supervised.tell("nonsense")
+    service.supervised.tell("hold")
+    service.await_kinds("started", "ended")
+    service.supervised.tell("release")
+    service.supervised.tell("release")
+    service.await_kinds("started", "ended", "restarted")
+
+
+def test_a_death_after_a_release_is_a_death_again(service: Service) -> None:
+    service.start(ORDERLY)
+    service.supervised.tell("hold")
+    service.supervised.tell("release")
+    service.await_kinds("started", "ended", "restarted")
+    pid = service.supervised.service_pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    service.await_kinds("started", "ended", "restarted", "died")
+
+
+def test_one_that_waits_for_its_restart_can_be_released_at_once(service: Service) -> None:
+    service.start(ORDERLY)
+    pid = service.supervised.service_pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    service.await_kinds("started", "died")
+    service.supervised.tell("hold")
+    service.supervised.tell("release")
+    service.await_kinds("started", "died", "restarted")
+
+
+def test_a_stopped_service_can_be_held(service: Service) -> None:
+    service.start(ORDERLY)
+    pid = service.supervised.service_pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    service.await_kinds("started", "stopped")
+    service.supervised.tell("hold")
+    assert wait_until(lambda: service.kinds()[-1] == "ended", BACK_S)

@@ -1,0 +1,111 @@
+"""A compose project as the stack: found by its labels, followed, and left as it is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from container_waits import eventually
+
+from bench.errors import TargetError
+from bench.stack.docker.compose_stack import ComposeStack
+from bench.stack.loopback_port import free_loopback_port
+
+PROJECT = "test-holdfast"
+
+
+@pytest.fixture(autouse=True)
+def named_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_COMPOSE_PROJECT", PROJECT)
+
+
+@pytest.fixture
+def service(temporary_container: Callable[..., str]) -> Callable[..., str]:
+    """Start a container as compose would, with a Redis in it."""
+
+    def start(name: str, *, is_published: bool = True, **more: Any) -> str:
+        labels = {"com.docker.compose.project": PROJECT, "com.docker.compose.service": name}
+        labels |= more.pop("labels", {})
+        bindings = {6379: ("127.0.0.1", free_loopback_port())} if is_published else {}
+        return temporary_container(labels=labels, ports=[6379], port_bindings=bindings, **more)
+
+    return start
+
+
+def test_a_service_of_the_targets_name_is_attached_to_and_left_running(
+    service: Callable[..., str], images: Any, tmp_path: Path
+) -> None:
+    container = service("redis", labels={"bench.chaos": "allow"}, restart="always")
+    eventually(lambda: images.logs(container).count(b"Ready to accept"), "Redis is up")
+    with ComposeStack({"redis"}, tmp_path) as stack:
+        entry = stack.describe()[0]
+        assert entry["container"] == container
+        assert entry["started_by"] == f"not by us: compose project {PROJECT}"
+        assert (entry["state"], entry["restart_policy"]) == ("up", "always")
+        assert entry["faults_allowed"] is entry["is_port_fixed"] is True
+        assert stack.targets()["redis"].managed
+        assert stack.health()[0]["state"] == "up"
+        images.restart(container, timeout=5)
+        eventually(lambda: [e.kind for e in stack.events()][-1:] == ["restarted"], "the restart was seen")
+        eventually(lambda: "Ready to accept" in Path(entry["log"]).read_text(), "its log is followed")
+    assert images.inspect_container(container)["State"]["Running"]
+
+
+def test_a_service_of_another_name_is_known_by_its_image_and_not_hit_unless_opted_in(
+    service: Callable[..., str], images: Any, tmp_path: Path
+) -> None:
+    container = service("cache")
+    eventually(lambda: images.logs(container).count(b"Ready to accept"), "Redis is up")
+    with ComposeStack({"redis"}, tmp_path) as stack:
+        assert stack.describe()[0]["faults_allowed"] is False
+        assert stack.targets()["redis"].managed is False
+
+
+def test_two_services_that_could_be_meant_are_told_apart_by_name(
+    service: Callable[..., str], images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service("sessions")
+    wanted = service("cache")
+    with pytest.raises(
+        TargetError, match=r"found cache, sessions; .*HOLDFAST_COMPOSE_SERVICES=redis=SERVICE"
+    ):
+        ComposeStack({"redis"}, tmp_path).start()
+    monkeypatch.setenv("HOLDFAST_COMPOSE_SERVICES", "redis=cache")
+    eventually(lambda: images.logs(wanted).count(b"Ready to accept"), "Redis is up")
+    with ComposeStack({"redis"}, tmp_path) as stack:
+        assert stack.describe()[0]["container"] == wanted
+
+
+def test_a_port_that_is_not_published_is_told_with_the_line_to_write(
+    service: Callable[..., str], tmp_path: Path
+) -> None:
+    service("redis", is_published=False)
+    with pytest.raises(TargetError, match=r'published: none; .*ports: \["127\.0\.0\.1:6379:6379"\]'):
+        ComposeStack({"redis"}, tmp_path).start()
+
+
+def test_a_service_of_two_containers_is_refused(service: Callable[..., str], tmp_path: Path) -> None:
+    service("redis")
+    service("redis")
+    with pytest.raises(TargetError, match="expected one container of the service redis, found 2"):
+        ComposeStack({"redis"}, tmp_path).start()
+
+
+def test_a_project_that_does_not_run_is_told(
+    engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_COMPOSE_PROJECT", "there-is-none")
+    with pytest.raises(TargetError, match="expected the compose project there-is-none, running"):
+        ComposeStack({"redis"}, tmp_path).start()
+
+
+def test_the_log_in_comes_from_the_url_of_the_environment(
+    service: Callable[..., str], images: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = service("redis")
+    eventually(lambda: images.logs(container).count(b"Ready to accept"), "Redis is up")
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere:1/3")
+    with ComposeStack({"redis"}, tmp_path) as stack:
+        target = stack.targets()["redis"]
+        assert (target.host, target.db) == ("127.0.0.1", 3)
+        assert stack.describe()[0]["credentials"] == "REDIS_URL"

@@ -1,0 +1,174 @@
+"""Acts on real containers, and the engine's traps: kill is not crash, and a pause only looks unhealthy."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from container_waits import SHORT_S, eventually, health_now, until_up
+
+from bench.errors import TargetError
+from bench.stack.docker.docker_stack import DockerStack
+from bench.stack.health import probe
+from chaos import containers
+from chaos.containers import ContainerAct
+
+
+@pytest.fixture
+def container(redis_stack: DockerStack) -> str:
+    found = str(redis_stack.describe()[0]["container"])
+    for mend in (containers.undo_stop, containers.undo_pause):
+        assert mend(found) is None
+    until_up(redis_stack)
+    return found
+
+
+def in_order(act: ContainerAct) -> bool:
+    """The three times, as far as they must be in order; the engine's clock is read a moment later."""
+    effective = act.stamps.effective_ns
+    return (
+        effective is not None
+        and act.stamps.asked_ns <= act.stamps.returned_ns
+        and act.stamps.asked_ns < effective
+    )
+
+
+def kinds_since(stack: DockerStack, act: ContainerAct) -> list[str]:
+    return [event.kind for event in stack.events() if event.at_ns >= act.stamps.asked_ns]
+
+
+def test_docker_kill_is_a_stop_by_hand_and_nobody_restarts(
+    redis_stack: DockerStack, container: str, images: Any
+) -> None:
+    before = redis_stack.describe()[0]["pid"]
+    act = containers.kill(container)
+    assert act.proof.holds
+    assert in_order(act)
+    assert act.pid_before == before
+    assert "exited with exit code 137" in act.proof.text
+    eventually(
+        lambda: "disconnected" in kinds_since(redis_stack, act), "the engine has done with the dead one"
+    )
+    # The restart policy would have asked for a start by now: it comes 0.1 s after a death.
+    state = images.inspect_container(container)["State"]
+    assert (state["Status"], state["Restarting"]) == ("exited", False)
+    started = containers.start(container)
+    assert started.proof.holds
+    assert in_order(started)
+    assert started.pid_after not in (None, before)
+    until_up(redis_stack)
+
+
+def test_a_crash_from_the_host_is_restarted_by_the_engine(redis_stack: DockerStack, container: str) -> None:
+    assert containers.why_no_crash(container) is None
+    assert containers.restart_policy(container) == "always"
+    act = containers.crash(container)
+    assert act.proof.holds
+    assert in_order(act)
+    assert act.event_ns is not None
+    assert act.stamps.effective_ns is not None
+    assert act.stamps.effective_ns <= act.event_ns
+    eventually(lambda: "restarted" in kinds_since(redis_stack, act), "the engine has restarted it")
+    assert "signalled" not in kinds_since(redis_stack, act)  # not the engine's doing
+    until_up(redis_stack)
+    assert redis_stack.describe()[0]["pid"] != act.pid_before
+
+
+def test_a_paused_container_takes_connections_answers_nothing_and_looks_unhealthy_without_an_event(
+    redis_stack: DockerStack, container: str, images: Any
+) -> None:
+    act = containers.pause(container)
+    assert act.proof.holds
+    assert in_order(act)
+    assert "frozen" in act.proof.text
+    assert images.inspect_container(container)["State"]["Health"]["Status"] == "unhealthy"
+    assert probe(redis_stack.targets()["redis"], SHORT_S).state == "down"
+    assert "health" not in kinds_since(redis_stack, act)
+    ended = containers.unpause(container)
+    assert ended.proof.holds
+    assert in_order(ended)
+    until_up(redis_stack)
+    assert redis_stack.describe()[0]["pid"] == act.pid_before
+    said = [event.text for event in redis_stack.events() if event.kind == "health"]
+    assert "unhealthy" not in said
+
+
+def test_a_stop_lasts_until_the_start(redis_stack: DockerStack, container: str) -> None:
+    act = containers.stop(container)
+    assert act.proof.holds
+    assert "exit code 0" in act.proof.text
+    assert health_now(redis_stack) == "down"
+    assert containers.undo_stop(container) is None
+    until_up(redis_stack)
+
+
+def test_a_restart_gives_another_process(redis_stack: DockerStack, container: str) -> None:
+    act = containers.restart(container)
+    assert act.proof.holds
+    assert in_order(act)
+    assert act.pid_after not in (None, act.pid_before)
+    until_up(redis_stack)
+
+
+def test_a_disconnected_container_comes_back_with_its_address_and_names(
+    redis_stack: DockerStack, container: str, images: Any
+) -> None:
+    def network() -> dict[str, Any]:
+        return next(iter(images.inspect_container(container)["NetworkSettings"]["Networks"].values()), {})
+
+    before = network()
+    act, known = containers.disconnect(container)
+    assert act.proof.holds
+    assert in_order(act)
+    assert network() == {}
+    assert health_now(redis_stack) == "down"
+    one = known[0]
+    assert containers.undo_disconnect(container, one.network, list(one.aliases)) is None
+    assert network()["IPAddress"] == before["IPAddress"]
+    assert network()["Aliases"] == before["Aliases"]
+    until_up(redis_stack)
+    assert redis_stack.describe()[0]["pid"] == act.pid_before
+
+
+def test_every_undoing_is_harmless_twice_and_where_nothing_is_wrong(
+    redis_stack: DockerStack, container: str
+) -> None:
+    known = containers.memberships(container)[0]
+    for _ in range(2):
+        assert containers.undo_pause(container) is None
+        assert containers.undo_stop(container) is None
+        assert containers.undo_disconnect(container, known.network, list(known.aliases)) is None
+    assert health_now(redis_stack) == "up"
+
+
+def test_undoing_on_a_container_that_is_gone_is_nothing_to_do(images: Any) -> None:
+    assert containers.undo_pause("0" * 64) is None
+    assert containers.undo_stop("0" * 64) is None
+
+
+def test_a_container_that_is_not_opted_in_is_never_hit(
+    temporary_container: Callable[..., str], images: Any
+) -> None:
+    stranger = temporary_container()
+    for act in (
+        containers.kill,
+        containers.crash,
+        containers.stop,
+        containers.restart,
+        containers.pause,
+        containers.disconnect,
+        containers.check,
+    ):
+        with pytest.raises(TargetError, match=r"expected a container with the label bench\.chaos=allow"):
+            act(stranger)
+    state = images.inspect_container(stranger)["State"]
+    assert (state["Running"], state["Paused"]) == (True, False)
+
+
+def test_a_container_that_is_down_cannot_be_hit(temporary_container: Callable[..., str], images: Any) -> None:
+    stopped = temporary_container(labels={"bench.chaos": "allow"})
+    images.kill(stopped)
+    for act in (containers.kill, containers.crash, containers.pause):
+        with pytest.raises(TargetError, match="expected a container that runs, found one that is exited"):
+            act(stopped)
+    assert containers.why_no_crash(stopped) == "a container that is exited"
+    assert containers.restart_policy(stopped) == "no"
