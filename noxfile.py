@@ -22,6 +22,9 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "virtualenv"
 
 
+# Most tests wait for real servers; files stay whole, because their tests share one.
+IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
+
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
@@ -65,14 +68,14 @@ def chaos(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests that need neither root nor Docker."""
     session.install("-e", ".[embedded,dev]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, *session.posargs)
 
 
 @nox.session(python=PYTHONS, venv_backend="virtualenv", default=False)
 def tests_on(session: nox.Session) -> None:
     """Run the tests on each supported Python that is installed."""
     session.install("-e", ".[embedded,dev]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, *session.posargs)
 
 
 @nox.session(default=False)

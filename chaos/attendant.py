@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.clock import monotonic_ns
+from bench.errors import HealError
 from bench.scenario.consistency_faults import BEHIND
 from bench.scenario.fault_kinds import FAULT_KINDS
 from chaos.conductor import Conductor
@@ -19,7 +20,7 @@ from chaos.detectors.watcher import Watcher
 from chaos.faults import fault_for
 from chaos.findings import Findings
 from chaos.integrity.integrity import Integrity
-from chaos.journal import Journal, heal_orphans
+from chaos.journal import Journal, heal_orphans, read_journal
 from chaos.reaper import Reaper
 from chaos.schedule import planned_faults
 from chaos.surroundings import Surroundings
@@ -145,8 +146,13 @@ class Chaos:
         return list(dict.fromkeys(found))
 
     def close(self) -> None:
-        """End everything in any case; what could not be mended stays in the journal for `bench heal`."""
+        """End everything in any case; what could not be mended stays in the journal for `bench heal`.
+
+        Raises HealError where something stays.
+        """
         with contextlib.ExitStack() as cleanup:
+            if self._journal is not None:
+                cleanup.callback(_require_healed, self._journal.path)
             if self._reaper is not None:
                 cleanup.callback(self._reaper.close)
                 self._reaper = None
@@ -162,3 +168,10 @@ class Chaos:
                 cleanup.callback(self._integrity.close)
             if self._conductor is not None:
                 cleanup.callback(self._conductor.end)
+
+
+def _require_healed(journal: Path) -> None:
+    """Conductor and reaper have done what they could; what is still noted is not undone."""
+    left = [what for what, _ in read_journal(journal).entries.values()]
+    if left:
+        raise HealError(f"not undone: {', '.join(left)}; run `bench heal`, which says what is in the way")

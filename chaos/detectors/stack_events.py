@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from bench.stack.supervised import StackEvent
 
 ENGINE, HEALTH = "engine_event", "container_health"
-_DOWN = {"died", "ended", "stopped", "failed", "gave_up", "paused", "oom"}
-_UP = {"restarted", "started", "continued", "unpaused"}
+_DOWN = {"died", "ended", "stopped", "failed", "gave_up", "paused", "oom", "disconnected"}
+_UP = {"restarted", "started", "continued", "unpaused", "connected"}
 
 
 def observations_of(events: Iterable[StackEvent]) -> list[Observation]:

@@ -63,7 +63,7 @@ class Integrity:
         for entry in record["integrity"]:
             if entry.get("text"):
                 message = f"{entry['workload']}: {entry['text']}"
-                record["anomalies"].append({"code": "integrity_hole", "severity": "note", "message": message})
+                record["anomalies"].append({"code": "integrity_hole", "severity": "fail", "message": message})
 
     def close(self) -> None:
         """Give back what the checks hold. Again is harmless."""
