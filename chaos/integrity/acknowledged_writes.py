@@ -44,7 +44,7 @@ class AcknowledgedWrites(Check):
         if not len(own):
             raise Unreadable("nothing was written")
         last_arrival = int(own["arrival"].max())
-        found = patiently(lambda: self._read_back(evidence, last_arrival))
+        found = patiently(lambda: self._read_back(evidence, last_arrival), evidence.patience)
         judged = ledger.judge(self._attempts(own), found, self.blows(evidence))
         told = {"operation": self.operation, **asdict(judged), "caveat": CAVEAT}
         if judged.holes:

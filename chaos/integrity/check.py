@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import TargetError
 from bench.scenario.consistency_faults import BEHIND
 from chaos.integrity.ledger import Blow
+from chaos.integrity.read_back import Patience
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +46,7 @@ class Evidence:
     """With the run's faults."""
     operations: NDArray[Any]
     """operations.npy."""
+    patience: Patience = field(default_factory=Patience)
 
 
 class Check(ABC):

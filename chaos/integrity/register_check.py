@@ -57,7 +57,7 @@ class Registers(Check):
             raise Unreadable(f"the clients of the registers failed: {watch.failure!r}")
         unread = None
         try:
-            patiently(watch.read_finally)
+            watch.read_finally(evidence.patience)
         except Unreadable as reason:
             unread = reason
         histories = [watch.history_of(register) for register in range(self.wanted.count)]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.clock import NS_PER_S, monotonic_ns
-from chaos.integrity.read_back import ANSWER_S, PAUSE_S, Unreadable
+from chaos.integrity.read_back import PAUSE_S, Patience, Unreadable
 from chaos.integrity.zones import NEVER, History
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class RegisterWatch:
         if self._thread.is_alive():
             self._thread.join()
 
-    def read_finally(self) -> None:
+    def read_finally(self, patience: Patience | None = None) -> None:
         """Read every register once more, after all is healed. Raises Unreadable."""
-        asyncio.run(self._read_all())
+        asyncio.run(self._read_all((patience or Patience()).left_s()))
 
     def history_of(self, register: int) -> History:
         """What was seen of one register."""
@@ -126,8 +126,8 @@ class RegisterWatch:
             self.operations.append(Operation(register, invoke_ns, return_ns, value, is_write))
         return True
 
-    async def _read_all(self) -> None:
-        give_up_ns = monotonic_ns() + int(ANSWER_S * NS_PER_S)
+    async def _read_all(self, wait_s: float) -> None:
+        give_up_ns = monotonic_ns() + int(wait_s * NS_PER_S)
         unread = list(range(self._count))
         while unread:
             connection = await self._connected()
@@ -137,5 +137,5 @@ class RegisterWatch:
                 connection.abort()
             if unread:
                 if monotonic_ns() > give_up_ns:
-                    raise Unreadable(f"no answer for {ANSWER_S:g} s")
+                    raise Unreadable(f"no answer for {wait_s:.3g} s")
                 await asyncio.sleep(PAUSE_S)

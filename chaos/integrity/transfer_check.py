@@ -13,7 +13,7 @@ from chaos.integrity import totals
 from chaos.integrity.check import Check, Evidence
 from chaos.integrity.postgres_read_back import read_total
 from chaos.integrity.query import rehearse
-from chaos.integrity.read_back import NotYet, Unreadable, patiently
+from chaos.integrity.read_back import NotYet, Patience, Unreadable, patiently
 from chaos.integrity.totals import Reading
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ class Transfers(Check):
         if self._watch is not None:
             self._watch.start(start_ns)
 
-    def finish(self, evidence: Evidence) -> dict[str, Any]:  # noqa: ARG002 - the form of every check
+    def finish(self, evidence: Evidence) -> dict[str, Any]:
         """The readings of the total, and what the data set says of its sums."""
         found: dict[str, Any] = {"found": 0, "unexpected": 0, "examples": []}
         if self._watch is not None:
-            judged = totals.judge(self._watch.finish())
+            judged = totals.judge(self._watch.finish(evidence.patience))
             found = {"found": judged.readings, "unexpected": judged.wrong, "examples": judged.examples}
         dataset = self.workload.dataset
         if dataset is not None and dataset.name is not None:
@@ -81,13 +81,13 @@ class TotalWatch:
         """Ask no more; a reading under way is left behind."""
         self._end.set()
 
-    def finish(self) -> list[Reading]:
+    def finish(self, patience: Patience) -> list[Reading]:
         """All readings, with a last one after all is healed. Raises Unreadable."""
         self.stop()
         if self._failure is not None:
             raise self._failure
         readings = list(self._readings)
-        return [*readings, patiently(self._reading)]
+        return [*readings, patiently(self._reading, patience)]
 
     def _reading(self) -> Reading:
         total = read_total(self._target, self._query)

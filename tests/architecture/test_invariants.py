@@ -41,6 +41,10 @@ PURE = (
     "bench.validity",
     "chaos.recovery",
     "chaos.recovery_*",
+    "chaos.integrity.zones",
+    "chaos.integrity.ledger",
+    "chaos.integrity.totals",
+    "chaos.integrity.written_form",
 )
 IMPURE = ("socket", "time", "select", "selectors", "asyncio", "threading", "subprocess", "signal", "requests")
 READS_FILES = ("bench.judge.rules_file",)

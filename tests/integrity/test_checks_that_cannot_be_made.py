@@ -26,6 +26,7 @@ GONE = Target("redis", "redis", "127.0.0.1", 1)
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_back, "ANSWER_S", 0.2)
+    monkeypatch.setattr(read_back, "LEAST_S", 0.1)
     monkeypatch.setattr(read_back, "WHOLE_S", 0.5)
 
 
@@ -87,6 +88,13 @@ def test_a_target_that_never_came_back_leaves_the_check_unmade(impatient: None, 
     assert (entry["acknowledged"], entry["lost"], entry["unexpected"]) == (None, None, None)
     assert entry["inconclusive"].startswith("not checked: no connection to redis")
     assert entry["inconclusive"].endswith("for 0.2 s")
+
+
+def test_several_checks_of_a_dead_target_wait_for_it_together(impatient: None, tmp_path: Path) -> None:
+    named = WRITES | {"operation": "add"}
+    first, second = finished(redis_writes(WRITES, named), tmp_path)["integrity"]
+    assert first["inconclusive"].endswith("for 0.2 s")
+    assert second["inconclusive"].endswith("for 0.1 s")
 
 
 def test_a_log_that_was_full_cannot_say_what_was_attempted(tmp_path: Path) -> None:

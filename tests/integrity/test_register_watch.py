@@ -12,7 +12,7 @@ from brute_force import Op, history_of
 
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
-from chaos.integrity import register_watch
+from chaos.integrity import read_back
 from chaos.integrity.read_back import Unreadable
 from chaos.integrity.register_check import has_fallen_back
 from chaos.integrity.register_stores import RedisRegisters
@@ -63,7 +63,7 @@ def test_a_redis_that_forgets_is_caught_by_its_registers(forgetful: EmbeddedStac
 
 
 def test_registers_of_a_server_that_is_gone_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register_watch, "ANSWER_S", 0.1)
+    monkeypatch.setattr(read_back, "ANSWER_S", 0.1)
     gone = Target("redis", "redis", "127.0.0.1", 1)
     watch = RegisterWatch(RedisRegisters(gone, "here", 1), count=1, clients=1, every_ns=1_000_000, seed=1)
     with pytest.raises(Unreadable, match="no answer for"):

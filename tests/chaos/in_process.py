@@ -1,0 +1,71 @@
+"""Runs of a session in this process: the whole way from scenario to verdict, without a new interpreter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.judge.judge import judge
+from bench.judge.verdict import Check, Verdict
+from bench.progress import progress_for
+from bench.run_folder.reader import Run
+from bench.scenario.load import load_scenario
+from bench.session import Session
+from bench.stack.stack import Stack
+from chaos.attendant import Chaos
+
+SCENARIO = """\
+scenario: broken
+purpose: Redis is broken and comes back
+workloads:
+  - name: cache
+    target: redis
+    driver: redis
+    lanes: 8
+    keys: {count: 1000, preload: true}
+    value: {bytes: 64}
+    operations:
+      get: {weight: 80, command: [GET, "{key}"]}
+      set: {weight: 20, command: [SET, "{key}", "{value}"]}
+    arrivals: constant
+    rate: 1000/s
+    deadline: 100ms
+phases:
+  - {name: steady, for: 3s}
+detection: {probe_every: 100ms, failures: 3}
+faults:
+  - FAULT
+sla:
+  - recovery.stable < 10s warn 8s
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run and what was said of it."""
+
+    run: Run
+    verdict: Verdict
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.run.record
+
+    def check(self, metric: str) -> Check:
+        (found,) = [check for check in self.verdict.checks if check.metric == metric]
+        return found
+
+
+def run(stack: Stack, folder: Path, fault: str, *overrides: str) -> Ended:
+    """Run the scenario with one fault against a stack that is up."""
+    path = folder / "broken.yaml"
+    path.write_text(SCENARIO.replace("FAULT", fault))
+    return run_file(stack, folder, path, *overrides)
+
+
+def run_file(stack: Stack, folder: Path, path: Path, *overrides: str) -> Ended:
+    """Run a scenario file against a stack that is up."""
+    session = Session(stack, folder / "results", progress_for(), companions=lambda _: [Chaos()])
+    done = Run.load(session.run(load_scenario(path, overrides)))
+    return Ended(done, judge(done))

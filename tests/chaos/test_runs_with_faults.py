@@ -1,0 +1,157 @@
+"""What a run says of its faults: nothing where nothing was done, the truth where a target is late or gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.judge.status import Status
+from bench.session import Session
+from bench.stack.embedded import EmbeddedStack
+from tests.chaos.in_process import SCENARIO, run
+from tests.chaos.outage_edges import compared
+
+pytestmark = pytest.mark.timeout(300)  # the first run of a version compiles
+MS = 1_000_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_self_measurement() -> Iterator[None]:
+    """It is not what is tested here, and takes longer than these runs."""
+    found: list[dict[str, Any]] = []
+    measure = Session._calibrate
+
+    def once(session: Session, plan: Any) -> dict[str, Any]:
+        if not found:
+            found.append(measure(session, plan))
+        return found[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "_calibrate", once)
+        yield
+
+
+@pytest.fixture
+def restarting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A stack whose supervisor waits so long before it restarts."""
+
+    def start(delay: str) -> EmbeddedStack:
+        monkeypatch.setenv("HOLDFAST_RESTART_DELAY", delay)
+        return EmbeddedStack({"redis"}, tmp_path)
+
+    return start
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_run_that_breaks_nothing_finds_nothing(stack: EmbeddedStack, tmp_path: Path, seed: int) -> None:
+    fault = "{nothing: redis, at: 500ms, repeat: 3, every: 500ms, jitter: 100ms}"
+    rules = 'sla=["recovery.stable < 1s", "false_alarms == 0", "downtime < 1ms", "cache.errors < 0.1%"]'
+    ended = run(stack, tmp_path, fault, f"seed={seed}", rules, "workloads.cache.deadline=2s")
+    assert ended.verdict.status is Status.PASS, ended.verdict
+    assert [fault["took_effect"] for fault in ended.record["faults"]] == [True] * 3
+    assert ended.record["detections"] == ended.record["false_alarms"] == []
+    assert {one["state"] for one in ended.record["recoveries"]} == {"unaffected"}
+
+
+def test_every_stamp_of_a_kill_is_in_the_record_and_in_its_order(
+    stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    ended = run(stack, tmp_path, "{kill: redis, at: 1s}")
+    assert ended.verdict.status in (Status.PASS, Status.WARN), ended.verdict
+    (fault,) = ended.record["faults"]
+    assert fault["took_effect"]
+    assert fault["healed"]
+    assert fault["planned_ns"] == 1000 * MS
+    assert fault["planned_ns"] <= fault["asked_ns"] <= fault["effective_ns"] < fault["healed_ns"]
+    assert fault["asked_ns"] <= fault["returned_ns"]
+    (recovery,) = ended.record["recoveries"]
+    assert fault["asked_ns"] <= recovery["first_failure_ns"] < recovery["first_success_ns"]
+    assert recovery["first_success_ns"] <= recovery["stable_ns"]
+    detected = {one["detector"]: one["at_ns"] for one in ended.record["detections"]}
+    assert {"client_errors", "probe", "engine_event"} <= detected.keys()
+    assert detected["engine_event"] is not None
+    assert detected["engine_event"] >= fault["asked_ns"]
+    kinds = [event["kind"] for event in ended.run.events()]
+    for kind in ("fault_asked", "fault_effective", "fault_healed", "service_died", "service_restarted"):
+        assert kinds.count(kind) == 1
+    assert {"mended_by", "how", "proof"} <= fault.keys()
+
+
+def test_a_supervisor_that_is_late_fails_the_rule_of_recovery(restarting: Any, tmp_path: Path) -> None:
+    with restarting("1200ms") as stack:
+        ended = run(stack, tmp_path, "{kill: redis, at: 500ms}", "sla.0=recovery.stable < 1s")
+    assert ended.verdict.status is Status.FAIL
+    observed = ended.check("recovery.stable").observed
+    assert observed is not None
+    assert observed > 1200 * MS
+
+
+def test_a_target_that_never_comes_back_fails_with_the_time_waited_and_the_run_ends(
+    restarting: Any, tmp_path: Path
+) -> None:
+    with restarting("1h") as stack:
+        ended = run(stack, tmp_path, "{kill: redis, at: 500ms}", "phases.steady.for=2s")
+    check = ended.check("recovery.stable")
+    assert (ended.verdict.status, check.status) == (Status.FAIL, Status.FAIL)
+    assert "did not come back, waited 1." in check.because
+    (fault,) = ended.record["faults"]
+    assert fault["took_effect"]
+    assert not fault["healed"]
+    assert ended.record["duration_ns"] < 60_000 * MS
+
+
+def test_a_fault_that_hits_nothing_makes_the_run_invalid(restarting: Any, tmp_path: Path) -> None:
+    with restarting("1h") as stack:
+        fault = "{kill: redis, at: 300ms, repeat: 2, every: 500ms}"
+        ended = run(stack, tmp_path, fault, "phases.steady.for=1500ms")
+    assert ended.verdict.status is Status.INVALID
+    assert "it is down already" in ended.check("validity.fault_without_effect").because
+    assert [fault["took_effect"] for fault in ended.record["faults"]] == [True, False]
+
+
+def test_faults_of_different_targets_at_one_moment_each_have_their_own_detection(
+    stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    """Neither makes the other late, though a checkpoint is waited for; and a pause is longer than a kill."""
+    database = (
+        "{name: bank, target: postgres, driver: postgres, lanes: 2, operations: {one: {sql: SELECT 1}},"
+        " arrivals: constant, rate: 200/s, deadline: 100ms}"
+    )
+    faults = (
+        "faults=[{pause: redis, at: 1s, for: 500ms}, {kill: postgres, at: 1s, when: postgres_checkpoint}]"
+    )
+    ended = run(stack, tmp_path, "", f"workloads.+={database}", faults, "phases.steady.for=4s", "sla=[]")
+    redis, postgres = ended.record["faults"]
+    if redis["kind"] != "pause":
+        redis, postgres = postgres, redis
+    assert redis["took_effect"], redis
+    assert postgres["took_effect"], postgres
+    assert redis["healed"]
+    assert postgres["healed"]
+    detected = {(one["fault"], one["detector"]): one["at_ns"] for one in ended.record["detections"]}
+    for fault in (redis, postgres):
+        assert detected[fault["number"], "engine_event"] >= fault["asked_ns"]
+        assert detected[fault["number"], "client_errors"] is not None
+    assert redis["heal_asked_ns"] >= 1500 * MS
+
+
+def test_the_edges_of_outages_are_those_that_an_independent_observer_sees(tmp_path: Path) -> None:
+    text = SCENARIO.replace("FAULT", "{kill: redis, at: 800ms, repeat: 4, every: 800ms}")
+    scenario = tmp_path / "observed.yaml"
+    scenario.write_text(text.replace("for: 3s", "for: 4s"))
+    edges, late_ns = compared(scenario, tmp_path)
+    assert len(edges) >= 2  # a kill while it still loads its data has no edge of its own
+    apart = sorted(abs(ns) for one in edges for ns in (one.failure_apart_ns, one.success_apart_ns))
+    assert apart[(len(apart) - 1) // 2] <= 2 * MS + late_ns, (edges, late_ns)
+
+
+def test_the_record_of_a_run_with_faults_is_plain_json(stack: EmbeddedStack, tmp_path: Path) -> None:
+    """With a journal that nobody else can see into: the state folder of the tests is their own."""
+    ended = run(stack, tmp_path, "{restart: redis, at: 500ms}", "phases.steady.for=2s")
+    record = json.loads((ended.run.path / "run.json").read_text())
+    assert record["faults"][0]["kind"] == "restart"
+    assert record["faults"][0]["healed"] is True
