@@ -86,9 +86,23 @@ def _workload(plan: WorkloadPlan, count: int) -> dict[str, Any]:
                 "planned_ns": None if planned < 0 else int(planned),
                 "operation": names[operation],
                 "key": None if key < 0 else int(key) + workload.first_key,
+                "parameters": _parameters(plan, int(index)),
             }
-            for planned, operation, key in zip(first.planned_ns, first.operation, first.key, strict=True)
+            for planned, operation, key, index in zip(
+                first.planned_ns, first.operation, first.key, first.index, strict=True
+            )
         ],
+    }
+
+
+def _parameters(plan: WorkloadPlan, index: int) -> dict[str, int]:
+    """What arrival `index` draws for each parameter of the workload."""
+    from bench.plan.draws import draw
+
+    drawn = plan.workload.parameters.items()
+    return {
+        name: int(draw(plan.program.variables[number], plan.seed, index)) + parameter.first
+        for number, (name, parameter) in enumerate(drawn)
     }
 
 
@@ -114,7 +128,9 @@ def text_of(document: dict[str, Any]) -> str:
 
 
 def _workload_lines(workload: dict[str, Any]) -> list[str]:
-    rate = "as fast as the lanes go" if workload["rate_per_s"] is None else f"{workload['rate_per_s']:g}/s"
+    from bench.units import format_rate
+
+    rate = "as fast as the lanes go" if workload["rate_per_s"] is None else format_rate(workload["rate_per_s"])
     expected = workload["expected_arrivals"]
     lines = [
         f"{workload['name']}: {workload['driver']} on {workload['target']}, engine {workload['engine']}, "
@@ -128,6 +144,7 @@ def _workload_lines(workload: dict[str, Any]) -> list[str]:
             if arrival["planned_ns"] is None
             else f"{arrival['planned_ns'] / 1e6:12.6f} ms"
         )
-        key = "" if arrival["key"] is None else f"  key {arrival['key']}"
+        drawn = arrival["parameters"] or ({} if arrival["key"] is None else {"key": arrival["key"]})
+        key = "".join(f"  {name} {value}" for name, value in drawn.items())
         lines.append(f"  {number:>4}  {at}  {arrival['operation']}{key}")
     return lines

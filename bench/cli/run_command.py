@@ -9,7 +9,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,12 +26,22 @@ if TYPE_CHECKING:
     from bench.session import Session, StopRequest
 
 
+class NamedFolder(click.Path):
+    """A path that is not empty: `--out "$UNSET"` would else fill the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Click's hook."""
+        if value == "":
+            self.fail("the name is empty; name a folder, or . for this one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--stack", "stack_kind", help="embedded, docker, compose or external (default: external if a URL is set)."
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--out", type=NamedFolder(path_type=Path), default=Path("results"), show_default=True)
 @click.option(
     "--only",
     type=click.Choice(["load", "chaos"]),

@@ -60,6 +60,25 @@ def connected(
             raise target_error(target, error, expected) from error
 
 
+def unshared(target: Target, expected: str) -> psycopg.Connection:
+    """A session that does one thing for long, each statement by itself; the caller closes it.
+
+    Raises TargetError.
+    """
+    try:
+        connection = _connect(target)
+    except psycopg.Error as error:
+        raise _no_connection(target, error) from None
+    try:
+        connection.autocommit = True
+        connection.prepare_threshold = None
+        connection.execute("SET idle_session_timeout = 0" if connection.info.server_version >= 140_000 else "")
+    except psycopg.Error as error:
+        connection.close()
+        raise target_error(target, error, expected) from error
+    return connection
+
+
 def take_loaders_lock(connection: psycopg.Connection, target: Target, *, session: bool) -> None:
     """Wait until no other loader works in this database. Raises TargetError after the deadline.
 

@@ -143,5 +143,7 @@ def _refused(target: Target, error: psycopg.Error) -> Exception:
         target.address,
         "a PostgreSQL that takes one more connection",
         f"'{said}'",
-        "check user, password and database in the URL, and max_connections of the server",
+        "use fewer lanes, or raise the limit: max_connections of the server, or that of the role or database"
+        if error.sqlstate == "53300" or "too many" in said
+        else "check user, password and database in the URL, and max_connections of the server",
     )

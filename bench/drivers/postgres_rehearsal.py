@@ -28,14 +28,15 @@ def rehearse(target: Target, workload: Workload) -> None:
     """
     facts = probe_postgres(target)
     free = facts.max_connections
-    wanted = workload.lanes if workload.engine == "wire" else workload.pool
+    is_wire = workload.engine == "wire"
+    wanted, fewer = (workload.lanes, "fewer lanes") if is_wire else (workload.pool, "a smaller pool")
     if free is not None and wanted > free:
         raise TargetError(
             target.name,
             target.address,
             f"room for {wanted} connections of the workload {workload.name}",
             f"a server that takes {free} in all",
-            "use fewer lanes, or raise its max_connections",
+            f"use {fewer}, or raise its max_connections",
         )
     own = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "UTF8"}
     conninfo = make_conninfo(**(libpq_parameters(target) | own))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bench.engine import layout
+from bench.reserved_file import free_bytes, reserve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,13 +17,25 @@ if TYPE_CHECKING:
 CLOSED_LOG_RECORDS = 20_000_000
 """A closed loop plans no number of arrivals. The file is sparse: room that is not used takes no space."""
 
+CLOSED_LOG_SHARE = 0.25
+"""Of what is free on the disk, the most that the logs of a closed loop may come to be."""
+
 
 def open_log(
     plan: Plan, workload: WorkloadPlan, number: int, threads: int, folder: Path
 ) -> tuple[Path, np.memmap[Any, Any]]:
-    """Path and records (int64 words, layout.LOG_WORDS to a record) for thread `number` of `threads`."""
+    """Path and records (int64 words, layout.LOG_WORDS to a record) for thread `number` of `threads`.
+
+    Raises ResultError where the disk has no room for the arrivals that are planned.
+    """
     share = workload.expected_arrivals / threads / plan.segment.count
     # Poisson: six deviations above the expectation is room for every run that will ever be made.
-    records = CLOSED_LOG_RECORDS if workload.is_closed else int(share + 6 * share**0.5 + 1000)
+    records = int(share + 6 * share**0.5 + 1000)
     path = folder / f".operations-{workload.name}-{number}"
-    return path, np.memmap(path, dtype=np.int64, mode="w+", shape=(records, layout.LOG_WORDS))
+    if workload.is_closed:
+        room = int(CLOSED_LOG_SHARE * free_bytes(folder) / threads / layout.LOG_RECORD.itemsize)
+        records = max(min(CLOSED_LOG_RECORDS, room), 1)
+    else:
+        reserve(path, records * layout.LOG_RECORD.itemsize)
+    mode: Literal["w+", "r+"] = "w+" if workload.is_closed else "r+"
+    return path, np.memmap(path, dtype=np.int64, mode=mode, shape=(records, layout.LOG_WORDS))

@@ -7,7 +7,8 @@ single sample may fall into a flush or a rewrite.
 
 Memory is the working set where the source is a control group, else PSS, else RSS, else what a Redis
 says that it uses: the first of these of which there are enough samples. The sentence of the check
-says which it was.
+says which it was. RSS never stands in for the PSS of several processes: what they share would count
+once for each, so a Postgres would grow with every backend that touches its buffers.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ def by_memory(series: Series, found: Callable[[str], T]) -> tuple[T, str]:
     for column, name in MEMORY.items():
         if not len(series.known(column)[0]):
             continue
+        if column == "rss_bytes" and refused is not None and _is_family(series):
+            raise refused
         try:
             return found(column), name
         except Unmeasurable as reason:
@@ -66,6 +69,12 @@ def by_memory(series: Series, found: Callable[[str], T]) -> tuple[T, str]:
         f"the memory of {series.source} is not known: it runs under another user, or not on this machine",
         "let the stack start it, or sample it where it runs",
     )
+
+
+def _is_family(series: Series) -> bool:
+    """Whether the source is several processes, as a rule and not for the length of a fork."""
+    _, processes = series.known("processes")
+    return len(processes) > 0 and float(np.median(processes)) > 1
 
 
 def growth(series: Series, times: Times, column: str) -> Growth:

@@ -10,6 +10,7 @@ from bench.cycles import stretches
 from bench.rules.catalogue import check_rule, metrics_of
 from bench.rules.fault_metrics import BY_NAME, kills_needed
 from bench.rules.grammar import Metric, Rule
+from bench.scenario.placeholders import placeholders_in
 from bench.units import format_duration_ns, format_rate, quoted
 
 if TYPE_CHECKING:
@@ -136,6 +137,16 @@ def _unused(scenario: Scenario) -> list[str]:
             for name, operation in workload.operations.items()
             if operation.weight == 0
         ]
+    for workload in scenario.workloads:
+        for name, operation in workload.operations.items():
+            expected = operation.request.expect.contains if operation.request else None
+            if expected and placeholders_in(expected):
+                hints.append(
+                    f"workload {workload.name}: operation {name} expects a body that contains {quoted(expected)}"
+                    " as it stands: nothing is put in for braces there"
+                )
+    if not scenario.sla:
+        hints.append("there is no rule under sla: the verdict is INCONCLUSIVE")
     if not any(phase.measured is False for phase in scenario.phases):
         hints.append("no phase has measured: false: connections and caches warm up in measured time")
     return hints

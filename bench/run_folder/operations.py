@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.reserved_file import reserve
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -33,6 +35,8 @@ none; workload, operation and phase are positions in run.json's lists, outcome i
 """
 
 CHUNK = 1 << 18
+HEADER_BYTES = 4096
+"""More than the header of a .npy file takes."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,14 @@ class RawLog:
 
 
 def merge(logs: list[RawLog], record: np.dtype[Any], to: Path) -> int:
-    """Write all records to `to` and delete the raw logs; return how many there are. Memory stays small."""
+    """Write all records to `to` and delete the raw logs; return how many there are. Memory stays small.
+
+    Raises ResultError where the disk has no room for them.
+    """
     total = sum(log.length for log in logs)
+    reserve(to, HEADER_BYTES + total * OPERATION.itemsize)
     merged = np.lib.format.open_memmap(to, mode="w+", dtype=OPERATION, shape=(total,))
+    reserve(to, to.stat().st_size)  # numpy has cut the file to nothing and let it grow again
     at = 0
     for log in logs:
         if log.length:

@@ -11,6 +11,7 @@ from bench.scenario.placeholders import KEY, PLACEHOLDER, RESERVED, VALUE, place
 from bench.units import quoted
 
 _NO_BODY = ("GET", "HEAD")
+DECLARED = "JSON, as its content type says"
 
 
 def findings_of_request(request: Any, fields: Mapping[str, Any]) -> list[Finding]:
@@ -32,12 +33,16 @@ def findings_of_request(request: Any, fields: Mapping[str, Any]) -> list[Finding
     if request.body is not None:
         found += [finding.under("body") for finding in _placeholders(request.body, fields)]
         if declares_json(request.headers, fields.get("headers", {})):
-            found += [finding.under("body") for finding in _json_text(request.body)]
+            found += [finding.under("body") for finding in _json_text(request.body, DECLARED)]
     if isinstance(request.json_body, str):
         found += [finding.under("json") for finding in _placeholders(request.json_body, fields)]
-        found += [finding.under("json") for finding in _json_text(request.json_body)]
+        found += [finding.under("json") for finding in _json_text(request.json_body, "JSON")]
     elif request.json_body is not None:
-        texts = json.dumps(request.json_body)
+        try:
+            texts = json.dumps(request.json_body, allow_nan=False)
+        except ValueError:
+            advice = "write null or a number"
+            return [*found, Finding(("json",), "JSON", "a number that JSON does not have, such as .nan", advice)]
         found += [finding.under("json") for finding in _placeholders(texts, fields)]
     return found
 
@@ -81,15 +86,19 @@ def _stand_in(match: re.Match[str]) -> str:
     return ("x" * len(match[0])) if match[1] == VALUE else "1".rjust(len(match[0]))
 
 
-def _json_text(text: str) -> list[Finding]:
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name}, a number that JSON does not have")
+
+
+def _json_text(text: str, expected: str) -> list[Finding]:
     """Whether a template is JSON once its placeholders are replaced."""
     try:
-        json.loads(PLACEHOLDER.sub(_stand_in, text))
+        json.loads(PLACEHOLDER.sub(_stand_in, text), parse_constant=_no_constant)
     except RecursionError:
-        return [Finding((), "JSON, as its content type says", "too many levels of nesting", "flatten it")]
+        return [Finding((), expected, "too many levels of nesting", "flatten it")]
     except ValueError as error:
         at = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         found = f"{reason} at {at} of the body" if at else reason
-        return [Finding((), "JSON, as its content type says", found, "correct the body")]
+        return [Finding((), expected, quoted(found), "correct the body")]
     return []

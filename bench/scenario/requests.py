@@ -45,7 +45,9 @@ def _path(value: Any) -> Any:
         raise Mismatch(
             'a path such as "/items/{item}" of printable ASCII without spaces and #',
             kind_of(value),
-            "encode it with %",
+            "encode it with %"
+            if isinstance(value, str) and value.startswith("/")
+            else "begin it with /; the host comes from the target's URL",
         )
     return value
 

@@ -35,6 +35,11 @@ _REFUSALS: dict[str, tuple[str, str]] = {
         "to be let in without a password",
         "put the password into the URL: postgresql://user:password@host:port/database",
     ),
+    "no pg_hba.conf entry.*no encryption": (
+        _IN,
+        "if the server wants TLS, end the URL in ?sslmode=require and write engine: client for the workload;"
+        " else let its pg_hba.conf allow this user from here",
+    ),
     "no pg_hba.conf entry": (_IN, "let the server's pg_hba.conf allow this user from here"),
     "database .* does not exist": (
         "a database that exists",
