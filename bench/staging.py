@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.datasets import DataSet, SqlFile, check, drop, load
+from bench.datasets import DataSet, SqlFile, check, claim_on, drop, load
 from bench.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bench.datasets.claim import Claim
     from bench.plan.plan import Plan
     from bench.scenario.dataset import DataSetChoice
     from bench.stack.target import Target
@@ -27,13 +28,17 @@ class Staging:
             if choice is not None and name in targets:
                 self._wanted[name, _data_set(choice)] = targets[name]
         self._loaded: list[tuple[Target, DataSet]] = []
+        self._claims: dict[tuple[Target, DataSet], Claim] = {}
 
     def put_in_place(self, note: Callable[[str], None]) -> list[dict[str, Any]]:
         """Load every data set; what was loaded, for the run's record. Raises TargetError, SqlRefused."""
         record = []
         for (name, wanted), target in self._wanted.items():
             note(f"loading {_words(wanted)} into {name}")
-            loaded = load(target, wanted, note)
+            claim = claim_on(target, wanted)
+            if claim is not None:
+                self._claims[target, wanted] = claim
+            loaded = load(target, wanted, note, claim)
             # Only now: a load that an interruption leaves behind ends with the process and undoes itself,
             # and to drop its tables would be to wait for it.
             self._loaded.append((target, wanted))
@@ -73,11 +78,15 @@ class Staging:
         for target, wanted in self._loaded:
             if wanted.keep:
                 continue
+            if claim := self._claims.pop((target, wanted), None):
+                claim.give_back()
             try:
                 drop(target, wanted)
             except TargetError as error:
                 left.append(f"{_words(wanted)} stays in {target.name}: {error}")
-        self._loaded = []
+        for claim in self._claims.values():
+            claim.close()
+        self._loaded, self._claims = [], {}
         return left
 
 

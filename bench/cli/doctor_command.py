@@ -9,6 +9,20 @@ import click
 from bench.stack import machine, software
 from bench.stack.machine import Finding
 
+
+def faults_left() -> Finding:
+    """What killed harnesses have left undone."""
+    from chaos.journal import leftovers
+
+    orphaned = [one for one in leftovers() if one.is_orphaned and one.entries]
+    if not orphaned:
+        return Finding("faults", "none is left from any run", {"left": 0})
+    what = ", ".join(what for one in orphaned for what, _ in one.entries.values())
+    return Finding(
+        "faults", f"left from runs that were killed: {what}", {"left": len(orphaned)}, "bench heal"
+    )
+
+
 WIDTH = 80
 NAME_WIDTH = 14
 SOURCES = {
@@ -28,6 +42,7 @@ SOURCES = {
     "libpq": software.postgres_client,
     "stack": software.default_stack,
     "docker": software.docker_engine,
+    "faults": faults_left,
 }
 
 

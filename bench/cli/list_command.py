@@ -47,5 +47,11 @@ def _entry(loaded: "LoadedScenario") -> str:
         rate = f"{workload.rate_per_s:g}/s {workload.arrivals}" if workload.rate_per_s else "closed loop"
         lanes = f"{workload.lanes} lane{'s' * (workload.lanes != 1)}"
         lines.append(f"  {workload.name}: {workload.driver} ({workload.engine}), {lanes}, {rate}")
+    for fault in scenario.faults:
+        again = f", {fault.repeat} times" if fault.repeat > 1 else ""
+        lasts = f" for {format_duration_ns(fault.for_ns)}" if fault.for_ns else ""
+        at = format_duration_ns(fault.at_ns or 0)
+        lines.append(f"  fault: {fault.kind} {fault.target} at {at}{lasts}{again}")
+    lines += [f"  check: {check.check} of {check.workload}" for check in scenario.integrity]
     lines += [f"  rule: {quoted(rule.text, limit=WIDTH - 8)[1:-1]}" for rule in loaded.rules]
     return "\n".join(lines) + "\n"

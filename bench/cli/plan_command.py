@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan, WorkloadPlan
+    from bench.scenario.model import Scenario
 
 
 @click.command()
@@ -35,7 +36,7 @@ def command(
 
     loaded = load_scenario(scenario, overrides, quick)
     plan = compile_plan(loaded.scenario, seed)
-    document = describe(plan, arrivals)
+    document = describe(plan, arrivals) | {"faults": _faults(loaded.scenario, plan.seed)}
     if as_json:
         click.echo(json_text(document), nl=False)
     else:
@@ -64,6 +65,25 @@ def describe(plan: Plan, arrivals: int) -> dict[str, Any]:
         ],
         "workloads": [_workload(workload, arrivals) for workload in plan.workloads],
     }
+
+
+def _faults(scenario: Scenario, seed: int) -> list[dict[str, Any]]:
+    """Every fault with its seeded time."""
+    if not scenario.faults:
+        return []
+    from chaos.schedule import planned_faults
+
+    return [
+        {
+            "number": fault.number,
+            "kind": fault.kind,
+            "target": fault.target,
+            "at_ns": fault.at_ns,
+            "for_ns": fault.for_ns,
+            "settings": fault.settings,
+        }
+        for fault in planned_faults(scenario.faults, seed)
+    ]
 
 
 def _workload(plan: WorkloadPlan, count: int) -> dict[str, Any]:
@@ -122,6 +142,11 @@ def text_of(document: dict[str, Any]) -> str:
             lines.append(
                 f"  in {phase['cycles']} cycles, the last {phase['rest'] * 100:g} % of each without load"
             )
+    for fault in document.get("faults", ()):
+        stays = "" if fault["for_ns"] is None else f", for {fault['for_ns'] / 1e9:g} s"
+        lines.append(
+            f"fault {fault['number']:<4} {fault['at_ns'] / 1e9:>14.6f} s  {fault['kind']} {fault['target']}{stays}"
+        )
     for workload in document["workloads"]:
         lines += ["", *_workload_lines(workload)]
     return "\n".join(lines)
@@ -130,7 +155,9 @@ def text_of(document: dict[str, Any]) -> str:
 def _workload_lines(workload: dict[str, Any]) -> list[str]:
     from bench.units import format_rate
 
-    rate = "as fast as the lanes go" if workload["rate_per_s"] is None else format_rate(workload["rate_per_s"])
+    rate = (
+        "as fast as the lanes go" if workload["rate_per_s"] is None else format_rate(workload["rate_per_s"])
+    )
     expected = workload["expected_arrivals"]
     lines = [
         f"{workload['name']}: {workload['driver']} on {workload['target']}, engine {workload['engine']}, "

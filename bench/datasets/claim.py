@@ -39,8 +39,14 @@ class Claim:
         """From now on the set is in use. The caller holds the loaders' lock."""
         self._session.execute(_TAKE, self._key)
 
-    def release(self) -> None:
-        """The set is free; again is harmless. A server that is away has freed it already."""
+    def give_back(self) -> None:
+        """The set is free when this returns. A server that was away meanwhile has freed it already."""
+        with contextlib.suppress(psycopg.Error):
+            self._session.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
+        self.close()
+
+    def close(self) -> None:
+        """The set is free soon, without waiting for a server that may be stopped. Again is harmless."""
         with contextlib.suppress(psycopg.Error):
             self._session.close()
 

@@ -72,7 +72,8 @@ def unshared(target: Target, expected: str) -> psycopg.Connection:
     try:
         connection.autocommit = True
         connection.prepare_threshold = None
-        connection.execute("SET idle_session_timeout = 0" if connection.info.server_version >= 140_000 else "")
+        if connection.info.server_version >= 140_000:
+            connection.execute("SET idle_session_timeout = 0")
     except psycopg.Error as error:
         connection.close()
         raise target_error(target, error, expected) from error

@@ -9,6 +9,7 @@ from psycopg.rows import dict_row
 
 from bench.clock import monotonic_ns
 from bench.datasets.app import APP
+from bench.datasets.claim import refuse_while_used
 from bench.datasets.connection import connected, take_loaders_lock
 from bench.datasets.dataset import DataSet, Loaded
 from bench.datasets.mark import FORMAT, Mark, Standing, standing
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from bench.datasets.builtin import BuiltIn, Invariant
+    from bench.datasets.claim import Claim
     from bench.stack.target import Target
 
 BUILT_IN = {"tpcb": TPCB, "app": APP}
 
 
-def load(target: Target, wanted: DataSet, note: Callable[[str], None]) -> Loaded:
+def load(
+    target: Target, wanted: DataSet, note: Callable[[str], None], claim: Claim | None = None
+) -> Loaded:
     """See `bench.datasets.load`."""
     begun_ns = monotonic_ns()
     if wanted.name is None:
@@ -41,9 +45,14 @@ def load(target: Target, wanted: DataSet, note: Callable[[str], None]) -> Loaded
         if reused:
             note(f"data set {wanted.name}, scale {wanted.scale}: the one that is there is used again")
         else:
+            refuse_while_used(connection, target, wanted.name, "loaded")
+            if wanted.keep and found.marks:
+                note(f"data set {wanted.name}: the one that is there is another or was changed; it is replaced")
             rows = sum(rows_of(wanted.name, wanted.scale).values())
             note(f"data set {wanted.name}, scale {wanted.scale}: loading {rows:,} rows")
             _load_anew(connection, target, built_in, wanted.scale, found)
+        if claim is not None:
+            claim.take()
         connection.commit()
     return Loaded(
         wanted.name, wanted.scale, reused, monotonic_ns() - begun_ns, rows_of(wanted.name, wanted.scale)
@@ -72,6 +81,7 @@ def drop(target: Target, wanted: DataSet) -> None:
     built_in = BUILT_IN[wanted.name]
     with connected(target, f"the data set {wanted.name} to be dropped") as connection:
         take_loaders_lock(connection, target, session=False)
+        refuse_while_used(connection, target, wanted.name, "dropped")
         found = _standing(connection, built_in)
         if not found.foreign(built_in.name):
             _drop_tables(connection, built_in, found)

@@ -100,5 +100,5 @@ def _json_text(text: str, expected: str) -> list[Finding]:
         at = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         found = f"{reason} at {at} of the body" if at else reason
-        return [Finding((), expected, quoted(found), "correct the body")]
+        return [Finding((), expected, quoted(found, 200), "correct the body")]
     return []
