@@ -132,8 +132,23 @@ class Chaos:
             end_ns=monotonic_ns(),
         )
         findings.add_to(record, folder)
+        self._tell(record)
         assert self._integrity is not None
         self._integrity.finish(record, folder)
+
+    def _tell(self, record: dict[str, Any]) -> None:
+        """What only the end of the run shows, into the events too."""
+        assert self._writer is not None
+        for one in record["detections"]:
+            if one["at_ns"] is not None:
+                self._writer.event(one["at_ns"], "detected", fault=one["fault"], detector=one["detector"])
+        for one in record["false_alarms"]:
+            self._writer.event(one["at_ns"], "false_alarm", detector=one["detector"], text=one["detail"])
+        for one in record["recoveries"]:
+            if one["stable_ns"] is not None:
+                self._writer.event(
+                    one["stable_ns"], "recovered", fault=one["fault"], workload=one["workload"]
+                )
 
     def _detectors(self) -> list[str]:
         """Those that are at work beside the clients themselves."""

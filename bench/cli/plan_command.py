@@ -144,9 +144,8 @@ def text_of(document: dict[str, Any]) -> str:
             )
     for fault in document.get("faults", ()):
         stays = "" if fault["for_ns"] is None else f", for {fault['for_ns'] / 1e9:g} s"
-        lines.append(
-            f"fault {fault['number']:<4} {fault['at_ns'] / 1e9:>14.6f} s  {fault['kind']} {fault['target']}{stays}"
-        )
+        what = f"{fault['kind']} {fault['target']}{stays}"
+        lines.append(f"fault {fault['number']:<4} {fault['at_ns'] / 1e9:>14.6f} s  {what}")
     for workload in document["workloads"]:
         lines += ["", *_workload_lines(workload)]
     return "\n".join(lines)

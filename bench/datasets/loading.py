@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 BUILT_IN = {"tpcb": TPCB, "app": APP}
 
 
-def load(
-    target: Target, wanted: DataSet, note: Callable[[str], None], claim: Claim | None = None
-) -> Loaded:
+def load(target: Target, wanted: DataSet, note: Callable[[str], None], claim: Claim | None = None) -> Loaded:
     """See `bench.datasets.load`."""
     begun_ns = monotonic_ns()
     if wanted.name is None:
@@ -47,7 +45,9 @@ def load(
         else:
             refuse_while_used(connection, target, wanted.name, "loaded")
             if wanted.keep and found.marks:
-                note(f"data set {wanted.name}: the one that is there is another or was changed; it is replaced")
+                note(
+                    f"data set {wanted.name}: the one that is there is another or was changed; it is replaced"
+                )
             rows = sum(rows_of(wanted.name, wanted.scale).values())
             note(f"data set {wanted.name}, scale {wanted.scale}: loading {rows:,} rows")
             _load_anew(connection, target, built_in, wanted.scale, found)

@@ -42,7 +42,10 @@ def findings_of_request(request: Any, fields: Mapping[str, Any]) -> list[Finding
             texts = json.dumps(request.json_body, allow_nan=False)
         except ValueError:
             advice = "write null or a number"
-            return [*found, Finding(("json",), "JSON", "a number that JSON does not have, such as .nan", advice)]
+            return [
+                *found,
+                Finding(("json",), "JSON", "a number that JSON does not have, such as .nan", advice),
+            ]
         found += [finding.under("json") for finding in _placeholders(texts, fields)]
     return found
 
