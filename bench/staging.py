@@ -36,9 +36,14 @@ class Staging:
         for (name, wanted), target in self._wanted.items():
             note(f"loading {_words(wanted)} into {name}")
             claim = claim_on(target, wanted)
+            try:
+                loaded = load(target, wanted, note, claim)
+            except BaseException:
+                if claim is not None:
+                    claim.close()
+                raise
             if claim is not None:
                 self._claims[target, wanted] = claim
-            loaded = load(target, wanted, note, claim)
             # Only now: a load that an interruption leaves behind ends with the process and undoes itself,
             # and to drop its tables would be to wait for it.
             self._loaded.append((target, wanted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -36,6 +37,8 @@ def open_log(
         room = int(CLOSED_LOG_SHARE * free_bytes(folder) / threads / layout.LOG_RECORD.itemsize)
         records = max(min(CLOSED_LOG_RECORDS, room), 1)
     else:
-        reserve(path, records * layout.LOG_RECORD.itemsize)
+        # Twice: at the end the logs are copied into one file, and then is late to find no room for it.
+        reserve(path, 2 * records * layout.LOG_RECORD.itemsize)
+        os.truncate(path, records * layout.LOG_RECORD.itemsize)
     mode: Literal["w+", "r+"] = "w+" if workload.is_closed else "r+"
     return path, np.memmap(path, dtype=np.int64, mode=mode, shape=(records, layout.LOG_WORDS))

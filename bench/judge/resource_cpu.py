@@ -33,8 +33,8 @@ class Cpu:
 
     @property
     def share(self) -> float:
-        """1.0 is all of them."""
-        return self.cores_used / self.cores
+        """1.0 is all of them; the kernel counts in ticks, which can come to a little more."""
+        return min(self.cores_used / self.cores, 1.0)
 
 
 def cpu(series: Series, times: Times) -> Cpu:

@@ -142,8 +142,8 @@ def _unused(scenario: Scenario) -> list[str]:
             expected = operation.request.expect.contains if operation.request else None
             if expected and placeholders_in(expected):
                 hints.append(
-                    f"workload {workload.name}: operation {name} expects a body that contains {quoted(expected)}"
-                    " as it stands: nothing is put in for braces there"
+                    f"workload {workload.name}: operation {name} expects a body that contains"
+                    f" {quoted(expected)} as it stands: nothing is put in for braces there"
                 )
     if not scenario.sla:
         hints.append("there is no rule under sla: the verdict is INCONCLUSIVE")

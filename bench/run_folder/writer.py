@@ -147,14 +147,14 @@ class RunWriter:
 
     def abandon(self) -> None:
         """Remove a run that has nothing worth keeping. Harmless after `finish` or twice."""
-        self._close()
+        self._close_anyhow()
         if self._is_partial():
             shutil.rmtree(self._folder, ignore_errors=True)
         self._owner.release()
 
     def leave(self) -> None:
         """Let go of a run that failed: the next sweep keeps it, marked interrupted."""
-        self._close()
+        self._close_anyhow()
         self._owner.release()
 
     def __enter__(self) -> Self:
@@ -179,6 +179,12 @@ class RunWriter:
     def _close(self) -> None:
         for file in (self._windows, self._series, self._events, self._resources):
             file.close()
+
+    def _close_anyhow(self) -> None:
+        """After a failure: a disk that is full refuses what is left in the buffers, and that is known."""
+        for file in (self._windows, self._series, self._events, self._resources):
+            with contextlib.suppress(OSError):
+                file.close()
 
     @contextlib.contextmanager
     def _told_plainly(self) -> Iterator[None]:

@@ -145,6 +145,7 @@ class ManagedService(ABC):
                 "supervisor_pid": self._supervised.pid if self._supervised else None,
                 "state": "down" if pid is None else "up",
                 "log": str(self._log),
+                "data_directory": str(self._data.path) if self._data else None,
                 "settings": self._settings(),
             }
         ]

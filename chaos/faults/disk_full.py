@@ -17,6 +17,10 @@ LARGEST_BYTES = 4 << 30
 BLOCK_BYTES = 1 << 20
 
 
+OF_OTHERS = ("/", "/tmp", "/var/tmp", "/dev/shm", "/run", "~", ".")  # noqa: S108 - looked at only
+"""Whatever is on the same file system as one of these would be hit as well."""
+
+
 class DiskFull(Fault):
     """Fills what is left of the target's own file system with one file, and removes it again."""
 
@@ -25,8 +29,7 @@ class DiskFull(Fault):
         folder = self._folder()
         if folder is None:
             raise self._refused("a data directory that is known", "none")
-        shared = {Path(path).stat().st_dev for path in ("/", "/tmp")}  # noqa: S108 - looked at only
-        if folder.stat().st_dev in shared:
+        if folder.stat().st_dev in _shared_by_others():
             raise self._refused("a file system of the target's own", "one that it shares with the machine")
         size = os.statvfs(folder)
         if size.f_frsize * size.f_blocks > LARGEST_BYTES:
@@ -92,3 +95,12 @@ class DiskFull(Fault):
     def how(self) -> str:
         """What was done."""
         return f"{self._file.parent} was filled by a file of ours"
+
+
+def _shared_by_others() -> set[int]:
+    """The numbers of their file systems; not every machine has each, nor every user a home."""
+    found = set()
+    for place in OF_OTHERS:
+        with contextlib.suppress(OSError, RuntimeError):
+            found.add(Path(place).expanduser().stat().st_dev)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -55,8 +56,12 @@ CASES = [
     Case("exhaust_connections", for_ns=STAYS, settings=(("keep", 3),)),
     Case("exhaust_connections", "postgres", for_ns=STAYS, settings=(("keep", 3),)),
 ]
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
 Make = Callable[..., Fault]
+
+
+def is_left_to_others(case: Case) -> bool:
+    """One of each way to be undone; Postgres takes its time, and only its pause has many processes."""
+    return case.target == "redis" or case.kind == "pause"
 
 
 def made(make: Make, case: Case) -> Fault:
@@ -69,16 +74,14 @@ def made(make: Make, case: Case) -> Fault:
 def assert_as_before(around: Surroundings, target: str) -> None:
     """The target answers, nothing of the stack is stopped, and there are no other processes or files."""
     assert wait_until(lambda: around.answers(target), BACK_S, 0.01)
-    for entry in around.stack.describe():
-        supervisor = psutil.Process(entry["supervisor_pid"])
-        states = [one.status() for one in supervisor.children(recursive=True)]
-        assert psutil.STATUS_STOPPED not in states
-    names = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
-    assert not [name for name in names if "burner" in name]
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            assert process.status() != psutil.STATUS_STOPPED
+            assert "burner" not in " ".join(process.cmdline())
     assert not list(Path(tempfile.gettempdir()).glob("holdfast-io-*"))
 
 
-@every_case
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_fault_takes_effect_by_its_proof_and_is_healed_by_its_proof(
     make: Make, around: Surroundings, case: Case
 ) -> None:
@@ -98,7 +101,7 @@ def test_a_fault_takes_effect_by_its_proof_and_is_healed_by_its_proof(
     assert_as_before(around, case.target)
 
 
-@every_case
+@pytest.mark.parametrize("case", [case for case in CASES if is_left_to_others(case)], ids=str)
 def test_what_is_noted_in_the_journal_undoes_it_and_undoing_twice_or_early_is_harmless(
     make: Make, around: Surroundings, case: Case
 ) -> None:

@@ -48,9 +48,11 @@ def restarting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_run_that_breaks_nothing_finds_nothing(stack: EmbeddedStack, tmp_path: Path, seed: int) -> None:
-    fault = "{nothing: redis, at: 500ms, repeat: 3, every: 500ms, jitter: 100ms}"
+    fault = "{nothing: redis, at: 300ms, repeat: 3, every: 400ms, jitter: 100ms}"
     rules = 'sla=["recovery.stable < 1s", "false_alarms == 0", "downtime < 1ms", "cache.errors < 0.1%"]'
-    ended = run(stack, tmp_path, fault, f"seed={seed}", rules, "workloads.cache.deadline=2s")
+    ended = run(
+        stack, tmp_path, fault, f"seed={seed}", rules, "workloads.cache.deadline=2s", "phases.steady.for=2s"
+    )
     assert ended.verdict.status is Status.PASS, ended.verdict
     assert [fault["took_effect"] for fault in ended.record["faults"]] == [True] * 3
     assert ended.record["detections"] == ended.record["false_alarms"] == []
@@ -82,12 +84,12 @@ def test_every_stamp_of_a_kill_is_in_the_record_and_in_its_order(
 
 
 def test_a_supervisor_that_is_late_fails_the_rule_of_recovery(restarting: Any, tmp_path: Path) -> None:
-    with restarting("1200ms") as stack:
-        ended = run(stack, tmp_path, "{kill: redis, at: 500ms}", "sla.0=recovery.stable < 1s")
+    with restarting("1100ms") as stack:
+        ended = run(stack, tmp_path, "{kill: redis, at: 200ms}", "sla.0=recovery.stable < 1s")
     assert ended.verdict.status is Status.FAIL
     observed = ended.check("recovery.stable").observed
     assert observed is not None
-    assert observed > 1200 * MS
+    assert observed > 1100 * MS
 
 
 def test_a_target_that_never_comes_back_fails_with_the_time_waited_and_the_run_ends(
@@ -124,7 +126,7 @@ def test_faults_of_different_targets_at_one_moment_each_have_their_own_detection
     faults = (
         "faults=[{pause: redis, at: 1s, for: 500ms}, {kill: postgres, at: 1s, when: postgres_checkpoint}]"
     )
-    ended = run(stack, tmp_path, "", f"workloads.+={database}", faults, "phases.steady.for=4s", "sla=[]")
+    ended = run(stack, tmp_path, "", f"workloads.+={database}", faults, "phases.steady.for=3s", "sla=[]")
     redis, postgres = ended.record["faults"]
     if redis["kind"] != "pause":
         redis, postgres = postgres, redis
@@ -150,8 +152,7 @@ def test_the_edges_of_outages_are_those_that_an_independent_observer_sees(tmp_pa
 
 
 def test_the_record_of_a_run_with_faults_is_plain_json(stack: EmbeddedStack, tmp_path: Path) -> None:
-    """With a journal that nobody else can see into: the state folder of the tests is their own."""
-    ended = run(stack, tmp_path, "{restart: redis, at: 500ms}", "phases.steady.for=2s")
+    ended = run(stack, tmp_path, "{restart: redis, at: 200ms}", "phases.steady.for=800ms")
     record = json.loads((ended.run.path / "run.json").read_text())
     assert record["faults"][0]["kind"] == "restart"
     assert record["faults"][0]["healed"] is True

@@ -83,6 +83,15 @@ def test_pss_is_taken_where_there_is_enough_of_it_and_rss_else(tmp_path: Path) -
     assert "by RSS" in check(tmp_path / "b", "memory_growth < 1MB", rows).because
 
 
+def test_rss_never_stands_in_for_the_pss_of_several_processes(tmp_path: Path) -> None:
+    rows = resource_rows("redis", leak, pss_bytes=5 * MB, processes=20)
+    for row in rows[20:]:
+        row["pss_bytes"] = None
+    found = check(tmp_path, "memory_growth < 1MB", rows)
+    assert found.status is Status.INCONCLUSIVE
+    assert found.because.startswith("needed 5 samples in the first and in the last tenth")
+
+
 def test_the_working_set_of_a_control_group_goes_before_all(tmp_path: Path) -> None:
     rows = resource_rows("redis", leak, pss_bytes=5 * MB, working_set_bytes=7 * MB)
     found = check(tmp_path, "memory_growth < 1MB", rows)

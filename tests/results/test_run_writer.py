@@ -231,3 +231,14 @@ def test_an_artifact_cannot_leave_the_folder(tmp_path):
         assert writer.artifact("redis.log").parent == writer.folder
         with pytest.raises(ValueError, match="expected a plain file name"):
             writer.artifact("../redis.log")
+
+
+def test_a_disk_that_is_full_is_told_with_the_folder(tmp_path: Path) -> None:
+    def write_to_a_full_disk() -> None:
+        with RunWriter(tmp_path, run_name("full"), ZERO) as writer:
+            writer._events.close()
+            writer._events = Path("/dev/full").open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 - the writer closes it
+            writer.event(0, "what stays in the buffer is refused again when the file is closed")
+
+    with pytest.raises(ResultError, match=f"written to {tmp_path}.*make room"):
+        write_to_a_full_disk()

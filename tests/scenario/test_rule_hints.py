@@ -44,6 +44,21 @@ def test_a_window_longer_than_the_run_is_pointed_out(load, good) -> None:
     assert "longer than the measured time" in _hints(load(good + "  - availability(window=60s) >= 99%\n"))
 
 
+def test_a_scenario_without_rules_is_pointed_out(load, good) -> None:
+    assert "the verdict is INCONCLUSIVE" in _hints(load(good.partition("sla:")[0] + "sla: []\n"))
+
+
+def test_a_placeholder_in_an_expected_text_is_pointed_out(load, good) -> None:
+    head, _, rest = good.partition("workloads:")
+    web = (
+        "workloads:\n  - name: cache\n    target: api\n    driver: http\n    parameters: {item: {count: 9}}\n"
+        "    operations: {read: {request: {path: '/{item}', expect: {contains: 'no {item}'}}}}\n"
+        "    arrivals: poisson\n    rate: 1200/s\n"
+    )
+    hints = _hints(load(head + web + rest[rest.index("phases:") :]))
+    assert 'contains "no {item}" as it stands' in hints
+
+
 def test_settings_without_effect_are_pointed_out(load, good) -> None:
     text = good.replace("weight: 20", "weight: 0").replace("{key}", "k").replace(", measured: false", "")
     hints = _hints(load(text))

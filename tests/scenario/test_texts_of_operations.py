@@ -99,6 +99,7 @@ def test_an_operation_may_have_any_name(load: Any, name: str) -> None:
         ("""{method: POST, path: /, json: '{"b": -{a}}'}""", "line 1, column 7 of the body"),
         ("""{method: POST, path: /, json: '{"b": {value}}'}""", "line 1, column 7 of the body"),
         ("""{method: POST, path: /, json: '{"b": {a}, c}'}""", "line 1, column 12 of the body"),
+        ("""{method: POST, path: /, json: '{"b": NaN}'}""", "NaN, a number that JSON does not have"),
         ("{method: POST, path: /, json: '" + "[" * 100_000 + "'}", "too many levels"),
         ("{path: '/a#b'}", '"/a#b"'),
     ],
