@@ -35,6 +35,7 @@ PATIENT_RETRY_S = 0.005
 ATTEMPT_S = 1.0
 START_S = 10.0
 DIALS_AT_ONCE = 200
+SILENCE = "no answer in time"
 KEPT_NOTES = 100_000
 
 
@@ -67,6 +68,8 @@ class Connector:
         """What ended a reconnection that should not have ended it."""
         self.refusal_count = 0
         self.last_refusal: TargetError | None = None
+        self.last_failure: str | None = None
+        """Why a lost lane could not connect last, in the system's words."""
         """What a target that is there said when it did not let a lane in again."""
         self._gate = asyncio.Semaphore(DIALS_AT_ONCE)
         # One scout at a time dials a target that is away; the others wait for its success.
@@ -181,7 +184,10 @@ class Connector:
                     self.refusal_count += 1
                     self._note_away()
                     continue
-                except (OSError, TimeoutError):
+                except (OSError, TimeoutError) as failed:
+                    # asyncio's own words for it name no reason.
+                    code = getattr(failed, "errno", None)
+                    self.last_failure = os.strerror(code).lower() if code else str(failed) or SILENCE
                     self._note_away()
                     continue
                 break
@@ -196,6 +202,11 @@ class Connector:
             # Whatever happened, the lanes behind a scout must not wait for it any more.
             self._note_back()
             self._busy.discard((number, lane))
+
+    @property
+    def lanes_away(self) -> int:
+        """Lanes that were lost and have no connection yet."""
+        return len(self._busy)
 
     def _note_away(self) -> None:
         """The target is away: the first task that finds out becomes the scout."""

@@ -304,11 +304,15 @@ class WireEngine:
 
     def _refusals(self) -> list[tuple[str, str, str]]:
         """Why lanes stayed away while the target was there: a table that is gone, say."""
-        if self._connector is None or self._connector.last_refusal is None:
-            return []
-        count, last = self._connector.refusal_count, self._connector.last_refusal
-        text = f"{self.plan.name}: a lost lane was refused {count} times, the last time by {last}"
-        return [("reconnections_refused", "note", text)]
+        connector, found = self._connector, []
+        if connector is not None and connector.last_refusal is not None:
+            count, last = connector.refusal_count, connector.last_refusal
+            text = f"{self.plan.name}: a lost lane was refused {count} times, the last time by {last}"
+            found.append(("reconnections_refused", "note", text))
+        if connector is not None and connector.lanes_away and connector.last_failure is not None:
+            text = f"{connector.lanes_away} lanes had no connection at the end: {connector.last_failure}"
+            found.append(("lanes_away", "note", f"{self.plan.name}: {text}"))
+        return found
 
     def raw_logs(self) -> list[tuple[Path, int]]:
         """The operation logs of the threads, each with its number of records; none where it is off."""

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from little_http import OK as FINE
 from little_http import Answerer, Asked, LittleHttp, always
-from runs import plan_of, run
+from runs import eventually, plan_of, run
 
+from bench.engine.wire import WireEngine
 from bench.outcome import Outcome
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT
@@ -261,3 +262,18 @@ def test_an_answer_after_the_deadline_is_a_timeout_and_never_the_next_ones(web: 
     ran.assert_sums_hold()
     assert ran.count(TIMEOUT) == 1
     assert ran.count(OK) == ran.planned - 1
+
+
+def test_a_server_that_goes_and_stays_away_is_told_with_the_reason(web: Serve) -> None:
+    server = web(always(FINE))
+
+    def during(engine: WireEngine) -> None:
+        eventually(lambda: engine.live().outcomes[OK] > 5, "answers come")
+        server.close()
+
+    ran = run(http_plan(deadline="100ms"), server.target, during)
+    ran.assert_sums_hold()
+    assert ran.count(REFUSED, DROPPED) > 0
+    (told,) = [message for code, _, message in ran.result.anomalies if code == "lanes_away"]
+    assert "4 lanes had no connection at the end" in told
+    assert "refused" in told.lower()
