@@ -43,6 +43,8 @@ class Act:
     broke: Stamps | None = None
     mended: Stamps | None = None
     effect: Proof | None = None
+    lasted: Proof | None = None
+    """Whether one that stays held until its time was over; None where nothing speaks against it."""
     healed: Proof | None = None
     healed_ns: int | None = None
     entry: str | None = None
@@ -160,8 +162,9 @@ class Conductor:
             act.broke = fault.inject()
         except (HoldfastError, OSError) as error:
             self._miss(act, str(error))
-            with contextlib.suppress(HoldfastError, OSError):
-                fault.heal()  # it may have been half made; the journal's entry stays open if it was
+            # It may have been half made. Whatever that comes to, the entry stays open, for the reaper.
+            with contextlib.suppress(Exception):
+                fault.heal()
             return
         self._tell("fault_asked", act, act.broke.asked_ns)
         self._witness(lambda: self._see_effect(act))
@@ -175,6 +178,7 @@ class Conductor:
             if act.broke is None or act.is_over:
                 return
             act.mended = act.fault.heal()
+            act.lasted = act.fault.lasted()
             self._tell("fault_undone", act, monotonic_ns())
             act.is_over = True
         self._witness(lambda: self._see_healing(act))

@@ -59,7 +59,7 @@ class Findings:
         if broke is None:
             proof = act.missed or "the run ended before it was made"
         else:
-            proof = "; ".join(one.text for one in (effect, healed) if one is not None)
+            proof = "; ".join(one.text for one in (effect, act.lasted, healed) if one is not None)
         # A target that was to come back by itself and did not has failed; what we were to mend and is
         # not mended makes the run worthless.
         mended = healed.holds if healed is not None else None
@@ -81,7 +81,7 @@ class Findings:
             "heal_asked_ns": self._zero(act.mended.asked_ns if act.mended else None),
             "healed_ns": self._zero(act.healed_ns),
             "proof": proof,
-            "took_effect": bool(effect and effect.holds),
+            "took_effect": bool(effect and effect.holds and (act.lasted is None or act.lasted.holds)),
             "healed": mended,
             "uncertainty_ns": broke.returned_ns - broke.asked_ns if broke else None,
         }

@@ -45,6 +45,10 @@ class Fault(ABC):
     def bring_back(self) -> None:  # noqa: B027 - most targets are brought back by whoever watches over them
         """After the effect of a fault that is over at once: start again what nobody else starts."""
 
+    def lasted(self) -> Proof | None:
+        """After `heal`: that it was gone before its time, where that can be seen; else None."""
+        return None
+
     def heal(self) -> Stamps | None:
         """Mend it; None for what mends itself (a supervisor's restart)."""
         return None
@@ -55,8 +59,8 @@ class Fault(ABC):
 
     @property
     def mended_by(self) -> str:
-        """Who mends it: we, or who watches over the target."""
-        return "us" if self.plan.for_ns is not None else "the target's supervisor"
+        """Who mends it."""
+        return "us" if self.plan.for_ns is not None else "nobody: it was over at once"
 
     @property
     @abstractmethod

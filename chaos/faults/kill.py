@@ -51,8 +51,11 @@ class Kill(Fault):
     def took_effect(self) -> Proof:
         """The processes are gone, and the supervisor has seen it."""
         gone = wait_until(lambda: are_gone(self._hit), EFFECT_S)
-        pids = ", ".join(str(process.pid) for process in self._hit)
-        return Proof(gone, f"process {pids} is gone" if gone else f"process {pids} still lives")
+        left = ", ".join(str(process.pid) for process in self._hit if process.is_alive())
+        below = len(self._hit) - 1
+        hit = f"process {self._main.pid}" + (f" and {below} below it" if below else "")
+        words = f"{hit} {'are' if below else 'is'} gone"
+        return Proof(gone, words if gone else f"of {hit} still alive: {left}")
 
     def healed(self, deadline_s: float) -> Proof:
         """Another process answers the protocol."""
@@ -67,9 +70,14 @@ class Kill(Fault):
         return Proof(False, f"nothing answers as {name}")
 
     @property
+    def mended_by(self) -> str:
+        """What stays is ours to mend; what dies is its supervisor's to start again."""
+        return "us" if self.plan.for_ns is not None else "the target's supervisor"
+
+    @property
     def how(self) -> str:
         """The signal and who mends it."""
-        count = f" and {len(self._hit) - 1} of its children" if len(self._hit) > 1 else ""
+        count = f" and {len(self._hit) - 1} below it" if len(self._hit) > 1 else ""
         return f"SIGKILL to process {self._main.pid}{count}; the supervisor starts it again"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from bench.clock import monotonic_ns
 from bench.units import format_bytes, format_duration_ns
 from chaos.faults.fault import Fault
+from chaos.proxy.applied import Applied
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.composition import toxin_of
 from chaos.stamps import Proof, Stamps
@@ -27,6 +28,10 @@ class OnPath(Fault):
     def _proxy(self) -> FaultProxy:
         return self.around.proxies[self.plan.target]
 
+    def aim(self) -> None:
+        """Nothing is in force yet."""
+        self._toxin: Applied | None = None
+
     def inject(self) -> Stamps:
         """Have the proxy apply it to every connection, live and new."""
         asked = monotonic_ns()
@@ -38,11 +43,14 @@ class OnPath(Fault):
 
     def took_effect(self) -> Proof:
         """The proxy counts what it did."""
+        assert self._toxin is not None
         return self._proxy().proof_of(self._toxin, self._before)
 
     def heal(self) -> Stamps | None:
         """Have the proxy take it away."""
         asked = monotonic_ns()
+        if self._toxin is None:
+            return None
         effective = self._proxy().remove(self._toxin)
         return Stamps(asked, monotonic_ns(), effective)
 

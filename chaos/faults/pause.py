@@ -51,9 +51,16 @@ class Pause(Kill):
 
     def heal(self) -> Stamps:
         """Children first, so that the main process finds them at work."""
-        asked = self._healed_asked_ns = monotonic_ns()
+        asked = monotonic_ns()
+        self._was_stopped_to_the_end = state_of(self._main) in ("T", "t")
         send_all(reversed(self._hit), signal.SIGCONT)
         return stamped(asked)
+
+    def lasted(self) -> Proof | None:
+        """Somebody else may have let it go on, or killed it."""
+        if self._was_stopped_to_the_end:
+            return None
+        return Proof(False, f"process {self._main.pid} was not stopped any more when the time was over")
 
     def healed(self, deadline_s: float) -> Proof:
         """None is stopped, and the target answers."""

@@ -41,6 +41,7 @@ class Pressure(Fault):
         self._identities: list[ProcessIdentity] = []
         self._said: list[bytes] = []
         self._ready = 0
+        self._gone = 0
 
     def inject(self) -> Stamps:
         """Start the burners and wait until each holds what it is to hold."""
@@ -73,6 +74,7 @@ class Pressure(Fault):
     def heal(self) -> Stamps | None:
         """End them."""
         asked = monotonic_ns()
+        self._gone = sum(process.poll() is not None for process in self._running)
         for process in self._running:
             with contextlib.suppress(OSError):
                 process.kill()
@@ -81,6 +83,12 @@ class Pressure(Fault):
                 if stream is not None:
                     stream.close()
         return stamped(asked)
+
+    def lasted(self) -> Proof | None:
+        """A burner ends before its time when somebody kills it, as the kernel does without memory."""
+        if not self._gone:
+            return None
+        return Proof(False, f"{self._gone} of {len(self._running)} burner processes ended before their time")
 
     def healed(self, deadline_s: float) -> Proof:  # noqa: ARG002 - the form of every fault
         """None is left."""

@@ -189,6 +189,12 @@ def test_no_source_names_a_machine_or_leaves_work_undone() -> None:
             assert word not in text, (path, word)
 
 
+def test_no_two_files_of_the_tests_have_one_name() -> None:
+    """They are imported by their names alone: two of one name would be mixed up within a process."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_nothing_is_imported_that_is_not_declared() -> None:
     import tomllib
 

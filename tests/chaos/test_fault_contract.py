@@ -228,3 +228,28 @@ def test_what_cannot_be_done_here_is_refused_with_the_reason(make: Make, case: C
 
 def test_stopped_states_are_those_of_the_kernel() -> None:
     assert STOPPED_STATES == "Tt"
+
+
+def test_a_burner_that_somebody_kills_did_not_last(make: Make) -> None:
+    fault = made(make, Case("cpu", for_ns=STAYS, settings=(("load", 0.1),)))
+    fault.inject()
+    burners = [one for one in psutil.Process().children() if "burner" in " ".join(one.cmdline())]
+    burners[0].kill()
+    assert wait_until(lambda: burners[0].status() == psutil.STATUS_ZOMBIE, BACK_S)
+    fault.heal()
+    lasted = fault.lasted()
+    assert lasted is not None
+    assert not lasted.holds
+    assert fault.healed(BACK_S).holds
+
+
+def test_a_pause_that_somebody_else_ends_did_not_last(make: Make, around: Surroundings) -> None:
+    fault = made(make, Case("pause", for_ns=STAYS))
+    fault.inject()
+    psutil.Process(around.pid("redis")).resume()
+    assert wait_until(lambda: around.answers("redis"), BACK_S)
+    fault.heal()
+    lasted = fault.lasted()
+    assert lasted is not None
+    assert not lasted.holds
+    assert fault.healed(BACK_S).holds

@@ -111,6 +111,7 @@ def test_a_fault_that_meets_no_connection_has_no_proof(stack: EmbeddedStack) -> 
     with FaultProxy(target.host, target.port) as proxy:
         around = Surroundings(stack, stack.targets(), {"redis": proxy})
         fault = fault_for(FaultPlan(0, "reset", "redis", 0, None), around)
+        fault.aim()
         fault.inject()
         assert not fault.took_effect().holds
 
@@ -120,9 +121,20 @@ def test_a_proxy_that_is_gone_is_a_sentence_with_the_targets_name(stack: Embedde
     with FaultProxy(target.host, target.port, name="redis") as proxy:
         around = Surroundings(stack, stack.targets(), {"redis": proxy})
         fault = fault_for(FaultPlan(0, "reset", "redis", 0, S), around)
+        fault.aim()
         fault.inject()
         pid = proxy.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(TargetError, match=r"target redis at .* expected a running fault proxy"):
             fault.heal()
+
+
+def test_a_fault_that_could_not_be_made_leaves_nothing_to_mend(stack: EmbeddedStack) -> None:
+    target = stack.targets()["redis"]
+    proxy = FaultProxy(target.host, target.port, name="redis")
+    fault = fault_for(FaultPlan(0, "reset", "redis", 0, S), Surroundings(stack, {}, {"redis": proxy}))
+    fault.aim()
+    with pytest.raises(TargetError, match="never started"):
+        fault.inject()
+    assert fault.heal() is None

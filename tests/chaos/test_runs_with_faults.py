@@ -49,7 +49,7 @@ def restarting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_run_that_breaks_nothing_finds_nothing(stack: EmbeddedStack, tmp_path: Path, seed: int) -> None:
     fault = "{nothing: redis, at: 300ms, repeat: 3, every: 400ms, jitter: 100ms}"
-    rules = 'sla=["recovery.stable < 1s", "false_alarms == 0", "downtime < 1ms", "cache.errors < 0.1%"]'
+    rules = 'sla=["recovery.stable < 1s", "false_alarms == 0", "downtime < 1ms", "cache.errors < 1%"]'
     ended = run(
         stack, tmp_path, fault, f"seed={seed}", rules, "workloads.cache.deadline=2s", "phases.steady.for=2s"
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import psycopg
 import pytest
-from runs import Ran, run
+from meddled_runs import Ran, run
 
 from bench.judge.judge import judge
 from bench.judge.status import Status
