@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from bench.clock import monotonic_ns
-from bench.errors import HoldfastError, TargetError
+from bench.errors import HoldfastError
 from chaos.faults.fault import Fault
 from chaos.hooks import await_hook
 from chaos.journal import Journal
@@ -145,7 +145,7 @@ class Conductor:
             act.fault.aim()
             assert self._journal is not None
             act.entry = self._journal.intend(f"{plan.kind} of {plan.target}", act.fault.undo())
-        except TargetError as error:
+        except HoldfastError as error:
             self._miss(act, str(error))
         except OSError as error:
             self._miss(act, f"what is not noted is not done, and the journal cannot be written: {error}")

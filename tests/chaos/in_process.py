@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.judge.judge import judge
+from bench.judge.status import Status, worst
 from bench.judge.verdict import Check, Verdict
 from bench.progress import progress_for
 from bench.run_folder.reader import Run
@@ -51,6 +52,12 @@ class Ended:
     @property
     def record(self) -> dict[str, Any]:
         return self.run.record
+
+    @property
+    def status(self) -> Status:
+        """Of all but the generator, for which the machine may be too busy."""
+        checks = self.verdict.checks
+        return worst(check.status for check in checks if not check.metric.startswith("validity.generator"))
 
     def check(self, metric: str) -> Check:
         (found,) = [check for check in self.verdict.checks if check.metric == metric]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import subprocess
@@ -38,35 +39,58 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
+class Doomed:
+    """A harness of one kind of fault, with folders and a mark of its own."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.kind, self.mark, self.moment_s = kind, uuid.uuid4().hex, 0.0
+        self.temporary, self.state = folder / "tmp", folder / "state"
+        self.temporary.mkdir(mode=0o755, parents=True)
+        environment = {
+            **os.environ,
+            MARK: self.mark,
+            "TMPDIR": str(self.temporary),
+            "XDG_STATE_HOME": str(self.state),
+            "PYTHONPATH": str(ROOT),
+            "HOLDFAST_RESTART_DELAY": "20ms",
+        }
+        command = [sys.executable, str(ROOT / "tests" / "chaos" / "doomed_harness.py"), kind]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+
+    def await_ready(self) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"ready\n"
+        assert len(marked(self.mark)) >= 3  # itself, a supervisor and a server at least
+
+    def kill(self) -> None:
+        self.moment_s = random.SystemRandom().uniform(0, 0.3)
+        time.sleep(self.moment_s)  # the moment is the test's subject
+        self.process.kill()
+        self.process.wait()
+
+    def assert_nothing_is_left(self) -> None:
+        told = f"{self.kind}, killed {self.moment_s:.3f} s after the one before"
+        assert wait_until(lambda: not marked(self.mark), BACK_S, 0.02), (told, marked(self.mark))
+        assert leftovers(self.state / "holdfast" / "faults") == [], told
+        left = [path.name for path in self.temporary.iterdir() if not path.name.startswith("logs-")]
+        assert left == [], told
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
 @pytest.mark.parametrize("round_", range(ROUNDS))
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_harness_killed_at_a_random_moment_of_a_fault_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, round_: int
+@pytest.mark.parametrize("kinds", [KINDS[at::6] for at in range(6)], ids="-".join)
+def test_harnesses_killed_at_random_moments_of_a_fault_leave_nothing(
+    tmp_path: Path, closing: contextlib.ExitStack, kinds: list[str], round_: int
 ) -> None:
-    mark = uuid.uuid4().hex
-    (tmp_path / "tmp").mkdir(mode=0o755)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    environment = {
-        **os.environ,
-        MARK: mark,
-        "TMPDIR": str(tmp_path / "tmp"),
-        "PYTHONPATH": str(ROOT),
-        "HOLDFAST_RESTART_DELAY": "20ms",
-    }
-    with subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "chaos" / "doomed_harness.py"), kind],
-        stdout=subprocess.PIPE,
-        env=environment,
-    ) as harness:
-        assert harness.stdout is not None
-        assert harness.stdout.readline() == b"ready\n"
-        assert len(marked(mark)) >= 3  # itself, a supervisor and a server at least
-        moment_s = random.SystemRandom().uniform(0, 0.5)
-        time.sleep(moment_s)  # the moment is the test's subject
-        harness.kill()
-    assert wait_until(lambda: not marked(mark), BACK_S, 0.02), (
-        f"killed after {moment_s:.3f} s, left {[(p.pid, p.cmdline()) for p in marked(mark)]}"
-    )
-    assert leftovers() == []
-    left = [path for path in (tmp_path / "tmp").iterdir() if not path.name.startswith("logs-")]
-    assert left == []
+    doomed = [Doomed(kind, tmp_path / kind) for kind in kinds]
+    for one in doomed:
+        closing.callback(one.close)
+    for one in doomed:
+        one.await_ready()
+    for one in random.SystemRandom().sample(doomed, len(doomed)):
+        one.kill()
+    for one in doomed:
+        one.assert_nothing_is_left()

@@ -53,7 +53,7 @@ def test_a_run_that_breaks_nothing_finds_nothing(stack: EmbeddedStack, tmp_path:
     ended = run(
         stack, tmp_path, fault, f"seed={seed}", rules, "workloads.cache.deadline=2s", "phases.steady.for=2s"
     )
-    assert ended.verdict.status is Status.PASS, ended.verdict
+    assert ended.status is Status.PASS, ended.verdict
     assert [fault["took_effect"] for fault in ended.record["faults"]] == [True] * 3
     assert ended.record["detections"] == ended.record["false_alarms"] == []
     assert {one["state"] for one in ended.record["recoveries"]} == {"unaffected"}
@@ -62,12 +62,12 @@ def test_a_run_that_breaks_nothing_finds_nothing(stack: EmbeddedStack, tmp_path:
 def test_every_stamp_of_a_kill_is_in_the_record_and_in_its_order(
     stack: EmbeddedStack, tmp_path: Path
 ) -> None:
-    ended = run(stack, tmp_path, "{kill: redis, at: 1s}")
-    assert ended.verdict.status in (Status.PASS, Status.WARN), ended.verdict
+    ended = run(stack, tmp_path, "{kill: redis, at: 600ms}", "phases.steady.for=2400ms")
+    assert ended.status in (Status.PASS, Status.WARN), ended.verdict
     (fault,) = ended.record["faults"]
     assert fault["took_effect"]
     assert fault["healed"]
-    assert fault["planned_ns"] == 1000 * MS
+    assert fault["planned_ns"] == 600 * MS
     assert fault["planned_ns"] <= fault["asked_ns"] <= fault["effective_ns"] < fault["healed_ns"]
     assert fault["asked_ns"] <= fault["returned_ns"]
     (recovery,) = ended.record["recoveries"]
@@ -84,21 +84,22 @@ def test_every_stamp_of_a_kill_is_in_the_record_and_in_its_order(
 
 
 def test_a_supervisor_that_is_late_fails_the_rule_of_recovery(restarting: Any, tmp_path: Path) -> None:
-    with restarting("1100ms") as stack:
-        ended = run(stack, tmp_path, "{kill: redis, at: 200ms}", "sla.0=recovery.stable < 1s")
-    assert ended.verdict.status is Status.FAIL
+    with restarting("700ms") as stack:
+        rule = "sla.0=recovery.stable < 600ms"
+        ended = run(stack, tmp_path, "{kill: redis, at: 200ms}", rule, "phases.steady.for=2500ms")
+    assert ended.status is Status.FAIL
     observed = ended.check("recovery.stable").observed
     assert observed is not None
-    assert observed > 1100 * MS
+    assert observed > 700 * MS
 
 
 def test_a_target_that_never_comes_back_fails_with_the_time_waited_and_the_run_ends(
     restarting: Any, tmp_path: Path
 ) -> None:
     with restarting("1h") as stack:
-        ended = run(stack, tmp_path, "{kill: redis, at: 500ms}", "phases.steady.for=2s")
+        ended = run(stack, tmp_path, "{kill: redis, at: 200ms}", "phases.steady.for=1500ms")
     check = ended.check("recovery.stable")
-    assert (ended.verdict.status, check.status) == (Status.FAIL, Status.FAIL)
+    assert (ended.status, check.status) == (Status.FAIL, Status.FAIL)
     assert "did not come back, waited 1." in check.because
     (fault,) = ended.record["faults"]
     assert fault["took_effect"]
@@ -110,7 +111,7 @@ def test_a_fault_that_hits_nothing_makes_the_run_invalid(restarting: Any, tmp_pa
     with restarting("1h") as stack:
         fault = "{kill: redis, at: 300ms, repeat: 2, every: 500ms}"
         ended = run(stack, tmp_path, fault, "phases.steady.for=1500ms")
-    assert ended.verdict.status is Status.INVALID
+    assert ended.status is Status.INVALID
     assert "it is down already" in ended.check("validity.fault_without_effect").because
     assert [fault["took_effect"] for fault in ended.record["faults"]] == [True, False]
 
@@ -137,14 +138,15 @@ def test_faults_of_different_targets_at_one_moment_each_have_their_own_detection
     detected = {(one["fault"], one["detector"]): one["at_ns"] for one in ended.record["detections"]}
     for fault in (redis, postgres):
         assert detected[fault["number"], "engine_event"] >= fault["asked_ns"]
-        assert detected[fault["number"], "client_errors"] is not None
+    # A kill may be over before a client's deadline is; a pause of half a second is not.
+    assert detected[redis["number"], "client_errors"] is not None
     assert redis["heal_asked_ns"] >= 1500 * MS
 
 
 def test_the_edges_of_outages_are_those_that_an_independent_observer_sees(tmp_path: Path) -> None:
-    text = SCENARIO.replace("FAULT", "{kill: redis, at: 800ms, repeat: 4, every: 800ms}")
+    text = SCENARIO.replace("FAULT", "{kill: redis, at: 700ms, repeat: 3, every: 700ms}")
     scenario = tmp_path / "observed.yaml"
-    scenario.write_text(text.replace("for: 3s", "for: 4s"))
+    scenario.write_text(text.replace("for: 3s", "for: 2800ms"))
     edges, late_ns = compared(scenario, tmp_path)
     assert len(edges) >= 2  # a kill while it still loads its data has no edge of its own
     apart = sorted(abs(ns) for one in edges for ns in (one.failure_apart_ns, one.success_apart_ns))
