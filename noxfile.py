@@ -39,7 +39,7 @@ def exit_code_kept() -> Iterator[None]:
 
 @nox.session
 def perf(session: nox.Session) -> None:
-    """Run every scenario on the embedded stack and exit with the verdict."""
+    """Run the load scenarios on the embedded stack, and a kill with --quick; exit with the verdict."""
     session.install(".[embedded]")
     arguments = list(session.posargs)
     # --full is the nightly's word: the standard form is already as long as these scenarios' statistics need.
