@@ -16,6 +16,7 @@ import bench
 from bench.errors import TargetError
 from bench.stack.docker.engine import said
 from bench.stack.docker.labels import BASE, CONTENT, SERVICE
+from bench.stack.images.build_turn import build_turn
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -54,8 +55,13 @@ def build_image(
     """Build the image of one service, unless it is there with the same content; return its name.
 
     base: the image to build it on; None: one made of this machine's programs, for which no registry is
-    asked. Raises TargetError with what the engine said.
+    asked. Processes build one after another. Raises TargetError with what the engine said.
     """
+    with build_turn():
+        return _build(engine, service, base, say)
+
+
+def _build(engine: APIClient, service: str, base: str | None, say: Callable[[str], None]) -> str:
     on = base or _base_image(engine, service, say)
     context = _context(service)
     content = hashlib.sha256(repr((context.getvalue(), _image_id(engine, on))).encode()).hexdigest()[:16]
@@ -87,6 +93,11 @@ def build_image(
 
 def remove_images(engine: APIClient) -> list[str]:
     """Remove the images that were built here, and their bases; return their names."""
+    with build_turn():
+        return _remove(engine)
+
+
+def _remove(engine: APIClient) -> list[str]:
     from docker.errors import APIError
 
     names = [
