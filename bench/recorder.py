@@ -8,9 +8,11 @@ from bench.engine.engine import Live
 from bench.histogram import empty, percentile_ns
 from bench.outcome import OUTCOMES
 from bench.run_folder.histogram_log import Tag
+from bench.watchers import Watchers, WindowView
 
 if TYPE_CHECKING:
     from bench.engine.engine import Engine
+    from bench.histogram import Counts
     from bench.plan.plan import Plan
     from bench.resources.generator import GeneratorUse
     from bench.run_folder.writer import RunWriter
@@ -21,23 +23,39 @@ SERIES_PERCENTS = (50.0, 95.0, 99.0)
 class Recorder:
     """Writes what the engines gained, window by window; keeps nothing of a window but the last look."""
 
-    def __init__(self, plan: Plan, engines: list[Engine], writer: RunWriter, generator: GeneratorUse) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        engines: list[Engine],
+        writer: RunWriter,
+        generator: GeneratorUse,
+        watchers: Watchers | None = None,
+    ) -> None:
         self._plan = plan
         self._engines = engines
         self._writer = writer
         self._generator = generator
+        self._watchers = watchers or Watchers()
         self._looks: list[Live | None] = [None] * len(engines)
+        self._gains: list[tuple[Tag, Counts]] = []
         self.last_p95_ns: int | None = None
 
-    def window(self, start_ns: int, end_ns: int) -> None:
-        """Close the window start_ns..end_ns (from run zero)."""
+    def window(self, start_ns: int, end_ns: int, under_way: str = "") -> None:
+        """Close the window start_ns..end_ns (from run zero); `under_way`: the faults that hold."""
         resources = self._generator.window()
+        self._gains = []
+        rows = []
         for number, engine in enumerate(self._engines):
             responses = self._histograms(engine, start_ns, end_ns)
-            self._series(number, engine, start_ns, end_ns, responses, resources)
+            rows.append(self._series(number, engine, start_ns, end_ns, responses, resources))
             for event in engine.events():
                 at_ns = event.pop("at_ns") - self._writer.zero.monotonic_ns
                 self._writer.event(at_ns, event.pop("kind"), **event)
+        if self._watchers:
+            phase = self._phase_name(start_ns)
+            self._watchers.window(
+                WindowView(start_ns, end_ns, phase, under_way, tuple(rows), tuple(self._gains))
+            )
 
     def _histograms(self, engine: Engine, start_ns: int, end_ns: int) -> Any:
         names = engine.plan.program.names
@@ -47,6 +65,8 @@ class Recorder:
             measured = self._plan.phases[phase].measured
             tag = Tag(engine.plan.name, names[operation], change.kind, change.outcome.label, measured)
             self._writer.histogram(tag, start_ns, end_ns, change.counts)
+            if self._watchers:
+                self._gains.append((tag, change.counts))
             if change.kind == "response" and names[operation] != "deliver":
                 responses += change.counts
         return responses
@@ -59,7 +79,7 @@ class Recorder:
         end_ns: int,
         responses: Any,
         resources: dict[str, Any],
-    ) -> None:
+    ) -> dict[str, Any]:
         before, now = self._looks[number], engine.live()
         self._looks[number] = now
         row: dict[str, Any] = {
@@ -81,7 +101,9 @@ class Recorder:
         row["connected"] = now.connected
         row["pool_in_use"] = now.pool_in_use
         row["generator_idle_ratio"] = round(idle / elapsed, 4) if elapsed > 0 else None
-        self._writer.series({key: "" if value is None else value for key, value in (row | resources).items()})
+        row |= resources
+        self._writer.series({key: "" if value is None else value for key, value in row.items()})
+        return row
 
     def _phase_name(self, at_ns: int) -> str:
         for phase in self._plan.phases:

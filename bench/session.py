@@ -31,13 +31,14 @@ from bench.run_folder.writer import RunWriter
 from bench.run_record import final_record, first_record
 from bench.scenario.refusal import placed_refusal
 from bench.staging import Staging
+from bench.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.attendants import Attendant
     from bench.engine.engine import Engine
-    from bench.plan.plan import Plan
+    from bench.plan.plan import Plan, WorkloadPlan
     from bench.scenario.load import LoadedScenario
     from bench.scenario.model import Scenario
     from bench.stack.stack import Stack
@@ -116,6 +117,10 @@ class Session:
     seed: int | None = None
     companions: Callable[[Scenario], list[Attendant]] = lambda _: []
     """Who goes along with a run, by its scenario."""
+    watchers: Watchers = field(default_factory=Watchers)
+    """Who looks on."""
+    engine_for: Callable[[Plan, WorkloadPlan, Target | None, Path], Engine] = engine_for
+    """Makes the engine of a workload; a distributed run has its engines elsewhere."""
     _mark: tuple[int, int] = (0, 0)
     """When, and after how many ended arrivals, the rate shown begins to count."""
 
@@ -151,7 +156,7 @@ class Session:
         """Engines see the targets as the attendants left them; data and resources are the stack's own."""
         own = self.stack.targets()
         engines = [
-            engine_for(plan, workload, targets.get(workload.workload.target), writer.folder)
+            self.engine_for(plan, workload, targets.get(workload.workload.target), writer.folder)
             for workload in plan.workloads
         ]
         sampler = Sampler(plan, own, self.stack.describe(), writer.resources, lambda: pool_use(engines))
@@ -177,7 +182,9 @@ class Session:
         cast.sampler.start(start_ns)
         for attendant in cast.attendants:
             attendant.begin(start_ns, writer)
-        recorder = Recorder(plan, engines, writer, GeneratorUse())
+        writer.on_event = self.watchers.event
+        self.watchers.started(record, writer.zero)
+        recorder = Recorder(plan, engines, writer, GeneratorUse(), self.watchers)
         end_ns = self._windows(cast, recorder, start_ns)
         cast.sampler.stop()
         record["resources"] = cast.sampler.facts()
@@ -198,6 +205,7 @@ class Session:
         self._keep_logs(writer)
         final["anomalies"] += staging.check()
         path = writer.finish(final, interrupted=interrupted)
+        self.watchers.ended(path, interrupted=interrupted)
         if interrupted:
             raise InterruptedRun(f"interrupted; what was measured is kept in {path}")
         return path
@@ -274,15 +282,15 @@ class Session:
                     self.stop.wait(min(left / 1e9, POLL_S * 5))
             now = monotonic_ns() - start_ns
             cast.sampler.update(self.stack.describe())
-            recorder.window(before, now)
-            self._look(cast, recorder, now)
+            under_way = ", ".join(text for attendant in cast.attendants if (text := attendant.look(now)))
+            recorder.window(before, now, under_way)
+            self._look(cast, recorder, now, under_way)
             before = now
             if not any(engine.is_running() for engine in engines):
                 return before
 
-    def _look(self, cast: Cast, recorder: Recorder, now: int) -> None:
+    def _look(self, cast: Cast, recorder: Recorder, now: int, under_way: str) -> None:
         plan, lives = cast.plan, [engine.live() for engine in cast.engines]
-        under_way = [text for attendant in cast.attendants if (text := attendant.look(now))]
         ended = sum(sum(live.outcomes) for live in lives)
         phase = next((phase.name for phase in plan.phases if now < phase.end_ns), "drain")
         since_ns, ended_then = self._mark
@@ -299,7 +307,7 @@ class Session:
                 ended=ended,
                 p95_ns=recorder.last_p95_ns,
                 connected=sum(live.connected for live in lives),
-                under_way=", ".join(under_way),
+                under_way=under_way,
             )
         )
 

@@ -166,6 +166,7 @@ def _run_and_judge(session: Session, loaded: LoadedScenario, as_json: bool) -> V
     run = Run.load(session.run(loaded))
     verdict = judge(run)
     save(verdict, run.path)
+    session.watchers.judged(verdict)
     stream = sys.stderr if as_json else sys.stdout
     colour = stream.isatty() and text.is_colourful()
     say(text.render(run, verdict, colour, unicode=text.is_unicode(stream)), to=stream)

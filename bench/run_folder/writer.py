@@ -22,7 +22,7 @@ from bench.run_folder.histogram_log import Encoder, Tag, Window, header, line_of
 from bench.run_folder.owner import Ownership
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -43,6 +43,8 @@ class RunWriter:
         self.name = name
         self.zero = zero or WallLabel.read()
         """Run zero: what every time in the folder counts from. May be set until the first histogram."""
+        self.on_event: Callable[[dict[str, Any]], None] | None = None
+        """Called with every entry of events.jsonl, in the thread that tells it."""
         self._out = out
         self._folder = out / layout.partial_name(name)
         self._columns: list[str] | None = None
@@ -117,6 +119,8 @@ class RunWriter:
         entry = {"at_ns": int(at_ns), "kind": kind, **fields}
         with self._told_plainly():
             self._events.write(json.dumps(entry, ensure_ascii=False, default=files.plain) + "\n")
+        if self.on_event is not None:
+            self.on_event(entry)
 
     def artifact(self, name: str) -> Path:
         """Where to put another file of this run, such as a server's log."""
