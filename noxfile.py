@@ -109,7 +109,7 @@ def types(session: nox.Session) -> None:
 @nox.session(default=False)
 def peers(session: nox.Session) -> None:
     """Measure side by side with redis-benchmark, pgbench, wrk, hey, client libraries and a Locust user."""
-    session.install(".[embedded,peers]")
+    session.install(".[embedded]")
     extra = ["--install"] if os.geteuid() == 0 else []
     with exit_code_kept():
         session.run("python", "-m", "bench.peers", *extra, *session.posargs)

@@ -36,7 +36,7 @@ class LocustUser:
         try:
             return f"locust {version('locust')}, redis {version('redis')}"
         except PackageNotFoundError:
-            raise NotInstalled("locust is missing: pip install 'holdfast[peers]'") from None
+            raise NotInstalled("locust is missing: pip install locust") from None
 
     def run(self, seconds: float) -> Result:
         """One headless test, counted from the moment in which all users run."""
