@@ -32,6 +32,8 @@ SAMPLES_AT_LEAST = 20
 """What the median, the mean and the maximum need."""
 BY_SPEED = frozenset({"response", "response_ok", "service", "throughput"})
 """Metrics that a generator without time to spare makes worse."""
+BY_STALLS = frozenset({"recovery.first", "recovery.stable", "downtime"})
+"""Metrics that answers later than the stall threshold make worse."""
 TOLD_APART = 2
 """A slope within its limit passes when one of so many times the limit can be excluded."""
 MEDIAN = 50.0
@@ -81,6 +83,32 @@ def late_around_faults(run: Run, rule: Rule, seen: Observation, status: Status) 
         Status.INVALID,
         f"P99 of the generator's own lateness is {shown}, and full performance means a P99 of "
         f"{units.format_duration_ns(min(bands))}: the delay may be its own",
+        "lower the rate, add threads, or free the machine of other work",
+    )
+
+
+def stalls_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
+    """INVALID for an outage of nothing but late answers, as late as the generator itself was."""
+    if status is not Status.FAIL or rule.metric.name not in BY_STALLS or seen.repeats is None:
+        return None
+    if any(one.kind == NEVER for one in seen.repeats):
+        return None
+    entries = [
+        entry
+        for entry in run.record.get("recoveries", [])
+        if rule.metric.workload in (None, entry["workload"]) and entry["first_failure_ns"] is not None
+    ]
+    stalls = [entry["baseline"]["stall_ns"] for entry in entries]
+    late = run.histogram("late", rule.metric.workload)
+    if not late.any() or None in stalls or not stalls or any(entry["failed"] for entry in entries):
+        return None
+    late_ns = statistic_ns(late, "max")
+    if late_ns < min(stalls):
+        return None
+    return Doubt(
+        Status.INVALID,
+        f"no arrival failed; some were answered late, and the generator itself was late by up to "
+        f"{units.format_duration_ns(late_ns)}: the delay may be its own",
         "lower the rate, add threads, or free the machine of other work",
     )
 
@@ -212,6 +240,7 @@ def source_unknown(run: Run, rule: Rule, seen: Observation, status: Status) -> D
 
 DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
     late_around_faults,
+    stalls_of_our_own,
     never_happened,
     ended_too_early,
     too_few_samples,

@@ -154,6 +154,19 @@ def test_a_generator_that_was_late_itself_cannot_blame_the_target(
     assert judge(run.load(tmp_path)).checks[-1].status is status
 
 
+@pytest.mark.parametrize(
+    ("late_ms", "failed", "status"),
+    [(120, 0, Status.INVALID), (80, 0, Status.FAIL), (120, 1, Status.FAIL)],
+)
+@pytest.mark.parametrize("rule", ["downtime < 1ms", "recovery.stable < 1ms", "recovery.first < 1ms"])
+def test_late_answers_alone_are_no_outage_where_the_generator_itself_was_as_late(
+    tmp_path: Path, rule: str, late_ms: int, failed: int, status: Status
+) -> None:
+    entry = recovery(0, 2, 0.3) | {"failed": failed, "stalled": 40}
+    run = FaultRun(sla=[rule], faults=[fault(0, 2)], recoveries=[entry], late_ns=late_ms * MS)
+    assert judge(run.load(tmp_path)).checks[-1].status is status
+
+
 def test_alone_the_worst_workload_of_each_fault_counts(tmp_path: Path) -> None:
     recoveries = [recovery(0, 2, 0.3), recovery(0, 2, 0.9, workload="orders")]
     parts = {"faults": [fault(0, 2)], "recoveries": recoveries}
