@@ -70,6 +70,8 @@ class Verdict:
         """The verdict written as `found`. Raises ValueError, KeyError or TypeError for anything else."""
         if found["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT}, found {found['format']!r}")
+        for entry in found["checks"]:
+            _expect_numbers(entry)
         checks = tuple(
             Check(
                 **{
@@ -81,6 +83,18 @@ class Verdict:
             for entry in found["checks"]
         )
         return cls(found["scenario"], found["run"], checks)
+
+
+def _expect_numbers(entry: dict[str, Any]) -> None:
+    """Raises TypeError for numbers or texts of another kind: reports calculate with them."""
+    numbers = [entry[name] for name in ("observed", "limit", "warn", "samples")] + list(
+        entry["interval"] or ()
+    )
+    if not all(value is None or isinstance(value, int | float) for value in numbers):
+        raise TypeError(f"expected numbers in {entry['metric']!r}, found {numbers!r}")
+    texts = [entry[name] for name in ("rule", "metric", "because")]
+    if not all(isinstance(value, str) for value in texts):
+        raise TypeError(f"expected texts in a check, found {texts!r}")
 
 
 def save(verdict: Verdict, folder: Path) -> Path:

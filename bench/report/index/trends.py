@@ -1,0 +1,110 @@
+"""How the figures of a scenario went from run to run: a line joins only runs that may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench import units
+from bench.judge.status import Status
+from bench.report.index.comparable import Form, differences
+from bench.report.index.entry import COMPLETE, RunEntry, WorkloadFigures
+
+MOST_RUNS = 60
+"""Of one scenario on its lines; the table has all of them."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a workload; `shown` puts it in words."""
+
+    title: str
+    value: Callable[[WorkloadFigures], float | None]
+    shown: Callable[[float], str]
+
+
+METRICS = (
+    Metric("P50", lambda found: found.p50_ns, units.format_duration_ns),
+    Metric("P95", lambda found: found.p95_ns, units.format_duration_ns),
+    Metric("P99", lambda found: found.p99_ns, units.format_duration_ns),
+    Metric("Done", lambda found: found.done_per_s, units.format_rate),
+    Metric("Errors", lambda found: found.errors, units.format_ratio),
+    Metric(
+        "Recovery",
+        lambda found: found.recovery.value_ns if found.recovery else None,
+        units.format_duration_ns,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run on a line; `place` counts the scenario's runs, comparable or not, from the oldest shown."""
+
+    place: int
+    value: float
+    entry: RunEntry
+
+
+@dataclass(frozen=True)
+class FormHistory:
+    """The runs of a scenario that share their form, oldest first."""
+
+    form: Form
+    differs: tuple[str, ...]
+    """In what it is not like the newest run's form; empty for that one itself."""
+    runs: tuple[tuple[int, RunEntry], ...]
+
+    def workloads(self) -> list[str]:
+        """The names of all workloads, in the order of the newest run."""
+        return list(dict.fromkeys(w.name for _, entry in reversed(self.runs) for w in entry.workloads))
+
+    def points(self, workload: str, metric: Metric) -> list[Point]:
+        """The line of one figure: of the runs that know it, and that say something about the system."""
+        found = []
+        for place, entry in self.runs:
+            value = next((metric.value(one) for one in entry.workloads if one.name == workload), None)
+            if value is not None and _speaks(entry):
+                found.append(Point(place, value, entry))
+        return found
+
+
+@dataclass(frozen=True)
+class ScenarioHistory:
+    """All runs of a scenario, newest first, and its forms, first that of the newest run that says a thing."""
+
+    scenario: str
+    entries: tuple[RunEntry, ...]
+    forms: tuple[FormHistory, ...]
+    places: int
+    breaks: tuple[tuple[int, tuple[str, ...]], ...]
+    """Before which places comparability ends, and what differs from the run before."""
+
+
+def histories(entries: Sequence[RunEntry]) -> list[ScenarioHistory]:
+    """One history for each scenario, by name. `entries`: newest first."""
+    names = sorted({entry.scenario for entry in entries})
+    return [_history(name, [entry for entry in entries if entry.scenario == name]) for name in names]
+
+
+def _history(scenario: str, entries: Sequence[RunEntry]) -> ScenarioHistory:
+    shown = [entry for entry in entries if entry.workloads][:MOST_RUNS][::-1]
+    newest = next(
+        (entry.form for entry in reversed(shown) if _speaks(entry)), shown[-1].form if shown else ()
+    )
+    by_form: dict[Form, list[tuple[int, RunEntry]]] = {newest: []} if shown else {}
+    for place in reversed(range(len(shown))):
+        by_form.setdefault(shown[place].form, []).insert(0, (place, shown[place]))
+    forms = tuple(
+        FormHistory(form, tuple(differences(form, newest)), tuple(runs)) for form, runs in by_form.items()
+    )
+    breaks = tuple(
+        (place, tuple(found))
+        for place in range(1, len(shown))
+        if (found := differences(shown[place].form, shown[place - 1].form))
+    )
+    return ScenarioHistory(scenario, tuple(entries), forms, len(shown), breaks)
+
+
+def _speaks(entry: RunEntry) -> bool:
+    return entry.state == COMPLETE and entry.status not in (None, Status.INVALID)

@@ -1,0 +1,155 @@
+"""The report for CI systems: JUnit XML, a suite for each run, a test for each rule and finding.
+
+A broken rule is a failure; one that could not be judged, and whatever makes the run INVALID, is an error:
+the test said nothing. WARN passes, with its sentence as output. The numbers of a rule are properties of its
+test, in the place where pytest writes them and CI systems look; the rest is by the schema of Jenkins'
+xUnit plugin, which others follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape, quoteattr
+
+from bench.clock import NS_PER_S
+from bench.judge.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bench.judge.verdict import Check
+    from bench.report.index.entry import RunEntry
+
+# What XML 1.0 cannot hold in any form.
+FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+SPACES = re.compile(r"\s+")
+ELEMENTS = {Status.FAIL: "failure", Status.INCONCLUSIVE: "error", Status.INVALID: "error"}
+
+
+def render(entries: Sequence[RunEntry]) -> str:
+    """The runs as one document, in the order given; one that could not be read is a suite with an error."""
+    suites = [_suite(entry, number) for number, entry in enumerate(entries)]
+    totals = Counter[str]()
+    for entry in entries:
+        totals.update(_counts(entry))
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>']
+    lines.append(f"<testsuites{_attributes(name='holdfast', **{k: str(totals[k]) for k in COUNTED})}>")
+    return "\n".join([*lines, *(line for suite in suites for line in suite), "</testsuites>"]) + "\n"
+
+
+COUNTED = ("tests", "failures", "errors")
+
+
+def _suite(entry: RunEntry, number: int) -> list[str]:
+    counts = _counts(entry)
+    head = _attributes(
+        name=entry.scenario,
+        **{name: str(counts[name]) for name in COUNTED},
+        skipped="0",
+        time=f"{(entry.duration_ns or 0) / NS_PER_S:.3f}",
+        timestamp=entry.utc[:19],
+        hostname="localhost",
+        id=str(number),
+        package="holdfast",
+    )
+    lines = [f"  <testsuite{head}>", "    <properties>"]
+    lines += [f"      <property{_attributes(name=n, value=value)}/>" for n, value in _properties(entry)]
+    lines.append("    </properties>")
+    if entry.verdict is None:
+        lines += _unread(entry)
+    else:
+        named = Counter[str]()
+        for check in entry.verdict.checks:
+            named[name := _name(check)] += 1
+            lines += _case(entry, check, name if named[name] == 1 else f"{name} ({named[name]})")
+    return [*lines, "  </testsuite>"]
+
+
+def _counts(entry: RunEntry) -> Counter[str]:
+    if entry.verdict is None:
+        return Counter(tests=1, errors=1)
+    found = Counter(tests=len(entry.verdict.checks))
+    for check in entry.verdict.checks:
+        if check.status in ELEMENTS:
+            found[f"{ELEMENTS[check.status]}s"] += 1
+    return found
+
+
+def _name(check: Check) -> str:
+    """A rule in its writer's words; a finding as "run: generator saturated"."""
+    if check.is_rule:
+        return SPACES.sub(" ", check.rule)
+    return f"run: {check.metric.removeprefix('validity.').replace('_', ' ')}"
+
+
+def _case(entry: RunEntry, check: Check, name: str) -> list[str]:
+    head = _attributes(name=name, classname=_class(entry), time="0")
+    sentence = check.because + (f"\n{check.advice}" if check.advice else "")
+    lines = [f"    <testcase{head}>", "      <properties>"]
+    lines += [f"        <property{_attributes(name=n, value=value)}/>" for n, value in _numbers(check)]
+    lines.append("      </properties>")
+    if check.status is Status.WARN:
+        lines.append(f"      <system-out>{_text(f'WARN: {sentence}')}</system-out>")
+    elif check.status is not Status.PASS:
+        lines.append(f"      {_problem(ELEMENTS[check.status], check.status.name, check.because, sentence)}")
+    return [*lines, "    </testcase>"]
+
+
+def _unread(entry: RunEntry) -> list[str]:
+    head = _attributes(name="run: can be read and is judged", classname=_class(entry), time="0")
+    problem = entry.problem or "the run has no verdict"
+    body = _problem("error", entry.state, problem, problem)
+    return [f"    <testcase{head}>", f"      {body}", "    </testcase>"]
+
+
+def _problem(element: str, kind: str, message: str, body: str) -> str:
+    return f"<{element}{_attributes(type=kind, message=message)}>{_text(body)}</{element}>"
+
+
+def _class(entry: RunEntry) -> str:
+    """The scenario with its form: quick runs and standard ones have different histories."""
+    return f"holdfast.{entry.scenario}{'.quick' if entry.quick else ''}"
+
+
+def _properties(entry: RunEntry) -> Iterator[tuple[str, str]]:
+    """The run as a whole."""
+    yield from (("run", entry.run), ("state", entry.state))
+    yield "status", entry.status.name if entry.status is not None else "none"
+    yield from (("quick", str(entry.quick).lower()), *entry.form)
+    if entry.measured_ns is not None:
+        yield "measured_ns", str(entry.measured_ns)
+
+
+def _numbers(check: Check) -> Iterator[tuple[str, str]]:
+    """The numbers of a rule in its base unit; one that is not known is left out."""
+    yield from (("status", check.status.name), ("metric", check.metric))
+    if check.unit is not None:
+        yield "unit", check.unit
+    lowest, highest = check.interval or (None, None)
+    numbers = {
+        "observed": check.observed,
+        "limit": check.limit,
+        "warn": check.warn,
+        "lowest": lowest,
+        "highest": highest,
+        "samples": check.samples,
+    }
+    yield from ((name, _number(value)) for name, value in numbers.items() if value is not None)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _attributes(**values: str) -> str:
+    return "".join(f" {name}={quoteattr(_holdable(value))}" for name, value in values.items())
+
+
+def _text(value: str) -> str:
+    return escape(_holdable(value))
+
+
+def _holdable(value: str) -> str:
+    return FORBIDDEN.sub("\ufffd", value)
