@@ -3,6 +3,8 @@
 nox -s perf                 every load scenario in its standard form, judged (at most 5 minutes)
 nox -s perf -- --quick      the same and one kill, shortened (at most 90 s)
 nox -s chaos                every scenario with faults (--quick, --stack docker)
+nox -s perf -- FILE.yaml    these scenarios instead; so does chaos
+nox -s micro                the hot path in small, compared with what -- --save has kept of this machine
 nox -s tests                lint-free proof that it works: all tests that need no root and no Docker
 """
 
@@ -45,8 +47,15 @@ def perf(session: nox.Session) -> None:
     # --full is the nightly's word: the standard form is already as long as these scenarios' statistics need.
     if "--full" in arguments:
         arguments.remove("--full")
+    named, arguments = named_scenarios(arguments)
     with exit_code_kept():
-        session.run("bench", "run", *perf_scenarios(quick="--quick" in arguments), *arguments)
+        session.run("bench", "run", *(named or perf_scenarios(quick="--quick" in arguments)), *arguments)
+
+
+def named_scenarios(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The scenario files among the arguments, and the others."""
+    named = [one for one in arguments if one.endswith((".yaml", ".yml"))]
+    return named, [one for one in arguments if one not in named]
 
 
 def perf_scenarios(*, quick: bool) -> list[str]:
@@ -60,8 +69,9 @@ def perf_scenarios(*, quick: bool) -> list[str]:
 def chaos(session: nox.Session) -> None:
     """Break things on the embedded stack (or --stack docker) and exit with the verdict."""
     session.install(".[embedded]")
+    named, arguments = named_scenarios(list(session.posargs))
     with exit_code_kept():
-        session.run("bench", "run", "scenarios", "--only", "chaos", *session.posargs)
+        session.run("bench", "run", *(named or ["scenarios", "--only", "chaos"]), *arguments)
 
 
 @nox.session
@@ -79,6 +89,18 @@ def tests_on(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Run the tests that drive a Chromium, which `.ci/browser.sh` installs where there is none."""
+    session.install("-e", ".[embedded,dev,browser]")
+    driven = [
+        str(path) for path in sorted(Path("tests").rglob("test_*.py")) if "playwright" in path.read_text()
+    ]
+    if not driven and not session.posargs:
+        session.skip("no test drives a browser")
+    session.run("pytest", *(session.posargs or driven))
+
+
+@nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Run the tests with the JIT off where that is possible, and report what they cover."""
     session.install("-e", ".[embedded,dev]")
@@ -93,10 +115,12 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and form."""
-    session.install("ruff>=0.8")
+    """Check style and form, also of the workflows."""
+    session.install("ruff>=0.8", "check-jsonschema>=0.30")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
 
 
 @nox.session
@@ -113,6 +137,17 @@ def peers(session: nox.Session) -> None:
     extra = ["--install"] if os.geteuid() == 0 else []
     with exit_code_kept():
         session.run("python", "-m", "bench.peers", *extra, *session.posargs)
+
+
+@nox.session(default=False)
+def micro(session: nox.Session) -> None:
+    """Measure the hot path in small; fail where it became much slower than what --save has kept."""
+    session.install("-e", ".[embedded,dev]")
+    kept = {"--save": "--benchmark-save=micro"}
+    arguments = [kept.get(argument, argument) for argument in session.posargs]
+    # Files of another name than those of tests, so that no run of the tests measures anything.
+    columns = "--benchmark-columns=min,median,iqr,rounds"
+    session.run("pytest", "tests/micro", "-o", "python_files=speed_*.py", "-n", "0", columns, *arguments)
 
 
 @nox.session(default=False)

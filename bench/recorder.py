@@ -12,9 +12,9 @@ from bench.watchers import Watchers, WindowView
 
 if TYPE_CHECKING:
     from bench.engine.engine import Engine
+    from bench.generators import Use
     from bench.histogram import Counts
     from bench.plan.plan import Plan
-    from bench.resources.generator import GeneratorUse
     from bench.run_folder.writer import RunWriter
 
 SERIES_PERCENTS = (50.0, 95.0, 99.0)
@@ -28,7 +28,7 @@ class Recorder:
         plan: Plan,
         engines: list[Engine],
         writer: RunWriter,
-        generator: GeneratorUse,
+        generator: Use,
         watchers: Watchers | None = None,
     ) -> None:
         self._plan = plan

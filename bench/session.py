@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.clock import WallLabel, monotonic_ns
-from bench.engine import engine_for
 from bench.engine.layout import LOG_RECORD
 from bench.errors import InterruptedRun, StatementRefused
+from bench.generators import Generators, Here
 from bench.plan.compile import compile_plan
 from bench.progress import Look, Progress
 from bench.recorder import Recorder
-from bench.resources.generator import GeneratorUse
 from bench.resources.pools import pool_use
 from bench.resources.sampler import Sampler
 from bench.run_folder.layout import run_name
@@ -38,14 +37,11 @@ if TYPE_CHECKING:
 
     from bench.attendants import Attendant
     from bench.engine.engine import Engine
-    from bench.plan.plan import Plan, WorkloadPlan
+    from bench.plan.plan import Plan
     from bench.scenario.load import LoadedScenario
     from bench.scenario.model import Scenario
     from bench.stack.stack import Stack
     from bench.stack.target import Target
-
-LEAD_NS = 50_000_000
-"""Between the last preparation and run zero: the engines' threads see the start well before it."""
 
 DRAIN_STEP_NS = 100_000_000
 POLL_S = 0.02
@@ -63,6 +59,11 @@ class StopRequest:
     def ask(self) -> None:
         """Ask once more. Safe in a signal handler."""
         self.count += 1
+        self._asked.set()
+
+    def ask_at_once(self) -> None:
+        """Ask for an end at once."""
+        self.count += 2
         self._asked.set()
 
     @property
@@ -119,8 +120,8 @@ class Session:
     """Who goes along with a run, by its scenario."""
     watchers: Watchers = field(default_factory=Watchers)
     """Who looks on."""
-    engine_for: Callable[[Plan, WorkloadPlan, Target | None, Path], Engine] = engine_for
-    """Makes the engine of a workload; a distributed run has its engines elsewhere."""
+    generators: Generators = field(default_factory=Here)
+    """Who makes the load."""
     _mark: tuple[int, int] = (0, 0)
     """When, and after how many ended arrivals, the rate shown begins to count."""
 
@@ -156,7 +157,7 @@ class Session:
         """Engines see the targets as the attendants left them; data and resources are the stack's own."""
         own = self.stack.targets()
         engines = [
-            self.engine_for(plan, workload, targets.get(workload.workload.target), writer.folder)
+            self.generators.engine_for(plan, workload, targets.get(workload.workload.target), writer.folder)
             for workload in plan.workloads
         ]
         sampler = Sampler(plan, own, self.stack.describe(), writer.resources, lambda: pool_use(engines))
@@ -173,8 +174,9 @@ class Session:
         record["started"] = _stamp(writer.zero)
         writer.outline(record)
         label = WallLabel.read()
-        start_ns = label.monotonic_ns + LEAD_NS
-        writer.zero = WallLabel(start_ns, label.wall_ns + LEAD_NS)
+        lead_ns = self.generators.lead_ns
+        start_ns = label.monotonic_ns + lead_ns
+        writer.zero = WallLabel(start_ns, label.wall_ns + lead_ns)
         run_label = label.wall_ns // 1_000_000
         record["started"] = _stamp(writer.zero) | {"run_label": run_label}
         for engine in engines:
@@ -183,8 +185,8 @@ class Session:
         for attendant in cast.attendants:
             attendant.begin(start_ns, writer)
         writer.on_event = self.watchers.event
-        self.watchers.started(record, writer.zero)
-        recorder = Recorder(plan, engines, writer, GeneratorUse(), self.watchers)
+        self.watchers.started(record | {"run": writer.name}, writer.zero)
+        recorder = Recorder(plan, engines, writer, self.generators.use(), self.watchers)
         end_ns = self._windows(cast, recorder, start_ns)
         cast.sampler.stop()
         record["resources"] = cast.sampler.facts()
@@ -204,6 +206,7 @@ class Session:
         self._stack_events(writer, start_ns)
         self._keep_logs(writer)
         final["anomalies"] += staging.check()
+        self.generators.add_to(final)
         path = writer.finish(final, interrupted=interrupted)
         self.watchers.ended(path, interrupted=interrupted)
         if interrupted:
@@ -221,16 +224,14 @@ class Session:
         self._check_stop()
 
     def _calibrate(self, plan: Plan) -> dict[str, Any]:
-        from bench.calibration.measure import self_measurement
-        from bench.jit import is_cold
-
-        if is_cold():
-            self.progress.step("compiling the engine: once for this version, about 20 s")
-        self.progress.step("measuring this machine against a server of known delays")
         rates = [w.workload.rate_per_s for w in plan.workloads if w.workload.rate_per_s]
         lanes = max(workload.workload.lanes for workload in plan.workloads)
         found: list[dict[str, Any]] = []
-        self._while_listening(lambda: found.append(self_measurement(max(rates) if rates else None, lanes)))
+        self._while_listening(
+            lambda: found.append(
+                self.generators.calibrate(max(rates) if rates else None, lanes, self.progress.step)
+            )
+        )
         return found[0]
 
     def _while_listening(self, work: Callable[[], None]) -> None:
@@ -281,6 +282,8 @@ class Session:
                 else:
                     self.stop.wait(min(left / 1e9, POLL_S * 5))
             now = monotonic_ns() - start_ns
+            if self.generators.closes_windows and now >= due:
+                now = due
             cast.sampler.update(self.stack.describe())
             under_way = ", ".join(text for attendant in cast.attendants if (text := attendant.look(now)))
             recorder.window(before, now, under_way)

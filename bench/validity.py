@@ -71,7 +71,8 @@ def _closed_loop(
 ) -> list[dict[str, Any]]:
     """Little's law; whether lanes were away; whether the generator never had time to spare."""
     name = engine.plan.name
-    if _idle_ratio(engine, result) < LEAST_IDLE_RATIO:
+    least = LEAST_CLIENT_IDLE_RATIO if engine.plan.workload.engine == "locust" else LEAST_IDLE_RATIO
+    if _idle_ratio(engine, result) < least:
         generator["busy"].append(name)  # a broken limit may then be its own doing: the judge asks
     if result.busy_ns is None or not result.tallies.any():
         return []

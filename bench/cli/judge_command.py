@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def command(run: Path, sla: Path | None, write: bool, as_json: bool) -> ExitCode:
     """Judge the saved run in folder RUN.
 
-    By the run's own rules the verdict is written to its verdict.json; by the rules of --sla it is
-    only printed, unless --write is given.
+    By the run's own rules the verdict is written to its verdict.json and its report.html; by the rules
+    of --sla it is only printed, unless --write is given.
     """
     from bench.judge.judge import judge
     from bench.judge.rules_file import rules_in
     from bench.judge.status import exit_code
     from bench.judge.verdict import save
-    from bench.report import text
+    from bench.report import html, text
     from bench.run_folder.files import as_json as json_text
     from bench.run_folder.reader import Run
 
@@ -38,6 +38,7 @@ def command(run: Path, sla: Path | None, write: bool, as_json: bool) -> ExitCode
     verdict = judge(found, None if sla is None else rules_in(sla, found))
     if sla is None or write:
         save(verdict, found.path)
+        html.save(found, verdict)
     if as_json:
         click.echo(json_text(verdict.to_json()), nl=False)
     else:

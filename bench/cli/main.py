@@ -4,13 +4,15 @@ Commands are imported when they are asked for, so that `bench --help` answers at
 """
 
 import importlib
+import os
 import sys
 import traceback
 
 import click
 
 from bench.cli.output import silence
-from bench.errors import ExitCode, HoldfastError, ScenarioError
+from bench.errors import ExitCode
+from bench.failure import BUG, failure_of
 
 # name -> (module, one line for --help). Kept here so that help needs no import.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -19,13 +21,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("bench.cli.plan_command", "Print what a scenario would do, without doing it."),
     "run": ("bench.cli.run_command", "Run scenarios and judge them."),
     "judge": ("bench.cli.judge_command", "Judge a saved run, against its own or other rules."),
-    "report": ("bench.cli.report_command", "Print a saved run as text, JSON or CSV."),
+    "report": ("bench.cli.report_command", "Saved runs as text, HTML, Markdown, JUnit, JSON or CSV."),
+    "compare": ("bench.cli.compare_command", "Compare runs with earlier ones; exit 1 for a regression."),
+    "assess": ("bench.cli.assess_command", "Is it ready for production? The latest runs as one report."),
     "calibrate": ("bench.cli.calibrate_command", "Measure this machine against a server of known delays."),
     "stack": ("bench.cli.stack_command", "Keep services up between runs; show the health of every target."),
+    "ui": ("bench.cli.ui_command", "Choose, start and watch runs in a browser (Locust)."),
     "heal": ("bench.cli.heal_command", "Undo faults that a killed harness has left."),
     "doctor": ("bench.cli.doctor_command", "Show what this machine can do and what would disturb a run."),
     "schema": ("bench.cli.schema_command", "Print the JSON Schema of scenario files."),
 }
+
+HIDDEN_COMMANDS = {"agent": "bench.cli.agent_command"}
+"""What only other processes of ours call: no part of --help."""
 
 
 def tell_version(context: click.Context, option: click.Parameter, asked: bool) -> None:  # noqa: ARG001 - click's form
@@ -50,10 +58,10 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import the command's module and return its `command`."""
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
+        module = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else HIDDEN_COMMANDS.get(cmd_name)
+        if module is None:
             return None
-        command = importlib.import_module(entry[0]).command
+        command = importlib.import_module(module).command
         assert isinstance(command, click.Command)
         return command
 
@@ -88,6 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: a traceback is shown for our bugs only."""
+    # Where Logfire is installed, pydantic imports all of it with its first model; nobody asked for that.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
     try:
         # Not group.main: it would end a command whose reader went away with 1, which here is an SLA's.
         with group.make_context("bench", list(sys.argv[1:] if arguments is None else arguments)) as context:
@@ -99,28 +109,16 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as problem:
         problem.show()
         return ExitCode.USAGE
-    except ScenarioError as error:
-        click.echo(str(error), err=True)  # one problem a line, each beginning with its place, for editors
-        return error.exit_code
-    except HoldfastError as error:
-        click.echo(f"bench: {error}", err=True)
-        return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # `bench list | head -1`: nothing is left to say to that reader.
         silence(sys.stdout)
         return ExitCode.OK
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        click.echo(
-            f"bench: {place}expected to be able to use it, found '{error.strerror}'; "
-            "check the path, its rights and the limits of this shell (bench doctor shows them)",
-            err=True,
-        )
-        return ExitCode.USAGE
-    except Exception:  # noqa: BLE001 - the outermost frame: this is the place where bugs are told
-        traceback.print_exc()
-        click.echo("bench: this is a bug in Holdfast; the lines above say where.", err=True)
-        return ExitCode.BUG
+    except Exception as error:  # noqa: BLE001 - the outermost frame: this is the place where bugs are told
+        text, failed = failure_of(error)
+        if text == BUG:
+            traceback.print_exc()
+        click.echo(text, err=True)
+        return failed
     return int(code or ExitCode.OK)

@@ -88,9 +88,11 @@ def _faults(scenario: Scenario, seed: int) -> list[dict[str, Any]]:
 
 def _workload(plan: WorkloadPlan, count: int) -> dict[str, Any]:
     from bench.plan.preview import first_arrivals
+    from bench.scenario.drivers import DRIVERS
 
     workload, names = plan.workload, plan.program.names
-    first = first_arrivals(plan, plan.seed, count)
+    # A user's own program decides what comes next.
+    first = first_arrivals(plan, plan.seed, 0 if DRIVERS[workload.driver].asks_by_itself else count)
     return {
         "name": workload.name,
         "target": workload.target,

@@ -1,41 +1,176 @@
-"""`bench report RUN`: a saved run as text, JSON or CSV."""
+"""`bench report RUN…`: saved runs in a form to read or to process; of a folder of runs one page over all."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from bench.errors import ResultError, UsageError
+
+if TYPE_CHECKING:
+    from bench.judge.verdict import Verdict
+    from bench.run_folder.reader import Run
+
+OF_ONE, OF_FOLDER = ("html",), ("html", "json", "markdown", "junit")
+"""Forms that are of a single run; forms that a folder of runs has."""
+
+
+class Judged(NamedTuple):
+    """A run and its verdict."""
+
+    run: Run
+    verdict: Verdict
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "csv"]),
-    default="text",
-    show_default=True,
-    help="Its form.",
+    type=click.Choice(["text", "json", "csv", "html", "markdown", "junit"]),
+    help="Its form (default: text; html for a folder of runs).",
 )
-def command(run: Path, form: str) -> None:
-    """Print the saved run in folder RUN with its verdict.
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to this file, and print its name (default for the page of a folder: index.html in it).",
+)
+def command(runs: tuple[Path, ...], form: str | None, out: Path | None) -> None:
+    """Print the saved run in folder RUN with its verdict; several runs one after the other, or combined.
 
     A run without a verdict is judged by its own rules first. To gate on a run use bench judge:
     a report that could be printed exits 0.
-    """
-    from bench.judge.judge import judge
-    from bench.judge.verdict import saved
-    from bench.report import csv_report, json_report, text
-    from bench.run_folder.reader import Run
 
-    found = Run.load(run)
-    verdict = saved(found.path) or judge(found)
+    \b
+    bench report results/20260202t024000z-redis_latency-0a1b2c
+    bench report results/                      one page over all runs, results/index.html
+    bench report results/ --format markdown >> "$GITHUB_STEP_SUMMARY"
+    """
+    from bench.report.index.folder import is_folder_of_runs
+
+    folders = [path for path in runs if is_folder_of_runs(path)]
+    if folders and len(runs) > 1:
+        raise UsageError(f"{folders[0]} is a folder of runs: name it alone, or name only runs")
+    if folders:
+        page = _of_folder(folders[0], form or "html", out)
+        if out is None and (form or "html") == "html":
+            out = folders[0] / "index.html"
+    else:
+        page = _of_runs(runs, form or "text", colour_allowed=out is None)
+    if out is None:
+        click.echo(page, nl=False)
+        return
+    write_report(out, page)
+    click.echo(str(out))
+
+
+def write_report(path: Path, text: str) -> None:
+    """Put a report at `path`, whole or not at all. Raises ResultError."""
+    from bench.run_folder.files import write_whole
+
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise ResultError(
+            f"{path}: the report cannot be written: {error.strerror}; name another file with --out"
+        ) from error
+
+
+def _of_folder(folder: Path, form: str, out: Path | None) -> str:
+    from bench.report import junit, markdown_summary
+    from bench.report.index import json_form, render
+    from bench.report.index.folder import entries_in
+
+    if form not in OF_FOLDER:
+        raise UsageError(
+            f"--format {form} is of runs, and {folder} is a folder of them; name its runs, or use "
+            f"one of {', '.join(OF_FOLDER)}"
+        )
+    entries = entries_in(folder)
     match form:
         case "json":
-            click.echo(json_report.render(found, verdict), nl=False)
-        case "csv":
-            click.echo(csv_report.render(found, verdict), nl=False)
+            return json_form.render(entries)
+        case "markdown":
+            return markdown_summary.render(entries)
+        case "junit":
+            return junit.render(entries)
         case _:
-            click.echo(
-                text.render(found, verdict, colour=text.is_colourful(), unicode=text.is_unicode()), nl=False
-            )
+            return render.render(entries, folder if out is None else out.parent, folder.resolve().name)
+
+
+def _of_runs(paths: tuple[Path, ...], form: str, colour_allowed: bool) -> str:
+    from bench.judge.judge import judge
+    from bench.judge.verdict import saved
+    from bench.run_folder.reader import Run
+
+    if len(paths) > 1 and form in OF_ONE:
+        raise UsageError(f"--format {form} is of one run; for several name the folder that they are in")
+    loaded = [Run.load(path) for path in paths]
+    judged = [Judged(run, saved(run.path) or judge(run)) for run in loaded]
+    match form:
+        case "json":
+            return _json(judged)
+        case "csv":
+            return _csv(judged)
+        case "markdown":
+            return markdown_of(judged)
+        case "junit":
+            return junit_of(judged)
+        case "html":
+            return _html(judged[0])
+        case _:
+            return _text(judged, colour_allowed)
+
+
+def _text(judged: list[Judged], colour_allowed: bool) -> str:
+    from bench.report import text
+
+    colour = colour_allowed and text.is_colourful()
+    unicode = text.is_unicode() or not colour_allowed
+    return "\n".join(text.render(*one, colour=colour, unicode=unicode) for one in judged)
+
+
+def _json(judged: list[Judged]) -> str:
+    from bench.report import json_report
+    from bench.run_folder.files import as_json
+
+    texts = [json_report.render(*one) for one in judged]
+    if len(texts) == 1:
+        return texts[0]
+    return as_json({"format": json_report.FORMAT, "runs": [json.loads(text) for text in texts]})
+
+
+def _csv(judged: list[Judged]) -> str:
+    from bench.report import csv_report
+
+    first, *others = [csv_report.render(*one) for one in judged]
+    return first + "".join(text.partition("\n")[2] for text in others)
+
+
+def markdown_of(judged: list[Judged]) -> str:
+    """One run in full; several as a table with each of them folded below it."""
+    from bench.report import markdown, markdown_summary
+    from bench.report.index.entry import entry_with
+
+    if len(judged) == 1:
+        return markdown.render(*judged[0])
+    by_path = {one.run.path: one for one in judged}
+    entries = [entry_with(*one) for one in judged]
+    return markdown_summary.render(entries, lambda entry: markdown.render(*by_path[entry.path], level=3))
+
+
+def junit_of(judged: list[Judged]) -> str:
+    """Runs as one document."""
+    from bench.report import junit
+    from bench.report.index.entry import entry_with
+
+    return junit.render([entry_with(*one) for one in judged])
+
+
+def _html(one: Judged) -> str:
+    from bench.report.html.run_page import render
+
+    return render(*one)

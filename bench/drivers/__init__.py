@@ -52,6 +52,7 @@ _MODULES = {
     "redis_pubsub": "bench.drivers.redis_pubsub",
     "postgres": "bench.drivers.postgres",
     "http": "bench.drivers.http",
+    "locust": "bench.drivers.locust",
     "noop": "bench.drivers.noop",
 }
 

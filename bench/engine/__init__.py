@@ -1,4 +1,4 @@
-"""The only package that opens load sockets: the compiled wire engine and the client engine."""
+"""Where load comes from: the compiled wire engine, the client engine, and Locust in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ def engine_for(plan: Plan, workload: WorkloadPlan, target: Target | None, log_fo
         from bench.engine.client import ClientEngine
 
         return ClientEngine(plan, workload, target, log_folder)
+    if workload.workload.engine == "locust":
+        from bench.engine.locust_engine import LocustEngine
+
+        return LocustEngine(plan, workload, target, log_folder)
     from bench.engine.wire import WireEngine
 
     return WireEngine(plan, workload, target, log_folder)

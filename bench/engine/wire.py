@@ -46,6 +46,9 @@ class WireEngine:
         self.plan = workload = replace(workload, program=program)
         wanted = workload.workload
         threads, segment = wanted.threads, plan.segment
+        assert segment.count == 1 or not wanted.subscribers, "a subscriber knows all publishers"
+        lanes = share_of(wanted.lanes, segment.count, segment.number)
+        self._is_first = segment.number == 0
         self.logs: list[Path] = []
         self._shards: list[Shard] = []
         for number in range(threads):
@@ -59,8 +62,8 @@ class WireEngine:
                     duration_ns=plan.duration_ns,
                     number=segment.number * threads + number,
                     count=segment.count * threads,
-                    lanes=_share(wanted.lanes, threads, number),
-                    subscribers=_share(wanted.subscribers or 0, threads, number),
+                    lanes=share_of(lanes, threads, number),
+                    subscribers=share_of(wanted.subscribers or 0, threads, number),
                     log=log,
                 )
             )
@@ -76,7 +79,7 @@ class WireEngine:
 
     def prepare(self) -> None:
         """Compile, preload, connect, and wait until every subscriber hears its channels."""
-        if self._target is not None:
+        if self._target is not None and self._is_first:  # once for all segments
             self._driver.prepare(self._target, self.plan.workload, self.plan.seed)
         if self._connector is not None:
             self._connector.open_all()
@@ -333,6 +336,6 @@ class WireEngine:
                 shard.close()
 
 
-def _share(total: int, parts: int, number: int) -> int:
+def share_of(total: int, parts: int, number: int) -> int:
     """Part `number` of a total cut into nearly equal parts."""
     return total // parts + (1 if number < total % parts else 0)

@@ -55,7 +55,7 @@ def compile_plan(scenario: Scenario, seed: int | None = None, segment: Segment |
         operation_log=scenario.keeps_operations,
         segment=segment or Segment(),
     )
-    return replace(plan, digest=_digest(plan))
+    return replace(plan, digest=plan_digest(plan))
 
 
 def workload_seed(seed: int, number: int) -> int:
@@ -84,7 +84,7 @@ def _workload_plan(workload: Workload, phases: tuple[PhasePlan, ...], seed: int)
     return WorkloadPlan(workload, seed, program, pacing_table(phases, workload.rate_per_s or 0.0))
 
 
-def _digest(plan: Plan) -> str:
+def plan_digest(plan: Plan) -> str:
     """SHA-256 over everything that decides what is sent and when; the segment is not part of it."""
     from bench.plan.preview import first_arrivals
 

@@ -118,7 +118,7 @@ def run_itself(run: Run) -> list[str]:
         known = [f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value is not None]
         lines += beside("Machine", joined(known))
     lines += beside("Folder", str(run.path))
-    lines += beside("Again", _command(record)) if record.get("scenario", {}).get("path") else []
+    lines += beside("Again", command_again(record)) if record.get("scenario", {}).get("path") else []
     return lines
 
 
@@ -127,9 +127,11 @@ def _target(target: dict[str, Any]) -> str:
     return f"{target.get('name', '?')} at {target.get('address', '?')}" + (f" ({version})" if version else "")
 
 
-def _command(record: dict[str, Any]) -> str:
+def command_again(record: dict[str, Any]) -> str:
+    """The command line that does the same run again."""
     plan = record.get("plan", {})
     words = ["bench", "run", str(record["scenario"]["path"])]
+    words += ["--stack", str(kind)] if (kind := record.get("stack", {}).get("kind")) else []
     words += ["--quick"] if plan.get("quick") else []
     words += ["--seed", str(plan["seed"])] if "seed" in plan else []
     for override in plan.get("overrides", []):

@@ -25,14 +25,15 @@ def table(run: Run, colour: bool) -> list[str]:
     if not any(entry["first_failure_ns"] is not None or entry["slow_from_ns"] is not None for entry in found):
         return []
     for fault in shown(run):
-        lines += of_fault(fault, run, ROOMS, _cost_cells)
+        lines += of_fault(fault, run, ROOMS, cost_cells)
     text = (
         "stalled: answered too late to count as an answer; brown-out: time above the usual, over all answers;"
     )
     return [*lines, *wrapped(f"{text} lanes: connections that came back, and the longest absence of one.")]
 
 
-def _cost_cells(entry: Entry) -> tuple[str, ...]:
+def cost_cells(entry: Entry) -> tuple[str, ...]:
+    """Time without success, lost, stalled, brown-out, lanes that came back and their longest absence."""
     reconnects = entry.get("reconnects") or {}
     longest_ns = reconnects.get("max_ns")
     return (
@@ -65,11 +66,12 @@ def integrity(run: Run) -> list[str]:
     lines = []
     for check in run.record.get("integrity", []):
         name = f"{check['workload']}, {str(check['check']).replace('_', ' ')}"
-        lines += beside("Integrity", f"{name}: {check.get('inconclusive') or _counts(check)}")
+        lines += beside("Integrity", f"{name}: {check.get('inconclusive') or integrity_counts(check)}")
     return lines
 
 
-def _counts(check: Entry) -> str:
+def integrity_counts(check: Entry) -> str:
+    """What a check of data counted, as one line."""
     parts = []
     if check["lost"] is not None:
         of = "" if check["acknowledged"] is None else f" of {spaced(check['acknowledged'])}"

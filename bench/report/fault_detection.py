@@ -20,27 +20,41 @@ MARKS = (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_
 
 def table(run: Run, colour: bool) -> list[str]:
     """From the first failure to each detector's word, and the false alarms."""
-    detections = run.record.get("detections", [])
-    names = [name for name in DETECTORS if any(one["detector"] == name for one in detections)]
+    names = detectors(run)
     if not names:
         return []
     rooms = [max(11, len(name) + 2) for name in names]
     heads = zip((name.replace("_", " ") for name in names), rooms, strict=True)
     lines = [heading(row("Detection", WIDTH, heads)[0], colour)]
-    at = {(one["fault"], one["detector"]): one["at_ns"] for one in detections}
     for fault in shown(run):
-        failure_ns = first_failure_ns(run, fault["number"])
-        since_ns = fault["effective_ns"] if failure_ns is None else failure_ns
-        cells = [
-            _detected(at.get((fault["number"], name), "-"), since_ns, failure_ns, fault) for name in names
-        ]
-        lines += row(label(fault), WIDTH, zip(cells, rooms, strict=True))
+        lines += row(label(fault), WIDTH, zip(detection_cells(run, fault), rooms, strict=True))
+    return [*lines, *wrapped(f"From the first failure (else from the fault); {false_alarms(run)}.")]
+
+
+def detectors(run: Run) -> list[str]:
+    """The detectors that looked on, in their usual order."""
+    detections = run.record.get("detections", [])
+    return [name for name in DETECTORS if any(one["detector"] == name for one in detections)]
+
+
+def detection_cells(run: Run, fault: Entry) -> list[str]:
+    """For each detector the time from the first failure to its word, "missed", or "-"."""
+    at = {
+        one["detector"]: one["at_ns"]
+        for one in run.record.get("detections", [])
+        if one["fault"] == fault["number"]
+    }
+    failure_ns = first_failure_ns(run, fault["number"])
+    since_ns = fault["effective_ns"] if failure_ns is None else failure_ns
+    return [_detected(at.get(name, "-"), since_ns, failure_ns, fault) for name in detectors(run)]
+
+
+def false_alarms(run: Run) -> str:
+    """How many there were, and the first of them: "1 false alarm: probe at 3.00 s"."""
     alarms = run.record.get("false_alarms", [])
     told = ", ".join(f"{one['detector']} at {units.format_duration_ns(one['at_ns'])}" for one in alarms[:5])
-    text = f"{spaced(len(alarms))} false alarm{'' if len(alarms) == 1 else 's'}" + (
-        f": {told}" if told else ""
-    )
-    return [*lines, *wrapped(f"From the first failure (else from the fault); {text}.")]
+    text = f"{spaced(len(alarms))} false alarm{'' if len(alarms) == 1 else 's'}"
+    return f"{text}: {told}" if told else text
 
 
 def _detected(at_ns: int | str | None, since_ns: int, failure_ns: int | None, fault: Entry) -> str:
@@ -51,10 +65,11 @@ def _detected(at_ns: int | str | None, since_ns: int, failure_ns: int | None, fa
 
 def timeline(run: Run, unicode: bool = True) -> list[str]:
     """One line for each fault: of several workloads the first failure of any, and the last to come back."""
-    return drawn([_line(run, fault) for fault in shown(run)], unicode)
+    return drawn([time_line(run, fault) for fault in shown(run)], unicode)
 
 
-def _line(run: Run, fault: Entry) -> TimeLine:
+def time_line(run: Run, fault: Entry) -> TimeLine:
+    """What followed a fault: of several workloads the first failure of any, and the last to come back."""
     start_ns = fault["effective_ns"]
     marks = {"fault": start_ns}
     for one in run.record.get("detections", []):

@@ -38,12 +38,13 @@ def _recovery(run: Run, colour: bool) -> list[str]:
     heads = ("to failure", "first OK", "stable", "full", "lost")
     lines = [heading(row("Recovery", WIDTH, zip(heads, ROOMS, strict=True))[0], colour)]
     for fault in shown(run):
-        lines += of_fault(fault, run, ROOMS, _recovery_cells)
+        lines += of_fault(fault, run, ROOMS, recovery_cells)
     lines += not_shown(run)
     return [*lines, *_over_repeats(run)]
 
 
-def _recovery_cells(entry: Entry) -> tuple[str, ...]:
+def recovery_cells(entry: Entry) -> tuple[str, ...]:
+    """Fault to first failure; from there to the first OK, stable, full; arrivals lost."""
     failure_ns, lost = entry["first_failure_ns"], spaced(entry["failed"])
     if entry["state"] == "unseen":
         return ("no arrivals", "-", "-", "-", "-")
@@ -68,24 +69,30 @@ def _after(entry: Entry, stamp: str, since_ns: int) -> str:
 
 
 def _over_repeats(run: Run) -> list[str]:
-    """Median and longest of what was hit in the same way more than once."""
+    lines = []
+    for title, hit in repeated(run):
+        lines.append(title)
+        lines += row("  median", WIDTH, zip(statistic(hit, 50), ROOMS, strict=True))
+        lines += row("  longest", WIDTH, zip(statistic(hit, 100), ROOMS, strict=True))
+    return lines
+
+
+def repeated(run: Run) -> list[tuple[str, list[Entry]]]:
+    """What was hit in the same way more than once, as in "5 x kill redis", and what failed of it."""
     groups: dict[tuple[str, str, str], list[Entry]] = {}
     for fault in took_effect(run):
         for entry in entries(run, fault):
             groups.setdefault((fault["kind"], fault["target"], entry["workload"]), []).append(entry)
-    lines = []
+    found = []
     for (kind, target, workload), alike in groups.items():
         hit = [entry for entry in alike if entry["first_failure_ns"] is not None]
-        if len(alike) < 2 or not hit:
-            continue
-        among = f", {workload}" if len({name for _, _, name in groups}) > 1 else ""
-        lines.append(f"{len(alike)} x {kind} {target}{among}")
-        lines += row("  median", WIDTH, zip(_statistic(hit, 50), ROOMS, strict=True))
-        lines += row("  longest", WIDTH, zip(_statistic(hit, 100), ROOMS, strict=True))
-    return lines
+        if len(alike) >= 2 and hit:
+            among = f", {workload}" if len({name for _, _, name in groups}) > 1 else ""
+            found.append((f"{len(alike)} x {kind} {target}{among}", hit))
+    return found
 
 
-def _statistic(hit: list[Entry], percent: float) -> tuple[str, ...]:
+def statistic(hit: list[Entry], percent: float) -> tuple[str, ...]:
     """Nearest rank over those that were hit; where a stamp is missing, the longest is not known."""
     delays = sorted(entry["first_failure_ns"] - entry["effective_ns"] for entry in hit)
     cells = [units.format_duration_ns(nearest_rank(delays, percent))]

@@ -50,13 +50,14 @@ def _rule(check: Check) -> list[str]:
     parts = parts_of(check.rule)
     operator = parts.get("op", "")
     observed = "-" if check.observed is None else units.format_quantity(check.observed, check.unit or "count")
-    cells = (observed, f"{operator} {parts.get('limit', '')}", _headroom(check, operator))
+    cells = (observed, f"{operator} {parts.get('limit', '')}", headroom_text(check, operator))
     lines = row(parts["metric"], RULE_WIDTH, zip(cells, RULE_ROOMS, strict=True))
     width = RULE_WIDTH + sum(RULE_ROOMS)
     return [*lines[:-1], f"{lines[-1]:<{width}}"]
 
 
-def _headroom(check: Check, operator: str) -> str:
+def headroom_text(check: Check, operator: str) -> str:
+    """The share of the limit that is left: "79 %", or "12x limit" far past it."""
     if check.observed is None or check.limit is None:
         return "-"
     left = headroom(operator, check.limit, check.unit or "count", check.observed)

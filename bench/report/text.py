@@ -67,20 +67,22 @@ def _verdict_blocks(run: Run, verdict: Verdict, colour: bool) -> list[list[str]]
 
 
 def _headline(run: Run, verdict: Verdict, colour: bool) -> list[str]:
-    rules = [check for check in verdict.checks if check.is_rule]
-    alike = sum(check.status is verdict.status for check in rules)
-    if alike or verdict.status is Status.INVALID:
-        said = HEADLINES[verdict.status].format(n=len(rules), k=alike)
-    else:
-        # The status is that of a finding about the run, not of any rule.
-        said = "the run has flaws" if rules else "there is no rule to judge"
-    lines = [
-        f"{styled(verdict.status.name, verdict.status, colour)}  {heading(run.scenario, colour)}: {said}"
-    ]
+    status = styled(verdict.status.name, verdict.status, colour)
+    lines = [f"{status}  {heading(run.scenario, colour)}: {headline(verdict)}"]
     lines += wrapped(str(run.record.get("scenario", {}).get("purpose", "")))
     if run.record.get("plan", {}).get("quick"):
         lines.append("Quick run with shortened phases: good to see that it works, not to decide by.")
     return lines
+
+
+def headline(verdict: Verdict) -> str:
+    """The verdict in a few words: "1 of 5 rules broken"."""
+    rules = [check for check in verdict.checks if check.is_rule]
+    alike = sum(check.status is verdict.status for check in rules)
+    if alike or verdict.status is Status.INVALID:
+        return HEADLINES[verdict.status].format(n=len(rules), k=alike)
+    # The status is that of a finding about the run, not of any rule.
+    return "the run has flaws" if rules else "there is no rule to judge"
 
 
 def _unsettled(verdict: Verdict, colour: bool) -> list[str]:

@@ -48,11 +48,11 @@ def drawn(lines: Sequence[TimeLine], unicode: bool = True) -> list[str]:
 
     Empty where nothing followed any fault.
     """
-    if all(_extent(line) <= 1 for line in lines):
+    if all(extent_ns(line) <= 1 for line in lines):
         return []
     room = max(len("Timeline"), *(len(line.label) for line in lines)) + 2
     cells = WIDTH - room
-    extent = max(_extent(line) for line in lines)
+    extent = max(extent_ns(line) for line in lines)
     used = {name: None for line in lines for name in SIGNS if name in line.marks}
     scale = _scale(extent, cells, unicode)
     body = [f"{line.label:<{room}}{_line(line, extent, cells, unicode)}" for line in lines]
@@ -60,7 +60,7 @@ def drawn(lines: Sequence[TimeLine], unicode: bool = True) -> list[str]:
     return [f"{'Timeline':<{room}}{scale}", *body, *wrapped(legend)]
 
 
-def _extent(line: TimeLine) -> int:
+def extent_ns(line: TimeLine) -> int:
     """The last thing that happened; a target that did not come back was waited for."""
     never = line.down_from_ns is not None and "first" not in line.marks
     never |= line.slow_from_ns is not None and "full" not in line.marks
@@ -96,7 +96,7 @@ def _line(line: TimeLine, extent: int, cells: int, unicode: bool) -> str:
 def _scale(extent: int, cells: int, unicode: bool) -> str:
     """Marks at round times, each followed by its time."""
     edge = DOWN[EDGE] if unicode else SLOW[EDGE]
-    step = _step(extent * LEAST_TICK / max(1, cells - SPARE))
+    step = round_step_ns(extent * LEAST_TICK / max(1, cells - SPARE))
     row = [" "] * cells
     for number in range(int(extent // step) + 1):
         place = _cell(number * step, extent, cells)
@@ -106,7 +106,7 @@ def _scale(extent: int, cells: int, unicode: bool) -> str:
     return "".join(row).rstrip()
 
 
-def _step(least_ns: float) -> int:
+def round_step_ns(least_ns: float) -> int:
     """The smallest round time (1, 2 or 5 times a power of ten) of at least `least_ns`."""
     power = 1
     while True:

@@ -1,4 +1,4 @@
-"""What the generator itself, this process, uses."""
+"""What the generator itself uses: this process, and those that are part of it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 import time
 from typing import Any
 
+from bench.resources.generator_processes import others
 from bench.resources.process_stat import stat_of
 
 
 class GeneratorUse:
-    """CPU and memory of this process from window to window."""
+    """CPU and memory of the generator from window to window."""
 
     def __init__(self) -> None:
         self._before = self._look()
@@ -21,11 +22,13 @@ class GeneratorUse:
         before_wall_s, before_cpu_s = self._before
         self._before = (wall_s, cpu_s)
         elapsed_s = wall_s - before_wall_s
-        stat = stat_of(os.getpid())
+        stats = [stat for pid in (os.getpid(), *others()) if (stat := stat_of(pid)) is not None]
+        used_s = max(cpu_s - before_cpu_s, 0.0)  # less where a process has left
         return {
-            "generator_cpu_ratio": round((cpu_s - before_cpu_s) / elapsed_s, 3) if elapsed_s > 0 else None,
-            "generator_rss_bytes": stat.rss_bytes if stat else None,
+            "generator_cpu_ratio": round(used_s / elapsed_s, 3) if elapsed_s > 0 else None,
+            "generator_rss_bytes": sum(stat.rss_bytes for stat in stats) if stats else None,
         }
 
     def _look(self) -> tuple[float, float]:
-        return time.monotonic(), time.process_time()
+        beside = [stat_of(pid) for pid in others()]
+        return time.monotonic(), time.process_time() + sum(stat.cpu_s for stat in beside if stat)

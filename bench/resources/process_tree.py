@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +31,18 @@ class ProcessUse:
 class ProcessTree:
     """Reads the same process again and again; its descendants come and go."""
 
-    def __init__(self, pid: int, *, with_descendants: bool = True, proc: Path = PROC) -> None:
+    def __init__(
+        self,
+        pid: int,
+        *,
+        with_descendants: bool = True,
+        others: Callable[[], list[int]] = list,
+        proc: Path = PROC,
+    ) -> None:
+        """`others`: processes that are added up with it, asked for at each reading."""
         self.pid = pid
         self._proc = proc
+        self._others = others
         self._with_descendants = with_descendants
         self._known: list[int] = [pid]
         self._searched_s: float | None = None
@@ -47,6 +56,8 @@ class ProcessTree:
         """
         if self._with_descendants:
             self._search()
+        else:
+            self._known = [self.pid, *self._others()]
         # The children first: one that ends meanwhile is counted twice rather than not at all.
         stats = [stat for pid in reversed(self._known) if (stat := stat_of(pid, self._proc)) is not None]
         if not stats or stats[-1].pid != self.pid:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bench.clock import monotonic_ns
 from bench.errors import ResultError
 from bench.resources.columns import GENERATOR, MACHINE
+from bench.resources.generator_processes import others
 from bench.resources.machine import read_machine
 from bench.resources.schedule import due_times_ns, interval_ns
 from bench.resources.watched import WatchedProcess, WatchedTarget
@@ -50,7 +51,7 @@ class Sampler:
         self._pool = pool
         self._described = {str(entry["name"]): dict(entry) for entry in described}
         self._targets = [WatchedTarget(name, targets.get(name)) for name in self._described]
-        self._own = WatchedProcess(with_descendants=False)
+        self._own = WatchedProcess(with_descendants=False, others=others)
         self._times, self._edges = due_times_ns(plan)
         self._interval_ns = interval_ns(plan)
         self._rests = [

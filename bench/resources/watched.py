@@ -28,8 +28,10 @@ SERVICES: dict[str, Callable[[Target], Service]] = {"redis": RedisInfo, "postgre
 class WatchedProcess:
     """A process and its descendants; the pid may change from sample to sample."""
 
-    def __init__(self, *, with_descendants: bool = True) -> None:
+    def __init__(self, *, with_descendants: bool = True, others: Callable[[], list[int]] = list) -> None:
+        """`others`: where descendants do not count, the processes that do."""
         self._with_descendants = with_descendants
+        self._others = others
         self._tree: ProcessTree | None = None
         self._pss_at_ns = 0
         self._files_at_ns = 0
@@ -41,7 +43,7 @@ class WatchedProcess:
             self._tree = None
             return {}
         if self._tree is None or self._tree.pid != pid:
-            self._tree = ProcessTree(pid, with_descendants=self._with_descendants)
+            self._tree = ProcessTree(pid, with_descendants=self._with_descendants, others=self._others)
         with_files = is_rest or monotonic_ns() - self._files_at_ns >= FILES_APART_NS
         if with_files:
             self._files_at_ns = monotonic_ns()

@@ -14,6 +14,7 @@ RESOURCES = "resources.csv"
 EVENTS = "events.jsonl"
 OPERATIONS = "operations.npy"
 VERDICT = "verdict.json"
+REPORT = "report.html"
 OWNER = "owner.json"
 
 RUN_NAME = re.compile(r"(?P<utc>\d{8}t\d{6}z)-(?P<scenario>[a-z][a-z0-9_]*)-(?P<id>[0-9a-f]{6})")

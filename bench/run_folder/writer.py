@@ -20,6 +20,7 @@ from bench.resources.columns import COLUMNS
 from bench.run_folder import files, layout
 from bench.run_folder.histogram_log import Encoder, Tag, Window, header, line_of
 from bench.run_folder.owner import Ownership
+from bench.run_folder.response_totals import ResponseTotals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +51,7 @@ class RunWriter:
         self._columns: list[str] | None = None
         self._log_started = False
         self._encoder = Encoder()
+        self._responses = ResponseTotals()
         with self._told_plainly():
             out.mkdir(parents=True, exist_ok=True)
             # Claimed under another name first: a sweep never meets a partial folder without an owner.
@@ -73,6 +75,8 @@ class RunWriter:
 
     def outline(self, record: dict[str, Any]) -> None:
         """Keep what is known at the start: all that a sweep has when the harness is killed."""
+        phases = record.get("phases", [])
+        self._responses.spans = [(one["start_ns"], one["end_ns"]) for one in phases if one["measured"]]
         self._write_record(record, "interrupted")
 
     def histogram(self, tag: Tag | str, start_ns: int, end_ns: int, counts: Counts) -> None:
@@ -84,6 +88,7 @@ class RunWriter:
         tag = Tag.parse(str(tag))
         if not counts.any():
             return
+        self._responses.add(tag, start_ns, end_ns, counts)
         with self._told_plainly():
             if not self._log_started:
                 self._windows.write(header(self.zero))
@@ -135,6 +140,7 @@ class RunWriter:
             if not self._log_started:
                 self._windows.write(header(self.zero))
             self._close()
+            record = {**record, "response": self._responses.figures(record.get("workloads", []))}
             self._write_record(record, "interrupted" if interrupted else "complete")
             for path in self._folder.rglob("*"):
                 if path.is_file():

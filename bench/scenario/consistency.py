@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.scenario.consistency_http import findings_of_headers, findings_of_request
 from bench.scenario.consistency_sql import findings_of_statements
+from bench.scenario.consistency_users import findings_of_user_phases, findings_of_users
 from bench.scenario.drivers import DRIVERS, OPERATION_FORMS, OWN_SETTINGS
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, SHORTEST_CYCLE_NS
 from bench.scenario.finding import Finding
@@ -38,6 +39,7 @@ def findings_of_workload(fields: Fields, given: Collection[str]) -> list[Finding
     if "driver" in fields:
         found += [*_target(fields), *_settings(fields, given), *_operations(fields)]
         found += [*_pubsub(fields, given), *_engine(fields, given), *_parameters(fields)]
+        found += findings_of_users(fields, given)
     return found + _keys(fields)
 
 
@@ -58,11 +60,21 @@ def findings_of_phases(phases: Sequence[Fields], workloads: Sequence[Fields]) ->
         limit, length = format_duration_ns(MAX_TOTAL_NS), format_duration_ns(total)
         durations = tuple((index, "for") for index in range(len(phases)))
         found.append(Finding((), f"at most {limit} in all", length, "shorten the phases", durations))
-    closed = [workload["arrivals"] == "closed" for workload in workloads if "arrivals" in workload]
+    closed = [
+        workload["arrivals"] == "closed" and not _runs_users(workload)
+        for workload in workloads
+        if "arrivals" in workload
+    ]
     for index, phase in enumerate(phases):
         found += [finding.under(index) for finding in _load(phase, bool(closed) and all(closed))]
         found += [finding.under(index) for finding in _cycles(phase)]
+    found += findings_of_user_phases(phases, [one for one in workloads if _runs_users(one)])
     return [finding.under("phases") for finding in found] + _peaks(phases, workloads)
+
+
+def _runs_users(workload: Fields) -> bool:
+    """Whether the load of a phase says how many users the workload has, rather than at what rate it asks."""
+    return "driver" in workload and DRIVERS[workload["driver"]].asks_by_itself
 
 
 def _rate(fields: Fields) -> list[Finding]:
@@ -141,7 +153,9 @@ def _settings(fields: Fields, given: Collection[str]) -> list[Finding]:
         if name not in given or name in own or (name == "keys" and (not own or "subscribers" in own)):
             continue
         drivers = " or ".join(known for known, facts in DRIVERS.items() if name in facts.settings)
-        advice = "remove it" if name != "keys" else "write parameters: {item: {count: 1000}} instead"
+        advice = "remove it"
+        if name == "keys" and "parameters" in own:
+            advice = "write parameters: {item: {count: 1000}} instead"
         found.append(Finding((name,), f"{name} only with the driver {drivers}", name, advice, (("driver",),)))
     return found
 
@@ -176,7 +190,7 @@ def _operations(fields: Fields) -> list[Finding]:
         expected = f"no operations with the driver {quoted(fields['driver'])}, which brings its own ({own})"
         return [Finding(("operations",), expected, "operations", "remove the key operations", driver)]
     if not operations:
-        if facts.default_operation:
+        if facts.default_operation or facts.asks_by_itself:
             return []
         return [Finding((), "at least one operation", "none", "add operations: {get: {command: [GET, a]}}")]
     found = []
@@ -203,7 +217,7 @@ def _forms(operation: Any, fields: Fields) -> list[Finding]:
     own = [form for form in given if form in facts.forms]
     if len(own) > 1:
         found.append(Finding((own[1],), f"either {' or '.join(own)}", "both", "keep one of the two"))
-    if not own and not found and facts.default_operation is None:
+    if not own and not found and facts.default_operation is None and not facts.asks_by_itself:
         found.append(Finding((), _FORM_WORDS[facts.forms[0]], "none", _FORM_ADVICE[facts.forms[0]]))
     return found
 
@@ -287,15 +301,16 @@ def _engine(fields: Fields, given: Collection[str]) -> list[Finding]:
         return []
     found, engine = [], fields["engine"]
     engines = DRIVERS[fields["driver"]].engines
+    if engine not in engines and "engine" not in given:
+        engine = engines[0]
     if engine not in engines:
         expected = f"engine: {' or '.join(engines)} for the driver {quoted(fields['driver'])}"
         found.append(
             Finding(("engine",), expected, quoted(engine), f"write engine: {engines[0]}", (("driver",),))
         )
-    if engine == "wire" and "pool" in given:
-        found.append(
-            Finding(("pool",), "pool only with engine: client", "pool", "remove it, or write engine: client")
-        )
+    if engine != "client" and "pool" in given:
+        advice = "remove it, or write engine: client" if "client" in engines else "remove it"
+        found.append(Finding(("pool",), "pool only with engine: client", "pool", advice))
     if engine == "wire" and fields["driver"] in ("http", "postgres") and fields.get("pipeline", 1) != 1:
         expected = f"pipeline: 1 with the driver {fields['driver']}: one request at a time on a connection"
         advice = "remove pipeline; add lanes for more load"

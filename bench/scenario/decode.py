@@ -179,7 +179,6 @@ def _outline(workload: dict[str, Any]) -> Outline | None:
     if not {"name", "engine", "driver", "operations"} <= workload.keys():
         return None
     facts = DRIVERS[workload["driver"]]
-    default = (facts.default_operation,) if facts.default_operation else ()
-    operations = facts.own_operations or tuple(workload["operations"]) or default
+    operations = facts.operation_names(workload["operations"])
     target = workload.get("target", "") if contacts(workload["driver"]) else ""
     return Outline(workload["name"], workload["engine"], facts.is_pubsub, operations, target)

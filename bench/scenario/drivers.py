@@ -1,6 +1,10 @@
 """What each driver asks of a workload. Adding a driver to scenario files is one entry here."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+OTHER = "other"
+"""The operation of all that a user's own program asks for and no operation of the workload names."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,16 @@ class DriverFacts:
     default_operation: str | None = None
     """The operation of a workload that defines none."""
     is_pubsub: bool = False
+    asks_by_itself: bool = False
+    """Whether a user's own program decides what is asked and when: the lanes are its users, the load of a
+    phase says how many of them run, and what it asks for beyond the operations ends in `OTHER`."""
+
+    def operation_names(self, written: Iterable[str]) -> tuple[str, ...]:
+        """The operations of a workload that writes these: in their order, or those of the driver."""
+        if self.own_operations:
+            return self.own_operations
+        default = (self.default_operation,) if self.default_operation else ()
+        return (tuple(written) or default) + ((OTHER,) if self.asks_by_itself else ())
 
 
 DRIVERS = {
@@ -47,12 +61,16 @@ DRIVERS = {
         forms=("request",),
         settings=("value", "parameters", "headers"),
     ),
+    "locust": DriverFacts(
+        targets=("api",),
+        engines=("locust",),
+        forms=("locust",),
+        settings=("locustfile", "user_classes"),
+        asks_by_itself=True,
+    ),
     "noop": DriverFacts(targets=(), engines=("wire",), default_operation="noop"),
 }
 
-OPERATION_FORMS = ("command", "commands", "sql", "transaction", "request")
-OWN_SETTINGS = ("parameters", "dataset", "session", "retries", "headers")
+OPERATION_FORMS = ("command", "commands", "sql", "transaction", "request", "locust")
+OWN_SETTINGS = ("parameters", "dataset", "session", "retries", "headers", "locustfile", "user_classes")
 """Settings of a workload that are refused where its driver does not have them."""
-
-# Named in the design, so that "did you mean" does not send a reader away from them.
-LATER_DRIVERS = ("locust",)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bench.errors import Problem, ScenarioError
 from bench.scenario.dataset import DataSetChoice
+from bench.scenario.locustfile import read_locustfile
 from bench.scenario.model import Scenario, Workload
 from bench.scenario.paths import Path as KeyPath
 from bench.scenario.paths import where
@@ -15,7 +16,8 @@ from bench.scenario.source import Place
 def with_files(
     scenario: Scenario, file: Path, marks: Mapping[KeyPath, Place]
 ) -> tuple[Scenario, list[Problem]]:
-    """The scenario with the text of every SQL file in it, and a problem for each that cannot be read.
+    """The scenario with the text of every SQL file and locustfile in it, and a problem for each that
+    cannot be used.
 
     Paths are relative to the scenario's folder.
     """
@@ -27,6 +29,14 @@ def with_files(
             choice, found = _read(workload.dataset, file.parent, path, marks)
             problems += found
             workloads.append(workload.model_copy(update={"dataset": choice}))
+        elif workload.locustfile is not None:
+            path = ("workloads", number, "locustfile")
+            complete, finding = read_locustfile(workload.locustfile, file.parent)
+            workloads.append(workload.model_copy(update={"locustfile": complete}))
+            if finding is not None:
+                place = marks.get(path) or Place("--set")
+                told = (finding.expected, finding.found, finding.advice)
+                problems.append(Problem(place.file, place.line, place.column, where(path), *told))
         else:
             workloads.append(workload)
     return scenario.model_copy(update={"workloads": tuple(workloads)}), problems

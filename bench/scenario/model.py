@@ -12,9 +12,10 @@ from bench.scenario.consistency import findings_of_phases, findings_of_workload,
 from bench.scenario.consistency_faults import findings_of_faults
 from bench.scenario.consistency_integrity import findings_of_integrity
 from bench.scenario.dataset import DataSetChoice, choice
-from bench.scenario.drivers import DRIVERS, LATER_DRIVERS
+from bench.scenario.drivers import DRIVERS
 from bench.scenario.faults import Detection, Fault
 from bench.scenario.fields import (
+    MOST_LANES,
     Duration,
     LoadRatio,
     Name,
@@ -27,10 +28,11 @@ from bench.scenario.fields import (
     kind_of,
 )
 from bench.scenario.integrity import Integrity
+from bench.scenario.locustfile import Locustfile, named_locustfile
 from bench.scenario.parameters import Parameter
 from bench.scenario.part import Part
 from bench.scenario.requests import Headers, Request
-from bench.units import Mismatch, quoted
+from bench.units import Mismatch
 
 INCONSISTENT = "inconsistent"
 """Type of the error raised when single fields are right but do not fit together."""
@@ -64,10 +66,6 @@ def _driver(value: Any) -> str:
     if isinstance(value, str) and value in DRIVERS:
         return value
     known = ", ".join(DRIVERS)
-    if isinstance(value, str) and value in LATER_DRIVERS:
-        raise Mismatch(
-            f"one of {known}", f"{quoted(value)}, which is not in this version", "use one of those"
-        )
     raise Mismatch(f"one of {known}", kind_of(value), f"write one of {known}")
 
 
@@ -95,6 +93,8 @@ Command = Annotated[
 
 
 Statement = Annotated[str, Field(strict=True, min_length=1, max_length=100_000)]
+RequestName = Annotated[str, Field(strict=True, min_length=1, max_length=1000)]
+ClassName = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
 
 
 class Operation(Part):
@@ -114,6 +114,11 @@ class Operation(Part):
         None, description="Statements between BEGIN and COMMIT, each a round trip of its own."
     )
     request: Request | None = Field(None, description="One HTTP request.")
+    locust: RequestName | None = Field(
+        None,
+        description='Locust: the name of its requests, or "GET /items" with their method; the name of the'
+        " operation where none is written.",
+    )
 
     @property
     def all_statements(self) -> tuple[str, ...]:
@@ -134,9 +139,11 @@ class Workload(Part):
     name: Name
     target: Name = Field(description="The service of the stack that it talks to.")
     driver: Annotated[str, BeforeValidator(_driver), Field(json_schema_extra={"enum": list(DRIVERS)})]
-    engine: Literal["wire", "client"] = "wire"
-    lanes: Annotated[int, Whole(1, 10_000)] = Field(
-        1, description="Connections. For pub/sub: the publishers."
+    engine: Literal["wire", "client", "locust"] = Field(
+        "wire", description="By the driver: locust has its own, the others have wire unless told."
+    )
+    lanes: Annotated[int, Whole(1, MOST_LANES)] = Field(
+        1, description="Connections. For pub/sub: the publishers. For Locust: the users."
     )
     threads: Annotated[int, Whole(1, 64)] = Field(1, description="Engine threads that share the lanes.")
     pipeline: Annotated[int, Whole(1, 1000)] = Field(
@@ -158,6 +165,12 @@ class Workload(Part):
         0, description="Postgres: how often a serialization failure or a deadlock is tried again."
     )
     headers: Headers = Field(default_factory=dict, description="HTTP: headers of every request.")
+    locustfile: (
+        Annotated[Locustfile, BeforeValidator(named_locustfile, json_schema_input_type=str)] | None
+    ) = Field(None, description="Locust: the file with the user classes, relative to the scenario.")
+    user_classes: Annotated[tuple[ClassName, ...], Field(max_length=50)] = Field(
+        (), description="Locust: those of its classes that run; all where none is named."
+    )
     operations: Annotated[dict[Name, Operation], Field(max_length=50)] = Field(default_factory=dict)
     arrivals: Literal["constant", "poisson", "closed"]
     rate_per_s: Rate | None = Field(None, alias="rate", description="Arrivals per second at 100 % load.")
@@ -188,10 +201,17 @@ class Workload(Part):
     @property
     def operation_names(self) -> tuple[str, ...]:
         """Operations in the order of the file, or those that the driver brings along."""
-        facts = DRIVERS[self.driver]
-        if facts.own_operations:
-            return facts.own_operations
-        return tuple(self.operations) or ((facts.default_operation,) if facts.default_operation else ())
+        return DRIVERS[self.driver].operation_names(self.operations)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _engine_of_the_driver(cls, fields: Any) -> Any:
+        """A driver that has one engine only need not be told of it."""
+        if isinstance(fields, dict) and "engine" not in fields:
+            facts = DRIVERS.get(fields["driver"]) if isinstance(fields.get("driver"), str) else None
+            if facts is not None and len(facts.engines) == 1:
+                return {**fields, "engine": facts.engines[0]}
+        return fields
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -275,9 +295,8 @@ class Scenario(Part):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        workloads = [
-            {"name": w.name, "arrivals": w.arrivals, "rate_per_s": w.rate_per_s} for w in self.workloads
-        ]
+        known = ("name", "driver", "lanes", "arrivals", "rate_per_s")
+        workloads = [{name: getattr(w, name) for name in known} for w in self.workloads]
         phases = [
             {name: getattr(p, name) for name in type(p).model_fields} | {"given": p.model_fields_set}
             for p in self.phases

@@ -199,7 +199,7 @@ def test_nothing_is_imported_that_is_not_declared() -> None:
     import tomllib
 
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {"pyyaml": "yaml", "hdrhistogram": "hdrh"}
+    names = {"pyyaml": "yaml", "hdrhistogram": "hdrh", "opentelemetry-sdk": "opentelemetry"}
     listed = [
         *declared["dependencies"],
         *(one for extra in declared["optional-dependencies"].values() for one in extra),

@@ -25,7 +25,7 @@ def test_nothing_is_planned_in_a_rest(valkey: Stack, tmp_path: pytest.TempPathFa
         inside = (planned >= stretch.start_ns) & (planned < stretch.end_ns)
         assert not (stretch.is_rest and inside.any())
         loaded += inside.any()
-    # A busy machine may stand still for the whole of a stretch of 60 ms, and a closed loop plans nothing then.
+    # A busy machine may stand still for the whole of a stretch of 60 ms: a closed loop plans nothing then.
     assert loaded >= 2
     assert set(ran.log["phase"]) == {0}
 

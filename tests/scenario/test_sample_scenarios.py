@@ -40,6 +40,11 @@ ACCEPTANCE = {
         "api.cpu < 80%",
     },
     "api_journey_client": {"journey.pool_utilization < 100% warn 80%", "journey.leaked_connections == 0"},
+    "api_locust_journey": {
+        "journey.throughput > 50/s",
+        "journey.response.p95 < 500ms warn 400ms",
+        "journey.errors < 5% warn 3%",
+    },
     "memory_growth": {"redis.memory_growth < 100MB warn 75MB", "redis.memory_slope < 10MB/min", "cpu < 80%"},
     "pool_pressure": {"app.pool_utilization < 100% warn 80%", "app.leaked_connections == 0"},
     "everything": {"web.response.p95 < 500ms warn 400ms", "bank.response.p95 < 100ms warn 80ms", "cpu < 80%"},

@@ -39,9 +39,9 @@ MISTAKES = [
     (
         "driver: redis",
         "driver: reddis",
-        "6:13: workloads[0].driver: expected one of redis, redis_pubsub, postgres, http, noop",
+        "6:13: workloads[0].driver: expected one of redis, redis_pubsub, postgres, http, locust, noop",
     ),
-    ("driver: redis", "driver: locust", "6:13: workloads[0].driver: expected one of redis"),
+    ("driver: redis", "driver: locust", '5:13: workloads[0].target: expected the target "api"'),
     ("target: redis", "target: cache", '5:13: workloads[0].target: expected the target "redis"'),
     (
         "arrivals: poisson",

@@ -1,0 +1,167 @@
+"""The assessment as a whole: gathered once from a results folder, shown in several forms."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.assess.capacity import Room, capacity_met, rooms
+from bench.assess.evidence import Body, Evidence, command_for, gather
+from bench.assess.found_runs import FoundRuns, find_runs
+from bench.assess.health import TargetHealth, from_runs, health_met, live
+from bench.assess.matrix import Met, Row, further_rows, met
+from bench.assess.recommendation import Reason, Recommendation, Score, recommend, score_of
+from bench.assess.requirement import Requirement
+from bench.assess.requirements import REQUIREMENTS
+from bench.assess.resilience import Alarms, Integrity, Resilience, alarms, integrity, resilience
+from bench.assess.words import counted, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bench.assess.scenario_files import ScenarioFiles
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Everything that a form shows."""
+
+    results: Path
+    now_ns: int
+    max_age_ns: int
+    recommendation: Recommendation
+    reasons: tuple[Reason, ...]
+    score: Score
+    mets: tuple[Met, ...]
+    further: tuple[Row, ...]
+    targets: tuple[TargetHealth, ...]
+    is_live: bool
+    """Whether targets were asked now."""
+    resilience: tuple[Resilience, ...]
+    integrity: tuple[Integrity, ...]
+    alarms: tuple[Alarms, ...]
+    rooms: tuple[Room, ...]
+    body: Body
+    found: FoundRuns
+    files: ScenarioFiles
+    to_run: tuple[str, ...]
+    """Commands that would show what is not shown."""
+
+    def areas(self) -> dict[str, list[Met]]:
+        """The requirements by area, in their order."""
+        found: dict[str, list[Met]] = {}
+        for one in self.mets:
+            found.setdefault(one.requirement.area, []).append(one)
+        return found
+
+
+def assess(
+    results: Path,
+    files: ScenarioFiles,
+    now_ns: int,
+    max_age_ns: int,
+    health_rows: Sequence[dict[str, Any]] = (),
+    requirements: Sequence[Requirement] = REQUIREMENTS,
+) -> Assessment:
+    """Assess the runs in `results`; `health_rows` are targets asked now. Nothing is written.
+
+    Raises ResultError where there is no such folder.
+    """
+    found = find_runs(results)
+    wanted = dict.fromkeys(proof.scenario for one in requirements for proof in one.proofs)
+    body = gather(found, files, wanted, now_ns, max_age_ns)
+    targets = (*live(health_rows), *from_runs(body))
+    space = rooms(body)
+    mets = tuple(_met(one, body, files, targets, space) for one in requirements)
+    further = tuple(further_rows(body, files, [row for one in mets for row in one.rows]))
+    recommendation, reasons = recommend(mets, further, body, targets, _extra(body, files, wanted))
+    return Assessment(
+        results,
+        now_ns,
+        max_age_ns,
+        recommendation,
+        tuple(reasons),
+        score_of(mets),
+        mets,
+        further,
+        targets,
+        bool(health_rows),
+        tuple(resilience(body)),
+        tuple(integrity(body)),
+        tuple(alarms(body)),
+        tuple(space),
+        body,
+        found,
+        files,
+        _to_run(mets, further, body, files),
+    )
+
+
+def _met(
+    requirement: Requirement,
+    body: Body,
+    files: ScenarioFiles,
+    targets: Sequence[TargetHealth],
+    space: list[Room],
+) -> Met:
+    if requirement.kind is not None:
+        return health_met(requirement, targets)
+    if requirement.capacity is not None:
+        return capacity_met(requirement, space, body, files)
+    return met(requirement, body, files)
+
+
+def environments(body: Body) -> dict[str, list[str]]:
+    """What the runs were made on -> their scenarios: more than one, and figures do not belong together."""
+    found: dict[str, list[str]] = {}
+    for name, evidence in body.by_scenario.items():
+        found.setdefault(_environment(evidence), []).append(name)
+    return found
+
+
+def _environment(evidence: Evidence) -> str:
+    record = evidence.run.record
+    machine = record.get("environment")
+    key = machine.get("key", {}) if isinstance(machine, dict) else {}
+    stack = record.get("stack")
+    kind = stack.get("kind", "unknown") if isinstance(stack, dict) else "unknown"
+    told = {"stack": kind, **{str(name): value for name, value in key.items() if value is not None}}
+    return json.dumps(told, sort_keys=True, default=str)
+
+
+def environment_words(key: str) -> str:
+    """ "cores 2, cpu Example, stack embedded"."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in json.loads(key).items())
+
+
+def _extra(body: Body, files: ScenarioFiles, wanted: dict[str, None]) -> list[str]:
+    """What warns beside the evidence's own marks."""
+    said = []
+    kinds = environments(body)
+    if len(kinds) > 1:
+        said.append(f"the runs were made in {counted(len(kinds), 'different environment')}: see below")
+    if never := [name for name in files.by_name if name in body.silent and name not in wanted]:
+        said.append(f"never run to its end, and asked for by no requirement: {listed(never)}")
+    if body.damaged:
+        said.append(f"{counted(len(body.damaged), 'damaged run folder')}: see below")
+    return [*said, *files.problems]
+
+
+def _to_run(mets: Sequence[Met], further: Sequence[Row], body: Body, files: ScenarioFiles) -> tuple[str, ...]:
+    """One command for all scenarios whose runs are missing or do not count, then what else there is to do."""
+    rows = [row for one in mets for row in one.rows] + list(further)
+    names = [row.scenario for row in rows if row.standing.is_open]
+    names += [name for name in files.by_name if name in body.silent]
+    names += [name for name, one in body.by_scenario.items() if any(mark.warns for mark in one.marks)]
+    chosen = [name for name in dict.fromkeys(names) if name in files.by_name]
+    commands = []
+    if chosen:
+        parts = [command_for(name, files.by_name[name]).removeprefix("bench run ") for name in chosen]
+        commands.append(f"bench run {' '.join(parts)}")
+    away = [name for name in dict.fromkeys(names) if name not in files.by_name]
+    if away:
+        commands.append(f"run the scenarios whose files are not in the folder: {listed(away)}")
+    others = [one.todo for one in mets if one.todo and not one.standing.is_shown and not one.rows]
+    return (*commands, *dict.fromkeys(others))

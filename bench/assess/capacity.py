@@ -1,0 +1,167 @@
+"""How much more than production needs was shown: the highest rate at which all rules of a run held.
+
+Of an open loop the rate is the one that was offered, of a closed loop the one that was reached. A closed
+loop reaches the limit of its lanes and says so; an open one whose rules held has not found the limit. The
+headroom is the share of the validated rate that production does not need: 1 - required / validated.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.assess.evidence import command_for
+from bench.assess.matrix import Met
+from bench.assess.requirement import FLAGS, LEAST_HEADROOM, Capacity, Requirement
+from bench.assess.requirements import CAPACITIES
+from bench.assess.standing import Standing
+from bench.assess.words import share
+from bench.judge.measures import observe
+from bench.judge.observation import Unmeasurable
+from bench.judge.status import Status
+from bench.judge.tally import tally_of
+from bench.rules.grammar import Metric
+from bench.units import format_rate, format_ratio
+
+if TYPE_CHECKING:
+    from bench.assess.evidence import Body, Evidence
+    from bench.assess.scenario_files import ScenarioFiles
+    from bench.run_folder.reader import Run
+
+NOISE = 3
+"""Standard deviations by which a Poisson plan may miss its rate and still be at that rate."""
+BUSY = 0.05
+"""A generator with less idle time than this may be what limits a closed loop."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A workload of a run whose rules held."""
+
+    evidence: Evidence
+    workload: str
+    is_closed: bool
+    offered_per_s: float | None
+    completed_per_s: float
+    idle_ratio: float | None
+    target_cpu: float | None
+
+    @property
+    def rate_per_s(self) -> float:
+        """What the run validates."""
+        return self.completed_per_s if self.offered_per_s is None else self.offered_per_s
+
+    @property
+    def limit(self) -> str:
+        """What is known about the limit."""
+        if not self.is_closed:
+            return "limit not reached: all rules held at this rate"
+        if self.idle_ratio is not None and self.idle_ratio < BUSY:
+            return "limit of the generator, not of the target: it can be higher"
+        return "limit of these lanes: a closed loop sends the next when the last is answered"
+
+
+@dataclass(frozen=True)
+class Room:
+    """A capacity with everything that validates it, the highest rate first."""
+
+    capacity: Capacity
+    validated: tuple[Validated, ...]
+
+    @property
+    def best(self) -> Validated | None:
+        """The highest rate at which a run's rules held."""
+        return self.validated[0] if self.validated else None
+
+    @property
+    def used(self) -> float | None:
+        """The share of the validated rate that production needs."""
+        if self.best is None or self.capacity.required_per_s is None:
+            return None
+        return self.capacity.required_per_s / max(self.best.rate_per_s, 1e-9)
+
+    @property
+    def flag(self) -> str | None:
+        """The highest of the flags that the required rate is past."""
+        passed = [level for level in FLAGS if self.used is not None and self.used >= level]
+        return f"past {share(passed[-1])} of the validated rate" if passed else None
+
+
+def rooms(body: Body) -> list[Room]:
+    """Every capacity, with the runs without faults that are neither stale nor broken."""
+    return [Room(capacity, tuple(_validated(capacity, body))) for capacity in CAPACITIES]
+
+
+def capacity_met(requirement: Requirement, found: list[Room], body: Body, files: ScenarioFiles) -> Met:
+    """Whether the headroom is there; what was not driven to its limit cannot fail, only be not shown."""
+    room = next(one for one in found if one.capacity.key == requirement.capacity)
+    best, used, name = room.best, room.used, room.capacity.scenario
+    todo = command_for(name, files.by_name.get(name))
+    if best is None or used is None:
+        because = f"no run whose rules hold shows a rate of {room.capacity.subject}"
+        return Met(requirement, Standing.NOT_SHOWN, because, todo)
+    because = (
+        f"{format_rate(room.capacity.required_per_s or 0)} needed of {format_rate(best.rate_per_s)} "
+        f"validated by {best.evidence.scenario}: headroom {format_ratio(1 - used)}; {best.limit}"
+    )
+    if 1 - used >= LEAST_HEADROOM:
+        return Met(requirement, Standing.PASS, because, None)
+    if best.is_closed and (best.idle_ratio is None or best.idle_ratio >= BUSY):
+        return Met(requirement, Standing.FAIL, because, None)
+    if name in body.by_scenario and not best.is_closed:
+        todo = f"run {best.evidence.scenario} at a higher rate (--set workloads.{best.workload}.rate=...)"
+    return Met(requirement, Standing.NOT_SHOWN, because, todo)
+
+
+def _validated(capacity: Capacity, body: Body) -> list[Validated]:
+    found = []
+    for evidence in body.by_scenario.values():
+        record = evidence.run.record
+        held = evidence.verdict.status in (Status.PASS, Status.WARN)
+        if not held or evidence.is_stale or record.get("faults"):
+            continue
+        found += [
+            _of(evidence, workload)
+            for workload in evidence.run.workloads
+            if workload.get("driver") in capacity.drivers
+        ]
+    return sorted(found, key=lambda one: -one.rate_per_s)
+
+
+def _of(evidence: Evidence, workload: dict[str, Any]) -> Validated:
+    run, name = evidence.run, str(workload["name"])
+    is_closed = workload.get("arrivals") == "closed"
+    completed = observe(run, Metric((name,), "throughput")).value
+    return Validated(
+        evidence,
+        name,
+        is_closed,
+        None if is_closed else offered_per_s(run, workload),
+        completed,
+        _number(workload.get("idle_ratio", run.record.get("generator", {}).get("idle_ratio"))),
+        _cpu(run, str(workload.get("target", ""))),
+    )
+
+
+def offered_per_s(run: Run, workload: dict[str, Any]) -> float:
+    """Arrivals planned per measured second; the rate of the scenario where it is that but for chance."""
+    planned = tally_of(run, (str(workload["name"]),)).planned
+    measured_s = max(run.measured_s, 1e-9)
+    rate = workload.get("rate_per_s")
+    if isinstance(rate, int | float) and abs(planned - rate * measured_s) <= NOISE * math.sqrt(
+        rate * measured_s
+    ):
+        return float(rate)
+    return planned / measured_s
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _cpu(run: Run, target: str) -> float | None:
+    try:
+        return observe(run, Metric((target,), "cpu")).value
+    except Unmeasurable:
+        return None

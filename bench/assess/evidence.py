@@ -1,0 +1,247 @@
+"""Which run speaks for a scenario, and what must be said along with it.
+
+The newest complete run in standard form that is not too old; where there is none, the newest quick one. A
+newer quick run takes its place only when it FAILs, so that a score never hides a FAIL. Runs with --set
+answer another question: they speak only where nothing else does, and are marked. An interrupted run
+speaks for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench import units
+from bench.assess.found_runs import Damaged, started_ns
+from bench.assess.scenario_files import changes_since
+from bench.assess.words import age, listed
+from bench.errors import ResultError
+from bench.judge.judge import judge
+from bench.judge.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from bench.assess.found_runs import FoundRuns
+    from bench.assess.scenario_files import ScenarioFile, ScenarioFiles
+    from bench.judge.verdict import Check, Verdict
+    from bench.run_folder.reader import Run
+
+REPORT = "report.html"
+MISSHAPEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What judging a record raises whose parts are not what they should be."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something to know about a piece of evidence."""
+
+    word: str
+    """For a cell of a table: "quick"."""
+    text: str
+    warns: bool = True
+    """Whether the recommendation can be READY WITH WARNINGS at most because of it."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The run that speaks for a scenario."""
+
+    scenario: str
+    run: Run
+    verdict: Verdict
+    """By the run's own rules, judged anew."""
+    started_ns: int
+    age_ns: int
+    is_stale: bool
+    marks: tuple[Mark, ...]
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the run was made with --quick."""
+        return _is_quick(self.run)
+
+    @property
+    def form(self) -> str:
+        """ "standard", "quick" or "changed by --set"."""
+        if overrides_of(self.run):
+            return "quick, changed by --set" if self.is_quick else "changed by --set"
+        return "quick" if self.is_quick else "standard"
+
+    @property
+    def flaw(self) -> Check | None:
+        """What keeps the run as a whole from being judged, INVALID first; None for a sound run."""
+        doubts = (Status.INVALID, Status.INCONCLUSIVE)
+        flaws = [one for one in self.verdict.checks if not one.is_rule and one.status in doubts]
+        return max(flaws, key=lambda one: one.status, default=None)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether the run says nothing at all."""
+        return self.flaw is not None and self.flaw.status is Status.INVALID
+
+    @property
+    def shown(self) -> Path:
+        """What a link leads to: the run's page, where it has one."""
+        page = self.run.path / REPORT
+        return page if page.exists() else self.run.path
+
+
+class Silence(NamedTuple):
+    """Why no run speaks for a scenario, and what to do."""
+
+    because: str
+    todo: str
+
+
+@dataclass(frozen=True)
+class Body:
+    """All that speaks, and all that does not."""
+
+    by_scenario: dict[str, Evidence]
+    silent: dict[str, Silence]
+    remarks: tuple[str, ...]
+    """What was passed over, and why."""
+    damaged: tuple[Damaged, ...]
+
+    def silence_of(self, scenario: str) -> Silence:
+        """Why there is nothing from a scenario that does not speak."""
+        return self.silent.get(scenario) or Silence(
+            f"there is no scenario {scenario} and no run of it", "add the scenario, then run it"
+        )
+
+
+def gather(
+    found: FoundRuns, files: ScenarioFiles, wanted: Iterable[str], now_ns: int, max_age_ns: int
+) -> Body:
+    """Choose the evidence for every scenario that is wanted, has a file, or has a run."""
+    names = dict.fromkeys([*wanted, *files.by_name, *(run.scenario for run in reversed(found.runs))])
+    by_scenario: dict[str, Evidence] = {}
+    silent: dict[str, Silence] = {}
+    remarks: list[str] = []
+    damaged = list(found.damaged)
+    for name in names:
+        runs = [run for run in found.runs if run.scenario == name]
+        chosen = _chosen(runs, now_ns, max_age_ns, damaged)
+        file = files.by_name.get(name)
+        if chosen is None:
+            silent[name] = _silence(name, runs, file, damaged)
+            continue
+        run, verdict = chosen
+        by_scenario[name] = _evidence(name, run, verdict, file, now_ns, max_age_ns)
+        remarks += _passed_over(run, runs)
+    return Body(by_scenario, silent, tuple(remarks), tuple(damaged))
+
+
+def overrides_of(run: Run) -> list[str]:
+    """The texts of --set that the run was made with."""
+    overrides = _plan(run).get("overrides")
+    return [str(text) for text in overrides] if isinstance(overrides, list) else []
+
+
+def _plan(run: Run) -> dict[str, Any]:
+    plan = run.record.get("plan")
+    return plan if isinstance(plan, dict) else {}
+
+
+def _is_quick(run: Run) -> bool:
+    return bool(_plan(run).get("quick"))
+
+
+def command_for(scenario: str, file: ScenarioFile | None) -> str:
+    """What to type for a standard run of a scenario."""
+    if file is None:
+        return f"run scenario {scenario}, whose file is not in the folder"
+    return shlex.join(["bench", "run", file.path])
+
+
+def _chosen(
+    runs: list[Run], now_ns: int, max_age_ns: int, damaged: list[Damaged]
+) -> tuple[Run, Verdict] | None:
+    """The run that speaks, with its verdict; runs that turn out damaged go to `damaged`."""
+    complete = [run for run in runs if run.is_complete]
+    while complete:
+        pool = [run for run in complete if not overrides_of(run)] or complete
+        fresh = [run for run in pool if now_ns - started_ns(run) <= max_age_ns]
+        standard = [run for run in fresh if not _is_quick(run)]
+        best = (standard or fresh or pool)[0]
+        for run in [*pool[: pool.index(best)], best]:  # the newest first
+            try:
+                verdict = judge(run)
+            except (ResultError, *MISSHAPEN) as error:
+                place = "" if isinstance(error, ResultError) else f"{run.path}: this run cannot be judged: "
+                damaged.append(Damaged(run.path, f"{place}{error}"))
+                complete.remove(run)
+                break
+            if run is best or verdict.status is Status.FAIL:
+                return run, verdict
+    return None
+
+
+def _silence(name: str, runs: list[Run], file: ScenarioFile | None, damaged: list[Damaged]) -> Silence:
+    todo = command_for(name, file)
+    if runs and any(not run.is_complete for run in runs):
+        return Silence(f"the only run of {name} was interrupted: {runs[0].name}", todo)
+    if any(name == one.scenario for one in damaged):
+        return Silence(f"the only run of {name} is damaged", todo)
+    return Silence(f"there is no run of {name}", todo)
+
+
+def _evidence(
+    name: str, run: Run, verdict: Verdict, file: ScenarioFile | None, now_ns: int, max_age_ns: int
+) -> Evidence:
+    began_ns = started_ns(run)
+    age_ns = now_ns - began_ns
+    is_stale = age_ns > max_age_ns
+    marks = [*_form_marks(run), *_file_marks(run, file)]
+    if is_stale:
+        oldest = units.format_duration_ns(max_age_ns) if max_age_ns < units.NS["d"] * 2 else age(max_age_ns)
+        marks.append(Mark("stale", f"{age(age_ns)} old, where at most {oldest} counts"))
+    if age_ns < 0:
+        marks.append(Mark("dated in the future", "its date lies in the future: compare the clocks"))
+    return Evidence(name, run, verdict, began_ns, age_ns, is_stale, tuple(marks))
+
+
+def _form_marks(run: Run) -> list[Mark]:
+    marks = []
+    if _is_quick(run):
+        marks.append(
+            Mark("quick", "quick evidence: shortened phases, each fault once; good to see that it works")
+        )
+    if overrides := overrides_of(run):
+        marks.append(Mark("changed by --set", f"made with --set {', '.join(overrides)}"))
+    return marks
+
+
+def _file_marks(run: Run, file: ScenarioFile | None) -> list[Mark]:
+    if file is None:
+        return [Mark("no scenario file", "its scenario file is not in the folder: was it taken away?")]
+    marks = []
+    if changed := changes_since(run, file):
+        text = f"{os.fspath(file.path)} has changed since, in {listed(changed)}"
+        marks.append(Mark("scenario changed since", text))
+    elif run.record.get("scenario", {}).get("digest") != file.digest:
+        text = f"{file.path} has changed since, in comments or in what is judged only"
+        marks.append(Mark("rewritten since", text, warns=False))
+    seed = _plan(run).get("seed", file.seed)
+    if seed != file.seed:
+        marks.append(Mark(f"seed {seed}", f"made with seed {seed} instead of {file.seed}", warns=False))
+    return marks
+
+
+def _passed_over(chosen: Run, runs: list[Run]) -> list[str]:
+    """The newer runs that do not speak, one sentence for each reason."""
+    newer = runs[: runs.index(chosen)]
+    said = []
+    for run in newer:
+        if not run.is_complete:
+            said.append(f"{run.name} is newer, but was interrupted")
+        elif overrides := overrides_of(run):
+            if not overrides_of(chosen):
+                said.append(f"{run.name} is newer, but was made with --set {', '.join(overrides)}")
+        elif _is_quick(run) and not _is_quick(chosen):
+            said.append(f"{run.name} is newer, but quick")
+    return said

@@ -1,0 +1,141 @@
+"""The targets and how they are: asked now, or as the runs that speak have seen them, with the date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench import units
+from bench.assess.matrix import Met
+from bench.assess.standing import Standing
+from bench.assess.words import age, counted, date
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.assess.evidence import Body, Evidence
+    from bench.assess.requirement import Requirement
+
+STANDINGS = {"up": Standing.PASS, "degraded": Standing.WARN, "down": Standing.FAIL}
+
+
+@dataclass(frozen=True)
+class TargetHealth:
+    """One target. Of what was asked now `evidence` is None; of what a run has seen the latency is."""
+
+    name: str
+    kind: str
+    address: str
+    version: str | None
+    state: str
+    """up, degraded or down."""
+    uptime_s: float | None
+    latency_ns: int | None
+    detail: str
+    evidence: Evidence | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """What its state means; that of an old run shows nothing."""
+        if self.evidence is not None and self.evidence.is_stale:
+            return Standing.NOT_SHOWN
+        return STANDINGS.get(self.state, Standing.INCONCLUSIVE)
+
+    @property
+    def seen(self) -> str:
+        """ "asked now", or when a run has seen it so."""
+        if self.evidence is None:
+            return "asked now"
+        began = self.evidence.started_ns
+        return f"{date(began)}, {age(self.evidence.age_ns)} ago, by {self.evidence.scenario}"
+
+
+def live(rows: Sequence[dict[str, Any]]) -> list[TargetHealth]:
+    """The rows of `bench.stack.health.health_rows`."""
+    return [
+        TargetHealth(
+            row["name"],
+            row["kind"],
+            row["address"],
+            row["version"],
+            row["state"],
+            row["uptime_s"],
+            None if row["state"] == "down" else row["latency_ns"],
+            row["detail"],
+        )
+        for row in rows
+    ]
+
+
+def from_runs(body: Body) -> list[TargetHealth]:
+    """Each target of the runs that speak, as the newest that loads it has seen it; else the newest of all."""
+    found: dict[str, tuple[bool, TargetHealth]] = {}
+    for evidence in sorted(body.by_scenario.values(), key=lambda one: -one.started_ns):
+        loaded = {str(workload.get("target")) for workload in evidence.run.workloads}
+        stack = evidence.run.record.get("stack")
+        for entry in (stack.get("targets") or []) if isinstance(stack, dict) else []:
+            if not isinstance(entry, dict) or not entry.get("name"):
+                continue
+            name = str(entry["name"])
+            is_loaded = name in loaded and not evidence.run.record.get("faults")
+            if name not in found or (is_loaded and not found[name][0]):
+                found[name] = (is_loaded, _seen(entry, evidence, is_loaded))
+    return sorted((one for _, one in found.values()), key=lambda one: one.name)
+
+
+def _seen(entry: dict[str, Any], evidence: Evidence, is_loaded: bool) -> TargetHealth:
+    record = evidence.run.record
+    lasted_s = float(record.get("duration_ns") or 0) / units.NS["s"]
+    hits = [
+        one
+        for one in record.get("faults", [])
+        if one["target"] == entry["name"] and one["took_effect"] and one["kind"] != "nothing"
+    ]
+    back = all(one.get("healed") for one in hits)
+    if is_loaded:
+        detail = f"was there for its load, {lasted_s:.0f} s"
+    elif not hits:
+        detail = "answered when the run began"
+    elif back:
+        detail = f"came back after {counted(len(hits), 'fault')} of the run"
+    else:
+        detail = "was not proven to be back when the run ended"
+    return TargetHealth(
+        str(entry["name"]),
+        str(entry.get("kind", "unknown")),
+        str(entry.get("address", "unknown")),
+        str(entry["version"]) if entry.get("version") else None,
+        "up" if back else "down",
+        lasted_s if is_loaded else None,
+        None,
+        detail,
+        evidence,
+    )
+
+
+def health_met(requirement: Requirement, targets: Sequence[TargetHealth]) -> Met:
+    """Whether so many targets of a kind are up; what was asked now counts before what a run has seen."""
+    kind = [target for target in targets if target.kind == requirement.kind]
+    asked = [target for target in kind if target.evidence is None]
+    wanted = asked if len(asked) >= requirement.number else kind
+    wanted = sorted(wanted, key=lambda target: target.standing)
+    if len(wanted) < requirement.number:
+        seen = (
+            f"{counted(len(wanted), 'target')} of this kind was seen" if wanted else "no such target was seen"
+        )
+        return Met(requirement, Standing.NOT_SHOWN, seen, _how_to_look(requirement))
+    telling = wanted[-1]  # the one that stands worst: a second one cannot stand in for it
+    because = f"{telling.name} is {telling.state}, {telling.seen}: {telling.detail}".rstrip(": ")
+    todo = None if telling.standing.is_shown else "bench stack status shows each target"
+    return Met(requirement, telling.standing, because, todo)
+
+
+def _how_to_look(requirement: Requirement) -> str:
+    examples = {
+        "proxy": "edge=proxy://127.0.0.1:80/ping",
+        "elasticsearch": "search=elasticsearch://127.0.0.1:9200",
+        "neo4j": "graph=neo4j://127.0.0.1:7687",
+    }
+    if example := examples.get(requirement.kind or ""):
+        return f"name it: bench assess --service {example}"
+    return "bench stack up, then bench assess --health; or run a scenario that needs it"

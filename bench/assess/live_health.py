@@ -1,0 +1,70 @@
+"""The targets that can be asked now: the stack that is up, a compose project, what the environment names."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import TargetError, UsageError
+from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
+from bench.stack.further_services import further_services, services_in
+from bench.stack.health import health_rows
+from bench.stack.keeper_state import read_kept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.stack.target import Target
+
+ASKABLE = ("external", "compose")
+
+
+def live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[dict[str, Any]]:
+    """One row per target, as `bench.stack.health.health_rows`; none where nobody asked and no stack is up.
+
+    `stack` is None, "external" (what the environment names) or "compose" (the project that runs). Nothing is
+    started. Raises UsageError for another stack, TargetError for a service without a name.
+    """
+    if stack is not None and stack not in ASKABLE:
+        raise UsageError(
+            f"--stack: expected {' or '.join(ASKABLE)}, which run already, found '{stack}'; "
+            "bench stack up keeps an embedded stack up, and that one is asked without --stack"
+        )
+    given = services_in(services, "the command line")
+    kept = read_kept()
+    is_up = kept is not None and kept.is_up()
+    if not (asked or stack or given or is_up):
+        return []
+    targets: list[Target] = list(kept.targets) if kept is not None and is_up else []
+    named = [named_by_the_user(name) for name in URL_VARIABLES if url_in(name)]
+    for target in [*named, *further_services(), *given]:
+        if all((target.name, target.address) != (other.name, other.address) for other in targets):
+            targets.append(target)
+    return health_rows(targets) + (_compose_rows() if stack == "compose" else [])
+
+
+def _compose_rows() -> list[dict[str, Any]]:
+    """Each target that a compose project can have, by itself: one that is missing hides no other."""
+    from bench.stack.docker.compose_stack import TARGET_KINDS, ComposeStack
+
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as logs:
+        for name, kind in TARGET_KINDS.items():
+            try:
+                with ComposeStack({name}, Path(logs)) as stack:
+                    rows += stack.health()
+            except TargetError as error:
+                rows.append(
+                    {
+                        "name": name,
+                        "kind": kind,
+                        "address": "unknown",
+                        "state": "down",
+                        "detail": str(error),
+                        "version": None,
+                        "uptime_s": None,
+                        "latency_ns": 0,
+                    }
+                )
+    return rows

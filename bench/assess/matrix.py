@@ -1,0 +1,184 @@
+"""The compliance matrix: each requirement with its proofs, judged on the runs that speak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import units
+from bench.assess.evidence import command_for
+from bench.assess.standing import Standing, standing_of, worst
+from bench.assess.uncertainty import Uncertainty, uncertainty
+from bench.errors import ResultError
+from bench.judge.comparison import headroom
+from bench.judge.fault_times import took_effect
+from bench.judge.judge import judge
+from bench.judge.status import Status
+from bench.rules.grammar import parse_rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.assess.evidence import Body, Evidence
+    from bench.assess.requirement import Proof, Requirement
+    from bench.assess.scenario_files import ScenarioFiles
+    from bench.judge.verdict import Check
+    from bench.rules.grammar import Rule
+
+
+@dataclass(frozen=True)
+class Row:
+    """One proof as it stands. `because` and `todo` are sentences; `evidence` is None where no run speaks."""
+
+    scenario: str
+    rule: Rule
+    is_recorded_only: bool
+    standing: Standing
+    because: str
+    todo: str | None
+    evidence: Evidence | None = None
+    check: Check | None = None
+    uncertainty: Uncertainty | None = None
+
+    @property
+    def headroom(self) -> float | None:
+        """The share of the limit that is left; None where a share means nothing."""
+        if self.check is None or self.check.observed is None or self.is_recorded_only:
+            return None
+        return headroom(self.rule.op, self.rule.limit, self.rule.unit, self.check.observed)
+
+
+@dataclass(frozen=True)
+class Met:
+    """A requirement and how it stands."""
+
+    requirement: Requirement
+    standing: Standing
+    because: str
+    todo: str | None
+    rows: tuple[Row, ...] = ()
+
+    @property
+    def tightest(self) -> Row | None:
+        """Of the proofs that stand worst the one with the least headroom; None for none."""
+        telling = [row for row in self.rows if row.standing is self.standing]
+        return min(telling, key=lambda row: 0.0 if row.headroom is None else row.headroom, default=None)
+
+
+def met(requirement: Requirement, body: Body, files: ScenarioFiles) -> Met:
+    """A requirement with proofs: all of them must hold. Raises ResultError for a damaged run."""
+    rows = tuple(_row(proof, body, files) for proof in requirement.proofs)
+    standing = worst(row.standing for row in rows)
+    telling = [row for row in rows if row.standing is standing]
+    more = f" (and {len(telling) - 1} more of {len(rows)} proofs)" if len(telling) > 1 else ""
+    whose = f"{telling[0].scenario}: " if telling[0].evidence else ""
+    because = whose + telling[0].because + (more if standing > Standing.PASS else "")
+    todo = next((row.todo for row in telling if row.todo), None)
+    return Met(requirement, standing, because, todo, rows)
+
+
+def further_rows(body: Body, files: ScenarioFiles, proven: Iterable[Row]) -> list[Row]:
+    """The rules of the runs themselves that no requirement asks for, in the order of the scenarios."""
+    covered = {(row.scenario, str(row.rule.metric), row.rule.op, row.rule.limit) for row in proven}
+    rows = []
+    for name, evidence in body.by_scenario.items():
+        for check in evidence.verdict.checks:
+            rule = _parsed(check.rule) if check.is_rule else None
+            if rule is None or (name, str(rule.metric), rule.op, rule.limit) in covered:
+                continue
+            rows.append(_judged(rule, False, 0, check, evidence, command_for(name, files.by_name.get(name))))
+    return rows
+
+
+def _parsed(text: str) -> Rule | None:
+    try:
+        return parse_rule(text)
+    except ValueError:
+        return None
+
+
+def _row(proof: Proof, body: Body, files: ScenarioFiles) -> Row:
+    rule = proof.parsed
+    evidence = body.by_scenario.get(proof.scenario)
+    if evidence is None:
+        silence = body.silence_of(proof.scenario)
+        return Row(
+            proof.scenario,
+            rule,
+            proof.is_recorded_only,
+            Standing.NOT_SHOWN,
+            silence.because,
+            silence.todo,
+        )
+    todo = command_for(proof.scenario, files.by_name.get(proof.scenario))
+    check = judge(evidence.run, [rule]).checks[-1]
+    return _judged(rule, proof.is_recorded_only, proof.cycles, check, evidence, todo)
+
+
+def _judged(
+    rule: Rule, is_recorded_only: bool, cycles: int, check: Check, evidence: Evidence, todo: str
+) -> Row:
+    standing, because = _standing(rule, cycles, check, evidence)
+    return Row(
+        evidence.scenario,
+        rule,
+        is_recorded_only,
+        standing,
+        because,
+        None if standing.is_shown or standing is Standing.FAIL else todo,
+        evidence,
+        check,
+        _sure(evidence, rule, check),
+    )
+
+
+def _sure(evidence: Evidence, rule: Rule, check: Check) -> Uncertainty:
+    try:
+        return uncertainty(evidence.run, rule, check)
+    except (ResultError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        return Uncertainty(None, None, f"unknown: {error}", None)
+
+
+def _standing(rule: Rule, cycles: int, check: Check, evidence: Evidence) -> tuple[Standing, str]:
+    """What the run as a whole forbids comes first, then a broken limit, then what makes a run no proof."""
+    flaw = evidence.flaw
+    if flaw is not None and flaw.status is Status.INVALID:
+        return Standing.INVALID, f"the run says nothing: {flaw.because}"
+    if check.status is Status.FAIL:
+        return Standing.FAIL, check.because
+    if flaw is not None and check.status < Status.INCONCLUSIVE:
+        return Standing.INCONCLUSIVE, flaw.because
+    doubt = _no_proof(rule, cycles, evidence)
+    if doubt is not None and standing_of(check.status).is_shown:
+        return Standing.NOT_SHOWN, doubt
+    return standing_of(check.status), check.because
+
+
+def _no_proof(rule: Rule, cycles: int, evidence: Evidence) -> str | None:
+    if evidence.is_stale:
+        return next(mark.text for mark in evidence.marks if mark.word == "stale")
+    had = _cycles_of(evidence)
+    if had < cycles:
+        return f"the run had {had} cycles of load in its measured time, {cycles} are asked for"
+    if rule.metric.name == "breaker_open_time":
+        return _cannot_break(rule, evidence)
+    return None
+
+
+def _cycles_of(evidence: Evidence) -> int:
+    phases = evidence.run.record.get("phases", [])
+    return sum(int(phase.get("cycles") or 0) for phase in phases if phase.get("measured"))
+
+
+def _cannot_break(rule: Rule, evidence: Evidence) -> str | None:
+    """A breaker that never closes is open until the run ends: a run that ends sooner cannot show it."""
+    first_ns = min((int(fault["effective_ns"]) for fault in took_effect(evidence.run)), default=None)
+    if first_ns is None:
+        return None
+    watched_ns = int(evidence.run.record.get("duration_ns") or 0) - first_ns
+    if watched_ns > rule.limit:
+        return None
+    return (
+        f"the run ended {units.format_duration_ns(watched_ns)} after the fault: a breaker that never closes "
+        f"would not have broken the limit of {units.format_duration_ns(rule.limit)}"
+    )

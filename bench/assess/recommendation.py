@@ -1,0 +1,208 @@
+"""READY, READY WITH WARNINGS, NOT READY or CANNOT TELL, with every reason. Pure.
+
+One broken rule of any run that speaks, or one target that is down, is NOT READY, whatever the score. A
+requirement that no run shows is CANNOT TELL, unless it is one of what a system need not have. Quick evidence
+counts, but gives READY WITH WARNINGS at most; so does whatever else must be said along with the evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from bench.assess.standing import Standing
+from bench.assess.words import counted, listed
+from bench.errors import ExitCode
+from bench.judge.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.assess.evidence import Body, Evidence
+    from bench.assess.health import TargetHealth
+    from bench.assess.matrix import Met, Row
+
+
+class Recommendation(Enum):
+    """What to do with the system; the value is what the page says."""
+
+    READY = "READY"
+    WARNINGS = "READY WITH WARNINGS"
+    NOT_READY = "NOT READY"
+    CANNOT_TELL = "CANNOT TELL"
+
+
+EXIT_CODES = {
+    Recommendation.READY: ExitCode.OK,
+    Recommendation.WARNINGS: ExitCode.OK,
+    Recommendation.NOT_READY: ExitCode.SLA_FAILED,
+    Recommendation.CANNOT_TELL: ExitCode.UNKNOWN,
+}
+SAID = {
+    Recommendation.READY: "Every requirement is shown by a run, and nothing speaks against it.",
+    Recommendation.WARNINGS: "Every requirement that must be is shown by a run; read the warnings first.",
+    Recommendation.NOT_READY: "Something that must hold does not.",
+    Recommendation.CANNOT_TELL: "Nothing is known to be broken, but not all that must be shown is shown.",
+}
+
+
+SHOWN_REQUIREMENTS = 3
+SHOWN_SILENT = 3
+"""More scenarios without a run than that are told together."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why: the standing that it has, a sentence, and what to do, where there is something."""
+
+    standing: Standing
+    text: str
+    todo: str | None = None
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many requirements stand how. No weights, no points: a share of requirements shown."""
+
+    counts: dict[Standing, int]
+
+    @property
+    def total(self) -> int:
+        """All requirements, but those of parts that a system need not have and that nobody has looked at."""
+        return sum(self.counts.values())
+
+    @property
+    def shown(self) -> int:
+        """Requirements that a run shows to hold, past their warning level or not."""
+        return sum(count for standing, count in self.counts.items() if standing.is_shown)
+
+
+def score_of(mets: Sequence[Met]) -> Score:
+    """The score of some requirements."""
+    counted_in = [met for met in mets if not is_excused(met)]
+    return Score({one: sum(met.standing is one for met in counted_in) for one in Standing})
+
+
+def is_excused(met: Met) -> bool:
+    """Whether it is about a part that a system need not have, and nobody has looked."""
+    return met.requirement.where_used and met.standing is Standing.NOT_SHOWN
+
+
+def recommend(
+    mets: Sequence[Met],
+    further: Sequence[Row],
+    body: Body,
+    targets: Sequence[TargetHealth],
+    extra: Sequence[str],
+) -> tuple[Recommendation, list[Reason]]:
+    """The recommendation and its reasons, the gravest first. `extra`: further things to be warned of."""
+    broken = [*_broken(mets, body), *_down(mets, targets)]
+    unknown = _unknown(mets)
+    warnings = [*_warnings(mets, further, body), *(Reason(Standing.WARN, text) for text in extra)]
+    reasons = [*broken, *unknown, *warnings]
+    if broken:
+        return Recommendation.NOT_READY, reasons
+    if unknown:
+        return Recommendation.CANNOT_TELL, reasons
+    return (Recommendation.WARNINGS if warnings else Recommendation.READY), reasons
+
+
+def _source(met: Met) -> Evidence | None:
+    return met.tightest.evidence if met.tightest else None
+
+
+def _name(met: Met) -> str:
+    return f"{met.requirement.area}, {met.requirement.demand}"
+
+
+def _unknown(mets: Sequence[Met]) -> list[Reason]:
+    """What nobody can tell, gathered by the run that is missing or says nothing."""
+    asked: dict[tuple[str, str], list[str]] = {}
+    rows: dict[tuple[str, str], Row] = {}
+    for met in mets:
+        for row in met.rows:
+            if row.standing.is_open:
+                rows.setdefault((row.scenario, row.because), row)
+                names = asked.setdefault((row.scenario, row.because), [])
+                names += [_name(met)] * (_name(met) not in names)
+    silent = [key for key, row in rows.items() if row.evidence is None]
+    found = []
+    if len(silent) > SHOWN_SILENT:
+        whose = dict.fromkeys(name for key in silent for name in asked[key])
+        scenarios = listed(list(dict.fromkeys(scenario for scenario, _ in silent)))
+        told = f"no run speaks for {scenarios}: {counted(len(whose), 'requirement')} cannot be shown"
+        found.append(Reason(Standing.NOT_SHOWN, told, "run them; the commands are at the end"))
+    for key, row in rows.items():
+        if row.evidence is None and len(silent) > SHOWN_SILENT:
+            continue
+        named, more = asked[key][:SHOWN_REQUIREMENTS], len(asked[key]) - SHOWN_REQUIREMENTS
+        whose_text = "; ".join(named) + (f"; and {more} more" if more > 0 else "")
+        told = row.because if row.evidence is None else f"{row.scenario}: {row.because}"
+        found.append(Reason(row.standing, f"{told} (asked for by: {whose_text})", row.todo, row.evidence))
+    found += [
+        Reason(met.standing, f"{_name(met)}: {met.because}", met.todo)
+        for met in mets
+        if met.standing.is_open and not met.rows and not is_excused(met)
+    ]
+    return sorted(found, key=lambda reason: -reason.standing)
+
+
+def _broken(mets: Sequence[Met], body: Body) -> list[Reason]:
+    """Requirements that are broken, then whatever else the runs that speak have broken."""
+    found = [
+        Reason(met.standing, f"{_name(met)}: {met.because}", met.todo, _source(met))
+        for met in mets
+        if met.standing is Standing.FAIL
+    ]
+    told = {
+        row.check.because for met in mets for row in met.rows if row.check and row.standing is Standing.FAIL
+    }
+    for name, evidence in body.by_scenario.items():
+        if evidence.verdict.status is not Status.FAIL:
+            continue
+        for check in evidence.verdict.checks:
+            if check.status is Status.FAIL and check.because not in told:
+                what = check.rule if check.is_rule else "the run"
+                found.append(
+                    Reason(Standing.FAIL, f"{name}, {what}: {check.because}", check.advice, evidence)
+                )
+    return found
+
+
+def _down(mets: Sequence[Met], targets: Sequence[TargetHealth]) -> list[Reason]:
+    told = {met.requirement.kind for met in mets if met.standing is Standing.FAIL}
+    return [
+        Reason(Standing.FAIL, f"{one.name} at {one.address} is down, {one.seen}: {one.detail}")
+        for one in targets
+        if one.standing is Standing.FAIL and one.kind not in told
+    ]
+
+
+def _warnings(mets: Sequence[Met], further: Sequence[Row], body: Body) -> list[Reason]:
+    found = [
+        Reason(met.standing, f"{_name(met)}: {met.because}", None, _source(met))
+        for met in mets
+        if met.standing is Standing.WARN
+    ]
+    excused = [met for met in mets if is_excused(met)]
+    if excused:
+        parts = listed([met.requirement.demand for met in excused])
+        text = f"nobody has looked whether {parts}: where the system has none of them, nothing is missing"
+        found.append(Reason(Standing.NOT_SHOWN, text, excused[-1].todo))
+    found += [
+        Reason(row.standing, f"{row.scenario}, {row.rule.text}: {row.because}", row.todo, row.evidence)
+        for row in further
+        if row.standing is Standing.WARN or row.standing.is_open
+    ]
+    by_mark: dict[str, list[str]] = {}
+    for name, evidence in body.by_scenario.items():
+        for mark in evidence.marks:
+            if mark.warns:
+                by_mark.setdefault(mark.word, []).append(name)
+    total = len(body.by_scenario)
+    for word, names in by_mark.items():
+        whose = "all of it" if len(names) == total > 1 else listed(names)
+        found.append(Reason(Standing.WARN, f"{counted(len(names), 'run')} marked '{word}': {whose}"))
+    return found

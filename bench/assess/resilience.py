@@ -1,0 +1,205 @@
+"""What the runs with faults have shown, for each kind of fault and target: detection, recovery, data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench import units
+from bench.assess.slices import with_faults
+from bench.judge.fault_times import NOTHING, took_effect
+from bench.judge.measures import observe
+from bench.judge.observation import Unmeasurable
+from bench.judge.repeats import KNOWN, Repeat, nearest_rank
+from bench.rules.fault_metrics import DETECTORS
+from bench.rules.grammar import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.assess.evidence import Body, Evidence
+    from bench.run_folder.reader import Run
+
+MONTH_NS = 30 * units.NS["d"]
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Times of repeated faults, in ns. What did not come counts as longest."""
+
+    count: int
+    median: Repeat
+    longest: Repeat
+    missed: int
+
+    @property
+    def shown(self) -> str:
+        """ "310 ms, at most 500 ms", "never for 1 of 5"."""
+        text = self.median.shown if self.count == 1 else f"{self.median.shown}, at most {self.longest.shown}"
+        return (
+            text
+            if not self.missed or self.count == 1
+            else f"{text}; {self.missed} of {self.count} not seen to end"
+        )
+
+
+@dataclass(frozen=True)
+class Resilience:
+    """One kind of fault on one target, in one run."""
+
+    kind: str
+    target: str
+    evidence: Evidence
+    made: int
+    """Faults that were to be made; `effective` of them took effect with proof."""
+    effective: int
+    detection: dict[str, Spread | None]
+    """By detector that was looking; None where no client saw anything to detect."""
+    recovery: dict[str, Spread | None]
+    """first, stable, full and downtime."""
+    lost_arrivals: int
+    availability: float | None
+    """Over 30 days with one such interruption."""
+
+
+@dataclass(frozen=True)
+class Integrity:
+    """One check of data across the faults of a run."""
+
+    evidence: Evidence
+    check: str
+    workload: str
+    target: str
+    lost: int | None
+    acknowledged: int | None
+    unexpected: int | None
+    said: str
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """False alarms of a run: how many, by how many detectors, in how many seconds."""
+
+    evidence: Evidence
+    count: int
+    detectors: int
+    watched_s: float
+
+
+def resilience(body: Body) -> list[Resilience]:
+    """Every kind of fault and target of the runs that speak, INVALID ones left out."""
+    found = []
+    for evidence in _with_faults(body):
+        faults = [one for one in evidence.run.record.get("faults", []) if one["kind"] != NOTHING]
+        for kind, target in dict.fromkeys((one["kind"], one["target"]) for one in faults):
+            chosen = [one for one in faults if (one["kind"], one["target"]) == (kind, target)]
+            found.append(_resilience(kind, target, evidence, chosen))
+    return sorted(found, key=lambda one: (one.target, one.kind, one.evidence.scenario))
+
+
+def integrity(body: Body) -> list[Integrity]:
+    """Every check of data of the runs that speak."""
+    return [
+        Integrity(
+            evidence,
+            str(entry["check"]).replace("_", " "),
+            entry["workload"],
+            str(entry.get("target") or "unknown"),
+            entry["lost"],
+            entry["acknowledged"],
+            entry["unexpected"],
+            _said(entry),
+        )
+        for evidence in _valid(body)
+        for entry in evidence.run.record.get("integrity", [])
+    ]
+
+
+def alarms(body: Body) -> list[Alarms]:
+    """The false alarms of each run that looked for them."""
+    return [
+        Alarms(
+            evidence,
+            len(evidence.run.record["false_alarms"]),
+            len({one["detector"] for one in evidence.run.record.get("detections", [])}),
+            float(evidence.run.record.get("duration_ns") or 0) / units.NS["s"],
+        )
+        for evidence in _with_faults(body)
+        if "false_alarms" in evidence.run.record
+    ]
+
+
+def _valid(body: Body) -> list[Evidence]:
+    return [one for one in body.by_scenario.values() if not one.is_void]
+
+
+def _with_faults(body: Body) -> list[Evidence]:
+    return [one for one in _valid(body) if one.run.record.get("faults")]
+
+
+def _resilience(kind: str, target: str, evidence: Evidence, faults: list[Entry]) -> Resilience:
+    numbers = {fault["number"] for fault in faults}
+    run = evidence.run
+    effective = sum(fault["number"] in numbers for fault in took_effect(run))
+    names = {one["detector"] for one in run.record.get("detections", []) if one["fault"] in numbers}
+    only = with_faults(run, numbers)
+    return Resilience(
+        kind,
+        target,
+        evidence,
+        len(faults),
+        effective,
+        {name: _spread(only, f"detection.{name}") for name in DETECTORS if name in names},
+        {
+            name: _spread(only, name if name == "downtime" else f"recovery.{name}")
+            for name in ("first", "stable", "full", "downtime")
+        },
+        sum(one["failed"] for one in only.record["recoveries"]),
+        _availability(only),
+    )
+
+
+def _spread(run: Run, metric: str) -> Spread | None:
+    try:
+        repeats = observe(run, Metric((), metric)).repeats or ()
+    except Unmeasurable:
+        return None
+    return spread_of(repeats)
+
+
+def spread_of(repeats: Iterable[Repeat]) -> Spread | None:
+    """Number, median and longest; None for no repeats."""
+    ordered = sorted(repeats, key=lambda repeat: (repeat.kind != KNOWN, repeat.value))
+    if not ordered:
+        return None
+    missed = sum(repeat.kind != KNOWN for repeat in ordered)
+    return Spread(len(ordered), nearest_rank(ordered, 50), ordered[-1], missed)
+
+
+def _availability(run: Run) -> float | None:
+    metric = Metric((), "availability", None, {"window": float(MONTH_NS), "incidents": 1.0})
+    try:
+        seen = observe(run, metric)
+    except Unmeasurable:
+        return None
+    return None if seen.never else seen.value
+
+
+def _said(entry: Entry) -> str:
+    if entry["lost"] is None and entry["unexpected"] is None:
+        return str(entry.get("inconclusive") or "nothing was counted")
+    parts = []
+    if entry["lost"] is not None:
+        lost, of = entry["lost"], entry["acknowledged"]
+        if lost == 0 and of:
+            parts.append(f"0 of {_spaced(of)} lost, at most {units.format_ratio(3 / of)} (3/n, 95 %)")
+        else:
+            parts.append(f"{_spaced(lost)} of {'unknown' if of is None else _spaced(of)} lost")
+    if entry["unexpected"] is not None:
+        parts.append(f"{_spaced(entry['unexpected'])} unexpected")
+    return ", ".join(parts)
+
+
+def _spaced(count: int) -> str:
+    return f"{count:,}".replace(",", " ")

@@ -1,0 +1,189 @@
+"""Intervals of what many samples say: percentiles, shares, throughput. 95 %, by slices of the run.
+
+Response times that follow each other are alike: a stall delays all that wait behind it. Samples are
+therefore not counted as independent. The measured time is cut into slices of equal length, and how much they
+differ says what the samples are worth (the design effect; Kish 1965). A percentile's interval is the interval
+of the share of samples at or below it, read back at the distribution (Woodruff 1952). A share's is Wilson's
+(1927) for the effective number of samples. The quantile of Student's t is the expansion 26.7.5 of
+Abramowitz and Stegun.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench import histogram
+from bench.clock import NS_PER_S
+from bench.judge.measures import LATENCIES
+from bench.judge.tally import tally_of
+from bench.run_folder.reader import DELIVERY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.rules.grammar import Metric
+    from bench.run_folder.histogram_log import Window
+    from bench.run_folder.reader import Run
+
+MOST_SLICES = 30
+"""Few, so that what lasts longer than a window of the run is mostly inside one."""
+LEAST_SLICES = 10
+"""Fewer say too little about how much they differ."""
+Z = NormalDist().inv_cdf(0.975)
+
+
+class Slices:
+    """The measured time of a run in pieces of equal length: as many as it has windows, 30 at most."""
+
+    def __init__(self, run: Run) -> None:
+        self._spans = [
+            (int(phase["start_ns"]), int(phase["end_ns"]))
+            for phase in run.record.get("phases", [])
+            if phase.get("measured")
+        ]
+        self.total_ns = sum(end - start for start, end in self._spans)
+        windows = {(w.start_ns, w.end_ns) for w in run.windows("response") if self._offset_ns(w) is not None}
+        self.count = min(MOST_SLICES, len(windows))
+
+    @property
+    def length_s(self) -> float:
+        """Of one slice, in seconds."""
+        return self.total_ns / NS_PER_S / max(1, self.count)
+
+    def of(self, window: Window) -> int | None:
+        """The number of the slice in which a window has its middle; None outside the measured time."""
+        offset_ns = self._offset_ns(window)
+        return None if offset_ns is None else int(offset_ns * self.count / self.total_ns)
+
+    def _offset_ns(self, window: Window) -> float | None:
+        middle_ns = (window.start_ns + window.end_ns) / 2
+        before_ns = 0
+        for start, end in self._spans:
+            if start <= middle_ns < end:
+                return before_ns + middle_ns - start
+            before_ns += end - start
+        return None
+
+
+def percentile_interval(run: Run, metric: Metric, percent: float) -> tuple[int, int, bool]:
+    """Lower and upper bound in ns, and whether there were enough slices to tell.
+
+    The upper bound is the greatest sample where the interval reaches beyond all of them.
+    Raises ValueError for no samples, ResultError for a damaged run.
+    """
+    total = histogram.empty()
+    for window in _latency_windows(run, metric):
+        total += window.counts
+    bucket = histogram.bucket_of(histogram.percentile_ns(total, percent))
+    slices = Slices(run)
+    clusters = [[0, 0] for _ in range(slices.count)]
+    for window in _latency_windows(run, metric):
+        place = slices.of(window)
+        if place is not None:  # what was measured and ended in the drain belongs to no slice
+            clusters[place][0] += int(window.counts[: bucket + 1].sum())
+            clusters[place][1] += int(window.counts.sum())
+    share, samples = percent / 100, int(total.sum())
+    variance = share * (1 - share) / samples
+    by_slices = slices.count >= LEAST_SLICES
+    reach = Z
+    if by_slices:
+        variance *= design_effect(clusters, share)
+        reach = student_t(slices.count - 1)
+    half = reach * math.sqrt(variance)
+    low, high = 100 * (share - half), 100 * (share + half)
+    return (
+        histogram.percentile_ns(total, max(low, 0.0)),
+        histogram.percentile_ns(total, high) if high < 100 else histogram.max_ns(total),
+        by_slices,
+    )
+
+
+def share_interval(run: Run, metric: Metric) -> tuple[int, int, float, float]:
+    """Arrivals that did not end OK, arrivals planned, and the bounds of the share that did not."""
+    tally = tally_of(run, metric.scope)
+    failed, planned = tally.planned - tally.ok, tally.planned
+    if planned == 0:
+        return 0, 0, 0.0, 1.0
+    if failed == 0:
+        return 0, planned, 0.0, min(1.0, 3 / planned)
+    slices = Slices(run)
+    clusters = [[0, 0] for _ in range(slices.count)]
+    for window in run.windows("response", measured=True):
+        place = slices.of(window)
+        if place is not None and _is_of(run, metric, window):
+            samples = int(window.counts.sum())
+            clusters[place][0] += samples if window.tag.outcome != "ok" else 0
+            clusters[place][1] += samples
+    share = failed / planned
+    effect = design_effect(clusters, share) if slices.count >= LEAST_SLICES else 1.0
+    return failed, planned, *wilson(share, planned / effect)
+
+
+def throughput_interval(run: Run, metric: Metric) -> tuple[float, float] | None:
+    """The bounds of OK arrivals per second, from the slices' rates; None for too few slices."""
+    slices = Slices(run)
+    if slices.count < LEAST_SLICES:
+        return None
+    done = [0] * slices.count
+    for window in run.windows("response"):
+        place = slices.of(window)
+        if place is not None and window.tag.outcome == "ok" and _is_of(run, metric, window):
+            done[place] += int(window.counts.sum())
+    rates = np.array(done) / slices.length_s
+    half = student_t(slices.count - 1) * float(np.std(rates, ddof=1)) / math.sqrt(slices.count)
+    mean = float(np.mean(rates))
+    return max(0.0, mean - half), mean + half
+
+
+def design_effect(clusters: list[list[int]], share: float) -> float:
+    """How many times the variance of a share exceeds that of independent samples; at least 1.
+
+    `clusters`: how many samples of each have the property, and how many it has.
+    """
+    samples = sum(total for _, total in clusters)
+    independent = share * (1 - share) / samples if samples else 0.0
+    if independent <= 0 or len(clusters) < 2:
+        return 1.0
+    residuals = sum((having - share * total) ** 2 for having, total in clusters)
+    between = len(clusters) / (len(clusters) - 1) * residuals / samples**2
+    return max(1.0, between / independent)
+
+
+def wilson(share: float, samples: float) -> tuple[float, float]:
+    """Wilson's score interval of a share of so many independent samples."""
+    centre = (share + Z**2 / (2 * samples)) / (1 + Z**2 / samples)
+    half = Z * math.sqrt(share * (1 - share) / samples + Z**2 / (4 * samples**2)) / (1 + Z**2 / samples)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def student_t(freedom: int) -> float:
+    """The 97.5 % point of Student's t; for at least 4 degrees of freedom right to 0.4 %."""
+    return (
+        Z
+        + (Z**3 + Z) / (4 * freedom)
+        + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)
+        + (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / (384 * freedom**3)
+    )
+
+
+def _latency_windows(run: Run, metric: Metric) -> Iterator[Window]:
+    """The measured windows of a latency metric, as `Run.histogram` would add them up."""
+    kind, outcomes = LATENCIES[metric.name]
+    operation = DELIVERY if metric.name == "end_to_end" else metric.operation
+    for window in run.windows(kind, measured=True):
+        tag = window.tag
+        if metric.workload not in (None, tag.workload) or (outcomes and tag.outcome not in outcomes):
+            continue
+        if tag.operation == operation if operation else run.arrives(tag.workload, tag.operation):
+            yield window
+
+
+def _is_of(run: Run, metric: Metric, window: Window) -> bool:
+    tag = window.tag
+    if metric.workload not in (None, tag.workload):
+        return False
+    return tag.operation == metric.operation if metric.operation else run.arrives(tag.workload, tag.operation)

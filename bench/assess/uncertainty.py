@@ -1,0 +1,194 @@
+"""How sure an achieved value is: an interval, and by which method.
+
+Where the judge has bounds (slopes) they are taken. Else each kind of metric has its method, and what has
+none says so. `METHODS` describes them for the page's reader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import units
+from bench.assess import resource_spread
+from bench.assess.sampled_intervals import percentile_interval, share_interval, throughput_interval
+from bench.assess.slices import with_faults
+from bench.clock import NS_PER_S
+from bench.judge.measures import LATENCIES, observe
+from bench.judge.observation import Unmeasurable
+from bench.judge.repeats import KNOWN
+from bench.rules.fault_metrics import BY_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.judge.verdict import Check
+    from bench.rules.grammar import Metric, Rule
+    from bench.run_folder.reader import Run
+
+METHODS = {
+    "slices of time": "Percentiles: the measured time is cut into up to 30 slices, and how much the share of "
+    "samples below the value differs between them gives the 95 % interval of that share, read back at "
+    "the histogram (Woodruff 1952). No distribution is assumed, and samples of one slice may depend "
+    "on each other.",
+    "independent samples": "Percentiles of a run with fewer than 10 windows: the same with samples taken as "
+    "independent, which makes the interval too narrow where they are not.",
+    "batch means": "Throughput: the mean of the slices' rates, with Student's t (95 %).",
+    "Wilson": "Shares: Wilson's interval (95 %), for as many samples as the slices say they are worth.",
+    "rule of three": "Nothing found in n: the true share may be up to 3/n (95 %).",
+    "repeats": "Repeated faults: the least and the greatest of n; in up to 1 - 0.05^(1/n) of the cases a "
+    "further one may lie beyond (95 %).",
+    "ten slices": "CPU: the least and the greatest of ten slices of the measured time.",
+    "extremes": "Memory growth: from the lowest and highest samples of the first and the last tenth.",
+    "bootstrap": "Slopes: 98 % bounds by a moving-block bootstrap (the judge's own).",
+}
+"""Name of a method -> what it is, for the reader of the page."""
+COUNTS = frozenset(
+    {"lost_messages", "duplicate_messages", "reordered_messages", "lost_writes", "unexpected_values"}
+)
+SHARE_BEYOND = 0.05
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """The bounds of an achieved value in the unit of its metric, None where there is none on that side.
+
+    `text` is for people; `method` names an entry of METHODS, None where there is no interval.
+    """
+
+    low: float | None
+    high: float | None
+    text: str
+    method: str | None
+
+
+def uncertainty(run: Run, rule: Rule, check: Check) -> Uncertainty:
+    """How sure the observed value of a check is. Raises ResultError for a damaged run."""
+    if check.observed is None:
+        return _none("nothing was observed")
+    if check.interval is not None:
+        return _between(*check.interval, rule.unit, "bootstrap")
+    name = rule.metric.name
+    if name in LATENCIES:
+        return _percentile(run, rule.metric)
+    if name in COUNTS:
+        return _zero_of(check.observed, check.samples)
+    if name in PER_FAULT:
+        return _repeats(run, rule.metric)
+    method = OTHERS.get(name)
+    return method(run, rule) if method else _none(REASONS.get(name, "one value, without an interval"))
+
+
+REASONS = {
+    "leaked_connections": "counted at the end, not sampled",
+    "pool_utilization": "the highest that was seen",
+    "fd_growth": "counted at the beginning and at the end",
+    "breaker_open_time": "one value, to the pace of the probe",
+    "dropped": "counted, not sampled",
+}
+PER_FAULT = frozenset(name for name, metric in BY_NAME.items() if metric.per_repeat)
+
+
+def _percentile(run: Run, metric: Metric) -> Uncertainty:
+    percent = 95.0 if metric.stat is None else metric.percent
+    if percent is None:
+        return _none(f"the {metric.stat} has no interval here")
+    low, high, is_by_slices = percentile_interval(run, metric, percent)
+    return _between(low, high, "ns", "slices of time" if is_by_slices else "independent samples")
+
+
+def _errors(run: Run, rule: Rule) -> Uncertainty:
+    failed, planned, low, high = share_interval(run, rule.metric)
+    if failed == 0:
+        return Uncertainty(0, high, f"up to {units.format_ratio(high)}, 0 of {planned}", "rule of three")
+    return _between(low, high, "ratio", "Wilson")
+
+
+def _throughput(run: Run, rule: Rule) -> Uncertainty:
+    bounds = throughput_interval(run, rule.metric)
+    if bounds is None:
+        return _none("too few windows")
+    return _between(*bounds, "per_s", "batch means")
+
+
+def _availability(run: Run, rule: Rule) -> Uncertainty:
+    """Projected from each fault by itself: the spread of what one interruption would mean."""
+    if "incidents" not in rule.metric.arguments:
+        return _none("the worst window of the run")
+    values = []
+    for fault in run.record.get("faults", []):
+        try:
+            values.append(observe(with_faults(run, {fault["number"]}), rule.metric).value)
+        except Unmeasurable:
+            continue
+    return _range(values, "ratio")
+
+
+def _cpu(run: Run, rule: Rule) -> Uncertainty:
+    bounds = resource_spread.of_cpu(run, rule.metric)
+    return _between(*bounds, "ratio", "ten slices") if bounds else _none("too few samples for slices")
+
+
+def _memory_growth(run: Run, rule: Rule) -> Uncertainty:
+    bounds = resource_spread.of_memory_growth(run, rule.metric)
+    return _between(*bounds, "bytes", "extremes") if bounds else _none("of the target that grew most")
+
+
+def _false_alarms(run: Run, rule: Rule) -> Uncertainty:  # noqa: ARG001 - the signature of every method
+    watched_s = float(run.record.get("duration_ns", 0)) / NS_PER_S
+    alarms = len(run.record.get("false_alarms", []))
+    if alarms or not watched_s:
+        return _none("counted")
+    return Uncertainty(
+        0,
+        None,
+        f"0 in {watched_s:.0f} s: up to {3600 * 3 / watched_s:.0f} an hour are possible",
+        "rule of three",
+    )
+
+
+OTHERS: dict[str, Callable[[Run, Rule], Uncertainty]] = {
+    "errors": _errors,
+    "throughput": _throughput,
+    "availability": _availability,
+    "cpu": _cpu,
+    "memory_growth": _memory_growth,
+    "false_alarms": _false_alarms,
+}
+
+
+def _repeats(run: Run, metric: Metric) -> Uncertainty:
+    repeats = observe(run, metric).repeats or ()
+    if any(repeat.kind != KNOWN for repeat in repeats):
+        return _none("not every recovery was seen to its end")
+    return _range([repeat.value for repeat in repeats], "ns")
+
+
+def _range(values: list[float], unit: str) -> Uncertainty:
+    if not values:
+        return _none("no repeats")
+    beyond = units.format_ratio(1 - SHARE_BEYOND ** (1 / len(values)))
+    low, high = min(values), max(values)
+    between = (
+        f"{units.format_quantity(low, unit)} to {units.format_quantity(high, unit)} in {len(values)} faults"
+    )
+    if len(values) == 1:
+        return _none("one fault: says nothing about further ones")
+    return Uncertainty(low, high, f"{between}; up to {beyond} of further ones may lie beyond", "repeats")
+
+
+def _zero_of(observed: float, samples: int | None) -> Uncertainty:
+    if observed or not samples:
+        return _none("counted")
+    bound = units.format_ratio(3 / samples)
+    spaced = f"{samples:,}".replace(",", " ")
+    return Uncertainty(0, None, f"0 of {spaced}: up to {bound} is possible", "rule of three")
+
+
+def _between(low: float, high: float, unit: str, method: str) -> Uncertainty:
+    text = f"{units.format_quantity(low, unit)} to {units.format_quantity(high, unit)}"
+    return Uncertainty(low, high, text, method)
+
+
+def _none(reason: str) -> Uncertainty:
+    return Uncertainty(None, None, reason, None)

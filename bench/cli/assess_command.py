@@ -1,0 +1,141 @@
+"""`bench assess [RESULTS]`: is the system ready for production, by the runs that there are?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bench.assess.assessment import Assessment
+    from bench.assess.scenario_files import ScenarioFiles
+    from bench.errors import ExitCode
+
+FORMS = ("html", "markdown", "json", "text")
+BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"}
+SCENARIOS = Path("scenarios")
+
+
+class Age(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in some versions of click only
+    """A duration such as 7d, in ns."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Click's hook."""
+        from bench.units import Mismatch, duration_ns
+
+        if isinstance(value, int):
+            return value
+        try:
+            return duration_ns(value)
+        except Mismatch as mismatch:
+            self.fail(f"{mismatch}; {mismatch.advice}", param, ctx)
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path), default=Path("results"))
+@click.option(
+    "--scenarios",
+    type=click.Path(path_type=Path),
+    help="Scenario files, to tell what is missing or has changed (default: scenarios/, if there).",
+)
+@click.option("--max-age", type=Age(), default="7d", show_default=True, help="Older runs do not count.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMS), help="Its form (default: text, or by FILE's name)."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it to FILE.", metavar="FILE"
+)
+@click.option("--health", is_flag=True, help="Ask the targets now; a stack that is up is always asked.")
+@click.option("--stack", "stack_kind", help="Ask external or compose services now.", metavar="STACK")
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    metavar="NAME=URL",
+    help="Ask this service, too, as in bench stack status.",
+)
+def command(
+    results: Path,
+    scenarios: Path | None,
+    max_age: int,
+    form: str | None,
+    out: Path | None,
+    health: bool,
+    stack_kind: str | None,
+    services: tuple[str, ...],
+) -> ExitCode:
+    """Assess production readiness by the latest run of every scenario in RESULTS.
+
+    \b
+    bench assess
+    bench assess --out readiness.html
+    bench assess --service search=elasticsearch://127.0.0.1:9200
+
+    Exit codes: 0 READY, with or without warnings; 1 NOT READY; 5 CANNOT TELL, because
+    something that must be shown is not.
+    """
+    from bench.assess.assessment import assess
+    from bench.assess.live_health import live_rows
+    from bench.assess.recommendation import EXIT_CODES
+    from bench.cli.output import say
+    from bench.clock import WallLabel
+    from bench.report.text import is_colourful
+
+    rows = live_rows(stack_kind, health, services)
+    found = assess(results, _files(scenarios), WallLabel.read().wall_ns, max_age, rows)
+    form = form or (BY_SUFFIX.get(out.suffix.lower(), "text") if out else "text")
+    text = _rendered(found, form, out, colour=out is None and is_colourful())
+    if out is None:
+        say(text, newline=False)
+    else:
+        _write(out, text)
+        say(
+            f"{found.recommendation.value}: {found.score.shown} of {found.score.total} requirements shown; "
+            f"see {out}"
+        )
+    return EXIT_CODES[found.recommendation]
+
+
+def _files(scenarios: Path | None) -> ScenarioFiles:
+    from bench.assess.scenario_files import ScenarioFiles, read_scenarios
+
+    if scenarios is None and not SCENARIOS.is_dir():
+        return ScenarioFiles({}, ("there is no folder scenarios: whether files have changed is not known",))
+    return read_scenarios([scenarios or SCENARIOS])
+
+
+def _rendered(found: Assessment, form: str, out: Path | None, colour: bool) -> str:
+    beside = out.parent if out else Path()
+    match form:
+        case "html":
+            from bench.assess import html_form
+
+            return html_form.render(found, beside)
+        case "markdown":
+            from bench.assess import markdown_form
+
+            return markdown_form.render(found, beside)
+        case "json":
+            from bench.assess import json_form
+
+            return json_form.render(found)
+        case _:
+            from bench.assess import text_form
+
+            return text_form.render(found, colour)
+
+
+def _write(out: Path, text: str) -> None:
+    from bench.errors import ResultError
+    from bench.run_folder.files import write_whole
+
+    try:
+        write_whole(out, text)
+    except OSError as error:
+        raise ResultError(
+            f"{out}: expected to be able to write the report, found '{error.strerror}'; "
+            "name another file with --out"
+        ) from error

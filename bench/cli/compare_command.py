@@ -1,0 +1,80 @@
+"""`bench compare BEFORE AFTER`: what became slower since earlier runs, and whether that can be told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.output import say
+
+if TYPE_CHECKING:
+    from bench.errors import ExitCode
+
+
+class Threshold(click.ParamType):  # type: ignore[type-arg]
+    """A percentage above 0, as a ratio."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Click's hook."""
+        from bench import units
+
+        try:
+            found = units.ratio(value)
+        except units.Mismatch as problem:
+            self.fail(f"{problem}; {problem.advice}", param, ctx)
+        if not 0 < found <= 10:
+            self.fail(f'expected a percentage above 0 % and up to 1000 %, found "{value}"', param, ctx)
+        return found
+
+
+@click.command()
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@click.option(
+    "--threshold", type=Threshold(), default="10%", show_default=True, help="Less is no regression."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="Its form; github is annotations alone.",
+)
+@click.option("--force", is_flag=True, help="Compare runs of other machines, seeds or scenario files too.")
+def command(before: Path, after: Path, threshold: float, form: str, force: bool) -> ExitCode:
+    """Compare the newest run of each scenario in AFTER with all of its runs in BEFORE.
+
+    \b
+    bench compare results/RUN results/OTHER_RUN
+    bench compare history results --threshold 20%
+
+    Each is a run folder or a folder of runs. Interrupted and INVALID runs are left out, and so are runs
+    of another machine, seed, scenario file or form. Several earlier runs tell how much this machine
+    differs from night to night; with one alone that is assumed.
+
+    \b
+    Exit codes: 0 no regression, 1 a regression, 5 nothing could be told.
+    """
+    from bench.compare import annotations, json_report, markdown_report, text_report
+    from bench.compare.candidates import candidates
+    from bench.compare.comparison import compare
+
+    found = compare(candidates(before), candidates(after), threshold, force=force)
+    renderers = {
+        "text": text_report.render,
+        "markdown": markdown_report.render,
+        "json": json_report.render,
+        "github": annotations.render,
+    }
+    say(renderers[form](found), newline=False)
+    if form != "github" and os.environ.get("GITHUB_ACTIONS") == "true":
+        # Not among what is read by a program or put into a summary; GitHub reads both streams.
+        say(annotations.render(found), to=sys.stdout if form == "text" else sys.stderr, newline=False)
+    return found.exit_code

@@ -1,0 +1,154 @@
+"""Opening a session: what `bench run`, the agent and the pytest plugin do before their first run.
+
+Here, and in the fault commands, the two packages meet: chaos goes along with a run that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bench.attendants import Attendant
+    from bench.judge.verdict import Verdict
+    from bench.progress import Progress
+    from bench.run_folder.reader import Run
+    from bench.scenario.load import LoadedScenario
+    from bench.scenario.model import Scenario
+    from bench.session import Session, StopRequest
+    from bench.watchers import Watchers
+
+
+def load_all(
+    paths: Sequence[Path], overrides: Sequence[str] = (), quick: bool = False
+) -> list[LoadedScenario]:
+    """Every scenario that `paths` name. Raises ScenarioError with every problem of all of them at once."""
+    from bench.errors import Problem, ScenarioError
+    from bench.scenario.load import discover, load_scenario
+
+    loaded: list[LoadedScenario] = []
+    problems: list[Problem] = []
+    for path in discover(paths):
+        try:
+            loaded.append(load_scenario(path, overrides, quick))
+        except ScenarioError as error:
+            problems += [
+                replace(one, file=f"{path}: --set") if one.file == "--set" else one for one in error.problems
+            ]
+    if problems:
+        raise ScenarioError(problems)
+    return loaded
+
+
+def is_of_kind(loaded: LoadedScenario, only: str | None) -> bool:
+    """Whether a scenario is one of `load` (without faults), of `chaos` (with), or of any kind (None)."""
+    return only is None or bool(loaded.scenario.faults) == (only == "chaos")
+
+
+def needed_targets(loaded: Sequence[LoadedScenario]) -> set[str]:
+    """The services that the scenarios drive, hurt or read back."""
+    needed = {w.target for one in loaded for w in one.scenario.workloads if w.driver != "noop"}
+    needed |= {fault.target for one in loaded for fault in one.scenario.faults}
+    return needed | {check.store for one in loaded for check in one.scenario.integrity if check.store}
+
+
+def companions(scenario: Scenario) -> list[Attendant]:
+    """Chaos goes along with faults and checks of data."""
+    if not scenario.faults and not scenario.integrity:
+        return []
+    from chaos.attendant import Chaos
+
+    return [Chaos()]
+
+
+@contextmanager
+def open_session(
+    loaded: Sequence[LoadedScenario],
+    out: Path,
+    stack_kind: str | None,
+    progress: Progress,
+    stop: StopRequest,
+    *,
+    seed: int | None = None,
+    watchers: Watchers | None = None,
+) -> Iterator[Session]:
+    """A session for these scenarios, its stack up; the stack ends with it, and nobody looks on any more.
+
+    Clears away first what a killed harness has left in `out`. Raises TargetError for a stack that does
+    not come up, UsageError for one that does not exist, ResultError for a folder that cannot be written.
+    """
+    from bench.run_folder.sweep import sweep
+    from bench.session import Session
+    from bench.stack.stack import open_stack
+    from bench.watchers import Watchers
+
+    looking_on = Watchers() if watchers is None else watchers
+    try:
+        sweep(out)
+        with log_folder(out) as logs, open_stack(stack_kind, needed_targets(loaded), logs) as stack:
+            yield Session(stack, out, progress, stop, seed, companions, looking_on)
+    finally:
+        looking_on.close()
+
+
+def run_and_judge(session: Session, loaded: LoadedScenario) -> tuple[Run, Verdict]:
+    """Run one scenario and judge it; verdict and report are in the folder, and those who look on know it.
+
+    Raises InterruptedRun, TargetError, ScenarioError, ResultError.
+    """
+    from bench.judge.judge import judge
+    from bench.judge.verdict import save
+    from bench.report import html
+    from bench.run_folder.reader import Run
+
+    run = Run.load(session.run(loaded))
+    verdict = judge(run)
+    save(verdict, run.path)
+    html.save(run, verdict)
+    session.watchers.judged(verdict)
+    return run, verdict
+
+
+@contextmanager
+def log_folder(out: Path) -> Iterator[Path]:
+    """A folder for the logs of the stack's services while it is up; each run keeps its own copy."""
+    from bench.errors import ResultError
+
+    folder = out / f".stack-{os.getpid()}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for old in out.glob(".stack-*"):
+            if not Path("/proc", old.name.removeprefix(".stack-")).exists():
+                shutil.rmtree(old, ignore_errors=True)  # of a harness that was killed
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ResultError(
+            f"results cannot be written to {out}: {error.strerror}; name another folder"
+        ) from None
+    yield folder
+    # Not after an error: its message may name a log in there. The next run clears it away.
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def stop_signals(stop: StopRequest) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run in order; a second one at once."""
+
+    def ask(number: int, frame: object) -> None:  # noqa: ARG001 - the signal module's form
+        stop.ask()
+
+    previous = {
+        number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,64 @@
+"""`bench ui`: Locust's web UI in front of the scenarios. The process becomes Locust's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from bench.errors import UsageError
+
+FILE = Path(__file__).parent.parent / "swarm" / "locustfile.py"
+
+
+@click.command()
+@click.argument("locust_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- LOCUST OPTIONS]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8089, show_default=True)
+@click.option("--allow-remote", is_flag=True, help="Let other machines in; they must give a password.")
+@click.option("--processes", type=click.IntRange(1, 64), help="Make the load in so many worker processes.")
+@click.option("--scenarios", type=click.Path(path_type=Path), help="Folder of the scenarios to choose from.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--stack", "stack_kind", help="embedded, docker, compose or external, as the form's default.")
+def command(
+    locust_options: tuple[str, ...],
+    host: str,
+    port: int,
+    allow_remote: bool,
+    processes: int | None,
+    scenarios: Path | None,
+    out: Path,
+    stack_kind: str | None,
+) -> NoReturn:
+    """Choose, start and watch runs in a browser, at http://127.0.0.1:8089.
+
+    \b
+    bench ui
+    bench ui --processes 2
+    bench ui -- --master                  workers elsewhere: bench ui -- --worker --master-host ADDRESS
+
+    Beyond this machine it listens with --allow-remote only, and then asks for the name and the
+    password that stand in HOLDFAST_UI_USER and HOLDFAST_UI_PASSWORD.
+    """
+    from bench.swarm.guard import is_loopback
+
+    if not allow_remote and not is_loopback(host):
+        raise UsageError(
+            f"--host: expected an address of this machine alone such as 127.0.0.1, found '{host}'; "
+            "add --allow-remote to let other machines in, who must then give a name and a password"
+        )
+    if scenarios is not None and not scenarios.is_dir():
+        raise UsageError(f"--scenarios: expected a folder with scenario files, found no folder '{scenarios}'")
+    arguments = ["-f", str(FILE), "--web-host", host, "--web-port", str(port), "--out", str(out)]
+    arguments += ["--allow-remote"] if allow_remote else []
+    arguments += ["--processes", str(processes)] if processes else []
+    arguments += ["--scenarios", str(scenarios)] if scenarios else []
+    arguments += ["--stack", stack_kind] if stack_kind else []
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(FILE.parent.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "locust", *arguments, *locust_options])  # noqa: S606 - Locust itself, no shell is wanted

@@ -1,0 +1,198 @@
+"""The comparison of two results folders: every scenario, every figure, every status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench.compare.conditions import notes, obstacles
+from bench.compare.difference import Difference, Finding, difference
+from bench.compare.estimate import Estimate, Kind, Unknown
+from bench.compare.figures import figures
+from bench.compare.status_change import StatusChange, status_changes
+from bench.errors import ExitCode, ResultError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.compare.candidates import Candidate, Candidates
+    from bench.compare.conditions import Form
+    from bench.compare.estimate import Reading
+    from bench.run_folder.reader import Run
+
+BY_SPEED = ("response", "throughput", "end_to_end")
+"""Figures that a generator without time to spare makes worse."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of one scenario, compared."""
+
+    metric: str
+    kind: Kind
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class ScenarioComparison:
+    """One scenario: the run now, the earlier runs it was compared with, and what came of it."""
+
+    form: Form
+    after: str
+    before: list[str]
+    figures: list[Figure] = field(default_factory=list)
+    statuses: list[StatusChange] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Earlier runs that were not used, and why."""
+    notes: list[str] = field(default_factory=list)
+    not_comparable: str | None = None
+    path: str = ""
+    """The scenario's file, to run it again."""
+
+    @property
+    def regressions(self) -> list[Figure | StatusChange]:
+        """Status changes first, then figures."""
+        found: list[Figure | StatusChange] = [
+            one for one in self.statuses if one.finding is Finding.REGRESSION
+        ]
+        return found + [one for one in self.figures if one.difference.finding is Finding.REGRESSION]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that was found; `threshold` 0.1 is 10 %."""
+
+    threshold: float
+    scenarios: list[ScenarioComparison]
+    missing: list[Form]
+    """Run before and not now."""
+    new: list[Form]
+    damaged: list[str]
+
+    @property
+    def regressions(self) -> int:
+        """How many figures and rules became worse."""
+        return sum(len(scenario.regressions) for scenario in self.scenarios)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """1 for a regression, 5 where nothing could be told, else 0."""
+        if self.regressions:
+            return ExitCode.SLA_FAILED
+        told = any(
+            one.difference.finding is not Finding.CANNOT_TELL
+            for scenario in self.scenarios
+            for one in scenario.figures
+        )
+        return ExitCode.OK if told else ExitCode.UNKNOWN
+
+
+def compare(before: Candidates, after: Candidates, threshold: float, *, force: bool) -> Comparison:
+    """Compare the newest run of every form in `after` with all its runs in `before`.
+
+    With `force` also with runs whose conditions were others. Raises ResultError for a damaged run.
+    """
+    scenarios, new = [], []
+    for form, found in after.by_form.items():
+        # Where no earlier run has this form, those of other forms say why nothing is compared.
+        earlier = {} if force else {form: before.by_form[form]} if form in before.by_form else {}
+        earlier = earlier or {
+            other: runs for other, runs in before.by_form.items() if other.scenario == form.scenario
+        }
+        if not earlier:
+            _refuse_other_scenario(before, after)
+            new.append(form)
+            continue
+        together = sorted((one for runs in earlier.values() for one in runs), key=lambda one: one.run.name)
+        scenarios.append(_scenario(form, together, found, threshold, force=force))
+    known = {form.scenario for form in [*new, *(one.form for one in scenarios if not one.before)]}
+    missing = [
+        form
+        for form in before.by_form
+        if not after.is_one_run and form not in after.by_form and form.scenario not in known
+    ]
+    return Comparison(threshold, scenarios, missing, new, [*before.damaged, *after.damaged])
+
+
+def _refuse_other_scenario(before: Candidates, after: Candidates) -> None:
+    """Two run folders of two scenarios are a slip of the hand, not a new scenario."""
+    if before.is_one_run and after.is_one_run:
+        names = [next(iter(found.by_form)).scenario for found in (before, after)]
+        raise ResultError(
+            f"{before.path}: expected a run of {names[1]} as in {after.path}, found one of {names[0]}; "
+            "name two runs of one scenario"
+        )
+
+
+def _scenario(
+    form: Form, earlier: Sequence[Candidate], now: Sequence[Candidate], threshold: float, *, force: bool
+) -> ScenarioComparison:
+    usable = [one for one in now if one.unusable is None]
+    newest = (usable or now)[-1]
+    run = newest.run
+    told = {"form": form, "after": run.name, "path": str(run.record.get("scenario", {}).get("path", ""))}
+    if not usable:
+        return ScenarioComparison(**told, before=[], not_comparable=newest.unusable)  # type: ignore[arg-type]
+    same, left_out, forced = [], [], []
+    for one in earlier:
+        if one.run.path.resolve() == run.path.resolve():
+            continue
+        if one.unusable:
+            left_out.append(one.unusable)
+            continue
+        against = obstacles(one.run, run)
+        if against and not force:
+            left_out.append(f"{one.run.name}: {'; '.join(against)}")
+            continue
+        forced += against
+        same.append(one)
+    if not same:
+        because = left_out[-1] if left_out else "there is no earlier run"
+        return ScenarioComparison(**told, before=[], left_out=left_out, not_comparable=because)  # type: ignore[arg-type]
+    return ScenarioComparison(
+        **told,  # type: ignore[arg-type]
+        before=[one.run.name for one in same],
+        figures=_figures([one.run for one in same], run, threshold),
+        statuses=status_changes([one.verdict for one in same], newest.verdict),
+        left_out=left_out,
+        notes=list(
+            dict.fromkeys([*(f"compared all the same: {text}" for text in forced), *notes(same[-1].run, run)])
+        ),
+    )
+
+
+def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure]:
+    earlier = [figures(run) for run in before]
+    busy = set(after.record.get("generator", {}).get("busy", []))
+    found = []
+    for metric, (kind, reading) in figures(after).items():
+        known = [readings[metric][1] for readings in earlier if metric in readings]
+        one = _difference(known, reading, kind, threshold)
+        workload, *rest = metric.split(".")
+        if one.finding is Finding.REGRESSION and workload in busy and set(rest) & set(BY_SPEED):
+            one = _doubted(one, "the generator was busy all the time: it may be the bottleneck")
+        found.append(Figure(metric, kind, one))
+    return found
+
+
+def _difference(before: Sequence[Reading], after: Reading, kind: Kind, threshold: float) -> Difference:
+    if isinstance(after, Unknown):
+        return _unknown(after.because)
+    known = [one for one in before if isinstance(one, Estimate)]
+    same = [one for one in known if one.basis == after.basis]
+    if not same:
+        if known:
+            return _unknown(f"it was read as {known[-1].basis} before, as {after.basis} now")
+        reasons = [one.because for one in before if isinstance(one, Unknown)]
+        return _unknown(f"before: {reasons[-1]}" if reasons else "no earlier run has it")
+    return difference(same, after, kind, threshold)
+
+
+def _unknown(because: str) -> Difference:
+    return Difference(Finding.CANNOT_TELL, None, None, None, None, None, because)
+
+
+def _doubted(found: Difference, because: str) -> Difference:
+    return Difference(
+        Finding.CANNOT_TELL, found.before, found.after, found.ratio, found.low, found.high, because
+    )

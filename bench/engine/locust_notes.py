@@ -1,0 +1,128 @@
+"""What must be said of a Locust workload beside its numbers, as anomalies of the run. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.engine import layout
+from bench.engine.layout import LATENESS
+from bench.histogram import percentile_ns
+from bench.scenario.drivers import OTHER
+from bench.units import format_duration_ns
+from bench.validity import LEAST_CLIENT_IDLE_RATIO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from bench.engine.board import Board
+    from bench.plan.plan import WorkloadPlan
+
+Note = tuple[str, str, str]
+"""(code, severity, message)."""
+
+
+def notes_of(
+    plan: WorkloadPlan,
+    board: Board,
+    gauges: NDArray[np.int64],
+    told: dict[str, Any] | None,
+    *,
+    idle_ratio: float,
+    exit_code: int | None,
+    last_lines: Sequence[str],
+    secrets: Sequence[str] = (),
+) -> list[Note]:
+    """`told` is what the process of the users said at its end, None where it said nothing."""
+    notes: list[Note] = [
+        (code, severity, f"{gauges[column]} {what}")
+        for column, code, severity, what in (
+            (layout.SATURATED, "saturated_histogram", "note", "times were longer than the histogram's hour"),
+            (layout.LOG_FULL, "operation_log_full", "inconclusive", "operations did not fit into their log"),
+        )
+        if gauges[column]
+    ]
+    notes += _generator(board, idle_ratio)
+    notes += _ended(told, exit_code, last_lines, secrets)
+    if told is not None:
+        notes += [*_users(told), *_requests(told, plan, board)]
+    return [(code, severity, f"{plan.name}: {message}") for code, severity, message in notes]
+
+
+def _generator(board: Board, idle_ratio: float) -> list[Note]:
+    if idle_ratio >= LEAST_CLIENT_IDLE_RATIO:
+        return []
+    late = board.counts[:, LATENESS].sum(axis=(0, 1))
+    by = f", up to {format_duration_ns(percentile_ns(late, 95))} for 95 %" if late.any() else ""
+    busy = f"{(1 - idle_ratio) * 100:.0f} % of the time"
+    message = f"the process of the Locust users was busy {busy}: its response times hold its own waiting{by}"
+    return [("generator_busy", "note", message)]
+
+
+def _ended(
+    told: dict[str, Any] | None, exit_code: int | None, last_lines: Sequence[str], secrets: Sequence[str]
+) -> list[Note]:
+    if told is not None:
+        if not told["stopped_by_others"]:
+            return []
+        return [("users_stopped", "invalid", "the locustfile ended the test before the plan did")]
+    if exit_code is None:
+        what = "did not end in time and was killed"
+    elif exit_code < 0:
+        what = f"was ended by signal {-exit_code}"
+    else:
+        what = f"ended with exit code {exit_code}"
+    words = " | ".join(line.strip() for line in last_lines[-3:])
+    for secret in secrets:
+        words = words.replace(secret, "***")
+    last = f"; its last words: {words}" if words else ""
+    return [("users_died", "invalid", f"the process of the Locust users {what} before it was done{last}")]
+
+
+def _users(told: dict[str, Any]) -> list[Note]:
+    notes: list[Note] = []
+    errors = "; ".join(f"{count} x {text}" for text, count in told["task_errors"])
+    if told["lost_users"]:
+        because = f" ({errors})" if errors else ""
+        missing = f"up to {told['lost_users']} of the users ended by themselves{because}"
+        notes.append(("users_lost", "inconclusive", f"{missing}: the load was less than planned"))
+    elif errors:
+        count = told["counters"]["user_errors"]
+        notes.append(("task_errors", "note", f"{count} exceptions left tasks of the locustfile: {errors}"))
+    if told["killed_blind"]:
+        message = (
+            f"{told['killed_blind']} users had to be killed, and requests that only an event tells of may"
+            " have been under way: they are not counted (events.request.measure shows them from their begin)"
+        )
+        notes.append(("requests_unseen", "inconclusive", message))
+    if told["without_time"]:
+        message = f"{told['without_time']} request events without a response time are not counted"
+        notes.append(("requests_without_time", "note", message))
+    if told["shapes"]:
+        shapes = ", ".join(told["shapes"])
+        notes.append(("shape_unused", "note", f"{shapes} is not used: the phases say how many users run"))
+    return notes
+
+
+def _requests(told: dict[str, Any], plan: WorkloadPlan, board: Board) -> list[Note]:
+    notes: list[Note] = []
+    names = plan.program.names
+    by_operation = board.tallies.reshape(plan.phase_count, len(names), -1).sum(axis=(0, 2))
+    if told["unmatched"]:
+        listed = ", ".join(f"{name} ({count})" for name, count in told["unmatched"])
+        message = (
+            f"{int(by_operation[-1])} requests are in {OTHER}, because no operation names them: {listed}"
+        )
+        notes.append(("unnamed_requests", "note", message))
+    absent = [
+        f"{name} ({plan.workload.operations[name].locust or name})"
+        for name, count in zip(names, by_operation, strict=True)
+        if name != OTHER and not count
+    ]
+    if absent:
+        message = f"no request was ever named like {', '.join(absent)}"
+        notes.append(("operations_unseen", "note", message))
+    return notes

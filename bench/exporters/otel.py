@@ -1,0 +1,207 @@
+"""Metrics and one span per run, sent by OTLP to each collector. Imports OpenTelemetry's SDK.
+
+Each collector has a thread of its own. One that is away, slow or hangs holds up nothing but that
+thread; at the end of the session all of them together are waited for no longer than END_NS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics.export import MetricExportResult
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from bench.clock import NS_PER_S, monotonic_ns
+from bench.exporters.figures import Figures
+from bench.exporters.inbox import Inbox
+from bench.exporters.otlp_metrics import metrics_data
+from bench.exporters.otlp_span import run_span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from bench.clock import WallLabel
+    from bench.exporters.collector import Collector
+    from bench.exporters.figures import RunFigures
+    from bench.judge.verdict import Verdict
+    from bench.watchers import WindowView
+
+END_NS = 2 * NS_PER_S
+ATTEMPT_S = 5
+INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
+INTERVAL_MS = 5_000
+"""The specification's 60 s would show most runs only once."""
+
+HEADERS = tuple(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in ("", "METRICS_", "TRACES_"))
+LONGEST_REASON = 200
+
+
+class OtelExporter:
+    """A watcher that passes everything on to the senders."""
+
+    def __init__(
+        self,
+        collectors: list[Collector],
+        tell: Callable[[str], None],
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._tell = tell
+        interval_s = _interval_s(environment)
+        self._senders = [Sender(collector, interval_s) for collector in collectors]
+
+    def started(self, record: dict[str, Any], zero: WallLabel) -> None:
+        """Pass it on."""
+        for sender in self._senders:
+            sender.inbox.started(record, zero)
+
+    def window(self, view: WindowView) -> None:
+        """Pass it on."""
+        for sender in self._senders:
+            sender.inbox.window(view)
+
+    def event(self, entry: dict[str, Any]) -> None:
+        """Pass it on."""
+        for sender in self._senders:
+            sender.inbox.event(entry)
+
+    def ended(self, path: Path, *, interrupted: bool) -> None:
+        """Pass it on."""
+        for sender in self._senders:
+            sender.inbox.ended(path, interrupted=interrupted)
+
+    def judged(self, verdict: Verdict) -> None:
+        """Pass it on."""
+        for sender in self._senders:
+            sender.inbox.judged(verdict)
+
+    def close(self) -> None:
+        """Have the last things sent, for END_NS at most; tell what did not arrive."""
+        until = monotonic_ns() + END_NS
+        for sender in self._senders:
+            sender.finish()
+        for sender in self._senders:
+            if (trouble := sender.await_end(until)) is not None:
+                self._tell(trouble)
+        self._senders = []
+
+
+class Sender:
+    """Sends to one collector: metrics now and then, the span when a run has ended."""
+
+    def __init__(self, collector: Collector, interval_s: float) -> None:
+        self.inbox = Inbox()
+        self._collector = collector
+        self._interval_s = interval_s
+        self._figures = Figures()
+        self._told: RunFigures | None = None
+        """The run whose span was sent."""
+        self._trouble: str | None = None
+        self._ending = threading.Event()
+        self._resource = Resource.create({"service.name": collector.service, **collector.resource})
+        with _own_headers_alone(collector):
+            headers = collector.headers
+            self._metrics = collector.metrics_url and OTLPMetricExporter(
+                collector.metrics_url, headers=headers, timeout=ATTEMPT_S
+            )
+            self._traces = collector.traces_url and OTLPSpanExporter(
+                collector.traces_url, headers=headers, timeout=ATTEMPT_S
+            )
+        self._thread = threading.Thread(target=self._send, name=f"to {collector.name}", daemon=True)
+        self._last_word = _LastWord(self._thread)
+        logging.getLogger("opentelemetry").addHandler(self._last_word)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Send what is left and end."""
+        self._ending.set()
+        self.inbox.is_urgent.set()
+
+    def await_end(self, until_ns: int) -> str | None:
+        """Wait until then at most; the sentence for what did not arrive."""
+        self._thread.join(max(until_ns - monotonic_ns(), 0) / NS_PER_S)
+        where = f"{self._collector.name}: the collector at {self._collector.address}"
+        if self._thread.is_alive():
+            said = f" ({self._last_word.text})" if self._last_word.text else ""
+            return f"{where} did not answer in time{said}; the last of this session may be missing there"
+        logging.getLogger("opentelemetry").removeHandler(self._last_word)
+        return None if self._trouble is None else f"{where} did not take everything: {self._trouble}"
+
+    def _send(self) -> None:
+        while not self._ending.is_set():
+            self.inbox.is_urgent.wait(self._interval_s)
+            self.inbox.is_urgent.clear()
+            self._look()
+        self._look()
+        self._tell_run()
+
+    def _look(self) -> None:
+        for batch in self.inbox.take():
+            if batch.record is not None:
+                self._tell_run()
+            self._figures.take([batch])
+        run = self._figures.run
+        if run is not None and run.verdict is not None:
+            self._tell_run()
+        elif run is not None and run is not self._told:
+            self._send_metrics(run)
+
+    def _tell_run(self) -> None:
+        """The last metrics of the present run and its span, once."""
+        run = self._figures.run
+        if run is None or run is self._told:
+            return
+        self._told = run
+        self._send_metrics(run)
+        span = run_span(run, self._resource)
+        if self._traces and span is not None:
+            self._note(self._traces.export([span]) is SpanExportResult.SUCCESS)
+
+    def _send_metrics(self, run: RunFigures) -> None:
+        if self._metrics:
+            now_ns = run.zero.wall_ns + monotonic_ns() - run.zero.monotonic_ns
+            data = metrics_data(self._figures, self._resource, run.zero.wall_ns, now_ns)
+            self._note(self._metrics.export(data) is MetricExportResult.SUCCESS)
+
+    def _note(self, arrived: bool) -> None:
+        self._trouble = None if arrived else (self._last_word.text or "no reason given")
+
+
+class _LastWord(logging.Handler):
+    """Keeps what the SDK says in one thread instead of having it on standard error."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        super().__init__(logging.WARNING)
+        self._thread = thread
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread.ident:
+            self.text = " ".join(record.getMessage().split())[:LONGEST_REASON]
+
+
+@contextlib.contextmanager
+def _own_headers_alone(collector: Collector) -> Iterator[None]:
+    """The SDK adds the headers of the environment to any collector's: another's key is none of Logfire's."""
+    if collector.headers is None:
+        yield
+        return
+    hidden = {name: os.environ.pop(name) for name in HEADERS if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def _interval_s(environment: Mapping[str, str]) -> float:
+    try:
+        return max(float(environment.get(INTERVAL_VARIABLE) or INTERVAL_MS), 100) / 1000
+    except ValueError:
+        return INTERVAL_MS / 1000

@@ -1,0 +1,159 @@
+"""`bench run --prometheus PORT`: the run in progress for a Prometheus to scrape.
+
+One thread answers one request at a time and folds the inbox in between, so neither many nor slow
+scrapers can make the harness bigger or hold up the run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import os
+import socket
+import socketserver
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError
+from bench.exporters.figures import Figures
+from bench.exporters.inbox import Inbox
+from bench.exporters.prometheus_families import PrometheusFamilies, exposition
+from bench.stack.target import address_of, is_loopback_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TURN_S = 0.25
+"""How often the inbox is folded when nobody asks."""
+
+SCRAPER_PATIENCE_S = 2.0
+"""How long a scraper may keep silent in the middle of its request."""
+
+END_S = 1.0
+USERNAME, PASSWORD = "HOLDFAST_PROMETHEUS_USERNAME", "HOLDFAST_PROMETHEUS_PASSWORD"
+
+
+class PrometheusExporter(Inbox):
+    """Listens from its making on; `close` ends that."""
+
+    def __init__(
+        self, port: int, host: str = "127.0.0.1", environment: Mapping[str, str] = os.environ
+    ) -> None:
+        """Raises UsageError for a port that is taken, and beyond loopback without credentials."""
+        super().__init__()
+        self._figures = Figures()
+        self._closing = threading.Event()
+        self._families = PrometheusFamilies(self._look)
+        is_ours_alone = host == "localhost" or is_loopback_literal(host)
+        credentials = None if is_ours_alone else _credentials(host, environment)
+        self._server = _listening(host, port, self._families, credentials)
+        self._thread = threading.Thread(target=self._serve, name="prometheus", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """Where to scrape."""
+        host, port = self._server.server_address[:2]
+        return f"http://{address_of(str(host), port)}/metrics"
+
+    def close(self) -> None:
+        """Listen no longer. Harmless when repeated."""
+        self._closing.set()
+        self._thread.join(END_S)
+        self._server.server_close()
+
+    def _look(self) -> Figures:
+        """Everything up to now; in the serving thread only."""
+        self._figures.take(self.take())
+        return self._figures
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            self._server.handle_request()  # waits for one no longer than TURN_S
+            self._look()
+
+
+class _Server(socketserver.TCPServer):
+    """HTTPServer without its look-up of the host's name, which may wait for a name server."""
+
+    allow_reuse_address = True
+    timeout = TURN_S
+    request_queue_size = 16
+
+    def __init__(
+        self, address: tuple[str, int], families: PrometheusFamilies, credentials: bytes | None
+    ) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.families = families
+        self.credentials = credentials
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A scraper that went away is none of our business."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = SCRAPER_PATIENCE_S
+
+    def do_GET(self) -> None:
+        """Answer /metrics."""
+        if not self._is_allowed():
+            self._answer(
+                HTTPStatus.UNAUTHORIZED,
+                "text/plain",
+                b"credentials wanted\n",
+                {"WWW-Authenticate": 'Basic realm="holdfast"'},
+            )
+        elif self.path.partition("?")[0] != "/metrics":
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"the metrics are at /metrics\n")
+        else:
+            content, kind = exposition(self.server.families, self.headers.get("Accept", ""))
+            self._answer(HTTPStatus.OK, kind, content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """Say nothing: standard error belongs to the run."""
+
+    def _is_allowed(self) -> bool:
+        wanted = self.server.credentials
+        if wanted is None:
+            return True
+        given = self.headers.get("Authorization", "").encode("utf-8", "replace")
+        return hmac.compare_digest(given, wanted)
+
+    def _answer(
+        self, status: HTTPStatus, kind: str, content: bytes, more: Mapping[str, str] | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(content)),
+            **(more or {}),
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _listening(host: str, port: int, families: PrometheusFamilies, credentials: bytes | None) -> _Server:
+    try:
+        return _Server((host, port), families, credentials)
+    except OSError as error:
+        raise UsageError(
+            f"--prometheus {port}: expected a port that is free on {host}, "
+            f"found '{error.strerror or error}'; name another port, or 0 for any"
+        ) from None
+
+
+def _credentials(host: str, environment: Mapping[str, str]) -> bytes:
+    """The header that a scraper from elsewhere must send."""
+    username, password = environment.get(USERNAME), environment.get(PASSWORD)
+    if not username or not password:
+        raise UsageError(
+            f"--prometheus-host {host}: expected credentials for what other machines can reach, found "
+            f"none; set {USERNAME} and {PASSWORD}, or leave the host out"
+        )
+    pair = base64.b64encode(f"{username}:{password}".encode())
+    return b"Basic " + pair

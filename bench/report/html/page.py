@@ -1,0 +1,223 @@
+"""The form of every page: escaped text, elements, tables, badges, and the one style sheet.
+
+A page is one file that loads nothing. Its policy allows exactly the scripts and styles that stand in it
+(by their digests), so even a text that slipped through the escaping could not run or call out.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from bench.run_folder.files import plain
+
+HERE = Path(__file__).parent
+VOID = frozenset({"br", "col", "hr", "img", "input", "link", "meta", "wbr"})
+SHAPES = {"PASS": "✔", "WARN": "▲", "INCONCLUSIVE": "?", "FAIL": "✖", "INVALID": "⊘"}
+"""Each status has its word and its shape; colour only adds to them."""
+
+# Control characters and lone surrogates are no HTML; marks of writing direction could turn a line around.
+UNSHOWABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+class Html(str):
+    """Text that is already HTML: whoever makes one vouches for its escaping."""
+
+    __slots__ = ()
+
+
+Child: TypeAlias = "str | int | float | Iterable[Child] | None"
+"""What may stand in an element: text (escaped), Html (as it is), numbers, nothing, or several of these."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a table's column; numbers stand at its right edge."""
+
+    title: str
+    numeric: bool = False
+
+
+def words(*titles: str) -> list[Column]:
+    """Columns of text."""
+    return [Column(title) for title in titles]
+
+
+def numbers(*titles: str) -> list[Column]:
+    """Columns of numbers."""
+    return [Column(title, numeric=True) for title in titles]
+
+
+def escape(text: str) -> Html:
+    """Any text as HTML, safe between tags and in a quoted attribute; Html stays what it is."""
+    if isinstance(text, Html):
+        return text
+    return Html(html.escape(UNSHOWABLE.sub("\ufffd", text)))
+
+
+def joined(children: Child) -> Html:
+    """Children as one piece of HTML."""
+    if children is None:
+        return Html()
+    if isinstance(children, str):
+        return escape(children)
+    if isinstance(children, int | float):
+        return Html(str(children))
+    return Html("".join(joined(child) for child in children))
+
+
+def element(tag: str, *children: Child, **attributes: str | int | float | bool | None) -> Html:
+    """`<tag attributes>children</tag>`; `class_` is class, `aria_label` is aria-label.
+
+    An attribute that is None or False is left out, one that is True has no value.
+    """
+    shown = "".join(_attribute(name, value) for name, value in attributes.items())
+    if tag in VOID:
+        return Html(f"<{tag}{shown}>")
+    return Html(f"<{tag}{shown}>{joined(children)}</{tag}>")
+
+
+def _attribute(name: str, value: str | int | float | bool | None) -> str:
+    if value is None or value is False:
+        return ""
+    name = name.removesuffix("_").replace("_", "-")
+    return (
+        f" {name}"
+        if value is True
+        else f' {name}="{escape(value if isinstance(value, str) else str(value))}"'
+    )
+
+
+def table(
+    columns: Sequence[str | Column],
+    rows: Iterable[Sequence[Child]],
+    caption: Child,
+    narrow: Literal["scroll", "cards"] = "scroll",
+) -> Html:
+    """A table whose first cell of each row is its head; None and "" are shown as a dash.
+
+    `rows`: as many cells as there are columns. On a narrow screen it scrolls by itself, or each row
+    becomes a card with the columns' titles beside its cells.
+    """
+    heads = [column if isinstance(column, Column) else Column(column) for column in columns]
+    head = element("tr", [element("th", one.title, scope="col", class_=_side(one)) for one in heads])
+    titled = narrow == "cards"
+    body = [
+        element(
+            "tr", [_cell(one, n, cell, titled) for n, (one, cell) in enumerate(zip(heads, row, strict=True))]
+        )
+        for row in rows
+    ]
+    parts = (element("caption", element("span", caption)), element("thead", head), element("tbody", body))
+    return element(
+        "div",
+        element("table", *parts, class_="cards-when-narrow" if titled else None),
+        class_="scroll",
+        role="region",
+        tabindex=0,
+        aria_label=Html(re.sub(r"<[^>]*>", "", joined(caption))),
+    )
+
+
+def _cell(head: Column, number: int, content: Child, titled: bool) -> Html:
+    empty = content is None or content in ("", "-")
+    shown = "-" if empty else content
+    title = head.title if titled and number else None
+    if number == 0:
+        return element("th", shown, scope="row", class_=_side(head))
+    return element("td", shown, class_=_side(head), data_title=title, data_empty=empty and titled)
+
+
+def _side(head: Column) -> str | None:
+    return "number" if head.numeric else None
+
+
+def badge(status: object) -> Html:
+    """A status (of bench.judge.status, or any word) as its shape and its word, in its colour."""
+    word = str(getattr(status, "name", status)).upper()
+    shape = element("span", SHAPES.get(word, "•"), aria_hidden="true", class_="shape")
+    kind = word.lower() if word in SHAPES else "neutral"
+    return element("span", shape, " ", word, class_=f"badge {kind}")
+
+
+def details(summary: Child, *content: Child, opened: bool = False) -> Html:
+    """Content behind a line that opens it; printed it is open."""
+    return element("details", element("summary", summary), *content, open=opened)
+
+
+def section(title: str, *content: Child, anchor: str | None = None) -> Html:
+    """A part of the page under its own heading; nothing where there is no content."""
+    body = joined(content)
+    if not body:
+        return body
+    name = anchor or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return element("section", element("h2", title, id=name), body, aria_labelledby=name)
+
+
+def data_block(name: str, value: object) -> Html:
+    """JSON in the page, for its scripts: `JSON.parse(document.getElementById(name).textContent)`.
+
+    Raises ValueError for NaN and infinity, TypeError for what JSON does not know.
+    """
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=plain)
+    # Neither "</script>" nor "<!--" may stand in a script element; all beyond ASCII is escaped already.
+    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Html(f'<script type="application/json" id="{escape(name)}">{safe}</script>')
+
+
+@cache
+def resource(name: str) -> str:
+    """The text of a file beside this module, such as `style.css` or `vendor/uPlot.min.css`."""
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def page(title: str, body: Child, scripts: Sequence[str] = (), styles: Sequence[str] = ()) -> str:
+    """A whole document; `scripts` and `styles` are source texts of our own that are put into it.
+
+    Styles stand after the style sheet; scripts run at the end of the body, in order.
+    """
+    sheets = [resource("style.css"), *styles]
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {_digests(scripts)}",
+            f"style-src {_digests(sheets)}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    head = [
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("link", rel="icon", href="data:,"),
+        element("title", title),
+        [Html(f"<style>{sheet}</style>") for sheet in sheets],
+    ]
+    parts = [body, [Html(f"<script>{script}</script>") for script in scripts]]
+    document = element("html", "\n", element("head", head), "\n", element("body", parts), lang="en")
+    return f"<!doctype html>\n{document}\n"
+
+
+def _digests(sources: Sequence[str]) -> str:
+    return " ".join(_digest(source) for source in sources) or "'none'"
+
+
+def _digest(source: str) -> str:
+    # The parser reads CR LF and CR as LF; a source with them would not match its digest.
+    if "\r" in source or re.search(r"</(script|style)|<!--", source, re.IGNORECASE):
+        raise ValueError("a script or style must have Unix line ends, and must not end its own element")
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

@@ -1,0 +1,148 @@
+"""Plots as data: what the page's script draws, and the figure around it that says the same in words.
+
+Every plot stands in a figure with a title, a sentence, the place for its picture, and a table. The
+picture needs the script; all else is there without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench.report.html.page import Child, Html, details, element, escape
+
+Values = Sequence[float | None]
+Dash = Literal["solid", "dash", "dot", "dashdot"]
+DASHES: tuple[Dash, ...] = ("solid", "dash", "dot", "dashdot")
+TONES = 6
+"""Colours of lines that the style sheet knows; with the dashes, 24 lines can be told apart."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line; its values are as many as the plot's x, None where nothing is known."""
+
+    label: str
+    values: Values
+    tone: int = 0
+    dash: Dash = "solid"
+    width: float = 1.5
+    stepped: bool = False
+    """Each value holds from its x to the next one; else points are joined."""
+    pattern: str | None = None
+    """In a stack: which outcome, for its pattern."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A level that a rule names."""
+
+    label: str
+    value: float
+    warn: bool = False
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What is drawn; x in seconds since run zero, or log10(1 / (1 - p)) on a percentile axis."""
+
+    name: str
+    x: Sequence[float]
+    lines: Sequence[Line]
+    unit: str
+    axis: Literal["time", "percentile"] = "time"
+    log: bool = False
+    stacked: bool = False
+    limits: Sequence[Limit] = ()
+    floor: float | None = None
+    """The lowest value of the y axis; None: as low as the values go."""
+    tall: bool = False
+    workload: str | None = None
+    """Whose outages are marked; None: those of all."""
+    joined: bool = False
+    """Lines go on over None: their points have times of their own."""
+
+    def to_json(self, axis_name: str) -> dict[str, Any]:
+        """For the script; `axis_name`: where x stands."""
+        return {
+            "x": axis_name,
+            "axis": self.axis,
+            "unit": self.unit,
+            "log": self.log,
+            "stacked": self.stacked,
+            "floor": self.floor,
+            "tall": self.tall,
+            "joined": self.joined,
+            "workload": self.workload,
+            "limits": [{"label": one.label, "value": one.value, "warn": one.warn} for one in self.limits],
+            "lines": [
+                {
+                    "label": one.label,
+                    "values": [_short(value) for value in one.values],
+                    "tone": one.tone,
+                    "dash": one.dash,
+                    "width": one.width,
+                    "stepped": one.stepped,
+                    "pattern": one.pattern,
+                }
+                for one in self.lines
+            ],
+        }
+
+
+@dataclass
+class Book:
+    """The plots of a page; x axes that are alike are kept once."""
+
+    plots: dict[str, Any] = field(default_factory=dict)
+    axes: dict[str, list[float]] = field(default_factory=dict)
+    _names: dict[tuple[float, ...], str] = field(default_factory=dict)
+
+    def figure(self, plot: Plot, title: str, text: Child, words: str, table: Html | None) -> Html:
+        """The figure of a plot. `words`: what it shows, for those who do not see it."""
+        key = tuple(round(value, 6) for value in plot.x)
+        if key not in self._names:
+            self._names[key] = f"x{len(self._names)}"
+            self.axes[self._names[key]] = list(key)
+        self.plots[plot.name] = plot.to_json(self._names[key])
+        caption = element("figcaption", element("h3", title), element("p", text, class_="soft small"))
+        canvas = element(
+            "div",
+            class_="plot tall" if plot.tall else "plot",
+            data_plot=plot.name,
+            role="group",
+            tabindex=0,
+            aria_label=f"Plot: {title}. {words}",
+        )
+        beside = None if table is None else details("The same as a table", table)
+        return element("figure", caption, canvas, beside)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that the script draws."""
+        return {"axes": self.axes, "plots": self.plots}
+
+
+def line_style(number: int) -> tuple[int, Dash]:
+    """Tone and dash of the n-th line of a plot: neighbours differ in both."""
+    return number % TONES, DASHES[(number + number // TONES) % len(DASHES)]
+
+
+def folded(figures: Sequence[Html], shown: int, noun: str) -> list[Html]:
+    """The first figures as they are, the rest behind a line that opens them."""
+    first, rest = list(figures[:shown]), figures[shown:]
+    return [*first, details(escape(f"{len(rest)} more {noun}"), *rest)] if rest else first
+
+
+def wants_log(values: Sequence[float]) -> bool:
+    """Whether the values differ so much that the small ones would vanish on an even scale."""
+    positive = [value for value in values if value > 0]
+    return bool(positive) and max(positive) > 20 * min(positive)
+
+
+def _short(value: float | None) -> float | None:
+    """Five significant digits: finer than a pixel and than a histogram's bucket."""
+    if value is None:
+        return None
+    short = float(f"{value:.5g}")
+    return int(short) if short == int(short) else short

@@ -1,0 +1,301 @@
+"""What makes Locust ours: its options, its form, its start and stop, its exit code.
+
+Locust's users and spawn rates have no meaning here: a shape says how long the test lasts, and the one
+user in it does nothing. The run is the agent's (bench.swarm.run_control).
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from locust.runners import MasterRunner, WorkerRunner
+
+from bench.errors import ExitCode, ScenarioError
+from bench.swarm.crew import EngineHost, Workers
+from bench.swarm.exact_statistics import ExactStatistics
+from bench.swarm.form import STACKS, Choice, FilledForm, choices_in, read_form
+from bench.swarm.guard import PASSWORD_VARIABLE, USER_VARIABLE, Credentials, Guard, is_loopback
+from bench.swarm.run_control import Alone, RunControl
+from bench.swarm.web_panel import WebPanel
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from bench.swarm.locust_types import ArgumentParser, Environment, Events, Runner, WebUI
+
+logger = logging.getLogger(__name__)
+LOOPBACK = "127.0.0.1"
+FIELDS = ("scenario", "rate", "duration", "lanes", "target", "stack", "seed", "quick")
+MOST_USERS_PER_S = 100.0
+"""Locust warns of more."""
+
+MAIN_PID = os.getpid()
+"""The process that read the locustfile; its workers of --processes are forks of it."""
+
+LAST_WAIT_S = 40.0
+"""For a run to end in order when Locust itself ends; then the agent is let go, and ends by itself."""
+
+READY_AGAIN_S = 3.0
+"""Workers of a test that has just ended need a moment."""
+
+NO_WORKERS = "workers: expected at least one that is ready, found none; start one with --worker"
+UNDER_WAY = "run: expected none under way, found one; wait for its end or stop it"
+
+
+class AnyOf(list[str]):
+    """Choices for Locust's form; what else is asked for on the command line is judged by our own words."""
+
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
+class Entrance:
+    """One Locust process."""
+
+    def __init__(self) -> None:
+        self.control: RunControl | None = None
+        self._offered: tuple[Choice, ...] = ()
+        self._environment: Environment | None = None
+        self._workers: Workers | None = None
+        self._form: FilledForm | None = None
+        self._has_begun = self._is_stopping = False
+        self._users = 1
+
+    def listen(self, events: Events) -> None:
+        """Be called by Locust."""
+        events.init_command_line_parser.add_listener(self.add_options)
+        events.init.add_listener(self.init)
+
+    def add_options(self, parser: ArgumentParser, **_: Any) -> None:
+        """Our options: those in the form, and those that are not."""
+        self._offered = self._offered or _offered()
+        labels = AnyOf(choice.label for choice in self._offered)
+        first = labels[0] if labels else ""
+        add = parser.add_argument  # what a parser itself gets is in the form, what a group gets is not
+        add("--scenario", choices=labels, default=first, metavar="<name>", help="what to run")
+        add("--rate", default="", metavar="<rate>", help="per second: 2000/s, or cache=2000/s, api=50/s")
+        add("--duration", default="", metavar="<time>", help="of each measured phase: 30s")
+        add("--lanes", default="", metavar="<n>", help="connections: 50, or cache=50, api=10")
+        add(
+            "--target",
+            default="",
+            metavar="<url>",
+            help="your own: redis://127.0.0.1:6379, more after commas",
+        )
+        add("--stack", choices=AnyOf(STACKS), default=STACKS[0], metavar="<stack>", help="of the services")
+        add("--seed", default="", metavar="<n>", help="another plan than the scenario's own")
+        add("--quick", action="store_true", help="shorter phases, to see that it works")
+        own = parser.add_argument_group("Holdfast")
+        own.add_argument("--out", default="results", metavar="<folder>", help="for the run folders")
+        own.add_argument(
+            "--scenarios", default=_scenario_folder(), metavar="<folder>", help="what the form offers"
+        )
+        own.add_argument(
+            "--allow-remote",
+            action="store_true",
+            help=f"let other machines use the web UI, with {USER_VARIABLE} and {PASSWORD_VARIABLE}",
+        )
+        parser.set_defaults(web_host=LOOPBACK)
+        if not _is_master_by_name():
+            parser.set_defaults(master_bind_host=LOOPBACK)
+
+    def init(self, environment: Environment, runner: Runner, web_ui: WebUI | None, **_: Any) -> None:
+        """Locust is about to begin."""
+        if isinstance(runner, WorkerRunner):
+            _be_a_worker(environment, runner)
+            return
+        self._environment = environment
+        options = environment.parsed_options
+        environment.stats = statistics = ExactStatistics()
+        if isinstance(runner, MasterRunner):
+            self._workers = Workers(environment, runner)
+        self.control = RunControl(statistics, self._workers or Alone())
+        self.control.on_failure = self._tell_failure
+        environment.shape_class.entrance = self
+        environment.process_exit_code = int(ExitCode.OK)
+        environment.events.test_start.add_listener(self._start)
+        environment.events.test_stopping.add_listener(self._stop)
+        environment.events.test_stop.add_listener(self._stopped)
+        environment.events.quitting.add_listener(self._quit)
+        if web_ui is not None:
+            web_ui.app.wsgi_app = Guard(web_ui.app.wsgi_app, _credentials(options, web_ui.host))
+            WebPanel(environment, self.control, self._check, self._obstacle, self._is_idle)
+        if options.headless or options.autostart:
+            try:
+                self._check({})
+            except ScenarioError as error:
+                _refuse(str(error), ExitCode.SCENARIO)
+
+    def tick(self) -> tuple[int, float] | None:
+        """The shape's word: how many of Locust's users, and how fast they come; None ends the test.
+
+        One user for each worker, so that all of them begin. While somebody stops the test, Locust's own
+        stop has the last word.
+        """
+        assert self.control is not None
+        if not self._has_begun:
+            self._users = max(len(self._workers.ready()), 1) if self._workers else 1
+        elif self.control.is_over and not self._is_stopping:
+            return None
+        return self._users, MOST_USERS_PER_S
+
+    def _check(self, values: dict[str, str]) -> None:
+        assert self._environment is not None
+        options = self._environment.parsed_options
+        given = {name: str(values.get(name, getattr(options, name))) for name in FIELDS}
+        self._form = read_form(given, self._offered, Path(options.out))
+
+    def _obstacle(self) -> str | None:
+        assert self.control is not None
+        if not self.control.is_over:
+            return UNDER_WAY
+        with gevent.Timeout(READY_AGAIN_S, False):
+            while self._workers is not None and not self._workers.ready():
+                gevent.sleep(0.05)
+        if self._workers is not None and not self._workers.ready():
+            return NO_WORKERS
+        return None
+
+    def _is_idle(self) -> bool:
+        """Whether Locust's test has ended too."""
+        assert self.control is not None
+        return self.control.is_over and not self._has_begun
+
+    def _start(self, **_: Any) -> None:
+        assert self.control is not None
+        assert self._environment is not None
+        self._has_begun = True
+        try:
+            if self._form is None:
+                self._check({})
+        except ScenarioError as error:
+            self.control.refuse(str(error), int(ExitCode.SCENARIO))
+            return
+        assert self._form is not None
+        form, self._form = self._form, None
+        # Locust sends its options to the workers: a password in a URL is none of their business.
+        self._environment.parsed_options.target = ""
+        self.control.start(form, self._workers.ready() if self._workers else ())
+
+    def _stop(self, **_: Any) -> None:
+        """Locust wants to stop: the run ends in order first, and Locust waits for it."""
+        assert self.control is not None
+        self._is_stopping = True
+        if not self.control.is_over and not (self._workers and self._workers.are_all_lost):
+            self.control.stop()
+        self.control.wait()
+
+    def _stopped(self, **_: Any) -> None:
+        self._has_begun = self._is_stopping = False
+
+    def _quit(self, **_: Any) -> None:
+        assert self.control is not None
+        assert self._environment is not None
+        options = self._environment.parsed_options
+        was_cut_off = not self.control.is_over
+        if was_cut_off:
+            self.control.stop()
+            if not self.control.wait(LAST_WAIT_S):
+                self.control.let_go()
+        if was_cut_off or options.headless or options.autostart:
+            self._environment.process_exit_code = self.control.exit_code
+        if options.headless and self.control.finished:
+            _print_report(next(reversed(self.control.finished.values())).path)
+
+    def _tell_failure(self, sentence: str) -> None:
+        """In the log, and in Locust's own list of exceptions."""
+        assert self._environment is not None
+        logger.error("%s", sentence)
+        self._environment.runner.log_exception("holdfast", sentence, "")
+
+
+def _is_master_by_name() -> bool:
+    """Whether workers of other machines are expected; those of --processes are on this one."""
+    return "--master" in sys.argv or "LOCUST_MODE_MASTER" in os.environ
+
+
+def _scenario_folder() -> str:
+    beside = Path(__file__).parent.parent.parent / "scenarios"
+    return "scenarios" if Path("scenarios").is_dir() or not beside.is_dir() else str(beside)
+
+
+def _offered() -> tuple[Choice, ...]:
+    """The scenarios of the folder named on the command line; none where there is no such folder."""
+    folder = _scenario_folder()
+    for number, word in enumerate(sys.argv):
+        if word == "--scenarios" and number + 1 < len(sys.argv):
+            folder = sys.argv[number + 1]
+        elif word.startswith("--scenarios="):
+            folder = word.partition("=")[2]
+    try:
+        return choices_in(Path(folder)) if Path(folder).is_dir() else ()
+    except ScenarioError:
+        return ()
+
+
+def _credentials(options: Namespace, host: str) -> Credentials | None:
+    """What a browser must send; None on loopback. Ends the process where others could come in unasked."""
+    user, password = os.environ.get(USER_VARIABLE, ""), os.environ.get(PASSWORD_VARIABLE, "")
+    if is_loopback(host) and not password:
+        return None
+    shown = host or "every address"
+    if not is_loopback(host) and not options.allow_remote:
+        _refuse(
+            f"--web-host: expected an address of this machine alone such as {LOOPBACK}, found {shown}; "
+            "add --allow-remote to let other machines in, who must then give a name and a password",
+            ExitCode.USAGE,
+        )
+    if not (user and password) and sys.stdin.isatty() and sys.stderr.isatty():
+        user = user or input("Name for the web UI: ")
+        password = password or getpass.getpass("Password for the web UI: ")
+    if not (user and password):
+        _refuse(
+            f"--allow-remote: expected {USER_VARIABLE} and {PASSWORD_VARIABLE} in the environment, found "
+            f"{'no password' if user else 'no name' if password else 'neither'}; set both",
+            ExitCode.USAGE,
+        )
+    if not (options.tls_cert and options.tls_key) and not is_loopback(host):
+        logger.warning("the password travels unencrypted; add --tls-cert and --tls-key where others listen")
+    return Credentials(user, password)
+
+
+def _refuse(sentence: str, code: ExitCode) -> None:
+    sys.stderr.write(sentence + "\n")
+    sys.exit(int(code))
+
+
+def _print_report(folder: Path) -> None:
+    """What `bench run` would print."""
+    from bench.judge.verdict import saved
+    from bench.report import text
+    from bench.run_folder.reader import Run
+
+    verdict = saved(folder)
+    if verdict is not None:
+        sys.stdout.write(text.render(Run.load(folder), verdict, text.is_colourful(), text.is_unicode()))
+        sys.stdout.flush()
+
+
+def _be_a_worker(environment: Environment, runner: WorkerRunner) -> None:
+    host = EngineHost(environment, runner)
+
+    def leave(**_: Any) -> None:
+        host.let_go()
+        host.wait(LAST_WAIT_S)
+
+    environment.events.quitting.add_listener(leave)
+    if os.getpid() != MAIN_PID:
+        gevent.spawn(_follow_the_parent, runner)
+
+
+def _follow_the_parent(runner: WorkerRunner) -> None:
+    """A worker of --processes whose master was killed ends too, and does not wait for a minute."""
+    while os.getppid() == MAIN_PID:
+        gevent.sleep(0.5)
+    runner.quit()

@@ -1,0 +1,39 @@
+"""Runs scenarios out of Locust: `locust -f bench/swarm/locustfile.py`, or `bench ui`, which starts the same.
+
+--master, --worker, --processes, --headless and --autostart work as with any locustfile; what to run is
+chosen in the form or with --scenario, --rate, --duration, --lanes, --target, --stack, --seed and --quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gevent
+from locust import LoadTestShape, User, events, task
+
+from bench.swarm.entrance import Entrance
+
+if TYPE_CHECKING:
+    from bench.swarm.entrance import Entrance as Entered
+
+
+class Scenario(User):
+    """Stands for the run in Locust's books. The load is made elsewhere."""
+
+    @task
+    def look_on(self) -> None:
+        """Nothing, for a while."""
+        gevent.sleep(1.0)
+
+
+class UntilTheRunEnds(LoadTestShape):
+    """A test lasts as long as its run."""
+
+    entrance: Entered
+
+    def tick(self) -> tuple[int, float] | None:
+        """How many users, and how fast they come; None when the run is over."""
+        return self.entrance.tick()
+
+
+Entrance().listen(events)

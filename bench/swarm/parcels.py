@@ -1,0 +1,73 @@
+"""What engines counted, as values that JSON knows: exact, and small where little was counted."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.engine.engine import EngineResult, Live
+from bench.histogram import empty
+from bench.swarm.teller import sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.engine.board import Change
+    from bench.histogram import Counts
+
+LIGHT = 1
+"""zlib's level: a worker has other things to do."""
+
+
+def packed_changes(changes: Iterable[Change]) -> list[list[Any]]:
+    """[row, kind, outcome, buckets, counts] for each histogram."""
+    return [[one.row, one.kind, int(one.outcome), *sparse(one.counts)] for one in changes]
+
+
+def dense(buckets: list[int], counts: list[int]) -> Counts:
+    """The histogram that `sparse` was made of."""
+    found = empty()
+    found[buckets] = counts
+    return found
+
+
+def packed_live(live: Live) -> dict[str, Any]:
+    """A look at a workload."""
+    return asdict(live)
+
+
+def unpacked_live(values: dict[str, Any]) -> Live:
+    """The same look."""
+    return Live(**{**values, "outcomes": tuple(values["outcomes"])})
+
+
+def packed_result(result: EngineResult) -> dict[str, Any]:
+    """Everything that an engine says at its end."""
+    values = {name: getattr(result, name) for name in EngineResult.__dataclass_fields__}
+    return {**values, "taken": result.taken.tolist(), "tallies": result.tallies.tolist()}
+
+
+def unpacked_result(values: dict[str, Any]) -> EngineResult:
+    """The same result."""
+    return EngineResult(
+        **{
+            **values,
+            "taken": np.array(values["taken"], dtype=np.int64),
+            "tallies": np.array(values["tallies"], dtype=np.int64),
+            "anomalies": [(code, severity, message) for code, severity, message in values["anomalies"]],
+        }
+    )
+
+
+def packed_bytes(content: bytes) -> str:
+    """Bytes as text, compressed."""
+    return base64.b64encode(zlib.compress(content, LIGHT)).decode()
+
+
+def unpacked_bytes(text: str) -> bytes:
+    """The same bytes."""
+    return zlib.decompress(base64.b64decode(text))

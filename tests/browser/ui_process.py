@@ -1,0 +1,156 @@
+"""`bench ui` as a user starts it: a process of its own, asked over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+ROOT = Path(__file__).parent.parent.parent
+SCENARIOS = ROOT / "scenarios"
+WAIT_S = 180
+"""The first run of a version compiles; on a busy machine that takes a while."""
+
+
+class Answer(NamedTuple):
+    """What a request got."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours without what would change a run."""
+    unwanted = ("REDIS_URL", "DATABASE_URL", "API_URL", "COV_", "COVERAGE", "LOCUST_", "HOLDFAST_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)} | more
+
+
+class UiProcess:
+    """One web UI on a port of its own."""
+
+    def __init__(self, out: Path, *arguments: str, **variables: str) -> None:
+        self.port = free_port()
+        self.out = out
+        self.log = out.parent / f"ui-{self.port}.log"
+        words = ["ui", "--port", str(self.port), "--out", str(out), "--scenarios", str(SCENARIOS), *arguments]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bench", *words],
+                cwd=ROOT,
+                env=environment(**variables),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.until(self._answers, "the web UI answers")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> Answer:
+        """One request; `headers` with _ for -."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        body = urllib.parse.urlencode(form) if form is not None else None
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+        try:
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            names = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, names, answer.read())
+        finally:
+            connection.close()
+
+    def state(self) -> dict[str, Any]:
+        return self.ask("GET", "/holdfast/state").json
+
+    def numbers(self) -> dict[str, Any]:
+        return self.ask("GET", "/stats/requests").json
+
+    def start(self, **fields: str) -> Answer:
+        """Submit the form; where it was accepted, return when the run is the one that is shown."""
+        answer = self.ask("POST", "/swarm", {"user_count": "1", "spawn_rate": "1", "host": "", **fields})
+        if answer.json["success"]:
+            self.until(lambda: self.state()["status"] not in ("idle", "over"), "the run is under way")
+        return answer
+
+    def until(self, holds: Any, what: str, seconds: float = WAIT_S) -> None:
+        """Wait for something that will come; fail with the log where it does not."""
+        end = time.monotonic() + seconds
+        while not holds():
+            ended = self.process.poll()
+            assert ended is None, f"{what}: ended with {ended}\n{self.log.read_text()}"
+            assert time.monotonic() < end, f"{what}\n{self.log.read_text()}"
+            time.sleep(0.05)
+
+    def until_over(self) -> dict[str, Any]:
+        """Wait until no run is under way and Locust has stopped."""
+        self.until(lambda: self.state()["status"] == "over", "the run is over")
+        self.until(lambda: self.numbers()["state"] == "stopped", "Locust has stopped")
+        return self.state()
+
+    def family(self) -> list[psutil.Process]:
+        """The process and all below it: agents, servers."""
+        found = psutil.Process(self.process.pid)
+        return [found, *found.children(recursive=True)]
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(WAIT_S)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("GET", "/holdfast/state").status in (200, 401)
+        except OSError:
+            return False
+
+
+def label_of(name: str) -> str:
+    """A scenario as the form lists it."""
+    import yaml
+
+    entry = yaml.safe_load((SCENARIOS / f"{name}.yaml").read_text(encoding="utf-8"))
+    return f"{name}: {entry['purpose']}"
+
+
+def is_measuring(ui: UiProcess) -> bool:
+    """Whether the run under way has numbers."""
+    return ui.state()["status"] == "running" and ui.numbers()["stats"][-1]["num_requests"] > 100

@@ -1,0 +1,61 @@
+"""A run as watchers see it, made up: one workload, a fault, a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.clock import WallLabel
+from bench.histogram import bucket_of, empty
+from bench.judge.status import Status
+from bench.judge.verdict import Check, Verdict
+from bench.run_folder.histogram_log import Tag
+from bench.watchers import Watcher, WindowView
+
+RECORD: dict[str, Any] = {
+    "run": "20260202t024000z-made_up-0a1b2c",
+    "scenario": {"name": "made_up"},
+    "plan": {"seed": 1, "quick": False},
+    "stack": {"kind": "embedded"},
+    "phases": [{"name": "steady", "measured": True, "start_ns": 0, "end_ns": 2_000_000_000}],
+    "workloads": [{"name": "cache", "driver": "redis", "operations": ["get"]}],
+}
+
+
+def view_of(number: int, *times_ns: int, outcome: str = "ok") -> WindowView:
+    """Window `number`, a second long, in which these responses ended."""
+    counts = empty()
+    for time_ns in times_ns:
+        counts[bucket_of(time_ns)] += 1
+    row = {
+        "workload": "cache",
+        "phase": "steady",
+        "planned": len(times_ns),
+        "response_p50_ns": None,
+        "response_p95_ns": None,
+        "response_p99_ns": None,
+        "in_flight": 0,
+        "connected": 4,
+        "generator_rss_bytes": 1000,
+    }
+    gains = ((Tag("cache", "get", "response", outcome), counts),) if times_ns else ()
+    start_ns = number * 1_000_000_000
+    return WindowView(start_ns, start_ns + 1_000_000_000, "steady", "", (row,), gains)
+
+
+def verdict_of(status: Status = Status.PASS) -> Verdict:
+    check = Check("cache.errors < 1%", "cache.errors", 0, "ratio", 0.01, None, None, 3, status, "so", None)
+    return Verdict("made_up", RECORD["run"], (check,))
+
+
+def show(watcher: Watcher, verdict: Verdict | None = None) -> None:
+    """A whole run of two windows with three responses and a fault."""
+    watcher.started(RECORD, WallLabel(0, 1_770_000_000_000_000_000))
+    watcher.event({"at_ns": 0, "kind": "phase", "name": "steady", "measured": True})
+    watcher.window(view_of(0, 1_000, 2_000_000))
+    fault = {"fault": 0, "what": "kill redis", "target": "redis"}
+    watcher.event({"at_ns": 1_100_000_000, "kind": "fault_effective", **fault})
+    watcher.event({"at_ns": 1_500_000_000, "kind": "fault_healed", **fault})
+    watcher.window(view_of(1, 3_000_000_000, outcome="timeout"))
+    watcher.ended(Path("results") / RECORD["run"], interrupted=False)
+    watcher.judged(verdict or verdict_of())

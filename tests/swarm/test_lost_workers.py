@@ -1,0 +1,114 @@
+"""A worker that is lost, comes late or lags makes the run INVALID, with its name, and the run still ends."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from hosts_in_threads import Seen, counts_of, findings_of, run_of, swarm, text_of
+
+from bench.errors import TargetError
+from bench.judge.judge import judge
+from bench.judge.status import Status
+from bench.stack.stack import Stack
+from bench.swarm import fleet, remote_engine
+
+pytestmark = pytest.mark.usefixtures("short_lead")
+
+
+def test_a_worker_that_falls_silent_is_lost_and_what_it_sent_is_kept(
+    tmp_path: Path, redis_for_swarms: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "SILENT_S", 1.0)
+    monkeypatch.setattr(fleet, "BEAT_S", 0.2)
+    with swarm(tmp_path, 2) as made:
+
+        def cut_off() -> None:
+            made.hosts["w2"].is_cut_off = True
+
+        seen = Seen({20: cut_off})
+        run = run_of(tmp_path, redis_for_swarms, text_of(), made, seen)
+    assert judge(run).status is Status.INVALID
+    found = findings_of(run)
+    assert "worker w2" in found["worker_lost"]
+    assert "nothing was heard of it for 1 s" in found["worker_lost"]
+    assert "sums" not in found
+    assert [event["worker"] for event in seen.events if event["kind"] == "worker_lost"] == ["w2"]
+    (first, second) = run.record["workers"]
+    assert first["lost"] is None
+    assert "nothing was heard" in second["lost"]
+    planned = sum(planned for planned, _ in counts_of(run).values())
+    assert first["planned"] < planned < 2 * first["planned"]
+
+
+def test_a_worker_that_lags_is_told_and_all_it_counted_is_in_the_run(
+    tmp_path: Path, redis_for_swarms: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_engine, "LATE_S", 0.05)
+    with swarm(tmp_path, 2) as made:
+        host = made.hosts["w2"]
+        say = host.host._send
+        held: list[dict[str, object]] = []
+
+        def late(message: dict[str, object]) -> None:
+            """Windows 20 and on come together with the last one."""
+            if message["kind"] == "window" and 20 <= int(str(message["number"])) and not message["is_last"]:
+                held.append(message)
+                return
+            while held:
+                say(held.pop(0))
+            say(message)
+
+        host.host._send = late
+        run = run_of(tmp_path, redis_for_swarms, text_of(), made)
+    found = findings_of(run)
+    assert judge(run).status is Status.INVALID
+    assert "worker w2" in found["worker_late"]
+    assert "sums" not in found
+    assert sum(one["planned"] for one in run.record["workers"]) == run.record["totals"]["planned"]
+
+
+def test_a_worker_that_joins_a_run_under_way_takes_no_part_and_makes_it_invalid(
+    tmp_path: Path, redis_for_swarms: Stack
+) -> None:
+    with swarm(tmp_path, 1) as made:
+        seen = Seen({5: lambda: made.fleet.joined("w9")})
+        run = run_of(tmp_path, redis_for_swarms, text_of(steady="200ms"), made, seen)
+    assert judge(run).status is Status.INVALID
+    assert "worker w9 joined 0." in findings_of(run)["worker_joined_late"]
+
+
+def test_more_workers_than_lanes_leave_the_rest_idle_and_that_is_said(
+    tmp_path: Path, redis_for_swarms: Stack
+) -> None:
+    text = text_of(steady="200ms").replace("lanes: 8", "lanes: 2")
+    with swarm(tmp_path, 3) as made:
+        run = run_of(tmp_path, redis_for_swarms, text, made)
+    assert [one["segment"] for one in run.record["workers"]] == [[1, 3], [2, 3], None]
+    (note,) = [one for one in run.anomalies if one["code"] == "worker_idle"]
+    assert "worker w3" in note["message"]
+    assert note["severity"] == "note"
+
+
+def test_a_worker_lost_before_the_run_ends_it_with_its_name_and_reason(
+    tmp_path: Path, redis_for_swarms: Stack
+) -> None:
+    with swarm(tmp_path, 2) as made:
+        made.hosts["w2"].is_cut_off = True
+        threading.Timer(0.3, made.fleet.lost, ("w2", "it quit")).start()
+        with pytest.raises(TargetError, match="worker w2: expected it to .*, found: it quit"):
+            run_of(tmp_path, redis_for_swarms, text_of(), made)
+
+
+def test_a_target_that_a_worker_cannot_reach_is_told_with_the_workers_name(
+    tmp_path: Path, redis_for_swarms: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    with swarm(tmp_path, 1) as made:
+        (worker,) = made.fleet.workers.values()
+        assert worker.where is not None
+        worker.where = replace(worker.where, network_namespace="net:[1]", host="far")
+        with pytest.raises(TargetError, match="worker w1: target redis at 127.*loopback, which is another one"):
+            run_of(tmp_path, redis_for_swarms, text_of(), made)
