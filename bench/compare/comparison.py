@@ -39,6 +39,8 @@ class ScenarioComparison:
 
     form: Form
     after: str
+    path: str
+    """The scenario's file, to run it again."""
     before: list[str]
     figures: list[Figure] = field(default_factory=list)
     statuses: list[StatusChange] = field(default_factory=list)
@@ -46,8 +48,6 @@ class ScenarioComparison:
     """Earlier runs that were not used, and why."""
     notes: list[str] = field(default_factory=list)
     not_comparable: str | None = None
-    path: str = ""
-    """The scenario's file, to run it again."""
 
     @property
     def regressions(self) -> list[Figure | StatusChange]:
@@ -130,9 +130,9 @@ def _scenario(
     usable = [one for one in now if one.unusable is None]
     newest = (usable or now)[-1]
     run = newest.run
-    told = {"form": form, "after": run.name, "path": str(run.record.get("scenario", {}).get("path", ""))}
+    path = str(run.record.get("scenario", {}).get("path", ""))
     if not usable:
-        return ScenarioComparison(**told, before=[], not_comparable=newest.unusable)  # type: ignore[arg-type]
+        return ScenarioComparison(form, run.name, path, [], not_comparable=newest.unusable)
     same, left_out, forced = [], [], []
     for one in earlier:
         if one.run.path.resolve() == run.path.resolve():
@@ -148,16 +148,17 @@ def _scenario(
         same.append(one)
     if not same:
         because = left_out[-1] if left_out else "there is no earlier run"
-        return ScenarioComparison(**told, before=[], left_out=left_out, not_comparable=because)  # type: ignore[arg-type]
+        return ScenarioComparison(form, run.name, path, [], left_out=left_out, not_comparable=because)
+    told = [*(f"compared all the same: {text}" for text in forced), *notes(same[-1].run, run)]
     return ScenarioComparison(
-        **told,  # type: ignore[arg-type]
+        form,
+        run.name,
+        path,
         before=[one.run.name for one in same],
         figures=_figures([one.run for one in same], run, threshold),
         statuses=status_changes([one.verdict for one in same], newest.verdict),
         left_out=left_out,
-        notes=list(
-            dict.fromkeys([*(f"compared all the same: {text}" for text in forced), *notes(same[-1].run, run)])
-        ),
+        notes=list(dict.fromkeys(told)),
     )
 
 

@@ -4,6 +4,7 @@
   const DATA = JSON.parse(document.getElementById("plots").textContent);
   const DASHES = { solid: [], dash: [9, 5], dot: [2, 4], dashdot: [9, 4, 2, 4] };
   const ROOT = document.documentElement;
+  document.getElementById("without-script").remove();
   const drawn = new Map();
   const colour = (name) => getComputedStyle(ROOT).getPropertyValue(name).trim();
   const font = (size) => `${size * uPlot.pxRatio}px system-ui, sans-serif`;
@@ -356,9 +357,11 @@
     for (const line of plot.lines) line.values = [...(plot.edges[0] ? [null] : []), ...line.values, ...(plot.edges[1] ? [null] : [])];
   }
 
+  /* Not in a part that is closed: it is drawn when that is opened. */
+  const isSeen = (host) => host.clientWidth && (!host.checkVisibility || host.checkVisibility());
   const draw = (host) => {
     const plot = DATA.plots[host.dataset.plot];
-    if (!plot || !host.clientWidth) return;
+    if (!plot || !isSeen(host)) return;
     const old = drawn.get(host);
     if (old) old.destroy();
     host.replaceChildren();
@@ -371,7 +374,7 @@
   };
 
   const hosts = [...document.querySelectorAll("[data-plot]")];
-  const drawAll = () => hosts.forEach((host) => host.clientWidth && draw(host));
+  const drawAll = () => hosts.forEach(draw);
   const waiting = hosts.slice();
   const next = () => {
     const until = performance.now() + 30;
@@ -390,7 +393,7 @@
   let resized = 0;
   addEventListener("resize", () => {
     clearTimeout(resized);
-    resized = setTimeout(() => hosts.forEach((host) => host.clientWidth && Number(host.dataset.width) !== host.clientWidth && draw(host)), 120);
+    resized = setTimeout(() => hosts.forEach((host) => Number(host.dataset.width) !== host.clientWidth && draw(host)), 120);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 

@@ -70,7 +70,7 @@ def _rendered(run: Run, verdict: Verdict, share: float) -> str:
     ]
     body: list[Child] = [
         element("a", "To the verdict", href="#main", class_="skip"),
-        element("noscript", element("p", NO_SCRIPT, class_="banner neutral")),
+        element("p", NO_SCRIPT, class_="banner neutral", id="without-script"),
         element(
             "main", verdict_part.head(run, verdict), verdict_part.key_figures(run, verdict), parts, id="main"
         ),
@@ -83,7 +83,7 @@ def _rendered(run: Run, verdict: Verdict, share: float) -> str:
 
 
 NO_SCRIPT = (
-    "The plots of this page need JavaScript, which is off here. Every number is in the tables, "
+    "The plots of this page need its script, which does not run here. Every number is in the tables, "
     "also in those that open below each title."
 )
 
