@@ -54,7 +54,16 @@ def command(
         raise UsageError(f"--scenarios: expected a folder with scenario files, found no folder '{scenarios}'")
     arguments = ["-f", str(FILE), "--web-host", host, "--web-port", str(port), "--out", str(out)]
     arguments += ["--allow-remote"] if allow_remote else []
-    arguments += ["--processes", str(processes)] if processes else []
+    if processes:
+        port_text = str(_free_port())  # for the workers alone; another UI may have Locust's own
+        arguments += [
+            "--processes",
+            str(processes),
+            "--master-bind-port",
+            port_text,
+            "--master-port",
+            port_text,
+        ]
     arguments += ["--scenarios", str(scenarios)] if scenarios else []
     arguments += ["--stack", stack_kind] if stack_kind else []
     os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -62,3 +71,11 @@ def command(
     )
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "locust", *arguments, *locust_options])  # noqa: S606 - Locust itself, no shell is wanted
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench import units
 from bench.compare.conditions import notes, obstacles
 from bench.compare.difference import Difference, Finding, difference
 from bench.compare.estimate import Estimate, Kind, Unknown
 from bench.compare.figures import figures
+from bench.compare.other_work import other_work, slower_by
 from bench.compare.status_change import StatusChange, status_changes
 from bench.errors import ExitCode, ResultError
 
@@ -165,6 +167,7 @@ def _scenario(
 def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure]:
     earlier = [figures(run) for run in before]
     busy = set(after.record.get("generator", {}).get("busy", []))
+    share = other_work(after)
     found = []
     for metric, (kind, reading) in figures(after).items():
         known = [readings[metric][1] for readings in earlier if metric in readings]
@@ -172,6 +175,13 @@ def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure
         workload, *rest = metric.split(".")
         if one.finding is Finding.REGRESSION and workload in busy and set(rest) & set(BY_SPEED):
             one = _doubted(one, "the generator was busy all the time: it may be the bottleneck")
+        if one.finding is Finding.REGRESSION and kind.by_cpu and one.at_least <= slower_by(share):
+            times = f"{slower_by(share):.2g} times"
+            one = _doubted(
+                one,
+                f"other work took {units.format_ratio(round(share, 2))} of this machine, "
+                f"which alone can make it {times} slower",
+            )
         found.append(Figure(metric, kind, one))
     return found
 

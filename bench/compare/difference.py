@@ -1,8 +1,9 @@
 """Whether a figure changed: a ratio with its interval, and what may be said about it.
 
-Three things make a figure move without a change: the samples of the run (its own standard error, by
-`bench.compare.resampling`), the run (the next one on the same machine is elsewhere), and the machine's
-floor. With x_i the places of n earlier runs and y that of the run now, each with its own standard error:
+Things that make a figure move without a change: the samples of the run (its own standard error, by
+`bench.compare.resampling`), the run (the next one on the same machine is elsewhere), the machine's floor,
+and other work on the machine (`bench.compare.other_work`). With x_i the places of n earlier runs and y that
+of the run now, each with its own standard error:
 
     point     y - mean(x)
     between   (D s0^2 + sum (x_i - mean(x))^2) / (D + n - 1)
@@ -63,6 +64,13 @@ class Difference:
     """Why it cannot be told, or what else should be known."""
     resolution: float | None = None
     """The smallest difference that could have been told, in the unit of the figure."""
+
+    @property
+    def at_least(self) -> float:
+        """How many times more or less by the interval's end nearer to no change; endless for never."""
+        if self.low is None or self.high is None:
+            return math.inf
+        return max(self.low, 1 / self.high if self.high else math.inf)
 
 
 def difference(before: Sequence[Estimate], after: Estimate, kind: Kind, threshold: float) -> Difference:

@@ -20,6 +20,8 @@ class Kind:
     run_spread: float
     """Standard deviation between runs on the logarithmic scale that is assumed until enough runs show it."""
     is_lower_better: bool = True
+    by_cpu: bool = True
+    """Whether it becomes worse when something else takes the machine's CPU."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,9 @@ PERCENTILES = {
 }
 """Tails differ more from run to run: one stall of a neighbour is a part of them."""
 THROUGHPUT = Kind("throughput", "per_s", 0.03, is_lower_better=False)
-ERRORS = Kind("errors", "ratio", 0.5)
+ERRORS = Kind("errors", "ratio", 0.5, by_cpu=False)
 """Errors come in clumps."""
-MEMORY_GROWTH = Kind("memory_growth", "bytes", 0.02)
+MEMORY_GROWTH = Kind("memory_growth", "bytes", 0.02, by_cpu=False)
 RECOVERY = Kind("recovery", "ns", 0.1)
 DETECTION = Kind("detection", "ns", 0.2)
 """A detector looks at its own times: where in between a fault falls is chance."""

@@ -18,7 +18,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from bench.errors import ExitCode, ScenarioError
 from bench.swarm.crew import EngineHost, Workers
-from bench.swarm.exact_statistics import ExactStatistics
+from bench.swarm.exact_statistics import ExactStatistics, exact_csv
 from bench.swarm.form import STACKS, Choice, FilledForm, choices_in, read_form
 from bench.swarm.guard import PASSWORD_VARIABLE, USER_VARIABLE, Credentials, Guard, is_loopback
 from bench.swarm.run_control import Alone, RunControl
@@ -42,7 +42,7 @@ LAST_WAIT_S = 40.0
 """For a run to end in order when Locust itself ends; then the agent is let go, and ends by itself."""
 
 READY_AGAIN_S = 3.0
-"""Workers of a test that has just ended need a moment."""
+"""A test that has just ended, and its workers, need a moment."""
 
 NO_WORKERS = "workers: expected at least one that is ready, found none; start one with --worker"
 UNDER_WAY = "run: expected none under way, found one; wait for its end or stop it"
@@ -113,6 +113,7 @@ class Entrance:
         self._environment = environment
         options = environment.parsed_options
         environment.stats = statistics = ExactStatistics()
+        exact_csv()
         if isinstance(runner, MasterRunner):
             self._workers = Workers(environment, runner)
         self.control = RunControl(statistics, self._workers or Alone())
@@ -124,6 +125,8 @@ class Entrance:
         environment.events.test_stop.add_listener(self._stopped)
         environment.events.quitting.add_listener(self._quit)
         if web_ui is not None:
+            # Its form would take the shape away, and with it the end of the test; there is nothing to pick.
+            web_ui.userclass_picker_is_active = False
             web_ui.app.wsgi_app = Guard(web_ui.app.wsgi_app, _credentials(options, web_ui.host))
             WebPanel(environment, self.control, self._check, self._obstacle, self._is_idle)
         if options.headless or options.autostart:
@@ -156,16 +159,22 @@ class Entrance:
         if not self.control.is_over:
             return UNDER_WAY
         with gevent.Timeout(READY_AGAIN_S, False):
-            while self._workers is not None and not self._workers.ready():
+            while not self._is_idle() or self._has_no_workers:
                 gevent.sleep(0.05)
-        if self._workers is not None and not self._workers.ready():
-            return NO_WORKERS
-        return None
+        if not self._is_idle():
+            return UNDER_WAY
+        return NO_WORKERS if self._has_no_workers else None
+
+    @property
+    def _has_no_workers(self) -> bool:
+        return self._workers is not None and not self._workers.ready()
 
     def _is_idle(self) -> bool:
-        """Whether Locust's test has ended too."""
+        """Whether Locust's test has ended too: it waits for its workers, and starts nothing meanwhile."""
         assert self.control is not None
-        return self.control.is_over and not self._has_begun
+        assert self._environment is not None
+        is_watched = self._environment.runner.shape_greenlet is not None
+        return self.control.is_over and not self._has_begun and not is_watched
 
     def _start(self, **_: Any) -> None:
         assert self.control is not None

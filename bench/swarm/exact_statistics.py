@@ -14,7 +14,14 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from locust import stats
-from locust.stats import PERCENTILES_TO_REPORT, STATS_TYPE_WIDTH, RequestStats, StatsEntry, StatsError
+from locust.stats import (
+    PERCENTILES_TO_REPORT,
+    STATS_TYPE_WIDTH,
+    RequestStats,
+    StatsCSV,
+    StatsEntry,
+    StatsError,
+)
 
 from bench import histogram
 from bench.clock import NS_PER_S, WallLabel
@@ -160,6 +167,19 @@ class ExactEntry(StatsEntry):
 
 def _percentile_ms(counts: Counts, ratio: float) -> float:
     return milliseconds(histogram.percentile_ns(counts, ratio * 100)) if counts.any() else 0.0
+
+
+def _csv_percentiles(writer: StatsCSV, entry: StatsEntry, use_current: bool = False) -> list[Any]:
+    """Locust's columns of percentiles, without cutting them to whole milliseconds."""
+    if not entry.num_requests:
+        return list(writer.percentiles_na)
+    ask = entry.get_current_response_time_percentile if use_current else entry.get_response_time_percentile
+    return [ask(ratio) or 0 for ratio in writer.percentiles_to_report]
+
+
+def exact_csv() -> None:
+    """Make all CSV of this process exact, the files and the downloads."""
+    StatsCSV._percentile_fields = _csv_percentiles  # type: ignore[method-assign, assignment]
 
 
 class History(list[dict[str, Any]]):

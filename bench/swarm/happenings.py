@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MOST = 200
-TOLD = ("name", "what", "target", "service", "detector", "workload", "status", "text", "detail")
+TOLD = ("name", "what", "target", "service", "detector", "workload", "text", "detail")
 """Fields of an event that say what it was about, in the order of a sentence."""
 
 
@@ -37,14 +37,14 @@ class Happenings:
         del self._rows[:-MOST]
 
     def rows(self) -> list[dict[str, str]]:
-        """Texts, the newest first."""
+        """Texts, the latest first: what happened is often noticed later than what came after it."""
         return [
             {
                 "at": _when(row),
                 "what": row["what"] if row["times"] == 1 else f"{row['what']}, {row['times']} times",
                 "about": row["about"],
             }
-            for row in reversed(self._rows)
+            for row in sorted(self._rows, key=lambda row: -row["at_ns"])
         ]
 
 

@@ -31,7 +31,7 @@ COORDINATOR_SILENT_S = 20.0
 class EngineHost:
     """Does what the coordinator's messages say; what it has to say goes to `send`.
 
-    The messages are listed in bench/swarm/fleet.py. Operation logs are kept in `scratch` until they are
+    The messages are listed in bench/swarm/roster.py. Operation logs are kept in `scratch` until they are
     fetched.
     """
 

@@ -19,9 +19,6 @@ from bench.plan.plan import PhasePlan, Plan, WorkloadPlan, pacing_table
 from bench.scenario.model import Workload
 from bench.stack.target import Target
 
-if typing.TYPE_CHECKING:
-    from bench.scenario.locustfile import Locustfile
-
 
 def packed_plan(plan: Plan) -> dict[str, Any]:
     """What `unpacked_plan` makes the same plan of."""
@@ -44,8 +41,6 @@ def unpacked_plan(values: dict[str, Any], scratch: Path) -> Plan:
     workloads = []
     for number, fields in enumerate(values["workloads"]):
         workload = _model(Workload, fields)
-        if workload.locustfile is not None:
-            workload = workload.model_copy(update={"locustfile": _at_hand(workload.locustfile, scratch)})
         seed = workload_seed(values["seed"], number)
         program = driver_named(workload.driver).program(workload, seed)
         pacing = pacing_table(phases, workload.rate_per_s or 0.0)
@@ -57,7 +52,8 @@ def unpacked_plan(values: dict[str, Any], scratch: Path) -> Plan:
             f"expected the plan {values['digest'][:12]}, found that this machine would run {digest[:12]}; "
             "install the same version of Holdfast on every host"
         )
-    return replace(plan, digest=digest)
+    at_hand = tuple(_with_locustfile(entry, scratch) for entry in plan.workloads)
+    return replace(plan, digest=digest, workloads=at_hand)
 
 
 def packed_target(target: Target | None) -> dict[str, Any] | None:
@@ -73,13 +69,17 @@ def unpacked_target(values: dict[str, Any] | None) -> Target | None:
     return Target(**{**values, "options": options})
 
 
-def _at_hand(named: Locustfile, scratch: Path) -> Locustfile:
+def _with_locustfile(plan: WorkloadPlan, scratch: Path) -> WorkloadPlan:
     """The locustfile where it is, if it is here and the same; else as it was sent, without its neighbours."""
-    if named.text is None or (named.file.is_file() and named.file.read_text("utf-8") == named.text):
-        return named
-    path = Path(Path(named.path).name)
-    (scratch / path).write_text(named.text, "utf-8")
-    return named.model_copy(update={"folder": str(scratch)})
+    named = plan.workload.locustfile
+    if named is None or named.text is None:
+        return plan
+    if named.file.is_file() and named.file.read_text("utf-8") == named.text:
+        return plan
+    name = Path(named.path).name
+    (scratch / name).write_text(named.text, "utf-8")
+    here = named.model_copy(update={"path": name, "folder": str(scratch)})
+    return replace(plan, workload=plan.workload.model_copy(update={"locustfile": here}))
 
 
 def _values(value: Any) -> Any:

@@ -213,7 +213,8 @@ class RemoteEngine:
         found: list[tuple[Path, int]] = []
         for worker in self._workers:
             for file in range(len(self._part(worker).log_lengths)):
-                path = self._folder / f".operations-{self.plan.name}-{worker.name}-{file}"
+                segment = self._part(worker).segment.number
+                path = self._folder / f".operations-{self.plan.name}-{segment}-{file}"
                 length = fetch_log(
                     self._fleet, worker, self._number, file, path, self.plan, self._whole.duration_ns
                 )

@@ -49,7 +49,7 @@ OURS_ALONE += "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 STANDS_ALONE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
 STANDS_ALONE += "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 SHOWN_PERCENTILES = [0.5, 0.95, 0.99]
-STATES_OF_AN_END = ("stopping", "cleanup")
+STATES_OF_AN_END = ("stopping", "cleanup", "stopped")
 
 
 class WebPanel:

@@ -18,6 +18,29 @@ import psutil
 
 ROOT = Path(__file__).parent.parent.parent
 SCENARIOS = ROOT / "scenarios"
+BRIEF = """\
+scenario: brief
+purpose: A brief run against Redis
+workloads:
+  - name: cache
+    target: redis
+    driver: redis
+    lanes: 8
+    keys: {count: 1000, preload: true}
+    value: {bytes: 64}
+    operations:
+      get: {weight: 80, command: [GET, "{key}"]}
+      set: {weight: 20, command: [SET, "{key}", "{value}"]}
+    arrivals: poisson
+    rate: 500/s
+    deadline: 5s
+phases:
+  - {name: warmup, for: 200ms, measured: false}
+  - {name: steady, for: 1s}
+sla:
+  - cache.response.p95 < 3s
+  - cache.throughput >= 400/s
+"""
 WAIT_S = 180
 """The first run of a version compiles; on a busy machine that takes a while."""
 
@@ -53,11 +76,11 @@ def environment(**more: str) -> dict[str, str]:
 class UiProcess:
     """One web UI on a port of its own."""
 
-    def __init__(self, out: Path, *arguments: str, **variables: str) -> None:
+    def __init__(self, out: Path, *arguments: str, scenarios: Path = SCENARIOS, **variables: str) -> None:
         self.port = free_port()
         self.out = out
         self.log = out.parent / f"ui-{self.port}.log"
-        words = ["ui", "--port", str(self.port), "--out", str(out), "--scenarios", str(SCENARIOS), *arguments]
+        words = ["ui", "--port", str(self.port), "--out", str(out), "--scenarios", str(scenarios), *arguments]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bench", *words],
@@ -141,6 +164,13 @@ class UiProcess:
             return self.ask("GET", "/holdfast/state").status in (200, 401)
         except OSError:
             return False
+
+
+def brief_scenarios(folder: Path) -> Path:
+    """A folder with one short scenario."""
+    folder.mkdir(exist_ok=True)
+    (folder / "brief.yaml").write_text(BRIEF, encoding="utf-8")
+    return folder
 
 
 def label_of(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ def write_night(
     sla: tuple[str, ...] = ("cache.response.p95 < 10ms",),
     outcome: str = "ok",
     samples: int = 60,
+    rows: Sequence[dict[str, Any]] = (),
     **record: Any,
 ) -> Path:
     """A judged run folder of 60 windows, made by the real writer; `change` may alter its record.
@@ -86,6 +87,8 @@ def write_night(
         start_ns = S + window * 10 * S // WINDOWS
         end_ns = S + (window + 1) * 10 * S // WINDOWS
         writer.histogram(f"cache/get/response/{outcome}", start_ns, end_ns, counts)
+    for row in rows:
+        writer.resources(row)
     full = SyntheticRun(
         sla=list(sla), samples={f"cache/get/response/{outcome}": [(MS, times.size)]}, record=record
     ).full_record()

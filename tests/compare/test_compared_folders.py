@@ -13,6 +13,7 @@ import pytest
 from bench.cli.main import run as bench
 from tests.compare.fabricated_nights import write_night
 from tests.results.fault_run import detection, fault, recovery
+from tests.results.synthetic_run import resource_rows
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -195,6 +196,24 @@ def test_a_damaged_night_is_told_and_the_rest_compared(
     said = capsys.readouterr().out
     assert "damaged   " in said
     assert "against 3 earlier runs" in said
+
+
+@pytest.mark.parametrize(("busy_cores", "exit_code"), [(0.1, 1), (1.6, 0)])
+def test_a_machine_that_was_busy_with_other_work_does_not_blame_the_target(
+    nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], busy_cores: float, exit_code: int
+) -> None:
+    """With 1.6 of 2 cores taken by others anything may be 5 times slower; 2 times is then no regression."""
+
+    def rows(source: str, cores_used: float) -> list[dict[str, Any]]:
+        found = resource_rows(source, lambda _: 50e6)
+        return [row | {"cpu_s": round(row["at_ns"] / 1e9 * cores_used, 3)} for row in found]
+
+    used = {"redis": 0.1, "generator": 0.2, "machine": 0.3 + busy_cores}
+    resources = [row for source, cores in used.items() for row in rows(source, cores)]
+    write_night(tmp_path, 8, slower=2, sla=(), rows=resources)
+    assert bench(["compare", str(nights), str(tmp_path)]) == exit_code
+    blamed = "other work took 80 % of this machine, which alone can make it 5 times slower"
+    assert (blamed in capsys.readouterr().out) is (exit_code == 0)
 
 
 def test_two_scenarios_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -213,11 +213,21 @@ def test_texts_from_outside_are_shown_and_never_obeyed(tmp_path: Path) -> None:
     assert words_of(page).count("onerror") >= 12
 
 
-def test_workers_are_listed_with_their_clocks(tmp_path: Path) -> None:
-    worker = {"name": "one", "host": "box", "pid": 7, "segment": [1, 2], "idle_ratio": 0.5}
-    worker |= {"clock": {"same": False, "offset_ns": 1500, "uncertainty_ns": 80_000}}
-    words = words_of(made(SyntheticRun(record={"workers": [worker]}).load(tmp_path)))
-    assert "one box 7 1 of 2 offset 1.50 µs, ± 80 µs" in words
+def test_workers_are_listed_with_their_clocks_and_what_became_of_them(tmp_path: Path) -> None:
+    clock = {"same": False, "offset_ns": 1500, "uncertainty_ns": 80_000, "drift_ns": 0}
+    one = {"name": "one", "host": "box", "pid": 7, "segment": [1, 2], "workloads": {"cache": [1, 2]}}
+    one |= {
+        "clock": clock,
+        "floor_ns": {"p50": 30_000},
+        "idle_ratio": 0.5,
+        "planned": 1200,
+        "late_windows": 0,
+    }
+    nothing = dict.fromkeys(("host", "pid", "segment", "clock", "floor_ns", "idle_ratio"))
+    two = {"name": "two", **nothing, "workloads": {}, "planned": 0, "late_windows": 3, "lost": NASTY}
+    words = words_of(made(SyntheticRun(record={"workers": [one | {"lost": None}, two]}).load(tmp_path)))
+    assert "one box, process 7 cache 1 of 2 1 200 off by 1.50 µs, ± 80 µs P50 30 µs 50 % 0 in time" in words
+    assert f"two ?, process ? nothing 0 - - - 3 • LOST {NASTY.strip()}" in words
 
 
 def test_a_long_run_with_many_workloads_stays_below_a_megabyte(tmp_path: Path) -> None:

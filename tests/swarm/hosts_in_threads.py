@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.attendants import Attendant
 from bench.clock import WallLabel
 from bench.judge.judge import judge
 from bench.judge.verdict import Verdict
@@ -17,6 +18,7 @@ from bench.progress import Silent
 from bench.run_folder.files import plain
 from bench.run_folder.reader import Run
 from bench.scenario.load import load_scenario
+from bench.scenario.model import Scenario
 from bench.session import Session, StopRequest
 from bench.stack.stack import Stack
 from bench.swarm.fleet import Fleet
@@ -40,7 +42,7 @@ workloads:
     arrivals: {arrivals}
     deadline: 5s
 phases:
-  - {{name: warmup, for: 200ms, measured: false}}
+  - {{name: warmup, for: 100ms, measured: false}}
   - {{name: steady, for: {steady}}}
 operation_log: {log}
 sla:
@@ -49,7 +51,7 @@ sla:
 
 
 def text_of(
-    arrivals: str = "poisson\n    rate: 1000/s", steady: str = "600ms", log: str = "false", threads: int = 1
+    arrivals: str = "poisson\n    rate: 1000/s", steady: str = "400ms", log: str = "false", threads: int = 1
 ) -> str:
     return SCENARIO.format(arrivals=arrivals, steady=steady, log=log, threads=threads)
 
@@ -139,13 +141,22 @@ def swarm(folder: Path, count: int) -> Iterator[ThreadedSwarm]:
         made.close()
 
 
-def run_of(folder: Path, stack: Stack, text: str, made: ThreadedSwarm | None, seen: Seen | None = None) -> Run:
+def run_of(
+    folder: Path,
+    stack: Stack,
+    text: str,
+    made: ThreadedSwarm | None,
+    seen: Seen | None = None,
+    companions: Callable[[Scenario], list[Attendant]] = lambda _: [],
+) -> Run:
     """One run, by the swarm's workers or, without one, by this process."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "spread.yaml"
     path.write_text(text, encoding="utf-8")
     watchers = Watchers([seen] if seen else [])
-    session = Session(stack, folder / "results", Silent(), StopRequest(), watchers=watchers)
+    session = Session(
+        stack, folder / "results", Silent(), StopRequest(), companions=companions, watchers=watchers
+    )
     if made is not None:
         session.generators = made.fleet
     return Run.load(session.run(load_scenario(path, (), quick=False)))

@@ -12,7 +12,7 @@ from bench.errors import TargetError
 from bench.judge.judge import judge
 from bench.judge.status import Status
 from bench.stack.stack import Stack
-from bench.swarm import fleet, remote_engine
+from bench.swarm import remote_engine, roster
 
 pytestmark = pytest.mark.usefixtures("short_lead")
 
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("short_lead")
 def test_a_worker_that_falls_silent_is_lost_and_what_it_sent_is_kept(
     tmp_path: Path, redis_for_swarms: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet, "SILENT_S", 1.0)
-    monkeypatch.setattr(fleet, "BEAT_S", 0.2)
+    monkeypatch.setattr(roster, "SILENT_S", 0.8)
+    monkeypatch.setattr(roster, "BEAT_S", 0.2)
     with swarm(tmp_path, 2) as made:
 
         def cut_off() -> None:
@@ -32,7 +32,7 @@ def test_a_worker_that_falls_silent_is_lost_and_what_it_sent_is_kept(
     assert judge(run).status is Status.INVALID
     found = findings_of(run)
     assert "worker w2" in found["worker_lost"]
-    assert "nothing was heard of it for 1 s" in found["worker_lost"]
+    assert "nothing was heard of it for 0.8 s" in found["worker_lost"]
     assert "sums" not in found
     assert [event["worker"] for event in seen.events if event["kind"] == "worker_lost"] == ["w2"]
     (first, second) = run.record["workers"]
@@ -53,7 +53,7 @@ def test_a_worker_that_lags_is_told_and_all_it_counted_is_in_the_run(
 
         def late(message: dict[str, object]) -> None:
             """Windows 20 and on come together with the last one."""
-            if message["kind"] == "window" and 20 <= int(str(message["number"])) and not message["is_last"]:
+            if message["kind"] == "window" and int(str(message["number"])) >= 20 and not message["is_last"]:
                 held.append(message)
                 return
             while held:
@@ -97,7 +97,7 @@ def test_a_worker_lost_before_the_run_ends_it_with_its_name_and_reason(
     with swarm(tmp_path, 2) as made:
         made.hosts["w2"].is_cut_off = True
         threading.Timer(0.3, made.fleet.lost, ("w2", "it quit")).start()
-        with pytest.raises(TargetError, match="worker w2: expected it to .*, found: it quit"):
+        with pytest.raises(TargetError, match=r"worker w2: expected it to .*, found: it quit"):
             run_of(tmp_path, redis_for_swarms, text_of(), made)
 
 
@@ -110,5 +110,7 @@ def test_a_target_that_a_worker_cannot_reach_is_told_with_the_workers_name(
         (worker,) = made.fleet.workers.values()
         assert worker.where is not None
         worker.where = replace(worker.where, network_namespace="net:[1]", host="far")
-        with pytest.raises(TargetError, match="worker w1: target redis at 127.*loopback, which is another one"):
+        with pytest.raises(
+            TargetError, match=r"worker w1: target redis at 127.*loopback, which is another one"
+        ):
             run_of(tmp_path, redis_for_swarms, text_of(), made)

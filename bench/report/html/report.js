@@ -147,19 +147,25 @@
       }
     }
     let taken = left - 100;
+    /* Many faults must not hide the lines that they are about; what followed each is seen from closer by. */
+    const { min, max } = u.scales.x;
+    const many = DATA.points.filter((point) => point.fault && point.at >= min && point.at <= max).length > 12;
     for (const point of DATA.points) {
+      if (many && !point.fault) continue;
       const x = u.valToPos(point.at, "x", true);
       if (x < left - 1 || x > left + width + 1) continue;
       pen.strokeStyle = point.fault ? colour("--fail") : colour("--soft");
       pen.lineWidth = (point.fault ? 1.5 : 1) * ratio;
       pen.setLineDash(point.fault ? [] : [2 * ratio, 3 * ratio]);
+      pen.globalAlpha = many ? 0.3 : 1;
       pen.beginPath();
       pen.moveTo(x, top - 6 * ratio);
       pen.lineTo(x, point.fault || DATA.points.length <= 16 ? top + height : top);
       pen.stroke();
+      pen.globalAlpha = 1;
       const place = Math.max(x, taken + 11 * ratio);
       /* One that would stand far from its time is left to the table. */
-      if (place - x > 60 * ratio) continue;
+      if (place - x > (point.fault ? 12 : 50) * ratio) continue;
       taken = place;
       pen.fillStyle = point.fault ? colour("--fail") : colour("--ink");
       pen.font = `${point.fault ? "bold " : ""}${font(12)}`;

@@ -101,6 +101,10 @@ def _key(run: Run, slices: Slices) -> str:
         if any(not phase.get("measured") for phase in run.record.get("phases", []))
         else ""
     )
-    down = " Striped: a workload without answers." if run.record.get("recoveries") else ""
+    down = (
+        " Striped: without answers; tinted: answered, not yet as before."
+        if run.record.get("recoveries")
+        else ""
+    )
     text = element("p", f"{KEYS}{shades}{down}{marked}", class_="soft small screen-too")
     return text + (events_table(run) or "")

@@ -106,43 +106,55 @@ def workers(run: Run) -> Html:
     """Who made the load, where it was made by several; empty else."""
     rows: list[list[Child]] = []
     for one in run.record.get("workers") or []:
-        if not isinstance(one, dict):
-            continue
-        clock = one.get("clock") or {}
-        segment = one.get("segment") or []
-        floor = next((value for key, value in one.items() if "floor" in str(key)), None)
-        idle = one.get("idle_ratio")
+        idle, planned, late = (one.get(key) for key in ("idle_ratio", "planned", "late_windows"))
         rows.append(
             [
                 str(one.get("name", "?")),
-                " ".join(str(part) for part in (one.get("host"), one.get("pid")) if part is not None),
-                " of ".join(map(str, segment)),
-                _clock(clock),
-                _floor(floor),
-                units.format_ratio(idle) if isinstance(idle, int | float) else None,
+                f"{one.get('host') or '?'}, process {one.get('pid') or '?'}",
+                _shares(one),
+                None if planned is None else spaced(planned),
+                _clock(one.get("clock") or {}),
+                _floor(one.get("floor_ns") or {}),
+                None if idle is None else units.format_ratio(idle),
+                None if late is None else spaced(late),
+                [badge("lost"), " ", str(one["lost"])] if one.get("lost") else "in time",
             ]
         )
     if not rows:
         return Html()
-    columns = [*words("worker", "host and process", "segment", "clock", "floor"), *numbers("idle")]
-    return section(
-        "Workers", table(columns, rows, "Each made its share of one plan; the histograms were added")
-    )
+    columns = [
+        *words("worker", "where", "share of the plan"),
+        *numbers("arrivals"),
+        *words("its clock", "its floor"),
+        *numbers("idle", "late windows"),
+        *words("came to"),
+    ]
+    caption = "Each made its share of one plan; their histograms were added up exactly"
+    return section("Workers", table(columns, rows, caption, narrow="cards"))
+
+
+def _shares(worker: dict[str, Any]) -> str:
+    """Its segments; of workloads that are not cut, only the one that has them does anything."""
+    by_workload = worker.get("workloads") or {}
+    if not by_workload:
+        return " of ".join(map(str, worker.get("segment") or ["nothing"]))
+    return ", ".join(f"{name} {' of '.join(map(str, segment))}" for name, segment in by_workload.items())
 
 
 def _clock(clock: dict[str, Any]) -> str:
-    offset, sure = clock.get("offset_ns"), clock.get("uncertainty_ns")
-    parts = ["the coordinator's own" if clock.get("same") else ""]
-    parts.append("" if offset is None else f"offset {units.format_duration_ns(offset)}")
-    parts.append("" if sure is None else f"± {units.format_duration_ns(sure)}")
+    if clock.get("same"):
+        return "the coordinator's own"
+    offset, sure, drift = (clock.get(f"{name}_ns") for name in ("offset", "uncertainty", "drift"))
+    parts = [
+        "" if offset is None else f"off by {units.format_duration_ns(offset)}",
+        "" if sure is None else f"± {units.format_duration_ns(sure)}",
+        f"drifted by {units.format_duration_ns(drift)}" if drift else "",
+    ]
     return ", ".join(part for part in parts if part)
 
 
-def _floor(floor: object) -> str | None:
-    if isinstance(floor, dict):
-        known = [(name, ns) for name, ns in floor.items() if isinstance(ns, int | float)]
-        return ", ".join(f"{name.upper()} {units.format_duration_ns(ns)}" for name, ns in known)
-    return units.format_duration_ns(floor) if isinstance(floor, int | float) else None
+def _floor(floors: dict[str, int]) -> str:
+    return ", ".join(f"{name.upper()} {units.format_duration_ns(ns)}" for name, ns in floors.items())
 
 
 def environment(run: Run) -> Html:

@@ -1,0 +1,38 @@
+"""Faults of a distributed run: made where it is coordinated, seen in what all workers logged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hosts_in_threads import Seen, run_of, swarm, text_of
+
+from bench.outcome import Outcome
+from bench.stack.stack import Stack
+from chaos.attendant import Chaos
+
+pytestmark = pytest.mark.usefixtures("short_lead")
+
+
+def test_a_kill_is_seen_by_both_workers_and_recovered_from_once(
+    tmp_path: Path, redis_for_swarms: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = text_of(steady="2400ms").replace("sla:", "faults:\n  - {kill: redis, at: 600ms}\nsla:")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # the journal of faults
+    seen = Seen()
+    with swarm(tmp_path, 2) as made:
+        run = run_of(tmp_path, redis_for_swarms, text, made, seen, lambda _: [Chaos()])
+    (fault,) = run.record["faults"]
+    assert fault["took_effect"]
+    assert fault["healed"]
+    (recovery,) = run.record["recoveries"]
+    operations = np.load(run.path / "operations.npy")
+    harmed = operations[operations["outcome"] != Outcome.OK]
+    assert recovery["failed"] == len(harmed) > 0
+    assert len(operations) == run.record["totals"]["planned"]
+    assert recovery["first_success_ns"] > recovery["first_failure_ns"] >= fault["asked_ns"] - 10_000_000
+    back = [event for event in seen.events if event["kind"] == "reconnected"]
+    assert {event["worker"] for event in back} == {"w1", "w2"}
+    assert all(event["at_ns"] >= fault["asked_ns"] for event in back)
+    assert recovery["reconnects"]["count"] == run.workloads[0]["counters"]["reconnects"] == len(back)
