@@ -1,7 +1,7 @@
 """Intervals of what many samples say: percentiles, shares, throughput. 95 %, by slices of the run.
 
 Response times that follow each other are alike: a stall delays all that wait behind it. Samples are
-therefore not counted as independent. The measured time is cut into slices of equal length, and how much they
+therefore not counted as independent. The measured time is cut into slices of about equal length, and how much they
 differ says what the samples are worth (the design effect; Kish 1965). A percentile's interval is the interval
 of the share of samples at or below it, read back at the distribution (Woodruff 1952). A share's is Wilson's
 (1927) for the effective number of samples. The quantile of Student's t is the expansion 26.7.5 of
@@ -11,6 +11,7 @@ Abramowitz and Stegun.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from bench.judge.tally import tally_of
 from bench.run_folder.reader import DELIVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bench.rules.grammar import Metric
     from bench.run_folder.histogram_log import Window
@@ -37,7 +38,10 @@ Z = NormalDist().inv_cdf(0.975)
 
 
 class Slices:
-    """The measured time of a run in pieces of equal length: as many as it has windows, 30 at most."""
+    """The measured time of a run in pieces of about equal length: as many as it has windows, 30 at most.
+
+    Each piece is whole windows: one that cut a window in two would differ from its neighbours by that alone.
+    """
 
     def __init__(self, run: Run) -> None:
         self._spans = [
@@ -45,21 +49,20 @@ class Slices:
             for phase in run.record.get("phases", [])
             if phase.get("measured")
         ]
-        self.total_ns = sum(end - start for start, end in self._spans)
-        windows = {(w.start_ns, w.end_ns) for w in run.windows("response") if self._offset_ns(w) is not None}
-        self.count = min(MOST_SLICES, len(windows))
-
-    @property
-    def length_s(self) -> float:
-        """Of one slice, in seconds."""
-        return self.total_ns / NS_PER_S / max(1, self.count)
+        total_ns = sum(end - start for start, end in self._spans)
+        ends_ns = {end for window in run.windows("response") if (end := self._end_ns(window)) is not None}
+        self._edges_ns = _edges(sorted(ends_ns), total_ns)
+        self.count = len(self._edges_ns)
+        self.lengths_s = np.diff([0, *self._edges_ns]) / NS_PER_S
+        """Of each slice, in seconds."""
 
     def of(self, window: Window) -> int | None:
         """The number of the slice in which a window has its middle; None outside the measured time."""
         offset_ns = self._offset_ns(window)
-        return None if offset_ns is None else int(offset_ns * self.count / self.total_ns)
+        return None if offset_ns is None else bisect_right(self._edges_ns, offset_ns)
 
     def _offset_ns(self, window: Window) -> float | None:
+        """Where the middle of a window lies in the measured time, its phases put together."""
         middle_ns = (window.start_ns + window.end_ns) / 2
         before_ns = 0
         for start, end in self._spans:
@@ -67,6 +70,27 @@ class Slices:
                 return before_ns + middle_ns - start
             before_ns += end - start
         return None
+
+    def _end_ns(self, window: Window) -> int | None:
+        """Where a window ends in the measured time; None for one outside it."""
+        middle_ns = self._offset_ns(window)
+        if middle_ns is None:
+            return None
+        total_ns = sum(end - start for start, end in self._spans)
+        return min(round(middle_ns + (window.end_ns - window.start_ns) / 2), total_ns)
+
+
+def _edges(ends_ns: Sequence[int], total_ns: int) -> list[int]:
+    """The ends of the slices: even steps, each moved to the nearest end of a window, if one is near."""
+    count = min(MOST_SLICES, len(ends_ns))
+    edges = {total_ns} if count else set()
+    for number in range(1, count):
+        even_ns = total_ns * number // count
+        place = bisect_right(ends_ns, even_ns)
+        near_ns = min(ends_ns[max(0, place - 1) : place + 1], key=lambda end: abs(end - even_ns))
+        # Where nothing ended for longer than a slice there is no window to keep whole.
+        edges.add(near_ns if abs(near_ns - even_ns) * count <= total_ns else even_ns)
+    return sorted(edges)
 
 
 def percentile_interval(run: Run, metric: Metric, percent: float) -> tuple[int, int, bool]:
@@ -128,14 +152,17 @@ def throughput_interval(run: Run, metric: Metric) -> tuple[float, float] | None:
     slices = Slices(run)
     if slices.count < LEAST_SLICES:
         return None
-    done = [0] * slices.count
+    done = np.zeros(slices.count)
     for window in run.windows("response"):
         place = slices.of(window)
         if place is not None and window.tag.outcome == "ok" and _is_of(run, metric, window):
             done[place] += int(window.counts.sum())
-    rates = np.array(done) / slices.length_s
-    half = student_t(slices.count - 1) * float(np.std(rates, ddof=1)) / math.sqrt(slices.count)
-    mean = float(np.mean(rates))
+    measured_s = float(slices.lengths_s.sum())
+    mean = float(done.sum()) / measured_s
+    # Slices are not all of one length: the variance is that of a ratio (Cochran 1977, 6.4).
+    residuals = float(np.square(done - mean * slices.lengths_s).sum())
+    error = math.sqrt(slices.count / (slices.count - 1) * residuals) / measured_s
+    half = student_t(slices.count - 1) * error
     return max(0.0, mean - half), mean + half
 
 

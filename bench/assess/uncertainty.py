@@ -33,7 +33,7 @@ METHODS = {
     "on each other.",
     "independent samples": "Percentiles of a run with fewer than 10 windows: the same with samples taken as "
     "independent, which makes the interval too narrow where they are not.",
-    "batch means": "Throughput: the mean of the slices' rates, with Student's t (95 %).",
+    "batch means": "Throughput: how much the slices' rates differ, each by its length, with Student's t (95 %).",
     "Wilson": "Shares: Wilson's interval (95 %), for as many samples as the slices say they are worth.",
     "rule of three": "Nothing found in n: the true share may be up to 3/n (95 %).",
     "repeats": "Repeated faults: the least and the greatest of n; in up to 1 - 0.05^(1/n) of the cases a "

@@ -167,20 +167,25 @@ def _scenario(
 def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure]:
     earlier = [figures(run) for run in before]
     busy = set(after.record.get("generator", {}).get("busy", []))
-    share = other_work(after)
+    # What is worse may be due to other work now; what is better, to other work then.
+    others = {
+        Finding.REGRESSION: other_work(after),
+        Finding.IMPROVEMENT: min(other_work(run) for run in before),
+    }
     found = []
     for metric, (kind, reading) in figures(after).items():
         known = [readings[metric][1] for readings in earlier if metric in readings]
         one = _difference(known, reading, kind, threshold)
         workload, *rest = metric.split(".")
+        share = others.get(one.finding, 0.0) if kind.by_cpu else 0.0
         if one.finding is Finding.REGRESSION and workload in busy and set(rest) & set(BY_SPEED):
             one = _doubted(one, "the generator was busy all the time: it may be the bottleneck")
-        if one.finding is Finding.REGRESSION and kind.by_cpu and one.at_least <= slower_by(share):
-            times = f"{slower_by(share):.2g} times"
+        elif share and one.at_least <= slower_by(share):
+            then = "took" if one.finding is Finding.REGRESSION else "had taken"
             one = _doubted(
                 one,
-                f"other work took {units.format_ratio(round(share, 2))} of this machine, "
-                f"which alone can make it {times} slower",
+                f"other work {then} {units.format_ratio(round(share, 2))} of this machine, "
+                f"which alone can make it {slower_by(share):.2g} times slower",
             )
         found.append(Figure(metric, kind, one))
     return found

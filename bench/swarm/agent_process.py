@@ -86,7 +86,8 @@ class AgentProcess:
                 self._on_say(said)
             except Exception:
                 # What is shown may then be wrong, but the run goes on and its folder is right.
-                logger.exception("what the agent said could not be shown: %.200r", line)
+                # Not its content: what goes to a worker may hold a target's password.
+                logger.exception("what the agent said could not be shown: %r", said.get("say"))
         self._process.stdout.close()
         code = self._process.wait()
         self._orders.put(None)

@@ -6,7 +6,6 @@ user in it does nothing. The run is the agent's (bench.swarm.run_control).
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import sys
@@ -17,21 +16,19 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from bench.errors import ExitCode, ScenarioError
+from bench.swarm.admission import credentials_for, refuse
 from bench.swarm.crew import EngineHost, Workers
 from bench.swarm.exact_statistics import ExactStatistics, exact_csv
-from bench.swarm.form import STACKS, Choice, FilledForm, choices_in, read_form
-from bench.swarm.guard import PASSWORD_VARIABLE, USER_VARIABLE, Credentials, Guard, is_loopback
+from bench.swarm.form import Choice, FilledForm, read_form
+from bench.swarm.guard import Guard
 from bench.swarm.run_control import Alone, RunControl
+from bench.swarm.ui_options import FIELDS, add_options, offered
 from bench.swarm.web_panel import WebPanel
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
     from bench.swarm.locust_types import ArgumentParser, Environment, Events, Runner, WebUI
 
 logger = logging.getLogger(__name__)
-LOOPBACK = "127.0.0.1"
-FIELDS = ("scenario", "rate", "duration", "lanes", "target", "stack", "seed", "quick")
 MOST_USERS_PER_S = 100.0
 """Locust warns of more."""
 
@@ -46,13 +43,6 @@ READY_AGAIN_S = 3.0
 
 NO_WORKERS = "workers: expected at least one that is ready, found none; start one with --worker"
 UNDER_WAY = "run: expected none under way, found one; wait for its end or stop it"
-
-
-class AnyOf(list[str]):
-    """Choices for Locust's form; what else is asked for on the command line is judged by our own words."""
-
-    def __contains__(self, item: object) -> bool:
-        return True
 
 
 class Entrance:
@@ -73,37 +63,9 @@ class Entrance:
         events.init.add_listener(self.init)
 
     def add_options(self, parser: ArgumentParser, **_: Any) -> None:
-        """Our options: those in the form, and those that are not."""
-        self._offered = self._offered or _offered()
-        labels = AnyOf(choice.label for choice in self._offered)
-        first = labels[0] if labels else ""
-        add = parser.add_argument  # what a parser itself gets is in the form, what a group gets is not
-        add("--scenario", choices=labels, default=first, metavar="<name>", help="what to run")
-        add("--rate", default="", metavar="<rate>", help="per second: 2000/s, or cache=2000/s, api=50/s")
-        add("--duration", default="", metavar="<time>", help="of each measured phase: 30s")
-        add("--lanes", default="", metavar="<n>", help="connections: 50, or cache=50, api=10")
-        add(
-            "--target",
-            default="",
-            metavar="<url>",
-            help="your own: redis://127.0.0.1:6379, more after commas",
-        )
-        add("--stack", choices=AnyOf(STACKS), default=STACKS[0], metavar="<stack>", help="of the services")
-        add("--seed", default="", metavar="<n>", help="another plan than the scenario's own")
-        add("--quick", action="store_true", help="shorter phases, to see that it works")
-        own = parser.add_argument_group("Holdfast")
-        own.add_argument("--out", default="results", metavar="<folder>", help="for the run folders")
-        own.add_argument(
-            "--scenarios", default=_scenario_folder(), metavar="<folder>", help="what the form offers"
-        )
-        own.add_argument(
-            "--allow-remote",
-            action="store_true",
-            help=f"let other machines use the web UI, with {USER_VARIABLE} and {PASSWORD_VARIABLE}",
-        )
-        parser.set_defaults(web_host=LOOPBACK)
-        if not _is_master_by_name():
-            parser.set_defaults(master_bind_host=LOOPBACK)
+        """Locust's hook, called again for every showing of the form."""
+        self._offered = self._offered or offered()
+        add_options(parser, self._offered)
 
     def init(self, environment: Environment, runner: Runner, web_ui: WebUI | None, **_: Any) -> None:
         """Locust is about to begin."""
@@ -127,13 +89,13 @@ class Entrance:
         if web_ui is not None:
             # Its form would take the shape away, and with it the end of the test; there is nothing to pick.
             web_ui.userclass_picker_is_active = False
-            web_ui.app.wsgi_app = Guard(web_ui.app.wsgi_app, _credentials(options, web_ui.host))
+            web_ui.app.wsgi_app = Guard(web_ui.app.wsgi_app, credentials_for(options, web_ui.host))
             WebPanel(environment, self.control, self._check, self._obstacle, self._is_idle)
         if options.headless or options.autostart:
             try:
                 self._check({})
             except ScenarioError as error:
-                _refuse(str(error), ExitCode.SCENARIO)
+                refuse(str(error), ExitCode.SCENARIO)
 
     def tick(self) -> tuple[int, float] | None:
         """The shape's word: how many of Locust's users, and how fast they come; None ends the test.
@@ -222,61 +184,6 @@ class Entrance:
         assert self._environment is not None
         logger.error("%s", sentence)
         self._environment.runner.log_exception("holdfast", sentence, "")
-
-
-def _is_master_by_name() -> bool:
-    """Whether workers of other machines are expected; those of --processes are on this one."""
-    return "--master" in sys.argv or "LOCUST_MODE_MASTER" in os.environ
-
-
-def _scenario_folder() -> str:
-    beside = Path(__file__).parent.parent.parent / "scenarios"
-    return "scenarios" if Path("scenarios").is_dir() or not beside.is_dir() else str(beside)
-
-
-def _offered() -> tuple[Choice, ...]:
-    """The scenarios of the folder named on the command line; none where there is no such folder."""
-    folder = _scenario_folder()
-    for number, word in enumerate(sys.argv):
-        if word == "--scenarios" and number + 1 < len(sys.argv):
-            folder = sys.argv[number + 1]
-        elif word.startswith("--scenarios="):
-            folder = word.partition("=")[2]
-    try:
-        return choices_in(Path(folder)) if Path(folder).is_dir() else ()
-    except ScenarioError:
-        return ()
-
-
-def _credentials(options: Namespace, host: str) -> Credentials | None:
-    """What a browser must send; None on loopback. Ends the process where others could come in unasked."""
-    user, password = os.environ.get(USER_VARIABLE, ""), os.environ.get(PASSWORD_VARIABLE, "")
-    if is_loopback(host) and not password:
-        return None
-    shown = host or "every address"
-    if not is_loopback(host) and not options.allow_remote:
-        _refuse(
-            f"--web-host: expected an address of this machine alone such as {LOOPBACK}, found {shown}; "
-            "add --allow-remote to let other machines in, who must then give a name and a password",
-            ExitCode.USAGE,
-        )
-    if not (user and password) and sys.stdin.isatty() and sys.stderr.isatty():
-        user = user or input("Name for the web UI: ")
-        password = password or getpass.getpass("Password for the web UI: ")
-    if not (user and password):
-        _refuse(
-            f"--allow-remote: expected {USER_VARIABLE} and {PASSWORD_VARIABLE} in the environment, found "
-            f"{'no password' if user else 'no name' if password else 'neither'}; set both",
-            ExitCode.USAGE,
-        )
-    if not (options.tls_cert and options.tls_key) and not is_loopback(host):
-        logger.warning("the password travels unencrypted; add --tls-cert and --tls-key where others listen")
-    return Credentials(user, password)
-
-
-def _refuse(sentence: str, code: ExitCode) -> None:
-    sys.stderr.write(sentence + "\n")
-    sys.exit(int(code))
 
 
 def _print_report(folder: Path) -> None:

@@ -72,7 +72,7 @@ class FilledForm:
 
 
 def choices_in(folder: Path) -> tuple[Choice, ...]:
-    """The scenarios in a folder; one that cannot be read is offered too, and told about when chosen.
+    """The scenarios in a folder, or in a file; one that cannot be read is told about when it is chosen.
 
     Raises ScenarioError for a folder without any.
     """
@@ -116,6 +116,12 @@ def _scenario(text: str, offered: Sequence[Choice]) -> Path:
     for choice in offered:
         if text in (choice.label, choice.name, str(choice.path)):
             return choice.path
+    if not offered:
+        expected, advice = (
+            "a folder with scenario files",
+            "name one with --scenarios, or a file with --scenario",
+        )
+        raise ScenarioError([_problem("scenario", expected, "none", advice)])
     names = ", ".join(choice.name for choice in offered)
     raise ScenarioError(
         [_problem("scenario", f"one of {names}", quoted(text) if text else "none", "choose one of the list")]

@@ -37,6 +37,7 @@ FILES = {
     layout.VERDICT: "application/json",
     "windows.hlog": "text/plain; charset=utf-8",
     "series.csv": "text/csv; charset=utf-8",
+    "resources.csv": "text/csv; charset=utf-8",
     "events.jsonl": "text/plain; charset=utf-8",
     "run.json": "application/json",
 }

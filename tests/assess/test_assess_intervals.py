@@ -75,6 +75,20 @@ def test_a_percentile_lies_within_its_interval_which_grows_where_windows_differ(
     assert bounds["stalls"] == pytest.approx((MS, 6 * MS), rel=0.002)
 
 
+@pytest.mark.parametrize("count", [12, 40, 59, 100])
+def test_an_even_rate_has_no_spread_however_many_windows_there_are(tmp_path: Path, count: int) -> None:
+    found = sure(windows_run(tmp_path, [[(MS, 100)]] * count), "cache.throughput >= 10/s")
+    assert found.method == "batch means"
+    assert (found.low, found.high) == (pytest.approx(10 * count), pytest.approx(10 * count))
+
+
+def test_a_rate_is_as_uncertain_as_its_windows_differ(tmp_path: Path) -> None:
+    # 20 slices of half a second with 40 or 60 answers: deviation of the rates 20.52/s, t(19) 2.093.
+    found = sure(windows_run(tmp_path, [[(MS, 40)], [(MS, 60)]] * 10), "cache.throughput >= 10/s")
+    assert found.low == pytest.approx(100 - 2.093 * 20.52 / 20**0.5, rel=0.005)
+    assert found.high == pytest.approx(100 + 2.093 * 20.52 / 20**0.5, rel=0.005)
+
+
 def test_few_windows_are_said_to_need_independent_samples(tmp_path: Path) -> None:
     run = windows_run(tmp_path, [[(MS, 300)], [(2 * MS, 300)]])
     assert sure(run, "cache.response.p95 < 10ms").method == "independent samples"

@@ -235,6 +235,20 @@ def test_a_second_target_does_not_stand_in_for_the_first(tmp_path: Path) -> None
     assert found.mets[0].standing is Standing.FAIL
 
 
+def test_one_server_is_not_two_because_it_was_asked_and_a_run_has_seen_it(tmp_path: Path) -> None:
+    two = Requirement("two", "Health", "two Postgres are up", kind="postgres", number=2)
+    seen = {"name": "postgres", "kind": "postgres", "address": "127.0.0.1:5432"}
+    write_run(tmp_path / "r", stack={"kind": "embedded", "targets": [seen]})
+    for name, address in (("postgres", "127.0.0.1:1"), ("orders", "127.0.0.1:5432")):
+        asked = health("up", "postgres", name) | {"address": address}
+        found = assessed(tmp_path / "r", two, health_rows=[asked])
+        assert found.mets[0].standing is Standing.NOT_SHOWN
+    twice = [health("up", "postgres", name) for name in ("prod", "dev")]
+    assert assessed(tmp_path / "r2", two, health_rows=twice).mets[0].standing is Standing.NOT_SHOWN
+    twice[1]["address"] = "127.0.0.1:2"
+    assert assessed(tmp_path / "r3", two, health_rows=twice).mets[0].standing is Standing.PASS
+
+
 def test_a_part_that_a_system_need_not_have_only_warns_until_it_is_looked_at(tmp_path: Path) -> None:
     write_run(tmp_path / "r")
     found = assessed(tmp_path / "r", LATENCY, SEARCH)

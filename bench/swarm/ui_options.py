@@ -1,0 +1,96 @@
+"""Our options of Locust's command line. Those of a run are fields of its form, too."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import ScenarioError
+from bench.swarm.admission import LOOPBACK
+from bench.swarm.form import STACKS, Choice, choices_in
+from bench.swarm.guard import PASSWORD_VARIABLE, USER_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.swarm.locust_types import ArgumentParser
+
+FIELDS = ("scenario", "rate", "duration", "lanes", "target", "stack", "seed", "quick")
+"""Options that are fields of the form."""
+
+
+class AnyOf(list[str]):
+    """Choices for Locust's form; what else is asked for on the command line is judged by our own words."""
+
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
+def add_options(parser: ArgumentParser, choices: Sequence[Choice]) -> None:
+    """Our options: those in the form, and those that are not."""
+    labels = AnyOf(choice.label for choice in choices)
+    first = labels[0] if labels else ""
+    add = parser.add_argument  # what a parser itself gets is in the form, what a group gets is not
+    add("--scenario", choices=labels, default=first, metavar="<name>", help="what to run")
+    add("--rate", default="", metavar="<rate>", help="per second: 2000/s, or cache=2000/s, api=50/s")
+    add("--duration", default="", metavar="<time>", help="of each measured phase: 30s")
+    add("--lanes", default="", metavar="<n>", help="connections: 50, or cache=50, api=10")
+    add(
+        "--target",
+        default="",
+        metavar="<url>",
+        help="your own: redis://127.0.0.1:6379, more after commas",
+    )
+    add("--stack", choices=AnyOf(STACKS), default=STACKS[0], metavar="<stack>", help="of the services")
+    add("--seed", default="", metavar="<n>", help="another plan than the scenario's own")
+    add("--quick", action="store_true", help="shorter phases, to see that it works")
+    own = parser.add_argument_group("Holdfast")
+    own.add_argument("--out", default="results", metavar="<folder>", help="for the run folders")
+    own.add_argument(
+        "--scenarios", default=scenario_folder(), metavar="<folder>", help="what the form offers"
+    )
+    own.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help=f"let other machines use the web UI, with {USER_VARIABLE} and {PASSWORD_VARIABLE}",
+    )
+    parser.set_defaults(web_host=LOOPBACK)
+    if not is_master_by_name():
+        parser.set_defaults(master_bind_host=LOOPBACK)
+
+
+def is_master_by_name() -> bool:
+    """Whether workers of other machines are expected; those of --processes are on this one."""
+    return "--master" in sys.argv or "LOCUST_MODE_MASTER" in os.environ
+
+
+def scenario_folder() -> str:
+    """Where the scenarios are looked for: here, else beside the package in a checkout."""
+    beside = Path(__file__).parent.parent.parent / "scenarios"
+    return "scenarios" if Path("scenarios").is_dir() or not beside.is_dir() else str(beside)
+
+
+def offered() -> tuple[Choice, ...]:
+    """The scenarios of the folder that the command line names, and the file that --scenario names, if any.
+
+    The form is made before Locust reads its command line, so it is looked at here.
+    """
+    folder = Path(_word_after("--scenarios") or scenario_folder())
+    file = Path(_word_after("--scenario") or "")
+    try:
+        found = choices_in(folder) if folder.is_dir() else ()
+    except ScenarioError:
+        found = ()
+    named = choices_in(file) if file.is_file() and file not in {choice.path for choice in found} else ()
+    return (*found, *named)
+
+
+def _word_after(option: str) -> str | None:
+    for number, word in enumerate(sys.argv):
+        if word == option and number + 1 < len(sys.argv):
+            return sys.argv[number + 1]
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
