@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from bench.assess.document import Badge, Bullets, Commands, Folded, Link, Table
@@ -11,6 +10,7 @@ from bench.assess.recommendation import SAID, Recommendation
 from bench.assess.sections import sections
 from bench.assess.standing import Standing
 from bench.assess.words import age, date
+from bench.report.markdown_form import block, code, folded, table, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,10 +32,6 @@ OF_RECOMMENDATION = {
     Recommendation.NOT_READY: "✖",
     Recommendation.CANNOT_TELL: "?",
 }
-SPECIAL = re.compile(r"([\\`*_{}\[\]#|~])")
-ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-"""Not every reader of Markdown takes a backslash before them."""
-UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def render(found: Assessment, beside: Path) -> str:
@@ -48,7 +44,7 @@ def render(found: Assessment, beside: Path) -> str:
         "",
         SAID[found.recommendation],
         "",
-        escape(
+        text(
             f"Runs in {found.results}, assessed {date(found.now_ns)}; runs older than "
             f"{age(found.max_age_ns)} do not count. "
             f"{found.score.shown} of {found.score.total} requirements are shown."
@@ -57,44 +53,31 @@ def render(found: Assessment, beside: Path) -> str:
     ]
     for reason in found.reasons:
         todo = f" To do: {_to_do(reason.todo)}" if reason.todo else ""
-        lines.append(f"- {_badge(reason.standing)} {escape(reason.text)}{todo}")
+        lines.append(f"- {_badge(reason.standing)} {text(reason.text)}{todo}")
     for part in sections(found):
-        lines += ["", f"## {escape(part.title)}", ""]
-        for block in part.blocks:
-            lines += [*_block(block, beside), ""]
+        lines += ["", f"## {text(part.title)}", ""]
+        for one in part.blocks:
+            lines += [*_block(one, beside), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def escape(text: str) -> str:
-    """Text that Markdown shows as it stands, on one line."""
-    plain = SPECIAL.sub(r"\\\1", UNSHOWABLE.sub(" ", text))
-    return "".join(ENTITIES.get(character, character) for character in plain)
-
-
-def _block(block: Block, beside: Path) -> list[str]:
-    match block:
+def _block(part: Block, beside: Path) -> list[str]:
+    match part:
         case Table():
-            sides = ["--:" if place in block.numeric else "---" for place in range(len(block.columns))]
-            return [
-                f"**{escape(block.caption)}**",
-                "",
-                _row([escape(title) for title in block.columns]),
-                _row(sides),
-                *(_row([_cell(cell, beside) for cell in row]) for row in block.rows),
+            heads = [
+                f"{'>' * (place in part.numeric)}{text(title)}" for place, title in enumerate(part.columns)
             ]
+            rows = [[_cell(cell, beside) for cell in row] for row in part.rows]
+            return [f"**{text(part.caption)}**", "", *table(heads, rows)]
         case Bullets():
-            return ["- " + " ".join(_cell(cell, beside) for cell in entry) for entry in block.entries]
+            return ["- " + " ".join(_cell(cell, beside) for cell in entry) for entry in part.entries]
         case Commands():
-            return ["```sh", *(UNSHOWABLE.sub(" ", line).replace("```", "") for line in block.lines), "```"]
+            return block("\n".join(part.lines))
         case Folded():
-            inner = [line for one in block.blocks for line in [*_block(one, beside), ""]]
-            return ["<details>", f"<summary>{escape(block.summary)}</summary>", "", *inner, "</details>"]
+            inner = [line for one in part.blocks for line in [*_block(one, beside), ""]]
+            return folded(part.summary, inner)
         case _:
-            return [escape(block)]
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+            return [text(part)]
 
 
 def _cell(cell: Cell, beside: Path) -> str:
@@ -102,16 +85,14 @@ def _cell(cell: Cell, beside: Path) -> str:
         case Badge():
             return _badge(cell.standing)
         case Link():
-            return f"[{escape(cell.text)}](<{href(cell.path, beside)}>)"
+            return f"[{text(cell.text)}](<{href(cell.path, beside)}>)"
         case _:
-            return escape(cell)
+            return text(cell)
 
 
 def _badge(standing: Standing) -> str:
     return f"{SHAPES[standing]} {standing.words}"
 
 
-def _to_do(text: str) -> str:
-    if not text.startswith("bench "):
-        return escape(text)
-    return f"`{UNSHOWABLE.sub(' ', text).replace('`', '')}`"
+def _to_do(todo: str) -> str:
+    return code(todo) if todo.startswith("bench ") else text(todo)

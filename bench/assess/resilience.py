@@ -11,6 +11,7 @@ from bench.judge.fault_times import NOTHING, took_effect
 from bench.judge.measures import observe
 from bench.judge.observation import Unmeasurable
 from bench.judge.repeats import KNOWN, Repeat, nearest_rank
+from bench.judge.tally import spaced
 from bench.rules.fault_metrics import DETECTORS
 from bench.rules.grammar import Metric
 
@@ -193,13 +194,9 @@ def _said(entry: Entry) -> str:
     if entry["lost"] is not None:
         lost, of = entry["lost"], entry["acknowledged"]
         if lost == 0 and of:
-            parts.append(f"0 of {_spaced(of)} lost, at most {units.format_ratio(3 / of)} (3/n, 95 %)")
+            parts.append(f"0 of {spaced(of)} lost, at most {units.format_ratio(3 / of)} (3/n, 95 %)")
         else:
-            parts.append(f"{_spaced(lost)} of {'unknown' if of is None else _spaced(of)} lost")
+            parts.append(f"{spaced(lost)} of {'unknown' if of is None else spaced(of)} lost")
     if entry["unexpected"] is not None:
-        parts.append(f"{_spaced(entry['unexpected'])} unexpected")
+        parts.append(f"{spaced(entry['unexpected'])} unexpected")
     return ", ".join(parts)
-
-
-def _spaced(count: int) -> str:
-    return f"{count:,}".replace(",", " ")

@@ -1,11 +1,11 @@
 """Intervals of what many samples say: percentiles, shares, throughput. 95 %, by slices of the run.
 
 Response times that follow each other are alike: a stall delays all that wait behind it. Samples are
-therefore not counted as independent. The measured time is cut into slices of about equal length, and how much they
-differ says what the samples are worth (the design effect; Kish 1965). A percentile's interval is the interval
-of the share of samples at or below it, read back at the distribution (Woodruff 1952). A share's is Wilson's
-(1927) for the effective number of samples. The quantile of Student's t is the expansion 26.7.5 of
-Abramowitz and Stegun.
+therefore not counted as independent. The measured time is cut into slices of about equal length, and how
+much they differ says what the samples are worth (the design effect; Kish 1965). A percentile's interval is
+the interval of the share of samples at or below it, read back at the distribution (Woodruff 1952). A
+share's is Wilson's (1927) for the effective number of samples. The quantile of Student's t is the expansion
+26.7.5 of Abramowitz and Stegun.
 """
 
 from __future__ import annotations

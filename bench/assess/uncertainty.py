@@ -17,6 +17,7 @@ from bench.clock import NS_PER_S
 from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import Unmeasurable
 from bench.judge.repeats import KNOWN
+from bench.judge.tally import spaced
 from bench.rules.fault_metrics import BY_NAME
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ METHODS = {
     "on each other.",
     "independent samples": "Percentiles of a run with fewer than 10 windows: the same with samples taken as "
     "independent, which makes the interval too narrow where they are not.",
-    "batch means": "Throughput: how much the slices' rates differ, each by its length, with Student's t (95 %).",
+    "batch means": "Throughput: by how much the rates of the slices differ, with Student's t (95 %).",
     "Wilson": "Shares: Wilson's interval (95 %), for as many samples as the slices say they are worth.",
     "rule of three": "Nothing found in n: the true share may be up to 3/n (95 %).",
-    "repeats": "Repeated faults: the least and the greatest of n; in up to 1 - 0.05^(1/n) of the cases a "
-    "further one may lie beyond (95 %).",
+    "repeats": "Repeated faults: the least and the greatest of n; up to 1 - 0.05^(1/n) of further ones may "
+    "be worse than the worst of them (95 %).",
     "ten slices": "CPU: the least and the greatest of ten slices of the measured time.",
     "extremes": "Memory growth: from the lowest and highest samples of the first and the last tenth.",
     "bootstrap": "Slopes: 98 % bounds by a moving-block bootstrap (the judge's own).",
@@ -167,22 +168,21 @@ def _repeats(run: Run, metric: Metric) -> Uncertainty:
 def _range(values: list[float], unit: str) -> Uncertainty:
     if not values:
         return _none("no repeats")
-    beyond = units.format_ratio(1 - SHARE_BEYOND ** (1 / len(values)))
+    worse = units.format_ratio(1 - SHARE_BEYOND ** (1 / len(values)))
     low, high = min(values), max(values)
     between = (
         f"{units.format_quantity(low, unit)} to {units.format_quantity(high, unit)} in {len(values)} faults"
     )
     if len(values) == 1:
         return _none("one fault: says nothing about further ones")
-    return Uncertainty(low, high, f"{between}; up to {beyond} of further ones may lie beyond", "repeats")
+    return Uncertainty(low, high, f"{between}; up to {worse} of further ones may be worse", "repeats")
 
 
 def _zero_of(observed: float, samples: int | None) -> Uncertainty:
     if observed or not samples:
         return _none("counted")
     bound = units.format_ratio(3 / samples)
-    spaced = f"{samples:,}".replace(",", " ")
-    return Uncertainty(0, None, f"0 of {spaced}: up to {bound} is possible", "rule of three")
+    return Uncertainty(0, None, f"0 of {spaced(samples)}: up to {bound} is possible", "rule of three")
 
 
 def _between(low: float, high: float, unit: str, method: str) -> Uncertainty:

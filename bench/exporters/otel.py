@@ -135,12 +135,15 @@ class Sender:
         return None if self._trouble is None else f"{where} did not take everything: {self._trouble}"
 
     def _send(self) -> None:
-        while not self._ending.is_set():
-            self.inbox.is_urgent.wait(self._interval_s)
-            self.inbox.is_urgent.clear()
+        try:
+            while not self._ending.is_set():
+                self.inbox.is_urgent.wait(self._interval_s)
+                self.inbox.is_urgent.clear()
+                self._look()
             self._look()
-        self._look()
-        self._tell_run()
+            self._tell_run()
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the end of the session tells of it
+            self._trouble = f"{type(failure).__name__}: {failure}"
 
     def _look(self) -> None:
         for batch in self.inbox.take():

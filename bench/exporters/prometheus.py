@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import io
 import os
 import socket
 import socketserver
@@ -16,6 +17,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
+from bench.clock import NS_PER_S, monotonic_ns
 from bench.errors import UsageError
 from bench.exporters.figures import Figures
 from bench.exporters.inbox import Inbox
@@ -25,11 +27,13 @@ from bench.stack.target import address_of, is_loopback_literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from _typeshed import WriteableBuffer as Buffer
+
 TURN_S = 0.25
 """How often the inbox is folded when nobody asks."""
 
 SCRAPER_PATIENCE_S = 2.0
-"""How long a scraper may keep silent in the middle of its request."""
+"""How long a scraper may take for its request, and then for the answer: others wait behind it."""
 
 END_S = 1.0
 USERNAME, PASSWORD = "HOLDFAST_PROMETHEUS_USERNAME", "HOLDFAST_PROMETHEUS_PASSWORD"
@@ -98,6 +102,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = SCRAPER_PATIENCE_S
 
+    def setup(self) -> None:
+        """Read with one limit for the whole request: a timeout of the socket starts anew with every byte."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_InTime(self.connection, SCRAPER_PATIENCE_S))
+
     def do_GET(self) -> None:
         """Answer /metrics."""
         if not self._is_allowed():
@@ -126,6 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(
         self, status: HTTPStatus, kind: str, content: bytes, more: Mapping[str, str] | None = None
     ) -> None:
+        self.connection.settimeout(SCRAPER_PATIENCE_S)
         self.send_response(status)
         for name, value in {
             "Content-Type": kind,
@@ -135,6 +146,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+
+class _InTime(io.RawIOBase):
+    """What comes from a socket until a moment; TimeoutError after it."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        self._connection = connection
+        self._until_ns = monotonic_ns() + round(seconds * NS_PER_S)
+
+    def readable(self) -> bool:
+        """Yes: a BufferedReader asks."""
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Read what is there; wait for it no longer than is left."""
+        left_ns = self._until_ns - monotonic_ns()
+        if left_ns <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left_ns / NS_PER_S)
+        return self._connection.recv_into(buffer)
 
 
 def _listening(host: str, port: int, families: PrometheusFamilies, credentials: bytes | None) -> _Server:

@@ -1,7 +1,8 @@
 """The report for CI systems: JUnit XML, a suite for each run, a test for each rule and finding.
 
 A broken rule is a failure; one that could not be judged, and whatever makes the run INVALID, is an error:
-the test said nothing. WARN passes, with its sentence as output. The numbers of a rule are properties of its
+the test said nothing. The rules of an INVALID run are skipped, whatever they came to: nothing of it is green.
+WARN passes, with its sentence as output. The numbers of a rule are properties of its
 test, in the place where pytest writes them and CI systems look; the rest is by the schema of Jenkins'
 xUnit plugin, which others follow.
 """
@@ -47,7 +48,7 @@ def _suite(entry: RunEntry, number: int) -> list[str]:
     head = _attributes(
         name=entry.scenario,
         **{name: str(counts[name]) for name in COUNTED},
-        skipped="0",
+        skipped=str(counts["skipped"]),
         time=f"{(entry.duration_ns or 0) / NS_PER_S:.3f}",
         timestamp=entry.utc[:19],
         hostname="localhost",
@@ -72,7 +73,9 @@ def _counts(entry: RunEntry) -> Counter[str]:
         return Counter(tests=1, errors=1)
     found = Counter(tests=len(entry.verdict.checks))
     for check in entry.verdict.checks:
-        if check.status in ELEMENTS:
+        if _is_void(entry, check):
+            found["skipped"] += 1
+        elif check.status in ELEMENTS:
             found[f"{ELEMENTS[check.status]}s"] += 1
     return found
 
@@ -90,11 +93,19 @@ def _case(entry: RunEntry, check: Check, name: str) -> list[str]:
     lines = [f"    <testcase{head}>", "      <properties>"]
     lines += [f"        <property{_attributes(name=n, value=value)}/>" for n, value in _numbers(check)]
     lines.append("      </properties>")
-    if check.status is Status.WARN:
+    if _is_void(entry, check):
+        said = f"{check.status.name}, but the run is INVALID: it says nothing about the system"
+        lines.append(f"      <skipped{_attributes(message=said)}/>")
+    elif check.status is Status.WARN:
         lines.append(f"      <system-out>{_text(f'WARN: {sentence}')}</system-out>")
     elif check.status is not Status.PASS:
         lines.append(f"      {_problem(ELEMENTS[check.status], check.status.name, check.because, sentence)}")
     return [*lines, "    </testcase>"]
+
+
+def _is_void(entry: RunEntry, check: Check) -> bool:
+    """Whether it is a rule of a run that says nothing."""
+    return entry.status is Status.INVALID and check.is_rule and check.status is not Status.INVALID
 
 
 def _unread(entry: RunEntry) -> list[str]:

@@ -139,7 +139,7 @@ def test_one_fault_says_nothing_about_further_ones_and_five_say_little(tmp_path:
     five = FaultRun().load(tmp_path / "5")
     found = sure(five, "recovery.stable < 10s")
     assert (found.low, found.high, found.method) == (290 * MS, 500 * MS, "repeats")
-    assert found.text == "290 ms to 500 ms in 5 faults; up to 45.1 % of further ones may lie beyond"
+    assert found.text == "290 ms to 500 ms in 5 faults; up to 45.1 % of further ones may be worse"
     projected = sure(five, "availability(window=30d, incidents=1) >= 99.9%")
     assert projected.method == "repeats"
     one = FaultRun()

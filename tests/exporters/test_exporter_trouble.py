@@ -7,6 +7,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from otlp_receiver import OtlpReceiver
 from seen_runs import show
 
+from bench.clock import WallLabel
 from bench.errors import UsageError
 from bench.exporters import choice, otel, prometheus
 from bench.exporters.choice import Asked, open_exporters
@@ -133,6 +135,31 @@ def test_a_scraper_that_says_nothing_does_not_keep_others_away(monkeypatch: pyte
         exporter.close()
 
 
+def test_a_scraper_that_sends_a_byte_now_and_then_does_not_keep_others_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prometheus, "SCRAPER_PATIENCE_S", 0.5)
+    monkeypatch.setattr(prometheus._Handler, "timeout", 0.5)
+    exporter = PrometheusExporter(0)
+    there = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # cut off, as it should be
+            while True:
+                connection.sendall(b"G")
+                there.set()
+                over.wait(0.05)
+
+    over = threading.Event()
+    with contextlib.closing(exporter):
+        port = exporter._server.server_address[1]
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            threading.Thread(target=drip, args=(connection,), daemon=True).start()
+            assert there.wait(10)
+            with urllib.request.urlopen(exporter.address, timeout=10) as answer:
+                assert answer.status == 200
+
+
 def test_a_collector_that_is_away_is_told_of_once_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(otel, "END_NS", 100_000_000)
     said: list[str] = []
@@ -141,6 +168,17 @@ def test_a_collector_that_is_away_is_told_of_once_at_the_end(monkeypatch: pytest
         show(exporter)
     (sentence,) = said
     assert sentence.startswith(f"otel: the collector at {url}")
+
+
+def test_a_sender_that_breaks_is_told_of_as_one_whose_collector_refuses() -> None:
+    said: list[str] = []
+    collector = otel_collector(refusing_url(), {})
+    assert collector is not None
+    exporter = otel.OtelExporter([collector], said.append)
+    exporter.started({"run": "without its other sections"}, WallLabel.read())
+    exporter.close()
+    (told,) = said
+    assert "did not take everything: KeyError" in told
 
 
 def test_a_collector_that_hangs_holds_up_neither_the_run_nor_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

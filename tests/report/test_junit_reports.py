@@ -26,7 +26,8 @@ ALLOWED = {
     ),
     "properties": ({"property"}, set()),
     "property": (set(), {"name", "value"}),
-    "testcase": ({"properties", "failure", "error", "system-out"}, {"name", "classname", "time"}),
+    "testcase": ({"properties", "skipped", "failure", "error", "system-out"}, {"name", "classname", "time"}),
+    "skipped": (set(), {"message"}),
     "failure": (set(), {"type", "message"}),
     "error": (set(), {"type", "message"}),
     "system-out": (set(), set()),
@@ -66,6 +67,7 @@ def test_a_suite_counts_its_tests_and_the_document_all_suites(tmp_path):
         assert int(suite.get("tests")) == len(suite.findall("testcase"))
         assert int(suite.get("failures")) == len(suite.findall("testcase/failure"))
         assert int(suite.get("errors")) == len(suite.findall("testcase/error"))
+        assert int(suite.get("skipped")) == len(suite.findall("testcase/skipped"))
     for name in ("tests", "failures", "errors"):
         assert int(root.get(name)) == sum(int(suite.get(name)) for suite in root)
 
@@ -88,6 +90,20 @@ def test_a_status_is_what_ci_systems_call_it(tmp_path, status, element):
     assert [child.tag for child in case] == ["properties", *([element] if element else [])]
     if element:
         assert "so it is\ndo it" in case[1].text
+
+
+def test_no_rule_of_an_invalid_run_is_green_or_broken(tmp_path):
+    entry = entry_of("failing", tmp_path)
+    assert {Status.PASS, Status.FAIL} <= {check.status for check in entry.verdict.checks}
+    finding = replace(entry.verdict.checks[0], rule="the run is sound", metric="validity.generator_late")
+    finding = replace(finding, status=Status.INVALID)
+    verdict = replace(entry.verdict, checks=(finding, *entry.verdict.checks))
+    assert (verdict.status, finding.is_rule) == (Status.INVALID, False)
+    first, *rules = ET.fromstring(junit.render([replace(entry, verdict=verdict)])).iter("testcase")
+    assert first.find("error") is not None
+    for case in rules:
+        assert case.find("failure") is None
+        assert case.find("skipped") is not None or case.find("error") is not None
 
 
 def test_the_numbers_of_a_rule_are_properties_in_base_units(tmp_path):
