@@ -4,6 +4,7 @@ nox -s perf                 every load scenario in its standard form, judged (at
 nox -s perf -- --quick      the same and one kill, shortened (at most 90 s)
 nox -s chaos                every scenario with faults (--quick, --stack docker)
 nox -s perf -- FILE.yaml    these scenarios instead; so does chaos
+nox -s browser              the tests that drive a Chromium
 nox -s micro                the hot path in small, compared with what -- --save has kept of this machine
 nox -s tests                lint-free proof that it works: all tests that need no root and no Docker
 """
