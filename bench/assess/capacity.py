@@ -1,8 +1,9 @@
 """How much more than production needs was shown: the highest rate at which all rules of a run held.
 
-Of an open loop the rate is the one that was offered, of a closed loop the one that was reached. A closed
-loop reaches the limit of its lanes and says so; an open one whose rules held has not found the limit. The
-headroom is the share of the validated rate that production does not need: 1 - required / validated.
+Of an open loop the rate is the one that was offered, less what was not answered OK; of a closed loop the one
+that was reached. So rules that ask for little validate no rate that was not served. A closed loop reaches the
+limit of its lanes and says so; an open one whose rules held has not found the limit. The headroom is the
+share of the validated rate that production does not need: 1 - required / validated.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Validated:
     workload: str
     is_closed: bool
     offered_per_s: float | None
+    answered_per_s: float | None
+    """Of an open loop: what was offered, less what was not answered OK."""
     completed_per_s: float
     idle_ratio: float | None
     target_cpu: float | None
@@ -50,7 +53,7 @@ class Validated:
     @property
     def rate_per_s(self) -> float:
         """What the run validates."""
-        return self.completed_per_s if self.offered_per_s is None else self.offered_per_s
+        return self.completed_per_s if self.answered_per_s is None else self.answered_per_s
 
     @property
     def limit(self) -> str:
@@ -115,7 +118,7 @@ def capacity_met(requirement: Requirement, found: list[Room], body: Body, files:
 
 
 def _validated(capacity: Capacity, body: Body) -> list[Validated]:
-    found = []
+    found: list[Validated] = []
     for evidence in body.by_scenario.values():
         record = evidence.run.record
         held = evidence.verdict.status in (Status.PASS, Status.WARN)
@@ -126,34 +129,35 @@ def _validated(capacity: Capacity, body: Body) -> list[Validated]:
             for workload in evidence.run.workloads
             if workload.get("driver") in capacity.drivers
         ]
-    return sorted(found, key=lambda one: -one.rate_per_s)
+    return sorted((one for one in found if one.rate_per_s > 0), key=lambda one: -one.rate_per_s)
 
 
 def _of(evidence: Evidence, workload: dict[str, Any]) -> Validated:
     run, name = evidence.run, str(workload["name"])
     is_closed = workload.get("arrivals") == "closed"
     completed = observe(run, Metric((name,), "throughput")).value
+    tally = tally_of(run, (name,))
     return Validated(
         evidence,
         name,
         is_closed,
-        None if is_closed else offered_per_s(run, workload),
+        None if is_closed else _rate_per_s(run, workload, tally.planned),
+        None if is_closed else _rate_per_s(run, workload, tally.ok),
         completed,
         _number(workload.get("idle_ratio", run.record.get("generator", {}).get("idle_ratio"))),
         _cpu(run, str(workload.get("target", ""))),
     )
 
 
-def offered_per_s(run: Run, workload: dict[str, Any]) -> float:
-    """Arrivals planned per measured second; the rate of the scenario where it is that but for chance."""
-    planned = tally_of(run, (str(workload["name"]),)).planned
+def _rate_per_s(run: Run, workload: dict[str, Any], arrivals: int) -> float:
+    """So many arrivals per measured second; the rate of the scenario where it is that but for chance."""
     measured_s = max(run.measured_s, 1e-9)
     rate = workload.get("rate_per_s")
-    if isinstance(rate, int | float) and abs(planned - rate * measured_s) <= NOISE * math.sqrt(
+    if isinstance(rate, int | float) and abs(arrivals - rate * measured_s) <= NOISE * math.sqrt(
         rate * measured_s
     ):
         return float(rate)
-    return planned / measured_s
+    return arrivals / measured_s
 
 
 def _number(value: object) -> float | None:

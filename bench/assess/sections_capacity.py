@@ -110,9 +110,9 @@ def capacity(found: Assessment) -> Section:
     return Section(
         "Capacity",
         (
-            f"Validated is the highest rate at which all rules of a run held. Headroom is the share of it "
-            f"that production does not need: at least {share(LEAST_HEADROOM)}. Flags are set where what is "
-            f"needed is past {listed([share(level) for level in FLAGS])} of it.",
+            "Validated is the highest rate at which all rules of a run held, less what was not answered OK. "
+            f"Headroom is the share of it that production does not need: at least {share(LEAST_HEADROOM)}. "
+            f"Flags are set where what is needed is past {listed([share(one) for one in FLAGS])} of it.",
             *table("Headroom", columns, best, 2, 3, 4),
             *table("Rates at which all rules held", each, rows, 4, 5, 6, 7),
             Bullets(tuple((text,) for text in silent)),

@@ -201,6 +201,19 @@ def test_a_rate_at_which_rules_broke_validates_nothing(tmp_path: Path) -> None:
     assert found.mets[0].standing is Standing.NOT_SHOWN
 
 
+@pytest.mark.parametrize("arrivals", ["poisson", "closed"])
+def test_a_rate_that_was_offered_and_not_served_validates_nothing_whatever_the_rules_ask(
+    tmp_path: Path, arrivals: str
+) -> None:
+    workload = {"arrivals": arrivals, "rate_per_s": None if arrivals == "closed" else 2000.0}
+    samples = {"cache/get/response/error": [(MS // 2, 20_000)]}
+    run = {"workload": workload, "samples": samples}
+    write_run(tmp_path / "r", "redis_throughput", sla=("cache.response.p95 < 1h",), run=run)
+    found = assessed(tmp_path / "r", CAPACITY)
+    assert found.rooms[0].best is None
+    assert found.mets[0].standing is Standing.NOT_SHOWN
+
+
 def health(state: str, kind: str = "redis", name: str = "cache") -> dict[str, Any]:
     return {
         "name": name,

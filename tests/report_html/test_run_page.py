@@ -290,3 +290,13 @@ def test_a_run_of_a_newer_format_is_refused_and_left_as_it_is(
     assert bench(["judge", str(folder)]) == 2
     assert "expected format" in capsys.readouterr().err
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_a_thousand_anomalies_do_not_make_the_page_too_large(tmp_path: Path) -> None:
+    late = {"code": "worker_late", "severity": "note", "message": "<&>" * 300}
+    worst = {"code": "worker_lost", "severity": "invalid", "message": "it is gone"}
+    run = Run.load(SyntheticRun(record={"anomalies": [*[late] * 1000, worst]}).write(tmp_path))
+    page = made(run)
+    assert len(page.encode()) < 1_000_000
+    assert "901 more are in run.json" in words_of(page)
+    assert "it is gone" in words_of(page)

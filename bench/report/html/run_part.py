@@ -24,6 +24,7 @@ FILES = (
     (layout.EVENTS, "phases, faults, reconnections"),
     (layout.OPERATIONS, "every single arrival"),
 )
+SHOWN_ANOMALIES = 100
 LONGEST_TEXT = 60_000
 """Characters of a scenario that are shown; all of it is in run.json."""
 ADDRESSES = "REDIS_URL, DATABASE_URL and API_URL"
@@ -49,9 +50,11 @@ def anomalies(run: Run) -> Html:
                 else None,
             ],
         ]
-        for one in found
+        for one in found[:SHOWN_ANOMALIES]
     ]
-    return section("Anomalies", table(["anomaly", "severity", "what was seen"], rows, "The worst first"))
+    left_out = len(found) - SHOWN_ANOMALIES
+    caption = f"The worst first{f'; {left_out} more are in run.json' if left_out > 0 else ''}"
+    return section("Anomalies", table(["anomaly", "severity", "what was seen"], rows, caption))
 
 
 def generator(run: Run) -> Html:
