@@ -22,6 +22,7 @@ from bench.clock import NS_PER_S
 from bench.judge.measures import LATENCIES
 from bench.judge.tally import tally_of
 from bench.run_folder.reader import DELIVERY
+from bench.student import t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,7 +117,7 @@ def percentile_interval(run: Run, metric: Metric, percent: float) -> tuple[int, 
     reach = Z
     if by_slices:
         variance *= design_effect(clusters, share)
-        reach = student_t(slices.count - 1)
+        reach = t_quantile(slices.count - 1, 0.975)
     half = reach * math.sqrt(variance)
     low, high = 100 * (share - half), 100 * (share + half)
     return (
@@ -162,7 +163,7 @@ def throughput_interval(run: Run, metric: Metric) -> tuple[float, float] | None:
     # Slices are not all of one length: the variance is that of a ratio (Cochran 1977, 6.4).
     residuals = float(np.square(done - mean * slices.lengths_s).sum())
     error = math.sqrt(slices.count / (slices.count - 1) * residuals) / measured_s
-    half = student_t(slices.count - 1) * error
+    half = t_quantile(slices.count - 1, 0.975) * error
     return max(0.0, mean - half), mean + half
 
 
@@ -185,16 +186,6 @@ def wilson(share: float, samples: float) -> tuple[float, float]:
     centre = (share + Z**2 / (2 * samples)) / (1 + Z**2 / samples)
     half = Z * math.sqrt(share * (1 - share) / samples + Z**2 / (4 * samples**2)) / (1 + Z**2 / samples)
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def student_t(freedom: int) -> float:
-    """The 97.5 % point of Student's t; for at least 4 degrees of freedom right to 0.4 %."""
-    return (
-        Z
-        + (Z**3 + Z) / (4 * freedom)
-        + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)
-        + (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / (384 * freedom**3)
-    )
 
 
 def _latency_windows(run: Run, metric: Metric) -> Iterator[Window]:

@@ -77,10 +77,17 @@ class Comparison:
         return sum(len(scenario.regressions) for scenario in self.scenarios)
 
     @property
+    def untold(self) -> int:
+        """How many scenarios that were run before are missing now, or cannot be compared."""
+        return len(self.missing) + sum(bool(one.not_comparable) for one in self.scenarios)
+
+    @property
     def exit_code(self) -> ExitCode:
-        """1 for a regression, 5 where nothing could be told, else 0."""
+        """1 for a regression; 5 where nothing could be told, or a scenario run before is left out; else 0."""
         if self.regressions:
             return ExitCode.SLA_FAILED
+        if self.untold:
+            return ExitCode.UNKNOWN
         told = any(
             one.difference.finding is not Finding.CANNOT_TELL
             for scenario in self.scenarios

@@ -11,7 +11,7 @@ of the run now, each with its own standard error:
     interval  point -+ t(D + n - 1; 97.5 %) error
 
 The variance between runs is a moderated one (Smyth 2004, "Linear models and empirical Bayes methods"): one
-earlier run says nothing about it, so an assumed spread s0 counts as D = 6 runs, and with every night the
+earlier run says nothing about it, so an assumed spread s0 counts as D = 4 runs, and with every night the
 machine's real spread takes its place. A noisy machine thereby widens its own intervals.
 
 A REGRESSION is an interval wholly beyond the threshold whose nearer end is also a difference greater than
@@ -24,15 +24,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from statistics import NormalDist, fmean
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bench.compare.estimate import Estimate, Kind
+from bench.student import t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-ASSUMED_RUNS = 6
+ASSUMED_RUNS = 4
 CONFIDENCE = 0.95
 TOLD_APART = 3
 """A change of so many times the threshold must be excluded before it is said that there is none."""
@@ -134,18 +135,6 @@ def median(values: Iterable[float]) -> float:
     """The lower of the two middle ones: a value that was really seen."""
     ordered = sorted(values)
     return float(ordered[(len(ordered) - 1) // 2])
-
-
-def t_quantile(freedom: int, share: float) -> float:
-    """Student's t, for at least four degrees of freedom, to 1 %.
-
-    Expansion in powers of 1 / freedom around the normal quantile: Abramowitz and Stegun 26.7.5.
-    """
-    z = NormalDist().inv_cdf(share)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
 def _exp(value: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from bench import units
@@ -17,30 +16,30 @@ from bench.compare.sentences import (
     summary_text,
     value_text,
 )
+from bench.report.markdown_form import folded, text
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison, Figure, ScenarioComparison
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 HEAD = "| metric | before | after | ratio | 95 % interval | |\n|---|---:|---:|---:|---:|---|"
 
 
 def render(comparison: Comparison) -> str:
     """Markdown that GitHub shows; every text from outside is escaped."""
-    lines = ["## Compared with earlier runs", "", f"{escape(summary_text(comparison))}. "]
+    lines = ["## Compared with earlier runs", "", f"{text(summary_text(comparison))}. "]
     lines[-1] += f"The threshold is {units.format_ratio(comparison.threshold)}."
     regressions = [
-        f"- **REGRESSION** {escape(regression_text(scenario, found, comparison.threshold))}"
+        f"- **REGRESSION** {text(regression_text(scenario, found, comparison.threshold))}"
         for scenario in comparison.scenarios
         for found in scenario.regressions
     ]
     lines += ["", *regressions] if regressions else []
     told = [
-        *(f"- **missing** {escape(str(form))}: run before, not now" for form in comparison.missing),
-        *(f"- new: {escape(str(form))}, nothing to compare it with" for form in comparison.new),
-        *(f"- damaged: {escape(text)}" for text in comparison.damaged),
+        *(f"- **missing** {text(str(form))}: run before, not now" for form in comparison.missing),
+        *(f"- new: {text(str(form))}, nothing to compare it with" for form in comparison.new),
+        *(f"- damaged: {text(one)}" for one in comparison.damaged),
         *(
-            f"- not comparable: {escape(str(one.form))}: {escape(one.not_comparable)}"
+            f"- not comparable: {text(str(one.form))}: {text(one.not_comparable)}"
             for one in comparison.scenarios
             if one.not_comparable
         ),
@@ -55,16 +54,11 @@ def render(comparison: Comparison) -> str:
 def _scenario(scenario: ScenarioComparison) -> list[str]:
     count = len(scenario.regressions)
     mark = f": {count} REGRESSION" if count else ""
-    lines = [
-        f"<details{' open' if count else ''}><summary>{escape(str(scenario.form))}{mark}</summary>",
-        "",
-        escape(setting_text(scenario)),
-        "",
-    ]
-    lines += [f"- {escape(text)}" for text in (*left_out_text(scenario), *scenario.notes)]
-    lines += [f"- {one.finding.value}: {escape(status_text(one))}" for one in scenario.statuses]
-    lines += ["", HEAD, *(_row(figure) for figure in scenario.figures), "", "</details>"]
-    return lines
+    lines = [text(setting_text(scenario)), ""]
+    lines += [f"- {text(note)}" for note in (*left_out_text(scenario), *scenario.notes)]
+    lines += [f"- {one.finding.value}: {text(status_text(one))}" for one in scenario.statuses]
+    lines += ["", HEAD, *(_row(figure) for figure in scenario.figures)]
+    return folded(f"{scenario.form}{mark}", lines, opened=bool(count))
 
 
 def _row(figure: Figure) -> str:
@@ -73,21 +67,16 @@ def _row(figure: Figure) -> str:
     if found.finding is Finding.REGRESSION:
         words = f"**{words}**"
     elif found.finding is Finding.CANNOT_TELL and found.because:
-        words += f": {escape(reason_text(found, figure.kind))}"
+        words += f": {text(reason_text(found, figure.kind))}"
     ratio = interval = ""
     if found.ratio is not None and found.low is not None and found.high is not None:
         ratio, interval = f"x{factor(found.ratio)}", f"{factor(found.low)}..{factor(found.high)}"
     cells = (
-        escape(figure.metric),
+        text(figure.metric),
         value_text(found.before, figure.kind),
         value_text(found.after, figure.kind),
-        escape(ratio),
-        escape(interval),
+        text(ratio),
+        text(interval),
         words,
     )
     return "| " + " | ".join(cells) + " |"
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it stands, on one line."""
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))

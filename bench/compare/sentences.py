@@ -108,7 +108,8 @@ def summary_text(comparison: Comparison) -> str:
     ]
     if not figures:
         return "nothing could be compared"
-    return f"{', '.join(parts)}, of {counted(len(figures), 'figure')} in {counted(compared, 'scenario')}"
+    found = f"{', '.join(parts)}, of {counted(len(figures), 'figure')} in {counted(compared, 'scenario')}"
+    return f"{found}; {counted(comparison.untold, 'scenario')} not compared" if comparison.untold else found
 
 
 def counted(count: int, word: str) -> str:

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.assess.sampled_intervals import design_effect, student_t, wilson
+from bench.assess.sampled_intervals import design_effect, wilson
 from bench.assess.uncertainty import METHODS, Uncertainty, uncertainty
 from bench.judge.judge import judge
 from bench.rules.grammar import parse_rule
 from bench.run_folder.reader import Run
 from bench.run_folder.writer import RunWriter
+from bench.student import t_quantile
 from tests.assess.assess_runs import write_run
 from tests.results.fault_run import FaultRun, integrity
 from tests.results.synthetic_run import MS, NAME, ZERO, S, SyntheticRun, counts_of, resource_rows
@@ -40,7 +41,7 @@ def windows_run(out: Path, windows: list[list[tuple[int, int]]]) -> Run:
 @pytest.mark.parametrize("freedom", [4, 9, 19, 29, 100])
 def test_students_t_is_that_of_the_tables(freedom: int) -> None:
     stats = pytest.importorskip("scipy.stats")
-    assert student_t(freedom) == pytest.approx(float(stats.t.ppf(0.975, freedom)), rel=0.005)
+    assert t_quantile(freedom, 0.975) == pytest.approx(float(stats.t.ppf(0.975, freedom)), rel=0.005)
 
 
 @given(st.floats(0.0, 1.0), st.integers(1, 10**6))

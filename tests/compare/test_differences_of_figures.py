@@ -47,12 +47,19 @@ def test_a_week_on_a_machine_whose_nights_differ_by_a_tenth_hardly_alarms() -> N
     assert max(alarms(300, 7, night=0.1).values()) <= 0.05
 
 
-def test_thirty_percent_more_is_found_after_one_night_in_the_median_and_after_a_week_in_the_tail() -> None:
-    assert alarms(200, 1, slower=1.3, alike=0.3, spread=0.03)["p50"] >= 0.9
+@pytest.mark.parametrize("nights", [1, 3, 7])
+def test_hosted_machines_whose_nights_differ_by_a_seventh_are_seldom_red_for_nothing(nights: int) -> None:
+    assert max(alarms(300, nights, night=0.15).values()) <= 0.05
+
+
+def test_after_one_night_what_became_twice_as_slow_is_found_and_after_a_week_thirty_percent_more() -> None:
+    """One night says nothing about how far nights lie apart; a week does."""
+    twice = alarms(200, 1, slower=2.0, alike=0.3)
+    assert min(twice["p50"], twice["p95"]) >= 0.9
+    assert alarms(200, 1, slower=3.0, alike=0.3)["p99"] >= 0.9  # of 60 samples a window, few lie above P99
     week = alarms(200, 7, slower=1.3, alike=0.3)
-    assert week["p50"] >= 0.99
-    assert week["p95"] >= 0.95
-    assert week["p99"] >= 0.5
+    assert week["p50"] >= 0.9
+    assert week["p95"] >= 0.8
 
 
 @given(
