@@ -4,7 +4,7 @@ from statistics import NormalDist
 
 
 def t_quantile(freedom: int, share: float) -> float:
-    """Student's t, for at least four degrees of freedom, to 1 %.
+    """Student's t, for at least three degrees of freedom, to 1 %.
 
     Expansion in powers of 1 / freedom around the normal quantile: Abramowitz and Stegun 26.7.5.
     """

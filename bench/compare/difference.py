@@ -11,7 +11,7 @@ of the run now, each with its own standard error:
     interval  point -+ t(D + n - 1; 97.5 %) error
 
 The variance between runs is a moderated one (Smyth 2004, "Linear models and empirical Bayes methods"): one
-earlier run says nothing about it, so an assumed spread s0 counts as D = 4 runs, and with every night the
+earlier run says nothing about it, so an assumed spread s0 counts as D = 3 runs, and with every night the
 machine's real spread takes its place. A noisy machine thereby widens its own intervals.
 
 A REGRESSION is an interval wholly beyond the threshold whose nearer end is also a difference greater than
@@ -33,7 +33,7 @@ from bench.student import t_quantile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-ASSUMED_RUNS = 4
+ASSUMED_RUNS = 3
 CONFIDENCE = 0.95
 TOLD_APART = 3
 """A change of so many times the threshold must be excluded before it is said that there is none."""
