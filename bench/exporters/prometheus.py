@@ -15,7 +15,7 @@ import socketserver
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.errors import UsageError
@@ -26,8 +26,6 @@ from bench.stack.target import address_of, is_loopback_literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from _typeshed import WriteableBuffer as Buffer
 
 TURN_S = 0.25
 """How often the inbox is folded when nobody asks."""
@@ -159,7 +157,7 @@ class _InTime(io.RawIOBase):
         """Yes: a BufferedReader asks."""
         return True
 
-    def readinto(self, buffer: Buffer, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         """Read what is there; wait for it no longer than is left."""
         left_ns = self._until_ns - monotonic_ns()
         if left_ns <= 0:

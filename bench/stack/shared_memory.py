@@ -26,23 +26,29 @@ _ITEM = struct.Struct("=II32x")
 
 def remove_shared_memory(directory: Path) -> None:
     """Remove what a Postgres in `directory` has left; nothing while a process still uses it."""
-    with contextlib.suppress(OSError, ValueError, IndexError):  # no Postgres, or one that ended well
-        lines = (directory / DATA / "postmaster.pid").read_text().splitlines()
-        key, identity = map(int, lines[6].split())
-        if not _is_left_behind(key, identity):
-            return
-        libc = ctypes.CDLL(None)
-        _remove_named(_control_segment(libc, identity))
-        libc.shmctl(identity, _IPC_RMID, None)
+    with contextlib.suppress(OSError, ValueError):  # no Postgres, or one that ended well
+        for identity in _left_behind(_key_of(directory / DATA)):
+            libc = ctypes.CDLL(None)
+            _remove_named(_control_segment(libc, identity))
+            libc.shmctl(identity, _IPC_RMID, None)
 
 
-def _is_left_behind(key: int, identity: int) -> bool:
+def _key_of(data: Path) -> int:
+    """The key of its segment, modulo 2^32: as `postmaster.pid` has it, which is written a moment after the
+    segment is made; before, the number of the folder's inode, with which Postgres begins to look for a key.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int((data / "postmaster.pid").read_text().splitlines()[6].split()[0]) % 2**32
+    return data.stat().st_ino % 2**32
+
+
+def _left_behind(key: int) -> list[int]:
+    """The segments of this key that no process uses."""
     names, *rows = (line.split() for line in _ATTACHED_SEGMENTS.read_text().splitlines())
     segments = [dict(zip(names, map(int, row), strict=False)) for row in rows]
-    return any(
-        segment["key"] % 2**32 == key % 2**32 and segment["shmid"] == identity and segment["nattch"] == 0
-        for segment in segments
-    )
+    return [
+        segment["shmid"] for segment in segments if segment["key"] % 2**32 == key and segment["nattch"] == 0
+    ]
 
 
 def _control_segment(libc: ctypes.CDLL, identity: int) -> Path:
