@@ -5,6 +5,8 @@ from __future__ import annotations
 from bench.errors import ExitCode, HoldfastError, ScenarioError
 
 BUG = "bench: this is a bug in Holdfast; the lines above say where."
+NO_PLACE = "a file, a pipe or a connection: expected to be able to use it"
+"""Standard output on a full disk, for one, is no file with a name."""
 
 
 def failure_of(error: Exception) -> tuple[str, int]:
@@ -14,9 +16,9 @@ def failure_of(error: Exception) -> tuple[str, int]:
     if isinstance(error, HoldfastError):
         return f"bench: {error}", error.exit_code
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{error.filename}: expected to be able to use it" if error.filename else NO_PLACE
         return (
-            f"bench: {place}expected to be able to use it, found '{error.strerror}'; "
+            f"bench: {place}, found '{error.strerror or error}'; "
             "check the path, its rights and the limits of this shell (bench doctor shows them)"
         ), ExitCode.USAGE
     return BUG, ExitCode.BUG

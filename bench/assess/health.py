@@ -47,7 +47,8 @@ class TargetHealth:
         if self.evidence is None:
             return "asked now"
         began = self.evidence.started_ns
-        return f"{date(began)}, {age(self.evidence.age_ns)} ago, by {self.evidence.scenario}"
+        ago = age(self.evidence.age_ns) + " ago" * (self.evidence.age_ns >= 0)
+        return f"{date(began)}, {ago}, by {self.evidence.scenario}"
 
 
 def live(rows: Sequence[dict[str, Any]]) -> list[TargetHealth]:

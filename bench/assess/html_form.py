@@ -11,7 +11,7 @@ from bench.assess.document import Badge, Bullets, Commands, Folded, Link, Table
 from bench.assess.recommendation import SAID, Recommendation
 from bench.assess.sections import sections
 from bench.assess.standing import Standing
-from bench.assess.words import age, date
+from bench.assess.words import age, date, old
 from bench.report.html.page import SHAPES, Child, Column, Html, badge, details, element, page, section, table
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _recommendation(found: Assessment, beside: Path) -> Html:
 
 def _run_link(evidence: Evidence, beside: Path) -> Html:
     quick = ", quick" if evidence.is_quick else ""
-    text = f"({evidence.scenario}, {age(evidence.age_ns)} old{quick})"
+    text = f"({evidence.scenario}, {old(evidence.age_ns)}{quick})"
     return element("a", text, href=href(evidence.shown, beside))
 
 

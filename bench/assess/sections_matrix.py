@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bench.assess.document import Badge, Block, Bullets, Cell, Folded, Link, Section, table
 from bench.assess.standing import Standing
 from bench.assess.uncertainty import METHODS
-from bench.assess.words import age, counted, figure, share
+from bench.assess.words import counted, figure, old, share
 from bench.judge.comparison import limit_text, warn_text
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _age_cell(one: Evidence | None) -> Cell:
     """A link to the run of a row that names its scenario already."""
     if one is None:
         return "none"
-    return Link(f"{age(one.age_ns)} old" + ("" if one.form == "standard" else f", {one.form}"), one.shown)
+    return Link(f"{old(one.age_ns)}" + ("" if one.form == "standard" else f", {one.form}"), one.shown)
 
 
 def _limit(row: Row) -> str:
@@ -116,4 +116,4 @@ def evidence_cell(one: Evidence | None) -> Cell:
     if one is None:
         return "none"
     form = "" if one.form == "standard" else f", {one.form} evidence"
-    return Link(f"{one.scenario}, {age(one.age_ns)} old{form}", one.shown)
+    return Link(f"{one.scenario}, {old(one.age_ns)}{form}", one.shown)

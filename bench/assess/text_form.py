@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bench.assess.recommendation import SAID, Recommendation
 from bench.assess.sections import COMMAND, folded_command
 from bench.assess.standing import Standing
-from bench.assess.words import age, counted, date, figure, share
+from bench.assess.words import counted, date, figure, old, share
 from bench.judge.comparison import limit_text
 from bench.judge.status import Status
 from bench.report.columns import heading, row, styled, wrapped
@@ -110,7 +110,7 @@ def _proof(one: Row) -> list[str]:
     form = "" if one.evidence.form == "standard" else f", {one.evidence.form}"
     text = (
         f"{one.scenario}: {one.rule.metric} {figure(one.check.observed, one.check.unit)} ({limit}{left}), "
-        f"{age(one.evidence.age_ns)} old{form}"
+        f"{old(one.evidence.age_ns)}{form}"
     )
     lines = wrapped(text, indent, indent + "  ")
     if one.uncertainty is not None and one.uncertainty.method and not one.standing.is_open:

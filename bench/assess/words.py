@@ -23,6 +23,11 @@ def age(age_ns: float) -> str:
     return f"{int(seconds / 86_400)} d"
 
 
+def old(age_ns: float) -> str:
+    """ "13 min old"; of a clock that was ahead "dated in the future"."""
+    return age(age_ns) if age_ns < 0 else f"{age(age_ns)} old"
+
+
 def date(wall_ns: int) -> str:
     """ "2026-02-02 02:40 UTC"; "date unknown" for 0."""
     if not wall_ns:

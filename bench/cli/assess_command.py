@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.named_path import NamedPath
+
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
     from bench.assess.scenario_files import ScenarioFiles
@@ -35,7 +37,7 @@ class Age(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic 
 
 
 @click.command()
-@click.argument("results", type=click.Path(path_type=Path), default=Path("results"))
+@click.argument("results", type=NamedPath(path_type=Path), default=Path("results"))
 @click.option(
     "--scenarios",
     type=click.Path(path_type=Path),
@@ -46,7 +48,7 @@ class Age(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic 
     "--format", "form", type=click.Choice(FORMS), help="Its form (default: text, or by FILE's name)."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it to FILE.", metavar="FILE"
+    "--out", type=NamedPath(path_type=Path, dir_okay=False), help="Write it to FILE.", metavar="FILE"
 )
 @click.option("--health", is_flag=True, help="Ask the targets now; a stack that is up is always asked.")
 @click.option("--stack", "stack_kind", help="Ask external or compose services now.", metavar="STACK")

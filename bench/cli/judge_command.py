@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.named_path import NamedPath
+
 if TYPE_CHECKING:
     from bench.errors import ExitCode
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=NamedPath(path_type=Path))
 @click.option(
     "--sla", type=click.Path(path_type=Path), help="Rules of a scenario file, or a YAML list of rules."
 )

@@ -7,10 +7,11 @@ import importlib
 import os
 import sys
 import traceback
+from contextlib import suppress
 
 import click
 
-from bench.cli.output import silence
+from bench.cli.output import ready, say, silence
 from bench.errors import ExitCode
 from bench.failure import BUG, failure_of
 
@@ -98,6 +99,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: a traceback is shown for our bugs only."""
     # Where Logfire is installed, pydantic imports all of it with its first model; nobody asked for that.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
+    ready()
     try:
         # Not group.main: it would end a command whose reader went away with 1, which here is an SLA's.
         with group.make_context("bench", list(sys.argv[1:] if arguments is None else arguments)) as context:
@@ -107,7 +109,8 @@ def run(arguments: list[str] | None = None) -> int:
     except click.Abort:
         return ExitCode.INTERRUPTED
     except click.ClickException as problem:
-        problem.show()
+        with suppress(BrokenPipeError):
+            problem.show()
         return ExitCode.USAGE
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -117,8 +120,6 @@ def run(arguments: list[str] | None = None) -> int:
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001 - the outermost frame: this is the place where bugs are told
         text, failed = failure_of(error)
-        if text == BUG:
-            traceback.print_exc()
-        click.echo(text, err=True)
+        say(traceback.format_exc() + text if text == BUG else text, to=sys.stderr)
         return failed
     return int(code or ExitCode.OK)

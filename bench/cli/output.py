@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from typing import TextIO
 
 import click
+
+
+def ready() -> None:
+    """Make standard output take whatever is said: letters that it has no code for become question marks.
+
+    Where it was closed (`bench list >&-`), what is said goes nowhere.
+    """
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def say(text: str, *, to: TextIO | None = None, newline: bool = True) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from bench.cli.named_path import NamedPath
 from bench.errors import ResultError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Judged(NamedTuple):
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=NamedPath(path_type=Path))
 @click.option(
     "--format",
     "form",
@@ -35,7 +36,7 @@ class Judged(NamedTuple):
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     help="Write to this file, and print its name (default for the page of a folder: index.html in it).",
 )
 def command(runs: tuple[Path, ...], form: str | None, out: Path | None) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.ci_reports import CiReports, ci_reports
 from bench.cli.exporter_options import exporter_options
+from bench.cli.named_path import NamedPath
 from bench.cli.output import say
 from bench.cli.session_opening import is_of_kind, load_all, open_session, run_and_judge, stop_signals
 from bench.errors import ExitCode, InterruptedRun, UsageError
@@ -21,22 +22,12 @@ if TYPE_CHECKING:
     from bench.session import Session
 
 
-class NamedFolder(click.Path):
-    """A path that is not empty: `--out "$UNSET"` would else fill the working directory."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Click's hook."""
-        if value == "":
-            self.fail("the name is empty; name a folder, or . for this one", param, ctx)
-        return super().convert(value, param, ctx)
-
-
 @click.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--stack", "stack_kind", help="embedded, docker, compose or external (default: external if a URL is set)."
 )
-@click.option("--out", type=NamedFolder(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--out", type=NamedPath(path_type=Path), default=Path("results"), show_default=True)
 @click.option(
     "--only",
     type=click.Choice(["load", "chaos"]),
@@ -52,13 +43,13 @@ class NamedFolder(click.Path):
 )
 @click.option(
     "--junit",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write all verdicts as JUnit XML.",
 )
 @click.option(
     "--markdown",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write a summary of all runs in Markdown.",
 )

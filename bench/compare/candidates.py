@@ -29,6 +29,10 @@ class Candidate:
         if self.verdict.status is Status.INVALID:
             because = next(c.because for c in self.verdict.checks if c.status is Status.INVALID)
             return f"{self.run.name} is INVALID: {because}"
+        try:
+            self.run.tags()
+        except ResultError as error:
+            return str(error)
         return None
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from bench.engine.board import Board
     from bench.plan.plan import WorkloadPlan
 
+HELD_UP_NS = 100_000_000
+"""A process that has time to spare and is still as late as this was held up by a call of its own."""
+
 Note = tuple[str, str, str]
 """(code, severity, message)."""
 
@@ -53,9 +56,15 @@ def notes_of(
 
 
 def _generator(board: Board, idle_ratio: float) -> list[Note]:
-    if idle_ratio >= LEAST_CLIENT_IDLE_RATIO:
-        return []
     late = board.counts[:, LATENESS].sum(axis=(0, 1))
+    if idle_ratio >= LEAST_CLIENT_IDLE_RATIO:
+        if not late.any() or (held_ns := percentile_ns(late, 95)) < HELD_UP_NS:
+            return []
+        message = (
+            f"the process of the Locust users stood still, up to {format_duration_ns(held_ns)} for 95 %: "
+            "does a task call what blocks all users at once? Its response times hold that waiting"
+        )
+        return [("users_held_up", "note", message)]
     by = f", up to {format_duration_ns(percentile_ns(late, 95))} for 95 %" if late.any() else ""
     busy = f"{(1 - idle_ratio) * 100:.0f} % of the time"
     message = f"the process of the Locust users was busy {busy}: its response times hold its own waiting{by}"

@@ -56,6 +56,11 @@ def tally_of(run: Run, scope: Sequence[str] = (), measured: bool | None = True) 
     return Tally(planned, outcomes)
 
 
+def often(count: int) -> str:
+    """ "once", "2 894 times"."""
+    return "once" if count == 1 else f"{spaced(count)} times"
+
+
 def spaced(count: int) -> str:
     """A count for people: "36 000"."""
     return f"{count:,}".replace(",", " ")

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from bench.errors import ResultError
 from bench.judge.status import Status, worst
 from bench.run_folder import files, layout
+from bench.run_folder.shape import Needed, misshapen
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
+
+WRITTEN = {
+    "format": Needed(int),
+    "scenario": Needed(str),
+    "run": Needed(str),
+    "checks": Needed(
+        [
+            Needed(
+                {
+                    **dict.fromkeys(("rule", "metric", "status", "because"), Needed(str)),
+                    **dict.fromkeys(("observed", "limit", "warn"), float),
+                    **dict.fromkeys(("unit", "advice"), str),
+                    "samples": int,
+                }
+            )
+        ]
+    ),
+}
+"""What stands in verdict.json, as a shape of `bench.run_folder.shape`."""
 
 
 @dataclass(frozen=True)
@@ -67,34 +87,24 @@ class Verdict:
 
     @classmethod
     def from_json(cls, found: Any) -> Self:
-        """The verdict written as `found`. Raises ValueError, KeyError or TypeError for anything else."""
-        if found["format"] != FORMAT:
+        """The verdict written as `found`. Raises ValueError that says what is wrong for anything else."""
+        if isinstance(found, dict) and found.get("format") not in (None, FORMAT):
             raise ValueError(f"expected format {FORMAT}, found {found['format']!r}")
-        for entry in found["checks"]:
-            _expect_numbers(entry)
-        checks = tuple(
-            Check(
-                **{
-                    **entry,
-                    "status": Status[entry["status"]],
-                    "interval": tuple(entry["interval"]) if entry["interval"] else None,
-                }
-            )
-            for entry in found["checks"]
-        )
-        return cls(found["scenario"], found["run"], checks)
+        if problem := misshapen(found, WRITTEN):
+            raise ValueError(problem)
+        return cls(found["scenario"], found["run"], tuple(map(_check_from, found["checks"])))
 
 
-def _expect_numbers(entry: dict[str, Any]) -> None:
-    """Raises TypeError for numbers or texts of another kind: reports calculate with them."""
-    numbers = [entry[name] for name in ("observed", "limit", "warn", "samples")] + list(
-        entry["interval"] or ()
+def _check_from(entry: dict[str, Any]) -> Check:
+    if entry["status"] not in Status.__members__:
+        raise ValueError(f"expected one of {', '.join(Status.__members__)}, found {entry['status']!r}")
+    interval = entry.get("interval")
+    if interval and (misshapen(interval, [Needed(float)]) or len(interval) != 2):
+        raise ValueError(f"expected two numbers as the interval of {entry['metric']!r}, found {interval!r}")
+    known: dict[str, Any] = {field.name: entry.get(field.name) for field in fields(Check)}
+    return Check(
+        **{**known, "status": Status[entry["status"]], "interval": tuple(interval) if interval else None}
     )
-    if not all(value is None or isinstance(value, int | float) for value in numbers):
-        raise TypeError(f"expected numbers in {entry['metric']!r}, found {numbers!r}")
-    texts = [entry[name] for name in ("rule", "metric", "because")]
-    if not all(isinstance(value, str) for value in texts):
-        raise TypeError(f"expected texts in a check, found {texts!r}")
 
 
 def save(verdict: Verdict, folder: Path) -> Path:
@@ -114,7 +124,7 @@ def saved(folder: Path) -> Verdict | None:
         return None
     try:
         return Verdict.from_json(files.read_json(path))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ResultError(
             f"{path}: this verdict cannot be read: {error}; make it anew with bench judge"
         ) from error

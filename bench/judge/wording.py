@@ -10,7 +10,7 @@ from bench.judge.doubts import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
 from bench.judge.observation import Observation
 from bench.judge.status import Status
-from bench.judge.tally import Tally, spaced
+from bench.judge.tally import Tally, often, spaced
 from bench.outcome import OUTCOMES
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _losses_advice(run: Run, rule: Rule, seen: Observation) -> str:
     ends = seen.tally.outcomes if seen.tally else {}
     if texts and ends.get("error", 0) == max((ends[label] for label in LOSS_ADVICE), default=0):
         count, text, workload = max(texts)
-        return f"the most frequent error of {workload}, {spaced(count)} times in the whole run: {text}"
+        return f"the most frequent error of {workload}, {often(count)} in the whole run: {text}"
     return _worst_loss(seen.tally) if seen.tally else LOOK_AT_EVENTS
 
 

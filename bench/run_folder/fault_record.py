@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.run_folder.shape import is_of
+
 FAULT_SECTIONS: dict[str, dict[str, type | None]] = {
     "faults": {
         "number": int,
@@ -68,9 +70,9 @@ def problem_of(record: dict[str, Any]) -> str | None:
 
 
 def _is(value: object, kind: type | None) -> bool:
-    if kind is None:
-        return value is None or (isinstance(value, int) and not isinstance(value, bool))
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    if value is None:
+        return kind is None
+    return isinstance(value, dict) if kind is dict else is_of(value, kind or int)
 
 
 def _name(kind: type | None) -> str:

@@ -21,7 +21,15 @@ def as_json(value: object) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Put `text` at `path` so that a reader finds the old file or the new one, never half of one."""
+    """Put `text` at `path` so that a reader finds the old file or the new one, never half of one.
+
+    A link is followed. A device, a pipe and an open file (/dev/stdout) are written to and stay what they are.
+    """
+    if _is_stream(path):
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+        return
+    path = path.resolve() if path.is_symlink() else path
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with beside.open("w", encoding="utf-8") as file:
@@ -33,6 +41,12 @@ def write_whole(path: Path, text: str) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def _is_stream(path: Path) -> bool:
+    # A link there stands for a file that is open, and whoever opened it may be about to append to it.
+    is_open_file = path.is_symlink() and path.absolute().parts[1:2] in {("dev",), ("proc",)}
+    return is_open_file or (path.exists() and not path.is_file())
 
 
 def sync(path: Path) -> None:

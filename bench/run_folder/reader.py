@@ -214,7 +214,27 @@ class Run:
                 sums[window.tag] += window.counts
             else:
                 sums[window.tag] = window.counts
+        self._compare_with_record(sums)
         return sums
+
+    def _compare_with_record(self, sums: dict[Tag, Counts]) -> None:
+        """A log that lost whole lines reads well and would make a good run bad. Raises ResultError."""
+        if not self.is_complete:
+            return
+        for told in self.record.get("response", []):
+            name, operation = told["workload"], told.get("operation")
+            if operation is None:
+                continue  # all of them together
+            logged = sum(
+                int(counts.sum())
+                for tag, counts in sums.items()
+                if tag.measured and (tag.workload, tag.operation, tag.kind) == (name, operation, "response")
+            )
+            if logged != told["samples"]:
+                raise ResultError(
+                    f"{self.path / layout.WINDOWS}: expected {told['samples']} response times of "
+                    f"{name}.{operation}, as run.json says, found {logged}; the run is damaged"
+                )
 
     @cached_property
     def _drivers(self) -> dict[str, str]:
@@ -228,7 +248,9 @@ def _no_run_at(folder: Path) -> str:
     runs = sorted(path.parent for path in folder.glob(f"*/{layout.RECORD}"))
     if runs:
         return f"{folder}: expected one run folder, found {len(runs)} runs in it; the newest is {runs[-1]}"
-    return f"{folder}: expected a run folder, found no {layout.RECORD} in it"
+    return (
+        f"{folder}: expected a run folder, found no {layout.RECORD} in it; name one that bench run has made"
+    )
 
 
 def _cell(text: str) -> float | str | None:

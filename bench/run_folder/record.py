@@ -1,7 +1,7 @@
 """What `run.json` must hold before anything else relies on it.
 
-Checked are the parts that judge and reports calculate with. What a person reads (versions,
-environment, stack) is shown as found.
+Checked are the parts that judge and reports calculate with, here for their presence and their sense,
+in `bench.run_folder.record_shape` for what they are made of.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 from bench.outcome import OUTCOMES
 from bench.run_folder import layout
 from bench.run_folder.fault_record import problem_of
+from bench.run_folder.record_shape import RECORD
+from bench.run_folder.shape import NAMES, kind_of, misshapen
 
 SECTIONS: dict[str, type] = {
     "scenario": dict,
@@ -29,7 +31,7 @@ LABELS = frozenset(outcome.label for outcome in OUTCOMES)
 def checked(record: object) -> dict[str, Any]:
     """`record` when it can be relied on. Raises ValueError that says what was expected and found."""
     if not isinstance(record, dict):
-        raise ValueError(f"expected an object, found {_kind(record)}")  # noqa: TRY004 - one error for all damage
+        raise ValueError(f"expected an object, found {kind_of(record)}")  # noqa: TRY004 - one error for all damage
     _check_version(record)
     for section, kind in SECTIONS.items():
         if section in record or record.get("status") == "complete":
@@ -41,7 +43,7 @@ def checked(record: object) -> dict[str, Any]:
         _check_tally("totals", record["totals"])
     for index, workload in enumerate(record.get("workloads", [])):
         _check_workload(f"workloads[{index}]", workload)
-    if problem := problem_of(record):
+    if problem := misshapen(record, RECORD) or problem_of(record):
         raise ValueError(problem)
     return record
 
@@ -87,11 +89,4 @@ def _check_tally(where: str, tally: dict[str, Any]) -> None:
 
 def _expect(where: str, found: object, kind: type) -> None:
     if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-        raise ValueError(f"{where}: expected {NAMES[kind]}, found {_kind(found)}")
-
-
-NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number", bool: "true or false"}
-
-
-def _kind(found: object) -> str:
-    return "nothing" if found is None else NAMES.get(type(found), type(found).__name__)
+        raise ValueError(f"{where}: expected {NAMES[kind]}, found {kind_of(found)}")

@@ -99,7 +99,8 @@ def quantity(
 
     def check(value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            raise Mismatch(example, f"{kind_of(value)} without a unit", f'write "{value}{unit}"')
+            advice = f'write "{value}{unit}"' if value > 0 else f"write {example}"
+            raise Mismatch(example, f"{kind_of(value)} without a unit", advice)
         if not isinstance(value, str):
             raise Mismatch(example, kind_of(value), f"write {example}")
         parsed = parse(value)

@@ -45,7 +45,10 @@ def read_locustfile(named: Locustfile, folder: Path) -> tuple[Locustfile, Findin
     try:
         text = read_text(file)
     except ScenarioError as error:
-        found = f"{file_name(file)}: {error.problems[0].found}"
+        problem = error.problems[0]
+        found = f"{file_name(file)}: {problem.found}"
+        if problem.line:  # a file that is there, and is no text
+            return named, Finding((), f"a locustfile of {problem.expected}", found, problem.advice)
         advice = "check the path; it is relative to the scenario"
         return named, Finding((), "a locustfile beside the scenario", found, advice)
     complete = named.model_copy(update={"text": text, "folder": str(folder)})

@@ -186,16 +186,19 @@ def test_a_scenario_that_is_missing_is_told_and_so_is_a_new_one(
     assert "new       api_load: nothing to compare it with" in said
 
 
+@pytest.mark.parametrize(
+    ("file", "told"), [("run.json", "damaged   "), ("windows.hlog", "; the run is damaged")]
+)
 def test_a_damaged_night_is_told_and_the_rest_compared(
-    nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, told: str
 ) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     shutil.copytree(nights, before)
-    (sorted(before.iterdir())[2] / "run.json").write_text("{")
+    (sorted(before.iterdir())[2] / file).write_text("{")
     write_night(after, 8)
     assert bench(["compare", str(before), str(after)]) == 0
     said = capsys.readouterr().out
-    assert "damaged   " in said
+    assert told in said
     assert "against 3 earlier runs" in said
 
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from bench.judge.judge import judge
@@ -359,8 +361,11 @@ def test_an_arrival_without_outcome_makes_the_run_invalid(tmp_path):
     ]
 
 
-def test_response_times_missing_from_the_log_make_the_run_invalid(tmp_path):
+def test_response_times_missing_from_the_log_of_an_older_run_make_it_invalid(tmp_path):
     folder = SyntheticRun(sla=["errors < 1%"], samples={OK: [(MS, 500)]}, windows=5).write(tmp_path)
+    record = json.loads((folder / "run.json").read_text())
+    del record["response"]
+    (folder / "run.json").write_text(json.dumps(record))
     log = folder / "windows.hlog"
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
     assert findings(Run.load(folder)) == [

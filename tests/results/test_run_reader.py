@@ -98,6 +98,15 @@ def changed(folder, **changes):
             "totals.outcomes: expected one of dropped, .*'lost'",
         ),
         ({"anomalies": ["x"]}, r"anomalies\[0\]: expected an object, found a text"),
+        ({"sla": [5]}, r"sla\[0\]: expected a text, found a whole number"),
+        ({"environment": None}, "environment: expected an object, found nothing"),
+        (
+            {"stack": {"targets": [{"address": "a"}]}},
+            r"stack\.targets\[0\]\.name: expected a text, found nothing",
+        ),
+        ({"calibration": {"floor_ns": {"p50": "1"}}}, r"calibration\.floor_ns\.p50: .* found a text"),
+        ({"generator": {"idle_ratio": 10**400}}, r"generator\.idle_ratio: .* found a number out of range"),
+        ({"duration_ns": 1.5}, "duration_ns: expected a whole number, found a number"),
     ],
 )
 def test_a_record_that_cannot_be_relied_on_is_refused_with_its_place(folder, changes, told):
@@ -137,6 +146,14 @@ def test_a_cut_log_of_a_complete_run_is_damage(folder):
     file = folder / layout.WINDOWS
     file.write_text(file.read_text()[:-20])
     with pytest.raises(ResultError, match="the run is damaged"):
+        Run.load(folder).histogram("response")
+
+
+@pytest.mark.parametrize("lines", [5, 7])
+def test_a_log_that_lost_whole_lines_is_damage(folder, lines):
+    file = folder / layout.WINDOWS
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:lines]))
+    with pytest.raises(ResultError, match=r"expected 6\d response times of cache\.get, as run\.json says"):
         Run.load(folder).histogram("response")
 
 

@@ -107,3 +107,11 @@ def test_a_locustfile_that_is_no_python_is_refused_with_its_line(load, text: str
     with pytest.raises(ScenarioError) as refused:
         load(GOOD, text)
     assert "workloads[0].locustfile: expected a locustfile that is Python" in str(refused.value)
+
+
+def test_a_locustfile_that_is_no_utf_8_is_refused_for_that(load, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "latin.py").write_bytes(b"# coding: latin-1\nx = '\xfc'\n")
+    with pytest.raises(
+        ScenarioError, match=r"a locustfile of UTF-8 text, found .*latin\.py: the byte 0xfc; save the file as"
+    ):
+        load(GOOD.replace("journey.py", "latin.py", 1))

@@ -166,7 +166,7 @@ def _throughput(run: Run, workload: str, verdict: Verdict | None) -> float | Non
     row = _response(run, workload, None)
     if not run.is_complete or not run.measured_s:
         return None  # of a run cut short the measured time is that of the plan
-    if row is not None and row["done"] is not None:
+    if row is not None and row.get("done") is not None:
         return int(row["done"]) / run.measured_s
     return _observed(verdict, f"{workload}.throughput")
 
@@ -174,7 +174,7 @@ def _throughput(run: Run, workload: str, verdict: Verdict | None) -> float | Non
 def _response(run: Run, workload: str, operation: str | None) -> dict[str, Any] | None:
     """The row of the section `response` in run.json; None in a run of an older version, or cut short."""
     for row in run.record.get("response", []):
-        if row["workload"] == workload and row["operation"] == operation:
+        if row["workload"] == workload and row.get("operation") == operation:
             assert isinstance(row, dict)
             return row
     return None
