@@ -32,13 +32,14 @@ def command(run: Path, sla: Path | None, write: bool, as_json: bool) -> ExitCode
     from bench.judge.verdict import save
     from bench.report import html, text
     from bench.run_folder.files import as_json as json_text
+    from bench.run_folder.owner import is_under_way
     from bench.run_folder.reader import Run
 
     if write and sla is None:
         raise click.UsageError("--write goes with --sla: the run's own rules are always written")
     found = Run.load(run)
     verdict = judge(found, None if sla is None else rules_in(sla, found))
-    if sla is None or write:
+    if (sla is None or write) and not is_under_way(found.path):  # who writes it judges it, at its end
         save(verdict, found.path)
         html.save(found, verdict)
     if as_json:

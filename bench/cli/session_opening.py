@@ -84,6 +84,7 @@ def open_session(
     Clears away first what a killed harness has left in `out`. Raises TargetError for a stack that does
     not come up, UsageError for one that does not exist, ResultError for a folder that cannot be written.
     """
+    from bench.errors import ResultError
     from bench.run_folder.sweep import sweep
     from bench.session import Session
     from bench.stack.stack import open_stack
@@ -91,7 +92,13 @@ def open_session(
 
     looking_on = Watchers() if watchers is None else watchers
     try:
-        sweep(out)
+        try:
+            sweep(out)
+        except OSError as error:
+            raise ResultError(
+                f"results cannot be written to {out}: {error.strerror}; "
+                "make room or choose another folder with --out"
+            ) from None
         with log_folder(out) as logs, open_stack(stack_kind, needed_targets(loaded), logs) as stack:
             yield Session(stack, out, progress, stop, seed, companions, looking_on)
     finally:

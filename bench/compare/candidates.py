@@ -11,6 +11,7 @@ from bench.judge.judge import judge
 from bench.judge.status import Status
 from bench.judge.verdict import Verdict, saved
 from bench.run_folder import layout
+from bench.run_folder.owner import is_under_way
 from bench.run_folder.reader import Run
 
 
@@ -25,7 +26,8 @@ class Candidate:
     def unusable(self) -> str | None:
         """Why its figures mean nothing; None when they do."""
         if not self.run.is_complete:
-            return f"{self.run.name} was interrupted"
+            ended = "has not ended yet" if is_under_way(self.run.path) else "was interrupted"
+            return f"{self.run.name} {ended}"
         if self.verdict.status is Status.INVALID:
             because = next(c.because for c in self.verdict.checks if c.status is Status.INVALID)
             return f"{self.run.name} is INVALID: {because}"

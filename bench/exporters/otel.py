@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ INTERVAL_MS = 5_000
 
 HEADERS = tuple(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in ("", "METRICS_", "TRACES_"))
 LONGEST_REASON = 200
+CAUSE = re.compile(r"\[Errno -?\d+\] ([\w ,'-]+)")
+"""What the system said stands at the end of a long chain of wrappings."""
 
 
 class OtelExporter:
@@ -187,7 +190,9 @@ class _LastWord(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self._thread.ident:
-            self.text = " ".join(record.getMessage().split())[:LONGEST_REASON]
+            text = " ".join(record.getMessage().split())
+            cause = CAUSE.search(text)
+            self.text = cause[1].strip() if cause else text[:LONGEST_REASON]
 
 
 @contextlib.contextmanager

@@ -16,6 +16,23 @@ from bench.run_folder.layout import OWNER
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+def is_under_way(folder: Path) -> bool:
+    """Whether a living process is still writing the run in `folder`."""
+    try:
+        descriptor = os.open(folder / OWNER, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks: then nobody can tell
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 class Ownership:
     """The hold of a living process on a partial folder."""
 

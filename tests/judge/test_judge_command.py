@@ -10,7 +10,8 @@ from bench.cli.judge_command import command
 from bench.cli.main import run as bench
 from bench.judge.status import Status
 from bench.judge.verdict import saved
-from tests.results.synthetic_run import MS, SyntheticRun
+from bench.run_folder.writer import RunWriter
+from tests.results.synthetic_run import MS, NAME, ZERO, SyntheticRun
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +26,14 @@ def test_judging_by_the_runs_own_rules_writes_its_verdict(folder, capsys):
     assert bench(["judge", str(folder)]) == 0
     assert capsys.readouterr().out.startswith("PASS  redis_latency: 1 of 1 rules hold\n")
     assert saved(folder).status is Status.PASS
+
+
+def test_a_run_that_has_not_ended_is_left_to_its_writer(tmp_path):
+    with RunWriter(tmp_path, NAME, ZERO) as writer:
+        writer.outline(SyntheticRun(sla=["errors < 1%"]).full_record())
+        before = sorted(writer.folder.iterdir())
+        assert bench(["judge", str(writer.folder)]) == 5
+        assert sorted(writer.folder.iterdir()) == before
 
 
 def test_judging_by_other_rules_leaves_the_verdict_alone_unless_told(folder, tmp_path, capsys):
@@ -93,10 +102,33 @@ def test_a_verdict_that_cannot_be_written_is_said_plainly(folder, capsys):
     assert not list(folder.glob(".verdict*"))
 
 
-def test_a_damaged_verdict_is_told(folder, capsys):
-    (folder / "verdict.json").write_text("{}")
-    assert bench(["report", str(folder)]) == 2
-    assert "this verdict cannot be read" in capsys.readouterr().err
+CHECK = {"rule": "a < 1", "metric": "a", "status": "PASS", "because": "so"}
+
+
+@pytest.mark.parametrize(
+    ("checks", "problem"),
+    [
+        (None, "checks: expected a list, found nothing"),
+        ([{**CHECK, "rule": 5}], "checks[0].rule: expected a text, found a whole number"),
+        ([{**CHECK, "advice": ["wait"]}], "checks[0].advice: expected a text, found a list"),
+        (
+            [{**CHECK, "observed": 10**400}],
+            "checks[0].observed: expected a number, found a number out of range",
+        ),
+        (
+            [{**CHECK, "status": "GOOD"}],
+            "expected one of PASS, WARN, INCONCLUSIVE, FAIL, INVALID, found 'GOOD'",
+        ),
+        ([{**CHECK, "interval": [1]}], "expected two numbers as the interval of 'a', found [1]"),
+    ],
+)
+def test_a_damaged_verdict_is_told_with_its_place(folder, capsys, checks, problem):
+    verdict = {"format": 1, "scenario": "s", "run": "r", "checks": checks}
+    (folder / "verdict.json").write_text(json.dumps(verdict))
+    for form in ("text", "html", "junit"):
+        assert bench(["report", str(folder), "--format", form]) == 2
+        said = capsys.readouterr().err
+        assert f"this verdict cannot be read: {problem}; make it anew" in said
 
 
 def test_judging_imports_neither_engine_nor_numba_nor_sockets():
