@@ -9,9 +9,13 @@ from typing import NoReturn
 
 import click
 
+from bench.cli.named_path import NamedPath
 from bench.errors import UsageError
+from bench.stack.stack import KINDS
 
 FILE = Path(__file__).parent.parent / "swarm" / "locustfile.py"
+WITHOUT_PAGE = frozenset({"--worker", "--headless"})
+"""Options of Locust with which nobody listens on the port."""
 
 
 @click.command()
@@ -21,8 +25,16 @@ FILE = Path(__file__).parent.parent / "swarm" / "locustfile.py"
 @click.option("--allow-remote", is_flag=True, help="Let other machines in; they must give a password.")
 @click.option("--processes", type=click.IntRange(1, 64), help="Make the load in so many worker processes.")
 @click.option("--scenarios", type=click.Path(path_type=Path), help="Folder of the scenarios to choose from.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
-@click.option("--stack", "stack_kind", help="embedded, docker, compose or external, as the form's default.")
+@click.option(
+    "--out", type=NamedPath(path_type=Path, file_okay=False), default=Path("results"), show_default=True
+)
+@click.option(
+    "--stack",
+    "stack_kind",
+    type=click.Choice(KINDS),
+    metavar="STACK",
+    help="embedded, docker, compose or external, as the form's default.",
+)
 def command(
     locust_options: tuple[str, ...],
     host: str,
@@ -52,6 +64,8 @@ def command(
         )
     if scenarios is not None and not scenarios.is_dir():
         raise UsageError(f"--scenarios: expected a folder with scenario files, found no folder '{scenarios}'")
+    if not WITHOUT_PAGE.intersection(locust_options):
+        _refuse_taken_port(host, port)
     arguments = ["-f", str(FILE), "--web-host", host, "--web-port", str(port), "--out", str(out)]
     arguments += ["--allow-remote"] if allow_remote else []
     if processes:
@@ -71,6 +85,22 @@ def command(
     )
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "locust", *arguments, *locust_options])  # noqa: S606 - Locust itself, no shell is wanted
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    # Locust itself would end with a traceback and exit code 0.
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("" if host == "*" else host, port))
+        except OSError as error:
+            raise UsageError(
+                f"--port {port}: expected a port that is free on {host}, found '{error.strerror}'; "
+                "is another bench ui open? Name another port"
+            ) from None
 
 
 def _free_port() -> int:

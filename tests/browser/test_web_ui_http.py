@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -207,6 +208,18 @@ def test_it_listens_beyond_this_machine_only_when_told_to_and_with_a_password(tm
     )
     assert plain.returncode == 2
     assert "--allow-remote" in plain.stderr
+
+
+def test_what_cannot_be_served_is_refused_at_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = bench_ui("--port", str(other.getsockname()[1]))
+    assert (taken.returncode, taken.stdout) == (2, "")
+    assert "expected a port that is free on 127.0.0.1, found 'Address already in use'" in taken.stderr
+    (tmp_path / "file").touch()
+    for arguments in (("--out", str(tmp_path / "file")), ("--out", ""), ("--stack", "bogus")):
+        refused = bench_ui(*arguments)
+        assert refused.returncode == 2
+        assert f"Invalid value for '{arguments[0]}'" in refused.stderr
 
 
 def test_a_password_is_asked_for_on_every_route(tmp_path: Path) -> None:
