@@ -1,6 +1,7 @@
 """The tree of a scenario file to a Scenario and its rules, with every problem found on the way."""
 
 from functools import cache
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -19,7 +20,7 @@ from bench.scenario.integrity import Integrity, IntegrityCheck
 from bench.scenario.model import INCONSISTENT, Keys, Load, Operation, Phase, Scenario, Value, Workload
 from bench.scenario.parameters import Parameter
 from bench.scenario.paths import Path
-from bench.scenario.plain import plain
+from bench.scenario.plain import findings_of_data, plain
 from bench.scenario.requests import Expect, Request
 from bench.scenario.source import Node
 from bench.scenario.wording import placed, reworded
@@ -62,7 +63,7 @@ def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem
     problems = [reworded(error, root, _KEYS) for error in errors[:MAX_REWORDED]]
     workloads = _right_parts(Workload, raw, "workloads", errors)
     phases = _right_parts(Phase, raw, "phases", errors)
-    findings: list[Finding] = []
+    findings = list(islice(findings_of_data(root), MAX_REWORDED))
     for index, workload in enumerate(workloads):
         findings += [f.under("workloads", index) for f in findings_of_workload(workload, workload["given"])]
     findings += findings_of_workloads(workloads)

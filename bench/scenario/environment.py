@@ -72,10 +72,18 @@ def _scalar(node: Scalar, path: Path, environment: Mapping[str, str], problems: 
         return default or ""
 
     text = _REFERENCE.sub(value, node.text)
-    # In {braces} YAML forces quotes around a reference, so quotes do not make its value text.
+    # In {braces} YAML forces quotes around a reference, so quotes do not make its value text; but a
+    # password of digits that is sent as JSON stays the text that its quotes say it is.
     is_plain = node.is_plain or bool(names)
     secret_of = from_environment[0] if from_environment else None
-    return Scalar(text, node.place, is_plain, secret_of, is_broken=len(problems) > told_before)
+    return Scalar(
+        text,
+        node.place,
+        is_plain,
+        secret_of,
+        is_broken=len(problems) > told_before,
+        is_data_text=node.is_data_text,
+    )
 
 
 def _problem(node: Scalar, path: Path, expected: str, found: str, advice: str) -> Problem:

@@ -1,14 +1,18 @@
 """Source nodes as plain Python values, and the way back from a value's path to its node.
 
 Only JSON's types exist: YAML's older habits (`on` as true, 1:30 as 90, 010 as 8, dates) are off,
-because a scenario must mean what it looks like.
+because a scenario must mean what it looks like. What goes to a server as JSON has the values of YAML 1.2.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
+from bench.scenario.data_values import data_value, refused_data
+from bench.scenario.finding import Finding
 from bench.scenario.paths import Path
 from bench.scenario.source import ListNode, MapNode, Node, Place, Scalar
+from bench.units import Mismatch
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}(?:[eE][-+]?[0-9]{1,2})?")
@@ -25,6 +29,8 @@ _NAMING_KEYS = ("operations", "parameters")
 def plain(node: Node, *, is_text: bool = False, is_data: bool = False, is_naming: bool = False) -> Any:
     """dict, list, str, int, float, bool or None; with `is_text` every scalar below is a str."""
     match node:
+        case Scalar() if is_data:
+            return _data_scalar(node)
         case Scalar():
             return node.text if is_text or not node.is_plain else _plain_scalar(node.text)
         case ListNode():
@@ -40,6 +46,21 @@ def plain(node: Node, *, is_text: bool = False, is_data: bool = False, is_naming
                 )
                 for key, (_, item) in node.entries.items()
             }
+
+
+def findings_of_data(node: Node, path: Path = (), *, is_naming: bool = False) -> Iterator[Finding]:
+    """What is wrong with scalars that are sent as JSON, wherever in the tree they stand."""
+    match node:
+        case ListNode():
+            for index, item in enumerate(node.items):
+                yield from findings_of_data(item, (*path, index))
+        case MapNode():
+            for key, (_, item) in node.entries.items():
+                if key == _DATA_KEY and not is_naming:
+                    yield from refused_data(item, (*path, key))
+                elif is_naming or key not in _TEXT_KEYS:
+                    is_named = not is_naming and key in _NAMING_KEYS
+                    yield from findings_of_data(item, (*path, key), is_naming=is_named)
 
 
 def node_at(root: Node, path: Path) -> tuple[Node, Path]:
@@ -95,6 +116,14 @@ def secrets(root: Node) -> dict[Path, str]:
             case Scalar() if node.secret_of:
                 found[path] = node.secret_of
     return found
+
+
+def _data_scalar(node: Scalar) -> Any:
+    """As YAML 1.2 has it; one that is refused (`findings_of_data`) as it was written."""
+    try:
+        return node.text if node.is_data_text else data_value(node.text)
+    except Mismatch:
+        return node.text
 
 
 def _plain_scalar(text: str) -> Any:

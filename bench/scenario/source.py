@@ -45,6 +45,8 @@ class Scalar:
     """The environment variable that the text came from, which must then not be shown."""
     is_broken: bool = False
     """A problem has been told already: whatever else is wrong here follows from it."""
+    is_data_text: bool = False
+    """In data, which travels to a server, it is text: it stands in quotes, or as a block of text."""
     size: int = 1
     depth: int = 1
 
@@ -126,7 +128,9 @@ class _Composer:
                 case yaml.ScalarEvent():
                     self.refuse_tag(event)
                     is_plain = bool(event.implicit[0]) and event.style in (None, "")
-                    node = Scalar(event.value, self.place(event), is_plain=is_plain)
+                    node = Scalar(
+                        event.value, self.place(event), is_plain=is_plain, is_data_text=not is_plain
+                    )
                     root = self.finished(node, event.anchor, event) or root
                 case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                     self.refuse_tag(event)
