@@ -8,11 +8,12 @@ It does nothing while the harness lives; a harness that ends in order has emptie
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from bench.child_environment import for_python
 
 READY = b"ready\n"
 LONGEST_S = 60.0
@@ -23,7 +24,6 @@ class Reaper:
     """Watches over one journal from outside the harness."""
 
     def __init__(self, journal: Path) -> None:
-        root = str(Path(__file__).resolve().parents[1])
         # A session of its own: whoever kills the harness's group does not reach it.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "chaos.reaper", str(journal)],
@@ -31,7 +31,7 @@ class Reaper:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+            env=for_python(),
             cwd="/",
         )
         assert self._process.stdout is not None

@@ -18,10 +18,9 @@ import sys
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from typing import Any
 
-import bench
+from bench.child_environment import for_users
 from bench.resources.generator_processes import join, leave
 
 MODULE = "bench.swarm.users"
@@ -130,10 +129,6 @@ class UsersProcess:
                 self._changed.notify_all()
 
     def _started(self, stderr: int) -> subprocess.Popen[bytes]:
-        # The package may lie in a checkout that is not installed.
-        package = str(Path(bench.__file__).resolve().parents[1])
-        given = os.environ.get("PYTHONPATH")
-        path = os.pathsep.join([package, given] if given else [package])
         there = self._theirs.fileno()
         return subprocess.Popen(
             [sys.executable, "-P", "-m", MODULE, str(there), str(os.getpid())],
@@ -141,7 +136,7 @@ class UsersProcess:
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             pass_fds=(there, *self._fds),
-            env={**os.environ, "PYTHONPATH": path},
+            env=for_users(),
             start_new_session=True,
         )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from bench.child_environment import for_python
 from bench.peers.python_client import run_program, versions_of
 
 if TYPE_CHECKING:
@@ -41,5 +41,5 @@ class AsyncPg:
             "seed": self._task.seed,
         }
         # By the environment: a command line can be read by everyone.
-        environment = {**os.environ, PASSWORD_VARIABLE: target.password or ""}
+        environment = {**for_python(), PASSWORD_VARIABLE: target.password or ""}
         return run_program("asyncpg_process.py", task, seconds, environment)

@@ -6,6 +6,7 @@ import resource
 import subprocess
 from typing import TYPE_CHECKING
 
+from bench.child_environment import for_program
 from bench.peers.contestant import TurnFailed
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def output_of(
 ) -> str:
     """Run a command that should take about `seconds` and return what it wrote to stdout.
 
-    `environment` replaces ours where given. Raises TurnFailed when the command fails or does not end.
+    `environment` is all that it gets; else what every program gets.
+    Raises TurnFailed when the command fails or does not end.
     """
     limit_s = seconds + GRACE_S
     try:
@@ -39,7 +41,7 @@ def output_of(
             timeout=limit_s,
             check=False,
             cwd=folder,
-            env=environment,
+            env=for_program() if environment is None else environment,
             encoding="utf-8",
             errors="replace",
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.child_environment import for_python
 from bench.peers.child_process import output_of
 from bench.peers.contestant import NotInstalled, Result, TurnFailed
 from bench.peers.tool_report import result_of
@@ -57,8 +57,7 @@ class LocustUser:
             command += ["-u", count, "-r", count, "-t", f"{seconds + LIMIT_S:.0f}s"]
             command += ["--only-summary", "--loglevel", "WARNING"]
             # In an empty folder, and without the caller's LOCUST_* settings: nothing else configures it.
-            kept = {name: text for name, text in os.environ.items() if not name.startswith("LOCUST_")}
-            environment = {**kept, TASK_VARIABLE: json.dumps(task)}
+            environment = {**for_python(), TASK_VARIABLE: json.dumps(task)}
             output_of(command, seconds, folder=Path(folder), environment=environment)
             try:
                 return result_of(report.read_text(encoding="utf-8"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 from typing import TYPE_CHECKING
 
+from bench.child_environment import for_program
 from bench.errors import TargetError
 from bench.peers.child_process import children_cpu_s, output_of
 from bench.peers.contestant import NotInstalled, Result, TurnFailed
@@ -62,9 +62,8 @@ class PgBench:
         }
         words = [str(word) for option in options.items() if option[1] is not None for word in option]
         # Nothing of the caller's PG* settings but what is said here.
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("PG")}
         secret = {"PGPASSWORD": target.password} if target.password else {}
-        environment = {**kept, **secret, "PGSSLMODE": "disable", "LC_ALL": "C"}
+        environment = {**for_program(), **secret, "PGSSLMODE": "disable", "LC_ALL": "C"}
         before = children_cpu_s()
         command = [self._program, "-n", *words, *([target.database] if target.database else [])]
         output = output_of(command, whole, environment=environment)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.child_environment import for_program
 from bench.peers.child_process import last_words
 from bench.peers.contestant import NotInstalled
 
@@ -125,7 +126,7 @@ def _run_installer(command: list[str]) -> None:
             check=False,
             text=True,
             errors="replace",
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            env=for_program(("*_proxy", "*_PROXY")) | {"DEBIAN_FRONTEND": "noninteractive"},
         )
     except subprocess.TimeoutExpired:
         raise NotInstalled(f"{sentence} did not end within {INSTALL_LIMIT_S:.0f} s") from None

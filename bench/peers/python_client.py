@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.child_environment import for_python
 from bench.peers.child_process import output_of
 from bench.peers.contestant import NotInstalled, Result
 from bench.peers.tool_report import result_of
@@ -31,4 +32,4 @@ def run_program(
     path = Path(__file__).with_name(program)
     # -P: this folder must not come before the installed packages.
     command = [sys.executable, "-P", str(path), json.dumps({**task, "seconds": seconds})]
-    return result_of(output_of(command, seconds, environment=environment))
+    return result_of(output_of(command, seconds, environment=environment or for_python()))

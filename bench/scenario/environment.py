@@ -15,6 +15,11 @@ from bench.units import quoted
 _REFERENCE = re.compile(r"\$(\$\{)|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\})?")
 
 
+def variables_in(*texts: str) -> frozenset[str]:
+    """The variables that texts refer to."""
+    return frozenset(match[2] for text in texts for match in _REFERENCE.finditer(text) if match[2])
+
+
 def interpolated(node: Node, environment: Mapping[str, str]) -> tuple[Node, list[Problem]]:
     """The tree with every reference replaced, and the problems of those that could not be."""
     problems: list[Problem] = []

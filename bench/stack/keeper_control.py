@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Literal
 
-import bench
+from bench.child_environment import OF_THE_REFERENCE_API, for_python
 from bench.errors import ExitCode, HoldfastError, UsageError
 from bench.stack.data_directory import sweep_data_directories
 from bench.stack.keeper_state import (
@@ -59,8 +59,6 @@ def start_keeper(services: AbstractSet[str]) -> KeptStack:
         _await_end_of(read_kept())
         log.unlink(missing_ok=True)
     reports, report = os.pipe()
-    root = str(Path(bench.__file__).parents[1])
-    paths = filter(None, (root, os.environ.get("PYTHONPATH")))
     try:
         with log.open("ab") as errors:
             process = subprocess.Popen(
@@ -71,7 +69,7 @@ def start_keeper(services: AbstractSet[str]) -> KeptStack:
                 stderr=errors,
                 start_new_session=True,
                 pass_fds=[report],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env=for_python(OF_THE_REFERENCE_API),
             )
     finally:
         os.close(report)

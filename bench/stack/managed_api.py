@@ -1,13 +1,12 @@
 """The reference API as a service of our own, between a Redis and a Postgres of the same stack."""
 
 import importlib.util
-import os
 import platform
 import sys
 from pathlib import Path
 from urllib.parse import quote
 
-import bench
+from bench.child_environment import OF_THE_REFERENCE_API, for_python
 from bench.errors import TargetError
 from bench.stack.managed_service import Identity, ManagedService
 from bench.stack.probe_http import probe_http
@@ -45,11 +44,8 @@ class ManagedApi(ManagedService):
         return Target(self.name, "http", "127.0.0.1", port, managed=True)
 
     def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
-        # The package may lie in a checkout that is not installed.
-        package = str(Path(bench.__file__).resolve().parents[1])
-        given = os.environ.get("PYTHONPATH")
         environment = {
-            "PYTHONPATH": os.pathsep.join([package, given] if given else [package]),
+            **for_python(OF_THE_REFERENCE_API),
             "API_HOST": target.host,
             "API_PORT": str(target.port),
             "REDIS_URL": _url(self._others["redis"]),

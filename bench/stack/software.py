@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bench.child_environment import for_program
 from bench.errors import TargetError
 from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
 from bench.stack.keeper_control import kept_stack
@@ -55,6 +56,7 @@ def redis_server() -> Finding:
     command = [str(binary.path), "--version"]
     done = subprocess.run(
         command,
+        env=for_program(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=VERSION_DEADLINE_S,
@@ -191,6 +193,7 @@ def _said_version(program: Path, word: int) -> str | None:
     """One word of what a program says when it is asked for its version; None where it says less."""
     done = subprocess.run(
         [str(program), "--version"],
+        env=for_program(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=VERSION_DEADLINE_S,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bench.child_environment import for_program
 from bench.stack import supervisor
 from bench.stack.data_directory import DataDirectory
 from bench.stack.strays import await_end_of_strays
@@ -41,7 +42,7 @@ class ServiceCommand:
     restarts_per_minute: int = 60
     set_up: tuple[SetUpStep, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Added to the harness's own environment; it may hold secrets."""
+    """Added to what every program gets (bench.child_environment); it may hold secrets."""
     user_id: int | None = None
     """Whom service and set-up run as, with `group_id` as the only group. None: as the harness does."""
     group_id: int | None = None
@@ -83,7 +84,7 @@ class Supervised:
             "events": str(self._events.resolve()),
             "grace_s": GRACE_S,
             "remove": [str(data.path)],
-            "service": asdict(service),
+            "service": {**asdict(service), "environment": {**for_program(), **service.environment}},
         }
         # -I -S: no site-packages, no PYTHON* variables; half the start-up time, and nothing of
         # the user's surroundings can break it. Should a Ctrl-C hit between the start and the
@@ -95,6 +96,7 @@ class Supervised:
             stderr=subprocess.PIPE,
             start_new_session=True,  # a terminal's Ctrl-C is for the harness to decide about
             pass_fds=[data.lock_fd],
+            env=for_program(),
             cwd="/",
         )
         assert self._process.stdin is not None

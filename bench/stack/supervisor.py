@@ -178,7 +178,7 @@ class Service:
             return subprocess.Popen(
                 command,
                 cwd=self._directory,
-                env={**os.environ, **self._environment},
+                env=self._environment,
                 stdin=feed,
                 stdout=log,
                 stderr=log,
@@ -218,7 +218,7 @@ class Supervisor:
     """Runs one specification until the harness is gone.
 
     {"harness_pid", "events": path, "grace_s", "remove": [directories], "service": a ServiceCommand
-     of bench.stack.supervised with its fields as keys}
+     of bench.stack.supervised with its fields as keys; `environment` is all that it gets}
     """
 
     def __init__(self, specification: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.child_environment import for_program
+
 NAMES = ("postgres", "nobody")
 DEADLINE_S = 10.0
 
@@ -26,6 +28,7 @@ class Account:
         try:
             done = subprocess.run(
                 command,
+                env=for_program(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -14,13 +12,12 @@ from gevent.event import Event
 from gevent.queue import Queue
 from gevent.subprocess import PIPE, Popen
 
-import bench
+from bench.child_environment import for_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 logger = logging.getLogger(__name__)
-HOME = Path(bench.__file__).parent.parent
 
 
 class AgentProcess:
@@ -39,15 +36,11 @@ class AgentProcess:
         self._on_say, self._on_end = on_say, on_end
         self._orders: Queue = Queue()
         self._gone = Event()
-        variables = {**os.environ, **(environment or {})}
-        if (HOME / "pyproject.toml").is_file():  # a checkout: the child must find it wherever it is started
-            paths = [str(HOME), *filter(None, [variables.get("PYTHONPATH")])]
-            variables["PYTHONPATH"] = os.pathsep.join(paths)
         self._process = Popen(
             [sys.executable, "-m", "bench", "agent"],
             stdin=PIPE,
             stdout=PIPE,
-            env=variables,
+            env=for_run(environment),
             start_new_session=True,
         )
         self.pid: int = self._process.pid

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bench.errors import Problem, ScenarioError
+from bench.scenario.environment import variables_in
 from bench.scenario.load import discover, load_scenario
 from bench.swarm.order import RunOrder
 from bench.units import quoted
@@ -60,8 +61,8 @@ class FilledForm:
     """A run that can be ordered from an agent."""
 
     order: RunOrder
-    targets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Variables of the environment that name targets. They may hold passwords."""
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of the environment: those that the scenario refers to, and targets. They may hold passwords."""
 
     def message(self, workers: Sequence[str]) -> dict[str, Any]:
         """The order in the agent's words; `workers` make the load, the agent itself where there are none."""
@@ -109,7 +110,9 @@ def read_form(values: Mapping[str, str], offered: Sequence[Choice], out: Path) -
         problems += [_of_field(problem) for problem in error.problems]
     if problems:
         raise ScenarioError(problems)
-    return FilledForm(RunOrder(path, tuple(overrides), quick, stack, out, seed), targets)
+    named = variables_in(path.read_text("utf-8"), *overrides)
+    variables = {name: value for name, value in environment.items() if name in named} | targets
+    return FilledForm(RunOrder(path, tuple(overrides), quick, stack, out, seed), variables)
 
 
 def _scenario(text: str, offered: Sequence[Choice]) -> Path:

@@ -113,7 +113,7 @@ class RunControl:
         self.picture.begin(form.order.scenario.stem, quick=form.order.quick)
         self.statistics.clear_all()
         try:
-            self._agent = AgentProcess(self._said, self._ended, form.targets)
+            self._agent = AgentProcess(self._said, self._ended, form.variables)
         except OSError as error:
             self._fail(f"the agent cannot be started: {error.strerror}", int(ExitCode.BUG))
             self._close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from locust.argument_parser import get_parser
 from locust.env import Environment
 from locust.util.load_locustfile import load_locustfile
 
+from bench.child_environment import NAMES_VARIABLE
 from bench.swarm.users_outcomes import shown
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ FOUND_CHARACTERS = 300
 TRACEBACK_LINES = 40
 QUIET = ("locust.user.task", "locust.user.users", "locust.runners")
 """Loggers that would tell of every exception in a task: those are counted instead."""
+
+
+_VARIABLE = re.compile("'[A-Z][A-Z0-9_]*'")
 
 
 class Refused(Exception):  # noqa: N818 - what happened is the name
@@ -38,6 +43,8 @@ def import_users(path: str, secrets: Sequence[str]) -> tuple[dict[str, Any], lis
         classes, shapes = load_locustfile(path)
     except BaseException as error:  # noqa: BLE001 - whatever it raises, SystemExit too, is its author's to know
         found = f"{type(error).__name__}: {shown(str(error), secrets, FOUND_CHARACTERS)}"
+        if isinstance(error, KeyError) and _VARIABLE.fullmatch(str(error)):
+            advice = f"if it is a variable of the environment, name it in {NAMES_VARIABLE}; else {advice}"
         raise Refused(
             "locustfile", expected, found, f"{advice}\n{_own_traceback(error, path, secrets)}"
         ) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.child_environment import for_program
 from bench.clock import monotonic_ns
 from bench.stack.process_identity import ProcessIdentity
 from bench.units import format_bytes
@@ -56,6 +57,7 @@ class Pressure(Fault):
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     start_new_session=True,
+                    env=for_program(),
                 )
             )
         found = (ProcessIdentity.of(process.pid) for process in self._running)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn, Self
 
+from bench.child_environment import for_program
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.errors import TargetError
 from bench.stack.loopback_port import free_loopback_port
@@ -85,6 +86,7 @@ class FaultProxy:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            env=for_program(),
             cwd="/",
         )
         try:

@@ -61,7 +61,7 @@ def test_several_workloads_must_be_named() -> None:
 
 def test_targets_become_the_environment_of_the_agent_and_are_not_repeated() -> None:
     form = filled("redis_latency", target="redis://:secret@127.0.0.1:6379, http://127.0.0.1:8000")
-    assert form.targets == {
+    assert form.variables == {
         "REDIS_URL": "redis://:secret@127.0.0.1:6379",
         "API_URL": "http://127.0.0.1:8000",
     }

@@ -282,6 +282,13 @@ def test_a_stop_ends_the_users_long_before_the_plan_does(locustfile: Writer, tar
         ),
         ("import os\nos.write(2, b'so long\\n')\nos._exit(7)\n", {}, "locustfile", "exit code 7", "so long"),
         (QUIET, {"user_classes": ["Slow"]}, "user_classes", "the locustfile has Quick", "write one of Quick"),
+        (
+            "import os\nTOKEN = os.environ['SHOP_TOKEN']",
+            {},
+            "locustfile",
+            "KeyError: 'SHOP_TOKEN'",
+            "name it in HOLDFAST_PASS_ENVIRONMENT",
+        ),
     ],
 )
 def test_a_locustfile_that_cannot_run_is_refused_before_any_load(

@@ -17,9 +17,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import bench
+from bench.child_environment import for_python
 from bench.stack.docker.engine import connect_engine, no_engine
 from bench.stack.docker.removal import remove_run
 
@@ -33,14 +32,12 @@ class Reaper:
     """The harness's side of it."""
 
     def __init__(self, run: str) -> None:
-        package = str(Path(bench.__file__).resolve().parents[1])
-        given = os.environ.get("PYTHONPATH")
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__, run, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([package, given] if given else [package])},
+            env=for_python(),
             start_new_session=True,
             cwd="/",
         )

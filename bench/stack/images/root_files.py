@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from bench.child_environment import for_program
+
 LDD_DEADLINE_S = 60.0
 _LIBRARY = re.compile(r"^\s+(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
 
@@ -81,6 +83,7 @@ class RootFiles:
             return
         done = subprocess.run(
             ["ldd", *found],  # noqa: S607 - whichever the system has
+            env=for_program(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
