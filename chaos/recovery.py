@@ -2,7 +2,8 @@
 
 t0 is when the fault took effect, t1 the first harm that a client saw, t3 the first success after it,
 t4 stable, t5 full performance. What counts as harm stands in `chaos.recovery_arrivals`, what "as before"
-means in `chaos.recovery_baseline`, the stamps in `chaos.recovery_stamps`. Pure: no clock, no files.
+means in `chaos.recovery_baseline`, which harm is the fault's in `chaos.recovery_onset`, the other stamps
+in `chaos.recovery_stamps`. Pure: no clock, no files.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from chaos import recovery_damage as damage
 from chaos import recovery_stamps as stamps
 from chaos.recovery_arrivals import Arrivals, Seen, seen_of
 from chaos.recovery_baseline import Baseline, baseline_of
+from chaos.recovery_onset import onset
 from chaos.recovery_stamps import Criteria
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ CUT_SHORT = "cut_short"
 """Quiet when the watch ended, but not for long enough to be called stable."""
 NEVER = "never"
 """Not back when the watch ended: no success at all, or harm to the end."""
+NO_CLEAN_BASELINE = "no_clean_baseline"
+"""So much failed before the first fault that stable and full mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +100,13 @@ def recovery_of(
     criteria = criteria or Criteria()
     from_ns = effective_ns if asked_ns is None else min(asked_ns, effective_ns)
     seen = seen_of(arrivals, from_ns, until_ns, baseline.stall_ns)
-    t1 = stamps.first_failure(seen)
+    t1 = onset(seen, baseline, effective_ns, criteria)
     t3 = None if t1 is None else stamps.first_success(seen, t1)
-    t4 = None if t1 is None else stamps.stable(seen, t1, baseline.harmed_ratio, criteria)
-    quiet = None if t1 is None or t4 is not None else stamps.quiet_since(seen, t1)
-    slow, t5, full_cut = _full(seen, t1, t4, baseline, criteria)
+    t4, quiet, slow, t5, full_cut = None, None, None, None, False
+    if baseline.is_clean:
+        t4 = None if t1 is None else stamps.stable(seen, t1, baseline, criteria)
+        quiet = None if t1 is None or t4 is not None else stamps.quiet_since(seen, t1, baseline)
+        slow, t5, full_cut = _full(seen, t1, t4, baseline, criteria)
     end, back, to = _first(t4, quiet, until_ns), _first(t3, until_ns), _first(t5, until_ns)
     planned = seen.arrivals.planned_ns
     after_stable = seen.failed & (seen.harm_ns >= t4) if t4 is not None else None
@@ -108,7 +114,7 @@ def recovery_of(
     brown = t1 is not None or slow is not None
     band_ns = baseline.band_ns if brown else None
     return Recovery(
-        state=_state(seen, t1, t4, quiet),
+        state=_state(seen, t1, t4, quiet, baseline.is_clean),
         effective_ns=effective_ns,
         until_ns=until_ns,
         first_failure_ns=t1,
@@ -205,9 +211,11 @@ def _full(
     return slow, t5, t5 is None and not room
 
 
-def _state(seen: Seen, t1: int | None, t4: int | None, quiet: int | None) -> str:
+def _state(seen: Seen, t1: int | None, t4: int | None, quiet: int | None, is_clean: bool) -> str:
     if not len(seen.arrivals):
         return UNSEEN
+    if not is_clean:
+        return NO_CLEAN_BASELINE
     if t1 is None:
         return UNAFFECTED
     if t4 is not None:

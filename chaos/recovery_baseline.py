@@ -3,6 +3,9 @@
 The band of full performance is P99 x 1.25 + 1 ms: a quarter for chance, and a millisecond because on
 times of microseconds the machine's own hiccups are larger than any quarter. The stall threshold is far
 above what is usual (four times P99, at least 100 ms): only what nobody would call an answer in time.
+
+Some arrivals may fail without any fault. What came back is as before when it fails no more than that:
+the share, and what chance adds to it. Above CLEAN_RATIO nobody can say what the fault did.
 """
 
 from __future__ import annotations
@@ -14,9 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.clock import NS_PER_S
+from bench.rules.fault_metrics import CLEAN_RATIO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from chaos.recovery_arrivals import Arrivals
 
@@ -44,6 +50,32 @@ class Baseline:
     harmed_ratio: float
     """Share of arrivals that failed or stalled without any fault."""
     planned_per_s: float
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether so little was harmed without any fault that what a fault did can be told from it."""
+        return self.harmed_ratio <= CLEAN_RATIO
+
+    @property
+    def harmed_at_most(self) -> float:
+        """The share of harm as one more harmed arrival would have made it; 0 where nothing was harmed."""
+        if not self.harmed_ratio:
+            return 0.0
+        return min(1.0, (self.harmed_ratio * self.samples + 1) / (self.samples + 1))
+
+    def usual_harms(self, count: NDArray[np.int64], deviations: float) -> NDArray[np.float64]:
+        """So many of `count` arrivals may be harmed by chance when all is as it was before the fault.
+
+        The spread is that of both shares: this one, and the baseline's, which is of so many samples only.
+        Small counts are lopsided, which the last term corrects (Cornish and Fisher).
+        """
+        share = self.harmed_ratio
+        if not share:
+            return np.zeros(len(count))
+        both = 1 + count / max(self.samples, 1)
+        spread = np.sqrt(share * (1 - share) * count * both)
+        found: NDArray[np.float64] = share * count + deviations * spread + (deviations**2 - 1) / 6 * both
+        return found
 
     @property
     def resolution_ns(self) -> int | None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench import units
-from bench.judge.fault_times import detection, downtime, named, recoveries_of, recovery, took_effect
+from bench.judge.fault_times import (
+    detection,
+    downtime,
+    named,
+    no_clean_baseline,
+    recoveries_of,
+    recovery,
+    took_effect,
+)
 from bench.judge.observation import Observation, Unmeasurable
 from bench.judge.repeats import KNOWN, NEVER, Repeat
 from bench.judge.tally import spaced
@@ -46,7 +54,13 @@ def projected_availability(run: Run, metric: Metric) -> Observation:
     faults = _count(len(by_fault), "fault")
     basis = f"1 - {incidents} x {shown} / {window}, by the worst of {faults}, {worst.fault}"
     return Observation(
-        ratio, "ratio", len(by_fault), basis=basis, repeats=(worst,), never=worst.kind == NEVER
+        ratio,
+        "ratio",
+        len(by_fault),
+        basis=basis,
+        repeats=(worst,),
+        never=worst.kind == NEVER,
+        missing=no_clean_baseline(run, metric),
     )
 
 

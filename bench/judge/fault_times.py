@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bench import units
 from bench.judge.observation import Observation, Unmeasurable
 from bench.judge.repeats import CUT_SHORT, KNOWN, NEVER, SLOW, Repeat, observed, worse
+from bench.judge.tally import spaced
+from bench.rules.fault_metrics import CLEAN_RATIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +29,13 @@ def recovery(run: Run, metric: Metric) -> Observation:
     repeats = _worst_by_fault(run, metric, measure)
     unaffected = sum(repeat.value == 0 and repeat.kind == KNOWN for repeat in repeats)
     note = f"; {unaffected} without visible effect" if unaffected else ""
-    return observed(repeats, metric, note)
+    return replace(observed(repeats, metric, note), missing=no_clean_baseline(run, metric))
 
 
 def downtime(run: Run, metric: Metric) -> Observation:
     """Time without success after each fault. Raises Unmeasurable."""
-    return observed(_worst_by_fault(run, metric, _downtime), metric)
+    found = observed(_worst_by_fault(run, metric, _downtime), metric)
+    return replace(found, missing=no_clean_baseline(run, metric))
 
 
 def detection(run: Run, metric: Metric) -> Observation:
@@ -48,7 +53,7 @@ def detection(run: Run, metric: Metric) -> Observation:
             continue
         failure_ns = first_failure_ns(run, fault["number"])
         at_ns = entries[fault["number"]].get("at_ns")
-        if at_ns is None and failure_ns is None:
+        if at_ns is None and failure_ns is None and _all_clean(run, fault["number"]):
             unseen += 1  # no client saw anything: there was nothing to detect
             continue
         since_ns = fault["effective_ns"] if failure_ns is None else failure_ns
@@ -76,24 +81,61 @@ def named(fault: Entry) -> str:
 
 
 def first_failure_ns(run: Run, fault: int) -> int | None:
-    """When any workload first saw the fault; None where none did."""
-    entries = [one for one in run.record.get("recoveries", []) if one["fault"] == fault]
+    """When any workload first saw the fault; None where none did, or where none was clean before it."""
+    entries = [one for one in run.record.get("recoveries", []) if one["fault"] == fault and is_clean(one)]
     return min(
         (one["first_failure_ns"] for one in entries if one["first_failure_ns"] is not None), default=None
     )
 
 
 def recoveries_of(run: Run, metric: Metric) -> dict[int, list[Entry]]:
-    """By fault the recoveries that the metric is about, without the unseen ones. Raises Unmeasurable."""
+    """By fault the recoveries that the metric is about, without the unseen ones and without those that had
+    no clean baseline. Raises Unmeasurable, also where none is left.
+    """
     if not run.record.get("faults"):
         raise Unmeasurable("the run has no faults", "judge it with a run whose scenario has faults")
     if "recoveries" not in run.record:
         raise Unmeasurable("the run has faults, but no recovery was looked for", "run it again to its end")
     found: dict[int, list[Entry]] = {}
     for entry in run.record["recoveries"]:
-        if metric.workload in (None, entry["workload"]) and entry["state"] != UNSEEN:
+        if metric.workload in (None, entry["workload"]) and entry["state"] != UNSEEN and is_clean(entry):
             found.setdefault(entry["fault"], []).append(entry)
+    missing = no_clean_baseline(run, metric)
+    if missing is not None and not found:
+        raise missing
     return found
+
+
+def _all_clean(run: Run, fault: int) -> bool:
+    return all(is_clean(one) for one in run.record.get("recoveries", []) if one["fault"] == fault)
+
+
+def is_clean(entry: Entry) -> bool:
+    """Whether so little failed before the first fault that there was something to come back to."""
+    return float(entry["baseline"].get("harmed_ratio") or 0) <= CLEAN_RATIO
+
+
+def no_clean_baseline(run: Run, metric: Metric) -> Unmeasurable | None:
+    """Why nothing can be said of the recovery of a workload that the metric is about; None where it can."""
+    for entry in run.record.get("recoveries", []):
+        if metric.workload not in (None, entry["workload"]) or is_clean(entry):
+            continue
+        before = entry["baseline"]
+        share, workload = units.format_ratio(before["harmed_ratio"]), entry["workload"]
+        seen = f"{share} of {spaced(before['samples'])} arrivals" if before.get("samples") else share
+        start, end = entry["first_failure_ns"], entry["first_success_ns"]
+        gone = ""
+        if start is not None and end is not None:
+            shown = units.format_duration_ns(end - start)
+            gone = f"; after fault {entry['fault']} none was answered for {shown}"
+        limit = units.format_ratio(CLEAN_RATIO)
+        return Unmeasurable(
+            f"no clean baseline: {seen} of {workload} failed or stalled before the first fault, and above "
+            f"{limit} no recovery can be told{gone}",
+            f"see under errors why {workload} fails without any fault and mend that, or judge a workload "
+            "that works",
+        )
+    return None
 
 
 def _worst_by_fault(run: Run, metric: Metric, measure: Callable[[Entry, str], Repeat | None]) -> list[Repeat]:

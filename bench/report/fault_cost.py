@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import histogram, units
+from bench.judge.fault_times import is_clean
 from bench.judge.tally import spaced
 from bench.report.columns import beside, heading, joined, row, wrapped
 from bench.report.fault_phases import PHASES, fault_phases
@@ -37,7 +38,7 @@ def cost_cells(entry: Entry) -> tuple[str, ...]:
     reconnects = entry.get("reconnects") or {}
     longest_ns = reconnects.get("max_ns")
     return (
-        units.format_duration_ns(entry["downtime_ns"]),
+        units.format_duration_ns(entry["downtime_ns"]) if is_clean(entry) else "?",
         spaced(entry["failed"]),
         spaced(entry["stalled"]),
         units.format_duration_ns(entry["brown_out_ns"]),

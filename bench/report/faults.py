@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import units
-from bench.judge.fault_times import took_effect
+from bench.judge.fault_times import is_clean, took_effect
 from bench.judge.repeats import CUT_SHORT, nearest_rank
 from bench.judge.tally import spaced
 from bench.report import fault_cost, fault_detection
@@ -48,6 +48,8 @@ def recovery_cells(entry: Entry) -> tuple[str, ...]:
     failure_ns, lost = entry["first_failure_ns"], spaced(entry["failed"])
     if entry["state"] == "unseen":
         return ("no arrivals", "-", "-", "-", "-")
+    if not is_clean(entry):
+        return ("no baseline", "?", "?", "?", lost)
     if failure_ns is None:
         slow_ns = entry["slow_from_ns"]
         full = "-" if slow_ns is None else _after(entry, "full_ns", slow_ns)
@@ -85,7 +87,7 @@ def repeated(run: Run) -> list[tuple[str, list[Entry]]]:
             groups.setdefault((fault["kind"], fault["target"], entry["workload"]), []).append(entry)
     found = []
     for (kind, target, workload), alike in groups.items():
-        hit = [entry for entry in alike if entry["first_failure_ns"] is not None]
+        hit = [entry for entry in alike if entry["first_failure_ns"] is not None and is_clean(entry)]
         if len(alike) >= 2 and hit:
             among = f", {workload}" if len({name for _, _, name in groups}) > 1 else ""
             found.append((f"{len(alike)} x {kind} {target}{among}", hit))

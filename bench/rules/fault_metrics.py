@@ -22,6 +22,9 @@ DETECTORS = {
     "breaker": "the circuit breaker of the API",
 }
 
+CLEAN_RATIO = 0.1
+"""Where more arrivals than that fail or stall before the first fault, there is nothing to come back to."""
+
 
 @dataclass(frozen=True)
 class FaultMetric:

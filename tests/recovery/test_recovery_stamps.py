@@ -54,9 +54,32 @@ def test_a_request_under_way_when_it_froze_is_harmed_by_the_fault_not_before_it(
 
 
 def test_harm_may_begin_before_the_effect_was_noticed_but_not_before_it_was_asked_for() -> None:
-    rows = [*steady(80, 97), ("reset", 96.5, 96.5, 97), ("timeout", 94, 94, 114), *steady(120, 200)]
+    rows = [*steady(80, 94), ("reset", 94.5, 94.5, 97), ("timeout", 94, 94, 114), *steady(120, 200)]
     assert ms(after(rows, effective=100, asked=95).first_failure_ns) == 95
     assert ms(after(rows, effective=100, asked=96).first_failure_ns) == 96
+
+
+def test_an_error_that_was_over_before_the_effect_is_not_where_the_outage_begins() -> None:
+    """Asked at 95, effective at 103; one error at 97 with answers around it, and nothing from 103 on."""
+    stray = [*steady(80, 97), ("error", 97, 97, 97.2), *steady(98, 103)]
+    found = after([*stray, *lost("refused", 103, 130), *steady(130, 200)], effective=103, asked=95)
+    assert ms(found.first_failure_ns) == 103
+    assert ms(found.first_success_ns) == 130.5
+    assert ms(found.downtime_ns) == 27.5
+
+
+def test_an_outage_that_contains_the_effect_began_before_it_was_noticed() -> None:
+    """The engine's word of a death comes after the death."""
+    stray = [*steady(80, 96), ("error", 96, 96, 96.1), *steady(97, 99)]
+    found = after([*stray, *lost("refused", 99, 130), *steady(130, 200)], effective=108, asked=95)
+    assert ms(found.first_failure_ns) == 99
+
+
+def test_what_was_harmed_only_between_the_call_and_a_late_stamp_is_the_faults() -> None:
+    """Connections that are reset in one moment: by the time it is noticed they may be back."""
+    rows = [*steady(80, 97), ("reset", 97, 97, 97.2), *steady(98, 200)]
+    found = after(rows, effective=103, asked=95)
+    assert (found.state, ms(found.first_failure_ns), ms(found.first_success_ns)) == ("recovered", 97, 98.5)
 
 
 def test_an_error_answer_is_a_failure_at_its_end() -> None:
@@ -116,6 +139,14 @@ def test_failures_that_were_usual_before_do_not_keep_it_from_being_stable() -> N
     criteria = replace(SHORT, quiet_ns=88 * MS)
     assert after(rows, criteria=criteria).stable_ns is None
     assert ms(after(rows, baseline=replace(BEFORE, harmed_ratio=0.01), criteria=criteria).stable_ns) == 110.5
+
+
+def test_more_failures_than_were_usual_keep_it_from_being_stable() -> None:
+    """One percent was usual, and from 110 on it is 15 %."""
+    bad = [("error", at, at, at + 0.1) for at in range(110, 200, 7)]
+    rows = [*lost("refused", 100, 110), *(row for row in steady(110, 200) if row[1] % 7 != 110 % 7), *bad]
+    criteria, usual = replace(SHORT, quiet_ns=80 * MS), replace(BEFORE, harmed_ratio=0.01)
+    assert after(rows, baseline=usual, criteria=criteria).stable_ns is None
 
 
 def test_full_performance_waits_for_the_response_to_be_back_in_the_band() -> None:

@@ -18,7 +18,7 @@ from bench.report import json_report, text
 from bench.report.fault_phases import counts_of, fault_phases, spans_of
 from bench.report.timeline import TimeLine, drawn
 from bench.run_folder.reader import Run
-from tests.results.fault_run import FaultRun, detection, fault, integrity, recovery, unaffected
+from tests.results.fault_run import FaultRun, detection, fault, integrity, recovery, unaffected, unclean
 from tests.results.synthetic_run import MS, S
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -271,3 +271,14 @@ def test_a_damaged_operation_log_is_told(tmp_path):
     np.save(run.path / "operations.npy", np.zeros(3))
     with pytest.raises(ResultError, match="expected records of arrivals"):
         text.render(run, judge(run))
+
+
+def test_a_workload_without_a_clean_baseline_shows_no_times_of_a_recovery(tmp_path: Path) -> None:
+    run = FaultRun(faults=[fault(0, 2, "stop")], recoveries=[unclean(0, 2)]).load(tmp_path)
+    lines = text.render(run, judge(run))
+    (recovered,) = [
+        line for line in lines.splitlines() if line.startswith("0 stop redis") and "baseline" in line
+    ]
+    assert recovered.split()[3:] == ["no", "baseline", "?", "?", "?", "300"]
+    (cost,) = [line for line in lines.split("Outage")[1].splitlines() if line.startswith("0 stop redis")]
+    assert cost.split()[3] == "?"

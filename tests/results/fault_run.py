@@ -107,6 +107,16 @@ def unaffected(number: int, at_s: float, **more: Any) -> dict[str, Any]:
     return recovery(number, at_s) | stamps | nothing | {"state": "unaffected", **more}
 
 
+def unclean(number: int, at_s: float, workload: str = "cache") -> dict[str, Any]:
+    """60 % of its arrivals failed before the fault; after it none was answered for five seconds."""
+    return recovery(number, at_s, 5.0, workload=workload) | {
+        "state": "no_clean_baseline",
+        "stable_ns": None,
+        "full_ns": None,
+        "baseline": BASELINE | {"harmed_ratio": 0.6},
+    }
+
+
 def detection(number: int, detector: str, at_s: float | None) -> dict[str, Any]:
     at_ns = None if at_s is None else round(at_s * S)
     return {"fault": number, "detector": detector, "at_ns": at_ns, "detail": ""}

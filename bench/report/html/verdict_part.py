@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench import units
 from bench.judge.comparison import parts_of
+from bench.judge.fault_times import is_clean
 from bench.judge.status import Status
 from bench.judge.tally import spaced, tally_of
 from bench.report.html.page import Child, Html, badge, element, numbers, section, table, words
@@ -181,7 +182,8 @@ def _latency_cards(run: Run) -> list[Html]:
 
 def _fault_cards(run: Run) -> list[Html]:
     cards = []
-    hit = [one for one in run.record.get("recoveries", []) if one["first_failure_ns"] is not None]
+    clean = [one for one in run.record.get("recoveries", []) if is_clean(one)]
+    hit = [one for one in clean if one["first_failure_ns"] is not None]
     if hit:
         worst = max(hit, key=lambda one: one["downtime_ns"])
         note = f"{worst['workload']}, fault {worst['fault']}; {spaced(worst['failed'])} arrivals failed"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import units
-from bench.judge.fault_times import NOTHING
+from bench.judge.fault_times import NOTHING, is_clean
 
 if TYPE_CHECKING:
     from bench.run_folder.reader import Run
@@ -46,5 +46,5 @@ def recovery_of(run: Run, workload: str) -> Recovery | None:
     never = any(one["state"] == NEVER for one in found)
     hit = [one for one in found if one["first_failure_ns"] is not None]
     times = [one["stable_ns"] - one["first_failure_ns"] for one in hit if one["stable_ns"] is not None]
-    known = len(times) == len(hit)
+    known = len(times) == len(hit) and all(is_clean(one) for one in found)
     return Recovery(max(times, default=0) if known else None, len(found), never)
