@@ -1,4 +1,4 @@
-"""A night's question: do the newest versions of what we depend on still work, and if not, which one broke what?
+"""A night's question: does it all work with the newest versions of what it needs, and if not, who broke it?
 
     python .ci/newest.py                      all tests
     python .ci/newest.py tests/scenario       these
@@ -7,7 +7,7 @@ The newest versions are those that `nox -s lock` would write now. Where tests fa
 run again with the locked versions (what fails there too is no release's fault), and then with one package
 after the other moved from its locked to its newest version. Nothing in the checkout is changed.
 
-Exit code 1 where a newer version breaks a test, 0 otherwise. The answer is a table, also in $GITHUB_STEP_SUMMARY.
+Exit code 1 where a newer version breaks a test, else 0. The answer is a table, also in $GITHUB_STEP_SUMMARY.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
-TOOL = ["uv", "pip"]
+UV = [sys.executable, "-m", "uv"]
 
 
 @dataclass
@@ -88,12 +88,12 @@ def moved(old: str, new: str) -> dict[str, tuple[str, str]]:
 
 
 def compiled(folder: Path, packages: Iterable[str] | None) -> Path:
-    """The lock with `packages` at their newest versions; all of them for None. What they need may move along."""
+    """The lock with `packages`, or all for None, at their newest versions; what they need may move along."""
     lock = folder / "moved.lock"
     lock.write_text(LOCK.read_text())
     chosen = ["--upgrade"] if packages is None else [f"--upgrade-package={name}" for name in packages]
     options = ["--universal", "--generate-hashes", "--no-annotate", "--no-header", "--python-version", "3.11"]
-    command = [*TOOL, "compile", *options, "--all-extras", "--group", "build", *chosen]
+    command = [*UV, "pip", "compile", *options, "--all-extras", "--group", "build", *chosen]
     subprocess.run(
         [*command, "--quiet", "--output-file", lock, ROOT / "pyproject.toml"], check=True, cwd=ROOT
     )
@@ -104,24 +104,36 @@ def installed(folder: Path, lock: Path) -> Path:
     """The Python of an environment that holds exactly what `lock` names, and the project."""
     python = folder / "venv" / "bin" / "python"
     if not python.exists():
-        subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=True)
-    asked = ["--quiet", "--python", python]
-    subprocess.run([*TOOL, "sync", *asked, "--require-hashes", lock], check=True)
-    subprocess.run([*TOOL, "install", *asked, "--no-deps", "--no-build-isolation", "-e", ROOT], check=True)
+        subprocess.run([*UV, "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=True)
+    pip, there = [*UV, "pip"], ["--quiet", "--python", python]
+    subprocess.run([*pip, "sync", *there, "--require-hashes", lock], check=True)
+    subprocess.run([*pip, "install", *there, "--no-deps", "--no-build-isolation", "-e", ROOT], check=True)
     return python
 
 
-def failures(python: Path, tests: Iterable[str], folder: Path) -> list[str]:
-    """The tests that do not pass, by the names that pytest takes. Raises RuntimeError where none could run."""
+def failures(
+    python: Path, tests: Iterable[str], folder: Path, *, processes: int = 0, root: Path = ROOT
+) -> list[str]:
+    """The tests that do not pass, by the names that pytest takes. Raises RuntimeError if none could run."""
     report = folder / "report.xml"
     report.unlink(missing_ok=True)
-    command = [python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", f"--rootdir={ROOT}"]
-    # This family of reports has the file of each test.
-    command += ["-c", ROOT / "pyproject.toml", f"--junitxml={report}", "-o", "junit_family=xunit1"]
-    code = subprocess.run([*command, *tests], check=False, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+    command = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        str(processes),
+        "--dist",
+        "loadfile",
+        f"--junitxml={report}",
+    ]
+    command += ["-o", "junit_family=xunit1", *tests]  # this family of reports has the file of each test
+    code = subprocess.run(command, check=False, cwd=root, stdin=subprocess.DEVNULL).returncode
     if not report.exists():
         raise RuntimeError(f"pytest ended with {code} and left no report")
-    failed = [name for case in ET.parse(report).iter("testcase") if (name := _failed(case))]
+    cases = ET.parse(report).iter("testcase")  # noqa: S314 - pytest has just written it
+    failed = [name for case in cases if (name := _failed(case))]
     if code not in (0, 1) and not failed:
         raise RuntimeError(f"pytest ended with {code}: nothing was collected")
     return failed
@@ -143,7 +155,7 @@ def asked(tests: list[str], folder: Path) -> Answer:
     answer = Answer(moved(LOCK.read_text(), newest.read_text()))
     if not answer.moved:
         return answer
-    answer.failed = failures(installed(folder, newest), tests, folder)
+    answer.failed = failures(installed(folder, newest), tests, folder, processes=2)
     if answer.failed:
         answer.failed_locked = failures(installed(folder, LOCK), answer.failed, folder)
     if answer.broken:

@@ -60,21 +60,16 @@ def test_a_package_counts_as_moved_by_its_version_alone() -> None:
 
 
 def test_failed_tests_get_the_names_that_pytest_takes(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_broken.py").write_text(BROKEN)
     (tmp_path / "test_unimportable.py").write_text("import no_such_package\n")
-    python = Path(sys.executable)
-    found = failures(python, [str(tmp_path)], tmp_path)
-    assert len(found) == 3
-    again = failures(python, found, tmp_path)
-    assert sorted(again) == sorted(found)
-    named = [one for one in found if one.endswith("test_in_a_class[2]") or one.endswith("::test_that_fails")]
-    assert len(named) == 2
-    assert failures(python, named, tmp_path) == named
-
-
-def test_nothing_that_could_run_is_no_answer(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="pytest ended with"):
-        failures(Path(sys.executable), [str(tmp_path / "test_missing.py")], tmp_path)
+    expected = [
+        "test_broken.py::TestOfAClass::test_in_a_class[2]",
+        "test_broken.py::test_that_fails",
+        "test_unimportable.py",
+    ]
+    for tests in ([], expected):
+        assert sorted(failures(Path(sys.executable), tests, tmp_path, root=tmp_path)) == expected
 
 
 def test_the_answer_names_the_package_and_what_it_broke() -> None:
