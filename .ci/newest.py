@@ -112,7 +112,7 @@ def installed(folder: Path, lock: Path) -> Path:
 
 
 def failures(
-    python: Path, tests: Iterable[str], folder: Path, *, processes: int = 0, root: Path = ROOT
+    python: Path, tests: Iterable[str], folder: Path, *, processes: int = 1, root: Path = ROOT
 ) -> list[str]:
     """The tests that do not pass, by the names that pytest takes. Raises RuntimeError if none could run."""
     report = folder / "report.xml"

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from bench.errors import Problem, ScenarioError
 from bench.scenario.paths import Path, where
-from bench.scenario.source import MAX_DEPTH, ListNode, MapNode, Node, Place, Scalar, compose
+from bench.scenario.source import ListNode, MapNode, Node, Place, Scalar, compose
+from bench.scenario.yaml_words import MAX_DEPTH
 from bench.units import quoted
 
 FILE = "--set"
