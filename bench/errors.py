@@ -13,6 +13,8 @@ HoldfastError            70  our bug, if it ever surfaces bare
 from dataclasses import dataclass
 from enum import IntEnum
 
+from bench.visible import one_line, visible
+
 
 class ExitCode(IntEnum):
     """What `bench` tells the shell. DESIGN §10 is the contract."""
@@ -43,13 +45,17 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{place}: {self.where}: expected {self.expected}, found {self.found}; {self.advice}"
+        found = f"{place}: {self.where}: expected {self.expected}, found {self.found}"
+        return f"{one_line(found)}; {visible(self.advice)}"
 
 
 class HoldfastError(Exception):
     """The root: carries the exit code of the command that it ends."""
 
     exit_code = ExitCode.BUG
+
+    def __init__(self, *words: object) -> None:
+        super().__init__(*(visible(word) if isinstance(word, str) else word for word in words))
 
 
 class UsageError(HoldfastError):
@@ -80,7 +86,7 @@ class StatementRefused(HoldfastError):  # noqa: N818 - what happened is the name
         """From the workload, and the character (from 0) of the text that stands there."""
         self.expected, self.found, self.advice = expected, found, advice
         where = ".".join(map(str, path)) or "workload"
-        super().__init__(f"{where}: expected {expected}, found {found}; {advice}")
+        super().__init__(f"{where}: expected {expected}, found {one_line(found)}; {advice}")
 
 
 class TargetError(HoldfastError):
@@ -90,7 +96,9 @@ class TargetError(HoldfastError):
 
     def __init__(self, target: str, address: str, expected: str, found: str, advice: str) -> None:
         self.target = target
-        super().__init__(f"target {target} at {address}: expected {expected}, found {found}; {advice}")
+        super().__init__(
+            f"target {target} at {address}: expected {expected}, found {one_line(found)}; {advice}"
+        )
 
 
 class ResultError(HoldfastError):

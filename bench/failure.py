@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.errors import ExitCode, HoldfastError, ScenarioError
+from bench.visible import one_line
 
 BUG = "bench: this is a bug in Holdfast; the lines above say where."
 NO_PLACE = "a file, a pipe or a connection: expected to be able to use it"
@@ -16,7 +17,9 @@ def failure_of(error: Exception) -> tuple[str, int]:
     if isinstance(error, HoldfastError):
         return f"bench: {error}", error.exit_code
     if isinstance(error, OSError):
-        place = f"{error.filename}: expected to be able to use it" if error.filename else NO_PLACE
+        place = (
+            f"{one_line(str(error.filename))}: expected to be able to use it" if error.filename else NO_PLACE
+        )
         return (
             f"bench: {place}, found '{error.strerror or error}'; "
             "check the path, its rights and the limits of this shell (bench doctor shows them)"

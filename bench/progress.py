@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from bench.units import format_duration_ns, format_rate
+from bench.visible import visible
 
 PLAIN_EVERY_NS = 5_000_000_000
 
@@ -86,7 +87,7 @@ class Plain:
 
     def step(self, text: str) -> None:
         """Print the step."""
-        write(self._stream, text + "\n")
+        write(self._stream, visible(text) + "\n")
 
     def look(self, look: Look) -> None:
         """Print a line when the last is some seconds old."""
@@ -109,11 +110,11 @@ class Terminal:
     def step(self, text: str) -> None:
         """Print the step on a line of its own."""
         self._clear()
-        write(self._stream, text + "\n")
+        write(self._stream, visible(text) + "\n")
 
     def look(self, look: Look) -> None:
         """Write over the last line."""
-        write(self._stream, "\r" + line_of(look) + "\x1b[K")
+        write(self._stream, "\r" + visible(line_of(look)) + "\x1b[K")
         self._open = True
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.output import say
+
 if TYPE_CHECKING:
     from bench.calibration.measure import Measurement
 
@@ -37,20 +39,20 @@ def command(rates: tuple[int, ...], seconds: float, lanes: int, as_json: bool) -
         raise click.BadParameter("expected a number of seconds, found nan", param_hint="--seconds")
     found = []
     if not as_json:
-        click.echo(heading())
+        say(heading())
     for delays in PROFILES:
         for rate in rates or RATES_PER_S:
             measurement = measure(delays, float(rate), seconds, lanes)
             found.append(measurement)
             if not as_json:
-                click.echo(row(measurement))
+                say(row(measurement))
     if as_json:
         from bench.run_folder.files import as_json as json_text
 
         document: list[dict[str, Any]] = [measurement.to_json() for measurement in found]
-        click.echo(json_text(document), nl=False)
+        say(json_text(document), newline=False)
     else:
-        click.echo(footing(found))
+        say(footing(found))
 
 
 def heading() -> str:

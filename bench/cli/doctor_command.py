@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from bench.cli.output import say
 from bench.stack import machine, software
 from bench.stack.machine import Finding
 
@@ -55,15 +56,13 @@ def command(as_json: bool) -> None:
     """
     found = machine.findings(SOURCES)
     if as_json:
-        click.echo(json.dumps({"format": 1, "findings": [asdict(finding) for finding in found]}, indent=2))
+        say(json.dumps({"format": 1, "findings": [asdict(finding) for finding in found]}, indent=2))
         return
     for finding in found:
-        click.echo(table_row(finding))
+        say(table_row(finding))
     count = sum(finding.advice is not None for finding in found)
-    click.echo("")
-    click.echo(
-        "Nothing here would disturb a run." if not count else f"Advice: {count}, marked with '!' above."
-    )
+    say("")
+    say("Nothing here would disturb a run." if not count else f"Advice: {count}, marked with '!' above.")
 
 
 def table_row(finding: Finding) -> str:

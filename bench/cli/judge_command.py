@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.named_path import NamedPath
+from bench.cli.output import say
 
 if TYPE_CHECKING:
     from bench.errors import ExitCode
@@ -43,7 +44,7 @@ def command(run: Path, sla: Path | None, write: bool, as_json: bool) -> ExitCode
         save(verdict, found.path)
         html.save(found, verdict)
     if as_json:
-        click.echo(json_text(verdict.to_json()), nl=False)
+        say(json_text(verdict.to_json()), newline=False)
     else:
-        click.echo(text.render_verdict(found, verdict, colour=text.is_colourful()), nl=False)
+        say(text.render_verdict(found, verdict, colour=text.is_colourful()), newline=False)
     return exit_code([verdict.status])

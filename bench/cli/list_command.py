@@ -1,10 +1,12 @@
 """`bench list [PATH...]`: the scenarios, what each one asks and how long it takes."""
 
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.output import say
 from bench.errors import ExitCode, ScenarioError
 
 if TYPE_CHECKING:
@@ -26,11 +28,11 @@ def command(paths: tuple[str, ...]) -> int:
     code = ExitCode.OK
     for path in discover(paths or ("scenarios",)):
         try:
-            click.echo(_entry(load_scenario(path)))
+            say(_entry(load_scenario(path)))
         except ScenarioError as error:
             count = len(error.problems)
             found = f"{count} problem{'s' * (count != 1)}"
-            click.echo(f"{file_name(path)}: {found}; see bench validate {file_name(path)}", err=True)
+            say(f"{file_name(path)}: {found}; see bench validate {file_name(path)}", to=sys.stderr)
             code = ExitCode.SCENARIO
     return code
 

@@ -10,6 +10,8 @@ from typing import TextIO
 
 import click
 
+from bench.visible import visible_but_colour
+
 
 def ready() -> None:
     """Make standard output take whatever is said: letters that it has no code for become question marks.
@@ -23,8 +25,12 @@ def ready() -> None:
 
 
 def say(text: str, *, to: TextIO | None = None, newline: bool = True) -> None:
-    """Write to standard output, or to `to`; quietly nowhere when that was closed."""
+    """Write to standard output, or to `to`; quietly nowhere when that was closed.
+
+    Characters that a terminal would obey are shown as escapes, wherever they came from.
+    """
     stream = to or sys.stdout
+    text = visible_but_colour(text)
     try:
         stream.write(click.unstyle(text) if not stream.isatty() else text)
         if newline:

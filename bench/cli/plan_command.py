@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.output import say
+
 if TYPE_CHECKING:
     from bench.plan.plan import Plan, WorkloadPlan
     from bench.scenario.model import Scenario
@@ -38,9 +40,9 @@ def command(
     plan = compile_plan(loaded.scenario, seed)
     document = describe(plan, arrivals) | {"faults": _faults(loaded.scenario, plan.seed)}
     if as_json:
-        click.echo(json_text(document), nl=False)
+        say(json_text(document), newline=False)
     else:
-        click.echo(text_of(document))
+        say(text_of(document))
 
 
 def describe(plan: Plan, arrivals: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from bench.cli.named_path import NamedPath
+from bench.cli.output import say
 from bench.errors import ResultError, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def command(runs: tuple[Path, ...], form: str | None, out: Path | None) -> None:
         click.echo(page, nl=False)
         return
     write_report(out, page)
-    click.echo(str(out))
+    say(str(out))
 
 
 def write_report(path: Path, text: str) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.output import say
 from bench.errors import Problem, ScenarioError
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ def command(paths: tuple[str, ...], overrides: tuple[str, ...]) -> None:
         except ScenarioError as error:
             problems += error.problems
             continue
-        click.echo(_summary(loaded))
+        say(_summary(loaded))
         for hint in _hints(loaded):
-            click.echo(hint)
+            say(hint)
     if problems:
         raise ScenarioError(problems)
 

@@ -9,6 +9,7 @@ from bench.errors import ResultError
 from bench.judge.status import Status, worst
 from bench.run_folder import files, layout
 from bench.run_folder.shape import Needed, misshapen
+from bench.visible import all_visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,7 +124,7 @@ def saved(folder: Path) -> Verdict | None:
     if not path.exists():
         return None
     try:
-        return Verdict.from_json(files.read_json(path))
+        return Verdict.from_json(all_visible(files.read_json(path)))
     except (OSError, ValueError) as error:
         raise ResultError(
             f"{path}: this verdict cannot be read: {error}; make it anew with bench judge"

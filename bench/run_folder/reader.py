@@ -16,7 +16,8 @@ from bench.errors import ResultError
 from bench.run_folder import files, layout
 from bench.run_folder.histogram_log import Tag, Window, window_of
 from bench.run_folder.operations import OPERATION
-from bench.run_folder.record import checked
+from bench.run_folder.record import checked, visible_record
+from bench.visible import all_visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -46,7 +47,7 @@ class Run:
         if not file.is_file():
             raise ResultError(_no_run_at(folder))
         try:
-            return cls(folder, checked(files.read_json(file)))
+            return cls(folder, visible_record(checked(files.read_json(file))))
         except (OSError, ValueError) as error:
             raise ResultError(f"{file}: this run cannot be read: {error}") from error
 
@@ -191,7 +192,7 @@ class Run:
                 raise ResultError(f"{file}:{number}: {error}; the run is damaged") from error
             if not isinstance(entry, dict):
                 raise ResultError(f"{file}:{number}: expected an object; the run is damaged")
-            entries.append(entry)
+            entries.append(all_visible(entry))
         return entries
 
     def _lines(self, file: Path) -> Iterator[tuple[int, str, bool]]:

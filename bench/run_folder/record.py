@@ -13,6 +13,7 @@ from bench.run_folder import layout
 from bench.run_folder.fault_record import problem_of
 from bench.run_folder.record_shape import RECORD
 from bench.run_folder.shape import NAMES, kind_of, misshapen
+from bench.visible import all_visible
 
 SECTIONS: dict[str, type] = {
     "scenario": dict,
@@ -46,6 +47,15 @@ def checked(record: object) -> dict[str, Any]:
     if problem := misshapen(record, RECORD) or problem_of(record):
         raise ValueError(problem)
     return record
+
+
+def visible_record(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with every text that others wrote made visible; the scenario's own text stays as it is."""
+    shown: dict[str, Any] = all_visible(record)
+    scenario = record.get("scenario")
+    if isinstance(scenario, dict) and "text" in scenario:
+        shown["scenario"]["text"] = scenario["text"]
+    return shown
 
 
 def _check_version(record: dict[str, Any]) -> None:

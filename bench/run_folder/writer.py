@@ -20,7 +20,9 @@ from bench.resources.columns import COLUMNS
 from bench.run_folder import files, layout
 from bench.run_folder.histogram_log import Encoder, Tag, Window, header, line_of
 from bench.run_folder.owner import Ownership
+from bench.run_folder.record import visible_record
 from bench.run_folder.response_totals import ResponseTotals
+from bench.visible import all_visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +123,7 @@ class RunWriter:
 
     def event(self, at_ns: int, kind: str, **fields: Any) -> None:
         """Append one event; `at_ns` since run zero."""
-        entry = {"at_ns": int(at_ns), "kind": kind, **fields}
+        entry: dict[str, Any] = all_visible({"at_ns": int(at_ns), "kind": kind, **fields})
         with self._told_plainly():
             self._events.write(json.dumps(entry, ensure_ascii=False, default=files.plain) + "\n")
         if self.on_event is not None:
@@ -182,7 +184,7 @@ class RunWriter:
         return self._folder.name == layout.partial_name(self.name)
 
     def _write_record(self, record: dict[str, Any], status: str) -> None:
-        whole = {"format": layout.FORMAT, **record, "run": self.name, "status": status}
+        whole = {"format": layout.FORMAT, **visible_record(record), "run": self.name, "status": status}
         with self._told_plainly():
             files.write_whole(self._folder / layout.RECORD, files.as_json(whole))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.visible import visible
+
 if TYPE_CHECKING:
     from bench.clock import WallLabel
     from bench.histogram import Counts
@@ -32,7 +34,7 @@ class Teller:
 
     def step(self, text: str) -> None:
         """Something before or after the run."""
-        self._lines.say("step", text=text)
+        self._lines.say("step", text=visible(text))
 
     def look(self, look: Look) -> None:
         """Nothing: the windows tell more."""

@@ -26,7 +26,7 @@ SHAPES = {"PASS": "✔", "WARN": "▲", "INCONCLUSIVE": "?", "FAIL": "✖", "INV
 
 # Control characters and lone surrogates are no HTML; marks of writing direction could turn a line around.
 UNSHOWABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
 
