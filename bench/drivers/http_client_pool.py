@@ -12,7 +12,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import TCPConnector, TraceConfig
+from aiohttp import TCPConnector, ThreadedResolver, TraceConfig
 from aiohttp.client_proto import ResponseHandler
 
 from bench.drivers.client_numbers import ConnectionNumbers
@@ -47,7 +47,15 @@ class WatchedConnector(TCPConnector):
 
     def __init__(self, watch: PoolWatch) -> None:
         # Made here and not when aiohttp is imported: SSL_CERT_FILE is read now.
-        super().__init__(limit=watch.size, keepalive_timeout=NEVER_IDLE_S, ssl=ssl.create_default_context())
+        super().__init__(
+            limit=watch.size,
+            keepalive_timeout=NEVER_IDLE_S,
+            ssl=ssl.create_default_context(),
+            # A name is looked up whenever a connection is opened, as the other engines do: it may lead
+            # elsewhere after a failover.
+            use_dns_cache=False,
+            resolver=ThreadedResolver(),
+        )
         self._watch = watch
         self._pool_numbers = ConnectionNumbers[ResponseHandler](watch, ResponseHandler.is_connected)
         self._gate: asyncio.Barrier | None = None

@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.clock import monotonic_ns
 from bench.errors import TargetError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bench.engine.shard import Shard
     from bench.stack.target import Target
 
+    Address = tuple[int, tuple[str, int]]
     Dial = Callable[[], Awaitable[socket.socket]]
     Connect = Callable[[Dial, bool], Awaitable[int]]
 
@@ -61,7 +62,9 @@ class Connector:
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[int, int]] = set()
-        self._address: tuple[int, tuple[str, int]] | None = None
+        self._last_good: Address | None = None
+        self._numeric = _numeric_addresses(target.host, target.port)
+        self._lookup: asyncio.Future[list[Address]] | None = None
         self.reconnections: deque[Reconnection] = deque(maxlen=KEPT_NOTES)
         self.reconnection_count = 0
         self.failure: Exception | None = None
@@ -234,12 +237,12 @@ class Connector:
             return await self._connect(self._connected, subscriber)
 
     async def _connected(self) -> socket.socket:
-        """Connect to the first address of the host that takes us, and stay with it: `localhost` may be
-        two addresses, of which the server listens on one.
+        """Connect to the first address of the host that takes us: `localhost` may be two addresses, of
+        which the server listens on one.
         """
         loop = asyncio.get_running_loop()
         failure = OSError("the host has no address")
-        for family, address in await self._addresses(loop):
+        for family, address in await self._addresses():
             connection = socket.socket(family, socket.SOCK_STREAM)
             try:
                 connection.setblocking(False)
@@ -252,15 +255,43 @@ class Connector:
                 connection.close()
                 raise
             else:
-                self._address = (family, address)
+                self._last_good = (family, address)
                 return connection
         raise failure
 
-    async def _addresses(self, loop: asyncio.AbstractEventLoop) -> list[tuple[int, tuple[str, int]]]:
-        if self._address is not None:
-            return [self._address]
+    async def _addresses(self) -> list[Address]:
+        """The host's addresses of this moment: a name may lead elsewhere after a failover. The one that
+        took us last comes first while it is still among them.
+        """
+        if self._numeric:
+            return self._numeric
+        if self._lookup is None:  # dials of one moment share one look-up
+            self._lookup = asyncio.ensure_future(self._look_up())
+            self._lookup.add_done_callback(self._on_looked_up)
+        found = await asyncio.shield(self._lookup)
+        return sorted(found, key=lambda address: address != self._last_good)
+
+    async def _look_up(self) -> list[Address]:
+        loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
-        return [(family, (str(address[0]), int(address[1]))) for family, _, _, _, address in found]
+        return _plain(found)
+
+    def _on_looked_up(self, lookup: asyncio.Future[list[Address]]) -> None:
+        self._lookup = None
+        if not lookup.cancelled():
+            lookup.exception()  # those who waited have it; where nobody does any more, it is no news
+
+
+def _numeric_addresses(host: str, port: int) -> list[Address]:
+    """The address that a host is written as; empty for a name, which must be looked up."""
+    try:
+        return _plain(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    except OSError:
+        return []
+
+
+def _plain(found: list[Any]) -> list[Address]:
+    return [(int(family), (str(address[0]), int(address[1]))) for family, _, _, _, address in found]
 
 
 async def _cancel_others() -> None:

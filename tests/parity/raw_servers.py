@@ -1,0 +1,179 @@
+"""Servers of a few lines that answer with the bytes of a case, whole or cut, and then do what the case says.
+
+What is asked for names the case: the path of an HTTP request, the key `case:NAME` of a Redis command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+KEEP, CLOSE, RESET, SILENCE = "keeps", "closes", "resets", "is silent"
+"""What a server does behind its answer; a silent one answers nothing more on that connection."""
+
+JOIN_S = 60.0
+GREETINGS = {
+    b"PING": b"+PONG\r\n",
+    b"INFO": b"$21\r\nredis_version:7.2.0\r\n\r\n",
+    b"MULTI": b"+OK\r\n",
+    b"INCR": b"+QUEUED\r\n",
+}
+HELLO_3 = b"%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a case's server says, and then does."""
+
+    data: bytes = b""
+    then: str = KEEP
+    endless: bytes = b""
+    """Said behind `data` again and again until the client has enough of it."""
+    is_early: bool = False
+    """Said when the head of a request is there, and before its body is read."""
+
+
+class Link:
+    """One accepted connection."""
+
+    def __init__(self, connection: socket.socket, number: int, cut: int) -> None:
+        self.socket = connection
+        self.number = number
+        self._cut = cut
+        self._unread = b""
+
+    def give(self, answer: Answer) -> bool:
+        """Answer as the case says; False when this connection is to answer nothing more."""
+        size = self._cut or max(len(answer.data), 1)
+        for start in range(0, len(answer.data), size):
+            self.socket.sendall(answer.data[start : start + size])
+        while answer.endless:
+            self.socket.sendall(answer.endless)
+        if answer.then == RESET:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.socket.close()
+        elif answer.then == CLOSE:
+            self.socket.shutdown(socket.SHUT_WR)
+            while self.socket.recv(1 << 20):
+                pass
+        elif answer.then == SILENCE:
+            while self.socket.recv(1 << 20):
+                pass
+        return answer.then == KEEP
+
+    def line(self) -> bytes:
+        """Up to the next line's end, without it."""
+        while (end := self._unread.find(b"\r\n")) < 0:
+            self._more()
+        found, self._unread = self._unread[:end], self._unread[end + 2 :]
+        return found
+
+    def take(self, size: int) -> bytes:
+        """Exactly so many bytes."""
+        while len(self._unread) < size:
+            self._more()
+        found, self._unread = self._unread[:size], self._unread[size:]
+        return found
+
+    def _more(self) -> None:
+        data = self.socket.recv(1 << 20)
+        if not data:
+            raise EOFError
+        self._unread += data
+
+
+Serve = Callable[[Link], None]
+
+
+class RawServer:
+    """Accepts on loopback; each connection is served in a thread of its own."""
+
+    def __init__(self, serve: Serve, *, address: str = "127.0.0.1", port: int = 0, cut: int = 0) -> None:
+        self._serve_one = serve
+        self._cut = cut
+        self._listener = socket.create_server((address, port), backlog=1024)
+        self.port: int = self._listener.getsockname()[1]
+        self.accepted = 0
+        self._sockets: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sockets.append(connection)
+            link = Link(connection, self.accepted, self._cut)
+            self.accepted += 1
+            self._threads.append(threading.Thread(target=self._serve, args=(link,), daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self, link: Link) -> None:
+        with contextlib.suppress(OSError, EOFError), link.socket:
+            self._serve_one(link)
+
+    def close(self) -> None:
+        """Stop listening and break every connection."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._threads[0].join(JOIN_S)
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(JOIN_S)
+
+
+def redis(cases: Mapping[str, Answer]) -> Serve:
+    """Answers a command with `case:NAME` in it, or the EXEC behind it, with its case; all else with +OK."""
+
+    def serve(link: Link) -> None:
+        asked = ""
+        while True:
+            words = [link.take(int(link.line()[1:]) + 2)[:-2] for _ in range(int(link.line()[1:]))]
+            command = words[0].upper()
+            found = re.search(rb"case:([a-z0-9_]+)", b" ".join(words))
+            asked = found[1].decode() if found else asked
+            if command == b"EXEC" or (found and command not in GREETINGS):
+                if not link.give(cases[asked]):
+                    return
+            elif command == b"HELLO":
+                link.socket.sendall(HELLO_3)
+            else:
+                link.socket.sendall(GREETINGS.get(command, b"+OK\r\n"))
+
+    return serve
+
+
+def http(cases: Mapping[str, Answer]) -> Serve:
+    """Answers each path with its case."""
+
+    def serve(link: Link) -> None:
+        for name, size in _requests(link):
+            answer = cases[name]
+            if not answer.is_early:
+                link.take(size)
+            if not link.give(answer):
+                return
+
+    return serve
+
+
+def _requests(link: Link) -> Iterator[tuple[str, int]]:
+    """The path of each request without its slash, and how many bytes of a body follow its head."""
+    while True:
+        name = link.line().split(b" ")[1].decode().lstrip("/")
+        size = 0
+        while header := link.line():
+            if header.lower().startswith(b"content-length:"):
+                size = int(header.partition(b":")[2])
+        yield name, size

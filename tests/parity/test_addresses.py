@@ -1,0 +1,42 @@
+"""A target's name is looked up whenever a connection is opened: lanes follow where it leads."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OWN_HOSTS = 'mount --bind "$0" /etc/hosts && exec "$@"'
+
+
+def with_own_hosts(hosts: Path, *command: str) -> list[str]:
+    """A command in a mount namespace whose /etc/hosts is the given file."""
+    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", OWN_HOSTS, str(hosts), *command]
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Path:
+    file = tmp_path / "hosts"
+    file.write_text("127.0.0.1 localhost\n")
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(with_own_hosts(file, "true"), check=False).returncode
+    ):
+        pytest.skip("this machine lets us have no mount namespace")
+    return file
+
+
+@pytest.mark.timeout(300)  # the first run of a machine compiles
+@pytest.mark.parametrize("engine", ["wire", "client"])
+@pytest.mark.parametrize("driver", ["redis", "http"])
+def test_lanes_follow_a_name_that_leads_elsewhere(hosts: Path, driver: str, engine: str) -> None:
+    program = str(Path(__file__).parent / "moving_name.py")
+    command = with_own_hosts(hosts, sys.executable, program, str(hosts), driver, engine)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert found["before"] > 0
+    assert found["accepted"] >= 1, "the second place is dialled"
+    assert found["after"] >= found["planned"] * 3 // 4, found
