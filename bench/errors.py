@@ -112,6 +112,11 @@ class HealError(HoldfastError):
 
     exit_code = ExitCode.HEAL
 
+    def __init__(self, text: str, done: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.done = done
+        """What was undone all the same, one sentence each."""
+
 
 class InterruptedRun(HoldfastError):  # noqa: N818 - what happened is the name, it is no error of anyone's
     """The run was stopped by a signal; what had been measured is kept."""

@@ -62,8 +62,8 @@ class Chaos:
             fault.check()
         if planned:
             self._journal = Journal()
-            heal_orphans()
-            self._reaper = Reaper(self._journal.path)
+            heal_orphans(journal=self._journal)
+            self._reaper = Reaper(self._journal.path, self._journal.lock)
         seen = dict(targets)
         for name in dict.fromkeys(one.target for one in planned if FAULT_KINDS[one.kind].through_proxy):
             seen[name] = self._behind_proxy(name, targets[name], plan.seed)

@@ -13,9 +13,10 @@ from typing import Any
 from bench.clock import monotonic_ns
 from bench.errors import HoldfastError
 from chaos.faults.fault import Fault
-from chaos.hooks import await_hook
+from chaos.hooks import HOOK_S, await_hook
 from chaos.journal import Journal
 from chaos.stamps import Proof, Stamps
+from chaos.undo import given_later
 
 SLEEP_SHORT_NS = 300_000
 """A sleep ends late by about as much; the rest of a wait is spun away."""
@@ -110,7 +111,7 @@ class Conductor:
             thread.join()
         for act in self.acts:
             if act.fault.plan.for_ns is not None:
-                self._mend(act)
+                self._mend_in_any_case(act)
         for witness in self._witnesses:
             witness.join()
 
@@ -144,7 +145,8 @@ class Conductor:
         try:
             act.fault.aim()
             assert self._journal is not None
-            act.entry = self._journal.intend(f"{plan.kind} of {plan.target}", act.fault.undo())
+            how = given_later(act.fault.undo(), 0.0 if plan.when is None else HOOK_S)
+            act.entry = self._journal.intend(f"{plan.kind} of {plan.target}", how)
         except HoldfastError as error:
             self._miss(act, str(error))
         except OSError as error:
@@ -182,6 +184,13 @@ class Conductor:
             self._tell("fault_undone", act, monotonic_ns())
             act.is_over = True
         self._witness(lambda: self._see_healing(act))
+
+    def _mend_in_any_case(self, act: Act) -> None:
+        """What cannot be mended hinders no other; its entry stays open, for the reaper."""
+        try:
+            self._mend(act)
+        except Exception as failure:  # noqa: BLE001 - the session's to tell, when all were tried
+            self.failure = self.failure or failure
 
     def _close(self, act: Act) -> None:
         act.is_over = True

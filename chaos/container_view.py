@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +11,12 @@ from bench.stack.docker.container_facts import cgroup_of, is_opted_in, policy_of
 from bench.stack.docker.engine import connect_engine, said
 from bench.stack.docker.labels import ALLOW, CHAOS
 from bench.stack.process_identity import ProcessIdentity
+from chaos.endpoint import Endpoint, endpoints_of
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 Inspected = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Membership:
-    """A container's place in one network, as it is needed to connect it again."""
-
-    network: str
-    aliases: tuple[str, ...]
 
 
 @cache
@@ -124,27 +116,17 @@ def why_no_crash(container: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def networks(container: str) -> list[str]:
-    """The ids of the networks that it is on."""
-    return [one.network for one in memberships(container)]
+def endpoints(container: str) -> tuple[Endpoint, ...]:
+    """The networks that it is on, each with all that was asked for there."""
+    return endpoints_of(inspect(container), str(getattr(engine(), "api_version", "")))
 
 
-def memberships(container: str) -> tuple[Membership, ...]:
-    """The networks that it is on, with the names that it has there."""
-    entries = inspect(container)["NetworkSettings"]["Networks"].values()
-    own = container[:12]
-    return tuple(
-        Membership(one["NetworkID"], tuple(name for name in one.get("Aliases") or () if name != own))
-        for one in entries
-        if one.get("NetworkID")
-    )
-
-
-def network_name(network: str) -> str:
-    """What a network is called; the beginning of its id when it is gone."""
-    from docker.errors import APIError
-
-    try:
-        return str(engine().inspect_network(network)["Name"])
-    except APIError:
-        return network[:12]
+def why_no_disconnect(container: str) -> str | None:
+    """Why it cannot be taken off its networks; None when it can. Nothing is done."""
+    inspected = inspect(container)
+    mode = str((inspected.get("HostConfig") or {}).get("NetworkMode") or "")
+    if mode == "host":
+        return "one on the host's own network"
+    if mode.startswith("container:"):
+        return "one on the network of another container"
+    return None if mode != "none" and endpoints(container) else "one without"

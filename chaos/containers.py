@@ -12,31 +12,41 @@ engine does differently than one expects:
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from bench.clock import monotonic_ns
+from bench.clock import NS_PER_S, WallLabel, monotonic_ns
 from bench.errors import TargetError
 from bench.stack.docker.container_facts import is_frozen
 from bench.stack.docker.engine import said
 from bench.stack.docker.engine_events import awaited_events, wall_text
-from bench.stack.docker.labels import ADDRESS
 from chaos import container_view as view
-from chaos.container_view import Membership, check, memberships, pid_of, restart_policy, why_no_crash
+from chaos.container_networks import off, on
+from chaos.container_view import (
+    check,
+    endpoints,
+    pid_of,
+    restart_policy,
+    why_no_crash,
+    why_no_disconnect,
+)
 from chaos.death_watch import DeathWatch
+from chaos.endpoint import Endpoint, missing_or_different
 from chaos.processes import wait_until
 from chaos.stamps import Proof, Stamps
 
 __all__ = [
     "ContainerAct",
-    "Membership",
+    "Endpoint",
     "check",
     "connect",
     "crash",
     "disconnect",
+    "endpoints",
     "kill",
-    "memberships",
     "pause",
     "pid_of",
     "restart",
@@ -48,6 +58,7 @@ __all__ = [
     "undo_stop",
     "unpause",
     "why_no_crash",
+    "why_no_disconnect",
 ]
 
 EVENT_S = 3.0
@@ -55,6 +66,10 @@ EVENT_S = 3.0
 GRACE_S = 5
 """How long an ordered end may take before the engine kills; its own default is 10."""
 POLL_S = 0.005
+SETTLE_POLL_S = 0.05
+MOST_SETTLE_S = 20.0
+"""Longer than any order to the engine is under way, whatever the wall clock says."""
+ON_ALL = "on all its networks, as it was"
 _SO_ALREADY = (304, 409)
 """What was asked for is so already, or has just become so by itself."""
 
@@ -107,7 +122,7 @@ def start(container: str) -> ContainerAct:
     before = view.state(container)
     if before["Running"] and not before["Restarting"]:
         return _so_already("start", container, f"it runs already as process {before['Pid']}", before["Pid"])
-    stamps, _ = _stamped(container, lambda: view.engine().start(container), ("start",))
+    stamps, _ = _stamped(container, [lambda: view.engine().start(container)], ("start",))
     pid = view.pid_of(container)
     proof = Proof(pid is not None, f"process {pid} was started" if pid else "it has no process")
     return ContainerAct("start", container, stamps, proof, None, pid, stamps.effective_ns)
@@ -116,7 +131,7 @@ def start(container: str) -> ContainerAct:
 def pause(container: str) -> ContainerAct:
     """Freeze all its processes: its port stays open, and nothing answers."""
     pid = view.process_number(view.victim(container, running=True))
-    stamps, _ = _stamped(container, lambda: view.engine().pause(container), ("pause",))
+    stamps, _ = _stamped(container, [lambda: view.engine().pause(container)], ("pause",))
     frozen = wait_until(lambda: is_frozen(pid) is not False, EVENT_S, POLL_S)
     state = view.state(container)
     words = {True: ", its processes are frozen", False: ", but its processes run", None: ""}
@@ -131,7 +146,7 @@ def unpause(container: str) -> ContainerAct:
     before = view.state(container)
     if not before["Paused"]:
         return _so_already("unpause", container, "it is not paused", before["Pid"] or None)
-    stamps, _ = _stamped(container, lambda: view.engine().unpause(container), ("unpause",))
+    stamps, _ = _stamped(container, [lambda: view.engine().unpause(container)], ("unpause",))
     after = view.state(container)
     proof = Proof(not after["Paused"], f"the engine says {after['Status']}")
     return ContainerAct(
@@ -139,59 +154,64 @@ def unpause(container: str) -> ContainerAct:
     )
 
 
-def disconnect(container: str) -> tuple[ContainerAct, tuple[Membership, ...]]:
+def disconnect(container: str) -> tuple[ContainerAct, tuple[Endpoint, ...]]:
     """Take it off all its networks; what comes back is needed for `connect`."""
     inspected = view.victim(container, running=True)
-    known = memberships(container)
-    if not known:
+    if (why := why_no_disconnect(container)) is not None:
         advice = "use pause, or a fault on the network path"
-        raise view.refusal(inspected, "a container with a network of its own", "one without", advice)
-
-    def act() -> None:
-        for one in known:
-            view.engine().disconnect_container_from_network(container, one.network)
-
-    stamps, _ = _stamped(container, act, ("disconnect",), known[-1].network)
-    left = view.networks(container)
-    names = ", ".join(view.network_name(network) for network in left or [one.network for one in known])
-    proof = Proof(not left, f"still on {names}" if left else f"off {names}")
+        raise view.refusal(inspected, "a container with a network of its own", why, advice)
+    known = endpoints(container)
+    steps = [partial(off, container, one) for one in known]
+    stamps, _ = _stamped(container, steps, ("disconnect",), known[-1].network)
+    left = [one.name for one in endpoints(container)]
+    names = ", ".join(one.name for one in known)
+    proof = Proof(not left, f"still on {', '.join(left)}" if left else f"off {names}")
     pid = view.process_number(inspected)
     return ContainerAct("disconnect", container, stamps, proof, pid, pid, stamps.effective_ns), known
 
 
-def connect(container: str, known: tuple[Membership, ...]) -> ContainerAct:
-    """Connect it to networks again where it is not connected, under its names and with its address."""
-    labels = view.inspect(container)["Config"].get("Labels") or {}
-    waiting = [one for one in known if one.network not in view.networks(container)]
+def connect(container: str, known: tuple[Endpoint, ...]) -> ContainerAct:
+    """Connect it to networks again where it is not connected as it was, each with all that was asked for.
+
+    Every one is tried, whatever became of the others. Raises TargetError where one was refused.
+    """
+    now = endpoints(container)
+    waiting = [one for one in known if missing_or_different([one], now)]
     pid = pid_of(container)
     if not waiting:
-        return _so_already("connect", container, "it is on all its networks", pid)
-
-    def act() -> None:
-        for one in waiting:
-            view.engine().connect_container_to_network(
-                container, one.network, aliases=list(one.aliases), ipv4_address=labels.get(ADDRESS)
-            )
-
-    stamps, _ = _stamped(container, act, ("connect",), waiting[-1].network)
-    missing = {one.network for one in known} - set(view.networks(container))
-    text = f"off {', '.join(map(view.network_name, sorted(missing)))}" if missing else "on all its networks"
-    return ContainerAct("connect", container, stamps, Proof(not missing, text), pid, pid, stamps.effective_ns)
+        return _so_already("connect", container, ON_ALL, pid)
+    steps = []
+    for one in waiting:
+        if any(one.is_same_network(other) for other in now):  # somebody else's way back, without the rest
+            steps.append(partial(off, container, one))
+        steps.append(partial(on, container, one))
+    stamps, _ = _stamped(container, steps, ("connect",), waiting[-1].network)
+    wrong = endpoints_that_differ(container, known)
+    proof = Proof(wrong is None, wrong or ON_ALL)
+    return ContainerAct("connect", container, stamps, proof, pid, pid, stamps.effective_ns)
 
 
-def undo_pause(container: str) -> str | None:
-    """Unpause it; None when it is not paused, or not there, any more, else what is wrong."""
-    return _undone(container, lambda: unpause(container))
+def endpoints_that_differ(container: str, known: tuple[Endpoint, ...]) -> str | None:
+    """How its networks differ from what was asked for; None when all is as it was."""
+    return "; ".join(missing_or_different(known, endpoints(container))) or None
 
 
-def undo_stop(container: str) -> str | None:
+def undo_pause(container: str, settled_at: float = 0.0) -> str | None:
+    """Unpause it; None when it is not paused, or not there, any more, else what is wrong.
+
+    settled_at: seconds since the epoch until which an order of who is gone may still take effect.
+    """
+    return _undone(container, lambda: unpause(container), settled_at)
+
+
+def undo_stop(container: str, settled_at: float = 0.0) -> str | None:
     """Start it; None when it runs, or is not there any more, else what is wrong."""
-    return _undone(container, lambda: start(container))
+    return _undone(container, lambda: start(container), settled_at)
 
 
-def undo_disconnect(container: str, network: str, aliases: list[str]) -> str | None:
-    """Connect it; None when it is connected, or not there any more, else what is wrong."""
-    return _undone(container, lambda: connect(container, (Membership(network, tuple(aliases)),)))
+def undo_disconnect(container: str, known: tuple[Endpoint, ...], settled_at: float = 0.0) -> str | None:
+    """Connect it as it was; None when it is, or is not there any more, else what is wrong."""
+    return _undone(container, lambda: connect(container, known), settled_at)
 
 
 def _ending(what: str, container: str, act: Callable[[], Any], events: Sequence[str]) -> ContainerAct:
@@ -199,7 +219,7 @@ def _ending(what: str, container: str, act: Callable[[], Any], events: Sequence[
     inspected = view.victim(container, running=True)
     pid, identity = view.process_number(inspected), view.seen_process(inspected)
     death = DeathWatch(identity) if identity is not None else None
-    stamps, told = _stamped(container, act, events)
+    stamps, told = _stamped(container, [act], events)
     died_ns = death.moment() if death is not None else None
     # Each of them comes after the death: the earliest is the nearest to it.
     effective = min((at_ns for at_ns in (died_ns, *told.values()) if at_ns is not None), default=None)
@@ -222,20 +242,27 @@ def _ending(what: str, container: str, act: Callable[[], Any], events: Sequence[
 
 
 def _stamped(
-    container: str, act: Callable[[], Any], events: Sequence[str], network: str | None = None
+    container: str, steps: Sequence[Callable[[], Any]], events: Sequence[str], network: str | None = None
 ) -> tuple[Stamps, dict[str, int]]:
-    """Do it, and wait for the engine's events of it; effective is the last of them."""
+    """Take every step, and wait for the engine's events of the last; effective is the last of them.
+
+    Raises TargetError with all that the engine refused.
+    """
     from docker.errors import APIError
 
     before, asked = wall_text(), monotonic_ns()
-    try:
-        act()
-    except APIError as error:
-        if error.status_code not in _SO_ALREADY:
-            expected = f"an engine that does what ends in the event {events[-1]}"
-            raise TargetError(
-                container[:12], "the Docker engine", expected, said(error), "look at the engine's log"
-            ) from None
+    refused = []
+    for step in steps:
+        try:
+            step()
+        except APIError as error:
+            if error.status_code not in _SO_ALREADY:
+                refused.append(said(error))
+    if refused:
+        expected = f"an engine that does what ends in the event {events[-1]}"
+        raise TargetError(
+            container[:12], "the Docker engine", expected, "; ".join(refused), "look at the engine's log"
+        )
     returned = monotonic_ns()
     told = awaited_events(view.engine(), container, events, before, EVENT_S, network)
     return Stamps(asked, returned, told.get(events[-1])), told
@@ -246,17 +273,20 @@ def _so_already(what: str, container: str, text: str, pid: int | None) -> Contai
     return ContainerAct(what, container, Stamps(now, now), Proof(True, text), pid, pid)
 
 
-def _undone(container: str, mend: Callable[[], ContainerAct]) -> str | None:
-    from docker.errors import APIError, NotFound
+def _undone(container: str, mend: Callable[[], ContainerAct], settled_at: float) -> str | None:
+    """Mend it, and again until nothing can be under way any more that would break it after all."""
+    from docker.errors import APIError, DockerException, NotFound
 
+    left_s = settled_at - WallLabel.read().wall_ns / NS_PER_S
+    deadline = time.monotonic() + min(left_s, MOST_SETTLE_S)
     try:
         view.engine().inspect_container(container)
+        while (act := mend()).proof.holds and time.monotonic() < deadline:
+            time.sleep(SETTLE_POLL_S)
     except NotFound:
         return None  # removed with all that was wrong with it
-    except (APIError, TargetError) as error:
-        return said(error)
-    try:
-        act = mend()
-    except (APIError, TargetError) as error:
-        return said(error)
+    except TargetError as error:
+        return str(error)
+    except (APIError, DockerException, OSError) as error:
+        return f"container {container[:12]}: {said(error)}"
     return None if act.proof.holds else f"container {container[:12]}: {act.proof.text}"

@@ -2,14 +2,14 @@
 
 One file for each run with faults, in the user's state folder: first the harness, then a line when a
 fault is about to be made and one when its undoing was seen to work. A line is on disk before the
-fault is made. Whoever finds open entries whose harness is gone undoes them: the reaper at once,
-`bench heal` or the next run otherwise.
+fault is made. Whoever finds open entries whose harness is gone undoes them, holding the lock: the reaper
+at once, `bench heal` or the next run otherwise. A harness of another machine or name space of process
+numbers cannot be judged from here; its journal is left alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import threading
@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import HealError, UsageError
+from bench.stack.harness_identity import Fate, fate_of, own_entry, place_of
 from bench.stack.keeper_state import state_folder
 from bench.stack.process_identity import ProcessIdentity
-from chaos.undo import Undo, undo
+from chaos.journal_lock import HEALING_S, JournalLock
+from chaos.undo import Undo, nothing_left, undo
 
 SUFFIX = ".jsonl"
 
@@ -44,31 +46,25 @@ class Journal:
         self._writing = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = JournalLock.take(folder, lambda: is_run_under_way(folder))
+            if lock is None:
+                raise UsageError(_why_refused(folder))
+            self.lock = lock
+            try:
+                self.path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
+                self._begin()
+            except BaseException:
+                lock.close()
+                raise
         except OSError as error:
             raise _unwritable(folder, error) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.path = folder / f"{uuid.uuid4().hex}{SUFFIX}"
-            self._begin()
-        except BaseException as error:
-            os.close(self._lock)
-            if isinstance(error, BlockingIOError):
-                raise UsageError(
-                    "another run with faults is under way; wait for its end: two at once could not tell"
-                    " apart what each of them broke"
-                ) from None
-            if isinstance(error, OSError):
-                raise _unwritable(folder, error) from None
-            raise
 
     def _begin(self) -> None:
         """Under another name first: a journal that has no harness yet would look like an orphan."""
         new = self.path.with_suffix(".new")
         self._fd = os.open(new, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            harness = ProcessIdentity.of(os.getpid())
-            self._append({"harness": harness.to_json() if harness else None})
+            self._append({"harness": own_entry()})
             new.rename(self.path)
             _sync_folder(self.path.parent)
         except BaseException:
@@ -100,7 +96,7 @@ class Journal:
         self._fd = -1
         if not self._open:
             self.path.unlink(missing_ok=True)
-        os.close(self._lock)
+        self.lock.close()
 
     def _append(self, line: dict[str, Any]) -> None:
         text = json.dumps(line).encode() + b"\n"
@@ -122,12 +118,16 @@ class Leftover:
 
     path: Path
     harness: ProcessIdentity | None
+    fate: Fate = "gone"
+    """Of its harness. One that the journal does not name has not got as far as a fault."""
+    place: str = ""
+    """Where that is, in words."""
     entries: dict[str, tuple[str, Undo]] = field(default_factory=dict)
 
     @property
     def is_orphaned(self) -> bool:
-        """Whether its harness is gone."""
-        return self.harness is None or not self.harness.is_alive()
+        """Whether its harness is surely gone."""
+        return self.fate == "gone"
 
 
 def leftovers(folder: Path | None = None) -> list[Leftover]:
@@ -137,30 +137,86 @@ def leftovers(folder: Path | None = None) -> list[Leftover]:
     return [read_journal(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
 
 
-def heal(one: Leftover) -> list[str]:
-    """Undo what is open in a journal, the last first; what was done, one sentence each.
+def is_run_under_way(folder: Path | None = None) -> bool:
+    """Whether the harness of a journal lives, or may live elsewhere."""
+    return any(one.fate != "gone" for one in leftovers(folder))
 
-    Raises HealError, with the journal kept, where something could not be undone.
+
+def left_alone(folder: Path | None = None) -> list[str]:
+    """A sentence for each journal of a harness that cannot be judged from here."""
+    return [_why_left_alone(one) for one in leftovers(folder) if one.fate == "unknown"]
+
+
+def heal(one: Leftover) -> list[str]:
+    """Undo what is open in a journal, the last first; what became of each entry, one sentence each.
+
+    One that cannot be undone hinders no other. Raises HealError then, with the journal kept. The journal
+    of a harness that cannot be judged from here is left as it is.
     """
+    if one.fate == "unknown":
+        return [_why_left_alone(one)]
     told, failed = [], []
     for number, (what, entry) in reversed(one.entries.items()):
-        problem = undo(entry)
+        skipped, problem = nothing_left(entry), undo(entry)
         if problem is None:
-            told.append(f"undone: {what}")
+            told.append(f"skipped: {what}: {skipped}" if skipped else f"undone: {what}")
             # Where that cannot be written it is undone once more the next time, which is harmless.
             with contextlib.suppress(OSError), one.path.open("ab") as file:
                 file.write(b"\n" + json.dumps({"done": number}).encode() + b"\n")
         else:
             failed.append(f"{what}: {problem}")
+    if not failed:
+        try:
+            one.path.unlink(missing_ok=True)
+        except OSError as error:
+            failed.append(f"{one.path}: {error.strerror}; remove it, all that it notes is undone")
     if failed:
-        raise HealError(f"not undone: {'; '.join(failed)}. The journal {one.path} is kept")
-    one.path.unlink(missing_ok=True)
+        raise HealError(
+            f"not undone: {'; '.join(failed)}. The journal {one.path} is kept; run `bench heal` again when"
+            " what is in the way is gone, or remove it when there is nothing left to undo",
+            tuple(told),
+        )
     return told
 
 
-def heal_orphans(folder: Path | None = None) -> list[str]:
-    """Undo what harnesses that are gone have left. Raises HealError."""
-    return [sentence for one in leftovers(folder) if one.is_orphaned for sentence in heal(one)]
+def heal_orphans(folder: Path | None = None, journal: Journal | None = None) -> list[str]:
+    """Undo what harnesses that are gone have left, one after the other, whatever becomes of each.
+
+    journal: of the caller, who then holds the lock. While another one's run holds it nothing is done:
+    it has healed when it began. Raises HealError when all were tried.
+    """
+    folder = folder or journal_folder()
+    if not any(one.is_orphaned for one in leftovers(folder)):
+        return []
+    lock = None
+    if journal is None:
+        try:
+            lock = JournalLock.take(folder, lambda: is_run_under_way(folder))
+        except OSError as error:
+            raise HealError(
+                f"{folder / 'lock'}: {error.strerror}; it is taken before anything is undone"
+            ) from None
+        if lock is None:
+            return []
+    try:
+        return _heal_all([one for one in leftovers(folder) if one.is_orphaned])
+    finally:
+        if lock is not None:
+            lock.close()
+
+
+def _heal_all(found: list[Leftover]) -> list[str]:
+    told: list[str] = []
+    failed = []
+    for one in found:
+        try:
+            told += heal(one)
+        except HealError as error:
+            told += error.done
+            failed.append(str(error))
+    if failed:
+        raise HealError("\n".join(failed), tuple(told))
+    return told
 
 
 def read_journal(path: Path) -> Leftover:
@@ -169,6 +225,9 @@ def read_journal(path: Path) -> Leftover:
     for line in _lines(path):
         if "harness" in line:
             found.harness = ProcessIdentity.from_json(line["harness"])
+            found.place = place_of(line["harness"])
+            if found.harness is not None:
+                found.fate = fate_of(line["harness"])
         elif "intend" in line:
             found.entries[str(line["intend"])] = (str(line.get("what", "a fault")), line.get("undo", {}))
         elif "done" in line:
@@ -180,10 +239,27 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     with contextlib.suppress(OSError):
         for text in path.read_bytes().split(b"\n"):
             # Half a line at the end is an entry that was not yet acted on.
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 line = json.loads(text)
                 if isinstance(line, dict):
                     yield line
+
+
+def _why_left_alone(one: Leftover) -> str:
+    what = ", ".join(what for what, _ in one.entries.values()) or "nothing open"
+    return (
+        f"left alone: the journal {one.path} ({what}), whose run belongs to {one.place}; run `bench heal`"
+        " there, or remove the file when that run is gone and nothing of it is left"
+    )
+
+
+def _why_refused(folder: Path) -> str:
+    if is_run_under_way(folder):
+        return (
+            "another run with faults is under way; wait for its end: two at once could not tell"
+            " apart what each of them broke"
+        )
+    return f"somebody has been healing for {HEALING_S:.0f} s; wait for its end, which `bench heal` tells"
 
 
 def _unwritable(folder: Path, error: OSError) -> UsageError:

@@ -14,23 +14,24 @@ import sys
 from pathlib import Path
 
 from bench.child_environment import for_python
+from chaos.journal_lock import HEALING_S, JournalLock
 
 READY = b"ready\n"
-LONGEST_S = 60.0
-"""Far longer than all that a run can have left takes to be undone."""
 
 
 class Reaper:
     """Watches over one journal from outside the harness."""
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, lock: JournalLock | None = None) -> None:
+        """lock: of the harness, held on by the reaper until it has healed; without it the reaper takes it."""
         # A session of its own: whoever kills the harness's group does not reach it.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "chaos.reaper", str(journal)],
+            [sys.executable, "-m", "chaos.reaper", str(journal), *(["held"] if lock else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=[lock.descriptor] if lock else [],
             env=for_python(),
             cwd="/",
         )
@@ -48,7 +49,7 @@ class Reaper:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
-            self._process.wait(LONGEST_S)
+            self._process.wait(HEALING_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -60,14 +61,18 @@ def main() -> None:
     from bench.errors import HealError
     from chaos.journal import heal, read_journal
 
-    path = Path(sys.argv[1])
+    path, is_lock_held = Path(sys.argv[1]), sys.argv[2:] == ["held"]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # whoever ends the harness wants the healing all the more
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
     while sys.stdin.buffer.read(4096):
         pass
-    if path.exists():
+    if not path.exists():
+        return
+    # Another harness that holds it by now has healed this one's journal already.
+    lock = None if is_lock_held else JournalLock.take(path.parent, lambda: not path.exists())
+    if (is_lock_held or lock is not None) and path.exists():
         with contextlib.suppress(HealError):  # the journal stays, for `bench heal` to tell
             heal(read_journal(path))
 

@@ -17,7 +17,11 @@ def faults_left() -> Finding:
 
     orphaned = [one for one in leftovers() if one.is_orphaned and one.entries]
     if not orphaned:
-        return Finding("faults", "none is left from any run", {"left": 0})
+        elsewhere = sum(one.fate == "unknown" for one in leftovers())
+        text = "none is left from any run"
+        if elsewhere:
+            text += f" of this machine; {elsewhere} noted by runs elsewhere, see `bench heal`"
+        return Finding("faults", text, {"left": 0})
     what = ", ".join(what for one in orphaned for what, _ in one.entries.values())
     return Finding(
         "faults", f"left from runs that were killed: {what}", {"left": len(orphaned)}, "bench heal"

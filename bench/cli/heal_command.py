@@ -12,15 +12,21 @@ def command() -> int:
     """Undo faults that were never undone: paused processes and containers, cut networks.
 
     A run undoes its faults itself, and a watcher does when the run is killed; this is for when both
-    were. Harmless where nothing is left.
+    were. What cannot be undone is named with the reason, hinders nothing else and ends with exit code 6;
+    what a run on another machine has noted in a shared folder is left alone. Harmless where nothing is left.
     """
-    from bench.errors import ExitCode
-    from chaos.journal import heal_orphans, leftovers
+    from bench.errors import ExitCode, HealError
+    from chaos.journal import heal_orphans, left_alone, leftovers
 
-    told = heal_orphans()
-    for sentence in told:
+    try:
+        told = heal_orphans()
+    except HealError as error:
+        for sentence in error.done:
+            say(sentence)
+        raise
+    for sentence in (*told, *left_alone()):
         say(sentence)
-    living = [one for one in leftovers() if not one.is_orphaned]
+    living = [one for one in leftovers() if one.fate == "alive"]
     if living:
         say("a run with faults is under way; its faults are its own to undo")
     elif not told:

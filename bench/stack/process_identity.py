@@ -1,6 +1,7 @@
 """Which process it is, beyond its number: numbers are given away again, and start anew at a boot."""
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -65,7 +66,10 @@ class ProcessIdentity:
         """A handle of the kernel's, which stays with the process; None when it is gone."""
         try:
             handle = os.pidfd_open(self.pid)
-        except ProcessLookupError:
+        except OSError as error:
+            # Its number may be that of a thread by now: kernels say so in different words.
+            if error.errno not in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
+                raise
             yield None
             return
         try:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chaos import containers
-from chaos.containers import ContainerAct, Membership
+from chaos.containers import GRACE_S, ContainerAct, Endpoint
 from chaos.faults.fault import Fault
 from chaos.processes import wait_until
 from chaos.stamps import Proof, Stamps
 from chaos.undo import Undo, connect_container, nothing, start_container, unpause_container
 
 POLL_S = 0.01
+NEVER = "no"
+"""The restart policy that starts nothing again."""
 
 
 class OnContainer(Fault):
@@ -26,23 +28,34 @@ class OnContainer(Fault):
             raise self.around.refuse(
                 self.plan.target, "a process that may be killed from here", why, "use kill, or run as root"
             )
+        why = containers.why_no_disconnect(container) if self.plan.kind == "disconnect" else None
+        if why is not None:
+            raise self.around.refuse(
+                self.plan.target,
+                "a container with a network of its own",
+                why,
+                "use pause, or a fault on the network path",
+            )
 
     def aim(self) -> None:
         """Look at it once more."""
-        containers.check(self._container())
-        self._known: tuple[Membership, ...] = containers.memberships(self._container())
+        container = self._container()
+        containers.check(container)
+        self._known: tuple[Endpoint, ...] = containers.endpoints(container)
+        self._policy = containers.restart_policy(container)
 
     def undo(self) -> Undo:
-        """What takes it back, for whoever comes."""
+        """What takes it back, for whoever comes; also after an order that was given and not yet obeyed."""
         container = self._container()
         match self.plan.kind:
             case "pause":
                 return unpause_container(container)
-            case "kill" | "stop":
+            case "kill" | "crash":
                 return start_container(container)
-            case "disconnect" if self._known:
-                first = self._known[0]
-                return connect_container(container, first.network, list(first.aliases))
+            case "stop" | "restart":
+                return start_container(container, GRACE_S)
+            case "disconnect":
+                return connect_container(container, self._known)
         return nothing()
 
     def inject(self) -> Stamps:
@@ -67,8 +80,12 @@ class OnContainer(Fault):
 
     def bring_back(self) -> None:
         """After `docker kill` the restart policy does not act: it counts as a stop by hand."""
-        if self.plan.kind == "kill":
+        if self.plan.kind == "kill" or self._is_left_dead:
             containers.start(self._container())
+
+    @property
+    def _is_left_dead(self) -> bool:
+        return self.plan.kind == "crash" and self._policy == NEVER
 
     def heal(self) -> Stamps | None:
         """The act that takes it back."""
@@ -91,14 +108,18 @@ class OnContainer(Fault):
             pid = containers.pid_of(self._container())
             return pid is not None and (pid != before or not is_new) and self.around.answers(name)
 
-        if wait_until(is_back, deadline_s, POLL_S):
-            return Proof(True, f"process {containers.pid_of(self._container())} answers")
-        return Proof(False, f"{name} did not answer for {deadline_s:.0f} s")
+        if not wait_until(is_back, deadline_s, POLL_S):
+            return Proof(False, f"{name} did not answer for {deadline_s:.0f} s")
+        text = f"process {containers.pid_of(self._container())} answers"
+        if self.plan.kind != "disconnect":
+            return Proof(True, text)
+        differs = containers.endpoints_that_differ(self._container(), self._known)
+        return Proof(differs is None, f"{text}, {differs or containers.ON_ALL}")
 
     @property
     def mended_by(self) -> str:
         """By kind: see bring_back."""
-        if self.plan.kind == "crash":
+        if self.plan.kind == "crash" and not self._is_left_dead:
             return f"the engine's restart policy ({containers.restart_policy(self._container())})"
         return "us" if self.plan.kind != "restart" else "the engine"
 
@@ -107,7 +128,8 @@ class OnContainer(Fault):
         """What was used."""
         words = {
             "kill": "docker kill, which counts as a stop by hand; started again by us",
-            "crash": f"SIGKILL from the host to process {self._act.pid_before}",
+            "crash": f"SIGKILL from the host to process {self._act.pid_before}"
+            + ("; started again by us, as its restart policy is no" if self._is_left_dead else ""),
             "stop": "docker stop; started again by us",
             "restart": "docker restart",
             "pause": "docker pause; unpaused by us",

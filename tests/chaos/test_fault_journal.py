@@ -16,15 +16,27 @@ from typing import Any
 import psutil
 import pytest
 
+import chaos.undo
 from bench.errors import HealError, UsageError
+from bench.stack.harness_identity import own_entry
 from bench.stack.process_identity import ProcessIdentity
-from chaos.journal import Journal, heal, heal_orphans, journal_folder, leftovers, read_journal
+from chaos.journal import (
+    Journal,
+    heal,
+    heal_orphans,
+    journal_folder,
+    left_alone,
+    leftovers,
+    read_journal,
+)
+from chaos.journal_lock import JournalLock
 from chaos.processes import wait_until
 from chaos.reaper import Reaper
-from chaos.undo import continue_processes, nothing, remove_file, undo
+from chaos.undo import continue_processes, nothing, remove_file, start_container, undo
 from tests.chaos.conftest import BACK_S
 
-DEAD = {"pid": 1, "start_ticks": 1, "boot_id": "of another time"}
+DEAD = own_entry() | {"pid": 1, "start_ticks": 1, "boot_id": "of another time"}
+"""A harness of this machine, before it was started anew."""
 
 
 @pytest.fixture
@@ -112,7 +124,7 @@ def test_the_number_of_a_dead_harness_may_be_anybodys_by_now(journals: Path, sle
     mine = ProcessIdentity.of(os.getpid())
     assert mine is not None
     journals.mkdir(parents=True)
-    text = json.dumps({"harness": mine.to_json() | {"start_ticks": mine.start_ticks - 1}})
+    text = json.dumps({"harness": own_entry() | {"start_ticks": mine.start_ticks - 1}})
     (journals / "old.jsonl").write_text(text + "\n" + json.dumps(intent(paused(sleeper))) + "\n")
     assert heal_orphans() == ["undone: a pause"]
     assert not is_stopped(sleeper)
@@ -161,6 +173,127 @@ def test_what_cannot_be_undone_is_told_and_kept_and_hinders_no_other(
         heal_orphans()
     assert not is_stopped(sleeper)
     assert list(read_journal(path).entries) == ["2"]
+
+
+def test_the_number_of_a_thread_is_no_process_and_the_next_entry_is_healed(
+    journals: Path, sleeper: psutil.Process
+) -> None:
+    """The kernel has another word for the number of a thread than for one that nobody has."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    gone = own_entry() | {"pid": thread.native_id, "start_ticks": 1}
+    identity = ProcessIdentity.from_json(gone)
+    assert identity is not None
+    identity.send(signal.SIGCONT)
+    assert identity.wait(0)
+    way = {"way": "continue_processes", "processes": [gone]}
+    left_by_the_dead(journals, intent(paused(sleeper), "1"), intent(way, "2", "pause of redis"))
+    skipped, undone = heal_orphans()
+    assert skipped.startswith(f"skipped: pause of redis: process {thread.native_id} has ended")
+    assert undone == "undone: a pause"
+    assert not is_stopped(sleeper)
+    over.set()
+    thread.join()
+
+
+def test_an_entry_whose_undoing_fails_in_any_way_is_told_and_hinders_no_other(
+    journals: Path, sleeper: psutil.Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Any) -> str | None:
+        raise ConnectionResetError("the engine went away")
+
+    monkeypatch.setitem(chaos.undo._WAYS, "unpause_container", broken)
+    way = {"way": "unpause_container", "container": "c"}
+    left_by_the_dead(journals, intent(paused(sleeper), "1"), intent(way, "2", "pause of redis"))
+    with pytest.raises(HealError, match="pause of redis: ConnectionResetError: the engine went away") as told:
+        heal_orphans()
+    assert told.value.done == ("undone: a pause",)
+    assert not is_stopped(sleeper)
+
+
+def test_a_journal_that_cannot_be_healed_hinders_no_other(journals: Path, sleeper: psutil.Process) -> None:
+    left_by_the_dead(journals, intent(paused(sleeper))).rename(journals / "z.jsonl")
+    left_by_the_dead(journals, intent({"way": "of the future"}))
+    with pytest.raises(HealError, match="of the future") as told:
+        heal_orphans()
+    assert told.value.done == ("undone: a pause",)
+    assert not is_stopped(sleeper)
+    assert [one.path.name for one in leftovers()] == ["left.jsonl"]
+
+
+ELSEWHERE = [
+    {"host": "another machine"},
+    {"pids": 1},
+    {"boot_id": "of another machine", "host": None},
+]
+
+
+@pytest.mark.parametrize("harness", ELSEWHERE, ids=str)
+def test_the_journal_of_another_machine_or_name_space_is_left_alone_and_said_so(
+    journals: Path, sleeper: psutil.Process, harness: dict[str, Any]
+) -> None:
+    path = left_by_the_dead(journals, intent(paused(sleeper)))
+    lines = path.read_text().splitlines()
+    path.write_text(
+        "\n".join([json.dumps({"harness": DEAD | own_entry() | {"start_ticks": 1} | harness}), lines[1]])
+    )
+    (one,) = leftovers()
+    assert not one.is_orphaned
+    assert heal_orphans() == []
+    (said,) = left_alone()
+    assert heal(one) == [said]
+    assert said.startswith(f"left alone: the journal {path} (a pause), whose run belongs to ")
+    assert "another" in said
+    assert is_stopped(sleeper)
+    assert path.exists()
+    # A run of ours need not wait for it.
+    Journal().close()
+
+
+def test_nothing_is_healed_beside_somebody_who_heals(journals: Path, sleeper: psutil.Process) -> None:
+    left_by_the_dead(journals, intent(paused(sleeper)))
+    lock = JournalLock.take(journals, lambda: False)
+    assert lock is not None
+    healing = threading.Thread(target=heal_orphans)
+    healing.start()
+    try:
+        # As long as it takes to begin with it: it would be undone by then.
+        healing.join(0.2)
+        assert healing.is_alive()
+        assert is_stopped(sleeper)
+    finally:
+        lock.close()
+    healing.join()
+    assert not is_stopped(sleeper)
+
+
+def test_no_run_begins_while_another_is_being_mended(sleeper: psutil.Process) -> None:
+    journal = Journal()
+    reaper = Reaper(journal.path, journal.lock)
+    journal.intend("pause", paused(sleeper))
+    journal.close()  # and the lock is the reaper's now
+    with pytest.raises(UsageError, match="another run with faults is under way"):
+        Journal()
+    reaper.close()
+    assert not is_stopped(sleeper)
+    Journal().close()
+
+
+def test_a_run_after_a_killed_one_waits_for_its_reaper(sleeper: psutil.Process) -> None:
+    process, _ = harness(paused(sleeper))
+    ended(process)
+    Journal().close()
+    assert not is_stopped(sleeper)
+
+
+def test_a_container_of_another_engine_does_not_pass_for_one_that_was_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/of-then.sock")
+    entry = start_container("c")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/of-now.sock")
+    assert "run: DOCKER_HOST=unix:///run/of-then.sock bench heal" in (undo(entry) or "")
 
 
 def test_a_line_is_whole_when_the_one_before_was_cut_off(journals: Path) -> None:
@@ -238,7 +371,7 @@ import json, os, signal, sys
 from chaos.journal import Journal
 from chaos.reaper import Reaper
 journal = Journal()
-reaper = Reaper(journal.path)
+reaper = Reaper(journal.path, journal.lock)
 journal.intend("pause", json.loads(sys.argv[1]))
 print(reaper._process.pid, flush=True)
 sys.stdin.readline()

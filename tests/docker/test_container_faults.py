@@ -121,8 +121,7 @@ def test_a_disconnected_container_comes_back_with_its_address_and_names(
     assert in_order(act)
     assert network() == {}
     assert health_now(redis_stack) == "down"
-    one = known[0]
-    assert containers.undo_disconnect(container, one.network, list(one.aliases)) is None
+    assert containers.undo_disconnect(container, known) is None
     assert network()["IPAddress"] == before["IPAddress"]
     assert network()["Aliases"] == before["Aliases"]
     until_up(redis_stack)
@@ -132,11 +131,11 @@ def test_a_disconnected_container_comes_back_with_its_address_and_names(
 def test_every_undoing_is_harmless_twice_and_where_nothing_is_wrong(
     redis_stack: DockerStack, container: str
 ) -> None:
-    known = containers.memberships(container)[0]
+    known = containers.endpoints(container)
     for _ in range(2):
         assert containers.undo_pause(container) is None
         assert containers.undo_stop(container) is None
-        assert containers.undo_disconnect(container, known.network, list(known.aliases)) is None
+        assert containers.undo_disconnect(container, known) is None
     assert health_now(redis_stack) == "up"
 
 

@@ -5,10 +5,8 @@ killed harness has left can be told from what another one is using.
 """
 
 import json
-import os
-import platform
-from pathlib import Path
 
+from bench.stack.harness_identity import fate_of, own_entry
 from bench.stack.process_identity import ProcessIdentity
 
 RUN = "holdfast.run"
@@ -32,30 +30,15 @@ def labels_of(run: str) -> dict[str, str]:
 
 def harness_text() -> str:
     """This process, as a label: its identity, its machine and its name space of process numbers."""
-    identity = ProcessIdentity.of(os.getpid())
-    assert identity is not None
-    return json.dumps({**identity.to_json(), "host": platform.node(), "pids": _pid_space()})
+    return json.dumps(own_entry())
 
 
 def is_left_over(text: str) -> bool:
     """Whether the harness of a label is surely gone; False for one that cannot be judged from here."""
     try:
         entry = json.loads(text)
-        identity = ProcessIdentity.from_json(entry)
-        host, pids = entry["host"], entry["pids"]
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         return False
-    ours = ProcessIdentity.of(os.getpid())
-    if identity is None or ours is None or host != platform.node():
+    if ProcessIdentity.from_json(entry) is None or not {"host", "pids"} <= entry.keys():
         return False
-    if identity.boot_id != ours.boot_id:
-        return True  # the same machine, before it was started anew
-    # From another name space a living process looks like none.
-    return pids == _pid_space() and not identity.is_alive()
-
-
-def _pid_space() -> int:
-    try:
-        return Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        return 0
+    return fate_of(entry) == "gone"
