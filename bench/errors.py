@@ -12,6 +12,7 @@ HoldfastError            70  our bug, if it ever surfaces bare
 
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 from bench.visible import one_line, visible
 
@@ -119,6 +120,10 @@ class HealError(HoldfastError):
 
 
 class InterruptedRun(HoldfastError):  # noqa: N818 - what happened is the name, it is no error of anyone's
-    """The run was stopped by a signal; what had been measured is kept."""
+    """The run was stopped by a signal; what had been measured is in the folder `kept`, if anything was."""
 
     exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self, text: str, kept: Path | None = None) -> None:
+        self.kept = kept
+        super().__init__(text)

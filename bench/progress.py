@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from dataclasses import dataclass
 from typing import Protocol, TextIO
 
-from bench.units import format_duration_ns, format_rate
+from bench.clock import NS_PER_S
+from bench.units import format_duration_ns, format_rate, format_ratio
 from bench.visible import visible
 
 PLAIN_EVERY_NS = 5_000_000_000
+PLAIN_WIDTH = 79
+"""Of a log, and of a terminal that does not tell its own: with the last column free, no line wraps."""
+LABEL, LEAST_LABEL, BAR = 15, 11, 10
+MANY_SECONDS_NS = 600_000_000_000
 
 
 @dataclass(frozen=True)
@@ -60,15 +66,38 @@ class Silent:
         """Nothing."""
 
 
-def line_of(look: Look) -> str:
-    """One line of at most 80 columns."""
-    left = max(look.total_ns - look.now_ns, 0)
+def line_of(look: Look, width: int = PLAIN_WIDTH) -> str:
+    """One line of at most `width` columns. What has no room is left out as a whole: lanes, bar, P95."""
     p95 = format_duration_ns(look.p95_ns) if look.p95_ns is not None else "-"
-    return (
-        f"{(look.under_way or look.phase)[:14]:<12} {format_rate(look.rate_per_s):>10}  P95 {p95:>8}  "
-        f"errors {look.error_ratio * 100:5.2f} %  {look.connected:>5} lanes "
-        f"{left / 1e9:5.0f} s left"
-    )[:79]
+    left_ns = max(look.total_ns - look.now_ns, 0)
+    # Seconds as long as people read them as such: a time whose unit changes jumps about.
+    left = f"{left_ns / NS_PER_S:.0f} s" if left_ns < MANY_SECONDS_NS else format_duration_ns(left_ns)
+    # Rooms are fixed, or the line would dance with every number.
+    parts = {
+        "bar": _bar(look),
+        "rate": f"{format_rate(look.rate_per_s):>9}",
+        "p95": f"P95 {p95:>7}",
+        "errors": f"errors {format_ratio(look.error_ratio):>7}",
+        "lanes": f"{look.connected:>5} lanes",
+        "left": f"{left:>5} left",
+    }
+    for optional in ("lanes", "bar", "p95"):
+        if sum(len(part) + 2 for part in parts.values()) + LEAST_LABEL <= width:
+            break
+        del parts[optional]
+    shown = "  ".join(parts.values())
+    room = max(width - len(shown) - 2, LEAST_LABEL)
+    return f"{_shortened(look.under_way or look.phase, room):<{min(room, LABEL)}}  {shown}"[:width]
+
+
+def _bar(look: Look) -> str:
+    done = min(max(look.now_ns / look.total_ns, 0.0), 1.0) if look.total_ns else 1.0
+    full = round(done * BAR)
+    return "#" * full + "-" * (BAR - full)
+
+
+def _shortened(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 3] + "..."
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -114,7 +143,8 @@ class Terminal:
 
     def look(self, look: Look) -> None:
         """Write over the last line."""
-        write(self._stream, "\r" + visible(line_of(look)) + "\x1b[K")
+        width = shutil.get_terminal_size((PLAIN_WIDTH + 1, 24)).columns - 1
+        write(self._stream, "\r" + visible(line_of(look, width)) + "\x1b[K")
         self._open = True
 
     def close(self) -> None:

@@ -210,7 +210,7 @@ class Session:
         path = writer.finish(final, interrupted=interrupted)
         self.watchers.ended(path, interrupted=interrupted)
         if interrupted:
-            raise InterruptedRun(f"interrupted; what was measured is kept in {path}")
+            raise InterruptedRun(f"interrupted; what was measured is kept in {path}", path)
         return path
 
     def _connect(self, loaded: LoadedScenario, engines: list[Engine]) -> None:

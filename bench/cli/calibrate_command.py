@@ -90,11 +90,10 @@ def footing(found: list[Measurement]) -> str:
 
 
 def short(value_ns: int) -> str:
-    """A time in at most six characters: 0.18u, 216u, 5.02m."""
+    """A time in at most six characters: 0.2µs, 216µs, -5.0ms."""
     sign, size = ("-" if value_ns < 0 else ""), abs(value_ns)
-    for unit, scale in (("s", 10**9), ("m", 10**6), ("u", 10**3)):
-        if size >= scale or unit == "u":
+    for unit, scale in (("s", 10**9), ("ms", 10**6), ("µs", 10**3)):
+        if size >= scale or unit == "µs":
             number = size / scale
-            text = f"{number:.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
-            return f"{sign}{text}{unit}"
+            return f"{sign}{number:.{0 if number >= 9.95 else 1}f}{unit}"
     return "0"

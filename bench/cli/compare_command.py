@@ -65,7 +65,13 @@ def command(before: Path, after: Path, threshold: float, form: str, force: bool)
     from bench.compare import annotations, json_report, markdown_report, text_report
     from bench.compare.candidates import candidates
     from bench.compare.comparison import compare
+    from bench.errors import UsageError
 
+    if before.exists() and after.exists() and before.samefile(after):
+        raise UsageError(
+            f"compare: expected two places, found {after} twice; "
+            "name earlier runs first, such as results/RUN or a folder of the nights before"
+        )
     found = compare(candidates(before), candidates(after), threshold, force=force)
     renderers = {
         "text": text_report.render,

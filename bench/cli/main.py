@@ -10,6 +10,7 @@ import traceback
 from contextlib import suppress
 
 import click
+from click.shell_completion import CompletionItem, shell_complete
 
 from bench.cli.output import ready, say, silence
 from bench.errors import ExitCode
@@ -32,6 +33,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("bench.cli.doctor_command", "Show what this machine can do and what would disturb a run."),
     "schema": ("bench.cli.schema_command", "Print the JSON Schema of scenario files."),
 }
+
+COMPLETE = "_BENCH_COMPLETE"
+"""Set by the completion of a shell; the name is click's convention."""
 
 HIDDEN_COMMANDS = {"agent": "bench.cli.agent_command"}
 """What only other processes of ours call: no part of --help."""
@@ -65,6 +69,15 @@ class LazyGroup(click.Group):
         command = importlib.import_module(module).command
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands by their names, without importing them; options as click knows them."""
+        found = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the table of commands without importing them."""
@@ -100,6 +113,9 @@ def run(arguments: list[str] | None = None) -> int:
     # Where Logfire is installed, pydantic imports all of it with its first model; nobody asked for that.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
     ready()
+    if asked := os.environ.get(COMPLETE):
+        # What a shell asks: for its script (bash_source, zsh_source, fish_source), or how a line may go on.
+        return shell_complete(group, {}, "bench", COMPLETE, asked)
     try:
         # Not group.main: it would end a command whose reader went away with 1, which here is an SLA's.
         with group.make_context("bench", list(sys.argv[1:] if arguments is None else arguments)) as context:

@@ -116,7 +116,7 @@ def _run_and_judge(session: Session, loaded: LoadedScenario, as_json: bool) -> V
     run, verdict = run_and_judge(session, loaded)
     stream = sys.stderr if as_json else sys.stdout
     colour = stream.isatty() and text.is_colourful()
-    say(text.render(run, verdict, colour, unicode=text.is_unicode(stream)), to=stream)
+    say(text.render_ended(run, verdict, colour, unicode=text.is_unicode(stream)), to=stream)
     return verdict
 
 

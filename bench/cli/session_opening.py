@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,7 +93,9 @@ def open_session(
     looking_on = Watchers() if watchers is None else watchers
     try:
         try:
-            sweep(out)
+            for kept in sweep(out):
+                with suppress(ResultError):  # what is damaged is told by whoever asks for it
+                    _judged(kept)
         except OSError as error:
             raise ResultError(
                 f"results cannot be written to {out}: {error.strerror}; "
@@ -108,18 +110,31 @@ def open_session(
 def run_and_judge(session: Session, loaded: LoadedScenario) -> tuple[Run, Verdict]:
     """Run one scenario and judge it; verdict and report are in the folder, and those who look on know it.
 
-    Raises InterruptedRun, TargetError, ScenarioError, ResultError.
+    A run that was interrupted has both too. Raises InterruptedRun, TargetError, ScenarioError, ResultError.
     """
+    from bench.errors import InterruptedRun
+
+    try:
+        run, verdict = _judged(session.run(loaded))
+    except InterruptedRun as interrupted:
+        if interrupted.kept is not None:
+            _judged(interrupted.kept)
+        raise
+    session.watchers.judged(verdict)
+    return run, verdict
+
+
+def _judged(path: Path) -> tuple[Run, Verdict]:
+    """The run in the folder `path`, which holds its verdict and its report from now on."""
     from bench.judge.judge import judge
     from bench.judge.verdict import save
     from bench.report import html
     from bench.run_folder.reader import Run
 
-    run = Run.load(session.run(loaded))
+    run = Run.load(path)
     verdict = judge(run)
     save(verdict, run.path)
     html.save(run, verdict)
-    session.watchers.judged(verdict)
     return run, verdict
 
 

@@ -16,7 +16,7 @@ from bench.judge.fault_times import (
 )
 from bench.judge.observation import Observation, Unmeasurable
 from bench.judge.repeats import KNOWN, NEVER, Repeat
-from bench.judge.tally import spaced
+from bench.judge.tally import listed, spaced
 from bench.rules.fault_metrics import DETECTORS, RECOVERY_STAMPS
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _false_alarms(run: Run, metric: Metric) -> Observation:
     alarms = run.record["false_alarms"]
     told = [f"{one['detector']} at {units.format_duration_ns(one['at_ns'])}" for one in alarms]
     detectors = {one["detector"] for one in run.record.get("detections", [])}
-    basis = ", ".join(told) or f"none by {_count(len(detectors), 'detector')}"
+    basis = listed(told) or f"none by {_count(len(detectors), 'detector')}"
     return Observation(len(alarms), "count", max(1, len(detectors)), basis=basis)
 
 

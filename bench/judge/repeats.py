@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bench import units
 from bench.judge.observation import Observation
+from bench.judge.tally import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "") -> Obser
         value, name = values[-1], "the longest of"
     ordered = sorted(repeats, key=lambda repeat: (repeat.kind in (NEVER, SLOW), repeat.value))
     median, longest = (nearest_rank(ordered, share).shown for share in (50, 100))
-    each = ", ".join(repeat.shown for repeat in repeats)
+    each = listed([repeat.shown for repeat in repeats])
     basis = f"{name} {len(values)} faults, median {median}, longest {longest}; one by one {each}{note}"
     return Observation(value, "ns", len(values), basis=basis, repeats=tuple(repeats), never=never)
 

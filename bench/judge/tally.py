@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from bench.run_folder.reader import Run
 
 
+MOST_LISTED = 12
+"""What a sentence lists of many alike, at most."""
+
+
 @dataclass(frozen=True)
 class Tally:
     """Planned arrivals and their ends, by outcome label; every label is present."""
@@ -64,3 +68,14 @@ def often(count: int) -> str:
 def spaced(count: int) -> str:
     """A count for people: "36 000"."""
     return f"{count:,}".replace(",", " ")
+
+
+def listed(texts: Sequence[str], most: int = MOST_LISTED) -> str:
+    """The texts with commas; of more than `most` the first ones, and how many there are beside them.
+
+    A sentence is read; all of them are in run.json.
+    """
+    if len(texts) <= most:
+        return ", ".join(texts)
+    shown = most - 1
+    return f"{', '.join(texts[:shown])} and {spaced(len(texts) - shown)} more"

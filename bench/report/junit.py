@@ -31,7 +31,10 @@ ELEMENTS = {Status.FAIL: "failure", Status.INCONCLUSIVE: "error", Status.INVALID
 
 def render(entries: Sequence[RunEntry]) -> str:
     """The runs as one document, in the order given; one that could not be read is a suite with an error."""
-    suites = [_suite(entry, number) for number, entry in enumerate(entries)]
+    classes = _classes(entries)
+    suites = [
+        _suite(entry, number, name) for number, (entry, name) in enumerate(zip(entries, classes, strict=True))
+    ]
     totals = Counter[str]()
     for entry in entries:
         totals.update(_counts(entry))
@@ -43,7 +46,7 @@ def render(entries: Sequence[RunEntry]) -> str:
 COUNTED = ("tests", "failures", "errors")
 
 
-def _suite(entry: RunEntry, number: int) -> list[str]:
+def _suite(entry: RunEntry, number: int, class_name: str) -> list[str]:
     counts = _counts(entry)
     head = _attributes(
         name=entry.scenario,
@@ -59,12 +62,12 @@ def _suite(entry: RunEntry, number: int) -> list[str]:
     lines += [f"      <property{_attributes(name=n, value=value)}/>" for n, value in _properties(entry)]
     lines.append("    </properties>")
     if entry.verdict is None:
-        lines += _unread(entry)
+        lines += _unread(entry, class_name)
     else:
         named = Counter[str]()
         for check in entry.verdict.checks:
             named[name := _name(check)] += 1
-            lines += _case(entry, check, name if named[name] == 1 else f"{name} ({named[name]})")
+            lines += _case(entry, check, class_name, name if named[name] == 1 else f"{name} ({named[name]})")
     return [*lines, "  </testsuite>"]
 
 
@@ -87,8 +90,8 @@ def _name(check: Check) -> str:
     return f"run: {check.metric.removeprefix('validity.').replace('_', ' ')}"
 
 
-def _case(entry: RunEntry, check: Check, name: str) -> list[str]:
-    head = _attributes(name=name, classname=_class(entry), time="0")
+def _case(entry: RunEntry, check: Check, class_name: str, name: str) -> list[str]:
+    head = _attributes(name=name, classname=class_name, time="0")
     sentence = check.because + (f"\n{check.advice}" if check.advice else "")
     lines = [f"    <testcase{head}>", "      <properties>"]
     lines += [f"        <property{_attributes(name=n, value=value)}/>" for n, value in _numbers(check)]
@@ -108,8 +111,8 @@ def _is_void(entry: RunEntry, check: Check) -> bool:
     return entry.status is Status.INVALID and check.is_rule and check.status is not Status.INVALID
 
 
-def _unread(entry: RunEntry) -> list[str]:
-    head = _attributes(name="run: can be read and is judged", classname=_class(entry), time="0")
+def _unread(entry: RunEntry, class_name: str) -> list[str]:
+    head = _attributes(name="run: can be read and is judged", classname=class_name, time="0")
     problem = entry.problem or "the run has no verdict"
     body = _problem("error", entry.state, problem, problem)
     return [f"    <testcase{head}>", f"      {body}", "    </testcase>"]
@@ -119,9 +122,21 @@ def _problem(element: str, kind: str, message: str, body: str) -> str:
     return f"<{element}{_attributes(type=kind, message=message)}>{_text(body)}</{element}>"
 
 
-def _class(entry: RunEntry) -> str:
-    """The scenario with its form: quick runs and standard ones have different histories."""
-    return f"holdfast.{entry.scenario}{'.quick' if entry.quick else ''}"
+def _classes(entries: Sequence[RunEntry]) -> list[str]:
+    """The scenario with its form: quick runs and standard ones have different histories.
+
+    Systems that read the document take class and name for one test: where a scenario has several runs, the
+    newest keeps the plain class and its history, and the others have their run's name in it.
+    """
+    plain = [f"holdfast.{entry.scenario}{'.quick' if entry.quick else ''}" for entry in entries]
+    newest: dict[str, RunEntry] = {}
+    for name, entry in zip(plain, entries, strict=True):
+        if name not in newest or (entry.utc, entry.run) > (newest[name].utc, newest[name].run):
+            newest[name] = entry
+    return [
+        name if newest[name] is entry else f"{name}.{entry.run}"
+        for name, entry in zip(plain, entries, strict=True)
+    ]
 
 
 def _properties(entry: RunEntry) -> Iterator[tuple[str, str]]:

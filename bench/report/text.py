@@ -1,5 +1,6 @@
 """The report that a user looks at every day: the verdict first, then what stands behind it.
 
+A run that has just ended is shown the other way round: what is printed last is what stays on the screen.
 80 columns; colour only on a terminal.
 """
 
@@ -31,8 +32,24 @@ def render(run: Run, verdict: Verdict, colour: bool = False, unicode: bool = Tru
 
     Raises ResultError for a damaged run.
     """
+    return _text(*_verdict_blocks(run, verdict, colour), *_evidence(run, colour, unicode))
+
+
+def render_ended(run: Run, verdict: Verdict, colour: bool = False, unicode: bool = True) -> str:
+    """The same with the verdict, and what broke it, at the end: of a run that a person has waited for.
+
+    Raises ResultError for a damaged run.
+    """
     return _text(
-        *_verdict_blocks(run, verdict, colour),
+        *_evidence(run, colour, unicode),
+        tables.rules(verdict, colour),
+        _unsettled(verdict, colour),
+        _headline(run, verdict, colour),
+    )
+
+
+def _evidence(run: Run, colour: bool, unicode: bool) -> list[list[str]]:
+    return [
         *faults.blocks(run, colour, unicode),
         tables.latency(run, colour),
         tables.arrivals(run, colour),
@@ -40,7 +57,7 @@ def render(run: Run, verdict: Verdict, colour: bool = False, unicode: bool = Tru
         context.losses(run),
         context.generator(run),
         context.run_itself(run),
-    )
+    ]
 
 
 def render_verdict(run: Run, verdict: Verdict, colour: bool = False) -> str:

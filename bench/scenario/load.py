@@ -7,7 +7,9 @@ Every step hands on what is right and notes what is not, so that one mistake doe
 Nothing but ScenarioError is raised, whatever the bytes.
 """
 
+import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,9 @@ from bench.scenario.source import MapNode, Place, compose
 
 MAX_TOLD = 500
 SUFFIXES = (".yaml", ".yml")
+FOLDER = "scenarios"
+"""Where scenarios are looked for by name."""
+_NAME_LINE = re.compile(r"^scenario:\s*([A-Za-z0-9_.-]+)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -84,23 +89,55 @@ def load_scenario(
 def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """The scenario files that `paths` name: files as they are, directories searched, in stable order.
 
-    Raises ScenarioError for a path that does not exist and for a directory without any.
+    A name without a suffix that is no path stands for the scenario of that name in scenarios/, as
+    `bench list` prints it. Raises ScenarioError for a directory without any and for a name that none has.
     """
     files: dict[Path, None] = {}
     problems: list[Problem] = []
     for path in map(Path, paths):
+        if _is_name(path):
+            named = _named(path.name)
+            if isinstance(named, Problem):
+                problems.append(named)
+            else:
+                files[named] = None
+            continue
         if not path.is_dir():
             # A file that is missing or unreadable is told by load_scenario, with all else.
             files[path] = None
             continue
         inside = sorted(file for file in path.rglob("*") if _is_scenario_file(file, path))
         if not inside:
-            expected, advice = "a directory with scenario files (*.yaml)", "name another directory or a file"
+            expected = "a directory with scenario files (*.yaml)"
+            advice = "name another directory or a file; bench schema prints what a scenario may hold"
             problems.append(Problem(file_name(path), 0, 0, "directory", expected, "none in it", advice))
         files.update(dict.fromkeys(inside))
     if problems:
         raise ScenarioError(problems)
     return list(files)
+
+
+def _is_name(path: Path) -> bool:
+    return path.suffix == "" and len(path.parts) == 1 and not path.is_absolute() and not path.exists()
+
+
+def _named(name: str) -> Path | Problem:
+    """The file of the scenario called `name`; files that cannot be read go by their own name."""
+    folder = Path(FOLDER)
+    known: dict[str, Path] = {}
+    for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if _is_scenario_file(file, folder):
+            known.setdefault(file.stem, file)
+            found = _NAME_LINE.search(file.read_text("utf-8", "replace"))
+            if found:
+                known.setdefault(found[1], file)
+    if name in known:
+        return known[name]
+    alike = difflib.get_close_matches(name, known, n=1)
+    advice = f'did you mean "{alike[0]}"?' if alike else "bench list shows those that are there"
+    if not known:
+        advice = "name a file, or go to the folder that holds scenarios/"
+    return Problem(name, 0, 0, "scenario", f"a file, a folder or a scenario in {FOLDER}/", "none", advice)
 
 
 def _readable(problems: list[Problem]) -> list[Problem]:

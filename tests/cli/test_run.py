@@ -139,6 +139,7 @@ def test_ctrl_c_keeps_the_partial_run_marks_it_and_leaves_nothing_running(bench:
     assert json.loads(out) == []
     record = bench.record()
     assert record["status"] == "interrupted"
+    assert {"verdict.json", "report.html"} <= {path.name for path in bench.folders()[0].iterdir()}
     assert sum(outcomes(record).values()) == record["totals"]["planned"] > 0
     await_that(lambda: not any(child.is_running() for child in started), 20)
     assert not bench.partial()
@@ -162,6 +163,7 @@ def test_a_killed_harness_leaves_no_process_and_its_run_is_kept_as_interrupted(b
     assert not list(bench.results.glob(".stack-*"))
     states = sorted(json.loads((folder / "run.json").read_text())["status"] for folder in bench.folders())
     assert states == ["complete", "interrupted"]
+    assert all((folder / "report.html").exists() for folder in bench.folders())
 
 
 def test_results_that_cannot_be_written_are_told_without_a_traceback(bench: Bench) -> None:

@@ -220,6 +220,15 @@ def test_a_machine_that_was_busy_with_other_work_does_not_blame_the_target(
     assert (blamed in capsys.readouterr().out) is (exit_code == 0)
 
 
+def test_a_folder_is_not_compared_with_itself(
+    nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other_name = tmp_path / "link"
+    other_name.symlink_to(nights)
+    assert bench(["compare", str(nights), str(other_name)]) == 2
+    assert "expected two places" in capsys.readouterr().err
+
+
 def test_two_scenarios_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = write_night(tmp_path, 1)
     other = write_night(tmp_path, 2, scenario="api_load")

@@ -7,9 +7,11 @@ import pytest
 
 from bench.cli.main import run as bench
 from bench.judge.judge import judge
+from bench.judge.repeats import Repeat, observed
 from bench.judge.status import Status
 from bench.judge.tally import spaced
 from bench.judge.verdict import Check, Verdict
+from bench.rules.grammar import Metric
 from tests.results.fault_run import (
     BASELINE,
     FaultRun,
@@ -424,3 +426,11 @@ def test_a_saved_run_is_judged_by_other_rules_about_its_faults(
     rules.write_text("- recovery.stable < 400ms\n- availability(window=30d, incidents=1) >= 99.9%\n")
     assert bench(["judge", str(folder), "--sla", str(rules)]) == 1
     assert "500 ms" in capsys.readouterr().out
+
+
+def test_a_sentence_about_two_hundred_faults_is_still_read() -> None:
+    many = [Repeat(f"fault {number} (kill redis)", 1e6 * number) for number in range(1, 201)]
+    seen = observed(many, Metric(("cache",), "recovery.stable", "p95"))
+    assert "one by one 1 ms, 2 ms, 3 ms" in seen.basis
+    assert "and 189 more" in seen.basis
+    assert len(seen.basis) < 250

@@ -49,6 +49,21 @@ def expect_of_the_schema(element: ET.Element) -> None:
         expect_of_the_schema(child)
 
 
+def test_class_and_name_are_unique_over_all_runs_and_the_newest_keeps_its_history(tmp_path):
+    older = entry_of("passing", tmp_path / "a")
+    newer = replace(older, run=f"{older.run}x", started_utc="2099-01-01T00:00:00Z")
+    unread = broken(tmp_path / older.run, UNREADABLE, "nothing in it")
+    report = ET.fromstring(junit.render([older, newer, older, unread]))
+    suites = report.findall("testsuite")
+    keys = [
+        [(case.get("classname"), case.get("name")) for case in suite.iter("testcase")] for suite in suites
+    ]
+    assert {name for name, _ in keys[1]} == {f"holdfast.{older.scenario}"}
+    assert {name for name, _ in keys[0]} == {f"holdfast.{older.scenario}.{older.run}"}
+    once = [key for suite in (keys[0], keys[1], keys[3]) for key in suite]
+    assert len(set(once)) == len(once)
+
+
 @pytest.mark.parametrize("name", ["passing", "failing", "interrupted"])
 def test_the_junit_report_is_as_it_was_approved(tmp_path, name):
     report = junit.render([entry_of(name, tmp_path)])

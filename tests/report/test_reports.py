@@ -185,6 +185,19 @@ def test_a_run_killed_before_its_outline_has_a_report_in_every_form(tmp_path, mo
     assert len(csv_report.render(run, verdict).splitlines()) == 1
 
 
+def test_a_run_that_has_just_ended_is_shown_with_its_broken_rules_and_verdict_last(loaded):
+    run = loaded("failing")
+    verdict = judge(run)
+    ended = text.render_ended(run, verdict)
+    lines = ended.splitlines()
+    assert sorted(lines) == sorted(text.render(run, verdict).splitlines())
+    places = [
+        next(n for n, line in enumerate(lines) if line.startswith(head))
+        for head in ("Latency", "Folder", "Rule", "FAIL  cache", f"FAIL  {run.scenario}")
+    ]
+    assert places == sorted(places)
+
+
 def test_colour_changes_nothing_but_the_colour(loaded):
     import click
 

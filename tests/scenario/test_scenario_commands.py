@@ -54,6 +54,29 @@ def test_validate_without_a_path_is_a_usage_error(capsys) -> None:
     assert run(["validate"]) == 2
 
 
+def test_a_scenario_is_found_by_the_name_that_list_prints(tmp_path, good, monkeypatch, capsys) -> None:
+    folder = tmp_path / "scenarios"
+    folder.mkdir()
+    (folder / "file_name.yaml").write_text(good)
+    monkeypatch.chdir(tmp_path)
+    assert run(["list"]) == 0
+    name = capsys.readouterr().out.split()[0]
+    assert name != "file_name"
+    assert run(["validate", name, "file_name"]) == 0
+    assert capsys.readouterr().out.count("file_name.yaml: ok") == 1
+    assert run(["validate", name[:-1]]) == 3
+    assert f'did you mean "{name}"?' in capsys.readouterr().err
+    assert run(["validate", "scenarios"]) == 0
+
+
+def test_where_there_are_no_scenarios_list_says_what_to_do(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["list"]) == 3
+    told = capsys.readouterr().err
+    assert "bench list" not in told
+    assert "name a file, or go to the folder that holds scenarios/" in told
+
+
 def test_list_shows_what_each_scenario_asks(good_file, capsys) -> None:
     assert run(["list", str(good_file.parent)]) == 0
     out = capsys.readouterr().out

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from bench.progress import Look, Plain, Terminal, line_of, progress_for
 
 
@@ -21,21 +23,36 @@ def look(now_s: float = 3.0, **changes: object) -> Look:
     return Look(**(facts | changes))  # type: ignore[arg-type]
 
 
-def test_the_line_shows_rate_percentile_errors_lanes_and_time_left() -> None:
-    assert (
-        line_of(look()) == "steady          1 200/s  P95   123 µs  errors  2.78 %     50 lanes    30 s left"
-    )
+def test_the_line_shows_phase_bar_rate_percentile_errors_and_time_left() -> None:
+    expected = "steady           #---------    1 200/s  P95  123 µs  errors  2.78 %   30 s left"
+    assert line_of(look()) == expected
 
 
-def test_the_line_fits_80_columns_whatever_the_figures() -> None:
+def test_a_wide_terminal_shows_lanes_and_whole_names_of_faults() -> None:
+    line = line_of(look(under_way="latency redis, kill postgres"), 120)
+    assert line.startswith("latency redis, kill postgres  #")
+    assert "   50 lanes  " in line
+
+
+@pytest.mark.parametrize("width", [60, 79, 100, 200])
+def test_the_line_fits_whatever_the_figures_and_nothing_in_it_is_cut(width: int) -> None:
     wide = look(phase="a" * 60, rate_per_s=123_456_789.0, ended=10**12, ok=0, connected=10_000, p95_ns=None)
-    assert len(line_of(wide)) < 80
+    for now_s in (0.0, 3.0, 40.0):
+        line = line_of(look(now_s, under_way="b" * 50), width)
+        assert len(line) <= width
+        assert line.endswith(" s left")
+    assert len(line_of(wide, width)) <= width
+    assert line_of(wide, width).endswith(" s left")
 
 
 def test_before_anything_ended_there_is_no_percentile_and_no_error() -> None:
     line = line_of(look(ok=0, ended=0, p95_ns=None))
-    assert "P95        -" in line
-    assert "errors  0.00 %" in line
+    assert "P95       -" in line
+    assert "errors     0 %" in line
+
+
+def test_hours_are_not_counted_in_seconds() -> None:
+    assert line_of(look(0.0, total_ns=3 * 3600 * 10**9)).endswith("3 h left")
 
 
 def test_elsewhere_than_on_a_terminal_lines_come_seconds_apart_and_plain() -> None:
