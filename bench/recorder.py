@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bench.answers import Answers
 from bench.engine.engine import Live
 from bench.histogram import empty, percentile_ns
 from bench.outcome import OUTCOMES
@@ -97,6 +98,7 @@ class Recorder:
         self.last_p95_ns = row["response_p95_ns"] if has_samples else self.last_p95_ns
         elapsed = now.elapsed_ns - (before.elapsed_ns if before else 0)
         idle = now.idle_ns - (before.idle_ns if before else 0)
+        row |= now.answers.series(before.answers if before else Answers())
         row["in_flight"] = now.in_flight
         row["connected"] = now.connected
         row["pool_in_use"] = now.pool_in_use

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from bench.answer_notes import notes_on_answers
+from bench.answers import Answers
 from bench.environment import fingerprint, versions
 from bench.outcome import OUTCOMES
 from bench.validity import saturation
+
+NO_ANSWERS = Answers()
 
 if TYPE_CHECKING:
     from bench.engine.engine import Engine, EngineResult
@@ -79,7 +83,7 @@ def final_record(
         "totals": _totals(workloads),
         "generator": generator,
         "pool": {engine.plan.name: result.pool for engine, result in results if result.pool is not None},
-        "anomalies": anomalies + found + _unsampled(record),
+        "anomalies": anomalies + found + _unsampled(record) + notes_on_answers(plan, workloads),
     }
 
 
@@ -105,6 +109,7 @@ def _workload(plan: Plan, engine: Engine, result: EngineResult) -> dict[str, Any
                 "measured": plan.phases[phase].measured,
                 "planned": planned,
                 "outcomes": {outcome.label: int(tally[outcome]) for outcome in OUTCOMES},
+                **result.answers.get(row, NO_ANSWERS).record(),
             }
         )
     return {

@@ -153,6 +153,7 @@ class HttpApplication:
             self.pool.on_failed(ticket)
             raise
         ticket.stage = RETURNING
+        ticket.answers = (response.status,)
         self.pool.on_answered(ticket)
         if response.status not in request.statuses:
             raise Unexpected(f"HTTP {response.status}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from asyncpg import PostgresError
 from asyncpg.exceptions import InterfaceError, InternalClientError
 
+from bench.answers import FOUND, MISSED
 from bench.drivers import postgres
 from bench.drivers.client_words import Draws
 from bench.drivers.postgres_client_errors import (
@@ -56,6 +57,14 @@ class Query:
 
     sql: str
     makers: tuple[Maker, ...]
+    has_rows: bool
+    """Whether its answer has columns."""
+
+
+def touched(tag: str) -> tuple[int, ...]:
+    """What a command's tag such as "UPDATE 0" counts as, in columns of a table of answers."""
+    _, _, rows = tag.rpartition(" ")
+    return (FOUND if int(rows) else MISSED,) if rows.isdecimal() else ()
 
 
 class PostgresApplication:
@@ -98,7 +107,7 @@ class PostgresApplication:
             for source, statement in self._statements.items():
                 prepared = await connection.prepare(statement.sql)
                 makers = makers_of(statement, prepared.get_parameters(), self._vocabulary, self._draws)
-                queries[source] = Query(statement.sql, makers)
+                queries[source] = Query(statement.sql, makers, bool(prepared.get_attributes()))
         return queries
 
     def _unopened(self, found: str) -> TargetError:
@@ -164,8 +173,14 @@ class PostgresApplication:
 
     async def _ask(self, ticket: Ticket, connection: Any, queries: Sequence[Query]) -> None:
         for query in queries:
-            rows = await connection.fetch(query.sql, *(make(ticket) for make in query.makers))
-            self._counts["rows_received"] += len(rows)
+            parameters = [make(ticket) for make in query.makers]
+            if query.has_rows or not parameters:
+                rows = len(await connection.fetch(query.sql, *parameters))
+                # Without parameters asyncpg tells the tag of a simple query only, which is another protocol.
+                ticket.answers += (FOUND if rows else MISSED,) if query.has_rows else ()
+                self._counts["rows_received"] += rows
+            else:
+                ticket.answers += touched(await connection.execute(query.sql, *parameters))
 
     def _may_help(self, error: Exception) -> bool:
         """Whether another try may end better; counts why."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from bench.drivers.redis_commands import CommandWriter, encode, key_width
 from bench.drivers.redis_connection import log_in
+from bench.drivers.redis_lookups import lookup_of
 from bench.drivers.values import value_content
 from bench.drivers.variables import variable_of
 from bench.errors import TargetError
-from bench.plan.program import Program, Template
+from bench.plan.program import Program, Step, Template
 
 if TYPE_CHECKING:
     from bench.scenario.model import Workload
@@ -36,8 +37,9 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
         )
         for command in operation.all_commands:
             writer.add(command)
-        replies = len(operation.all_commands)
-        templates.append(Template.single(name, bytes(writer.content), replies, tuple(writer.fields)))
+        lookups = tuple(lookup_of(command) for command in operation.all_commands)
+        step = Step(bytes(writer.content), len(lookups), tuple(writer.fields), lookups)
+        templates.append(Template(name, (step,)))
     weights = [operation.weight for operation in workload.operations.values()]
     return Program.build(templates, weights, variables, key_variable=0 if keys else -1)
 

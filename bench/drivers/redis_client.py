@@ -18,8 +18,10 @@ from redis.exceptions import TimeoutError as SocketTimeoutError
 
 from bench.clock import NS_PER_S
 from bench.drivers import redis
+from bench.drivers.redis_lookups import found_by, lookups_of
 from bench.drivers.redis_words import commands_of
 from bench.engine.client_ticket import CONNECTING, CURRENT, RETURNING, SENT
+from bench.engine.layout import NO_LOOKUP
 from bench.errors import TargetError
 from bench.outcome import Outcome
 from bench.stack.probe import probe_redis
@@ -115,6 +117,7 @@ class RedisApplication:
         workload = plan.workload
         self._target = target
         self._clock = clock
+        self._lookups = [lookups_of(plan.program, number) for number in range(len(plan.program.names))]
         self._commands = [commands_of(plan.program, number) for number in range(len(plan.program.names))]
         deadline_s = workload.deadline_ns / NS_PER_S
         # Any: redis-py leaves the methods that we call untyped.
@@ -180,11 +183,13 @@ class RedisApplication:
             for command in commands:
                 pipeline.pipeline_execute_command(*command)
             replies = await pipeline.execute(raise_on_error=False)
-        for reply in replies:
-            if reply is None:
-                self._null_replies += 1
-            elif isinstance(reply, Exception):
+        lookups = self._lookups[ticket.operation]
+        for reply, lookup in zip(replies, lookups, strict=True):
+            if isinstance(reply, Exception):
                 raise reply
+            self._null_replies += reply is None
+            if lookup != NO_LOOKUP:
+                ticket.answers += found_by(reply, lookup)
 
     def outcome_of(self, error: BaseException) -> Outcome:
         """What redis-py takes for a broken connection (LOADING, NOAUTH) is an answer all the same."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.answers import ANSWER_COLUMNS, Answers
 from bench.engine.layout import KIND_COUNT, LAG
 from bench.histogram import BUCKET_COUNT, percentile_ns
 from bench.outcome import OUTCOME_COUNT, Outcome
@@ -38,6 +39,8 @@ class Board:
     """tallies[row, outcome]: arrivals that ended so."""
     taken: NDArray[np.int64]
     """taken[row]: arrivals taken from the plan."""
+    answers: NDArray[np.int64]
+    """answers[row, column] (bench.answers): what answers brought; mostly untouched pages."""
 
     @classmethod
     def empty(cls, rows: int, kind_names: tuple[str, ...]) -> Board:
@@ -49,6 +52,7 @@ class Board:
             np.zeros((rows, len(kind_names), OUTCOME_COUNT, BUCKET_COUNT), dtype=np.int64),
             np.zeros((rows, OUTCOME_COUNT), dtype=np.int64),
             np.zeros(rows, dtype=np.int64),
+            np.zeros((rows, ANSWER_COLUMNS), dtype=np.int64),
         )
         # Have the kernel give us the memory of the usual outcome now: it comes in pages of 2 MB, and
         # clearing them held up the first arrivals of each phase by tens of milliseconds.
@@ -92,6 +96,27 @@ class BoardReader:
                 if gained.any():
                     self._previous[row, kind, outcome] = now
                     yield Change(int(row), name, Outcome(int(outcome)), gained)
+
+
+class AnswerReader:
+    """What answers brought so far, over the Boards of one workload, its threads added up.
+
+    Counting and reading go by rows: one whose tallies stand still is not read again.
+    """
+
+    def __init__(self, boards: list[Board]) -> None:
+        self._boards = boards
+        self._seen = np.zeros_like(boards[0].tallies)
+        self._by_row: dict[int, Answers] = {}
+
+    def answers(self) -> dict[int, Answers]:
+        """For each row with answers what they were; of arrivals under way perhaps not yet."""
+        tallies = sum_of([board.tallies for board in self._boards])
+        for row in np.nonzero((tallies != self._seen).any(axis=1))[0]:
+            if found := Answers.of_row(sum_of([board.answers[row] for board in self._boards])):
+                self._by_row[int(row)] = found
+        self._seen = tallies
+        return self._by_row
 
 
 def lag_medians_ns(boards: list[Board], phases: int) -> list[int | None]:

@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from bench.answers import Answers
 from bench.engine import layout
-from bench.engine.board import BoardReader, Change, lag_medians_ns
+from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns
 from bench.engine.client_books import Books
 from bench.engine.client_calm import calm, uncalm
 from bench.engine.client_driver import ClientDriver, client_module
@@ -53,6 +54,7 @@ class ClientEngine:
             self.logs.append(path)
         self._books = Books(workload, log)
         self._reader = BoardReader([self._books.board])
+        self._answers = AnswerReader([self._books.board])
         measured = [(phase.start_ns, phase.end_ns) for phase in plan.phases if phase.measured]
         self.watch = PoolWatch(workload.name, workload.workload.pool, measured, self._clock)
         self._walk = PlanWalk(workload, workload.seed, self._segment.number, self._segment.count)
@@ -112,6 +114,7 @@ class ClientEngine:
             elapsed_ns=int(gauges[layout.ELAPSED_NS]),
             lost_connections=self.watch.lost,
             reconnections=self.watch.reconnected,
+            answers=Answers.total(self._answers.answers().values()),
             pool_in_use=self.watch.use.in_use,
         )
 
@@ -144,6 +147,7 @@ class ClientEngine:
             # A lane is busy while it waits for the pool, too.
             busy_ns=self._sum_ns(int(layout.LAG)) + self._sum_ns(int(layout.SERVICE)),
             phase_lag_p50_ns=lag_medians_ns([self._books.board], self.plan.phase_count),
+            answers=self._answers.answers(),
             counters={
                 "lost_connections": self.watch.lost,
                 "reconnects": self.watch.reconnected,

@@ -78,16 +78,26 @@ class Books:
         self.batch = array("q")
         """Ended arrivals not yet entered: BATCH_COLUMNS numbers each, appended by whoever ends one."""
         self._taken = [0] * self.board.rows
+        self._answers: dict[tuple[int, int], int] = {}
         self.flush()  # compiles
 
     def take(self, row: int) -> None:
         """Count an arrival that was taken from the plan."""
         self._taken[row] += 1
 
+    def answer(self, row: int, columns: tuple[int, ...]) -> None:
+        """Count what the answers to an arrival brought."""
+        for column in columns:
+            place = (row, column)
+            self._answers[place] = self._answers.get(place, 0) + 1
+
     def flush(self) -> None:
         """Enter what was noted. Taken goes first: a reader in between sees no more ends than arrivals."""
         batch, self.batch = self.batch, array("q")
         self.board.taken[:] = self._taken
+        for place, count in self._answers.items():
+            self.board.answers[place] += count
+        self._answers.clear()
         self.gauges[layout.TAKEN] = sum(self._taken)
         rows = np.array(batch, dtype=np.int64).reshape(-1, BATCH_COLUMNS)
         if PLAIN:

@@ -268,6 +268,8 @@ class ClientLoad:
         self._record(ticket, Outcome.DROPPED, now, NEVER, now - ticket.planned_ns)
 
     def _record(self, ticket: Ticket, outcome: Outcome, now: int, late: int, wait: int) -> None:
+        if ticket.answers:
+            self._books.answer(ticket.row, ticket.answers)
         # The columns of a flight (layout), then those of client_books.
         self._books.batch.extend(
             (

@@ -41,6 +41,7 @@ class Ticket:
     """One arrival, from the moment it is taken from the plan; times in ns from run zero."""
 
     __slots__ = (
+        "answers",
         "arrival",
         "began_ns",
         "done_ns",
@@ -67,6 +68,8 @@ class Ticket:
         self.done_ns = NEVER
         self.lane = NEVER
         self.stage = WAITING
+        self.answers: tuple[int, ...] = ()
+        """What its answers brought: columns of a table of answers."""
         self.task: asyncio.Task[None] | None = None
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bench.answers import Answers
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -29,6 +31,8 @@ class Live:
     elapsed_ns: int
     lost_connections: int
     reconnections: int
+    answers: Answers = field(default_factory=Answers)
+    """Of all that was answered."""
     pool_in_use: int | None = None
 
 
@@ -48,6 +52,8 @@ class EngineResult:
     """Median of planned to sent for each phase; None for one in which nothing was sent."""
     busy_ns: float | None = None
     """Sum of all service times: the time that lanes were busy, for Little's law; None where unknown."""
+    answers: dict[int, Answers] = field(default_factory=dict)
+    """What answers brought, by row; rows without any are left out."""
     counters: dict[str, int] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
     """Error texts: operation, text, count."""

@@ -46,8 +46,15 @@ STEP_FIRST, STEP_END, UNDO, NEEDLE_START, NEEDLE_END, HEAD_ONLY = range(6)
 OPERATION_COLUMNS = 6
 
 # --- steps[step, column] int64: one round trip: bytes in `template`, replies, fields ---------------------
-T_START, T_SIZE, T_REPLIES, T_FIELD_FIRST, T_FIELD_END = range(5)
-STEP_COLUMNS = 5
+# T_LOOKUP: where in `lookups` stands what its first reply counts as.
+T_START, T_SIZE, T_REPLIES, T_FIELD_FIRST, T_FIELD_END, T_LOOKUP = range(6)
+STEP_COLUMNS = 6
+
+# --- lookups[reply] uint8: what a reply of a step counts as ----------------------------------------------
+# Nothing; one lookup, missed where no value came; one for each value, missed where it is null.
+NO_LOOKUP, LOOKUP_ONE, LOOKUP_EACH = range(3)
+
+# --- answers[row, column] int64: what answers brought (bench.answers has the columns) --------------------
 
 # --- fields[field, column] int64: what to write into a rendered template ---------------------------------
 # The number is BASE more than its source gives.
@@ -184,6 +191,7 @@ class Tables(NamedTuple):
     """Cumulative shares of the operations."""
     operations: NDArray[np.int64]
     steps: NDArray[np.int64]
+    lookups: NDArray[np.uint8]
     expected: NDArray[np.uint8]
     """expected[operation, status]: 1 where an HTTP answer of that status is OK."""
     needles: NDArray[np.uint8]
@@ -216,6 +224,8 @@ class Tables(NamedTuple):
     """tallies[row, outcome]: arrivals that ended so."""
     taken: NDArray[np.int64]
     """taken[row]: arrivals taken from the plan."""
+    answers: NDArray[np.int64]
+    """answers[row, column]: what answers brought."""
     gauges: NDArray[np.int64]
     phase_idle_ns: NDArray[np.int64]
     """phase_idle_ns[phase]: time in each phase, its rests left out, in which the loop had nothing to do."""

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from bench.answers import Answers
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.engine import layout
-from bench.engine.board import BoardReader, Change, lag_medians_ns
+from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns
 from bench.engine.engine import EngineResult, Live
 from bench.engine.locust_notes import notes_of
 from bench.engine.operation_log import open_log
@@ -48,6 +49,7 @@ class LocustEngine:
         self._target = target
         self._shared = SharedBoard.create(workload.phase_count * len(workload.program.names))
         self._reader = BoardReader([self._shared.board])
+        self._answers = AnswerReader([self._shared.board])
         self._log: tuple[Path, int] | None = None
         if plan.operation_log and log_folder is not None:
             path, records = open_log(plan, workload, 0, 1, log_folder)
@@ -110,6 +112,7 @@ class LocustEngine:
             elapsed_ns=int(gauges[layout.ELAPSED_NS]),
             lost_connections=0,
             reconnections=0,
+            answers=Answers.total(self._answers.answers().values()),
         )
 
     def events(self) -> list[dict[str, Any]]:
@@ -140,6 +143,7 @@ class LocustEngine:
             # Users think between their requests, so the time of requests is not that of the lanes.
             busy_ns=None,
             phase_lag_p50_ns=lag_medians_ns([board], self.plan.phase_count),
+            answers=self._answers.answers(),
             counters=told["counters"] if told else {},
             errors=told["errors"] if told else [],
             anomalies=notes_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.answers import FOUND, MISSED
 from bench.engine.lanes import fill_lane, lose_lane, note_uncertain, part_with_lane
 from bench.engine.layout import (
     ARRIVAL,
@@ -21,8 +22,10 @@ from bench.engine.layout import (
     IN_FLIGHT,
     LANES,
     LATE,
+    LOOKUP_EACH,
     NEEDLE_END,
     NEEDLE_START,
+    NO_LOOKUP,
     NULL_REPLIES,
     OPERATION_COUNT,
     PIPELINE,
@@ -39,6 +42,7 @@ from bench.engine.layout import (
     STEP,
     STEP_FIRST,
     STRAY_REPLIES,
+    T_LOOKUP,
     T_REPLIES,
     TRIES,
     Tables,
@@ -57,6 +61,8 @@ from bench.wire.state import (
     COMPLETE,
     ENDS,
     ERROR_REPLY,
+    HITS,
+    MISSES,
     NULL_REPLY,
     PUSH_REPLY,
     RESULT,
@@ -123,6 +129,23 @@ def note_failure(t: Tables, lane: int, operation: int) -> None:
 
 
 @inner
+def count_answer(t: Tables, lane: int, row: int) -> None:
+    """Count what a reply without an error brought: its lookups in Redis, its statements in Postgres."""
+    scan = t.scans[lane]
+    if t.settings[PROTOCOL] == POSTGRES:
+        t.answers[row, FOUND] += scan[HITS]
+        t.answers[row, MISSED] += scan[MISSES]
+        return
+    step = t.steps[t.lanes[lane, STEP]]
+    kind = t.lookups[step[T_LOOKUP] + step[T_REPLIES] - t.lanes[lane, REPLIES_LEFT]]
+    if kind == LOOKUP_EACH:
+        t.answers[row, FOUND] += scan[HITS]
+        t.answers[row, MISSED] += scan[MISSES]
+    elif kind != NO_LOOKUP:
+        t.answers[row, FOUND if scan[HITS] > 0 else MISSED] += 1
+
+
+@inner
 def on_reply(t: Tables, lane: int, now: int) -> None:
     """One reply of a request lane is complete; its state tells of what class."""
     row, scan = t.lanes[lane], t.scans[lane]
@@ -138,10 +161,13 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
         return
     entry = t.flights[lane, row[HEAD]]
     operation = entry[ROW] % t.settings[OPERATION_COUNT]
+    if t.settings[PROTOCOL] == HTTP:
+        t.answers[entry[ROW], scan[CODE]] += 1
     if is_failure(t, lane, operation):
         note_failure(t, lane, operation)
-    elif scan[CLASS] == NULL_REPLY:
-        t.gauges[NULL_REPLIES] += 1
+    elif t.settings[PROTOCOL] != HTTP:
+        count_answer(t, lane, entry[ROW])
+        t.gauges[NULL_REPLIES] += scan[CLASS] == NULL_REPLY
     t.gauges[ROWS_RECEIVED] += scan[ROWS]
     row[REPLIES_LEFT] -= 1
     if row[REPLIES_LEFT] > 0 or go_on(t, lane, operation, entry, now):

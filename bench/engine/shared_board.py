@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.answers import ANSWER_COLUMNS
 from bench.engine.board import Board
 from bench.engine.layout import GAUGE_COLUMNS, KIND_COUNT, KIND_NAMES
 from bench.histogram import BUCKET_COUNT
@@ -46,20 +47,22 @@ class SharedBoard:
         """The memory behind a descriptor that was inherited, for as many rows as it was made."""
         # The memory lives as long as any view of it, whatever becomes of the descriptor.
         words = np.frombuffer(mmap.mmap(fd, _words(rows) * WORD_BYTES), dtype=np.int64)
-        tallies, gauges, taken, counts = np.split(words, np.cumsum(_sizes(rows))[:-1])
+        tallies, gauges, taken, answers, counts = np.split(words, np.cumsum(_sizes(rows))[:-1])
         board = Board(
             rows,
             KIND_NAMES,
             counts.reshape(rows, KIND_COUNT, OUTCOME_COUNT, BUCKET_COUNT),
             tallies.reshape(rows, OUTCOME_COUNT),
             taken,
+            answers.reshape(rows, ANSWER_COLUMNS),
         )
         return cls(fd, board, gauges)
 
 
 def _sizes(rows: int) -> list[int]:
-    """Words of tallies, gauges, taken and counts, in the order in which they lie."""
-    return [rows * OUTCOME_COUNT, GAUGE_COLUMNS, rows, rows * KIND_COUNT * OUTCOME_COUNT * BUCKET_COUNT]
+    """Words of tallies, gauges, taken, answers and counts, in the order in which they lie."""
+    counts = rows * KIND_COUNT * OUTCOME_COUNT * BUCKET_COUNT
+    return [rows * OUTCOME_COUNT, GAUGE_COLUMNS, rows, rows * ANSWER_COLUMNS, counts]
 
 
 def _words(rows: int) -> int:

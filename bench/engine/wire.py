@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.answers import Answers
 from bench.drivers import driver_named
 from bench.engine import layout
-from bench.engine.board import BoardReader, Change, lag_medians_ns, sum_of
+from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, sum_of
 from bench.engine.connector import Connector
 from bench.engine.engine import EngineResult, Live
 from bench.engine.messages import settle_messages
@@ -68,6 +69,7 @@ class WireEngine:
                 )
             )
         self._reader = BoardReader([shard.board for shard in self._shards])
+        self._answers = AnswerReader([shard.board for shard in self._shards])
         self._connector: Connector | None = None
         if target is not None and wanted.driver != "noop":
             self._connector = Connector(target, self._shards, self._connect)
@@ -149,6 +151,7 @@ class WireEngine:
             elapsed_ns=busiest.gauge(layout.ELAPSED_NS),
             lost_connections=self._sum(layout.LOST_CONNECTIONS),
             reconnections=self._connector.reconnection_count if self._connector else 0,
+            answers=Answers.total(self._answers.answers().values()),
         )
 
     def _request_rows(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -221,6 +224,7 @@ class WireEngine:
             phase_idle_ratios=self._phase_idle_ratios(),
             phase_lag_p50_ns=lag_medians_ns([shard.board for shard in self._shards], self.plan.phase_count),
             busy_ns=float(self._sum(layout.BUSY_NS)) if self.plan.workload.driver != "noop" else None,
+            answers=self._answers.answers(),
             counters=counters,
             errors=self._errors(),
             anomalies=anomalies,

@@ -74,10 +74,15 @@ def _arrivals(run: RunFigures) -> list[Family]:
         key = tuple((_scenario(run) | label | {"measured": _word(tag.measured)}).items())
         is_delivery = (drivers.get(tag.workload), tag.operation) == DELIVERY
         (deliveries if is_delivery else arrivals)[key] += distribution.samples
+    answers: list[tuple[Labels, float]] = [
+        (_scenario(run) | {"workload": name, "answer": column.removeprefix("status_")}, count)
+        for (name, column), count in run.answers.items()
+    ]
     planned = [(_scenario(run) | {"workload": name}, count) for name, count in run.planned.items()]
     return [
         _counter("holdfast_planned_arrivals", "Arrivals taken from the plan.", planned),
         _counter("holdfast_arrivals", "Arrivals that ended, by outcome.", _of(arrivals)),
+        _counter("holdfast_answers", "Answers by what they brought.", answers),
         _counter("holdfast_deliveries", "Messages delivered to subscribers.", _of(deliveries)),
     ]
 

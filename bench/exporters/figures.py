@@ -42,6 +42,8 @@ class RunFigures:
     distributions: dict[Tag, Distribution] = field(default_factory=dict)
     """Of the kinds in KINDS. Every ended arrival has one response, so they are the outcomes too."""
     planned: Counter[str] = field(default_factory=Counter)
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By workload and column of series.csv: "hits", "misses", "status_2xx" ..."""
     view: WindowView | None = None
     faults: dict[int, Fault] = field(default_factory=dict)
     events: Counter[str] = field(default_factory=Counter)
@@ -68,6 +70,7 @@ class RunFigures:
             if tag.kind in KINDS:
                 self.distributions.setdefault(tag, Distribution.empty()).add(counts)
         self.planned.update(batch.planned)
+        self.answers.update(batch.answers)
         self.view = batch.view or self.view
         self.events_lost += batch.events_lost
         for entry in batch.events:

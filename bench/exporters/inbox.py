@@ -10,6 +10,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.answers import ANSWER_SERIES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -32,6 +34,8 @@ class Batch:
     gains: dict[Tag, Counts] = field(default_factory=dict)
     planned: dict[str, int] = field(default_factory=dict)
     """Arrivals taken from the plan, by workload."""
+    answers: dict[tuple[str, str], int] = field(default_factory=dict)
+    """What answers brought: by workload and column of series.csv, such as "misses" or "status_3xx"."""
     view: WindowView | None = None
     """The last window: for what is a state and not a sum."""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -67,6 +71,10 @@ class Inbox:
             for row in view.series:
                 name = row["workload"]
                 batch.planned[name] = batch.planned.get(name, 0) + int(row["planned"])
+                for column in ANSWER_SERIES:
+                    if count := row.get(column):
+                        place = (name, column)
+                        batch.answers[place] = batch.answers.get(place, 0) + int(count)
             batch.view = view
 
     def event(self, entry: dict[str, Any]) -> None:

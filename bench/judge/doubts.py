@@ -32,6 +32,9 @@ SAMPLES_AT_LEAST = 20
 """What the median, the mean and the maximum need."""
 BY_SPEED = frozenset({"response", "response_ok", "service", "throughput"})
 """Metrics that a generator without time to spare makes worse."""
+SHARES_OF_FEW = frozenset({"errors", "misses", "empty", "status.3xx", "status.4xx", "status.5xx"})
+SHARES_OF_MOST = frozenset({"availability", "hits", "status.2xx"})
+"""Metrics whose limit is a share of all: near 0, and near 1."""
 BY_STALLS = frozenset({"recovery.first", "recovery.stable", "downtime"})
 """Metrics that answers later than the stall threshold make worse."""
 TOLD_APART = 2
@@ -263,9 +266,9 @@ def needed_samples(rule: Rule) -> int:
         return max(SAMPLES_AT_LEAST, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
     if rule.metric.stat is not None:
         return SAMPLES_AT_LEAST
-    if rule.metric.name == "errors":
+    if rule.metric.name in SHARES_OF_FEW:
         return math.ceil(RULE_OF_THREE / rule.limit - 1e-6) if rule.limit > 0 else SAMPLES_AT_LEAST
-    if rule.metric.name == "availability":
+    if rule.metric.name in SHARES_OF_MOST:
         allowed = 1 - rule.limit
         return math.ceil(RULE_OF_THREE / allowed - 1e-6) if allowed > 0 else SAMPLES_AT_LEAST
     return SAMPLES_AT_LEAST if rule.metric.name == "throughput" else 1
@@ -288,6 +291,10 @@ def _broken_anyway(rule: Rule, seen: Observation, needed: int) -> bool:
     if seen.tally is not None:
         allowed = {"errors": rule.limit, "availability": 1 - rule.limit}.get(rule.metric.name)
         return allowed is not None and seen.tally.planned - seen.tally.ok > needed * allowed
+    if rule.metric.name in SHARES_OF_FEW:
+        return seen.value * seen.samples > needed * rule.limit
+    if rule.metric.name in SHARES_OF_MOST:
+        return (1 - seen.value) * seen.samples > needed * (1 - rule.limit)
     if seen.counts is None or rule.metric.stat == "mean":
         return False
     share = 1 - (rule.metric.percent or 100) / 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import histogram
-from bench.judge import availability, fault_measures, resource_measures
+from bench.judge import answer_measures, availability, fault_measures, resource_measures
 from bench.judge.observation import Observation, Unmeasurable
 from bench.judge.tally import tally_of
 from bench.run_folder.reader import DELIVERY, Run
@@ -173,4 +173,5 @@ MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
     "dropped": _dropped,
     "pool_utilization": _pool_utilization,
     **dict.fromkeys(COUNTERS, _counter),
+    **answer_measures.MEASURES,
 }

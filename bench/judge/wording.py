@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import units
+from bench.answers import STATUS_CLASSES
 from bench.judge.comparison import headroom, limit_text, warn_text
 from bench.judge.doubts import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 NAMES = {
     "errors": "the share of errors",
     "dropped": "the number never sent",
+    "hits": "the share of hits",
+    "misses": "the share of misses",
+    "empty": "the share of statements without a row",
+    **{f"status.{name}": f"the share of HTTP {name}" for name in STATUS_CLASSES},
     "cpu": "the share of CPU",
     "fd_growth": "the growth of open files",
     "lost_writes": "the number of lost writes",
@@ -41,6 +46,15 @@ RESOURCE_ADVICE = {
     "memory_slope": "this goes on growing: find what is kept from request to request",
     "cpu": "look at resources.csv of the run for which process needs it, or lower the rate",
     "fd_growth": "look for files and connections that are opened and not closed",
+}
+
+
+LOOKUP_ADVICE = "write the keys first (keys: {preload: true}), or check their prefix and count"
+ANSWER_ADVICE = {
+    "hits": LOOKUP_ADVICE,
+    "misses": LOOKUP_ADVICE,
+    "empty": "look at the range of the parameters and at what the tables hold",
+    "status": "the table of answers in the report has each status by operation",
 }
 
 
@@ -95,6 +109,8 @@ def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | Non
         return _throughput_advice(run, rule, seen)
     if seen.tally is not None:
         return _losses_advice(run, rule, seen)
+    if family in ANSWER_ADVICE:
+        return ANSWER_ADVICE[family]
     if rule.metric.name in RESOURCE_ADVICE:
         return RESOURCE_ADVICE[rule.metric.name]
     if rule.metric.name == "pool_utilization":

@@ -12,6 +12,7 @@ from bench.engine.layout import (
     FROM_VARIABLE,
     HIGHEST_STATUS,
     NATURAL,
+    NO_LOOKUP,
     OPERATION_COLUMNS,
     STEP_COLUMNS,
     ZERO_PADDED,
@@ -47,6 +48,8 @@ class Step:
     content: bytes
     replies: int = 1
     fields: tuple[Field, ...] = ()
+    lookups: tuple[int, ...] = ()
+    """What each reply counts as (layout.NO_LOOKUP ...); empty: as nothing."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Program:
     template: NDArray[np.uint8]
     operations: NDArray[np.int64]
     steps: NDArray[np.int64]
+    lookups: NDArray[np.uint8]
     fields: NDArray[np.int64]
     variables: NDArray[np.float64]
     shares: NDArray[np.float64]
@@ -123,6 +127,7 @@ class Program:
             template=np.frombuffer(content or b"\0", dtype=np.uint8).copy(),
             operations=operations,
             steps=np.array(writer.steps, dtype=np.int64).reshape(len(writer.steps), STEP_COLUMNS),
+            lookups=np.array(writer.lookups, dtype=np.uint8),
             fields=np.array(writer.fields, dtype=np.int64).reshape(len(writer.fields), FIELD_COLUMNS),
             variables=np.array(variables, dtype=np.float64).reshape(len(variables), VARIABLE_COLUMNS),
             shares=shares / shares[-1],
@@ -140,7 +145,8 @@ class _Layout:
 
     def __init__(self, variable_count: int) -> None:
         self.content = bytearray()
-        self.steps: list[tuple[int, int, int, int, int]] = []
+        self.steps: list[tuple[int, int, int, int, int, int]] = []
+        self.lookups: list[int] = []
         self.fields: list[tuple[int, int, int, int, int, int]] = []
         self.largest_bytes = 0
         self._variable_count = variable_count
@@ -157,6 +163,8 @@ class _Layout:
                 raise ValueError(f"operation {operation}: fields that are not in order")
             position = one.offset
             self.fields.append((one.offset, one.width, one.source, one.variable, one.base, one.form))
-        self.steps.append((len(self.content), len(step.content), step.replies, first, len(self.fields)))
+        place = (len(self.content), len(step.content), step.replies, first, len(self.fields))
+        self.steps.append((*place, len(self.lookups)))
+        self.lookups += step.lookups or (NO_LOOKUP,) * step.replies
         self.content += step.content
         self.largest_bytes = max(self.largest_bytes, len(step.content))

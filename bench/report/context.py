@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench import histogram, units
 from bench.clock import NS_PER_S
+from bench.judge.answer_measures import answers_of
 from bench.judge.tally import often, spaced
 from bench.report.columns import beside, joined
 from bench.run_folder.reader import DELIVERY
 
 if TYPE_CHECKING:
+    from bench.answers import Answers
     from bench.histogram import Counts
     from bench.run_folder.reader import Run
 
@@ -20,13 +22,34 @@ SHOWN_ERRORS = 5
 
 
 def losses(run: Run) -> list[str]:
-    """Messages, connections and errors: what went missing, and what the servers said."""
+    """Answers, messages, connections and errors: what came, what went missing, what the servers said."""
     lines = []
     for entry in run.workloads:
+        lines += _answers(run, entry)
         lines += _messages(run, entry)
         lines += _connections(run, entry)
         lines += _errors(entry)
     return lines
+
+
+def _answers(run: Run, entry: dict[str, Any]) -> list[str]:
+    """What the answers of the measured phases brought: statuses, hits and misses."""
+    found = answers_of(run, (entry["name"],))
+    lines = []
+    if found.statuses:
+        listed = [f"{spaced(count)} answered {status}" for status, count in found.statuses.items()]
+        lines += beside("HTTP", f"{entry['name']}: {joined(listed)}")
+    if found.lookups:
+        lines += beside("Lookups", f"{entry['name']}: {lookups_text(found, str(entry.get('driver')))}")
+    return lines
+
+
+def lookups_text(found: Answers, driver: str) -> str:
+    """ "1 204 hits, 96 misses (7.38 %)", of a database in its words."""
+    misses = f"({units.format_ratio(found.misses / found.lookups)})"
+    if driver == "postgres":
+        return f"{spaced(found.hits)} statements found rows, {spaced(found.misses)} none {misses}"
+    return f"{spaced(found.hits)} hits, {spaced(found.misses)} misses {misses}"
 
 
 def _messages(run: Run, entry: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from bench.judge.answer_measures import answers_of
 from bench.report.figures import Latency, latencies, tallies
 from bench.report.resources import resources
 from bench.run_folder.files import as_json
@@ -47,6 +48,7 @@ def render(run: Run, verdict: Verdict) -> str:
                 {"workload": workload, "operation": operation, "planned": tally.planned, **tally.outcomes}
                 for workload, operation, tally in tallies(run)
             ],
+            **_answers(run),
             "resources": [asdict(use) for use in resources(run)],
             "counters": {entry["name"]: entry.get("counters", {}) for entry in run.workloads},
             "errors": {entry["name"]: entry.get("errors", []) for entry in run.workloads},
@@ -56,6 +58,17 @@ def render(run: Run, verdict: Verdict) -> str:
             **{section: run.record[section] for section in RECORDED if section in run.record},
         }
     )
+
+
+def _answers(run: Run) -> dict[str, Any]:
+    """What answers brought, by workload and operation; absent where nothing was counted."""
+    scopes = {(workload, operation): None for workload, operation, _ in tallies(run)}
+    found = [
+        {"workload": workload, "operation": operation, **answers.record()}
+        for workload, operation in scopes
+        if (answers := answers_of(run, (workload, operation) if operation else (workload,)))
+    ]
+    return {"answers": found} if found else {}
 
 
 def _latency(found: Latency) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from bench import units
 from bench.clock import NS_PER_S
+from bench.judge.answer_measures import answers_of
 from bench.judge.comparison import parts_of
 from bench.judge.status import Status
 from bench.judge.tally import spaced
 from bench.report import fault_detection, faults
 from bench.report import text as text_report
 from bench.report.clock_text import clock_text
-from bench.report.context import command_again
+from bench.report.context import command_again, lookups_text
 from bench.report.fault_rows import entries, label, not_shown, shown
 from bench.report.figures import Latency, latencies, tallies
 from bench.report.markdown_form import block, code, folded, mark, table, text
@@ -124,8 +125,16 @@ def _losses(run: Run) -> list[str]:
         alone = sum(1 for name, _, _ in tallies(run) if name == workload) == 1
         if (operation is None or alone) and run.arrives(workload, operation or ""):
             ends = tally.lost or "none lost"
-            lines.append(f"- {text(workload)}: {spaced(tally.planned)} arrivals planned, {ends}")
+            answered = answers_of(run, (workload,))
+            listed = [f"{spaced(count)} answered {status}" for status, count in answered.statuses.items()]
+            listed += [lookups_text(answered, _driver(run, workload))] if answered.lookups else []
+            brought = f"; {', '.join(listed)}" if listed else ""
+            lines.append(f"- {text(workload)}: {spaced(tally.planned)} arrivals planned, {ends}{brought}")
     return lines
+
+
+def _driver(run: Run, workload: str) -> str:
+    return next((str(entry.get("driver")) for entry in run.workloads if entry["name"] == workload), "")
 
 
 def _recovery(run: Run) -> list[str]:

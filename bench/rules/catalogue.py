@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from bench.answers import STATUS_CLASSES
 from bench.rules.fault_metrics import BY_NAME, FAULT_METRICS, STATS
 from bench.rules.grammar import FAMILIES, Metric, Rule, RuleError, scope_and_name
 from bench.units import quoted
@@ -31,7 +32,7 @@ UNIT_WORDS = {
     "count": "a plain count such as 0",
 }
 _SHOWN_SCOPES = 20
-_USUAL = {"recovery": "recovery.stable", "detection": "detection.probe"}
+_USUAL = {"recovery": "recovery.stable", "detection": "detection.probe", "status": "status.2xx"}
 """What is meant by the first name of a family alone."""
 
 
@@ -57,6 +58,7 @@ class Outline:
     operations: tuple[str, ...]
     target: str = ""
     """Empty for a driver that contacts none."""
+    driver: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,24 @@ _PUBSUB = (
     _Kind("duplicate_messages", "count", "lower", "delivered more than once", per_operation=False),
     _Kind("reordered_messages", "count", "lower", "delivered after a later one", per_operation=False),
 )
+_STATUSES = tuple(
+    _Kind(
+        f"status.{name}",
+        "ratio",
+        "higher" if name == "2xx" else "lower",
+        f"share of answers that were {name}",
+    )
+    for name in STATUS_CLASSES
+)
+_BY_DRIVER = {
+    "redis": (
+        _Kind("hits", "ratio", "higher", "share of lookups that found something"),
+        _Kind("misses", "ratio", "lower", "share of lookups that found nothing"),
+    ),
+    "postgres": (_Kind("empty", "ratio", "lower", "share of statements that returned or changed no row"),),
+    "http": _STATUSES,
+    "locust": _STATUSES,
+}
 _TARGETS, _GENERATOR, _MACHINE = "targets", "generator", "machine"
 BEHIND = {"api": ("redis", "postgres")}
 """Targets that another one brings along: the reference API does its work with them."""
@@ -132,7 +152,14 @@ def metrics_of(scenario: Scenario) -> dict[str, MetricSpec]:
     """Every metric of a scenario by its catalogue name, such as "cache.get.response.pNN"."""
     return metrics_of_outlines(
         [
-            Outline(w.name, w.engine, w.is_pubsub, w.operation_names, w.target if contacts(w.driver) else "")
+            Outline(
+                w.name,
+                w.engine,
+                w.is_pubsub,
+                w.operation_names,
+                w.target if contacts(w.driver) else "",
+                w.driver,
+            )
             for w in scenario.workloads
         ],
         with_faults=bool(scenario.faults),
@@ -144,7 +171,7 @@ def metrics_of_outlines(outlines: Iterable[Outline], with_faults: bool = False) 
     metrics: dict[str, MetricSpec] = {}
     outlines = list(outlines)
     for outline in outlines:
-        kinds = [*_COMMON]
+        kinds = [*_COMMON, *_BY_DRIVER.get(outline.driver, ())]
         if outline.engine == "client":
             kinds += _CLIENT
         if outline.is_pubsub:

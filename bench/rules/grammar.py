@@ -7,30 +7,37 @@
     op        = "<" | "<=" | ">" | ">=" | "=="
     quantity  = number [ unit ]                     ; 10ms, 1000/s, 99.9%, 100MB, 1MB/min, 0
     argument  = name "=" quantity                   ; window=30s, incidents=1
-    name      = lower-case letter *( lower-case letter | digit | "_" )
+    name      = lower-case letter *( lower-case letter | digit | "_" ) | class
+    class     = ( "2" | "3" | "4" | "5" ) "xx"      ; of HTTP statuses: status.5xx
 
 The last name of a metric is what is measured; up to two names before it say where: the workload,
 and one of its operations; of a resource the source, such as redis, generator or machine. Without them
 the metric is that of the run as a whole. The metrics of a family have two names: recovery.stable,
-detection.probe.
+detection.probe, status.5xx.
 """
 
 import re
 from dataclasses import dataclass, field
 
+from bench.answers import STATUS_CLASSES
 from bench.rules.fault_metrics import DETECTORS, RECOVERY_STAMPS
 from bench.units import Mismatch, Quantity, quantity, quoted
 
 OPERATORS = ("<=", ">=", "==", "<", ">")
 MAX_RULE_CHARACTERS = 500
-FAMILIES = {"recovery": tuple(RECOVERY_STAMPS), "detection": tuple(DETECTORS)}
+FAMILIES = {
+    "recovery": tuple(RECOVERY_STAMPS),
+    "detection": tuple(DETECTORS),
+    "status": STATUS_CLASSES,
+}
 """First names of metrics with two names, and the second ones."""
 
 _ARGUMENT_UNITS = {"window": ("ns", "a duration such as 30d"), "incidents": ("count", "a count such as 1")}
 
 _NAME = r"[a-z][a-z0-9_]*"
 _STAT = r"p[0-9]{1,2}(?:\.[0-9]{1,4})?|mean|max"
-_METRIC = re.compile(rf"({_NAME}(?:\.{_NAME})*?)(?:\.({_STAT}))?\s*(?:\(([^()]*)\))?")
+_FURTHER = rf"\.(?:{_NAME}|[2-5]xx)"
+_METRIC = re.compile(rf"({_NAME}(?:{_FURTHER})*?)(?:\.({_STAT}))?\s*(?:\(([^()]*)\))?")
 _PERCENT_AT_END = re.compile(rf"{_NAME}(?:\.{_NAME})*?\.p([0-9]+(?:\.[0-9]+)?)")
 _ARGUMENT = re.compile(rf"\s*({_NAME})\s*=\s*(\S+)\s*")
 _EXAMPLE = "cache.response.p95 < 10ms warn 8ms"

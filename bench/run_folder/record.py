@@ -81,6 +81,7 @@ def _check_workload(where: str, workload: object) -> None:
         _expect(f"{place}.operation", count.get("operation"), str)
         _expect(f"{place}.measured", count.get("measured"), bool)
         _check_tally(place, count)
+        _check_answers(place, count)
 
 
 def _check_tally(where: str, tally: dict[str, Any]) -> None:
@@ -95,6 +96,19 @@ def _check_tally(where: str, tally: dict[str, Any]) -> None:
                 f"{where}.outcomes: expected one of {', '.join(sorted(LABELS))}, found {label!r}"
             )
         _expect(f"{where}.outcomes.{label}", count, int)
+
+
+def _check_answers(where: str, count: dict[str, Any]) -> None:
+    """What answers brought, in runs that counted it."""
+    for key in ("hits", "misses"):
+        if key in count:
+            _expect(f"{where}.{key}", count[key], int)
+    if "statuses" in count:
+        _expect(f"{where}.statuses", count["statuses"], dict)
+        for status, number in count["statuses"].items():
+            if not (status.isascii() and status.isdigit() and len(status) == 3):
+                raise ValueError(f"{where}.statuses: expected HTTP statuses, found {status!r}")
+            _expect(f"{where}.statuses.{status}", number, int)
 
 
 def _expect(where: str, found: object, kind: type) -> None:

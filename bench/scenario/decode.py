@@ -182,4 +182,5 @@ def _outline(workload: dict[str, Any]) -> Outline | None:
     facts = DRIVERS[workload["driver"]]
     operations = facts.operation_names(workload["operations"])
     target = workload.get("target", "") if contacts(workload["driver"]) else ""
-    return Outline(workload["name"], workload["engine"], facts.is_pubsub, operations, target)
+    name, engine, driver = (workload[key] for key in ("name", "engine", "driver"))
+    return Outline(name, engine, facts.is_pubsub, operations, target, driver)

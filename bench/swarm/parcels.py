@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.answers import Answers
 from bench.engine.engine import EngineResult, Live
 from bench.histogram import empty
 from bench.swarm.teller import sparse
@@ -37,18 +38,24 @@ def dense(buckets: list[int], counts: list[int]) -> Counts:
 
 def packed_live(live: Live) -> dict[str, Any]:
     """A look at a workload."""
-    return asdict(live)
+    return {**asdict(live), "answers": live.answers.record()}
 
 
 def unpacked_live(values: dict[str, Any]) -> Live:
     """The same look."""
-    return Live(**{**values, "outcomes": tuple(values["outcomes"])})
+    answers = Answers.from_record(values["answers"])
+    return Live(**{**values, "outcomes": tuple(values["outcomes"]), "answers": answers})
 
 
 def packed_result(result: EngineResult) -> dict[str, Any]:
     """Everything that an engine says at its end."""
     values = {name: getattr(result, name) for name in EngineResult.__dataclass_fields__}
-    return {**values, "taken": result.taken.tolist(), "tallies": result.tallies.tolist()}
+    return {
+        **values,
+        "taken": result.taken.tolist(),
+        "tallies": result.tallies.tolist(),
+        "answers": [[row, found.record()] for row, found in result.answers.items()],
+    }
 
 
 def unpacked_result(values: dict[str, Any]) -> EngineResult:
@@ -58,6 +65,7 @@ def unpacked_result(values: dict[str, Any]) -> EngineResult:
             **values,
             "taken": np.array(values["taken"], dtype=np.int64),
             "tallies": np.array(values["tallies"], dtype=np.int64),
+            "answers": {row: Answers.from_record(found) for row, found in values["answers"]},
             "anomalies": [(code, severity, message) for code, severity, message in values["anomalies"]],
         }
     )

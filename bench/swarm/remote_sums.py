@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from bench.answers import Answers
 from bench.engine.board import sum_of
 from bench.engine.engine import EngineResult, Live
 from bench.outcome import OUTCOME_COUNT
@@ -48,12 +49,13 @@ def merged_live(looks: Sequence[Live], idle: PartialLive) -> Live:
     sums = {
         one.name: sum(getattr(look, one.name) for look in looks)
         for one in fields(Live)
-        if one.name not in ("outcomes", "pool_in_use", "idle_ns", "elapsed_ns")
+        if one.name not in ("outcomes", "answers", "pool_in_use", "idle_ns", "elapsed_ns")
     }
     outcomes = [sum(look.outcomes[number] for look in looks) for number in range(OUTCOME_COUNT)]
     return Live(
         **sums,
         outcomes=tuple(outcomes),
+        answers=Answers.total(look.answers for look in looks),
         pool_in_use=sum(pools) if pools else None,
         idle_ns=idle.idle_ns,
         elapsed_ns=idle.elapsed_ns,
@@ -99,6 +101,10 @@ def merged_result(results: Sequence[tuple[str, EngineResult]], are_several: bool
             max((lag for lag in one if lag is not None), default=None) for one in zip(*lags, strict=True)
         ]
         or None,
+        answers={
+            row: Answers.total(result.answers.get(row, Answers()) for result in only)
+            for row in sorted({row for result in only for row in result.answers})
+        },
         busy_ns=None if None in busy else sum(one for one in busy if one is not None),
         counters=counters,
         errors=sorted(errors.values(), key=lambda error: -error["count"]),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.answers import ANSWER_COLUMNS, FIRST_STATUS
 from bench.engine import layout
 from bench.engine.client_books import BATCH_COLUMNS, Accounts, enter
 from bench.jit import PLAIN
@@ -68,6 +69,7 @@ class UserBooks:
         self._zero_ns = 0
         self._arrivals = 0
         self._taken = shared.board.taken
+        self._answers = shared.board.answers
         self._batch = array("q")
         settings = np.zeros(layout.SETTING_COLUMNS, dtype=np.int64)
         settings[layout.DEADLINE_NS] = deadline_ns
@@ -98,8 +100,12 @@ class UserBooks:
         error: BaseException | None,
         lane: int,
         outcome: Outcome | None = None,
+        status: int | None = None,
     ) -> None:
-        """One ended request; `start_ns` on CLOCK_MONOTONIC. Without `outcome` the error says how it ended."""
+        """One ended request; `start_ns` on CLOCK_MONOTONIC. Without `outcome` the error says how it ended.
+
+        `status` is that of an HTTP answer.
+        """
         if not self.counts(start_ns):
             self.after_the_end += 1
             return
@@ -114,6 +120,8 @@ class UserBooks:
         elif error is not None:
             self._note(operation, text_of(error, self._secrets))
         row = self._phase_of(start) * self._operation_count + operation
+        if status is not None and FIRST_STATUS <= status < ANSWER_COLUMNS:
+            self._answers[row, status] += 1
         sent = NEVER if outcome is Outcome.REFUSED else start
         # The columns of a flight (layout), then those of client_books; lateness is known at the next stroke.
         self._batch.extend((start, sent, self._arrivals, row, 0, NEVER, outcome, start + took_ns, NO_WAIT))

@@ -195,24 +195,29 @@ class Requests:
             ticket = current if current is not None and current.is_ending else None
         is_timed = response_time is not None and math.isfinite(response_time)
         took_ns = round(response_time * NS_PER_MS) if response_time is not None and is_timed else None
+        status = getattr(response, "status_code", None)
+        status = status if isinstance(status, int) else None
         error = exception if isinstance(exception, BaseException) or not exception else Unreported(exception)
         if ticket is not None:
             ticket.method, ticket.name = request_type, name
-            self._end(ticket, monotonic_ns() - ticket.start_ns if took_ns is None else took_ns, error)
+            took_ns = monotonic_ns() - ticket.start_ns if took_ns is None else took_ns
+            self._end(ticket, took_ns, error, status)
             return
         self.only_told += 1
         if took_ns is None:
             self.without_time += 1
             return
         start_ns = monotonic_ns() - took_ns
-        self._books.record(request_type, name, start_ns, took_ns, error, self._lane(greenlet))
+        self._books.record(request_type, name, start_ns, took_ns, error, self._lane(greenlet), status=status)
 
     # --- ends ------------------------------------------------------------------------------------
 
-    def _end(self, ticket: Ticket, took_ns: int, error: Any) -> None:
+    def _end(self, ticket: Ticket, took_ns: int, error: Any, status: int | None = None) -> None:
         if not ticket.has_ended:
             ticket.has_ended = True
-            self._books.record(ticket.method, ticket.name, ticket.start_ns, took_ns, error, ticket.lane)
+            self._books.record(
+                ticket.method, ticket.name, ticket.start_ns, took_ns, error, ticket.lane, status=status
+            )
 
     def _killed(self, ticket: Ticket) -> None:
         """Ended by us or by the locustfile, without an answer: a timeout if it had its time."""

@@ -28,6 +28,8 @@ from bench.wire.state import (
     COMPLETE,
     ERROR_REPLY,
     FIRST_OWN_COLUMN,
+    HITS,
+    MISSES,
     MORE,
     RESULT,
     ROWS,
@@ -44,8 +46,9 @@ if TYPE_CHECKING:
 # HEADER: bytes read of the present header. LEFT: bytes to come of the present body.
 # FIELD: type of the error field being read, 0 between fields. KEPT: 1 inside the error that is kept.
 # CODE_BYTES, MESSAGE_BYTES: how much of it is in the text already.
-TRANSACTION, SOLICITED, TYPE, HEADER, LENGTH, LEFT, FIELD, KEPT, CODE_BYTES, MESSAGE_BYTES = range(
-    FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 10
+# WORD_NUMBER: 1 + the number that the present word of a command's tag is so far, 0 when it is none.
+TRANSACTION, SOLICITED, TYPE, HEADER, LENGTH, LEFT, FIELD, KEPT, CODE_BYTES, MESSAGE_BYTES, WORD_NUMBER = (
+    range(FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 11)
 )
 
 HEADER_BYTES = 5
@@ -58,9 +61,10 @@ MAX_LENGTH = 1 << 30
 
 # Bytes of the protocol, written as the letters that its specification gives them.
 IDLE, IN_TRANSACTION, FAILED_TRANSACTION = b"ITE"
-_DATA_ROW, _ERROR, _READY = b"DEZ"
+_DATA_ROW, _ERROR, _READY, _COMMAND_COMPLETE = b"DEZC"
 _SQLSTATE_FIELD, _MESSAGE_FIELD, _OTHER_FIELD = b"CM?"
-_SPACE, _UNKNOWN = b" ?"
+_SPACE, _UNKNOWN, _ZERO, _NINE = b" ?09"
+_MOST_ROWS = 1 << 56
 _ASYNCHRONOUS = tuple(b"NSA")  # notice, parameter status, notification
 _WITHOUT_BODY = tuple(b"123Ins")  # parse, bind, close complete; empty query, no data, portal suspended
 _WITH_BODY = tuple(b"DCTtEZK")  # row, command complete, descriptions, error, ready, key data
@@ -181,6 +185,23 @@ def _on_error_byte(state: NDArray[np.int64], byte: np.int64, text: NDArray[np.ui
 
 
 @inner
+def _on_tag_byte(state: NDArray[np.int64], byte: np.int64) -> None:
+    """One byte of a command's tag, such as `INSERT 0 5`: its last word is how many rows it touched."""
+    if byte == 0:
+        if state[WORD_NUMBER] > 1:
+            state[HITS] += 1
+        elif state[WORD_NUMBER] == 1:
+            state[MISSES] += 1
+        state[WORD_NUMBER] = 0
+    elif byte == _SPACE:
+        state[WORD_NUMBER] = 1
+    elif _ZERO <= byte <= _NINE and state[WORD_NUMBER] > 0:
+        state[WORD_NUMBER] = min((state[WORD_NUMBER] - 1) * 10 + (byte - _ZERO), _MOST_ROWS) + 1
+    else:
+        state[WORD_NUMBER] = 0
+
+
+@inner
 def _on_ready(state: NDArray[np.int64], status: np.int64) -> None:
     """The server is ready for the next request: the reply ends here."""
     state[TRANSACTION] = status
@@ -195,9 +216,10 @@ def scan(
     """Read data[start:end] until one reply ends; return the position after the last byte used.
 
     state[RESULT] says MORE, COMPLETE or BROKEN; after COMPLETE the caller resets the state. ROWS are
-    counted. An error, wherever in the reply, makes state[CLASS] ERROR_REPLY, and at its own end, long
-    before the reply's, state[CODE] is its SQLSTATE (pack_sqlstate) and state[TEXT] bytes of `text`
-    (at least TEXT_BYTES long) say what it is: a server that gives up sends no more than that.
+    counted, and the statements whose tag says that they touched rows (HITS) or none (MISSES). An error,
+    wherever in the reply, makes state[CLASS] ERROR_REPLY, and at its own end, long before the reply's,
+    state[CODE] is its SQLSTATE (pack_sqlstate) and state[TEXT] bytes of `text` (at least TEXT_BYTES long)
+    say what it is: a server that gives up sends no more than that.
     """
     at = start
     while at < end and state[RESULT] == MORE:
@@ -206,6 +228,10 @@ def scan(
         elif state[TYPE] == _ERROR:
             state[LEFT] -= 1
             _on_error_byte(state, np.int64(data[at]), text)
+            at += 1
+        elif state[TYPE] == _COMMAND_COMPLETE:
+            state[LEFT] -= 1
+            _on_tag_byte(state, np.int64(data[at]))
             at += 1
         elif state[TYPE] == _READY:
             state[LEFT] = 0

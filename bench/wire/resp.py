@@ -23,6 +23,8 @@ from bench.wire.state import (
     COMPLETE,
     ERROR_REPLY,
     FIRST_OWN_COLUMN,
+    HITS,
+    MISSES,
     MORE,
     NULL_REPLY,
     PUSH_REPLY,
@@ -65,6 +67,8 @@ def _end_value(state: NDArray[np.int64]) -> None:
     elif state[PENDING] == 1 and state[TOP] == _ATTRIBUTE:
         state[TOP] = 0  # the attributes ended; what they describe comes next and is the reply
         state[ELEMENT] = 0
+        state[HITS] = 0
+        state[MISSES] = 0
 
 
 @compiled
@@ -107,6 +111,7 @@ def _on_length(state: NDArray[np.int64]) -> None:
         if length == -1:
             if state[OUTER] == 1:
                 state[CLASS] = NULL_REPLY
+            state[MISSES] += 1
             _end_value(state)
         else:
             state[SKIP] = length
@@ -114,6 +119,7 @@ def _on_length(state: NDArray[np.int64]) -> None:
     elif length == -1:
         if state[OUTER] == 1:
             state[CLASS] = NULL_REPLY
+        state[MISSES] += 1
         _end_value(state)
     else:
         if kind in (_MAP, _ATTRIBUTE):
@@ -145,7 +151,8 @@ def scan(
     """Read data[start:end] until one reply ends; return the position after the last byte used.
 
     state[RESULT] says MORE, COMPLETE or BROKEN; after COMPLETE state[CLASS] says of what class the
-    reply is, and the caller resets the state. Up to TEXT_BYTES of an error line, or of the bulk that
+    reply is, and the caller resets the state. state[HITS] values of it, at any depth, are not null,
+    state[MISSES] are; an empty aggregate has neither. Up to TEXT_BYTES of an error line, or of the bulk that
     is value number `text_element` of the reply (-1: none), are kept in `text`, their count in
     state[TEXT].
     """
@@ -192,6 +199,7 @@ def scan(
             if byte != _LF:
                 state[RESULT] = BROKEN
             elif state[TYPE] in (_SIMPLE, _ERROR, _INTEGER, _NULL, _DOUBLE, _BOOLEAN, _BIG_NUMBER):
+                state[MISSES if state[TYPE] == _NULL else HITS] += 1
                 _end_value(state)
             else:
                 _on_length(state)
@@ -201,6 +209,7 @@ def scan(
             else:
                 state[RESULT] = BROKEN
         elif byte == _LF:
+            state[HITS] += 1
             _end_value(state)
         else:
             state[RESULT] = BROKEN

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 # RESULT of the last scan, CLASS of a complete reply, TEXT: bytes kept of its text. ENDS: 1 when the
 # server closes the connection after this reply. CODE: the protocol's own number for what happened
-# (an HTTP status, a packed SQLSTATE). ROWS: rows that the reply brought.
-RESULT, CLASS, TEXT, ENDS, CODE, ROWS = range(6)
-FIRST_OWN_COLUMN = 6
-STATE_COLUMNS = 24
+# (an HTTP status, a packed SQLSTATE). ROWS: rows that the reply brought. HITS: values
+# of it that are not null, statements that touched a row. MISSES: nulls, statements that touched none.
+RESULT, CLASS, TEXT, ENDS, CODE, ROWS, HITS, MISSES = range(8)
+FIRST_OWN_COLUMN = 8
+STATE_COLUMNS = 32
 
 # RESULT: bytes ran out, one reply ended, or the bytes are none of the protocol.
 MORE, COMPLETE, BROKEN = 0, 1, 2

@@ -9,6 +9,7 @@ from seen_runs import RECORD, show, view_of
 
 from bench.clock import WallLabel
 from bench.exporters.bounds import BOUNDS_NS, STEPS_NS, Distribution
+from bench.exporters.families import families
 from bench.exporters.figures import Figures
 from bench.exporters.inbox import MOST_EVENTS, Inbox
 from bench.histogram import HIGHEST_NS, bucket_of, empty, upper_edge_ns
@@ -34,6 +35,12 @@ def test_windows_that_nobody_takes_are_added_up_to_one() -> None:
     assert samples_of(figures) == 200
     assert figures.run is not None
     assert figures.run.planned == {"cache": 200}
+    assert figures.run.answers == {("cache", "hits"): 200, ("cache", "misses"): 200}
+    (answers,) = [family for family in families(figures) if family.name == "holdfast_answers"]
+    assert [(labels["answer"], count) for labels, count in answers.samples] == [
+        ("hits", 200),
+        ("misses", 200),
+    ]
 
 
 def test_taking_in_parts_or_at_once_comes_to_the_same() -> None:

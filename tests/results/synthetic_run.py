@@ -61,6 +61,8 @@ class SyntheticRun:
     interrupted: bool = False
     windows: int = 1
     resources: list[dict[str, Any]] = field(default_factory=list)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By operation what its answers brought, as run.json has it."""
 
     def write(self, out: Path, name: str = NAME) -> Path:
         writer = RunWriter(out, name, ZERO)
@@ -102,6 +104,7 @@ class SyntheticRun:
                 "measured": True,
                 "planned": sum(ends.values()),
                 "outcomes": ends,
+                **self.answers.get(operation, {}),
             }
             for operation, ends in operations.items()
         ]

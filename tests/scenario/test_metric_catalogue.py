@@ -5,6 +5,9 @@ import pytest
 from bench.rules.catalogue import Outline, check_rule, listed, metrics_of_outlines
 from bench.rules.grammar import RuleError, parse_rule
 
+WEB = Outline("web", "wire", is_pubsub=False, operations=("home",), driver="http")
+STORE = Outline("store", "wire", is_pubsub=False, operations=("get",), driver="redis")
+BASE = Outline("base", "client", is_pubsub=False, operations=("ask",), driver="postgres")
 CACHE = Outline("cache", "wire", is_pubsub=False, operations=("get", "set"))
 APP = Outline("app", "client", is_pubsub=False, operations=("get",))
 NEWS = Outline("news", "wire", is_pubsub=True, operations=("publish", "deliver"))
@@ -84,3 +87,27 @@ def test_the_list_of_metrics_names_every_metric_once() -> None:
     text = listed(metrics_of_outlines([CACHE, APP]))
     for name in ("response.pNN", "throughput", "pool_utilization", "leaked_connections"):
         assert text.count(f" {name}") + text.startswith(name) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "web.status.5xx < 1%",
+        "web.home.status.2xx >= 99%",
+        "status.3xx == 0%",
+        "store.misses < 5% warn 1%",
+        "store.get.hits > 90%",
+        "base.ask.empty < 10%",
+    ],
+)
+def test_what_answers_brought_is_a_metric_of_the_drivers_that_count_it(text: str) -> None:
+    check_rule(parse_rule(text), metrics_of_outlines([WEB, STORE, BASE]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["store.status.5xx < 1%", "web.misses < 1%", "base.hits > 1%", "web.status.6xx < 1%", "web.5xx < 1%"],
+)
+def test_other_workloads_do_not_have_them(text: str) -> None:
+    with pytest.raises(RuleError):
+        check_rule(parse_rule(text), metrics_of_outlines([WEB, STORE, BASE]))

@@ -29,7 +29,7 @@ from postgres_messages import (
     read_replies,
     row,
 )
-from scanning import plain_outcomes, postgres_feed, spoiled_cases
+from scanning import Feed, plain_outcomes, postgres_feed, spoiled_cases
 
 from bench.wire import postgres, state
 from bench.wire.postgres import is_fresh, pack_sqlstate, unpack_sqlstate
@@ -341,4 +341,33 @@ def test_no_sqlstate_is_an_empty_text() -> None:
 
 
 def test_the_columns_fit_into_the_state_row() -> None:
-    assert state.FIRST_OWN_COLUMN <= postgres.TRANSACTION < postgres.MESSAGE_BYTES < state.STATE_COLUMNS
+    assert state.FIRST_OWN_COLUMN <= postgres.TRANSACTION < postgres.WORD_NUMBER < state.STATE_COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("tags", "hits", "misses"),
+    [
+        (["SELECT 0"], 0, 1),
+        (["SELECT 10"], 1, 0),
+        (["INSERT 0 1"], 1, 0),
+        (["INSERT 0 0"], 0, 1),
+        (["UPDATE 100"], 1, 0),
+        (["DELETE 0"], 0, 1),
+        (["BEGIN"], 0, 0),
+        (["CREATE TABLE"], 0, 0),
+        (["BEGIN", "SELECT 0", "SELECT 99999999999999999999", "COMMIT"], 1, 1),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_statements_that_touched_rows_are_told_from_those_that_touched_none(
+    tags: list[str], hits: int, misses: int, piece: int
+) -> None:
+    feed = Feed(postgres.scan, (state.HITS, state.MISSES))
+    data = b"".join(complete(tag) for tag in tags) + b"Z\0\0\0\5I"
+    feed.feed_all(data, range(0, len(data), piece))
+    assert [found[1:] for found in feed.replies] == [(hits, misses)]
+
+
+def complete(tag: str) -> bytes:
+    """A command's end."""
+    return b"C" + (len(tag) + 5).to_bytes(4, "big") + tag.encode() + b"\0"

@@ -20,7 +20,7 @@ from reply_trees import (
     scan_all,
 )
 
-from bench.wire import state
+from bench.wire import resp, state
 
 PLAIN, ERROR, NULL, PUSH = state.PLAIN_REPLY, state.ERROR_REPLY, state.NULL_REPLY, state.PUSH_REPLY
 
@@ -255,3 +255,28 @@ def test_a_reset_state_is_all_zero() -> None:
     row = np.arange(state.STATE_COLUMNS, dtype=np.int64)
     state.reset(row)
     assert not row.any()
+
+
+@pytest.mark.parametrize(
+    ("reply", "hits", "misses"),
+    [
+        (b"$-1\r\n", 0, 1),
+        (b"*-1\r\n", 0, 1),
+        (b"_\r\n", 0, 1),
+        (b"*0\r\n", 0, 0),
+        (b"%0\r\n", 0, 0),
+        (b"$0\r\n\r\n", 1, 0),
+        (b":0\r\n", 1, 0),
+        (b"*3\r\n$1\r\na\r\n$-1\r\n_\r\n", 1, 2),
+        (b"%1\r\n+a\r\n*2\r\n:1\r\n$-1\r\n", 2, 1),
+        (b"|1\r\n+ttl\r\n:3\r\n$-1\r\n", 0, 1),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 5, 100])
+def test_values_and_nulls_of_a_reply_are_counted(reply: bytes, hits: int, misses: int, piece: int) -> None:
+    row, text = np.zeros(state.STATE_COLUMNS, dtype=np.int64), np.zeros(state.TEXT_BYTES, dtype=np.uint8)
+    for start in range(0, len(reply), piece):
+        data = np.frombuffer(reply[start : start + piece], dtype=np.uint8)
+        assert resp.scan(row, data, 0, len(data), text, -1) == len(data)
+    assert row[state.RESULT] == state.COMPLETE
+    assert (int(row[state.HITS]), int(row[state.MISSES])) == (hits, misses)

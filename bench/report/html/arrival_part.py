@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench import units
 from bench.clock import NS_PER_S
+from bench.judge.answer_measures import answers_of
 from bench.judge.comparison import parts_of
 from bench.judge.tally import spaced
 from bench.report.figures import tallies
@@ -29,7 +30,9 @@ def arrivals(run: Run, verdict: Verdict, book: Book, fine: Slices, coarse: Slice
         figures.append(_throughput(verdict, book, entry, fine, coarse, len(figures)))
         figures.append(_outcomes(book, entry["name"], fine, len(figures)))
     shown = folded([one for one in figures if one], 2 * FIRST_SHOWN, "plots")
-    return section("Arrivals and throughput", _totals(run), *shown, _errors(run), anchor="arrivals")
+    return section(
+        "Arrivals and throughput", _totals(run), *shown, _answers(run), _errors(run), anchor="arrivals"
+    )
 
 
 def _totals(run: Run) -> Html | None:
@@ -125,6 +128,30 @@ def _edges(slices: Slices) -> list[float]:
 
 def _rate(per_s: float) -> str:
     return units.format_rate(per_s)
+
+
+def _answers(run: Run) -> Html | None:
+    """What answers brought, whatever became of their arrivals: statuses, hits and misses."""
+    rows: list[list[Child]] = []
+    drivers = {entry["name"]: entry.get("driver") for entry in run.workloads}
+    for workload, operation, _ in tallies(run):
+        found = answers_of(run, (workload, operation) if operation else (workload,))
+        label = f"{workload}.{operation}" if operation else f"{workload}, all"
+        kinds = {f"HTTP {status}": count for status, count in found.statuses.items()}
+        if found.lookups:
+            names = ("rows found", "no row") if drivers[workload] == "postgres" else ("hit", "miss")
+            kinds |= dict(zip(names, (found.hits, found.misses), strict=True))
+        total = sum(kinds.values())
+        rows += [
+            [label, kind, spaced(count), units.format_ratio(count / total)] for kind, count in kinds.items()
+        ]
+    if not rows:
+        return None
+    columns = [*words("operation", "answer"), *numbers("times", "share")]
+    caption = (
+        "What answers brought in the measured phases: an answer without an error may be empty, or a redirect"
+    )
+    return table(columns, rows, caption)
 
 
 def _errors(run: Run) -> Html | None:
