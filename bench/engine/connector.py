@@ -1,9 +1,9 @@
 """Connections for the loop: opened, greeted and handed over; opened again when the loop loses one.
 
 Runs an asyncio loop in a thread of its own, so that no dial waits for another. While a target is
-away only one lane, the scout, dials it, every RETRY_S; when the scout is let in, all others follow at
-once. So the first success after an outage is seen within about a millisecond, and an outage of a
-thousand lanes does not become a storm of connection attempts.
+away only one lane, the scout, dials it, every RETRY_S; when the scout is let in, all others follow,
+HEAD_START_S later. So the first success after an outage is seen within about a millisecond, and an
+outage of a thousand lanes does not become a storm of connection attempts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
     Dial = Callable[[], Awaitable[socket.socket]]
     Connect = Callable[[Dial, bool], Awaitable[int]]
 
-RETRY_S = 0.001
+RETRY_S = 0.0005
+HEAD_START_S = 0.001
+"""The scout's first request is answered before the log-ins of all others keep the server busy."""
+TURN_S = 0.0005
+"""How long a thread of Python may keep the interpreter from the others. A dial takes several turns, and at
+the usual 5 ms each of them could wait so long while the session writes a window."""
 PATIENT_AFTER_NS = 10_000_000_000
 PATIENT_RETRY_S = 0.005
 """After a target was away for so long, its return is no longer a matter of a millisecond."""
@@ -87,6 +94,7 @@ class Connector:
         """
         if self._is_closed:
             raise RuntimeError("the connector is closed")
+        sys.setswitchinterval(min(sys.getswitchinterval(), TURN_S))
         started = threading.Event()
         failures: list[BaseException] = []
         self._thread = threading.Thread(
@@ -199,12 +207,16 @@ class Connector:
                 self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
                 self.reconnection_count += 1
             shard.offer(lane, fd)
+            # From here on it can be lost again, and a new task has to find it again.
+            self._busy.discard((number, lane))
+            if self._scout is asyncio.current_task():
+                await asyncio.sleep(HEAD_START_S)
         except Exception as failure:  # noqa: BLE001 - told to the session; the lane stays down
+            self._busy.discard((number, lane))
             self.failure = failure
         finally:
             # Whatever happened, the lanes behind a scout must not wait for it any more.
             self._note_back()
-            self._busy.discard((number, lane))
 
     @property
     def lanes_away(self) -> int:
@@ -227,8 +239,12 @@ class Connector:
         if self._back is None:
             return
         if self._scout is asyncio.current_task():
-            is_long = monotonic_ns() - lost_ns > PATIENT_AFTER_NS
-            await asyncio.sleep(PATIENT_RETRY_S if is_long else RETRY_S)
+            if monotonic_ns() - lost_ns > PATIENT_AFTER_NS:
+                await asyncio.sleep(PATIENT_RETRY_S)
+            else:
+                # The loop's own timers have steps of a millisecond and end late; whatever else it could
+                # do meanwhile can wait for so long.
+                time.sleep(RETRY_S)
         else:
             await self._back.wait()
 

@@ -491,6 +491,29 @@ def test_lanes_come_back_although_something_else_answered_for_a_while(serve: Ser
     assert ran.count(RESET) <= 4
 
 
+def test_a_lane_that_is_lost_again_as_soon_as_it_is_back_comes_back_too(serve: Serve) -> None:
+    """The first that gets through after an outage is closed at once, while the others still wait for it."""
+
+    def log_in(talk: Talk) -> bool:
+        if 4 <= talk.number < 8:
+            return False  # away: hangs up on everybody
+        back = Talk.log_in(talk)
+        return back and talk.number != 8
+
+    server = serve(answer(), log_in)
+
+    def drop(engine: WireEngine) -> None:
+        eventually(lambda: engine.live().outcomes[OK] > 50, "answers")
+        server.drop_all()
+        eventually(
+            lambda: engine.live().connected == 4 and engine.live().reconnections >= 5, "all lanes back"
+        )
+
+    ran = run(plan_of(({"name": "s", "for": "2s"},), deadline="60s"), server.target, drop)
+    ran.assert_sums_hold()
+    assert ran.count(OK, RESET) == 400
+
+
 def test_several_threads_share_one_plan(serve: Serve) -> None:
     ran = run(plan_of(rate="500/s", lanes=7, threads=3), serve(answer()).target)
     ran.assert_sums_hold()
