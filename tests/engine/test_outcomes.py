@@ -265,7 +265,8 @@ def test_bytes_that_are_no_reply_break_the_lane_and_are_an_anomaly(serve: Serve,
     ran.assert_sums_hold()
     assert ran.count(OK, ERROR) == 0
     assert ran.count(RESET) > 0
-    assert [code for code, _, _ in ran.result.anomalies] == ["broken_replies"]
+    # A machine that stands still adds a word about itself.
+    assert "broken_replies" in [code for code, _, _ in ran.result.anomalies]
 
 
 def test_replies_that_nobody_asked_for_are_an_anomaly(serve: Serve) -> None:
