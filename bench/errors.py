@@ -5,6 +5,8 @@ HoldfastError            70  our bug, if it ever surfaces bare
 ├── ScenarioError         3  the scenario file is wrong: every problem at once
 ├── StatementRefused      3  the target refuses a part of the scenario; the session says where it stands
 ├── TargetError           4  a stack or target cannot be reached or is not what it should be
+├── MachineLimit          2  this machine does not give us what a run needs
+├── MachineLimit          2  this machine does not give us what a run needs
 ├── ResultError           2  a run folder is missing, damaged or of a newer format
 ├── HealError             6  a fault could not be undone
 └── InterruptedRun      130  Ctrl-C or SIGTERM; the partial run is kept
@@ -96,10 +98,19 @@ class TargetError(HoldfastError):
     exit_code = ExitCode.TARGET
 
     def __init__(self, target: str, address: str, expected: str, found: str, advice: str) -> None:
-        self.target = target
+        self.target, self.expected = target, expected
         super().__init__(
             f"target {target} at {address}: expected {expected}, found {one_line(found)}; {advice}"
         )
+
+
+class MachineLimit(HoldfastError):  # noqa: N818 - what happened is the name
+    """This machine does not give us what a run needs: no fault of the target or the scenario."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, expected: str, found: str, advice: str) -> None:
+        super().__init__(f"this machine: expected {expected}, found that {found}; {advice}")
 
 
 class ResultError(HoldfastError):

@@ -40,6 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("bench") or hasattr(config, "workerinput"):
         return
     workers = len(config.getoption("tx", None) or ())
+    from bench.own_limits import raise_descriptor_limit
+
+    raise_descriptor_limit()
     if workers > 1:
         raise pytest.UsageError(
             f"--bench: expected one process, found {workers}: runs at the same time would measure each "

@@ -71,9 +71,9 @@ def final_record(
     """The whole record, after every engine has ended."""
     workloads = [_workload(plan, engine, result) for engine, result in results]
     anomalies = [
-        {"code": code, "severity": severity, "message": message}
+        dict(zip(("code", "severity", "message", "advice"), anomaly, strict=False))
         for _, result in results
-        for code, severity, message in result.anomalies
+        for anomaly in result.anomalies
     ]
     generator, found = saturation(plan, results)
     return {

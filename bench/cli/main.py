@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem, shell_complete
 from bench.cli.output import ready, say, silence
 from bench.errors import ExitCode
 from bench.failure import BUG, failure_of
+from bench.own_limits import raise_descriptor_limit
 
 # name -> (module, one line for --help). Kept here so that help needs no import.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -116,6 +117,7 @@ def run(arguments: list[str] | None = None) -> int:
     if asked := os.environ.get(COMPLETE):
         # What a shell asks: for its script (bash_source, zsh_source, fish_source), or how a line may go on.
         return shell_complete(group, {}, "bench", COMPLETE, asked)
+    raise_descriptor_limit()
     try:
         # Not group.main: it would end a command whose reader went away with 1, which here is an SLA's.
         with group.make_context("bench", list(sys.argv[1:] if arguments is None else arguments)) as context:

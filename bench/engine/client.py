@@ -24,6 +24,8 @@ from bench.engine.client_watch import PoolWatch
 from bench.engine.engine import EngineResult, Live
 from bench.engine.operation_log import open_log
 from bench.histogram import mean_ns
+from bench.outcome import Outcome
+from bench.own_limits import COUNTER as OWN_LIMITS
 from bench.plan.walk import PlanWalk
 
 if TYPE_CHECKING:
@@ -154,6 +156,7 @@ class ClientEngine:
                 "connections_created": self.watch.opened,
                 "leaked_connections": self._leaked,
                 "pool_timeouts": self._load.pool_timeouts,
+                OWN_LIMITS: self._load.own_limits.count,
                 **self.driver.counters(),
             },
             errors=[
@@ -161,14 +164,18 @@ class ClientEngine:
                 for (name, text), count in sorted(self._load.errors.items(), key=lambda item: -item[1])
             ],
             pool=self.watch.use.figures(),
-            anomalies=self._anomalies(),
+            anomalies=self._anomalies() + self._load.own_limits.anomalies(self.plan.name, self._unsent()),
         )
 
     def _sum_ns(self, kind: int) -> float:
         counts = self._books.board.counts[:, kind].sum(axis=(0, 1))
         return mean_ns(counts) * float(counts.sum()) if counts.any() else 0.0
 
-    def _anomalies(self) -> list[tuple[str, str, str]]:
+    def _unsent(self) -> int:
+        """Arrivals that never had a connection."""
+        return int(self._books.board.tallies[:, [Outcome.REFUSED, Outcome.DROPPED]].sum())
+
+    def _anomalies(self) -> list[tuple[str, ...]]:
         notes = (
             (layout.SATURATED, "saturated_histogram", "note", "times were longer than the histogram's hour"),
             (layout.LOG_FULL, "operation_log_full", "inconclusive", "operations did not fit into their log"),

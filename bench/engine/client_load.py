@@ -16,6 +16,7 @@ from bench.engine import layout
 from bench.engine.client_alarm import Alarm
 from bench.engine.client_ticket import CONNECTING, CURRENT, NEVER, RETURNING, WAITING, RunClock, Ticket
 from bench.outcome import Outcome
+from bench.own_limits import OwnLimits
 from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS, stretch_at
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class ClientLoad:
         self._cpu_zero: tuple[int, int] | None = None
         self.pool_timeouts = 0
         self.errors: dict[tuple[str, str], int] = {}
+        self.own_limits = OwnLimits()
+        """What of this machine's own prevented connections."""
         self.over: asyncio.Future[None] = self._loop.create_future()
         """Done when every arrival has ended; failed with what went wrong in here."""
 
@@ -237,6 +240,7 @@ class ClientLoad:
             return Outcome.DROPPED
         if not isinstance(error, asyncio.CancelledError):
             self._note(ticket, error)
+            self.own_limits.note(error)
         if ticket.stage == CONNECTING:
             return Outcome.REFUSED
         return self._driver.outcome_of(error)

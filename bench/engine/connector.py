@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.clock import monotonic_ns
 from bench.errors import TargetError
+from bench.own_limits import OwnLimits, limit_in, refusal_of
 
 if TYPE_CHECKING:
     from bench.engine.shard import Shard
@@ -78,9 +79,11 @@ class Connector:
         """What ended a reconnection that should not have ended it."""
         self.refusal_count = 0
         self.last_refusal: TargetError | None = None
+        """What a target that is there said when it did not let a lane in again."""
         self.last_failure: str | None = None
         """Why a lost lane could not connect last, in the system's words."""
-        """What a target that is there said when it did not let a lane in again."""
+        self.own_limits = OwnLimits()
+        """What of this machine's own kept lanes away."""
         self._gate = asyncio.Semaphore(DIALS_AT_ONCE)
         # One scout at a time dials a target that is away; the others wait for its success.
         self._scout: asyncio.Task[None] | None = None
@@ -158,6 +161,8 @@ class Connector:
             raise _first(refused) from None
         except* (OSError, TimeoutError) as failed:
             reason = _first(failed)
+            if (limit := limit_in(reason)) is not None:
+                raise refusal_of(limit, f"{len(lanes)} connections to {self._target.name}") from None
             found = f"{reason}" if str(reason) else "no answer in time"
             raise TargetError(
                 self._target.name,
@@ -196,6 +201,7 @@ class Connector:
                     self._note_away()
                     continue
                 except (OSError, TimeoutError) as failed:
+                    self.own_limits.note(failed)
                     # asyncio's own words for it name no reason.
                     code = getattr(failed, "errno", None)
                     self.last_failure = os.strerror(code).lower() if code else str(failed) or SILENCE

@@ -58,8 +58,8 @@ class EngineResult:
     errors: list[dict[str, Any]] = field(default_factory=list)
     """Error texts: operation, text, count."""
     pool: dict[str, float] | None = None
-    anomalies: list[tuple[str, str, str]] = field(default_factory=list)
-    """(code, severity, message)."""
+    anomalies: list[tuple[str, ...]] = field(default_factory=list)
+    """(code, severity, message), and advice where there is some."""
 
 
 class Engine(Protocol):

@@ -9,6 +9,7 @@ import numpy as np
 from bench.engine import layout
 from bench.engine.layout import LATENESS
 from bench.histogram import percentile_ns
+from bench.own_limits import CODE as OWN_LIMIT
 from bench.scenario.drivers import OTHER
 from bench.units import format_duration_ns
 from bench.validity import LEAST_CLIENT_IDLE_RATIO
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 HELD_UP_NS = 100_000_000
 """A process that has time to spare and is still as late as this was held up by a call of its own."""
 
-Note = tuple[str, str, str]
-"""(code, severity, message)."""
+Note = tuple[str, ...]
+"""(code, severity, message), and advice where there is some."""
 
 
 def notes_of(
@@ -52,7 +53,10 @@ def notes_of(
     notes += _ended(told, exit_code, last_lines, secrets)
     if told is not None:
         notes += [*_users(told), *_requests(told, plan, board)]
-    return [(code, severity, f"{plan.name}: {message}") for code, severity, message in notes]
+        notes += [(OWN_LIMIT, "invalid", what, advice) for what, advice in told["own_limits"]]
+    return [
+        (code, severity, f"{plan.name}: {message}", *advice) for code, severity, message, *advice in notes
+    ]
 
 
 def _generator(board: Board, idle_ratio: float) -> list[Note]:

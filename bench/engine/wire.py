@@ -20,6 +20,8 @@ from bench.engine.operation_log import open_log
 from bench.engine.shard import Shard
 from bench.engine.subscriber import DELIVER
 from bench.errors import TargetError
+from bench.outcome import Outcome
+from bench.own_limits import COUNTER as OWN_LIMITS
 
 if TYPE_CHECKING:
     import socket
@@ -204,10 +206,11 @@ class WireEngine:
             "reconnects": self._connector.reconnection_count if self._connector else 0,
             "null_replies": self._sum(layout.NULL_REPLIES),
             **self._protocol_counters(),
+            OWN_LIMITS: self._connector.own_limits.count if self._connector else 0,
             "bytes_sent": self._sum(layout.BYTES_SENT),
             "bytes_received": self._sum(layout.BYTES_RECEIVED),
         }
-        anomalies = self._anomalies() + self._stalls() + self._refusals()
+        anomalies = self._anomalies() + self._stalls() + self._refusals() + self._own_limits()
         if self.plan.workload.subscribers:
             for shard in self._shards:
                 found, more = settle_messages(shard, self._charged_row(), self.plan.workload.deadline_ns)
@@ -266,7 +269,7 @@ class WireEngine:
             for (name, text), count in sorted(found.items(), key=lambda item: -item[1])
         ]
 
-    def _anomalies(self) -> list[tuple[str, str, str]]:
+    def _anomalies(self) -> list[tuple[str, ...]]:
         notes = (
             (
                 layout.BROKEN_REPLIES,
@@ -300,7 +303,7 @@ class WireEngine:
             if self._sum(column)
         ]
 
-    def _stalls(self) -> list[tuple[str, str, str]]:
+    def _stalls(self) -> list[tuple[str, ...]]:
         """A stall of the generator as long as a deadline ends arrivals that the target never saw."""
         longest = max(shard.gauge(layout.LONGEST_STALL_NS) for shard in self._shards)
         deadline = self.plan.workload.deadline_ns
@@ -309,9 +312,10 @@ class WireEngine:
         text = f"{self.plan.name}: the generator itself stood still for {longest / 1e6:.0f} ms"
         return [("generator_stalled", "invalid" if longest >= deadline else "note", text)]
 
-    def _refusals(self) -> list[tuple[str, str, str]]:
+    def _refusals(self) -> list[tuple[str, ...]]:
         """Why lanes stayed away while the target was there: a table that is gone, say."""
-        connector, found = self._connector, []
+        connector = self._connector
+        found: list[tuple[str, ...]] = []
         if connector is not None and connector.last_refusal is not None:
             count, last = connector.refusal_count, connector.last_refusal
             text = f"{self.plan.name}: a lost lane was refused {count} times, the last time by {last}"
@@ -320,6 +324,14 @@ class WireEngine:
             text = f"{connector.lanes_away} lanes had no connection at the end: {connector.last_failure}"
             found.append(("lanes_away", "note", f"{self.plan.name}: {text}"))
         return found
+
+    def _own_limits(self) -> list[tuple[str, ...]]:
+        """What this machine could not give; arrivals that never found a connection may be its doing."""
+        if self._connector is None:
+            return []
+        tallies = sum_of([shard.board.tallies for shard in self._shards])
+        lost = tallies[:, [Outcome.REFUSED, Outcome.DROPPED]].sum()
+        return self._connector.own_limits.anomalies(self.plan.name, int(lost))
 
     def raw_logs(self) -> list[tuple[Path, int]]:
         """The operation logs of the threads, each with its number of records; none where it is off."""

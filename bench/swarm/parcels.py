@@ -66,7 +66,7 @@ def unpacked_result(values: dict[str, Any]) -> EngineResult:
             "taken": np.array(values["taken"], dtype=np.int64),
             "tallies": np.array(values["tallies"], dtype=np.int64),
             "answers": {row: Answers.from_record(found) for row, found in values["answers"]},
-            "anomalies": [(code, severity, message) for code, severity, message in values["anomalies"]],
+            "anomalies": [tuple(anomaly) for anomaly in values["anomalies"]],
         }
     )
 

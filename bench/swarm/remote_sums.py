@@ -110,8 +110,8 @@ def merged_result(results: Sequence[tuple[str, EngineResult]], are_several: bool
         errors=sorted(errors.values(), key=lambda error: -error["count"]),
         pool=next((result.pool for result in only if result.pool is not None), None),
         anomalies=[
-            (code, severity, f"{message} (worker {name})" if are_several else message)
+            (code, severity, f"{message} (worker {name})" if are_several else message, *advice)
             for name, result in results
-            for code, severity, message in result.anomalies
+            for code, severity, message, *advice in result.anomalies
         ],
     )

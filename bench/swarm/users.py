@@ -15,6 +15,8 @@ import signal
 import sys
 from contextlib import suppress
 
+from bench.own_limits import raise_descriptor_limit
+
 LONGEST_LINE = 2**24
 
 
@@ -26,6 +28,7 @@ def main() -> None:
     # Before gevent is imported: a real thread, which notices the end also while a user computes.
     _thread.start_new_thread(end_with, (fd, harness_pid))
     task = json.loads(_line(fd))
+    raise_descriptor_limit()
     import locust  # noqa: F401 - patches the standard library, so it comes before all else
 
     from bench.swarm.users_run import run

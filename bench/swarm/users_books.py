@@ -19,6 +19,7 @@ from bench.engine import layout
 from bench.engine.client_books import BATCH_COLUMNS, Accounts, enter
 from bench.jit import PLAIN
 from bench.outcome import Outcome
+from bench.own_limits import OwnLimits
 from bench.swarm.users_lag import HubLag
 from bench.swarm.users_outcomes import outcome_of, shown, text_of
 
@@ -56,6 +57,8 @@ class UserBooks:
         self.end_ns = phase_ends_ns[-1]
         """From run zero: what begins later is no part of the run."""
         self.errors: Counter[tuple[str, str]] = Counter()
+        self.own_limits = OwnLimits()
+        """What of this machine's own prevented connections."""
         self.unmatched: Counter[str] = Counter()
         self.after_the_end = 0
         self._names = [name for name, _ in operations]
@@ -114,6 +117,8 @@ class UserBooks:
         operation = self._operation(method, name)
         if outcome is None:
             outcome = Outcome.OK if error is None else outcome_of(error)
+            if error is not None and self.own_limits.note(error):
+                outcome = Outcome.REFUSED  # whatever its library calls it: it was never sent
         if took_ns > self._deadline_ns and outcome in (Outcome.OK, Outcome.ERROR):
             outcome = Outcome.TIMEOUT
             self._note(operation, "answered after the deadline")

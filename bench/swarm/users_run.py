@@ -22,14 +22,15 @@ from locust import FastHttpUser, HttpUser
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.engine import layout
 from bench.engine.shared_board import SharedBoard
+from bench.own_limits import COUNTER as OWN_LIMITS
 from bench.plan.users import UserStretch, users_at
+from bench.resources.thread_use import ThreadUse
 from bench.swarm.users_books import UserBooks
 from bench.swarm.users_crowd import Crowd
 from bench.swarm.users_lag import TICK_NS
 from bench.swarm.users_load import Refused, chosen, environment_for, import_users
 from bench.swarm.users_outcomes import shown
 from bench.swarm.users_requests import Requests
-from bench.swarm.users_thread import ThreadUse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -174,10 +175,12 @@ class Users:
             "killed_blind": self._killed_blind,
             "without_time": self._requests.without_time,
             "lost_users": self._crowd.most_lost,
+            "own_limits": self._books.own_limits.told(),
             "counters": {
                 "users_started": self._crowd.started,
                 "user_errors": self._task_errors.total(),
                 "after_the_end": self._books.after_the_end,
+                OWN_LIMITS: self._books.own_limits.count,
             },
         }
 

@@ -68,31 +68,53 @@ class Bench:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def start(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str | Path, preexec_fn: Callable[[], None] = lambda: None, **environment: str
+    ) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "bench", *map(str, arguments)]
+        return self.start_command(command, preexec_fn, **environment)
+
+    def start_command(
+        self, command: list[str], preexec_fn: Callable[[], None] = lambda: None, **environment: str
+    ) -> subprocess.Popen[str]:
         outside = ("REDIS_URL", "DATABASE_", "API_URL", "HOLDFAST_")
         clean = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
         clean["XDG_STATE_HOME"] = str(self.folder / "state")  # a stack that is up here is not the test's
         return subprocess.Popen(
-            [sys.executable, "-m", "bench", *map(str, arguments)],
+            command,
             cwd=Path(__file__).parents[2],
             env=clean | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             # A background shell may have made us ignore Ctrl-C; the process under test must not inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=lambda: (signal.signal(signal.SIGINT, signal.default_int_handler), preexec_fn()),
         )
 
-    def __call__(self, *arguments: str | Path, **environment: str) -> Finished:
-        process = self.start(*arguments, **environment)
+    def __call__(
+        self, *arguments: str | Path, preexec_fn: Callable[[], None] = lambda: None, **environment: str
+    ) -> Finished:
+        return self._finished(self.start(*arguments, preexec_fn=preexec_fn, **environment))
+
+    def command(self, command: list[str], **environment: str) -> Finished:
+        return self._finished(self.start_command(command, **environment))
+
+    def _finished(self, process: subprocess.Popen[str]) -> Finished:
         try:
             out, err = process.communicate(timeout=COMPILE_S)
         finally:
             process.kill()
         return Finished(process.returncode, out, err)
 
-    def run(self, scenario: Path, *arguments: str, **environment: str) -> Finished:
-        return self("run", scenario, "--json", "--out", self.results, *arguments, **environment)
+    def run(
+        self,
+        scenario: Path,
+        *arguments: str,
+        preexec_fn: Callable[[], None] = lambda: None,
+        **environment: str,
+    ) -> Finished:
+        words = ("run", scenario, "--json", "--out", self.results, *arguments)
+        return self(*words, preexec_fn=preexec_fn, **environment)
 
     def folders(self) -> list[Path]:
         return sorted(path for path in self.results.iterdir() if not path.name.startswith("."))

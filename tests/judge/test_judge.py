@@ -390,3 +390,25 @@ def test_the_worst_status_wins():
     assert worst([Status.PASS, Status.FAIL, Status.INCONCLUSIVE]) is Status.FAIL
     assert worst([]) is Status.INCONCLUSIVE
     assert [exit_code([status]) for status in Status] == [0, 0, 5, 1, 5]
+
+
+@pytest.mark.parametrize(
+    "rule", ["cache.errors < 1%", "cache.dropped == 0", "cache.response.p95 < 10ms", "throughput >= 1000/s"]
+)
+def test_a_rule_broken_by_a_limit_of_our_own_machine_is_invalid_with_the_cause(tmp_path, rule):
+    told = {
+        "code": "own_limit",
+        "severity": "invalid",
+        "message": "cache: 300 connections could not be made: no local port was free",
+        "advice": "widen the range",
+    }
+    run = SyntheticRun(
+        sla=[rule],
+        samples={OK: [(MS, 1700)], "cache/get/response/refused": [(S, 300)]},
+        workload={"counters": {"own_limits": 300}},
+        record={"anomalies": [told]},
+    )
+    checks = judge(run.load(tmp_path)).checks
+    assert {check.status for check in checks} == {Status.INVALID}
+    assert checks[-1].because == told["message"]
+    assert checks[-1].advice == "widen the range"
