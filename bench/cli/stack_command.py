@@ -19,37 +19,51 @@ if TYPE_CHECKING:
 
 @click.group("stack")
 def command() -> None:
-    """Keep the embedded stack up between runs, and look at the health of every target."""
+    """Keep a stack up between runs, and look at the health of every target."""
 
 
 @command.command("up")
 @click.argument("services", nargs=-1, metavar="[SERVICE...]")
+@click.option(
+    "--stack",
+    "kind",
+    type=click.Choice(["embedded", "docker"]),
+    default="embedded",
+    show_default=True,
+    help="As processes, or as containers.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the services as one JSON object.")
 @click.option(
     "--export", "only_exports", is_flag=True, help='Print the export lines only, for eval "$(...)".'
 )
-def up(services: tuple[str, ...], as_json: bool, only_exports: bool) -> None:
+def up(services: tuple[str, ...], kind: str, as_json: bool, only_exports: bool) -> None:
     """Start services (default: all) in the background; they stay up until `bench stack down`.
 
     \b
     bench stack up redis postgres
+    bench stack up --stack docker redis
     eval "$(bench stack up --export)"
 
     `bench run` uses a stack that is up. Asked again, this prints the same lines.
     """
     from bench.errors import UsageError
-    from bench.stack.embedded import SERVICES
     from bench.stack.keeper_control import kept_stack, start_keeper
 
-    if unknown := sorted(set(services) - SERVICES.keys()):
+    known = _services_of(kind)
+    if unknown := sorted(set(services) - set(known)):
         raise UsageError(
-            f"stack up: expected services among {', '.join(SERVICES)}, found '{unknown[0]}'; "
+            f"stack up: expected services among {', '.join(known)}, found '{unknown[0]}'; "
             "bench stack status shows other ones by NAME=URL"
         )
     kept = kept_stack()
     begins = kept is None
     if kept is None:
-        kept = start_keeper(set(services) or set(SERVICES))
+        kept = start_keeper(kind, set(services) or set(known))
+    elif kept.kind != kind:
+        raise UsageError(
+            f"stack up: expected no stack or one of {kind}, found that one of {kept.kind} is up already; "
+            "end it with bench stack down"
+        )
     elif missing := sorted(set(services) - {target.name for target in kept.targets}):
         raise UsageError(
             f"stack up: a stack is up already, without {', '.join(missing)}; end it with bench stack down, "
@@ -118,6 +132,17 @@ def down() -> None:
             say("The process that kept the stack was killed and its services have ended; nothing is left.")
         case "none":
             say("No stack is up.")
+
+
+def _services_of(kind: str) -> list[str]:
+    """What a stack of this kind can start, by the names of its targets."""
+    if kind == "docker":
+        from bench.stack.docker import services as containers
+
+        return list(containers.SERVICES)
+    from bench.stack import embedded
+
+    return list(embedded.SERVICES)
 
 
 def _targets(kept: KeptStack | None, given: tuple[str, ...]) -> list[Target]:

@@ -1,6 +1,6 @@
 """The keeper: the process that holds the stack of `bench stack up` until `bench stack down`.
 
-    python -P -m bench.stack.keeper REPORT_FD SERVICE...
+    python -P -m bench.stack.keeper REPORT_FD KIND SERVICE...
 
 It starts the services, writes the state file, and says on the descriptor, in one JSON line, how it
 went: {} or {"error": text, "code": exit code}. Then it waits for SIGTERM. Should it be killed, the
@@ -15,8 +15,8 @@ import threading
 from contextlib import suppress
 
 from bench.errors import ExitCode, HoldfastError
-from bench.stack.embedded import EmbeddedStack
 from bench.stack.keeper_state import KeeperLock, forget_kept, logs_folder, write_kept
+from bench.stack.stack import open_stack
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -32,7 +32,7 @@ def main() -> None:
     for number in ENDING_SIGNALS:
         signal.signal(number, _tell_to_end)
     try:
-        _keep(report, frozenset(sys.argv[2:]))
+        _keep(report, sys.argv[2], frozenset(sys.argv[3:]))
     except _ToldToEnd:
         _say(report, {"error": "it was told to end before the services were up", "code": ExitCode.TARGET})
     except HoldfastError as error:
@@ -42,16 +42,18 @@ def main() -> None:
         _say(report, {"error": text, "code": ExitCode.USAGE})
 
 
-def _keep(report: int, services: frozenset[str]) -> None:
+def _keep(report: int, kind: str, services: frozenset[str]) -> None:
     lock = KeeperLock.take()
     if lock is None:
         _say(report, {"error": "another stack is up, or about to be", "code": ExitCode.USAGE})
         return
     lock.sweep()
-    stack = EmbeddedStack(services, logs_folder())
+    logs = logs_folder()
+    logs.mkdir(parents=True, exist_ok=True)
+    stack = open_stack(kind, services, logs)
     try:
         stack.start()
-        write_kept(list(stack.targets().values()), stack.describe())
+        write_kept(kind, list(stack.targets().values()), stack.describe())
         _say(report, {})
         threading.Event().wait()
     finally:

@@ -41,7 +41,7 @@ def kept_stack() -> KeptStack | None:
     return kept if kept is not None and kept.is_up() else None
 
 
-def start_keeper(services: AbstractSet[str]) -> KeptStack:
+def start_keeper(kind: str, services: AbstractSet[str]) -> KeptStack:
     """Start the services so that they outlive this process; return when all have answered.
 
     Raises HoldfastError. A Ctrl-C meanwhile ends what was begun.
@@ -63,7 +63,7 @@ def start_keeper(services: AbstractSet[str]) -> KeptStack:
         with log.open("ab") as errors:
             process = subprocess.Popen(
                 # -P: the folder that it is started from may hold modules of any name.
-                [sys.executable, "-P", "-m", "bench.stack.keeper", str(report), *sorted(services)],
+                [sys.executable, "-P", "-m", "bench.stack.keeper", str(report), kind, *sorted(services)],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,

@@ -30,6 +30,8 @@ class KeptStack:
     """A stack that was started, and perhaps still runs."""
 
     keeper: ProcessIdentity
+    kind: str
+    """embedded or docker."""
     targets: tuple[Target, ...]
     described: tuple[dict[str, Any], ...]
     """What each service said at the start: see Stack.describe."""
@@ -67,12 +69,13 @@ def read_kept() -> KeptStack | None:
         return None
 
 
-def write_kept(targets: list[Target], described: list[dict[str, Any]]) -> None:
+def write_kept(kind: str, targets: list[Target], described: list[dict[str, Any]]) -> None:
     """Write the state of this process's stack. Raises OSError."""
     pids = {entry["supervisor_pid"] for entry in described if entry.get("supervisor_pid")}
     supervisors = [identity for pid in sorted(pids) if (identity := ProcessIdentity.of(pid))]
     state = {
         "format": FORMAT,
+        "kind": kind,
         "keeper": _own_identity().to_json(),
         "supervisors": [identity.to_json() for identity in supervisors],
         "logs": str(logs_folder()),
@@ -163,6 +166,7 @@ def _from_json(state: dict[str, Any]) -> KeptStack | None:
     supervisors = [ProcessIdentity.from_json(entry) for entry in state["supervisors"]]
     return KeptStack(
         keeper=keeper,
+        kind=str(state.get("kind", "embedded")),  # before containers could be kept, it was not written
         targets=tuple(_target(entry) for entry in state["targets"]),
         described=tuple(dict(entry) for entry in state["described"]),
         supervisors=tuple(identity for identity in supervisors if identity is not None),

@@ -113,8 +113,8 @@ def default_stack() -> Finding:
         return Finding("stack", f"external: {names}", {"kind": "external", **named})
     kept = kept_stack()
     if kept is not None:
-        text = f"embedded, up since bench stack up: {', '.join(target.name for target in kept.targets)}"
-        return Finding("stack", text, {"kind": "embedded", "is_up": True})
+        text = f"{kept.kind}, up since bench stack up: {', '.join(target.name for target in kept.targets)}"
+        return Finding("stack", text, {"kind": kept.kind, "is_up": True})
     text = "embedded (no stack is up, no URL is set)"
     return Finding("stack", text, {"kind": "embedded", "is_up": False})
 

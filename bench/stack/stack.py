@@ -63,9 +63,7 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
     if kind is None:
         kept = _kept_with(needed)
         if kept is not None:
-            from bench.stack.keeper_stack import AttachedStack
-
-            return AttachedStack(kept, needed)
+            return _attached(kept, needed, log_dir)
         kind = "external" if any(url_in(name) for name in needed) else "embedded"
     if kind == "embedded":
         return EmbeddedStack(needed, log_dir)
@@ -80,6 +78,16 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
 
         return ComposeStack(needed, log_dir)
     raise UsageError(f"--stack: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}, found '{kind}'")
+
+
+def _attached(kept: "KeptStack", needed: AbstractSet[str], log_dir: Path) -> Stack:
+    if kept.kind == "docker":
+        from bench.stack.docker.kept_stack import KeptContainers
+
+        return KeptContainers(kept, needed, log_dir)
+    from bench.stack.keeper_stack import AttachedStack
+
+    return AttachedStack(kept, needed)
 
 
 def _kept_with(needed: AbstractSet[str]) -> "KeptStack | None":

@@ -90,7 +90,7 @@ class Entrance:
             # Its form would take the shape away, and with it the end of the test; there is nothing to pick.
             web_ui.userclass_picker_is_active = False
             web_ui.app.wsgi_app = Guard(web_ui.app.wsgi_app, credentials_for(options, web_ui.host))
-            WebPanel(environment, self.control, self._check, self._obstacle, self._is_idle)
+            WebPanel(environment, self.control, self._check, self._obstacle, self._is_idle, self._offered)
         if options.headless or options.autostart:
             try:
                 self._check({})

@@ -54,6 +54,11 @@ class Choice:
     name: str
     label: str
     """Name and purpose, as the list shows them."""
+    has_faults: bool = False
+
+    def is_meant_by(self, text: str) -> bool:
+        """Whether a field or an option with this text means it."""
+        return text in (self.label, self.name, str(self.path))
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ class FilledForm:
 def choices_in(folder: Path) -> tuple[Choice, ...]:
     """The scenarios in a folder, or in a file; one that cannot be read is told about when it is chosen.
 
-    Raises ScenarioError for a folder without any.
+    Those with faults come last: the first is what a form begins with. Raises ScenarioError for a folder
+    without any.
     """
     found = []
     for path in discover([folder]):
@@ -85,8 +91,9 @@ def choices_in(folder: Path) -> tuple[Choice, ...]:
             found.append(Choice(path, path.stem, f"{path.stem}: {len(error.problems)} problems in the file"))
             continue
         purpose = quoted(scenario.purpose, limit=LABEL_CHARACTERS)[1:-1]
-        found.append(Choice(path, scenario.scenario, f"{scenario.scenario}: {purpose}"))
-    return tuple(found)
+        label = f"{scenario.scenario}: {purpose}"
+        found.append(Choice(path, scenario.scenario, label, bool(scenario.faults)))
+    return tuple(sorted(found, key=lambda choice: choice.has_faults))
 
 
 def read_form(values: Mapping[str, str], offered: Sequence[Choice], out: Path) -> FilledForm:
@@ -117,7 +124,7 @@ def read_form(values: Mapping[str, str], offered: Sequence[Choice], out: Path) -
 
 def _scenario(text: str, offered: Sequence[Choice]) -> Path:
     for choice in offered:
-        if text in (choice.label, choice.name, str(choice.path)):
+        if choice.is_meant_by(text):
             return choice.path
     if not offered:
         expected, advice = (

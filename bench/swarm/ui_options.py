@@ -31,9 +31,10 @@ class AnyOf(list[str]):
 def add_options(parser: ArgumentParser, choices: Sequence[Choice]) -> None:
     """Our options: those in the form, and those that are not."""
     labels = AnyOf(choice.label for choice in choices)
-    first = labels[0] if labels else ""
+    # Nothing is run that nobody chose: where there are several, the form shows the first, and that is all.
+    only = labels[0] if len(labels) == 1 else ""
     add = parser.add_argument  # what a parser itself gets is in the form, what a group gets is not
-    add("--scenario", choices=labels, default=first, metavar="<name>", help="what to run")
+    add("--scenario", choices=labels, default=only, metavar="<name>", help="what to run")
     add("--rate", default="", metavar="<rate>", help="per second: 2000/s, or cache=2000/s, api=50/s")
     add("--duration", default="", metavar="<time>", help="of each measured phase: 30s")
     add("--lanes", default="", metavar="<n>", help="connections: 50, or cache=50, api=10")

@@ -18,8 +18,9 @@ from bench.report.html.page import HERE
 from bench.run_folder import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from bench.swarm.form import Choice
     from bench.swarm.locust_types import Environment
     from bench.swarm.run_control import RunControl
 
@@ -58,6 +59,7 @@ class WebPanel:
 
     check: reads a form and keeps it for the start that follows. Raises ScenarioError.
     obstacle: a sentence where no run can start now. is_idle: whether the last test has ended.
+    offered: the scenarios of the form.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class WebPanel:
         check: Callable[[dict[str, str]], None],
         obstacle: Callable[[], str | None],
         is_idle: Callable[[], bool],
+        offered: Sequence[Choice],
     ) -> None:
         self._environment = environment
         self._control = control
         self._check = check
         self._obstacle = obstacle
         self._is_idle = is_idle
+        self._offered = offered
         self._base = getattr(environment.parsed_options, "web_base_path", "") or ""
         stats.PERCENTILES_TO_STATISTICS[:] = SHOWN_PERCENTILES
         stats.PERCENTILES_TO_CHART[:] = SHOWN_PERCENTILES
@@ -88,12 +92,16 @@ class WebPanel:
         """Locust makes the data of its page anew for each request; ours are added behind it."""
         web_ui = self._environment.web_ui
         update = web_ui.update_template_args
+        options = self._environment.parsed_options
 
         def extended() -> None:
             update()
-            options = self._environment.parsed_options
             for name, field in web_ui.template_args["extra_options"].items():
                 field["default_value"] = getattr(options, name, field["default_value"])  # as chosen last
+            # The list has labels; an option may have said a name or a path. Nothing chosen: the first.
+            scenario = web_ui.template_args["extra_options"]["scenario"]
+            meant = [one.label for one in self._offered if one.is_meant_by(scenario["default_value"])]
+            scenario["default_value"] = next(iter(meant or [one.label for one in self._offered]), "")
             web_ui.template_args |= {
                 "extended_tabs": [{"title": "Holdfast", "key": "holdfast"}],
                 "missing_host_warning": False,

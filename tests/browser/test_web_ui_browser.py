@@ -179,3 +179,36 @@ def test_a_run_is_stopped_early_and_says_so(page: Page, ui: UiProcess, tmp_path:
     page.screenshot(path=tmp_path / "stopped.png")
     state = ui.state()
     assert json.loads((ui.out / state["run"] / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_the_form_begins_without_faults_and_another_scenario_empties_what_was_for_the_one_before(
+    page: Page, ui: UiProcess
+) -> None:
+    def values() -> dict[str, str]:
+        fields = ("scenario", "rate", "duration", "lanes")
+        return {name: page.locator(f'[name="{name}"]').input_value() for name in fields}
+
+    first = page.locator('select[name="scenario"] option').first.inner_text()
+    assert not first.startswith(("api_error_storm", "api_kill"))
+    choose(page, "redis_latency", duration="300s", rate="400/s")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("tab", name="Statistics").wait_for()
+    ui.until(lambda: is_measuring(ui), "a run is measured")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    ui.until_over()
+    for way in ("the button", "a new page"):
+        if way == "a new page":
+            page.goto(ui.url)
+        page.get_by_role("button", name="New").click()
+        page.locator('select[name="scenario"]').wait_for(state="visible")
+        kept = {"scenario": label_of("redis_latency"), "rate": "400/s", "duration": "300s", "lanes": ""}
+        assert values() == kept, way
+    choose(page, "api_load")
+    assert values() == {"scenario": label_of("api_load"), "rate": "", "duration": "", "lanes": ""}
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("tab", name="Statistics").wait_for()
+    ui.until(lambda: ui.state()["scenario"] == "api_load" and is_measuring(ui), "a run is measured")
+    record = ui.state()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    ui.until_over()
+    assert "400/s" not in json.dumps(record)

@@ -275,3 +275,13 @@ def test_without_a_browser_it_exits_with_the_verdict(brief: Path, tmp_path: Path
     )
     assert wrong.returncode == 3
     assert "duration: phases[1].for: expected a duration" in wrong.stderr
+
+
+def test_a_start_without_a_scenario_asks_for_one(tmp_path: Path) -> None:
+    fresh = UiProcess(tmp_path / "results")
+    try:
+        answer = fresh.ask("POST", "/swarm", {"user_count": "1", "spawn_rate": "1", "host": ""}).json
+        assert not answer["success"]
+        assert answer["message"].startswith("scenario: field: expected one of ")
+    finally:
+        fresh.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,10 +169,28 @@ def test_pages_during_the_run_tell_phase_percentiles_and_growing_counts(looked_a
         for families in under_way
         if "holdfast_window_response_seconds" in families
     ]
-    assert {one.labels["quantile"] for samples in windows for one in samples} == {"0.5", "0.95", "0.99"}
+    assert {one.labels["percentile"] for samples in windows for one in samples} == {"50", "95", "99"}
     planned = [value(families.get("holdfast_planned_arrivals", [])) for families in under_way]
     assert planned == sorted(planned)
     assert any("holdfast_generator_idle_ratio" in families for families in under_way)
+
+
+def test_pages_are_as_prometheus_own_linter_wants_them(looked_at: LookedAt) -> None:
+    pages = [page for page in looked_at.during if "holdfast_window_response_seconds" in page]
+    assert pages
+    for page in (pages[-1], looked_at.last):
+        for family in text_string_to_metric_families(page):
+            assert family.documentation
+            labels = {label for one in family.samples for label in one.labels}
+            # These two mean something to Prometheus: buckets of histograms, and parts of summaries.
+            assert "quantile" not in labels
+            assert ("le" in labels) == (family.type == "histogram"), family.name
+            assert all(one.name.endswith("_total") for one in family.samples if family.type == "counter")
+        if promtool := shutil.which("promtool"):
+            checked = subprocess.run(
+                [promtool, "check", "metrics"], input=page, capture_output=True, text=True, check=False
+            )
+            assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_the_last_page_tells_the_verdict_that_was_saved(looked_at: LookedAt) -> None:

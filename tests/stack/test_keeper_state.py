@@ -76,7 +76,7 @@ def test_the_state_is_for_this_user_alone_and_gives_the_targets_back(folder: Pat
         Target("redis", "redis", "127.0.0.1", 1, managed=True),
         Target("postgres", "postgres", "127.0.0.1", 2, "u", "p@ss/", database="d", managed=True),
     ]
-    write_kept(targets, [{"name": "redis", "supervisor_pid": os.getpid()}])
+    write_kept("docker", targets, [{"name": "redis", "supervisor_pid": os.getpid()}])
     assert stat.S_IMODE((folder / "stack.json").stat().st_mode) == 0o600
     kept = read_kept()
     assert kept is not None
@@ -88,7 +88,7 @@ def test_the_state_is_for_this_user_alone_and_gives_the_targets_back(folder: Pat
 
 
 def test_the_state_of_a_dead_keeper_says_so(folder: Path) -> None:
-    write_kept([], [])
+    write_kept("embedded", [], [])
     state = json.loads((folder / "stack.json").read_text())
     state["keeper"]["start_ticks"] -= 1
     (folder / "stack.json").write_text(json.dumps(state))

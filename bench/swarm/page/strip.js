@@ -1,6 +1,6 @@
 "use strict";
 // In Locust's page: opens the fields of a run, shows the panel in its tab, and says at the bottom how the run goes.
-// Only places texts; where Locust's page has changed and something is not found, the page works as it is.
+// Another scenario empties the fields that were filled in for the one before. Apart from that it only places texts; where Locust's page has changed and something is not found, the page works as it is.
 
 (function () {
   const ENOUGH_S = 2000;
@@ -27,6 +27,7 @@
     document.body.insertBefore(frame, strip);
     arrange();
     new MutationObserver(arrange).observe(document.getElementById("root"), { childList: true, subtree: true });
+    document.addEventListener("change", forget);
     window.addEventListener("popstate", arrange);
     window.addEventListener("resize", arrange);
     look();
@@ -63,6 +64,21 @@
       const top = Math.ceil(tab.getBoundingClientRect().bottom + window.scrollY) + 8;
       frame.style.top = `${top}px`;
       frame.style.height = `${Math.max(window.innerHeight - top, 360)}px`;
+    }
+  }
+
+  // A rate, a duration or a number of lanes fits the scenario that it was written for.
+  function forget(event) {
+    if (event.target.name !== "scenario") {
+      return;
+    }
+    for (const name of ["rate", "duration", "lanes", "seed"]) {
+      const field = document.querySelector(`input[name="${name}"]`);
+      if (field && field.value !== "") {
+        // Past the page's own bookkeeping, which would put the old text back.
+        Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, "");
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+      }
     }
   }
 
