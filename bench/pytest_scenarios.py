@@ -36,7 +36,7 @@ class Bench:
     """The session of all scenarios that this pytest runs; opened when it is first needed."""
 
     def __init__(self, session: pytest.Session) -> None:
-        from bench.session import StopRequest
+        from bench.stop_request import StopRequest
 
         self._pytest = session
         self._stop = StopRequest()

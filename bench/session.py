@@ -30,6 +30,7 @@ from bench.run_folder.writer import RunWriter
 from bench.run_record import final_record, first_record
 from bench.scenario.refusal import placed_refusal
 from bench.staging import Staging
+from bench.stop_request import StopRequest
 from bench.watchers import Watchers
 
 if TYPE_CHECKING:
@@ -47,33 +48,6 @@ DRAIN_STEP_NS = 100_000_000
 POLL_S = 0.02
 RATE_OVER_NS = 500_000_000
 """The rate shown is that of the last half second at least: a window may be shorter than a gap of the plan."""
-
-
-class StopRequest:
-    """Asked for by a signal: once for an end in order, twice for an end at once."""
-
-    def __init__(self) -> None:
-        self._asked = threading.Event()
-        self.count = 0
-
-    def ask(self) -> None:
-        """Ask once more. Safe in a signal handler."""
-        self.count += 1
-        self._asked.set()
-
-    def ask_at_once(self) -> None:
-        """Ask for an end at once."""
-        self.count += 2
-        self._asked.set()
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether anybody asked."""
-        return self._asked.is_set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for a request at most so long; whether there is one."""
-        return self._asked.wait(max(seconds, 0.0))
 
 
 def _stamp(zero: WallLabel) -> dict[str, Any]:

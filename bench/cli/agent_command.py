@@ -17,7 +17,7 @@ from bench.errors import UsageError
 from bench.failure import BUG, failure_of
 
 if TYPE_CHECKING:
-    from bench.session import StopRequest
+    from bench.stop_request import StopRequest
     from bench.swarm.fleet import Fleet
     from bench.swarm.parent import Parent
 
@@ -52,7 +52,7 @@ def _refuse(order: object) -> NoReturn:
 def _run(parent: Parent, order: dict[str, Any]) -> int:
     from bench.cli.session_opening import load_all, open_session, run_and_judge, stop_signals
     from bench.judge.status import exit_code
-    from bench.session import StopRequest
+    from bench.stop_request import StopRequest
     from bench.swarm.fleet import Fleet
     from bench.swarm.order import RunOrder
     from bench.swarm.teller import Teller

@@ -5,6 +5,7 @@ Commands are imported when they are asked for, so that `bench --help` answers at
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -106,7 +107,14 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    sys.exit(run(arguments))
+    try:
+        code = run(arguments)
+    except KeyboardInterrupt:  # another one, while the first was being told
+        code = int(ExitCode.INTERRUPTED)
+    if code == ExitCode.INTERRUPTED:
+        # All is cleared up. What is left is Python's own end, which a further Ctrl-C would turn into a death.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -16,12 +16,30 @@ from bench.visible import visible_but_colour
 def ready() -> None:
     """Make standard output take whatever is said: letters that it has no code for become question marks.
 
-    Where it was closed (`bench list >&-`), what is said goes nowhere.
+    Where a standard stream was closed (`bench list 2>&-`), what is said goes nowhere. Its number is taken
+    first: the next file or connection that is opened would have it, and be written into.
     """
+    for number, mode in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
+        if not _is_open(number):
+            os.dup2(opened := os.open(os.devnull, mode), number)
+            if opened > number:
+                os.close(opened)
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, "r", encoding="utf-8")
     if sys.stdout is None:
-        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def say(text: str, *, to: TextIO | None = None, newline: bool = True) -> None:

@@ -77,7 +77,7 @@ def command(
     from bench.judge.status import exit_code
     from bench.progress import progress_for
     from bench.run_folder.files import as_json as json_text
-    from bench.session import StopRequest
+    from bench.stop_request import StopRequest
     from bench.watchers import Watchers
 
     loaded = [one for one in load_all(scenarios, overrides, quick) if is_of_kind(one, only)]

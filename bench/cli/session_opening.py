@@ -5,6 +5,7 @@ Here, and in the fault commands, the two packages meet: chaos goes along with a 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from bench.attendants import Attendant
     from bench.judge.verdict import Verdict
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from bench.run_folder.reader import Run
     from bench.scenario.load import LoadedScenario
     from bench.scenario.model import Scenario
-    from bench.session import Session, StopRequest
+    from bench.session import Session
+    from bench.stack.stack import Stack
+    from bench.stop_request import StopRequest
     from bench.watchers import Watchers
 
 
@@ -101,10 +105,32 @@ def open_session(
                 f"results cannot be written to {out}: {error.strerror}; "
                 "make room or choose another folder with --out"
             ) from None
-        with log_folder(out) as logs, open_stack(stack_kind, needed_targets(loaded), logs) as stack:
+        with log_folder(out) as logs, contextlib.ExitStack() as open_now:
+            stack = _up(open_now, open_stack(stack_kind, needed_targets(loaded), logs), stop)
             yield Session(stack, out, progress, stop, seed, companions, looking_on)
     finally:
         looking_on.close()
+
+
+def _up(open_now: contextlib.ExitStack, stack: AbstractContextManager[Stack], stop: StopRequest) -> Stack:
+    """The stack, up. A first signal meanwhile ends the start; later ones let it clear up.
+
+    Raises InterruptedRun, TargetError, UsageError.
+    """
+    from bench.errors import InterruptedRun
+
+    interrupted = InterruptedRun("interrupted while the stack was starting; nothing was measured")
+    if stop.is_asked:
+        raise interrupted
+    try:
+        stop.interrupts_start = True
+        return open_now.enter_context(stack)
+    except KeyboardInterrupt:
+        if not stop.is_asked:
+            raise
+        raise interrupted from None
+    finally:
+        stop.interrupts_start = False
 
 
 def run_and_judge(session: Session, loaded: LoadedScenario) -> tuple[Run, Verdict]:
@@ -161,14 +187,20 @@ def log_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def stop_signals(stop: StopRequest) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run in order; a second one at once."""
+    """Ctrl-C and SIGTERM end the run in order; a second one at once. A hang-up does where it means something.
+
+    Whoever starts us with `nohup` has it ignored, and wants the run to go on.
+    """
 
     def ask(number: int, frame: object) -> None:  # noqa: ARG001 - the signal module's form
         stop.ask()
+        if stop.interrupts_start and stop.count == 1:
+            raise KeyboardInterrupt
 
-    previous = {
-        number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield
     finally:

@@ -124,10 +124,10 @@ def _spread(counts: Counts) -> str:
 def run_itself(run: Run) -> list[str]:
     """When, on what, where it lies, and how to do it again."""
     record = run.record
-    plan = record.get("plan", {})
+    plan, in_all = record.get("plan", {}), record.get("duration_ns")
     parts = [
         f"{units.format_duration_ns(run.measured_s * NS_PER_S)} measured",
-        f"{units.format_duration_ns(record['duration_ns'])} in all" if "duration_ns" in record else "",
+        f"{units.format_duration_ns(in_all)} in all" if in_all is not None else "",
         f"started {record['started']['utc']}" if record.get("started", {}).get("utc") else "",
         f"seed {plan['seed']}" if "seed" in plan else "",
     ]

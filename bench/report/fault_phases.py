@@ -49,7 +49,7 @@ def fault_phases(run: Run) -> dict[str, dict[str, Counts]]:
         log = operations[operations["workload"] == number]
         response_ns = log["done_ns"] - log["planned_ns"]
         lost = log["outcome"] != Outcome.OK
-        response_ns[lost] = np.maximum(response_ns[lost], workload.get("deadline_ns", 0))
+        response_ns[lost] = np.maximum(response_ns[lost], workload.get("deadline_ns") or 0)
         found[workload["name"]] = {
             phase: counts_of(response_ns[_within(log["planned_ns"], spans)])
             for phase, spans in spans_of(own).items()

@@ -53,8 +53,8 @@ class Ownership:
         """Take over a folder whose writer is gone; None while it lives, or when another took it."""
         try:
             descriptor = os.open(folder / OWNER, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return None  # somebody else's, or no folder at all
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Between the open and the lock another sweep may have renamed the folder away.

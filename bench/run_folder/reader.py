@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -136,7 +137,10 @@ class Run:
 
     def series(self) -> list[dict[str, float | str | None]]:
         """The rows of series.csv: numbers as float, empty cells as None. Raises ResultError."""
-        return self._table(layout.SERIES)
+        rows = self._table(layout.SERIES)
+        told = [end for row in rows if isinstance(end := row.get("end_ns"), float)]
+        self._expect_up_to_the_end(layout.SERIES, rows, max(told, default=None))
+        return rows
 
     def resources(self) -> list[dict[str, float | str | None]]:
         """The rows of resources.csv, one per sample and source; none in a run that has no such file.
@@ -147,7 +151,27 @@ class Run:
 
     @cached_property
     def _resources(self) -> list[dict[str, float | str | None]]:
-        return self._table(layout.RESOURCES) if (self.path / layout.RESOURCES).exists() else []
+        file = self.path / layout.RESOURCES
+        rows = self._table(layout.RESOURCES) if file.exists() else []
+        told = self.record.get("resources", {}).get("samples") or 0
+        sources = Counter(row.get("source") for row in rows)
+        if self.is_complete and told > max(sources.values(), default=0):
+            found = max(sources.values(), default=0)
+            raise ResultError(
+                f"{file}: expected {told} samples, as run.json says, found {found}; the run is damaged"
+            )
+        return rows
+
+    def _expect_up_to_the_end(self, name: str, rows: list[Any], last_ns: float | None) -> None:
+        """A table that was cut between two lines reads well and would show less. Raises ResultError."""
+        if not self.is_complete or not self.record["totals"]["planned"]:
+            return
+        whole_ns = self.record.get("duration_ns") or 0
+        if not rows or (last_ns is not None and last_ns < whole_ns):
+            found = f"up to {int(last_ns or 0)}" if rows else "none"
+            raise ResultError(
+                f"{self.path / name}: expected windows up to {whole_ns} ns, found {found}; the run is damaged"
+            )
 
     def _table(self, name: str) -> list[dict[str, float | str | None]]:
         file = self.path / name
@@ -170,9 +194,10 @@ class Run:
         if not file.exists():
             return None
         try:
-            found: NDArray[Any] = np.load(file, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise ResultError(f"{file}: {error}; the run is damaged") from error
+            found: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
+        except Exception as error:  # numpy raises what its parsers do: EOFError, SyntaxError, TokenError
+            said = str(error) or type(error).__name__
+            raise ResultError(f"{file}: {said}; the run is damaged") from error
         if found.dtype != OPERATION:
             raise ResultError(
                 f"{file}: expected records of arrivals, found {found.dtype}; the run is damaged"
@@ -246,6 +271,11 @@ def _no_run_at(folder: Path) -> str:
     """The sentence for a path without a run: it helps someone who named the folder above."""
     if not folder.exists():
         return f"{folder}: expected a run folder, found nothing there"
+    if layout.PARTIAL_NAME.fullmatch(folder.name):
+        return (
+            f"{folder}: expected a run folder, found one that has measured nothing yet; "
+            "where its harness was killed, the next bench run gives it its name"
+        )
     runs = sorted(path.parent for path in folder.glob(f"*/{layout.RECORD}"))
     if runs:
         return f"{folder}: expected one run folder, found {len(runs)} runs in it; the newest is {runs[-1]}"

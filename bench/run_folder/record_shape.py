@@ -150,7 +150,20 @@ RECORD: dict[str, Any] = {
                     "p99_ns": int,
                     "band_ns": int,
                     "stall_ns": int,
+                    "harmed_ratio": float,
+                    "ok_per_s": float,
+                    "planned_per_s": float,
                 },
+            }
+        )
+    ],
+    "integrity": [
+        Needed(
+            {
+                **dict.fromkeys(("acknowledged", "found", "lost", "unexpected", "unknown_survived"), int),
+                **dict.fromkeys(("bound", "inconclusive"), str),
+                "oldest_lost_age_ns": int,
+                "examples": [None],
             }
         )
     ],

@@ -1,10 +1,12 @@
 """Keeps the runs whose harness was killed: gives them their name, marked interrupted."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from bench.run_folder import files, layout
 from bench.run_folder.owner import Ownership
+from bench.run_folder.record import checked
 
 GONE = {
     "code": "harness_gone",
@@ -16,14 +18,17 @@ GONE = {
 def sweep(out: Path) -> list[Path]:
     """Rename every partial folder in `out` whose writer is gone, and return their new paths.
 
-    Two sweeps at once are harmless, and so is a sweep beside a living run. Raises OSError.
+    One that was killed before its folder had the name of a partial run is removed: nothing is in it. Two
+    sweeps at once are harmless, and so is a sweep beside a living run. Raises OSError.
     """
     if not out.is_dir():
         return []
     kept = []
     for folder in sorted(out.iterdir()):
+        if layout.STARTING_NAME.fullmatch(folder.name):
+            _remove_started(folder)
         match = layout.PARTIAL_NAME.fullmatch(folder.name)
-        if match is None:
+        if match is None or (out / match["run"]).exists():
             continue
         owner = Ownership.inherit(folder)
         if owner is None:
@@ -39,21 +44,32 @@ def sweep(out: Path) -> list[Path]:
     return kept
 
 
+def _remove_started(folder: Path) -> None:
+    owner = Ownership.inherit(folder)
+    if owner is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        owner.release()
+
+
 def _mark_interrupted(folder: Path, run: str) -> None:
     record = _outline(folder)
+    files.write_whole(folder / layout.RECORD, files.as_json(_marked(record, run)))
+
+
+def _marked(record: dict[str, Any], run: str) -> dict[str, Any]:
     anomalies = [*record.get("anomalies", []), GONE]
-    whole = {"format": layout.FORMAT, **record, "run": run, "status": "interrupted", "anomalies": anomalies}
-    files.write_whole(folder / layout.RECORD, files.as_json(whole))
+    return {"format": layout.FORMAT, **record, "run": run, "status": "interrupted", "anomalies": anomalies}
 
 
 def _outline(folder: Path) -> dict[str, Any]:
     """What the run had written about itself, or at least the scenario that its name tells."""
     try:
         record = files.read_json(folder / layout.RECORD)
-        if isinstance(record, dict):
-            return record
-    except (OSError, ValueError):
-        pass  # killed before the outline: the name is what remains
+        checked(_marked(record, ""))
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass  # killed before the outline, or damaged since: the name is what remains
+    else:
+        return dict(record)
     named = layout.PARTIAL_NAME.fullmatch(folder.name)
     parts = layout.RUN_NAME.fullmatch(named["run"]) if named else None
     return {"scenario": {"name": parts["scenario"]}} if parts else {}

@@ -57,7 +57,7 @@ class RunWriter:
         with self._told_plainly():
             out.mkdir(parents=True, exist_ok=True)
             # Claimed under another name first: a sweep never meets a partial folder without an owner.
-            starting = out / f".{name}.starting"
+            starting = out / layout.starting_name(name)
             starting.mkdir()
             self._owner = Ownership.claim(starting)
             starting.rename(self._folder)

@@ -36,7 +36,7 @@ def find_server_binary() -> ServerBinary:
     for program in ("valkey-server", "redis-server"):
         on_path = shutil.which(program)
         if on_path:
-            return ServerBinary(Path(on_path).resolve(), "the PATH")
+            return ServerBinary(Path(on_path).absolute(), "the PATH")
     raise TargetError(
         "redis",
         "the embedded stack",
@@ -49,7 +49,8 @@ def find_server_binary() -> ServerBinary:
 def _runnable(named: str) -> Path:
     found = shutil.which(named)
     if found:
-        return Path(found).resolve()
+        # Not what a link leads to: Debian's redis-server is one to redis-check-rdb, which obeys its name.
+        return Path(found).absolute()
     path = Path(named)
     if path.is_dir():
         problem = "a folder"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.errors import ExitCode
 from bench.plan.plan import Segment
+from bench.stop_request import StopRequest
 from bench.swarm.failures import packed_failure
 from bench.swarm.host_part import HostPart
 from bench.swarm.whereabouts import Whereabouts
@@ -39,7 +40,7 @@ class EngineHost:
         self._send, self._scratch = send, scratch
         self._plan: Plan | None = None
         self._parts: dict[int, HostPart] = {}
-        self._over = threading.Event()
+        self._over = StopRequest()
         self._code = int(ExitCode.INTERRUPTED)
         self._heard_ns = monotonic_ns()
 
@@ -58,7 +59,7 @@ class EngineHost:
                 self._prepare(message)
             case "end":
                 self._code = int(ExitCode.OK)
-                self._over.set()
+                self._over.ask()
             case "beat":
                 pass
             case _ if message.get("workload") in self._parts:
@@ -66,7 +67,7 @@ class EngineHost:
 
     def end(self) -> None:
         """The parent has gone."""
-        self._over.set()
+        self._over.ask()
 
     def run(self) -> int:
         """Until the end; the exit code."""

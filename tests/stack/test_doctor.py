@@ -123,6 +123,24 @@ def test_a_program_that_is_no_server_is_advice(
     assert "is it a redis-server" in (software.redis_server().advice or "")
 
 
+@pytest.mark.parametrize("by", ["path", "PATH"])
+def test_a_server_that_obeys_the_name_it_is_called_by_is_called_by_that_name(
+    tmp_path: Path, script: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """Debian's redis-server is a link to redis-check-rdb."""
+    program = script('case "$0" in */redis-server) echo "Redis server v=7.0.15";; *) exit 1;; esac')
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "redis-server").symlink_to(program)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    monkeypatch.setenv(
+        "HOLDFAST_REDIS_SERVER", str(folder / "redis-server") if by == "path" else "redis-server"
+    )
+    finding = software.redis_server()
+    assert finding.values["version"] == "7.0.15"
+    assert finding.values["program"] == str(folder / "redis-server")
+
+
 def test_numba_switched_off_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     assert "NUMBA_DISABLE_JIT" in (software.compiler().advice or "")

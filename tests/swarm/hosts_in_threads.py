@@ -19,8 +19,9 @@ from bench.run_folder.files import plain
 from bench.run_folder.reader import Run
 from bench.scenario.load import load_scenario
 from bench.scenario.model import Scenario
-from bench.session import Session, StopRequest
+from bench.session import Session
 from bench.stack.stack import Stack
+from bench.stop_request import StopRequest
 from bench.swarm.fleet import Fleet
 from bench.swarm.host import EngineHost
 from bench.watchers import Watchers, WindowView

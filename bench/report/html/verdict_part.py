@@ -41,7 +41,7 @@ def _when(run: Run) -> Html:
     parts = [
         f"Run {run.name}",
         f"started {started[:19].replace('T', ' ')} UTC" if started else "",
-        f"{units.format_duration_ns(record['duration_ns'])} long" if "duration_ns" in record else "",
+        f"{units.format_duration_ns(long_ns)} long" if (long_ns := record.get("duration_ns")) else "",
         f"stack {record['stack']['kind']}" if record.get("stack", {}).get("kind") else "",
     ]
     return element("p", " · ".join(part for part in parts if part), class_="soft small")
