@@ -101,6 +101,7 @@ def _workload(plan: WorkloadPlan, count: int) -> dict[str, Any]:
         "driver": workload.driver,
         "engine": workload.engine,
         "lanes": workload.lanes,
+        "threads": workload.threads,
         "arrivals": workload.arrivals,
         "rate_per_s": workload.rate_per_s,
         "expected_arrivals": None if plan.is_closed else round(plan.expected_arrivals, 3),
@@ -155,6 +156,14 @@ def text_of(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _threads(workload: dict[str, Any]) -> str:
+    """How the threads divide the load: nothing where there is one."""
+    if workload["threads"] == 1:
+        return ""
+    shared = "each with its own" if workload["rate_per_s"] is None else "which share one queue"
+    return f", {workload['threads']} threads, {shared}"
+
+
 def _workload_lines(workload: dict[str, Any]) -> list[str]:
     from bench.units import format_rate
 
@@ -164,7 +173,7 @@ def _workload_lines(workload: dict[str, Any]) -> list[str]:
     expected = workload["expected_arrivals"]
     lines = [
         f"{workload['name']}: {workload['driver']} on {workload['target']}, engine {workload['engine']}, "
-        f"{workload['lanes']} lanes",
+        f"{workload['lanes']} lanes{_threads(workload)}",
         f"  {workload['arrivals']} arrivals, {rate}"
         + ("" if expected is None else f", {expected:,.0f} expected in all".replace(",", " ")),
     ]

@@ -10,6 +10,7 @@ from bench.engine.layout import (
     DURATION_NS,
     KEY,
     KEY_VARIABLE,
+    LANES_IN_ALL,
     NEXT_INDEX,
     NEXT_PLANNED,
     NEXT_STRETCH,
@@ -20,9 +21,12 @@ from bench.engine.layout import (
     POISSON,
     ROW,
     SEED,
-    SHARD,
-    SHARDS,
+    SEGMENT,
+    SEGMENTS,
+    SHARED,
     TAKEN,
+    THREAD,
+    THREADS,
     WAITING,
     Tables,
 )
@@ -45,6 +49,28 @@ if TYPE_CHECKING:
 
 
 @compiled
+def thread_of(settings: NDArray[np.int64], index: int) -> int:
+    """The thread, of the segment that arrival `index` belongs to, whose lane's turn it is."""
+    return int(index % settings[LANES_IN_ALL] // settings[SEGMENTS] % settings[THREADS])
+
+
+@compiled
+def is_mine(settings: NDArray[np.int64], index: int) -> bool:
+    """Whether this shard may take arrival `index`.
+
+    Arrival i is the turn of lane i % lanes. Lanes are dealt out to the segments one after the other, and
+    those of a segment to its threads; so whoever has more lanes is given more arrivals. Threads that
+    share a queue may take all of their segment's.
+    """
+    segments = settings[SEGMENTS]
+    if segments > 1 and index % settings[LANES_IN_ALL] % segments != settings[SEGMENT]:
+        return False
+    if settings[THREADS] == 1 or settings[SHARED] == 1:
+        return True
+    return bool(thread_of(settings, index) == settings[THREAD])
+
+
+@compiled
 def next_arrival(
     settings: NDArray[np.int64],
     pacing: NDArray[np.float64],
@@ -57,12 +83,11 @@ def next_arrival(
     an arrival is cheaper than any message between shards.
     """
     key = stream_key(settings[SEED], STREAM_GAPS)
-    shards, shard = settings[SHARDS], settings[SHARD]
     index = state[NEXT_INDEX]
     while True:
         index += 1
         places[0] = place(settings[POISSON] == 1, key, index, places[0])
-        if index % shards == shard:
+        if is_mine(settings, index):
             break
     state[NEXT_INDEX] = index
     stretch = stretch_of(pacing, state[NEXT_STRETCH], places[0])
@@ -71,6 +96,15 @@ def next_arrival(
         return
     state[NEXT_STRETCH] = stretch
     state[NEXT_PLANNED] = planned_ns(pacing[stretch], places[0])
+
+
+@compiled
+def next_turn(settings: NDArray[np.int64], index: int) -> int:
+    """The number of this shard's next arrival after `index` in a closed loop, which has no times."""
+    index += 1
+    while not is_mine(settings, index):
+        index += 1
+    return index
 
 
 @compiled
@@ -85,7 +119,7 @@ def start_plan(
     state[NEXT_STRETCH] = 0
     places[0] = 0.0
     if settings[CLOSED] == 1:
-        state[NEXT_INDEX] = settings[SHARD]
+        state[NEXT_INDEX] = next_turn(settings, -1)
         state[NEXT_PLANNED] = 0
     else:
         state[NEXT_INDEX] = -1
@@ -150,6 +184,6 @@ def take(t: Tables, now: int) -> None:
     t.taken[row] += 1
     t.gauges[TAKEN] += 1
     if settings[CLOSED] == 1:
-        state[NEXT_INDEX] = index + settings[SHARDS]
+        state[NEXT_INDEX] = next_turn(settings, index)
     else:
         next_arrival(settings, t.pacing, state, t.places)

@@ -27,6 +27,8 @@ OUTCOME, DONE, WAIT, LANE = range(FLIGHT_COLUMNS, FLIGHT_COLUMNS + 4)
 BATCH_COLUMNS = FLIGHT_COLUMNS + 4
 POOL_WAIT = np.int64(KIND_COUNT)
 CLIENT_KINDS = (*KIND_NAMES, "pool_wait")
+NO_QUEUE = np.zeros((1, layout.QUEUE_COLUMNS), dtype=np.int64)
+"""A client has one thread, which shares nothing."""
 
 
 class Accounts(NamedTuple):
@@ -37,6 +39,7 @@ class Accounts(NamedTuple):
     tallies: NDArray[np.int64]
     gauges: NDArray[np.int64]
     log: NDArray[np.int64]
+    queue: NDArray[np.int64] = NO_QUEUE
 
 
 @compiled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bench.engine.arrivals import is_due, take
 from bench.engine.layout import (
     ADOPTED,
     ARRIVAL,
@@ -52,6 +51,7 @@ from bench.engine.layout import (
 from bench.engine.overdue import drop_waiting, end_overdue
 from bench.engine.recording import RESET, record_end
 from bench.engine.render import channel_of, render
+from bench.engine.shared_queue import may_take, take_head
 from bench.engine.stalls import behind_by_stall
 from bench.engine.syscalls import (
     EAGAIN,
@@ -225,8 +225,8 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
         return 0
     end_overdue(t, now)
     room = depth - row[COUNT]
-    while state[WAITING] < room and is_due(settings, t.pacing, state, now):
-        take(t, now)
+    while state[WAITING] < room and may_take(t, now):
+        take_head(t, now)
     size = min(state[WAITING], room)
     if size == 0:
         if row[COUNT] < depth:

@@ -2,7 +2,8 @@
 
 The loop's state is a handful of integer tables instead of objects, because compiled code must not
 touch Python objects and a row of one lane then sits in two cache lines. Every table has exactly one
-writer: the loop, except `control` and `offers`, which only the control plane writes. Readers copy.
+writer: the loop, except `control` and `offers`, which only the control plane writes, and the first row
+of `queue`, which the threads of one workload share. Readers copy.
 Aligned 64-bit stores are atomic on the machines numba supports, so a live copy can be off by the
 operations in flight but never torn; after the loop has returned it is exact.
 """
@@ -133,8 +134,13 @@ STATE_COLUMNS = 16
 # --- settings[column] int64: fixed for the run -----------------------------------------------------------
 (
     SEED,
-    SHARD,
-    SHARDS,
+    LANES_IN_ALL,  # of the workload, over all segments: arrival i is the turn of lane i % LANES_IN_ALL
+    SEGMENT,
+    SEGMENTS,
+    THREAD,
+    THREADS,
+    SHARED,  # 1 where the segment's threads take their arrivals from one queue
+    FIRST_LANE,  # the number that the operation log gives to this thread's first lane
     POISSON,
     CLOSED,
     DEADLINE_NS,
@@ -152,10 +158,18 @@ STATE_COLUMNS = 16
     PROTOCOL,
     CHANNEL_VARIABLE,
     RETRIES,  # how often an operation may start again
-) = range(20)
-SETTING_COLUMNS = 24
+) = range(25)
+SETTING_COLUMNS = 32
 RESP, NOTHING, POSTGRES, HTTP = range(4)
 HIGHEST_STATUS = 600
+
+# --- queue[row, column] int64: shared by the threads of a segment (bench.engine.shared_queue) -------------
+# Row 0 belongs to all of them and changes by compare-and-swap alone. QUEUE_HEAD: the first number of the
+# plan that none has taken. QUEUE_LOGGED: records given out in the operation log. Row 1 + thread has one
+# writer: FREE_LANES, CONNECTED_LANES as of the thread's last turn. A row is two cache lines.
+QUEUE_HEAD, QUEUE_LOGGED = 0, 8
+FREE_LANES, CONNECTED_LANES = range(2)
+QUEUE_COLUMNS = 16
 
 # --- counts[row, kind, outcome, bucket], row = phase * operations + operation ----------------------------
 RESPONSE, SERVICE, LAG, LATENESS = (int64(kind) for kind in range(4))
@@ -235,6 +249,8 @@ class Tables(NamedTuple):
     """error_counts[slot, operation]."""
     log: NDArray[np.int64]
     """The operation log as int64 words, LOG_WORDS to a record."""
+    queue: NDArray[np.int64]
+    """The only table with several writers: see above."""
     sequences: NDArray[np.int64]
     """sequences[publisher, channel]: messages published so far."""
     seen: NDArray[np.int64]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.engine.arrivals import is_due, rest_end, start_plan, take
+from bench.engine.arrivals import rest_end, start_plan
 from bench.engine.lanes import (
     adopt_lanes,
     close_lane,
@@ -48,6 +48,7 @@ from bench.engine.layout import (
     PLAN_ENDED,
     PLANNED,
     PROTOCOL,
+    RING_COUNT,
     SENT,
     SPIN_NS,
     STALL_DEBT,
@@ -66,6 +67,7 @@ from bench.engine.recording import (
     record_end,
 )
 from bench.engine.replies import on_readable
+from bench.engine.shared_queue import is_left_to_another, may_take, publish, take_head
 from bench.engine.stalls import note_gap
 from bench.engine.syscalls import (
     EPOLLERR,
@@ -131,7 +133,7 @@ def next_wake(t: Tables, now: int) -> int:
             if opens > now:
                 wake = min(wake, opens)
     elif state[PLAN_ENDED] == 0:
-        if state[NEXT_PLANNED] > now:
+        if state[NEXT_PLANNED] > now or (state[RING_COUNT] > 0 and is_left_to_another(t, now)):
             wake = min(wake, state[NEXT_PLANNED] - settings[SPIN_NS])
         else:
             wake = min(wake, state[NEXT_PLANNED] + settings[DEADLINE_NS])
@@ -211,11 +213,7 @@ def send_due(t: Tables, now: int, stop: int) -> int:
     behind its plan finds an arrival due for ever.
     """
     settings, state = t.settings, t.state
-    while (
-        now >= 0
-        and t.control[STOP] == stop
-        and (state[WAITING] > 0 or is_due(settings, t.pacing, state, now))
-    ):
+    while now >= 0 and t.control[STOP] == stop and (state[WAITING] > 0 or may_take(t, now)):
         if settings[PROTOCOL] == NOTHING:
             end_nothing(t, now)
         else:
@@ -235,7 +233,7 @@ def send_due(t: Tables, now: int, stop: int) -> int:
 @inner
 def end_nothing(t: Tables, now: int) -> None:
     """The noop driver: an arrival is sent and done at once; only plan, clock and recording are left."""
-    take(t, now)
+    take_head(t, now)
     entry = t.waiting[0]
     entry[SENT] = now
     entry[LATE] = now - entry[PLANNED]
@@ -275,6 +273,7 @@ def run_loop(t: Tables) -> int:
                 sweep(t, now)
             end_overdue(t, now)
         now = send_due(t, now, stop)
+        publish(t)
         gauges[HEARTBEAT] = now
         gauges[TURNS] += 1
         gauges[ELAPSED_NS] = max(now, 0)
@@ -295,6 +294,7 @@ def run_loop(t: Tables) -> int:
         if ready > 0:
             before = now
             on_events(t, ready, now)
+            publish(t)
             now = now_ns(t.scratch) - t.control[START_NS]
         elif not closed:
             # The last stretch on the clock alone: a system call in between would make the send late.

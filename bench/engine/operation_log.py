@@ -25,7 +25,8 @@ CLOSED_LOG_SHARE = 0.25
 def open_log(
     plan: Plan, workload: WorkloadPlan, number: int, threads: int, folder: Path
 ) -> tuple[Path, np.memmap[Any, Any]]:
-    """Path and records (int64 words, layout.LOG_WORDS to a record) for thread `number` of `threads`.
+    """Path and records (int64 words, layout.LOG_WORDS to a record) for log `number` of `threads`
+    equally large ones.
 
     Raises ResultError where the disk has no room for the arrivals that are planned.
     """

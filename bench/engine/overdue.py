@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bench.engine.arrivals import take
 from bench.engine.layout import (
     CLOSED,
     DEADLINE_NS,
@@ -10,13 +9,13 @@ from bench.engine.layout import (
     NEXT_PLANNED,
     PLAN_ENDED,
     PLANNED,
-    REQUEST_LANES,
     ROW,
     STALL_DEBT,
     WAITING,
     Tables,
 )
 from bench.engine.recording import DROPPED, REFUSED, add_value, record_unsent
+from bench.engine.shared_queue import any_lane_connected, catch_up, take_head
 from bench.engine.stalls import behind_by_stall
 from bench.jit import inner, int64
 
@@ -37,7 +36,7 @@ def drop_waiting(t: Tables, size: int) -> None:
 def end_unsent(t: Tables, now: int) -> None:
     """End the first waiting arrival without a send: REFUSED when no lane had a connection, else DROPPED."""
     entry = t.waiting[0]
-    outcome = DROPPED if t.gauges[REQUEST_LANES] > 0 else REFUSED
+    outcome = DROPPED if any_lane_connected(t) else REFUSED
     record_unsent(t, entry, outcome, now)
     if t.state[STALL_DEBT] > 0:
         add_value(t, entry[ROW], LATENESS, outcome, behind_by_stall(t.state, entry[PLANNED], now))
@@ -50,6 +49,7 @@ def is_overdue(t: Tables, now: int) -> bool:
     deadline = t.settings[DEADLINE_NS]
     if t.state[WAITING] > 0:
         return bool(now - t.waiting[0, PLANNED] >= deadline)
+    catch_up(t)
     if t.settings[CLOSED] == 1 or t.state[PLAN_ENDED] == 1:
         return False
     return bool(now - t.state[NEXT_PLANNED] >= deadline)
@@ -59,19 +59,19 @@ def is_overdue(t: Tables, now: int) -> bool:
 def end_overdue(t: Tables, now: int) -> None:
     """End every arrival that waited for a lane until its deadline."""
     while is_overdue(t, now):
-        if t.state[WAITING] == 0:
-            take(t, now)
-        end_unsent(t, now)
+        if t.state[WAITING] > 0 or take_head(t, now):
+            end_unsent(t, now)
 
 
 @inner
 def end_plan(t: Tables, now: int) -> None:
     """Obey a stop: what was planned until now and never sent ends here, nothing further is planned."""
     if t.settings[CLOSED] == 0:
+        catch_up(t)
         while t.state[PLAN_ENDED] == 0 and t.state[NEXT_PLANNED] <= now:
             if t.state[WAITING] == t.waiting.shape[0]:
                 end_unsent(t, now)
-            take(t, now)
+            take_head(t, now)
     t.state[PLAN_ENDED] = 1
     while t.state[WAITING] > 0:
         end_unsent(t, now)

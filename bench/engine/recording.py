@@ -12,6 +12,7 @@ from bench.engine.layout import (
     BUSY_NS,
     DEADLINE_NS,
     DURATION_NS,
+    FIRST_LANE,
     KEY,
     LAG,
     LATE,
@@ -29,6 +30,7 @@ from bench.engine.layout import (
     SERVICE,
     Tables,
 )
+from bench.engine.shared_queue import next_record
 from bench.histogram import HIGHEST_NS
 from bench.jit import compiled, inner, int64
 from bench.outcome import Outcome
@@ -84,7 +86,7 @@ def record_unsent(t: Tables, entry: NDArray[np.int64], outcome: int, now: int) -
 @inner
 def log_end(t: Tables, entry: NDArray[np.int64], sent: int, done: int, outcome: int, lane: int) -> None:
     """Append one record of layout.LOG_RECORD to the operation log."""
-    length = t.gauges[LOG_LENGTH]
+    length = next_record(t)
     if length >= t.log.shape[0]:
         t.gauges[LOG_FULL] += 1
         return
@@ -96,8 +98,10 @@ def log_end(t: Tables, entry: NDArray[np.int64], sent: int, done: int, outcome: 
     record[4] = entry[KEY]
     operation = entry[ROW] % t.settings[OPERATION_COUNT]
     phase = entry[ROW] // t.settings[OPERATION_COUNT]
+    if lane >= 0:
+        lane += t.settings[FIRST_LANE]
     record[LOG_WORDS - 1] = operation | phase << 16 | (lane & 0xFFFF) << 32 | outcome << 48
-    t.gauges[LOG_LENGTH] = length + 1
+    t.gauges[LOG_LENGTH] += 1
 
 
 @inner

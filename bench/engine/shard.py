@@ -35,17 +35,29 @@ LISTED_MESSAGES = 1 << 20
 FAR_AHEAD_NS = 1 << 60
 
 
+def new_queue(threads: int) -> NDArray[np.int64]:
+    """What the threads of a segment share of its plan."""
+    return np.zeros((1 + threads, layout.QUEUE_COLUMNS), dtype=np.int64)
+
+
 class Shard:
-    """Runs shard `number` of `count` of a workload's plan on `lanes` request lanes and `subscribers`."""
+    """Runs one thread of segment `number` of `count` of a workload's plan, on its share of the lanes.
+
+    `queue` is shared by the threads of the segment (see `shared_queue`); None where each goes by itself.
+    """
 
     def __init__(
         self,
         plan: WorkloadPlan,
         *,
         duration_ns: int,
-        number: int,
-        count: int,
+        number: int = 0,
+        count: int = 1,
         lanes: int,
+        thread: int = 0,
+        threads: int = 1,
+        first_lane: int = 0,
+        queue: NDArray[np.int64] | None = None,
         subscribers: int = 0,
         log: NDArray[np.int64] | None = None,
         spin_ns: int = SPIN_NS,
@@ -60,11 +72,15 @@ class Shard:
         self.failure: BaseException | None = None
         self.is_closed = False
         self.board = Board.empty(plan.phase_count * len(plan.program.names), layout.KIND_NAMES)
-        self.tables = self._allocate(plan, log)
+        self.tables = self._allocate(plan, log, queue if queue is not None else new_queue(threads))
         settings = self.tables.settings
         workload, program = plan.workload, plan.program
         settings[layout.SEED] = plan.seed
-        settings[layout.SHARD], settings[layout.SHARDS] = number, count
+        settings[layout.LANES_IN_ALL] = workload.lanes
+        settings[layout.SEGMENT], settings[layout.SEGMENTS] = number, count
+        settings[layout.THREAD], settings[layout.THREADS] = thread, threads
+        settings[layout.SHARED] = queue is not None
+        settings[layout.FIRST_LANE] = first_lane
         settings[layout.POISSON] = workload.arrivals == "poisson"
         settings[layout.CLOSED] = plan.is_closed
         settings[layout.DEADLINE_NS] = workload.deadline_ns
@@ -86,7 +102,9 @@ class Shard:
         self.tables.control[layout.START_NS] = monotonic_ns() + FAR_AHEAD_NS
         epoll_change(self._epoll.fileno(), EPOLL_CTL_ADD, self._wake_fd, EPOLLIN, -1, self.tables.words)
 
-    def _allocate(self, plan: WorkloadPlan, log: NDArray[np.int64] | None) -> Tables:
+    def _allocate(
+        self, plan: WorkloadPlan, log: NDArray[np.int64] | None, queue: NDArray[np.int64]
+    ) -> Tables:
         """All memory the loop will ever use; untouched pages cost nothing."""
         workload, program = plan.workload, plan.program
         lanes, depth = self.lanes + self.subscribers, workload.pipeline
@@ -135,6 +153,7 @@ class Shard:
             errors=np.zeros((ERROR_SLOTS, wire_state.TEXT_BYTES), dtype=np.uint8),
             error_counts=integers(ERROR_SLOTS, len(program.names)),
             log=log if log is not None else integers(0, layout.LOG_WORDS),
+            queue=queue,
             sequences=integers(self.lanes if channels else 0, channels),
             seen=integers(self.subscribers, self.lanes, channels, SEEN_WORDS),
             missing=integers(listed, 4),

@@ -17,7 +17,7 @@ from bench.engine.connector import Connector
 from bench.engine.engine import EngineResult, Live
 from bench.engine.messages import settle_messages
 from bench.engine.operation_log import open_log
-from bench.engine.shard import Shard
+from bench.engine.shard import Shard, new_queue
 from bench.engine.subscriber import DELIVER
 from bench.errors import TargetError
 from bench.outcome import Outcome
@@ -54,22 +54,31 @@ class WireEngine:
         self._is_first = segment.number == 0
         self.logs: list[Path] = []
         self._shards: list[Shard] = []
+        # A closed loop has no queue, and noop no lanes to wait for.
+        is_shared = threads > 1 and not workload.is_closed and wanted.driver != "noop"
+        self._queue = new_queue(threads) if is_shared else None
+        log, first_lane = None, 0
         for number in range(threads):
-            log = None
-            if plan.operation_log and log_folder is not None:
-                path, log = open_log(plan, workload, number, threads, log_folder)
+            if plan.operation_log and log_folder is not None and (log is None or not is_shared):
+                path, log = open_log(plan, workload, number, 1 if is_shared else threads, log_folder)
                 self.logs.append(path)
+            thread_lanes = share_of(lanes, threads, number)
             self._shards.append(
                 Shard(
                     workload,
                     duration_ns=plan.duration_ns,
-                    number=segment.number * threads + number,
-                    count=segment.count * threads,
-                    lanes=share_of(lanes, threads, number),
+                    number=segment.number,
+                    count=segment.count,
+                    lanes=thread_lanes,
+                    thread=number,
+                    threads=threads,
+                    first_lane=first_lane,
+                    queue=self._queue,
                     subscribers=share_of(wanted.subscribers or 0, threads, number),
                     log=log,
                 )
             )
+            first_lane += thread_lanes
         self._reader = BoardReader([shard.board for shard in self._shards])
         self._answers = AnswerReader([shard.board for shard in self._shards])
         self._connector: Connector | None = None
@@ -334,7 +343,11 @@ class WireEngine:
         return self._connector.own_limits.anomalies(self.plan.name, int(lost))
 
     def raw_logs(self) -> list[tuple[Path, int]]:
-        """The operation logs of the threads, each with its number of records; none where it is off."""
+        """The operation logs, each with its number of records: one for every thread, or for all that share
+        a queue; none where it is off.
+        """
+        if self._queue is not None:
+            return [(path, int(self._queue[0, layout.QUEUE_LOGGED])) for path in self.logs]
         return [
             (path, shard.gauge(layout.LOG_LENGTH))
             for path, shard in zip(self.logs, self._shards, strict=False)

@@ -6,17 +6,17 @@ They are asked in the order of `DOUBTS`; the first that applies wins.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import histogram, units
 from bench.judge.comparison import limit_text
+from bench.judge.divided_queue import lanes_were_divided
 from bench.judge.floors import floor_ns
 from bench.judge.measures import statistic_ns
 from bench.judge.observation import Observation
 from bench.judge.repeats import CUT_SHORT, NEVER, SLOW
 from bench.judge.resource_measures import MEASURES as RESOURCES
-from bench.judge.status import Status
+from bench.judge.status import Doubt, Status
 from bench.judge.tally import spaced
 from bench.own_limits import CODE as OWN_LIMIT
 from bench.own_limits import COUNTER as OWN_LIMITS
@@ -59,15 +59,6 @@ NEVER_ADVICE = {
 }
 RULE_OF_THREE = 3
 """0 failures of n allow a true share of up to 3/n (95 %): n must be at least 3/limit to speak of limit."""
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A status in place of the plain comparison's, with its reason."""
-
-    status: Status
-    because: str
-    advice: str | None
 
 
 def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
@@ -274,6 +265,7 @@ DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
     too_few_samples,
     generator_was_late,
     generator_was_busy,
+    lanes_were_divided,
     below_the_floor,
     slope_not_shown,
     source_unknown,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -47,3 +48,12 @@ def worst(statuses: Iterable[Status]) -> Status:
 def exit_code(statuses: Iterable[Status]) -> ExitCode:
     """What the shell is told about several verdicts: that of the worst."""
     return EXIT_CODES[worst(statuses)]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A status in place of the plain comparison's, with its reason."""
+
+    status: Status
+    because: str
+    advice: str | None

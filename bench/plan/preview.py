@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["Arrivals", "first_arrivals"]
 
 
-def first_arrivals(plan: WorkloadPlan, seed: int, count: int, *, shard: int = 0, shards: int = 1) -> Arrivals:
+def first_arrivals(
+    plan: WorkloadPlan, seed: int, count: int, *, shard: int = 0, shards: int = 1, lanes: int | None = None
+) -> Arrivals:
     """The first `count` arrivals of one shard of a workload's plan; all of them where there are fewer."""
-    return PlanWalk(plan, seed, shard, shards).next_chunk(count)
+    return PlanWalk(plan, seed, shard, shards, lanes).next_chunk(count)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.engine import layout
-from bench.engine.arrivals import next_arrival, operation_of, start_plan
+from bench.engine.arrivals import next_arrival, next_turn, operation_of, start_plan
 from bench.jit import compiled
 from bench.plan.draws import draw
 from bench.plan.pacing import P_NUMBER
@@ -68,7 +68,7 @@ def _walk(
         number += 1
         if settings[layout.CLOSED] == 1:
             row[0] = -1
-            state[layout.NEXT_INDEX] = index + settings[layout.SHARDS]
+            state[layout.NEXT_INDEX] = next_turn(settings, index)
         else:
             next_arrival(settings, pacing, state, places)
     return number
@@ -77,13 +77,18 @@ def _walk(
 class PlanWalk:
     """The arrivals of one shard of a workload's plan; memory does not grow with the plan.
 
+    `lanes` are those of all shards, which share them out as segments do; one each unless told.
+
     The same generators as the wire engine's loop, so both send the same for the same seed. A closed
     plan has no end.
     """
 
-    def __init__(self, plan: WorkloadPlan, seed: int, shard: int = 0, shards: int = 1) -> None:
+    def __init__(
+        self, plan: WorkloadPlan, seed: int, shard: int = 0, shards: int = 1, lanes: int | None = None
+    ) -> None:
         settings = np.zeros(layout.SETTING_COLUMNS, dtype=np.int64)
-        settings[layout.SEED], settings[layout.SHARD], settings[layout.SHARDS] = seed, shard, shards
+        settings[layout.SEED], settings[layout.SEGMENT], settings[layout.SEGMENTS] = seed, shard, shards
+        settings[layout.LANES_IN_ALL], settings[layout.THREADS] = lanes or shards, 1
         settings[layout.POISSON] = plan.workload.arrivals == "poisson"
         settings[layout.CLOSED] = plan.is_closed
         settings[layout.OPERATION_COUNT] = len(plan.program.names)

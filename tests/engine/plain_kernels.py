@@ -3,6 +3,7 @@
 import random
 import socket
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from runs import plan_of
 
 from bench.clock import monotonic_ns
 from bench.engine import layout
-from bench.engine.arrivals import start_plan
+from bench.engine.arrivals import is_mine, start_plan
 from bench.engine.lanes import adopt_lanes, fill_lane, next_free_lane, queue_lane
 from bench.engine.messages import missing_messages, unseen
 from bench.engine.replies import on_readable
-from bench.engine.shard import Shard
+from bench.engine.shard import Shard, new_queue
+from bench.engine.shared_queue import PATIENCE_NS, catch_up, is_left_to_another, may_take, publish, take_head
 from bench.engine.subscriber import HEAD_DIGITS, WINDOW, check_off, on_message
+from bench.engine.wire import share_of
 from bench.jit import PLAIN
 from bench.outcome import Outcome
 
@@ -263,3 +266,86 @@ def test_free_lanes_are_used_in_the_order_in_which_they_became_free() -> None:
         assert [next_free_lane(tables) for _ in range(4)] == [3, 1, 0, -1]
     finally:
         close(shard, far_ends)
+
+
+@pytest.fixture
+def pair() -> Iterator[list[Shard]]:
+    """Two threads with three lanes between them and one queue; arrivals each 10 ms, from 5 ms on."""
+    plan = plan_of(lanes=3, rate="100/s")
+    queue = new_queue(2)
+    shards = [
+        Shard(
+            plan.workloads[0],
+            duration_ns=plan.duration_ns,
+            lanes=lanes,
+            thread=thread,
+            threads=2,
+            queue=queue,
+        )
+        for thread, lanes in enumerate((2, 1))
+    ]
+    far_ends = [far for shard in shards for far in connected(shard)]
+    with np.errstate(over="ignore"):
+        for shard in shards:
+            tables = shard.tables
+            start_plan(tables.settings, tables.pacing, tables.state, tables.places)
+            adopt_lanes(tables, 0)
+            publish(tables)
+        yield shards
+    for shard in shards:
+        close(shard, [])
+    for far in far_ends:
+        far.close()
+
+
+def test_an_arrival_is_left_to_the_thread_whose_turn_it_is_while_that_has_a_free_lane(
+    pair: list[Shard],
+) -> None:
+    first, second = (shard.tables for shard in pair)
+    due = 5_000_000
+    assert not may_take(first, due - 1)
+    assert may_take(first, due)
+    assert is_left_to_another(second, due)
+    assert not may_take(second, due)
+    assert may_take(second, due + PATIENCE_NS), "the other is held up"
+    while next_free_lane(first) >= 0:
+        pass
+    publish(first)
+    assert may_take(second, due), "the other has no free lane"
+
+
+def test_what_one_thread_has_taken_is_gone_for_the_other(pair: list[Shard]) -> None:
+    first, second = (shard.tables for shard in pair)
+    assert take_head(first, 5_000_000)
+    assert not take_head(second, 5_000_000)
+    assert second.state[layout.NEXT_INDEX] == 1
+    assert second.state[layout.NEXT_PLANNED] == 15_000_000
+    assert take_head(second, 15_000_000)
+    catch_up(first)
+    assert first.state[layout.NEXT_INDEX] == 2
+    assert [int(one.waiting[0, layout.ARRIVAL]) for one in (first, second)] == [0, 1]
+    assert [int(one.gauges[layout.TAKEN]) for one in (first, second)] == [1, 1]
+
+
+def test_both_threads_come_to_the_end_of_the_plan(pair: list[Shard]) -> None:
+    first, second = (shard.tables for shard in pair)
+    for number in range(100):
+        taker = (first, second)[number % 2]
+        catch_up(taker)
+        assert take_head(taker, 10**9)
+        taker.state[layout.WAITING] = 0
+    for tables in (first, second):
+        catch_up(tables)
+        assert tables.state[layout.PLAN_ENDED] == 1
+
+
+@pytest.mark.parametrize(("lanes", "threads"), [(3, 2), (50, 4), (7, 7), (5, 1)])
+def test_turns_are_dealt_to_threads_by_their_lanes(lanes: int, threads: int) -> None:
+    turns = np.zeros(threads)
+    for thread in range(threads):
+        for other in range(lanes):
+            settings_row = np.zeros(layout.SETTING_COLUMNS, dtype=np.int64)
+            settings_row[layout.LANES_IN_ALL], settings_row[layout.SEGMENTS] = lanes, 1
+            settings_row[layout.THREAD], settings_row[layout.THREADS] = thread, threads
+            turns[thread] += is_mine(settings_row, other)
+    assert turns.tolist() == [share_of(lanes, threads, thread) for thread in range(threads)]

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planned import INDEX, arrivals, plan_of
 
+from bench.engine.wire import share_of
 from bench.errors import ScenarioError
 from bench.plan.compile import workload_seed
 from bench.plan.plan import Segment
+from bench.plan.preview import first_arrivals
 from bench.plan.walk import PlanWalk
 
 pytestmark = pytest.mark.timeout(300)
@@ -120,3 +122,18 @@ def test_more_phases_than_histograms_have_room_for_are_refused() -> None:
     operations = {"get": {"command": ["GET", "a"]}, "set": {"command": ["SET", "a", "b"]}}
     with pytest.raises(ScenarioError, match="expected at most 1000 pairs"):
         plan_of(phases, operations=operations)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 9), st.integers(0, 30))
+def test_a_segment_has_as_large_a_share_of_the_arrivals_as_of_the_lanes(count: int, more: int) -> None:
+    """Half of the arrivals for one of three lanes would be an overload that one process does not know."""
+    lanes = count + more
+    plan = plan_of(TWO, 3, arrivals="constant", rate="1000/s", operations=MIX).workloads[0]
+    whole = first_arrivals(plan, plan.seed, 10 * lanes)
+    sizes = [10 * share_of(lanes, count, number) for number in range(count)]
+    parts = [
+        first_arrivals(plan, plan.seed, size, shard=number, shards=count, lanes=lanes)
+        for number, size in enumerate(sizes)
+    ]
+    assert sorted(row for part in parts for row in part.rows()) == sorted(whole.rows())
