@@ -103,14 +103,25 @@ def _bar(kind: str, from_ns: int, to_ns: int, middle: float, scale: Scale) -> li
 
 
 def _signs(line: TimeLine, middle: float, scale: Scale) -> list[Html]:
-    found, taken = [], -100.0
-    for name, at_ns in sorted(line.marks.items(), key=lambda mark: (mark[1], list(SIGNS).index(mark[0]))):
+    found = []
+    marks = sorted(line.marks.items(), key=lambda mark: (mark[1], list(SIGNS).index(mark[0])))
+    for (name, at_ns), place in zip(marks, _places([scale.x(at_ns) for _, at_ns in marks]), strict=True):
         x = scale.x(at_ns)
-        place = max(x, taken + SIGN_ROOM)
-        taken = place
         sign, word = SIGNS[name]
         title = element("title", f"{word} at {units.format_duration_ns(at_ns)}")
         letter = element("text", sign, x=place, y=middle - 5, class_=f"sign {name}", text_anchor="middle")
         thread = element("line", x1=place, x2=x, y1=middle - 3, y2=middle + 1, class_="thread")
         found.append(element("g", title, thread, letter))
     return found
+
+
+def _places(wanted: Sequence[float]) -> list[float]:
+    """Where signs stand that want these places, in their order: side by side, and none beyond the edge."""
+    places: list[float] = []
+    for x in wanted:
+        places.append(max(x, places[-1] + SIGN_ROOM) if places else x)
+    edge = WIDTH - SIGN_ROOM / 2
+    for number in range(len(places) - 1, -1, -1):
+        places[number] = min(places[number], edge)
+        edge = places[number] - SIGN_ROOM
+    return [round(place, 1) for place in places]

@@ -165,7 +165,7 @@
       pen.globalAlpha = 1;
       const place = Math.max(x, taken + 11 * ratio);
       /* One that would stand far from its time is left to the table. */
-      if (place - x > (point.fault ? 12 : 50) * ratio) continue;
+      if (place - x > (point.fault ? 12 : 80) * ratio) continue;
       taken = place;
       pen.fillStyle = point.fault ? colour("--fail") : colour("--ink");
       pen.font = `${point.fault ? "bold " : ""}${font(12)}`;
