@@ -207,7 +207,10 @@ class RedisApplication:
 
     def text_of(self, error: BaseException) -> str:
         """The first bytes of the message; some servers quote what they were sent."""
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = " ".join(str(error).split())
+        if code := getattr(error, "status_code", None):
+            text = f"{code} {text}"  # redis-py takes the word away that says what it is
+        text = text or type(error).__name__
         if not isinstance(error, RedisError | OSError):
             text = f"{type(error).__name__}: {text}"
         if self._target.password:

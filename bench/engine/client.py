@@ -159,10 +159,7 @@ class ClientEngine:
                 OWN_LIMITS: self._load.own_limits.count,
                 **self.driver.counters(),
             },
-            errors=[
-                {"operation": name, "text": text, "count": count}
-                for (name, text), count in sorted(self._load.errors.items(), key=lambda item: -item[1])
-            ],
+            errors=self._load.errors.entries(),
             pool=self.watch.use.figures(),
             anomalies=self._anomalies() + self._load.own_limits.anomalies(self.plan.name, self._unsent()),
         )

@@ -15,6 +15,7 @@ from bench.clock import NS_PER_S
 from bench.engine import layout
 from bench.engine.client_alarm import Alarm
 from bench.engine.client_ticket import CONNECTING, CURRENT, NEVER, RETURNING, WAITING, RunClock, Ticket
+from bench.error_kinds import ErrorKinds
 from bench.outcome import Outcome
 from bench.own_limits import OwnLimits
 from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS, stretch_at
@@ -43,8 +44,7 @@ refused does not ask ten thousand times a second."""
 LONGEST_NAP_S = 0.05
 """So that a lane of a closed loop that rests obeys a stop."""
 
-ERROR_TEXTS = 64
-OTHER_TEXT = "other errors"
+ERROR_KINDS = 64
 
 
 class ClientLoad:
@@ -84,7 +84,7 @@ class ClientLoad:
         self._is_stopped = False
         self._cpu_zero: tuple[int, int] | None = None
         self.pool_timeouts = 0
-        self.errors: dict[tuple[str, str], int] = {}
+        self.errors = ErrorKinds(ERROR_KINDS)
         self.own_limits = OwnLimits()
         """What of this machine's own prevented connections."""
         self.over: asyncio.Future[None] = self._loop.create_future()
@@ -246,10 +246,7 @@ class ClientLoad:
         return self._driver.outcome_of(error)
 
     def _note(self, ticket: Ticket, error: BaseException) -> None:
-        place = (self._names[ticket.operation], self._driver.text_of(error))
-        if place not in self.errors and len(self.errors) >= ERROR_TEXTS:
-            place = (place[0], OTHER_TEXT)
-        self.errors[place] = self.errors.get(place, 0) + 1
+        self.errors.add(self._names[ticket.operation], self._driver.text_of(error))
 
     def _end(self, ticket: Ticket, outcome: Outcome) -> None:
         ticket.done_ns = now = self._clock.now_ns()

@@ -244,7 +244,13 @@ class Tables(NamedTuple):
     phase_idle_ns: NDArray[np.int64]
     """phase_idle_ns[phase]: time in each phase, its rests left out, in which the loop had nothing to do."""
     errors: NDArray[np.uint8]
-    """errors[slot]: the first bytes of distinct error texts, NUL-padded."""
+    """errors[slot]: the kinds of error texts (bench.error_kinds) that were met, NUL-padded."""
+    examples: NDArray[np.uint8]
+    """examples[slot]: the first text of that kind."""
+    varied: NDArray[np.uint8]
+    """varied[slot]: 1 once a text of that kind differed from the first."""
+    kind_text: NDArray[np.uint8]
+    """The kind of the text that is being counted."""
     error_counts: NDArray[np.int64]
     """error_counts[slot, operation]."""
     log: NDArray[np.int64]

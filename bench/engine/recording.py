@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import histogram
+from bench.engine.error_texts import write_kind
 from bench.engine.layout import (
     ARRIVAL,
     BUSY_NS,
@@ -105,23 +106,31 @@ def log_end(t: Tables, entry: NDArray[np.int64], sent: int, done: int, outcome: 
 
 
 @inner
+def is_text(row: NDArray[np.uint8], text: NDArray[np.uint8], size: int) -> bool:
+    """Whether a NUL-padded row holds exactly text[:size]."""
+    same = True
+    for offset in range(row.size):
+        same = same and row[offset] == (text[offset] if offset < size else 0)
+    return same
+
+
+@inner
 def record_error(t: Tables, operation: int, lane: int, size: int) -> None:
-    """Count an error text under the slot with the same text, or a free one; the last takes the rest."""
+    """Count an error text under the slot of its kind, or a free one; the last takes the rest."""
     slots, width = t.errors.shape
-    text = t.texts[lane]
+    text, size = t.texts[lane], min(size, width)
+    kind_size = write_kind(text, size, t.kind_text)
     for slot in range(slots):
         if slot == slots - 1:
             break  # the last slot stands for all other texts
         if t.error_counts[slot].sum() == 0:
-            for offset in range(min(size, width)):
-                t.errors[slot, offset] = text[offset]
+            for offset in range(size):
+                t.examples[slot, offset] = text[offset]
+            for offset in range(kind_size):
+                t.errors[slot, offset] = t.kind_text[offset]
             break
-        same = True
-        for offset in range(width):
-            wanted = text[offset] if offset < size else 0
-            if t.errors[slot, offset] != wanted:
-                same = False
-                break
-        if same:
+        if is_text(t.errors[slot], t.kind_text, kind_size):
+            if not is_text(t.examples[slot], text, size):
+                t.varied[slot] = 1
             break
     t.error_counts[slot, operation] += 1

@@ -19,6 +19,7 @@ from bench.engine.messages import settle_messages
 from bench.engine.operation_log import open_log
 from bench.engine.shard import Shard, new_queue
 from bench.engine.subscriber import DELIVER
+from bench.error_kinds import OTHERS, ErrorKinds
 from bench.errors import TargetError
 from bench.outcome import Outcome
 from bench.own_limits import COUNTER as OWN_LIMITS
@@ -266,17 +267,16 @@ class WireEngine:
         ]
 
     def _errors(self) -> list[dict[str, Any]]:
-        found: dict[tuple[str, str], int] = {}
+        kinds = ErrorKinds()
         for shard in self._shards:
-            for text, counts in zip(shard.tables.errors, shard.tables.error_counts, strict=True):
-                words = text.tobytes().rstrip(b"\0").decode(errors="replace") or "other errors"
+            tables = shard.tables
+            for slot, counts in enumerate(tables.error_counts):
+                example = _words(tables.examples[slot])
+                text = _words(tables.errors[slot]) if tables.varied[slot] else example
                 for name, count in zip(self.plan.program.names, counts, strict=True):
                     if count:
-                        found[name, words] = found.get((name, words), 0) + int(count)
-        return [
-            {"operation": name, "text": text, "count": count}
-            for (name, text), count in sorted(found.items(), key=lambda item: -item[1])
-        ]
+                        kinds.add(name, text, int(count), example)
+        return kinds.entries()
 
     def _anomalies(self) -> list[tuple[str, ...]]:
         notes = (
@@ -363,6 +363,11 @@ class WireEngine:
                 shard.join(ENDING_S)
             if not shard.is_running and not shard.is_closed:
                 shard.close()
+
+
+def _words(text: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
+    """A NUL-padded text; the last slot of all has none."""
+    return text.tobytes().rstrip(b"\0").decode(errors="replace") or OTHERS
 
 
 def share_of(total: int, parts: int, number: int) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench import units
 from bench.answers import STATUS_CLASSES
+from bench.error_kinds import error_text
 from bench.judge.comparison import headroom, limit_text, warn_text
 from bench.judge.doubts import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
@@ -154,7 +155,7 @@ def _throughput_advice(run: Run, rule: Rule, seen: Observation) -> str:
 
 def _losses_advice(run: Run, rule: Rule, seen: Observation) -> str:
     texts = [
-        (error.get("count", 0), str(error.get("text", "")), entry["name"])
+        (error.get("count", 0), error_text(error), entry["name"])
         for entry in run.workloads
         if rule.metric.scope[:1] in ((), (entry["name"],))
         for error in entry.get("errors", [])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import histogram, units
 from bench.clock import NS_PER_S
+from bench.error_kinds import error_text
 from bench.judge.answer_measures import answers_of
 from bench.judge.tally import often, spaced
 from bench.report.columns import beside, joined
@@ -86,7 +87,7 @@ def _errors(entry: dict[str, Any]) -> list[str]:
     lines = []
     for error in errors[:SHOWN_ERRORS]:
         place = f"{entry['name']}.{error.get('operation', '?')}"
-        lines += beside("Error", f"{place}, {often(error.get('count', 0))}: {error.get('text', '')}")
+        lines += beside("Error", f"{place}, {often(error.get('count', 0))}: {error_text(error)}")
     if len(errors) > SHOWN_ERRORS:
         lines += beside("", f"and {len(errors) - SHOWN_ERRORS} more kinds, in run.json")
     return lines

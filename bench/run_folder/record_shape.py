@@ -85,7 +85,11 @@ RECORD: dict[str, Any] = {
                 "deadline_ns": int,
                 "operations": [Needed(str)],
                 "counters": Each(Needed(int)),
-                "errors": [Needed({"operation": Needed(str), "text": Needed(str), "count": Needed(int)})],
+                "errors": [
+                    Needed(
+                        {"operation": Needed(str), "text": Needed(str), "count": Needed(int), "example": str}
+                    )
+                ],
             }
         )
     ],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.answers import Answers
 from bench.engine.board import sum_of
 from bench.engine.engine import EngineResult, Live
+from bench.error_kinds import ErrorKinds
 from bench.outcome import OUTCOME_COUNT
 
 if TYPE_CHECKING:
@@ -85,13 +86,12 @@ def merged_result(results: Sequence[tuple[str, EngineResult]], are_several: bool
     lags = [result.phase_lag_p50_ns for result in only if result.phase_lag_p50_ns]
     busy = [result.busy_ns for result in only]
     counters: dict[str, int] = {}
-    errors: dict[tuple[str, str], dict[str, Any]] = {}
+    errors = ErrorKinds()
     for result in only:
         for name, count in result.counters.items():
             counters[name] = counters.get(name, 0) + count
         for error in result.errors:
-            known = errors.setdefault((error["operation"], error["text"]), {**error, "count": 0})
-            known["count"] += error["count"]
+            errors.add(error["operation"], error["text"], error["count"], error.get("example"))
     return EngineResult(
         taken=sum_of([result.taken for result in only]),
         tallies=sum_of([result.tallies for result in only]),
@@ -107,7 +107,7 @@ def merged_result(results: Sequence[tuple[str, EngineResult]], are_several: bool
         },
         busy_ns=None if None in busy else sum(one for one in busy if one is not None),
         counters=counters,
-        errors=sorted(errors.values(), key=lambda error: -error["count"]),
+        errors=errors.entries(),
         pool=next((result.pool for result in only if result.pool is not None), None),
         anomalies=[
             (code, severity, f"{message} (worker {name})" if are_several else message, *advice)

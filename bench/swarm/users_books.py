@@ -17,6 +17,7 @@ import numpy as np
 from bench.answers import ANSWER_COLUMNS, FIRST_STATUS
 from bench.engine import layout
 from bench.engine.client_books import BATCH_COLUMNS, Accounts, enter
+from bench.error_kinds import ErrorKinds
 from bench.jit import PLAIN
 from bench.outcome import Outcome
 from bench.own_limits import OwnLimits
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 NEVER = -1
 NO_WAIT = -1
-ERROR_TEXTS = 64
-OTHER_TEXT = "other errors"
+ERROR_KINDS = 64
 NAMES = 500
 OTHER_NAME = "other names"
 MOST_LANES = 2**15
@@ -56,7 +56,7 @@ class UserBooks:
         self.gauges = shared.gauges
         self.end_ns = phase_ends_ns[-1]
         """From run zero: what begins later is no part of the run."""
-        self.errors: Counter[tuple[str, str]] = Counter()
+        self.errors = ErrorKinds(ERROR_KINDS)
         self.own_limits = OwnLimits()
         """What of this machine's own prevented connections."""
         self.unmatched: Counter[str] = Counter()
@@ -149,11 +149,8 @@ class UserBooks:
             enter(self._accounts, rows)
 
     def told_errors(self) -> list[dict[str, object]]:
-        """Operation, text and count of every error, the most frequent first."""
-        return [
-            {"operation": name, "text": text, "count": count}
-            for (name, text), count in self.errors.most_common()
-        ]
+        """Operation, text and count of every kind of error, the most frequent first."""
+        return self.errors.entries()
 
     def told_unmatched(self) -> list[tuple[str, int]]:
         """The most frequent names of requests that no operation names, with how often they came."""
@@ -171,10 +168,7 @@ class UserBooks:
 
     def _note(self, operation: int, text: str) -> None:
         name = self._names[operation] if operation < self._other else "other"
-        place = (name, text)
-        if place not in self.errors and len(self.errors) >= ERROR_TEXTS:
-            place = (name, OTHER_TEXT)
-        self.errors[place] += 1
+        self.errors.add(name, text)
 
     def _phase_of(self, start_ns: int) -> int:
         """Requests end out of order, so the phase may be an earlier one than the last request's."""

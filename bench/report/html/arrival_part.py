@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench import units
 from bench.clock import NS_PER_S
+from bench.error_kinds import error_text
 from bench.judge.answer_measures import answers_of
 from bench.judge.comparison import parts_of
 from bench.judge.tally import spaced
@@ -29,9 +30,9 @@ def arrivals(run: Run, verdict: Verdict, book: Book, fine: Slices, coarse: Slice
     for entry in run.workloads if fine.steps() else ():
         figures.append(_throughput(verdict, book, entry, fine, coarse, len(figures)))
         figures.append(_outcomes(book, entry["name"], fine, len(figures)))
-    shown = folded([one for one in figures if one], 2 * FIRST_SHOWN, "plots")
+    plots = folded([one for one in figures if one], 2 * FIRST_SHOWN, "plots")
     return section(
-        "Arrivals and throughput", _totals(run), *shown, _answers(run), _errors(run), anchor="arrivals"
+        "Arrivals and throughput", _totals(run), *plots, _answers(run), _errors(run), anchor="arrivals"
     )
 
 
@@ -160,7 +161,7 @@ def _errors(run: Run) -> Html | None:
         (
             int(error.get("count", 0)),
             f"{entry['name']}.{error.get('operation', '?')}",
-            str(error.get("text", "")),
+            error_text(error),
         )
         for entry in run.workloads
         for error in entry.get("errors", [])
