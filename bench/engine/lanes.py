@@ -21,6 +21,7 @@ from bench.engine.layout import (
     LATE,
     LOST,
     LOST_CONNECTIONS,
+    LOST_SUBSCRIBERS,
     NOTIFY_FD,
     OPERATION,
     OUT_END,
@@ -144,6 +145,7 @@ def lose_lane(t: Tables, lane: int, now: int) -> None:
     row[POLITE] = 0
     row[LOST] += 1
     t.gauges[LOST_CONNECTIONS] += 1
+    t.gauges[LOST_SUBSCRIBERS] += lane >= t.settings[LANES]
     signal_eventfd(t.settings[NOTIFY_FD], t.scratch[2:])
 
 

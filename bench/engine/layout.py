@@ -109,7 +109,8 @@ STOP_ARRIVALS, STOP_AT_ONCE = 1, 2
     DEADLOCKS,  # SQLSTATE 40P01
     RETRIES_DONE,  # operations started again after one of them
     STEPS_SENT,  # round trips
-) = range(34)
+    LOST_SUBSCRIBERS,  # connections of subscribers among those lost
+) = range(35)
 GAUGE_COLUMNS = 40
 
 # --- state[column] int64 and places[column] float64: the loop's own --------------------------------------

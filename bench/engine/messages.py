@@ -79,5 +79,6 @@ def settle_messages(
         "duplicate_messages": shard.gauge(layout.DUPLICATES),
         "reordered_messages": shard.gauge(layout.REORDERED),
         "delivered_messages": shard.gauge(layout.DELIVERED),
+        "lost_subscribers": shard.gauge(layout.LOST_SUBSCRIBERS),
     }
     return counters, anomalies

@@ -227,6 +227,7 @@ class WireEngine:
                 anomalies += more
                 for name, count in found.items():
                     counters[name] = counters.get(name, 0) + count
+            anomalies += self._lost_subscribers()
         idle = min(
             shard.gauge(layout.IDLE_NS) / max(shard.gauge(layout.ELAPSED_NS), 1) for shard in self._shards
         )
@@ -320,6 +321,17 @@ class WireEngine:
             return []
         text = f"{self.plan.name}: the generator itself stood still for {longest / 1e6:.0f} ms"
         return [("generator_stalled", "invalid" if longest >= deadline else "note", text)]
+
+    def _lost_subscribers(self) -> list[tuple[str, str, str]]:
+        """What is published while a subscriber is away never reaches it."""
+        count = self._sum(layout.LOST_SUBSCRIBERS)
+        if not count:
+            return []
+        connections = "a subscriber connection" if count == 1 else f"{count} subscriber connections"
+        text = f"{self.plan.name}: the server closed {connections}"
+        return [
+            ("subscribers_lost", "note", f"{text}; what was published until they were back is lost to them")
+        ]
 
     def _refusals(self) -> list[tuple[str, ...]]:
         """Why lanes stayed away while the target was there: a table that is gone, say."""

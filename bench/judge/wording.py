@@ -114,6 +114,9 @@ def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | Non
         return ANSWER_ADVICE[family]
     if rule.metric.name in RESOURCE_ADVICE:
         return RESOURCE_ADVICE[rule.metric.name]
+    if rule.metric.name == "lost_messages" and (closed := _lost_subscribers(run, rule)):
+        said = f"the server closed {often(closed)} the connection of a subscriber"
+        return f"{said}: look at its log and at its client-output-buffer-limit for pubsub"
     if rule.metric.name == "pool_utilization":
         return "enlarge the pool, or hold connections for a shorter time"
     return LOOK_AT_EVENTS
@@ -165,6 +168,14 @@ def _losses_advice(run: Run, rule: Rule, seen: Observation) -> str:
         count, text, workload = max(texts)
         return f"the most frequent error of {workload}, {often(count)} in the whole run: {text}"
     return _worst_loss(seen.tally) if seen.tally else LOOK_AT_EVENTS
+
+
+def _lost_subscribers(run: Run, rule: Rule) -> int:
+    return sum(
+        int(entry.get("counters", {}).get("lost_subscribers", 0))
+        for entry in run.workloads
+        if rule.metric.scope[:1] in ((), (entry["name"],))
+    )
 
 
 def _worst_loss(tally: Tally) -> str:

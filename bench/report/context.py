@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.run_folder.reader import Run
 
 MESSAGES = {"lost_messages": "lost", "duplicate_messages": "duplicate", "reordered_messages": "reordered"}
+LOST_SUBSCRIBERS = "lost_subscribers"
 SHOWN_ERRORS = 5
 
 
@@ -56,6 +57,8 @@ def lookups_text(found: Answers, driver: str) -> str:
 def _messages(run: Run, entry: dict[str, Any]) -> list[str]:
     counters = entry.get("counters", {})
     found = [f"{spaced(counters[key])} {word}" for key, word in MESSAGES.items() if key in counters]
+    if closed := counters.get(LOST_SUBSCRIBERS):
+        found.append(f"{often(closed)} a subscriber's connection was closed")
     if not found:
         return []
     delivered = int(run.histogram("response", entry["name"], DELIVERY, ("ok",)).sum())

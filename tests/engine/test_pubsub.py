@@ -96,7 +96,9 @@ def test_subscribers_that_are_cut_off_come_back_and_their_losses_are_counted(val
     assert counters["uncertain_messages"] == 0
     assert 0 < counters["lost_messages"] < 2 * ran.planned
     assert counters["lost_connections"] > SUBSCRIBERS
-    assert counters["reconnects"] == counters["lost_connections"]
+    assert counters["reconnects"] == counters["lost_connections"] == counters["lost_subscribers"]
+    said = f"the server closed {counters['lost_subscribers']} subscriber connections"
+    assert [code for code, _, text in ran.result.anomalies if said in text] == ["subscribers_lost"]
     # A lost message is charged at the deadline, so that losing cannot make the percentiles better.
     assert ran.least_ns("response", DROPPED) >= 4_990_000_000
     # Resubscribed: the subscribers all heard much more than was published before the first cut.
@@ -115,7 +117,7 @@ def test_publishers_that_are_cut_off_leave_messages_in_doubt_and_not_lost(valkey
     assert_messages_add_up(ran)
     assert ran.count(OK, RESET) == ran.planned == 4000
     assert ran.result.counters["uncertain_messages"] <= ran.count(RESET) * SUBSCRIBERS
-    assert ran.result.counters["lost_messages"] == 0
+    assert ran.result.counters["lost_messages"] == ran.result.counters["lost_subscribers"] == 0
 
 
 def test_a_killed_server_keeps_the_account_of_messages_whole(valkey: Stack) -> None:

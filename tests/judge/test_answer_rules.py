@@ -77,6 +77,22 @@ def test_an_operation_without_lookups_has_no_share(tmp_path: Any) -> None:
     )
 
 
+def test_lost_messages_are_put_down_to_subscribers_that_the_server_cut_off(tmp_path: Any) -> None:
+    samples = {"cache/publish/response/ok": [(MS, 500)], "cache/deliver/response/ok": [(MS, 400)]}
+    counters = {"lost_messages": 100, "duplicate_messages": 0, "reordered_messages": 0, "lost_subscribers": 7}
+    run = SyntheticRun(
+        sla=["cache.lost_messages == 0"],
+        samples=samples,
+        workload={"driver": "redis_pubsub", "counters": counters},
+    ).load(tmp_path)
+    verdict = judge(run)
+    (check,) = verdict.checks
+    assert check.advice is not None
+    assert check.advice.startswith("the server closed 7 times the connection of a subscriber")
+    assert "client-output-buffer-limit" in check.advice
+    assert "7 times a subscriber's connection was closed" in " ".join(text.render(run, verdict).split())
+
+
 def test_every_report_shows_what_answers_brought(tmp_path: Any) -> None:
     run = SyntheticRun(samples=GETS, answers=STATUSES, workload={"driver": "http"}).load(tmp_path / "http")
     verdict = judge(run)
