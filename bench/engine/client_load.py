@@ -7,7 +7,6 @@ connection is the pool's affair. A closed plan gets one task per lane.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from bench.error_kinds import ErrorKinds
 from bench.outcome import Outcome
 from bench.own_limits import OwnLimits
 from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS, stretch_at
+from bench.resources.thread_use import ThreadUse
 
 if TYPE_CHECKING:
     from bench.engine.client_books import Books
@@ -82,7 +82,8 @@ class ClientLoad:
         self._room_ns = 0
         self._is_full = False
         self._is_stopped = False
-        self._cpu_zero: tuple[int, int] | None = None
+        self._use = ThreadUse()
+        self._use_zero: tuple[int, int] | None = None
         self.pool_timeouts = 0
         self.errors = ErrorKinds(ERROR_KINDS)
         self.own_limits = OwnLimits()
@@ -120,6 +121,7 @@ class ClientLoad:
         """Enter what was recorded and release the alarm."""
         self._books.flush()
         self._alarm.close()
+        self._use.close()
 
     # --- release ---------------------------------------------------------------------------------
 
@@ -308,7 +310,7 @@ class ClientLoad:
         self._loop.call_later(TICK_S, self._tick)
 
     def _gauge(self) -> None:
-        """How the loop fares. Idle is wall time in which the thread used no processor."""
+        """How the loop fares. Idle is wall time in which the thread wanted no processor."""
         now = self._clock.now_ns()
         self._watch.use.account(now)
         gauges = self._books.gauges
@@ -317,12 +319,12 @@ class ClientLoad:
         gauges[layout.CONNECTED] = self._watch.connected
         if now < 0:
             return
-        cpu = time.thread_time_ns()
-        if self._cpu_zero is None:
-            self._cpu_zero = (now, cpu)
-        zero, cpu_zero = self._cpu_zero
+        busy = self._use.busy_ns()
+        if self._use_zero is None:
+            self._use_zero = (now, busy)
+        zero, busy_zero = self._use_zero
         gauges[layout.ELAPSED_NS] = now
-        gauges[layout.IDLE_NS] = max(now - zero - (cpu - cpu_zero), 0)
+        gauges[layout.IDLE_NS] = max(now - zero - (busy - busy_zero), 0)
 
 
 def _arrivals(walk: PlanWalk) -> Iterator[tuple[int, int, int, int, int]]:

@@ -15,11 +15,8 @@ from bench.judge.floors import floor_ns
 from bench.judge.measures import statistic_ns
 from bench.judge.observation import Observation
 from bench.judge.repeats import CUT_SHORT, NEVER, SLOW
-from bench.judge.resource_measures import MEASURES as RESOURCES
 from bench.judge.status import Doubt, Status
 from bench.judge.tally import spaced
-from bench.own_limits import CODE as OWN_LIMIT
-from bench.own_limits import COUNTER as OWN_LIMITS
 from bench.rules.fault_metrics import BY_NAME, kills_needed
 
 if TYPE_CHECKING:
@@ -59,27 +56,6 @@ NEVER_ADVICE = {
 }
 RULE_OF_THREE = 3
 """0 failures of n allow a true share of up to 3/n (95 %): n must be at least 3/limit to speak of limit."""
-
-
-def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
-    """INVALID for a broken rule about a workload whose connections this machine could not make."""
-    if status is not Status.FAIL or rule.metric.name in RESOURCES:
-        return None
-    scope = rule.metric.scope[:1]
-    met = [
-        entry["name"]
-        for entry in run.workloads
-        if scope in ((), (entry["name"],)) and entry.get("counters", {}).get(OWN_LIMITS)
-    ]
-    told = [
-        anomaly
-        for anomaly in run.anomalies
-        if anomaly.get("code") == OWN_LIMIT
-        and any(str(anomaly.get("message", "")).startswith(f"{name}: ") for name in met)
-    ]
-    if not told:
-        return None
-    return Doubt(Status.INVALID, str(told[0]["message"]), told[0].get("advice"))
 
 
 def late_around_faults(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
@@ -257,7 +233,6 @@ def source_unknown(run: Run, rule: Rule, seen: Observation, status: Status) -> D
 
 
 DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
-    limit_of_our_own,
     late_around_faults,
     stalls_of_our_own,
     never_happened,

@@ -44,6 +44,31 @@ def read_cgroup(path: str, root: Path = ROOT) -> CgroupUse | None:
     return None
 
 
+def throttled_s(root: Path = ROOT, proc: Path = Path("/proc")) -> float | None:
+    """For how long a CPU quota has stopped this process's group, or one above it; None where none is told."""
+    found: list[float] = []
+    try:
+        lines = (proc / "self" / "cgroup").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # Version 1 has a tree for each controller. In a container the path may be that of the host.
+        top = root / "cpu" if controllers else root
+        group = top / path.strip("/")
+        for one in (group, *group.parents):
+            if one == root.parent:
+                break
+            told = _table(one / "cpu.stat")
+            if "throttled_usec" in told:
+                found.append(told["throttled_usec"] / US_PER_S)
+            elif "throttled_time" in told:
+                found.append(told["throttled_time"] / NS_PER_S)
+    return max(found, default=None)
+
+
 def _version_2(group: Path) -> CgroupUse:
     memory = _number(group / "memory.current")
     inactive = _table(group / "memory.stat").get("inactive_file", 0)

@@ -11,8 +11,12 @@ POSTGRES = (
     *("commits", "rollbacks", "deadlocks", "temp_bytes", "buffer_hit_ratio"),
 )
 POOL = ("pool_in_use", "pool_size")
+WAITING = (
+    *("run_queue_s", "run_queue_worst_s", "throttled_s"),
+    *("steal_s", "cpu_pressure_s", "memory_pressure_s", "io_pressure_s"),
+)
 
-COLUMNS = (*WHEN, *PROCESS, *MEMORY, *FILES, *REDIS, *POSTGRES, *POOL)
+COLUMNS = (*WHEN, *PROCESS, *MEMORY, *FILES, *REDIS, *POSTGRES, *POOL, *WAITING)
 
 GENERATOR = "generator"
 """The source that is this process."""

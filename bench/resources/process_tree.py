@@ -78,6 +78,11 @@ class ProcessTree:
             write_bytes=sum(pair[1] for pair in moved) if moved else None,
         )
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes that were there at the last reading, or had just gone."""
+        return list(self._known)
+
     def read_pss(self) -> int | None:
         """PSS of all of them in bytes; None where one does not tell."""
         sizes = {pid: pss_bytes(pid, self._proc) for pid in self._known}

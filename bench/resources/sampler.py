@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench.clock import monotonic_ns
 from bench.errors import ResultError
+from bench.resources.cgroup import throttled_s
 from bench.resources.columns import GENERATOR, MACHINE
 from bench.resources.generator_processes import others
 from bench.resources.machine import read_machine
+from bench.resources.pressure import read_pressure
+from bench.resources.process_stat import stat_of
 from bench.resources.schedule import due_times_ns, interval_ns
 from bench.resources.watched import WatchedProcess, WatchedTarget
 
@@ -67,6 +70,7 @@ class Sampler:
         self._cpu_ns = 0
         self._asked_before_ns = 0
         self._longest_ns = 0
+        self._generator_cpu_s = 0.0
         self.failure: str | None = None
         """Why the samples ended early, if they did."""
         for target in self._targets:
@@ -156,18 +160,31 @@ class Sampler:
         self._longest_ns = max(self._longest_ns, monotonic_ns() - self._start_ns - at_ns)
 
     def _machine(self) -> Row:
-        use = read_machine()
+        use, pressure = read_machine(), read_pressure()
         return {
             "source": MACHINE,
             "cores": use.cores,
             "cpu_s": use.cpu_s,
             "working_set_bytes": use.working_set_bytes,
+            "steal_s": use.steal_s,
+            "cpu_pressure_s": pressure.cpu_s,
+            "memory_pressure_s": pressure.memory_s,
+            "io_pressure_s": pressure.io_s,
         }
 
     def _generator(self, is_rest: bool) -> Row:
         row = self._own.read(os.getpid(), is_rest=is_rest)
         # Finer than the kernel's ticks, which is what the other processes have.
-        return {"source": GENERATOR, **row, "cpu_s": round(time.process_time(), 6), **self._pool()}
+        beside_s = sum(stat.cpu_s for pid in others() if (stat := stat_of(pid)) is not None)
+        # Less where one of them has left: what it had used stays used.
+        self._generator_cpu_s = max(self._generator_cpu_s, time.process_time() + beside_s)
+        return {
+            "source": GENERATOR,
+            **row,
+            "cpu_s": round(self._generator_cpu_s, 6),
+            "throttled_s": throttled_s(),
+            **self._pool(),
+        }
 
     def _is_rest(self, at_ns: int) -> bool:
         place = bisect.bisect_right(self._rests, (at_ns, self._plan.duration_ns)) - 1

@@ -13,6 +13,7 @@ from bench.resources.cgroup import read_cgroup
 from bench.resources.postgres_activity import PostgresActivity
 from bench.resources.process_tree import ProcessTree
 from bench.resources.redis_info import RedisInfo
+from bench.resources.run_queue import RunQueue
 from bench.stack.target import Target
 
 PSS_SHARE, PSS_SHARE_AT_REST = 0.005, 0.02
@@ -33,6 +34,7 @@ class WatchedProcess:
         self._with_descendants = with_descendants
         self._others = others
         self._tree: ProcessTree | None = None
+        self._run_queue = RunQueue()
         self._pss_at_ns = 0
         self._files_at_ns = 0
         self._pss_cost_ns = 0
@@ -62,6 +64,10 @@ class WatchedProcess:
             "read_bytes": use.read_bytes,
             "write_bytes": use.write_bytes,
         }
+        waited = self._run_queue.read(self._tree.pids)
+        if waited is not None:
+            row["run_queue_s"] = round(waited.waited_s, 6)
+            row["run_queue_worst_s"] = round(waited.worst_s, 6)
         share = PSS_SHARE_AT_REST if is_rest else PSS_SHARE
         if monotonic_ns() - self._pss_at_ns >= self._pss_cost_ns / share:
             self._pss_at_ns, before_ns = monotonic_ns(), time.thread_time_ns()

@@ -35,6 +35,7 @@ PURE = (
     "bench.plan.compile",
     "bench.histogram",
     "bench.judge.*",
+    "bench.resources.starvation",
     "bench.rules.*",
     "bench.units",
     "bench.outcome",

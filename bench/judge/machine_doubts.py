@@ -1,0 +1,101 @@
+"""Reasons not to believe a broken rule that lie in our own machine: a limit of it, or others at work on it.
+
+They are asked before all other doubts. What this machine did is no FAIL of the target; and what the target
+did is not excused because somebody else was at work too: a rule is doubted only as far as the time in which
+others held the run up can explain what broke it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.judge.doubts import exceeding
+from bench.judge.resource_measures import MEASURES as RESOURCES
+from bench.judge.status import Doubt, Status
+from bench.own_limits import CODE as OWN_LIMIT
+from bench.own_limits import COUNTER as OWN_LIMITS
+from bench.resources.starvation import NOBODY, PRESSING, Starvation, starvation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.judge.observation import Observation
+    from bench.rules.grammar import Rule
+    from bench.run_folder.reader import Run
+
+CARRIED_OVER = 2.0
+"""What broke in so many times the starved time may be its work: a backlog is caught up after it."""
+LEAST_SHARE = 0.02
+"""Of the measured time: less than that is what any machine does now and then."""
+LEAST_SHARE_OF_MOMENTS = 0.1
+"""The same for a rule that a moment decides: a recovery, a lost message, the fullest moment of a pool."""
+ADVICE = "free the machine of other work, or measure on another; bench doctor shows what is at work here"
+
+
+def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
+    """INVALID for a broken rule about a workload whose connections this machine could not make."""
+    if status is not Status.FAIL or rule.metric.name in RESOURCES:
+        return None
+    scope = rule.metric.scope[:1]
+    met = [
+        entry["name"]
+        for entry in run.workloads
+        if scope in ((), (entry["name"],)) and entry.get("counters", {}).get(OWN_LIMITS)
+    ]
+    told = [
+        anomaly
+        for anomaly in run.anomalies
+        if anomaly.get("code") == OWN_LIMIT
+        and any(str(anomaly.get("message", "")).startswith(f"{name}: ") for name in met)
+    ]
+    if not told:
+        return None
+    return Doubt(Status.INVALID, str(told[0]["message"]), told[0].get("advice"))
+
+
+def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
+    """INVALID for a broken rule where others held the run up for long enough to explain it."""
+    if status is not Status.FAIL or rule.metric.name in RESOURCES:
+        return None
+    found = starvation_of(run)
+    if found.share < LEAST_SHARE:
+        return None
+    broken = broken_share(rule, seen)
+    if broken is None:
+        if found.share < LEAST_SHARE_OF_MOMENTS:
+            return None
+    elif broken > CARRIED_OVER * found.share:
+        return None
+    return Doubt(Status.INVALID, f"{found.sentence()}: what broke this rule may be their doing", ADVICE)
+
+
+def starvation_of(run: Run) -> Starvation:
+    """What others did to the run on its machine. Faults that make the machine busy were asked for."""
+    if run.record.get("workers"):
+        return NOBODY  # the load came from other processes and machines than the one that was sampled
+    spans = [(phase["start_ns"], phase["end_ns"]) for phase in run.record["phases"] if phase["measured"]]
+    asked_for = [
+        (fault["effective_ns"], fault.get("healed_ns") or run.record.get("duration_ns", 0))
+        for fault in run.record.get("faults", [])
+        if fault.get("kind") in PRESSING and fault.get("effective_ns") is not None
+    ]
+    return starvation(run.resources(), spans, asked_for)
+
+
+def broken_share(rule: Rule, seen: Observation) -> float | None:
+    """The share of the arrivals, or of the work, that went beyond the limit; None where none can be told."""
+    if seen.counts is not None:
+        return exceeding(seen.counts, rule.limit) / max(seen.samples, 1)
+    if seen.repeats is not None:
+        return None
+    if rule.metric.name == "throughput":
+        return max(1 - seen.value / rule.limit, 0.0) if rule.limit else None
+    if seen.tally is not None:
+        return (seen.tally.planned - seen.tally.ok) / max(seen.tally.planned, 1)
+    return None
+
+
+MACHINE_DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
+    limit_of_our_own,
+    others_at_work,
+)

@@ -1,0 +1,174 @@
+"""Whether others took the processor away from a run: from the generator, or from a target beside it. Pure.
+
+What others use is all that the machine uses less the generator's and the targets' own. That alone says
+nothing: a machine has room for others. It is starvation where a thread of the generator or a target was
+ready to run and did not get a processor (its run queue's delay), and as far as it was others who ran
+meanwhile: a server that waits for its own processes, or for the load that it is given, is not starved. What a
+hypervisor took (steal), and a quota of our own control group (throttling), count by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.clock import NS_PER_S
+from bench.resources.columns import GENERATOR, MACHINE
+
+LEAST_SLICE_NS = 200_000_000
+"""CPU is counted in ticks of 10 ms: shorter slices say too little."""
+LEAST_WAIT = 0.1
+"""Share of a slice: what waited for less than this of the time was not held up so that it shows."""
+LEAST_WAIT_OF_WANTED = 0.25
+"""Of the time in which a target wanted a processor. One of a hundred processes that wait for each other a
+little add up to a lot."""
+LEAST_STEAL = 0.1
+PRESSING = ("cpu", "memory", "io")
+"""Faults that make the machine busy: what happens under them was asked for."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A piece of the run between two samples; ns from run zero."""
+
+    start_ns: int
+    end_ns: int
+    cores: int
+    """Of the machine."""
+    others_cores: float
+    """What others used."""
+    held_up: float
+    """Share of the slice in which the one that suffered most wanted a processor that others had."""
+    who: str
+    """The one that suffered most, and from what, for a sentence."""
+
+
+@dataclass(frozen=True)
+class Starvation:
+    """What others did to a run in its measured time."""
+
+    share: float
+    """Of the measured time: in which somebody was starved."""
+    cores: int
+    others_cores: float
+    """On average, over the measured time."""
+    held_up: float
+    """Of the starved time: the share in which the one that suffered most waited, on average."""
+    who: str
+
+    def sentence(self) -> str:
+        """What happened, in figures."""
+        return (
+            f"others used {self.others_cores:.2f} of this machine's {self.cores} cores; in "
+            f"{self.share * 100:.0f} % of the measured time {self.who} ({self.held_up * 100:.0f} % of it)"
+        )
+
+
+NOBODY = Starvation(0.0, 1, 0.0, 0.0, "nobody")
+
+
+def starvation(
+    rows: Iterable[Row], spans: Sequence[tuple[int, int]], apart: Sequence[tuple[int, int]] = ()
+) -> Starvation:
+    """Of the rows of resources.csv, in the spans of the measured time, without what lies in `apart`."""
+    cores = 1
+    measured_ns = starved_ns = used_ns = held_up_ns = 0.0
+    told: dict[str, float] = {}
+    for one in slices(rows):
+        size_ns = sum(max(min(one.end_ns, end) - max(one.start_ns, start), 0) for start, end in spans)
+        if not size_ns or any(one.start_ns < end and start < one.end_ns for start, end in apart):
+            continue
+        measured_ns += size_ns
+        cores = one.cores
+        used_ns += one.others_cores * size_ns
+        if one.held_up:
+            starved_ns += size_ns
+            held_up_ns += one.held_up * size_ns
+            told[one.who] = told.get(one.who, 0.0) + size_ns
+    if not measured_ns:
+        return NOBODY
+    return Starvation(
+        starved_ns / measured_ns,
+        cores,
+        used_ns / measured_ns,
+        held_up_ns / starved_ns if starved_ns else 0.0,
+        max(told, key=lambda who: told[who]) if told else "nobody",
+    )
+
+
+def slices(rows: Iterable[Row]) -> Iterator[Slice]:
+    """The run cut at its samples."""
+    before: dict[str, Row] | None = None
+    before_ns = 0
+    worst_s = 0.0
+    for at_ns, sample in _samples(rows):
+        # Told since the sample before, so of a longer slice it is a sum.
+        worst_s += _number(sample.get(GENERATOR, {}), "run_queue_worst_s") or 0.0
+        if before is not None and at_ns - before_ns < LEAST_SLICE_NS:
+            continue
+        if before is not None and MACHINE in sample and MACHINE in before:
+            yield _slice(before_ns, at_ns, before, sample, worst_s)
+        before, before_ns, worst_s = sample, at_ns, 0.0
+
+
+def _samples(rows: Iterable[Row]) -> Iterator[tuple[int, dict[str, Row]]]:
+    """Rows of one moment together."""
+    now: int | None = None
+    sample: dict[str, Row] = {}
+    for row in rows:
+        at_ns = int(row["at_ns"])
+        if now is not None and at_ns != now:
+            yield now, sample
+            sample = {}
+        now = at_ns
+        sample[str(row["source"])] = row
+    if now is not None:
+        yield now, sample
+
+
+def _slice(
+    start_ns: int, end_ns: int, before: Mapping[str, Row], after: Mapping[str, Row], worst_s: float
+) -> Slice:
+    length_s = (end_ns - start_ns) / NS_PER_S
+
+    def gained(source: str, column: str) -> float:
+        first = _number(before.get(source, {}), column)
+        last = _number(after.get(source, {}), column)
+        return max(last - first, 0.0) if first is not None and last is not None else 0.0
+
+    targets = [name for name in after if name not in (MACHINE, GENERATOR)]
+    used = {name: gained(name, "cpu_s") / length_s for name in (GENERATOR, *targets)}
+    busy = gained(MACHINE, "cpu_s") / length_s
+    others = max(busy - sum(used.values()), 0.0)
+    cores = _number(after[MACHINE], "cores") or 1.0
+    # Who runs while one of ours waits: everybody but itself.
+    found = [(_by_others(worst_s / length_s, others, busy), "the generator waited for a processor")]
+    for name in targets:
+        waited = gained(name, "run_queue_s") / length_s
+        # The processes of one target wait for each other, too.
+        is_alone = (_number(after[name], "processes") or 1) == 1
+        part = _by_others(1.0, others, busy - used[name] if is_alone else busy)
+        of_wanted = waited / (waited + used[name]) if waited else 0.0
+        if of_wanted * part >= LEAST_WAIT_OF_WANTED:
+            found.append((min(waited * part, of_wanted * part), f"{name} waited for a processor"))
+    found.append((gained(GENERATOR, "throttled_s") / length_s, "a CPU quota stopped the generator"))
+    steal = gained(MACHINE, "steal_s") / length_s / cores
+    if steal >= LEAST_STEAL:
+        found.append((steal, "the hypervisor ran others in this machine's place"))
+    held_up, who = max(found)
+    return Slice(start_ns, end_ns, int(cores), others, held_up if held_up >= LEAST_WAIT else 0.0, who)
+
+
+def _by_others(waited: float, others: float, running: float) -> float:
+    """The part of a wait that was others' doing: as large as their part of what ran."""
+    return min(waited, 1.0) * min(others / running, 1.0) if running > 0 else 0.0
+
+
+def _number(row: Row, column: str) -> float | None:
+    value = row.get(column)
+    if value is None or value == "":
+        return None
+    return float(value)

@@ -1,0 +1,103 @@
+"""What our own machine did is no FAIL of the target, and what the target did is not excused by it."""
+
+import pytest
+
+from bench.judge.judge import judge
+from bench.judge.status import Status
+from tests.results.machine_samples import rows
+from tests.results.synthetic_run import MS, S, SyntheticRun
+
+OK = "cache/get/response/ok"
+DROPPED = "cache/get/response/dropped"
+SLOW = "cache/get/service/ok"
+
+STARVED = rows(2.0, 0.05, 0.02, waits={"generator": 0.85}, seconds=11)
+STARVED_TARGET = rows(2.0, 0.05, 0.1, waits={"redis": 0.8}, seconds=11)
+OVERLOADED = rows(1.8, 0.3, 1.0, waits={"redis": 0.04, "generator": 0.03}, seconds=11)
+BROKEN = {OK: [(MS, 1000), (300 * MS, 500)], DROPPED: [(S, 500)], SLOW: [(MS, 1500)]}
+RULES = [
+    "cache.response.p95 < 10ms",
+    "cache.service.p50 < 500us",
+    "cache.errors < 1%",
+    "cache.dropped == 0",
+    "cache.throughput >= 1000/s",
+    "cache.availability(window=10s) >= 99.9%",
+]
+
+
+def checked(tmp_path, rule, resources, samples=None, **fields):
+    run = SyntheticRun(sla=[rule], samples=samples or BROKEN, resources=resources, windows=10, **fields)
+    (check,) = judge(run.load(tmp_path)).checks
+    return check
+
+
+def in_phases(samples):
+    return [row | {"phase": "steady"} for row in samples]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("resources", [STARVED, STARVED_TARGET], ids=["the generator", "the target"])
+def test_a_rule_broken_while_others_had_the_processor_is_invalid_with_their_figures(
+    tmp_path, rule, resources
+):
+    check = checked(tmp_path, rule, in_phases(resources))
+    assert check.status is Status.INVALID, check.because
+    assert "others used 1." in check.because
+    assert "of this machine's 2 cores" in check.because
+    assert "waited for a processor" in check.because
+    assert "bench doctor" in check.advice
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_target_that_cannot_keep_up_fails_beside_a_machine_that_somebody_else_uses_too(tmp_path, rule):
+    assert checked(tmp_path, rule, in_phases(OVERLOADED)).status is Status.FAIL
+
+
+def test_what_broke_for_longer_than_anybody_was_starved_is_the_targets_doing(tmp_path):
+    """Half of the arrivals are beyond the limit, a twentieth of the time was starved."""
+    busy, quiet = {}, {}
+    for source, (starved, calm) in {
+        "machine": (2.0, 1.0),
+        "generator": (0.05, 0.3),
+        "redis": (0.02, 0.6),
+    }.items():
+        busy[source], quiet[source] = starved, calm
+    found, used = [], dict.fromkeys(busy, 0.0)
+    for half in range(23):
+        is_starved = half == 12
+        for source in busy:
+            used[source] += (busy if is_starved else quiet)[source] / 2
+            row = {"at_ns": half * S // 2, "source": source, "cpu_s": used[source], "cores": 2}
+            if source == "generator":
+                row["run_queue_worst_s"] = 0.45 if is_starved else 0.0
+            found.append(row | {"phase": "steady"})
+    assert checked(tmp_path, "cache.response.p95 < 10ms", found).status is Status.FAIL
+    brief = {OK: [(MS, 1880), (300 * MS, 120)], SLOW: [(MS, 2000)]}
+    assert checked(tmp_path / "b", "cache.response.p95 < 10ms", found, brief).status is Status.INVALID
+
+
+def test_under_a_fault_that_makes_the_machine_busy_the_target_is_judged_all_the_same(tmp_path):
+    fault = {
+        "number": 0,
+        "kind": "cpu",
+        "target": "redis",
+        "repeat": 0,
+        "planned_ns": 0,
+        "effective_ns": 0,
+        "healed_ns": 11 * S,
+        "took_effect": True,
+        "healed": True,
+        "proof": "it burnt",
+    }
+    check = checked(tmp_path, "cache.errors < 1%", in_phases(STARVED), record={"faults": [fault]})
+    assert check.status is Status.FAIL
+
+
+def test_a_rule_that_holds_passes_however_busy_the_machine_was(tmp_path):
+    calm = {OK: [(MS, 2000)], SLOW: [(MS, 2000)]}
+    assert checked(tmp_path, "cache.response.p95 < 10ms", in_phases(STARVED), calm).status is Status.PASS
+
+
+def test_a_run_whose_load_came_from_workers_is_not_judged_by_the_coordinators_machine(tmp_path):
+    check = checked(tmp_path, "cache.errors < 1%", in_phases(STARVED), record={"workers": [{"name": "one"}]})
+    assert check.status is Status.FAIL
