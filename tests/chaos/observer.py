@@ -1,9 +1,9 @@
 """Watches a Redis from outside: `observer.py HOST PORT`, standard library only.
 
-Five thousand times a second it connects, sends PING and waits for +PONG. It knows nothing of the
-harness and shares nothing with it but CLOCK_MONOTONIC. When its stdin ends it prints every outage as
-one JSON object a line: the end of the last good round before it, of the first bad one, of the first
-good one after it, and how long the longest gap between two rounds was meanwhile (all ns).
+Every 200 µs, or as soon as the look before has ended, it connects, sends PING and waits for +PONG. It
+knows nothing of the harness and shares nothing with it but CLOCK_MONOTONIC. When its stdin ends it prints
+every outage as one JSON object a line: the end of the last good look before it, begin and end of the first
+bad one, and begin and end of the first good one after it (all ns).
 """
 
 import json

@@ -1,31 +1,52 @@
-"""Are outages what they are said to be? `python -m tests.chaos.outage_edges [--repeat N]` prints a table.
+"""Begin and end of outages: what run.json says, beside what a program saw that knows nothing of the harness.
 
-Redis is killed and crashed under 1000 requests a second, and a program that knows nothing of the
-harness watches the port from outside (`observer.py`). The edges that run.json has are compared with
-those that it saw. Both share CLOCK_MONOTONIC and nothing else.
-
-The observer's round takes time itself: an edge lies between its last round of one kind and its first of
-the other. A difference is counted from that interval's nearer end, and shown from the observer's stamp.
+`observer.py` looks at the same address from outside; both share CLOCK_MONOTONIC and nothing else. What it
+says is an interval: it was still answered at one time and not any more at another, at most a millisecond
+later, because a look that nobody answers says as much by not having been answered at once. A difference
+is counted from the nearer end of that interval, and shown from the observer's stamp.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import json
+import socket
 import subprocess
 import sys
-import tempfile
+import threading
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bench.clock import monotonic_ns
 from bench.histogram import percentile_ns
-from bench.stack.embedded import EmbeddedStack
-from tests.chaos.in_process import run_file
+from bench.judge.judge import judge
+from bench.progress import progress_for
+from bench.run_folder.reader import Run
+from bench.scenario.load import load_scenario
+from bench.session import Session
+from chaos.attendant import Chaos
+from tests.chaos.in_process import Ended
+
+if TYPE_CHECKING:
+    from bench.plan.plan import Plan
+    from bench.run_folder.writer import RunWriter
+    from bench.scenario.model import Scenario
+    from bench.stack.stack import Stack
+    from bench.stack.target import Target
 
 FOLDER = Path(__file__).parent
-SCENARIOS = FOLDER.parents[1] / "scenarios"
-MS = 1e6
+MS = 1_000_000
+CLOSE_NS = 2 * MS
+"""How far an edge may be from the observer's."""
+LOOK_NS = MS
+"""A server that answers does so within that, on loopback."""
+STRAY_NS = (-3 * MS, 3 * MS)
+"""When a stray error is made, from the time a fault is asked for."""
+STRAY_S = 0.0012
+"""How long reads are refused for it: at 1000 arrivals a second, for one of them or two."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +56,10 @@ class Edges:
     fault: str
     failure_ns: int
     success_ns: int
-    seen_bad_ns: int
     seen_last_good_ns: int
-    seen_good_ns: int
+    seen_bad_ns: int
     seen_good_begin_ns: int
+    seen_good_ns: int
 
     @property
     def failure_apart_ns(self) -> int:
@@ -50,93 +71,129 @@ class Edges:
         """From the interval in which the observer says that it came back; 0 inside of it."""
         return _outside(self.success_ns, self.seen_good_begin_ns, self.seen_good_ns)
 
+    @property
+    def is_close(self) -> bool:
+        """Whether both edges are where the observer has them."""
+        return max(abs(self.failure_apart_ns), abs(self.success_apart_ns)) <= CLOSE_NS
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run with the observer beside it."""
+
+    edges: list[Edges]
+    """Of each fault that both have seen."""
+    faults: list[str]
+    """All that took effect."""
+    late_ns: int
+    """P99 of the generator's own lateness: on a busy machine no edge can be known better."""
+    ended: Ended
+
 
 def _outside(at_ns: int, from_ns: int, to_ns: int) -> int:
     return min(at_ns - from_ns, 0) + max(at_ns - to_ns, 0)
 
 
-def compared(scenario: Path, folder: Path, *overrides: str) -> tuple[list[Edges], int]:
-    """Run it with the observer beside; one entry for each fault that both have seen.
+class Watched(Chaos):
+    """Faults, with the observer beside them on the way that the load takes, and stray errors if wanted."""
 
-    And how late the generator was by itself, P99 in ns: no edge can be known better.
-    """
-    with EmbeddedStack({"redis"}, folder) as stack:
-        target = stack.targets()["redis"]
-        with subprocess.Popen(
-            [sys.executable, "-I", "-S", str(FOLDER / "observer.py"), target.host, str(target.port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as observer:
-            try:
-                run = run_file(stack, folder, scenario, *overrides).run
-            finally:
-                text, _ = observer.communicate()
+    def __init__(self, strays: bool) -> None:
+        super().__init__()
+        self.outages: list[dict[str, int]] = []
+        self._wants_strays = strays
+        self._strays: threading.Thread | None = None
+        self._observer: subprocess.Popen[str] | None = None
+
+    def prepare(
+        self, scenario: Scenario, plan: Plan, stack: Stack, targets: Mapping[str, Target]
+    ) -> dict[str, Target]:
+        self._at_ns = [fault.at_ns or 0 for fault in scenario.faults]
+        self._behind = targets["redis"]
+        seen = super().prepare(scenario, plan, stack, targets)
+        self._address = seen["redis"].host, seen["redis"].port
+        return seen
+
+    def begin(self, start_ns: int, writer: RunWriter) -> None:
+        program = [sys.executable, "-I", "-S", str(FOLDER / "observer.py"), *map(str, self._address)]
+        self._observer = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self._wants_strays:
+            self._strays = threading.Thread(target=self._make_strays, args=(start_ns,), daemon=True)
+            self._strays.start()
+        super().begin(start_ns, writer)
+
+    def finish(self, record: dict[str, Any], folder: Path) -> None:
+        super().finish(record, folder)
+        assert self._observer is not None
+        text, _ = self._observer.communicate()
+        self.outages = [json.loads(line) for line in text.splitlines()]
+        if self._strays is not None:
+            self._strays.join()
+
+    def close(self) -> None:
+        if self._observer is not None and self._observer.poll() is None:
+            self._observer.kill()
+            self._observer.wait()
+        super().close()
+
+    def _make_strays(self, start_ns: int) -> None:
+        """Refuse reads for a moment, by a permission that no restart keeps."""
+        for at_ns in sorted(at_ns + stray for at_ns in self._at_ns for stray in STRAY_NS):
+            time.sleep(max(start_ns + at_ns - monotonic_ns(), 0) / 1e9)
+            # It may be away by then, which is as good as an error.
+            address = self._behind.host, self._behind.port
+            with contextlib.suppress(OSError), socket.create_connection(address, 0.5) as connection:
+                connection.sendall(b"ACL SETUSER default -get\r\n")
+                time.sleep(STRAY_S)
+                connection.sendall(b"ACL SETUSER default +get\r\n")
+                connection.settimeout(2)
+                connection.recv(64)
+
+
+def compared(stack: Stack, scenario: Path, folder: Path, *, strays: bool = False) -> Compared:
+    """Run it against a stack that is up, with the observer beside it."""
+    watched = Watched(strays)
+    session = Session(stack, folder / "results", progress_for(), companions=lambda _: [watched])
+    run = Run.load(session.run(load_scenario(scenario)))
+    faults = [one for one in run.record["faults"] if one["took_effect"]]
     late_ns = percentile_ns(run.histogram("late"), 99)
-    return _edges(run.record, [json.loads(line) for line in text.splitlines()]), late_ns
+    return Compared(
+        edges_of(run.record, watched.outages), [_name(one) for one in faults], late_ns, Ended(run, judge(run))
+    )
 
 
-def _edges(record: dict[str, Any], outages: list[dict[str, int]]) -> list[Edges]:
+def edges_of(record: dict[str, Any], outages: list[dict[str, int]]) -> list[Edges]:
+    """Each recovery beside the longest outage that the observer saw since its fault was asked for.
+
+    Shorter ones are its own: on a busy machine a look may wait for its turn longer than its patience.
+    """
     zero_ns = record["started"]["monotonic_ns"]
+    faults = {one["number"]: one for one in record["faults"]}
     found = []
     for recovery in record["recoveries"]:
-        fault = record["faults"][recovery["fault"]]
-        until_ns = recovery["until_ns"]
+        fault = faults[recovery["fault"]]
         mine = [
             {name: at_ns - zero_ns for name, at_ns in outage.items()}
             for outage in outages
-            if outage["good_ns"] is not None and fault["asked_ns"] < outage["bad_ns"] - zero_ns < until_ns
+            if outage["good_ns"] is not None
+            and fault["asked_ns"] < outage["good_ns"] - zero_ns
+            and outage["bad_ns"] - zero_ns < recovery["until_ns"]
         ]
-        first = mine[0] if mine else None
+        first = max(mine, key=lambda outage: outage["good_ns"] - outage["bad_begin_ns"], default=None)
         if first is None or recovery["first_failure_ns"] is None or recovery["first_success_ns"] is None:
             continue
         found.append(
             Edges(
-                f"{fault['number']} {fault['kind']}",
+                _name(fault),
                 recovery["first_failure_ns"],
                 recovery["first_success_ns"],
-                first["bad_ns"],
-                first["last_good_ns"],
-                first["good_ns"],
-                first["good_begin_ns"],
+                seen_last_good_ns=first["last_good_ns"],
+                seen_bad_ns=min(first["bad_ns"], first["bad_begin_ns"] + LOOK_NS),
+                seen_good_begin_ns=max(first["good_begin_ns"], first["good_ns"] - LOOK_NS),
+                seen_good_ns=first["good_ns"],
             )
         )
     return found
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description="outage edges by the harness and by an observer")
-    parser.add_argument("--scenario", nargs="*", default=["redis_kill", "redis_crash"])
-    parser.add_argument("--repeat", type=int, default=1, help="how often each scenario is run")
-    options = parser.parse_args()
-    say = sys.stdout.write
-    say(f"{'':<24}{'first failure, ms':>36}{'first success, ms':>40}\n")
-    heads = ("ours", "observer", "apart", "ours", "observer", "apart")
-    say(f"{'fault':<24}" + "".join(f"{head:>12}" for head in heads) + "\n")
-    apart: list[int] = []
-    for name in options.scenario:
-        for _ in range(options.repeat):
-            with tempfile.TemporaryDirectory() as folder:
-                edges, late_ns = compared(SCENARIOS / f"{name}.yaml", Path(folder))
-                for one in edges:
-                    row = (
-                        one.failure_ns,
-                        one.seen_bad_ns,
-                        one.failure_apart_ns,
-                        one.success_ns,
-                        one.seen_good_ns,
-                        one.success_apart_ns,
-                    )
-                    say(f"{name + ' ' + one.fault:<24}" + "".join(f"{ns / MS:>12.3f}" for ns in row) + "\n")
-                    apart += [abs(one.failure_apart_ns), abs(one.success_apart_ns)]
-                say(f"{'':<24}the generator itself was late by {late_ns / MS:.3f} ms (P99)\n")
-                sys.stdout.flush()
-    apart.sort()
-    within = sum(ns <= 2 * MS for ns in apart)
-    say(f"\n{within} of {len(apart)} edges within 2 ms; median {apart[len(apart) // 2] / MS:.3f} ms, ")
-    say(f"worst {apart[-1] / MS:.3f} ms apart\n")
-
-
-if __name__ == "__main__":
-    main()
+def _name(fault: Mapping[str, Any]) -> str:
+    return f"{fault['number']} {fault['kind']}"

@@ -12,8 +12,9 @@ import pytest
 from bench.judge.status import Status
 from bench.session import Session
 from bench.stack.embedded import EmbeddedStack
-from tests.chaos.in_process import SCENARIO, run
-from tests.chaos.outage_edges import compared
+from tests.chaos.in_process import run
+from tests.chaos.outage_edges import CLOSE_NS, compared
+from tests.chaos.outage_list import scenario_text
 
 pytestmark = pytest.mark.timeout(300)  # the first run of a version compiles
 MS = 1_000_000
@@ -155,14 +156,18 @@ def test_faults_of_different_targets_at_one_moment_each_have_their_own_detection
     assert redis["heal_asked_ns"] >= 1500 * MS
 
 
-def test_the_edges_of_outages_are_those_that_an_independent_observer_sees(tmp_path: Path) -> None:
-    text = SCENARIO.replace("FAULT", "{kill: redis, at: 700ms, repeat: 3, every: 700ms}")
+@pytest.mark.parametrize("errors", [0, 5])
+def test_the_edges_of_outages_are_those_that_an_independent_observer_sees(
+    stack: EmbeddedStack, tmp_path: Path, errors: int
+) -> None:
+    """Of a process and of the way to it, beside a stray error at each call; also with errors all the time."""
     scenario = tmp_path / "observed.yaml"
-    scenario.write_text(text.replace("for: 3s", "for: 2800ms"))
-    edges, late_ns = compared(scenario, tmp_path)
-    assert len(edges) >= 2  # a kill while it still loads its data has no edge of its own
-    apart = sorted(abs(ns) for one in edges for ns in (one.failure_apart_ns, one.success_apart_ns))
-    assert apart[(len(apart) - 1) // 2] <= 2 * MS + late_ns, (edges, late_ns)
+    scenario.write_text(scenario_text(("kill", "black_hole", "pause"), 1000, errors, first_ms=700))
+    found = compared(stack, scenario, tmp_path, strays=True)
+    assert len(found.edges) >= 2  # a kill while it still loads its data has no edge of its own
+    apart = sorted(abs(ns) for one in found.edges for ns in (one.failure_apart_ns, one.success_apart_ns))
+    # On a machine that others use no edge is known better than the generator itself was on time.
+    assert apart[(len(apart) - 1) // 2] <= CLOSE_NS + found.late_ns, found
 
 
 def test_the_record_of_a_run_with_faults_is_plain_json(stack: EmbeddedStack, tmp_path: Path) -> None:
