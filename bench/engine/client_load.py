@@ -14,6 +14,7 @@ from bench.clock import NS_PER_S
 from bench.engine import layout
 from bench.engine.client_alarm import Alarm
 from bench.engine.client_ticket import CONNECTING, CURRENT, NEVER, RETURNING, WAITING, RunClock, Ticket
+from bench.engine.loop_lag import TICK_NS
 from bench.error_kinds import ErrorKinds
 from bench.outcome import Outcome
 from bench.own_limits import OwnLimits
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from bench.plan.walk import PlanWalk
 
 CHUNK = 256
-TICK_S = 0.01
 TASKS_PER_CONNECTION = 4
 LEAST_TASKS = 100
 """An open plan has at most so many tasks. Arrivals beyond stay in the plan until there is room or their
@@ -84,6 +84,8 @@ class ClientLoad:
         self._is_stopped = False
         self._use = ThreadUse()
         self._use_zero: tuple[int, int] | None = None
+        self._delay_ns = 0
+        self._strike_ns = 0
         self.pool_timeouts = 0
         self.errors = ErrorKinds(ERROR_KINDS)
         self.own_limits = OwnLimits()
@@ -97,6 +99,7 @@ class ClientLoad:
         """Set run zero on CLOCK_MONOTONIC."""
         self._clock.start_ns = start_ns
         self._alarm.set(start_ns)
+        self._strike_ns = self._clock.now_ns()
         self._tick()
 
     def stop(self, *, at_once: bool) -> None:
@@ -280,12 +283,14 @@ class ClientLoad:
                 ticket.sent_ns,
                 ticket.arrival,
                 ticket.row,
-                late,
+                NEVER,
                 ticket.key,
+                0,
                 outcome,
                 now,
                 wait,
                 ticket.lane,
+                late,
             )
         )
 
@@ -305,9 +310,13 @@ class ClientLoad:
     def _tick(self) -> None:
         if self.over.done():
             return
+        now, delay_ns = self._clock.now_ns(), self._use.run_delay_ns()
+        self._books.lag.struck(self._strike_ns, now, delay_ns - self._delay_ns)
+        self._delay_ns = delay_ns
         self._gauge()
         self._books.flush()
-        self._loop.call_later(TICK_S, self._tick)
+        self._strike_ns = self._clock.now_ns() + TICK_NS
+        self._loop.call_later(TICK_NS / NS_PER_S, self._tick)
 
     def _gauge(self) -> None:
         """How the loop fares. Idle is wall time in which the thread wanted no processor."""
@@ -325,6 +334,7 @@ class ClientLoad:
         zero, busy_zero = self._use_zero
         gauges[layout.ELAPSED_NS] = now
         gauges[layout.IDLE_NS] = max(now - zero - (busy - busy_zero), 0)
+        gauges[layout.RUN_DELAY_NS] = self._use.run_delay_ns()
 
 
 def _arrivals(walk: PlanWalk) -> Iterator[tuple[int, int, int, int, int]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from bench.engine.lateness import free_from, note_sent
 from bench.engine.layout import (
     ADOPTED,
     ARRIVAL,
@@ -13,12 +16,12 @@ from bench.engine.layout import (
     FAILED,
     FD,
     FLIGHT_COLUMNS,
-    FREE_AT,
     HEAD,
+    IDEAL,
+    IDEAL_FREE,
     IN_FLIGHT,
     LANES,
     LAST_SENT,
-    LATE,
     LOST,
     LOST_CONNECTIONS,
     LOST_SUBSCRIBERS,
@@ -40,6 +43,7 @@ from bench.engine.layout import (
     START_NS,
     STEP,
     STEP_FIRST,
+    STEP_SENT,
     STEPS_SENT,
     T_REPLIES,
     TRIES,
@@ -53,7 +57,7 @@ from bench.engine.overdue import drop_waiting, end_overdue
 from bench.engine.recording import RESET, record_end
 from bench.engine.render import channel_of, render
 from bench.engine.shared_queue import may_take, take_head
-from bench.engine.stalls import behind_by_stall
+from bench.engine.stalls import unread_by_stall
 from bench.engine.syscalls import (
     EAGAIN,
     EINTR,
@@ -72,8 +76,13 @@ from bench.engine.syscalls import (
 from bench.jit import inner, int64
 from bench.wire.state import reset
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 NO_FLAGS = int64(0)
 START = int64(0)
+LONG_AGO = int64(0)
 
 
 @inner
@@ -115,7 +124,6 @@ def adopt_lanes(t: Tables, now: int) -> None:
         row[COUNT] = 0
         row[OUT_START] = 0
         row[OUT_END] = 0
-        row[FREE_AT] = now
         row[REPLIES_LEFT] = 0
         row[FAILED] = 0
         row[READY] = 0
@@ -124,6 +132,8 @@ def adopt_lanes(t: Tables, now: int) -> None:
         t.gauges[CONNECTED] += 1
         if lane < t.settings[LANES]:
             t.gauges[REQUEST_LANES] += 1
+            # Offered while the generator stood still, it may have lain there as an answer may.
+            free_from(t, lane, now - unread_by_stall(t.state, LONG_AGO))
             queue_lane(t, lane)
 
 
@@ -205,14 +215,13 @@ def keep_unsent(t: Tables, lane: int, start: int, end: int) -> None:
 
 
 @inner
-def free_since(t: Tables, lane: int) -> int:
-    """Since when an arrival could have been sent: on this lane, or on the one that has been free longest."""
-    since = t.lanes[lane, FREE_AT]
-    if t.state[RING_COUNT] > 0:
-        first = t.ring[t.state[RING_HEAD]]
-        if t.lanes[first, FD] >= 0:
-            since = min(since, t.lanes[first, FREE_AT])
-    return since
+def note_published(t: Tables, lane: int, entry: NDArray[np.int64]) -> None:
+    """Count a message, and remember for its deliveries when it went out and when it would have."""
+    channel = channel_of(t, entry[ARRIVAL])
+    number = t.sequences[lane, channel]
+    remembered = t.published[lane, channel, number % t.published.shape[2]]
+    remembered[0], remembered[1] = entry[IDEAL], entry[SENT]
+    t.sequences[lane, channel] = number + 1
 
 
 @inner
@@ -244,18 +253,15 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
     if result < 0 and result not in (-EAGAIN, -EINTR):
         lose_lane(t, lane, now)
         return 0
-    free_at = free_since(t, lane)
     for number in range(size):
         slot = t.waiting[number]
         entry = t.flights[lane, (row[HEAD] + row[COUNT]) % depth]
         for column in range(FLIGHT_COLUMNS):
             entry[column] = slot[column]
         entry[SENT] = sent
-        # What the generator itself added: a lane was there and the arrival due, yet not sent; or the
-        # plan was still to be caught up after a stall.
-        late = sent - max(slot[PLANNED], free_at)
-        entry[LATE] = max(late, behind_by_stall(state, slot[PLANNED], sent))
+        note_sent(t, entry, slot[PLANNED], sent)
         if row[COUNT] == 0:
+            row[STEP_SENT] = sent
             row[STEP] = t.operations[slot[OPERATION], STEP_FIRST]
             row[REPLIES_LEFT] = t.steps[row[STEP], T_REPLIES]
             row[FAILED] = 0
@@ -264,7 +270,7 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
             row[TRIES] = 0
         row[COUNT] += 1
         if t.sequences.size > 0:
-            t.sequences[lane, channel_of(t, slot[ARRIVAL])] += 1
+            note_published(t, lane, entry)
     t.gauges[IN_FLIGHT] += size
     t.gauges[STEPS_SENT] += size
     drop_waiting(t, size)
@@ -275,6 +281,13 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
     elif row[COUNT] < depth:
         queue_lane(t, lane)
     return size
+
+
+@inner
+def free_after(t: Tables, lane: int, now: int) -> None:
+    """The target took until now to read what was sent: no slot of the lane was of use before."""
+    for slot in range(t.settings[PIPELINE]):
+        t.flights[lane, slot, IDEAL_FREE] = max(t.flights[lane, slot, IDEAL_FREE], now)
 
 
 @inner
@@ -291,5 +304,5 @@ def flush_lane(t: Tables, lane: int, now: int) -> None:
     if row[OUT_START] == row[OUT_END]:
         epoll_change(t.settings[EPOLL], EPOLL_CTL_MOD, row[FD], EPOLLIN, lane, t.words)
         if row[COUNT] < t.settings[PIPELINE]:
-            row[FREE_AT] = now
+            free_after(t, lane, now)
             queue_lane(t, lane)

@@ -21,23 +21,30 @@ if TYPE_CHECKING:
 
 # --- lanes[lane, column] int64 ---------------------------------------------------------------------------
 # FD: descriptor or -1. QUEUED: 1 while in the ring of free lanes. HEAD, COUNT: ring of requests in
-# flight. OUT_START, OUT_END: unsent bytes in drafts[lane]. FREE_AT: when it last became free.
+# flight. OUT_START, OUT_END: unsent bytes in drafts[lane]. STEP_SENT: when the round trip at the head
+# was sent. LAST_SERVICE: service time of its last answer. CREDIT: time that arrivals which were never
+# sent would have kept it busy (bench.engine.lateness).
 # ADOPTED: generation of the last connection taken over. LOST: connections lost so far; a lane wants
 # another when it has lost as many as it was offered. POLITE: 1 when the server closed it after an
 # answer. STEP: round trip that is out, a row of steps. UNDOING: 1 while a ROLLBACK is out. RETRYING: 1
 # when the operation starts again after it. TRIES: retries so far.
-FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, FREE_AT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
-POLITE, STEP, UNDOING, RETRYING, TRIES = range(12, 17)
+FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, STEP_SENT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
+POLITE, STEP, UNDOING, RETRYING, TRIES, LAST_SERVICE, CREDIT = range(12, 19)
 LANE_COLUMNS = 20
 
 # --- flights[lane, slot, column] int64: requests sent and not yet answered; times from run zero ----------
-PLANNED, SENT, ARRIVAL, ROW, LATE, KEY = range(6)
-FLIGHT_COLUMNS = 6
+# IDEAL: when it would have been sent had the generator never been late. UNREAD: how long its answers lay
+# unread because the generator stood still. IDEAL_FREE: of the slot, when its last request would have been
+# answered; it outlives the request.
+PLANNED, SENT, ARRIVAL, ROW, IDEAL, KEY, UNREAD = range(7)
+FLIGHT_COLUMNS = 7
+IDEAL_FREE = FLIGHT_COLUMNS
+SLOT_COLUMNS = 8
 
 # --- waiting[slot, column] int64: arrivals taken from the plan and not yet sent --------------------------
-# The same columns as a flight (SENT and LATE unused there), then the operation.
+# The same columns as a flight (SENT, IDEAL and UNREAD unused there), then the operation.
 OPERATION = FLIGHT_COLUMNS
-WAITING_COLUMNS = 7
+WAITING_COLUMNS = 8
 
 # --- operations[operation, column] int64 -----------------------------------------------------------------
 # Its round trips are steps[STEP_FIRST:STEP_END]; UNDO: the step that ends a failed one, or -1.
@@ -110,7 +117,8 @@ STOP_ARRIVALS, STOP_AT_ONCE = 1, 2
     RETRIES_DONE,  # operations started again after one of them
     STEPS_SENT,  # round trips
     LOST_SUBSCRIBERS,  # connections of subscribers among those lost
-) = range(35)
+    RUN_DELAY_NS,  # time that the thread waited for a processor, where the thread itself looks
+) = range(36)
 GAUGE_COLUMNS = 40
 
 # --- state[column] int64 and places[column] float64: the loop's own --------------------------------------
@@ -125,11 +133,12 @@ GAUGE_COLUMNS = 40
     NEXT_SWEEP,  # when to look for expired requests
     DRAIN_UNTIL,
     LAST_SENT,  # when the loop last sent anything
-    STALL_FROM,  # the last stall of the generator (bench.engine.stalls)
-    STALL_TO,
-    STALL_DEBT,  # length of all stalls since the plan was last caught up
+    STALL_FROM,  # the stall whose answers are still to be read (bench.engine.stalls)
+    STALL_TO,  # its end; 0: none
+    RUN_DELAY,  # time that this thread has waited for a processor, as last read
     NOW_STRETCH,  # the row of the pacing table in which the loop is
-) = range(14)
+    NEXT_LANE,  # the lane that would have had the next arrival that was never sent
+) = range(15)
 STATE_COLUMNS = 16
 
 # --- settings[column] int64: fixed for the run -----------------------------------------------------------
@@ -159,7 +168,8 @@ STATE_COLUMNS = 16
     PROTOCOL,
     CHANNEL_VARIABLE,
     RETRIES,  # how often an operation may start again
-) = range(25)
+    SCHEDSTAT,  # descriptor of this thread's schedstat in /proc, or -1
+) = range(26)
 SETTING_COLUMNS = 32
 RESP, NOTHING, POSTGRES, HTTP = range(4)
 HIGHEST_STATUS = 600
@@ -173,9 +183,9 @@ FREE_LANES, CONNECTED_LANES = range(2)
 QUEUE_COLUMNS = 16
 
 # --- counts[row, kind, outcome, bucket], row = phase * operations + operation ----------------------------
-RESPONSE, SERVICE, LAG, LATENESS = (int64(kind) for kind in range(4))
-KIND_NAMES = ("response", "service", "lag", "late")
-KIND_COUNT = 4
+RESPONSE, SERVICE, LAG, LATENESS, NET, SERVICE_NET = (int64(kind) for kind in range(6))
+KIND_NAMES = ("response", "service", "lag", "late", "net", "service_net")
+KIND_COUNT = 6
 
 # --- operation log ---------------------------------------------------------------------------------------
 LOG_RECORD = np.dtype(
@@ -264,6 +274,8 @@ class Tables(NamedTuple):
     """seen[subscriber, publisher, channel, word]: word 0 the next number, then a bitmap of the last ones."""
     missing: NDArray[np.int64]
     """missing[n]: (subscriber, publisher, channel, sequence) that never came."""
+    published: NDArray[np.int64]
+    """published[publisher, channel, number % REMEMBERED]: IDEAL and SENT of the last messages."""
     uncertain: NDArray[np.int64]
     """uncertain[n]: (publisher, channel, sequence) whose publish was not acknowledged."""
 

@@ -35,11 +35,11 @@ from bench.engine.layout import (
     FINISHED,
     HEAD,
     HEARTBEAT,
+    IDEAL,
     IDLE_NS,
     IN_FLIGHT,
     LANES,
     LAST_SENT,
-    LATE,
     NEXT_PLANNED,
     NEXT_SWEEP,
     NOTHING,
@@ -49,13 +49,15 @@ from bench.engine.layout import (
     PLANNED,
     PROTOCOL,
     RING_COUNT,
+    RUN_DELAY,
+    SCHEDSTAT,
     SENT,
     SPIN_NS,
-    STALL_DEBT,
     START_NS,
     STOP,
     STOP_AT_ONCE,
     TURNS,
+    UNREAD,
     WAITING,
     WAKE_FD,
     Tables,
@@ -68,7 +70,7 @@ from bench.engine.recording import (
 )
 from bench.engine.replies import on_readable
 from bench.engine.shared_queue import is_left_to_another, may_take, publish, take_head
-from bench.engine.stalls import note_gap
+from bench.engine.stalls import LEAST_STALL_NS, end_stall, note_gap, note_wait, run_delay_ns
 from bench.engine.syscalls import (
     EPOLLERR,
     EPOLLHUP,
@@ -187,9 +189,7 @@ def on_events(t: Tables, ready: int, looked: int) -> None:
         if events & EPOLLOUT and t.lanes[lane, FD] >= 0:
             flush_lane(t, lane, now_ns(t.scratch) - t.control[START_NS])
         if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and t.lanes[lane, FD] >= 0:
-            read = on_readable(t, lane)
-            note_gap(t.state, t.gauges, looked, read)
-            looked = read
+            looked = on_readable(t, lane, looked)
 
 
 @inner
@@ -225,8 +225,6 @@ def send_due(t: Tables, now: int, stop: int) -> int:
         now = now_ns(t.scratch) - t.control[START_NS]
         note_gap(state, t.gauges, before, now)
         t.gauges[ELAPSED_NS] = now
-    if now >= 0 and settings[CLOSED] == 0:
-        state[STALL_DEBT] = 0  # the plan is caught up: what comes now is on time again
     return now
 
 
@@ -236,7 +234,8 @@ def end_nothing(t: Tables, now: int) -> None:
     take_head(t, now)
     entry = t.waiting[0]
     entry[SENT] = now
-    entry[LATE] = now - entry[PLANNED]
+    entry[IDEAL] = entry[PLANNED]
+    entry[UNREAD] = 0
     record_end(t, entry, OK, now_ns(t.scratch) - t.control[START_NS], START)
     drop_waiting(t, ONE)
 
@@ -252,7 +251,10 @@ def run_loop(t: Tables) -> int:
     sharpen_timers()
     start_plan(settings, t.pacing, state, t.places)
     state[NEXT_SWEEP] = settings[DEADLINE_NS]
+    if settings[SCHEDSTAT] >= 0:
+        state[RUN_DELAY] = run_delay_ns(settings[SCHEDSTAT], t.received)
     closed = settings[CLOSED] == 1
+    capacity = t.events.size // EVENT_WORDS
     now = now_ns(t.scratch) - t.control[START_NS]
     adopt_lanes(t, now)
     while True:
@@ -266,9 +268,12 @@ def run_loop(t: Tables) -> int:
             # Look once more before anything is given up: the loop may have been held up itself, and
             # the answers may lie there.
             ready = epoll_poll(settings[EPOLL], t.events)
+            looked = now
             if ready > 0:
                 on_events(t, ready, now)
                 now = now_ns(t.scratch) - t.control[START_NS]
+            if ready < capacity:
+                end_stall(state, looked)
             if now >= state[NEXT_SWEEP]:
                 sweep(t, now)
             end_overdue(t, now)
@@ -289,10 +294,13 @@ def run_loop(t: Tables) -> int:
             ready = epoll_poll(settings[EPOLL], t.events)
         now = now_ns(t.scratch) - t.control[START_NS]
         note_gap(state, gauges, before + until, now)
+        waited = START
+        if until > LEAST_STALL_NS and now - before > LEAST_STALL_NS:
+            waited = note_wait(settings, state, gauges, t.received, now)
+        looked = now
         if until > 0 or ready <= 0:
-            note_idle(t, before, min(now, before + max(until, CLOCK_ONLY_NS)))
+            note_idle(t, before, max(before, min(now - waited, before + max(until, CLOCK_ONLY_NS))))
         if ready > 0:
-            before = now
             on_events(t, ready, now)
             publish(t)
             now = now_ns(t.scratch) - t.control[START_NS]
@@ -302,6 +310,8 @@ def run_loop(t: Tables) -> int:
             while 0 < state[NEXT_PLANNED] - now < CLOCK_ONLY_NS and state[PLAN_ENDED] == 0:
                 now = now_ns(t.scratch) - t.control[START_NS]
             note_idle(t, before, now)
+        if ready < capacity:
+            end_stall(state, looked)
     for lane in range(t.lanes.shape[0]):
         close_lane(t, lane)
     gauges[FINISHED] = 1

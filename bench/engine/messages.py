@@ -65,7 +65,8 @@ def settle_messages(
     unacknowledged = sum(tuple(map(int, entry[1:])) in uncertain for entry in missing) if uncertain else 0
     overflow = shard.gauge(layout.MISSING_FULL)
     lost = len(missing) - unacknowledged + overflow
-    shard.board.counts[row, layout.RESPONSE, Outcome.DROPPED, bucket_of(deadline_ns)] += lost
+    for kind in (layout.RESPONSE, layout.NET):
+        shard.board.counts[row, kind, Outcome.DROPPED, bucket_of(deadline_ns)] += lost
     shard.board.tallies[row, Outcome.DROPPED] += lost
     anomalies = []
     if overflow or shard.gauge(layout.UNCERTAIN_FULL):

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from bench.engine.lateness import owed_unsent
 from bench.engine.layout import (
     CLOSED,
     DEADLINE_NS,
-    LATENESS,
     NEXT_PLANNED,
     PLAN_ENDED,
     PLANNED,
-    ROW,
-    STALL_DEBT,
     WAITING,
     Tables,
 )
-from bench.engine.recording import DROPPED, REFUSED, add_value, record_unsent
+from bench.engine.recording import DROPPED, REFUSED, record_unsent
 from bench.engine.shared_queue import any_lane_connected, catch_up, take_head
-from bench.engine.stalls import behind_by_stall
 from bench.jit import inner, int64
 
-ONE = int64(1)
+ONE, NOTHING_OWED = int64(1), int64(0)
 
 
 @inner
@@ -36,10 +33,10 @@ def drop_waiting(t: Tables, size: int) -> None:
 def end_unsent(t: Tables, now: int) -> None:
     """End the first waiting arrival without a send: REFUSED when no lane had a connection, else DROPPED."""
     entry = t.waiting[0]
-    outcome = DROPPED if any_lane_connected(t) else REFUSED
-    record_unsent(t, entry, outcome, now)
-    if t.state[STALL_DEBT] > 0:
-        add_value(t, entry[ROW], LATENESS, outcome, behind_by_stall(t.state, entry[PLANNED], now))
+    if any_lane_connected(t):
+        record_unsent(t, entry, DROPPED, now, owed_unsent(t, entry[PLANNED], now))
+    else:
+        record_unsent(t, entry, REFUSED, now, NOTHING_OWED)
     drop_waiting(t, ONE)
 
 

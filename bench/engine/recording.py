@@ -14,14 +14,15 @@ from bench.engine.layout import (
     DEADLINE_NS,
     DURATION_NS,
     FIRST_LANE,
+    IDEAL,
     KEY,
     LAG,
-    LATE,
     LATENESS,
     LOG_FULL,
     LOG_LENGTH,
     LOG_WORDS,
     LOGGING,
+    NET,
     OPERATION_COUNT,
     PLANNED,
     RESPONSE,
@@ -29,6 +30,8 @@ from bench.engine.layout import (
     SATURATED,
     SENT,
     SERVICE,
+    SERVICE_NET,
+    UNREAD,
     Tables,
 )
 from bench.engine.shared_queue import next_record
@@ -59,15 +62,23 @@ def add_value(t: Tables, row: int, kind: int, outcome: int, value_ns: int) -> No
 
 @inner
 def record_end(t: Tables, entry: NDArray[np.int64], outcome: int, done: int, lane: int) -> None:
-    """Record the end of a sent arrival; a failed one is charged no less than the deadline."""
-    planned, sent, row = entry[PLANNED], entry[SENT], entry[ROW]
+    """Record the end of a sent arrival; a failed one is charged no less than the deadline.
+
+    Net is what is left of a time without the generator's own lateness: sent too late, read too late.
+    """
+    planned, sent, row, unread = entry[PLANNED], entry[SENT], entry[ROW], entry[UNREAD]
+    own = sent - entry[IDEAL] + unread
     response = done - planned
+    net = response - own
     if outcome != OK:
         response = max(response, t.settings[DEADLINE_NS])
+        net = max(net, t.settings[DEADLINE_NS])
     add_value(t, row, RESPONSE, outcome, response)
+    add_value(t, row, NET, outcome, net)
     add_value(t, row, SERVICE, outcome, done - sent)
+    add_value(t, row, SERVICE_NET, outcome, done - sent - unread)
     add_value(t, row, LAG, outcome, sent - planned)
-    add_value(t, row, LATENESS, outcome, entry[LATE])
+    add_value(t, row, LATENESS, outcome, own)
     t.tallies[row, outcome] += 1
     t.gauges[BUSY_NS] += max(min(done, t.settings[DURATION_NS]) - sent, 0)
     if t.settings[LOGGING] == 1:
@@ -75,10 +86,17 @@ def record_end(t: Tables, entry: NDArray[np.int64], outcome: int, done: int, lan
 
 
 @inner
-def record_unsent(t: Tables, entry: NDArray[np.int64], outcome: int, now: int) -> None:
-    """Record the end of an arrival that was never sent; charged no less than the deadline."""
+def record_unsent(t: Tables, entry: NDArray[np.int64], outcome: int, now: int, own: int) -> None:
+    """Record the end of an arrival that was never sent; charged no less than the deadline.
+
+    `own` is what of that the generator owes it.
+    """
     row = entry[ROW]
-    add_value(t, row, RESPONSE, outcome, max(now - entry[PLANNED], t.settings[DEADLINE_NS]))
+    response = max(now - entry[PLANNED], t.settings[DEADLINE_NS])
+    add_value(t, row, RESPONSE, outcome, response)
+    add_value(t, row, NET, outcome, response - own)
+    if own > 0:
+        add_value(t, row, LATENESS, outcome, own)
     t.tallies[row, outcome] += 1
     if t.settings[LOGGING] == 1:
         log_end(t, entry, NEVER, now, outcome, NEVER)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.answers import FOUND, MISSED
 from bench.engine.lanes import fill_lane, lose_lane, note_uncertain, part_with_lane
+from bench.engine.lateness import note_answered
 from bench.engine.layout import (
     ARRIVAL,
     BROKEN_REPLIES,
@@ -14,14 +15,12 @@ from bench.engine.layout import (
     DEADLOCKS,
     FAILED,
     FD,
-    FREE_AT,
     HEAD,
     HEAD_ONLY,
     HIGHEST_STATUS,
     HTTP,
     IN_FLIGHT,
     LANES,
-    LATE,
     LOOKUP_EACH,
     NEEDLE_END,
     NEEDLE_START,
@@ -41,14 +40,16 @@ from bench.engine.layout import (
     START_NS,
     STEP,
     STEP_FIRST,
+    STEP_SENT,
     STRAY_REPLIES,
     T_LOOKUP,
     T_REPLIES,
     TRIES,
+    UNREAD,
     Tables,
 )
 from bench.engine.recording import ERROR, OK, record_end, record_error
-from bench.engine.stalls import unread_by_stall
+from bench.engine.stalls import note_gap, unread_by_stall
 from bench.engine.steps import go_on
 from bench.engine.subscriber import PAYLOAD_ELEMENT, on_message
 from bench.engine.syscalls import EAGAIN, EINTR, now_ns, receive_bytes
@@ -170,9 +171,12 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
         t.gauges[NULL_REPLIES] += scan[CLASS] == NULL_REPLY
     t.gauges[ROWS_RECEIVED] += scan[ROWS]
     row[REPLIES_LEFT] -= 1
-    if row[REPLIES_LEFT] > 0 or go_on(t, lane, operation, entry, now):
+    if row[REPLIES_LEFT] > 0:
         return
-    entry[LATE] += unread_by_stall(t.state, entry[SENT], now)
+    entry[UNREAD] += unread_by_stall(t.state, row[STEP_SENT])
+    if go_on(t, lane, operation, entry, now):
+        return
+    note_answered(t, lane, entry, now)
     if row[FAILED] == 1:
         note_uncertain(t, lane, entry[ARRIVAL])
     record_end(t, entry, ERROR if row[FAILED] == 1 else OK, now, lane)
@@ -183,6 +187,7 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
     row[FAILED] = 0
     if row[COUNT] > 0:
         following = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
+        row[STEP_SENT] = t.flights[lane, row[HEAD], SENT]
         row[STEP] = t.operations[following, STEP_FIRST]
         row[REPLIES_LEFT] = t.steps[row[STEP], T_REPLIES]
     if scan[ENDS] == 1:
@@ -239,11 +244,15 @@ def give_up_lane(t: Tables, lane: int, now: int) -> None:
 
 
 @inner
-def on_readable(t: Tables, lane: int) -> int:
-    """Read once and scan all of it; return the time of the read, from run zero."""
+def on_readable(t: Tables, lane: int, looked: int) -> int:
+    """Read once and scan all of it; return the time of the read, from run zero.
+
+    `looked` is when the loop last read the clock.
+    """
     row, scan = t.lanes[lane], t.scans[lane]
     size = receive_bytes(row[FD], t.received)
     now = now_ns(t.scratch) - t.control[START_NS]
+    note_gap(t.state, t.gauges, looked, now)
     if size <= 0:
         if size == 0:
             on_closed(t, lane, now)
@@ -252,7 +261,6 @@ def on_readable(t: Tables, lane: int) -> int:
         return now
     t.gauges[BYTES_RECEIVED] += size
     subscriber = lane >= t.settings[LANES]
-    was_full = not subscriber and row[COUNT] == t.settings[PIPELINE]
     at = START
     while at < size:
         at = scan_some(t, lane, at, size)
@@ -272,7 +280,5 @@ def on_readable(t: Tables, lane: int) -> int:
         lose_lane(t, lane, now)  # an error that nobody asked for is the last word of a server that goes
         return now
     if not subscriber and row[COUNT] < t.settings[PIPELINE]:
-        if was_full:
-            row[FREE_AT] = now
         fill_lane(t, lane, now)
     return now

@@ -13,9 +13,10 @@ from bench.clock import monotonic_ns
 from bench.engine import layout
 from bench.engine.board import Board
 from bench.engine.layout import Tables
-from bench.engine.subscriber import SEEN_WORDS
+from bench.engine.subscriber import REMEMBERED, SEEN_WORDS
 from bench.engine.syscalls import EPOLL_CTL_ADD, EPOLLIN, EVENT_WORDS, epoll_change
 from bench.jit import PLAIN
+from bench.resources.run_delay import RunDelay
 from bench.wire import state as wire_state
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Shard:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
+        self._run_delay: RunDelay | None = None
         self.failure: BaseException | None = None
         self.is_closed = False
         self.board = Board.empty(plan.phase_count * len(plan.program.names), layout.KIND_NAMES)
@@ -99,6 +101,7 @@ class Shard:
         if protocol is None:
             protocol = PROTOCOLS.get(workload.driver, layout.RESP)
         settings[layout.PROTOCOL] = protocol
+        settings[layout.SCHEDSTAT] = -1
         self.tables.control[layout.START_NS] = monotonic_ns() + FAR_AHEAD_NS
         epoll_change(self._epoll.fileno(), EPOLL_CTL_ADD, self._wake_fd, EPOLLIN, -1, self.tables.words)
 
@@ -131,7 +134,7 @@ class Shard:
             variables=program.variables,
             template=program.template,
             lanes=integers(lanes, layout.LANE_COLUMNS),
-            flights=integers(self.lanes, depth, layout.FLIGHT_COLUMNS),
+            flights=integers(self.lanes, depth, layout.SLOT_COLUMNS),
             scans=integers(lanes, wire_state.STATE_COLUMNS),
             texts=np.zeros((lanes, wire_state.TEXT_BYTES), dtype=np.uint8),
             drafts=np.zeros((self.lanes, out_bytes), dtype=np.uint8),
@@ -160,6 +163,7 @@ class Shard:
             sequences=integers(self.lanes if channels else 0, channels),
             seen=integers(self.subscribers, self.lanes, channels, SEEN_WORDS),
             missing=integers(listed, 4),
+            published=integers(self.lanes if channels else 0, channels, REMEMBERED, 2),
             uncertain=integers(listed, 3),
         )
         tables.lanes[:, layout.FD] = -1
@@ -178,6 +182,8 @@ class Shard:
         # The loop's module compiles at its first call; a shard is only launched after `compile_loop`.
         from bench.engine.loop import run_loop
 
+        delay = self._run_delay = RunDelay()
+        self.tables.settings[layout.SCHEDSTAT] = delay.fd
         try:
             if PLAIN:
                 with np.errstate(over="ignore"):
@@ -186,6 +192,7 @@ class Shard:
                 run_loop(self.tables)
         except BaseException as failure:  # noqa: BLE001 - a thread's failure is the session's to tell
             self.failure = failure
+        delay.ns()  # the last look: nothing is told of a thread that has ended
 
     def begin(self, start_ns: int, run_label: int = 0) -> None:
         """Set run zero, on CLOCK_MONOTONIC, and what `{run}` stands for.
@@ -236,6 +243,12 @@ class Shard:
             self._thread.join(timeout_s)
         return not self.is_running
 
+    @property
+    def run_delay_ns(self) -> int | None:
+        """How long the loop's thread has waited for a processor; None where the kernel does not tell."""
+        delay = self._run_delay
+        return delay.ns() if delay is not None and delay.is_known else None
+
     def gauge(self, column: int) -> int:
         """One live gauge of the loop."""
         return int(self.tables.gauges[column])
@@ -251,3 +264,5 @@ class Shard:
                 self.tables.lanes[lane, layout.ADOPTED] = offer >> 32
         os.close(self._wake_fd)
         os.close(self.notify_fd)
+        if self._run_delay is not None:
+            self._run_delay.close()

@@ -16,6 +16,7 @@ from bench.engine.layout import (
     STEP,
     STEP_END,
     STEP_FIRST,
+    STEP_SENT,
     STEPS_SENT,
     T_REPLIES,
     TRIES,
@@ -47,6 +48,7 @@ def send_step(t: Tables, lane: int, number: int, entry: NDArray[np.int64], now: 
         lose_lane(t, lane, now)
         return
     row[REPLIES_LEFT] = t.steps[number, T_REPLIES]
+    row[STEP_SENT] = now
     accepted = max(result, 0)
     t.gauges[BYTES_SENT] += accepted
     t.gauges[STEPS_SENT] += 1

@@ -18,6 +18,7 @@ from bench.engine.layout import (
     LANES,
     MISSING_FULL,
     MISSING_LENGTH,
+    NET,
     NOW_STRETCH,
     OPERATION_COUNT,
     READY,
@@ -28,6 +29,7 @@ from bench.engine.layout import (
 )
 from bench.engine.recording import OK, add_value
 from bench.engine.render import read_digits
+from bench.engine.stalls import unread_by_stall
 from bench.jit import inner, int64
 from bench.plan.pacing import P_NUMBER, stretch_at
 
@@ -40,6 +42,9 @@ PAYLOAD_ELEMENT = int64(2)
 WINDOW = 1024
 WORD_BITS = 32
 SEEN_WORDS = 1 + WINDOW // WORD_BITS
+
+REMEMBERED = 64
+"""Messages of a publisher and channel whose times of sending are remembered for their deliveries."""
 
 DELIVER = 1
 """Number of the operation `deliver`; `publish` is 0."""
@@ -88,6 +93,19 @@ def check_off(t: Tables, subscriber: int, publisher: int, channel: int, sequence
 
 
 @inner
+def own_lateness(t: Tables, publisher: int, channel: int, sequence: int) -> int:
+    """What of a delivery's time is the generator's doing: published too late, read too late.
+
+    Of a message that many others have followed nothing is known any more, and it is owed nothing.
+    """
+    if sequence < t.sequences[publisher, channel] - REMEMBERED:
+        return 0
+    remembered = t.published[publisher, channel, sequence % REMEMBERED]
+    ideal, sent = remembered[0], remembered[1]
+    return int(sent - ideal + unread_by_stall(t.state, sent))
+
+
+@inner
 def on_message(t: Tables, lane: int, size: int, now: int) -> None:
     """One push of a subscriber: the confirmation of a subscription, or a message."""
     text = t.texts[lane]
@@ -113,5 +131,7 @@ def on_message(t: Tables, lane: int, size: int, now: int) -> None:
     stretch = stretch_at(t.pacing, t.state[NOW_STRETCH], planned)
     row = int(t.pacing[stretch, P_NUMBER]) * t.settings[OPERATION_COUNT] + DELIVER
     add_value(t, row, RESPONSE, OK, now - planned)
+    own = own_lateness(t, publisher, channel, sequence)
+    add_value(t, row, NET, OK, now - planned - own)
     t.tallies[row, OK] += 1
     t.gauges[DELIVERED] += 1

@@ -45,7 +45,7 @@ EVENT_DATA = EVENT_WORDS - 2
 
 if PLAIN:
     _libc: Any = ctypes.CDLL(None, use_errno=True)
-    for _name in ("send", "recv", "read", "write", "syscall"):
+    for _name in ("send", "recv", "read", "pread", "write", "syscall"):
         getattr(_libc, _name).restype = ctypes.c_int64
 
     def _call(function: Any, *arguments: int) -> int:
@@ -66,6 +66,9 @@ if PLAIN:
 
     def _read(fd: int, address: int, size: int) -> int:
         return _call(_libc.read, fd, address, size)
+
+    def _pread(fd: int, address: int, size: int, offset: int) -> int:
+        return _call(_libc.pread, fd, address, size, offset)
 
     def _write(fd: int, address: int, size: int) -> int:
         return _call(_libc.write, fd, address, size)
@@ -99,6 +102,7 @@ else:
     _send = types.ExternalFunction("send", _i64(_i32, _i64, _i64, _i32))
     _recv = types.ExternalFunction("recv", _i64(_i32, _i64, _i64, _i32))
     _read = types.ExternalFunction("read", _i64(_i32, _i64, _i64))
+    _pread = types.ExternalFunction("pread", _i64(_i32, _i64, _i64, _i64))
     _write = types.ExternalFunction("write", _i64(_i32, _i64, _i64))
     _close = types.ExternalFunction("close", _i32(_i32))
     _epoll_ctl = types.ExternalFunction("epoll_ctl", _i32(_i32, _i32, _i32, _i64))
@@ -157,6 +161,12 @@ def receive_bytes(fd: int, data: NDArray[np.uint8]) -> int:
 def close_fd(fd: int) -> int:
     """Close a descriptor."""
     return _failed(_close(fd))
+
+
+@compiled
+def read_at_start(fd: int, data: NDArray[np.uint8]) -> int:
+    """Bytes of a file's beginning read into `data`, or minus errno."""
+    return _failed(_pread(fd, _pointer(data), data.size, 0))
 
 
 @compiled

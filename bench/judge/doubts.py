@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench import histogram, units
 from bench.judge.comparison import limit_text
 from bench.judge.divided_queue import lanes_were_divided
@@ -160,18 +162,22 @@ def too_few_samples(run: Run, rule: Rule, seen: Observation, status: Status) -> 
 
 
 def generator_was_late(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
-    """INVALID when the rule would hold without the time that the generator itself lost."""
-    if status is not Status.FAIL or seen.late is None or not seen.late.any():
+    """INVALID when the rule would hold without the time that the generator itself lost with each arrival."""
+    if status is not Status.FAIL or seen.counts is None:
         return None
-    late_ns = statistic_ns(seen.late, rule.metric.stat or "p95")
-    if late_ns <= 0 or not rule.holds(seen.value - late_ns):
+    shown = f"{_stat(rule)} is {units.format_duration_ns(seen.value)}"
+    advice = "lower the rate, add threads, or free the machine of other work"
+    if seen.net is not None:
+        net_ns = statistic_ns(seen.net, rule.metric.stat or "p95")
+        if not rule.holds(net_ns):
+            return None
+        without = f"without the time that the generator itself lost it is {units.format_duration_ns(net_ns)}"
+        return Doubt(Status.INVALID, f"{shown}, {without}: the rule would hold", advice)
+    if seen.late is None or not seen.late.any() or _breaks_without(seen.counts, seen.late, rule):
         return None
-    return Doubt(
-        Status.INVALID,
-        f"{_stat(rule)} is {units.format_duration_ns(seen.value)}, of which the generator's own lateness "
-        f"can be {units.format_duration_ns(late_ns)}: without it the rule would hold",
-        "lower the rate, add threads, or free the machine of other work",
-    )
+    late = units.format_duration_ns(statistic_ns(seen.late, "max"))
+    because = f"{shown}, and the generator itself was late by up to {late}: the delay may be its own"
+    return Doubt(Status.INVALID, because, advice)
 
 
 def below_the_floor(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
@@ -271,6 +277,18 @@ def exceeding(counts: Counts, limit_ns: float) -> int:
     if limit_ns >= histogram.HIGHEST_NS:
         return 0
     return int(counts[histogram.bucket_of(max(0, int(limit_ns))) + 1 :].sum())
+
+
+def _breaks_without(counts: Counts, late: Counts, rule: Rule) -> bool:
+    """Whether a rule is broken however the lateness is spread over the arrivals (P(R-L > x) is at least
+    P(R > x+y) - P(L > y) for every y). For what holds no times without lateness.
+    """
+    total, allowed = int(counts.sum()), 1 - (rule.metric.percent or 100.0) / 100
+    if rule.metric.stat == "mean":
+        mean_late = histogram.mean_ns(late) * int(late.sum()) / total
+        return not rule.holds(histogram.mean_ns(counts) - mean_late)
+    lost = [0, *(histogram.upper_edge_ns(int(bucket)) for bucket in np.flatnonzero(late))]
+    return any(exceeding(counts, rule.limit + y) - exceeding(late, y) > total * allowed + 1e-6 for y in lost)
 
 
 def _broken_anyway(rule: Rule, seen: Observation, needed: int) -> bool:

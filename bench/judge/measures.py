@@ -26,6 +26,11 @@ LATENCIES: dict[str, tuple[str, tuple[str, ...] | None]] = {
 }
 """Metric -> histogram kind, and the outcomes that count (None: all of them, charged as planned)."""
 
+NETS = {"response": "net", "service": "service_net"}
+"""Histogram kind -> the kind that holds the same times without the generator's own lateness."""
+WITH_LATENESS = frozenset({"response", "lag"})
+"""Kinds that hold lateness before the send. A service time begins with the send, a pool's wait before it."""
+
 PUBLISH = "publish"
 """The operation whose lateness is in every delivery."""
 
@@ -87,12 +92,16 @@ def _latency(run: Run, metric: Metric) -> Observation:
     if metric.name == "end_to_end":
         operation = DELIVERY
     counts = run.histogram(kind, workload, operation, outcomes)
-    # Lateness of the generator is in every time: before the send, and where answers lay unread.
-    sender = PUBLISH if metric.name == "end_to_end" else operation
-    late = None if metric.name == "pool_wait" else run.histogram("late", workload, sender, outcomes)
     samples = int(counts.sum())
     value = statistic_ns(counts, metric.stat or "p95") if samples else 0
-    return Observation(value, "ns", samples, counts=counts, late=late)
+    net = run.histogram(NETS[kind], workload, operation, outcomes) if kind in NETS else None
+    if net is not None and int(net.sum()) != samples:
+        net = None  # a run of an older version
+    late = None
+    if net is None and kind in WITH_LATENESS:
+        sender = PUBLISH if metric.name == "end_to_end" else operation
+        late = run.histogram("late", workload, sender, outcomes)
+    return Observation(value, "ns", samples, counts=counts, net=net, late=late)
 
 
 def _errors(run: Run, metric: Metric) -> Observation:

@@ -28,7 +28,10 @@ class Observation:
     unit: str
     samples: int
     counts: Counts | None = None
+    net: Counts | None = None
+    """The same times without the generator's own lateness, arrival by arrival; None where not recorded."""
     late: Counts | None = None
+    """The generator's own lateness in them, where `net` is not recorded."""
     tally: Tally | None = None
     basis: str | None = None
     """What a resource's figure was made of, as the end of a sentence."""

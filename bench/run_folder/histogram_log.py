@@ -18,7 +18,7 @@ from bench.outcome import OUTCOMES
 if TYPE_CHECKING:
     from bench.histogram import Counts
 
-KINDS = ("response", "service", "lag", "late", "pool_wait")
+KINDS = ("response", "service", "lag", "late", "net", "service_net", "pool_wait")
 OUTCOME_LABELS = tuple(outcome.label for outcome in OUTCOMES)
 UNMEASURED = "unmeasured:"
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from bench.answers import ANSWER_COLUMNS, FIRST_STATUS
 from bench.engine import layout
-from bench.engine.client_books import BATCH_COLUMNS, Accounts, enter
+from bench.engine.client_books import BATCH_COLUMNS, Accounts, connections_table, enter
+from bench.engine.loop_lag import LoopLag
 from bench.error_kinds import ErrorKinds
 from bench.jit import PLAIN
 from bench.outcome import Outcome
 from bench.own_limits import OwnLimits
-from bench.swarm.users_lag import HubLag
 from bench.swarm.users_outcomes import outcome_of, shown, text_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class UserBooks:
         secrets: Sequence[str] = (),
     ) -> None:
         """`operations`: name and request of each but the last, which takes all other requests."""
-        self.lag = HubLag()
+        self.lag = LoopLag()
+        """Of the loop of all users; times from run zero."""
         self.gauges = shared.gauges
         self.end_ns = phase_ends_ns[-1]
         """From run zero: what begins later is no part of the run."""
@@ -82,7 +83,14 @@ class UserBooks:
         empty = np.zeros((0, layout.LOG_WORDS), dtype=np.int64)
         board = shared.board
         self._accounts = Accounts(
-            settings, board.counts, board.tallies, self.gauges, empty if log is None else log
+            settings,
+            board.counts,
+            board.tallies,
+            self.gauges,
+            empty if log is None else log,
+            connections_table(),
+            # A request is one round trip to us.
+            np.zeros((self._operation_count, layout.OPERATION_COLUMNS), dtype=np.int64),
         )
         self.flush()  # compiles
 
@@ -129,8 +137,8 @@ class UserBooks:
             self._answers[row, status] += 1
         sent = NEVER if outcome is Outcome.REFUSED else start
         # The columns of a flight (layout), then those of client_books; lateness is known at the next stroke.
-        self._batch.extend((start, sent, self._arrivals, row, 0, NEVER, outcome, start + took_ns, NO_WAIT))
-        self._batch.append(lane % MOST_LANES)
+        self._batch.extend((start, sent, self._arrivals, row, NEVER, NEVER, 0, outcome, start + took_ns))
+        self._batch.extend((NO_WAIT, lane % MOST_LANES, 0))
         self._arrivals += 1
 
     def flush(self) -> None:
@@ -138,15 +146,13 @@ class UserBooks:
         batch, self._batch = self._batch, array("q")
         rows = np.array(batch, dtype=np.int64).reshape(-1, BATCH_COLUMNS)
         for entry in rows:
-            begin, end = int(entry[layout.PLANNED]), int(entry[BATCH_COLUMNS - 3])
-            entry[layout.LATE] = self.lag.worst_ns(begin + self._zero_ns, end + self._zero_ns)
             self._taken[entry[layout.ROW]] += 1
         self.gauges[layout.TAKEN] += len(rows)
         if PLAIN:
             with np.errstate(over="ignore"):
-                enter(self._accounts, rows)
+                enter(self._accounts, rows, self.lag.stretches())
         else:
-            enter(self._accounts, rows)
+            enter(self._accounts, rows, self.lag.stretches())
 
     def told_errors(self) -> list[dict[str, object]]:
         """Operation, text and count of every kind of error, the most frequent first."""

@@ -21,13 +21,13 @@ from locust import FastHttpUser, HttpUser
 
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.engine import layout
+from bench.engine.loop_lag import TICK_NS
 from bench.engine.shared_board import SharedBoard
 from bench.own_limits import COUNTER as OWN_LIMITS
 from bench.plan.users import UserStretch, users_at
 from bench.resources.thread_use import ThreadUse
 from bench.swarm.users_books import UserBooks
 from bench.swarm.users_crowd import Crowd
-from bench.swarm.users_lag import TICK_NS
 from bench.swarm.users_load import Refused, chosen, environment_for, import_users
 from bench.swarm.users_outcomes import shown
 from bench.swarm.users_requests import Requests
@@ -109,6 +109,7 @@ class Users:
         environment.events.user_error.add_listener(self._on_user_error)
         self._zero_ns = 0
         self._use = ThreadUse()
+        self._delay_ns = 0
         self._stopped_by_others = False
         self._killed_blind = 0
 
@@ -121,6 +122,7 @@ class Users:
         self._books.begin(self._zero_ns)
         self._wait_until(self._zero_ns)
         self._use = ThreadUse()
+        self._delay_ns = self._use.run_delay_ns()
         self._crowd.begin()
         end_ns = self._run_plan()
         self._run_out(end_ns)
@@ -188,7 +190,9 @@ class Users:
         """Sleep until `due_ns`, enter what was recorded; when the next stroke counts from."""
         self._wait_until(due_ns)
         now = monotonic_ns()
-        self._books.lag.struck(due_ns, now)
+        zero_ns, delay_ns = self._zero_ns, self._use.run_delay_ns()
+        self._books.lag.struck(due_ns - zero_ns, now - zero_ns, delay_ns - self._delay_ns)
+        self._delay_ns = delay_ns
         self._requests.settle()
         self._gauge(now - self._zero_ns)
         self._books.flush()
@@ -202,6 +206,7 @@ class Users:
         gauges = self._books.gauges
         gauges[layout.HEARTBEAT] = gauges[layout.ELAPSED_NS] = now_ns
         gauges[layout.IDLE_NS] = max(now_ns - self._use.busy_ns(), 0)
+        gauges[layout.RUN_DELAY_NS] = self._use.run_delay_ns()
         gauges[layout.IN_FLIGHT] = self._requests.under_way
         gauges[layout.CONNECTED] = self._crowd.running
 

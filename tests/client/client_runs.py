@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from bench.clock import monotonic_ns
 from bench.engine.client import ClientEngine
 from bench.engine.engine import Engine, EngineResult, Live
+from bench.histogram import mean_ns
 from bench.outcome import Outcome
 from bench.plan.compile import compile_plan
 from bench.plan.plan import Plan, Segment
@@ -92,14 +94,29 @@ class Ran:
         total: NDArray[np.int64] = np.sum(wanted, axis=0)
         return total
 
+    def assert_times_add_up(self, *outcomes: Outcome, rel: float = 0.01) -> None:
+        """Response is lag and service; and it is what was left without our lateness, and that lateness.
+
+        A lag is waiting for a connection and lateness; lateness may also come after the send.
+        """
+
+        def mean(kind: str) -> float:
+            found: NDArray[np.int64] = np.sum([self.counts(kind, one) for one in outcomes or (None,)], axis=0)
+            return mean_ns(found)
+
+        assert mean("response") == pytest.approx(mean("lag") + mean("service"), rel=rel)
+        assert mean("response") == pytest.approx(mean("net") + mean("late"), rel=rel)
+        assert mean("pool_wait") * (1 - rel) <= mean("lag") <= (mean("pool_wait") + mean("late")) * (1 + rel)
+
     def assert_adds_up(self) -> None:
         """Every arrival taken ended once, and the histograms say the same."""
         result = self.result
         assert (result.taken == result.tallies.sum(axis=1)).all()
         for outcome, count in self.outcomes().items():
             assert self.counts("response", outcome).sum() == count
+            assert self.counts("net", outcome).sum() == count
             if outcome in (Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT, Outcome.RESET):
-                for kind in ("service", "lag", "late", "pool_wait"):
+                for kind in ("service", "service_net", "lag", "late", "pool_wait"):
                     assert self.counts(kind, outcome).sum() == count
 
 

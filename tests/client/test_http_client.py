@@ -18,7 +18,7 @@ from real_http import RealHttp
 
 from bench.engine.wire import WireEngine
 from bench.errors import TargetError
-from bench.histogram import mean_ns, percentile_ns
+from bench.histogram import percentile_ns
 from bench.outcome import Outcome
 from bench.plan.plan import Plan
 from bench.stack.target import Target
@@ -163,9 +163,7 @@ def test_a_steady_run_adds_up(serve: Callable[[Behaviour], LittleHttp]) -> None:
     assert ran.result.pool is not None
     assert ran.result.pool["size"] == 10
     assert 0 < ran.result.pool["utilization_mean"] <= ran.result.pool["utilization_max"] <= 1
-    for whole, first, second in (("response", "lag", "service"), ("lag", "late", "pool_wait")):
-        parts = mean_ns(ran.counts(first)) + mean_ns(ran.counts(second))
-        assert mean_ns(ran.counts(whole)) == pytest.approx(parts, rel=0.02)
+    ran.assert_times_add_up(rel=0.02)
     assert ran.result.errors == []
 
 

@@ -54,7 +54,7 @@ def test_a_server_that_says_goodbye_on_an_idle_connection_has_done_nothing_wrong
     ran.assert_sums_hold()
     assert ran.count(OK) == ran.planned
     assert ran.result.counters["closed_after_answer"] == 4
-    assert ran.result.anomalies == []
+    assert ran.anomalies == []
 
 
 def test_connections_that_a_server_closes_after_its_answers_are_no_outages(web: Serve) -> None:

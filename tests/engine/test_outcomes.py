@@ -287,7 +287,7 @@ def test_pushes_between_replies_are_no_replies(serve: Serve) -> None:
     ran = run(plan_of(resp=3, pipeline=3), serve(behave).target)
     ran.assert_sums_hold()
     assert ran.count(OK) == ran.planned == 200
-    assert ran.result.anomalies == []
+    assert ran.anomalies == []
 
 
 def test_answers_of_one_byte_per_packet_are_answers(serve: Serve) -> None:

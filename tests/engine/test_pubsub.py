@@ -164,7 +164,7 @@ def test_two_workloads_do_not_hear_each_other(valkey: Stack) -> None:
     for ran in found:
         assert_messages_add_up(ran)
         assert ran.result.counters["delivered_messages"] == ran.planned * SUBSCRIBERS
-        assert ran.result.anomalies == []
+        assert ran.anomalies == []
 
 
 @pytest.mark.parametrize("given", [{"threads": 2}, {"pipeline": 2}])

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from urllib3.exceptions import NewConnectionError, ProtocolError, ReadTimeoutError
 
 from bench.outcome import Outcome
-from bench.swarm.users_lag import LEAST_NS, HubLag
 from bench.swarm.users_outcomes import TEXT_CHARACTERS, outcome_of, shown, text_of
 
 
@@ -90,15 +89,3 @@ def test_whatever_the_text_it_is_one_short_line(text: str, secret: str) -> None:
     found = shown(text + secret + text, [secret])
     assert len(found) <= TEXT_CHARACTERS
     assert found.isprintable()
-
-
-def test_the_lateness_of_a_request_is_the_longest_late_stroke_within_it() -> None:
-    lag = HubLag()
-    lag.struck(0, LEAST_NS - 1)
-    lag.struck(100_000_000, 105_000_000)
-    lag.struck(200_000_000, 230_000_000)
-    assert lag.worst_ns(0, 50_000_000) == 0
-    assert lag.worst_ns(90_000_000, 150_000_000) == 5_000_000
-    assert lag.worst_ns(90_000_000, 400_000_000) == 30_000_000
-    assert lag.worst_ns(210_000_000, 220_000_000) == 10_000_000
-    assert lag.worst_ns(240_000_000, 400_000_000) == 0
