@@ -1,4 +1,4 @@
-"""Cycles of load and rest inside a phase: where each begins and ends. Pure.
+"""The parts of a phase: cycles of load and rest, and windows. Where each begins and ends. Pure.
 
 A phase of `cycles: 50, rest: 30%` is cut into 50 equal cycles; each is load, then 30 % of it without
 any arrival. What memory a target does not give back at rest shows from cycle to cycle.
@@ -9,6 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ONE_NS = 1
+WINDOWS_PER_PHASE = 60
+LONGEST_WINDOW_NS = 1_000_000_000
+SHORTEST_WINDOW_NS = 20_000_000
+
+
+def window_ends(start_ns: int, end_ns: int, *, measured: bool) -> list[int]:
+    """Ends of the windows of one phase, the last its own; WINDOWS_PER_PHASE or more where it is measured."""
+    size = end_ns - start_ns
+    wanted = min(max(size // WINDOWS_PER_PHASE, SHORTEST_WINDOW_NS), LONGEST_WINDOW_NS)
+    count = max(1, round(size / wanted))
+    if measured and size >= WINDOWS_PER_PHASE * SHORTEST_WINDOW_NS:
+        count = max(count, WINDOWS_PER_PHASE)
+    return [start_ns + size * number // count for number in range(1, count + 1)]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.cycles import Stretch, load_ns, stretches
+from bench.cycles import Stretch, load_ns, stretches, window_ends
 from bench.plan.pacing import P_DURATION_NS, P_EXPECTED, P_NUMBER, P_REST, PACING_COLUMNS
 
 if TYPE_CHECKING:
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
     from bench.plan.program import Program
     from bench.scenario.model import Workload
-
-WINDOWS_PER_PHASE = 60
-LONGEST_WINDOW_NS = 1_000_000_000
-SHORTEST_WINDOW_NS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -122,19 +118,12 @@ class Plan:
         return sum(phase.load_ns for phase in self.phases)
 
     def window_ends(self) -> list[int]:
-        """Ends of all windows, ns from run zero: at least WINDOWS_PER_PHASE in every measured phase.
-
-        The last window of a phase ends with it, so no window spans two phases.
-        """
-        ends: list[int] = []
-        for phase in self.phases:
-            size = phase.end_ns - phase.start_ns
-            wanted = min(max(size // WINDOWS_PER_PHASE, SHORTEST_WINDOW_NS), LONGEST_WINDOW_NS)
-            count = max(1, round(size / wanted))
-            if phase.measured and size >= WINDOWS_PER_PHASE * SHORTEST_WINDOW_NS:
-                count = max(count, WINDOWS_PER_PHASE)
-            ends += [phase.start_ns + size * number // count for number in range(1, count + 1)]
-        return ends
+        """Ends of all windows, ns from run zero. No window spans two phases."""
+        return [
+            end
+            for phase in self.phases
+            for end in window_ends(phase.start_ns, phase.end_ns, measured=phase.measured)
+        ]
 
 
 def pacing_table(phases: tuple[PhasePlan, ...], rate_per_s: float) -> NDArray[np.float64]:
