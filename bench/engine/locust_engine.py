@@ -192,6 +192,7 @@ class LocustEngine:
         return {
             "path": str(workload.locustfile.file.resolve()),
             "user_classes": list(workload.user_classes),
+            "arguments": workload.arguments,
             "host": self._host(target),
             "secrets": self._secrets,
             "lanes": workload.lanes,

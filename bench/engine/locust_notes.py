@@ -79,9 +79,7 @@ def _ended(
     told: dict[str, Any] | None, exit_code: int | None, last_lines: Sequence[str], secrets: Sequence[str]
 ) -> list[Note]:
     if told is not None:
-        if not told["stopped_by_others"]:
-            return []
-        return [("users_stopped", "invalid", "the locustfile ended the test before the plan did")]
+        return _told_end(told, secrets)
     if exit_code is None:
         what = "did not end in time and was killed"
     elif exit_code < 0:
@@ -93,6 +91,19 @@ def _ended(
         words = words.replace(secret, "***")
     last = f"; its last words: {words}" if words else ""
     return [("users_died", "invalid", f"the process of the Locust users {what} before it was done{last}")]
+
+
+def _told_end(told: dict[str, Any], secrets: Sequence[str]) -> list[Note]:
+    notes: list[Note] = []
+    if told["stopped_by_others"]:
+        notes.append(("users_stopped", "invalid", "the locustfile ended the test before the plan did"))
+    if told["exit_code"]:
+        by = told["exit_by"]
+        for secret in secrets:
+            by = by.replace(secret, "***")
+        message = f"the locustfile ends Locust with exit code {told['exit_code']}, by {by}"
+        notes.append(("users_exit_code", "fail", message))
+    return notes
 
 
 def _users(told: dict[str, Any]) -> list[Note]:
@@ -114,6 +125,11 @@ def _users(told: dict[str, Any]) -> list[Note]:
     if told["without_time"]:
         message = f"{told['without_time']} request events without a response time are not counted"
         notes.append(("requests_without_time", "note", message))
+    if told["hosts"]:
+        hosts = ", ".join(f"{host} of {name}" for name, host in told["hosts"].items())
+        notes.append(
+            ("hosts_unused", "note", f"{hosts} is not used: the target's address is the users' host")
+        )
     if told["shapes"]:
         shapes = ", ".join(told["shapes"])
         notes.append(("shape_unused", "note", f"{shapes} is not used: the phases say how many users run"))

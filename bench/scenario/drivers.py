@@ -65,12 +65,15 @@ DRIVERS = {
         targets=("api",),
         engines=("locust",),
         forms=("locust",),
-        settings=("locustfile", "user_classes"),
+        settings=("locustfile", "user_classes", "arguments"),
         asks_by_itself=True,
     ),
     "noop": DriverFacts(targets=(), engines=("wire",), default_operation="noop"),
 }
 
 OPERATION_FORMS = ("command", "commands", "sql", "transaction", "request", "locust")
-OWN_SETTINGS = ("parameters", "dataset", "session", "retries", "headers", "locustfile", "user_classes")
+OWN_SETTINGS = (
+    *("parameters", "dataset", "session", "retries", "headers"),
+    *("locustfile", "user_classes", "arguments"),
+)
 """Settings of a workload that are refused where its driver does not have them."""

@@ -95,6 +95,7 @@ Command = Annotated[
 Statement = Annotated[str, Field(strict=True, min_length=1, max_length=100_000)]
 RequestName = Annotated[str, Field(strict=True, min_length=1, max_length=1000)]
 ClassName = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+ArgumentName = Annotated[str, Field(strict=True, pattern="^[A-Za-z][A-Za-z0-9_-]*$", max_length=200)]
 
 
 class Operation(Part):
@@ -170,6 +171,10 @@ class Workload(Part):
     ) = Field(None, description="Locust: the file with the user classes, relative to the scenario.")
     user_classes: Annotated[tuple[ClassName, ...], Field(max_length=50)] = Field(
         (), description="Locust: those of its classes that run; all where none is named."
+    )
+    arguments: Annotated[dict[ArgumentName, Word | tuple[Word, ...]], Field(max_length=100)] = Field(
+        default_factory=dict,
+        description="Locust: values of the arguments that the locustfile adds to the command line, and tags.",
     )
     operations: Annotated[dict[Name, Operation], Field(max_length=50)] = Field(default_factory=dict)
     arrivals: Literal["constant", "poisson", "closed"]

@@ -19,7 +19,10 @@ _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}(?:[eE][-+]?[0-9]{1,2})?")
 _WORDS: dict[str, Any] = {"": None, "null": None, "~": None, "true": True, "false": False}
 
 # Words, statements and headers go to the server as they stand: 007 and 1.50 are text there.
-_TEXT_KEYS = ("command", "commands", "sql", "transaction", "session", "headers", "body", "contains")
+_TEXT_KEYS = (
+    *("command", "commands", "sql", "transaction", "session"),
+    *("headers", "body", "contains", "arguments"),
+)
 _DATA_KEY = "json"
 """What stands below is the user's data, whose keys mean nothing to us."""
 _NAMING_KEYS = ("operations", "parameters")

@@ -8,11 +8,10 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import locust
-from locust.argument_parser import get_parser
-from locust.env import Environment
 from locust.util.load_locustfile import load_locustfile
 
 from bench.child_environment import NAMES_VARIABLE
+from bench.swarm.users_exit import UsersEnvironment
 from bench.swarm.users_outcomes import shown
 
 if TYPE_CHECKING:
@@ -64,17 +63,36 @@ def chosen(classes: dict[str, Any], wanted: Sequence[str]) -> list[Any]:
     return [classes[name] for name in wanted or sorted(classes)]
 
 
+def other_hosts(classes: list[Any], host: str) -> dict[str, str]:
+    """The user classes with a host of their own that is not the target's. Raises Refused.
+
+    One host is a default, which Locust too replaces by the one that it is told. Several mean several
+    servers, and requests to one of them would silently go to another.
+    """
+    own = {one.__name__: str(one.host) for one in classes if getattr(one, "host", None)}
+    if len(set(own.values())) > 1:
+        found = ", ".join(f"{name} with {shown_host(url)}" for name, url in own.items())
+        advice = "choose classes of one host with user_classes, or take the hosts out of them"
+        raise Refused("user_classes", "user classes of one host: the target's", found, advice)
+    return {name: shown_host(url) for name, url in own.items() if url.rstrip("/") != host.rstrip("/")}
+
+
+def shown_host(url: str) -> str:
+    """A host for people, without a login."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + rest.rpartition("@")[2]
+
+
 def environment_for(
-    classes: list[Any], path: str, host: str, lanes: int, secrets: Sequence[str]
-) -> Environment:
+    classes: list[Any], path: str, host: str, lanes: int, secrets: Sequence[str], options: Any
+) -> UsersEnvironment:
     """A local environment whose host is the target, with `events.init` fired. Raises Refused."""
     logging.basicConfig(level=logging.WARNING)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        options = get_parser(default_config_files=[]).parse_args([])
         options.host, options.num_users, options.headless = host, lanes, True
-        environment = Environment(
+        environment = UsersEnvironment(
             user_classes=classes,
             events=locust.events,
             host=host,

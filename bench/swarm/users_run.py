@@ -26,9 +26,11 @@ from bench.engine.shared_board import SharedBoard
 from bench.own_limits import COUNTER as OWN_LIMITS
 from bench.plan.users import UserStretch, users_at
 from bench.resources.thread_use import ThreadUse
+from bench.swarm.users_arguments import parsed_options
 from bench.swarm.users_books import UserBooks
 from bench.swarm.users_crowd import Crowd
-from bench.swarm.users_load import Refused, chosen, environment_for, import_users
+from bench.swarm.users_exit import quit_as_locust
+from bench.swarm.users_load import Refused, chosen, environment_for, import_users, other_hosts
 from bench.swarm.users_outcomes import shown
 from bench.swarm.users_requests import Requests
 
@@ -65,7 +67,11 @@ def run(task: dict[str, Any], fd: int) -> None:
     try:
         classes, shapes = import_users(task["path"], task["secrets"])
         picked = chosen(classes, task["user_classes"])
-        environment = environment_for(picked, task["path"], task["host"], task["lanes"], task["secrets"])
+        hosts = other_hosts(picked, task["host"])
+        options = parsed_options(task["arguments"])
+        environment = environment_for(
+            picked, task["path"], task["host"], task["lanes"], task["secrets"], options
+        )
     except Refused as refused:
         told = {"expected": refused.expected, "found": refused.found, "advice": refused.advice}
         channel.say(say="refused", key=refused.key, **told)
@@ -85,10 +91,8 @@ def run(task: dict[str, Any], fd: int) -> None:
     gc.freeze()
     channel.say(say="ready", user_classes=[one.__name__ for one in picked])
     users.run()
-    events: Any = environment.events
-    with gevent.Timeout(LAST_S, False):
-        events.quitting.fire(environment=environment, reverse=True)
-    channel.say(say="ended", shapes=shapes, **users.told())
+    exit_code, exit_by = quit_as_locust(environment, LAST_S)
+    channel.say(say="ended", shapes=shapes, hosts=hosts, exit_code=exit_code, exit_by=exit_by, **users.told())
 
 
 class Users:

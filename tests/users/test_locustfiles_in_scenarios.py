@@ -93,6 +93,11 @@ def test_loading_runs_nothing_of_the_locustfile(load, tmp_path: Path) -> None:  
             "write: {locust: GET /items}",
             "11:23: workloads[0].operations.write.locust: expected requests that no other operation names",
         ),
+        (
+            "lanes: 10",
+            "arguments: {tenant: [[a]]}\n    lanes: 10",
+            "8:25: workloads[0].arguments.tenant",
+        ),
         ("driver: locust", "driver: http", "7:17: workloads[0].locustfile: expected locustfile only with"),
     ],
 )
