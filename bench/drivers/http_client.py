@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import ssl
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
 from bench.drivers.client_words import Draws
+from bench.drivers.http_client_answers import compile_scanner
 from bench.drivers.http_client_pool import Opened, Passage, WatchedConnector, tracing
 from bench.drivers.http_client_requests import requests_of
 from bench.drivers.http_requests import WITH_LENGTH
@@ -26,9 +28,10 @@ from bench.engine.client_ticket import CURRENT, RETURNING, Ticket, limit_s
 from bench.errors import TargetError
 from bench.outcome import Outcome
 from bench.wire.state import TEXT_BYTES
+from bench.wire.unreadable import CLOSED_EARLY, CONNECTION_RESET, TEXTS
 
 if TYPE_CHECKING:
-    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, StreamReader
 
     from bench.engine.client_ticket import RunClock
     from bench.engine.client_watch import PoolWatch
@@ -50,6 +53,10 @@ class Unexpected(Exception):  # noqa: N818 - the answer is what it is, and not w
 class Broken(ClientError):  # noqa: N818 - what happened is the name
     """A connection that broke under a request: aiohttp sends a request again after its own errors only."""
 
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error) or type(error).__name__)
+        self.is_reset = getattr(error, "errno", None) in (errno.ECONNRESET, errno.EPIPE)
+
 
 def check(target: Target, plan: WorkloadPlan) -> None:
     """Nothing is put in place; whether the target listens shows when the pool is opened."""
@@ -65,7 +72,7 @@ async def once(request: ClientRequest, handler: ClientHandlerType) -> ClientResp
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         if isinstance(error, aiohttp.ClientConnectorError):
             raise
-        raise Broken(str(error) or type(error).__name__) from error
+        raise Broken(error) from error
 
 
 class HttpApplication:
@@ -78,6 +85,7 @@ class HttpApplication:
         self._deadline_ns = workload.deadline_ns
         self._size = workload.pool
         self._requests = requests_of(workload, target, Vocabulary(workload, plan.seed), Draws(plan, clock))
+        compile_scanner()
         self.pool = WatchedConnector(watch)
         self._session = ClientSession(
             connector=self.pool,
@@ -148,7 +156,7 @@ class HttpApplication:
                     trace_request_ctx=Passage(ticket, limit),
                 ) as response,
             ):
-                body = await response.read()
+                is_found = await _contains(response.content, request.contains)
         except BaseException:
             self.pool.on_failed(ticket)
             raise
@@ -157,7 +165,7 @@ class HttpApplication:
         self.pool.on_answered(ticket)
         if response.status not in request.statuses:
             raise Unexpected(f"HTTP {response.status}")
-        if request.contains not in body:
+        if not is_found:
             raise Unexpected("the body lacks the expected text")
 
     def outcome_of(self, error: BaseException) -> Outcome:
@@ -184,6 +192,8 @@ class HttpApplication:
             text = f"cannot connect: {error.certificate_error}"
         elif isinstance(error, aiohttp.ClientConnectorError):
             text = f"cannot connect: {_reason(error.os_error)}"
+        elif isinstance(error, Broken):
+            text = TEXTS[CONNECTION_RESET if error.is_reset else CLOSED_EARLY]
         else:
             text = str(error) or type(error).__name__
             if not isinstance(error, ClientError | OSError | Unexpected):
@@ -203,6 +213,17 @@ class HttpApplication:
     async def close(self) -> None:
         """Close the session and every connection."""
         await self._session.close()
+
+
+async def _contains(content: StreamReader, wanted: bytes) -> bool:
+    """Whether a body has a text in it; it is read to its end, and nothing of it is kept."""
+    is_found, tail = not wanted, b""
+    async for piece in content.iter_any():
+        if not is_found:
+            window = tail + piece
+            is_found = wanted in window
+            tail = window[max(len(window) - len(wanted) + 1, 0) :]
+    return is_found
 
 
 def _reason(error: OSError) -> str:

@@ -1,8 +1,8 @@
 """aiohttp's connection pool as an application has it, watched.
 
-Only public methods are extended. aiohttp's tracing says when a request has been given a place in the
-pool and when its head goes out; `connect` is where the connection is known, and a connection's own
-call-back where it comes back.
+Only public methods are extended, but for what makes a connection's receiving side. aiohttp's tracing says
+when a request has been given a place in the pool and when its head goes out; `connect` is where the
+connection is known, and a connection's own call-back where it comes back.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import TCPConnector, ThreadedResolver, TraceConfig
 from aiohttp.client_proto import ResponseHandler
 
 from bench.drivers.client_numbers import ConnectionNumbers
+from bench.drivers.http_client_answers import AnswerProtocol
 from bench.engine.client_ticket import CONNECTING, CURRENT, NEVER, SENT, Ticket
 
 if TYPE_CHECKING:
@@ -55,6 +57,9 @@ class WatchedConnector(TCPConnector):
             # elsewhere after a failover.
             use_dns_cache=False,
             resolver=ThreadedResolver(),
+        )
+        self._factory = cast(
+            "partial[ResponseHandler]", partial(AnswerProtocol, asyncio.get_running_loop(), watch)
         )
         self._watch = watch
         self._pool_numbers = ConnectionNumbers[ResponseHandler](watch, ResponseHandler.is_connected)
@@ -106,7 +111,11 @@ class WatchedConnector(TCPConnector):
     def on_answered(self, ticket: Ticket) -> None:
         """Its answer was read to the end. A connection that was closed for it is no loss."""
         protocol = self._pool_numbers.connection(ticket.lane)
-        if protocol is not None and not protocol.is_connected():
+        if protocol is None or protocol.is_connected():
+            return
+        if isinstance(protocol, AnswerProtocol) and protocol.has_strayed:
+            self._pool_numbers.lost(ticket.lane, protocol)
+        else:
             self._pool_numbers.parted(ticket.lane, protocol)
             self.closed_after_answer += 1
 

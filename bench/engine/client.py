@@ -21,7 +21,7 @@ from bench.engine.client_driver import ClientDriver, client_module
 from bench.engine.client_load import ClientLoad
 from bench.engine.client_ticket import RunClock
 from bench.engine.client_watch import PoolWatch
-from bench.engine.engine import EngineResult, Live
+from bench.engine.engine import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, Live
 from bench.engine.operation_log import open_log
 from bench.histogram import mean_ns
 from bench.outcome import Outcome
@@ -173,15 +173,18 @@ class ClientEngine:
         return int(self._books.board.tallies[:, [Outcome.REFUSED, Outcome.DROPPED]].sum())
 
     def _anomalies(self) -> list[tuple[str, ...]]:
-        notes = (
-            (layout.SATURATED, "saturated_histogram", "note", "times were longer than the histogram's hour"),
-            (layout.LOG_FULL, "operation_log_full", "inconclusive", "operations did not fit into their log"),
-        )
         gauges = self._books.gauges
+        saturated, full = int(gauges[layout.SATURATED]), int(gauges[layout.LOG_FULL])
+        notes = (
+            (self.watch.broken_replies, *BROKEN_REPLIES),
+            (self.watch.stray_replies, *STRAY_REPLIES),
+            (saturated, "saturated_histogram", "note", "times were longer than the histogram's hour"),
+            (full, "operation_log_full", "inconclusive", "operations did not fit into their log"),
+        )
         return [
-            (code, severity, f"{self.plan.name}: {gauges[column]} {what}")
-            for column, code, severity, what in notes
-            if gauges[column]
+            (code, severity, f"{self.plan.name}: {count} {what}")
+            for count, code, severity, what in notes
+            if count
         ]
 
     def raw_logs(self) -> list[tuple[Path, int]]:

@@ -243,12 +243,11 @@ class ClientLoad:
         if ticket.stage == WAITING:
             self.pool_timeouts += not self._is_stopped
             return Outcome.DROPPED
-        if not isinstance(error, asyncio.CancelledError):
+        outcome = Outcome.REFUSED if ticket.stage == CONNECTING else self._driver.outcome_of(error)
+        if outcome != Outcome.TIMEOUT and not isinstance(error, asyncio.CancelledError):
             self._note(ticket, error)
             self.own_limits.note(error)
-        if ticket.stage == CONNECTING:
-            return Outcome.REFUSED
-        return self._driver.outcome_of(error)
+        return outcome
 
     def _note(self, ticket: Ticket, error: BaseException) -> None:
         self.errors.add(self._names[ticket.operation], self._driver.text_of(error))

@@ -29,6 +29,10 @@ class PoolWatch:
         """Times that a connection was opened and greeted."""
         self.lost = 0
         self.reconnected = 0
+        self.broken_replies = 0
+        """Times that bytes were no reply of the protocol."""
+        self.stray_replies = 0
+        """Replies that nothing had asked for."""
         self.notes: deque[dict[str, Any]] = deque(maxlen=KEPT_NOTES)
         self._workload = workload
         self._clock = clock

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from bench.plan.plan import WorkloadPlan
 
 
+BROKEN_REPLIES = ("broken_replies", "inconclusive", "times the server sent bytes that are no reply")
+STRAY_REPLIES = ("stray_replies", "inconclusive", "replies came that nothing had asked for")
+"""Anomalies that every engine can find: code, severity, what stands behind the count."""
+
+
 @dataclass(frozen=True)
 class Live:
     """A look at a running workload; all but the gauges grow only."""

@@ -60,7 +60,9 @@ from bench.engine.shared_queue import may_take, take_head
 from bench.engine.stalls import unread_by_stall
 from bench.engine.syscalls import (
     EAGAIN,
+    ECONNRESET,
     EINTR,
+    EPIPE,
     EPOLL_CTL_ADD,
     EPOLL_CTL_DEL,
     EPOLL_CTL_MOD,
@@ -160,6 +162,19 @@ def lose_lane(t: Tables, lane: int, now: int) -> None:
 
 
 @inner
+def on_unsent(t: Tables, lane: int, error: int, now: int) -> None:
+    """The kernel took nothing of a request. Where the server has gone, its last words may lie there unread:
+    an early answer is an answer. The kernel reports the lane as readable at once, and the end is found
+    behind those words.
+    """
+    if error in (-EPIPE, -ECONNRESET):
+        t.lanes[lane, OUT_START] = t.lanes[lane, OUT_END]
+        epoll_change(t.settings[EPOLL], EPOLL_CTL_MOD, t.lanes[lane, FD], EPOLLIN, lane, t.words)
+    else:
+        lose_lane(t, lane, now)
+
+
+@inner
 def part_with_lane(t: Tables, lane: int) -> None:
     """Close a lane whose server has said that it closes it after this answer; ask for a new one."""
     row = t.lanes[lane]
@@ -251,7 +266,7 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
     state[LAST_SENT] = sent
     result = send_bytes(row[FD], t.rendered, START, end)
     if result < 0 and result not in (-EAGAIN, -EINTR):
-        lose_lane(t, lane, now)
+        on_unsent(t, lane, result, now)
         return 0
     for number in range(size):
         slot = t.waiting[number]
@@ -297,7 +312,7 @@ def flush_lane(t: Tables, lane: int, now: int) -> None:
     result = send_bytes(row[FD], t.drafts[lane], row[OUT_START], row[OUT_END] - row[OUT_START])
     if result < 0:
         if result not in (-EAGAIN, -EINTR):
-            lose_lane(t, lane, now)
+            on_unsent(t, lane, result, now)
         return
     row[OUT_START] += result
     t.gauges[BYTES_SENT] += result

@@ -69,8 +69,11 @@ from bench.wire.state import (
     RESULT,
     ROWS,
     TEXT,
+    TEXT_BYTES,
+    WHY,
     reset,
 )
+from bench.wire.unreadable import CLOSED_EARLY, CONNECTION_RESET, SIZES, SPELLED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -223,6 +226,19 @@ def scan_some(t: Tables, lane: int, at: int, size: int) -> int:
 
 
 @inner
+def say_why(t: Tables, lane: int, why: int) -> None:
+    """Count the reason for which everything in flight on a lane is about to be RESET."""
+    row, text = t.lanes[lane], t.texts[lane]
+    if row[COUNT] == 0:
+        return
+    for offset in range(TEXT_BYTES):
+        text[offset] = SPELLED[why, offset]
+    for place in range(row[COUNT]):
+        flight = t.flights[lane, (row[HEAD] + place) % t.settings[PIPELINE]]
+        record_error(t, flight[ROW] % t.settings[OPERATION_COUNT], lane, SIZES[why])
+
+
+@inner
 def on_closed(t: Tables, lane: int, now: int) -> None:
     """The server closed the connection, which may be how it ends its answer, or comes after a last word."""
     scan = t.scans[lane]
@@ -230,16 +246,18 @@ def on_closed(t: Tables, lane: int, now: int) -> None:
         scan[ENDS] = 1
         on_reply(t, lane, now)
     else:
-        give_up_lane(t, lane, now)
+        give_up_lane(t, lane, CLOSED_EARLY, now)
 
 
 @inner
-def give_up_lane(t: Tables, lane: int, now: int) -> None:
+def give_up_lane(t: Tables, lane: int, why: int, now: int) -> None:
     """Lose a lane that the server ended; an error that it sent before is the reason."""
     row, scan = t.lanes[lane], t.scans[lane]
     if row[COUNT] > 0 and scan[CLASS] == ERROR_REPLY and scan[TEXT] > 0:
         operation = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
         record_error(t, operation, lane, scan[TEXT])
+    else:
+        say_why(t, lane, why)
     lose_lane(t, lane, now)
 
 
@@ -257,7 +275,7 @@ def on_readable(t: Tables, lane: int, looked: int) -> int:
         if size == 0:
             on_closed(t, lane, now)
         elif size not in (-EAGAIN, -EINTR):
-            give_up_lane(t, lane, now)
+            give_up_lane(t, lane, CONNECTION_RESET, now)
         return now
     t.gauges[BYTES_RECEIVED] += size
     subscriber = lane >= t.settings[LANES]
@@ -274,6 +292,7 @@ def on_readable(t: Tables, lane: int, looked: int) -> int:
             reset(scan)
         elif scan[RESULT] == BROKEN:
             t.gauges[BROKEN_REPLIES] += 1
+            say_why(t, lane, scan[WHY])
             lose_lane(t, lane, now)
             return now
     if row[COUNT] == 0 and t.settings[PROTOCOL] == POSTGRES and scan[CLASS] == ERROR_REPLY:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.engine.lanes import keep_unsent, lose_lane
+from bench.engine.lanes import keep_unsent, on_unsent
 from bench.engine.layout import (
     BYTES_SENT,
     FAILED,
@@ -40,14 +40,14 @@ IDLE = int64(ord("I"))
 
 @inner
 def send_step(t: Tables, lane: int, number: int, entry: NDArray[np.int64], now: int) -> None:
-    """Send one round trip of an operation under way; a broken lane is lost, and the operation RESET."""
+    """Send one round trip of an operation under way; of a broken lane the end is read next."""
     row = t.lanes[lane]
     end = render(t, number, entry, lane, START)
+    row[REPLIES_LEFT] = t.steps[number, T_REPLIES]
     result = send_bytes(row[FD], t.rendered, START, end)
     if result < 0 and result not in (-EAGAIN, -EINTR):
-        lose_lane(t, lane, now)
+        on_unsent(t, lane, result, now)
         return
-    row[REPLIES_LEFT] = t.steps[number, T_REPLIES]
     row[STEP_SENT] = now
     accepted = max(result, 0)
     t.gauges[BYTES_SENT] += accepted

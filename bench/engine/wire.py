@@ -14,7 +14,7 @@ from bench.drivers import driver_named
 from bench.engine import layout
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, sum_of
 from bench.engine.connector import Connector
-from bench.engine.engine import EngineResult, Live
+from bench.engine.engine import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, Live
 from bench.engine.messages import settle_messages
 from bench.engine.operation_log import open_log
 from bench.engine.shard import Shard, new_queue
@@ -281,18 +281,8 @@ class WireEngine:
 
     def _anomalies(self) -> list[tuple[str, ...]]:
         notes = (
-            (
-                layout.BROKEN_REPLIES,
-                "broken_replies",
-                "inconclusive",
-                "times the server sent bytes that are no reply",
-            ),
-            (
-                layout.STRAY_REPLIES,
-                "stray_replies",
-                "inconclusive",
-                "replies came that nothing had asked for",
-            ),
+            (layout.BROKEN_REPLIES, *BROKEN_REPLIES),
+            (layout.STRAY_REPLIES, *STRAY_REPLIES),
             (
                 layout.STRAY_MESSAGES,
                 "stray_messages",

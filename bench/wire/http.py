@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench.jit import compiled, inner
 from bench.wire.http_body import links_of, read_chunk_line, read_content
 from bench.wire.http_head import read_head
@@ -20,6 +22,7 @@ from bench.wire.http_state import (
     CHUNKED_CODING,
     CLOSING,
     CODING,
+    CONTENT,
     ENDLESS,
     FOUND,
     HEAD_ENDED,
@@ -38,14 +41,25 @@ from bench.wire.http_state import (
     STEP,
     UNTIL_CLOSE,
 )
-from bench.wire.state import BROKEN, CODE, COMPLETE, ENDS, MORE, RESULT, TEXT
+from bench.wire.state import CODE, COMPLETE, ENDS, MORE, RESULT, TEXT
+from bench.wire.unreadable import HEAD_TOO_LONG, PROTOCOL_SWITCHED, break_off
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FOUND", "MAX_HEAD_BYTES", "UNTIL_CLOSE", "at_eof", "links_of", "scan"]
+__all__ = [
+    "CONTENT",
+    "FOUND",
+    "MAX_HEAD_BYTES",
+    "UNTIL_CLOSE",
+    "at_eof",
+    "is_in_head",
+    "links_of",
+    "scan",
+    "scan_content",
+]
 
+_NO_NEEDLE, _NO_LINKS = np.zeros(0, dtype=np.uint8), np.zeros(0, dtype=np.int64)
 _SWITCHING_PROTOCOLS, _OK, _NO_CONTENT, _NOT_MODIFIED = 101, 200, 204, 304
 
 
@@ -59,7 +73,7 @@ def at_eof(state: NDArray[np.int64]) -> bool:
 def _on_interim_head(state: NDArray[np.int64]) -> None:
     """Nothing of an interim response holds for the final one, which comes next."""
     if state[CODE] == _SWITCHING_PROTOCOLS:
-        state[RESULT] = BROKEN
+        break_off(state, PROTOCOL_SWITCHED)
         return
     for column in (CODE, TEXT, MATCHED, LENGTH, CODING, CLOSING, KEEPING):
         state[column] = 0
@@ -112,7 +126,7 @@ def _read_line(
         if state[STEP] == HEAD_ENDED:
             _on_head(state, is_head)
         elif state[LINE_BYTES] == MAX_HEAD_BYTES:
-            state[RESULT] = BROKEN
+            break_off(state, HEAD_TOO_LONG)
     return at
 
 
@@ -144,4 +158,40 @@ def scan(
             at = _read_line(state, data, at, end, text, is_head)
         else:
             at = read_content(state, data, at, end, needle, needle_links)
+    return at
+
+
+def is_in_head(state: NDArray[np.int64]) -> bool:
+    """Whether what comes next belongs to a head, interim ones included."""
+    return bool(state[STEP] < HEAD_ENDED)
+
+
+@compiled
+def scan_content(
+    state: NDArray[np.int64],
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    text: NDArray[np.uint8],
+    is_head: bool,
+    content: NDArray[np.uint8],
+) -> int:
+    """As `scan`, for one who wants head and body: it returns behind the final head too, and copies what is
+    body to the start of `content` (as long as data), state[CONTENT] bytes.
+    """
+    at = start
+    kept = 0
+    while at < end and state[RESULT] == MORE:
+        step = state[STEP]
+        if step < IN_CHUNK:
+            at = _read_line(state, data, at, end, text, is_head)
+            if step < HEAD_ENDED < state[STEP]:
+                break
+        else:
+            begin = at
+            at = read_content(state, data, at, end, _NO_NEEDLE, _NO_LINKS)
+            for place in range(begin, at):
+                content[kept] = data[place]
+                kept += 1
+    state[CONTENT] = kept
     return at

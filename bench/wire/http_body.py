@@ -33,7 +33,8 @@ from bench.wire.http_state import (
     NUMBER,
     STEP,
 )
-from bench.wire.state import BROKEN, COMPLETE, MORE, RESULT
+from bench.wire.state import COMPLETE, MORE, RESULT
+from bench.wire.unreadable import CHUNK_END_MISSING, CHUNK_SIZE_INVALID, break_off
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,9 +122,9 @@ def _on_size_byte(state: NDArray[np.int64], byte: np.int64) -> None:
         state[NUMBER] = state[NUMBER] * 16 + digit
         state[DIGITS] += 1
         if state[DIGITS] > MAX_SIZE_DIGITS:
-            state[RESULT] = BROKEN
+            break_off(state, CHUNK_SIZE_INVALID)
     elif state[DIGITS] == 0:
-        state[RESULT] = BROKEN
+        break_off(state, CHUNK_SIZE_INVALID)
     elif byte == _CR:
         state[STEP] = AT_SIZE_LF
     elif byte == _LF:
@@ -131,7 +132,7 @@ def _on_size_byte(state: NDArray[np.int64], byte: np.int64) -> None:
     elif byte in (_SEMICOLON, _SPACE, _TAB):
         state[STEP] = IN_EXTENSION
     else:
-        state[RESULT] = BROKEN
+        break_off(state, CHUNK_SIZE_INVALID)
 
 
 @inner
@@ -139,7 +140,7 @@ def _on_line_end(state: NDArray[np.int64], byte: np.int64) -> None:
     """A byte that must be the CR or LF of the present step."""
     step = state[STEP]
     if byte != (_CR if step == AT_CHUNK_CR else _LF):
-        state[RESULT] = BROKEN
+        break_off(state, CHUNK_END_MISSING if step in (AT_CHUNK_CR, AT_CHUNK_LF) else CHUNK_SIZE_INVALID)
     elif step == AT_CHUNK_CR:
         state[STEP] = AT_CHUNK_LF
     elif step == AT_CHUNK_LF:

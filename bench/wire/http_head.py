@@ -41,7 +41,8 @@ from bench.wire.http_state import (
     WORDS,
 )
 from bench.wire.http_values import end_element, read_value
-from bench.wire.state import BROKEN, CODE, MORE, RESULT, TEXT, TEXT_BYTES
+from bench.wire.state import CODE, MORE, RESULT, TEXT, TEXT_BYTES
+from bench.wire.unreadable import HEAD_LINE_END, NO_STATUS_LINE, break_off
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +74,7 @@ def _on_status_byte(state: NDArray[np.int64], byte: np.int64, text: NDArray[np.u
         text[at - _CODE_AT] = byte
     state[MATCHED] += 1
     if not fits:
-        state[RESULT] = BROKEN
+        break_off(state, NO_STATUS_LINE)
     elif state[MATCHED] == _STATUS_BYTES:
         state[TEXT] = _CODE_BYTES
         state[STEP] = AT_STATUS_END
@@ -188,9 +189,9 @@ def read_head(
                 elif byte in (_SPACE, _CR):
                     state[STEP] = IN_REASON
                 else:
-                    state[RESULT] = BROKEN
+                    break_off(state, NO_STATUS_LINE)
             elif byte == _LF:
                 state[STEP] = HEAD_ENDED
             else:
-                state[RESULT] = BROKEN
+                break_off(state, HEAD_LINE_END)
     return at

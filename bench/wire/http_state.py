@@ -18,7 +18,8 @@ from bench.wire.state import FIRST_OWN_COLUMN
 # PHASE: place in a list element (BEFORE, INSIDE, BEHIND). NUMBER, DIGITS: the number being read.
 # LENGTH: Content-Length + 1, 0 without one. CODING: the last transfer coding.
 # CLOSING, KEEPING: 1 when Connection says close, keep-alive. LEFT: bytes to come of body or chunk.
-# NEEDLE_AT: bytes of the needle that the body's last bytes agree with.
+# NEEDLE_AT: bytes of the needle that the body's last bytes agree with. CONTENT: bytes of the body that the
+# last scan copied, where it was asked to.
 (
     STEP,
     UNTIL_CLOSE,
@@ -37,7 +38,8 @@ from bench.wire.state import FIRST_OWN_COLUMN
     KEEPING,
     LEFT,
     NEEDLE_AT,
-) = range(FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 17)
+    CONTENT,
+) = range(FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 18)
 
 # STEP: of the head, then of the lines around chunks, then of what is body.
 IN_STATUS, AT_STATUS_END, IN_REASON, AT_LINE, IN_LINE, IN_NAME, BEHIND_NAME, IN_VALUE, AT_HEAD_LF = range(9)

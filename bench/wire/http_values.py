@@ -42,7 +42,8 @@ from bench.wire.http_state import (
     WORD_BYTES,
     WORDS,
 )
-from bench.wire.state import BROKEN, MORE, RESULT
+from bench.wire.state import MORE, RESULT
+from bench.wire.unreadable import CONTENT_LENGTH_INVALID, CONTENT_LENGTHS_DIFFER, break_off
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,8 +58,10 @@ _LETTER_C, _LETTER_K = b"ck"
 def _end_number(state: NDArray[np.int64]) -> None:
     """An element of Content-Length ended: it must be a number, and the same one each time."""
     length = state[NUMBER] + 1
-    if state[PHASE] == BEFORE or state[LENGTH] not in (0, length):
-        state[RESULT] = BROKEN
+    if state[PHASE] == BEFORE:
+        break_off(state, CONTENT_LENGTH_INVALID)
+    elif state[LENGTH] not in (0, length):
+        break_off(state, CONTENT_LENGTHS_DIFFER)
     state[LENGTH] = length
     state[NUMBER] = 0
     state[PHASE] = BEFORE
@@ -93,12 +96,12 @@ def end_element(state: NDArray[np.int64]) -> None:
 def _on_digit(state: NDArray[np.int64], byte: np.int64) -> None:
     """A byte of a Content-Length."""
     if state[PHASE] == BEHIND or not _ZERO <= byte <= _NINE:
-        state[RESULT] = BROKEN
+        break_off(state, CONTENT_LENGTH_INVALID)
         return
     state[PHASE] = INSIDE
     state[NUMBER] = state[NUMBER] * 10 + (byte - _ZERO)
     if state[NUMBER] > MAX_CONTENT_LENGTH:
-        state[RESULT] = BROKEN
+        break_off(state, CONTENT_LENGTH_INVALID)
 
 
 @inner

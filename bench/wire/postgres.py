@@ -22,7 +22,6 @@ import numpy as np
 
 from bench.jit import compiled, inner
 from bench.wire.state import (
-    BROKEN,
     CLASS,
     CODE,
     COMPLETE,
@@ -35,6 +34,14 @@ from bench.wire.state import (
     ROWS,
     TEXT,
     TEXT_BYTES,
+)
+from bench.wire.unreadable import (
+    COPY_STARTED,
+    ERROR_UNENDED,
+    MESSAGE_LENGTH_INVALID,
+    MESSAGE_UNKNOWN,
+    STATUS_UNKNOWN,
+    break_off,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +74,7 @@ _SPACE, _UNKNOWN, _ZERO, _NINE = b" ?09"
 _MOST_ROWS = 1 << 56
 _ASYNCHRONOUS = tuple(b"NSA")  # notice, parameter status, notification
 _WITHOUT_BODY = tuple(b"123Ins")  # parse, bind, close complete; empty query, no data, portal suspended
+_COPY = tuple(b"GHW")  # copy in, out, both
 _WITH_BODY = tuple(b"DCTtEZK")  # row, command complete, descriptions, error, ready, key data
 
 
@@ -93,8 +101,10 @@ def _on_type(state: NDArray[np.int64], kind: np.int64) -> None:
     if kind in _ASYNCHRONOUS:
         return
     state[SOLICITED] = 1
-    if kind not in _WITHOUT_BODY and kind not in _WITH_BODY:
-        state[RESULT] = BROKEN
+    if kind in _COPY:
+        break_off(state, COPY_STARTED)
+    elif kind not in _WITHOUT_BODY and kind not in _WITH_BODY:
+        break_off(state, MESSAGE_UNKNOWN)
 
 
 @inner
@@ -112,7 +122,7 @@ def _on_length(state: NDArray[np.int64], length: np.int64, text: NDArray[np.uint
     else:
         is_possible = 5 <= length <= MAX_LENGTH
     if not is_possible:
-        state[RESULT] = BROKEN
+        break_off(state, MESSAGE_LENGTH_INVALID)
     elif kind == _ERROR:
         state[FIELD] = 0
         # Of several errors the first one's text is kept: it names the cause.
@@ -159,7 +169,7 @@ def _on_error_byte(state: NDArray[np.int64], byte: np.int64, text: NDArray[np.ui
     if state[FIELD] == 0:
         if byte == 0:
             if state[LEFT] > 0:
-                state[RESULT] = BROKEN
+                break_off(state, ERROR_UNENDED)
             elif state[KEPT] == 1:
                 message = state[MESSAGE_BYTES]
                 state[TEXT] = MESSAGE_AT + message if message > 0 else SQLSTATE_BYTES
@@ -181,7 +191,7 @@ def _on_error_byte(state: NDArray[np.int64], byte: np.int64, text: NDArray[np.ui
             text[MESSAGE_AT + state[MESSAGE_BYTES]] = byte
             state[MESSAGE_BYTES] += 1
     if state[LEFT] == 0:
-        state[RESULT] = BROKEN  # the body ended inside a field or without its last 0
+        break_off(state, ERROR_UNENDED)  # the body ended inside a field or without its last 0
 
 
 @inner
@@ -205,8 +215,10 @@ def _on_tag_byte(state: NDArray[np.int64], byte: np.int64) -> None:
 def _on_ready(state: NDArray[np.int64], status: np.int64) -> None:
     """The server is ready for the next request: the reply ends here."""
     state[TRANSACTION] = status
-    is_status = status in (IDLE, IN_TRANSACTION, FAILED_TRANSACTION)
-    state[RESULT] = COMPLETE if is_status else BROKEN
+    if status in (IDLE, IN_TRANSACTION, FAILED_TRANSACTION):
+        state[RESULT] = COMPLETE
+    else:
+        break_off(state, STATUS_UNKNOWN)
 
 
 @compiled

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from bench.jit import compiled
 from bench.wire.state import (
-    BROKEN,
     CLASS,
     COMPLETE,
     ERROR_REPLY,
@@ -31,6 +30,13 @@ from bench.wire.state import (
     RESULT,
     TEXT,
     TEXT_BYTES,
+)
+from bench.wire.unreadable import (
+    BULK_END_MISSING,
+    LENGTH_INVALID,
+    LINE_END_MISSING,
+    RESP_TYPE_UNKNOWN,
+    break_off,
 )
 
 if TYPE_CHECKING:
@@ -97,7 +103,7 @@ def _on_type(state: NDArray[np.int64], byte: int) -> None:
     elif byte in (_SIMPLE, _ERROR, _INTEGER, _NULL, _DOUBLE, _BOOLEAN, _BIG_NUMBER):
         state[STEP] = IN_LINE
     else:
-        state[RESULT] = BROKEN
+        break_off(state, RESP_TYPE_UNKNOWN)
 
 
 @compiled
@@ -106,7 +112,7 @@ def _on_length(state: NDArray[np.int64]) -> None:
     length = state[NUMBER] * state[SIGN]
     kind = state[TYPE]
     if state[DIGITS] == 0 or length < -1:
-        state[RESULT] = BROKEN
+        break_off(state, LENGTH_INVALID)
     elif kind in (_BULK, _BULK_ERROR, _VERBATIM):
         if length == -1:
             if state[OUTER] == 1:
@@ -125,7 +131,7 @@ def _on_length(state: NDArray[np.int64]) -> None:
         if kind in (_MAP, _ATTRIBUTE):
             length *= 2
         if length > MAX_ELEMENTS or state[PENDING] > MAX_ELEMENTS:
-            state[RESULT] = BROKEN
+            break_off(state, LENGTH_INVALID)
         elif kind == _ATTRIBUTE:
             # The value that it describes is still to come, and may itself be the error or the null.
             state[PENDING] += length
@@ -180,24 +186,24 @@ def scan(
                 state[NUMBER] = state[NUMBER] * 10 + (byte - 48)
                 state[DIGITS] += 1
                 if state[DIGITS] > MAX_DIGITS:
-                    state[RESULT] = BROKEN
+                    break_off(state, LENGTH_INVALID)
             elif byte == _CR:
                 state[STEP] = AT_LINE_FEED
             elif byte == _MINUS and state[DIGITS] == 0 and state[SIGN] == 1:
                 state[SIGN] = -1
             else:
-                state[RESULT] = BROKEN
+                break_off(state, LENGTH_INVALID)
         elif step == IN_LINE:
             if byte == _CR:
                 state[STEP] = AT_LINE_FEED
             elif byte == _LF:
-                state[RESULT] = BROKEN
+                break_off(state, LINE_END_MISSING)
             elif state[KEPT] == 1 and state[TEXT] < TEXT_BYTES:
                 text[state[TEXT]] = byte
                 state[TEXT] += 1
         elif step == AT_LINE_FEED:
             if byte != _LF:
-                state[RESULT] = BROKEN
+                break_off(state, LINE_END_MISSING)
             elif state[TYPE] in (_SIMPLE, _ERROR, _INTEGER, _NULL, _DOUBLE, _BOOLEAN, _BIG_NUMBER):
                 state[MISSES if state[TYPE] == _NULL else HITS] += 1
                 _end_value(state)
@@ -207,12 +213,12 @@ def scan(
             if byte == _CR:
                 state[STEP] = AT_BULK_LF
             else:
-                state[RESULT] = BROKEN
+                break_off(state, BULK_END_MISSING)
         elif byte == _LF:
             state[HITS] += 1
             _end_value(state)
         else:
-            state[RESULT] = BROKEN
+            break_off(state, BULK_END_MISSING)
         if state[RESULT] != MORE:
             break
     return at

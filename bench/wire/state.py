@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 # server closes the connection after this reply. CODE: the protocol's own number for what happened
 # (an HTTP status, a packed SQLSTATE). ROWS: rows that the reply brought. HITS: values
 # of it that are not null, statements that touched a row. MISSES: nulls, statements that touched none.
-RESULT, CLASS, TEXT, ENDS, CODE, ROWS, HITS, MISSES = range(8)
-FIRST_OWN_COLUMN = 8
+# WHY: of a BROKEN one, a number of bench.wire.unreadable.
+RESULT, CLASS, TEXT, ENDS, CODE, ROWS, HITS, MISSES, WHY = range(9)
+FIRST_OWN_COLUMN = 9
 STATE_COLUMNS = 32
 
 # RESULT: bytes ran out, one reply ended, or the bytes are none of the protocol.

@@ -213,7 +213,7 @@ def test_what_is_not_answered_in_time_is_a_timeout_and_cancelled(postgres: Postg
     assert one[Outcome.OK] == one.sum()
     assert percentile_ns(ran.counts("service", Outcome.TIMEOUT), 0.1) >= 200_000_000
     assert percentile_ns(ran.counts("service", Outcome.TIMEOUT), 50) < 2_000_000_000
-    assert texts(ran) == {"slow": "TimeoutError", "begun": "TimeoutError"}
+    assert texts(ran) == {}
     assert ran.result.counters["leaked_connections"] == 0
     assert postgres.execute("SELECT count(*) FROM begun") == [(0,)]
     sleeping = (

@@ -13,8 +13,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-KEEP, CLOSE, RESET, SILENCE = "keeps", "closes", "resets", "is silent"
-"""What a server does behind its answer; a silent one answers nothing more on that connection."""
+KEEP, CLOSE, DROP, RESET, SILENCE = "keeps", "closes", "drops", "resets", "is silent"
+"""What a server does behind its answer. One that closes still reads, one that drops the connection does not;
+a silent one answers nothing more.
+"""
 
 JOIN_S = 60.0
 GREETINGS = {

@@ -1,0 +1,73 @@
+"""One run through an engine for a group of cases, and what came of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import raw_servers
+from cases import Case, Group
+from raw_servers import RawServer
+
+from bench.engine.engine import EngineResult
+from bench.engine.wire import WireEngine
+from bench.outcome import Outcome
+from bench.stack.target import Target
+from tests.client.client_runs import client, plan_of, run
+
+ENGINES = ("wire", "client")
+LANES = 24
+ASKED_EACH = 8
+"""So often is each case asked, more or less: operations are drawn."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How the arrivals of one case ended, and in what words."""
+
+    outcomes: dict[Outcome, int]
+    texts: frozenset[str]
+
+    @property
+    def summary(self) -> str:
+        """In a few words."""
+        ends = ", ".join(outcome.name for outcome in sorted(self.outcomes))
+        return ends + "".join(f": {text}" for text in sorted(self.texts))
+
+
+Look = Callable[[Group, Case, str, int], Found]
+
+
+def run_group(group: Group, engine: str, cut: int) -> EngineResult:
+    """One run with an operation for every case."""
+    server = RawServer(SERVERS[group.driver]({case.name: case.answer for case in group.cases}), cut=cut)
+    kind = TARGETS[group.driver]
+    target = Target(kind, group.driver, "127.0.0.1", server.port)
+    seconds = ASKED_EACH * len(group.cases) / group.rate
+    workload: dict[str, Any] = {
+        "driver": group.driver,
+        "target": kind,
+        "engine": engine,
+        "lanes": LANES,
+        "pool": LANES,
+        "keys": None,
+        "operations": {case.name: OPERATIONS[group.driver](case) for case in group.cases},
+        "rate": f"{group.rate}/s",
+        "deadline": group.deadline,
+        "phases": {"steady": f"{seconds * 1000:.0f}ms"},
+    }
+    plan = plan_of(**(workload | group.workload))
+    try:
+        made = client(plan, target) if engine == "client" else WireEngine(plan, plan.workloads[0], target)
+        return run(made).result
+    finally:
+        server.close()
+
+
+TARGETS = {"http": "api", "redis": "redis"}
+SERVERS = {"http": raw_servers.http, "redis": raw_servers.redis}
+OPERATIONS: dict[str, Callable[[Case], dict[str, Any]]] = {
+    "http": lambda case: {"request": {"path": f"/{case.name}"} | case.operation},
+    "redis": lambda case: case.operation or {"command": ["GET", f"case:{case.name}"]},
+}
