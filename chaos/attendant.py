@@ -13,7 +13,7 @@ from bench.errors import HealError
 from bench.scenario.consistency_faults import BEHIND
 from bench.scenario.fault_kinds import FAULT_KINDS
 from chaos.conductor import Conductor
-from chaos.detection import NOTHING
+from chaos.detection import NOTHING, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors import breaker, stack_events
 from chaos.detectors.probe import Probe
 from chaos.detectors.watcher import Watcher
@@ -74,7 +74,11 @@ class Chaos:
             self._watchers.append(
                 Probe(seen[name], scenario.detection.probe_every_ns, scenario.detection.failures)
             )
-        if "api" in seen and any(name in ("api", *BEHIND["api"]) for name in hit):
+        self._hit = list(hit)
+        # Only of an API that the scenario itself puts load on: a breaker opens by calls that fail, and
+        # the stack may have an API because another scenario of the command needs one.
+        loaded = {one.target for one in scenario.workloads}
+        if "api" in loaded and any(name in ("api", *BEHIND["api"]) for name in hit):
             self._watchers.append(breaker.Breaker(targets["api"]))
         self._integrity = Integrity(scenario, plan, targets, seen)
         self._integrity.prepare()
@@ -126,6 +130,7 @@ class Chaos:
             acts=self._conductor.acts,
             observations=[one for watcher in self._watchers for one in watcher.observations],
             detectors=self._detectors(),
+            blind=self._blind(),
             stack_events=self._stack.events(),
             plan=self._plan,
             start_ns=self._start_ns,
@@ -156,9 +161,21 @@ class Chaos:
         found = [watcher.detector for watcher in self._watchers]
         if self._stack.kind != "external":
             found.append(stack_events.ENGINE)
-        if any(self._around.container(watched) for watched in self._seen):
+        if any(self._around.health_check_ns(name) is not None for name in self._hit):
             found.append(stack_events.HEALTH)
         return list(dict.fromkeys(found))
+
+    def _blind(self) -> dict[str, WhyBlind]:
+        """What each of them cannot see, as far as it is known how they look."""
+        assert self._around is not None
+        found: dict[str, WhyBlind] = {}
+        for watcher in self._watchers:
+            # Several of one name look at one target each, all at the same times.
+            found[watcher.detector] = too_few_looks(watcher.looks_ns, watcher.needed)
+        needed = [self._around.health_check_ns(name) for name in self._hit]
+        if known := [one for one in needed if one is not None]:
+            found[stack_events.HEALTH] = shorter_than(min(known))
+        return found
 
     def close(self) -> None:
         """End everything in any case; what could not be mended stays in the journal for `bench heal`.

@@ -1,14 +1,25 @@
-"""Which observations of a detector belong to which fault: detected, missed, false alarm. Pure."""
+"""Which observations of a detector belong to which fault: detected, missed, false alarm. Pure.
+
+Not every fault that a detector did not tell was missed by it. One that was in alarm already had nothing more
+to say, and one that did not look while the target was away could not see anything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.units import format_duration_ns
 from chaos.detectors.observation import Observation
 
 NOTHING = "nothing"
+DETECTED, MISSED = "detected", "missed"
+IN_ALARM = "in_alarm"
+"""It was in alarm when the fault began: whether it would have noticed nobody knows."""
+NO_LOOK = "no_look"
+"""The target was back before the detector had looked as often as it needs to."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +36,76 @@ class Window:
     """None: it never was."""
     calm_ns: int
     """When nothing of it is to be seen any more; what comes later is a false alarm."""
+    away: tuple[int, int] | None = None
+    """From the first failure that a client saw to the first success; None where none saw anything."""
+    failed: int = 0
+    """Arrivals that failed."""
+
+
+WhyBlind = Callable[[Window], str | None]
+"""Why a detector that told nothing of a fault could not have seen it; None where it could."""
+
+
+def too_few_looks(looks_ns: Sequence[tuple[int, int]], needed: int) -> WhyBlind:
+    """Of a detector that looks for itself: begin and end of each look, and how many in a row it needs.
+
+    One that was answered when the target was back did not see it away.
+    """
+
+    def why(window: Window) -> str | None:
+        if window.away is None:
+            return None
+        start_ns, end_ns = window.away
+        first = bisect_left(looks_ns, (start_ns, 0))
+        last = bisect_left(looks_ns, (end_ns, 0))
+        found = sum(end <= end_ns for _, end in looks_ns[first:last])
+        if found >= needed:
+            return None
+        length = format_duration_ns(end_ns - start_ns)
+        return f"it looked {found} times in the {length} without answers, and needs {needed}"
+
+    return why
+
+
+def too_few_failures(needed: int) -> WhyBlind:
+    """Of the clients themselves: so many operations must fail in a row."""
+
+    def why(window: Window) -> str | None:
+        if window.failed >= needed:
+            return None
+        return f"{window.failed} operations failed, and it needs {needed} in a row"
+
+    return why
+
+
+def shorter_than(needed_ns: int) -> WhyBlind:
+    """Of one whose looks are not to be seen: what is over sooner cannot have failed all that it needs."""
+
+    def why(window: Window) -> str | None:
+        if window.away is None or window.away[1] - window.away[0] >= needed_ns:
+            return None
+        length = format_duration_ns(window.away[1] - window.away[0])
+        return f"the {length} without answers are less than the {format_duration_ns(needed_ns)} that it needs"
+
+    return why
 
 
 def matched(
-    windows: Sequence[Window], detectors: Mapping[str, Iterable[Observation]]
+    windows: Sequence[Window],
+    detectors: Mapping[str, Iterable[Observation]],
+    blind: Mapping[str, WhyBlind] | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Detections (one for each fault and detector; at_ns None where it missed) and false alarms.
+    """Detections (one for each fault and detector; at_ns None where it told none) and false alarms.
 
     A run that breaks nothing must find nothing: what is seen after a fault of kind `nothing` is a
-    false alarm, unless another fault explains it.
+    false alarm, unless another fault explains it. `blind` knows of detectors what they cannot see.
     """
     detections: list[dict[str, Any]] = []
     false_alarms: list[dict[str, Any]] = []
     real = [window for window in windows if window.kind != NOTHING]
     for name, observations in detectors.items():
-        downs = sorted((one for one in observations if one.is_down), key=lambda one: one.at_ns)
+        seen = sorted(observations, key=lambda one: one.at_ns)
+        downs = [one for one in seen if one.is_down]
         claimed: set[int] = set()
         for window in real:
             ends_ns = _end(window, real)
@@ -49,21 +115,47 @@ def matched(
                 if one.target in window.targets and window.from_ns <= one.at_ns < ends_ns
             ]
             claimed.update(mine)
-            first = downs[mine[0]] if mine else None
-            detections.append(
-                {
-                    "fault": window.fault,
-                    "detector": name,
-                    "at_ns": first.at_ns if first else None,
-                    "detail": first.detail if first else "it did not notice",
-                }
-            )
+            found = _told(window, [downs[number] for number in mine], seen)
+            why = blind[name](window) if found["state"] == MISSED and blind and name in blind else None
+            if why is not None:
+                found |= {"state": NO_LOOK, "detail": why}
+            detections.append({"fault": window.fault, "detector": name, **found})
         false_alarms += [
             {"detector": name, "target": one.target, "at_ns": one.at_ns, "detail": one.detail}
             for number, one in enumerate(downs)
             if number not in claimed
         ]
     return detections, sorted(false_alarms, key=lambda alarm: alarm["at_ns"])
+
+
+def _told(window: Window, downs: Sequence[Observation], seen: Sequence[Observation]) -> dict[str, Any]:
+    """What the detector said of a fault: the first word on a target that it was not in alarm about.
+
+    Of one that it was, it can tell nothing: an alarm that follows its all-clear is about what comes then.
+    A further alarm without one in between is news all the same.
+    """
+    before = {one.target: one for one in seen if one.target in window.targets and one.at_ns < window.from_ns}
+    alarms = {target: one for target, one in before.items() if one.is_down}
+    clear_ns = {
+        target: min(
+            (
+                one.at_ns
+                for one in seen
+                if one.target == target and not one.is_down and one.at_ns > alarm.at_ns
+            ),
+            default=window.calm_ns,
+        )
+        for target, alarm in alarms.items()
+    }
+    first = next((one for one in downs if one.at_ns <= clear_ns.get(one.target, one.at_ns)), None)
+    if first is not None:
+        return {"state": DETECTED, "at_ns": first.at_ns, "detail": first.detail, "alarm_since_ns": None}
+    if alarms:
+        since = min(alarms.values(), key=lambda one: one.at_ns)
+        ago = format_duration_ns(window.from_ns - since.at_ns)
+        detail = f"it was in alarm already, since {ago} before the fault: {since.detail}"
+        return {"state": IN_ALARM, "at_ns": None, "detail": detail, "alarm_since_ns": since.at_ns}
+    return {"state": MISSED, "at_ns": None, "detail": "it did not notice", "alarm_since_ns": None}
 
 
 def _end(window: Window, windows: Iterable[Window]) -> int:

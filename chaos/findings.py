@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.scenario.consistency_faults import BEHIND
-from chaos.detection import Window, matched
+from chaos.detection import WhyBlind, Window, matched, too_few_failures
 from chaos.detectors import breaker, client_errors, stack_events
 from chaos.recovery import recoveries
 
@@ -37,6 +37,8 @@ class Findings:
     stack_events: Sequence[StackEvent]
     detectors: Sequence[str]
     """Those that were at work beside the clients themselves."""
+    blind: Mapping[str, WhyBlind]
+    """What each of them cannot have seen."""
     plan: Plan
     start_ns: int
     end_ns: int
@@ -45,10 +47,10 @@ class Findings:
         """Add faults, detections, false alarms and recoveries; the folder holds operations.npy."""
         operations = np.load(folder / "operations.npy", mmap_mode="r")
         record["faults"] = [self._fault(act) for act in self.acts]
-        detections, alarms = self._detections(operations)
+        record["recoveries"] = recoveries(operations, record, record["faults"], _events(folder))
+        detections, alarms = self._detections(operations, record["recoveries"])
         record["detections"] = [self._from_zero(one) for one in detections]
         record["false_alarms"] = [self._from_zero(one) for one in alarms]
-        record["recoveries"] = recoveries(operations, record, record["faults"], _events(folder))
         if breaker.NAME in self.detectors:
             breakers = [one for one in self.observations if one.detector == breaker.NAME]
             record["breaker_open_ns"] = breaker.open_time_ns(breakers, self.end_ns)
@@ -103,7 +105,9 @@ class Findings:
         ]
         return min([own, *seen])
 
-    def _detections(self, operations: NDArray[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def _detections(
+        self, operations: NDArray[Any], recovered: Sequence[Mapping[str, Any]]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         windows = []
         for act in self.acts:
             if act.broke is not None:
@@ -111,10 +115,31 @@ class Findings:
                 above = [name for name, needs in BEHIND.items() if plan.target in needs]
                 calm_ns = (healed_ns or self.end_ns) + CALM_NS
                 targets = (plan.target, *above)
+                mine = [one for one in recovered if one["fault"] == plan.number]
                 windows.append(
-                    Window(plan.number, plan.kind, targets, act.broke.asked_ns, healed_ns, calm_ns)
+                    Window(
+                        plan.number,
+                        plan.kind,
+                        targets,
+                        act.broke.asked_ns,
+                        healed_ns,
+                        calm_ns,
+                        self._away(mine),
+                        sum(one["failed"] for one in mine),
+                    )
                 )
-        return matched(windows, self._by_detector(operations))
+        blind = {client_errors.NAME: too_few_failures(client_errors.IN_A_ROW), **self.blind}
+        return matched(windows, self._by_detector(operations), blind)
+
+    def _away(self, recovered: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+        """From the first failure that a client saw of a fault to when the last of them was answered again."""
+        hit = [one for one in recovered if one["first_failure_ns"] is not None]
+        if not hit:
+            return None
+        ends = [
+            one["until_ns"] if one["first_success_ns"] is None else one["first_success_ns"] for one in hit
+        ]
+        return min(one["first_failure_ns"] for one in hit) + self.start_ns, max(ends) + self.start_ns
 
     def _by_detector(self, operations: NDArray[Any]) -> dict[str, list[Observation]]:
         hit = {act.fault.plan.target for act in self.acts}
@@ -144,7 +169,8 @@ class Findings:
         return None if at_ns is None else at_ns - self.start_ns
 
     def _from_zero(self, entry: dict[str, Any]) -> dict[str, Any]:
-        return entry | {"at_ns": self._zero(entry["at_ns"])}
+        stamps = {name: self._zero(entry[name]) for name in ("at_ns", "alarm_since_ns") if name in entry}
+        return entry | stamps
 
 
 def _events(folder: Path) -> list[dict[str, Any]]:

@@ -43,6 +43,11 @@ class Surroundings:
         found = self.entry(name).get("container")
         return str(found) if found else None
 
+    def health_check_ns(self, name: str) -> int | None:
+        """How long its container's health check takes to fail; None where it has none."""
+        found = self.entry(name).get("health_check_ns")
+        return None if found is None else int(found)
+
     def answers(self, name: str) -> bool:
         """Whether the target answers its protocol now."""
         return probe(self.targets[name], PROBE_S).state != "down"

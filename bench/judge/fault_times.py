@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 NOTHING = "nothing"
 """The kind of a fault that does nothing, for runs that must find nothing."""
 UNSEEN = "unseen"
+IN_ALARM, NO_LOOK = "in_alarm", "no_look"
+UNKNOWN = (IN_ALARM, NO_LOOK)
+"""A detector that told nothing of a fault, and of which that says nothing: see chaos/detection.py."""
+UNKNOWN_ADVICE = (
+    "see what it was in alarm about before the fault, let the fault last longer, or let it look more often"
+)
 Entry = dict[str, Any]
 
 
@@ -47,22 +53,31 @@ def detection(run: Run, metric: Metric) -> Observation:
             ", ".join(dict.fromkeys(one["detector"] for one in run.record.get("detections", []))) or "none"
         )
         raise Unmeasurable(f"the run has no detector {detector}", f"its detectors are: {known}")
-    repeats, unseen = [], 0
+    repeats, unseen, unknown = [], 0, []
     for fault in took_effect(run):
         if fault["kind"] == NOTHING or fault["number"] not in entries:
             continue
-        failure_ns = first_failure_ns(run, fault["number"])
-        at_ns = entries[fault["number"]].get("at_ns")
+        entry, failure_ns = entries[fault["number"]], first_failure_ns(run, fault["number"])
+        at_ns = entry.get("at_ns")
         if at_ns is None and failure_ns is None and _all_clean(run, fault["number"]):
             unseen += 1  # no client saw anything: there was nothing to detect
+            continue
+        if at_ns is None and entry.get("state") in UNKNOWN:
+            unknown.append(f"{named(fault)}: {detector} did not tell, and {entry['detail']}")
             continue
         since_ns = fault["effective_ns"] if failure_ns is None else failure_ns
         if at_ns is None:
             repeats.append(Repeat(named(fault), _watched_until(run, fault) - since_ns, NEVER))
         else:
             repeats.append(Repeat(named(fault), max(0, at_ns - since_ns)))
+    missing = None
+    if unknown:
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        missing = Unmeasurable(f"{unknown[0]}{more}", UNKNOWN_ADVICE)
+        if not repeats:
+            raise missing
     note = f"; {unseen} undetected without visible effect" if unseen else ""
-    return observed(repeats, metric, note)
+    return replace(observed(repeats, metric, note), missing=missing)
 
 
 def took_effect(run: Run) -> list[Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import units
-from bench.judge.fault_times import NOTHING, first_failure_ns
+from bench.judge.fault_times import IN_ALARM, NO_LOOK, NOTHING, first_failure_ns
 from bench.judge.tally import spaced
 from bench.report.columns import heading, row, wrapped
 from bench.report.fault_rows import WIDTH, Entry, entries, label, shown
@@ -15,6 +15,8 @@ from bench.rules.fault_metrics import DETECTORS
 if TYPE_CHECKING:
     from bench.run_folder.reader import Run
 
+SAID = {IN_ALARM: "in alarm", NO_LOOK: "no look"}
+"""What stands where a detector told nothing and did not miss the fault."""
 MARKS = (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_ns"))
 
 
@@ -28,7 +30,8 @@ def table(run: Run, colour: bool) -> list[str]:
     lines = [heading(row("Detection", WIDTH, heads)[0], colour)]
     for fault in shown(run):
         lines += row(label(fault), WIDTH, zip(detection_cells(run, fault), rooms, strict=True))
-    return [*lines, *wrapped(f"From the first failure (else from the fault); {false_alarms(run)}.")]
+    lines += wrapped(f"From the first failure (else from the fault); {false_alarms(run)}.")
+    return lines + [line for text in doubts(run) for line in wrapped(f"{text}.")]
 
 
 def detectors(run: Run) -> list[str]:
@@ -39,14 +42,12 @@ def detectors(run: Run) -> list[str]:
 
 def detection_cells(run: Run, fault: Entry) -> list[str]:
     """For each detector the time from the first failure to its word, "missed", or "-"."""
-    at = {
-        one["detector"]: one["at_ns"]
-        for one in run.record.get("detections", [])
-        if one["fault"] == fault["number"]
+    told = {
+        one["detector"]: one for one in run.record.get("detections", []) if one["fault"] == fault["number"]
     }
     failure_ns = first_failure_ns(run, fault["number"])
     since_ns = fault["effective_ns"] if failure_ns is None else failure_ns
-    return [_detected(at.get(name, "-"), since_ns, failure_ns, fault) for name in detectors(run)]
+    return [_detected(told.get(name), since_ns, failure_ns, fault) for name in detectors(run)]
 
 
 def false_alarms(run: Run) -> str:
@@ -57,10 +58,24 @@ def false_alarms(run: Run) -> str:
     return f"{text}: {told}" if told else text
 
 
-def _detected(at_ns: int | str | None, since_ns: int, failure_ns: int | None, fault: Entry) -> str:
-    if at_ns is None:
-        return "-" if failure_ns is None or fault["kind"] == NOTHING else "missed"
-    return at_ns if isinstance(at_ns, str) else units.format_duration_ns(at_ns - since_ns)
+def _detected(entry: Entry | None, since_ns: int, failure_ns: int | None, fault: Entry) -> str:
+    if entry is None:
+        return "-"
+    if entry["at_ns"] is not None:
+        return units.format_duration_ns(entry["at_ns"] - since_ns)
+    if failure_ns is None or fault["kind"] == NOTHING:
+        return "-"
+    return SAID.get(entry.get("state", ""), "missed")
+
+
+def doubts(run: Run) -> list[str]:
+    """Of detectors that told nothing of a fault and did not miss it: why, a sentence for each kind."""
+    found: dict[tuple[str, str], str] = {}
+    for one in run.record.get("detections", []):
+        if one["at_ns"] is None and one.get("state") in SAID:
+            text = f"{one['detector'].replace('_', ' ')}, fault {one['fault']}: {one['detail']}"
+            found.setdefault((one["detector"], one["state"]), text)
+    return list(found.values())
 
 
 def timeline(run: Run, unicode: bool = True) -> list[str]:

@@ -24,7 +24,7 @@ class Probe(Watcher):
     def __init__(self, target: Target, every_ns: int, failures: int) -> None:
         super().__init__(f"{NAME}-{target.name}", every_ns)
         self._target = target
-        self._failures = failures
+        self._failures = self.needed = failures
         self._in_a_row = 0
         self._deadline_s = min(every_ns / 1e9 * failures, LONGEST_S)
 

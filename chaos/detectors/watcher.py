@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from array import array
 from typing import ClassVar
 
 from bench.clock import monotonic_ns
@@ -19,15 +20,22 @@ class Watcher(ABC):
 
     detector: ClassVar[str]
     """Its name in the record."""
+    needed: int = 1
+    """So many looks in a row make an alarm."""
 
     def __init__(self, name: str, every_ns: int) -> None:
         self.observations: list[Observation] = []
-        self.looks = 0
+        self._begins, self._ends = array("q"), array("q")
         self.failure: BaseException | None = None
         """What ended the looking that should not have ended it."""
         self._every_ns = every_ns
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"detector-{name}", daemon=True)
+
+    @property
+    def looks_ns(self) -> list[tuple[int, int]]:
+        """Begin and end of each look that is over, ns on CLOCK_MONOTONIC."""
+        return list(zip(self._begins, self._ends, strict=False))
 
     @abstractmethod
     def look(self) -> None:
@@ -52,8 +60,9 @@ class Watcher(ABC):
     def _keep_looking(self) -> None:
         due = monotonic_ns()
         while not self._end.is_set():
+            self._begins.append(monotonic_ns())
             self.look()
-            self.looks += 1
+            self._ends.append(monotonic_ns())
             due += self._every_ns
             now = monotonic_ns()
             if due < now:

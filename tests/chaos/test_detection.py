@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from bench.engine.layout import LOG_RECORD
 from bench.outcome import Outcome
+from bench.stack.docker.container_facts import health_check_ns
 from bench.stack.supervised import StackEvent
-from chaos.detection import Window, matched
+from chaos.detection import Window, matched, shorter_than, too_few_failures, too_few_looks
 from chaos.detectors import breaker, client_errors, stack_events
 from chaos.detectors.observation import Observation
 
@@ -185,3 +189,93 @@ def test_breakers_are_open_from_opening_to_closing_or_to_the_end(
     seen: list[Observation], open_s: float
 ) -> None:
     assert breaker.open_time_ns(seen, 10 * S) == open_s * S
+
+
+# --- what a detector could not tell -----------------------------------------------------------------------
+
+LOOKS = [(round(at * S), round((at + 0.01) * S)) for at in (9.5, 10.0, 10.5, 11.0)]
+
+
+def states(windows: list[Window], *seen: Observation, **blind: Any) -> list[tuple[str, float | None]]:
+    """State and time of each fault's detection by the probe."""
+    detections, _ = matched(windows, {"probe": seen}, blind)
+    return [(one["state"], None if one["at_ns"] is None else one["at_ns"] / S) for one in detections]
+
+
+def test_a_detector_in_alarm_when_the_fault_began_is_not_scored_by_its_next_alarm() -> None:
+    """In alarm since 9 s; it saw the target back at 10.8 s, and down once more at 11.5 s."""
+    detections, alarms = matched([window(0, 10, 12)], {"probe": [down(9), up(10.8), down(11.5)]})
+    assert [(one["state"], one["at_ns"], one["alarm_since_ns"]) for one in detections] == [
+        ("in_alarm", None, 9 * S)
+    ]
+    assert detections[0]["detail"] == "it was in alarm already, since 1 s before the fault: down"
+    assert [one["at_ns"] for one in alarms] == [9 * S]
+
+
+def test_an_alarm_that_was_over_before_the_fault_takes_nothing_from_it() -> None:
+    assert states([window(0, 10, 12)], down(9), up(9.5), down(10.2)) == [("detected", 10.2)]
+
+
+def test_the_alarm_of_a_fault_that_is_not_over_leaves_the_next_unknown() -> None:
+    faults = [window(0, 10, 11), window(1, 13, 14)]
+    assert states(faults, down(10.5)) == [("detected", 10.5), ("in_alarm", None)]
+    assert states(faults, down(10.5), up(12), down(13.5)) == [("detected", 10.5), ("detected", 13.5)]
+
+
+def test_a_detector_in_alarm_about_one_target_can_still_tell_of_another_that_was_hit() -> None:
+    hit = window(0, 10, 12, "kill", "redis", "api")
+    assert states([hit], down(9, "api"), down(10.4, "redis")) == [("detected", 10.4)]
+
+
+@pytest.mark.parametrize(
+    ("away", "needed", "state"),
+    [
+        ((10.1, 10.4), 1, "no_look"),
+        ((10.1, 10.6), 1, "missed"),
+        ((10.1, 10.6), 2, "no_look"),
+        ((10.1, 10.505), 1, "no_look"),  # the look was answered when the target was back
+        ((9.9, 11.2), 2, "missed"),
+    ],
+)
+def test_a_detector_that_did_not_look_while_the_target_was_away_has_not_missed_it(
+    away: tuple[float, float], needed: int, state: str
+) -> None:
+    hit = replace(window(0, 10, 12), away=(round(away[0] * S), round(away[1] * S)))
+    assert states([hit], probe=too_few_looks(LOOKS, needed)) == [(state, None)]
+
+
+def test_what_a_detector_could_not_see_is_said_with_how_often_it_looked() -> None:
+    hit = replace(window(0, 10, 12), away=(round(10.1 * S), round(10.6 * S)))
+    detections, _ = matched([hit], {"probe": []}, {"probe": too_few_looks(LOOKS, 2)})
+    assert detections[0]["detail"] == "it looked 1 times in the 500 ms without answers, and needs 2"
+
+
+@pytest.mark.parametrize(("failed", "state"), [(0, "no_look"), (2, "no_look"), (3, "missed")])
+def test_clients_of_whom_fewer_failed_than_an_alarm_needs_have_not_missed_it(failed: int, state: str) -> None:
+    hit = replace(window(0, 10, 12), away=(10 * S, 11 * S), failed=failed)
+    assert states([hit], probe=too_few_failures(3)) == [(state, None)]
+
+
+@pytest.mark.parametrize(("away_s", "state"), [(1.9, "no_look"), (2.0, "missed")])
+def test_a_health_check_cannot_have_seen_what_is_over_before_it_has_failed_often_enough(
+    away_s: float, state: str
+) -> None:
+    hit = replace(window(0, 10, 15), away=(10 * S, round((10 + away_s) * S)))
+    assert states([hit], probe=shorter_than(2 * S)) == [(state, None)]
+
+
+@pytest.mark.parametrize(
+    ("check", "needs_s"),
+    [
+        ({"Test": ["CMD", "true"], "Interval": S, "Retries": 3}, 2),
+        ({"Test": ["CMD", "true"]}, 60),
+        ({"Test": ["CMD", "true"], "Interval": 5 * S, "Retries": 1}, 0),
+        ({"Test": ["NONE"]}, None),
+        (None, None),
+    ],
+)
+def test_how_long_a_health_check_needs_follows_from_its_interval_and_its_retries(
+    check: dict[str, Any] | None, needs_s: int | None
+) -> None:
+    found = health_check_ns({"Config": {"Healthcheck": check}})
+    assert found == (None if needs_s is None else needs_s * S)

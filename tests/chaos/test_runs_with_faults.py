@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from bench.judge.status import Status
 from bench.session import Session
 from bench.stack.embedded import EmbeddedStack
+from bench.stack.target import Target
 from tests.chaos.in_process import run
 from tests.chaos.outage_edges import CLOSE_NS, compared
 from tests.chaos.outage_list import scenario_text
+
+if TYPE_CHECKING:
+    from bench.stack.stack import Stack
 
 pytestmark = pytest.mark.timeout(300)  # the first run of a version compiles
 MS = 1_000_000
@@ -88,6 +92,31 @@ def test_every_stamp_of_a_kill_is_in_the_record_and_in_its_order(
     for kind in ("fault_asked", "fault_effective", "fault_healed", "service_died", "service_restarted"):
         assert kinds.count(kind) == 1
     assert {"mended_by", "how", "proof"} <= fault.keys()
+
+
+class WithApi:
+    """The stack of a command of which another scenario needs an API too."""
+
+    def __init__(self, stack: EmbeddedStack) -> None:
+        self._stack = stack
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stack, name)
+
+    def targets(self) -> dict[str, Target]:
+        return {**self._stack.targets(), "api": Target("api", "http", "127.0.0.1", 9)}
+
+
+def test_the_detectors_of_a_scenario_do_not_depend_on_what_else_is_in_the_command(
+    stack: EmbeddedStack, tmp_path: Path
+) -> None:
+    """No load goes to that API, so its circuit breaker has no reason to open and would have missed all."""
+    broken = "{kill: redis, at: 300ms}"
+    shared = run(cast("Stack", WithApi(stack)), tmp_path, broken, "phases.steady.for=1500ms")
+    alone = run(stack, tmp_path, broken, "phases.steady.for=1500ms")
+    detectors = [{one["detector"] for one in ended.record["detections"]} for ended in (shared, alone)]
+    assert detectors[0] == detectors[1] == {"client_errors", "probe", "engine_event"}
+    assert "breaker_open_ns" not in shared.record
 
 
 def test_a_supervisor_that_is_late_fails_the_rule_of_recovery(restarting: Any, tmp_path: Path) -> None:

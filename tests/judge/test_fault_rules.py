@@ -168,6 +168,30 @@ def test_a_detection_is_counted_from_the_effect_where_no_baseline_tells_the_firs
     assert check(tmp_path / "b", "detection.probe < 1s", **missed).status is Status.FAIL
 
 
+@pytest.mark.parametrize(
+    ("state", "detail"),
+    [
+        ("in_alarm", "it was in alarm already, since 1 s before the fault: 2 probes in a row failed"),
+        ("no_look", "it looked 0 times in the 40 ms without answers, and needs 2"),
+    ],
+)
+def test_a_detector_that_could_tell_nothing_of_a_fault_is_inconclusive_and_no_miss(
+    tmp_path: Path, state: str, detail: str
+) -> None:
+    told = detection(0, "probe", None) | {"state": state, "detail": detail}
+    found = check(tmp_path / "a", "detection.probe < 6s", **ONE, detections=[told])
+    assert (found.status, found.observed) == (Status.INCONCLUSIVE, None)
+    assert found.because == f"fault 0 (kill redis): probe did not tell, and {detail}"
+    assert found.advice is not None
+    two = {
+        "faults": [fault(0, 2), fault(1, 5)],
+        "recoveries": [recovery(0, 2), recovery(1, 5)],
+        "detections": [told, detection(1, "probe", 5.5006)],
+    }
+    assert check(tmp_path / "b", "detection.probe < 6s", **two).status is Status.INCONCLUSIVE
+    assert check(tmp_path / "c", "detection.probe < 400ms", **two).status is Status.FAIL
+
+
 def test_a_fault_without_visible_effect_recovers_in_no_time_and_says_so(tmp_path: Path) -> None:
     parts = {
         "faults": [fault(0, 2), fault(1, 4)],

@@ -282,3 +282,17 @@ def test_a_workload_without_a_clean_baseline_shows_no_times_of_a_recovery(tmp_pa
     assert recovered.split()[3:] == ["no", "baseline", "?", "?", "?", "300"]
     (cost,) = [line for line in lines.split("Outage")[1].splitlines() if line.startswith("0 stop redis")]
     assert cost.split()[3] == "?"
+
+
+def test_a_detector_that_was_in_alarm_or_did_not_look_is_no_miss_in_the_report(tmp_path: Path) -> None:
+    told = [
+        detection(0, "probe", None) | {"state": "no_look", "detail": "it looked 0 times in the 40 ms"},
+        detection(0, "client_errors", None) | {"state": "in_alarm", "detail": "it was in alarm already"},
+        detection(0, "engine_event", None) | {"state": "missed", "detail": "it did not notice"},
+    ]
+    run = FaultRun(faults=[fault(0, 2)], recoveries=[recovery(0, 2)], detections=told).load(tmp_path)
+    shown = text.render(run, judge(run))
+    assert "in alarm    no look        missed" in shown
+    assert "probe, fault 0: it looked 0 times in the 40 ms." in shown
+    assert "client errors, fault 0: it was in alarm already." in shown
+    assert "engine event, fault 0" not in shown

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import histogram, units
-from bench.judge.fault_times import first_failure_ns, took_effect
+from bench.judge.fault_times import UNKNOWN, first_failure_ns, took_effect
 from bench.judge.repeats import nearest_rank
 from bench.judge.tally import spaced
 from bench.report.fault_cost import cost_cells, integrity_counts
-from bench.report.fault_detection import detection_cells, detectors, false_alarms, time_line
+from bench.report.fault_detection import detection_cells, detectors, doubts, false_alarms, time_line
 from bench.report.fault_phases import PHASES, fault_phases
 from bench.report.fault_rows import Entry, entries, label
 from bench.report.faults import recovery_cells, repeated, statistic
@@ -91,7 +91,9 @@ def _recoveries(run: Run, faults: list[Entry]) -> Html | None:
         "From the first failure that a client saw: to the first answer, to lasting answers, to full "
         "performance; to failure: from the fault to the first failure. Down: time without success. Lost: "
         "arrivals that failed. Stalled: answered too late to count as an answer. Brown-out: response time "
-        "above the usual, summed over all answers. Lanes back: connections made anew." + more
+        "above the usual, summed over all answers. Lanes back: connections made anew."
+        + "".join(f" {text}." for text in doubts(run))
+        + more
     )
     return table(columns, rows, caption, narrow="scroll")
 
@@ -116,13 +118,19 @@ def _over(hit: list[Entry], percent: float) -> list[str]:
 
 def _noticed(run: Run, hit: list[Entry], names: list[str], percent: float) -> list[str]:
     """Over repeats, of each detector; one that missed a fault has no longest."""
-    at = {(one["fault"], one["detector"]): one["at_ns"] for one in run.record.get("detections", [])}
+    told = {(one["fault"], one["detector"]): one for one in run.record.get("detections", [])}
     cells = []
     for name in names:
         after = []
         for entry in hit:
-            at_ns, since_ns = at.get((entry["fault"], name)), first_failure_ns(run, entry["fault"])
+            one, since_ns = told.get((entry["fault"], name), {}), first_failure_ns(run, entry["fault"])
+            at_ns = one.get("at_ns")
+            if at_ns is None and one.get("state") in UNKNOWN:
+                continue
             after.append(float("inf") if at_ns is None or since_ns is None else float(at_ns - since_ns))
+        if not after:
+            cells.append("?")
+            continue
         found = nearest_rank(sorted(after), percent)
         cells.append("missed" if found == float("inf") else units.format_duration_ns(found))
     return cells

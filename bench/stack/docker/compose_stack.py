@@ -12,6 +12,7 @@ from bench.errors import TargetError
 from bench.stack.docker.compose_project import Inspected, container_for, project_name, services_of
 from bench.stack.docker.container_facts import (
     cgroup_of,
+    health_check_ns,
     health_of,
     is_opted_in,
     is_port_fixed,
@@ -180,6 +181,7 @@ class ComposeStack:
             "faults_allowed": is_opted_in(found),
             "is_port_fixed": is_port_fixed(found, self._ports[name]),
             "health_check": health_of(found),
+            "health_check_ns": health_check_ns(found),
         }
 
     def __enter__(self) -> Self:

@@ -8,6 +8,9 @@ from typing import Any
 from bench.resources.cgroup import ROOT as CGROUPS
 from bench.stack.docker.labels import ALLOW, CHAOS
 
+DEFAULT_INTERVAL_NS, DEFAULT_RETRIES = 30_000_000_000, 3
+"""Of a health check that says nothing else."""
+
 
 def cgroup_of(pid: int | None) -> str | None:
     """The control group of a process below the root of its controllers; None where it cannot be seen.
@@ -55,6 +58,20 @@ def health_of(inspected: dict[str, Any]) -> str:
     without any check. The event is what counts.
     """
     return str(((inspected.get("State") or {}).get("Health") or {}).get("Status") or "none")
+
+
+def health_check_ns(inspected: dict[str, Any]) -> int | None:
+    """How long a service must be away for its health check to say so; None where it has no check.
+
+    So many failed checks in a row make it unhealthy, and the pause between two of them is the interval.
+    """
+    check = (inspected.get("Config") or {}).get("Healthcheck") or {}
+    test = check.get("Test") or ["NONE"]
+    if test[0] == "NONE":
+        return None
+    interval_ns = int(check.get("Interval") or 0) or DEFAULT_INTERVAL_NS
+    retries = int(check.get("Retries") or 0) or DEFAULT_RETRIES
+    return (retries - 1) * interval_ns
 
 
 def is_opted_in(inspected: dict[str, Any]) -> bool:

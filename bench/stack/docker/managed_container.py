@@ -32,6 +32,7 @@ PROBE_DEADLINE_S = 2.0
 LOG_TAIL_LINES = 4
 SECOND_NS = 1_000_000_000
 SHARED_MEMORY_BYTES = 256 * 1024**2
+HEALTH_RETRIES = 3
 RESTART_POLICY = "always"
 LOG_LIMITS = {"max-size": "50m", "max-file": "2"}
 
@@ -121,6 +122,7 @@ class ManagedContainer:
             "faults_allowed": True,
             "is_port_fixed": True,
             "health_check": self._health_check(),
+            "health_check_ns": (HEALTH_RETRIES - 1) * SECOND_NS,
         }
 
     def wait_until_healthy(self, deadline: float) -> None:
@@ -203,7 +205,7 @@ class ManagedContainer:
                 "test": list(service.health),
                 "interval": SECOND_NS,
                 "timeout": SECOND_NS,
-                "retries": 3,
+                "retries": HEALTH_RETRIES,
                 "start_period": SECOND_NS,
             },
         )
