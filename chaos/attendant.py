@@ -67,6 +67,8 @@ class Chaos:
         seen = dict(targets)
         for name in dict.fromkeys(one.target for one in planned if FAULT_KINDS[one.kind].through_proxy):
             seen[name] = self._behind_proxy(name, targets[name], plan.seed)
+        for proxy in self._proxies:
+            proxy.await_relay()  # all load at the same time, and none while it is measured
         self._seen = seen
         self._conductor = Conductor(faults, self._journal, plan.duration_ns)
         hit = dict.fromkeys(one.target for one in planned)

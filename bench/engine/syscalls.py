@@ -23,6 +23,7 @@ from bench.jit import PLAIN, compiled, int64
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+CLOCK_REALTIME = 0
 CLOCK_MONOTONIC = 1
 EPOLLIN = int64(0x001)
 EPOLLOUT = int64(0x004)
@@ -39,6 +40,8 @@ EPERM = 1
 EPIPE = 32
 ECONNRESET = 104
 PR_SET_TIMERSLACK = 29
+STAMP_BYTES = 32
+SO_TIMESTAMPNS = 35
 SYS_EPOLL_PWAIT2 = 441
 
 # struct epoll_event is packed on x86-64 only: three 32-bit words there, four elsewhere.
@@ -47,7 +50,7 @@ EVENT_DATA = EVENT_WORDS - 2
 
 if PLAIN:
     _libc: Any = ctypes.CDLL(None, use_errno=True)
-    for _name in ("send", "recv", "read", "pread", "write", "syscall"):
+    for _name in ("send", "recv", "recvmsg", "read", "pread", "write", "syscall"):
         getattr(_libc, _name).restype = ctypes.c_int64
 
     def _call(function: Any, *arguments: int) -> int:
@@ -65,6 +68,9 @@ if PLAIN:
 
     def _recv(fd: int, address: int, size: int, flags: int) -> int:
         return _call(_libc.recv, fd, address, size, flags)
+
+    def _recvmsg(fd: int, address: int, flags: int) -> int:
+        return _call(_libc.recvmsg, fd, address, flags)
 
     def _read(fd: int, address: int, size: int) -> int:
         return _call(_libc.read, fd, address, size)
@@ -103,6 +109,7 @@ else:
     _clock_gettime = types.ExternalFunction("clock_gettime", _i32(_i32, _i64))
     _send = types.ExternalFunction("send", _i64(_i32, _i64, _i64, _i32))
     _recv = types.ExternalFunction("recv", _i64(_i32, _i64, _i64, _i32))
+    _recvmsg = types.ExternalFunction("recvmsg", _i64(_i32, _i64, _i32))
     _read = types.ExternalFunction("read", _i64(_i32, _i64, _i64))
     _pread = types.ExternalFunction("pread", _i64(_i32, _i64, _i64, _i64))
     _write = types.ExternalFunction("write", _i64(_i32, _i64, _i64))
@@ -148,6 +155,13 @@ def now_ns(timespec: NDArray[np.int64]) -> int:
 
 
 @compiled
+def wall_ns(timespec: NDArray[np.int64]) -> int:
+    """The clock of the kernel's stamps, in ns, for a difference to one of them and nothing else."""
+    _clock_gettime(CLOCK_REALTIME, _pointer(timespec))
+    return timespec[0] * 1_000_000_000 + timespec[1]
+
+
+@compiled
 def send_bytes(fd: int, data: NDArray[np.uint8], start: int, size: int) -> int:
     """Bytes the kernel took of data[start:start+size], or minus errno; never blocks, never signals."""
     return _failed(_send(fd, _pointer(data) + start, size, MSG_FLAGS))
@@ -160,6 +174,33 @@ def receive_bytes(fd: int, data: NDArray[np.uint8]) -> int:
 
 
 @compiled
+def receive_stamped(
+    fd: int,
+    data: NDArray[np.uint8],
+    message: NDArray[np.int64],
+    vector: NDArray[np.int64],
+    stamp: NDArray[np.int64],
+) -> int:
+    """As `receive_bytes`, with the wall time at which the kernel got the last of these bytes.
+
+    `message` is seven int64 (struct msghdr), `vector` two (struct iovec), `stamp` eight: then stamp[0] is
+    that time in ns, 0 where the kernel said none. The socket must have SO_TIMESTAMPNS.
+    """
+    vector[0], vector[1] = _pointer(data), data.size
+    message[:] = 0
+    message[2], message[3] = _pointer(vector), 1
+    message[4], message[5] = _pointer(stamp), 8 * stamp.size
+    stamp[0] = 0
+    size = _failed(_recvmsg(fd, _pointer(message), MSG_FLAGS))
+    # struct cmsghdr: its length with the time, level and type; then a struct timespec.
+    if size > 0 and message[5] >= STAMP_BYTES and stamp[0] == STAMP_BYTES:
+        stamp[0] = stamp[2] * 1_000_000_000 + stamp[3]
+    else:
+        stamp[0] = 0
+    return size
+
+
+@compiled
 def close_fd(fd: int) -> int:
     """Close a descriptor."""
     return _failed(_close(fd))
@@ -169,6 +210,12 @@ def close_fd(fd: int) -> int:
 def read_at_start(fd: int, data: NDArray[np.uint8]) -> int:
     """Bytes of a file's beginning read into `data`, or minus errno."""
     return _failed(_pread(fd, _pointer(data), data.size, 0))
+
+
+@compiled
+def await_eventfd(fd: int, word: NDArray[np.int64]) -> int:
+    """Wait for a blocking eventfd and reset it; `word` is one int64 of scratch."""
+    return _failed(_read(fd, _pointer(word), 8))
 
 
 @compiled

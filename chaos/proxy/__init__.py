@@ -6,10 +6,13 @@
                           └─ down:  the same, the other way round; the end of the bytes then waits
                                     for slow_close
 
-Without a toxin a byte takes one `recv_into` and one `send` in one turn of an epoll loop. Trials on two
-cores, round trips of 100 bytes: this adds 18 us at P50, splice(2) 19 us, uvloop 19 us, asyncio 50 us; in
-bulk all four pass about 1 GB/s. What takes the time is two wake-ups more, so the simplest one that
-needs no package won. `chaos.proxy.added_delay` measures it on this machine.
+While no toxin is in force, a compiled loop in a thread of its own passes bytes on (`bench/engine/relay.py`):
+one `recvmsg` and one `send`, without the GIL. A toxin finds it standing still between two reads, and this
+program's own epoll loop has all connections from then on (`lending.py`); what is not plain, such as an end
+or a reset, is always the latter's. The compiled loop needs packages and a second to load, so the proxy
+serves without it until then. `gauges.py` is what both count of themselves, in memory shared with the
+harness: the time from a read's arrival, by the kernel's stamp, to its being sent on.
+`chaos.proxy.added_delay` measures what it adds to a round trip on this machine.
 
 What a client sees, which is what it would see without us as far as a user-space program can do that:
 

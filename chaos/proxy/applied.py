@@ -57,6 +57,8 @@ class ProxyStats:
     """When upstream was last found to refuse."""
     back_ns: int | None
     """When upstream was last found to listen again."""
+    relay: str
+    """Of the compiled loop: "running", "standing still" under a toxin, "loading", or why there is none."""
     in_force: tuple[int, ...]
     effects: Mapping[int, Mapping[str, int]]
     """What each toxin in force has done: {"count", "bytes"} by its number."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import select
 import socket
@@ -14,22 +15,30 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from bench.child_environment import for_program
+from bench.child_environment import for_python
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.errors import TargetError
 from bench.stack.loopback_port import free_loopback_port
 from chaos.proxy.applied import Applied, ProxyStats
 from chaos.proxy.composition import KINDS, toxin_of
+from chaos.proxy.gauges import BUCKETS, ROW, ROWS, SIZE_BYTES
+from chaos.proxy.lending import LOADING, RUNNING
 from chaos.proxy.toxin import ToxinRefused
 from chaos.stamps import Proof
+
+if TYPE_CHECKING:
+    from bench.histogram import Counts
 
 LOOPBACK = "127.0.0.1"
 PROGRAM = Path(__file__).with_name("serve.py")
 ANSWER_S = 10.0
 """How long it may take to answer; thousands of resets take a tenth of a second."""
 END_S = 3.0
+LOADED_S = 120.0
+"""Compiling on a cold cache and a busy machine."""
+LOAD_STEP_S = 0.01
 PROOF_S = 3.0
 PROOF_STEP_S = 0.005
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
@@ -51,12 +60,15 @@ class FaultProxy:
         port: int | None = None,
         seed: int = 0,
         dial_deadline_s: float = 5.0,
+        relay: bool = True,
     ) -> None:
+        """relay: load the compiled loop, which passes bytes on while no toxin is in force."""
         self.name = name
         """Of the target behind it, for errors."""
         self._upstream = upstream_host, upstream_port
         self._port = port
         self._seed = seed
+        self._has_relay = relay
         self._dial_deadline_ns = round(dial_deadline_s * NS_PER_S)
         self._process: subprocess.Popen[bytes] | None = None
         self._in_force: dict[int, Applied] = {}
@@ -68,6 +80,9 @@ class FaultProxy:
         """Start it; the address to use in place of the upstream's. Raises TargetError."""
         # Below the ports that the kernel gives to clients: it is shut now and then, and stays ours.
         port = free_loopback_port() if self._port is None else self._port
+        self._gauges_fd = os.memfd_create("holdfast-proxy", os.MFD_CLOEXEC)
+        os.ftruncate(self._gauges_fd, SIZE_BYTES)
+        self._gauges = mmap.mmap(self._gauges_fd, SIZE_BYTES)
         specification = {
             "harness_pid": os.getpid(),
             "upstream_host": self._numeric_upstream(),
@@ -76,6 +91,8 @@ class FaultProxy:
             "listen_port": port,
             "seed": self._seed,
             "dial_deadline_ns": self._dial_deadline_ns,
+            "gauges": self._gauges_fd,
+            "packages": [place for place in sys.path if place] if self._has_relay else None,
         }
         self._partial, self._asked = b"", -1
         # As the supervisor's: nothing of the user's surroundings can break it. Should a Ctrl-C hit
@@ -86,7 +103,8 @@ class FaultProxy:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env=for_program(),
+            pass_fds=[self._gauges_fd],
+            env=for_python(),
             cwd="/",
         )
         try:
@@ -159,6 +177,32 @@ class FaultProxy:
         """The toxins that the proxy says are in force."""
         return [self._in_force[number] for number in self.stats().in_force]
 
+    def await_relay(self, wait_s: float = LOADED_S) -> bool:
+        """Wait until the compiled loop has been loaded; whether it passes bytes on now."""
+        deadline_ns = monotonic_ns() + round(wait_s * NS_PER_S)
+        while (state := self.stats().relay) == LOADING and monotonic_ns() < deadline_ns:
+            time.sleep(LOAD_STEP_S)
+        return state == RUNNING
+
+    def lead_to(self, host: str, port: int) -> tuple[str, int]:
+        """Connect those that come from now on to another upstream; its own address, for them."""
+        self._ask({"do": "lead_to", "host": host, "port": port})
+        return self.address
+
+    def lateness(self) -> Counts:
+        """Histogram of how late it has passed on what was there or due, of both its loops; not asked for."""
+        import numpy as np
+
+        words = np.frombuffer(self._gauges, dtype=np.int64)[ROWS * ROW :]
+        counts: Counts = words.reshape(ROWS, BUCKETS).sum(axis=0)
+        return counts
+
+    def row(self, number: int) -> Counts:
+        """A copy of what one of its loops counts: see chaos.proxy.gauges."""
+        import numpy as np
+
+        return np.frombuffer(self._gauges, dtype=np.int64)[number * ROW : (number + 1) * ROW].copy()
+
     def stats(self) -> ProxyStats:
         """What it has done and what it holds."""
         return ProxyStats.read(self._ask({"do": "stats"}))
@@ -203,6 +247,7 @@ class FaultProxy:
             process.wait()
         process.stdout.close()
         process.stderr.close()
+        os.close(self._gauges_fd)
         self._in_force.clear()
 
     def _numeric_upstream(self) -> str:

@@ -12,6 +12,7 @@ from chaos.proxy.loop import Timer, now_ns
 from chaos.proxy.toxin import DOWN, UP
 
 if TYPE_CHECKING:
+    from chaos.proxy.relay import Relay
     from chaos.proxy.traffic import Traffic
 
 LINGER_NS = 1_000_000_000
@@ -31,13 +32,72 @@ class Connection:
         self._drained = 0
         self._linger_timer = Timer(traffic.loop, self.close)
         traffic.connections[number] = self
-        self._client.watch(self.up, self.down)
-        self._server.watch(self.down, self.up)
+        self._is_offered = False
+        is_traffic = traffic.lending.is_for_traffic(self)
+        self._client.watch(self.up, self.down, is_traffic=is_traffic)
+        self._server.watch(self.down, self.up, is_traffic=is_traffic)
+        traffic.lending.connected(self)
 
     @property
     def flows(self) -> tuple[Flow, Flow]:
         """Both of them."""
         return self.up, self.down
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Of both sides."""
+        return self._client.fd, self._server.fd
+
+    @property
+    def sockets(self) -> tuple[socket.socket, socket.socket]:
+        """Of both sides."""
+        return self._client.socket, self._server.socket
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is under way on it but bytes that are to come."""
+        return (
+            self.up.is_plain and self.down.is_plain and self._client.is_watched_plainly
+        ) and self._server.is_watched_plainly
+
+    def offer(self) -> None:
+        """Nothing may be under way any more: the relay may have it, when this turn is over."""
+        if not self._is_offered:
+            self._is_offered = True
+            self.traffic.loop.after_turn(self._offer)
+
+    def _offer(self) -> None:
+        self._is_offered = False
+        if not self.is_closed:
+            self.traffic.lending.offer(self)
+
+    def watch_in(self, *, is_traffic: bool) -> None:
+        """Have both sides watched there."""
+        self._client.watch_in(is_traffic=is_traffic)
+        self._server.watch_in(is_traffic=is_traffic)
+
+    def take_unsent(self, relay: Relay) -> None:
+        """The relay stands still: what it has not sent is for the flows to send."""
+        for end in (self._client, self._server):
+            end.outgoing.take_unsent(relay.take_unsent(end.fd))
+        for end in (self._client, self._server):
+            end.note_mask()
+
+    def take_back(self, relay: Relay, fd: int, reason: int) -> None:
+        """The relay has let go of it, because of what it saw at a descriptor."""
+        self.take_unsent(relay)
+        ends = (self._client, self._server)
+        for end in ends:
+            end.take_back()
+        for end in ends:
+            if end.fd == fd and not self.is_closed:
+                end.outgoing.see(reason)
+
+    def add_passed(self, fd: int, count: int) -> None:
+        """The relay, which has passed so much on from a descriptor, has it no more."""
+        for end in (self._client, self._server):
+            if end.fd == fd:
+                end.outgoing.passed_bytes += count
 
     def shut_down(self, sink: Endpoint) -> None:
         """Pass an orderly end on."""
@@ -86,8 +146,9 @@ class Connection:
             return False
         self.is_closed = True
         accounts = self.traffic.accounts
-        accounts.up_bytes += self.up.passed_bytes
-        accounts.down_bytes += self.down.passed_bytes
+        accounts.up_bytes += self.up.all_passed_bytes
+        accounts.down_bytes += self.down.all_passed_bytes
+        self.traffic.lending.ended(self)
         self._linger_timer.drop()
         for flow in self.flows:
             flow.close()

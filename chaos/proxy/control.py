@@ -3,6 +3,7 @@
     {"id": 1, "do": "add", "kind": "latency", "settings": {"delay": 5000000}}
     {"id": 2, "do": "remove", "toxin": 1}    {"id": 3, "do": "clear"}
     {"id": 4, "do": "effects", "toxin": 1}   {"id": 5, "do": "stats"}
+    {"id": 6, "do": "lead_to", "host": "127.0.0.1", "port": 6379}
 
 Each is answered, in order and after it has been done, with {"id": 1, "ok": true, ...} or
 {"id": 1, "ok": false, "refused": [where, expected, found, advice]}. The end of stdin is the end of the proxy.
@@ -69,6 +70,8 @@ class Control:
                 return self._proxy.clear()
             case "stats":
                 return self._proxy.stats()
+            case "lead_to":
+                return self._proxy.lead_to(asked["host"], asked["port"])
             case unknown:
-                expected, advice = "add, remove, clear, effects or stats", "ask for one of these"
+                expected, advice = "add, remove, clear, effects, stats or lead_to", "ask for one of these"
                 raise ToxinRefused("control", expected, repr(unknown), advice)

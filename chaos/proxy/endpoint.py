@@ -36,7 +36,17 @@ def reset(stream: socket.socket) -> None:
 class Endpoint:
     """A socket that is the source of one flow and the sink of the other."""
 
-    __slots__ = ("_is_watched", "_loop", "_mask", "fd", "incoming", "outgoing", "socket", "was_reset")
+    __slots__ = (
+        "_is_traffic",
+        "_is_watched",
+        "_loop",
+        "_mask",
+        "fd",
+        "incoming",
+        "outgoing",
+        "socket",
+        "was_reset",
+    )
 
     def __init__(self, loop: Loop, stream: socket.socket) -> None:
         self.socket = stream
@@ -50,13 +60,40 @@ class Endpoint:
         self._loop = loop
         self._mask = 0
         self._is_watched = False
+        self._is_traffic = False
 
-    def watch(self, outgoing: Flow, incoming: Flow) -> None:
-        """Begin: its bytes are `outgoing`'s from now on."""
+    def watch(self, outgoing: Flow, incoming: Flow, *, is_traffic: bool) -> None:
+        """Begin: its bytes are `outgoing`'s from now on. is_traffic: in the loop's epoll for them."""
         self.outgoing, self.incoming = outgoing, incoming
         self._mask = IN
         self._is_watched = True
-        self._loop.register(self.fd, IN, self._on_event)
+        self._is_traffic = is_traffic
+        self._loop.register(self.fd, IN, self._on_event, is_traffic=is_traffic)
+
+    def watch_in(self, *, is_traffic: bool) -> None:
+        """Watch it for the same in that epoll; unwatched, when it is watched again."""
+        if is_traffic != self._is_traffic:
+            self._is_traffic = is_traffic
+            if self._is_watched:
+                self._loop.move(self.fd, self._mask, to_traffic=is_traffic)
+
+    @property
+    def is_watched_plainly(self) -> bool:
+        """For bytes that come, and nothing else."""
+        return self._is_watched and self._mask == IN
+
+    def take_back(self) -> None:
+        """The relay has taken it out of the epoll for traffic; what is to be waited for, the flows say."""
+        self._mask = self._mask_of_flows()
+        self._is_traffic = False
+        self._loop.move(self.fd, self._mask, to_traffic=False, is_there=False)
+
+    def note_mask(self) -> None:
+        """The relay has left it watched for what the flows say."""
+        self._mask = self._mask_of_flows()
+
+    def _mask_of_flows(self) -> int:
+        return (0 if self.outgoing.has_unsent else IN) | (OUT if self.incoming.has_unsent else 0)
 
     def want(self, bit: int, wanted: bool) -> None:
         """Watch for IN or OUT, or no longer."""
@@ -68,7 +105,7 @@ class Endpoint:
             self._loop.modify(self.fd, mask)
         elif mask:
             self._is_watched = True
-            self._loop.register(self.fd, mask, self._on_event)
+            self._loop.register(self.fd, mask, self._on_event, is_traffic=self._is_traffic)
 
     def unwatch(self) -> None:
         """Stop: epoll would report a hang-up that nobody may look at again and again."""
@@ -92,7 +129,7 @@ class Endpoint:
             ended()
 
         self._is_watched = True
-        self._loop.register(self.fd, IN, read)
+        self._loop.register(self.fd, IN, read, is_traffic=self._is_traffic)
 
     def close(self) -> None:
         """Close in order; what the kernel still has to send is sent."""

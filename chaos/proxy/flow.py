@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from chaos.proxy.pacer import Pacer
     from chaos.proxy.traffic import Traffic
 
+SOURCE_RESET, SINK_GONE = 1, 2
+"""As in bench.engine.relay, which needs packages that this file does without."""
 PIECES_PER_TURN = 64
 """Then the other connections get their turn."""
 
@@ -78,6 +80,38 @@ class Flow:
     def held_bytes(self) -> int:
         """Bytes that have been read and not sent."""
         return self._line.held_bytes + (len(self._unsent) if self._unsent is not None else 0)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the sink is waited for."""
+        return self._unsent is not None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it only has to pass on what comes."""
+        return not self.is_waiting and not self.has_ended and not self._discards
+
+    @property
+    def all_passed_bytes(self) -> int:
+        """With those that the relay has passed on."""
+        return self.passed_bytes + self._traffic.lending.passed_bytes(self._source.fd)
+
+    @property
+    def all_held_bytes(self) -> int:
+        """With those that the relay holds."""
+        return self.held_bytes + self._traffic.lending.unsent_bytes(self._source.fd)
+
+    def take_unsent(self, data: bytes) -> None:
+        """The relay has read these and not sent them."""
+        if data:
+            self._unsent = memoryview(data)
+
+    def see(self, reason: int) -> None:
+        """What the relay was told by the kernel, which tells it only once."""
+        if reason == SOURCE_RESET:
+            self.on_source_reset()
+        elif reason == SINK_GONE:
+            self._on_sink_refusal()
 
     @property
     def is_waiting(self) -> bool:
@@ -208,6 +242,8 @@ class Flow:
                 self._timer.set(next_ns)
             if line.is_empty:
                 self._is_plain = self._traffic.paths[self._direction].is_plain
+                if self._is_plain and self._traffic.lending.is_running:
+                    self._connection.offer()
         self._want_bytes()
 
     def close(self) -> None:
@@ -224,10 +260,7 @@ class Flow:
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._sink.was_reset = True
-            self.on_sink_gone()
-            if self._sink.outgoing.has_ended:
-                self._sink.outgoing.on_source_reset()
+            self._on_sink_refusal()
             return
         self.passed_bytes += sent
         if sent < len(data):
@@ -235,6 +268,12 @@ class Flow:
             self._unsent = memoryview(bytes(data[sent:]))
             self._sink.want(OUT, True)
             self._want_bytes()
+
+    def _on_sink_refusal(self) -> None:
+        self._sink.was_reset = True
+        self.on_sink_gone()
+        if self._sink.outgoing.has_ended:
+            self._sink.outgoing.on_source_reset()
 
     def _hold(self, data: memoryview) -> None:
         limit = self._traffic.paths[self._direction].limit_data

@@ -61,6 +61,13 @@ class Front:
         if not self.is_held:
             self._reach(waiting)
 
+    def lead_to(self, upstream: tuple[str, int]) -> None:
+        """Dial another one from now on."""
+        self._upstream = upstream
+        spare = self._spare.take()
+        if spare is not None:
+            spare.close()
+
     def hold(self) -> None:
         """Dial for nobody from now on; a dial that is under way may have arrived already."""
         self.is_held = True

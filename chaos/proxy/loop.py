@@ -12,8 +12,14 @@ import os
 import select
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chaos.proxy.gauges import Gauges
 
 EVENTS_PER_TURN = 256
+SLEEP_NS = 5_000
+"""A wait that was longer had nothing to report when it began."""
 _CLOCK_MONOTONIC = 1
 _TFD_TIMER_ABSTIME = 1
 _TFD_NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
@@ -60,10 +66,19 @@ class Timer:
 
 
 class Loop:
-    """In one thread: the handler of every ready descriptor, with epoll's mask, and every due timer."""
+    """In one thread: the handler of every ready descriptor, with epoll's mask, and every due timer.
 
-    def __init__(self) -> None:
+    Connections' descriptors may stand in an epoll of their own (`traffic`), which another thread can wait
+    on instead: changing hands is then one call, however many they are.
+    """
+
+    def __init__(self, gauges: Gauges | None = None) -> None:
         self._epoll = select.epoll()
+        self.traffic = select.epoll()
+        self._places: dict[int, select.epoll] = {}
+        self._has_traffic = False
+        self._gauges = gauges
+        self._woke_ns = self._since_ns = now_ns()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._gone: set[int] = set()
         self._after_turn: list[Callable[[], None]] = []
@@ -75,15 +90,40 @@ class Loop:
         if self._timerfd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create failed")
         self.register(self._timerfd, select.EPOLLIN, self._on_time)
+        self.take_traffic()
 
-    def register(self, fd: int, mask: int, handler: Callable[[int], None]) -> None:
+    def register(
+        self, fd: int, mask: int, handler: Callable[[int], None], *, is_traffic: bool = False
+    ) -> None:
         """Begin to watch a descriptor, level-triggered; errors and hang-ups are reported with any mask."""
-        self._epoll.register(fd, mask)
+        place = self.traffic if is_traffic else self._epoll
         self._handlers[fd] = handler
+        self._places[fd] = place
+        place.register(fd, mask)
 
     def modify(self, fd: int, mask: int) -> None:
         """Watch for something else."""
-        self._epoll.modify(fd, mask)
+        self._places[fd].modify(fd, mask)
+
+    def move(self, fd: int, mask: int, *, to_traffic: bool, is_there: bool = True) -> None:
+        """Watch it in the other epoll. is_there: it has not been taken out of its own already."""
+        if is_there:
+            self._places[fd].unregister(fd)
+        self._gone.add(fd)  # what has been reported of it may be another's to see by now
+        place = self._places[fd] = self.traffic if to_traffic else self._epoll
+        place.register(fd, mask)
+
+    def take_traffic(self) -> None:
+        """From now on `traffic` is this loop's to wait on. Again is harmless."""
+        if not self._has_traffic:
+            self._has_traffic = True
+            self.register(self.traffic.fileno(), select.EPOLLIN, self._on_traffic)
+
+    def leave_traffic(self) -> None:
+        """From now on it is another's. Again is harmless."""
+        if self._has_traffic:
+            self._has_traffic = False
+            self.unregister(self.traffic.fileno())
 
     def unregister(self, fd: int) -> None:
         """Stop watching; before the descriptor is closed.
@@ -91,7 +131,7 @@ class Loop:
         Its number may be given to a new one within this turn, so what epoll has already reported
         for it is not delivered. A level-triggered event comes again if it was the new one's.
         """
-        self._epoll.unregister(fd)
+        self._places.pop(fd).unregister(fd)
         del self._handlers[fd]
         self._gone.add(fd)
 
@@ -99,7 +139,10 @@ class Loop:
         """Until `end` is called."""
         poll, handlers, gone = self._epoll.poll, self._handlers, self._gone
         while not self._ended:
-            for fd, mask in poll(-1, EVENTS_PER_TURN):
+            asked_ns = now_ns()
+            ready = poll(-1, EVENTS_PER_TURN)
+            self._woke(asked_ns, len(ready))
+            for fd, mask in ready:
                 if fd not in gone:
                     handlers[fd](mask)
             if gone:
@@ -118,6 +161,7 @@ class Loop:
     def close(self) -> None:
         """Give its own descriptors back, not those that it watches."""
         self._epoll.close()
+        self.traffic.close()
         os.close(self._timerfd)
 
     def schedule(self, timer: Timer, due_ns: int) -> None:
@@ -126,6 +170,23 @@ class Loop:
         heapq.heappush(self._heap, (due_ns, self._sequence, timer))
         if self._armed_ns is None or due_ns < self._armed_ns:
             self._arm(due_ns)
+
+    def _woke(self, asked_ns: int, ready: int) -> None:
+        """What is ready now was not ready before: it came since, or while the last turn was under way."""
+        woke_ns = now_ns()
+        self._since_ns = woke_ns if woke_ns - asked_ns > SLEEP_NS else self._woke_ns
+        self._woke_ns = woke_ns
+        if self._gauges is not None:
+            self._gauges.turned(woke_ns - asked_ns, ready)
+
+    def _on_traffic(self, _mask: int) -> None:
+        handlers, gone, gauges = self._handlers, self._gone, self._gauges
+        ready = self.traffic.poll(0, EVENTS_PER_TURN)
+        for fd, mask in ready:
+            if fd not in gone and fd in handlers:
+                handlers[fd](mask)
+                if gauges is not None:
+                    gauges.late(now_ns() - self._since_ns)
 
     def _on_time(self, _mask: int) -> None:
         try:
@@ -142,6 +203,8 @@ class Loop:
             if timer.due_ns == due_ns:
                 timer.due_ns = None
                 timer.call()
+                if self._gauges is not None:
+                    self._gauges.late(now_ns() - due_ns)
         while self._heap and self._heap[0][2].due_ns != self._heap[0][0]:
             heapq.heappop(self._heap)
         if self._heap:

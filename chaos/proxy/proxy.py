@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaos.proxy.composition import Path, refuse_conflicts, toxin_of
 from chaos.proxy.connection import Connection
@@ -17,6 +17,10 @@ from chaos.proxy.toxins.black_hole import BlackHole
 from chaos.proxy.toxins.refuse import Refuse
 from chaos.proxy.toxins.reset import Reset
 from chaos.proxy.traffic import Traffic
+
+if TYPE_CHECKING:
+    from chaos.proxy.lending import Lending
+    from chaos.proxy.relay import Relay
 
 
 class Proxy:
@@ -46,6 +50,7 @@ class Proxy:
         toxin = toxin_of(kind, settings, self._numbered + 1, self._seed)
         refuse_conflicts(toxin, self._toxins.values())
         self._numbered += 1
+        self._traffic.lending.halt()
         effective_ns = now_ns()
         # From this assignment on every connection, live or new, goes by it.
         self._toxins[toxin.number] = toxin
@@ -53,6 +58,7 @@ class Proxy:
         if isinstance(toxin, Reset) or (isinstance(toxin, Refuse) and toxin.settings["reset_live"]):
             count = self._reset_all()
             toxin.count += count if isinstance(toxin, Reset) else 0
+        self._relay_if_plain()
         return {"toxin": toxin.number, **self._applied(effective_ns)}
 
     def remove(self, number: int) -> dict[str, Any]:
@@ -62,6 +68,25 @@ class Proxy:
     def clear(self) -> dict[str, Any]:
         """Take all toxins away."""
         return self._remove(list(self._toxins.values()))
+
+    def use_relay(self, relay: Relay) -> None:
+        """It has been loaded: from now on it passes on what no toxin acts on."""
+        self._traffic.lending.begin(relay)
+        self._relay_if_plain()
+
+    def without_relay(self, why: str) -> None:
+        """It cannot be loaded."""
+        self._traffic.lending.failure = why
+
+    @property
+    def lending(self) -> Lending:
+        """For who loads the relay."""
+        return self._traffic.lending
+
+    def lead_to(self, host: str, port: int) -> dict[str, Any]:
+        """Connect those that come from now on to another upstream."""
+        self._front.lead_to((host, port))
+        return {}
 
     def effects(self, number: int) -> dict[str, int]:
         """What one toxin, in force or gone, has done so far."""
@@ -78,8 +103,8 @@ class Proxy:
         passed = {UP: traffic.accounts.up_bytes, DOWN: traffic.accounts.down_bytes}
         for connection in traffic.connections.values():
             for direction, flow in ((UP, connection.up), (DOWN, connection.down)):
-                held[direction] += flow.held_bytes
-                passed[direction] += flow.passed_bytes
+                held[direction] += flow.all_held_bytes
+                passed[direction] += flow.all_passed_bytes
                 if flow.is_held:
                     unread[direction] += flow.unread_bytes()
         accounts = {**vars(traffic.accounts), "up_bytes": passed[UP], "down_bytes": passed[DOWN]}
@@ -96,24 +121,33 @@ class Proxy:
             "upstream_refuses": front.upstream_refuses,
             "refused_ns": front.refused_ns,
             "back_ns": front.back_ns,
+            "relay": traffic.lending.state,
             "in_force": list(self._toxins),
             "effects": {str(number): toxin.effects for number, toxin in self._toxins.items()},
         }
 
     def close(self) -> None:
         """Break every connection and give the port back."""
+        self._traffic.lending.halt()
         self._reset_all()
+        self._traffic.lending.close()
         self._front.close()
         self._listener.close()
 
     def _remove(self, toxins: list[Toxin]) -> dict[str, Any]:
+        self._traffic.lending.halt()
         effective_ns = now_ns()
         for toxin in toxins:
             self._gone[toxin.number] = self._toxins.pop(toxin.number)
         if any(isinstance(toxin, BlackHole) and toxin.settings["reset_on_heal"] for toxin in toxins):
             self._reset_all()
         self._apply()
+        self._relay_if_plain()
         return self._applied(effective_ns)
+
+    def _relay_if_plain(self) -> None:
+        if self._traffic.is_plain:
+            self._traffic.lending.go_on(list(self._traffic.connections.values()))
 
     def _applied(self, effective_ns: int) -> dict[str, Any]:
         """effective_ns: no byte has passed by the old rules since. applied_ns: every connection is done."""

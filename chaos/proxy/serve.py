@@ -19,7 +19,15 @@ import resource
 import select
 import signal
 import sys
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chaos.proxy.gauges import Gauges
+    from chaos.proxy.loop import Loop
+    from chaos.proxy.proxy import Proxy
+    from chaos.proxy.relay import Relay
 
 
 def main() -> None:
@@ -27,6 +35,7 @@ def main() -> None:
     # At the end of the path, where the packages hide no module of the standard library's.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
     from chaos.proxy.control import Control
+    from chaos.proxy.gauges import LOOP, Gauges
     from chaos.proxy.loop import Loop
     from chaos.proxy.proxy import Proxy
 
@@ -46,7 +55,9 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection takes two
 
-    loop = Loop()
+    gauges = Gauges(specification["gauges"])
+    gauges.is_here(LOOP, threading.get_native_id())
+    loop = Loop(gauges)
     try:
         proxy = Proxy(loop, specification)
     except OSError as error:
@@ -62,7 +73,41 @@ def main() -> None:
     gc.collect()
     gc.disable()
     control.say({"id": 0, "ok": True, "address": proxy.address})
+    if specification["packages"] is None:
+        proxy.without_relay("not asked for")
+    else:
+        _load_relay(loop, proxy, gauges, specification["packages"])
     loop.run()
+
+
+def _load_relay(loop: Loop, proxy: Proxy, gauges: Gauges, packages: list[str]) -> None:
+    """Load it in a thread, for that takes a second; the loop serves without it until then."""
+    loaded: list[Relay | str] = []
+    told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def load() -> None:
+        try:
+            sys.path.extend(packages)
+            from chaos.proxy.relay import Relay
+
+            relay = Relay(loop.traffic.fileno(), proxy.lending.wake, proxy.lending.told, gauges)
+            relay.start()
+            loaded.append(relay)
+        except BaseException as failure:  # noqa: BLE001 - it is told, and bytes are passed on without it
+            loaded.append(f"{type(failure).__name__}: {failure}")
+        os.eventfd_write(told, 1)
+
+    def take(_mask: int) -> None:
+        loop.unregister(told)
+        os.close(told)
+        gc.freeze()
+        if isinstance(loaded[0], str):
+            proxy.without_relay(loaded[0])
+        else:
+            proxy.use_relay(loaded[0])
+
+    loop.register(told, select.EPOLLIN, take)
+    threading.Thread(target=load, name="loading", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chaos.proxy.composition import Path
+from chaos.proxy.lending import Lending
 from chaos.proxy.toxin import DOWN, UP
 
 if TYPE_CHECKING:
@@ -47,3 +48,9 @@ class Traffic:
         self.generation = 0
         """Changes with the paths; what has another one asks for its path first."""
         self.paths = {direction: Path(0, direction, ()) for direction in (UP, DOWN)}
+        self.lending = Lending(loop)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether bytes go in both directions as they come."""
+        return all(path.is_plain for path in self.paths.values())

@@ -20,8 +20,15 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def proxy(listener: socket.socket) -> Iterator[FaultProxy]:
-    with FaultProxy("127.0.0.1", listener.getsockname()[1], seed=7) as started:
+def has_relay() -> bool:
+    """Whether the proxy's compiled loop is there; a test that says so waits for it, which takes a second."""
+    return False
+
+
+@pytest.fixture
+def proxy(listener: socket.socket, has_relay: bool) -> Iterator[FaultProxy]:
+    with FaultProxy("127.0.0.1", listener.getsockname()[1], seed=7, relay=has_relay) as started:
+        assert started.await_relay() is has_relay
         yield started
 
 

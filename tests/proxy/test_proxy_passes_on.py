@@ -22,6 +22,8 @@ from ends import (
     was_reset,
 )
 
+BOTH_LOOPS = pytest.mark.parametrize("has_relay", [False, True], ids=["python", "compiled"])
+
 
 def send_for_ever(stream: socket.socket) -> None:
     while True:
@@ -29,6 +31,7 @@ def send_for_ever(stream: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 65_536, 65_537, 8_000_000])
+@BOTH_LOOPS
 def test_bytes_arrive_unchanged_in_both_directions_at_once(ends, size):
     client, server = ends
     there, back = noise(size, 1), noise(size, 2)
@@ -41,6 +44,7 @@ def test_bytes_arrive_unchanged_in_both_directions_at_once(ends, size):
     assert got == [there]
 
 
+@BOTH_LOOPS
 def test_half_close_is_passed_on_and_the_other_half_goes_on(ends):
     client, server = ends
     client.sendall(b"question")
@@ -51,6 +55,7 @@ def test_half_close_is_passed_on_and_the_other_half_goes_on(ends):
     assert client.recv(1) == b""
 
 
+@BOTH_LOOPS
 def test_the_server_may_close_first(ends):
     client, server = ends
     server.sendall(b"bye")
@@ -61,6 +66,7 @@ def test_the_server_may_close_first(ends):
     assert rest(server) == b"me too"
 
 
+@BOTH_LOOPS
 def test_a_large_answer_before_a_close_arrives_whole(ends, proxy):
     client, server = ends
     answer = noise(5_000_000)
@@ -71,6 +77,7 @@ def test_a_large_answer_before_a_close_arrives_whole(ends, proxy):
     eventually(lambda: proxy.stats().connections == 0, "the proxy forgets the connection")
 
 
+@BOTH_LOOPS
 def test_a_reset_of_the_client_reaches_upstream_as_a_reset(ends, proxy):
     client, server = ends
     client.sendall(b"x")
@@ -80,6 +87,7 @@ def test_a_reset_of_the_client_reaches_upstream_as_a_reset(ends, proxy):
     assert proxy.stats().resets_passed_on == 1
 
 
+@BOTH_LOOPS
 def test_a_reset_of_upstream_reaches_the_client_as_a_reset(ends):
     client, server = ends
     carries(client, server, 100)
@@ -87,6 +95,7 @@ def test_a_reset_of_upstream_reaches_the_client_as_a_reset(ends):
     assert was_reset(client)
 
 
+@BOTH_LOOPS
 def test_a_client_that_closed_and_is_still_sent_to_resets_upstream(ends):
     client, server = ends
     client.close()
@@ -95,6 +104,7 @@ def test_a_client_that_closed_and_is_still_sent_to_resets_upstream(ends):
         send_for_ever(server)
 
 
+@BOTH_LOOPS
 def test_a_reset_after_half_close_is_passed_on(ends):
     client, server = ends
     client.shutdown(socket.SHUT_WR)
@@ -104,6 +114,7 @@ def test_a_reset_after_half_close_is_passed_on(ends):
         send_for_ever(server)
 
 
+@BOTH_LOOPS
 def test_a_reader_that_takes_nothing_stops_the_sender(ends, proxy):
     client, server = ends
     client.setblocking(False)
@@ -129,6 +140,7 @@ def test_a_blocked_connection_does_not_hold_up_another(connected):
     carries(server, client, 1_000_000)
 
 
+@BOTH_LOOPS
 def test_two_thousand_connections_carry_their_own_bytes_and_leave_nothing(proxy, listener):
     count = min(2_000, (descriptor_limit() - 200) // 4)
     before = open_descriptors(proxy.pid)

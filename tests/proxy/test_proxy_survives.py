@@ -55,8 +55,8 @@ def behave(stream: socket.socket, draw: random.Random) -> None:
             break_off(stream)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_proxy_survives_everything_at_once(seed: int, listener: socket.socket) -> None:
+@pytest.mark.parametrize(("seed", "has_relay"), [(1, True), (2, True), (2, False)])
+def test_the_proxy_survives_everything_at_once(seed: int, has_relay: bool, listener: socket.socket) -> None:
     over = threading.Event()
     listener.settimeout(0.05)
 
@@ -70,7 +70,9 @@ def test_the_proxy_survives_everything_at_once(seed: int, listener: socket.socke
             with contextlib.suppress(OSError):
                 behave(opened(address), draw)
 
-    with FaultProxy("127.0.0.1", listener.getsockname()[1], seed=seed, dial_deadline_s=0.3) as proxy:
+    address = "127.0.0.1", listener.getsockname()[1]
+    with FaultProxy(*address, seed=seed, dial_deadline_s=0.3, relay=has_relay) as proxy:
+        assert proxy.await_relay() is has_relay
         threads = [
             threading.Thread(target=serve, args=(random.Random(seed * 100 + n),)) for n in range(CLIENTS)
         ]

@@ -42,6 +42,10 @@ HARMLESS = {
 }
 
 
+COMPILED = pytest.mark.parametrize("has_relay", [True], ids=["compiled"])
+"""Beside the compiled loop, from which the toxin takes the connections over."""
+
+
 @pytest.mark.parametrize("toxins", HARMLESS.values(), ids=HARMLESS)
 def test_random_bytes_and_ends_go_unchanged_through(toxins, connected, proxy):
     live = connected() if not any(kind == "reset" for kind, _ in toxins) else None
@@ -58,6 +62,7 @@ def test_random_bytes_and_ends_go_unchanged_through(toxins, connected, proxy):
     eventually(lambda: proxy.stats().connections == 0, "both have ended")
 
 
+@COMPILED
 def test_toxins_that_come_and_go_during_a_transfer_lose_nothing(connected, proxy):
     """Every kind of change on bytes under way, in both directions, on several connections."""
     pairs = [connected() for _ in range(4)]
@@ -122,6 +127,7 @@ def test_many_reads_are_under_latency_at_once(ends, proxy):
     assert 200 * MS <= monotonic_ns() - begun < 50 * 200 * MS / 4
 
 
+@COMPILED
 def test_bytes_under_latency_flow_at_once_when_it_is_removed(ends, proxy):
     client, server = ends
     toxin = proxy.add("latency", {"delay": 3600 * 1000 * MS})
@@ -212,6 +218,7 @@ def test_limit_data_ends_a_connection_after_exactly_its_bytes(ends, connected, p
     assert proxy.stats().effects[toxin.number] == {"count": 2, "bytes": 2 * limit}
 
 
+@COMPILED
 def test_limit_data_lets_a_slow_reader_have_all_of_it(ends, proxy):
     client, server = ends
     proxy.add("limit_data", {"bytes": 3_000_000, "direction": "down"})
@@ -222,6 +229,7 @@ def test_limit_data_lets_a_slow_reader_have_all_of_it(ends, proxy):
         assert got == data[:3_000_000]
 
 
+@COMPILED
 def test_reset_breaks_every_live_connection_and_new_ones(connected, proxy):
     pairs = [connected() for _ in range(20)]
     toxin = proxy.add("reset")
@@ -243,6 +251,7 @@ def test_a_reset_of_the_live_ones_alone_lets_new_ones_in(ends, connected, proxy)
     assert proxy.proof_of(toxin).text.startswith("the proxy counts 1 connections reset")
 
 
+@COMPILED
 def test_hundreds_of_connections_are_reset_at_once(connected, proxy):
     pairs = [connected() for _ in range(300)]
     toxin = proxy.add("reset")
@@ -279,6 +288,7 @@ def test_a_black_hole_holds_everything_and_lets_it_go_afterwards(ends, connected
     carries(server, client, 100_000)
 
 
+@COMPILED
 def test_a_black_hole_swallows_ends_and_resets_until_it_is_over(connected, proxy):
     closing, breaking = connected(), connected()
     toxin = proxy.add("black_hole")
@@ -310,6 +320,7 @@ def test_a_client_that_comes_during_a_black_hole_reaches_upstream_after_it(proxy
             assert received(client, 7) == b"welcome"
 
 
+@COMPILED
 def test_a_black_hole_may_reset_what_lived_through_it(ends, proxy):
     client, server = ends
     toxin = proxy.add("black_hole", {"reset_on_heal": True})
@@ -384,6 +395,7 @@ def test_removing_twice_and_clearing_nothing_are_harmless(ends, proxy):
     carries(*ends, 1_000)
 
 
+@COMPILED
 def test_clear_takes_everything_away(ends, proxy):
     client, server = ends
     for kind, settings in (
