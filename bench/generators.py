@@ -67,7 +67,7 @@ class Here:
         if is_cold():
             note("compiling the engine: once for this version, about 20 s")
         note("measuring this machine against a server of known delays")
-        return self_measurement(rate_per_s, lanes)
+        return self_measurement(rate_per_s, lanes, note)
 
     def use(self) -> Use:
         """This process, and what belongs to it."""

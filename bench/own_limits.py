@@ -119,10 +119,9 @@ class OwnLimits:
             self._causes[number] = cause_of(number)  # while it is so
         return True
 
-    @property
-    def count(self) -> int:
-        """All of them."""
-        return self._counts.total()
+    def counters(self) -> dict[str, int]:
+        """All of them, among a workload's counters; none where no limit was met."""
+        return {COUNTER: self._counts.total()} if self._counts else {}
 
     def told(self) -> list[tuple[str, str]]:
         """What was met, and what to do about it; the most frequent first."""

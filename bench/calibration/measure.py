@@ -11,6 +11,7 @@ from bench.clock import NS_PER_S, monotonic_ns
 from bench.engine import layout
 from bench.engine.layout import FROM_PLANNED
 from bench.engine.shard import Shard
+from bench.errors import MachineLimit
 from bench.histogram import percentile_ns
 from bench.outcome import Outcome
 from bench.plan.plan import PhasePlan, WorkloadPlan, pacing_table
@@ -18,12 +19,16 @@ from bench.plan.program import Field, Program, Template
 from bench.scenario.model import Workload
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.histogram import Counts
 
 PERCENTS = (50.0, 95.0, 99.0, 99.9)
 LEAD_NS = 30_000_000
 DEADLINE = "5s"
-LONGEST_TURN_S = 120.0  # compiling on a cold cache and a busy machine
+TOLD_EVERY_S = 30.0
+"""Compiling on a cold cache takes 20 s, and as long as it likes on a busy machine."""
+ENDING_S = 60.0
 
 SAMPLES_ABOVE = 5
 SELF_MEASUREMENT_S = 0.5
@@ -73,8 +78,17 @@ def percentiles(counts: Counts) -> dict[str, int]:
     }
 
 
-def measure(delays: Delays, rate_per_s: float, seconds: float, lanes: int = 50) -> Measurement:
-    """Drive a truth server with `delays` at a constant rate and return both sides' percentiles."""
+def measure(
+    delays: Delays,
+    rate_per_s: float,
+    seconds: float,
+    lanes: int = 50,
+    note: Callable[[str], None] = lambda _: None,
+) -> Measurement:
+    """Drive a truth server with `delays` at a constant rate and return both sides' percentiles.
+
+    `note` is told when compiling takes long. Raises MachineLimit where this machine is too busy to end it.
+    """
     workload = Workload.model_validate(
         {
             "name": "truth",
@@ -97,12 +111,16 @@ def measure(delays: Delays, rate_per_s: float, seconds: float, lanes: int = 50) 
         for lane, fd in enumerate(server.connect()):
             shard.offer(lane, fd)
         shard.launch()
-        _await_turn(shard)
+        _await_turn(shard, note)
         start_ns = monotonic_ns() + LEAD_NS
         server.begin(start_ns)
         shard.begin(start_ns)
-        if not shard.join(seconds + 30):
-            raise RuntimeError("the self-measurement did not end")
+        if not shard.join(seconds + ENDING_S):
+            raise MachineLimit(
+                f"a self-measurement of {seconds:g} s to end",
+                f"it had not {ENDING_S:.0f} s later",
+                "free the machine of other work (bench doctor shows what there is)",
+            )
         if shard.failure is not None:
             raise shard.failure
     finally:
@@ -124,25 +142,30 @@ def measure(delays: Delays, rate_per_s: float, seconds: float, lanes: int = 50) 
     )
 
 
-def _await_turn(shard: Shard) -> None:
-    """Wait until the loop has turned once, so that compiling is behind us."""
-    limit = time.monotonic() + LONGEST_TURN_S
+def _await_turn(shard: Shard, note: Callable[[str], None]) -> None:
+    """Wait until the loop has turned once, so that compiling is behind us, however long that takes."""
+    begin = told = time.monotonic()
     while shard.gauge(layout.TURNS) == 0:
         if shard.failure is not None:
             raise shard.failure
-        if time.monotonic() > limit:
-            raise RuntimeError("the engine's loop did not start")
+        if not shard.is_running:
+            raise RuntimeError("the engine's loop ended before it had turned")
+        if time.monotonic() - told > TOLD_EVERY_S:
+            told = time.monotonic()
+            note(f"still compiling the engine, for {told - begin:.0f} s now; other work slows it down")
         time.sleep(0.001)
 
 
-def self_measurement(rate_per_s: float | None, lanes: int) -> dict[str, Any]:
+def self_measurement(
+    rate_per_s: float | None, lanes: int, note: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
     """The short measurement every run begins with, as run.json keeps it.
 
     `floor_ns`: what the harness and this machine add to a known delay, by percentile; no SLA below it
     can be judged here. `lag_ns`: how late the generator itself was.
     """
     rate = min(max(rate_per_s or MOST_RATE_PER_S, LEAST_RATE_PER_S), MOST_RATE_PER_S)
-    found = measure(FIXED, rate, SELF_MEASUREMENT_S, min(max(lanes, 8), 50))
+    found = measure(FIXED, rate, SELF_MEASUREMENT_S, min(max(lanes, 8), 50), note)
     floor: dict[str, int] = {}
     highest = 0
     for name, error in found.error_ns.items():

@@ -18,6 +18,7 @@ from asyncpg.exceptions import InterfaceError, InternalClientError
 
 from bench.answers import FOUND, MISSED
 from bench.drivers import postgres
+from bench.drivers import postgres_pooler as pooler
 from bench.drivers.client_words import Draws
 from bench.drivers.postgres_client_errors import (
     DEADLOCK_DETECTED,
@@ -44,6 +45,12 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 START_S = 10.0
+TOO_SLOW = (
+    "see what keeps the server, or a pooler that has fewer connections, and whether this machine is busy "
+    "with other work (bench doctor)"
+)
+AWAY = "look into the server's log for why it hung up, and check the address"
+NOT_LET_IN = "check the user, the password and the server's max_connections"
 
 
 def check(target: Target, plan: WorkloadPlan) -> None:
@@ -92,9 +99,13 @@ class PostgresApplication:
                 await self.pool.open()
                 queries = await self._ask_for_types()
         except TimeoutError:
-            raise self._unopened(f"fewer after {START_S:.0f} s") from None
+            raise self._unopened(f"fewer after {START_S:.0f} s", TOO_SLOW) from None
         except (PostgresError, InterfaceError, InternalClientError, OSError) as error:
-            raise self._unopened(f"'{self.text_of(error)}'") from None
+            said = self.text_of(error)
+            if pooler.is_refusal(said):
+                raise pooler.refusal_of(self._target) from None
+            away = sqlstate_of(error) is None  # no word of the server's: it hung up, or is not there
+            raise self._unopened(f"'{said}'", AWAY if away else NOT_LET_IN) from None
         self._queries = [
             # asyncpg says BEGIN and COMMIT by itself.
             [queries[source] for source in operation.transaction or operation.all_statements]
@@ -110,13 +121,13 @@ class PostgresApplication:
                 queries[source] = Query(statement.sql, makers, bool(prepared.get_attributes()))
         return queries
 
-    def _unopened(self, found: str) -> TargetError:
+    def _unopened(self, found: str, advice: str) -> TargetError:
         return TargetError(
             self._target.name,
             self._target.address,
             f"a pool of {self._size} connections to be opened",
             found,
-            "check the user, the password and the server's max_connections",
+            advice,
         )
 
     async def call(self, ticket: Ticket) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from bench.drivers import postgres_pooler as pooler
 from bench.drivers.postgres import message
 from bench.drivers.postgres_statements import statements_of
 from bench.errors import TargetError
@@ -97,6 +98,8 @@ async def _make_ready(connection: socket.socket, target: Target, workload: Workl
     for one in statements_of(workload).values():
         wanted += _parse(one.name, one.sql)
     said = await _asked(connection, wanted + message(b"S"))
+    if said is not None and pooler.is_refusal(said):
+        raise pooler.refusal_of(target)
     if said is not None:
         raise TargetError(
             target.name,

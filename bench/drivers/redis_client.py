@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
 OPENED_AT_ONCE = 100
 START_S = 10.0
+TOO_SLOW = (
+    "see what keeps the server, give the workload a longer deadline, or free this machine of other work "
+    "(bench doctor)"
+)
+AWAY = "check the address, and look into the server's log and at its limit of clients"
+NOT_LET_IN = "check the user, the password and the server's limit of clients"
 
 
 def check(target: Target, plan: WorkloadPlan) -> None:
@@ -155,20 +161,24 @@ class RedisApplication:
                     if failures:
                         raise failures[0]
         except TimeoutError:
-            raise self._unopened(wanted, f"{len(held)} after {START_S:.0f} s") from None
+            raise self._unopened(wanted, f"{len(held)} after {START_S:.0f} s", TOO_SLOW) from None
         except (RedisError, OSError) as error:
-            raise self._unopened(wanted, self.text_of(error)) from None
+            if isinstance(error, SocketTimeoutError):
+                advice = TOO_SLOW
+            else:
+                advice = NOT_LET_IN if isinstance(error, ResponseError | AuthenticationError) else AWAY
+            raise self._unopened(wanted, self.text_of(error), advice) from None
         finally:
             for connection in held:
                 await self.pool.release(connection)
 
-    def _unopened(self, wanted: int, found: str) -> TargetError:
+    def _unopened(self, wanted: int, found: str, advice: str) -> TargetError:
         return TargetError(
             self._target.name,
             self._target.address,
             f"a pool of {wanted} connections to be opened",
             found,
-            "check the user, the password and the server's limit of clients",
+            advice,
         )
 
     async def call(self, ticket: Ticket) -> None:

@@ -25,7 +25,6 @@ from bench.engine.engine import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, Liv
 from bench.engine.operation_log import open_log
 from bench.histogram import mean_ns
 from bench.outcome import Outcome
-from bench.own_limits import COUNTER as OWN_LIMITS
 from bench.plan.walk import PlanWalk
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ class ClientEngine:
                 "connections_created": self.watch.opened,
                 "leaked_connections": self._leaked,
                 "pool_timeouts": self._load.pool_timeouts,
-                OWN_LIMITS: self._load.own_limits.count,
+                **self._load.own_limits.counters(),
                 **self.driver.counters(),
             },
             errors=self._load.errors.entries(),

@@ -45,6 +45,11 @@ ATTEMPT_S = 1.0
 START_S = 10.0
 DIALS_AT_ONCE = 200
 SILENCE = "no answer in time"
+NOT_THERE = "start it, check the port, or raise its limit of clients"
+TOO_SLOW = (
+    "see what keeps it from letting so many in (a pooler before it may have fewer connections), and whether "
+    "this machine is busy with other work (bench doctor)"
+)
 KEPT_NOTES = 100_000
 
 
@@ -169,7 +174,7 @@ class Connector:
                 self._target.address,
                 f"{len(lanes)} connections",
                 found,
-                "start it, check the port, or raise its limit of clients",
+                TOO_SLOW if isinstance(reason, TimeoutError) else NOT_THERE,
             ) from None
 
     def _on_notice(self, number: int) -> None:

@@ -22,7 +22,6 @@ from bench.engine.subscriber import DELIVER
 from bench.error_kinds import OTHERS, ErrorKinds
 from bench.errors import TargetError
 from bench.outcome import Outcome
-from bench.own_limits import COUNTER as OWN_LIMITS
 
 if TYPE_CHECKING:
     import socket
@@ -216,7 +215,7 @@ class WireEngine:
             "reconnects": self._connector.reconnection_count if self._connector else 0,
             "null_replies": self._sum(layout.NULL_REPLIES),
             **self._protocol_counters(),
-            OWN_LIMITS: self._connector.own_limits.count if self._connector else 0,
+            **(self._connector.own_limits.counters() if self._connector else {}),
             "bytes_sent": self._sum(layout.BYTES_SENT),
             "bytes_received": self._sum(layout.BYTES_RECEIVED),
         }

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 CHANNEL = "holdfast"
 COORDINATOR = "coordinator"
 LOOK_EVERY_S = 0.25
+SILENT_LOOKS = 28
+"""Locust misses a worker after 3 s without a heartbeat; so many looks of ours later it is lost. They are
+counted and not timed: a master that others keep from its processor looks as seldom as it reads.
+"""
 MASTER_SILENT_S = 10
 """A master says something every second; one that is silent for so long has gone, and its run with it."""
 
@@ -40,6 +45,8 @@ class Workers:
         self._runner = runner
         self._run = ""
         self._names: dict[str, str] = {}
+        self._missed: Counter[str] = Counter()
+        """Looks in a row at which Locust missed a worker."""
         self._to_agent: Callable[[Mapping[str, Any]], None] = lambda _: None
         runner.register_message(CHANNEL, self._heard)
         environment.events.worker_connect.add_listener(self._connected)
@@ -58,6 +65,7 @@ class Workers:
         """See Crew."""
         self._run = uuid.uuid4().hex
         self._names = dict.fromkeys(names, "working")
+        self._missed.clear()
         self._to_agent = to_agent
         for name in names:
             self._send(name, do="host")
@@ -114,7 +122,11 @@ class Workers:
             if client is None:
                 self._lost(name, "it quit")
             elif client.state == STATE_MISSING:
-                self._lost(name, "it sent no heartbeat for 3 s")
+                self._missed[name] += 1
+                if self._missed[name] >= SILENT_LOOKS:
+                    self._lost(name, "it sent no heartbeat for 10 s")
+            else:
+                self._missed[name] = 0
 
     def _lost(self, name: str, reason: str) -> None:
         if self._run and self._names[name] == "working":

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 HELLO_ROUNDS = 9
 MEET_S = 30.0
-CALIBRATE_S = 180.0
-"""A worker may have to compile the engine first."""
+CALIBRATE_S = 900.0
+"""A worker may have to compile first, on a busy machine. One that is gone falls silent long before."""
 LEAST_LEAD_NS = 1_000_000_000
 TRIPS_OF_LEAD = 20
 

@@ -23,7 +23,6 @@ from bench.clock import NS_PER_S, monotonic_ns
 from bench.engine import layout
 from bench.engine.loop_lag import TICK_NS
 from bench.engine.shared_board import SharedBoard
-from bench.own_limits import COUNTER as OWN_LIMITS
 from bench.plan.users import UserStretch, users_at
 from bench.resources.thread_use import ThreadUse
 from bench.swarm.users_arguments import parsed_options
@@ -186,7 +185,7 @@ class Users:
                 "users_started": self._crowd.started,
                 "user_errors": self._task_errors.total(),
                 "after_the_end": self._books.after_the_end,
-                OWN_LIMITS: self._books.own_limits.count,
+                **self._books.own_limits.counters(),
             },
         }
 
