@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.clock import monotonic_ns
+from bench.engine.pending_dials import ATTEMPT_S, PendingDials, patience_s
 from bench.errors import TargetError
+from bench.outcome import Outcome
 from bench.own_limits import OwnLimits, limit_in, refusal_of
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ the usual 5 ms each of them could wait so long while the session writes a window
 PATIENT_AFTER_NS = 10_000_000_000
 PATIENT_RETRY_S = 0.005
 """After a target was away for so long, its return is no longer a matter of a millisecond."""
-ATTEMPT_S = 1.0
 START_S = 10.0
 DIALS_AT_ONCE = 200
 SILENCE = "no answer in time"
@@ -67,8 +68,13 @@ class Reconnection:
 class Connector:
     """Keeps every lane of a workload's shards connected to one target."""
 
-    def __init__(self, target: Target, shards: list[Shard], connect: Connect) -> None:
+    def __init__(
+        self, target: Target, shards: list[Shard], connect: Connect, deadline_s: float = ATTEMPT_S
+    ) -> None:
         self._target = target
+        self._deadline_s = deadline_s
+        self._slowest_s = 0.0
+        """How long the slowest log-in before the run took."""
         self._shards = shards
         self._connect = connect
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,6 +93,8 @@ class Connector:
         """What a target that is there said when it did not let a lane in again."""
         self.last_failure: str | None = None
         """Why a lost lane could not connect last, in the system's words."""
+        self.unfinished_count = 0
+        """Dials that we gave up although the target answered other lanes meanwhile."""
         self.own_limits = OwnLimits()
         """What of this machine's own kept lanes away."""
         self._gate = asyncio.Semaphore(DIALS_AT_ONCE)
@@ -149,9 +157,10 @@ class Connector:
 
         async def open_one(number: int, lane: int) -> None:
             async with self._gate:
-                self._shards[number].offer(
-                    lane, await self._dial(lane >= self._shards[number].lanes, ATTEMPT_S * 5)
-                )
+                begun = time.monotonic()
+                fd = await self._dial(lane >= self._shards[number].lanes, ATTEMPT_S * 5)
+                self._slowest_s = max(self._slowest_s, time.monotonic() - begun)
+                self._shards[number].offer(lane, fd)
 
         lanes = [
             (number, lane)
@@ -191,28 +200,21 @@ class Connector:
 
     async def _reconnect(self, number: int, lane: int, lost_ns: int) -> None:
         shard = self._shards[number]
-        attempts = 0
+        attempts, dials = 0, PendingDials()
         try:
             while True:
+                fd = await self._let_in_meanwhile(dials, lost_ns)
+                if fd is not None:
+                    break
                 attempts += 1
-                await self._turn_to_dial(lost_ns)
-                try:
-                    async with self._gate:
-                        fd = await self._dial(lane >= shard.lanes, ATTEMPT_S)
-                except TargetError as refused:
-                    # Not the end: a Redis that still loads its data refuses every command for a while.
-                    self.last_refusal = refused
-                    self.refusal_count += 1
-                    self._note_away()
-                    continue
-                except (OSError, TimeoutError) as failed:
-                    self.own_limits.note(failed)
-                    # asyncio's own words for it name no reason.
-                    code = getattr(failed, "errno", None)
-                    self.last_failure = os.strerror(code).lower() if code else str(failed) or SILENCE
-                    self._note_away()
-                    continue
-                break
+                async with self._gate:
+                    dials.start(self._dial(lane >= shard.lanes, self.patience_s))
+                    fd, failures = await dials.first(ATTEMPT_S)
+                self._note_failures(failures)
+                if fd is not None:
+                    break
+                self._note_away()
+            dials.close()
             # A server that closes after each answer would fill the run with what is no outage.
             if attempts > 1 or not shard.was_polite(lane):
                 self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
@@ -226,8 +228,29 @@ class Connector:
             self._busy.discard((number, lane))
             self.failure = failure
         finally:
+            dials.close()
             # Whatever happened, the lanes behind a scout must not wait for it any more.
             self._note_back()
+
+    def _note_failures(self, failures: list[BaseException]) -> None:
+        """Remember why dials failed; raises what no dial should fail with."""
+        for failed in failures:
+            if isinstance(failed, TargetError):
+                # Not the end: a Redis that still loads its data refuses every command for a while.
+                self.last_refusal = failed
+                self.refusal_count += 1
+            elif isinstance(failed, OSError):
+                self.own_limits.note(failed)
+                # asyncio's own words for it name no reason.
+                code = failed.errno
+                self.last_failure = os.strerror(code).lower() if code else str(failed) or SILENCE
+            else:
+                raise failed
+
+    @property
+    def patience_s(self) -> float:
+        """How long a lost lane's dial may take."""
+        return patience_s(self._slowest_s, self._deadline_s)
 
     @property
     def lanes_away(self) -> int:
@@ -246,9 +269,10 @@ class Connector:
             self._back.set()
         self._scout, self._back = None, None
 
-    async def _turn_to_dial(self, lost_ns: int) -> None:
+    async def _let_in_meanwhile(self, dials: PendingDials, lost_ns: int) -> int | None:
+        """Wait for the turn to dial; the descriptor of an earlier dial that is let in before that."""
         if self._back is None:
-            return
+            return None
         if self._scout is asyncio.current_task():
             if monotonic_ns() - lost_ns > PATIENT_AFTER_NS:
                 await asyncio.sleep(PATIENT_RETRY_S)
@@ -256,12 +280,26 @@ class Connector:
                 # The loop's own timers have steps of a millisecond and end late; whatever else it could
                 # do meanwhile can wait for so long.
                 time.sleep(RETRY_S)
-        else:
-            await self._back.wait()
+            return None
+        fd, back = None, self._back
+        while fd is None and not back.is_set():
+            fd, failures = await dials.first(None, back)
+            self._note_failures(failures)
+        return fd
 
     async def _dial(self, subscriber: bool, timeout_s: float) -> int:
-        async with asyncio.timeout(timeout_s):
-            return await self._connect(self._connected, subscriber)
+        before = self._answered()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._connect(self._connected, subscriber)
+        except TimeoutError:
+            # More than what was under way: the target answered others while it kept this one waiting.
+            if self._answered() - before > sum(shard.tables.flights[..., 0].size for shard in self._shards):
+                self.unfinished_count += 1
+            raise
+
+    def _answered(self) -> int:
+        return sum(int(shard.board.tallies[:, Outcome.OK].sum()) for shard in self._shards)
 
     async def _connected(self) -> socket.socket:
         """Connect to the first address of the host that takes us: `localhost` may be two addresses, of

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.answers import Answers
+from bench.clock import NS_PER_S
 from bench.drivers import driver_named
 from bench.engine import layout
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, sum_of
@@ -83,7 +84,7 @@ class WireEngine:
         self._answers = AnswerReader([shard.board for shard in self._shards])
         self._connector: Connector | None = None
         if target is not None and wanted.driver != "noop":
-            self._connector = Connector(target, self._shards, self._connect)
+            self._connector = Connector(target, self._shards, self._connect, wanted.deadline_ns / NS_PER_S)
         self._measured = [phase.measured for phase in plan.phases]
 
     async def _connect(self, dial: Callable[[], Awaitable[socket.socket]], subscriber: bool) -> int:
@@ -333,6 +334,15 @@ class WireEngine:
         if connector is not None and connector.lanes_away and connector.last_failure is not None:
             text = f"{connector.lanes_away} lanes had no connection at the end: {connector.last_failure}"
             found.append(("lanes_away", "note", f"{self.plan.name}: {text}"))
+            if connector.unfinished_count:
+                text = (
+                    f"logging in was given up {connector.unfinished_count} times after "
+                    f"{connector.patience_s:.1f} s although the target answered other lanes meanwhile"
+                )
+                advice = (
+                    "find out why it lets nobody in, or set a longer deadline: a log-in gets four of them"
+                )
+                found.append(("log_in_given_up", "invalid", f"{self.plan.name}: {text}", advice))
         return found
 
     def _own_limits(self) -> list[tuple[str, ...]]:

@@ -1,0 +1,152 @@
+"""A lane that lost its connection comes back, however long the target takes to log it in."""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from little_servers import LittleServer, Talk, answer
+from runs import eventually, plan_of, run
+
+from bench.engine import layout
+from bench.engine.connector import Connector
+from bench.engine.pending_dials import ATTEMPT_S, MOST, PendingDials, patience_s
+from bench.engine.shard import Shard
+from bench.engine.wire import WireEngine
+from bench.outcome import Outcome
+
+OK = Outcome.OK
+SLOW_S = 1.5
+assert SLOW_S > ATTEMPT_S
+
+
+def test_a_dial_has_as_long_as_the_slowest_log_in_and_the_deadline_ask_for() -> None:
+    assert patience_s(0.0, 0.01) == ATTEMPT_S
+    assert patience_s(2.0, 0.01) == 6.0
+    assert patience_s(0.001, 4.0) == 16.0
+
+
+def test_lanes_come_back_to_a_target_that_takes_longer_than_an_attempt_to_log_in(
+    serve: Callable[..., LittleServer],
+) -> None:
+    """It was fast when the run began; each of its answers may take the deadline, so may those of a log-in."""
+
+    def slowly(talk: Talk) -> bool:
+        if talk.number >= 2:
+            time.sleep(SLOW_S)
+        return talk.log_in()
+
+    server = serve(answer(), slowly)
+
+    def drop(engine: WireEngine) -> None:
+        eventually(lambda: engine.live().outcomes[OK] > 5, "answers come")
+        server.drop_all()
+        eventually(lambda: engine.live().reconnections == 2, "both lanes come back")
+        before = engine.live().outcomes[OK]
+        eventually(lambda: engine.live().outcomes[OK] > before, "answers come again")
+        engine.stop(at_once=True)
+
+    plan = plan_of(({"name": "s", "for": "120s"},), lanes=2, rate="50/s", deadline="20s")
+    ran = run(plan, server.target, drop)
+    ran.assert_sums_hold()
+    assert "log_in_given_up" not in [code for code, *_ in ran.result.anomalies]
+
+
+def test_a_log_in_that_we_gave_up_while_others_were_answered_is_not_the_targets(
+    serve: Callable[..., LittleServer],
+) -> None:
+    over = threading.Event()
+
+    def never_again(talk: Talk) -> bool:
+        return talk.log_in() if talk.number < 2 else bool(over.wait(60)) and False
+
+    def one_goes(talk: Talk) -> None:
+        for _ in talk.commands():
+            talk.send(b"+OK\r\n")
+            if talk.number == 0:
+                talk.socket.shutdown(socket.SHUT_RDWR)
+
+    def wait(engine: WireEngine) -> None:
+        connector = engine._connector
+        assert connector is not None
+        eventually(lambda: connector.unfinished_count, "a log-in is given up")
+        engine.stop(at_once=True)
+
+    plan = plan_of(({"name": "s", "for": "120s"},), lanes=2, rate="200/s", deadline="500ms")
+    try:
+        ran = run(plan, serve(one_goes, never_again).target, wait)
+    finally:
+        over.set()
+    ran.assert_sums_hold()
+    (found,) = [anomaly for anomaly in ran.result.anomalies if anomaly[0] == "log_in_given_up"]
+    assert found[1] == "invalid"
+    assert "after 2.0 s although the target answered other lanes meanwhile" in found[2]
+
+
+@pytest.mark.parametrize("subscribers", [0, 1])
+def test_a_dial_that_is_lost_on_the_way_does_not_keep_the_next_one_waiting(
+    serve: Callable[..., LittleServer], subscribers: int
+) -> None:
+    """Every driver's connections, and those of subscribers, are made here."""
+    server = serve(answer())
+    asked = 0
+
+    async def connect(dial: Callable[[], Awaitable[socket.socket]], is_subscriber: bool) -> int:
+        nonlocal asked
+        assert is_subscriber == bool(subscribers)
+        asked += 1
+        if asked == 2:
+            await asyncio.sleep(3600)
+        return (await dial()).detach()
+
+    plan = plan_of(lanes=1)
+    lanes = 0 if subscribers else 1
+    shard = Shard(plan.workloads[0], duration_ns=plan.duration_ns, lanes=lanes, subscribers=subscribers)
+    connector = Connector(server.target, [shard], connect, deadline_s=3600)
+    try:
+        connector.open_all()
+        first = int(shard.tables.offers[0])
+        shard.tables.lanes[0, layout.LOST] = 1  # as the loop says it
+        os.eventfd_write(shard.notify_fd, 1)
+        eventually(lambda: int(shard.tables.offers[0]) >> 32 == 2, "the third dial is let in")
+        os.close(first & 0xFFFFFFFF)
+        assert asked == 3
+    finally:
+        connector.close()
+        shard.close()
+
+
+def test_of_several_dials_the_first_is_taken_and_the_others_are_closed() -> None:
+    made: list[int] = []
+
+    async def dial(wait_s: float) -> int:
+        await asyncio.sleep(wait_s)
+        made.append(os.open(os.devnull, os.O_RDONLY))
+        return made[-1]
+
+    async def play() -> int | None:
+        dials = PendingDials()
+        for _ in range(2 * MOST):
+            dials.start(dial(3600))
+        assert await dials.first(0.001) == (None, [])
+        dials.start(dial(0))
+        dials.start(dial(0))
+        found, failures = None, []
+        while found is None:
+            found, failures = await dials.first(60)
+        assert failures == []
+        dials.close()
+        await asyncio.sleep(0.01)
+        return found
+
+    found = asyncio.run(play())
+    assert found in made
+    for fd in made:
+        if fd == found:
+            os.close(fd)
+        else:
+            with pytest.raises(OSError, match="descriptor"):
+                os.fstat(fd)
