@@ -45,7 +45,7 @@ OF_THE_ENTRANCE_ALONE = ("HOLDFAST_UI_*", "HOLDFAST_WORKER_*", "HOLDFAST_PROMETH
 
 def for_program(more: Iterable[str] = ()) -> dict[str, str]:
     """Of a server, or any other program; `more` names what this one reads."""
-    return _matching([*OF_A_PROGRAM, *more]) | _matching(["HOLDFAST_*"], SECRETS)
+    return _matching([*OF_A_PROGRAM, *more]) | _matching(["HOLDFAST_*"], [*SECRETS, *OF_THE_ENTRANCE_ALONE])
 
 
 def for_python(more: Iterable[str] = ()) -> dict[str, str]:

@@ -24,6 +24,11 @@ WITHOUT_PAGE = frozenset({"--worker", "--headless"})
 @click.option("--port", type=click.IntRange(0, 65535), default=8089, show_default=True)
 @click.option("--allow-remote", is_flag=True, help="Let other machines in; they must give a password.")
 @click.option("--processes", type=click.IntRange(1, 64), help="Make the load in so many worker processes.")
+@click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The secret that master and workers share; else HOLDFAST_WORKER_SECRET, or this user's own.",
+)
 @click.option("--scenarios", type=click.Path(path_type=Path), help="Folder of the scenarios to choose from.")
 @click.option(
     "--out", type=NamedPath(path_type=Path, file_okay=False), default=Path("results"), show_default=True
@@ -41,6 +46,7 @@ def command(
     port: int,
     allow_remote: bool,
     processes: int | None,
+    secret_file: Path | None,
     scenarios: Path | None,
     out: Path,
     stack_kind: str | None,
@@ -50,7 +56,12 @@ def command(
     \b
     bench ui
     bench ui --processes 2
-    bench ui -- --master                  workers elsewhere: bench ui -- --worker --master-host ADDRESS
+    bench ui -- --master                  workers: bench ui -- --worker
+    bench ui -- --master --master-bind-host ADDRESS
+                                          on other machines: bench ui -- --worker --master-host ADDRESS
+
+    A worker must know the master's secret. For --processes, and for the same user on the same machine, one
+    is made; other machines are given it in HOLDFAST_WORKER_SECRET or by --secret-file.
 
     Beyond this machine it listens with --allow-remote only, and then asks for the name and the
     password that stand in HOLDFAST_UI_USER and HOLDFAST_UI_PASSWORD.
@@ -79,6 +90,7 @@ def command(
             port_text,
         ]
     arguments += ["--scenarios", str(scenarios)] if scenarios else []
+    arguments += ["--secret-file", str(secret_file)] if secret_file else []
     arguments += ["--stack", stack_kind] if stack_kind else []
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(FILE.parent.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]

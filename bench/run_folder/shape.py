@@ -64,7 +64,9 @@ def _parts(found: Any, shape: Any, place: str) -> list[tuple[str, Any, Any]]:
 
 def is_of(found: object, kind: type) -> bool:
     """Whether `found` is a text, a flag or a number of this kind that a run can hold."""
-    if isinstance(found, bool) or kind in (str, bool):
+    if isinstance(found, bool):
+        return kind is bool
+    if kind in (str, bool):
         return isinstance(found, kind)
     if isinstance(found, int):
         return -HIGHEST <= found <= HIGHEST

@@ -43,7 +43,7 @@ class ExternalStack:
         """Check that each target may be loaded and is what it should be. Raises TargetError."""
         for name, target in self._targets.items():
             deadline = time.monotonic() + DEADLINE_S
-            _check_host(target)
+            check_host(target)
             left_s = max(deadline - time.monotonic(), 0.1)
             self._facts[name] = _usable(target, ask(target, left_s))
 
@@ -120,8 +120,11 @@ def named_by_the_user(name: str) -> Target:
     return Target.from_url(url, name=name, source=variable, kind=kind)
 
 
-def _check_host(target: Target) -> None:
-    """Load goes to this machine only, unless the user names the other host: a typing error hurts no one."""
+def check_host(target: Target) -> None:
+    """Load goes to this machine only, unless the user names the other host: a typing error hurts no one.
+
+    Raises TargetError.
+    """
     allowed = {host.strip().strip("[]").lower() for host in os.environ.get(ALLOW_VARIABLE, "").split(",")}
     if target.host.lower() in allowed:
         return

@@ -98,12 +98,19 @@ class Workers:
 
     def _heard(self, environment: Environment, msg: Message, **_: Any) -> None:  # noqa: ARG002 - Locust's form
         name, told = msg.node_id, msg.data
-        if not self._run or told.get("run") != self._run or name not in self._names:
+        if not self._run or name not in self._names:
+            return
+        try:
+            if told["run"] != self._run:
+                return
+            said = json.loads(told["text"]) if told["say"] == "relay" else None
+        except (KeyError, TypeError, ValueError, RecursionError):
+            self._lost(name, "refused, because it sent what is no message")
             return
         if told["say"] == "relay":
-            self._to_agent({"do": "relay", "from": name, "message": json.loads(told["text"])})
+            self._to_agent({"do": "relay", "from": name, "message": said})
         else:
-            self._lost(name, f"its engine host ended with exit code {told.get('exit_code')}")
+            self._lost(name, f"its engine host ended with exit code {told.get('exit_code')!r:.20}")
 
     def _connected(self, client_id: str, **_: Any) -> None:
         if self._run and client_id not in self._names:
@@ -138,8 +145,11 @@ class Workers:
 class EngineHost:
     """The worker's side: one engine host at a time, at the master's word."""
 
-    def __init__(self, environment: Environment, runner: WorkerRunner) -> None:
-        self._runner = runner
+    def __init__(
+        self, environment: Environment, runner: WorkerRunner, variables: Mapping[str, str] | None = None
+    ) -> None:
+        """`variables` go into the environment of the engine host."""
+        self._runner, self._variables = runner, variables
         self._run = ""
         self._agent: AgentProcess | None = None
         self._master_heard_ns = monotonic_ns()
@@ -158,12 +168,17 @@ class EngineHost:
 
     def _heard(self, environment: Environment, msg: Message, **_: Any) -> None:  # noqa: ARG002 - Locust's form
         told = msg.data
-        if told["do"] == "host":
+        try:
+            do, run = told["do"], str(told["run"])
+            message = json.loads(told["text"]) if do == "relay" else None
+        except (KeyError, TypeError, ValueError, RecursionError):
+            logger.warning("the master sent what is no message; it is left out")
+            return
+        if do == "host":
             self.let_go()
-            self._start(told["run"])
-        elif told["run"] == self._run and self._agent is not None:
-            if told["do"] == "relay":
-                message = json.loads(told["text"])
+            self._start(run)
+        elif run == self._run and self._agent is not None:
+            if do == "relay":
                 self._agent.tell({"do": "relay", "from": COORDINATOR, "message": message})
             else:
                 self._agent.let_go()
@@ -182,7 +197,7 @@ class EngineHost:
             if self._run == run:
                 self._agent = None
 
-        self._agent = AgentProcess(say, ended)
+        self._agent = AgentProcess(say, ended, self._variables)
         self._agent.tell({"do": "host"})
 
     def _tell(self, run: str, **message: Any) -> None:

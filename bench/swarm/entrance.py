@@ -22,6 +22,9 @@ from bench.swarm.exact_statistics import ExactStatistics, exact_csv
 from bench.swarm.form import Choice, FilledForm, read_form
 from bench.swarm.guard import Guard
 from bench.swarm.run_control import Alone, RunControl
+from bench.swarm.secret import WorkerSecret
+from bench.swarm.secure_channel import close_to_strangers
+from bench.swarm.trust import trust_variables
 from bench.swarm.ui_options import FIELDS, add_options, offered
 from bench.swarm.web_panel import WebPanel
 
@@ -59,6 +62,7 @@ class Entrance:
 
     def listen(self, events: Events) -> None:
         """Be called by Locust."""
+        close_to_strangers(WorkerSecret().get)
         events.init_command_line_parser.add_listener(self.add_options)
         events.init.add_listener(self.init)
 
@@ -199,14 +203,16 @@ def _print_report(folder: Path) -> None:
 
 
 def _be_a_worker(environment: Environment, runner: WorkerRunner) -> None:
-    host = EngineHost(environment, runner)
+    is_fork = os.getpid() != MAIN_PID
+    may_run_files = environment.parsed_options.allow_locustfiles
+    host = EngineHost(environment, runner, trust_variables(is_fork=is_fork, may_run_files=may_run_files))
 
     def leave(**_: Any) -> None:
         host.let_go()
         host.wait(LAST_WAIT_S)
 
     environment.events.quitting.add_listener(leave)
-    if os.getpid() != MAIN_PID:
+    if is_fork:
         gevent.spawn(_follow_the_parent, runner)
 
 

@@ -71,7 +71,10 @@ class Fleet(Roster):
 
     def _one_round(self, worker: Worker, rounds: list[Round]) -> None:
         wanted = len(rounds) + 1
-        self.post(worker, "hello", sent_ns=monotonic_ns())
+        sent_ns = monotonic_ns()
+        with self.changed:
+            worker.asked_ns.add(sent_ns)
+        self.post(worker, "hello", sent_ns=sent_ns)
         self.await_all([worker], lambda _: len(rounds) >= wanted, MEET_S, "tell where it is")
 
     # --- what the session asks -----------------------------------------------------------------------
@@ -91,9 +94,8 @@ class Fleet(Roster):
             self.keeps_operations = plan.operation_log
             self._deal(plan)
         number = [entry.name for entry in plan.workloads].index(workload.name)
-        rows = workload.phase_count * len(workload.program.names)
         for name, segment in self._segments[number].items():
-            self.workers[name].parts[number] = RemotePart.empty(segment, rows)
+            self.workers[name].parts[number] = RemotePart.of(segment, workload, plan.duration_ns)
         chosen = [self.workers[name] for name in self._segments[number]]
         engine = RemoteEngine(self, plan, number, chosen, target, folder)
         for worker in chosen:

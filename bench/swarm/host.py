@@ -16,6 +16,7 @@ from bench.plan.plan import Segment
 from bench.stop_request import StopRequest
 from bench.swarm.failures import packed_failure
 from bench.swarm.host_part import HostPart
+from bench.swarm.trust import check_locustfiles, check_target
 from bench.swarm.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class EngineHost:
     def _take(self, values: dict[str, Any]) -> None:
         from bench.swarm.plan_parcel import unpacked_plan
 
+        check_locustfiles(values)
         self._plan = unpacked_plan(values, self._scratch)
         self._send({"kind": "planned"})
 
@@ -114,6 +116,7 @@ class EngineHost:
         target = unpacked_target(message["target"])
 
         def make() -> Engine:
+            check_target(target)
             return engine_for(plan, plan.workloads[message["workload"]], target, self._scratch)
 
         part = self._parts[message["workload"]] = HostPart(message["workload"], plan, make, self._send)

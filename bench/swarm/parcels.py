@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LIGHT = 1
 """zlib's level: a worker has other things to do."""
+MOST_BYTES = 1 << 28
 
 
 def packed_changes(changes: Iterable[Change]) -> list[list[Any]]:
@@ -38,7 +39,7 @@ def dense(buckets: list[int], counts: list[int]) -> Counts:
 
 def packed_live(live: Live) -> dict[str, Any]:
     """A look at a workload."""
-    return {**asdict(live), "answers": live.answers.record()}
+    return {**asdict(live), "outcomes": list(live.outcomes), "answers": live.answers.record()}
 
 
 def unpacked_live(values: dict[str, Any]) -> Live:
@@ -76,6 +77,13 @@ def packed_bytes(content: bytes) -> str:
     return base64.b64encode(zlib.compress(content, LIGHT)).decode()
 
 
-def unpacked_bytes(text: str) -> bytes:
-    """The same bytes."""
-    return zlib.decompress(base64.b64decode(text))
+def unpacked_bytes(text: str, most: int = MOST_BYTES) -> bytes:
+    """The same bytes. Raises ValueError for anything else, and for more than `most`."""
+    machine = zlib.decompressobj()
+    try:
+        content = machine.decompress(base64.b64decode(text, validate=True), most)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if machine.unconsumed_tail or not machine.eof:
+        raise ValueError(f"expected at most {most} bytes, found more or a part")
+    return content

@@ -75,4 +75,9 @@ def _piece(
     if piece is None:
         fleet.lost(worker.name, "a piece of its operation log did not come")
         return None
-    return np.frombuffer(unpacked_bytes(piece["content"]), dtype=LOG_RECORD).copy()
+    try:
+        content = unpacked_bytes(piece["content"], PIECE * LOG_RECORD.itemsize)
+        return np.frombuffer(content, dtype=LOG_RECORD).copy()
+    except ValueError:
+        fleet.lost(worker.name, "refused, because it sent a damaged piece of its operation log")
+        return None

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.swarm.clock_offset import Round
 from bench.swarm.failures import WorkerError, unpacked_failure
+from bench.swarm.message_check import problem_of, problem_of_result, problem_of_window
 from bench.swarm.parcels import unpacked_live, unpacked_result
 from bench.swarm.whereabouts import Whereabouts
 from bench.swarm.worker import LAST, Worker
@@ -78,13 +79,26 @@ class Roster:
             if worker is None or worker.is_lost:
                 return
             worker.heard_ns = now
-            self._note(worker, message, now)
+            if problem := self._noted(worker, message, now):
+                self._lose(worker, f"refused, because {problem}")
             self.changed.notify_all()
 
-    def _note(self, worker: Worker, message: dict[str, Any], now: int) -> None:
+    def _noted(self, worker: Worker, message: Any, now: int) -> str | None:
+        """Take a message, or say why not. Nothing that a worker sends may end the run of the others."""
+        if problem := problem_of(message):
+            return problem
+        try:
+            return self._note(worker, message, now)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            return f"it sent a damaged message: {message['kind']} ({type(error).__name__})"
+
+    def _note(self, worker: Worker, message: dict[str, Any], now: int) -> str | None:
         part = worker.parts.get(message["workload"]) if message.get("workload") is not None else None
         match message["kind"]:
+            case "here" if message["sent_ns"] not in worker.asked_ns:
+                return "it answered what nobody had asked"
             case "here":
+                worker.asked_ns.discard(message["sent_ns"])
                 worker.where = Whereabouts.read(message)
                 rounds = worker.clock.after if self.start_ns else worker.clock.before
                 rounds.append(Round(message["sent_ns"], message["at_ns"], now))
@@ -106,14 +120,19 @@ class Roster:
                 late_ms = message["by_ns"] / 1e6
                 self._lose(worker, f"it was told of the start {late_ms:.0f} ms too late to take part")
             case "window" if part:
+                if problem := problem_of_window(message, part):
+                    return problem
                 part.add({**message, "live": unpacked_live(message["live"])})
                 part.has_ended = bool(message["is_last"])
             case "result" if part:
+                if problem := problem_of_result(message, part):
+                    return problem
                 part.add({**message, "number": LAST, "live": None, "events": []})
                 part.log_lengths = message["logs"]
                 part.result = unpacked_result(message["result"])
             case "log_piece" if part:
                 part.piece = message
+        return None
 
     def lost(self, name: str, reason: str) -> None:
         """Somebody else has seen that a worker is gone."""

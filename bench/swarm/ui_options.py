@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from bench.errors import ScenarioError
 from bench.swarm.admission import LOOPBACK
 from bench.swarm.form import STACKS, Choice, choices_in
 from bench.swarm.guard import PASSWORD_VARIABLE, USER_VARIABLE
+from bench.swarm.secret import OPTION, VARIABLE, word_after
+from bench.swarm.trust import LOCUSTFILES_VARIABLE, YES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +58,18 @@ def add_options(parser: ArgumentParser, choices: Sequence[Choice]) -> None:
         action="store_true",
         help=f"let other machines use the web UI, with {USER_VARIABLE} and {PASSWORD_VARIABLE}",
     )
-    parser.set_defaults(web_host=LOOPBACK)
-    if not is_master_by_name():
-        parser.set_defaults(master_bind_host=LOOPBACK)
-
-
-def is_master_by_name() -> bool:
-    """Whether workers of other machines are expected; those of --processes are on this one."""
-    return "--master" in sys.argv or "LOCUST_MODE_MASTER" in os.environ
+    own.add_argument(
+        OPTION,
+        metavar="<file>",
+        help=f"with the secret that master and workers share (else {VARIABLE}, or this user's own)",
+    )
+    own.add_argument(
+        "--allow-locustfiles",
+        action="store_true",
+        default=os.environ.get(LOCUSTFILES_VARIABLE, "").lower() in YES,
+        help="of a worker: run the locustfiles that the master sends",
+    )
+    parser.set_defaults(web_host=LOOPBACK, master_bind_host=LOOPBACK)
 
 
 def scenario_folder() -> str:
@@ -78,20 +83,11 @@ def offered() -> tuple[Choice, ...]:
 
     The form is made before Locust reads its command line, so it is looked at here.
     """
-    folder = Path(_word_after("--scenarios") or scenario_folder())
-    file = Path(_word_after("--scenario") or "")
+    folder = Path(word_after("--scenarios") or scenario_folder())
+    file = Path(word_after("--scenario") or "")
     try:
         found = choices_in(folder) if folder.is_dir() else ()
     except ScenarioError:
         found = ()
     named = choices_in(file) if file.is_file() and file not in {choice.path for choice in found} else ()
     return (*found, *named)
-
-
-def _word_after(option: str) -> str | None:
-    for number, word in enumerate(sys.argv):
-        if word == option and number + 1 < len(sys.argv):
-            return sys.argv[number + 1]
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2]
-    return None

@@ -12,12 +12,13 @@ from bench.clock import monotonic_ns
 from bench.engine.engine import EngineResult, Live
 from bench.outcome import OUTCOME_COUNT
 from bench.swarm.clock_offset import ClockOffset
+from bench.swarm.message_check import DELIVERY, MOST_COUNTED, most_arrivals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.errors import HoldfastError
-    from bench.plan.plan import Segment
+    from bench.plan.plan import Segment, WorkloadPlan
     from bench.swarm.whereabouts import Whereabouts
 
 LAST = 1 << 62
@@ -31,6 +32,11 @@ class RemotePart:
     segment: Segment
     tallies: NDArray[np.int64]
     """tallies[row, outcome] of what has been sent: all that is known of a worker that is lost."""
+    most_arrivals: int = MOST_COUNTED
+    """What it cannot exceed: see bench.swarm.message_check."""
+    phases: int = 1
+    planned: list[int] = field(default_factory=list)
+    """Rows whose responses are arrivals of the plan."""
     is_prepared: bool = False
     failure: HoldfastError | None = None
     windows: deque[dict[str, Any]] = field(default_factory=deque)
@@ -48,8 +54,18 @@ class RemotePart:
 
     @classmethod
     def empty(cls, segment: Segment, rows: int) -> RemotePart:
-        """Nothing sent so far."""
-        return cls(segment, np.zeros((rows, OUTCOME_COUNT), dtype=np.int64))
+        """Nothing sent so far, and every row one of arrivals."""
+        return cls(segment, np.zeros((rows, OUTCOME_COUNT), dtype=np.int64), planned=list(range(rows)))
+
+    @classmethod
+    def of(cls, segment: Segment, plan: WorkloadPlan, duration_ns: int) -> RemotePart:
+        """Nothing sent so far of a plan that lasts so long."""
+        names = plan.program.names
+        part = cls.empty(segment, plan.phase_count * len(names))
+        if plan.workload.is_pubsub:
+            part.planned = [row for row in part.planned if names[row % len(names)] != DELIVERY]
+        part.most_arrivals, part.phases = most_arrivals(plan, segment, duration_ns), plan.phase_count
+        return part
 
     def add(self, window: dict[str, Any]) -> None:
         """Keep a window that was sent."""
@@ -74,6 +90,8 @@ class Worker:
     name: str
     where: Whereabouts | None = None
     clock: ClockOffset = field(default_factory=ClockOffset)
+    asked_ns: set[int] = field(default_factory=set)
+    """When it was asked for the time, without an answer so far."""
     heard_ns: int = field(default_factory=monotonic_ns)
     lost_because: str | None = None
     lost_ns: int = 0

@@ -62,6 +62,7 @@ class Swarm:
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
             "HOLDFAST_ALLOW_HOSTS": hosts.address,
+            "HOLDFAST_WORKER_SECRET": "two hosts share this secret",
             "REDIS_URL": f"redis://{hosts.address}:{port}",
         }
         to_master = ("--master-host", hosts.address, "--master-port", master_port)
