@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import histogram, units
+from bench.judge.closed_loop import unasked
 from bench.judge.comparison import limit_text
 from bench.judge.divided_queue import lanes_were_divided
 from bench.judge.floors import floor_ns
@@ -167,11 +168,11 @@ def generator_was_late(run: Run, rule: Rule, seen: Observation, status: Status) 
         return None
     shown = f"{_stat(rule)} is {units.format_duration_ns(seen.value)}"
     advice = "lower the rate, add threads, or free the machine of other work"
-    if seen.net is not None:
-        net_ns = statistic_ns(seen.net, rule.metric.stat or "p95")
-        if not rule.holds(net_ns):
+    if seen.net_ns is not None:
+        if not rule.holds(seen.net_ns):
             return None
-        without = f"without the time that the generator itself lost it is {units.format_duration_ns(net_ns)}"
+        net = units.format_duration_ns(seen.net_ns)
+        without = f"without the time that the generator itself lost it is {net}"
         return Doubt(Status.INVALID, f"{shown}, {without}: the rule would hold", advice)
     if seen.late is None or not seen.late.any() or _breaks_without(seen.counts, seen.late, rule):
         return None
@@ -246,6 +247,7 @@ DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
     too_few_samples,
     generator_was_late,
     generator_was_busy,
+    unasked,
     lanes_were_divided,
     below_the_floor,
     slope_not_shown,

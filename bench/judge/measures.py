@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench import histogram
-from bench.judge import answer_measures, availability, fault_measures, resource_measures
+from bench.judge import answer_measures, availability, closed_loop, fault_measures, resource_measures
 from bench.judge.observation import Observation, Unmeasurable
 from bench.judge.tally import tally_of
 from bench.run_folder.reader import DELIVERY, Run
@@ -28,6 +28,8 @@ LATENCIES: dict[str, tuple[str, tuple[str, ...] | None]] = {
 
 NETS = {"response": "net", "service": "service_net"}
 """Histogram kind -> the kind that holds the same times without the generator's own lateness."""
+BY_TIME = frozenset({"response", "response_ok", "service"})
+"""Metrics of a closed loop that its lanes' time may contradict."""
 WITH_LATENESS = frozenset({"response", "lag"})
 """Kinds that hold lateness before the send. A service time begins with the send, a pool's wait before it."""
 
@@ -93,15 +95,22 @@ def _latency(run: Run, metric: Metric) -> Observation:
         operation = DELIVERY
     counts = run.histogram(kind, workload, operation, outcomes)
     samples = int(counts.sum())
-    value = statistic_ns(counts, metric.stat or "p95") if samples else 0
-    net = run.histogram(NETS[kind], workload, operation, outcomes) if kind in NETS else None
-    if net is not None and int(net.sum()) != samples:
-        net = None  # a run of an older version
-    late = None
-    if net is None and kind in WITH_LATENESS:
+    if not samples:
+        return Observation(0, "ns", 0, counts=counts)
+    stat = metric.stat or "p95"
+    net_ns, late = None, None
+    net = run.histogram(NETS[kind], workload, operation, outcomes) if kind in NETS else histogram.empty()
+    if int(net.sum()) == samples:  # else it is a run of an older version, or a kind that has none
+        net_ns = statistic_ns(net, stat)
+    elif kind in WITH_LATENESS:
         sender = PUBLISH if metric.name == "end_to_end" else operation
         late = run.histogram("late", workload, sender, outcomes)
-    return Observation(value, "ns", samples, counts=counts, net=net, late=late)
+    spent = None
+    if metric.name in BY_TIME and stat != "max" and closed_loop.is_closed(run, metric):
+        real = NETS[kind] if net_ns is not None else kind
+        spent = closed_loop.lane_time(run, metric, real, lost=metric.name != "response_ok")
+    value = statistic_ns(counts, stat)
+    return Observation(value, "ns", samples, counts=counts, net_ns=net_ns, late=late, lane_time=spent)
 
 
 def _errors(run: Run, metric: Metric) -> Observation:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.histogram import Counts
+    from bench.judge.closed_loop import LaneTime
     from bench.judge.repeats import Repeat
     from bench.judge.tally import Tally
 
@@ -28,10 +29,12 @@ class Observation:
     unit: str
     samples: int
     counts: Counts | None = None
-    net: Counts | None = None
-    """The same times without the generator's own lateness, arrival by arrival; None where not recorded."""
     late: Counts | None = None
-    """The generator's own lateness in them, where `net` is not recorded."""
+    """The generator's own lateness in them, where times without it are not recorded."""
+    net_ns: float | None = None
+    """The value without the generator's own lateness; None where that is not recorded."""
+    lane_time: LaneTime | None = None
+    """Of a closed loop: the same by the time of its lanes."""
     tally: Tally | None = None
     basis: str | None = None
     """What a resource's figure was made of, as the end of a sentence."""

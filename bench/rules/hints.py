@@ -20,6 +20,7 @@ NS_PER_S = 1_000_000_000
 MARGIN = 0.98  # Poisson arrivals and the edges of the measured time move the rate by about this much
 SAMPLES_ABOVE = 10  # fewer samples above a percentile say little about it
 SAMPLES_FOR_MEDIAN = 20
+TAIL = 99.0
 
 
 def hints_of(scenario: Scenario, rules: Iterable[Rule]) -> list[str]:
@@ -35,6 +36,7 @@ def hints_of(scenario: Scenario, rules: Iterable[Rule]) -> list[str]:
             hints += _samples(rule, planned)
         hints += _kills(rule, scenario)
         hints += _window(rule, scenario)
+        hints += _closed(rule, scenario)
     return hints + _unused(scenario)
 
 
@@ -124,6 +126,21 @@ def _window(rule: Rule, scenario: Scenario) -> list[str]:
         return []
     shown, measured = format_duration_ns(window), format_duration_ns(scenario.measured_ns)
     return [f"rule {quoted(rule.text)}: its window of {shown} is longer than the measured time of {measured}"]
+
+
+def _closed(rule: Rule, scenario: Scenario) -> list[str]:
+    """What a closed loop cannot know: it asks a target that hangs less often."""
+    asked = [workload for workload in scenario.workloads if rule.metric.workload in (None, workload.name)]
+    if not asked or any(workload.arrivals != "closed" or workload.engine == "locust" for workload in asked):
+        return []
+    is_tail = rule.metric.name in ("response", "response_ok") and (rule.metric.percent or 0) >= TAIL
+    if not is_tail and (rule.metric.name != "availability" or "incidents" in rule.metric.arguments):
+        return []
+    return [
+        f"rule {quoted(rule.text)}: a closed loop asks a target that hangs less often; where the lanes' time"
+        " contradicts the answers the verdict is INCONCLUSIVE; better ask at planned times: arrivals: poisson"
+        " and a rate"
+    ]
 
 
 def _unused(scenario: Scenario) -> list[str]:

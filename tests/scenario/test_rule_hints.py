@@ -40,6 +40,13 @@ def test_a_closed_loop_has_no_planned_rate(load, good) -> None:
     assert _hints(load(text + "  - cache.throughput >= 1000000/s\n")) == ""
 
 
+def test_tails_and_availability_of_a_closed_loop_are_better_asked_at_planned_times(load, good) -> None:
+    closed = good.replace("poisson", "closed").replace("    rate: 1200/s\n", "")
+    for rule in ("cache.response.p99 < 10ms", "cache.availability(window=10s) >= 99%"):
+        assert "ask at planned times" in _hints(load(closed + f"  - {rule}\n"))
+        assert "ask at planned times" not in _hints(load(good + f"  - {rule}\n"))
+
+
 def test_a_window_longer_than_the_run_is_pointed_out(load, good) -> None:
     assert "longer than the measured time" in _hints(load(good + "  - availability(window=60s) >= 99%\n"))
 
