@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 """A file system that knows no reservation."""
 
+RAW_LOG_PREFIX = ".operations-"
+"""Begins the name of what an engine writes of a run's operations; operations.npy is made of it at the end."""
+
 
 def reserve(path: Path, size_bytes: int) -> None:
     """Make `path` at least `size_bytes` long, with room for all of them; what is in it stays.

@@ -174,4 +174,5 @@ class Findings:
 
 
 def _events(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines() if line]
+    # Not `splitlines`: a text may hold characters that it takes for the end of a line.
+    return [json.loads(line) for line in (folder / "events.jsonl").read_bytes().split(b"\n") if line]

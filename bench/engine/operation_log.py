@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bench.engine import layout
-from bench.reserved_file import free_bytes, reserve
+from bench.reserved_file import RAW_LOG_PREFIX, free_bytes, reserve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def open_log(
     share = workload.expected_arrivals / threads / plan.segment.count
     # Poisson: six deviations above the expectation is room for every run that will ever be made.
     records = int(share + 6 * share**0.5 + 1000)
-    path = folder / f".operations-{workload.name}-{number}"
+    path = folder / f"{RAW_LOG_PREFIX}{workload.name}-{number}"
     if workload.is_closed:
         room = int(CLOSED_LOG_SHARE * free_bytes(folder) / threads / layout.LOG_RECORD.itemsize)
         records = max(min(CLOSED_LOG_RECORDS, room), 1)

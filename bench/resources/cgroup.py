@@ -48,7 +48,7 @@ def throttled_s(root: Path = ROOT, proc: Path = Path("/proc")) -> float | None:
     """For how long a CPU quota has stopped this process's group, or one above it; None where none is told."""
     found: list[float] = []
     try:
-        lines = (proc / "self" / "cgroup").read_text(encoding="ascii", errors="replace").splitlines()
+        lines = (proc / "self" / "cgroup").read_text(encoding="ascii", errors="replace").split("\n")
     except OSError:
         return None
     for line in lines:

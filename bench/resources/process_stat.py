@@ -83,7 +83,7 @@ def _numbers(path: Path) -> dict[str, int]:
     except OSError:
         return {}
     found = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, _, rest = line.partition(":")
         words = rest.split()
         if words and words[0].isdigit():

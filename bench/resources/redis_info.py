@@ -47,7 +47,7 @@ class RedisInfo:
 def columns_of(info: str) -> dict[str, float]:
     """The columns that stand in a text of INFO; our own connection is not among the clients."""
     found: dict[str, float] = {}
-    for line in info.splitlines():
+    for line in info.split("\n"):
         name, _, text = line.partition(":")
         if name in COLUMNS:
             try:

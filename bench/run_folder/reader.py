@@ -223,9 +223,11 @@ class Run:
     def _lines(self, file: Path) -> Iterator[tuple[int, str, bool]]:
         """Number, text, and whether a kill cut the line short; only an interrupted run may end so."""
         try:
-            with file.open(encoding="utf-8", newline="") as lines:
+            with file.open("rb") as lines:
                 for number, line in enumerate(lines, start=1):
-                    yield number, line, not line.endswith("\n") and not self.is_complete
+                    # A kill may cut a character too. Texts may hold other separators than the line end.
+                    is_cut = not line.endswith(b"\n") and not self.is_complete
+                    yield number, line.decode("utf-8", "replace" if is_cut else "strict"), is_cut
         except FileNotFoundError as error:
             if self.is_complete:
                 raise ResultError(f"{file}: expected the file, found none; the run is damaged") from error

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from bench.reserved_file import RAW_LOG_PREFIX
 from bench.run_folder import files, layout
 from bench.run_folder.owner import Ownership
 from bench.run_folder.record import checked
@@ -27,6 +28,8 @@ def sweep(out: Path) -> list[Path]:
     for folder in sorted(out.iterdir()):
         if layout.STARTING_NAME.fullmatch(folder.name):
             _remove_started(folder)
+        if layout.RUN_NAME.fullmatch(folder.name):
+            _remove_raw_logs(folder)  # of a run that an earlier version kept
         match = layout.PARTIAL_NAME.fullmatch(folder.name)
         if match is None or (out / match["run"]).exists():
             continue
@@ -36,6 +39,7 @@ def sweep(out: Path) -> list[Path]:
         try:
             final = out / match["run"]
             _mark_interrupted(folder, match["run"])
+            _remove_raw_logs(folder)
             folder.rename(final)
             (final / layout.OWNER).unlink()
             kept.append(final)
@@ -49,6 +53,17 @@ def _remove_started(folder: Path) -> None:
     if owner is not None:
         shutil.rmtree(folder, ignore_errors=True)
         owner.release()
+
+
+def _remove_raw_logs(folder: Path) -> None:
+    """What the engines wrote for operations.npy. How much of it was written died with them, and it is as
+    large as the whole plan would have made it.
+    """
+    logs = list(folder.glob(f"{RAW_LOG_PREFIX}*"))
+    if logs:
+        (folder / layout.OPERATIONS).unlink(missing_ok=True)  # killed while it was made of them
+    for log in logs:
+        log.unlink(missing_ok=True)
 
 
 def _mark_interrupted(folder: Path, run: str) -> None:

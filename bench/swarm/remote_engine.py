@@ -9,6 +9,7 @@ from bench.engine.board import Change
 from bench.errors import TargetError
 from bench.histogram import empty
 from bench.outcome import Outcome
+from bench.reserved_file import RAW_LOG_PREFIX
 from bench.stack.target import is_loopback_literal
 from bench.swarm.failures import WorkerError
 from bench.swarm.plan_parcel import packed_target
@@ -214,7 +215,7 @@ class RemoteEngine:
         for worker in self._workers:
             for file in range(len(self._part(worker).log_lengths)):
                 segment = self._part(worker).segment.number
-                path = self._folder / f".operations-{self.plan.name}-{segment}-{file}"
+                path = self._folder / f"{RAW_LOG_PREFIX}{self.plan.name}-{segment}-{file}"
                 length = fetch_log(
                     self._fleet, worker, self._number, file, path, self.plan, self._whole.duration_ns
                 )

@@ -113,3 +113,9 @@ def test_the_figures_of_a_postgres_count_sessions_by_state_and_waits() -> None:
     assert found["buffer_hit_ratio"] == 0.9
     assert "buffer_hit_ratio" not in postgres_columns([], (0, 0, 0, 0, 0, 0))
     assert "commits" not in postgres_columns([], None)
+
+
+def test_a_text_of_the_server_cannot_pass_for_another_line() -> None:
+    assert redis_columns("config_file:/a\u2028used_memory:5\r\nused_memory:7\r\n") == redis_columns(
+        "used_memory:7"
+    )

@@ -15,11 +15,13 @@ from bench.errors import HoldfastError, ResultError
 from bench.judge.judge import judge
 from bench.report import json_report, markdown, text
 from bench.report.html import run_page
+from bench.reserved_file import RAW_LOG_PREFIX
 from bench.run_folder import layout
 from bench.run_folder.layout import run_name
 from bench.run_folder.reader import Run
 from bench.run_folder.sweep import sweep
 from bench.run_folder.writer import RunWriter
+from chaos.findings import _events
 from tests.results.fault_run import FaultRun, detection, integrity
 
 SLA = ["cache.response.p99 < 1s", "cache.recovery.stable < 6s", "cache.availability(5s) >= 50%"]
@@ -182,3 +184,56 @@ def test_a_partial_folder_that_has_measured_nothing_says_what_becomes_of_it(tmp_
     with pytest.raises(ResultError, match=r"measured nothing yet; .* the next bench run"):
         Run.load(writer.folder)
     writer.abandon()
+
+
+def killed(out: Path) -> RunWriter:
+    """A run whose harness was killed: nothing is finished, and nobody holds it."""
+    writer = RunWriter(out, run_name("killed"))
+    writer.outline({"scenario": {"name": "killed"}, "phases": []})
+    return writer
+
+
+def test_the_operation_log_of_a_killed_run_goes_with_the_next_sweep(tmp_path: Path) -> None:
+    writer = killed(tmp_path)
+    for name in (f"{RAW_LOG_PREFIX}cache-0", f"{RAW_LOG_PREFIX}cache-1", layout.OPERATIONS):
+        (writer.folder / name).write_bytes(bytes(1000))
+    assert sweep(tmp_path) == [], "it is still being written"
+    assert len(list(writer.folder.glob(f"{RAW_LOG_PREFIX}*"))) == 2
+    writer.leave()
+    (kept,) = sweep(tmp_path)
+    assert not list(kept.glob(f"{RAW_LOG_PREFIX}*"))
+    assert Run.load(kept).operations() is None, "it was killed while the logs were put together"
+
+
+def test_the_operation_log_of_a_run_that_an_earlier_version_kept_goes_too(tmp_path: Path) -> None:
+    writer = killed(tmp_path)
+    writer.leave()
+    (kept,) = sweep(tmp_path)
+    (kept / f"{RAW_LOG_PREFIX}cache-0").write_bytes(bytes(1000))
+    assert sweep(tmp_path) == []
+    assert not list(kept.glob(f"{RAW_LOG_PREFIX}*"))
+
+
+def test_a_kill_in_the_middle_of_a_character_costs_one_line(tmp_path: Path) -> None:
+    writer = killed(tmp_path)
+    (writer.folder / layout.EVENTS).write_bytes(
+        b'{"at_ns":1,"kind":"phase"}\n{"at_ns":2,"kind":"x","text":"Verbindung abgelehnt \xc3'
+    )
+    (writer.folder / layout.SERIES).write_bytes(b"start_ns,workload\n1,cache\n2,caf\xc3")
+    writer.leave()
+    (kept,) = sweep(tmp_path)
+    run = Run.load(kept)
+    assert [entry["at_ns"] for entry in run.events()] == [1]
+    assert [row["start_ns"] for row in run.series()] == [1]
+
+
+def test_only_a_line_end_ends_a_line_of_json(tmp_path: Path) -> None:
+    """Texts of engines and servers hold separators that are no line ends of ours."""
+    text = "answer: a\u2028b \x85 c\u2029d"
+    writer = killed(tmp_path)
+    entry = json.dumps({"at_ns": 1, "kind": "fault_healed", "text": text}, ensure_ascii=False)
+    (writer.folder / layout.EVENTS).write_text(entry + "\n", encoding="utf-8")
+    assert [one["text"] for one in _events(writer.folder)] == [text]
+    writer.leave()
+    (kept,) = sweep(tmp_path)
+    assert len(Run.load(kept).events()) == 1

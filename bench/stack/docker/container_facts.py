@@ -20,10 +20,10 @@ def cgroup_of(pid: int | None) -> str | None:
     if not pid:
         return None
     try:
-        rows = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+        lines = Path(f"/proc/{pid}/cgroup").read_text(errors="replace").split("\n")
     except OSError:
         return None
-    found = {controllers: path for _, controllers, path in rows}
+    found = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines if line)}
     for controllers, path in found.items():
         if "memory" in controllers.split(","):
             return path.lstrip("/") or None
