@@ -19,6 +19,7 @@ from bench.clock import WallLabel, monotonic_ns
 from bench.engine.layout import LOG_RECORD
 from bench.errors import InterruptedRun, StatementRefused
 from bench.generators import Generators, Here
+from bench.outages import outages_of
 from bench.plan.compile import compile_plan
 from bench.progress import Look, Progress
 from bench.recorder import Recorder
@@ -177,6 +178,10 @@ class Session:
         final = final_record(record, plan, results, end_ns)
         for attendant in cast.attendants:
             attendant.finish(final, writer.folder)
+        final["outages"] = outages_of(writer.series_so_far(), final)
+        for one in final["outages"]:
+            told = {name: one[name] for name in ("workload", "whose", "fault", "until_ns")}
+            writer.event(one["from_ns"], "outage", **told)
         self._stack_events(writer, start_ns)
         self._keep_logs(writer)
         final["anomalies"] += staging.check()

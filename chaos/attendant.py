@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from bench.clock import monotonic_ns
 from bench.errors import HealError
 from bench.scenario.consistency_faults import BEHIND
-from bench.scenario.fault_kinds import FAULT_KINDS
+from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
 from chaos.conductor import Conductor
-from chaos.detection import NOTHING, WhyBlind, shorter_than, too_few_looks
+from chaos.detection import WhyBlind, shorter_than, too_few_looks
 from chaos.detectors import breaker, stack_events
 from chaos.detectors.probe import Probe
 from chaos.detectors.watcher import Watcher
@@ -55,7 +55,7 @@ class Chaos:
         planned = planned_faults(scenario.faults, plan.seed)
         self._plan, self._stack = plan, stack
         self._around = around = Surroundings(stack, dict(targets))
-        for name in dict.fromkeys(one.target for one in planned if one.kind != NOTHING):
+        for name in dict.fromkeys(one.target for one in planned if one.kind not in LOOKING_ON):
             around.require_opt_in(name)
         faults = [fault_for(one, around) for one in planned]
         for fault in faults:

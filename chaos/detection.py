@@ -14,7 +14,7 @@ from typing import Any
 from bench.units import format_duration_ns
 from chaos.detectors.observation import Observation
 
-NOTHING = "nothing"
+NOTHING, OBSERVE = "nothing", "observe"
 DETECTED, MISSED = "detected", "missed"
 IN_ALARM = "in_alarm"
 """It was in alarm when the fault began: whether it would have noticed nobody knows."""
@@ -98,11 +98,12 @@ def matched(
     """Detections (one for each fault and detector; at_ns None where it told none) and false alarms.
 
     A run that breaks nothing must find nothing: what is seen after a fault of kind `nothing` is a
-    false alarm, unless another fault explains it. `blind` knows of detectors what they cannot see.
+    false alarm, unless another fault explains it. So is what is seen while we look on (`observe`) and no
+    client is failed. `blind` knows of detectors what they cannot see.
     """
     detections: list[dict[str, Any]] = []
     false_alarms: list[dict[str, Any]] = []
-    real = [window for window in windows if window.kind != NOTHING]
+    real = [window for window in windows if window.kind != NOTHING and not _saw_nothing(window)]
     for name, observations in detectors.items():
         seen = sorted(observations, key=lambda one: one.at_ns)
         downs = [one for one in seen if one.is_down]
@@ -126,6 +127,10 @@ def matched(
             if number not in claimed
         ]
     return detections, sorted(false_alarms, key=lambda alarm: alarm["at_ns"])
+
+
+def _saw_nothing(window: Window) -> bool:
+    return window.kind == OBSERVE and window.away is None
 
 
 def _told(window: Window, downs: Sequence[Observation], seen: Sequence[Observation]) -> dict[str, Any]:

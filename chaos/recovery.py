@@ -161,7 +161,8 @@ def recoveries(
         return []
     measured = [(int(one["start_ns"]), int(one["end_ns"])) for one in record["phases"] if one["measured"]]
     starts = [int(one["effective_ns"] if one.get("asked_ns") is None else one["asked_ns"]) for one in took]
-    ends = [*starts[1:], max(int(record["duration_ns"]), int(took[-1]["effective_ns"]))]
+    last_ns = max(int(record["duration_ns"]), int(took[-1]["effective_ns"]))
+    ends = [_watched_until(one, end) for one, end in zip(took, [*starts[1:], last_ns], strict=True)]
     by_fault: dict[tuple[int, int], dict[str, Any]] = {}
     for number, workload in enumerate(record["workloads"]):
         arrivals = Arrivals.of(
@@ -183,6 +184,13 @@ def recoveries(
             }
             clean = found.state in (RECOVERED, UNAFFECTED)
     return [by_fault[key] for key in sorted(by_fault)]
+
+
+def _watched_until(fault: Mapping[str, Any], end_ns: int) -> int:
+    """Who only looks on does so for the time that was said; a fault is watched until the next one."""
+    if fault["kind"] != "observe" or not fault.get("for_ns"):
+        return end_ns
+    return min(end_ns, int(fault["effective_ns"]) + int(fault["for_ns"]))
 
 
 def _took_effect(fault: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from bench import units
 from bench.assess.matrix import Met
 from bench.assess.standing import Standing
 from bench.assess.words import age, counted, date
+from bench.scenario.fault_kinds import LOOKING_ON
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ def _seen(entry: dict[str, Any], evidence: Evidence, is_loaded: bool) -> TargetH
     hits = [
         one
         for one in record.get("faults", [])
-        if one["target"] == entry["name"] and one["took_effect"] and one["kind"] != "nothing"
+        if one["target"] == entry["name"] and one["took_effect"] and one["kind"] not in LOOKING_ON
     ]
     back = all(one.get("healed") for one in hits)
     if is_loaded:

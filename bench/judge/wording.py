@@ -100,6 +100,8 @@ def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | Non
         return f"{units.format_ratio(left)} of the limit is left; find out what grew" if left else None
     if status is not Status.FAIL:
         return None
+    if (seen.tally is not None or rule.metric.name in LATENCIES) and (away := _outage_of_nobody(run, rule)):
+        return away
     if rule.metric.name in LATENCIES:
         return _latency_advice(run, rule)
     if (family := rule.metric.name.partition(".")[0]) in FAULT_ADVICE:
@@ -120,6 +122,24 @@ def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | Non
     if rule.metric.name == "pool_utilization":
         return "enlarge the pool, or hold connections for a shorter time"
     return LOOK_AT_EVENTS
+
+
+def _outage_of_nobody(run: Run, rule: Rule) -> str | None:
+    """Where a target went away by itself, that is what to look at: not the lanes that waited for it."""
+    mine = [
+        one
+        for one in run.record.get("outages") or []
+        if one["whose"] == "nobody" and rule.metric.scope[:1] in ((), (one["workload"],))
+    ]
+    if not mine:
+        return None
+    longest = max(mine, key=lambda one: one["until_ns"] - one["from_ns"])
+    length, at = (
+        units.format_duration_ns(ns) for ns in (longest["until_ns"] - longest["from_ns"], longest["from_ns"])
+    )
+    more = f" ({len(mine) - 1} more like it)" if len(mine) > 1 else ""
+    said = f"from {at} on nothing of {longest['workload']} succeeded for {length}{more}"
+    return f"{said}, and no fault of this run was there: look at the target's log at that time"
 
 
 def _latency_advice(run: Run, rule: Rule) -> str:

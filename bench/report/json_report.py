@@ -28,6 +28,7 @@ RECORDED = (
     "detections",
     "false_alarms",
     "recoveries",
+    "outages",
     "integrity",
     "breaker_open_ns",
 )

@@ -14,7 +14,7 @@ from bench.judge.answer_measures import answers_of
 from bench.judge.comparison import parts_of
 from bench.judge.status import Status
 from bench.judge.tally import spaced
-from bench.report import fault_detection, faults
+from bench.report import fault_detection, faults, outages
 from bench.report import text as text_report
 from bench.report.clock_text import clock_text
 from bench.report.context import command_again, lookups_text
@@ -44,6 +44,7 @@ def render(run: Run, verdict: Verdict, level: int = 2) -> str:
         _latency(run),
         _losses(run),
         _recovery(run),
+        _outages(run),
         _surroundings(run),
         folded("The whole report", block(text_report.render(run, verdict))),
     ]
@@ -156,6 +157,19 @@ def _recovery(run: Run) -> list[str]:
     heads += [f">{text(name.replace('_', ' '))}" for name in detectors]
     lines = table(("Fault", "Workload", *heads), rows) if rows else []
     return [*lines, *([""] if rows else []), *(f"- {text(line)}" for line in _notes(run))]
+
+
+def _outages(run: Run) -> list[str]:
+    """Stretches without any success, and whose they were; nothing where there was none."""
+    found = outages.found(run)
+    if not found:
+        return []
+    rows = [
+        [text(one["workload"]), *map(text, outages.cells(one)), text(outages.whose(run, one))]
+        for one in found[: outages.SHOWN]
+    ]
+    heads = ("Without success", *(f">{name}" for name in outages.HEADS), "Whose")
+    return [*table(heads, rows), "", f"- {text(outages.note(run))}"]
 
 
 def _notes(run: Run) -> list[str]:

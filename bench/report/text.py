@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from bench.judge.status import Status
-from bench.report import context, faults, resources, tables
+from bench.report import context, faults, outages, resources, tables
 from bench.report.columns import heading, styled, wrapped
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def render_ended(run: Run, verdict: Verdict, colour: bool = False, unicode: bool
 def _evidence(run: Run, colour: bool, unicode: bool) -> list[list[str]]:
     return [
         *faults.blocks(run, colour, unicode),
+        outages.block(run, colour),
         tables.latency(run, colour),
         tables.arrivals(run, colour),
         resources.table(run, colour),

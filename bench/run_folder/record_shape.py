@@ -139,7 +139,17 @@ RECORD: dict[str, Any] = {
             }
         )
     ],
-    "detections": [Needed({"at_ns": int, "detail": str})],
+    "detections": [Needed({"at_ns": int, "detail": str, "state": str, "alarm_since_ns": int})],
+    "outages": [
+        Needed(
+            {
+                "workload": Needed(str),
+                **dict.fromkeys(("from_ns", "until_ns", "failed", "planned", "resolution_ns"), Needed(int)),
+                "whose": Needed(str),
+                "fault": int,
+            }
+        )
+    ],
     "false_alarms": [Needed({"detector": str, "at_ns": int, "detail": str, "target": str})],
     "recoveries": [
         Needed(

@@ -97,6 +97,11 @@ class RunWriter:
                 self._log_started = True
             self._windows.write(line_of(Window(tag, int(start_ns), int(end_ns), counts), self._encoder))
 
+    def series_so_far(self) -> list[dict[str, str]]:
+        """The rows of series.csv, every cell as text."""
+        with (self._folder / layout.SERIES).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
     def series(self, row: dict[str, Any]) -> None:
         """Append one row. The first row names the columns; a later row may lack some, never add one."""
         with self._told_plainly():

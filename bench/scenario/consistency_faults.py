@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bench.scenario.fault_kinds import FAULT_KINDS
+from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
 from bench.scenario.finding import Finding
 from bench.units import format_duration_ns, quoted
 
@@ -91,7 +91,7 @@ def _meet(one: Any, other: Any) -> bool:
 
 def _exclude(one: Any, other: Any) -> bool:
     """Whether the two cannot hold at once on one target."""
-    if "nothing" in (one.kind, other.kind):
+    if one.kind in LOOKING_ON or other.kind in LOOKING_ON:
         return False
     first, second = FAULT_KINDS[one.kind], FAULT_KINDS[other.kind]
     if one.kind == other.kind:

@@ -20,6 +20,9 @@ class FaultFacts:
     """It acts on the target's process or container, and only one such fault can hold at a time."""
 
 
+LOOKING_ON = ("nothing", "observe")
+"""Kinds that do nothing to their target."""
+
 FAULT_KINDS = {
     "nothing": FaultFacts("no fault at all, for runs that must find nothing", "may"),
     "kill": FaultFacts("SIGKILL, or docker kill", "never", on_process=True),
@@ -51,6 +54,9 @@ FAULT_KINDS = {
     "io": FaultFacts("something else keeps the disk busy", "must", ("bytes",)),
     "disk_full": FaultFacts("its data directory has no room left", "must"),
     "exhaust_connections": FaultFacts("nearly all its connections are taken", "must", takes=("keep",)),
+    "observe": FaultFacts(
+        "no fault of ours: what happens to the target from then on, whoever does it, is judged", "may"
+    ),
 }
 
 HOOKS = {"redis_rewrite": ("redis",), "postgres_checkpoint": ("postgres", "postgres_16")}

@@ -26,6 +26,7 @@ _ON_PROCESS = {
 }
 _ANYWHERE = {
     "nothing": ("chaos.faults.nothing", "Nothing"),
+    "observe": ("chaos.faults.nothing", "Observe"),
     "cpu": ("chaos.faults.pressure", "CpuPressure"),
     "memory": ("chaos.faults.pressure", "MemoryPressure"),
     "io": ("chaos.faults.pressure", "IoPressure"),

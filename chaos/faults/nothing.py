@@ -1,4 +1,4 @@
-"""No fault: for runs whose every finding is then the harness's own noise."""
+"""No fault: for runs whose every finding is then the harness's own noise, or somebody else's doing."""
 
 from __future__ import annotations
 
@@ -32,3 +32,12 @@ class Nothing(Fault):
     def how(self) -> str:
         """Said in the record."""
         return "nothing was done: a run that must find nothing"
+
+
+class Observe(Nothing):
+    """Looks on: whoever breaks the target, its outage is judged as that of a fault."""
+
+    @property
+    def how(self) -> str:
+        """Said in the record."""
+        return "nothing was done: what happens to the target is somebody else's doing"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import TargetError
 from bench.scenario.consistency_faults import BEHIND
+from bench.scenario.fault_kinds import LOOKING_ON
 from chaos.integrity.ledger import Blow
 from chaos.integrity.read_back import Patience
 
@@ -100,7 +101,9 @@ class Check(ABC):
         return [
             Blow(fault["number"], fault["effective_ns"], fault["healed_ns"])
             for fault in evidence.record.get("faults", [])
-            if fault["target"] in hit and fault["kind"] != "nothing" and fault["effective_ns"] is not None
+            if fault["target"] in hit
+            and fault["kind"] not in LOOKING_ON
+            and fault["effective_ns"] is not None
         ]
 
     def entry(self, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,15 +65,19 @@ class Ended:
         return found
 
 
-def run(stack: Stack, folder: Path, fault: str, *overrides: str) -> Ended:
+def run(
+    stack: Stack, folder: Path, fault: str, *overrides: str, companion: Callable[[], Chaos] = Chaos
+) -> Ended:
     """Run the scenario with one fault against a stack that is up."""
     path = folder / "broken.yaml"
     path.write_text(SCENARIO.replace("FAULT", fault))
-    return run_file(stack, folder, path, *overrides)
+    return run_file(stack, folder, path, *overrides, companion=companion)
 
 
-def run_file(stack: Stack, folder: Path, path: Path, *overrides: str) -> Ended:
+def run_file(
+    stack: Stack, folder: Path, path: Path, *overrides: str, companion: Callable[[], Chaos] = Chaos
+) -> Ended:
     """Run a scenario file against a stack that is up."""
-    session = Session(stack, folder / "results", progress_for(), companions=lambda _: [Chaos()])
+    session = Session(stack, folder / "results", progress_for(), companions=lambda _: [companion()])
     done = Run.load(session.run(load_scenario(path, overrides)))
     return Ended(done, judge(done))

@@ -94,6 +94,12 @@ def test_what_is_seen_after_nothing_was_done_is_a_false_alarm_and_no_miss() -> N
     assert told([window(0, 10, 10, "nothing")], down(10.5)) == ({}, [10.5])
 
 
+def test_what_is_seen_while_we_look_on_is_a_false_alarm_unless_a_client_was_failed() -> None:
+    looks = window(0, 10, 10, "observe")
+    assert told([looks], down(10.5)) == ({}, [10.5])
+    assert told([replace(looks, away=(round(10.2 * S), 11 * S))], down(10.5)) == ({0: 10.5}, [])
+
+
 def test_nothing_beside_a_fault_takes_no_observation_from_it() -> None:
     windows = [window(0, 10, 11), window(1, 10.2, 10.2, "nothing")]
     assert told(windows, down(10.5)) == ({0: 10.5}, [])

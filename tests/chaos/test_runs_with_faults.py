@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,14 +13,18 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from bench.judge.status import Status
+from bench.report import text
+from bench.report.html import run_page
 from bench.session import Session
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
+from chaos.attendant import Chaos
 from tests.chaos.in_process import run
 from tests.chaos.outage_edges import CLOSE_NS, compared
 from tests.chaos.outage_list import scenario_text
 
 if TYPE_CHECKING:
+    from bench.run_folder.writer import RunWriter
     from bench.stack.stack import Stack
 
 pytestmark = pytest.mark.timeout(300)  # the first run of a version compiles
@@ -197,6 +204,48 @@ def test_the_edges_of_outages_are_those_that_an_independent_observer_sees(
     apart = sorted(abs(ns) for one in found.edges for ns in (one.failure_apart_ns, one.success_apart_ns))
     # On a machine that others use no edge is known better than the generator itself was on time.
     assert apart[(len(apart) - 1) // 2] <= CLOSE_NS + found.late_ns, found
+
+
+def _kill_soon(stack: EmbeddedStack, after_s: float) -> threading.Timer:
+    """Somebody else, of whom the run knows nothing, kills Redis."""
+    (entry,) = [one for one in stack.describe() if one["name"] == "redis"]
+    timer = threading.Timer(after_s, os.kill, (entry["pid"], signal.SIGKILL))
+    timer.start()
+    return timer
+
+
+def test_an_outage_that_nobody_here_made_is_in_the_record_and_in_the_report_and_judged_where_we_look_on(
+    restarting: Any, tmp_path: Path
+) -> None:
+    with restarting("500ms") as stack:
+        seen: list[threading.Timer] = []
+
+        class Killing(Chaos):
+            def begin(self, start_ns: int, writer: RunWriter) -> None:
+                super().begin(start_ns, writer)
+                seen.append(_kill_soon(stack, 1.0))
+
+        ended = run(
+            stack,
+            tmp_path,
+            "{observe: redis, at: 300ms}",
+            'sla=["recovery.first < 10s", "cache.errors < 1%"]',
+            companion=Killing,
+        )
+        seen[0].join()
+    (outage,) = ended.record["outages"]
+    assert (outage["workload"], outage["whose"], outage["fault"]) == ("cache", "nobody", None)
+    assert outage["until_ns"] - outage["from_ns"] > 500 * MS
+    (told,) = [event for event in ended.run.events() if event["kind"] == "outage"]
+    assert (told["at_ns"], told["whose"]) == (outage["from_ns"], "nobody")
+    (recovery,) = ended.record["recoveries"]
+    assert recovery["first_success_ns"] - recovery["first_failure_ns"] > 500 * MS
+    assert ended.check("recovery.first").status is Status.PASS
+    advice = ended.check("cache.errors").advice
+    assert advice is not None
+    assert "no fault of this run was there" in advice
+    assert "nobody's" in text.render(ended.run, ended.verdict)
+    assert "nobody's" in run_page.render(ended.run, ended.verdict)
 
 
 def test_the_record_of_a_run_with_faults_is_plain_json(stack: EmbeddedStack, tmp_path: Path) -> None:

@@ -114,3 +114,20 @@ def test_a_hundred_thousand_arrivals_take_no_time_worth_naming() -> None:
     log["planned_ns"] += np.repeat(np.arange(12), 9000) * 7
     log["done_ns"] += np.repeat(np.arange(12), 9000) * 7
     assert recoveries(log, RECORD, FAULTS)[0]["state"] == "unaffected"
+
+
+def test_who_looks_on_has_the_outage_that_somebody_else_made() -> None:
+    """Nothing was done at 1 s; from 2 s on Redis was away for 300 ms."""
+    looks = fault(0, 1000, kind="observe")
+    found = [one for one in recoveries(both(), RECORD, [looks, FAULTS[1]]) if one["workload"] == "cache"]
+    assert [one["state"] for one in found] == ["recovered", "recovered"]
+    assert found[0]["first_failure_ns"] == 2001 * MS
+    assert found[0]["first_success_ns"] == 2300.5 * MS
+    assert found[0]["until_ns"] == 5000 * MS
+
+
+def test_who_looks_on_for_a_time_has_nothing_of_what_comes_after_it() -> None:
+    looks = fault(0, 500, kind="observe", for_ns=1000 * MS)
+    found = [one for one in recoveries(both(), RECORD, [looks]) if one["workload"] == "cache"]
+    assert [one["state"] for one in found] == ["unaffected"]
+    assert found[0]["until_ns"] == looks["effective_ns"] + 1000 * MS
