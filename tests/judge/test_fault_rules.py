@@ -458,3 +458,18 @@ def test_a_sentence_about_two_hundred_faults_is_still_read() -> None:
     assert "one by one 1 ms, 2 ms, 3 ms" in seen.basis
     assert "and 189 more" in seen.basis
     assert len(seen.basis) < 250
+
+
+def test_a_broken_rule_of_a_workload_that_was_away_by_itself_points_at_that_time(tmp_path: Path) -> None:
+    away = {"workload": "cache", "from_ns": 3 * S, "until_ns": 7 * S, "planned": 4000, "failed": 4000}
+    away |= {"whose": "nobody", "fault": None, "resolution_ns": 20 * MS}
+    found = check(tmp_path / "a", "cache.response.p95 < 10us", record={"outages": [away]})
+    assert found.status is Status.FAIL
+    assert found.advice == (
+        "from 3 s on nothing of cache succeeded for 4 s, and no fault of this run was there: look at the "
+        "target's log at that time"
+    )
+    ours = away | {"whose": "fault", "fault": 0}
+    assert "nothing of cache" not in str(
+        check(tmp_path / "b", "cache.response.p95 < 10us", record={"outages": [ours]}).advice
+    )
