@@ -8,16 +8,20 @@ as an application would give it: as the timeout of its sockets and of its pool.
 from __future__ import annotations
 
 import asyncio
+import os
+from errno import ECONNRESET, EPIPE
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import TimeoutError as SocketTimeoutError
 
 from bench.clock import NS_PER_S
 from bench.drivers import redis
+from bench.drivers.redis_client_replies import NoAnswer, ScannedReplies, UnkeptReply, compile_scanner
 from bench.drivers.redis_lookups import found_by, lookups_of
 from bench.drivers.redis_words import commands_of
 from bench.engine.client_ticket import CONNECTING, CURRENT, RETURNING, SENT
@@ -26,6 +30,7 @@ from bench.errors import TargetError
 from bench.outcome import Outcome
 from bench.stack.probe import probe_redis
 from bench.wire.state import TEXT_BYTES
+from bench.wire.unreadable import CONNECTION_RESET, TEXTS
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -63,6 +68,7 @@ class WatchedPool(BlockingConnectionPool):
         self._clock = clock
         self._deadline_ns = deadline_ns
         self._numbers: dict[object, int] = {}
+        self._parsers: dict[object, ScannedReplies] = {}
         super().__init__(max_connections=watch.size, redis_connect_func=self._greet, **options)
 
     @property
@@ -82,6 +88,8 @@ class WatchedPool(BlockingConnectionPool):
         """A new one, numbered."""
         made: AbstractConnection = super().make_connection()  # type: ignore[no-untyped-call]  # redis-py's
         self._numbers[made] = self._watch.on_created()
+        # Set here and not by the option `parser_class`, so that we have it: it counts.
+        self._parsers[made] = made._parser = ScannedReplies(made._socket_read_size)
         return made
 
     async def _greet(self, connection: AbstractConnection) -> None:
@@ -110,10 +118,20 @@ class WatchedPool(BlockingConnectionPool):
         ticket = CURRENT.get()
         if ticket is not None and ticket.stage == SENT:
             ticket.stage = RETURNING
+            await self._settle(connection)
             if not connection.is_connected:
                 self._watch.on_lost(ticket.lane)
         await super().release(connection)
         self._watch.on_returned()
+
+    async def _settle(self, connection: AbstractConnection) -> None:
+        """After an answer: where more came than that, the next one could no longer be told apart from it."""
+        parser = self._parsers[connection]
+        self._watch.broken_replies += parser.broken
+        parser.broken = 0
+        if connection.is_connected and parser.has_more:
+            self._watch.stray_replies += 1
+            await connection.disconnect(nowait=True)
 
 
 class RedisApplication:
@@ -123,6 +141,7 @@ class RedisApplication:
         workload = plan.workload
         self._target = target
         self._clock = clock
+        compile_scanner()
         self._lookups = [lookups_of(plan.program, number) for number in range(len(plan.program.names))]
         self._commands = [commands_of(plan.program, number) for number in range(len(plan.program.names))]
         deadline_s = workload.deadline_ns / NS_PER_S
@@ -199,7 +218,8 @@ class RedisApplication:
                 raise reply
             self._null_replies += reply is None
             if lookup != NO_LOOKUP:
-                ticket.answers += found_by(reply, lookup)
+                is_kept = not isinstance(reply, UnkeptReply)
+                ticket.answers += found_by(reply, lookup) if is_kept else reply.found(lookup)
 
     def outcome_of(self, error: BaseException) -> Outcome:
         """What redis-py takes for a broken connection (LOADING, NOAUTH) is an answer all the same."""
@@ -217,15 +237,26 @@ class RedisApplication:
 
     def text_of(self, error: BaseException) -> str:
         """The first bytes of the message; some servers quote what they were sent."""
+        if (said := getattr(error, "said", None)) is not None:
+            text = str(said)  # as the server said it
+        elif isinstance(error, NoAnswer):
+            text = str(error)
+        elif isinstance(error, BrokenConnection) and (code := _errno_of(error)):
+            text = TEXTS[CONNECTION_RESET] if code in (ECONNRESET, EPIPE) else os.strerror(code).lower()
+        else:
+            text = self._in_redis_pys_words(error)
+        if self._target.password:
+            text = text.replace(self._target.password, "***")
+        return text.encode()[:TEXT_BYTES].decode(errors="ignore")
+
+    def _in_redis_pys_words(self, error: BaseException) -> str:
         text = " ".join(str(error).split())
         if code := getattr(error, "status_code", None):
             text = f"{code} {text}"  # redis-py takes the word away that says what it is
         text = text or type(error).__name__
         if not isinstance(error, RedisError | OSError):
             text = f"{type(error).__name__}: {text}"
-        if self._target.password:
-            text = text.replace(self._target.password, "***")
-        return text.encode()[:TEXT_BYTES].decode(errors="ignore")
+        return text
 
     def counters(self) -> dict[str, int]:
         """Replies that were null."""
@@ -237,6 +268,12 @@ class RedisApplication:
     async def close(self) -> None:
         """Close the pool, leaked connections too."""
         await self.pool.aclose()
+
+
+def _errno_of(error: BaseException) -> int | None:
+    """The system's number for what happened, where redis-py put words of its own around it."""
+    inner = error.__cause__ or error.__context__
+    return inner.errno if isinstance(inner, OSError) else None
 
 
 def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> RedisApplication:

@@ -47,5 +47,7 @@ class Group:
     workload: dict[str, Any] = field(default_factory=dict)
     rate: int = 250
     """Low where something comes behind an answer: before a lane is asked again, that has come."""
+    may_cross: bool = False
+    """Whether a request may cross the end of its connection on the way, as on a machine that is busy."""
     are_cut: bool = True
     """Whether the answers are also sent one byte at a time."""

@@ -201,11 +201,11 @@ LATE = (
 
 GROUPS = (
     Group("http", "readable", READABLE),
-    Group("http", "more than an answer", MORE_THAN_AN_ANSWER, rate=40),
+    Group("http", "more than an answer", MORE_THAN_AN_ANSWER, rate=40, may_cross=True),
     Group("http", "refusals", REFUSALS),
     Group("http", "early", EARLY, workload={"value": {"bytes": 3_000_000}}, are_cut=False),
     Group("http", "unreadable", UNREADABLE),
     Group("http", "too much", TOO_MUCH, are_cut=False),
     Group("http", "broken off", BROKEN),
-    Group("http", "late", LATE, deadline="400ms", rate=40, are_cut=False),
+    Group("http", "late", LATE, deadline="600ms", rate=25, are_cut=False),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import raw_servers
-from cases import Case, Group
+from cases import BROKEN_OFF, Case, Group
 from raw_servers import RawServer
 
 from bench.engine.engine import EngineResult
@@ -28,6 +28,14 @@ class Found:
 
     outcomes: dict[Outcome, int]
     texts: frozenset[str]
+
+    def without_crossed(self) -> Found:
+        """Without the few that were lost to the end of a connection which had done its duty."""
+        crossed = self.outcomes.get(Outcome.RESET, 0)
+        if crossed * 2 > sum(self.outcomes.values()):
+            return self
+        left = {outcome: count for outcome, count in self.outcomes.items() if outcome != Outcome.RESET}
+        return Found(left, self.texts.difference(BROKEN_OFF))
 
     @property
     def summary(self) -> str:
