@@ -12,6 +12,7 @@ from bench.clock import NS_PER_S
 from bench.units import format_duration_ns, format_rate, format_ratio
 from bench.visible import visible
 
+RATE_OVER_NS = 500_000_000
 PLAIN_EVERY_NS = 5_000_000_000
 PLAIN_WIDTH = 79
 """Of a log, and of a terminal that does not tell its own: with the last column free, no line wraps."""
@@ -26,7 +27,8 @@ class Look:
     now_ns: int
     total_ns: int
     phase: str
-    rate_per_s: float
+    rate_per_s: float | None
+    """None before it is known."""
     ok: int
     ended: int
     p95_ns: int | None
@@ -38,6 +40,26 @@ class Look:
     def error_ratio(self) -> float:
         """Share of ended arrivals that did not end OK."""
         return (self.ended - self.ok) / self.ended if self.ended else 0.0
+
+
+class Pace:
+    """The rate at which arrivals end, over half a second at least.
+
+    A window may be shorter than a gap of the plan, and the counts are read later than it ends: what is
+    divided by less is no rate.
+    """
+
+    def __init__(self) -> None:
+        self._mark = (0, 0)
+        self._rate_per_s: float | None = None
+
+    def after(self, now_ns: int, ended: int) -> float | None:
+        """The rate when `ended` arrivals have ended; None until there is one."""
+        since_ns, ended_then = self._mark
+        if now_ns - since_ns >= RATE_OVER_NS:
+            self._rate_per_s = (ended - ended_then) / (now_ns - since_ns) * NS_PER_S
+            self._mark = (now_ns, ended)
+        return self._rate_per_s
 
 
 class Progress(Protocol):
@@ -75,7 +97,7 @@ def line_of(look: Look, width: int = PLAIN_WIDTH) -> str:
     # Rooms are fixed, or the line would dance with every number.
     parts = {
         "bar": _bar(look),
-        "rate": f"{format_rate(look.rate_per_s):>9}",
+        "rate": f"{'-' if look.rate_per_s is None else format_rate(look.rate_per_s):>9}",
         "p95": f"P95 {p95:>7}",
         "errors": f"errors {format_ratio(look.error_ratio):>7}",
         "lanes": f"{look.connected:>5} lanes",
@@ -119,8 +141,8 @@ class Plain:
         write(self._stream, visible(text) + "\n")
 
     def look(self, look: Look) -> None:
-        """Print a line when the last is some seconds old."""
-        if look.now_ns >= self._next_ns:
+        """Print a line when the last is some seconds old; the first once there is a rate."""
+        if look.now_ns >= self._next_ns and look.rate_per_s is not None:
             self._next_ns = look.now_ns + PLAIN_EVERY_NS
             self.step(line_of(look))
 

@@ -21,10 +21,11 @@ from bench.errors import InterruptedRun, StatementRefused
 from bench.generators import Generators, Here
 from bench.outages import outages_of
 from bench.plan.compile import compile_plan
-from bench.progress import Look, Progress
+from bench.progress import Look, Pace, Progress
 from bench.recorder import Recorder
 from bench.resources.pools import pool_use
 from bench.resources.sampler import Sampler
+from bench.rules.hints import hints_before_a_run
 from bench.run_folder.layout import run_name
 from bench.run_folder.operations import RawLog, merge
 from bench.run_folder.writer import RunWriter
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 
 DRAIN_STEP_NS = 100_000_000
 POLL_S = 0.02
-RATE_OVER_NS = 500_000_000
-"""The rate shown is that of the last half second at least: a window may be shorter than a gap of the plan."""
 
 
 def _stamp(zero: WallLabel) -> dict[str, Any]:
@@ -97,8 +96,8 @@ class Session:
     """Who looks on."""
     generators: Generators = field(default_factory=Here)
     """Who makes the load."""
-    _mark: tuple[int, int] = (0, 0)
-    """When, and after how many ended arrivals, the rate shown begins to count."""
+    _pace: Pace = field(default_factory=Pace)
+    """The rate shown."""
 
     def run(self, loaded: LoadedScenario) -> Path:
         """Run one scenario and return its complete folder.
@@ -108,6 +107,8 @@ class Session:
         """
         scenario = loaded.scenario
         self.progress.step(scenario.scenario)
+        for hint in hints_before_a_run(scenario, loaded.rules, quick=loaded.quick):
+            self.progress.step(f"hint: {hint}")
         plan = compile_plan(scenario, self.seed)
         with RunWriter(self.out, run_name(scenario.scenario)) as writer:
             attendants = self.companions(scenario)
@@ -243,7 +244,7 @@ class Session:
                 phase.start_ns, "phase", name=phase.name, measured=phase.measured, end_ns=phase.end_ns
             )
         before, asked = 0, 0
-        self._mark = (0, 0)
+        self._pace = Pace()
         ends = iter(plan.window_ends())
         while True:
             due = next(ends, before + DRAIN_STEP_NS)
@@ -266,25 +267,22 @@ class Session:
             cast.sampler.update(self.stack.describe())
             under_way = ", ".join(text for attendant in cast.attendants if (text := attendant.look(now)))
             recorder.window(before, now, under_way)
-            self._look(cast, recorder, now, under_way)
+            self._look(cast, recorder, now, monotonic_ns() - start_ns, under_way)
             before = now
             if not any(engine.is_running() for engine in engines):
                 return before
 
-    def _look(self, cast: Cast, recorder: Recorder, now: int, under_way: str) -> None:
+    def _look(self, cast: Cast, recorder: Recorder, now: int, looked_ns: int, under_way: str) -> None:
+        """Show how it goes: `now` is the end of the window, and `looked_ns` when the counts are read."""
         plan, lives = cast.plan, [engine.live() for engine in cast.engines]
         ended = sum(sum(live.outcomes) for live in lives)
         phase = next((phase.name for phase in plan.phases if now < phase.end_ns), "drain")
-        since_ns, ended_then = self._mark
-        rate = (ended - ended_then) / max(now - since_ns, 1) * 1e9
-        if now - since_ns >= RATE_OVER_NS:
-            self._mark = (now, ended)
         self.progress.look(
             Look(
                 now_ns=now,
                 total_ns=plan.duration_ns,
                 phase=phase,
-                rate_per_s=rate,
+                rate_per_s=self._pace.after(looked_ns, ended),
                 ok=sum(live.outcomes[0] for live in lives),
                 ended=ended,
                 p95_ns=recorder.last_p95_ns,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +34,16 @@ def command(
     Equal digests mean that two runs offered the same load: the same requests at the same times.
     """
     from bench.plan.compile import compile_plan
+    from bench.rules.hints import hints_before_a_run
     from bench.run_folder.files import as_json as json_text
     from bench.scenario.load import load_scenario
 
     loaded = load_scenario(scenario, overrides, quick)
     plan = compile_plan(loaded.scenario, seed)
-    document = describe(plan, arrivals) | {"faults": _faults(loaded.scenario, plan.seed)}
+    document = describe(plan, arrivals) | {
+        "faults": _faults(loaded.scenario, plan.seed),
+        "hints": hints_before_a_run(loaded.scenario, loaded.rules, quick=quick),
+    }
     if as_json:
         say(json_text(document), newline=False)
     else:
@@ -153,6 +158,8 @@ def text_of(document: dict[str, Any]) -> str:
         lines.append(f"fault {fault['number']:<4} {fault['at_ns'] / 1e9:>14.6f} s  {what}")
     for workload in document["workloads"]:
         lines += ["", *_workload_lines(workload)]
+    for hint in document.get("hints", ()):
+        lines += ["", textwrap.fill(f"hint: {hint}", 80, subsequent_indent="  ")]
     return "\n".join(lines)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from bench.compare.estimate import ERRORS, PERCENTILES, THROUGHPUT, Estimate, Kind, Reading, Unknown
 from bench.compare.resampling import drawn_windows, percentile_spreads, sum_spread
 from bench.compare.run_windows import FAILED, RunWindows
-from bench.judge.doubts import RULE_OF_THREE, SAMPLES_ABOVE, SAMPLES_AT_LEAST
+from bench.judge.doubts import SAMPLES_ABOVE, SAMPLES_AT_LEAST
 from bench.judge.floors import floor_ns
 from bench.judge.measures import percent_of, statistic_ns
 from bench.judge.tally import tally_of
+from bench.rules.sample_needs import RULE_OF_THREE
 from bench.run_folder.reader import DELIVERY
 
 if TYPE_CHECKING:

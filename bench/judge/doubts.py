@@ -21,6 +21,7 @@ from bench.judge.repeats import CUT_SHORT, NEVER, SLOW
 from bench.judge.status import Doubt, Status
 from bench.judge.tally import spaced
 from bench.rules.fault_metrics import BY_NAME, kills_needed
+from bench.rules.sample_needs import SHARES_OF_FEW, SHARES_OF_MOST, arrivals_needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +36,6 @@ SAMPLES_AT_LEAST = 20
 """What the median, the mean and the maximum need."""
 BY_SPEED = frozenset({"response", "response_ok", "service", "throughput"})
 """Metrics that a generator without time to spare makes worse."""
-SHARES_OF_FEW = frozenset({"errors", "misses", "empty", "status.3xx", "status.4xx", "status.5xx"})
-SHARES_OF_MOST = frozenset({"availability", "hits", "status.2xx"})
-"""Metrics whose limit is a share of all: near 0, and near 1."""
 BY_STALLS = frozenset({"recovery.first", "recovery.stable", "downtime"})
 """Metrics that answers later than the stall threshold make worse."""
 TOLD_APART = 2
@@ -57,8 +55,6 @@ NEVER_ADVICE = {
     "detection": "look at how often and at what the detector looks",
     "slow": "look at response around faults in the report, and at what the target does after its start",
 }
-RULE_OF_THREE = 3
-"""0 failures of n allow a true share of up to 3/n (95 %): n must be at least 3/limit to speak of limit."""
 
 
 def late_around_faults(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
@@ -266,11 +262,8 @@ def needed_samples(rule: Rule) -> int:
         return max(SAMPLES_AT_LEAST, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
     if rule.metric.stat is not None:
         return SAMPLES_AT_LEAST
-    if rule.metric.name in SHARES_OF_FEW:
-        return math.ceil(RULE_OF_THREE / rule.limit - 1e-6) if rule.limit > 0 else SAMPLES_AT_LEAST
-    if rule.metric.name in SHARES_OF_MOST:
-        allowed = 1 - rule.limit
-        return math.ceil(RULE_OF_THREE / allowed - 1e-6) if allowed > 0 else SAMPLES_AT_LEAST
+    if rule.metric.name in SHARES_OF_FEW | SHARES_OF_MOST:
+        return arrivals_needed(rule.metric.name, rule.limit) or SAMPLES_AT_LEAST
     return SAMPLES_AT_LEAST if rule.metric.name == "throughput" else 1
 
 

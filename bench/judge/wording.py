@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from bench import units
 from bench.answers import STATUS_CLASSES
+from bench.clock import NS_PER_S
 from bench.error_kinds import error_text
 from bench.judge.comparison import headroom, limit_text, warn_text
 from bench.judge.doubts import exceeding
@@ -153,7 +155,7 @@ def _latency_advice(run: Run, rule: Rule) -> str:
     }
     slow = Tally(sum(ends.values()), ends)
     if slow.planned > 2 * slow.ok and rule.metric.name == "response":
-        return f"most of them are losses ({slow.lost}); {_worst_loss(slow)}"
+        return f"most of them are losses ({slow.lost}); {_worst_loss(run, rule, slow)}"
     service = run.histogram("service", workload, operation)
     if not service.any():
         return "no request was answered; look at the outcomes and the server's log"
@@ -187,7 +189,7 @@ def _losses_advice(run: Run, rule: Rule, seen: Observation) -> str:
     if texts and ends.get("error", 0) == max((ends[label] for label in LOSS_ADVICE), default=0):
         count, text, workload = max(texts)
         return f"the most frequent error of {workload}, {often(count)} in the whole run: {text}"
-    return _worst_loss(seen.tally) if seen.tally else LOOK_AT_EVENTS
+    return _worst_loss(run, rule, seen.tally) if seen.tally else LOOK_AT_EVENTS
 
 
 def _lost_subscribers(run: Run, rule: Rule) -> int:
@@ -198,13 +200,52 @@ def _lost_subscribers(run: Run, rule: Rule) -> int:
     )
 
 
-def _worst_loss(tally: Tally) -> str:
+def _worst_loss(run: Run, rule: Rule, tally: Tally) -> str:
     worst = max(LOSS_ADVICE, key=lambda label: tally.outcomes[label])
-    return LOSS_ADVICE[worst] if tally.outcomes[worst] else LOOK_AT_EVENTS
+    if not tally.outcomes[worst]:
+        return LOOK_AT_EVENTS
+    if worst in BROKEN_CONNECTIONS and (said := _broken_by(run, rule)):
+        return said
+    if worst == "dropped" and (said := _lanes_needed(run, rule)):
+        return said
+    return LOSS_ADVICE[worst]
+
+
+def _broken_by(run: Run, rule: Rule) -> str | None:
+    """Bytes that are no reply: each time its connection is given up, and then one is missing."""
+    names = rule.metric.scope[:1] or tuple(entry["name"] for entry in run.workloads)
+    for anomaly in run.anomalies:
+        message = str(anomaly.get("message", ""))
+        if anomaly.get("code") in UNREADABLE and message.partition(":")[0] in names:
+            return f"{message}, and its connection is given up each time: look at what the server sends"
+    return None
+
+
+def _lanes_needed(run: Run, rule: Rule) -> str | None:
+    """How many lanes the rate needs at the service time that was measured, where there are fewer."""
+    for entry in run.workloads:
+        rate, lanes = entry.get("rate_per_s"), entry.get("lanes", 0) * (entry.get("pipeline") or 1)
+        pool = run.record.get("pool", {}).get(entry["name"])
+        service = run.histogram("service", entry["name"])
+        if rule.metric.scope[:1] not in ((), (entry["name"],)) or not rate or not service.any():
+            continue
+        mean_ns = statistic_ns(service, "mean")
+        needed, lanes = math.ceil(rate * mean_ns / NS_PER_S), pool["size"] if pool else lanes
+        if needed > lanes:
+            return (
+                f"at the mean service time of {units.format_duration_ns(mean_ns)}, {units.format_rate(rate)} "
+                f"need {needed} {'connections of the pool' if pool else 'lanes'}, and there are {lanes}: add "
+                "some, or lower the rate"
+            )
+    return None
 
 
 LOOK_AT_EVENTS = "look at events.jsonl of the run for what happened and when"
 
+
+BROKEN_CONNECTIONS = ("refused", "reset", "dropped")
+UNREADABLE = ("broken_replies", "stray_replies")
+"""Anomalies after which a lane gives its connection up."""
 
 LOSS_ADVICE = {
     "error": "the server refused them: its error texts are in run.json",

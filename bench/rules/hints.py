@@ -10,6 +10,7 @@ from bench.cycles import stretches
 from bench.rules.catalogue import check_rule, metrics_of
 from bench.rules.fault_metrics import BY_NAME, kills_needed
 from bench.rules.grammar import Metric, Rule
+from bench.rules.sample_needs import arrivals_needed
 from bench.scenario.placeholders import placeholders_in
 from bench.units import format_duration_ns, format_rate, quoted
 
@@ -21,23 +22,90 @@ MARGIN = 0.98  # Poisson arrivals and the edges of the measured time move the ra
 SAMPLES_ABOVE = 10  # fewer samples above a percentile say little about it
 SAMPLES_FOR_MEDIAN = 20
 TAIL = 99.0
+MEDIAN = 50
 
 
 def hints_of(scenario: Scenario, rules: Iterable[Rule]) -> list[str]:
     """One sentence for each rule that the plan cannot answer well, and for settings without effect."""
     hints = []
     metrics = metrics_of(scenario)
+    rules = list(rules)
     for rule in rules:
-        planned = planned_arrivals(scenario, rule.metric)
-        better = check_rule(rule, metrics).better
-        hints += _direction(rule, better)
-        if planned is not None:
-            hints += _throughput(rule, planned * NS_PER_S / scenario.measured_ns)
-            hints += _samples(rule, planned)
-        hints += _kills(rule, scenario)
+        hints += _direction(rule, check_rule(rule, metrics).better)
+        hints += _plan_of_rule(scenario, rule)
+        hints += _too_few(scenario, rule)
         hints += _window(rule, scenario)
         hints += _closed(rule, scenario)
-    return hints + _unused(scenario)
+    return hints + _plan_of_load(scenario, rules) + _unused(scenario)
+
+
+def hints_before_a_run(scenario: Scenario, rules: Iterable[Rule], *, quick: bool = False) -> list[str]:
+    """Those of them that the verdict depends on. That a quick run has few samples, everybody knows."""
+    rules = list(rules)
+    hints = [hint for rule in rules for hint in _plan_of_rule(scenario, rule)]
+    if not quick:
+        hints += [hint for rule in rules for hint in _too_few(scenario, rule)]
+    return hints + _plan_of_load(scenario, rules)
+
+
+def _plan_of_rule(scenario: Scenario, rule: Rule) -> list[str]:
+    """A rate that the plan cannot reach."""
+    planned = planned_arrivals(scenario, rule.metric)
+    return [] if planned is None else _throughput(rule, planned * NS_PER_S / scenario.measured_ns)
+
+
+def _too_few(scenario: Scenario, rule: Rule) -> list[str]:
+    """What the plan has too few of: samples, arrivals, faults."""
+    planned = planned_arrivals(scenario, rule.metric)
+    found = [] if planned is None else [*_samples(rule, planned), *_resolution(rule, planned)]
+    return [*found, *_kills(rule, scenario)]
+
+
+def _plan_of_load(scenario: Scenario, rules: list[Rule]) -> list[str]:
+    """Workloads that plan nothing, or more than their lanes can carry within the rules."""
+    found = []
+    for workload in scenario.workloads:
+        if workload.rate_per_s is None:
+            continue
+        planned = planned_arrivals(scenario, Metric((workload.name,), "errors")) or 0
+        if planned < 1:
+            about = f"about {planned:.2g} arrivals" if planned else "no arrival"
+            found.append(
+                f"workload {workload.name}: the plan has {about} in measured time; raise the rate or"
+                " measure longer"
+            )
+        else:
+            found += _lanes(scenario, workload, rules)
+    return found
+
+
+def _lanes(scenario: Scenario, workload: Workload, rules: list[Rule]) -> list[str]:
+    """Lanes that could not carry the rate if half of the answers took as long as a rule about them allows."""
+    assert workload.rate_per_s is not None
+    about = [
+        rule
+        for rule in rules
+        if rule.metric.name in ("response", "response_ok", "service")
+        and rule.metric.workload in (None, workload.name)
+        and rule.metric.operation is None
+        and rule.op in ("<", "<=")
+        and (rule.metric.stat == "mean" or (rule.metric.percent or 0) >= MEDIAN)
+    ]
+    speaks_of_half = any(rule.metric.stat == "mean" or rule.metric.percent == MEDIAN for rule in about)
+    loads = [load for phase in scenario.phases if phase.measured for load in (phase.load_from, phase.load_to)]
+    lanes = workload.pool if workload.engine == "client" else workload.lanes * workload.pipeline
+    if not speaks_of_half or not loads:
+        return []
+    peak_per_s, limit_ns = workload.rate_per_s * max(loads), min(rule.limit for rule in about)
+    needed = math.ceil(peak_per_s * limit_ns / NS_PER_S - 1e-9)
+    if needed <= lanes:
+        return []
+    connections = "connections of the pool" if workload.engine == "client" else "lanes"
+    return [
+        f"workload {workload.name}: if answers take {format_duration_ns(limit_ns)}, which the rules allow,"
+        f" {format_rate(peak_per_s)} need {needed} {connections}, and there are {lanes}: then arrivals wait"
+        " for them; add some, or lower the rate"
+    ]
 
 
 def planned_arrivals(scenario: Scenario, metric: Metric) -> float | None:
@@ -108,6 +176,19 @@ def _samples(rule: Rule, planned: float) -> list[str]:
     return [
         f"rule {quoted(rule.text)}: needs {needed} samples, and the plan has about {planned:.0f} in measured"
         " time; measure longer or raise the rate, else the verdict is INCONCLUSIVE"
+    ]
+
+
+def _resolution(rule: Rule, planned: float) -> list[str]:
+    """A limit of a share that so few arrivals cannot resolve. A lookup may look for many keys."""
+    needed = arrivals_needed(rule.metric.name, rule.limit)
+    if needed is None or planned >= needed or rule.metric.name in ("hits", "misses"):
+        return []
+    if rule.metric.name == "availability" and "incidents" in rule.metric.arguments:
+        return []
+    return [
+        f"rule {quoted(rule.text)}: to judge it needs {needed} arrivals, and the plan has about"
+        f" {planned:.0f} in measured time; measure longer or raise the rate, else the verdict is INCONCLUSIVE"
     ]
 
 

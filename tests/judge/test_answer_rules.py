@@ -108,3 +108,32 @@ def test_every_report_shows_what_answers_brought(tmp_path: Any) -> None:
     assert "360 hits, 40 misses" in markdown.render(run, verdict)
     assert ">miss<" in page(run, verdict)
     assert '"misses": 40' in json_report.render(run, verdict)
+
+
+def test_dropped_arrivals_say_how_many_lanes_the_rate_needs(tmp_path: Any) -> None:
+    samples = {
+        "cache/get/response/ok": [(45 * MS, 600)],
+        "cache/get/response/dropped": [(1000 * MS, 400)],
+        "cache/get/service/ok": [(45 * MS, 600)],
+    }
+    run = SyntheticRun(sla=["cache.errors < 1%"], samples=samples).load(tmp_path)
+    (check,) = judge(run).checks
+    assert check.advice == (
+        "at the mean service time of 45.0 ms, 100/s need 5 lanes, and there are 4: "
+        "add some, or lower the rate"
+    )
+
+
+def test_connections_that_are_lost_to_bytes_that_are_no_reply_are_put_down_to_them(tmp_path: Any) -> None:
+    message = "cache: 500 times the server sent bytes that are no reply"
+    run = SyntheticRun(
+        sla=["cache.errors < 1%"],
+        samples={"cache/get/response/ok": [(MS, 250)], "cache/get/response/refused": [(1000 * MS, 250)]},
+        record={"anomalies": [{"code": "broken_replies", "severity": "inconclusive", "message": message}]},
+    ).load(tmp_path)
+    verdict = judge(run)
+    (check,) = [check for check in verdict.checks if check.is_rule]
+    assert (
+        check.advice == f"{message}, and its connection is given up each time: look at what the server sends"
+    )
+    assert "server's log" not in text.render(run, verdict)

@@ -1,6 +1,6 @@
 """Hints: rules that are allowed, and that the plan answers badly."""
 
-from bench.rules.hints import hints_of, planned_arrivals
+from bench.rules.hints import hints_before_a_run, hints_of, planned_arrivals
 
 
 def _hints(loaded) -> str:
@@ -72,3 +72,50 @@ def test_settings_without_effect_are_pointed_out(load, good) -> None:
     assert "no operation uses {key}" in hints
     assert "operation set has weight 0" in hints
     assert "no phase has measured: false" in hints
+
+
+def test_a_share_that_so_few_arrivals_cannot_resolve_is_pointed_out(load, good) -> None:
+    short = ["workloads.cache.rate=50/s", "phases.steady.for=5s", "sla=[cache.errors < 1%]"]
+    (hint,) = hints_before_a_run(*scenario_and_rules(load(good, short)))
+    assert hint == (
+        'rule "cache.errors < 1%": to judge it needs 300 arrivals, and the plan has about 250 in measured '
+        "time; measure longer or raise the rate, else the verdict is INCONCLUSIVE"
+    )
+    assert hint in hints_of(*scenario_and_rules(load(good, short)))
+    for rule, needed in (("cache.availability(window=1s) >= 99%", 300), ("cache.get.errors < 0.5%", 600)):
+        (hint,) = hints_before_a_run(*scenario_and_rules(load(good, [*short[:2], f"sla=['{rule}']"])))
+        assert f"needs {needed} arrivals" in hint
+    longer = [*short[:1], "phases.steady.for=6s", short[2]]
+    assert hints_before_a_run(*scenario_and_rules(load(good, longer))) == []
+
+
+def test_a_plan_without_an_arrival_is_pointed_out(load, good) -> None:
+    loaded = load(good, ["sla=[]", "workloads.cache.rate=1/min"])
+    hint = (
+        "workload cache: the plan has about 0.5 arrivals in measured time; raise the rate or measure longer"
+    )
+    assert hints_before_a_run(*scenario_and_rules(loaded)) == [hint]
+
+
+def test_lanes_that_the_rate_outgrows_within_the_rules_are_pointed_out(load, good) -> None:
+    few = ["workloads.cache.lanes=4", "workloads.cache.rate=1000/s"]
+    (hint,) = hints_before_a_run(*scenario_and_rules(load(good, [*few, "sla=[cache.response.p50 < 10ms]"])))
+    assert hint == (
+        "workload cache: if answers take 10 ms, which the rules allow, 1 000/s need 10 lanes, and there "
+        "are 4: then arrivals wait for them; add some, or lower the rate"
+    )
+    for rules in (
+        "[cache.response.p50 < 4ms]",
+        "[cache.response.p95 < 10ms]",
+        "[cache.get.service.p50 < 10ms]",
+    ):
+        assert hints_before_a_run(*scenario_and_rules(load(good, [*few, f"sla={rules}"]))) == []
+
+
+def test_a_quick_run_is_not_told_that_it_has_few_samples(load, good) -> None:
+    loaded = load(good, ["workloads.cache.rate=50/s", "phases.steady.for=5s", "sla=[cache.errors < 1%]"])
+    assert hints_before_a_run(*scenario_and_rules(loaded), quick=True) == []
+
+
+def scenario_and_rules(loaded):
+    return loaded.scenario, loaded.rules

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from bench.progress import Look, Plain, Terminal, line_of, progress_for
+from bench.progress import Look, Pace, Plain, Terminal, line_of, progress_for
 
 
 def look(now_s: float = 3.0, **changes: object) -> Look:
@@ -75,3 +75,22 @@ def test_on_a_terminal_the_line_is_written_over_and_taken_away_at_the_end() -> N
     progress.close()
     assert stream.getvalue().count("\n") == 0
     assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_rate_is_that_of_half_a_second_at_least_and_unknown_before() -> None:
+    pace = Pace()
+    assert pace.after(3_000_000, 1000) is None  # not 300 000 a second
+    assert pace.after(499_000_000, 1400) is None
+    assert pace.after(500_000_000, 1500) == pytest.approx(3000)
+    assert pace.after(520_000_000, 1700) == pytest.approx(3000)  # 20 ms say nothing new
+    assert pace.after(1_000_000_000, 2000) == pytest.approx(1000)
+
+
+def test_before_there_is_a_rate_the_line_has_none_and_a_log_waits_for_it() -> None:
+    assert "-  P95" in line_of(look(rate_per_s=None))
+    stream = io.StringIO()
+    progress = Plain(stream)
+    progress.look(look(0.01, rate_per_s=None))
+    assert stream.getvalue() == ""
+    progress.look(look(0.5))
+    assert "1 200/s" in stream.getvalue()
