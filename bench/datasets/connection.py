@@ -9,6 +9,7 @@ import psycopg
 from psycopg import IsolationLevel
 
 from bench.errors import TargetError
+from bench.redaction import redacted
 from bench.stack.libpq import libpq_parameters
 from bench.stack.probe_postgres import probe_postgres
 
@@ -109,7 +110,7 @@ def target_error(target: Target, error: psycopg.Error, expected: str) -> TargetE
 def first_line(error: psycopg.Error, target: Target) -> str:
     """The server's message in one line, without a secret."""
     text = " ".join((error.diag.message_primary or str(error)).split()) or type(error).__name__
-    return text.replace(target.password, "***") if target.password else text
+    return redacted(text, [target.password])
 
 
 def is_of_the_target(error: psycopg.Error) -> bool:

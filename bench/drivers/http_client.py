@@ -27,6 +27,7 @@ from bench.drivers.writer import Vocabulary
 from bench.engine.client_ticket import CURRENT, RETURNING, Ticket, limit_s
 from bench.errors import TargetError
 from bench.outcome import Outcome
+from bench.redaction import redacted
 from bench.wire.state import TEXT_BYTES
 from bench.wire.unreadable import CLOSED_EARLY, CONNECTION_RESET, TEXTS
 
@@ -199,8 +200,7 @@ class HttpApplication:
             if not isinstance(error, ClientError | OSError | Unexpected):
                 text = f"{type(error).__name__}: {text}"
         text = " ".join(text.split())
-        if self._target.password:
-            text = text.replace(self._target.password, "***")
+        text = redacted(text, [self._target.password])
         return text.encode()[:TEXT_BYTES].decode(errors="ignore")
 
     def counters(self) -> dict[str, int]:

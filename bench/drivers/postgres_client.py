@@ -36,6 +36,7 @@ from bench.drivers.writer import Vocabulary
 from bench.engine.client_ticket import RETURNING, SENT, limit_s
 from bench.errors import TargetError
 from bench.outcome import Outcome
+from bench.redaction import redacted
 from bench.wire.state import TEXT_BYTES
 
 if TYPE_CHECKING:
@@ -211,8 +212,7 @@ class PostgresApplication:
     def text_of(self, error: BaseException) -> str:
         """SQLSTATE and message, as long as the wire engine keeps them."""
         text = text_of(error)
-        if self._target.password:
-            text = text.replace(self._target.password, "***")
+        text = redacted(text, [self._target.password])
         return text.encode()[:TEXT_BYTES].decode(errors="ignore")
 
     def counters(self) -> dict[str, int]:

@@ -21,6 +21,7 @@ from bench.drivers.postgres import message
 from bench.drivers.postgres_statements import statements_of
 from bench.errors import TargetError
 from bench.own_limits import limit_in
+from bench.redaction import redacted
 from bench.stack.libpq import libpq_parameters
 from bench.wire import postgres
 from bench.wire.state import BROKEN, CLASS, COMPLETE, ERROR_REPLY, RESULT, STATE_COLUMNS, TEXT, TEXT_BYTES
@@ -138,8 +139,7 @@ async def _asked(connection: socket.socket, wanted: bytes) -> str | None:
 def _refused(target: Target, error: psycopg.Error) -> Exception:
     """A server that is away, or a limit of ours, is an OSError; one that says no a TargetError."""
     said = " ".join((error.diag.message_primary or str(error)).split())
-    if target.password:
-        said = said.replace(target.password, "***")
+    said = redacted(said, [target.password])
     if (limit := limit_in(error)) is not None:
         return OSError(limit, said)
     if error.sqlstate is None and not isinstance(error, psycopg.ProgrammingError) and "FATAL" not in said:

@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from bench.drivers import postgres_pooler as pooler
 from bench.drivers.postgres_statements import Statement, source_position, statements_of
 from bench.errors import StatementRefused, TargetError
+from bench.redaction import redacted
 from bench.stack.libpq import libpq_parameters
 from bench.stack.probe_postgres import probe_postgres
 
@@ -57,7 +58,7 @@ def rehearse(target: Target, workload: Workload) -> None:
             target.name,
             target.address,
             "a PostgreSQL that looks at the statements",
-            f"'{said.replace(target.password, '***') if target.password else said}'",
+            f"'{redacted(said, [target.password])}'",
             "look into the server's log",
         ) from None
 

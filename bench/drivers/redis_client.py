@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import TimeoutError as SocketTimeoutError
 
@@ -28,6 +34,7 @@ from bench.engine.client_ticket import CONNECTING, CURRENT, RETURNING, SENT
 from bench.engine.layout import NO_LOOKUP
 from bench.errors import TargetError
 from bench.outcome import Outcome
+from bench.redaction import redacted
 from bench.stack.probe import probe_redis
 from bench.wire.state import TEXT_BYTES
 from bench.wire.unreadable import CONNECTION_RESET, TEXTS
@@ -93,7 +100,13 @@ class WatchedPool(BlockingConnectionPool):
         return made
 
     async def _greet(self, connection: AbstractConnection) -> None:
-        await connection.on_connect()
+        try:
+            await connection.on_connect()
+        except NoPermissionError:
+            if connection.client_name is None:
+                raise
+            connection.client_name = None  # a user whose ACL has no CLIENT can still be measured, unnamed
+            await connection.on_connect()
         self._watch.on_opened(self._numbers[connection])
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
@@ -245,8 +258,7 @@ class RedisApplication:
             text = TEXTS[CONNECTION_RESET] if code in (ECONNRESET, EPIPE) else os.strerror(code).lower()
         else:
             text = self._in_redis_pys_words(error)
-        if self._target.password:
-            text = text.replace(self._target.password, "***")
+        text = redacted(text, [self._target.password])
         return text.encode()[:TEXT_BYTES].decode(errors="ignore")
 
     def _in_redis_pys_words(self, error: BaseException) -> str:

@@ -10,6 +10,7 @@ from bench.engine import layout
 from bench.engine.layout import LATENESS
 from bench.histogram import percentile_ns
 from bench.own_limits import CODE as OWN_LIMIT
+from bench.redaction import redacted
 from bench.scenario.drivers import OTHER
 from bench.units import format_duration_ns
 from bench.validity import LEAST_CLIENT_IDLE_RATIO
@@ -87,8 +88,7 @@ def _ended(
     else:
         what = f"ended with exit code {exit_code}"
     words = " | ".join(line.strip() for line in last_lines[-3:])
-    for secret in secrets:
-        words = words.replace(secret, "***")
+    words = redacted(words, secrets)
     last = f"; its last words: {words}" if words else ""
     return [("users_died", "invalid", f"the process of the Locust users {what} before it was done{last}")]
 
@@ -98,9 +98,7 @@ def _told_end(told: dict[str, Any], secrets: Sequence[str]) -> list[Note]:
     if told["stopped_by_others"]:
         notes.append(("users_stopped", "invalid", "the locustfile ended the test before the plan did"))
     if told["exit_code"]:
-        by = told["exit_by"]
-        for secret in secrets:
-            by = by.replace(secret, "***")
+        by = redacted(told["exit_by"], secrets)
         message = f"the locustfile ends Locust with exit code {told['exit_code']}, by {by}"
         notes.append(("users_exit_code", "fail", message))
     return notes

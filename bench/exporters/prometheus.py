@@ -16,6 +16,7 @@ import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from bench.clock import NS_PER_S, monotonic_ns
 from bench.errors import UsageError
@@ -108,7 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer /metrics."""
-        if not self._is_allowed():
+        if not self._is_meant():
+            content = b"host: expected 127.0.0.1, localhost or [::1], found another name\n"
+            self._answer(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", content)
+        elif not self._is_allowed():
             self._answer(
                 HTTPStatus.UNAUTHORIZED,
                 "text/plain",
@@ -123,6 +127,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         """Say nothing: standard error belongs to the run."""
+
+    def _is_meant(self) -> bool:
+        """A page whose own name leads to 127.0.0.1 (DNS rebinding) still sends that name.
+
+        One who sends credentials may call us what it likes, and a program that sends no name is no page.
+        """
+        if self.server.credentials is not None or "Host" not in self.headers:
+            return True
+        try:
+            host = urlsplit(f"//{self.headers['Host']}").hostname or ""
+        except ValueError:
+            return False
+        return host.rstrip(".") == "localhost" or is_loopback_literal(host)
 
     def _is_allowed(self) -> bool:
         wanted = self.server.credentials

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.errors import TargetError, UsageError
+from bench.redaction import redacted
 from bench.stack.data_directory import DataDirectory
 from bench.stack.log_files import last_lines, new_log_file
 from bench.stack.loopback_port import free_loopback_port, is_listener
@@ -239,7 +240,7 @@ class ManagedService(ABC):
     def _not_ready(self, target: Target, found: str) -> TargetError:
         tail = " | ".join(self._log_tail(LOG_TAIL_LINES))
         for known in (target, *self._others.values()):
-            tail = tail.replace(known.password, "***") if known.password else tail
+            tail = redacted(tail, [known.password])
         return TargetError(
             target.name,
             target.address,

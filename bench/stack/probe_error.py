@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from bench.errors import TargetError
+from bench.redaction import redacted
 from bench.stack.connection import ClosedAtOnce, Connection, Unanswered
 from bench.stack.target import Target
 
@@ -13,8 +14,7 @@ _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 def probe_error(target: Target, expected: str, found: str, advice: str | None = None) -> TargetError:
     """The error in one short line, without the password; some servers quote what they were sent."""
-    if target.password:
-        found = found.replace(target.password, "***")
+    found = redacted(found, [target.password])
     if len(found) > QUOTE_LIMIT:
         found = found[:QUOTE_LIMIT] + "..."
     return TargetError(

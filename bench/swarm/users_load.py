@@ -11,6 +11,7 @@ import locust
 from locust.util.load_locustfile import load_locustfile
 
 from bench.child_environment import NAMES_VARIABLE
+from bench.redaction import redacted
 from bench.swarm.users_exit import UsersEnvironment
 from bench.swarm.users_outcomes import shown
 
@@ -120,6 +121,4 @@ def _own_traceback(error: BaseException, path: str, secrets: Sequence[str]) -> s
     if len(lines) > TRACEBACK_LINES:
         lines = [*lines[: TRACEBACK_LINES // 2], "  ...", *lines[-TRACEBACK_LINES // 2 :]]
     text = "\n".join(f"  {line}" for line in lines)
-    for secret in secrets:
-        text = text.replace(secret, "***") if secret else text
-    return text
+    return redacted(text, secrets)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from bench.outcome import Outcome
+from bench.redaction import redacted
 
 TEXT_CHARACTERS = 96
 MOST_STEPS = 8
@@ -70,9 +71,7 @@ def text_of(error: BaseException, secrets: Sequence[str] = ()) -> str:
 
 def shown(text: str, secrets: Sequence[str] = (), most: int = TEXT_CHARACTERS) -> str:
     """A text from outside in one line: URLs, queries, addresses and what looks like a secret left out."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
+    text = redacted(text, secrets)
     text = _LOGIN.sub(r"\1 ***", text)
     text = _NAMED_SECRET.sub(r"\1***", text)
     text = _QUERY.sub("?...", _URL.sub("(URL)", text))

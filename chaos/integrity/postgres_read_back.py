@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.redaction import redacted
 from bench.scenario.placeholders import RUN
 from chaos.integrity.ledger import Found
 from chaos.integrity.read_back import ANSWER_S, WHOLE_S, NotYet, Unreadable
@@ -81,4 +82,4 @@ def connected(target: Target, *, is_writing: bool = False) -> Iterator[Connectio
 
 def _one_line(error: Exception, target: Target) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return text.replace(target.password, "***") if target.password else text
+    return redacted(text, [target.password])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import TargetError
+from bench.redaction import redacted
 from bench.stack.docker.container_facts import cgroup_of
 from bench.stack.docker.container_log import ContainerLog
 from bench.stack.docker.engine import said
@@ -251,8 +252,7 @@ class ManagedContainer:
             raw = b""
         lines = [line.strip() for line in raw.decode(errors="replace").splitlines() if line.strip()]
         tail = " | ".join(lines[-LOG_TAIL_LINES:])
-        if target.password:
-            tail = tail.replace(target.password, "***")
+        tail = redacted(tail, [target.password])
         return TargetError(
             target.name,
             target.address,
