@@ -29,6 +29,9 @@ class Attendant(Protocol):
         Raises ScenarioError or TargetError where what is asked for cannot be done.
         """
 
+    def calibrate(self) -> None:
+        """The self-measurement is over: measure what of yours stands in the path. In another thread."""
+
     def begin(self, start_ns: int, writer: RunWriter) -> None:
         """Run zero is set, on CLOCK_MONOTONIC, ahead of now. Events go to `writer`."""
 

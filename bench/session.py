@@ -142,6 +142,8 @@ class Session:
     def _measured(self, loaded: LoadedScenario, cast: Cast) -> Path:
         plan, engines, writer, staging = cast.plan, cast.engines, cast.writer, cast.staging
         calibration = self._calibrate(plan)
+        for attendant in cast.attendants:
+            self._while_listening(attendant.calibrate)
         data_sets: list[dict[str, Any]] = []
         self._while_listening(lambda: data_sets.extend(staging.put_in_place(self.progress.step)))
         self._connect(loaded, engines)

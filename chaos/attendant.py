@@ -21,6 +21,7 @@ from chaos.faults import fault_for
 from chaos.findings import Findings
 from chaos.integrity.integrity import Integrity
 from chaos.journal import Journal, heal_orphans, read_journal
+from chaos.proxy.watch import ProxyWatch
 from chaos.reaper import Reaper
 from chaos.schedule import planned_faults
 from chaos.surroundings import Surroundings
@@ -44,6 +45,8 @@ class Chaos:
         self._reaper: Reaper | None = None
         self._watchers: list[Watcher] = []
         self._proxies: list[FaultProxy] = []
+        self._proxy_watches: list[ProxyWatch] = []
+        self._floors: dict[str, dict[str, Any]] = {}
         self._integrity: Integrity | None = None
         self._writer: RunWriter | None = None
         self._seen: Mapping[str, Target] = {}
@@ -69,6 +72,7 @@ class Chaos:
             seen[name] = self._behind_proxy(name, targets[name], plan.seed)
         for proxy in self._proxies:
             proxy.await_relay()  # all load at the same time, and none while it is measured
+            self._proxy_watches.append(ProxyWatch(proxy, plan))
         self._seen = seen
         self._conductor = Conductor(faults, self._journal, plan.duration_ns)
         hit = dict.fromkeys(one.target for one in planned)
@@ -96,6 +100,11 @@ class Chaos:
         host, port = proxy.start()
         return replace(target, host=host, port=port)
 
+    def calibrate(self) -> None:
+        """What the harness adds to a known delay on the way through each proxy."""
+        for proxy in self._proxies:
+            self._floors[proxy.name] = _floor_through(proxy, self._plan)
+
     def begin(self, start_ns: int, writer: RunWriter) -> None:
         """Detectors first, so that the first fault finds them at work."""
         self._writer = writer
@@ -107,13 +116,15 @@ class Chaos:
         assert self._conductor is not None
         self._conductor.begin(start_ns)
 
-    def look(self, now_ns: int) -> str | None:  # noqa: ARG002 - the form of every attendant
+    def look(self, now_ns: int) -> str | None:
         """Write what happened since the last look; name the faults that hold."""
         assert self._conductor is not None
         assert self._writer is not None
         for failure in (self._conductor.failure, *(watcher.failure for watcher in self._watchers)):
             if failure is not None:
                 raise failure
+        for proxy in self._proxy_watches:
+            proxy.look(now_ns)
         while self._conductor.events:
             at_ns, kind, fields = self._conductor.events.popleft()
             self._writer.event(at_ns - self._start_ns, kind, **fields)
@@ -124,10 +135,11 @@ class Chaos:
         """Mend, look at everything that was seen, and put it into the record."""
         assert self._conductor is not None
         assert self._around is not None
+        self._watch_proxies_to_the_end(record)
         self._conductor.end()
         for watcher in self._watchers:
             watcher.stop()
-        self.look(0)
+        self.look(record["duration_ns"])
         findings = Findings(
             acts=self._conductor.acts,
             observations=[one for watcher in self._watchers for one in watcher.observations],
@@ -142,6 +154,18 @@ class Chaos:
         self._tell(record)
         assert self._integrity is not None
         self._integrity.finish(record, folder)
+
+    def _watch_proxies_to_the_end(self, record: dict[str, Any]) -> None:
+        """Before they are used for healing: what they were like under the load."""
+        open_workloads = [one for one in self._plan.workloads if not one.is_closed]
+        entries = []
+        for watch in self._proxy_watches:
+            name = watch.proxy.name
+            entries.append(watch.entry(record["duration_ns"], self._floors.get(name, {})))
+            loads = (one.name for one in open_workloads if one.workload.target == name)
+            record["anomalies"] += watch.anomalies(entries[-1], loads)
+        if entries:
+            record["proxies"] = entries
 
     def _tell(self, record: dict[str, Any]) -> None:
         """What only the end of the run shows, into the events too."""
@@ -202,6 +226,22 @@ class Chaos:
                 cleanup.callback(self._integrity.close)
             if self._conductor is not None:
                 cleanup.callback(self._conductor.end)
+
+
+def _floor_through(proxy: FaultProxy, plan: Plan) -> dict[str, Any]:
+    """What the harness adds to a known delay on the way through a proxy, as the self-measurement has it."""
+    from bench.calibration.measure import self_measurement
+
+    loads = [one.workload for one in plan.workloads if one.workload.target == proxy.name]
+    rates = [one.rate_per_s for one in loads if one.rate_per_s]
+    try:
+        return self_measurement(
+            max(rates, default=None),
+            max((one.lanes for one in loads), default=1),
+            through=proxy.lead_to,
+        )
+    finally:
+        proxy.lead_back()
 
 
 def _require_healed(journal: Path) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from bench.histogram import Counts
 
+    Through = Callable[[str, int], tuple[str, int]]
+
 PERCENTS = (50.0, 95.0, 99.0, 99.9)
 LEAD_NS = 30_000_000
 DEADLINE = "5s"
@@ -84,10 +86,12 @@ def measure(
     seconds: float,
     lanes: int = 50,
     note: Callable[[str], None] = lambda _: None,
+    through: Through | None = None,
 ) -> Measurement:
     """Drive a truth server with `delays` at a constant rate and return both sides' percentiles.
 
-    `note` is told when compiling takes long. Raises MachineLimit where this machine is too busy to end it.
+    `note` is told when compiling takes long. `through`: what the connections pass on their way, as
+    `TruthServer.connect` has it. Raises MachineLimit where this machine is too busy to end it.
     """
     workload = Workload.model_validate(
         {
@@ -108,7 +112,7 @@ def measure(
     shard = Shard(plan, duration_ns=duration_ns, number=0, count=1, lanes=lanes, protocol=layout.RESP)
     server = TruthServer(delays, lanes)
     try:
-        for lane, fd in enumerate(server.connect()):
+        for lane, fd in enumerate(server.connect(through)):
             shard.offer(lane, fd)
         shard.launch()
         _await_turn(shard, note)
@@ -157,7 +161,10 @@ def _await_turn(shard: Shard, note: Callable[[str], None]) -> None:
 
 
 def self_measurement(
-    rate_per_s: float | None, lanes: int, note: Callable[[str], None] = lambda _: None
+    rate_per_s: float | None,
+    lanes: int,
+    note: Callable[[str], None] = lambda _: None,
+    through: Through | None = None,
 ) -> dict[str, Any]:
     """The short measurement every run begins with, as run.json keeps it.
 
@@ -165,7 +172,7 @@ def self_measurement(
     can be judged here. `lag_ns`: how late the generator itself was.
     """
     rate = min(max(rate_per_s or MOST_RATE_PER_S, LEAST_RATE_PER_S), MOST_RATE_PER_S)
-    found = measure(FIXED, rate, SELF_MEASUREMENT_S, min(max(lanes, 8), 50), note)
+    found = measure(FIXED, rate, SELF_MEASUREMENT_S, min(max(lanes, 8), 50), note, through)
     floor: dict[str, int] = {}
     highest = 0
     for name, error in found.error_ns.items():

@@ -42,12 +42,16 @@ from bench.jit import PLAIN, compiled, int64
 from bench.plan.draws import stream_key, unit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 PLANNED_DIGITS = 18
 REQUEST = b"P" + b"0" * PLANNED_DIGITS
 """A request: its planned time, ns from run zero, as decimals after a letter."""
 ANSWER = b"+OK\r\n"
+ACCEPT_S = 10.0
+"""Whatever stands in between has to connect first."""
 
 
 @dataclass(frozen=True)
@@ -157,12 +161,19 @@ class TruthServer:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
 
-    def connect(self) -> list[int]:
-        """Open every connection and start serving; return the clients' descriptors, non-blocking."""
+    def connect(self, through: Callable[[str, int], tuple[str, int]] | None = None) -> list[int]:
+        """Open every connection and start serving; return the clients' descriptors, non-blocking.
+
+        through: given our address, that of something which passes connections on to it.
+        """
         words = np.zeros(4, dtype=np.int32)
+        address = self._listener.getsockname()
+        if through is not None:
+            address = through(*address)
+            self._listener.settimeout(ACCEPT_S)
         clients = []
         for lane in range(self._lanes):
-            client = socket.create_connection(self._listener.getsockname())
+            client = socket.create_connection(address)
             accepted, _ = self._listener.accept()
             for one in (client, accepted):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

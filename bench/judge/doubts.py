@@ -181,7 +181,7 @@ def below_the_floor(run: Run, rule: Rule, seen: Observation, status: Status) -> 
     """INCONCLUSIVE for a limit that this machine cannot resolve."""
     if seen.counts is None or rule.metric.name == "pool_wait":
         return None
-    floor = floor_ns(run, rule.metric.name, rule.metric.stat or "p95")
+    floor = floor_ns(run, rule.metric.name, rule.metric.stat or "p95", *rule.metric.scope[:1])
     if floor is None or rule.limit > floor:
         return None
     if status is Status.FAIL and not rule.holds(seen.value - floor):

@@ -10,6 +10,7 @@ from bench.judge.doubts import DOUBTS
 from bench.judge.machine_doubts import MACHINE_DOUBTS
 from bench.judge.measures import observe
 from bench.judge.observation import Observation, Unmeasurable
+from bench.judge.proxy_doubts import PROXY_DOUBTS
 from bench.judge.status import Status
 from bench.judge.validity import findings, no_rules
 from bench.judge.verdict import Check, Verdict
@@ -53,7 +54,7 @@ def _judged(run: Run, rule: Rule, seen: Observation) -> Check:
         because = f"there are no samples of {rule.metric!s}"
         return _of(rule, seen, Status.INCONCLUSIVE, because, "measure longer, or look at the outcomes")
     status = compared(rule, seen.value)
-    for doubt in (*MACHINE_DOUBTS, *DOUBTS):
+    for doubt in (*MACHINE_DOUBTS, *DOUBTS, *PROXY_DOUBTS):
         found = doubt(run, rule, seen, status)
         if found is not None:
             return _of(rule, seen, found.status, found.because, found.advice)

@@ -113,11 +113,26 @@ def generator(run: Run) -> list[str]:
         lines += beside("Floor", f"{joined(known)}: shorter limits cannot be judged on this machine")
     else:
         lines += beside("Floor", "unknown: the run holds no calibration")
+    for proxy in run.record.get("proxies", []):
+        lines += beside("Proxy", _proxy(proxy))
     for anomaly in run.anomalies:
         lines += beside("Anomaly", f"{anomaly.get('severity', 'note')}: {anomaly.get('message', '')}")
     if not run.anomalies:
         lines += beside("Anomalies", "none")
     return lines
+
+
+def _proxy(proxy: dict[str, Any]) -> str:
+    """How the fault proxy did that stood in a target's path, and what the way through it adds."""
+    late = [f"{p.upper()} {units.format_duration_ns(ns)}" for p, ns in proxy.get("lateness_ns", {}).items()]
+    floors = [f"{p.upper()} {units.format_duration_ns(ns)}" for p, ns in proxy.get("floor_ns", {}).items()]
+    parts = [
+        f"passed on after {joined(late)}" if late else "passed nothing on",
+        f"busy {units.format_ratio(proxy['busy_ratio'])} at most" if "busy_ratio" in proxy else "",
+        f"floor through it {joined(floors)}" if floors else "",
+        f"ended: {proxy['ended']}" if proxy.get("ended") else "",
+    ]
+    return f"before {proxy['target']}: {'; '.join(part for part in parts if part)}"
 
 
 def _spread(counts: Counts) -> str:

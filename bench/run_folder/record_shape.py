@@ -139,6 +139,23 @@ RECORD: dict[str, Any] = {
             }
         )
     ],
+    "proxies": [
+        Needed(
+            {
+                "target": Needed(str),
+                "ended": str,
+                "compiled": bool,
+                "reads": int,
+                **dict.fromkeys(("most_ready", "stalls", "stalled_ns"), int),
+                **dict.fromkeys(("busy_ratio", "cpu_ratio", "run_queue_ratio"), float),
+                "lateness_ns": PERCENTILES,
+                "later_than": [Needed([Needed(int)])],
+                "floor_ns": PERCENTILES,
+                "lag_ns": PERCENTILES,
+                "table": [None],
+            }
+        )
+    ],
     "detections": [Needed({"at_ns": int, "detail": str, "state": str, "alarm_since_ns": int})],
     "outages": [
         Needed(

@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -139,6 +140,17 @@ class FaultProxy:
     def is_alive(self) -> bool:
         """Whether it runs."""
         return self._process is not None and self._process.poll() is None
+
+    def ending(self) -> str | None:
+        """How its process ended; None while it runs."""
+        status = None if self._process is None else self._process.poll()
+        if status is None:
+            return None
+        return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+
+    def lead_back(self) -> None:
+        """Connect those that come from now on to its own upstream."""
+        self.lead_to(self._numeric_upstream(), self._upstream[1])
 
     def add(self, kind: str, settings: Mapping[str, Any] = NO_SETTINGS) -> Applied:
         """Bring a toxin into force; returns when it acts on every connection.

@@ -72,6 +72,14 @@ def generator(run: Run) -> Html:
         known = (floors.get(name) for name in ("p50", "p95", "p99"))
         shown = (None if ns is None else units.format_duration_ns(ns) for ns in known)
         rows.append(["floor: shorter limits cannot be judged on this machine", *shown, None])
+    for proxy in run.record.get("proxies", []):
+        where = f"the fault proxy before {proxy['target']}"
+        for text, times_of in (
+            (f"passed on by {where} after", proxy.get("lateness_ns", {})),
+            (f"floor through {where}", proxy.get("floor_ns", {})),
+        ):
+            times_ns = [times_of.get(name) for name in ("p50", "p95", "p99", "max")]
+            rows.append([text, *(None if ns is None else units.format_duration_ns(ns) for ns in times_ns)])
     columns = [*words("time"), *numbers("P50", "P95", "P99", "max")]
     made = run.record.get("generator", {})
     parts = [
