@@ -10,7 +10,7 @@ from bench.compare.conditions import notes, obstacles
 from bench.compare.difference import Difference, Finding, difference
 from bench.compare.estimate import Estimate, Kind, Unknown
 from bench.compare.figures import figures
-from bench.compare.other_work import other_work, slower_by
+from bench.compare.other_work import held_up, other_work, slower_by
 from bench.compare.status_change import StatusChange, status_changes
 from bench.errors import ExitCode, ResultError
 
@@ -158,14 +158,17 @@ def _scenario(
     if not same:
         because = left_out[-1] if left_out else "there is no earlier run"
         return ScenarioComparison(form, run.name, path, [], left_out=left_out, not_comparable=because)
+    found = _figures([one.run for one in same], run, threshold)
+    by_metric = {figure.metric: figure.difference for figure in found}
+    verdicts = [one.verdict for one in same]
     told = [*(f"compared all the same: {text}" for text in forced), *notes(same[-1].run, run)]
     return ScenarioComparison(
         form,
         run.name,
         path,
         before=[one.run.name for one in same],
-        figures=_figures([one.run for one in same], run, threshold),
-        statuses=status_changes([one.verdict for one in same], newest.verdict),
+        figures=found,
+        statuses=status_changes(verdicts, newest.verdict, by_metric, threshold),
         left_out=left_out,
         notes=list(dict.fromkeys(told)),
     )
@@ -178,6 +181,10 @@ def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure
     others = {
         Finding.REGRESSION: other_work(after),
         Finding.IMPROVEMENT: min(other_work(run) for run in before),
+    }
+    waited = {
+        Finding.REGRESSION: [held_up(after)],
+        Finding.IMPROVEMENT: [held_up(run) for run in before],
     }
     found = []
     for metric, (kind, reading) in figures(after).items():
@@ -194,6 +201,10 @@ def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure
                 f"other work {then} {units.format_ratio(round(share, 2))} of this machine, "
                 f"which alone can make it {slower_by(share):.2g} times slower",
             )
+        elif kind.by_cpu:
+            told = [each for each in waited.get(one.finding, []) if each and each.explains(kind)]
+            if told:
+                one = _doubted(one, f"the machine was busy: {told[-1].sentence}")
         found.append(Figure(metric, kind, one))
     return found
 

@@ -51,6 +51,7 @@ def _scenario(scenario: ScenarioComparison, threshold: float) -> dict[str, Any]:
                 "finding": one.finding.value,
                 "before": one.before.name,
                 "after": one.after.name,
+                "because": one.because or None,
             }
             for one in scenario.statuses
         ],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LEFT_OUT_SHOWN = 3
 SEPARATE = {
+    "resolution": "it is not certain to be more than what these runs can resolve",
     "spread": "the interval excludes neither a change nor none",
     "never": "it never came",
     "never before": "it did not come in every earlier run either",
@@ -41,7 +42,9 @@ def status_text(found: StatusChange) -> str:
     """As in `rule "cache.errors < 1%": PASS -> FAIL (0 % -> 2.1 %)`."""
     seen = f"{found.observed_before} -> {found.observed_after}"
     text = f'rule "{found.rule}": {found.before.name} -> {found.after.name} ({seen})'
-    if found.finding is Finding.CANNOT_TELL:
+    if found.finding is Finding.CANNOT_TELL and found.because:
+        text += f"; the difference cannot be told: {SEPARATE.get(found.because, found.because)}"
+    elif found.finding is Finding.CANNOT_TELL:
         text += f"; it was broken in {found.failed_before} of {found.runs} earlier runs"
     return text
 
