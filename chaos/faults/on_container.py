@@ -15,14 +15,26 @@ POLL_S = 0.01
 NEVER = "no"
 """The restart policy that starts nothing again."""
 
+MOVES = ("kill", "crash", "stop", "restart", "disconnect")
+"""After these the engine publishes the ports anew."""
+
 
 class OnContainer(Fault):
     """One act by the container engine, or from the host, and the act that takes it back."""
 
     def check(self) -> None:
-        """It must be opted in and running, and a crash must be able to reach its process."""
+        """It must be opted in and running, come back where the load looks for it, and a crash must be
+        able to reach its process.
+        """
         container = self._container()
         containers.check(container)
+        if self.plan.kind in MOVES and self.around.entry(self.plan.target).get("is_port_fixed") is False:
+            raise self.around.refuse(
+                self.plan.target,
+                f"a published port that is the same after {self.plan.kind}",
+                "one that the engine chooses anew at every start",
+                'name it in the compose file, as in ports: ["127.0.0.1:6379:6379"], or use pause',
+            )
         why = containers.why_no_crash(container) if self.plan.kind == "crash" else None
         if why is not None:
             raise self.around.refuse(

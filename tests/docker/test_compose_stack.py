@@ -10,6 +10,9 @@ from container_waits import eventually
 from bench.errors import TargetError
 from bench.stack.docker.compose_stack import ComposeStack
 from bench.stack.loopback_port import free_loopback_port
+from chaos.faults import fault_for
+from chaos.schedule import FaultPlan
+from chaos.surroundings import Surroundings
 
 PROJECT = "test-holdfast"
 
@@ -109,3 +112,41 @@ def test_the_log_in_comes_from_the_url_of_the_environment(
         target = stack.targets()["redis"]
         assert (target.host, target.db) == ("127.0.0.1", 3)
         assert stack.describe()[0]["credentials"] == "REDIS_URL"
+
+
+def test_a_container_that_compose_replaced_is_followed_by_project_service_and_number(
+    service: Callable[..., str], images: Any, tmp_path: Path
+) -> None:
+    """As `docker compose up --force-recreate` does it: the new one has another id and the same labels."""
+    labels = {"bench.chaos": "allow", "com.docker.compose.container-number": "1"}
+    first = service("redis", labels=labels)
+    eventually(lambda: images.logs(first).count(b"Ready to accept"), "Redis is up")
+    with ComposeStack({"redis"}, tmp_path) as stack:
+        assert stack.describe()[0]["container"] == first
+        images.kill(first)
+        service("redis", labels={"com.docker.compose.container-number": "2"})  # another one, scaled up
+        second = service("redis", labels=labels)
+        eventually(lambda: stack.describe()[0]["container"] == second, "the new container is followed")
+        eventually(lambda: [e.kind for e in stack.events()][-1:] == ["restarted"], "its start was seen")
+        assert stack.describe()[0]["pid"] == images.inspect_container(second)["State"]["Pid"]
+        eventually(lambda: "Ready to accept" in Path(stack.describe()[0]["log"]).read_text(), "its log")
+        assert stack.health()[0]["state"] == "up"
+
+
+@pytest.mark.parametrize("kind", ["kill", "stop", "restart", "disconnect"])
+def test_a_fault_after_which_the_engine_publishes_another_port_is_refused_before_the_load(
+    temporary_container: Callable[..., str], images: Any, tmp_path: Path, kind: str
+) -> None:
+    labels = {
+        "com.docker.compose.project": PROJECT,
+        "com.docker.compose.service": "redis",
+        "bench.chaos": "allow",
+    }
+    container = temporary_container(labels=labels, ports=[6379], port_bindings={6379: ("127.0.0.1",)})
+    eventually(lambda: images.logs(container).count(b"Ready to accept"), "Redis is up")
+    with ComposeStack({"redis"}, tmp_path) as stack:
+        around = Surroundings(stack, stack.targets())
+        for_ns = None if kind in ("kill", "restart") else 10**9
+        with pytest.raises(TargetError, match="one that the engine chooses anew at every start"):
+            fault_for(FaultPlan(0, kind, "redis", 0, for_ns), around).check()
+        fault_for(FaultPlan(0, "pause", "redis", 0, 10**9), around).check()

@@ -13,7 +13,9 @@ from bench.stack.docker.engine import engine_host
 if TYPE_CHECKING:
     from docker import APIClient
 
-PROJECT, SERVICE, ONE_OFF = (f"com.docker.compose.{word}" for word in ("project", "service", "oneoff"))
+PROJECT, SERVICE, ONE_OFF, NUMBER = (
+    f"com.docker.compose.{word}" for word in ("project", "service", "oneoff", "container-number")
+)
 PROJECT_VARIABLE = "HOLDFAST_COMPOSE_PROJECT"
 SERVICES_VARIABLE = "HOLDFAST_COMPOSE_SERVICES"
 IMAGES: Mapping[str, tuple[str, ...]] = {
@@ -76,6 +78,11 @@ def container_for(target: str, project: str, services: Mapping[str, list[Inspect
             "scale it to one, or put the load on what stands in front of them",
         )
     return containers[0]
+
+
+def place_of(labels: Mapping[str, str]) -> tuple[str, str, str]:
+    """Project, service and number: what stays when compose replaces a container by another."""
+    return labels.get(PROJECT, ""), labels.get(SERVICE, ""), labels.get(NUMBER, "1")
 
 
 def _refusal(target: str, project: str, expected: str, found: str, example: str) -> TargetError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from bench.errors import TargetError
-from bench.stack.docker.compose_project import Inspected, container_for, project_name, services_of
+from bench.stack.docker.compose_project import (
+    ONE_OFF,
+    Inspected,
+    container_for,
+    place_of,
+    project_name,
+    services_of,
+)
 from bench.stack.docker.container_facts import (
     cgroup_of,
     health_check_ns,
@@ -56,6 +65,9 @@ class ComposeStack:
         self._ports: dict[str, int] = {}
         self._facts: dict[str, Facts] = {}
         self._logs: dict[str, ContainerLog] = {}
+        self._past_logs: list[ContainerLog] = []
+        """Of containers that were replaced."""
+        self._ids: dict[str, str] = {}
         self._engine: APIClient | None = None
         self._events: EngineEvents | None = None
 
@@ -94,7 +106,7 @@ class ComposeStack:
         """Let go of the containers; they run on. Again is harmless."""
         if self._events is not None:
             self._events.close()
-        for log in self._logs.values():
+        for log in (*self._logs.values(), *self._past_logs):
             log.let_go()
         if self._engine is not None:
             self._engine.close()
@@ -144,16 +156,41 @@ class ComposeStack:
         def pid_of(container: str) -> int | None:
             return engine.inspect_container(container)["State"]["Pid"] or None
 
-        ids = {found["Id"]: name for name, found in self._containers.items()}
-        self._events = events = EngineEvents(engine, ids, pid_of)
+        self._ids = {found["Id"]: name for name, found in self._containers.items()}
+        self._events = events = EngineEvents(engine, self._ids, pid_of, self._replaced)
         events.start()
         for name, found in self._containers.items():
-            container = found["Id"]
-            if pid := pid_of(container):
-                events.note_running(container, pid)
-            log = ContainerLog(engine, container, self._log_dir, name, from_now=True)
-            log.start(lambda container=container: events.pid(container) is not None)  # type: ignore[misc]
-            self._logs[name] = log
+            if pid := pid_of(found["Id"]):
+                events.note_running(found["Id"], pid)
+            self._follow_log(engine, name, found["Id"])
+
+    def _follow_log(self, engine: APIClient, name: str, container: str) -> None:
+        events = self._events
+        assert events is not None
+        log = ContainerLog(engine, container, self._log_dir, name, from_now=True)
+        log.start(lambda: events.pid(container) is not None)
+        self._logs[name] = log
+
+    def _replaced(self, container: str, labels: Mapping[str, str]) -> str | None:
+        """The target that a new container goes on with: that of its project, service and number.
+
+        In the thread of the events. Faults, health, events and the log are then those of the new one.
+        """
+        from docker.errors import APIError
+
+        for name, before in self._containers.items():
+            if labels.get(ONE_OFF, "False") == "True" or place_of(labels) != place_of(_labels(before)):
+                continue
+            assert self._engine is not None
+            with contextlib.suppress(APIError, TargetError):  # gone again already
+                found = self._engine.inspect_container(container)
+                self._targets[name] = self._target(name, found)
+                self._containers[name] = found
+                self._ids[container] = name
+                self._past_logs.append(self._logs[name])
+                self._follow_log(self._engine, name, container)
+                return name
+        return None
 
     def _described(self, name: str) -> dict[str, Any]:
         assert self._events is not None
@@ -196,3 +233,7 @@ class ComposeStack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _labels(inspected: Inspected) -> dict[str, str]:
+    return (inspected.get("Config") or {}).get("Labels") or {}

@@ -46,13 +46,20 @@ class EngineEvents:
     """Follows the engine's events of some containers in a thread of its own.
 
     services: container id -> service. pid_of: container id -> the process that it is now, if any.
+    replaces: id and labels of a container that starts and is none of these -> the service that it goes on
+    with in the place of another, if it does.
     """
 
     def __init__(
-        self, engine: APIClient, services: Mapping[str, str], pid_of: Callable[[str], int | None]
+        self,
+        engine: APIClient,
+        services: Mapping[str, str],
+        pid_of: Callable[[str], int | None],
+        replaces: Callable[[str, Mapping[str, str]], str | None] = lambda container, labels: None,  # noqa: ARG005
     ) -> None:
         self._engine = engine
         self._services = services
+        self._replaces = replaces
         self._pid_of = pid_of
         self._pids: dict[str, int] = {}
         self._started: set[str] = set()
@@ -116,6 +123,10 @@ class EngineEvents:
             else entry["Actor"].get("ID", "")
         )
         service = self._services.get(container)
+        if service is None and entry.get("Type") == "container" and entry["Action"] == "start":
+            service = self._replaces(container, attributes)
+            if service is not None:
+                self._started.add(container)  # another life of the same service
         if service is None or entry.get("Type") not in ("container", "network"):
             return
         at_ns = monotonic_of(int(entry["timeNano"]))
