@@ -23,6 +23,7 @@ from bench.outages import outages_of
 from bench.plan.compile import compile_plan
 from bench.progress import Look, Pace, Progress
 from bench.recorder import Recorder
+from bench.resources.company import Look as CompanyLook
 from bench.resources.pools import pool_use
 from bench.resources.sampler import Sampler
 from bench.rules.hints import hints_before_a_run
@@ -209,11 +210,15 @@ class Session:
         rates = [w.workload.rate_per_s for w in plan.workloads if w.workload.rate_per_s]
         lanes = max(workload.workload.lanes for workload in plan.workloads)
         found: list[dict[str, Any]] = []
+        look = CompanyLook()
         self._while_listening(
             lambda: found.append(
                 self.generators.calibrate(max(rates) if rates else None, lanes, self.progress.step)
             )
         )
+        company = look.end()
+        if company.disturbs:
+            self.progress.step(f"{company.sentence()}: what breaks a rule may be their doing")
         return found[0]
 
     def _while_listening(self, work: Callable[[], None]) -> None:
@@ -267,6 +272,9 @@ class Session:
             if self.generators.closes_windows and now >= due:
                 now = due
             cast.sampler.update(self.stack.describe())
+            if (said := cast.sampler.take_alarm()) is not None:
+                self.progress.step(said)
+                writer.event(now, "machine_busy", text=said)
             under_way = ", ".join(text for attendant in cast.attendants if (text := attendant.look(now)))
             recorder.window(before, now, under_way)
             self._look(cast, recorder, now, monotonic_ns() - start_ns, under_way)

@@ -2,11 +2,13 @@
 
 import json
 import textwrap
+import time
 from dataclasses import asdict
 
 import click
 
 from bench.cli.output import say
+from bench.resources.company import Look
 from bench.stack import machine, software
 from bench.stack.machine import Finding
 
@@ -28,6 +30,19 @@ def faults_left() -> Finding:
     )
 
 
+LOOK_S = 0.3
+"""Thirty ticks, in which the kernel counts processor time."""
+
+
+def other_work() -> Finding:
+    """Who else uses the processors, and who waits for one."""
+    look = Look()
+    time.sleep(LOOK_S)
+    found = look.end()
+    advice = "what breaks a rule now may be their doing; let them finish" if found.disturbs else None
+    return Finding("other work", found.sentence(), {**asdict(found)}, advice)
+
+
 WIDTH = 80
 NAME_WIDTH = 14
 SOURCES = {
@@ -35,6 +50,7 @@ SOURCES = {
     "clock": machine.clock,
     "governor": machine.governor,
     "load": machine.load,
+    "other work": other_work,
     "descriptors": machine.descriptors,
     "memory": machine.memory,
     "temporary": machine.temporary_folder,

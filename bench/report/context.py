@@ -11,6 +11,7 @@ from bench.error_kinds import error_text
 from bench.judge.answer_measures import answers_of
 from bench.judge.tally import often, spaced
 from bench.report.columns import beside, joined
+from bench.resources.starvation import Starvation
 from bench.run_folder.reader import DELIVERY
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 MESSAGES = {"lost_messages": "lost", "duplicate_messages": "duplicate", "reordered_messages": "reordered"}
 LOST_SUBSCRIBERS = "lost_subscribers"
 SHOWN_ERRORS = 5
+WORTH_PRESSURE = 0.1
+"""Share of the time: pressure below says nothing that the figures do not."""
 
 
 def losses(run: Run) -> list[str]:
@@ -107,6 +110,8 @@ def generator(run: Run) -> list[str]:
     idle = run.record.get("generator", {}).get("idle_ratio")
     if idle is not None:
         lines += beside("Generator", f"idle {units.format_ratio(idle)} of the time")
+    if company := others_at_work(run):
+        lines += beside("Others", company)
     floors = run.record.get("calibration", {}).get("floor_ns", {})
     if floors:
         known = [f"{name.upper()} {units.format_duration_ns(value)}" for name, value in floors.items()]
@@ -133,6 +138,28 @@ def _proxy(proxy: dict[str, Any]) -> str:
         f"ended: {proxy['ended']}" if proxy.get("ended") else "",
     ]
     return f"before {proxy['target']}: {'; '.join(part for part in parts if part)}"
+
+
+def others_at_work(run: Run) -> str:
+    """What others did to the run on its machine, where that is worth a word; empty where it is not."""
+    values = run.record.get("resources", {}).get("others")
+    if not values:
+        return ""
+    found = Starvation.from_json(values)
+    if not found.is_worth_a_word:
+        return ""
+    pressure = run.record["resources"].get("pressure", {})
+    words = {
+        "cpu": "something waited for a processor",
+        "memory": "all waited for memory",
+        "io": "all waited for a disk",
+    }
+    told = [
+        f"{words[name]} {units.format_ratio(share)} of the time"
+        for name, share in pressure.items()
+        if name in words and share >= WORTH_PRESSURE
+    ]
+    return "; ".join([found.sentence(), *told])
 
 
 def _spread(counts: Counts) -> str:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.clock import monotonic_ns
+from bench.clock import NS_PER_S, monotonic_ns
 from bench.errors import ResultError
 from bench.resources.cgroup import throttled_s
 from bench.resources.columns import GENERATOR, MACHINE
@@ -22,6 +22,7 @@ from bench.resources.machine import read_machine
 from bench.resources.pressure import read_pressure
 from bench.resources.process_stat import stat_of
 from bench.resources.schedule import due_times_ns, interval_ns
+from bench.resources.starvation import Cutter, Slice, Sum
 from bench.resources.watched import WatchedProcess, WatchedTarget
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ ENDING_S = 5.0
 MOST_CPU_SHARE = 0.05
 """Of one core, after the first FREE_CPU_NS: regular samples beyond are left out."""
 FREE_CPU_NS = 20_000_000
+
+HELD_UP_TWICE = 2
+"""Slices in a row: one alone is no more than a hiccup."""
+PRESSURES = {"cpu": "cpu_pressure_s", "memory": "memory_pressure_s", "io": "io_pressure_s"}
 
 Row = dict[str, Any]
 
@@ -71,6 +76,11 @@ class Sampler:
         self._asked_before_ns = 0
         self._longest_ns = 0
         self._generator_cpu_s = 0.0
+        self._cutter = Cutter()
+        self._others = Sum([(phase.start_ns, phase.end_ns) for phase in plan.phases if phase.measured])
+        self._held_up = 0
+        self._alarm: str | None = None
+        self._pressure: tuple[Row, Row] | None = None
         self.failure: str | None = None
         """Why the samples ended early, if they did."""
         for target in self._targets:
@@ -104,7 +114,26 @@ class Sampler:
             "cpu_ns_per_sample": round(self._spent_ns() / max(self._samples, 1)),
             "longest_ns": self._longest_ns,
             "failure": self.failure,
+            "others": self._others.result().to_json(),
+            "pressure": self._pressure_shares(),
         }
+
+    def _pressure_shares(self) -> dict[str, float]:
+        """Shares of the sampled time, by resource; those that the kernel tells of."""
+        if self._pressure is None:
+            return {}
+        first, last = self._pressure
+        length_s = max((last["at_ns"] - first["at_ns"]) / NS_PER_S, 1e-9)
+        return {
+            name: round(min(max(last[column] - first[column], 0.0) / length_s, 1.0), 4)
+            for name, column in PRESSURES.items()
+            if first.get(column) is not None and last.get(column) is not None
+        }
+
+    def take_alarm(self) -> str | None:
+        """Said once, when others have begun to hold the run up; None where there is nothing to say."""
+        said, self._alarm = self._alarm, None
+        return said
 
     # --- the thread ------------------------------------------------------------------------------
 
@@ -155,9 +184,23 @@ class Sampler:
         for row in rows:
             if len(row) > 1:  # a source of which nothing is known has no row
                 self._write({"at_ns": at_ns, "phase": phase, **row})
+        one = self._cutter.add(at_ns, {row["source"]: row for row in rows if len(row) > 1})
+        if one is not None:
+            self._look_at(one)
+        machine = {"at_ns": at_ns, **rows[0]}
+        self._pressure = (self._pressure[0] if self._pressure else machine, machine)
         self._samples += 1
         self._cpu_ns = time.thread_time_ns()
         self._longest_ns = max(self._longest_ns, monotonic_ns() - self._start_ns - at_ns)
+
+    def _look_at(self, one: Slice) -> None:
+        self._others.add(one)
+        self._held_up = self._held_up + 1 if one.held_up else 0
+        if self._held_up == HELD_UP_TWICE:
+            self._alarm = (
+                f"this machine is busy with other work: others use {one.others_cores:.1f} of its {one.cores} "
+                f"cores, and {one.who} ({one.held_up * 100:.0f} % of the time)"
+            )
 
     def _machine(self) -> Row:
         use, pressure = read_machine(), read_pressure()

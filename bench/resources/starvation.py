@@ -24,6 +24,9 @@ LEAST_WAIT_OF_WANTED = 0.25
 """Of the time in which a target wanted a processor. One of a hundred processes that wait for each other a
 little add up to a lot."""
 LEAST_STEAL = 0.1
+WORTH_SHARE = 0.02
+WORTH_CORES = 0.25
+"""Of all cores: others that use as much are named, whether or not they held anybody up."""
 PRESSING = ("cpu", "memory", "io")
 """Faults that make the machine busy: what happens under them was asked for."""
 
@@ -61,10 +64,39 @@ class Starvation:
 
     def sentence(self) -> str:
         """What happened, in figures."""
+        used = f"others used {self.others_cores:.2f} of this machine's {self.cores} cores"
+        if not self.share:
+            return used
         return (
-            f"others used {self.others_cores:.2f} of this machine's {self.cores} cores; in "
-            f"{self.share * 100:.0f} % of the measured time {self.who} ({self.held_up * 100:.0f} % of it)"
+            f"{used}; in {self.share * 100:.0f} % of the measured time {self.who} "
+            f"({self.held_up * 100:.0f} % of it)"
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """For run.json."""
+        return {
+            "cores": self.cores,
+            "others_cores": round(self.others_cores, 3),
+            "starved_ratio": round(self.share, 4),
+            "held_up_ratio": round(self.held_up, 4),
+            "because": self.who,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Starvation:
+        """What `to_json` made."""
+        return cls(
+            float(values["starved_ratio"]),
+            int(values["cores"]),
+            float(values["others_cores"]),
+            float(values["held_up_ratio"]),
+            str(values["because"]),
+        )
+
+    @property
+    def is_worth_a_word(self) -> bool:
+        """Whether somebody who reads the figures should know of it."""
+        return self.share >= WORTH_SHARE or self.others_cores >= WORTH_CORES * self.cores
 
 
 NOBODY = Starvation(0.0, 1, 0.0, 0.0, "nobody")
@@ -74,44 +106,70 @@ def starvation(
     rows: Iterable[Row], spans: Sequence[tuple[int, int]], apart: Sequence[tuple[int, int]] = ()
 ) -> Starvation:
     """Of the rows of resources.csv, in the spans of the measured time, without what lies in `apart`."""
-    cores = 1
-    measured_ns = starved_ns = used_ns = held_up_ns = 0.0
-    told: dict[str, float] = {}
-    for one in slices(rows):
-        size_ns = sum(max(min(one.end_ns, end) - max(one.start_ns, start), 0) for start, end in spans)
-        if not size_ns or any(one.start_ns < end and start < one.end_ns for start, end in apart):
-            continue
-        measured_ns += size_ns
-        cores = one.cores
-        used_ns += one.others_cores * size_ns
-        if one.held_up:
-            starved_ns += size_ns
-            held_up_ns += one.held_up * size_ns
-            told[one.who] = told.get(one.who, 0.0) + size_ns
-    if not measured_ns:
-        return NOBODY
-    return Starvation(
-        starved_ns / measured_ns,
-        cores,
-        used_ns / measured_ns,
-        held_up_ns / starved_ns if starved_ns else 0.0,
-        max(told, key=lambda who: told[who]) if told else "nobody",
-    )
-
-
-def slices(rows: Iterable[Row]) -> Iterator[Slice]:
-    """The run cut at its samples."""
-    before: dict[str, Row] | None = None
-    before_ns = 0
-    worst_s = 0.0
+    found = Sum(spans, apart)
+    cutter = Cutter()
     for at_ns, sample in _samples(rows):
+        one = cutter.add(at_ns, sample)
+        if one is not None:
+            found.add(one)
+    return found.result()
+
+
+class Sum:
+    """What all slices of the measured time come to."""
+
+    def __init__(self, spans: Sequence[tuple[int, int]], apart: Sequence[tuple[int, int]] = ()) -> None:
+        self._spans, self._apart = spans, apart
+        self._cores = 1
+        self._measured_ns = self._starved_ns = self._used_ns = self._held_up_ns = 0.0
+        self._told: dict[str, float] = {}
+
+    def add(self, one: Slice) -> None:
+        """Take the part of it that was measured."""
+        size_ns = sum(max(min(one.end_ns, end) - max(one.start_ns, start), 0) for start, end in self._spans)
+        if not size_ns or any(one.start_ns < end and start < one.end_ns for start, end in self._apart):
+            return
+        self._measured_ns += size_ns
+        self._cores = one.cores
+        self._used_ns += one.others_cores * size_ns
+        if one.held_up:
+            self._starved_ns += size_ns
+            self._held_up_ns += one.held_up * size_ns
+            self._told[one.who] = self._told.get(one.who, 0.0) + size_ns
+
+    def result(self) -> Starvation:
+        """So far."""
+        if not self._measured_ns:
+            return NOBODY
+        return Starvation(
+            self._starved_ns / self._measured_ns,
+            self._cores,
+            self._used_ns / self._measured_ns,
+            self._held_up_ns / self._starved_ns if self._starved_ns else 0.0,
+            max(self._told, key=lambda who: self._told[who]) if self._told else "nobody",
+        )
+
+
+class Cutter:
+    """Cuts a run at its samples."""
+
+    def __init__(self) -> None:
+        self._before: Mapping[str, Row] | None = None
+        self._before_ns = 0
+        self._worst_s = 0.0
+
+    def add(self, at_ns: int, sample: Mapping[str, Row]) -> Slice | None:
+        """The next sample, its rows by source; the slice that ends with it, where one does."""
         # Told since the sample before, so of a longer slice it is a sum.
-        worst_s += _number(sample.get(GENERATOR, {}), "run_queue_worst_s") or 0.0
-        if before is not None and at_ns - before_ns < LEAST_SLICE_NS:
-            continue
-        if before is not None and MACHINE in sample and MACHINE in before:
-            yield _slice(before_ns, at_ns, before, sample, worst_s)
-        before, before_ns, worst_s = sample, at_ns, 0.0
+        self._worst_s += _number(sample.get(GENERATOR, {}), "run_queue_worst_s") or 0.0
+        before, worst_s = self._before, self._worst_s
+        if before is not None and at_ns - self._before_ns < LEAST_SLICE_NS:
+            return None
+        begin_ns = self._before_ns
+        self._before, self._before_ns, self._worst_s = sample, at_ns, 0.0
+        if before is None or MACHINE not in sample or MACHINE not in before:
+            return None
+        return _slice(begin_ns, at_ns, before, sample, worst_s)
 
 
 def _samples(rows: Iterable[Row]) -> Iterator[tuple[int, dict[str, Row]]]:

@@ -120,6 +120,14 @@ RECORD: dict[str, Any] = {
         "cpu_ns_per_sample": int,
         "longest_ns": int,
         "failure": str,
+        "others": {
+            "cores": Needed(int),
+            "others_cores": Needed(float),
+            "starved_ratio": Needed(float),
+            "held_up_ratio": Needed(float),
+            "because": Needed(str),
+        },
+        "pressure": Each(Needed(float)),
     },
     "pool": Each(Needed({"size": int, "utilization_max": float, "utilization_mean": float})),
     "data_sets": [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import histogram, units
 from bench.judge.tally import spaced
-from bench.report.context import command_again
+from bench.report.context import command_again, others_at_work
 from bench.report.html.page import Child, Html, badge, details, element, numbers, section, table, words
 from bench.run_folder import layout
 
@@ -88,6 +88,7 @@ def generator(run: Run) -> Html:
         if made.get("idle_ratio") is not None
         else "",
         "It was the bottleneck." if made.get("saturated") else "",
+        f"Beside it {company}." if (company := others_at_work(run)) else "",
     ]
     text = element("p", " ".join(part for part in parts if part))
     caption = "Measured phases; the floor is from the self-measurement before the run"

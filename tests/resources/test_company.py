@@ -1,0 +1,81 @@
+"""Others at work on this machine: seen before a run, in it, and told after it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from sampled import sampling
+
+from bench.report.context import others_at_work
+from bench.report.html.run_part import generator
+from bench.resources.company import Look
+from bench.resources.starvation import Starvation
+from bench.stack.stack import Stack
+from tests.results.synthetic_run import SyntheticRun
+
+LOOP = "import time\nend = time.monotonic() + 20\nprint('on', flush=True)\nwhile time.monotonic() < end: pass"
+
+
+@pytest.fixture
+def crowd() -> Iterator[None]:
+    """Twice as many busy processes as cores."""
+    loops = [
+        subprocess.Popen([sys.executable, "-S", "-c", LOOP], stdout=subprocess.PIPE, text=True)
+        for _ in range(2 * (os.cpu_count() or 1))
+    ]
+    for loop in loops:
+        assert loop.stdout is not None
+        loop.stdout.readline()
+    yield
+    for loop in loops:
+        loop.kill()
+        loop.communicate()
+
+
+def test_a_look_at_a_crowded_machine_tells_what_others_use(crowd: None) -> None:
+    look = Look()
+    subprocess.run(["sleep", "0.5"], check=True)
+    found = look.end()
+    assert found.disturbs
+    # Whoever else is here: those that never sleep leave no core unused.
+    assert found.others_cores > 0.5 * found.cores
+    assert f"of this machine's {found.cores} cores" in found.sentence()
+
+
+def test_a_crowd_is_in_the_samples_of_a_run_and_raises_one_alarm(crowd: None, stack: Stack) -> None:
+    with sampling(stack) as found:
+        found.until(lambda: len(found.of("machine")) > 12, "samples beside a crowd")
+    facts = found.sampler.facts()
+    assert facts["others"]["others_cores"] > 0.5 * facts["others"]["cores"]
+    waited = [row["run_queue_s"] for row in found.of("redis") if row.get("run_queue_s") is not None]
+    assert waited == sorted(waited)
+    if facts["others"]["starved_ratio"] > 0.5:
+        said = found.sampler.take_alarm()
+        assert said is not None
+        assert said.startswith("this machine is busy with other work: others use ")
+    assert found.sampler.take_alarm() is None
+
+
+def test_a_run_beside_others_says_so_in_text_and_page_and_one_by_itself_does_not(tmp_path) -> None:
+    beside = Starvation(0.5, 2, 1.9, 0.8, "redis waited for a processor").to_json()
+    alone = Starvation(0.0, 2, 0.05, 0.0, "nobody").to_json()
+
+    def run(name, others):
+        resources = {"samples": 1, "others": others, "pressure": {"cpu": 0.97, "memory": 0.0, "io": 0.0}}
+        record = {"resources": resources, "generator": {"idle_ratio": 0.9}}
+        return SyntheticRun(record=record, samples={"cache/get/response/ok": [(1000, 10)]}).load(
+            tmp_path / name
+        )
+
+    said = (
+        "others used 1.90 of this machine's 2 cores; in 50 % of the measured time redis waited for a "
+        "processor (80 % of it); something waited for a processor 97 % of the time"
+    )
+    assert others_at_work(run("beside", beside)) == said
+    assert "others used 1.90 of this machine" in str(generator(run("beside2", beside)))
+    assert others_at_work(run("alone", alone)) == ""
+    assert "others used" not in str(generator(run("alone2", alone)))
