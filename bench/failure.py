@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.errors import ExitCode, HoldfastError, ScenarioError, TargetError
-from bench.own_limits import limit_in, refusal_of
+from bench.own_limits import limit_in, refusal_of, shortage_in
 from bench.visible import one_line
 
 BUG = "bench: this is a bug in Holdfast; the lines above say where."
@@ -15,6 +15,8 @@ def failure_of(error: Exception) -> tuple[str, int]:
     """The sentence and the exit code of an error; BUG for one that is ours, whose traceback is then shown."""
     if isinstance(error, ScenarioError):
         return str(error), error.exit_code  # one problem a line, each beginning with its place, for editors
+    if (shortage := shortage_in(error)) is not None:
+        error = shortage
     if isinstance(error, TargetError) and (limit := limit_in(error)) is not None:
         error = refusal_of(limit, error.expected)  # it never left this machine
     if isinstance(error, HoldfastError):

@@ -20,6 +20,9 @@ from bench.errors import MachineLimit
 MOST_DESCRIPTORS = 1 << 20
 """Where a container allows a milliard of them, a program that closes every possible one would never start."""
 
+LEAST_ADDRESS_SPACE = 1 << 30
+"""Of which most is never touched: stacks of threads, libraries, tables."""
+
 DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 NUMBERS = (errno.EADDRNOTAVAIL, *DESCRIPTORS, errno.ENOBUFS, errno.ENOMEM)
 MOST_STEPS = 16
@@ -100,6 +103,33 @@ def advice_for(number: int) -> str:
 def refusal_of(number: int, expected: str) -> MachineLimit:
     """The error that ends a start which such a limit prevented."""
     return MachineLimit(expected, cause_of(number), advice_for(number))
+
+
+def expect_address_space() -> None:
+    """Refuse a shell whose limit of virtual memory (ulimit -v) ends a run somewhere in its middle.
+
+    Raises MachineLimit. Below it threads do not start, or die before their first step, and nobody is told.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        raise MachineLimit(
+            f"{LEAST_ADDRESS_SPACE >> 20} MiB of virtual memory for the engine and its threads",
+            f"this shell allows {limit >> 20} MiB",
+            "raise the limit (ulimit -v unlimited), or limit what is resident instead (a control group)",
+        )
+
+
+def shortage_in(error: BaseException) -> MachineLimit | None:
+    """What this machine did not give while we worked: memory, or one more thread; None for other errors."""
+    if isinstance(error, MemoryError):
+        found, expected = "there was no more of it", "memory"
+    elif isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        found, expected = "it gives none", "one more thread"
+    else:
+        return None
+    return MachineLimit(
+        expected, found, "see the limits of this shell (ulimit -v, ulimit -u) and the memory (bench doctor)"
+    )
 
 
 class OwnLimits:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from bench.stop_request import StopRequest
     from bench.watchers import Watchers
 
+LEAST_ROOM_BYTES = 1 << 20
+"""Without so much room for results nothing is begun."""
+
 
 def load_all(
     paths: Sequence[Path], overrides: Sequence[str] = (), quick: bool = False
@@ -89,6 +92,7 @@ def open_session(
     not come up, UsageError for one that does not exist, ResultError for a folder that cannot be written.
     """
     from bench.errors import ResultError
+    from bench.own_limits import expect_address_space
     from bench.run_folder.sweep import sweep
     from bench.session import Session
     from bench.stack.stack import open_stack
@@ -96,6 +100,7 @@ def open_session(
 
     looking_on = Watchers() if watchers is None else watchers
     try:
+        expect_address_space()
         try:
             for kept in sweep(out):
                 with suppress(ResultError):  # what is damaged is told by whoever asks for it
@@ -176,6 +181,10 @@ def log_folder(out: Path) -> Iterator[Path]:
             if not Path("/proc", old.name.removeprefix(".stack-")).exists():
                 shutil.rmtree(old, ignore_errors=True)  # of a harness that was killed
         folder.mkdir(exist_ok=True)
+        # On a full disk it is the services that would fail first, without a word in their empty logs.
+        room = folder / "room"
+        room.write_bytes(bytes(LEAST_ROOM_BYTES))
+        room.unlink()
     except OSError as error:
         raise ResultError(
             f"results cannot be written to {out}: {error.strerror}; name another folder"

@@ -19,6 +19,7 @@ from bench.resources.starvation import NOBODY, PRESSING, Starvation, starvation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bench.judge.fault_validity import Found
     from bench.judge.observation import Observation
     from bench.rules.grammar import Rule
     from bench.run_folder.reader import Run
@@ -67,6 +68,15 @@ def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> D
     elif broken > CARRIED_OVER * found.share:
         return None
     return Doubt(Status.INVALID, f"{found.sentence()}: what broke this rule may be their doing", ADVICE)
+
+
+def machine_excused(run: Run, found: Found) -> Found:
+    """A finding that the target failed, as INVALID where others held the run up for a part of its time."""
+    code, because, _, status = found
+    others = starvation_of(run) if status is Status.FAIL else NOBODY
+    if others.share < LEAST_SHARE_OF_MOMENTS:
+        return found
+    return code, f"{because}; but {others.sentence()}: it may be their doing", ADVICE, Status.INVALID
 
 
 def starvation_of(run: Run) -> Starvation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.judge.fault_validity import fault_findings
+from bench.judge.machine_doubts import machine_excused
 from bench.judge.status import Status
 from bench.judge.tally import spaced, tally_of
 from bench.judge.verdict import Check
@@ -29,7 +30,7 @@ SUMS = "validity.sums"
 def findings(run: Run) -> list[Check]:
     """Every reason not to judge this run, the worst first; none for a sound run. Raises ResultError."""
     found = [*_interruption(run), *_generator(run), *_anomalies(run)]
-    found += [_finding(*finding) for finding in fault_findings(run)]
+    found += [_finding(*machine_excused(run, finding)) for finding in fault_findings(run)]
     # A run cut short cannot have whole sums: that would be said twice.
     if run.is_complete:
         found += [*_sums(run), *_log(run), *_arrivals(run)]

@@ -150,3 +150,34 @@ def test_a_run_that_found_no_free_local_port_is_invalid_and_names_the_ports(benc
     assert not any("server's log" in (check["advice"] or "") for check in verdict["checks"])
     (entry,) = bench.record()["workloads"]
     assert entry["counters"]["own_limits"] > 0
+
+
+def test_a_shell_with_too_little_virtual_memory_is_refused_before_anything_starts(bench) -> None:
+    def little() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (600_000 << 10, 600_000 << 10))
+
+    done = bench.run(bench.scenario(), preexec_fn=little)
+    assert done.code == 2
+    assert done.err == (
+        "bench: this machine: expected 1024 MiB of virtual memory for the engine and its threads, found that "
+        "this shell allows 585 MiB; raise the limit (ulimit -v unlimited), or limit what is resident instead "
+        "(a control group)\n"
+    )
+
+
+def test_a_full_disk_for_the_results_is_said_before_a_service_fails_for_it(bench, tmp_path: Path) -> None:
+    alone = ["unshare", "--user", "--map-root-user", "--mount"]
+    full = tmp_path / "full"
+    full.mkdir()
+    mount = f"mount -t tmpfs -o size=64k tmpfs {full} && head -c 1M /dev/zero > {full}/x 2>/dev/null;"
+    if shutil.which("unshare") is None or subprocess.call([*alone, "bash", "-c", f"{mount} true"], stderr=-3):
+        pytest.skip("needs the right to mount in a namespace")
+    run = f"{sys.executable} -m bench run {bench.scenario()} --out {full}/results"
+    done = bench.command([*alone, "bash", "-c", f"{mount} mountpoint -q {full} || exit 99; {run}"])
+    if done.code == 99:
+        pytest.skip("no tmpfs may be mounted here")
+    assert done.code == 2, done.err
+    assert "results cannot be written to" in done.err
+    assert "No space left on device" in done.err
+    assert "redis" not in done.err
+    assert "Traceback" not in done.err

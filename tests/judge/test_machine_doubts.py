@@ -101,3 +101,31 @@ def test_a_rule_that_holds_passes_however_busy_the_machine_was(tmp_path):
 def test_a_run_whose_load_came_from_workers_is_not_judged_by_the_coordinators_machine(tmp_path):
     check = checked(tmp_path, "cache.errors < 1%", in_phases(STARVED), record={"workers": [{"name": "one"}]})
     assert check.status is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("resources", "status"), [(STARVED, Status.INVALID), (OVERLOADED, Status.FAIL)], ids=["starved", "not"]
+)
+def test_a_target_that_did_not_come_back_in_time_on_a_starved_machine_is_not_blamed(
+    tmp_path, resources, status
+):
+    fault = {
+        "number": 0,
+        "kind": "kill",
+        "target": "redis",
+        "repeat": 0,
+        "planned_ns": 5 * S,
+        "effective_ns": 5 * S,
+        "healed_ns": None,
+        "took_effect": True,
+        "healed": None,
+        "proof": "nothing answers as redis, after 5.8 s",
+    }
+    calm = {OK: [(MS, 2000)], SLOW: [(MS, 2000)]}
+    run = SyntheticRun(
+        sla=["cache.errors < 1%"], samples=calm, resources=in_phases(resources), record={"faults": [fault]}
+    )
+    (finding, _) = judge(run.load(tmp_path)).checks
+    assert finding.metric == "validity.target_not_back"
+    assert finding.status is status
+    assert ("others used" in finding.because) is (status is Status.INVALID)

@@ -86,3 +86,22 @@ def test_a_limit_that_cost_no_arrival_is_a_note_and_else_makes_the_run_invalid()
     assert not limits.note(TimeoutError())
     assert [one[:2] for one in limits.anomalies("api", 0)] == [("own_limit", "note")]
     assert [one[:2] for one in limits.anomalies("api", 3)] == [("own_limit", "invalid")]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "expected memory, found that there was no more of it"),
+        (RuntimeError("can't start new thread"), "expected one more thread, found that it gives none"),
+    ],
+)
+def test_memory_and_threads_that_this_machine_does_not_give_are_no_bug_of_ours(
+    error: Exception, said: str
+) -> None:
+    text, code = failure_of(error)
+    assert text.startswith(f"bench: this machine: {said}; see the limits of this shell")
+    assert code == 2
+
+
+def test_a_bug_of_ours_stays_one() -> None:
+    assert failure_of(RuntimeError("the loop ended"))[1] == 70
