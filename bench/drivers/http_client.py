@@ -28,6 +28,7 @@ from bench.engine.client_ticket import CURRENT, RETURNING, Ticket, limit_s
 from bench.errors import TargetError
 from bench.outcome import Outcome
 from bench.redaction import redacted
+from bench.wire.http_encoding import missing_text
 from bench.wire.state import TEXT_BYTES
 from bench.wire.unreadable import CLOSED_EARLY, CONNECTION_RESET, TEXTS
 
@@ -167,7 +168,7 @@ class HttpApplication:
         if response.status not in request.statuses:
             raise Unexpected(f"HTTP {response.status}")
         if not is_found:
-            raise Unexpected("the body lacks the expected text")
+            raise Unexpected(missing_text(response.headers.get("Content-Encoding")))
 
     def outcome_of(self, error: BaseException) -> Outcome:
         """ERROR for an answer that is not what it should be, or that aiohttp cannot make sense of."""

@@ -55,6 +55,8 @@ from bench.engine.subscriber import PAYLOAD_ELEMENT, on_message
 from bench.engine.syscalls import EAGAIN, EINTR, now_ns, receive_bytes
 from bench.jit import inner, int64
 from bench.wire import http, postgres, resp
+from bench.wire.http_encoding import ENCODED_BODY, IDENTITY, MISSING
+from bench.wire.http_state import ENCODING_BYTES
 from bench.wire.state import (
     BROKEN,
     CLASS,
@@ -83,7 +85,8 @@ START, NO_ELEMENT = int64(0), int64(-1)
 SERIALIZATION_FAILURE = int64(postgres.pack_sqlstate("40001"))
 DEADLOCK_DETECTED = int64(postgres.pack_sqlstate("40P01"))
 HTTP_TEXT = tuple(int64(byte) for byte in b"HTTP ")
-BODY_TEXT = tuple(int64(byte) for byte in b"the body lacks the expected text")
+BODY_TEXT = tuple(int64(byte) for byte in MISSING.encode())
+ENCODED_TEXT = tuple(int64(byte) for byte in ENCODED_BODY.encode())
 
 
 @inner
@@ -99,6 +102,24 @@ def write_status(text: NDArray[np.uint8], status: int) -> int:
 
 
 @inner
+def write_missing(text: NDArray[np.uint8], encoding: int) -> int:
+    """Write that the body lacks what was expected, or that it is encoded; return the length."""
+    if encoding in (0, IDENTITY):
+        for offset in range(len(BODY_TEXT)):
+            text[offset] = BODY_TEXT[offset]
+        return len(BODY_TEXT)
+    size = START
+    for letter in range(ENCODING_BYTES):
+        byte = encoding >> 8 * (ENCODING_BYTES - 1 - letter) & 0xFF
+        if byte != 0:
+            text[size] = byte
+            size += 1
+    for offset in range(len(ENCODED_TEXT)):
+        text[size + offset] = ENCODED_TEXT[offset]
+    return size + len(ENCODED_TEXT)
+
+
+@inner
 def is_failure(t: Tables, lane: int, operation: int) -> bool:
     """Whether a complete reply is an error; then its text stands in texts[lane], scan[TEXT] bytes of it."""
     scan, text = t.scans[lane], t.texts[lane]
@@ -108,9 +129,7 @@ def is_failure(t: Tables, lane: int, operation: int) -> bool:
             return True
         row = t.operations[operation]
         if row[NEEDLE_END] > row[NEEDLE_START] and scan[http.FOUND] == 0:
-            for offset in range(len(BODY_TEXT)):
-                text[offset] = BODY_TEXT[offset]
-            scan[TEXT] = len(BODY_TEXT)
+            scan[TEXT] = write_missing(text, scan[http.ENCODED])
             return True
         return False
     return bool(scan[CLASS] == ERROR_REPLY)

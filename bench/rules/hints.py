@@ -45,6 +45,7 @@ def hints_before_a_run(scenario: Scenario, rules: Iterable[Rule], *, quick: bool
     hints = [hint for rule in rules for hint in _plan_of_rule(scenario, rule)]
     if not quick:
         hints += [hint for rule in rules for hint in _too_few(scenario, rule)]
+    hints += [hint for rule in rules for hint in _closed(rule, scenario)]
     return hints + _plan_of_load(scenario, rules)
 
 
@@ -238,6 +239,12 @@ def _unused(scenario: Scenario) -> list[str]:
     for workload in scenario.workloads:
         for name, operation in workload.operations.items():
             expected = operation.request.expect.contains if operation.request else None
+            headers = {**workload.headers, **operation.request.headers} if operation.request else {}
+            if expected and any(header.lower() == "accept-encoding" for header in headers):
+                hints.append(
+                    f"workload {workload.name}: operation {name} asks for an encoded body and expects text in"
+                    " it: bodies are not decoded; remove the header Accept-Encoding"
+                )
             if expected and placeholders_in(expected):
                 hints.append(
                     f"workload {workload.name}: operation {name} expects a body that contains"

@@ -23,6 +23,7 @@ from bench.wire.http_state import (
     CLOSING,
     CODING,
     CONTENT,
+    ENCODED,
     ENDLESS,
     FOUND,
     HEAD_ENDED,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTENT",
+    "ENCODED",
     "FOUND",
     "MAX_HEAD_BYTES",
     "UNTIL_CLOSE",
@@ -75,7 +77,7 @@ def _on_interim_head(state: NDArray[np.int64]) -> None:
     if state[CODE] == _SWITCHING_PROTOCOLS:
         break_off(state, PROTOCOL_SWITCHED)
         return
-    for column in (CODE, TEXT, MATCHED, LENGTH, CODING, CLOSING, KEEPING):
+    for column in (CODE, TEXT, MATCHED, LENGTH, CODING, CLOSING, KEEPING, ENCODED):
         state[column] = 0
     state[STEP] = IN_STATUS
 

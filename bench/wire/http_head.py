@@ -22,6 +22,7 @@ from bench.wire.http_state import (
     BEFORE,
     BEHIND_NAME,
     CONNECTION,
+    CONTENT_ENCODING,
     CONTENT_LENGTH,
     HEAD_ENDED,
     HEADER,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 _TAB, _LF, _CR, _SPACE, _COLON = b"\t\n\r :"
 _ZERO, _ONE, _NINE = b"019"
-_LETTER_C, _LETTER_N, _LETTER_T = b"cnt"
+_LETTER_C, _LETTER_E, _LETTER_N, _LETTER_T = b"cent"
 
 _VERSION = np.array(list(b"HTTP/1."), dtype=np.int64)
 # Places in `HTTP/1.x nnn`.
@@ -110,6 +111,8 @@ def _read_name(state: NDArray[np.int64], data: NDArray[np.uint8], at: int, stop:
         small = lower(np.int64(data[at]))
         if word == CONTENT_LENGTH and matched == 3 and small == _LETTER_N:
             word = np.int64(CONNECTION)
+        elif word == CONTENT_LENGTH and matched == len("content-") and small == _LETTER_E:
+            word = np.int64(CONTENT_ENCODING)
         if small != WORDS[word, matched]:
             state[STEP] = IN_LINE
             return at

@@ -19,7 +19,7 @@ from bench.wire.state import FIRST_OWN_COLUMN
 # LENGTH: Content-Length + 1, 0 without one. CODING: the last transfer coding.
 # CLOSING, KEEPING: 1 when Connection says close, keep-alive. LEFT: bytes to come of body or chunk.
 # NEEDLE_AT: bytes of the needle that the body's last bytes agree with. CONTENT: bytes of the body that the
-# last scan copied, where it was asked to.
+# last scan copied, where it was asked to. ENCODED: the last Content-Encoding, its letters in base 256.
 (
     STEP,
     UNTIL_CLOSE,
@@ -39,7 +39,8 @@ from bench.wire.state import FIRST_OWN_COLUMN
     LEFT,
     NEEDLE_AT,
     CONTENT,
-) = range(FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 18)
+    ENCODED,
+) = range(FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 19)
 
 # STEP: of the head, then of the lines around chunks, then of what is body.
 IN_STATUS, AT_STATUS_END, IN_REASON, AT_LINE, IN_LINE, IN_NAME, BEHIND_NAME, IN_VALUE, AT_HEAD_LF = range(9)
@@ -51,8 +52,14 @@ BEFORE, INSIDE, BEHIND = range(3)
 NO_CODING, OTHER_CODING, CHUNKED_CODING = range(3)
 
 # WORD; OTHER_WORD is a token that cannot become any of them.
-NO_WORD, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, CHUNKED, CLOSE, KEEP_ALIVE, OTHER_WORD = range(8)
-_SPELLED = [b"", b"content-length", b"transfer-encoding", b"connection", b"chunked", b"close", b"keep-alive"]
+NO_WORD, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, CHUNKED, CLOSE, KEEP_ALIVE, CONTENT_ENCODING = range(
+    8
+)
+OTHER_WORD = 8
+_SPELLED = [
+    *(b"", b"content-length", b"transfer-encoding", b"connection"),
+    *(b"chunked", b"close", b"keep-alive", b"content-encoding"),
+]
 _LONGEST = max(map(len, _SPELLED))
 _NO_BYTE = -1
 
@@ -62,6 +69,9 @@ WORDS = np.array(
 )
 """The words in lower case, one a row; with what stands behind a word no byte agrees."""
 WORD_BYTES = np.array([len(word) for word in _SPELLED], dtype=np.int64)
+
+ENCODING_BYTES = 8
+"""How many letters of a Content-Encoding are kept."""
 
 MAX_HEAD_BYTES = 1 << 20
 """Of a head with the interim ones before it, and of each chunk line and trailer."""

@@ -1,8 +1,8 @@
 """The values of the headers that say where an HTTP/1.x response ends.
 
-All three are lists. Content-Length is one number, which may be repeated; of Transfer-Encoding only
-the last coding counts; of Connection `close` and `keep-alive`. Blanks may stand around an element,
-not inside it.
+All are lists. Content-Length is one number, which may be repeated; of Transfer-Encoding and
+Content-Encoding only the last coding counts; of Connection `close` and `keep-alive`. Blanks may stand
+around an element, not inside it.
 
 Specification: RFC 9110, sections 5.6.1, 7.6.1 and 8.6; RFC 9112, sections 6.1 to 6.3.
 """
@@ -24,7 +24,10 @@ from bench.wire.http_state import (
     CLOSE,
     CLOSING,
     CODING,
+    CONTENT_ENCODING,
     CONTENT_LENGTH,
+    ENCODED,
+    ENCODING_BYTES,
     HEADER,
     INSIDE,
     KEEP_ALIVE,
@@ -105,9 +108,23 @@ def _on_digit(state: NDArray[np.int64], byte: np.int64) -> None:
 
 
 @inner
+def _on_encoding_byte(state: NDArray[np.int64], small: np.int64) -> None:
+    """A byte of a content coding; of several the last one's letters stay."""
+    if state[PHASE] != INSIDE:
+        state[PHASE] = INSIDE
+        state[WORD] = OTHER_WORD
+        state[ENCODED] = 0
+    if state[ENCODED] < 1 << (8 * (ENCODING_BYTES - 1)):
+        state[ENCODED] = state[ENCODED] << 8 | (small & 0x7F)
+
+
+@inner
 def _on_token_byte(state: NDArray[np.int64], byte: np.int64) -> None:
-    """A byte of a transfer coding or of a connection option."""
+    """A byte of a coding or of a connection option."""
     small = lower(byte)
+    if state[HEADER] == CONTENT_ENCODING:
+        _on_encoding_byte(state, small)
+        return
     if state[PHASE] == BEFORE:
         state[PHASE] = INSIDE
         state[MATCHED] = 0

@@ -9,6 +9,7 @@ from raw_servers import CLOSE, DROP, SILENCE, Answer
 from raw_servers import RESET as RESETS
 
 from bench.wire import unreadable as why
+from bench.wire.http_encoding import ENCODED_BODY, MISSING
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PACKED = gzip.compress(b'{"status": "ok"}')
@@ -75,6 +76,24 @@ REFUSALS = (
     Case("status_500", Answer(FINE.replace(b"200 OK", b"500 Oh no")), ERROR, ("HTTP 500",)),
     Case("status_600", Answer(FINE.replace(b"200 OK", b"600 What")), ERROR, ("HTTP 600",)),
     Case("status_999", Answer(FINE.replace(b"200 OK", b"999 What")), ERROR, ("HTTP 999",)),
+    *(
+        Case(
+            f"text_in_a_body_of_encoding_{number}",
+            headed(*lines, b"Content-Length: %d" % len(PACKED), body=PACKED),
+            ERROR,
+            (words,),
+            {"expect": {"contains": "ok"}},
+        )
+        for number, (lines, words) in enumerate(
+            (
+                ([b"Content-Encoding: gzip"], "gzip" + ENCODED_BODY),
+                ([b"content-encoding:BR"], "br" + ENCODED_BODY),
+                ([b"Content-Encoding: deflate, x-gzip-of-ours"], "x-gzip-o" + ENCODED_BODY),
+                ([b"Content-Encoding: identity"], MISSING),
+                ([b"Content-Encoding-Not: gzip", b"Content-E: gzip"], MISSING),
+            )
+        )
+    ),
     Case(
         "text_missing",
         Answer(FINE),

@@ -119,3 +119,15 @@ def test_a_quick_run_is_not_told_that_it_has_few_samples(load, good) -> None:
 
 def scenario_and_rules(loaded):
     return loaded.scenario, loaded.rules
+
+
+def test_a_text_that_is_expected_in_an_encoded_body_is_pointed_out(load, good) -> None:
+    head, _, rest = good.partition("workloads:")
+    web = (
+        "workloads:\n  - name: cache\n    target: api\n    driver: http\n"
+        "    headers: {accept-encoding: gzip}\n"
+        "    operations: {read: {request: {path: /, expect: {contains: ok}}}}\n"
+        "    arrivals: poisson\n    rate: 1200/s\n"
+    )
+    hints = _hints(load(head + web + rest[rest.index("phases:") :]))
+    assert "operation read asks for an encoded body and expects text in it: bodies are not decoded" in hints
