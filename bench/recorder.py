@@ -102,7 +102,11 @@ class Recorder:
         row["in_flight"] = now.in_flight
         row["connected"] = now.connected
         row["pool_in_use"] = now.pool_in_use
+        delay = now.run_delay_ns - (before.run_delay_ns if before else 0)
+        # The loop sees most of it itself, but not a short wait for a processor when an answer has come.
+        idle = min(idle, max(elapsed - delay, 0))
         row["generator_idle_ratio"] = round(idle / elapsed, 4) if elapsed > 0 else None
+        row["generator_run_delay_ratio"] = round(delay / elapsed, 4) if elapsed > 0 else None
         row |= resources
         self._writer.series({key: "" if value is None else value for key, value in row.items()})
         return row

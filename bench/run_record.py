@@ -118,6 +118,7 @@ def _workload(plan: Plan, engine: Engine, result: EngineResult) -> dict[str, Any
         "counters": result.counters,
         "errors": result.errors,
         "idle_ratio": round(result.idle_ratio, 4),
+        "run_delay_ns": result.run_delay_ns,
     }
 
 

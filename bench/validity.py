@@ -35,6 +35,7 @@ def saturation(
     """The record's `generator` section and what is to be said of it as anomalies."""
     idle = min((result.idle_ratio for _, result in results), default=1.0)
     generator: dict[str, Any] = {"idle_ratio": round(idle, 4), "saturated": False, "busy": []}
+    generator["run_delay_ns"] = max((result.run_delay_ns for _, result in results), default=0)
     anomalies: list[dict[str, Any]] = []
     for engine, result in results:
         if engine.plan.is_closed:

@@ -115,6 +115,7 @@ class ClientEngine:
             elapsed_ns=int(gauges[layout.ELAPSED_NS]),
             lost_connections=self.watch.lost,
             reconnections=self.watch.reconnected,
+            run_delay_ns=int(gauges[layout.RUN_DELAY_NS]),
             answers=Answers.total(self._answers.answers().values()),
             pool_in_use=self.watch.use.in_use,
         )
@@ -144,6 +145,7 @@ class ClientEngine:
         return EngineResult(
             taken=board.taken.copy(),
             tallies=board.tallies.copy(),
+            run_delay_ns=int(gauges[layout.RUN_DELAY_NS]),
             idle_ratio=int(gauges[layout.IDLE_NS]) / max(int(gauges[layout.ELAPSED_NS]), 1),
             # A lane is busy while it waits for the pool, too.
             busy_ns=self._sum_ns(int(layout.LAG)) + self._sum_ns(int(layout.SERVICE)),

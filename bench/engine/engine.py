@@ -36,6 +36,8 @@ class Live:
     elapsed_ns: int
     lost_connections: int
     reconnections: int
+    run_delay_ns: int = 0
+    """For how long the engine's thread was ready to run and had no processor; of several, the worst."""
     answers: Answers = field(default_factory=Answers)
     """Of all that was answered."""
     pool_in_use: int | None = None
@@ -50,11 +52,14 @@ class EngineResult:
     tallies: NDArray[np.int64]
     """tallies[row, outcome]."""
     idle_ratio: float
-    """Share of the time in which the busiest thread of the generator had nothing to do."""
+    """Share of the time in which the busiest thread of the generator had nothing to do; waiting for a
+    processor is no such time."""
     phase_idle_ratios: list[float] | None = None
     """The same for each phase; None where only the whole is known."""
     phase_lag_p50_ns: list[int | None] | None = None
     """Median of planned to sent for each phase; None for one in which nothing was sent."""
+    run_delay_ns: int = 0
+    """For how long its thread was ready to run and had no processor; of several, the worst."""
     busy_ns: float | None = None
     """Sum of all service times: the time that lanes were busy, for Little's law; None where unknown."""
     answers: dict[int, Answers] = field(default_factory=dict)

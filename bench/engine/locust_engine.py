@@ -112,6 +112,7 @@ class LocustEngine:
             elapsed_ns=int(gauges[layout.ELAPSED_NS]),
             lost_connections=0,
             reconnections=0,
+            run_delay_ns=int(gauges[layout.RUN_DELAY_NS]),
             answers=Answers.total(self._answers.answers().values()),
         )
 
@@ -139,6 +140,7 @@ class LocustEngine:
             # What a killed process was at is nowhere; what it has counted, has ended.
             taken=board.tallies.sum(axis=1),
             tallies=board.tallies.copy(),
+            run_delay_ns=int(gauges[layout.RUN_DELAY_NS]),
             idle_ratio=idle_ratio,
             # Users think between their requests, so the time of requests is not that of the lanes.
             busy_ns=None,

@@ -71,6 +71,7 @@ class Shard:
         self.notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
         self._run_delay: RunDelay | None = None
+        self._delay_zero_ns = 0
         self.failure: BaseException | None = None
         self.is_closed = False
         self.board = Board.empty(plan.phase_count * len(plan.program.names), layout.KIND_NAMES)
@@ -202,6 +203,8 @@ class Shard:
         if start_ns <= monotonic_ns():
             raise ValueError("run zero lies in the past")
         self.tables.control[layout.RUN_LABEL] = run_label
+        if self._run_delay is not None:
+            self._delay_zero_ns = self._run_delay.ns()
         self.tables.control[layout.START_NS] = start_ns
         self._wake()
 
@@ -244,10 +247,15 @@ class Shard:
         return not self.is_running
 
     @property
-    def run_delay_ns(self) -> int | None:
-        """How long the loop's thread has waited for a processor; None where the kernel does not tell."""
-        delay = self._run_delay
-        return delay.ns() if delay is not None and delay.is_known else None
+    def run_delay_ns(self) -> int:
+        """How long the loop's thread has waited for a processor since `begin`; 0 where nobody tells."""
+        return max(self._run_delay.ns() - self._delay_zero_ns, 0) if self._run_delay is not None else 0
+
+    @property
+    def idle_ratio(self) -> float:
+        """Share of the time in which the loop had nothing to do; none of it is waiting for a processor."""
+        elapsed_ns = max(self.gauge(layout.ELAPSED_NS), 1)
+        return min(self.gauge(layout.IDLE_NS), max(elapsed_ns - self.run_delay_ns, 0)) / elapsed_ns
 
     def gauge(self, column: int) -> int:
         """One live gauge of the loop."""

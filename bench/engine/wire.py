@@ -163,6 +163,7 @@ class WireEngine:
             elapsed_ns=busiest.gauge(layout.ELAPSED_NS),
             lost_connections=self._sum(layout.LOST_CONNECTIONS),
             reconnections=self._connector.reconnection_count if self._connector else 0,
+            run_delay_ns=max(shard.run_delay_ns for shard in self._shards),
             answers=Answers.total(self._answers.answers().values()),
         )
 
@@ -228,13 +229,11 @@ class WireEngine:
                 for name, count in found.items():
                     counters[name] = counters.get(name, 0) + count
             anomalies += self._lost_subscribers()
-        idle = min(
-            shard.gauge(layout.IDLE_NS) / max(shard.gauge(layout.ELAPSED_NS), 1) for shard in self._shards
-        )
         return EngineResult(
             taken=sum_of([shard.board.taken for shard in self._shards]),
             tallies=sum_of([shard.board.tallies for shard in self._shards]),
-            idle_ratio=idle,
+            idle_ratio=min(shard.idle_ratio for shard in self._shards),
+            run_delay_ns=max(shard.run_delay_ns for shard in self._shards),
             phase_idle_ratios=self._phase_idle_ratios(),
             phase_lag_p50_ns=lag_medians_ns([shard.board for shard in self._shards], self.plan.phase_count),
             busy_ns=float(self._sum(layout.BUSY_NS)) if self.plan.workload.driver != "noop" else None,

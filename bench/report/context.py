@@ -109,7 +109,9 @@ def generator(run: Run) -> list[str]:
         lines += beside("", f"added by ourselves: {_spread(late)}")
     idle = run.record.get("generator", {}).get("idle_ratio")
     if idle is not None:
-        lines += beside("Generator", f"idle {units.format_ratio(idle)} of the time")
+        waited = run.record["generator"].get("run_delay_ns")
+        delay = f", waited {units.format_duration_ns(waited)} for a processor" if waited else ""
+        lines += beside("Generator", f"idle {units.format_ratio(idle)} of the time{delay}")
     if company := others_at_work(run):
         lines += beside("Others", company)
     floors = run.record.get("calibration", {}).get("floor_ns", {})

@@ -20,11 +20,6 @@ class RunDelay:
             self.fd = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
         self._last_ns = 0
 
-    @property
-    def is_known(self) -> bool:
-        """Whether this kernel tells."""
-        return self.fd >= 0
-
     def ns(self) -> int:
         """Since the thread began; of one that has ended, as it was last asked."""
         with contextlib.suppress(OSError, IndexError, ValueError):

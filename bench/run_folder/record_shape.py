@@ -109,6 +109,7 @@ RECORD: dict[str, Any] = {
     ],
     "generator": {
         "idle_ratio": float,
+        "run_delay_ns": int,
         "saturated": bool,
         "busy": [Needed(str)],
         "littles_law": Each(Needed(float)),

@@ -96,6 +96,7 @@ def merged_result(results: Sequence[tuple[str, EngineResult]], are_several: bool
         taken=sum_of([result.taken for result in only]),
         tallies=sum_of([result.tallies for result in only]),
         idle_ratio=min(result.idle_ratio for result in only),
+        run_delay_ns=max(result.run_delay_ns for result in only),
         phase_idle_ratios=[min(ratios) for ratios in zip(*idles, strict=True)] or None,
         phase_lag_p50_ns=[
             max((lag for lag in one if lag is not None), default=None) for one in zip(*lags, strict=True)

@@ -444,7 +444,8 @@ def test_a_closed_loop_begins_at_run_zero(serve: Serve, tmp_path: Path) -> None:
         plan = plan_of(({"name": "s", "for": "20ms"},), arrivals="closed", lanes=1, log=True)
         ran = run(plan, serve(answer()).target, folder=tmp_path)
         assert ran.log is not None
-        firsts.append(int(ran.log["planned_ns"].min()))
+        if len(ran.log):  # else the machine had no time for us in those 20 ms
+            firsts.append(int(ran.log["planned_ns"].min()))
     assert min(firsts) >= 0
     assert sorted(firsts)[2] < 1_000_000
 

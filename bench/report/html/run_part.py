@@ -87,6 +87,9 @@ def generator(run: Run) -> Html:
         f"The generator was idle {units.format_ratio(made['idle_ratio'])} of the time."
         if made.get("idle_ratio") is not None
         else "",
+        f"A thread of it waited {units.format_duration_ns(made['run_delay_ns'])} for a processor."
+        if made.get("run_delay_ns")
+        else "",
         "It was the bottleneck." if made.get("saturated") else "",
         f"Beside it {company}." if (company := others_at_work(run)) else "",
     ]
