@@ -174,7 +174,7 @@ class TruthServer:
         clients = []
         for lane in range(self._lanes):
             client = socket.create_connection(address)
-            accepted, _ = self._listener.accept()
+            accepted = self._accepted(client if through is None else None)
             for one in (client, accepted):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 one.setblocking(False)
@@ -182,9 +182,22 @@ class TruthServer:
             self._table[lane, _FD] = accepted.fileno()
             epoll_change(self._epoll.fileno(), EPOLL_CTL_ADD, accepted.fileno(), EPOLLIN, lane, words)
             clients.append(client.detach())
+        if through is None:
+            self._listener.close()  # nobody else has business here
         self._thread = threading.Thread(target=self._serve, name="truth-server", daemon=True)
         self._thread.start()
         return clients
+
+    def _accepted(self, client: socket.socket | None) -> socket.socket:
+        """The other end of a connection of ours; a stranger's, which came before it, is closed.
+
+        None: it comes through something else, and cannot be told from others.
+        """
+        while True:
+            accepted, peer = self._listener.accept()
+            if client is None or peer == client.getsockname():
+                return accepted
+            accepted.close()
 
     def begin(self, start_ns: int) -> None:
         """Set run zero; stalls count from it."""
