@@ -24,11 +24,12 @@ def command() -> int:
         for sentence in error.done:
             say(sentence)
         raise
-    for sentence in (*told, *left_alone()):
+    alone = left_alone()
+    for sentence in (*told, *alone):
         say(sentence)
     living = [one for one in leftovers() if one.fate == "alive"]
     if living:
         say("a run with faults is under way; its faults are its own to undo")
-    elif not told:
+    elif not told and not alone:
         say("nothing to heal: no fault is left from any run")
     return ExitCode.OK

@@ -249,6 +249,10 @@ def test_the_journal_of_another_machine_or_name_space_is_left_alone_and_said_so(
     assert path.exists()
     # A run of ours need not wait for it.
     Journal().close()
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "heal"], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert (done.returncode, done.stdout) == (0, said + "\n")
 
 
 def test_nothing_is_healed_beside_somebody_who_heals(journals: Path, sleeper: psutil.Process) -> None:
@@ -451,3 +455,29 @@ def test_what_is_still_open_when_the_harness_ends_in_order_is_undone_before_it_g
     reaper.close()
     assert not is_stopped(sleeper)
     assert leftovers() == []
+
+
+def test_bench_heal_tells_what_it_undid_and_names_what_it_could_not_with_exit_code_6(
+    journals: Path, sleeper: psutil.Process
+) -> None:
+    gone = own_entry() | {"pid": os.getpid(), "start_ticks": 1}
+    skipped = {"way": "continue_processes", "processes": [gone]}
+    entries = [
+        intent(paused(sleeper), "1"),
+        intent(skipped, "2", "pause of postgres"),
+        intent({"way": "of the future"}, "3", "a flood of api"),
+    ]
+    left_by_the_dead(journals, *entries)
+    command = [sys.executable, "-m", "bench", "heal"]
+    for told in (["skipped: pause of postgres: process", "undone: a pause"], []):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+        assert done.returncode == 6
+        lines = done.stdout.splitlines()
+        assert len(lines) == len(told)
+        assert all(line.startswith(words) for line, words in zip(lines, told, strict=True))
+        assert (
+            "not undone: a flood of api: this version does not know how to undo 'of the future'"
+            in done.stderr
+        )
+        assert "Traceback" not in done.stderr
+    assert not is_stopped(sleeper)
