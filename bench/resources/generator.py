@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from bench.resources.generator_processes import others
+from bench.resources import generator_processes
 from bench.resources.process_stat import stat_of
 
 
@@ -22,13 +22,14 @@ class GeneratorUse:
         before_wall_s, before_cpu_s = self._before
         self._before = (wall_s, cpu_s)
         elapsed_s = wall_s - before_wall_s
-        stats = [stat for pid in (os.getpid(), *others()) if (stat := stat_of(pid)) is not None]
-        used_s = max(cpu_s - before_cpu_s, 0.0)  # less where a process has left
+        stats = [
+            stat for pid in (os.getpid(), *generator_processes.others()) if (stat := stat_of(pid)) is not None
+        ]
+        used_s = cpu_s - before_cpu_s
         return {
             "generator_cpu_ratio": round(used_s / elapsed_s, 3) if elapsed_s > 0 else None,
             "generator_rss_bytes": sum(stat.rss_bytes for stat in stats) if stats else None,
         }
 
     def _look(self) -> tuple[float, float]:
-        beside = [stat_of(pid) for pid in others()]
-        return time.monotonic(), time.process_time() + sum(stat.cpu_s for stat in beside if stat)
+        return time.monotonic(), time.process_time() + generator_processes.cpu_s()

@@ -17,10 +17,9 @@ from bench.clock import NS_PER_S, monotonic_ns
 from bench.errors import ResultError
 from bench.resources.cgroup import throttled_s
 from bench.resources.columns import GENERATOR, MACHINE
-from bench.resources.generator_processes import others
+from bench.resources.generator_processes import cpu_s, others
 from bench.resources.machine import read_machine
 from bench.resources.pressure import read_pressure
-from bench.resources.process_stat import stat_of
 from bench.resources.schedule import due_times_ns, interval_ns
 from bench.resources.starvation import Cutter, Slice, Sum
 from bench.resources.watched import WatchedProcess, WatchedTarget
@@ -75,7 +74,6 @@ class Sampler:
         self._cpu_ns = 0
         self._asked_before_ns = 0
         self._longest_ns = 0
-        self._generator_cpu_s = 0.0
         self._cutter = Cutter()
         self._others = Sum([(phase.start_ns, phase.end_ns) for phase in plan.phases if phase.measured])
         self._held_up = 0
@@ -218,13 +216,10 @@ class Sampler:
     def _generator(self, is_rest: bool) -> Row:
         row = self._own.read(os.getpid(), is_rest=is_rest)
         # Finer than the kernel's ticks, which is what the other processes have.
-        beside_s = sum(stat.cpu_s for pid in others() if (stat := stat_of(pid)) is not None)
-        # Less where one of them has left: what it had used stays used.
-        self._generator_cpu_s = max(self._generator_cpu_s, time.process_time() + beside_s)
         return {
             "source": GENERATOR,
             **row,
-            "cpu_s": round(self._generator_cpu_s, 6),
+            "cpu_s": round(time.process_time() + cpu_s(), 6),
             "throttled_s": throttled_s(),
             **self._pool(),
         }
