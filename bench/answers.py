@@ -89,6 +89,12 @@ class Answers:
 
     @classmethod
     def from_record(cls, entry: Mapping[str, Any]) -> Answers:
-        """From an object of run.json that has them among its keys; a run of older versions has none."""
-        statuses = {int(status): count for status, count in (entry.get("statuses") or {}).items()}
-        return cls(entry.get("hits") or 0, entry.get("misses") or 0, statuses)
+        """From an object that has them among its keys; a run of older versions has none.
+
+        Raises ValueError or TypeError for what is no count.
+        """
+        statuses = {int(status): int(count) for status, count in (entry.get("statuses") or {}).items()}
+        hits, misses = int(entry.get("hits") or 0), int(entry.get("misses") or 0)
+        if min(hits, misses, *statuses.values(), 0) < 0:
+            raise ValueError("a count of answers below zero")
+        return cls(hits, misses, statuses)

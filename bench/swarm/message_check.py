@@ -65,7 +65,9 @@ SHAPES: dict[str, dict[str, Any]] = {
                 "idle_ratio": Needed(float),
                 "busy_ns": float,
                 "counters": Needed(Each(Needed(int))),
-                "errors": Needed([{"operation": Needed(str), "text": Needed(str), "count": Needed(int)}]),
+                "errors": Needed(
+                    [{"operation": Needed(str), "text": Needed(str), "count": Needed(int), "example": str}]
+                ),
                 "anomalies": Needed([Needed([str])]),
             }
         ),

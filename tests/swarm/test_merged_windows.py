@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.answers import Answers
 from bench.engine.engine import EngineResult, Live
 from bench.histogram import BUCKET_COUNT, empty
 from bench.outcome import OUTCOME_COUNT
@@ -164,6 +166,7 @@ def test_results_are_added_up_and_the_worst_worker_speaks_for_all() -> None:
             phase_idle_ratios=[idle],
             phase_lag_p50_ns=[lag],
             busy_ns=10.0,
+            answers={0: Answers(taken, 1, {200: taken, 302: 5})},
             counters={"reconnects": 1},
             errors=[{"operation": "get", "text": "no", "count": 2}],
             anomalies=[("generator_stalled", "note", "it stood still")],
@@ -176,6 +179,7 @@ def test_results_are_added_up_and_the_worst_worker_speaks_for_all() -> None:
     merged = merged_result(sent, are_several=True)
     assert (merged.taken.tolist(), merged.tallies[0, 0]) == ([7], 7)
     assert (merged.idle_ratio, merged.phase_idle_ratios, merged.phase_lag_p50_ns) == (0.2, [0.2], [50])
+    assert merged.answers == {0: Answers(7, 2, {200: 7, 302: 10})}
     assert (merged.busy_ns, merged.counters) == (20.0, {"reconnects": 2})
     assert merged.errors == [{"operation": "get", "text": "no", "count": 4}]
     assert [message for _, _, message in merged.anomalies] == [
@@ -183,3 +187,5 @@ def test_results_are_added_up_and_the_worst_worker_speaks_for_all() -> None:
         "it stood still (worker w2)",
     ]
     assert unpacked_live(packed_live(LIVE)) == LIVE
+    answered = replace(LIVE, answers=Answers(1, 2, {503: 3}))
+    assert unpacked_live(json.loads(json.dumps(packed_live(answered)))) == answered
