@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.judge.doubts import exceeding
 from bench.judge.resource_measures import MEASURES as RESOURCES
 from bench.judge.status import Doubt, Status
+from bench.judge.undisturbed import could_hold
 from bench.own_limits import CODE as OWN_LIMIT
 from bench.own_limits import COUNTER as OWN_LIMITS
 from bench.resources.starvation import NOBODY, PRESSING, Starvation, starvation
@@ -66,6 +67,8 @@ def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> D
         if found.share < LEAST_SHARE_OF_MOMENTS:
             return None
     elif broken > CARRIED_OVER * found.share:
+        return None
+    if not could_hold(run, rule, seen, found):
         return None
     return Doubt(Status.INVALID, f"{found.sentence()}: what broke this rule may be their doing", ADVICE)
 

@@ -14,13 +14,13 @@ SLOW = "cache/get/service/ok"
 STARVED = rows(2.0, 0.05, 0.02, waits={"generator": 0.85}, seconds=11)
 STARVED_TARGET = rows(2.0, 0.05, 0.1, waits={"redis": 0.8}, seconds=11)
 OVERLOADED = rows(1.8, 0.3, 1.0, waits={"redis": 0.04, "generator": 0.03}, seconds=11)
-BROKEN = {OK: [(MS, 1000), (300 * MS, 500)], DROPPED: [(S, 500)], SLOW: [(MS, 1500)]}
+BROKEN = {OK: [(MS, 1000), (300 * MS, 500)], DROPPED: [(S, 500)], SLOW: [(MS // 4, 100), (MS, 1400)]}
 RULES = [
     "cache.response.p95 < 10ms",
     "cache.service.p50 < 500us",
     "cache.errors < 1%",
     "cache.dropped == 0",
-    "cache.throughput >= 1000/s",
+    "cache.throughput >= 190/s",
     "cache.availability(window=10s) >= 99.9%",
 ]
 
@@ -129,3 +129,37 @@ def test_a_target_that_did_not_come_back_in_time_on_a_starved_machine_is_not_bla
     assert finding.metric == "validity.target_not_back"
     assert finding.status is status
     assert ("others used" in finding.because) is (status is Status.INVALID)
+
+
+BEYOND_ALL_WAITS = {
+    "cache.response.p95 < 1ns": {OK: [(MS, 2000)]},
+    "cache.service.p99 < 100us": {OK: [(MS, 2000)], SLOW: [(MS // 4, 1000), (MS, 1000)]},
+    "cache.throughput >= 1000/s": {OK: [(MS, 2000)]},
+    "cache.errors < 1%": {OK: [(MS, 1900)], "cache/get/response/error": [(S, 100)]},
+    "cache.availability(window=10s) >= 99.9%": {
+        OK: [(MS, 1900)],
+        "cache/get/response/error": [(S, 100)],
+    },
+}
+
+
+@pytest.mark.parametrize("rule", BEYOND_ALL_WAITS)
+@pytest.mark.parametrize("resources", [STARVED, STARVED_TARGET], ids=["the generator", "the target"])
+def test_what_no_wait_for_a_processor_can_explain_fails_on_the_busiest_machine(tmp_path, rule, resources):
+    """A plan below the limit, a server that says no, an answer whose fastest is too slow."""
+    check = checked(tmp_path, rule, in_phases(resources), BEYOND_ALL_WAITS[rule])
+    assert check.status is Status.FAIL, check.because
+
+
+def test_half_an_hour_of_recovery_is_not_the_doing_of_a_little_waiting():
+    from bench.judge.observation import Observation
+    from bench.judge.repeats import Repeat
+    from bench.judge.undisturbed import could_hold
+    from bench.resources.starvation import Starvation
+    from bench.rules.grammar import parse_rule
+
+    rule = parse_rule("recovery.stable < 10s")
+    waiting = Starvation(0.5, 2, 1.8, 0.3, "the generator waited for a processor")
+    for seconds, expected in ((12, True), (1800, False)):
+        seen = Observation(seconds * S, "ns", 1, repeats=(Repeat("fault 0 (kill redis)", seconds * S),))
+        assert could_hold(None, rule, seen, waiting) is expected
