@@ -25,7 +25,7 @@ def floor_ns(run: Run, metric: str, stat: str, workload: str | None = None) -> f
     name = "lag_ns" if metric == "lag" else "floor_ns"
     tables = [run.record.get("calibration", {}).get(name, {})]
     if metric != "lag":
-        targets = {entry["target"] for entry in run.workloads if workload in (None, entry["name"])}
+        targets = {entry.get("target") for entry in run.workloads if workload in (None, entry["name"])}
         tables += [
             one.get("floor_ns", {}) for one in run.record.get("proxies", []) if one["target"] in targets
         ]

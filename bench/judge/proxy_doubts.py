@@ -34,7 +34,7 @@ ADVICE = "lower the rate, or free the machine of other work"
 def proxies_of(run: Run, rule: Rule) -> list[dict[str, Any]]:
     """The record of every proxy between the rule's workloads and their targets."""
     scope = rule.metric.scope[:1]
-    targets = {entry["target"] for entry in run.workloads if scope in ((), (entry["name"],))}
+    targets = {entry.get("target") for entry in run.workloads if scope in ((), (entry["name"],))}
     return [one for one in run.record.get("proxies", []) if one["target"] in targets]
 
 
@@ -92,7 +92,7 @@ def _may_hold(
 def _stalled_share(run: Run, proxy: dict[str, Any]) -> float:
     """Of the measured time: that in which it stood still, each time with a deadline after it."""
     stalls, stalled_ns = int(proxy.get("stalls", 0)), int(proxy.get("stalled_ns", 0))
-    deadlines = [entry["deadline_ns"] for entry in run.workloads if entry["target"] == proxy["target"]]
+    deadlines = [entry["deadline_ns"] for entry in run.workloads if entry.get("target") == proxy["target"]]
     lost_ns = stalled_ns + stalls * max((ns for ns in deadlines if ns), default=0)
     return min(lost_ns / max(run.measured_s * 1e9, 1), 1.0)
 
