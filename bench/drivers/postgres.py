@@ -55,7 +55,21 @@ def _step(statement: Statement, vocabulary: Vocabulary) -> Step:
     step.literal(b"B" + struct.pack("!i", len(bind.content) + 4))
     step.include(bind)
     step.literal(message(b"E", b"\0" + struct.pack("!i", _ALL_ROWS)) + message(b"S"))
-    return Step(bytes(step.content), 1, tuple(step.fields))
+    return Step(bytes(step.content), 1, tuple(step.fields), prepare=_preparation(statement))
+
+
+def parse(name: str, sql: str) -> bytes:
+    """The message that prepares a statement under a name."""
+    return message(b"P", f"{name}\0{sql}\0".encode() + b"\0\0")
+
+
+def _preparation(statement: Statement) -> bytes:
+    """Prepare a statement again, after its tables were changed. First without a name: where that fails, the
+    old one stays, and the next use of it says so.
+    """
+    name = statement.name.encode()
+    close = message(b"C", b"S" + name + b"\0")
+    return parse("", statement.sql) + close + parse(statement.name, statement.sql) + message(b"S")
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:

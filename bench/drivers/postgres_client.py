@@ -187,7 +187,8 @@ class PostgresApplication:
         for query in queries:
             parameters = [make(ticket) for make in query.makers]
             if query.has_rows or not parameters:
-                rows = len(await connection.fetch(query.sql, *parameters))
+                await connection.fetch(query.sql, *parameters)
+                rows = connection.answers.rows  # of a large answer asyncpg has not all
                 # Without parameters asyncpg tells the tag of a simple query only, which is another protocol.
                 ticket.answers += (FOUND if rows else MISSED,) if query.has_rows else ()
                 self._counts["rows_received"] += rows

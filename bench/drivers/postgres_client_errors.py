@@ -7,6 +7,7 @@ import asyncio
 from asyncpg import PostgresError
 from asyncpg.exceptions import DataError, InterfaceError, InternalClientError
 
+from bench.drivers.postgres_client_answers import NoAnswer
 from bench.outcome import Outcome
 
 SERIALIZATION_FAILURE = "40001"
@@ -62,6 +63,8 @@ def is_expected(error: BaseException) -> bool:
 
 def text_of(error: BaseException) -> str:
     """A server's error as the wire engine has it: SQLSTATE, a space, the message."""
+    if isinstance(error.__cause__, NoAnswer) and not sqlstate_of(error):
+        return str(error.__cause__)
     said = error if sqlstate_of(error) else error.__cause__
     if said is not None and (sqlstate := sqlstate_of(said)):
         return f"{sqlstate} {_one_line(said)}"

@@ -17,6 +17,7 @@ import asyncpg
 from asyncpg.exceptions import InterfaceError, InternalClientError
 
 from bench.drivers.client_numbers import ConnectionNumbers
+from bench.drivers.postgres_client_answers import ScannedAnswers, compile_scanner
 from bench.engine.client_ticket import CONNECTING, CURRENT, NEVER, WAITING
 from bench.stack.libpq import libpq_parameters
 
@@ -40,6 +41,7 @@ class NumberedConnection(asyncpg.Connection):
     """A connection that knows its number in the pool."""
 
     number = NEVER
+    answers: ScannedAnswers
 
 
 class Lease:
@@ -48,6 +50,7 @@ class Lease:
     def __init__(self, connection: Any, number: int) -> None:
         self.connection = connection
         """What the pool gives out: asyncpg's proxy of a NumberedConnection."""
+        self.answers: ScannedAnswers = connection.answers
         self.number = number
         self.transaction: Any = None
 
@@ -88,6 +91,7 @@ class WatchedPool:
 
     async def open(self) -> None:
         """Open every connection. Raises what asyncpg raises."""
+        compile_scanner()
         self.pool = await asyncpg.create_pool(
             min_size=0,
             max_size=self._watch.size,
@@ -127,6 +131,10 @@ class WatchedPool:
             raise
         assert isinstance(connection, NumberedConnection)
         connection.number = number
+        # Whatever was agreed on TLS and log-in: from here on its answers are looked at first.
+        inner: Any = connection
+        connection.answers = ScannedAnswers(inner._protocol, inner._transport, self._watch)
+        inner._transport.set_protocol(connection.answers)
         # asyncpg hands its listeners a proxy that has lost its connection by then.
         connection.add_termination_listener(lambda _: self._on_terminated(connection))
         self._numbers.opened(number, connection)
@@ -167,6 +175,10 @@ class WatchedPool:
         """Return it to the pool. asyncpg closes one that it cannot reset in that time, and raises."""
         try:
             await self.pool.release(lease.connection, timeout=timeout_s)
+        except InternalClientError:
+            # One that ended behind its answer is the pool's again without our doing.
+            if not lease.answers.has_ended:
+                raise
         finally:
             self._end_use(lease.number)
 

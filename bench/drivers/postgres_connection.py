@@ -17,7 +17,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from bench.drivers import postgres_pooler as pooler
-from bench.drivers.postgres import message
+from bench.drivers.postgres import message, parse
 from bench.drivers.postgres_statements import statements_of
 from bench.errors import TargetError
 from bench.own_limits import limit_in
@@ -90,14 +90,14 @@ def taken_over(connection: psycopg.AsyncConnection) -> socket.socket:
 
 async def _make_ready(connection: socket.socket, target: Target, workload: Workload) -> None:
     """Make every setting and parse every statement under its name. Raises OSError, TargetError."""
-    wanted = _parse("", _MAKE_SETTING) if workload.session else b""
+    wanted = parse("", _MAKE_SETTING) if workload.session else b""
     for name, value in workload.session.items():
         texts = [name.encode(), value.encode()]
         bound = b"".join(struct.pack("!i", len(text)) + text for text in texts)
         wanted += message(b"B", b"\0\0" + struct.pack("!hh", 0, len(texts)) + bound + struct.pack("!h", 0))
         wanted += message(b"E", b"\0" + struct.pack("!i", 0))
     for one in statements_of(workload).values():
-        wanted += _parse(one.name, one.sql)
+        wanted += parse(one.name, one.sql)
     said = await _asked(connection, wanted + message(b"S"))
     if said is not None and pooler.is_refusal(said):
         raise pooler.refusal_of(target)
@@ -111,10 +111,6 @@ async def _make_ready(connection: socket.socket, target: Target, workload: Workl
         )
 
 
-def _parse(name: str, sql: str) -> bytes:
-    return message(b"P", f"{name}\0{sql}\0".encode() + b"\0\0")
-
-
 async def _asked(connection: socket.socket, wanted: bytes) -> str | None:
     """Send a request, read the answer to its end; the error in it, None where there is none."""
     loop = asyncio.get_running_loop()
@@ -125,7 +121,7 @@ async def _asked(connection: socket.socket, wanted: bytes) -> str | None:
         data = await loop.sock_recv(connection, RECEIVE_BYTES)
         if not data:
             raise ConnectionResetError("the server closed the connection while it was made ready")
-        received = np.frombuffer(data, dtype=np.uint8)
+        received = np.frombuffer(bytearray(data), dtype=np.uint8)  # writable, as the loop has it
         used = postgres.scan(state, received, 0, received.size, text)
         if state[RESULT] == BROKEN or (state[RESULT] == COMPLETE and used < received.size):
             raise ConnectionResetError("the server sent bytes that are none of PostgreSQL's protocol")

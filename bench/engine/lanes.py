@@ -32,6 +32,7 @@ from bench.engine.layout import (
     PIPELINE,
     PLANNED,
     POLITE,
+    PREPARING,
     QUEUED,
     READY,
     REPLIES_LEFT,
@@ -40,6 +41,7 @@ from bench.engine.layout import (
     RING_COUNT,
     RING_HEAD,
     SENT,
+    STALE,
     START_NS,
     STEP,
     STEP_FIRST,
@@ -283,6 +285,8 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
             row[UNDOING] = 0
             row[RETRYING] = 0
             row[TRIES] = 0
+            row[STALE] = 0
+            row[PREPARING] = 0
         row[COUNT] += 1
         if t.sequences.size > 0:
             note_published(t, lane, entry)

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 # ADOPTED: generation of the last connection taken over. LOST: connections lost so far; a lane wants
 # another when it has lost as many as it was offered. POLITE: 1 when the server closed it after an
 # answer. STEP: round trip that is out, a row of steps. UNDOING: 1 while a ROLLBACK is out. RETRYING: 1
-# when the operation starts again after it. TRIES: retries so far.
+# when the operation starts again after it. TRIES: retries so far. STALE: 1 + the step whose statement is to
+# be prepared again, 0 when there is none. PREPARING: 1 while that is out.
 FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, STEP_SENT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
-POLITE, STEP, UNDOING, RETRYING, TRIES, LAST_SERVICE, CREDIT = range(12, 19)
-LANE_COLUMNS = 20
+POLITE, STEP, UNDOING, RETRYING, TRIES, LAST_SERVICE, CREDIT, STALE, PREPARING = range(12, 21)
+LANE_COLUMNS = 24
 
 # --- flights[lane, slot, column] int64: requests sent and not yet answered; times from run zero ----------
 # IDEAL: when it would have been sent had the generator never been late. UNREAD: how long its answers lay
@@ -54,9 +55,10 @@ STEP_FIRST, STEP_END, UNDO, NEEDLE_START, NEEDLE_END, HEAD_ONLY = range(6)
 OPERATION_COLUMNS = 6
 
 # --- steps[step, column] int64: one round trip: bytes in `template`, replies, fields ---------------------
-# T_LOOKUP: where in `lookups` stands what its first reply counts as.
-T_START, T_SIZE, T_REPLIES, T_FIELD_FIRST, T_FIELD_END, T_LOOKUP = range(6)
-STEP_COLUMNS = 6
+# T_LOOKUP: where in `lookups` stands what its first reply counts as. T_PREPARE: the step that prepares its
+# statement again, or -1.
+T_START, T_SIZE, T_REPLIES, T_FIELD_FIRST, T_FIELD_END, T_LOOKUP, T_PREPARE = range(7)
+STEP_COLUMNS = 7
 
 # --- lookups[reply] uint8: what a reply of a step counts as ----------------------------------------------
 # Nothing; one lookup, missed where no value came; one for each value, missed where it is null.

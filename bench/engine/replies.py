@@ -29,6 +29,7 @@ from bench.engine.layout import (
     OPERATION_COUNT,
     PIPELINE,
     POSTGRES,
+    PREPARING,
     PROTOCOL,
     REPLIES_LEFT,
     RETRIES,
@@ -37,20 +38,23 @@ from bench.engine.layout import (
     ROWS_RECEIVED,
     SENT,
     SERIALIZATION_FAILURES,
+    STALE,
     START_NS,
     STEP,
     STEP_FIRST,
     STEP_SENT,
     STRAY_REPLIES,
     T_LOOKUP,
+    T_PREPARE,
     T_REPLIES,
     TRIES,
+    UNDOING,
     UNREAD,
     Tables,
 )
 from bench.engine.recording import ERROR, OK, record_end, record_error
 from bench.engine.stalls import note_gap, unread_by_stall
-from bench.engine.steps import go_on
+from bench.engine.steps import IDLE, go_on
 from bench.engine.subscriber import PAYLOAD_ELEMENT, on_message
 from bench.engine.syscalls import EAGAIN, EINTR, now_ns, receive_bytes
 from bench.jit import inner, int64
@@ -136,9 +140,21 @@ def is_failure(t: Tables, lane: int, operation: int) -> bool:
 
 
 @inner
+def is_outdated(t: Tables, lane: int) -> bool:
+    """Whether the server refuses a statement whose result has other columns than when it was prepared."""
+    row = t.lanes[lane]
+    is_plain = row[PREPARING] == 0 and row[UNDOING] == 0 and t.steps[row[STEP], T_PREPARE] >= 0
+    return bool(is_plain and t.scans[lane, postgres.OUTDATED] == 1)
+
+
+@inner
 def note_failure(t: Tables, lane: int, operation: int) -> None:
     """Remember that the operation failed: for a retry where that may help, else with its text."""
     row, scan = t.lanes[lane], t.scans[lane]
+    if t.settings[PROTOCOL] == POSTGRES and is_outdated(t, lane):
+        row[STALE] = row[STEP] + 1
+        if scan[postgres.TRANSACTION] == IDLE:
+            return  # prepared again, and then asked again
     row[FAILED] = 1
     if t.settings[PROTOCOL] == POSTGRES:
         is_serialization = scan[CODE] == SERIALIZATION_FAILURE

@@ -10,14 +10,17 @@ from bench.engine.layout import (
     FAILED,
     FD,
     LAST_SENT,
+    PREPARING,
     REPLIES_LEFT,
     RETRIES_DONE,
     RETRYING,
+    STALE,
     STEP,
     STEP_END,
     STEP_FIRST,
     STEP_SENT,
     STEPS_SENT,
+    T_PREPARE,
     T_REPLIES,
     TRIES,
     UNDO,
@@ -70,24 +73,41 @@ def start_again(t: Tables, lane: int, operation: int, entry: NDArray[np.int64], 
 
 
 @inner
+def may_undo(t: Tables, lane: int, operation: int) -> bool:
+    """Whether a transaction is open that must be ended."""
+    return bool(t.operations[operation, UNDO] >= 0 and t.scans[lane, postgres.TRANSACTION] != IDLE)
+
+
+@inner
 def go_on(t: Tables, lane: int, operation: int, entry: NDArray[np.int64], now: int) -> bool:
     """After the answer of a round trip: send the next one where there is one, and say so.
 
     An operation that failed inside a transaction first ends that; one that is to be retried starts
-    again. False: the operation has ended.
+    again. A statement that is out of date is prepared again. False: the operation has ended.
     """
     row = t.lanes[lane]
-    if row[UNDOING] == 1:
+    if row[PREPARING] == 1:
+        row[PREPARING] = 0
+        if row[FAILED] == 0:  # outside of a transaction, and it could be prepared: ask again
+            send_step(t, lane, row[STEP], entry, now)
+            return True
+    elif row[UNDOING] == 1:
         row[UNDOING] = 0
-    elif row[FAILED] == 0:
+    elif row[FAILED] == 0 and row[STALE] == 0:
         if row[STEP] + 1 >= t.operations[operation, STEP_END]:
             return False
         row[STEP] += 1
         send_step(t, lane, row[STEP], entry, now)
         return True
-    elif t.operations[operation, UNDO] >= 0 and t.scans[lane, postgres.TRANSACTION] != IDLE:
+    elif row[FAILED] == 1 and may_undo(t, lane, operation):
         row[UNDOING] = 1
         send_step(t, lane, t.operations[operation, UNDO], entry, now)
+        return True
+    if row[STALE] > 0:
+        preparation = t.steps[row[STALE] - 1, T_PREPARE]
+        row[STALE] = 0
+        row[PREPARING] = 1
+        send_step(t, lane, preparation, entry, now)
         return True
     if row[RETRYING] == 0:
         return False

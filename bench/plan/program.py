@@ -15,6 +15,7 @@ from bench.engine.layout import (
     NO_LOOKUP,
     OPERATION_COLUMNS,
     STEP_COLUMNS,
+    T_PREPARE,
     ZERO_PADDED,
 )
 from bench.plan.draws import VARIABLE_COLUMNS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_UNDO = -1
+NO_PREPARATION = -1
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Step:
     fields: tuple[Field, ...] = ()
     lookups: tuple[int, ...] = ()
     """What each reply counts as (layout.NO_LOOKUP ...); empty: as nothing."""
+    prepare: bytes = b""
+    """What prepares its statement again where the server says that it is out of date; empty: nothing does."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,10 @@ class Program:
             if template.undo is not None:
                 undo = end
                 writer.add(template.name, template.undo)
+            for place, step in enumerate(template.steps):
+                if step.prepare:
+                    writer.steps[first + place][T_PREPARE] = len(writer.steps)
+                    writer.add(template.name, Step(step.prepare))
             needle_end = len(needles) + len(template.contains)
             operations[number] = (first, end, undo, len(needles), needle_end, template.head_only)
             needles += template.contains
@@ -145,7 +153,7 @@ class _Layout:
 
     def __init__(self, variable_count: int) -> None:
         self.content = bytearray()
-        self.steps: list[tuple[int, int, int, int, int, int]] = []
+        self.steps: list[list[int]] = []
         self.lookups: list[int] = []
         self.fields: list[tuple[int, int, int, int, int, int]] = []
         self.largest_bytes = 0
@@ -164,7 +172,7 @@ class _Layout:
             position = one.offset
             self.fields.append((one.offset, one.width, one.source, one.variable, one.base, one.form))
         place = (len(self.content), len(step.content), step.replies, first, len(self.fields))
-        self.steps.append((*place, len(self.lookups)))
+        self.steps.append([*place, len(self.lookups), NO_PREPARATION])
         self.lookups += step.lookups or (NO_LOOKUP,) * step.replies
         self.content += step.content
         self.largest_bytes = max(self.largest_bytes, len(step.content))

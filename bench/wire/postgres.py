@@ -53,10 +53,24 @@ if TYPE_CHECKING:
 # HEADER: bytes read of the present header. LEFT: bytes to come of the present body.
 # FIELD: type of the error field being read, 0 between fields. KEPT: 1 inside the error that is kept.
 # CODE_BYTES, MESSAGE_BYTES: how much of it is in the text already.
+# ROUTINE: bytes of the error's routine that agree with the one which finds a statement out of date, -1 when
+# one does not. OUTDATED: 1 where the kept error is that one.
 # WORD_NUMBER: 1 + the number that the present word of a command's tag is so far, 0 when it is none.
-TRANSACTION, SOLICITED, TYPE, HEADER, LENGTH, LEFT, FIELD, KEPT, CODE_BYTES, MESSAGE_BYTES, WORD_NUMBER = (
-    range(FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 11)
-)
+(
+    TRANSACTION,
+    SOLICITED,
+    TYPE,
+    HEADER,
+    LENGTH,
+    LEFT,
+    FIELD,
+    KEPT,
+    CODE_BYTES,
+    MESSAGE_BYTES,
+    WORD_NUMBER,
+    ROUTINE,
+    OUTDATED,
+) = range(FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 13)
 
 HEADER_BYTES = 5
 SQLSTATE_BYTES = 5
@@ -69,7 +83,9 @@ MAX_LENGTH = 1 << 30
 # Bytes of the protocol, written as the letters that its specification gives them.
 IDLE, IN_TRANSACTION, FAILED_TRANSACTION = b"ITE"
 _DATA_ROW, _ERROR, _READY, _COMMAND_COMPLETE = b"DEZC"
-_SQLSTATE_FIELD, _MESSAGE_FIELD, _OTHER_FIELD = b"CM?"
+_SQLSTATE_FIELD, _MESSAGE_FIELD, _ROUTINE_FIELD, _OTHER_FIELD = b"CMR?"
+_OUTDATED_ROUTINE = np.array(list(b"RevalidateCachedQuery"), dtype=np.int64)
+"""Where the server raises "cached plan must not change result type": the text may be in any language."""
 _SPACE, _UNKNOWN, _ZERO, _NINE = b" ?09"
 _MOST_ROWS = 1 << 56
 _ASYNCHRONOUS = tuple(b"NSA")  # notice, parameter status, notification
@@ -81,6 +97,9 @@ _WITH_BODY = tuple(b"DCTtEZK")  # row, command complete, descriptions, error, re
 def pack_sqlstate(text: str) -> int:
     """Return a SQLSTATE as the number that state[CODE] holds: its characters in base 256."""
     return int.from_bytes(text.encode("latin-1"), "big")
+
+
+_NOT_SUPPORTED = pack_sqlstate("0A000")
 
 
 def unpack_sqlstate(code: int) -> str:
@@ -180,7 +199,12 @@ def _on_error_byte(state: NDArray[np.int64], byte: np.int64, text: NDArray[np.ui
             byte == _MESSAGE_FIELD and state[MESSAGE_BYTES] == 0
         ):
             state[FIELD] = byte
+        elif byte == _ROUTINE_FIELD:
+            state[FIELD] = byte
+            state[ROUTINE] = 0
     elif byte == 0:
+        if state[FIELD] == _ROUTINE_FIELD and state[KEPT] == 1:
+            state[OUTDATED] = state[CODE] == _NOT_SUPPORTED and state[ROUTINE] == _OUTDATED_ROUTINE.size
         state[FIELD] = 0
     elif state[KEPT] == 1:
         if state[FIELD] == _SQLSTATE_FIELD and state[CODE_BYTES] < SQLSTATE_BYTES:
@@ -190,6 +214,10 @@ def _on_error_byte(state: NDArray[np.int64], byte: np.int64, text: NDArray[np.ui
         elif state[FIELD] == _MESSAGE_FIELD and state[MESSAGE_BYTES] < TEXT_BYTES - MESSAGE_AT:
             text[MESSAGE_AT + state[MESSAGE_BYTES]] = byte
             state[MESSAGE_BYTES] += 1
+        elif state[FIELD] == _ROUTINE_FIELD and state[ROUTINE] >= 0:
+            place = state[ROUTINE]
+            agrees = place < _OUTDATED_ROUTINE.size and _OUTDATED_ROUTINE[place] == byte
+            state[ROUTINE] = place + 1 if agrees else -1
     if state[LEFT] == 0:
         break_off(state, ERROR_UNENDED)  # the body ended inside a field or without its last 0
 
@@ -254,3 +282,51 @@ def scan(
             state[LEFT] -= size
             at += size
     return at
+
+
+# Columns of a frame: where `keep` is in a stream of messages.
+FRAME_HEADER, FRAME_TYPE, FRAME_LENGTH, FRAME_LEFT, FRAME_KEPT, FRAME_DROPPED = range(6)
+FRAME_COLUMNS = 6
+
+
+@compiled
+def keep(
+    frame: NDArray[np.int64], data: NDArray[np.uint8], end: int, most: int, kept: NDArray[np.uint8]
+) -> int:
+    """Copy the messages of data[:end] to the start of `kept`, but rows only while frame[FRAME_KEPT] bytes are
+    not more than `most`; return how many bytes that is.
+
+    A header in pieces is copied with its last byte, so `kept` is HEADER_BYTES longer than the data.
+    """
+    at = size = 0
+    while at < end:
+        if frame[FRAME_LEFT] == 0:
+            if frame[FRAME_HEADER] == 0:
+                frame[FRAME_TYPE] = data[at]
+                frame[FRAME_LENGTH] = 0
+            else:
+                frame[FRAME_LENGTH] = frame[FRAME_LENGTH] << 8 | np.int64(data[at])
+            frame[FRAME_HEADER] += 1
+            at += 1
+            if frame[FRAME_HEADER] < HEADER_BYTES:
+                continue
+            frame[FRAME_HEADER] = 0
+            frame[FRAME_LEFT] = frame[FRAME_LENGTH] - 4
+            is_over = frame[FRAME_KEPT] + frame[FRAME_LENGTH] > most
+            frame[FRAME_DROPPED] = frame[FRAME_TYPE] == _DATA_ROW and is_over
+            if frame[FRAME_DROPPED] == 0:
+                kept[size] = frame[FRAME_TYPE]
+                for place in range(4):
+                    kept[size + 1 + place] = frame[FRAME_LENGTH] >> (24 - 8 * place) & 0xFF
+                size += HEADER_BYTES
+                frame[FRAME_KEPT] += HEADER_BYTES
+            continue
+        more = min(frame[FRAME_LEFT], end - at)
+        if frame[FRAME_DROPPED] == 0:
+            for place in range(more):
+                kept[size + place] = data[at + place]
+            size += more
+            frame[FRAME_KEPT] += more
+        frame[FRAME_LEFT] -= more
+        at += more
+    return size

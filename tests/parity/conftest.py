@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import cache
+
 import pytest
 from cases import Case, Group
 from parity_runs import Found, Look, run_group
 
 from bench.engine.engine import EngineResult
 from bench.outcome import Outcome
+from bench.stack.embedded import EmbeddedStack
+from bench.stack.target import Target
 
 TABLE = pytest.StashKey[dict[tuple[str, str], dict[str, str]]]()
 
@@ -40,14 +46,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
-def look(pytestconfig: pytest.Config) -> Look:
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Target]]:
+    """A real PostgreSQL, started by whoever needs it first."""
+    with contextlib.ExitStack() as cleanup:
+
+        @cache
+        def started() -> Target:
+            stack = EmbeddedStack({"postgres"}, tmp_path_factory.mktemp("logs"))
+            return cleanup.enter_context(stack).targets()["postgres"]
+
+        yield started
+
+
+@pytest.fixture(scope="session")
+def look(pytestconfig: pytest.Config, backend: Callable[[], Target]) -> Look:
     """What an engine makes of a case, its answer whole or in pieces of some bytes."""
     results: dict[tuple[str, str, str, int], EngineResult] = {}
 
     def found(group: Group, case: Case, engine: str, cut: int) -> Found:
         key = (group.driver, group.name, engine, cut)
         if key not in results:
-            results[key] = run_group(group, engine, cut)
+            results[key] = run_group(group, engine, cut, backend() if group.driver == "postgres" else None)
         result = results[key]
         row = result.tallies[group.cases.index(case)]
         summary = Found(

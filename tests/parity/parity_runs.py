@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import raw_servers
@@ -47,11 +47,16 @@ class Found:
 Look = Callable[[Group, Case, str, int], Found]
 
 
-def run_group(group: Group, engine: str, cut: int) -> EngineResult:
+def run_group(group: Group, engine: str, cut: int, backend: Target | None) -> EngineResult:
     """One run with an operation for every case."""
-    server = RawServer(SERVERS[group.driver]({case.name: case.answer for case in group.cases}), cut=cut)
+    answers = {case.name: case.answer for case in group.cases}
     kind = TARGETS[group.driver]
-    target = Target(kind, group.driver, "127.0.0.1", server.port)
+    if backend is None:
+        server = RawServer(SERVERS[group.driver](answers), cut=cut)
+        target = Target(kind, group.driver, "127.0.0.1", server.port)
+    else:
+        server = RawServer(raw_servers.postgres(answers, (backend.host, backend.port)), cut=cut)
+        target = replace(backend, host="127.0.0.1", port=server.port)
     seconds = ASKED_EACH * len(group.cases) / group.rate
     workload: dict[str, Any] = {
         "driver": group.driver,
@@ -73,9 +78,10 @@ def run_group(group: Group, engine: str, cut: int) -> EngineResult:
         server.close()
 
 
-TARGETS = {"http": "api", "redis": "redis"}
+TARGETS = {"http": "api", "redis": "redis", "postgres": "postgres"}
 SERVERS = {"http": raw_servers.http, "redis": raw_servers.redis}
 OPERATIONS: dict[str, Callable[[Case], dict[str, Any]]] = {
     "http": lambda case: {"request": {"path": f"/{case.name}"} | case.operation},
+    "postgres": lambda case: {"sql": f"SELECT 'x'::text AS case_{case.name}"},
     "redis": lambda case: case.operation or {"command": ["GET", f"case:{case.name}"]},
 }

@@ -29,6 +29,7 @@ GREETINGS = {
     b"MULTI": b"+OK\r\n",
     b"INCR": b"+QUEUED\r\n",
 }
+SSL_REQUEST = (80877103).to_bytes(4)
 HELLO_3 = b"%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n"
 
 
@@ -184,3 +185,47 @@ def _requests(link: Link) -> Iterator[tuple[str, int]]:
             if header.lower().startswith(b"content-length:"):
                 size = int(header.partition(b":")[2])
         yield name, size
+
+
+def postgres(cases: Mapping[str, Answer], backend: tuple[str, int]) -> Serve:
+    """A real PostgreSQL, but statements with `case_NAME` in them are executed as their case says."""
+
+    def serve(link: Link) -> None:
+        with socket.create_connection(backend) as behind:
+            threading.Thread(target=_pass_on, args=(behind, link.socket), daemon=True).start()
+            try:
+                _ask_behind(link, behind, cases)
+            finally:
+                behind.shutdown(socket.SHUT_RDWR)
+
+    return serve
+
+
+def _pass_on(behind: socket.socket, to: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := behind.recv(1 << 16):
+            to.sendall(data)
+        to.shutdown(socket.SHUT_RDWR)
+
+
+def _ask_behind(link: Link, behind: socket.socket, cases: Mapping[str, Answer]) -> None:
+    while True:
+        length = link.take(4)
+        start = length + link.take(int.from_bytes(length) - 4)
+        behind.sendall(start)
+        if start[4:8] != SSL_REQUEST:
+            break
+    known: dict[bytes, str] = {}
+    while True:
+        header = link.take(5)
+        body = link.take(int.from_bytes(header[1:]) - 4)
+        words = body.split(b"\0", 2)
+        if header[:1] == b"P" and (found := re.search(rb"case_([a-z0-9_]+)", words[1])):
+            known[words[0]] = found[1].decode()
+        if header[:1] == b"B" and words[1] in known:
+            while (header := link.take(5))[:1] != b"S":
+                link.take(int.from_bytes(header[1:]) - 4)
+            if not link.give(cases[known[words[1]]]):
+                return
+            continue
+        behind.sendall(header + body)

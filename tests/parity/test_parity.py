@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http_cases
+import postgres_cases
 import pytest
 import redis_cases
 from cases import Case, Group
 from parity_runs import ENGINES, Look
 
-GROUPS = (*http_cases.GROUPS, *redis_cases.GROUPS)
+GROUPS = (*http_cases.GROUPS, *redis_cases.GROUPS, *postgres_cases.GROUPS)
 CASES = [(group, case) for group in GROUPS for case in group.cases]
 CUT = [(group, case) for group, case in CASES if group.are_cut]
 
