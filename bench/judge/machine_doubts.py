@@ -50,6 +50,18 @@ def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) ->
         if anomaly.get("code") == OWN_LIMIT
         and any(str(anomaly.get("message", "")).startswith(f"{name}: ") for name in met)
     ]
+    targets = {entry["target"] for entry in run.workloads if scope in ((), (entry["name"],))}
+    proxies = [
+        one["target"]
+        for one in run.record.get("proxies", [])
+        if one["target"] in targets and one.get("dials_failed")
+    ]
+    told += [
+        anomaly
+        for anomaly in run.anomalies
+        if anomaly.get("code") == OWN_LIMIT
+        and any(f"proxy before {name} " in str(anomaly.get("message", "")) for name in proxies)
+    ]
     if not told:
         return None
     return Doubt(Status.INVALID, str(told[0]["message"]), told[0].get("advice"))

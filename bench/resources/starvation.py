@@ -200,8 +200,8 @@ def _slice(
     targets = [name for name in after if name not in (MACHINE, GENERATOR)]
     used = {name: gained(name, "cpu_s") / length_s for name in (GENERATOR, *targets)}
     busy = gained(MACHINE, "cpu_s") / length_s
-    others = max(busy - sum(used.values()), 0.0)
     cores = _number(after[MACHINE], "cores") or 1.0
+    others = min(max(busy - sum(used.values()), 0.0), cores)  # ticks are counted a little late
     # Who runs while one of ours waits: everybody but itself.
     found = [(_by_others(worst_s / length_s, others, busy), "the generator waited for a processor")]
     for name in targets:

@@ -155,6 +155,7 @@ RECORD: dict[str, Any] = {
                 "ended": str,
                 "compiled": bool,
                 "reads": int,
+                "dials_failed": int,
                 **dict.fromkeys(("most_ready", "stalls", "stalled_ns"), int),
                 **dict.fromkeys(("busy_ratio", "cpu_ratio", "run_queue_ratio"), float),
                 "lateness_ns": PERCENTILES,

@@ -7,11 +7,14 @@ time in which it waited for one, are the kernel's word on its threads.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import histogram
+from bench.errors import TargetError
+from bench.own_limits import CODE as OWN_LIMIT
 from chaos.proxy.gauges import LOOP, MOST_READY, READS, RELAY, THREAD
 
 if TYPE_CHECKING:
@@ -92,6 +95,7 @@ class ProxyWatch:
             "target": self.proxy.name,
             "ended": self.ended,
             "compiled": bool(self.proxy.row(RELAY)[READS]),
+            "dials_failed": self._dials_failed(),
             "reads": self._reads,
             "most_ready": int(max(self.proxy.row(number)[MOST_READY] for number in (RELAY, LOOP))),
             "busy_ratio": round(self._busiest, 4),
@@ -118,7 +122,16 @@ class ProxyWatch:
                     "see who ended it (the kernel's log tells of memory), then run again",
                 )
             )
-        elif entry["busy_ratio"] >= BUSY_RATIO and list(open_workloads):
+        if entry["dials_failed"]:
+            found.append(
+                _anomaly(
+                    OWN_LIMIT,
+                    f"the fault proxy before {name} could not make {entry['dials_failed']} connections: this "
+                    "machine had no local port, no descriptor or no memory for them",
+                    "raise the limits of this machine (bench doctor shows them), or use fewer lanes",
+                )
+            )
+        if entry["ended"] is None and entry["busy_ratio"] >= BUSY_RATIO and list(open_workloads):
             found.append(
                 _anomaly(
                     "proxy_saturated",
@@ -128,6 +141,14 @@ class ProxyWatch:
                 )
             )
         return found
+
+    def _dials_failed(self) -> int:
+        """Asked once, when the load has ended; one that is gone tells nothing."""
+        if self.ended is not None:
+            return 0
+        with suppress(TargetError):
+            return self.proxy.stats().dials_failed
+        return 0
 
     def _note_stall(self) -> None:
         """The longest that anything waited since the last look, when that is as long as a stall."""

@@ -163,3 +163,17 @@ def test_half_an_hour_of_recovery_is_not_the_doing_of_a_little_waiting():
     for seconds, expected in ((12, True), (1800, False)):
         seen = Observation(seconds * S, "ns", 1, repeats=(Repeat("fault 0 (kill redis)", seconds * S),))
         assert could_hold(None, rule, seen, waiting) is expected
+
+
+def test_a_rule_broken_by_connections_that_the_fault_proxy_could_not_make_is_invalid(tmp_path):
+    told = {
+        "code": "own_limit",
+        "severity": "invalid",
+        "message": "the fault proxy before redis could not make 7 connections: no local port was free",
+        "advice": "raise the limits",
+    }
+    record = {"anomalies": [told], "proxies": [{"target": "redis", "dials_failed": 7}]}
+    run = SyntheticRun(sla=["cache.errors < 1%"], samples=BROKEN, record=record)
+    checks = judge(run.load(tmp_path)).checks
+    assert {check.status for check in checks} == {Status.INVALID}
+    assert checks[-1].because == told["message"]

@@ -1,9 +1,11 @@
 """Upstream is dead, deaf or slow: what its clients see through the proxy, and that nobody else waits."""
 
 import contextlib
+import resource
 import select
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 from ends import (
@@ -20,8 +22,10 @@ from ends import (
 
 from bench.clock import monotonic_ns
 from bench.errors import TargetError
+from bench.plan.plan import PhasePlan, Plan
 from bench.stack.loopback_port import free_loopback_port
 from chaos.proxy.client import FaultProxy
+from chaos.proxy.watch import ProxyWatch
 
 
 @contextlib.contextmanager
@@ -201,3 +205,24 @@ def test_a_port_that_is_taken_is_named(listener):
     port = listener.getsockname()[1]
     with pytest.raises(TargetError, match="Address already in use"):
         FaultProxy("127.0.0.1", port, port=port).start()
+
+
+def test_connections_that_the_proxy_had_no_descriptor_for_are_a_limit_of_our_own_machine(proxy, listener):
+    watch = ProxyWatch(proxy, Plan("p", 1, (PhasePlan("steady", True, 0, 10**9),), (), ""))
+    entry = watch.entry(10**9, {})
+    assert entry["dials_failed"] == 0
+    assert watch.anomalies(entry, []) == []
+    # Room for a client that comes in, and none for its way on.
+    used = {int(one.name) for one in Path(f"/proc/{proxy.pid}/fd").iterdir()}
+    second_free = [number for number in range(len(used) + 2) if number not in used][1]
+    before = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (second_free, before[1]))
+    try:
+        assert is_turned_away(proxy.address)
+        eventually(lambda: proxy.stats().dials_failed > 0, "it says that it had no descriptor")
+    finally:
+        resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, before)
+    entry = watch.entry(10**9, {})
+    (said,) = watch.anomalies(entry, [])
+    assert (said["code"], said["severity"]) == ("own_limit", "invalid")
+    assert "this machine had no local port, no descriptor" in said["message"]
