@@ -88,7 +88,7 @@ def test_a_full_output_is_told(saved_run: Path) -> None:
 
 def test_letters_that_an_output_does_not_have_end_no_command(saved_run: Path) -> None:
     results = saved_run.parent
-    for arguments in (("assess", results), ("compare", results, results), ("report", saved_run)):
+    for arguments in (("assess", results), ("compare", saved_run, results), ("report", saved_run)):
         done = shell('"$@"', *arguments, PYTHONIOENCODING="ascii")
         assert done.returncode in (0, 1, 5)  # what they say of such a run, and no bug of ours
         assert done.stderr == ""
