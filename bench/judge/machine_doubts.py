@@ -50,7 +50,7 @@ def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) ->
         if anomaly.get("code") == OWN_LIMIT
         and any(str(anomaly.get("message", "")).startswith(f"{name}: ") for name in met)
     ]
-    targets = {entry["target"] for entry in run.workloads if scope in ((), (entry["name"],))}
+    targets = {entry.get("target") for entry in run.workloads if scope in ((), (entry["name"],))}
     proxies = [
         one["target"]
         for one in run.record.get("proxies", [])
