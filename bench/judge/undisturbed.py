@@ -1,7 +1,8 @@
 """What a run could have shown at best, had nobody else taken the processor: an upper bound, on the safe side.
 
 A machine that is busy all the time would else excuse everything: a plan that was too small for its rule, a
-server that said no, data that were lost. What waiting for a processor cannot explain is nobody's excuse.
+server that said no or hung up, data that were lost. What waiting for a processor cannot explain is nobody's
+excuse.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import histogram
+from bench.clock import NS_PER_S
 from bench.judge.tally import tally_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ PARTIES = 2
 """Generator and target wait one after the other: who suffered most has at least half of all waits."""
 MOST_LOST = 0.95
 MANY = 100
+SOONEST_NS = 1e9
+"""No server ends a connection for its silence sooner: each such wait costs a lane what it had sent, once."""
 NOT_BY_TIME = frozenset(
     {
         *("lost_writes", "unexpected_values", "duplicate_messages", "reordered_messages"),
@@ -33,12 +37,20 @@ NOT_BY_TIME = frozenset(
 STATUS = "status."
 
 
-def could_hold(run: Run, rule: Rule, seen: Observation, found: Starvation) -> bool:
-    """Whether the rule could have held in the same run on a machine that nobody else used."""
+def waited_share(found: Starvation) -> float:
+    """The share of the measured time that waiting for a processor can have cost, at most."""
+    return min(PARTIES * found.share * found.held_up, 1.0)
+
+
+def could_hold(run: Run, rule: Rule, seen: Observation, lost: float, broken_off: int = 0) -> bool:
+    """Whether the rule could have held in the same run, had this machine not lost that share of its time.
+
+    `broken_off`: requests in flight whose connections this machine itself ended.
+    """
     name = rule.metric.name
     if name in NOT_BY_TIME or name.startswith(STATUS):
         return False
-    left = 1 - min(PARTIES * found.share * found.held_up, MOST_LOST)
+    left = 1 - min(lost, MOST_LOST)
     if seen.counts is not None:
         # Even the fastest of many was no faster: nobody kept that one waiting.
         if seen.samples < MANY:
@@ -47,12 +59,28 @@ def could_hold(run: Run, rule: Rule, seen: Observation, found: Starvation) -> bo
     if name == "throughput":
         return rule.holds(min(seen.value / left, _planned_per_s(run, rule.metric)))
     if seen.repeats is not None:
-        return rule.holds(seen.value * left)
+        # Projected from an outage: a shorter one leaves more.
+        return rule.holds(1 - (1 - seen.value) * left if name == "availability" else seen.value * left)
     if seen.tally is not None and seen.tally.planned:
-        said_no = seen.tally.outcomes["error"] / seen.tally.planned
-        best = {"errors": said_no, "availability": 1 - said_no}
+        refused = max(seen.tally.outcomes["refused"] - lost * seen.tally.planned, 0.0)
+        broken = max(seen.tally.outcomes["reset"] - _broken_off(run, rule.metric, seen, lost) - broken_off, 0)
+        said_no = (seen.tally.outcomes["error"] + broken + refused) / seen.tally.planned
+        best = {"errors": said_no, "availability": 1 - said_no, "dropped": refused}
         return name not in best or rule.holds(best[name])
     return True
+
+
+def _broken_off(run: Run, metric: Metric, seen: Observation, lost: float) -> int:
+    """How many resets a deadline or a server's idle timeout explains, where that share of time was lost.
+
+    A lane whose request timed out is given up, with what was sent behind it.
+    """
+    assert seen.tally is not None
+    workloads = [entry for entry in run.workloads if metric.workload in (None, entry["name"])]
+    behind = max(((entry.get("pipeline") or 1) - 1 for entry in workloads), default=0)
+    in_flight = sum((entry.get("lanes") or 0) * (entry.get("pipeline") or 1) for entry in workloads)
+    silences = int(min(lost, 1.0) * run.measured_s * NS_PER_S / SOONEST_NS)
+    return int(seen.tally.outcomes["timeout"]) * behind + in_flight * silences
 
 
 def _planned_per_s(run: Run, metric: Metric) -> float:

@@ -154,7 +154,7 @@ def test_what_no_wait_for_a_processor_can_explain_fails_on_the_busiest_machine(t
 def test_half_an_hour_of_recovery_is_not_the_doing_of_a_little_waiting():
     from bench.judge.observation import Observation
     from bench.judge.repeats import Repeat
-    from bench.judge.undisturbed import could_hold
+    from bench.judge.undisturbed import could_hold, waited_share
     from bench.resources.starvation import Starvation
     from bench.rules.grammar import parse_rule
 
@@ -162,7 +162,7 @@ def test_half_an_hour_of_recovery_is_not_the_doing_of_a_little_waiting():
     waiting = Starvation(0.5, 2, 1.8, 0.3, "the generator waited for a processor")
     for seconds, expected in ((12, True), (1800, False)):
         seen = Observation(seconds * S, "ns", 1, repeats=(Repeat("fault 0 (kill redis)", seconds * S),))
-        assert could_hold(None, rule, seen, waiting) is expected
+        assert could_hold(None, rule, seen, waited_share(waiting)) is expected
 
 
 def test_a_rule_broken_by_connections_that_the_fault_proxy_could_not_make_is_invalid(tmp_path):
@@ -177,3 +177,99 @@ def test_a_rule_broken_by_connections_that_the_fault_proxy_could_not_make_is_inv
     checks = judge(run.load(tmp_path)).checks
     assert {check.status for check in checks} == {Status.INVALID}
     assert checks[-1].because == told["message"]
+
+
+HUNG_UP = {OK: [(MS, 1800)], "cache/get/response/reset": [(S, 200)]}
+TURNED_AWAY = {OK: [(MS, 1200)], "cache/get/response/refused": [(S, 800)]}
+A_LITTLE = rows(1.9, 0.1, 0.1, waits={"generator": 0.13}, seconds=11)
+
+
+@pytest.mark.parametrize("rule", ["cache.errors < 1%", "cache.availability(window=10s) >= 99.9%"])
+@pytest.mark.parametrize(
+    ("resources", "samples"),
+    [(STARVED, HUNG_UP), (STARVED_TARGET, HUNG_UP), (A_LITTLE, TURNED_AWAY)],
+    ids=["resets, the generator", "resets, the target", "refusals"],
+)
+def test_a_target_that_hangs_up_or_lets_nobody_in_fails_on_a_busy_machine_too(
+    tmp_path, rule, resources, samples
+):
+    """No request had run into its deadline; and nobody waited for as long as there was no connection."""
+    check = checked(tmp_path, rule, in_phases(resources), samples)
+    assert check.status is Status.FAIL, check.because
+
+
+@pytest.mark.parametrize(
+    ("samples", "workload"),
+    [
+        ({OK: [(MS, 1800)], "cache/get/response/reset": [(S, 30)]}, {}),
+        (
+            HUNG_UP | {"cache/get/response/timeout": [(S, 20)]},
+            {"pipeline": 8},
+        ),
+    ],
+    ids=["a server that ends silent connections", "requests behind one that timed out"],
+)
+def test_resets_that_a_deadline_or_an_idle_timeout_explains_are_the_busy_machines_doing(
+    tmp_path, samples, workload
+):
+    check = checked(tmp_path, "cache.errors < 1%", in_phases(STARVED), samples, workload=workload)
+    assert check.status is Status.INVALID, check.because
+
+
+OWN_LIMIT = {
+    "code": "own_limit",
+    "severity": "note",
+    "message": "cache: 1 connection could not be made: no local port was free",
+    "advice": "widen net.ipv4.ip_local_port_range",
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "samples"),
+    [
+        ("cache.errors < 1%", {OK: [(MS, 1800)], "cache/get/response/error": [(S, 200)]}),
+        ("cache.errors < 1%", HUNG_UP),
+        ("cache.duplicate_messages == 0", {OK: [(MS, 1800)]}),
+        ("cache.misses < 1%", {OK: [(MS, 1800)]}),
+        ("cache.response.p95 < 10ms", {OK: [(300 * MS, 1800)]}),
+    ],
+)
+def test_a_connection_that_this_machine_could_not_make_excuses_nothing_that_the_target_did(
+    tmp_path, rule, samples
+):
+    run = SyntheticRun(
+        sla=[rule],
+        samples=samples,
+        record={"anomalies": [OWN_LIMIT]},
+        workload={"counters": {"own_limits": 1, "duplicate_messages": 5}},
+        answers={"get": {"hits": 100, "misses": 1700}},
+    )
+    (check,) = judge(run.load(tmp_path)).checks
+    assert check.status is Status.FAIL, check.because
+
+
+@pytest.mark.parametrize(
+    ("rule", "samples"),
+    [
+        ("cache.response.p95 < 10ms", {OK: [(MS, 1780), (300 * MS, 220)]}),
+        ("cache.errors < 10%", {OK: [(MS, 1780)], "cache/get/response/timeout": [(S, 220)]}),
+    ],
+)
+def test_a_rule_that_would_hold_without_the_starved_part_is_invalid_however_much_is_usual(
+    tmp_path, rule, samples
+):
+    """Nearly all that a rule allows is usual with this target; what came on top came in the starved time."""
+    resources = [row for row in in_phases(STARVED) if row["at_ns"] <= 2 * S]
+    calm = in_phases(rows(1.0, 0.3, 0.6, seconds=11))
+    last = {row["source"]: row["cpu_s"] for row in resources}
+    first = {row["source"]: row["cpu_s"] for row in calm if row["at_ns"] == 2 * S}
+    waited = {row["source"]: row.get("run_queue_s", 0.0) for row in resources}
+    for row in calm:
+        if row["at_ns"] > 2 * S:
+            name = row["source"]
+            shifted = {"cpu_s": row["cpu_s"] - first[name] + last[name]}
+            if name == "redis":
+                shifted["run_queue_s"] = waited[name]
+            resources.append(row | shifted)
+    check = checked(tmp_path, rule, resources, samples)
+    assert check.status is Status.INVALID, check.because
