@@ -100,8 +100,9 @@ def group() -> None:
     """Scenario files drive load against a real system; out comes a verdict that can be believed.
 
     \b
-    Exit codes: 0 PASS or WARN, 1 an SLA failed, 2 usage, 3 bad scenario, 4 target not
-    reachable, 5 INCONCLUSIVE or INVALID, 6 a heal failed, 70 our bug, 130 interrupted.
+    Exit codes: 0 PASS or WARN, 1 an SLA failed, 2 usage, 3 bad scenario,
+    4 target not reachable, 5 INCONCLUSIVE or INVALID, 6 a heal failed,
+    70 our bug, 130 interrupted.
     """
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("scenario", type=click.Path(path_type=Path))
+@click.argument("scenario", type=click.Path())
 @click.option(
     "--arrivals", type=click.IntRange(0, 1_000_000), default=5, show_default=True, help="How many to list."
 )
@@ -27,18 +27,19 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(
-    scenario: Path, arrivals: int, seed: int | None, quick: bool, overrides: tuple[str, ...], as_json: bool
+    scenario: str, arrivals: int, seed: int | None, quick: bool, overrides: tuple[str, ...], as_json: bool
 ) -> None:
-    """Print the plan of SCENARIO: phases, rates, the first arrivals, and its digest.
+    """Print the plan of SCENARIO, a file or a name: phases, rates, first arrivals, digest.
 
     Equal digests mean that two runs offered the same load: the same requests at the same times.
     """
     from bench.plan.compile import compile_plan
     from bench.rules.hints import hints_before_a_run
     from bench.run_folder.files import as_json as json_text
-    from bench.scenario.load import load_scenario
+    from bench.scenario.load import discover, load_scenario
 
-    loaded = load_scenario(scenario, overrides, quick)
+    found = [Path(scenario)] if Path(scenario).is_dir() else discover([scenario])
+    loaded = load_scenario(found[0], overrides, quick)
     plan = compile_plan(loaded.scenario, seed)
     document = describe(plan, arrivals) | {
         "faults": _faults(loaded.scenario, plan.seed),

@@ -31,6 +31,7 @@ from bench.drivers.postgres_client_errors import (
 )
 from bench.drivers.postgres_client_parameters import Maker, makers_of
 from bench.drivers.postgres_client_pool import Lease, WatchedPool, connect_options
+from bench.drivers.postgres_refusal import advice_for_refusal
 from bench.drivers.postgres_statements import statements_of
 from bench.drivers.writer import Vocabulary
 from bench.engine.client_ticket import RETURNING, SENT, limit_s
@@ -51,7 +52,6 @@ TOO_SLOW = (
     "with other work (bench doctor)"
 )
 AWAY = "look into the server's log for why it hung up, and check the address"
-NOT_LET_IN = "check the user, the password and the server's max_connections"
 
 
 def check(target: Target, plan: WorkloadPlan) -> None:
@@ -105,8 +105,9 @@ class PostgresApplication:
             said = self.text_of(error)
             if pooler.is_refusal(said):
                 raise pooler.refusal_of(self._target) from None
-            away = sqlstate_of(error) is None  # no word of the server's: it hung up, or is not there
-            raise self._unopened(f"'{said}'", AWAY if away else NOT_LET_IN) from None
+            state = sqlstate_of(error)  # none is no word of the server's: it hung up, or is not there
+            advice = AWAY if state is None else advice_for_refusal(said, state)
+            raise self._unopened(f"'{said}'", advice) from None
         self._queries = [
             # asyncpg says BEGIN and COMMIT by itself.
             [queries[source] for source in operation.transaction or operation.all_statements]

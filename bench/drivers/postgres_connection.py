@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from bench.drivers import postgres_pooler as pooler
 from bench.drivers.postgres import message, parse
+from bench.drivers.postgres_refusal import advice_for_refusal
 from bench.drivers.postgres_statements import statements_of
 from bench.errors import TargetError
 from bench.own_limits import limit_in
@@ -145,7 +146,5 @@ def _refused(target: Target, error: psycopg.Error) -> Exception:
         target.address,
         "a PostgreSQL that takes one more connection",
         f"'{said}'",
-        "use fewer lanes, or raise the limit: max_connections of the server, or that of the role or database"
-        if error.sqlstate == "53300" or "too many" in said
-        else "check user, password and database in the URL, and max_connections of the server",
+        advice_for_refusal(said, error.sqlstate),
     )

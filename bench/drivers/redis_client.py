@@ -29,6 +29,7 @@ from bench.clock import NS_PER_S
 from bench.drivers import redis
 from bench.drivers.redis_client_replies import NoAnswer, ScannedReplies, UnkeptReply, compile_scanner
 from bench.drivers.redis_lookups import found_by, lookups_of
+from bench.drivers.redis_refusal import advice_for_refusal
 from bench.drivers.redis_words import commands_of
 from bench.engine.client_ticket import CONNECTING, CURRENT, RETURNING, SENT
 from bench.engine.layout import NO_LOOKUP
@@ -54,7 +55,6 @@ TOO_SLOW = (
     "(bench doctor)"
 )
 AWAY = "check the address, and look into the server's log and at its limit of clients"
-NOT_LET_IN = "check the user, the password and the server's limit of clients"
 
 
 def check(target: Target, plan: WorkloadPlan) -> None:
@@ -195,11 +195,12 @@ class RedisApplication:
         except TimeoutError:
             raise self._unopened(wanted, f"{len(held)} after {START_S:.0f} s", TOO_SLOW) from None
         except (RedisError, OSError) as error:
+            said = self.text_of(error)
             if isinstance(error, SocketTimeoutError):
                 advice = TOO_SLOW
             else:
-                advice = NOT_LET_IN if isinstance(error, ResponseError | AuthenticationError) else AWAY
-            raise self._unopened(wanted, self.text_of(error), advice) from None
+                advice = advice_for_refusal(said) if self.outcome_of(error) is Outcome.ERROR else AWAY
+            raise self._unopened(wanted, said, advice) from None
         finally:
             for connection in held:
                 await self.pool.release(connection)

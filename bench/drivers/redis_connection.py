@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from bench.drivers.redis_commands import encode
+from bench.drivers.redis_refusal import advice_for_refusal
 from bench.errors import TargetError
 from bench.redaction import redacted
 
@@ -65,7 +66,7 @@ async def log_in(connection: socket.socket, target: Target, workload: Workload) 
                 target.address,
                 f"{name} to be answered",
                 f"the answer '{redacted(str(reply), [target.password])}'",
-                "check the user, the password and the database of the target",
+                advice_for_refusal(str(reply)),
             )
 
 
