@@ -19,9 +19,10 @@ from bench.session import Session
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
 from chaos.attendant import Chaos
-from tests.chaos.in_process import run
+from tests.chaos.in_process import run, undisturbed_run
 from tests.chaos.outage_edges import CLOSE_NS, compared
 from tests.chaos.outage_list import scenario_text
+from tests.results.other_work import is_excused, undisturbed, was_held_up
 
 if TYPE_CHECKING:
     from bench.run_folder.writer import RunWriter
@@ -62,8 +63,10 @@ def restarting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_run_that_breaks_nothing_finds_nothing(stack: EmbeddedStack, tmp_path: Path, seed: int) -> None:
     fault = "{nothing: redis, at: 300ms, repeat: 3, every: 400ms, jitter: 100ms}"
     rules = 'sla=["recovery.stable < 1s", "false_alarms == 0", "downtime < 1ms", "cache.errors < 1%"]'
-    ended = run(
-        stack, tmp_path, fault, f"seed={seed}", rules, "workloads.cache.deadline=2s", "phases.steady.for=2s"
+    longer = ("workloads.cache.deadline=20s", "phases.steady.for=2s")
+    ended = undisturbed(
+        lambda: run(stack, tmp_path, fault, f"seed={seed}", rules, *longer),
+        lambda ended: ended.status is not Status.PASS and was_held_up(ended.run.path),
     )
     # A machine that stands still makes answers late, and the run then says that the delay may be its own.
     assert ended.status in (Status.PASS, Status.INVALID), ended.verdict
@@ -80,7 +83,10 @@ def test_a_run_that_breaks_nothing_finds_nothing(stack: EmbeddedStack, tmp_path:
 def test_every_stamp_of_a_kill_is_in_the_record_and_in_its_order(
     stack: EmbeddedStack, tmp_path: Path
 ) -> None:
-    ended = run(stack, tmp_path, "{kill: redis, at: 600ms}", "phases.steady.for=2400ms")
+    for length in ("2400ms", "10s", "30s"):
+        ended = undisturbed_run(stack, tmp_path, "{kill: redis, at: 600ms}", f"phases.steady.for={length}")
+        if ended.status is not Status.INCONCLUSIVE:
+            break  # on a busy machine the server may be back too late for a short run to see it
     assert ended.status in (Status.PASS, Status.WARN), ended.verdict
     (fault,) = ended.record["faults"]
     assert fault["took_effect"]
@@ -128,8 +134,10 @@ def test_the_detectors_of_a_scenario_do_not_depend_on_what_else_is_in_the_comman
 
 def test_a_supervisor_that_is_late_fails_the_rule_of_recovery(restarting: Any, tmp_path: Path) -> None:
     with restarting("700ms") as stack:
-        rule = "sla.0=recovery.stable < 600ms"
-        ended = run(stack, tmp_path, "{kill: redis, at: 200ms}", rule, "phases.steady.for=2500ms")
+        # So far beyond its limit that no other work on the machine can be the reason.
+        rule = "sla.0=recovery.stable < 30ms"
+        fault = "{kill: redis, at: 200ms}"
+        ended = undisturbed_run(stack, tmp_path, fault, rule, "phases.steady.for=2500ms")
     assert ended.status is Status.FAIL
     observed = ended.check("recovery.stable").observed
     assert observed is not None
@@ -142,7 +150,8 @@ def test_a_target_that_never_comes_back_fails_with_the_time_waited_and_the_run_e
     with restarting("1h") as stack:
         ended = run(stack, tmp_path, "{kill: redis, at: 200ms}", "phases.steady.for=1500ms")
     check = ended.check("recovery.stable")
-    assert (ended.status, check.status) == (Status.FAIL, Status.FAIL)
+    assert check.status is Status.FAIL
+    assert ended.status is Status.FAIL or is_excused(ended.run.path), ended.verdict
     assert "did not come back, waited 1." in check.because
     (fault,) = ended.record["faults"]
     assert fault["took_effect"]

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.cli.conftest import SCENARIO, Bench, await_that
+from tests.results.other_work import is_excused, undisturbed
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -38,7 +39,7 @@ def outcomes(record: dict) -> dict[str, int]:
 
 
 def test_a_run_whose_rules_hold_prints_a_json_array_and_exits_0(bench: Bench) -> None:
-    done = bench.run(bench.scenario())
+    done = bench.undisturbed_run(bench.scenario())
     assert done.code == 0, done.err
     (verdict,) = done.verdicts
     assert verdict["status"] in {"PASS", "WARN"}
@@ -49,7 +50,7 @@ def test_a_run_whose_rules_hold_prints_a_json_array_and_exits_0(bench: Bench) ->
 
 
 def test_a_rule_that_cannot_hold_exits_1(bench: Bench) -> None:
-    done = bench.run(bench.scenario(), "--set", "sla.+=cache.throughput >= 1000000/s")
+    done = bench.undisturbed_run(bench.scenario(), "--set", "sla.+=cache.throughput >= 1000000/s")
     assert done.code == 1, done.err
     assert done.verdicts[0]["status"] == "FAIL"
 
@@ -57,7 +58,10 @@ def test_a_rule_that_cannot_hold_exits_1(bench: Bench) -> None:
 def test_several_scenarios_give_one_array_and_the_worst_exit_code(bench: Bench) -> None:
     bench.scenario(SCENARIO, "a.yaml")
     bench.scenario(SCENARIO.replace("p95 < 3s", "p95 < 1ns").replace("brief", "other"), "b.yaml")
-    done = bench.run(bench.folder, "--quick")
+    done = undisturbed(
+        lambda: bench.run(bench.folder, "--quick"),
+        lambda _: any(is_excused(folder) for folder in bench.folders()[-2:]),
+    )
     assert done.code == 1, done.err
     assert [verdict["scenario"] for verdict in done.verdicts] == ["brief", "other"]
 
@@ -158,7 +162,7 @@ def test_a_killed_harness_leaves_no_process_and_its_run_is_kept_as_interrupted(b
     await_that(lambda: not any(child.is_running() for child in started), 30)
     assert len(bench.partial()) == 1
     done = bench.run(bench.scenario(), "--quick")
-    assert done.code == 0, done.err
+    assert done.code == 0 or is_excused(bench.folders()[-1]), done.err
     assert not bench.partial()
     assert not list(bench.results.glob(".stack-*"))
     states = sorted(json.loads((folder / "run.json").read_text())["status"] for folder in bench.folders())
@@ -233,7 +237,7 @@ phases:
 sla:
   - queue.throughput >= 18/s
 """
-    done = bench.run(bench.scenario(text))
+    done = bench.undisturbed_run(bench.scenario(text))
     assert done.code == 1, done.err
     assert done.verdicts[0]["checks"][0]["observed"] < 15
     assert outcomes(bench.record())["ok"] == 60
@@ -246,9 +250,10 @@ def test_a_reader_that_goes_away_ends_neither_the_run_nor_its_exit_code(bench: B
     process.stdout.close()
     process.stderr.close()
     try:
-        assert process.wait(timeout=180) == 0
+        code = process.wait(timeout=180)
     finally:
         process.kill()
+    assert code == 0 or (code == 5 and is_excused(bench.folders()[-1]))
     assert (bench.folders()[-1] / "verdict.json").exists()
 
 

@@ -125,16 +125,27 @@ def client(plan: Plan, target: Target, log_folder: Path | None = None) -> Client
     return ClientEngine(plan, plan.workloads[0], target, log_folder)
 
 
-def run(engine: Engine, *actions: tuple[float, Callable[[], object]]) -> Ran:
-    """Prepare, run to the end and close; each action is called once its second of the run has come."""
+def run(
+    engine: Engine,
+    *actions: tuple[float, Callable[[], object]],
+    until: Callable[[float, Live], bool] | None = None,
+) -> Ran:
+    """Prepare, run to the end and close; each action is called once its second of the run has come.
+
+    `until` ends the run before its plan does: it is asked with the second of the run and what is seen.
+    """
     try:
         engine.prepare()
-        return run_prepared(engine, *actions)
+        return run_prepared(engine, *actions, until=until)
     finally:
         engine.close()
 
 
-def run_prepared(engine: Engine, *actions: tuple[float, Callable[[], object]]) -> Ran:
+def run_prepared(
+    engine: Engine,
+    *actions: tuple[float, Callable[[], object]],
+    until: Callable[[float, Live], bool] | None = None,
+) -> Ran:
     """The same for an engine that is prepared already; the caller closes it."""
     left = sorted(actions, key=lambda action: action[0])
     histograms: dict[tuple[str, Outcome], NDArray[np.int64]] = {}
@@ -154,6 +165,9 @@ def run_prepared(engine: Engine, *actions: tuple[float, Callable[[], object]]) -
         while left and monotonic_ns() - start_ns >= left[0][0] * 1e9:
             left.pop(0)[1]()
         look()
+        if until is not None and until((monotonic_ns() - start_ns) / 1e9, seen[-1]):
+            engine.stop(at_once=False)
+            until = None
         time.sleep(0.02)
     result = engine.finish()
     look()

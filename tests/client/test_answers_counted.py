@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from client_runs import Ran, client, plan_of, run
-from conftest import PostgresServer, Server
 
 from bench.answers import Answers
 from bench.drivers.redis_lookups import lookup_of
 from bench.engine.layout import LOOKUP_EACH, LOOKUP_ONE, NO_LOOKUP
 from bench.engine.wire import WireEngine
 from bench.stack.target import Target
+from tests.client.conftest import PostgresServer, Server
 from tests.engine.little_http import Answerer, LittleHttp
 
 ENGINES = ("wire", "client")

@@ -83,11 +83,13 @@ def test_a_stop_at_once_does_not_wait_for_a_server_that_says_nothing(hurt: Postg
 
 
 def test_a_killed_server_is_named_in_the_outcomes_and_the_run_goes_on(hurt: PostgresServer) -> None:
-    plan = plan_for(deadline="1s", phases={"before": "500ms", "during": "2s", "after": "1500ms"})
-    ran = run(client(plan, hurt.target), (0.7, hurt.kill))
+    plan = plan_for(deadline="1s", phases={"before": "500ms", "during": "2s", "after": "60s"})
+    # As soon as it is back, whenever that is on a busy machine.
+    back = lambda second, live: second > 4 and live.connected == 10  # noqa: E731 - one condition
+    ran = run(client(plan, hurt.target), (0.7, hurt.kill), until=back)
     ran.assert_adds_up()
     found = ran.outcomes()
-    assert sum(found.values()) == 800
+    assert sum(found.values()) >= 800
     assert found[Outcome.REFUSED] > 0
     assert set(found) <= {Outcome.OK, Outcome.REFUSED, Outcome.RESET, Outcome.DROPPED, Outcome.ERROR}
     before, _, after = ran.result.tallies.reshape(3, 2, -1).sum(axis=1)

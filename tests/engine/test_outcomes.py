@@ -384,14 +384,15 @@ def test_a_pipeline_never_holds_more_than_its_depth(serve: Serve) -> None:
     held: list[int] = []
 
     def behave(talk: Talk) -> None:
-        talk.socket.settimeout(0.25)
         for _ in talk.commands():
             count = 1
+            talk.socket.settimeout(0.25)
             try:
                 for _ in talk.commands():
                     count += 1
             except TimeoutError:
                 held.append(count)
+                talk.socket.settimeout(None)  # the next may come late: the generator shares its processor
                 talk.send(b"+OK\r\n" * count)
 
     ran = run(plan_of(rate="100/s", lanes=1, pipeline=7, deadline="60s"), serve(behave).target)
@@ -620,7 +621,9 @@ def test_a_stop_is_obeyed_by_a_loop_that_sends_nothing(arrivals: str) -> None:
     started = time.monotonic()
     ran = run(plan, None, stop)
     ran.assert_sums_hold()
-    assert ran.count(OK) == ran.planned
+    # What was due at the stop and not taken yet, on a busy machine some of it, was never sent.
+    due = 0 if arrivals == "closed" else ran.count(REFUSED)
+    assert ran.count(OK) == ran.planned - due > 10
     assert time.monotonic() - started < 25
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.controls import CONTROLS, Control, Result, line, run_control
+from tests.results.other_work import undisturbed, was_held_up
 
 LOSERS = [control for control in CONTROLS if control.must_lose]
 
@@ -21,7 +22,15 @@ def test_there_are_losers_and_keepers_of_both_servers() -> None:
 def test_a_server_that_forgets_is_caught_and_its_losses_are_counted_and_dated(
     control: Control, tmp_path: Path
 ) -> None:
-    result = run_control(control, kills=2, folder=tmp_path)
+    def attempt() -> tuple[Result, Path]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        result = run_control(control, kills=2, folder=folder)
+        (kept,) = folder.glob("*-control-*")
+        return result, kept
+
+    # A server that gets no processor is still down at its second kill.
+    result, _ = undisturbed(attempt, lambda made: made[0].kills < 2 and was_held_up(made[1]))
     entry = result.entry
     assert result.kills == 2
     assert result.is_right

@@ -151,11 +151,16 @@ def test_a_server_that_cannot_be_started_is_told_and_the_others_go_on(
 def test_ours_alone_runs_and_is_kept_without_a_verdict_on_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = ["--rounds", "1", "--seconds", "1", "--only", "ours"]
-    code = main(["redis_get", *short, "--out", str(tmp_path)])
-    assert code == ExitCode.UNKNOWN
+    # What is under way at both ends of a turn belongs to no request: on a busy machine that is longer, and
+    # weighs the less the longer the turn.
+    for seconds in ("1", "4", "16"):
+        short = ["--rounds", "1", "--seconds", seconds, "--only", "ours"]
+        code = main(["redis_get", *short, "--out", str(tmp_path / seconds)])
+        kept = json.loads((tmp_path / seconds / "redis_get" / "comparison.json").read_text(encoding="utf-8"))
+        if code == ExitCode.UNKNOWN:
+            break
+    assert code == ExitCode.UNKNOWN, kept
     assert "left out by --only: redis-benchmark" in capsys.readouterr().out
-    kept = json.loads((tmp_path / "redis_get" / "comparison.json").read_text(encoding="utf-8"))
     (found,) = kept["rounds"]
     assert found["results"]["ours"]["requests"] > 1_000
     assert found["results"]["ours"]["little"] == pytest.approx(1, abs=0.03)

@@ -8,6 +8,7 @@ import pytest
 
 from bench.cli.main import run as bench
 from bench.run_folder.reader import Run
+from tests.results.other_work import undisturbed, was_held_up
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -38,16 +39,29 @@ sla:
 # 100 ms of each cycle are load: 100 writes of 10 kB, 1 MB. The cache of 1000 keys is full after ten cycles.
 
 
-def judged(folder: Path, name: str, key: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+Checks = dict[str, dict[str, Any]]
+
+
+def judged(folder: Path, name: str, key: str, monkeypatch: pytest.MonkeyPatch) -> Checks:
     monkeypatch.delenv("REDIS_URL", raising=False)
     file = folder / f"{name}.yaml"
     file.write_text(SCENARIO.format(name=name, key=key, cycles=CYCLES))
-    bench(["run", str(file), "--out", str(folder / "results")])
-    (kept,) = (folder / "results").glob(f"*-{name}-*")
-    run = Run.load(kept)
-    assert len({row["at_ns"] for row in run.resources()}) > CYCLES
-    checks = json.loads((kept / "verdict.json").read_text())["checks"]
-    return {check["metric"]: check for check in checks}
+
+    def attempt() -> tuple[Path, Checks]:
+        bench(["run", str(file), "--out", str(folder / "results")])
+        kept = max((folder / "results").glob(f"*-{name}-*"))
+        checks = json.loads((kept / "verdict.json").read_text())["checks"]
+        return kept, {check["metric"]: check for check in checks}
+
+    def is_left_open(made: tuple[Path, Checks]) -> bool:
+        """Others had the processors: cycles went by without a sample, or without their load."""
+        kept, checks = made
+        open_ones = {checks[metric]["status"] for metric in ("memory_growth", "redis.memory_slope")}
+        return bool(open_ones & {"INCONCLUSIVE", "INVALID"}) and was_held_up(kept)
+
+    kept, checks = undisturbed(attempt, is_left_open)
+    assert len({row["at_ns"] for row in Run.load(kept).resources()}) > CYCLES
+    return checks
 
 
 def test_a_server_that_grows_with_every_cycle_fails_growth_and_slope(
