@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
+import textwrap
 from dataclasses import dataclass
 from typing import Protocol, TextIO
 
@@ -129,6 +130,11 @@ def write(stream: TextIO, text: str) -> None:
         stream.flush()
 
 
+def _columns() -> int:
+    """Of the terminal, the last one left free."""
+    return shutil.get_terminal_size((PLAIN_WIDTH + 1, 24)).columns - 1
+
+
 class Plain:
     """For logs: a line at every step, and one every few seconds."""
 
@@ -159,14 +165,14 @@ class Terminal:
         self._open = False
 
     def step(self, text: str) -> None:
-        """Print the step on a line of its own."""
+        """Print the step by itself, in lines that end between words."""
         self._clear()
-        write(self._stream, visible(text) + "\n")
+        lines = textwrap.wrap(visible(text), _columns(), break_long_words=False, break_on_hyphens=False)
+        write(self._stream, "\n".join(lines) + "\n")
 
     def look(self, look: Look) -> None:
         """Write over the last line."""
-        width = shutil.get_terminal_size((PLAIN_WIDTH + 1, 24)).columns - 1
-        write(self._stream, "\r" + visible(line_of(look, width)) + "\x1b[K")
+        write(self._stream, "\r" + visible(line_of(look, _columns())) + "\x1b[K")
         self._open = True
 
     def close(self) -> None:

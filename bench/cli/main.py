@@ -13,7 +13,7 @@ from contextlib import suppress
 import click
 from click.shell_completion import CompletionItem, shell_complete
 
-from bench.cli.output import ready, say, silence
+from bench.cli.output import ready, say, say_problem, silence
 from bench.errors import ExitCode
 from bench.failure import BUG, failure_of
 from bench.own_limits import raise_descriptor_limit
@@ -147,6 +147,9 @@ def run(arguments: list[str] | None = None) -> int:
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001 - the outermost frame: this is the place where bugs are told
         text, failed = failure_of(error)
-        say(traceback.format_exc() + text if text == BUG else text, to=sys.stderr)
+        if text == BUG:
+            say(traceback.format_exc() + text, to=sys.stderr)
+        else:
+            say_problem(text)
         return failed
     return int(code or ExitCode.OK)

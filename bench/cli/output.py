@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import sys
+import textwrap
 from typing import TextIO
 
 import click
@@ -56,6 +58,17 @@ def say(text: str, *, to: TextIO | None = None, newline: bool = True) -> None:
         stream.flush()
     except BrokenPipeError:
         silence(stream)
+
+
+def say_problem(text: str) -> None:
+    """Say on standard error what is wrong: one line for a log, lines broken between words on a terminal."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        text = "\n".join(
+            textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            for line in text.split("\n")
+        )
+    say(text, to=sys.stderr)
 
 
 def silence(stream: TextIO) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SUBSCRIBE_S = 10.0
 ENDING_S = 5.0
+STALL_ADVICE = "free this machine of other work (bench doctor), or give the workload a longer deadline"
 LONG_STALL_NS = 100_000_000
 """A stall of the generator that is worth a note, whatever it did to the figures."""
 
@@ -309,7 +310,10 @@ class WireEngine:
         if longest < min(deadline, LONG_STALL_NS):
             return []
         text = f"{self.plan.name}: the generator itself stood still for {longest / 1e6:.0f} ms"
-        return [("generator_stalled", "invalid" if longest >= deadline else "note", text)]
+        if longest < deadline:
+            return [("generator_stalled", "note", text)]
+        text += f", its deadline is {deadline / 1e6:g} ms"
+        return [("generator_stalled", "invalid", text, STALL_ADVICE)]
 
     def _lost_subscribers(self) -> list[tuple[str, str, str]]:
         """What is published while a subscriber is away never reaches it."""

@@ -69,7 +69,7 @@ class Starvation:
             return used
         return (
             f"{used}; in {self.share * 100:.0f} % of the measured time {self.who} "
-            f"({self.held_up * 100:.0f} % of it)"
+            f"(for {self.held_up * 100:.0f} % of that time)"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import stat
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from bench.cli.main import run as bench
 from bench.run_folder.files import write_whole
 from tests.results.synthetic_run import MS, SyntheticRun
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -92,3 +95,19 @@ def test_letters_that_an_output_does_not_have_end_no_command(saved_run: Path) ->
         done = shell('"$@"', *arguments, PYTHONIOENCODING="ascii")
         assert done.returncode in (0, 1, 5)  # what they say of such a run, and no bug of ours
         assert done.stderr == ""
+
+
+def test_a_problem_longer_than_a_terminal_is_broken_between_words_and_one_line_in_a_log() -> None:
+    command = [sys.executable, "-m", "bench", "run", "redis_latency", "--set", "workloads.cache.rate=abc"]
+    environment = {**os.environ, "COLUMNS": "60"}
+    logged = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run(command, stderr=theirs, env=environment, cwd=ROOT, check=False)
+        shown = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert len(logged.stderr.splitlines()) == 1
+    assert max(map(len, shown.splitlines())) < 60
+    assert shown.split() == logged.stderr.split()

@@ -73,7 +73,7 @@ def test_a_run_beside_others_says_so_in_text_and_page_and_one_by_itself_does_not
 
     said = (
         "others used 1.90 of this machine's 2 cores; in 50 % of the measured time redis waited for a "
-        "processor (80 % of it); something waited for a processor 97 % of the time"
+        "processor (for 80 % of that time); something waited for a processor 97 % of the time"
     )
     assert others_at_work(run("beside", beside)) == said
     assert "others used 1.90 of this machine" in str(generator(run("beside2", beside)))

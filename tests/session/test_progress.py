@@ -94,3 +94,18 @@ def test_before_there_is_a_rate_the_line_has_none_and_a_log_waits_for_it() -> No
     assert stream.getvalue() == ""
     progress.look(look(0.5))
     assert "1 200/s" in stream.getvalue()
+
+
+def test_a_step_that_is_longer_than_a_terminal_is_broken_between_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = io.StringIO()
+    said = (
+        "this machine is busy with other work: others use 1.7 of its 2 cores, and the generator waited for it"
+    )
+    Terminal(stream).step(said)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert " ".join(lines) == said
+    assert max(map(len, lines)) < 80
