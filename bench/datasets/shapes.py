@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-MAX_SCALE = 10_000
-"""pgbench's own tables keep their column types up to 20,000."""
-
 TPCB_ROWS = {"pgbench_branches": 1, "pgbench_tellers": 10, "pgbench_accounts": 100_000, "pgbench_history": 0}
 APP_ROWS = {"accounts": 10_000, "orders": 50_000, "events": 50_000}
 _ROWS = {"tpcb": TPCB_ROWS, "app": APP_ROWS}

@@ -77,10 +77,10 @@ def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) ->
 
 def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
     """INVALID for a broken rule where others held the run up for long enough to explain it."""
-    if status is not Status.FAIL or rule.metric.name in RESOURCES:
+    if (status is not Status.FAIL and not seen.never) or rule.metric.name in RESOURCES:
         return None
-    found = starvation_of(run)
-    if found.share < LEAST_SHARE:
+    found = starvation_of(run, _since_it_left(run) if seen.never else ())
+    if found.share < LEAST_SHARE or (seen.never and waited_share(found) < MOST_OF_ITS_TIME):
         return None
     broken = share_too_many(rule, seen)
     if broken is None:

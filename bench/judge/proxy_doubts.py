@@ -3,7 +3,8 @@
 An answer and its question both pass it. Which arrival met which delay is not known, but how many reads
 were late by how much is, and that bounds it: of the arrivals beyond limit + 2 x d at most as many may be its
 doing as there were reads later than d. A rule that is broken by more than that for any d is the target's.
-An arrival is lost to it in the time in which it stood still, and for a deadline after that.
+An arrival is lost to it in the time in which it stood still, and for a deadline after that. An answer that
+was an error is the target's.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def _may_hold(
     if name in LOSSES and seen.tally is not None:
         allowed = seen.tally.planned * (rule.limit if name == "errors" else 1 - rule.limit)
         ours = seen.tally.planned * _stalled_share(run, proxy)
-        return seen.tally.planned - seen.tally.ok - ours <= allowed
+        said_no = seen.tally.outcomes["error"]
+        unanswered = seen.tally.planned - seen.tally.ok - said_no
+        return said_no + max(unanswered - ours, 0.0) <= allowed
     if name in OUTAGES and not seen.never:
         return rule.holds(seen.value - WAYS * late["max"])
     return False

@@ -33,12 +33,6 @@ def read_pressure(proc: Path = PROC) -> Pressure:
     )
 
 
-def recent_share(resource: str, kind: str, proc: Path = PROC) -> float | None:
-    """The share of the last 10 seconds, 0 to 1."""
-    found = _fields(proc / "pressure" / resource, kind).get("avg10")
-    return None if found is None else float(found) / 100
-
-
 def _total_s(path: Path, kind: str) -> float | None:
     found = _fields(path, kind).get("total")
     return None if found is None else int(found) / _US_PER_S

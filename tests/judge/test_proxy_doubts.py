@@ -79,6 +79,15 @@ def test_answers_lost_while_the_proxy_stood_still_are_its_doing_as_far_as_they_g
     assert checked(tmp_path, "cache.errors < 1%", samples, found).status is status
 
 
+@pytest.mark.parametrize("rule", ["cache.errors < 1%", "cache.availability(window=10s) >= 99%"])
+def test_an_answer_that_was_an_error_is_no_doing_of_a_proxy_that_stood_still(
+    tmp_path: Path, rule: str
+) -> None:
+    samples = {OK: [(MS, 9_500)], "cache/get/response/error": [(100 * MS, 500)]}
+    found = proxy((20_000, 19_990), (600 * MS, 10), stalls=0, stalled_ns=600 * MS)
+    assert checked(tmp_path, rule, samples, found).status is Status.FAIL
+
+
 def test_a_proxy_without_time_to_spare_may_be_what_limits_the_throughput(tmp_path: Path) -> None:
     rule, samples = "cache.throughput >= 5000/s", {OK: [(MS, 10_000)]}
     busy = checked(tmp_path, rule, samples, proxy((20_000, 20_000), busy=0.99))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.resources.cgroup import throttled_s
-from bench.resources.pressure import read_pressure, recent_share
+from bench.resources.pressure import read_pressure
 from bench.resources.run_queue import RunQueue
 
 BUSY = "import os, time\nos.sched_setaffinity(0, {int(%r)})\nend = time.monotonic() + 10\n" + (
@@ -78,8 +78,6 @@ def test_pressure_is_read_where_the_kernel_has_it(tmp_path: Path) -> None:
     )
     found = read_pressure(tmp_path)
     assert (found.cpu_s, found.memory_s, found.io_s) == (2.5, None, 0.5)
-    assert recent_share("cpu", "some", tmp_path) == 0.125
-    assert recent_share("memory", "full", tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ class FaultRun:
     """Outcome, planned and done in ms."""
     late_ns: int = 0
     """The generator's own lateness, of every arrival."""
+    resources: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, out: Path) -> Path:
         sections = {
@@ -168,7 +169,8 @@ class FaultRun:
         samples = {"cache/get/response/ok": [(MS, 5000)], "cache/get/response/refused": [(S, 1500)]}
         if self.late_ns:
             samples["cache/get/late/ok"] = [(self.late_ns, 5000)]
-        folder = SyntheticRun(sla=self.sla, samples=samples, record=sections).write(out)
+        run = SyntheticRun(sla=self.sla, samples=samples, record=sections, resources=self.resources)
+        folder = run.write(out)
         if self.operations:
             log = np.zeros(len(self.operations), dtype=OPERATION)
             for place, (outcome, planned, done) in enumerate(self.operations):
