@@ -13,7 +13,7 @@ DEADLINE_NS = 300_000_000
 
 
 def test_a_stalled_server_shows_in_the_response_and_hardly_in_the_service(server: Server) -> None:
-    engine = client(plan_of(phases={"steady": "4s"}), server.target)
+    engine = client(plan_of(deadline="60s", phases={"steady": "4s"}), server.target)
     ran = run(engine, (1.0, server.freeze), (2.5, server.thaw))
     ran.assert_adds_up()
     assert ran.outcomes() == {Outcome.OK: 800}
@@ -43,11 +43,13 @@ def test_what_is_not_answered_in_time_ends_as_timeout_and_is_charged(server: Ser
 
 
 def test_a_killed_server_is_named_in_the_outcomes_and_the_run_goes_on(server: Server) -> None:
-    plan = plan_of(deadline="1s", phases={"before": "1s", "during": "2s", "after": "2s"})
-    ran = run(client(plan, server.target), (1.5, server.kill))
+    plan = plan_of(deadline="1s", phases={"before": "1s", "during": "2s", "after": "60s"})
+    # As soon as it is back, whenever that is on a busy machine.
+    back = lambda second, live: second > 5 and live.connected == 10  # noqa: E731 - one condition
+    ran = run(client(plan, server.target), (1.5, server.kill), until=back)
     ran.assert_adds_up()
     found = ran.outcomes()
-    assert sum(found.values()) == 1000
+    assert sum(found.values()) >= 950
     assert found[Outcome.REFUSED] > 0
     assert set(found) <= {Outcome.OK, Outcome.REFUSED, Outcome.RESET, Outcome.DROPPED, Outcome.ERROR}
     before, _, after = ran.result.tallies

@@ -39,7 +39,7 @@ def hurt(postgres: PostgresServer) -> Iterator[PostgresServer]:
 
 
 def test_a_stalled_server_shows_as_wait_and_nothing_is_lost(hurt: PostgresServer) -> None:
-    engine = client(plan_for(phases={"steady": "2s"}), hurt.target)
+    engine = client(plan_for(deadline="60s", phases={"steady": "2s"}), hurt.target)
     ran = run(engine, (0.3, hurt.freeze), (1.3, hurt.thaw))
     ran.assert_adds_up()
     assert ran.outcomes() == {Outcome.OK: 400}
@@ -89,7 +89,7 @@ def test_a_killed_server_is_named_in_the_outcomes_and_the_run_goes_on(hurt: Post
     ran = run(client(plan, hurt.target), (0.7, hurt.kill), until=back)
     ran.assert_adds_up()
     found = ran.outcomes()
-    assert sum(found.values()) >= 800
+    assert sum(found.values()) >= 750
     assert found[Outcome.REFUSED] > 0
     assert set(found) <= {Outcome.OK, Outcome.REFUSED, Outcome.RESET, Outcome.DROPPED, Outcome.ERROR}
     before, _, after = ran.result.tallies.reshape(3, 2, -1).sum(axis=1)

@@ -281,8 +281,13 @@ def test_a_killed_server_comes_back_with_every_acknowledged_row(stack: Stack, ta
     def during(engine) -> None:
         eventually(lambda: engine.live().outcomes[OK] > 20, "answers come")
         os.kill(_pid(stack), signal.SIGKILL)
+        eventually(lambda: engine.live().connected < 4, "a lane that is lost")
+        eventually(lambda: engine.live().connected == 4, "all lanes are back", 120)
+        answered = engine.live().outcomes[OK]
+        eventually(lambda: engine.live().outcomes[OK] > answered, "answers of the new server")
+        engine.stop(at_once=False)
 
-    plan = postgres_plan({"put": {"sql": "INSERT INTO ledger VALUES ({seq})"}}, "4s", deadline="1s")
+    plan = postgres_plan({"put": {"sql": "INSERT INTO ledger VALUES ({seq})"}}, "180s", deadline="1s")
     ran = run(plan, target, during)
     ran.assert_sums_hold()
     assert ran.count(OK) > 20
