@@ -11,7 +11,7 @@ import click
 from bench.cli.ci_reports import CiReports, ci_reports
 from bench.cli.exporter_options import exporter_options
 from bench.cli.named_path import NamedPath
-from bench.cli.output import say
+from bench.cli.output import say, say_problem
 from bench.cli.session_opening import is_of_kind, load_all, open_session, run_and_judge, stop_signals
 from bench.errors import ExitCode, InterruptedRun, UsageError
 
@@ -105,7 +105,7 @@ def command(
     elif len(verdicts) > 1:
         say(_summary(verdicts))
     if interrupted is not None:
-        say(f"bench: {interrupted}", to=sys.stderr)
+        say_problem(f"bench: {interrupted}")
         return ExitCode.INTERRUPTED
     return exit_code([verdict.status for verdict in verdicts])
 
