@@ -57,17 +57,29 @@ def could_hold(run: Run, rule: Rule, seen: Observation, lost: float, broken_off:
             return True
         return rule.holds(histogram.lower_edge_ns(int(np.flatnonzero(seen.counts)[0])))
     if name == "throughput":
-        return rule.holds(min(seen.value / left, _planned_per_s(run, rule.metric)))
+        return rule.holds(min(seen.value / left, _possible_per_s(run, rule.metric)))
     if seen.repeats is not None:
         # Projected from an outage: a shorter one leaves more.
         return rule.holds(1 - (1 - seen.value) * left if name == "availability" else seen.value * left)
     if seen.tally is not None and seen.tally.planned:
         refused = max(seen.tally.outcomes["refused"] - lost * seen.tally.planned, 0.0)
         broken = max(seen.tally.outcomes["reset"] - _broken_off(run, rule.metric, seen, lost) - broken_off, 0)
-        said_no = (seen.tally.outcomes["error"] + broken + refused) / seen.tally.planned
-        best = {"errors": said_no, "availability": 1 - said_no, "dropped": refused}
+        said_no = seen.tally.outcomes["error"] + broken + refused
+        if name == "availability":
+            return rule.holds(1 - _worst_share(run, rule.metric, seen, said_no))
+        best = {"errors": said_no / seen.tally.planned, "dropped": refused}
         return name not in best or rule.holds(best[name])
     return True
+
+
+def _worst_share(run: Run, metric: Metric, seen: Observation, said_no: float) -> float:
+    """So many losses as a share of the whole run, or of its worst window with all others in it."""
+    assert seen.tally is not None
+    planned = seen.tally.planned
+    in_window = planned * min(metric.arguments["window"] / (run.measured_s * NS_PER_S), 1.0)
+    others = planned - seen.tally.ok - said_no
+    at_least = min(max((1 - seen.value) * in_window - others, 0.0), said_no)
+    return max(said_no / planned, at_least / in_window)
 
 
 def _broken_off(run: Run, metric: Metric, seen: Observation, lost: float) -> int:
@@ -83,9 +95,10 @@ def _broken_off(run: Run, metric: Metric, seen: Observation, lost: float) -> int
     return int(seen.tally.outcomes["timeout"]) * behind + in_flight * silences
 
 
-def _planned_per_s(run: Run, metric: Metric) -> float:
-    """The most that the plan asks for; a closed loop asks for whatever it can get."""
+def _possible_per_s(run: Run, metric: Metric) -> float:
+    """All that is planned but what the server would not do; a closed loop asks for what it can get."""
     workloads = [entry for entry in run.workloads if metric.workload in (None, entry["name"])]
     if any(entry.get("arrivals") == "closed" for entry in workloads) or not run.measured_s:
         return float("inf")
-    return tally_of(run, metric.scope).planned / run.measured_s
+    tally = tally_of(run, metric.scope)
+    return (tally.planned - tally.outcomes["error"]) / run.measured_s

@@ -155,3 +155,23 @@ def test_an_outage_that_others_may_have_made_longer_projects_to_no_fail(tmp_path
     )
     (check,) = judge(run.load(tmp_path)).checks
     assert check.status is status, check.because
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("error", Status.FAIL), ("timeout", Status.INVALID)])
+def test_a_burst_of_errors_breaks_its_window_on_a_busy_machine_too(tmp_path, outcome, status):
+    """Few in ten seconds, many in one: all that was lost was lost in the last second."""
+    run = SyntheticRun(
+        sla=["cache.availability(window=1s) >= 99%"],
+        samples={OK: [(MS, 1990)], f"cache/get/response/{outcome}": [(MS, 9)]},
+        resources=in_phases(STARVED),
+        windows=10,
+    )
+    (check,) = judge(run.load(tmp_path)).checks
+    assert check.status is status, check.because
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("error", Status.FAIL), ("timeout", Status.INVALID)])
+def test_work_that_the_server_would_not_do_is_missing_on_a_quiet_machine_too(tmp_path, outcome, status):
+    samples = {OK: [(MS, 1700)], f"cache/get/response/{outcome}": [(S, 300)]}
+    check = checked(tmp_path, "cache.throughput >= 190/s", in_phases(STARVED), samples)
+    assert check.status is status, check.because
