@@ -48,7 +48,7 @@ def command(runs: tuple[Path, ...], form: str | None, out: Path | None) -> None:
 
     \b
     bench report results/20260202t024000z-redis_latency-0a1b2c
-    bench report results/                      one page over all runs, results/index.html
+    bench report results/                 one page over all runs: index.html in it
     bench report results/ --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
     from bench.report.index.folder import is_folder_of_runs

@@ -95,7 +95,8 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
     and API_URL name, those in HOLDFAST_SERVICES (NAME=URL, separated by commas), and those given.
 
     \b
-    bench stack status search=elasticsearch://127.0.0.1:9200 edge=proxy://127.0.0.1:80/ping
+    bench stack status search=elasticsearch://127.0.0.1:9200
+    bench stack status edge=proxy://127.0.0.1:80/ping
 
     URLs begin with redis://, postgresql://, http://, tcp://, elasticsearch://, neo4j:// or proxy://.
     """

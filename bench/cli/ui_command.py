@@ -56,9 +56,10 @@ def command(
     \b
     bench ui
     bench ui --processes 2
-    bench ui -- --master                  workers: bench ui -- --worker
-    bench ui -- --master --master-bind-host ADDRESS
-                                          on other machines: bench ui -- --worker --master-host ADDRESS
+    bench ui -- --master                             and for each worker
+    bench ui -- --worker
+    bench ui -- --master --master-bind-host ADDRESS  and on other machines
+    bench ui -- --worker --master-host ADDRESS
 
     A worker must know the master's secret. For --processes, and for the same user on the same machine, one
     is made; other machines are given it in HOLDFAST_WORKER_SECRET or by --secret-file.

@@ -59,7 +59,7 @@ def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "") -> Obser
         return Observation(0, "ns", 0)
     never = any(repeat.kind in (NEVER, SLOW) for repeat in repeats)
     if len(values) == 1:
-        return Observation(values[0], "ns", 1, basis=f"of 1 fault{note}", repeats=tuple(repeats), never=never)
+        return Observation(values[0], "ns", 1, basis=f"1 fault{note}", repeats=tuple(repeats), never=never)
     percent = metric.percent
     if percent is not None:
         value, name = nearest_rank(values, percent), f"{str(metric.stat).upper()} of"

@@ -73,7 +73,7 @@ def because(rule: Rule, seen: Observation, status: Status) -> str:
         if status is Status.FAIL and over:
             sentence += f"; {spaced(over)} ({units.format_ratio(over / seen.samples)}) took longer"
         return sentence
-    name = NAMES.get(rule.metric.name, rule.metric.name.replace("_", " "))
+    name = NAMES.get(rule.metric.name) or _spoken(rule.metric.name)
     if seen.tally is not None:
         done = f"{spaced(seen.tally.ok)} of {spaced(seen.tally.planned)} arrivals OK"
         lost = f", {seen.tally.lost}" if seen.tally.lost else ""
@@ -81,6 +81,11 @@ def because(rule: Rule, seen: Observation, status: Status) -> str:
     if seen.basis is not None:
         return f"{name} {compared}: {seen.basis}"
     return f"{name} {compared}, in {spaced(seen.samples)} arrivals"
+
+
+def _spoken(metric: str) -> str:
+    """Two words with a dot between them are a name, as in the rule; one with underscores is read as words."""
+    return metric if "." in metric else metric.replace("_", " ")
 
 
 def _side(rule: Rule, seen: Observation, status: Status) -> str:

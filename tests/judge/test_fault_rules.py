@@ -69,7 +69,7 @@ def test_a_statistic_is_over_the_repeats(tmp_path: Path, rule: str, status: Stat
 def test_each_stamp_has_its_rule(tmp_path: Path, name: str, seconds: float) -> None:
     found = check(tmp_path, f"recovery.{name} < 10s", **ONE)
     assert found.observed == seconds * S
-    assert found.because.endswith("of 1 fault")
+    assert found.because.endswith(": 1 fault")
 
 
 def test_a_percentile_needs_its_kills(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_what_nobody_saw_need_not_be_detected(tmp_path: Path) -> None:
     found = check(tmp_path, "detection.probe < 6s", **parts)
     assert found.status is Status.PASS
     assert found.samples == 1
-    assert found.because.endswith("of 1 fault; 1 undetected without visible effect")
+    assert found.because.endswith(": 1 fault; 1 undetected without visible effect")
 
 
 def test_a_detector_that_the_run_did_not_have_is_inconclusive(tmp_path: Path) -> None:
