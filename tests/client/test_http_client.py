@@ -157,7 +157,6 @@ def test_a_steady_run_adds_up(serve: Callable[[Behaviour], LittleHttp]) -> None:
         "connections_created": 10,
         "leaked_connections": 0,
         "pool_timeouts": 0,
-        "own_limits": 0,
         "closed_after_answer": 0,
     }
     assert server.accepted == 10, "all opened before the run, and kept"

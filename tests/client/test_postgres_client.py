@@ -53,7 +53,6 @@ def test_a_steady_run_adds_up(postgres: PostgresServer) -> None:
         "connections_created": 10,
         "leaked_connections": 0,
         "pool_timeouts": 0,
-        "own_limits": 0,
         "rows_received": 140,
         "serialization_failures": 0,
         "deadlocks": 0,

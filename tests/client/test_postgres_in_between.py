@@ -26,7 +26,7 @@ from bench.stack.libpq import libpq_parameters
 from bench.stack.loopback_port import free_loopback_port
 from bench.stack.target import Target
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def workload(**values: object) -> Workload:

@@ -15,7 +15,7 @@ from bench.stack.loopback_port import free_loopback_port
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def pid_of(stack: Stack, name: str) -> int:

@@ -32,6 +32,7 @@ LIVE = {
     **dict.fromkeys(("taken", "in_flight", "connected", "idle_ns", "elapsed_ns"), 1),
     "lost_connections": 0,
     "reconnections": 0,
+    "run_delay_ns": 0,
     "outcomes": [1] * OUTCOME_COUNT,
     "answers": {},
 }
@@ -54,6 +55,7 @@ RESULT: dict[str, Any] = {
         "tallies": [[5, *[0] * (OUTCOME_COUNT - 1)], *[[0] * OUTCOME_COUNT] * 3],
         "idle_ratio": 0.9,
         "busy_ns": 1.0,
+        "run_delay_ns": 0,
         "counters": {},
         "errors": [],
         "anomalies": [],
