@@ -36,8 +36,6 @@ SAMPLES_AT_LEAST = 20
 """What the median, the mean and the maximum need."""
 BY_SPEED = frozenset({"response", "response_ok", "service", "throughput"})
 """Metrics that a generator without time to spare makes worse."""
-BY_STALLS = frozenset({"recovery.first", "recovery.stable", "downtime"})
-"""Metrics that answers later than the stall threshold make worse."""
 TOLD_APART = 2
 """A slope within its limit passes when one of so many times the limit can be excluded."""
 MEDIAN = 50.0
@@ -55,55 +53,6 @@ NEVER_ADVICE = {
     "detection": "look at how often and at what the detector looks",
     "slow": "look at response around faults in the report, and at what the target does after its start",
 }
-
-
-def late_around_faults(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
-    """INVALID for a full performance that was missed by less than the generator itself was late."""
-    if rule.metric.name != "recovery.full" or any(one.kind == NEVER for one in seen.repeats or ()):
-        return None
-    if status is not Status.FAIL and not any(one.kind == SLOW for one in seen.repeats or ()):
-        return None
-    late = run.histogram("late", rule.metric.workload)
-    bands = [
-        entry["baseline"]["band_ns"]
-        for entry in run.record.get("recoveries", [])
-        if rule.metric.workload in (None, entry["workload"]) and entry["baseline"]["band_ns"] is not None
-    ]
-    if not late.any() or not bands or histogram.percentile_ns(late, 99) <= min(bands) / 2:
-        return None
-    shown = units.format_duration_ns(histogram.percentile_ns(late, 99))
-    return Doubt(
-        Status.INVALID,
-        f"P99 of the generator's own lateness is {shown}, and full performance means a P99 of "
-        f"{units.format_duration_ns(min(bands))}: the delay may be its own",
-        "lower the rate, add threads, or free the machine of other work",
-    )
-
-
-def stalls_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
-    """INVALID for an outage of nothing but late answers, as late as the generator itself was."""
-    if status is not Status.FAIL or rule.metric.name not in BY_STALLS or seen.repeats is None:
-        return None
-    if any(one.kind == NEVER for one in seen.repeats):
-        return None
-    entries = [
-        entry
-        for entry in run.record.get("recoveries", [])
-        if rule.metric.workload in (None, entry["workload"]) and entry["first_failure_ns"] is not None
-    ]
-    stalls = [entry["baseline"]["stall_ns"] for entry in entries]
-    late = run.histogram("late", rule.metric.workload)
-    if not late.any() or None in stalls or not stalls or any(entry["failed"] for entry in entries):
-        return None
-    late_ns = statistic_ns(late, "max")
-    if late_ns < min(stalls):
-        return None
-    return Doubt(
-        Status.INVALID,
-        f"no arrival failed; some were answered late, and the generator itself was late by up to "
-        f"{units.format_duration_ns(late_ns)}: the delay may be its own",
-        "lower the rate, add threads, or free the machine of other work",
-    )
 
 
 def never_happened(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
@@ -236,8 +185,6 @@ def source_unknown(run: Run, rule: Rule, seen: Observation, status: Status) -> D
 
 
 DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
-    late_around_faults,
-    stalls_of_our_own,
     never_happened,
     ended_too_early,
     too_few_samples,

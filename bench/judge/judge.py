@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bench.judge import wording
 from bench.judge.comparison import compared
 from bench.judge.doubts import DOUBTS
+from bench.judge.fault_doubts import FAULT_DOUBTS
 from bench.judge.machine_doubts import MACHINE_DOUBTS
 from bench.judge.measures import observe
 from bench.judge.observation import Observation, Unmeasurable
@@ -54,7 +55,7 @@ def _judged(run: Run, rule: Rule, seen: Observation) -> Check:
         because = f"there are no samples of {rule.metric!s}"
         return _of(rule, seen, Status.INCONCLUSIVE, because, "measure longer, or look at the outcomes")
     status = compared(rule, seen.value)
-    for doubt in (*MACHINE_DOUBTS, *DOUBTS, *PROXY_DOUBTS):
+    for doubt in (*MACHINE_DOUBTS, *FAULT_DOUBTS, *DOUBTS, *PROXY_DOUBTS):
         found = doubt(run, rule, seen, status)
         if found is not None:
             return _of(rule, seen, found.status, found.because, found.advice)

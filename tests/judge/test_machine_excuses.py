@@ -175,3 +175,34 @@ def test_work_that_the_server_would_not_do_is_missing_on_a_quiet_machine_too(tmp
     samples = {OK: [(MS, 1700)], f"cache/get/response/{outcome}": [(S, 300)]}
     check = checked(tmp_path, "cache.throughput >= 190/s", in_phases(STARVED), samples)
     assert check.status is status, check.because
+
+
+@pytest.mark.parametrize(
+    ("slow_ns", "status"), [(50 * MS, Status.FAIL), (MS // 2, Status.INVALID)], ids=["slow", "not slow"]
+)
+def test_a_target_that_was_slow_without_our_lateness_fails_however_late_we_were(tmp_path, slow_ns, status):
+    entry = recovery(0, 2, 0.3) | {"full_ns": 9 * S}
+    run = FaultRun(
+        sla=["recovery.full < 1s"],
+        faults=[fault(0, 2)],
+        recoveries=[entry],
+        late_ns=2 * MS,
+        net=[(MS // 2, 4500), (slow_ns, 500)],
+    )
+    (check,) = judge(run.load(tmp_path)).checks
+    assert check.status is status, check.because
+
+
+@pytest.mark.parametrize(
+    ("stalled_ns", "status"), [(3 * S, Status.FAIL), (20 * MS, Status.INVALID)], ids=["hung", "did not hang"]
+)
+def test_a_target_that_hung_without_our_lateness_was_away_however_late_we_were(tmp_path, stalled_ns, status):
+    run = FaultRun(
+        sla=["downtime < 1s"],
+        faults=[fault(0, 2)],
+        recoveries=[recovery(0, 2, 3.0) | {"failed": 0, "stalled": 400}],
+        late_ns=120 * MS,
+        net=[(MS // 2, 4500), (stalled_ns, 500)],
+    )
+    (check,) = judge(run.load(tmp_path)).checks
+    assert check.status is status, check.because

@@ -156,6 +156,8 @@ class FaultRun:
     """Outcome, planned and done in ms."""
     late_ns: int = 0
     """The generator's own lateness, of every arrival."""
+    net: list[tuple[int, int]] = field(default_factory=list)
+    """Times without that lateness, spread over the run."""
     resources: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, out: Path) -> Path:
@@ -169,7 +171,10 @@ class FaultRun:
         samples = {"cache/get/response/ok": [(MS, 5000)], "cache/get/response/refused": [(S, 1500)]}
         if self.late_ns:
             samples["cache/get/late/ok"] = [(self.late_ns, 5000)]
-        run = SyntheticRun(sla=self.sla, samples=samples, record=sections, resources=self.resources)
+        samples |= {"cache/get/net/ok": self.net} if self.net else {}
+        run = SyntheticRun(
+            sla=self.sla, samples=samples, record=sections, resources=self.resources, windows=10
+        )
         folder = run.write(out)
         if self.operations:
             log = np.zeros(len(self.operations), dtype=OPERATION)
