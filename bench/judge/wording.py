@@ -14,14 +14,15 @@ from bench.judge.doubts import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
 from bench.judge.observation import Observation
 from bench.judge.status import Status
-from bench.judge.tally import Tally, often, spaced
+from bench.judge.tally import Tally, often, spaced, tally_of
 from bench.outcome import OUTCOMES
 
 if TYPE_CHECKING:
     from bench.rules.grammar import Rule
     from bench.run_folder.reader import Run
 
-
+LEAST_OF_WHAT_BROKE = 0.1
+"""An outage that met a smaller share of what broke a rule is not its cause, with its backlog or without."""
 NAMES = {
     "errors": "the share of errors",
     "dropped": "the number never sent",
@@ -107,7 +108,9 @@ def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | Non
         return f"{units.format_ratio(left)} of the limit is left; find out what grew" if left else None
     if status is not Status.FAIL:
         return None
-    if (seen.tally is not None or rule.metric.name in LATENCIES) and (away := _outage_of_nobody(run, rule)):
+    if (seen.tally is not None or rule.metric.name in LATENCIES) and (
+        away := _outage_of_nobody(run, rule, seen)
+    ):
         return away
     if rule.metric.name in LATENCIES:
         return _latency_advice(run, rule)
@@ -131,14 +134,18 @@ def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | Non
     return LOOK_AT_EVENTS
 
 
-def _outage_of_nobody(run: Run, rule: Rule) -> str | None:
-    """Where a target went away by itself, that is what to look at: not the lanes that waited for it."""
+def _outage_of_nobody(run: Run, rule: Rule, seen: Observation) -> str | None:
+    """Where a target went away by itself, that is what to look at: not the lanes that waited for it.
+
+    An overload makes a short stretch without a success, too. That is no cause of what broke all along.
+    """
     mine = [
         one
         for one in run.record.get("outages") or []
         if one["whose"] == "nobody" and rule.metric.scope[:1] in ((), (one["workload"],))
     ]
-    if not mine:
+    touched = sum(max(one["planned"], one["failed"]) for one in mine)
+    if not mine or touched < LEAST_OF_WHAT_BROKE * _broke(run, rule, seen):
         return None
     longest = max(mine, key=lambda one: one["until_ns"] - one["from_ns"])
     length, at = (
@@ -147,6 +154,18 @@ def _outage_of_nobody(run: Run, rule: Rule) -> str | None:
     more = f" ({len(mine) - 1} more like it)" if len(mine) > 1 else ""
     said = f"from {at} on nothing of {longest['workload']} succeeded for {length}{more}"
     return f"{said}, and no fault of this run was there: look at the target's log at that time"
+
+
+def _broke(run: Run, rule: Rule, seen: Observation) -> float:
+    """How many arrivals broke a rule; of an operation's, what that comes to for its whole workload."""
+    if seen.tally is not None:
+        broke, samples = seen.tally.planned - seen.tally.ok, seen.tally.planned
+    else:
+        broke = exceeding(seen.counts, rule.limit) if seen.counts is not None else 0
+        samples = seen.samples
+    if len(rule.metric.scope) < 2 or not samples:
+        return broke
+    return broke * tally_of(run, rule.metric.scope[:1]).planned / samples
 
 
 def _latency_advice(run: Run, rule: Rule) -> str:

@@ -473,3 +473,12 @@ def test_a_broken_rule_of_a_workload_that_was_away_by_itself_points_at_that_time
     assert "nothing of cache" not in str(
         check(tmp_path / "b", "cache.response.p95 < 10us", record={"outages": [ours]}).advice
     )
+
+
+@pytest.mark.parametrize("rule", ["cache.response.p95 < 10us", "cache.get.response.p95 < 10us"])
+def test_a_moment_without_success_is_not_the_cause_of_what_broke_all_along(tmp_path: Path, rule: str) -> None:
+    moment = {"workload": "cache", "from_ns": 3 * S, "until_ns": 3 * S + 90 * MS, "planned": 90, "failed": 90}
+    moment |= {"whose": "nobody", "fault": None, "resolution_ns": 20 * MS}
+    found = check(tmp_path, rule, record={"outages": [moment]})
+    assert found.status is Status.FAIL
+    assert "nothing of cache" not in str(found.advice)
