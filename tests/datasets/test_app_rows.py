@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from bench.datasets import shapes
 from bench.datasets.app_rows import AppRows
 from bench.datasets.tpcb import known_figures
+from bench.scenario.load import load_scenario
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
 def test_scale_1_of_app_is_what_it_always_was() -> None:
@@ -61,3 +66,16 @@ def test_the_counts_that_scenarios_rely_on_are_those_of_the_load(scale: int) -> 
     assert rows.figures["orders"] == shapes.orders_of(scale) == 50_000 * scale
     assert rows.figures["events"] == shapes.events_of(scale) == 50_000 * scale
     assert max(figures["accounts"], figures["tellers"]) < 2**31
+
+
+def test_the_sample_scenario_searches_for_what_payloads_hold() -> None:
+    workload = load_scenario(SCENARIOS / "postgres_mixed.yaml").scenario.workloads[0]
+    asked = re.findall(r"jsonb_build_object\('(\w+)'", str(workload.operations["search"].sql))
+    content = next(
+        found
+        for line in next(AppRows(1).events()).splitlines()
+        if "order" in (found := json.loads(line.split("\t")[4]))
+    )
+    for key in asked:
+        content = content[key]
+    assert isinstance(content, int)
