@@ -179,8 +179,12 @@ def test_faults_of_different_targets_at_one_moment_each_have_their_own_detection
     faults = (
         "faults=[{pause: redis, at: 1s, for: 500ms}, {kill: postgres, at: 1s, when: postgres_checkpoint}]"
     )
-    ended = run(stack, tmp_path, "", f"workloads.+={database}", faults, "phases.steady.for=3s", "sla=[]")
-    redis, postgres = ended.record["faults"]
+    for length in ("3s", "12s", "30s"):
+        steady = f"phases.steady.for={length}"
+        ended = run(stack, tmp_path, "", f"workloads.+={database}", faults, steady, "sla=[]")
+        redis, postgres = ended.record["faults"]
+        if redis["healed"] and postgres["healed"]:
+            break  # on a busy machine a checkpoint and a restart may take longer than a short run
     if redis["kind"] != "pause":
         redis, postgres = postgres, redis
     assert redis["took_effect"], redis

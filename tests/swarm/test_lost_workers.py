@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,17 @@ def test_a_worker_that_lags_is_told_and_all_it_counted_is_in_the_run(
             if message["kind"] == "window" and int(str(message["number"])) >= 20 and not message["is_last"]:
                 held.append(message)
                 return
+            # Late by what the coordinator has seen, not by a time in which it may have stood still.
+            limit = time.monotonic() + 60
+            while held and len(seen.windows) <= 21 and time.monotonic() < limit:
+                time.sleep(0.005)
             while held:
                 say(held.pop(0))
             say(message)
 
         host.host._send = late
-        run = run_of(tmp_path, redis_for_swarms, text_of(), made)
+        seen = Seen()
+        run = run_of(tmp_path, redis_for_swarms, text_of(), made, seen)
     found = findings_of(run)
     assert judge(run).status is Status.INVALID
     assert "worker w2" in found["worker_late"]
