@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from asking import ask, connect, elsewhere, pgbench
@@ -227,7 +228,14 @@ def test_a_schema_that_was_made_for_us_is_used_and_left(target_18: Target) -> No
     assert ask(target_18, "SELECT count(*) FROM pg_namespace WHERE nspname = 'holdfast_app'") == [(1,)]
 
 
-@pytest.mark.usefixtures("small_sets")
+@pytest.fixture
+def settings_reset(target_18: Target) -> Iterator[None]:
+    """The server is that of other tests, too: its database loses the settings that this one made."""
+    yield
+    ask(elsewhere(target_18, "postgres"), f"ALTER DATABASE {target_18.database} RESET ALL")
+
+
+@pytest.mark.usefixtures("small_sets", "settings_reset")
 def test_a_load_does_not_depend_on_the_settings_of_the_database(target_18: Target) -> None:
     for setting in (
         "statement_timeout = '10ms'",
