@@ -83,7 +83,7 @@ def test_pressure_is_read_where_the_kernel_has_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "file", "content"),
     [
-        ("0::/work/bench\n", "work/cpu.stat", "usage_usec 1\nthrottled_usec 2500000\n"),
+        ("0::/jobs/bench\n", "jobs/cpu.stat", "usage_usec 1\nthrottled_usec 2500000\n"),
         ("4:cpu,cpuacct:/box\n", "cpu/box/cpu.stat", "nr_throttled 3\nthrottled_time 2500000000\n"),
         ("0::/of/the/host\n", "cpu.stat", "throttled_usec 2500000\n"),
     ],
