@@ -186,10 +186,10 @@ class Picture:
     @property
     def headline(self) -> str:
         """The state in a few words."""
-        if self.status != OVER:
-            return self.status
         if self.verdict is not None:
             return str(self.verdict["status"])
+        if self.status != OVER:
+            return self.status
         return "interrupted" if self.interrupted else "failed" if self.message else "ended"
 
     def state(self) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_a_run_is_started_watched_and_judged(
     state = ui.state()
     folder = ui.out / state["run"]
     verdict = json.loads((folder / "verdict.json").read_text())
-    assert verdict["status"] in panel.locator(".verdict").first.inner_text()
+    panel.locator(".verdict", has_text=verdict["status"]).wait_for()
     assert panel.locator(".rules tbody tr").count() == len(verdict["checks"])
     page.screenshot(path=tmp_path / "judged.png", full_page=True)
     page.get_by_role("tab", name="Statistics").click()
