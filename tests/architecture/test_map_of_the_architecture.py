@@ -1,4 +1,4 @@
-"""The map in bench/ARCHITECTURE.md leads to every place, once, and to none that is gone."""
+"""The map in docs/architecture.md leads to every place, once, and to none that is gone."""
 
 import fnmatch
 import re
@@ -8,7 +8,7 @@ from sources import ROOT
 
 BENCH = ROOT / "bench"
 STARTED_OR_BUILT = {"__init__.py", "__main__.py"}
-PAGE = (BENCH / "ARCHITECTURE.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 MAP = PAGE.partition("## Map")[2].partition("\n## ")[0]
 PLACES = re.findall(r"`([a-z_*]+(?:/|\.py))`", MAP)
 
