@@ -20,7 +20,7 @@ from bench.visible import one_line, visible
 
 
 class ExitCode(IntEnum):
-    """What `bench` tells the shell. DESIGN §10 is the contract."""
+    """What `bench` returns to the shell: a contract with scripts and CI, listed in README.md."""
 
     OK = 0
     SLA_FAILED = 1

@@ -1,4 +1,4 @@
-"""The subject "Redis GET": one embedded server, its keys, four contestants, and DESIGN §13's criteria."""
+"""The subject "Redis GET": one embedded server, its keys, four contestants, and the criteria."""
 
 from __future__ import annotations
 
