@@ -1,0 +1,52 @@
+"""Links between the documents lead somewhere, and nothing is cited that is not in the repository."""
+
+import re
+from pathlib import Path
+
+import pytest
+from sources import ROOT, modules
+
+FOLDERS = ("", "docs", "docs/decisions", "scenarios", "results", ".github")
+PAGES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PLACE = re.compile(r"`((?:bench|chaos|tests|docs|scenarios)/[\w/.\-]+)`")
+CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The headings of a page as a browser names them."""
+    prose = CODE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ +(.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    prose = CODE.sub("", page.read_text(encoding="utf-8"))
+    dead = []
+    for link in LINK.findall(prose):
+        if link.startswith(("https://", "http://")):
+            continue
+        place, _, anchor = link.partition("#")
+        file = page.parent / place if place else page
+        if not file.exists() or (anchor and anchor not in anchors_of(file)):
+            dead.append(link)
+    assert dead == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_place_in_the_repository_that_a_page_names_is_there(page: Path) -> None:
+    named = PLACE.findall(page.read_text(encoding="utf-8"))
+    assert [place for place in named if not (ROOT / place).exists()] == []
+
+
+def test_no_page_of_docs_is_missing_in_its_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    decisions = {f"decisions/{path.name}" for path in (ROOT / "docs" / "decisions").glob("*.md")}
+    assert {page for page in pages | decisions if f"({page})" not in index} == set()
+
+
+def test_nothing_cites_the_sections_of_a_document_that_is_not_here() -> None:
+    texts = [*PAGES, *modules().values(), ROOT / "pyproject.toml", ROOT / "noxfile.py"]
+    assert [str(path) for path in texts if re.search(r"DESIGN|§", path.read_text(encoding="utf-8"))] == []
