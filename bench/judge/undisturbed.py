@@ -16,6 +16,7 @@ from bench.clock import NS_PER_S
 from bench.judge.tally import tally_of
 
 if TYPE_CHECKING:
+    from bench.histogram import Counts
     from bench.judge.observation import Observation
     from bench.resources.starvation import Starvation
     from bench.rules.grammar import Metric, Rule
@@ -52,10 +53,7 @@ def could_hold(run: Run, rule: Rule, seen: Observation, lost: float, broken_off:
         return False
     left = 1 - min(lost, MOST_LOST)
     if seen.counts is not None:
-        # Even the fastest of many was no faster: nobody kept that one waiting.
-        if seen.samples < MANY:
-            return True
-        return rule.holds(histogram.lower_edge_ns(int(np.flatnonzero(seen.counts)[0])))
+        return seen.samples < MANY or rule.holds(_fastest_ns(run, rule.metric, seen.counts))
     if name == "throughput":
         return rule.holds(min(seen.value / left, _possible_per_s(run, rule.metric)))
     if seen.repeats is not None:
@@ -70,6 +68,19 @@ def could_hold(run: Run, rule: Rule, seen: Observation, lost: float, broken_off:
         best = {"errors": said_no / seen.tally.planned, "dropped": refused}
         return name not in best or rule.holds(best[name])
     return True
+
+
+def _fastest_ns(run: Run, metric: Metric, counts: Counts) -> int:
+    """What even the fastest of many took: nobody kept that one waiting.
+
+    Where a backlog was there all the time every arrival has waited, so a response counts from its sending.
+    """
+    fastest_ns = histogram.lower_edge_ns(int(np.flatnonzero(counts)[0]))
+    if metric.name not in ("response", "response_ok"):
+        return fastest_ns
+    workload, operation = (*metric.scope, None, None)[:2]
+    sent = np.flatnonzero(run.histogram("service", workload, operation))
+    return min(fastest_ns, histogram.lower_edge_ns(int(sent[0]))) if len(sent) else fastest_ns
 
 
 def _worst_share(run: Run, metric: Metric, seen: Observation, said_no: float) -> float:

@@ -131,6 +131,20 @@ def test_a_target_that_did_not_come_back_in_time_on_a_starved_machine_is_not_bla
     assert ("others used" in finding.because) is (status is Status.INVALID)
 
 
+@pytest.mark.parametrize(
+    ("service", "status"),
+    [([(MS, 2000)], Status.INVALID), ([(800 * MS, 2000)], Status.FAIL)],
+    ids=["answered at once when asked", "slow when asked"],
+)
+def test_a_backlog_of_the_generators_over_the_whole_run_is_not_the_targets_slowness(
+    tmp_path, service, status
+):
+    """Then even the fastest response has waited, so the time from its sending tells."""
+    waited = {OK: [(900 * MS, 2000)], SLOW: service}
+    check = checked(tmp_path, "cache.response.p95 < 10ms", in_phases(STARVED), waited)
+    assert check.status is status, check.because
+
+
 BEYOND_ALL_WAITS = {
     "cache.response.p95 < 1ns": {OK: [(MS, 2000)]},
     "cache.service.p99 < 100us": {OK: [(MS, 2000)], SLOW: [(MS // 4, 1000), (MS, 1000)]},
