@@ -1,8 +1,8 @@
-"""`python -m tests.recorded FOLDER [SCENARIO…]`: record the runs of this folder anew, with this version.
+"""`python -m tests.recorded.recording FOLDER [SCENARIO…]`: record the runs of this folder anew.
 
-Each scenario beside this file is run as its user would run it, and what a reader needs of its run is put into
-FOLDER. A folder of `runs/` is never recorded again: it is what its version has made. Record a new one when a
-version writes what no earlier one has written.
+Each scenario beside this file is run with this version, as its user would run it, and what a reader needs
+of its run is put into FOLDER. A folder of `runs/` is never recorded again: it is what its version has made.
+Record a new one when a version writes what no earlier one has written.
 """
 
 from __future__ import annotations
