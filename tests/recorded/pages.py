@@ -36,29 +36,42 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.lines = [""]
-        self._last: tuple[str, dict[str, str | None]] = ("", {})
+        self._open: tuple[str, dict[str, str | None]] = ("", {})
+        self._text = ""
+        """What stood since the last tag: versions of Python cut it into other pieces."""
+
+    def close(self) -> None:
+        super().close()
+        self._end_text()
 
     def handle_decl(self, decl: str) -> None:
         self._add(f"<!{decl}>", in_line=False)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._last = (tag, dict(attrs))
+        self._end_text()
+        self._open = (tag, dict(attrs))
         self._add(f"<{tag}{''.join(_attribute(*one) for one in attrs)}>", in_line=tag in IN_LINE)
 
     def handle_endtag(self, tag: str) -> None:
-        self._last = ("", {})
+        self._end_text()
+        self._open = ("", {})
         self._add(f"</{tag}>", in_line=True)
         if tag not in IN_LINE:
             self.lines.append("")
 
     def handle_data(self, data: str) -> None:
-        tag, attributes = self._last
+        self._text += data
+
+    def _end_text(self) -> None:
+        (tag, attributes), text, self._text = self._open, self._text, ""
+        if not text:
+            return
         if tag == "script" and attributes.get("type") == "application/json":
-            self.lines += json.dumps(_outlined(json.loads(data)), indent=1, ensure_ascii=False).splitlines()
+            self.lines += json.dumps(_outlined(json.loads(text)), indent=1, ensure_ascii=False).splitlines()
         elif tag in ("script", "style"):
-            self._add(identified(data), in_line=True)
-        elif data.strip() or self.lines[-1]:
-            self._add(re.sub(r"\s+", " ", data), in_line=True)
+            self._add(identified(text), in_line=True)
+        else:
+            self._add(re.sub(r"\s+", " ", text), in_line=True)
 
     def _add(self, text: str, *, in_line: bool) -> None:
         if in_line or not self.lines[-1]:
