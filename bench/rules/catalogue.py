@@ -75,7 +75,7 @@ class _Kind:
 
 _COMMON = (
     _Kind(
-        "response", "ns", "lower", "planned to done; every planned arrival, losses at their deadline", True
+        "response", "ns", "lower", "planned to done; every planned arrival, lost ones as their deadline", True
     ),
     _Kind("response_ok", "ns", "lower", "planned to done; arrivals answered OK only", True),
     _Kind("service", "ns", "lower", "sent to done", True),
@@ -129,7 +129,7 @@ _RESOURCES: Mapping[_Kind, tuple[str, ...]] = {
         _TARGETS,
         _GENERATOR,
     ),
-    _Kind("memory_slope", "bytes_per_s", "lower", "how fast memory goes on growing"): (_TARGETS, _GENERATOR),
+    _Kind("memory_slope", "bytes_per_s", "lower", "how fast memory keeps growing"): (_TARGETS, _GENERATOR),
     _Kind("cpu", "ratio", "lower", "share of all CPU, on average under load"): (
         _TARGETS,
         _GENERATOR,

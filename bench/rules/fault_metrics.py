@@ -11,7 +11,7 @@ from typing import Literal
 STATS = ("pNN", "mean", "max")
 RECOVERY_STAMPS = {
     "first": "first failure to first success",
-    "stable": "first failure to the first success after which all is quiet",
+    "stable": "first failure to the first success of a stable period",
     "full": "first failure to P99 and throughput as before the fault",
 }
 DETECTORS = {
@@ -50,11 +50,11 @@ FAULT_METRICS = (
     ),
     FaultMetric("downtime", "ns", "lower", "time without success, for each fault", per_workload=True),
     FaultMetric(
-        "lost_writes", "count", "lower", "acknowledged writes that were not found again", False, True
+        "lost_writes", "count", "lower", "acknowledged writes that were not found afterwards", False, True
     ),
-    FaultMetric("unexpected_values", "count", "lower", "found, but never written so", False, True),
+    FaultMetric("unexpected_values", "count", "lower", "values found that were never written", False, True),
     FaultMetric("false_alarms", "count", "lower", "detections of a fault that was not there", False),
-    FaultMetric("breaker_open_time", "ns", "lower", "how long circuit breakers were open in all", False),
+    FaultMetric("breaker_open_time", "ns", "lower", "how long circuit breakers were open, in total", False),
 )
 BY_NAME = {metric.name: metric for metric in FAULT_METRICS}
 

@@ -24,39 +24,37 @@ LOOKING_ON = ("nothing", "observe")
 """Kinds that do nothing to their target."""
 
 FAULT_KINDS = {
-    "nothing": FaultFacts("no fault at all, for runs that must find nothing", "may"),
+    "nothing": FaultFacts("no fault: such a run must detect nothing", "may"),
     "kill": FaultFacts("SIGKILL, or docker kill", "never", on_process=True),
     "crash": FaultFacts(
-        "its process dies from outside, so that the supervisor acts", "never", on_process=True
+        "its process is killed from outside, and the supervisor acts", "never", on_process=True
     ),
-    "stop": FaultFacts("an ordered end, and a start after a time", "must", on_process=True),
-    "restart": FaultFacts("an ordered end and a start at once", "never", on_process=True),
-    "pause": FaultFacts("it stands still: SIGSTOP, or docker pause", "must", on_process=True),
-    "disconnect": FaultFacts("cut off from the network", "must", on_process=True),
+    "stop": FaultFacts("an orderly stop, and a start after a time", "must", on_process=True),
+    "restart": FaultFacts("an orderly stop and an immediate start", "never", on_process=True),
+    "pause": FaultFacts("suspended: SIGSTOP, or docker pause", "must", on_process=True),
+    "disconnect": FaultFacts("disconnected from its networks", "must", on_process=True),
     "latency": FaultFacts(
-        "answers come later", "must", ("delay",), ("delay_jitter", "direction"), through_proxy=True
+        "data is delayed", "must", ("delay",), ("delay_jitter", "direction"), through_proxy=True
     ),
-    "bandwidth": FaultFacts("bytes come slower", "must", ("rate",), ("direction",), through_proxy=True),
+    "bandwidth": FaultFacts("throughput is limited", "must", ("rate",), ("direction",), through_proxy=True),
     "reset": FaultFacts("connections are reset", "may", through_proxy=True),
     "black_hole": FaultFacts(
-        "connections stay open and nothing comes", "must", takes=("direction",), through_proxy=True
+        "connections stay open, but no data passes", "must", takes=("direction",), through_proxy=True
     ),
     "slow_close": FaultFacts("connections close late", "must", ("delay",), through_proxy=True),
     "limit_data": FaultFacts(
-        "connections end after some bytes", "must", ("bytes",), ("direction",), through_proxy=True
+        "connections close after a number of bytes", "must", ("bytes",), ("direction",), through_proxy=True
     ),
     "refuse": FaultFacts("new connections are refused", "must", through_proxy=True),
     "slicer": FaultFacts(
-        "bytes come in small pieces", "must", ("bytes", "delay"), ("direction",), through_proxy=True
+        "data arrives in small pieces", "must", ("bytes", "delay"), ("direction",), through_proxy=True
     ),
-    "cpu": FaultFacts("something else takes the processor", "must", ("load",)),
-    "memory": FaultFacts("something else takes memory", "must", ("bytes",)),
-    "io": FaultFacts("something else keeps the disk busy", "must", ("bytes",)),
-    "disk_full": FaultFacts("its data directory has no room left", "must"),
-    "exhaust_connections": FaultFacts("nearly all its connections are taken", "must", takes=("keep",)),
-    "observe": FaultFacts(
-        "no fault of ours: what happens to the target from then on, whoever does it, is judged", "may"
-    ),
+    "cpu": FaultFacts("other processes use the CPU", "must", ("load",)),
+    "memory": FaultFacts("another process uses memory", "must", ("bytes",)),
+    "io": FaultFacts("another process keeps the disk busy", "must", ("bytes",)),
+    "disk_full": FaultFacts("its data directory is full", "must"),
+    "exhaust_connections": FaultFacts("nearly all of its connections are taken", "must", takes=("keep",)),
+    "observe": FaultFacts("no fault of ours: whatever happens to the target from then on is judged", "may"),
 }
 
 HOOKS = {"redis_rewrite": ("redis",), "postgres_checkpoint": ("postgres", "postgres_16")}
