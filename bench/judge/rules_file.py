@@ -61,6 +61,7 @@ def _outlines(run: Run) -> list[Outline]:
             is_pubsub=entry.get("driver") == "redis_pubsub",
             operations=tuple(entry.get("operations", [])),
             target=entry.get("target", "") if contacts(entry.get("driver", "")) else "",
+            driver=entry.get("driver", ""),
         )
         for entry in run.workloads
     ]

@@ -56,6 +56,26 @@ def test_the_rules_of_a_scenario_file_are_taken_whatever_else_stands_in_it(folde
     ]
 
 
+@pytest.mark.parametrize(
+    ("driver", "answers", "rule"),
+    [
+        ("redis", {"hits": 490, "misses": 10}, "cache.hits >= 90%"),
+        ("redis", {"hits": 490, "misses": 10}, "cache.get.misses < 5%"),
+        ("postgres", {"hits": 490, "misses": 10}, "empty < 5%"),
+        ("http", {"statuses": {"200": 500}}, "cache.status.2xx >= 90%"),
+        ("locust", {"statuses": {"200": 500}}, "status.5xx < 1%"),
+    ],
+)
+def test_other_rules_may_be_about_what_the_runs_driver_counts(tmp_path, capsys, driver, answers, rule):
+    run = SyntheticRun(
+        samples={"cache/get/response/ok": [(MS, 500)]}, workload={"driver": driver}, answers={"get": answers}
+    ).write(tmp_path)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(f"- {rule}\n")
+    assert bench(["judge", str(run), "--sla", str(rules)]) == 0, capsys.readouterr().err
+    assert capsys.readouterr().out.startswith("PASS")
+
+
 def test_every_problem_of_a_file_of_rules_is_told_with_its_place(folder, tmp_path, capsys):
     rules = tmp_path / "rules.yaml"
     rules.write_text(
