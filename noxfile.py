@@ -1,15 +1,20 @@
-"""Sessions. `nox -l` lists them; each line below is what it prints.
+"""Sessions; `nox -l` marks those that `nox` alone runs.
 
 nox -s perf                 every load scenario in its standard form, judged (at most 5 minutes)
 nox -s perf -- --quick      the same and one kill, shortened (at most 90 s)
 nox -s chaos                every scenario with faults (--quick, --stack docker)
-nox -s perf -- FILE.yaml    these scenarios instead; so does chaos
+nox -s perf -- FILE.yaml    these scenarios instead; chaos takes files too
+nox -s tests                all tests that need neither root nor Docker (-- PATH for some of them)
+nox -s tests_on-3.13        the same on one of the supported versions of Python
+nox -s lint types           style, workflows and types
 nox -s browser              the tests that drive a Chromium
+nox -s coverage             what the tests cover
 nox -s micro                the hot path in small, compared with what -- --save has kept of this machine
-nox -s tests                lint-free proof that it works: all tests that need no root and no Docker
-nox -s lock                 write requirements.lock and the locks in .ci/ anew, with the newest versions
+nox -s peers                side by side with redis-benchmark, pgbench, wrk, hey and a Locust user
+nox -s calibrate            the error table against servers of known delays
+nox -s lock                 updates requirements.lock and the locks in .ci/ to the newest versions
 
-Sessions install what requirements.lock names, so that a fresh machine gets what was tested. With
+Sessions install the versions in requirements.lock, so that a fresh machine gets what was tested. With
 HOLDFAST_VERSIONS=newest they install the newest versions instead; `.ci/newest.py` does that at night.
 """
 
