@@ -1,4 +1,4 @@
-"""Holdfast: scenario files drive load against a real system, and out comes a verdict."""
+"""Holdfast runs load and fault scenarios against a real system and returns a verdict."""
 
 from typing import TYPE_CHECKING
 

@@ -97,7 +97,7 @@ class LazyGroup(click.Group):
     help="Show the version and exit.",
 )
 def group() -> None:
-    """Scenario files drive load against a real system; out comes a verdict that can be believed.
+    """Run load and fault scenarios against a real system, and return a verdict backed by evidence.
 
     \b
     Exit codes: 0 PASS or WARN, 1 an SLA failed, 2 usage, 3 bad scenario,
