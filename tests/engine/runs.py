@@ -130,8 +130,13 @@ def run(
     target: Target | None,
     during: Callable[[WireEngine], None] = lambda engine: None,
     folder: Path | None = None,
+    *,
+    once_connected: Callable[[], None] = lambda: None,
 ) -> Ran:
-    """Run the plan's only workload to its end; `during` is called when run zero is set."""
+    """Run the plan's only workload to its end; `during` is called when run zero is set.
+
+    `once_connected` is called when every lane is connected and nothing has been asked yet.
+    """
     engine = WireEngine(plan, plan.workloads[0], target, folder)
     counts: dict[tuple[int, str, Outcome], Counts] = {}
     events: list[dict[str, Any]] = []
@@ -144,6 +149,7 @@ def run(
 
     try:
         engine.prepare()
+        once_connected()
         engine.begin(monotonic_ns() + LEAD_NS)
         during(engine)
         limit = time.monotonic() + LONGEST_S

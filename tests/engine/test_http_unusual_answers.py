@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from little_http import OK as FINE
 from little_http import Answerer, LittleHttp, always
-from runs import plan_of, run
+from runs import eventually, plan_of, run
 
 from bench.outcome import Outcome
 
@@ -50,7 +50,11 @@ def test_a_server_that_says_goodbye_on_an_idle_connection_has_done_nothing_wrong
         for _ in answerer.requests():
             answerer.send(FINE)
 
-    ran = run(http_plan(), web(behave).target)
+    def said_goodbye() -> None:
+        eventually(lambda: server.accepted == 8, "every lane has heard the farewell and connected again")
+
+    server = web(behave)
+    ran = run(http_plan(), server.target, once_connected=said_goodbye)
     ran.assert_sums_hold()
     assert ran.count(OK) == ran.planned
     assert ran.result.counters["closed_after_answer"] == 4
