@@ -1,8 +1,84 @@
-"""What holds for all tests: they share their machine, so none of them is judged by how fast it was."""
+"""What holds for all tests: how they share a machine, and what the processes that run them do only once."""
 
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
 
+# None of them is judged by how fast it was.
 settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("shared machine")
+
+ROOT = Path(__file__).parent
+WITHOUT_THE_LOOP = (
+    *("architecture", "assess", "compare", "histogram", "judge", "plan", "recovery", "report", "report_html"),
+    *("results", "scenario", "wire"),
+)
+"""Folders of tests that do not run the measuring loop. They come first: it is compiled meanwhile."""
+
+COMPILATION = pytest.StashKey[tuple["subprocess.Popen[bytes]", Path]]()
+LOCK = "compilation_lock"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Where several processes run the tests, compile the measuring loop once for all of them."""
+    config = session.config
+    if not config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        return
+    descriptor, path = tempfile.mkstemp(prefix="holdfast-tests-", suffix=".lock")
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    # It inherits the lock, which is free again when it has ended, however it ended.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.compile_the_loop"], cwd=ROOT, pass_fds=[descriptor]
+    )
+    os.close(descriptor)
+    config.stash[COMPILATION] = (process, Path(path))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of tests whom to wait for."""
+    if COMPILATION in node.config.stash:
+        node.workerinput[LOCK] = str(node.config.stash[COMPILATION][1])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End a compilation that nobody needs any more."""
+    if COMPILATION in session.config.stash:
+        process, path = session.config.stash[COMPILATION]
+        process.kill()
+        process.wait()
+        path.unlink()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs no compiled loop first; otherwise in the order of the files."""
+    items.sort(key=runs_the_loop)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before any timeout of the test begins
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let the first test that runs the loop wait until it is compiled."""
+    lock = getattr(item.config, "workerinput", {}).get(LOCK)
+    if lock is not None and runs_the_loop(item):
+        del item.config.workerinput[LOCK]  # type: ignore[attr-defined]  # which xdist adds
+        with Path(lock).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+    return (yield)
+
+
+def runs_the_loop(item: pytest.Item) -> bool:
+    """Whether a test is in a folder whose tests may need the compiled loop."""
+    parts = item.path.relative_to(ROOT).parts if item.path.is_relative_to(ROOT) else ()
+    return not (len(parts) > 1 and parts[1] in WITHOUT_THE_LOOP)
