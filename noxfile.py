@@ -160,7 +160,7 @@ def peers(session: nox.Session) -> None:
     install(session, editable=False)
     extra = ["--install"] if os.geteuid() == 0 else []
     with exit_code_kept():
-        session.run("python", "-m", "bench.peers", *extra, *session.posargs)
+        session.run("python", "-m", "tests.benchmarks.peers", *extra, *session.posargs)
 
 
 @nox.session(default=False)

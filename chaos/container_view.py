@@ -6,11 +6,11 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
+from bench.stack.docker.client import connect_engine, said
 from bench.stack.docker.container_facts import cgroup_of, is_opted_in, policy_of
-from bench.stack.docker.engine import connect_engine, said
 from bench.stack.docker.labels import ALLOW, CHAOS
-from bench.stack.process_identity import ProcessIdentity
+from bench.stack.supervisor.process_identity import ProcessIdentity
 from chaos.endpoint import Endpoint, endpoints_of
 
 if TYPE_CHECKING:

@@ -18,25 +18,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from bench.clock import NS_PER_S, WallLabel, monotonic_ns
-from bench.errors import TargetError
+from bench.core.clock import NS_PER_S, WallLabel, monotonic_ns
+from bench.core.errors import TargetError
+from bench.stack.docker.client import said
 from bench.stack.docker.container_facts import is_frozen
-from bench.stack.docker.engine import said
-from bench.stack.docker.engine_events import awaited_events, wall_text
+from bench.stack.docker.events import awaited_events, wall_text
 from chaos import container_view as view
 from chaos.container_networks import off, on
-from chaos.container_view import (
-    check,
-    endpoints,
-    pid_of,
-    restart_policy,
-    why_no_crash,
-    why_no_disconnect,
-)
-from chaos.death_watch import DeathWatch
+from chaos.container_view import check, endpoints, pid_of, restart_policy, why_no_crash, why_no_disconnect
 from chaos.endpoint import Endpoint, missing_or_different
+from chaos.exit_watcher import DeathWatch
 from chaos.processes import wait_until
-from chaos.stamps import Proof, Stamps
+from chaos.timestamps import Proof, Stamps
 
 __all__ = [
     "ContainerAct",

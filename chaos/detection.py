@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.units import format_duration_ns
+from bench.core.units import format_duration_ns
 from chaos.detectors.observation import Observation
 
 NOTHING, OBSERVE = "nothing", "observe"

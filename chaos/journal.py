@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import HealError, UsageError
-from bench.stack.harness_identity import Fate, fate_of, own_entry, place_of
-from bench.stack.keeper_state import state_folder
-from bench.stack.process_identity import ProcessIdentity
+from bench.core.errors import HealError, UsageError
+from bench.stack.background.state import state_folder
+from bench.stack.supervisor.harness_identity import Fate, fate_of, own_entry, place_of
+from bench.stack.supervisor.process_identity import ProcessIdentity
 from chaos.journal_lock import HEALING_S, JournalLock
 from chaos.undo import Undo, nothing_left, undo
 

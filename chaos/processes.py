@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench.stack.process_identity import ProcessIdentity
+from bench.stack.supervisor.process_identity import ProcessIdentity
 
 STOPPED_STATES = "Tt"
 POLL_S = 0.0005

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.clock import NS_PER_S, WallLabel
-from bench.stack.docker.engine import engine_host
+from bench.core.clock import NS_PER_S, WallLabel
+from bench.stack.docker.client import engine_host
 from bench.stack.docker.labels import ADDRESS
-from bench.stack.process_identity import ProcessIdentity
+from bench.stack.supervisor.process_identity import ProcessIdentity
 from chaos.endpoint import Endpoint
 from chaos.processes import STOPPED_STATES, family, state_of, wait_until
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.assess.capacity import Room, capacity_met, rooms
 from bench.assess.evidence import Body, Evidence, command_for, gather
-from bench.assess.found_runs import FoundRuns, find_runs
 from bench.assess.health import TargetHealth, from_runs, health_met, live
 from bench.assess.matrix import Met, Row, further_rows, met
 from bench.assess.recommendation import Reason, Recommendation, Score, recommend, score_of
 from bench.assess.requirement import Requirement
 from bench.assess.requirements import REQUIREMENTS
 from bench.assess.resilience import Alarms, Integrity, Resilience, alarms, integrity, resilience
+from bench.assess.run_index import FoundRuns, find_runs
 from bench.assess.words import counted, listed
 
 if TYPE_CHECKING:

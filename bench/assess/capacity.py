@@ -16,19 +16,19 @@ from bench.assess.evidence import command_for
 from bench.assess.matrix import Met
 from bench.assess.requirement import FLAGS, LEAST_HEADROOM, Capacity, Requirement
 from bench.assess.requirements import CAPACITIES
-from bench.assess.standing import Standing
+from bench.assess.status import Standing
 from bench.assess.words import share
+from bench.core.units import format_rate, format_ratio
 from bench.judge.measures import observe
 from bench.judge.observation import Unmeasurable
+from bench.judge.outcome_counts import tally_of
 from bench.judge.status import Status
-from bench.judge.tally import tally_of
-from bench.rules.grammar import Metric
-from bench.units import format_rate, format_ratio
+from bench.scenario.rules.grammar import Metric
 
 if TYPE_CHECKING:
     from bench.assess.evidence import Body, Evidence
     from bench.assess.scenario_files import ScenarioFiles
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 NOISE = 3
 """Standard deviations by which a Poisson plan may miss its rate and still be at that rate."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.assess.standing import Standing
+    from bench.assess.status import Standing
 
 
 @dataclass(frozen=True)

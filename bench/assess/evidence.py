@@ -13,11 +13,11 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench import units
-from bench.assess.found_runs import Damaged, started_ns
+from bench.assess.run_index import Damaged, started_ns
 from bench.assess.scenario_files import changes_since
 from bench.assess.words import age, listed
-from bench.errors import ResultError
+from bench.core import units
+from bench.core.errors import ResultError
 from bench.judge.judge import judge
 from bench.judge.status import Status
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from bench.assess.found_runs import FoundRuns
+    from bench.assess.run_index import FoundRuns
     from bench.assess.scenario_files import ScenarioFile, ScenarioFiles
     from bench.judge.verdict import Check, Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 REPORT = "report.html"
 MISSHAPEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench import units
 from bench.assess.matrix import Met
-from bench.assess.standing import Standing
+from bench.assess.status import Standing
 from bench.assess.words import age, counted, date
+from bench.core import units
 from bench.scenario.fault_kinds import LOOKING_ON
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class TargetHealth:
 
 
 def live(rows: Sequence[dict[str, Any]]) -> list[TargetHealth]:
-    """The rows of `bench.stack.health.health_rows`."""
+    """The rows of `bench.stack.probes.health.health_rows`."""
     return [
         TargetHealth(
             row["name"],

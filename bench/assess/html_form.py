@@ -9,10 +9,21 @@ from urllib.parse import quote
 
 from bench.assess.document import Badge, Bullets, Commands, Folded, Link, Table
 from bench.assess.recommendation import SAID, Recommendation
-from bench.assess.sections import sections
-from bench.assess.standing import Standing
+from bench.assess.sections.summary import sections
+from bench.assess.status import Standing
 from bench.assess.words import age, date, old
-from bench.report.html.page import SHAPES, Child, Column, Html, badge, details, element, page, section, table
+from bench.report.html.page import (
+    SHAPES,
+    Child,
+    Column,
+    Html,
+    badge,
+    details,
+    element,
+    page,
+    section,
+    table,
+)
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment

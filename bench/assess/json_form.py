@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.run_folder.files import as_json
+from bench.results.files import as_json
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment

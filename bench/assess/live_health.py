@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import TargetError, UsageError
+from bench.core.errors import TargetError, UsageError
+from bench.stack.background.state import read_kept
 from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
-from bench.stack.further_services import further_services, services_in
-from bench.stack.health import health_rows
-from bench.stack.keeper_state import read_kept
+from bench.stack.extra_services import further_services, services_in
+from bench.stack.probes.health import health_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,8 @@ ASKABLE = ("external", "compose")
 
 
 def live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[dict[str, Any]]:
-    """One row per target, as `bench.stack.health.health_rows`; none where nobody asked and no stack is up.
+    """One row per target, as `health_rows` of bench.stack.probes.health; none where nobody asked and no
+    stack is up.
 
     `stack` is None, "external" (what the environment names) or "compose" (the project that runs). Nothing is
     started. Raises UsageError for another stack, TargetError for a service without a name.

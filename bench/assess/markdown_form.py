@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from bench.assess.document import Badge, Bullets, Commands, Folded, Link, Table
 from bench.assess.html_form import href
 from bench.assess.recommendation import SAID, Recommendation
-from bench.assess.sections import sections
-from bench.assess.standing import Standing
+from bench.assess.sections.summary import sections
+from bench.assess.status import Standing
 from bench.assess.words import age, date
 from bench.report.markdown_form import block, code, folded, table, text
 

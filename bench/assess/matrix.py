@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import units
 from bench.assess.evidence import command_for
-from bench.assess.standing import Standing, standing_of, worst
+from bench.assess.status import Standing, standing_of, worst
 from bench.assess.uncertainty import Uncertainty, uncertainty
-from bench.errors import ResultError
+from bench.core import units
+from bench.core.errors import ResultError
 from bench.judge.comparison import headroom
-from bench.judge.fault_times import took_effect
+from bench.judge.faults.times import took_effect
 from bench.judge.judge import judge
 from bench.judge.status import Status
-from bench.rules.grammar import parse_rule
+from bench.scenario.rules.grammar import parse_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.assess.requirement import Proof, Requirement
     from bench.assess.scenario_files import ScenarioFiles
     from bench.judge.verdict import Check
-    from bench.rules.grammar import Rule
+    from bench.scenario.rules.grammar import Rule
 
 
 @dataclass(frozen=True)

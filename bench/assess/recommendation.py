@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from bench.assess.standing import Standing
+from bench.assess.status import Standing
 from bench.assess.words import counted, listed
-from bench.errors import ExitCode
+from bench.core.errors import ExitCode
 from bench.judge.status import Status
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.rules.grammar import Rule, parse_rule
+from bench.scenario.rules.grammar import Rule, parse_rule
 
 NO_LIMIT = "1h"
 """The highest time that a histogram holds: what is only to be recorded is judged against it."""

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench import units
 from bench.assess.slices import with_faults
-from bench.judge.fault_times import NOTHING, took_effect
+from bench.core import units
+from bench.judge.faults.times import NOTHING, took_effect
 from bench.judge.measures import observe
 from bench.judge.observation import Unmeasurable
+from bench.judge.outcome_counts import spaced
 from bench.judge.repeats import KNOWN, Repeat, nearest_rank
-from bench.judge.tally import spaced
-from bench.rules.fault_metrics import DETECTORS
-from bench.rules.grammar import Metric
+from bench.scenario.rules.fault_metrics import DETECTORS
+from bench.scenario.rules.grammar import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bench.assess.evidence import Body, Evidence
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 MONTH_NS = 30 * units.NS["d"]
 Entry = dict[str, Any]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from bench.assess.slices import tenths
 from bench.judge.measures import observe
 from bench.judge.observation import Unmeasurable
-from bench.judge.resource_growth import SHARE, by_memory, growth, measured_offsets
-from bench.judge.resource_series import series_of, times_of
+from bench.judge.resources.growth import SHARE, by_memory, growth, measured_offsets
+from bench.judge.resources.series import series_of, times_of
 
 if TYPE_CHECKING:
-    from bench.judge.resource_series import Series, Times
-    from bench.rules.grammar import Metric
-    from bench.run_folder.reader import Run
+    from bench.judge.resources.series import Series, Times
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Metric
 
 LEAST_SLICES = 5
 

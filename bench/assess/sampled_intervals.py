@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import histogram
-from bench.clock import NS_PER_S
+from bench.core import histogram
+from bench.core.clock import NS_PER_S
+from bench.core.stats import t_quantile
 from bench.judge.measures import LATENCIES
-from bench.judge.tally import tally_of
-from bench.run_folder.reader import DELIVERY
-from bench.student import t_quantile
+from bench.judge.outcome_counts import tally_of
+from bench.results.reader import DELIVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bench.rules.grammar import Metric
-    from bench.run_folder.histogram_log import Window
-    from bench.run_folder.reader import Run
+    from bench.results.histogram_log import Window
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Metric
 
 MOST_SLICES = 30
 """Few, so that what lasts longer than a window of the run is mostly inside one."""

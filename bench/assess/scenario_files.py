@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import ScenarioError
+from bench.core.errors import ScenarioError
 from bench.scenario.load import discover, load_scenario
 from bench.scenario.read import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 JUDGING = frozenset({"sla", "purpose"})
 """What may change without another load: a proof is judged by the requirement's rule."""

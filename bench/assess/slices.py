@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.assess.recommendation import SAID, Recommendation
-from bench.assess.sections import COMMAND, folded_command
-from bench.assess.standing import Standing
+from bench.assess.sections.summary import COMMAND, folded_command
+from bench.assess.status import Standing
 from bench.assess.words import counted, date, figure, old, share
 from bench.judge.comparison import limit_text
 from bench.judge.status import Status

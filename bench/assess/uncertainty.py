@@ -9,23 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import units
 from bench.assess import resource_spread
 from bench.assess.sampled_intervals import percentile_interval, share_interval, throughput_interval
 from bench.assess.slices import with_faults
-from bench.clock import NS_PER_S
+from bench.core import units
+from bench.core.clock import NS_PER_S
 from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import Unmeasurable
+from bench.judge.outcome_counts import spaced
 from bench.judge.repeats import KNOWN
-from bench.judge.tally import spaced
-from bench.rules.fault_metrics import BY_NAME
+from bench.scenario.rules.fault_metrics import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.judge.verdict import Check
-    from bench.rules.grammar import Metric, Rule
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Metric, Rule
 
 METHODS = {
     "slices of time": "Percentiles: the measured time is cut into up to 30 slices, and how much the share of "

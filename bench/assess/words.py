@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bench import units
-from bench.clock import NS_PER_S
+from bench.core import units
+from bench.core.clock import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`bench agent`: one run, or a worker's engine host, for a process that talks JSON (bench/swarm/lines.py).
+"""`bench agent`: one run, or a worker's engine host, for a process that talks JSON lines.
 
 The processes of Locust cannot run a session themselves; each starts one of these. It ends with the exit
 codes of `bench run`.
@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bench.errors import UsageError
-from bench.failure import BUG, failure_of
+from bench.core.errors import UsageError
+from bench.core.failure import BUG, failure_of
 
 if TYPE_CHECKING:
-    from bench.stop_request import StopRequest
-    from bench.swarm.fleet import Fleet
-    from bench.swarm.parent import Parent
+    from bench.run.stop_request import StopRequest
+    from bench.swarm.distributed.coordinator import Fleet
+    from bench.swarm.web.control_channel import Parent
 
 
 @click.command(hidden=True)
 def command() -> int:
     """Run one scenario, or the engines of one, for a parent that speaks JSON on the standard streams."""
-    from bench.swarm.parent import parent_process
+    from bench.swarm.web.control_channel import parent_process
 
     with parent_process() as parent:
         try:
@@ -52,11 +52,11 @@ def _refuse(order: object) -> NoReturn:
 def _run(parent: Parent, order: dict[str, Any]) -> int:
     from bench.cli.session_opening import load_all, open_session, run_and_judge, stop_signals
     from bench.judge.status import exit_code
-    from bench.stop_request import StopRequest
-    from bench.swarm.fleet import Fleet
-    from bench.swarm.order import RunOrder
-    from bench.swarm.teller import Teller
-    from bench.watchers import Watchers
+    from bench.run.observers import Watchers
+    from bench.run.stop_request import StopRequest
+    from bench.swarm.distributed.coordinator import Fleet
+    from bench.swarm.web.event_publisher import Teller
+    from bench.swarm.web.run_request import RunOrder
 
     wanted = RunOrder.read(order)
     stop = StopRequest()
@@ -94,8 +94,8 @@ def _obey(order: dict[str, Any], stop: StopRequest, fleet: Fleet) -> None:
 
 
 def _host(parent: Parent) -> int:
-    from bench.swarm.host import EngineHost
-    from bench.swarm.scratch import scratch_folder
+    from bench.swarm.distributed.scratch import scratch_folder
+    from bench.swarm.distributed.worker_process import EngineHost
 
     # A terminal's Ctrl-C reaches every process of it: the coordinator says what becomes of the run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

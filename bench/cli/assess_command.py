@@ -12,7 +12,7 @@ from bench.cli.named_path import NamedPath
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
     from bench.assess.scenario_files import ScenarioFiles
-    from bench.errors import ExitCode
+    from bench.core.errors import ExitCode
 
 FORMS = ("html", "markdown", "json", "text")
 BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"}
@@ -26,7 +26,7 @@ class Age(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic 
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Click's hook."""
-        from bench.units import Mismatch, duration_ns
+        from bench.core.units import Mismatch, duration_ns
 
         if isinstance(value, int):
             return value
@@ -83,7 +83,7 @@ def command(
     from bench.assess.live_health import live_rows
     from bench.assess.recommendation import EXIT_CODES
     from bench.cli.output import say
-    from bench.clock import WallLabel
+    from bench.core.clock import WallLabel
     from bench.report.text import is_colourful
 
     rows = live_rows(stack_kind, health, services)
@@ -131,8 +131,8 @@ def _rendered(found: Assessment, form: str, out: Path | None, colour: bool) -> s
 
 
 def _write(out: Path, text: str) -> None:
-    from bench.errors import ResultError
-    from bench.run_folder.files import write_whole
+    from bench.core.errors import ResultError
+    from bench.results.files import write_whole
 
     try:
         write_whole(out, text)

@@ -10,7 +10,7 @@ import click
 from bench.cli.output import say
 
 if TYPE_CHECKING:
-    from bench.calibration.measure import Measurement
+    from bench.run.calibration.measure import Measurement
 
 RATES_PER_S = (1_000, 10_000, 20_000)
 OVERLOAD_NS = 1_000_000
@@ -32,8 +32,8 @@ def command(rates: tuple[int, ...], seconds: float, lanes: int, as_json: bool) -
     error     recorded minus given: what generator, kernel and wire add
     late      how late the generator itself sent, where a lane was free
     """
-    from bench.calibration.measure import measure
-    from bench.calibration.truth_server import PROFILES
+    from bench.run.calibration.measure import measure
+    from bench.run.calibration.truth_server import PROFILES
 
     if math.isnan(seconds):
         raise click.BadParameter("expected a number of seconds, found nan", param_hint="--seconds")
@@ -47,7 +47,7 @@ def command(rates: tuple[int, ...], seconds: float, lanes: int, as_json: bool) -
             if not as_json:
                 say(row(measurement))
     if as_json:
-        from bench.run_folder.files import as_json as json_text
+        from bench.results.files import as_json as json_text
 
         document: list[dict[str, Any]] = [measurement.to_json() for measurement in found]
         say(json_text(document), newline=False)

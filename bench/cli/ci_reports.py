@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.errors import UsageError
+from bench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ def _write(asked: CiReports, out: Path, verdicts: list[Verdict]) -> None:
     if asked == (None, None):
         return
     from bench.cli.report_command import Judged, junit_of, markdown_of, write_report
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
     judged = [Judged(Run.load(out / verdict.run), verdict) for verdict in verdicts]
     forms: list[tuple[Path | None, Callable[[list[Judged]], str]]] = [

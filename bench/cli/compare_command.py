@@ -12,7 +12,7 @@ import click
 from bench.cli.output import say
 
 if TYPE_CHECKING:
-    from bench.errors import ExitCode
+    from bench.core.errors import ExitCode
 
 
 class Threshold(click.ParamType):  # type: ignore[type-arg]
@@ -22,7 +22,7 @@ class Threshold(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Click's hook."""
-        from bench import units
+        from bench.core import units
 
         try:
             found = units.ratio(value)
@@ -63,9 +63,9 @@ def command(before: Path, after: Path, threshold: float, form: str, force: bool)
     Exit codes: 0 no regression, 1 a regression, 5 nothing could be told.
     """
     from bench.compare import annotations, json_report, markdown_report, text_report
-    from bench.compare.candidates import candidates
+    from bench.compare.baseline_runs import candidates
     from bench.compare.comparison import compare
-    from bench.errors import UsageError
+    from bench.core.errors import UsageError
 
     if before.exists() and after.exists() and before.samefile(after):
         raise UsageError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.errors import UsageError
+from bench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ def command() -> int:
     were. What cannot be undone is named with the reason, hinders nothing else and ends with exit code 6;
     what a run on another machine has noted in a shared folder is left alone. Harmless where nothing is left.
     """
-    from bench.errors import ExitCode, HealError
+    from bench.core.errors import ExitCode, HealError
     from chaos.journal import heal_orphans, left_alone, leftovers
 
     try:

@@ -16,7 +16,7 @@ DETAILED = ("elasticsearch",)
 
 
 def health_table(rows: Sequence[dict[str, Any]], *, colour: bool) -> str:
-    """One line per row of bench.stack.health.health_rows, below it what is wrong, if anything is."""
+    """One line per row of bench.stack.probes.health.health_rows, below it what is wrong, if anything is."""
     cells = [_cells(row) for row in rows]
     widths = _widths([COLUMNS, *cells])
     lines = [_line(COLUMNS, widths)]
@@ -57,7 +57,7 @@ def format_uptime(uptime_s: float | None) -> str:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    from bench.units import format_duration_ns
+    from bench.core.units import format_duration_ns
 
     is_down = row["state"] == "down"
     return (

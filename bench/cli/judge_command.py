@@ -11,7 +11,7 @@ from bench.cli.named_path import NamedPath
 from bench.cli.output import say
 
 if TYPE_CHECKING:
-    from bench.errors import ExitCode
+    from bench.core.errors import ExitCode
 
 
 @click.command()
@@ -32,9 +32,9 @@ def command(run: Path, sla: Path | None, write: bool, as_json: bool) -> ExitCode
     from bench.judge.status import exit_code
     from bench.judge.verdict import save
     from bench.report import html, text
-    from bench.run_folder.files import as_json as json_text
-    from bench.run_folder.owner import is_under_way
-    from bench.run_folder.reader import Run
+    from bench.results.files import as_json as json_text
+    from bench.results.owner import is_under_way
+    from bench.results.reader import Run
 
     if write and sla is None:
         raise click.UsageError("--write goes with --sla: the run's own rules are always written")

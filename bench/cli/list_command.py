@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.output import say
-from bench.errors import ExitCode, ScenarioError
+from bench.core.errors import ExitCode, ScenarioError
 
 if TYPE_CHECKING:
     from bench.scenario.load import LoadedScenario
@@ -38,8 +38,8 @@ def command(paths: tuple[str, ...]) -> int:
 
 
 def _entry(loaded: "LoadedScenario") -> str:
+    from bench.core.units import format_duration_ns, quoted
     from bench.scenario.read import file_name
-    from bench.units import format_duration_ns, quoted
 
     scenario = loaded.scenario
     head = f"{scenario.scenario}  ({file_name(loaded.path)}, {format_duration_ns(scenario.total_ns)})"

@@ -14,9 +14,9 @@ import click
 from click.shell_completion import CompletionItem, shell_complete
 
 from bench.cli.output import ready, say, say_problem, silence
-from bench.errors import ExitCode
-from bench.failure import BUG, failure_of
-from bench.own_limits import raise_descriptor_limit
+from bench.core.errors import ExitCode
+from bench.core.failure import BUG, failure_of
+from bench.core.own_limits import raise_descriptor_limit
 
 # name -> (module, one line for --help). Kept here so that help needs no import.
 COMMANDS: dict[str, tuple[str, str]] = {

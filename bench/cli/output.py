@@ -12,7 +12,7 @@ from typing import TextIO
 
 import click
 
-from bench.visible import visible_but_colour
+from bench.core.escaping import visible_but_colour
 
 
 def ready() -> None:

@@ -34,9 +34,9 @@ def command(
     Equal digests mean that two runs offered the same load: the same requests at the same times.
     """
     from bench.plan.compile import compile_plan
-    from bench.rules.hints import hints_before_a_run
-    from bench.run_folder.files import as_json as json_text
+    from bench.results.files import as_json as json_text
     from bench.scenario.load import discover, load_scenario
+    from bench.scenario.rules.lint import hints_before_a_run
 
     found = [Path(scenario)] if Path(scenario).is_dir() else discover([scenario])
     loaded = load_scenario(found[0], overrides, quick)
@@ -173,7 +173,7 @@ def _threads(workload: dict[str, Any]) -> str:
 
 
 def _workload_lines(workload: dict[str, Any]) -> list[str]:
-    from bench.units import format_rate
+    from bench.core.units import format_rate
 
     rate = (
         "as fast as the lanes go" if workload["rate_per_s"] is None else format_rate(workload["rate_per_s"])

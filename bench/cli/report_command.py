@@ -10,11 +10,11 @@ import click
 
 from bench.cli.named_path import NamedPath
 from bench.cli.output import say
-from bench.errors import ResultError, UsageError
+from bench.core.errors import ResultError, UsageError
 
 if TYPE_CHECKING:
     from bench.judge.verdict import Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 OF_ONE, OF_FOLDER = ("html",), ("html", "json", "markdown", "junit")
 """Forms that are of a single run; forms that a folder of runs has."""
@@ -71,7 +71,7 @@ def command(runs: tuple[Path, ...], form: str | None, out: Path | None) -> None:
 
 def write_report(path: Path, text: str) -> None:
     """Put a report at `path`, whole or not at all. Raises ResultError."""
-    from bench.run_folder.files import write_whole
+    from bench.results.files import write_whole
 
     try:
         write_whole(path, text)
@@ -106,7 +106,7 @@ def _of_folder(folder: Path, form: str, out: Path | None) -> str:
 def _of_runs(paths: tuple[Path, ...], form: str, colour_allowed: bool) -> str:
     from bench.judge.judge import judge
     from bench.judge.verdict import saved
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
     if len(paths) > 1 and form in OF_ONE:
         raise UsageError(f"--format {form} is of one run; for several name the folder that they are in")
@@ -137,7 +137,7 @@ def _text(judged: list[Judged], colour_allowed: bool) -> str:
 
 def _json(judged: list[Judged]) -> str:
     from bench.report import json_report
-    from bench.run_folder.files import as_json
+    from bench.results.files import as_json
 
     texts = [json_report.render(*one) for one in judged]
     if len(texts) == 1:

@@ -13,13 +13,13 @@ from bench.cli.exporter_options import exporter_options
 from bench.cli.named_path import NamedPath
 from bench.cli.output import say, say_problem
 from bench.cli.session_opening import is_of_kind, load_all, open_session, run_and_judge, stop_signals
-from bench.errors import ExitCode, InterruptedRun, UsageError
+from bench.core.errors import ExitCode, InterruptedRun, UsageError
 
 if TYPE_CHECKING:
     from bench.exporters.choice import Asked
     from bench.judge.verdict import Verdict
+    from bench.run.session import Session
     from bench.scenario.load import LoadedScenario
-    from bench.session import Session
 
 
 @click.command()
@@ -75,10 +75,10 @@ def command(
     """
     from bench.exporters.choice import open_exporters
     from bench.judge.status import exit_code
-    from bench.progress import progress_for
-    from bench.run_folder.files import as_json as json_text
-    from bench.stop_request import StopRequest
-    from bench.watchers import Watchers
+    from bench.results.files import as_json as json_text
+    from bench.run.observers import Watchers
+    from bench.run.progress import progress_for
+    from bench.run.stop_request import StopRequest
 
     loaded = [one for one in load_all(scenarios, overrides, quick) if is_of_kind(one, only)]
     if not loaded:

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from bench.attendants import Attendant
     from bench.judge.verdict import Verdict
-    from bench.progress import Progress
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
+    from bench.run.observers import Watchers
+    from bench.run.plugins import Attendant
+    from bench.run.progress import Progress
+    from bench.run.session import Session
+    from bench.run.stop_request import StopRequest
     from bench.scenario.load import LoadedScenario
     from bench.scenario.model import Scenario
-    from bench.session import Session
     from bench.stack.stack import Stack
-    from bench.stop_request import StopRequest
-    from bench.watchers import Watchers
 
 LEAST_ROOM_BYTES = 1 << 20
 """Without so much room for results nothing is begun."""
@@ -37,7 +37,7 @@ def load_all(
     paths: Sequence[Path], overrides: Sequence[str] = (), quick: bool = False
 ) -> list[LoadedScenario]:
     """Every scenario that `paths` name. Raises ScenarioError with every problem of all of them at once."""
-    from bench.errors import Problem, ScenarioError
+    from bench.core.errors import Problem, ScenarioError
     from bench.scenario.load import discover, load_scenario
 
     loaded: list[LoadedScenario] = []
@@ -70,7 +70,7 @@ def companions(scenario: Scenario) -> list[Attendant]:
     """Chaos goes along with faults and checks of data."""
     if not scenario.faults and not scenario.integrity:
         return []
-    from chaos.attendant import Chaos
+    from chaos.plugin import Chaos
 
     return [Chaos()]
 
@@ -91,12 +91,12 @@ def open_session(
     Clears away first what a killed harness has left in `out`. Raises TargetError for a stack that does
     not come up, UsageError for one that does not exist, ResultError for a folder that cannot be written.
     """
-    from bench.errors import ResultError
-    from bench.own_limits import expect_address_space
-    from bench.run_folder.sweep import sweep
-    from bench.session import Session
+    from bench.core.errors import ResultError
+    from bench.core.own_limits import expect_address_space
+    from bench.results.sweep import sweep
+    from bench.run.observers import Watchers
+    from bench.run.session import Session
     from bench.stack.stack import open_stack
-    from bench.watchers import Watchers
 
     looking_on = Watchers() if watchers is None else watchers
     try:
@@ -122,7 +122,7 @@ def _up(open_now: contextlib.ExitStack, stack: AbstractContextManager[Stack], st
 
     Raises InterruptedRun, TargetError, UsageError.
     """
-    from bench.errors import InterruptedRun
+    from bench.core.errors import InterruptedRun
 
     interrupted = InterruptedRun("interrupted while the stack was starting; nothing was measured")
     if stop.is_asked:
@@ -143,7 +143,7 @@ def run_and_judge(session: Session, loaded: LoadedScenario) -> tuple[Run, Verdic
 
     A run that was interrupted has both too. Raises InterruptedRun, TargetError, ScenarioError, ResultError.
     """
-    from bench.errors import InterruptedRun
+    from bench.core.errors import InterruptedRun
 
     try:
         run, verdict = _judged(session.run(loaded))
@@ -160,7 +160,7 @@ def _judged(path: Path) -> tuple[Run, Verdict]:
     from bench.judge.judge import judge
     from bench.judge.verdict import save
     from bench.report import html
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
     run = Run.load(path)
     verdict = judge(run)
@@ -172,7 +172,7 @@ def _judged(path: Path) -> tuple[Run, Verdict]:
 @contextmanager
 def log_folder(out: Path) -> Iterator[Path]:
     """A folder for the logs of the stack's services while it is up; each run keeps its own copy."""
-    from bench.errors import ResultError
+    from bench.core.errors import ResultError
 
     folder = out / f".stack-{os.getpid()}"
     try:

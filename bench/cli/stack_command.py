@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.output import say
-from bench.errors import ExitCode
+from bench.core.errors import ExitCode
 
 if TYPE_CHECKING:
-    from bench.stack.keeper_state import KeptStack
+    from bench.stack.background.state import KeptStack
     from bench.stack.target import Target
 
 
@@ -46,8 +46,8 @@ def up(services: tuple[str, ...], kind: str, as_json: bool, only_exports: bool) 
 
     `bench run` uses a stack that is up. Asked again, this prints the same lines.
     """
-    from bench.errors import UsageError
-    from bench.stack.keeper_control import kept_stack, start_keeper
+    from bench.core.errors import UsageError
+    from bench.stack.background.control import kept_stack, start_keeper
 
     known = _services_of(kind)
     if unknown := sorted(set(services) - set(known)):
@@ -101,8 +101,8 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
     URLs begin with redis://, postgresql://, http://, tcp://, elasticsearch://, neo4j:// or proxy://.
     """
     from bench.cli.health_table import health_table
-    from bench.stack.health import health_rows
-    from bench.stack.keeper_state import read_kept
+    from bench.stack.background.state import read_kept
+    from bench.stack.probes.health import health_rows
 
     kept = read_kept()
     targets = _targets(kept, services)
@@ -124,7 +124,7 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
 @command.command("down")
 def down() -> None:
     """End the stack that is up, with its data. Harmless when there is none."""
-    from bench.stack.keeper_control import end_keeper
+    from bench.stack.background.control import end_keeper
 
     match end_keeper():
         case "ended":
@@ -149,7 +149,7 @@ def _services_of(kind: str) -> list[str]:
 def _targets(kept: KeptStack | None, given: tuple[str, ...]) -> list[Target]:
     """Each target once: one that the environment names is mostly that of the stack."""
     from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
-    from bench.stack.further_services import further_services, services_in
+    from bench.stack.extra_services import further_services, services_in
 
     targets = list(kept.targets) if kept is not None else []
     named = [named_by_the_user(name) for name in URL_VARIABLES if url_in(name)]

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from bench.cli.named_path import NamedPath
-from bench.errors import UsageError
+from bench.core.errors import UsageError
 from bench.stack.stack import KINDS
 
 FILE = Path(__file__).parent.parent / "swarm" / "locustfile.py"
@@ -67,7 +67,7 @@ def command(
     Beyond this machine it listens with --allow-remote only, and then asks for the name and the
     password that stand in HOLDFAST_UI_USER and HOLDFAST_UI_PASSWORD.
     """
-    from bench.swarm.guard import is_loopback
+    from bench.swarm.web.auth_middleware import is_loopback
 
     if not allow_remote and not is_loopback(host):
         raise UsageError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.output import say
-from bench.errors import Problem, ScenarioError
+from bench.core.errors import Problem, ScenarioError
 
 if TYPE_CHECKING:
     from bench.scenario.load import LoadedScenario
@@ -41,8 +41,8 @@ def command(paths: tuple[str, ...], overrides: tuple[str, ...]) -> None:
 
 
 def _summary(loaded: "LoadedScenario") -> str:
+    from bench.core.units import format_duration_ns
     from bench.scenario.read import file_name
-    from bench.units import format_duration_ns
 
     scenario = loaded.scenario
     counts = [
@@ -55,7 +55,7 @@ def _summary(loaded: "LoadedScenario") -> str:
 
 
 def _hints(loaded: "LoadedScenario") -> list[str]:
-    from bench.rules.hints import hints_of
+    from bench.scenario.rules.lint import hints_of
 
     hints = hints_of(loaded.scenario, loaded.rules)
     return [

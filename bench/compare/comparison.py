@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench import units
 from bench.compare.conditions import notes, obstacles
 from bench.compare.difference import Difference, Finding, difference
 from bench.compare.estimate import Estimate, Kind, Unknown
 from bench.compare.figures import figures
-from bench.compare.other_work import held_up, other_work, slower_by
+from bench.compare.noise import held_up, other_work, slower_by
 from bench.compare.status_change import StatusChange, status_changes
-from bench.errors import ExitCode, ResultError
+from bench.core import units
+from bench.core.errors import ExitCode, ResultError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.compare.candidates import Candidate, Candidates
+    from bench.compare.baseline_runs import Candidate, Candidates
     from bench.compare.conditions import Form
     from bench.compare.estimate import Reading
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 BY_SPEED = ("response", "throughput", "end_to_end")
 """Figures that a generator without time to spare makes worse."""

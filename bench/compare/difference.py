@@ -2,7 +2,7 @@
 
 Things that make a figure move without a change: the samples of the run (its own standard error, by
 `bench.compare.resampling`), the run (the next one on the same machine is elsewhere), the machine's floor,
-and other work on the machine (`bench.compare.other_work`). With x_i the places of n earlier runs and y that
+and other work on the machine (`bench.compare.noise`). With x_i the places of n earlier runs and y that
 of the run now, each with its own standard error:
 
     point     y - mean(x)
@@ -28,7 +28,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bench.compare.estimate import Estimate, Kind
-from bench.student import t_quantile
+from bench.core.stats import t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

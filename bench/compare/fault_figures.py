@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from bench.compare.difference import median
 from bench.compare.estimate import DETECTION, RECOVERY, Estimate, Kind, Reading, Unknown
-from bench.judge.fault_times import detection, recovery
+from bench.judge.faults.times import detection, recovery
 from bench.judge.observation import Unmeasurable
 from bench.judge.repeats import KNOWN, NEVER, SLOW
-from bench.rules.fault_metrics import DETECTORS
-from bench.rules.grammar import Metric
+from bench.scenario.rules.fault_metrics import DETECTORS
+from bench.scenario.rules.grammar import Metric
 
 if TYPE_CHECKING:
     from bench.judge.observation import Observation
     from bench.judge.repeats import Repeat
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 STAMPS = ("recovery.first", "recovery.stable")
 ASSUMED_REPEATS = 4

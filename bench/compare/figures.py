@@ -10,7 +10,7 @@ from bench.compare.memory_figures import memory_figures
 
 if TYPE_CHECKING:
     from bench.compare.estimate import Kind, Reading
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 
 def figures(run: Run) -> dict[str, tuple[Kind, Reading]]:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from bench.compare.sentences import reason_text, regression_text, summary_text
-from bench.run_folder.files import as_json
+from bench.results.files import as_json
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison, Figure, ScenarioComparison

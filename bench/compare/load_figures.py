@@ -10,20 +10,20 @@ import numpy as np
 from bench.compare.estimate import ERRORS, PERCENTILES, THROUGHPUT, Estimate, Kind, Reading, Unknown
 from bench.compare.resampling import drawn_windows, percentile_spreads, sum_spread
 from bench.compare.run_windows import FAILED, RunWindows
-from bench.judge.doubts import SAMPLES_ABOVE, SAMPLES_AT_LEAST
 from bench.judge.floors import floor_ns
+from bench.judge.guards import SAMPLES_ABOVE, SAMPLES_AT_LEAST
 from bench.judge.measures import percent_of, statistic_ns
-from bench.judge.tally import tally_of
-from bench.rules.sample_needs import RULE_OF_THREE
-from bench.run_folder.reader import DELIVERY
+from bench.judge.outcome_counts import tally_of
+from bench.results.reader import DELIVERY
+from bench.scenario.rules.sample_needs import RULE_OF_THREE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from bench.run_folder.histogram_log import Tag
-    from bench.run_folder.reader import Run
+    from bench.results.histogram_log import Tag
+    from bench.results.reader import Run
 
 PUBLISH = "publish"
 """Its lateness is in every delivery."""

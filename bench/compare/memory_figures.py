@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from bench.compare.estimate import MEMORY_GROWTH, Estimate, Kind, Reading, Unknown
 from bench.judge.observation import Unmeasurable
-from bench.judge.resource_growth import by_memory, growth
-from bench.judge.resource_series import refuse_restarts, series_of, targets_of, times_of
+from bench.judge.resources.growth import by_memory, growth
+from bench.judge.resources.series import refuse_restarts, series_of, targets_of, times_of
 
 if TYPE_CHECKING:
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 SPREAD = 0.005
 RESOLUTION_BYTES = 4 * 2**20

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import histogram
+from bench.core import histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from bench.run_folder.histogram_log import Tag, Window
-    from bench.run_folder.reader import Run
+    from bench.results.histogram_log import Tag, Window
+    from bench.results.reader import Run
 
 FAILED = frozenset({"error", "timeout", "reset", "refused", "dropped"})
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import units
 from bench.compare.difference import Difference, Finding
 from bench.compare.status_change import StatusChange
+from bench.core import units
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison, Figure, ScenarioComparison

@@ -11,11 +11,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import units
 from bench.compare.difference import Difference, Finding, difference
 from bench.compare.estimate import ERRORS, MEMORY_GROWTH, PERCENTILES, THROUGHPUT, Estimate, Kind
+from bench.core import units
 from bench.judge.status import Status
-from bench.rules.grammar import parse_rule
+from bench.scenario.rules.grammar import parse_rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import units
 from bench.compare.difference import Finding
 from bench.compare.sentences import (
     factor,
@@ -16,6 +15,7 @@ from bench.compare.sentences import (
     summary_text,
     value_text,
 )
+from bench.core import units
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison, Figure, ScenarioComparison

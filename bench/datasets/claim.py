@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from bench.core.errors import TargetError
 from bench.datasets.connection import LOADERS_LOCK, unshared
-from bench.errors import TargetError
 
 if TYPE_CHECKING:
     from bench.stack.target import Target

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import IsolationLevel
 
-from bench.errors import TargetError
-from bench.redaction import redacted
-from bench.stack.libpq import libpq_parameters
-from bench.stack.probe_postgres import probe_postgres
+from bench.core.errors import TargetError
+from bench.core.redaction import redacted
+from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import probe_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

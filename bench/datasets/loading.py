@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
+from bench.core.errors import TargetError
 from bench.datasets.app import APP
 from bench.datasets.claim import refuse_while_used
 from bench.datasets.connection import connected, take_loaders_lock
@@ -16,7 +17,6 @@ from bench.datasets.mark import FORMAT, Mark, Standing, standing
 from bench.datasets.shapes import rows_of
 from bench.datasets.sql_files import run_files
 from bench.datasets.tpcb import TPCB
-from bench.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.errors import Problem, ScenarioError
+from bench.core.errors import Problem, ScenarioError
 
 EXCERPT_CHARACTERS = 80
 

@@ -48,10 +48,10 @@ class WireDriver(Protocol):
 
 
 _MODULES = {
-    "redis": "bench.drivers.redis",
-    "redis_pubsub": "bench.drivers.redis_pubsub",
-    "postgres": "bench.drivers.postgres",
-    "http": "bench.drivers.http",
+    "redis": "bench.drivers.redis.wire",
+    "redis_pubsub": "bench.drivers.redis.pubsub",
+    "postgres": "bench.drivers.postgres.wire",
+    "http": "bench.drivers.http.wire",
     "locust": "bench.drivers.locust",
     "noop": "bench.drivers.noop",
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from bench.engine.client_watch import PoolWatch
+    from bench.engine.client.pool_monitor import PoolWatch
 
 Connection = TypeVar("Connection")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.drivers.values import RUN_WIDTH, SEQUENCE_WIDTH, value_content
-from bench.engine.layout import FROM_ARRIVAL, FROM_RUN, FROM_VARIABLE, ZERO_PADDED
+from bench.engine.wire.layout import FROM_ARRIVAL, FROM_RUN, FROM_VARIABLE, ZERO_PADDED
 from bench.plan.program import Field
 from bench.scenario.placeholders import RUN, SEQUENCE, VALUE, pieces_of
 

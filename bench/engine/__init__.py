@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.engine.engine import Engine
+    from bench.engine.api import Engine
     from bench.plan.plan import Plan, WorkloadPlan
     from bench.stack.target import Target
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 def engine_for(plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path) -> Engine:
     """The engine that a workload names; operation logs go into `log_folder`."""
     if workload.workload.engine == "client":
-        from bench.engine.client import ClientEngine
+        from bench.engine.client.engine import ClientEngine
 
         return ClientEngine(plan, workload, target, log_folder)
     if workload.workload.engine == "locust":
-        from bench.engine.locust_engine import LocustEngine
+        from bench.engine.locust.engine import LocustEngine
 
         return LocustEngine(plan, workload, target, log_folder)
-    from bench.engine.wire import WireEngine
+    from bench.engine.wire.engine import WireEngine
 
     return WireEngine(plan, workload, target, log_folder)

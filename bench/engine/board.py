@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.answers import ANSWER_COLUMNS, Answers
-from bench.engine.layout import KIND_COUNT, LAG
-from bench.histogram import BUCKET_COUNT, percentile_ns
-from bench.outcome import OUTCOME_COUNT, Outcome
+from bench.core.answers import ANSWER_COLUMNS, Answers
+from bench.core.histogram import BUCKET_COUNT, percentile_ns
+from bench.core.outcome import OUTCOME_COUNT, Outcome
+from bench.engine.wire.layout import KIND_COUNT, LAG
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bench.histogram import Counts
+    from bench.core.histogram import Counts
 
 TOUCHED_BYTES = 200_000_000
 """A Board of very many phases and operations is left to grow as it is used."""
@@ -40,7 +40,7 @@ class Board:
     taken: NDArray[np.int64]
     """taken[row]: arrivals taken from the plan."""
     answers: NDArray[np.int64]
-    """answers[row, column] (bench.answers): what answers brought; mostly untouched pages."""
+    """answers[row, column] (bench.core.answers): what answers brought; mostly untouched pages."""
 
     @classmethod
     def empty(cls, rows: int, kind_names: tuple[str, ...]) -> Board:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bench.engine import layout
-from bench.reserved_file import RAW_LOG_PREFIX, free_bytes, reserve
+from bench.core.disk import RAW_LOG_PREFIX, free_bytes, reserve
+from bench.engine.wire import layout
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.answers import ANSWER_COLUMNS
+from bench.core.answers import ANSWER_COLUMNS
+from bench.core.histogram import BUCKET_COUNT
+from bench.core.outcome import OUTCOME_COUNT
 from bench.engine.board import Board
-from bench.engine.layout import GAUGE_COLUMNS, KIND_COUNT, KIND_NAMES
-from bench.histogram import BUCKET_COUNT
-from bench.outcome import OUTCOME_COUNT
+from bench.engine.wire.layout import GAUGE_COLUMNS, KIND_COUNT, KIND_NAMES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class SharedBoard:
     fd: int
     board: Board
     gauges: NDArray[np.int64]
-    """gauges[column] as in bench.engine.layout."""
+    """gauges[column] as in bench.engine.wire.layout."""
 
     @classmethod
     def create(cls, rows: int) -> SharedBoard:

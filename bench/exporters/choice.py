@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError
+from bench.core.errors import UsageError
 from bench.exporters.collector import otel_collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bench.exporters.collector import Collector
-    from bench.watchers import Watcher
+    from bench.run.observers import Watcher
 
 OTLP_PACKAGE = "opentelemetry.exporter.otlp.proto.http"
 NO = ("false", "0", "no", "f", "n")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bench.errors import UsageError
+from bench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

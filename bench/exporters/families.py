@@ -9,10 +9,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.clock import NS_PER_S
-from bench.exporters.bounds import Distribution
+from bench.core.clock import NS_PER_S
+from bench.exporters.buckets import Distribution
 from bench.judge.status import Status
-from bench.recorder import SERIES_PERCENTS
+from bench.run.recorder import SERIES_PERCENTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,16 +6,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.exporters.bounds import Distribution
+from bench.exporters.buckets import Distribution
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.clock import WallLabel
-    from bench.exporters.inbox import Batch
+    from bench.core.clock import WallLabel
+    from bench.exporters.buffer import Batch
     from bench.judge.verdict import Verdict
-    from bench.run_folder.histogram_log import Tag
-    from bench.watchers import WindowView
+    from bench.results.histogram_log import Tag
+    from bench.run.observers import WindowView
 
 KINDS = ("response", "service")
 MANY = ("reconnected",)

@@ -19,9 +19,9 @@ from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from bench.clock import NS_PER_S, monotonic_ns
+from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.exporters.buffer import Inbox
 from bench.exporters.figures import Figures
-from bench.exporters.inbox import Inbox
 from bench.exporters.otlp_metrics import metrics_data
 from bench.exporters.otlp_span import run_span
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from bench.clock import WallLabel
+    from bench.core.clock import WallLabel
     from bench.exporters.collector import Collector
     from bench.exporters.figures import RunFigures
     from bench.judge.verdict import Verdict
-    from bench.watchers import WindowView
+    from bench.run.observers import WindowView
 
 END_NS = 2 * NS_PER_S
 ATTEMPT_S = 5

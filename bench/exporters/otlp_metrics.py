@@ -22,8 +22,8 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from bench.clock import NS_PER_S
-from bench.exporters.bounds import BOUNDS_NS, Distribution
+from bench.core.clock import NS_PER_S
+from bench.exporters.buckets import BOUNDS_NS, Distribution
 from bench.exporters.families import families
 
 if TYPE_CHECKING:

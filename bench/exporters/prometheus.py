@@ -18,10 +18,10 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bench.clock import NS_PER_S, monotonic_ns
-from bench.errors import UsageError
+from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.core.errors import UsageError
+from bench.exporters.buffer import Inbox
 from bench.exporters.figures import Figures
-from bench.exporters.inbox import Inbox
 from bench.exporters.prometheus_families import PrometheusFamilies, exposition
 from bench.stack.target import address_of, is_loopback_literal
 

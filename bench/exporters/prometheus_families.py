@@ -9,8 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from bench.clock import NS_PER_S
-from bench.exporters.bounds import BOUNDS_NS, Distribution
+from bench.core.clock import NS_PER_S
+from bench.exporters.buckets import BOUNDS_NS, Distribution
 from bench.exporters.families import families
 
 if TYPE_CHECKING:

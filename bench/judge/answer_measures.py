@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.answers import STATUS_CLASSES, Answers
+from bench.core.answers import STATUS_CLASSES, Answers
 from bench.judge.observation import Observation, Unmeasurable
-from bench.judge.tally import spaced
+from bench.judge.outcome_counts import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bench.rules.grammar import Metric
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Metric
 
 NOT_COUNTED = "it is counted by workloads whose driver has it, in runs of this version"
 

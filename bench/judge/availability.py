@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import units
-from bench.clock import NS_PER_S
-from bench.cycles import window_ends
-from bench.histogram import lower_edge_ns, upper_edge_ns
-from bench.outcome import Outcome
+from bench.core import units
+from bench.core.clock import NS_PER_S
+from bench.core.histogram import lower_edge_ns, upper_edge_ns
+from bench.core.intervals import window_ends
+from bench.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from bench.judge.tally import Tally
-    from bench.run_folder.reader import Run
+    from bench.judge.outcome_counts import Tally
+    from bench.results.reader import Run
 
 
 class WindowTooLong(Exception):  # noqa: N818 - a fact about the run, no error of anyone's

@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import histogram, units
-from bench.clock import NS_PER_S
-from bench.cycles import stretches
+from bench.core import histogram, units
+from bench.core.clock import NS_PER_S
+from bench.core.intervals import stretches
+from bench.core.outcome import OUTCOMES
 from bench.judge.comparison import limit_text
 from bench.judge.status import Doubt, Status
-from bench.outcome import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from bench.histogram import Counts
+    from bench.core.histogram import Counts
     from bench.judge.observation import Observation
-    from bench.rules.grammar import Metric, Rule
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Metric, Rule
 
 CLOSED = "closed"
 USERS = "locust"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.judge.status import Status
 
 if TYPE_CHECKING:
-    from bench.rules.grammar import Rule
+    from bench.scenario.rules.grammar import Rule
 
 
 PARTS = re.compile(

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import histogram, units
-from bench.clock import NS_PER_S
+from bench.core import histogram, units
+from bench.core.clock import NS_PER_S
 from bench.judge.measures import statistic_ns
 from bench.judge.status import Doubt, Status
 
 if TYPE_CHECKING:
     from bench.judge.observation import Observation
-    from bench.rules.grammar import Metric, Rule
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Metric, Rule
 
 FULL = 0.9
 """Of the time of all lanes: where they were busy for so much of it, one queue would have waited as well."""

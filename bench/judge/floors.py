@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.judge.measures import percent_of
 
 if TYPE_CHECKING:
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 MIDDLE = 50.0
 HIGHEST = 100.0

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from bench.judge import wording
 from bench.judge.comparison import compared
-from bench.judge.doubts import DOUBTS
-from bench.judge.fault_doubts import FAULT_DOUBTS
-from bench.judge.machine_doubts import MACHINE_DOUBTS
+from bench.judge.faults.guards import FAULT_DOUBTS
+from bench.judge.guards import DOUBTS
+from bench.judge.machine_guards import MACHINE_DOUBTS
 from bench.judge.measures import observe
 from bench.judge.observation import Observation, Unmeasurable
-from bench.judge.proxy_doubts import PROXY_DOUBTS
+from bench.judge.proxy_guards import PROXY_DOUBTS
 from bench.judge.status import Status
 from bench.judge.validity import findings, no_rules
 from bench.judge.verdict import Check, Verdict
-from bench.rules.grammar import Rule, parse_rule
+from bench.scenario.rules.grammar import Rule, parse_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 
 def judge(run: Run, rules: Sequence[Rule] | None = None) -> Verdict:

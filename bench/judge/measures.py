@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import histogram
-from bench.judge import answer_measures, availability, closed_loop, fault_measures, resource_measures
+from bench.core import histogram
+from bench.judge import answer_measures, availability, closed_loop
+from bench.judge.faults import measures as fault_measures
 from bench.judge.observation import Observation, Unmeasurable
-from bench.judge.tally import tally_of
-from bench.run_folder.reader import DELIVERY, Run
+from bench.judge.outcome_counts import tally_of
+from bench.judge.resources import measures as resource_measures
+from bench.results.reader import DELIVERY, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.histogram import Counts
-    from bench.rules.grammar import Metric
+    from bench.core.histogram import Counts
+    from bench.scenario.rules.grammar import Metric
 
 LATENCIES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "response": ("response", None),

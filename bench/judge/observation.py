@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.histogram import Counts
+    from bench.core.histogram import Counts
     from bench.judge.closed_loop import LaneTime
+    from bench.judge.outcome_counts import Tally
     from bench.judge.repeats import Repeat
-    from bench.judge.tally import Tally
 
 
 class Unmeasurable(Exception):  # noqa: N818 - a fact about the run, no error of anyone's

@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from bench import units
+from bench.core import units
 from bench.judge.observation import Observation
-from bench.judge.tally import listed
+from bench.judge.outcome_counts import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.rules.grammar import Metric
+    from bench.scenario.rules.grammar import Metric
 
 One = TypeVar("One")
 KNOWN, CUT_SHORT, NEVER = "known", "cut_short", "never"

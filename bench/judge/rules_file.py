@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from bench.errors import Problem, ScenarioError
-from bench.rules.catalogue import MetricSpec, Outline, check_rule, contacts, metrics_of_outlines
-from bench.rules.grammar import Rule, parse_rule
-from bench.scenario.environment import interpolated
+from bench.core.errors import Problem, ScenarioError
+from bench.core.units import Mismatch
 from bench.scenario.read import file_name, read_text
+from bench.scenario.rules.grammar import Rule, parse_rule
+from bench.scenario.rules.metrics import MetricSpec, Outline, check_rule, contacts, metrics_of_outlines
 from bench.scenario.source import ListNode, MapNode, Node, Scalar, compose
-from bench.units import Mismatch
+from bench.scenario.substitution import interpolated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 
 def rules_in(path: Path, run: Run) -> list[Rule]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from bench.errors import ExitCode
+from bench.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import histogram
-from bench.clock import NS_PER_S
-from bench.judge.tally import tally_of
+from bench.core import histogram
+from bench.core.clock import NS_PER_S
+from bench.judge.outcome_counts import tally_of
 
 if TYPE_CHECKING:
-    from bench.histogram import Counts
+    from bench.core.histogram import Counts
     from bench.judge.observation import Observation
     from bench.resources.starvation import Starvation
-    from bench.rules.grammar import Metric, Rule
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Metric, Rule
 
 PARTIES = 2
 """Generator and target wait one after the other: who suffered most has at least half of all waits."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.judge.fault_validity import fault_findings
-from bench.judge.machine_doubts import machine_excused
+from bench.core.outcome import OUTCOMES
+from bench.judge.faults.validity import fault_findings
+from bench.judge.machine_guards import machine_excused
+from bench.judge.outcome_counts import spaced, tally_of
 from bench.judge.status import Status
-from bench.judge.tally import spaced, tally_of
 from bench.judge.verdict import Check
-from bench.outcome import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 SEVERITIES = {
     "invalid": Status.INVALID,

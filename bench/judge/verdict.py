@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.errors import ResultError
+from bench.core.errors import ResultError
+from bench.core.escaping import all_visible
 from bench.judge.status import Status, worst
-from bench.run_folder import files, layout
-from bench.run_folder.shape import Needed, misshapen
-from bench.visible import all_visible
+from bench.results import files, layout
+from bench.results.shape import Needed, misshapen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ WRITTEN = {
         ]
     ),
 }
-"""What stands in verdict.json, as a shape of `bench.run_folder.shape`."""
+"""What stands in verdict.json, as a shape of `bench.results.shape`."""
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bench import units
-from bench.answers import STATUS_CLASSES
-from bench.clock import NS_PER_S
-from bench.error_kinds import error_text
+from bench.core import units
+from bench.core.answers import STATUS_CLASSES
+from bench.core.clock import NS_PER_S
+from bench.core.error_kinds import error_text
+from bench.core.outcome import OUTCOMES
 from bench.judge.comparison import headroom, limit_text, warn_text
-from bench.judge.doubts import exceeding
+from bench.judge.guards import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
 from bench.judge.observation import Observation
+from bench.judge.outcome_counts import Tally, often, spaced, tally_of
 from bench.judge.status import Status
-from bench.judge.tally import Tally, often, spaced, tally_of
-from bench.outcome import OUTCOMES
 
 if TYPE_CHECKING:
-    from bench.rules.grammar import Rule
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Rule
 
 LEAST_OF_WHAT_BROKE = 0.1
 """An outage that met a smaller share of what broke a rule is not its cause, with its backlog or without."""

@@ -7,8 +7,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.core.errors import Problem, ScenarioError
 from bench.drivers import driver_named
-from bench.errors import Problem, ScenarioError
 from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, pacing_table
 
 if TYPE_CHECKING:

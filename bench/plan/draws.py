@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.jit import compiled, int64
+from bench.core.jit import compiled, int64
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bench.jit import compiled
+from bench.core.jit import compiled
 from bench.plan.draws import unit
 
 if TYPE_CHECKING:

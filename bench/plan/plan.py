@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.cycles import Stretch, load_ns, stretches, window_ends
+from bench.core.intervals import Stretch, load_ns, stretches, window_ends
 from bench.plan.pacing import P_DURATION_NS, P_EXPECTED, P_NUMBER, P_REST, PACING_COLUMNS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.engine.layout import (
+from bench.engine.wire.layout import (
     FIELD_COLUMNS,
     FROM_VARIABLE,
     HIGHEST_STATUS,
@@ -19,7 +19,7 @@ from bench.engine.layout import (
     ZERO_PADDED,
 )
 from bench.plan.draws import VARIABLE_COLUMNS
-from bench.wire.http import links_of
+from bench.protocols.http.scanner import links_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.engine import layout
-from bench.engine.arrivals import next_arrival, next_turn, operation_of, start_plan
-from bench.jit import compiled
+from bench.core.jit import compiled
+from bench.engine.wire import layout
+from bench.engine.wire.arrivals import next_arrival, next_turn, operation_of, start_plan
 from bench.plan.draws import draw
 from bench.plan.pacing import P_NUMBER
 

@@ -11,12 +11,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from bench.reference_api.bulkhead import Slots
+from bench.reference_api.circuit_breaker import Guard
 from bench.reference_api.deadline import Deadline
-from bench.reference_api.guard import Guard
 from bench.reference_api.item import Item
 from bench.reference_api.refusals import Away
 from bench.reference_api.settings import Settings
-from bench.reference_api.slots import Slots
 
 FRESH, STALE = "holdfast:api:item:", "holdfast:api:stale:"
 FAILURES = (OSError, RedisError)

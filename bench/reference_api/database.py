@@ -18,11 +18,11 @@ from asyncpg.exceptions import (
     UndefinedTableError,
 )
 
+from bench.reference_api.bulkhead import Slots
+from bench.reference_api.circuit_breaker import Guard
 from bench.reference_api.deadline import Deadline
-from bench.reference_api.guard import Guard
 from bench.reference_api.refusals import Away, MaybeDone
 from bench.reference_api.schema import create_schema
-from bench.reference_api.slots import Slots
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy

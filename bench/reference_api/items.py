@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from bench.reference_api.answers import json_bytes
 from bench.reference_api.cache import Cache
 from bench.reference_api.database import Database
-from bench.reference_api.door import deadline_of
+from bench.reference_api.deadline_middleware import deadline_of
 from bench.reference_api.item import COLUMNS, Item, item_of
 from bench.reference_api.metrics import Metrics
 from bench.reference_api.refusals import Away, MaybeDone, Refused
+from bench.reference_api.responses import json_bytes
 from bench.reference_api.schema import REVISION
 
 MOST_BIGINT = 2**63 - 1

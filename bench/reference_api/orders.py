@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from bench.reference_api.answers import json_bytes
 from bench.reference_api.cache import Cache
 from bench.reference_api.database import Database
-from bench.reference_api.door import deadline_of
+from bench.reference_api.deadline_middleware import deadline_of
 from bench.reference_api.item import COLUMNS, Item, item_of
 from bench.reference_api.items import MOST_BIGINT, Text
 from bench.reference_api.refusals import MaybeDone, Refused
+from bench.reference_api.responses import json_bytes
 from bench.reference_api.schema import REVISION
 
 ORDER = "id, item_id, quantity, customer, price_cents, placed_at"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from bench.stack.target import Kind, Target
 
 

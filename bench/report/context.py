@@ -5,19 +5,19 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from bench import histogram, units
-from bench.clock import NS_PER_S
-from bench.error_kinds import error_text
+from bench.core import histogram, units
+from bench.core.clock import NS_PER_S
+from bench.core.error_kinds import error_text
 from bench.judge.answer_measures import answers_of
-from bench.judge.tally import often, spaced
+from bench.judge.outcome_counts import often, spaced
 from bench.report.columns import beside, joined
 from bench.resources.starvation import Starvation
-from bench.run_folder.reader import DELIVERY
+from bench.results.reader import DELIVERY
 
 if TYPE_CHECKING:
-    from bench.answers import Answers
-    from bench.histogram import Counts
-    from bench.run_folder.reader import Run
+    from bench.core.answers import Answers
+    from bench.core.histogram import Counts
+    from bench.results.reader import Run
 
 MESSAGES = {"lost_messages": "lost", "duplicate_messages": "duplicate", "reordered_messages": "reordered"}
 LOST_SUBSCRIBERS = "lost_subscribers"

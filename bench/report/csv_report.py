@@ -6,12 +6,12 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from bench.outcome import OUTCOMES
+from bench.core.outcome import OUTCOMES
 from bench.report.figures import PERCENTILES, latencies, tallies
 
 if TYPE_CHECKING:
     from bench.judge.verdict import Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 COLUMNS = (
     "run",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import histogram
-from bench.judge.tally import Tally, tally_of
-from bench.run_folder.histogram_log import KINDS
+from bench.core import histogram
+from bench.judge.outcome_counts import Tally, tally_of
+from bench.results.histogram_log import KINDS
 
 if TYPE_CHECKING:
-    from bench.histogram import Counts
-    from bench.run_folder.reader import Run
+    from bench.core.histogram import Counts
+    from bench.results.reader import Run
 
 PERCENTILES = (50, 90, 95, 99, 99.9)
 

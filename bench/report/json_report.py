@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from bench.judge.answer_measures import answers_of
 from bench.report.figures import Latency, latencies, tallies
 from bench.report.resources import resources
-from bench.run_folder.files import as_json
+from bench.results.files import as_json
 
 if TYPE_CHECKING:
     from bench.judge.verdict import Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 FORMAT = 1
 RECORDED = (

@@ -14,7 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from bench.clock import NS_PER_S
+from bench.core.clock import NS_PER_S
 from bench.judge.status import Status
 
 if TYPE_CHECKING:

@@ -8,24 +8,26 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from bench import units
-from bench.clock import NS_PER_S
+from bench.core import units
+from bench.core.clock import NS_PER_S
 from bench.judge.answer_measures import answers_of
 from bench.judge.comparison import parts_of
+from bench.judge.outcome_counts import spaced
 from bench.judge.status import Status
-from bench.judge.tally import spaced
-from bench.report import fault_detection, faults, outages
+from bench.report import outages
 from bench.report import text as text_report
-from bench.report.clock_text import clock_text
 from bench.report.context import command_again, lookups_text
-from bench.report.fault_rows import entries, label, not_shown, shown
+from bench.report.faults import detection as fault_detection
+from bench.report.faults import text as faults
+from bench.report.faults.rows import entries, label, not_shown, shown
 from bench.report.figures import Latency, latencies, tallies
 from bench.report.markdown_form import block, code, folded, mark, table, text
 from bench.report.tables import headroom_text
+from bench.report.timestamps import clock_text
 
 if TYPE_CHECKING:
     from bench.judge.verdict import Check, Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 KINDS = ("response", "service", "pool_wait")
 QUICK = "Quick run with shortened phases: good to see that it works, not to decide by."

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from bench import units
+from bench.core import units
 from bench.judge.status import Status
-from bench.report.clock_text import clock_text
 from bench.report.markdown import findings, paragraphs, rules
 from bench.report.markdown_form import code, folded, mark, table, text
 from bench.report.text import headline
+from bench.report.timestamps import clock_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

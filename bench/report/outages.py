@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench import units
-from bench.judge.fault_times import named
-from bench.judge.tally import spaced
+from bench.core import units
+from bench.judge.faults.times import named
+from bench.judge.outcome_counts import spaced
 from bench.report.columns import heading, row, wrapped
 
 if TYPE_CHECKING:
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 WIDTH = 24
 ROOMS = (11, 11, 11)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import units
+from bench.core import units
 from bench.judge.observation import Unmeasurable
-from bench.judge.resource_cpu import cpu
-from bench.judge.resource_growth import MEMORY, by_memory, growth
-from bench.judge.resource_series import series_of, times_of, within
+from bench.judge.resources.cpu import cpu
+from bench.judge.resources.growth import MEMORY, by_memory, growth
+from bench.judge.resources.series import series_of, times_of, within
 from bench.report.columns import heading, row
 
 if TYPE_CHECKING:
-    from bench.judge.resource_series import Series, Times
-    from bench.run_folder.reader import Run
+    from bench.judge.resources.series import Series, Times
+    from bench.results.reader import Run
 
 WIDTH = 17
 ROOMS = (11, 13, 13, 13, 11)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from bench import units
+from bench.core import units
+from bench.core.outcome import OUTCOMES
 from bench.judge.comparison import headroom, parts_of
-from bench.judge.doubts import SAMPLES_ABOVE
-from bench.judge.tally import spaced
-from bench.outcome import OUTCOMES
+from bench.judge.guards import SAMPLES_ABOVE
+from bench.judge.outcome_counts import spaced
 from bench.report.columns import heading, row, styled
 from bench.report.figures import Latency, latencies, tallies
 
 if TYPE_CHECKING:
     from bench.judge.verdict import Check, Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 RULE_WIDTH = 31
 RULE_ROOMS = (11, 13, 11)

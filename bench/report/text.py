@@ -11,12 +11,13 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from bench.judge.status import Status
-from bench.report import context, faults, outages, resources, tables
+from bench.report import context, outages, resources, tables
 from bench.report.columns import heading, styled, wrapped
+from bench.report.faults import text as faults
 
 if TYPE_CHECKING:
     from bench.judge.verdict import Check, Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 HEADLINES = {
     Status.PASS: "{n} of {n} rules hold",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import units
+from bench.core import units
 from bench.report.columns import WIDTH, wrapped
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.engine.engine import Engine
+    from bench.engine.api import Engine
 
 
 def pool_use(engines: Sequence[Engine]) -> dict[str, Any]:

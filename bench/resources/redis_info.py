@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.stack.connection import Unanswered
-from bench.stack.dialogue import Dialogue, ErrorReply
+from bench.stack.probes.connection import Unanswered
+from bench.stack.probes.resp import Dialogue, ErrorReply
 
 if TYPE_CHECKING:
     from bench.stack.target import Target

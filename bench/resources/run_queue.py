@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.clock import NS_PER_S
+from bench.core.clock import NS_PER_S
 from bench.resources.process_stat import PROC
 
 MOST_THREADS = 400

@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.clock import NS_PER_S, monotonic_ns
-from bench.errors import ResultError
+from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.core.errors import ResultError
 from bench.resources.cgroup import throttled_s
-from bench.resources.columns import GENERATOR, MACHINE
 from bench.resources.generator_processes import cpu_s, others
 from bench.resources.machine import read_machine
 from bench.resources.pressure import read_pressure
 from bench.resources.schedule import due_times_ns, interval_ns
 from bench.resources.starvation import Cutter, Slice, Sum
 from bench.resources.watched import WatchedProcess, WatchedTarget
+from bench.results.columns import GENERATOR, MACHINE
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.clock import NS_PER_S
-from bench.resources.columns import GENERATOR, MACHINE
+from bench.core.clock import NS_PER_S
+from bench.results.columns import GENERATOR, MACHINE
 
 LEAST_SLICE_NS = 200_000_000
 """CPU is counted in ticks of 10 ms: shorter slices say too little."""

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.clock import monotonic_ns
-from bench.resources.asker import Asker, Service
+from bench.core.clock import monotonic_ns
 from bench.resources.cgroup import read_cgroup
+from bench.resources.poller import Asker, Service
 from bench.resources.postgres_activity import PostgresActivity
 from bench.resources.process_tree import ProcessTree
 from bench.resources.redis_info import RedisInfo

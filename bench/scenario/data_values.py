@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from bench.core.units import Mismatch, quoted
 from bench.scenario.fields import kind_of
 from bench.scenario.finding import Finding
 from bench.scenario.paths import Path
 from bench.scenario.source import ListNode, MapNode, Node, Scalar
-from bench.units import Mismatch, quoted
 
 MOST_DIGITS = 300
 _WORDS: dict[str, Any] = {

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from bench.core.units import Mismatch, quoted
 from bench.scenario.fields import Whole, kind_of
-from bench.scenario.part import Part
-from bench.units import Mismatch, quoted
+from bench.scenario.strict_model import Part
 
 BUILT_IN = ("tpcb", "app")
 

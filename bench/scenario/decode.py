@@ -6,12 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from bench.errors import Problem
-from bench.rules.catalogue import Outline, check_rule, contacts, metrics_of_outlines
-from bench.rules.grammar import Rule, RuleError, parse_rule
-from bench.scenario.consistency import findings_of_phases, findings_of_workload, findings_of_workloads
-from bench.scenario.consistency_faults import findings_of_faults
-from bench.scenario.consistency_integrity import findings_of_integrity
+from bench.core.errors import Problem
 from bench.scenario.dataset import DataSetChoice, SqlSource
 from bench.scenario.drivers import DRIVERS
 from bench.scenario.faults import Detection, Fault, FaultEntry
@@ -22,7 +17,16 @@ from bench.scenario.parameters import Parameter
 from bench.scenario.paths import Path
 from bench.scenario.plain import findings_of_data, plain
 from bench.scenario.requests import Expect, Request
+from bench.scenario.rules.grammar import Rule, RuleError, parse_rule
+from bench.scenario.rules.metrics import Outline, check_rule, contacts, metrics_of_outlines
 from bench.scenario.source import Node
+from bench.scenario.validators.faults import findings_of_faults
+from bench.scenario.validators.integrity import findings_of_integrity
+from bench.scenario.validators.workload import (
+    findings_of_phases,
+    findings_of_workload,
+    findings_of_workloads,
+)
 from bench.scenario.wording import placed, reworded
 
 # A hostile file can have tens of thousands of each; nobody reads the rest.

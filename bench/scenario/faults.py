@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from bench.core.units import Mismatch, duration_ns, quoted, ratio, size_bytes
 from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS
 from bench.scenario.fields import (
     DURATION,
@@ -16,8 +17,7 @@ from bench.scenario.fields import (
     kind_of,
     quantity,
 )
-from bench.scenario.part import Part
-from bench.units import Mismatch, duration_ns, quoted, ratio, size_bytes
+from bench.scenario.strict_model import Part
 
 MOST_BYTES = 10**12
 
@@ -39,7 +39,7 @@ def _bytes(value: Any) -> Any:
 
 
 def _bytes_per_s(value: Any) -> Any:
-    from bench.units import size_bytes
+    from bench.core.units import size_bytes
 
     if not isinstance(value, str) or not value.endswith("/s"):
         raise Mismatch('a size per second such as "100kB/s"', kind_of(value), 'write "100kB/s"')

@@ -13,7 +13,15 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, GetCoreSchemaHandler, StringConstraints, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from bench.units import Mismatch, duration_ns, format_duration_ns, quoted, rate_per_s, ratio, size_bytes
+from bench.core.units import (
+    Mismatch,
+    duration_ns,
+    format_duration_ns,
+    quoted,
+    rate_per_s,
+    ratio,
+    size_bytes,
+)
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 MAX_RATE_PER_S = 10_000_000

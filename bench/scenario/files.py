@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.errors import Problem, ScenarioError
+from bench.core.errors import Problem, ScenarioError
 from bench.scenario.dataset import DataSetChoice
 from bench.scenario.locustfile import read_locustfile
 from bench.scenario.model import Scenario, Workload

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from bench.core.units import Mismatch
 from bench.scenario.fields import Duration, Name, Whole, kind_of
-from bench.scenario.part import Part
-from bench.units import Mismatch
+from bench.scenario.strict_model import Part
 
 CHECKS = ("acknowledged_writes", "registers", "transfers", "messages")
 SETTINGS = {

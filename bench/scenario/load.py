@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import Problem, ScenarioError
-from bench.rules.grammar import Rule
+from bench.core.errors import Problem, ScenarioError
 from bench.scenario.decode import decoded
-from bench.scenario.environment import interpolated
 from bench.scenario.files import with_files
 from bench.scenario.model import Scenario
 from bench.scenario.overrides import overridden
@@ -26,7 +24,9 @@ from bench.scenario.paths import Path as KeyPath
 from bench.scenario.plain import places, secrets
 from bench.scenario.quick import shortened
 from bench.scenario.read import file_name, read_text
+from bench.scenario.rules.grammar import Rule
 from bench.scenario.source import MapNode, Place, compose
+from bench.scenario.substitution import interpolated
 
 MAX_TOLD = 500
 SUFFIXES = (".yaml", ".yml")

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bench.errors import ScenarioError
+from bench.core.errors import ScenarioError
+from bench.core.units import Mismatch, quoted
 from bench.scenario.fields import kind_of
 from bench.scenario.finding import Finding
-from bench.scenario.part import Part
 from bench.scenario.read import file_name, read_text
-from bench.units import Mismatch, quoted
+from bench.scenario.strict_model import Part
 
 
 class Locustfile(Part):

@@ -8,9 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from bench.scenario.consistency import findings_of_phases, findings_of_workload, findings_of_workloads
-from bench.scenario.consistency_faults import findings_of_faults
-from bench.scenario.consistency_integrity import findings_of_integrity
+from bench.core.units import Mismatch
 from bench.scenario.dataset import DataSetChoice, choice
 from bench.scenario.drivers import DRIVERS
 from bench.scenario.faults import Detection, Fault
@@ -30,9 +28,15 @@ from bench.scenario.fields import (
 from bench.scenario.integrity import Integrity
 from bench.scenario.locustfile import Locustfile, named_locustfile
 from bench.scenario.parameters import Parameter
-from bench.scenario.part import Part
 from bench.scenario.requests import Headers, Request
-from bench.units import Mismatch
+from bench.scenario.strict_model import Part
+from bench.scenario.validators.faults import findings_of_faults
+from bench.scenario.validators.integrity import findings_of_integrity
+from bench.scenario.validators.workload import (
+    findings_of_phases,
+    findings_of_workload,
+    findings_of_workloads,
+)
 
 INCONSISTENT = "inconsistent"
 """Type of the error raised when single fields are right but do not fit together."""

@@ -9,11 +9,11 @@ with the place "--set".
 
 from collections.abc import Sequence
 
-from bench.errors import Problem, ScenarioError
+from bench.core.errors import Problem, ScenarioError
+from bench.core.units import quoted
 from bench.scenario.paths import Path, where
 from bench.scenario.source import ListNode, MapNode, Node, Place, Scalar, compose
 from bench.scenario.yaml_words import MAX_DEPTH
-from bench.units import quoted
 
 FILE = "--set"
 _PLACE = Place(FILE)

@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from bench.core.units import Mismatch
 from bench.scenario.fields import Number, Whole
-from bench.scenario.part import Part
-from bench.units import Mismatch
+from bench.scenario.strict_model import Part
 
 LARGEST = 10**15
 Bound = Annotated[int, Whole(-LARGEST, LARGEST)]

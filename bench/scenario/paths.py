@@ -1,6 +1,6 @@
 """Paths of keys and indexes through a scenario, and how they are written for people."""
 
-from bench.units import quoted
+from bench.core.units import quoted
 
 Path = tuple[str | int, ...]
 

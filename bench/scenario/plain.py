@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from bench.core.units import Mismatch
 from bench.scenario.data_values import data_value, refused_data
 from bench.scenario.finding import Finding
 from bench.scenario.paths import Path
 from bench.scenario.source import ListNode, MapNode, Node, Place, Scalar
-from bench.units import Mismatch
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}(?:[eE][-+]?[0-9]{1,2})?")

@@ -5,7 +5,7 @@ import re
 import stat
 from pathlib import Path
 
-from bench.errors import Problem, ScenarioError
+from bench.core.errors import Problem, ScenarioError
 
 MAX_FILE_BYTES = 2**20
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.errors import Problem, ScenarioError
+from bench.core.errors import Problem, ScenarioError
 from bench.scenario.paths import where
 
 if TYPE_CHECKING:
-    from bench.errors import StatementRefused
+    from bench.core.errors import StatementRefused
     from bench.scenario.load import LoadedScenario
 
 NEAR_CHARACTERS = 30

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from bench.core.units import Mismatch, quoted
 from bench.scenario.fields import kind_of
-from bench.scenario.part import Part
-from bench.units import Mismatch, quoted
+from bench.scenario.strict_model import Part
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")

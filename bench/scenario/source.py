@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from bench.errors import Problem, ScenarioError
+from bench.core.errors import Problem, ScenarioError
+from bench.core.units import quoted
 from bench.scenario.paths import where
 from bench.scenario.yaml_words import MAX_DEPTH, syntax_problem
-from bench.units import quoted
 
 MAX_NODES = 50_000  # a scenario of 20 workloads with 50 operations each has half of that
 MAX_TOLD_BEFORE = 500

@@ -4,13 +4,13 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from bench.errors import Problem
+from bench.core.errors import Problem
+from bench.core.units import Mismatch, quoted
 from bench.scenario.fields import kind_of
 from bench.scenario.finding import Finding
 from bench.scenario.paths import Path, where
 from bench.scenario.plain import node_at, place_of_key, plain
 from bench.scenario.source import ListNode, MapNode, Node, Scalar
-from bench.units import Mismatch, quoted
 
 _SHOWN_NAMES = 20
 

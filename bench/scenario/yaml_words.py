@@ -4,8 +4,8 @@ from typing import Any
 
 import yaml
 
-from bench.errors import Problem
-from bench.units import quoted
+from bench.core.errors import Problem
+from bench.core.units import quoted
 
 MAX_DEPTH = 32  # the deepest scenario needs 7
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.errors import TargetError
-from bench.stack.data_directory import sweep_data_directories
-from bench.stack.health import health_rows
-from bench.stack.managed_api import ManagedApi
-from bench.stack.managed_postgres import ManagedPostgres, ManagedPostgres16
-from bench.stack.managed_redis import ManagedRedis
-from bench.stack.managed_service import ManagedService
-from bench.stack.supervised import StackEvent
+from bench.core.errors import TargetError
+from bench.stack.probes.health import health_rows
+from bench.stack.services.api import ManagedApi
+from bench.stack.services.base import ManagedService
+from bench.stack.services.data_directory import sweep_data_directories
+from bench.stack.services.postgres import ManagedPostgres, ManagedPostgres16
+from bench.stack.services.redis import ManagedRedis
+from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
 KINDS: tuple[type[ManagedService], ...] = (ManagedRedis, ManagedPostgres, ManagedPostgres16, ManagedApi)

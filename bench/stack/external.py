@@ -8,10 +8,10 @@ from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any, Self
 
-from bench.errors import TargetError
-from bench.stack.connection import Unanswered, resolve
-from bench.stack.health import Facts, ask, health_rows
-from bench.stack.supervised import StackEvent
+from bench.core.errors import TargetError
+from bench.stack.probes.connection import Unanswered, resolve
+from bench.stack.probes.health import Facts, ask, health_rows
+from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Kind, Target
 
 URL_VARIABLES = {
@@ -146,7 +146,7 @@ def check_host(target: Target) -> None:
 
 
 def _usable(target: Target, facts: Facts) -> Facts:
-    from bench.stack.probe import RedisFacts
+    from bench.stack.probes.probe import RedisFacts
 
     if isinstance(facts, RedisFacts) and facts.mode in ("cluster", "sentinel"):
         raise TargetError(

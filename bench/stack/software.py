@@ -9,14 +9,14 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.child_environment import for_program
-from bench.errors import TargetError
+from bench.core.child_environment import for_program
+from bench.core.errors import TargetError
+from bench.stack.background.control import kept_stack
 from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
-from bench.stack.keeper_control import kept_stack
 from bench.stack.machine import Finding, Value
-from bench.stack.postgres_binary import find_postgres
-from bench.stack.server_binary import find_server_binary
-from bench.stack.unprivileged import account_for_servers
+from bench.stack.services.postgres_binary import find_postgres
+from bench.stack.services.server_binary import find_server_binary
+from bench.stack.services.unprivileged import account_for_servers
 
 DOCKER_DEADLINE_S = 2.0
 VERSION_DEADLINE_S = 5.0
@@ -142,7 +142,7 @@ def docker_engine() -> Finding:
 
 
 def _usable_engine() -> Finding:
-    from bench.stack.docker.engine import connect_engine
+    from bench.stack.docker.client import connect_engine
     from bench.stack.docker.removal import left_overs
 
     try:

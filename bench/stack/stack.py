@@ -5,12 +5,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from bench.errors import UsageError
-from bench.stack.supervised import StackEvent
+from bench.core.errors import UsageError
+from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
 if TYPE_CHECKING:
-    from bench.stack.keeper_state import KeptStack
+    from bench.stack.background.state import KeptStack
 
 KINDS = ("embedded", "docker", "compose", "external")
 
@@ -33,7 +33,7 @@ class Stack(Protocol):
         """
 
     def health(self) -> list[dict[str, Any]]:
-        """One row per target, asked now: see bench.stack.health.health_rows."""
+        """One row per target, asked now: see bench.stack.probes.health.health_rows."""
 
     def events(self) -> list[StackEvent]:
         """What happened to services that are ours so far, oldest first."""
@@ -70,7 +70,7 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
     if kind == "external":
         return ExternalStack(needed)
     if kind == "docker":
-        from bench.stack.docker.docker_stack import DockerStack
+        from bench.stack.docker.stack import DockerStack
 
         return DockerStack(needed, log_dir)
     if kind == "compose":
@@ -85,7 +85,7 @@ def _attached(kept: "KeptStack", needed: AbstractSet[str], log_dir: Path) -> Sta
         from bench.stack.docker.kept_stack import KeptContainers
 
         return KeptContainers(kept, needed, log_dir)
-    from bench.stack.keeper_stack import AttachedStack
+    from bench.stack.background.stack import AttachedStack
 
     return AttachedStack(kept, needed)
 
@@ -94,8 +94,8 @@ def _kept_with(needed: AbstractSet[str]) -> "KeptStack | None":
     """The stack that is up, if it has all of these and the environment names no others."""
     from dataclasses import replace
 
+    from bench.stack.background.control import kept_stack
     from bench.stack.external import named_by_the_user, url_in
-    from bench.stack.keeper_control import kept_stack
 
     kept = kept_stack() if needed else None
     if kept is None:

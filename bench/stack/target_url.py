@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from bench.stack.target import Kind, Target, address_of
 
 _ENCODING_ADVICE = "write / ? # @ : % inside a user name or password as %2F %3F %23 %40 %3A %25"

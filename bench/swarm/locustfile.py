@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import gevent
 from locust import LoadTestShape, User, events, task
 
-from bench.swarm.entrance import Entrance
+from bench.swarm.web.locust_hooks import Entrance
 
 if TYPE_CHECKING:
-    from bench.swarm.entrance import Entrance as Entered
+    from bench.swarm.web.locust_hooks import Entrance as Entered
 
 
 class Scenario(User):

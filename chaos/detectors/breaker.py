@@ -6,9 +6,9 @@ import http.client
 import json
 from typing import TYPE_CHECKING, Any
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
 from chaos.detectors.observation import Observation
-from chaos.detectors.watcher import Watcher
+from chaos.detectors.polling_detector import Watcher
 
 if TYPE_CHECKING:
     from bench.stack.target import Target

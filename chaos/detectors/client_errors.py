@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
 from chaos.detectors.observation import Observation
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ IN_A_ROW = 3
 def observations_of(operations: NDArray[Any], target: str, zero_ns: int) -> list[Observation]:
     """Down when IN_A_ROW operations ended not OK with no OK between them, up with the next OK.
 
-    operations: the log of the workloads of one target (bench.engine.layout.LOG_RECORD); zero_ns is run
+    operations: the log of the workloads of one target (bench.engine.wire.layout.LOG_RECORD); zero_ns is run
     zero on CLOCK_MONOTONIC. Ends count in the order in which they became known.
     """
     found: list[Observation] = []

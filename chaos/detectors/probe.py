@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.clock import monotonic_ns
-from bench.stack.health import probe
+from bench.core.clock import monotonic_ns
+from bench.stack.probes.health import probe
 from chaos.detectors.observation import Observation
-from chaos.detectors.watcher import Watcher
+from chaos.detectors.polling_detector import Watcher
 
 if TYPE_CHECKING:
     from bench.stack.target import Target

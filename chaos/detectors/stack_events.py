@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from chaos.detectors.observation import Observation
 
 if TYPE_CHECKING:
-    from bench.stack.supervised import StackEvent
+    from bench.stack.supervisor.supervised import StackEvent
 
 ENGINE, HEALTH = "engine_event", "container_health"
 _DOWN = {"died", "ended", "stopped", "failed", "gave_up", "paused", "oom", "disconnected"}

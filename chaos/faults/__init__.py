@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from bench.scenario.fault_kinds import FAULT_KINDS
 
 if TYPE_CHECKING:
+    from chaos.context import Surroundings
     from chaos.faults.fault import Fault
     from chaos.schedule import FaultPlan
-    from chaos.surroundings import Surroundings
 
 _ON_PROCESS = {
     "kill": ("chaos.faults.kill", "Kill"),
@@ -25,8 +25,8 @@ _ON_PROCESS = {
     "disconnect": ("chaos.faults.disconnect", "Disconnect"),
 }
 _ANYWHERE = {
-    "nothing": ("chaos.faults.nothing", "Nothing"),
-    "observe": ("chaos.faults.nothing", "Observe"),
+    "nothing": ("chaos.faults.noop", "Nothing"),
+    "observe": ("chaos.faults.noop", "Observe"),
     "cpu": ("chaos.faults.pressure", "CpuPressure"),
     "memory": ("chaos.faults.pressure", "MemoryPressure"),
     "io": ("chaos.faults.pressure", "IoPressure"),

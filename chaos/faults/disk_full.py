@@ -8,9 +8,9 @@ import os
 import uuid
 from pathlib import Path
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
 from chaos.faults.fault import Fault, stamped
-from chaos.stamps import Proof, Stamps
+from chaos.timestamps import Proof, Stamps
 from chaos.undo import Undo, remove_file
 
 LARGEST_BYTES = 4 << 30

@@ -10,12 +10,12 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
 from bench.stack.target import Target
 from chaos.faults.fault import Fault, stamped
 from chaos.faults.pressure import Pressure
 from chaos.processes import wait_until
-from chaos.stamps import Proof, Stamps
+from chaos.timestamps import Proof, Stamps
 
 if TYPE_CHECKING:
     import psycopg
@@ -64,8 +64,8 @@ class ExhaustRedis(Pressure):
             )
 
     def _limit(self, target: Target) -> int:
-        from bench.stack.connection import Unanswered
-        from bench.stack.dialogue import Dialogue, ErrorReply
+        from bench.stack.probes.connection import Unanswered
+        from bench.stack.probes.resp import Dialogue, ErrorReply
 
         found = "an answer without maxclients"
         try:
@@ -200,7 +200,7 @@ class ExhaustPostgres(Fault):
         import psycopg
         from psycopg.conninfo import make_conninfo
 
-        from bench.stack.libpq import libpq_parameters
+        from bench.stack.probes.libpq import libpq_parameters
 
         parameters = {**libpq_parameters(self.around.targets[self.plan.target]), "connect_timeout": "2"}
         return psycopg.connect(make_conninfo(**parameters))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from bench.clock import monotonic_ns
-from chaos.stamps import Proof, Stamps
+from bench.core.clock import monotonic_ns
+from chaos.timestamps import Proof, Stamps
 from chaos.undo import Undo, nothing
 
 if TYPE_CHECKING:
+    from chaos.context import Surroundings
     from chaos.schedule import FaultPlan
-    from chaos.surroundings import Surroundings
 
 EFFECT_S = 3.0
 """How long to look for the proof of an effect."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 
-from bench.clock import monotonic_ns
-from bench.stack.process_identity import ProcessIdentity
+from bench.core.clock import monotonic_ns
+from bench.stack.supervisor.process_identity import ProcessIdentity
 from chaos.faults.fault import EFFECT_S, Fault
 from chaos.processes import are_gone, family, send_all, wait_until
-from chaos.stamps import Proof, Stamps
+from chaos.timestamps import Proof, Stamps
 
 DEATH_S = 0.05
 """How long the conductor waits for a death; one that takes longer is seen by the proof."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.clock import monotonic_ns
-from bench.units import format_bytes, format_duration_ns
+from bench.core.clock import monotonic_ns
+from bench.core.units import format_bytes, format_duration_ns
 from chaos.faults.fault import Fault
 from chaos.proxy.applied import Applied
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.composition import toxin_of
-from chaos.stamps import Proof, Stamps
+from chaos.timestamps import Proof, Stamps
 
 
 class OnPath(Fault):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
 from chaos.faults.fault import EFFECT_S, stamped
 from chaos.faults.kill import Kill
 from chaos.processes import are_stopped, family, send_all, state_of, wait_until
-from chaos.stamps import Proof, Stamps
+from chaos.timestamps import Proof, Stamps
 from chaos.undo import Undo, continue_processes
 
 STOP_S = 0.05

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import psutil
 
-from bench.child_environment import for_program
-from bench.clock import monotonic_ns
-from bench.stack.process_identity import ProcessIdentity
-from bench.units import format_bytes
-from chaos import burner
+from bench.core.child_environment import for_program
+from bench.core.clock import monotonic_ns
+from bench.core.units import format_bytes
+from bench.stack.supervisor.process_identity import ProcessIdentity
+from chaos import stressor as burner
 from chaos.faults.fault import Fault, stamped
 from chaos.processes import are_gone, wait_until
-from chaos.stamps import Proof, Stamps
+from chaos.timestamps import Proof, Stamps
 
 MARGIN_S = 1.0
 """How much longer than planned a burner may go on by itself, should nobody end it."""

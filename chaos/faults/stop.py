@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
 from chaos.faults.fault import EFFECT_S, stamped
 from chaos.faults.kill import Kill
 from chaos.processes import are_gone, wait_until
-from chaos.stamps import Proof, Stamps
+from chaos.timestamps import Proof, Stamps
 
 if TYPE_CHECKING:
     from bench.stack.embedded import EmbeddedStack
-    from bench.stack.managed_service import ManagedService
+    from bench.stack.services.base import ManagedService
 
 
 class Stop(Kill):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bench.scenario.consistency_integrity import operation_of
+from bench.scenario.validators.integrity import operation_of
 from chaos.integrity import ledger, postgres_read_back, redis_read_back
 from chaos.integrity.check import Check, Evidence
 from chaos.integrity.query import rehearse

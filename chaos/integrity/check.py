@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import TargetError
-from bench.scenario.consistency_faults import BEHIND
+from bench.core.errors import TargetError
 from bench.scenario.fault_kinds import LOOKING_ON
+from bench.scenario.validators.faults import BEHIND
 from chaos.integrity.ledger import Blow
 from chaos.integrity.read_back import Patience
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Attempts:
     sent_ns: Whole
     done_ns: Whole
     outcome: Whole
-    """As in bench.outcome."""
+    """As in bench.core.outcome."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.redaction import redacted
+from bench.core.redaction import redacted
 from bench.scenario.placeholders import RUN
 from chaos.integrity.ledger import Found
 from chaos.integrity.read_back import ANSWER_S, WHOLE_S, NotYet, Unreadable
@@ -66,7 +66,7 @@ def connected(target: Target, *, is_writing: bool = False) -> Iterator[Connectio
     """A connection for one transaction, in which nothing can be written unless that is the purpose."""
     import psycopg
 
-    from bench.stack.libpq import libpq_parameters
+    from bench.stack.probes.libpq import libpq_parameters
 
     parameters: dict[str, Any] = {"connect_timeout": str(int(ANSWER_S)), **libpq_parameters(target)}
     try:

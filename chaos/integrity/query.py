@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.errors import Problem, ScenarioError, TargetError
+from bench.core.errors import Problem, ScenarioError, TargetError
 from bench.scenario.placeholders import RUN
 from chaos.integrity.read_back import NotYet, Unreadable, patiently
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from bench.clock import NS_PER_S, monotonic_ns
+from bench.core.clock import NS_PER_S, monotonic_ns
 
 Read = TypeVar("Read")
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.drivers.redis_commands import encode
+from bench.drivers.redis.commands import encode
 from chaos.integrity.read_back import ANSWER_S, NotYet, Unreadable
 
 if TYPE_CHECKING:

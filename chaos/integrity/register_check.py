@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from chaos.integrity import zones
 from chaos.integrity.check import Check, Evidence
 from chaos.integrity.read_back import NotYet, Unreadable, patiently

@@ -54,7 +54,7 @@ class RedisRegisters:
 
     async def connect(self) -> RegisterConnection:
         """Open and log in."""
-        from bench.drivers.redis_commands import encode
+        from bench.drivers.redis.commands import encode
 
         target = self._target
         async with asyncio.timeout(CONNECT_S):
@@ -100,7 +100,7 @@ class _RedisConnection:
         return reply
 
     async def read(self, register: int) -> int | None:
-        from bench.drivers.redis_commands import encode
+        from bench.drivers.redis.commands import encode
 
         reply = await self.ask(encode("GET", self._names[register]))
         if reply is None:
@@ -108,7 +108,7 @@ class _RedisConnection:
         return int(reply) if reply.isdigit() and len(reply) < 19 else UNREADABLE_VALUE
 
     async def write(self, register: int, value: int) -> None:
-        from bench.drivers.redis_commands import encode
+        from bench.drivers.redis.commands import encode
 
         await self.ask(encode("SET", self._names[register], value))
 
@@ -133,7 +133,7 @@ class PostgresRegisters:
         """Open a connection."""
         import asyncpg
 
-        from bench.drivers.postgres_client_pool import connect_options
+        from bench.drivers.postgres.client_pool import connect_options
 
         options = connect_options(self._target, self._workload, 2) | {"timeout": CONNECT_S}
         return _PostgresConnection(await asyncpg.connect(**options), self._table)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.clock import NS_PER_S, monotonic_ns
+from bench.core.clock import NS_PER_S, monotonic_ns
 from chaos.integrity.read_back import PAUSE_S, Patience, Unreadable
 from chaos.integrity.zones import NEVER, History
 

@@ -6,9 +6,9 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
+from bench.core.errors import TargetError
 from bench.datasets import DataSet, check
-from bench.errors import TargetError
 from chaos.integrity import totals
 from chaos.integrity.check import Check, Evidence
 from chaos.integrity.postgres_read_back import read_total

@@ -6,15 +6,15 @@
                           └─ down:  the same, the other way round; the end of the bytes then waits
                                     for slow_close
 
-While no toxin is in force, a compiled loop in a thread of its own passes bytes on (`bench/engine/relay.py`):
-one `recvmsg` and one `send`, without the GIL. A toxin finds it standing still between two reads, and this
-program's own epoll loop has all connections from then on (`lending.py`); what is not plain, such as an end
-or a reset, is always the latter's. The compiled loop needs packages and a second to load, so the proxy
-serves without it until then. `gauges.py` is what both count of themselves, in memory shared with the
-harness: the time from a read's arrival, by the kernel's stamp, to its being sent on.
+While no toxin is in force, a compiled loop in a thread of its own passes bytes on
+(`bench/engine/wire/relay.py`): one `recvmsg` and one `send`, without the GIL. A toxin finds it standing
+still between two reads, and this program's own epoll loop has all connections from then on (`lending.py`);
+what is not plain, such as an end or a reset, is always the latter's. The compiled loop needs packages and a
+second to load, so the proxy serves without it until then. `gauges.py` is what both count of themselves, in
+memory shared with the harness: the time from a read's arrival, by the kernel's stamp, to its being sent on.
 What is left is the kernel's: in trials on two cores some 12 us of processor time for a request and its
 answer, nearly all of it two sends with their wake-ups, and 20 us more in a round trip of an idle machine.
-`chaos.proxy.added_delay` measures what it adds to a round trip on this machine.
+`tests.benchmarks.durability.added_delay` measures what it adds to a round trip on this machine.
 
 What a client sees, which is what it would see without us as far as a user-space program can do that:
 

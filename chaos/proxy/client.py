@@ -18,19 +18,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from bench.child_environment import for_python
-from bench.clock import NS_PER_S, monotonic_ns
-from bench.errors import TargetError
-from bench.stack.loopback_port import free_loopback_port
+from bench.core.child_environment import for_python
+from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.core.errors import TargetError
+from bench.stack.services.loopback_port import free_loopback_port
 from chaos.proxy.applied import Applied, ProxyStats
 from chaos.proxy.composition import KINDS, toxin_of
 from chaos.proxy.gauges import BUCKETS, ROW, ROWS, SIZE_BYTES
 from chaos.proxy.lending import LOADING, RUNNING
-from chaos.proxy.toxin import ToxinRefused
-from chaos.stamps import Proof
+from chaos.proxy.toxic import ToxinRefused
+from chaos.timestamps import Proof
 
 if TYPE_CHECKING:
-    from bench.histogram import Counts
+    from bench.core.histogram import Counts
 
 LOOPBACK = "127.0.0.1"
 PROGRAM = Path(__file__).with_name("serve.py")

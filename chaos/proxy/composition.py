@@ -19,15 +19,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from chaos.proxy.toxin import Toxin, ToxinRefused
-from chaos.proxy.toxins.bandwidth import Bandwidth
-from chaos.proxy.toxins.black_hole import BlackHole
-from chaos.proxy.toxins.latency import Latency
-from chaos.proxy.toxins.limit_data import LimitData
-from chaos.proxy.toxins.refuse import Refuse
-from chaos.proxy.toxins.reset import Reset
-from chaos.proxy.toxins.slicer import Slicer
-from chaos.proxy.toxins.slow_close import SlowClose
+from chaos.proxy.toxic import Toxin, ToxinRefused
+from chaos.proxy.toxics.bandwidth import Bandwidth
+from chaos.proxy.toxics.black_hole import BlackHole
+from chaos.proxy.toxics.latency import Latency
+from chaos.proxy.toxics.limit_data import LimitData
+from chaos.proxy.toxics.refuse import Refuse
+from chaos.proxy.toxics.reset import Reset
+from chaos.proxy.toxics.slicer import Slicer
+from chaos.proxy.toxics.slow_close import SlowClose
 
 IN_ORDER: tuple[type[Toxin], ...] = (
     Reset,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from chaos.proxy.endpoint import Endpoint
 from chaos.proxy.flow import Flow
 from chaos.proxy.loop import Timer, now_ns
-from chaos.proxy.toxin import DOWN, UP
+from chaos.proxy.toxic import DOWN, UP
 
 if TYPE_CHECKING:
     from chaos.proxy.relay import Relay

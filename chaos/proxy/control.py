@@ -15,7 +15,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from chaos.proxy.toxin import ToxinRefused
+from chaos.proxy.toxic import ToxinRefused
 
 if TYPE_CHECKING:
     from chaos.proxy.loop import Loop

@@ -7,8 +7,8 @@ from fcntl import ioctl
 from termios import FIONREAD
 from typing import TYPE_CHECKING, Any
 
+from chaos.proxy.delay_queue import FIN, RST, Line
 from chaos.proxy.endpoint import IN, OUT
-from chaos.proxy.line import FIN, RST, Line
 from chaos.proxy.loop import Timer, now_ns
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chaos.proxy.traffic import Traffic
 
 SOURCE_RESET, SINK_GONE = 1, 2
-"""As in bench.engine.relay, which needs packages that this file does without."""
+"""As in bench.engine.wire.relay, which needs packages that this file does without."""
 PIECES_PER_TURN = 64
 """Then the other connections get their turn."""
 

@@ -19,13 +19,13 @@ ROWS = 2
 _HALF_BITS, _FINE_BITS = 10, 11
 HIGHEST_NS = 3_600_000_000_000
 BUCKETS = 33 * 1024
-"""As bench.histogram has them: that one needs numpy, which the Python loop does without."""
+"""As bench.core.histogram has them: that one needs numpy, which the Python loop does without."""
 WORDS = ROWS * (ROW + BUCKETS)
 SIZE_BYTES = 8 * WORDS
 
 
 def bucket_of(value_ns: int) -> int:
-    """The bucket of a time within 0..HIGHEST_NS: bench.histogram's, for one value at a time."""
+    """The bucket of a time within 0..HIGHEST_NS: bench.core.histogram's, for one value at a time."""
     power = max(value_ns.bit_length() - _FINE_BITS, 0)
     return (power << _HALF_BITS) + (value_ns >> power)
 

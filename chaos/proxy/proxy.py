@@ -12,10 +12,10 @@ from chaos.proxy.endpoint import reset
 from chaos.proxy.front import Front
 from chaos.proxy.listener import Listener
 from chaos.proxy.loop import Loop, now_ns
-from chaos.proxy.toxin import DOWN, UP, Toxin
-from chaos.proxy.toxins.black_hole import BlackHole
-from chaos.proxy.toxins.refuse import Refuse
-from chaos.proxy.toxins.reset import Reset
+from chaos.proxy.toxic import DOWN, UP, Toxin
+from chaos.proxy.toxics.black_hole import BlackHole
+from chaos.proxy.toxics.refuse import Refuse
+from chaos.proxy.toxics.reset import Reset
 from chaos.proxy.traffic import Traffic
 
 if TYPE_CHECKING:

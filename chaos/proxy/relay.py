@@ -16,9 +16,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.clock import WallLabel
-from bench.engine import relay
-from bench.engine.relay import (
+from bench.core.clock import WallLabel
+from bench.core.jit import PLAIN
+from bench.engine.wire import relay
+from bench.engine.wire.relay import (
     AT,
     BUFFER,
     COLUMNS,
@@ -38,8 +39,7 @@ from bench.engine.relay import (
     TOLD,
     WAKE,
 )
-from bench.engine.syscalls import EVENT_WORDS, SO_TIMESTAMPNS
-from bench.jit import PLAIN
+from bench.engine.wire.syscalls import EVENT_WORDS, SO_TIMESTAMPNS
 from chaos.proxy.gauges import BUCKETS, RELAY, ROW, ROWS, Gauges
 
 READ_BYTES = 65_536

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from chaos.proxy.composition import Path
 from chaos.proxy.lending import Lending
-from chaos.proxy.toxin import DOWN, UP
+from chaos.proxy.toxic import DOWN, UP
 
 if TYPE_CHECKING:
     from chaos.proxy.connection import Connection

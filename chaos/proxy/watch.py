@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import histogram
-from bench.errors import TargetError
-from bench.own_limits import CODE as OWN_LIMIT
+from bench.core import histogram
+from bench.core.errors import TargetError
+from bench.core.own_limits import CODE as OWN_LIMIT
 from chaos.proxy.gauges import LOOP, MOST_READY, READS, RELAY, THREAD
 
 if TYPE_CHECKING:
-    from bench.histogram import Counts
+    from bench.core.histogram import Counts
     from bench.plan.plan import Plan
     from chaos.proxy.client import FaultProxy
 

@@ -24,25 +24,24 @@ HEAVY = (
     "rich",
     "numpy",
 )
-SWARM = ("bench.swarm", "bench.swarm.*", "bench.peers.locust*")
-"""What runs inside a Locust process: the web UI, and the user that the peers' comparison starts there."""
+SWARM = ("bench.swarm", "bench.swarm.*")
+"""What runs inside a Locust process."""
 
 PURE = (
-    "bench.wire.*",
+    "bench.protocols.*",
     "bench.plan.draws",
     "bench.plan.pacing",
     "bench.plan.plan",
     "bench.plan.program",
     "bench.plan.compile",
-    "bench.histogram",
+    "bench.core.histogram",
     "bench.judge.*",
     "bench.resources.starvation",
-    "bench.rules.*",
-    "bench.units",
-    "bench.outcome",
-    "bench.validity",
-    "chaos.recovery",
-    "chaos.recovery_*",
+    "bench.scenario.rules.*",
+    "bench.core.units",
+    "bench.core.outcome",
+    "bench.run.saturation",
+    "chaos.recovery.*",
     "chaos.integrity.zones",
     "chaos.integrity.ledger",
     "chaos.integrity.totals",
@@ -80,7 +79,7 @@ def test_bench_never_imports_chaos() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["bench", "chaos", "bench.engine", "bench.drivers", "bench.cli.main", "bench.errors"]
+    "package", ["bench", "chaos", "bench.engine", "bench.drivers", "bench.cli.main", "bench.core.errors"]
 )
 def test_importing_a_package_is_light(package: str) -> None:
     assert imported_by(f"import {package}").isdisjoint(HEAVY)
@@ -92,7 +91,7 @@ def test_help_imports_neither_compiler_nor_models() -> None:
 
 
 def test_judging_imports_no_engine() -> None:
-    loaded = imported_by("import bench.judge.judge, bench.judge.rules_file, bench.run_folder.reader")
+    loaded = imported_by("import bench.judge.judge, bench.judge.rules_file, bench.results.reader")
     assert loaded.isdisjoint({"numba", "redis", "hiredis", "locust", "asyncpg", "uvloop"})
 
 
@@ -116,7 +115,7 @@ def test_a_pure_module_knows_neither_clock_nor_socket(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", matching("bench.judge.*", "bench.rules.*", "bench.report.*", "bench.run_folder.*")
+    "name", matching("bench.judge.*", "bench.scenario.rules.*", "bench.report.*", "bench.results.*")
 )
 def test_what_works_on_results_does_not_know_the_engine(name: str) -> None:
     """A run is judged from its folder: the hard break between engine and results."""
@@ -124,41 +123,39 @@ def test_what_works_on_results_does_not_know_the_engine(name: str) -> None:
     engine = {
         imported
         for imported in found
-        if imported.startswith(("bench.engine", "bench.drivers", "bench.stack", "bench.session"))
+        if imported.startswith(("bench.engine", "bench.drivers", "bench.stack", "bench.run.session"))
     }
     assert not engine, engine
 
 
-@pytest.mark.parametrize("name", matching("bench.scenario.*", "bench.rules.*"))
+@pytest.mark.parametrize("name", matching("bench.scenario.*", "bench.scenario.rules.*"))
 def test_a_scenario_does_not_know_its_plan(name: str) -> None:
     found = imports_of(modules()[name])
     assert not {
         one
         for one in found
-        if one.startswith(("bench.plan", "bench.engine", "bench.session", "bench.run_folder"))
+        if one.startswith(("bench.plan", "bench.engine", "bench.run.session", "bench.results"))
     }
 
 
 def test_the_engine_does_not_know_the_session_or_the_results() -> None:
-    for name in matching("bench.engine.*", "bench.wire.*", "bench.plan.*", "bench.drivers.*"):
+    for name in matching("bench.engine.*", "bench.protocols.*", "bench.plan.*", "bench.drivers.*"):
         found = imports_of(modules()[name])
         above = (
-            "bench.session",
-            "bench.run_folder",
+            "bench.run.session",
+            "bench.results",
             "bench.judge",
             "bench.report",
             "bench.cli",
-            "bench.recorder",
+            "bench.run.recorder",
         )
         assert not {one for one in found if one.startswith(above)}, name
 
 
 def test_one_clock() -> None:
     """Wall time is read in few places and never to measure with."""
-    wall = {"bench.clock", "bench.run_folder.owner", "bench.run_folder.layout"}
+    wall = {"bench.core.clock", "bench.results.owner", "bench.results.layout"}
     for name, path in modules().items():
-        if name.startswith("bench.peers."):
-            continue  # what a peer measures with is the peer's own
         if name == "bench.stack.machine":
             continue  # measures what a reading of our clock costs, with another one
         for node in ast.walk(tree_of(path)):
@@ -193,7 +190,11 @@ def test_no_source_names_a_machine_or_leaves_work_undone() -> None:
 
 def test_no_two_files_of_the_tests_have_one_name() -> None:
     """They are imported by their names alone: two of one name would be mixed up within a process."""
-    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    names = [
+        path.name
+        for path in (ROOT / "tests").rglob("*.py")
+        if path.name != "conftest.py" and not path.is_relative_to(ROOT / "tests" / "benchmarks")
+    ]
     assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
@@ -235,7 +236,7 @@ def test_kernels_are_compiled_without_the_run_time_that_could_allocate(tmp_path:
     program = """
 import numpy as np
 from numba.core.errors import NumbaError
-from bench.jit import compiled, inner
+from bench.core.jit import compiled, inner
 for decorator in (compiled, inner):
     options = decorator(lambda n: n).targetoptions
     assert options["_nrt"] is False and options["nogil"] is True, options
@@ -268,7 +269,9 @@ def test_only_one_module_calls_the_compiler() -> None:
     for name, path in modules().items():
         found = imports_of(path)
         if "numba" in tops(found):
-            assert name in ("bench.jit", "bench.engine.syscalls") or "njit" not in path.read_text(), name
+            assert (
+                name in ("bench.core.jit", "bench.engine.wire.syscalls") or "njit" not in path.read_text()
+            ), name
 
 
 def test_kernels_raise_nothing_and_build_nothing() -> None:
@@ -283,7 +286,7 @@ def test_kernels_raise_nothing_and_build_nothing() -> None:
 
 DIGESTS = """
 import json, pathlib, sys
-from bench import jit
+from bench.core import jit
 
 def tell(source):
     print(json.dumps([source, jit._source_digest()]))
@@ -306,9 +309,9 @@ def test_the_cache_of_compiled_code_is_named_after_every_source_that_is_compiled
     shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
     compiled = {path for path, _ in kernels()}
     constants = {
-        ROOT / "bench" / "engine" / "layout.py",
-        ROOT / "bench" / "histogram.py",
-        ROOT / "bench" / "outcome.py",
+        ROOT / "bench" / "engine" / "wire" / "layout.py",
+        ROOT / "bench" / "core" / "histogram.py",
+        ROOT / "bench" / "core" / "outcome.py",
     }
     sources = [str(source.relative_to(ROOT)) for source in sorted(compiled | constants)]
     done = subprocess.run(

@@ -5,10 +5,10 @@ import os
 from reference_page import reference_page
 from sources import ROOT
 
-from bench.rules.catalogue import Outline, metrics_of_outlines
-from bench.rules.grammar import Rule, parse_rule
 from bench.scenario.drivers import DRIVERS
 from bench.scenario.fault_kinds import FAULT_KINDS
+from bench.scenario.rules.grammar import Rule, parse_rule
+from bench.scenario.rules.metrics import Outline, metrics_of_outlines
 
 PAGE = ROOT / "docs" / "reference.md"
 

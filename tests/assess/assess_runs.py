@@ -10,7 +10,7 @@ from typing import Any
 from bench.assess.assessment import Assessment, assess
 from bench.assess.requirement import Proof, Requirement
 from bench.assess.scenario_files import ScenarioFiles, read_scenarios
-from bench.clock import NS_PER_S
+from bench.core.clock import NS_PER_S
 from tests.results.synthetic_run import MS, SyntheticRun
 
 NOW_NS = int(datetime(2026, 2, 10, tzinfo=UTC).timestamp()) * NS_PER_S

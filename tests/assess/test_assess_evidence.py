@@ -9,10 +9,10 @@ from bench.assess.assessment import Assessment
 from bench.assess.recommendation import Recommendation
 from bench.assess.requirement import Proof, Requirement
 from bench.assess.requirements import CAPACITIES, REQUIREMENTS
-from bench.assess.standing import Standing
-from bench.rules.catalogue import check_rule, metrics_of
+from bench.assess.status import Standing
+from bench.core.units import NS
 from bench.scenario.load import load_scenario
-from bench.units import NS
+from bench.scenario.rules.metrics import check_rule, metrics_of
 from tests.assess.assess_runs import DAY_NS, HOUR_NS, LATENCY, assessed, write_run, write_scenario
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from bench.assess.sampled_intervals import design_effect, wilson
 from bench.assess.uncertainty import METHODS, Uncertainty, uncertainty
+from bench.core.stats import t_quantile
 from bench.judge.judge import judge
-from bench.rules.grammar import parse_rule
-from bench.run_folder.reader import Run
-from bench.run_folder.writer import RunWriter
-from bench.student import t_quantile
+from bench.results.reader import Run
+from bench.results.writer import RunWriter
+from bench.scenario.rules.grammar import parse_rule
 from tests.assess.assess_runs import write_run
 from tests.results.fault_run import FaultRun, integrity
 from tests.results.synthetic_run import MS, NAME, ZERO, S, SyntheticRun, counts_of, resource_rows

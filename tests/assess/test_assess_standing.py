@@ -7,8 +7,8 @@ import pytest
 
 from bench.assess.recommendation import EXIT_CODES, Recommendation
 from bench.assess.requirement import Proof, Requirement
-from bench.assess.standing import Standing
-from bench.errors import ExitCode
+from bench.assess.status import Standing
+from bench.core.errors import ExitCode
 from tests.assess.assess_runs import HOUR_NS, LATENCY, assessed, write_run
 from tests.results.fault_run import FaultRun, detection, fault, integrity, recovery
 from tests.results.synthetic_run import MS, S

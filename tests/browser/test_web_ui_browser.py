@@ -93,8 +93,8 @@ def test_fields_are_checked_like_scenario_files(page: Page, tmp_path: Path) -> N
 def test_a_run_is_started_watched_and_judged(
     page: Page, ui: UiProcess, browser: Browser, tmp_path: Path
 ) -> None:
-    from bench import histogram
-    from bench.run_folder.reader import Run
+    from bench.core import histogram
+    from bench.results.reader import Run
 
     choose(page, "redis_latency")
     page.locator('input[name="quick"]').check()

@@ -97,8 +97,8 @@ def test_a_scenario_that_is_not_offered_is_refused_whatever_its_path(ui: UiProce
 
 
 def test_the_numbers_shown_in_the_end_are_those_of_the_folder(ui: UiProcess, finished: Path) -> None:
-    from bench import histogram
-    from bench.run_folder.reader import Run
+    from bench.core import histogram
+    from bench.results.reader import Run
 
     run = Run.load(finished)
     rows = {row["name"]: row for row in ui.numbers()["stats"]}

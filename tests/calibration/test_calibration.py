@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from bench.calibration.measure import PERCENTS, label_of, measure, self_measurement
-from bench.calibration.truth_server import PLANNED_DIGITS, PROFILES, REQUEST, Delays, TruthServer
-from bench.clock import NS_PER_S, monotonic_ns
-from bench.engine import layout
-from bench.engine.layout import FROM_PLANNED
-from bench.engine.shard import Shard
-from bench.histogram import Counts, lower_edge_ns, percentile_ns
-from bench.outcome import Outcome
+from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.core.histogram import Counts, lower_edge_ns, percentile_ns
+from bench.core.outcome import Outcome
+from bench.engine.wire import layout
+from bench.engine.wire.layout import FROM_PLANNED
+from bench.engine.wire.shard import Shard
 from bench.plan.plan import PhasePlan, WorkloadPlan, pacing_table
 from bench.plan.program import Field, Program, Template
+from bench.run.calibration.measure import PERCENTS, label_of, measure, self_measurement
+from bench.run.calibration.truth_server import PLANNED_DIGITS, PROFILES, REQUEST, Delays, TruthServer
 from bench.scenario.model import Workload
 
 pytestmark = pytest.mark.timeout(300)
@@ -44,7 +44,7 @@ class Accounts:
 
 
 def drive(delays: Delays, rate: int, seconds: float, lanes: int) -> Accounts:
-    """As bench.calibration.measure does, keeping every histogram."""
+    """As bench.run.calibration.measure does, keeping every histogram."""
     workload = Workload.model_validate(
         {
             "name": "truth",

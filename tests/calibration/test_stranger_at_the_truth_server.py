@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from bench.calibration.truth_server import ANSWER, FIXED, REQUEST, TruthServer
+from bench.run.calibration.truth_server import ANSWER, FIXED, REQUEST, TruthServer
 
 
 @pytest.mark.timeout(300)  # a first run compiles

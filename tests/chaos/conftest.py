@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.stack.dialogue import Dialogue
 from bench.stack.embedded import EmbeddedStack
+from bench.stack.probes.resp import Dialogue
+from chaos.context import Surroundings
 from chaos.faults import fault_for
 from chaos.faults.fault import Fault
 from chaos.schedule import FaultPlan
-from chaos.surroundings import Surroundings
 
 S = 1_000_000_000
 BACK_S = 60.0

@@ -13,16 +13,16 @@ import tempfile
 import threading
 from pathlib import Path
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
 from bench.scenario.fault_kinds import FAULT_KINDS
 from bench.stack.embedded import EmbeddedStack
-from chaos.conductor import Conductor
+from chaos.context import Surroundings
 from chaos.faults import fault_for
 from chaos.journal import Journal, heal_orphans
 from chaos.proxy.client import FaultProxy
-from chaos.reaper import Reaper
+from chaos.runner import Conductor
 from chaos.schedule import FaultPlan
-from chaos.surroundings import Surroundings
+from chaos.watchdog import Reaper
 
 MS = 1_000_000
 SETTINGS = {

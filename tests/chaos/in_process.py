@@ -10,12 +10,12 @@ from typing import Any
 from bench.judge.judge import judge
 from bench.judge.status import Status, worst
 from bench.judge.verdict import Check, Verdict
-from bench.progress import progress_for
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
+from bench.run.progress import progress_for
+from bench.run.session import Session
 from bench.scenario.load import load_scenario
-from bench.session import Session
 from bench.stack.stack import Stack
-from chaos.attendant import Chaos
+from chaos.plugin import Chaos
 from tests.results.other_work import is_excused, undisturbed
 
 SCENARIO = """\

@@ -20,19 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.clock import monotonic_ns
-from bench.histogram import percentile_ns
+from bench.core.clock import monotonic_ns
+from bench.core.histogram import percentile_ns
 from bench.judge.judge import judge
-from bench.progress import progress_for
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
+from bench.run.progress import progress_for
+from bench.run.session import Session
 from bench.scenario.load import load_scenario
-from bench.session import Session
-from chaos.attendant import Chaos
+from chaos.plugin import Chaos
 from tests.chaos.in_process import Ended
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
-    from bench.run_folder.writer import RunWriter
+    from bench.results.writer import RunWriter
     from bench.scenario.model import Scenario
     from bench.stack.stack import Stack
     from bench.stack.target import Target

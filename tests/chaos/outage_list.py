@@ -17,8 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.stack.docker.docker_stack import DockerStack
-from bench.stack.docker.engine import connect_engine
+from bench.stack.docker.client import connect_engine
+from bench.stack.docker.stack import DockerStack
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.images.build import build_image
 from tests.chaos.outage_edges import MS, Compared, Edges, compared

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from bench.clock import monotonic_ns
-from bench.errors import TargetError
-from chaos.conductor import SETTLE_NS, Conductor
+from bench.core.clock import monotonic_ns
+from bench.core.errors import TargetError
+from chaos.context import Surroundings
 from chaos.faults.fault import Fault, stamped
 from chaos.journal import Journal, leftovers
 from chaos.processes import wait_until
+from chaos.runner import SETTLE_NS, Conductor
 from chaos.schedule import FaultPlan
-from chaos.stamps import Proof, Stamps
-from chaos.surroundings import Surroundings
+from chaos.timestamps import Proof, Stamps
 from chaos.undo import Undo
 from tests.chaos.conftest import BACK_S, S
 

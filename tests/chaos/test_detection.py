@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.engine.layout import LOG_RECORD
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
+from bench.engine.wire.layout import LOG_RECORD
 from bench.stack.docker.container_facts import health_check_ns
-from bench.stack.supervised import StackEvent
+from bench.stack.supervisor.supervised import StackEvent
 from chaos.detection import Window, matched, shorter_than, too_few_failures, too_few_looks
 from chaos.detectors import breaker, client_errors, stack_events
 from chaos.detectors.observation import Observation

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.clock import monotonic_ns
-from bench.errors import TargetError
+from bench.core.clock import monotonic_ns
+from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
+from chaos.context import Surroundings
 from chaos.faults.fault import Fault
 from chaos.processes import STOPPED_STATES, wait_until
-from chaos.surroundings import Surroundings
 from chaos.undo import undo
 from tests.chaos.conftest import BACK_S, S
 
@@ -77,7 +77,7 @@ def assert_as_before(around: Surroundings, target: str) -> None:
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it has just ended
             assert process.status() != psutil.STATUS_STOPPED
-            assert "burner" not in " ".join(process.cmdline())
+            assert "stressor" not in " ".join(process.cmdline())
     assert not list(Path(tempfile.gettempdir()).glob("holdfast-io-*"))
 
 
@@ -148,7 +148,7 @@ def test_an_undo_lets_processes_go_on_that_were_forked_after_it_was_noted(make: 
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
-        from bench.stack.process_identity import ProcessIdentity
+        from bench.stack.supervisor.process_identity import ProcessIdentity
 
         identity = ProcessIdentity.of(parent.pid)
         assert identity is not None
@@ -233,7 +233,7 @@ def test_stopped_states_are_those_of_the_kernel() -> None:
 def test_a_burner_that_somebody_kills_did_not_last(make: Make) -> None:
     fault = made(make, Case("cpu", for_ns=STAYS, settings=(("load", 0.1),)))
     fault.inject()
-    burners = [one for one in psutil.Process().children() if "burner" in " ".join(one.cmdline())]
+    burners = [one for one in psutil.Process().children() if "stressor" in " ".join(one.cmdline())]
     burners[0].kill()
     assert wait_until(lambda: burners[0].status() == psutil.STATUS_ZOMBIE, BACK_S)
     fault.heal()

@@ -17,22 +17,14 @@ import psutil
 import pytest
 
 import chaos.undo
-from bench.errors import HealError, UsageError
-from bench.stack.harness_identity import own_entry
-from bench.stack.process_identity import ProcessIdentity
-from chaos.journal import (
-    Journal,
-    heal,
-    heal_orphans,
-    journal_folder,
-    left_alone,
-    leftovers,
-    read_journal,
-)
+from bench.core.errors import HealError, UsageError
+from bench.stack.supervisor.harness_identity import own_entry
+from bench.stack.supervisor.process_identity import ProcessIdentity
+from chaos.journal import Journal, heal, heal_orphans, journal_folder, left_alone, leftovers, read_journal
 from chaos.journal_lock import JournalLock
 from chaos.processes import wait_until
-from chaos.reaper import Reaper
 from chaos.undo import continue_processes, nothing, remove_file, start_container, undo
+from chaos.watchdog import Reaper
 from tests.chaos.conftest import BACK_S
 
 DEAD = own_entry() | {"pid": 1, "start_ticks": 1, "boot_id": "of another time"}
@@ -373,7 +365,7 @@ def test_removing_a_file_twice_is_harmless(tmp_path: Path) -> None:
 HARNESS = """
 import json, os, signal, sys
 from chaos.journal import Journal
-from chaos.reaper import Reaper
+from chaos.watchdog import Reaper
 journal = Journal()
 reaper = Reaper(journal.path, journal.lock)
 journal.intend("pause", json.loads(sys.argv[1]))

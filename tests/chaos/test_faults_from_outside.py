@@ -140,7 +140,7 @@ def test_a_paused_server_that_outlives_its_harness_goes_on_by_the_reaper_or_by_b
             server = eventually(lambda: stopped_server(keeper))
             if reaper_dies:
                 reapers = psutil.Process(process.pid).children(recursive=True)
-                (reaper,) = [one for one in reapers if "chaos.reaper" in one.cmdline()]
+                (reaper,) = [one for one in reapers if "chaos.watchdog" in one.cmdline()]
                 reaper.kill()
             process.kill()
             process.wait()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import ScenarioError
+from bench.core.errors import ScenarioError
 from bench.scenario.fault_kinds import FAULT_KINDS
 from bench.scenario.load import load_scenario
 

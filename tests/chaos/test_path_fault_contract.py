@@ -12,15 +12,15 @@ from dataclasses import replace
 
 import pytest
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.health import probe
+from bench.stack.probes.health import probe
+from chaos.context import Surroundings
 from chaos.faults import fault_for
 from chaos.processes import wait_until
 from chaos.proxy.client import FaultProxy
-from chaos.proxy.toxin import ToxinRefused
+from chaos.proxy.toxic import ToxinRefused
 from chaos.schedule import FaultPlan
-from chaos.surroundings import Surroundings
 from tests.chaos.conftest import BACK_S, S
 
 MS = 1_000_000

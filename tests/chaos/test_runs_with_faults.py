@@ -15,17 +15,17 @@ import pytest
 from bench.judge.status import Status
 from bench.report import text
 from bench.report.html import run_page
-from bench.session import Session
+from bench.run.session import Session
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
-from chaos.attendant import Chaos
+from chaos.plugin import Chaos
 from tests.chaos.in_process import run, undisturbed_run
 from tests.chaos.outage_edges import CLOSE_NS, compared
 from tests.chaos.outage_list import scenario_text
 from tests.results.other_work import is_excused, undisturbed, was_held_up
 
 if TYPE_CHECKING:
-    from bench.run_folder.writer import RunWriter
+    from bench.results.writer import RunWriter
     from bench.stack.stack import Stack
 
 pytestmark = pytest.mark.timeout(300)  # the first run of a version compiles

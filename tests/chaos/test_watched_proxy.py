@@ -11,12 +11,12 @@ import pytest
 
 from bench.judge.judge import judge
 from bench.judge.status import Status
-from bench.progress import progress_for
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
+from bench.run.progress import progress_for
+from bench.run.session import Session
 from bench.scenario.load import load_scenario
-from bench.session import Session
 from bench.stack.stack import Stack
-from chaos.attendant import Chaos
+from chaos.plugin import Chaos
 from tests.chaos.in_process import SCENARIO, Ended
 
 pytestmark = pytest.mark.timeout(300)

@@ -14,8 +14,8 @@ import pytest
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
 from chaos.detectors.breaker import Breaker
+from chaos.detectors.polling_detector import Watcher
 from chaos.detectors.probe import Probe
-from chaos.detectors.watcher import Watcher
 from chaos.processes import wait_until
 from tests.chaos.conftest import BACK_S
 

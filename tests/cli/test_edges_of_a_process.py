@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.session_opening import stop_signals
-from bench.stop_request import StopRequest
+from bench.run.stop_request import StopRequest
 from tests.cli.conftest import Bench, await_that
 
 NOOP = """

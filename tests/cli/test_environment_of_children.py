@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.child_environment import for_program, for_python, for_run, for_users
+from bench.core.child_environment import for_program, for_python, for_run, for_users
 from tests.cli.conftest import Bench, await_that
 
 KEY = "AWS_SECRET_ACCESS_KEY"
@@ -56,13 +56,13 @@ faults:
   - {cpu: postgres, load: 5%, at: 500ms, for: 3s}
 """
 KINDS: dict[str, Callable[[str], bool]] = {
-    "supervisor": lambda words: "stack/supervisor.py" in words,
+    "supervisor": lambda words: "stack/supervisor/supervisor.py" in words,
     "redis": lambda words: "-server 127.0.0.1:" in words,
     "postgres": lambda words: "config_file=" in words,
     "api": lambda words: "bench.reference_api" in words,
     "proxy": lambda words: "chaos/proxy/" in words,
-    "reaper": lambda words: "chaos.reaper" in words,
-    "burner": lambda words: "chaos/burner.py" in words,
+    "reaper": lambda words: "chaos.watchdog" in words,
+    "burner": lambda words: "chaos/stressor.py" in words,
     "users": lambda words: "bench.swarm.users" in words,
 }
 
@@ -136,7 +136,7 @@ def test_each_kind_of_child_gets_what_it_reads(shell: None) -> None:
 def test_a_run_ordered_in_the_browser_is_given_the_variables_its_scenario_names(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.swarm.form import choices_in, read_form
+    from bench.swarm.web.form import choices_in, read_form
 
     monkeypatch.setenv(KEY, "abroad")
     monkeypatch.setenv("SHOP_RATE", "50/s")

@@ -12,8 +12,8 @@ import pytest
 
 from bench.cli.main import run as bench_run
 from bench.cli.output import say
-from bench.errors import Problem, TargetError
-from bench.visible import all_visible, one_line, visible, visible_but_colour
+from bench.core.errors import Problem, TargetError
+from bench.core.escaping import all_visible, one_line, visible, visible_but_colour
 from tests.cli.conftest import Bench
 from tests.results.synthetic_run import MS, SyntheticRun
 

@@ -70,7 +70,7 @@ def test_every_planned_arrival_is_in_the_sums_and_in_the_log(bench: Bench) -> No
     bench.run(bench.scenario())
     record = bench.record()
     assert sum(outcomes(record).values()) == record["totals"]["planned"] > 0
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
     run = Run.load(bench.folders()[-1])
     measured = sum(count["planned"] for count in record["workloads"][0]["counts"] if count["measured"])
@@ -100,8 +100,8 @@ def test_a_stopped_server_is_seen_in_response_time_and_not_in_service_time(bench
         _, err = process.communicate(timeout=120)
     finally:
         process.kill()
-    from bench.histogram import percentile_ns
-    from bench.run_folder.reader import Run
+    from bench.core.histogram import percentile_ns
+    from bench.results.reader import Run
 
     run = Run.load(bench.folders()[-1])
     record = bench.record()
@@ -190,7 +190,7 @@ sla:
   - nothing.errors < 1%
 """
     bench.run(bench.scenario(text))
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
     rows = Run.load(bench.folders()[-1]).series()
     sizes = [row["generator_rss_bytes"] for row in rows]

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.clock import monotonic_ns
-from bench.engine.client import ClientEngine
-from bench.engine.engine import Engine, EngineResult, Live
-from bench.histogram import mean_ns
-from bench.outcome import Outcome
+from bench.core.clock import monotonic_ns
+from bench.core.histogram import mean_ns
+from bench.core.outcome import Outcome
+from bench.engine.api import Engine, EngineResult, Live
+from bench.engine.client.engine import ClientEngine
 from bench.plan.compile import compile_plan
 from bench.plan.plan import Plan, Segment
 from bench.scenario.model import Scenario

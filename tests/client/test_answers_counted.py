@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from client_runs import Ran, client, plan_of, run
 
-from bench.answers import Answers
-from bench.drivers.redis_lookups import lookup_of
-from bench.engine.layout import LOOKUP_EACH, LOOKUP_ONE, NO_LOOKUP
-from bench.engine.wire import WireEngine
+from bench.core.answers import Answers
+from bench.drivers.redis.lookups import lookup_of
+from bench.engine.wire.engine import WireEngine
+from bench.engine.wire.layout import LOOKUP_EACH, LOOKUP_ONE, NO_LOOKUP
 from bench.stack.target import Target
 from tests.client.conftest import PostgresServer, Server
 from tests.engine.little_http import Answerer, LittleHttp

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from client_runs import client, plan_of, run
 
-from bench.engine.client_load import LEAST_TASKS
-from bench.histogram import percentile_ns
-from bench.outcome import Outcome
+from bench.core.histogram import percentile_ns
+from bench.core.outcome import Outcome
+from bench.engine.client.load import LEAST_TASKS
 from tests.client.conftest import Server
 
 DEADLINE_NS = 300_000_000

@@ -12,10 +12,10 @@ from client_runs import plan_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.clock import monotonic_ns
-from bench.engine.client_alarm import Alarm
-from bench.engine.client_calm import calm, uncalm
-from bench.engine.client_pool_use import PoolUse
+from bench.core.clock import monotonic_ns
+from bench.engine.client.low_latency_gc import calm, uncalm
+from bench.engine.client.pool_use import PoolUse
+from bench.engine.client.precise_timer import Alarm
 from bench.plan.preview import first_arrivals
 from bench.plan.walk import PlanWalk
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 from client_runs import client, plan_of, run
 
-from bench.errors import TargetError
-from bench.outcome import Outcome
-from bench.stack.dialogue import Dialogue
+from bench.core.errors import TargetError
+from bench.core.outcome import Outcome
+from bench.stack.probes.resp import Dialogue
 from bench.stack.target import Target
 from tests.client.conftest import Server
 

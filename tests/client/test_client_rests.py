@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from client_runs import GET, client, run
 
-from bench.engine.layout import LOG_RECORD
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
+from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.compile import compile_plan
 from bench.scenario.model import Scenario
 

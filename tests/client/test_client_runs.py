@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from client_runs import client, plan_of, run, run_prepared
 
-from bench.engine.layout import LOG_RECORD
-from bench.histogram import mean_ns, percentile_ns
-from bench.outcome import Outcome
+from bench.core.histogram import mean_ns, percentile_ns
+from bench.core.outcome import Outcome
+from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.plan import Segment
 from tests.client.conftest import Server
 

@@ -7,14 +7,14 @@ from client_runs import plan_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.clock import NS_PER_S
+from bench.core.clock import NS_PER_S
 from bench.drivers.client_numbers import ConnectionNumbers
-from bench.drivers.client_words import Draws, Words
+from bench.drivers.request_templates import Draws, Words
 from bench.drivers.writer import TemplateWriter, Vocabulary
-from bench.engine.client_ticket import RunClock, Ticket
-from bench.engine.client_watch import PoolWatch
-from bench.engine.layout import FROM_ARRIVAL, FROM_VARIABLE, NATURAL, SPACE_PADDED, ZERO_PADDED
-from bench.engine.render import write_number
+from bench.engine.client.pool_monitor import PoolWatch
+from bench.engine.client.request import RunClock, Ticket
+from bench.engine.wire.layout import FROM_ARRIVAL, FROM_VARIABLE, NATURAL, SPACE_PADDED, ZERO_PADDED
+from bench.engine.wire.render import write_number
 from bench.plan.draws import draw
 from bench.plan.program import Field
 

@@ -16,10 +16,10 @@ import pytest
 from client_runs import Ran, client, plan_of, run
 from real_http import RealHttp
 
-from bench.engine.wire import WireEngine
-from bench.errors import TargetError
-from bench.histogram import percentile_ns
-from bench.outcome import Outcome
+from bench.core.errors import TargetError
+from bench.core.histogram import percentile_ns
+from bench.core.outcome import Outcome
+from bench.engine.wire.engine import WireEngine
 from bench.plan.plan import Plan
 from bench.stack.target import Target
 from tests.engine.little_http import OK, Answerer, Asked, Behaviour, LittleHttp, always

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from client_runs import Ran, client, plan_of, run, run_prepared
 
-from bench.engine.wire import WireEngine
-from bench.errors import StatementRefused, TargetError
-from bench.histogram import percentile_ns
-from bench.outcome import Outcome
+from bench.core.errors import StatementRefused, TargetError
+from bench.core.histogram import percentile_ns
+from bench.core.outcome import Outcome
+from bench.engine.wire.engine import WireEngine
 from bench.plan.plan import Plan
 from tests.client.conftest import PostgresServer
 
@@ -248,7 +248,7 @@ def test_a_connection_that_is_not_given_back_is_noticed(postgres: PostgresServer
         driver: Any = engine.driver
 
         async def take() -> None:
-            from bench.engine.client_ticket import Ticket
+            from bench.engine.client.request import Ticket
 
             await driver.pool.acquire(Ticket(0, 0, 0, 0, 0), 5.0)
 

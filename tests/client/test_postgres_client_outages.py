@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from client_runs import client, plan_of, run
 
-from bench.histogram import percentile_ns
-from bench.outcome import Outcome
+from bench.core.histogram import percentile_ns
+from bench.core.outcome import Outcome
 from bench.plan.plan import Plan
 from tests.client.conftest import PostgresServer
 

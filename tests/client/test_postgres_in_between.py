@@ -18,12 +18,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from bench.drivers.postgres_connection import open_connection
-from bench.drivers.postgres_rehearsal import rehearse
-from bench.errors import ExitCode, TargetError
+from bench.core.errors import ExitCode, TargetError
+from bench.drivers.postgres.connection import open_connection
+from bench.drivers.postgres.dry_run import rehearse
 from bench.scenario.model import Workload
-from bench.stack.libpq import libpq_parameters
-from bench.stack.loopback_port import free_loopback_port
+from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
 
 pytestmark = pytest.mark.timeout(300)

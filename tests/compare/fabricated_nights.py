@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from bench import histogram
 from bench.compare.estimate import PERCENTILES, Estimate
 from bench.compare.resampling import drawn_windows, percentile_spreads
+from bench.core import histogram
 from bench.judge.judge import judge
 from bench.judge.verdict import save
-from bench.run_folder.reader import Run
-from bench.run_folder.writer import RunWriter
+from bench.results.reader import Run
+from bench.results.writer import RunWriter
 from tests.results.synthetic_run import MS, ZERO, S, SyntheticRun
 
 WINDOWS = 60

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from asking import ask, connect, elsewhere, pgbench
 
+from bench.core.errors import TargetError
 from bench.datasets import DataSet, check, drop, load
 from bench.datasets.mark import read_mark
 from bench.datasets.shapes import rows_of
-from bench.errors import TargetError
 from bench.stack.target import Target
 
 TPCB, APP = DataSet("tpcb"), DataSet("app")

@@ -3,8 +3,8 @@
 import pytest
 from asking import ask
 
+from bench.core.errors import TargetError
 from bench.datasets import DataSet, claim_on, drop, load
-from bench.errors import TargetError
 from bench.stack.target import Target
 
 ONCE = DataSet("tpcb")

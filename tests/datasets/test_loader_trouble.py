@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from asking import ask, connect, elsewhere
 
+from bench.core.errors import ExitCode, TargetError
 from bench.datasets import DataSet, SqlFile, check, connection, drop, load
-from bench.errors import ExitCode, TargetError
-from bench.stack.loopback_port import free_loopback_port
+from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
 
 ROOT = Path(__file__).parent.parent.parent

@@ -3,8 +3,8 @@
 import pytest
 from asking import ask, elsewhere
 
+from bench.core.errors import ExitCode, ScenarioError
 from bench.datasets import DataSet, SqlFile, SqlRefused, check, drop, load
-from bench.errors import ExitCode, ScenarioError
 from bench.stack.target import Target
 
 SETUP = """\

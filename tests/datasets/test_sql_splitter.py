@@ -8,7 +8,7 @@ from asking import connect
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.datasets.sql_splitter import place, statements
+from bench.core.sql_splitter import place, statements
 from bench.stack.target import Target
 
 

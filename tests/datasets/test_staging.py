@@ -6,9 +6,9 @@ from asking import ask, connect
 
 from bench.datasets.connection import LOADERS_LOCK
 from bench.plan.compile import compile_plan
+from bench.run.fixtures import Staging
 from bench.scenario.model import Scenario
 from bench.stack.target import Target
-from bench.staging import Staging
 
 LIMIT_S = 30.0
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import bench
-from bench.errors import TargetError
-from bench.stack.docker.docker_stack import DockerStack
-from bench.stack.docker.engine import connect_engine
+from bench.core.errors import TargetError
+from bench.stack.docker.client import connect_engine
+from bench.stack.docker.stack import DockerStack
 from bench.stack.images.build import build_image
 
 ROOT = Path(bench.__file__).parents[1]
@@ -82,7 +82,7 @@ def harness(images: Any, tmp_path: Path) -> Iterator[Callable[[str], "subprocess
         def start(body: str) -> "subprocess.Popen[str]":
             program = (
                 "import os, signal, sys\nfrom pathlib import Path\n"
-                "from bench.stack.docker.docker_stack import DockerStack\n"
+                "from bench.stack.docker.stack import DockerStack\n"
                 # A shell that runs the tests in the background has it ignored, and that is inherited.
                 "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
                 "stack = DockerStack({'redis'}, Path('logs'))\n"

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.stack.docker.docker_stack import DockerStack
 from bench.stack.docker.labels import RUN
-from bench.stack.health import probe
+from bench.stack.docker.stack import DockerStack
+from bench.stack.probes.health import probe
 from bench.stack.target import State
 
 DEADLINE_S = 40.0  # far above what anything here takes: only a hang ever meets it

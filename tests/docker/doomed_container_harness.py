@@ -12,16 +12,16 @@ import tempfile
 import threading
 from pathlib import Path
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
 from bench.stack.docker.compose_stack import ComposeStack
-from chaos.conductor import Conductor
+from chaos.context import Surroundings
 from chaos.faults import fault_for
 from chaos.faults.fault import Fault
 from chaos.journal import Journal, heal_orphans
-from chaos.reaper import Reaper
+from chaos.runner import Conductor
 from chaos.schedule import FaultPlan
-from chaos.stamps import Stamps
-from chaos.surroundings import Surroundings
+from chaos.timestamps import Stamps
+from chaos.watchdog import Reaper
 
 NS = 1_000_000_000
 

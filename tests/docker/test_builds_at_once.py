@@ -13,7 +13,7 @@ ROOT = Path(bench.__file__).parents[1]
 SERVICE = "postgres_16"
 """No other test uses this one's image."""
 BUILD = (
-    "from bench.stack.docker.engine import connect_engine\n"
+    "from bench.stack.docker.client import connect_engine\n"
     "from bench.stack.images.build import build_image, built_image\n"
     "engine = connect_engine()\n"
     "input()\n"

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from container_waits import eventually
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from bench.stack.docker.compose_stack import ComposeStack
-from bench.stack.loopback_port import free_loopback_port
+from bench.stack.services.loopback_port import free_loopback_port
+from chaos.context import Surroundings
 from chaos.faults import fault_for
 from chaos.schedule import FaultPlan
-from chaos.surroundings import Surroundings
 
 PROJECT = "test-holdfast"
 

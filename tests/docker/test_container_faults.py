@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from container_waits import SHORT_S, eventually, health_now, until_up
 
-from bench.errors import TargetError
-from bench.stack.docker.docker_stack import DockerStack
-from bench.stack.health import probe
+from bench.core.errors import TargetError
+from bench.stack.docker.stack import DockerStack
+from bench.stack.probes.health import probe
 from chaos import containers
 from chaos.containers import ContainerAct
 

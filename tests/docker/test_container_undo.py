@@ -16,8 +16,8 @@ import psutil
 import pytest
 from container_waits import eventually
 
-from bench.errors import HealError
-from bench.stack.loopback_port import free_loopback_port
+from bench.core.errors import HealError
+from bench.stack.services.loopback_port import free_loopback_port
 from chaos import containers
 from chaos.journal import Journal, heal, leftovers, read_journal
 from chaos.undo import connect_container, undo

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from container_waits import eventually, until_up
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from bench.resources.cgroup import read_cgroup
-from bench.stack.docker.docker_stack import DockerStack
 from bench.stack.docker.removal import left_overs
-from bench.stack.http_get import http_get
+from bench.stack.docker.stack import DockerStack
+from bench.stack.probes.http_get import http_get
 
 SECOND_NS = 1_000_000_000
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.clock import WallLabel, monotonic_ns
+from bench.core.clock import WallLabel, monotonic_ns
 from bench.stack.docker import labels
 from bench.stack.docker.container_facts import (
     cgroup_of,
@@ -18,7 +18,7 @@ from bench.stack.docker.container_facts import (
     is_port_fixed,
     published_port,
 )
-from bench.stack.docker.engine_events import EngineEvents, exit_status, monotonic_of, wall_text
+from bench.stack.docker.events import EngineEvents, exit_status, monotonic_of, wall_text
 
 
 def test_a_stamp_of_the_wall_clock_lands_between_two_looks_at_the_one_clock() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import run
-from bench.errors import ExitCode, TargetError
-from bench.stack.docker.docker_stack import DockerStack
-from bench.stack.docker.engine import connect_engine
+from bench.core.errors import ExitCode, TargetError
+from bench.stack.docker.client import connect_engine
+from bench.stack.docker.stack import DockerStack
 from bench.stack.stack import open_stack
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "redis_latency.yaml"

@@ -16,7 +16,7 @@ sys.path[:0] = [str(HERE.parent.parent), str(HERE), str(HERE.parent / "wire")]
 from reply_trees import scan_all  # noqa: E402 - the path is set above
 from runs import plan_of, run  # noqa: E402
 
-from bench.jit import PLAIN  # noqa: E402
+from bench.core.jit import PLAIN  # noqa: E402
 from bench.plan.preview import first_arrivals  # noqa: E402
 from bench.stack.target import Target  # noqa: E402
 

@@ -11,20 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import plan_of
 
-from bench.clock import monotonic_ns
-from bench.engine import layout
-from bench.engine.arrivals import is_mine, start_plan
-from bench.engine.lanes import adopt_lanes, fill_lane, next_free_lane, queue_lane
-from bench.engine.lateness import free_from, note_answered, note_sent, owed_unsent
-from bench.engine.messages import missing_messages, unseen
-from bench.engine.replies import on_readable
-from bench.engine.shard import Shard, new_queue
-from bench.engine.shared_queue import PATIENCE_NS, catch_up, is_left_to_another, may_take, publish, take_head
-from bench.engine.stalls import end_stall, note_gap, unread_by_stall
-from bench.engine.subscriber import HEAD_DIGITS, WINDOW, check_off, on_message
-from bench.engine.wire import share_of
-from bench.jit import PLAIN
-from bench.outcome import Outcome
+from bench.core.clock import monotonic_ns
+from bench.core.jit import PLAIN
+from bench.core.outcome import Outcome
+from bench.engine.wire import layout
+from bench.engine.wire.arrivals import is_mine, start_plan
+from bench.engine.wire.engine import share_of
+from bench.engine.wire.lanes import adopt_lanes, fill_lane, next_free_lane, queue_lane
+from bench.engine.wire.lateness import free_from, note_answered, note_sent, owed_unsent
+from bench.engine.wire.messages import missing_messages, unseen
+from bench.engine.wire.replies import on_readable
+from bench.engine.wire.shard import Shard, new_queue
+from bench.engine.wire.shared_queue import (
+    PATIENCE_NS,
+    catch_up,
+    is_left_to_another,
+    may_take,
+    publish,
+    take_head,
+)
+from bench.engine.wire.stalls import end_stall, note_gap, unread_by_stall
+from bench.engine.wire.subscriber import HEAD_DIGITS, WINDOW, check_off, on_message
 
 assert PLAIN, "run me with NUMBA_DISABLE_JIT=1"
 
@@ -232,7 +239,7 @@ MS = 1_000_000
 class Queue:
     """Lanes against a server of a fixed service time, and a generator that stands still now and then.
 
-    It keeps the books of bench.engine.lateness and nothing else of the loop.
+    It keeps the books of bench.engine.wire.lateness and nothing else of the loop.
     """
 
     def __init__(self, lanes: int, service: int, deadline: str = "3600s") -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.clock import monotonic_ns
-from bench.engine.engine import EngineResult
-from bench.engine.wire import WireEngine
-from bench.histogram import Counts, empty, lower_edge_ns
-from bench.outcome import Outcome
+from bench.core.clock import monotonic_ns
+from bench.core.histogram import Counts, empty, lower_edge_ns
+from bench.core.outcome import Outcome
+from bench.engine.api import EngineResult
+from bench.engine.wire.engine import WireEngine
 from bench.plan.compile import compile_plan
 from bench.plan.plan import Plan, Segment
 from bench.scenario.model import Scenario
@@ -166,7 +166,7 @@ def run(
 
 
 def _log_of(engine: WireEngine) -> np.ndarray:
-    from bench.engine.layout import LOG_RECORD
+    from bench.engine.wire.layout import LOG_RECORD
 
     parts = [np.fromfile(path, dtype=LOG_RECORD, count=length) for path, length in engine.raw_logs()]
     return np.concatenate(parts)

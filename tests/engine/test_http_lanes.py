@@ -10,8 +10,8 @@ from little_http import OK as FINE
 from little_http import Answerer, Asked, LittleHttp, always
 from runs import eventually, plan_of, run
 
-from bench.engine.wire import WireEngine
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
+from bench.engine.wire.engine import WireEngine
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT
 RESET, REFUSED, DROPPED = Outcome.RESET, Outcome.REFUSED, Outcome.DROPPED

@@ -7,7 +7,7 @@ from little_http import OK as FINE
 from little_http import Answerer, LittleHttp, always
 from runs import eventually, plan_of, run
 
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
 
 OK, ERROR = Outcome.OK, Outcome.ERROR
 Serve = Callable[..., LittleHttp]

@@ -12,10 +12,10 @@ import pytest
 from little_servers import Behaviour, LittleServer, Talk, answer, read_only
 from runs import eventually, plan_of, run
 
-from bench.engine.wire import WireEngine
-from bench.errors import TargetError
-from bench.histogram import percentile_ns
-from bench.outcome import Outcome
+from bench.core.errors import TargetError
+from bench.core.histogram import percentile_ns
+from bench.core.outcome import Outcome
+from bench.engine.wire.engine import WireEngine
 from bench.stack.target import Target
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT

@@ -12,9 +12,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from runs import eventually, plan_of, run
 
-from bench.errors import StatementRefused, TargetError
-from bench.outcome import Outcome
-from bench.stack.libpq import libpq_parameters
+from bench.core.errors import StatementRefused, TargetError
+from bench.core.outcome import Outcome
+from bench.stack.probes.libpq import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
 

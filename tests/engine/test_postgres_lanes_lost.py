@@ -14,9 +14,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from runs import eventually, plan_of, run
 
-from bench.drivers.postgres_connection import open_connection
-from bench.outcome import Outcome
-from bench.stack.libpq import libpq_parameters
+from bench.core.outcome import Outcome
+from bench.drivers.postgres.connection import open_connection
+from bench.stack.probes.libpq import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from runs import Ran, eventually, plan_of, run
 
-from bench.engine.wire import WireEngine
-from bench.outcome import Outcome
-from bench.stack.dialogue import Dialogue
+from bench.core.outcome import Outcome
+from bench.engine.wire.engine import WireEngine
+from bench.stack.probes.resp import Dialogue
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from runs import eventually, plan_of, run
 
-from bench.engine.wire import WireEngine
-from bench.errors import TargetError
-from bench.histogram import max_ns, percentile_ns
-from bench.outcome import Outcome
-from bench.stack.dialogue import Dialogue
+from bench.core.errors import TargetError
+from bench.core.histogram import max_ns, percentile_ns
+from bench.core.outcome import Outcome
+from bench.engine.wire.engine import WireEngine
+from bench.stack.probes.resp import Dialogue
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.drivers import postgres_refusal, redis_refusal
-from bench.drivers.redis_connection import log_in
-from bench.errors import TargetError
+from bench.core.errors import TargetError
+from bench.drivers.postgres import refusal as postgres_refusal
+from bench.drivers.redis import refusal as redis_refusal
+from bench.drivers.redis.connection import log_in
 from bench.scenario.load import load_scenario
 from bench.stack.target import Target
 

@@ -3,9 +3,9 @@
 import pytest
 from runs import plan_of, run
 
-from bench.histogram import bucket_of
-from bench.histogram import mean_ns as mean_of
-from bench.outcome import Outcome
+from bench.core.histogram import bucket_of
+from bench.core.histogram import mean_ns as mean_of
+from bench.core.outcome import Outcome
 from bench.stack.stack import Stack
 
 CYCLES = ({"name": "cycles", "for": "600ms", "cycles": 6, "rest": "40%"},)

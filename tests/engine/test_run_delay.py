@@ -4,7 +4,7 @@ import os
 import subprocess
 import threading
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
 from bench.resources.run_delay import RunDelay
 
 

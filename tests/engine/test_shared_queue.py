@@ -9,7 +9,7 @@ import pytest
 from little_servers import Behaviour, LittleServer, Talk, answer
 from runs import plan_of, run
 
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
 
 Serve = Callable[[Behaviour], LittleServer]
 SERVICE_S = 0.01

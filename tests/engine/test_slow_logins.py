@@ -11,12 +11,12 @@ import pytest
 from little_servers import LittleServer, Talk, answer
 from runs import eventually, plan_of, run
 
-from bench.engine import layout
-from bench.engine.connector import Connector
-from bench.engine.pending_dials import ATTEMPT_S, MOST, PendingDials, patience_s
-from bench.engine.shard import Shard
-from bench.engine.wire import WireEngine
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
+from bench.engine.wire import layout
+from bench.engine.wire.connector import Connector
+from bench.engine.wire.engine import WireEngine
+from bench.engine.wire.pending_dials import ATTEMPT_S, MOST, PendingDials, patience_s
+from bench.engine.wire.shard import Shard
 
 OK = Outcome.OK
 SLOW_S = 1.5

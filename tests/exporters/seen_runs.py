@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.clock import WallLabel
-from bench.histogram import bucket_of, empty
+from bench.core.clock import WallLabel
+from bench.core.histogram import bucket_of, empty
 from bench.judge.status import Status
 from bench.judge.verdict import Check, Verdict
-from bench.run_folder.histogram_log import Tag
-from bench.watchers import Watcher, WindowView
+from bench.results.histogram_log import Tag
+from bench.run.observers import Watcher, WindowView
 
 RECORD: dict[str, Any] = {
     "run": "20260202t024000z-made_up-0a1b2c",

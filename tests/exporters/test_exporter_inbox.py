@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seen_runs import RECORD, show, view_of
 
-from bench.clock import WallLabel
-from bench.exporters.bounds import BOUNDS_NS, STEPS_NS, Distribution
+from bench.core.clock import WallLabel
+from bench.core.histogram import HIGHEST_NS, bucket_of, empty, upper_edge_ns
+from bench.exporters.buckets import BOUNDS_NS, STEPS_NS, Distribution
+from bench.exporters.buffer import MOST_EVENTS, Inbox
 from bench.exporters.families import families
 from bench.exporters.figures import Figures
-from bench.exporters.inbox import MOST_EVENTS, Inbox
-from bench.histogram import HIGHEST_NS, bucket_of, empty, upper_edge_ns
 
 ZERO = WallLabel(0, 0)
 

@@ -17,13 +17,13 @@ import pytest
 from otlp_receiver import OtlpReceiver
 from seen_runs import show
 
-from bench.clock import WallLabel
-from bench.errors import UsageError
+from bench.core.clock import WallLabel
+from bench.core.errors import UsageError
 from bench.exporters import choice, otel, prometheus
 from bench.exporters.choice import Asked, open_exporters
 from bench.exporters.collector import otel_collector
 from bench.exporters.prometheus import PASSWORD, USERNAME, PrometheusExporter
-from bench.watchers import Watcher
+from bench.run.observers import Watcher
 
 ROOT = Path(__file__).parents[2]
 

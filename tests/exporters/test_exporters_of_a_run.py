@@ -21,11 +21,11 @@ from otlp_receiver import OtlpReceiver, labels_of
 from prometheus_client.parser import text_string_to_metric_families
 from seen_runs import show, verdict_of
 
-from bench.exporters.bounds import BOUNDS_NS
+from bench.core.histogram import bucket_of
+from bench.exporters.buckets import BOUNDS_NS
 from bench.exporters.choice import Asked, open_exporters
-from bench.histogram import bucket_of
 from bench.judge.status import Status
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -8,8 +8,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bench.engine import recording
-from bench.histogram import (
+from bench.core.histogram import (
     BUCKET_COUNT,
     HIGHEST_NS,
     LOWEST_NS,
@@ -24,6 +23,7 @@ from bench.histogram import (
     to_hdr,
     upper_edge_ns,
 )
+from bench.engine.wire import recording
 
 pytestmark = pytest.mark.timeout(300)
 

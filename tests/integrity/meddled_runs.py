@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.progress import Silent
+from bench.run.progress import Silent
+from bench.run.session import Session
 from bench.scenario.load import load_scenario
-from bench.session import Session
 from bench.stack.stack import Stack
 from bench.stack.target import Target
-from chaos.attendant import Chaos
+from chaos.plugin import Chaos
 
 Meddle = Callable[[Mapping[str, Target], int], None]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.errors import ScenarioError, TargetError
+from bench.core.errors import ScenarioError, TargetError
 from bench.plan.compile import compile_plan
-from bench.run_folder.operations import OPERATION
+from bench.results.operations import OPERATION
 from bench.scenario.model import Scenario
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.controls import CONTROLS, Control, Result, line, run_control
+from tests.benchmarks.durability.controls import CONTROLS, Control, Result, line, run_control
 from tests.results.other_work import undisturbed, was_held_up
 
 LOSERS = [control for control in CONTROLS if control.must_lose]

@@ -10,9 +10,9 @@ from meddled_runs import Ran, run
 
 from bench.judge.judge import judge
 from bench.judge.status import Status
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.libpq import libpq_parameters
+from bench.stack.probes.libpq import libpq_parameters
 from bench.stack.target import Target
 from chaos.integrity.redis_dialogue import RedisDialogue
 

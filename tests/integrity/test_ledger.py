@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.outcome import OUTCOMES, Outcome
+from bench.core.outcome import OUTCOMES, Outcome
 from chaos.integrity.ledger import Attempts, Blow, Found, Judgement, bound, judge
 
 MS = 1_000_000

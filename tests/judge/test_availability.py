@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import histogram
+from bench.core import histogram
+from bench.core.outcome import OUTCOMES, Outcome
 from bench.judge.judge import judge
 from bench.judge.verdict import Check
-from bench.outcome import OUTCOMES, Outcome
-from bench.run_folder import layout
-from bench.run_folder.layout import run_name
-from bench.run_folder.operations import OPERATION
-from bench.run_folder.reader import Run
-from bench.run_folder.writer import RunWriter
+from bench.results import layout
+from bench.results.layout import run_name
+from bench.results.operations import OPERATION
+from bench.results.reader import Run
+from bench.results.writer import RunWriter
 
 S = 1_000_000_000
 MS = 1_000_000

@@ -7,11 +7,11 @@ import pytest
 
 from bench.cli.main import run as bench
 from bench.judge.judge import judge
+from bench.judge.outcome_counts import spaced
 from bench.judge.repeats import Repeat, observed
 from bench.judge.status import Status
-from bench.judge.tally import spaced
 from bench.judge.verdict import Check, Verdict
-from bench.rules.grammar import Metric
+from bench.scenario.rules.grammar import Metric
 from tests.results.fault_run import (
     BASELINE,
     FaultRun,

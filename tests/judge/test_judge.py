@@ -4,8 +4,8 @@ import pytest
 
 from bench.judge.judge import judge
 from bench.judge.status import Status, exit_code, worst
-from bench.rules.grammar import parse_rule
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
+from bench.scenario.rules.grammar import parse_rule
 from tests.results.synthetic_run import MS, NAME, S, SyntheticRun
 
 US = 1_000

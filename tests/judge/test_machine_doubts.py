@@ -170,7 +170,7 @@ def test_half_an_hour_of_recovery_is_not_the_doing_of_a_little_waiting():
     from bench.judge.repeats import Repeat
     from bench.judge.undisturbed import could_hold, waited_share
     from bench.resources.starvation import Starvation
-    from bench.rules.grammar import parse_rule
+    from bench.scenario.rules.grammar import parse_rule
 
     rule = parse_rule("recovery.stable < 10s")
     waiting = Starvation(0.5, 2, 1.8, 0.3, "the generator waited for a processor")

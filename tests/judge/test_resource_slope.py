@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.judge.observation import Unmeasurable
-from bench.judge.resource_series import Series, Times
-from bench.judge.resource_slope import Slope, slope, slope_of, theil_sen
+from bench.judge.resources.series import Series, Times
+from bench.judge.resources.slope import Slope, slope, slope_of, theil_sen
 
 MB = 1e6
 S = 1_000_000_000
@@ -27,7 +27,7 @@ def found(memory: Noise) -> Slope:
 
 
 def fails(seen: Slope) -> bool:
-    """As the judge decides it (bench.judge.doubts)."""
+    """As the judge decides it (bench.judge.guards)."""
     return seen.low > LIMIT and seen.goes_on
 
 

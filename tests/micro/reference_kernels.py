@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.jit import compiled
+from bench.core.jit import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.jit import compiled, int64
-from bench.wire import http, postgres, resp
-from bench.wire.state import COMPLETE, RESULT, STATE_COLUMNS, TEXT_BYTES, reset
+from bench.core.jit import compiled, int64
+from bench.protocols import postgres, resp
+from bench.protocols.http import scanner as http
+from bench.protocols.state import COMPLETE, RESULT, STATE_COLUMNS, TEXT_BYTES, reset
 
 REPLIES = 2_000
 NO_ELEMENT, START = int64(-1), int64(0)

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from bench.engine import layout
-from bench.engine.layout import Tables
-from bench.engine.recording import OK, add_value, record_end
-from bench.engine.render import render
-from bench.engine.shard import Shard
-from bench.exporters.bounds import Distribution
-from bench.histogram import bucket_of, empty, percentile_ns
-from bench.jit import compiled, int64
+from bench.core.histogram import bucket_of, empty, percentile_ns
+from bench.core.jit import compiled, int64
+from bench.engine.wire import layout
+from bench.engine.wire.layout import Tables
+from bench.engine.wire.recording import OK, add_value, record_end
+from bench.engine.wire.render import render
+from bench.engine.wire.shard import Shard
+from bench.exporters.buckets import Distribution
 from bench.plan.compile import compile_plan
 from bench.plan.draws import draw
-from bench.run_folder.histogram_log import Encoder
+from bench.results.histogram_log import Encoder
 from bench.scenario.load import load_scenario
 
 ARRIVALS = 20_000

@@ -10,8 +10,8 @@ import pytest
 from cases import Case, Group
 from parity_runs import Found, Look, run_group
 
-from bench.engine.engine import EngineResult
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
+from bench.engine.api import EngineResult
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
 

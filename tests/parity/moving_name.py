@@ -15,8 +15,8 @@ import raw_servers  # noqa: E402 - the path is set above
 from client_runs import client, plan_of, run  # noqa: E402
 from raw_servers import Answer, RawServer  # noqa: E402
 
-from bench.engine.wire import WireEngine  # noqa: E402
-from bench.outcome import Outcome  # noqa: E402
+from bench.core.outcome import Outcome  # noqa: E402
+from bench.engine.wire.engine import WireEngine  # noqa: E402
 from bench.stack.target import Target  # noqa: E402
 
 NAME = "moving.test"

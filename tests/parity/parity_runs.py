@@ -10,9 +10,9 @@ import raw_servers
 from cases import BROKEN_OFF, Case, Group
 from raw_servers import RawServer
 
-from bench.engine.engine import EngineResult
-from bench.engine.wire import WireEngine
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
+from bench.engine.api import EngineResult
+from bench.engine.wire.engine import WireEngine
 from bench.stack.target import Target
 from tests.client.client_runs import client, plan_of, run
 

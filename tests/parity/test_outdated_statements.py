@@ -7,9 +7,9 @@ import pytest
 from parity_runs import ENGINES
 from psycopg.conninfo import make_conninfo
 
-from bench.engine.wire import WireEngine
-from bench.outcome import Outcome
-from bench.stack.libpq import libpq_parameters
+from bench.core.outcome import Outcome
+from bench.engine.wire.engine import WireEngine
+from bench.stack.probes.libpq import libpq_parameters
 from bench.stack.target import Target
 from tests.client.client_runs import Ran, client, plan_of, run
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from bench.errors import ExitCode
-from bench.peers.__main__ import main
-from bench.peers.child_process import output_of
-from bench.peers.comparison import Comparison, compare
-from bench.peers.contestant import Contestant, NotInstalled, Result, TurnFailed
-from bench.peers.pgbench import find_pgbench
-from bench.peers.programs import DebianProgram
-from bench.peers.verdict import Criterion
+from bench.core.errors import ExitCode
+from tests.benchmarks.peers.__main__ import main
+from tests.benchmarks.peers.child_process import output_of
+from tests.benchmarks.peers.comparison import Comparison, compare
+from tests.benchmarks.peers.contestant import Contestant, NotInstalled, Result, TurnFailed
+from tests.benchmarks.peers.pgbench import find_pgbench
+from tests.benchmarks.peers.programs import DebianProgram
+from tests.benchmarks.peers.verdict import Criterion
 
 
 class Steady:
@@ -193,7 +193,16 @@ def test_each_other_tool_takes_its_turn(name: str, tmp_path: Path) -> None:
 
 
 def test_sigterm_keeps_finished_rounds_and_ends_with_130(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench.peers", "redis_get", "--only", "ours", "--out", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.peers",
+        "redis_get",
+        "--only",
+        "ours",
+        "--out",
+        str(tmp_path),
+    ]
     with subprocess.Popen(
         [*command, "--seconds", "0.2", "--rounds", "1000"],
         stdout=subprocess.PIPE,

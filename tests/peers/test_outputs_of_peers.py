@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.peers import hey, nginx, pgbench, redis_benchmark, tool_report, wrk
-from bench.peers.contestant import TurnFailed
-from bench.peers.key_space import misses_of
+from tests.benchmarks.peers import hey, nginx, pgbench, redis_benchmark, tool_report, wrk
+from tests.benchmarks.peers.contestant import TurnFailed
+from tests.benchmarks.peers.key_space import misses_of
 
 # Printed by redis-benchmark 7.0.15 --csv.
 CSV = (

@@ -7,9 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.judge.status import Status
-from bench.peers.contestant import Result
-from bench.peers.rounds import Round, order_of, ratios, summary_of
-from bench.peers.verdict import AtLeastTimes, CountedEqually, NoHiddenTime, findings_of, status_of
+from tests.benchmarks.peers.contestant import Result
+from tests.benchmarks.peers.rounds import Round, order_of, ratios, summary_of
+from tests.benchmarks.peers.verdict import (
+    AtLeastTimes,
+    CountedEqually,
+    NoHiddenTime,
+    findings_of,
+    status_of,
+)
 
 CONNECTIONS = 50
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bench.peers import nginx
-from bench.peers.__main__ import main
-from bench.peers.postgres_tpcb import SCALE
-from bench.peers.sql_task import TPCB_LIKE, SqlTask
-from bench.stack.connection import Unanswered
+from bench.stack.probes.connection import Unanswered
 from bench.stack.target import Target
+from tests.benchmarks.peers import nginx
+from tests.benchmarks.peers.__main__ import main
+from tests.benchmarks.peers.postgres_tpcb import SCALE
+from tests.benchmarks.peers.sql_task import TPCB_LIKE, SqlTask
 
 HAS_NGINX = pytest.mark.skipif(
     not (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()), reason="nginx is not installed"

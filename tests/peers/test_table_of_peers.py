@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.peers import record, table
-from bench.peers.comparison import Comparison
-from bench.peers.contestant import Result
-from bench.peers.redis_get import CRITERIA
-from bench.peers.rounds import Round
-from bench.peers.verdict import Finding, findings_of
+from tests.benchmarks.peers import record, table
+from tests.benchmarks.peers.comparison import Comparison
+from tests.benchmarks.peers.contestant import Result
+from tests.benchmarks.peers.redis_get import CRITERIA
+from tests.benchmarks.peers.rounds import Round
+from tests.benchmarks.peers.verdict import Finding, findings_of
 
 GOLDEN = Path(__file__).parent / "golden"
 MACHINE = "2 cores of a plain machine, load average 0.1 at the start"

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
+from bench.core.outcome import Outcome
 from bench.datasets import DataSet, load
 from bench.engine import engine_for
-from bench.outcome import Outcome
-from bench.peers.postgres_subject import QUIET, execute
-from bench.peers.sql_task import SELECT_ONLY, TPCB_LIKE, Script, SqlTask
-from bench.peers.transaction_count import Transactions, transactions_of
 from bench.plan.compile import compile_plan
 from bench.scenario.model import Scenario
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
+from tests.benchmarks.peers.postgres_subject import QUIET, execute
+from tests.benchmarks.peers.sql_task import SELECT_ONLY, TPCB_LIKE, Script, SqlTask
+from tests.benchmarks.peers.transaction_count import Transactions, transactions_of
 
 FAILING: dict[str, dict[str, Any]] = {
     "one statement": {"sql": "SELECT 1 / {divisor}"},

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planned import PHASE, PLANNED, arrivals, plan_of
 
-from bench.cycles import load_ns, stretches
+from bench.core.intervals import load_ns, stretches
 from bench.plan.pacing import P_EXPECTED, P_NUMBER, P_REST, stretch_at
 
 pytestmark = pytest.mark.timeout(300)

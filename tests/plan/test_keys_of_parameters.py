@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.cli.plan_command import describe
-from bench.engine.layout import LOG_RECORD
+from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.compile import compile_plan
-from bench.run_folder.operations import RawLog, merge
+from bench.results.operations import RawLog, merge
 from bench.scenario.model import Scenario
 
 WORKLOAD = {

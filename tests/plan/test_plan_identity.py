@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planned import INDEX, arrivals, plan_of
 
-from bench.engine.wire import share_of
-from bench.errors import ScenarioError
+from bench.core.errors import ScenarioError
+from bench.engine.wire.engine import share_of
 from bench.plan.compile import workload_seed
 from bench.plan.plan import Segment
 from bench.plan.preview import first_arrivals

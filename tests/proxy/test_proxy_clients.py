@@ -117,7 +117,7 @@ def test_http_keep_alive_through_the_proxy_and_through_toxins():
 
 
 def test_added_delay_is_measured_by_pairs(targets):
-    from chaos.proxy.added_delay import measured
+    from tests.benchmarks.durability.added_delay import measured
 
     target = targets["redis"]
     with FaultProxy(target.host, target.port) as proxy:

@@ -4,7 +4,7 @@ import pytest
 
 from bench.scenario.fault_kinds import FAULT_KINDS
 from chaos.proxy.composition import KINDS, Path, refuse_conflicts, toxin_of
-from chaos.proxy.toxin import DOWN, UP, ToxinRefused
+from chaos.proxy.toxic import DOWN, UP, ToxinRefused
 
 LEAST = {
     "latency": {"delay": 1},

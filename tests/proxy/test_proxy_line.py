@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.proxy.composition import Path, toxin_of
+from chaos.proxy.delay_queue import FIN, RST, Line
 from chaos.proxy.jitter import Draws
-from chaos.proxy.line import FIN, RST, Line
-from chaos.proxy.toxin import DOWN, UP, Toxin
-from chaos.proxy.toxins.limit_data import LimitData
+from chaos.proxy.toxic import DOWN, UP, Toxin
+from chaos.proxy.toxics.limit_data import LimitData
 
 READS = st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.integers(0, 3_000_000)), max_size=20)
 """Bytes, each with the time since the one before."""

@@ -13,7 +13,7 @@ import pytest
 from ends import eventually, is_running, opened, was_reset
 
 import chaos
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from chaos.proxy.client import PROGRAM, FaultProxy
 
 ROOT = Path(chaos.__file__).parents[1]

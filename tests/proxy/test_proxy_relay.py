@@ -11,9 +11,9 @@ import psutil
 import pytest
 from ends import MS, carries, eventually, noise, opened, received, sending
 
-from bench import histogram
-from bench.engine import relay
-from bench.engine.relay import POOL
+from bench.core import histogram
+from bench.engine.wire import relay
+from bench.engine.wire.relay import POOL
 from chaos.proxy import gauges
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.gauges import BUCKETS, HIGHEST_NS, bucket_of

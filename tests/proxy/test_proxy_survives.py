@@ -10,7 +10,7 @@ from ends import MS, break_off, carries, eventually, opened
 
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.composition import KINDS
-from chaos.proxy.toxin import ToxinRefused
+from chaos.proxy.toxic import ToxinRefused
 
 CHANGES = 150
 CLIENTS = 8

@@ -22,8 +22,8 @@ from ends import (
     was_reset,
 )
 
-from bench.clock import monotonic_ns
-from chaos.proxy.toxin import ToxinRefused
+from bench.core.clock import monotonic_ns
+from chaos.proxy.toxic import ToxinRefused
 
 HARMLESS = {
     "latency": [("latency", {"delay": 5 * MS, "delay_jitter": 5 * MS})],

@@ -20,10 +20,10 @@ from ends import (
     was_reset,
 )
 
-from bench.clock import monotonic_ns
-from bench.errors import TargetError
+from bench.core.clock import monotonic_ns
+from bench.core.errors import TargetError
 from bench.plan.plan import PhasePlan, Plan
-from bench.stack.loopback_port import free_loopback_port
+from bench.stack.services.loopback_port import free_loopback_port
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.watch import ProxyWatch
 

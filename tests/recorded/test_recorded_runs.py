@@ -18,8 +18,8 @@ import pytest
 
 from bench import load_runs
 from bench.cli.main import run as bench
-from bench.clock import NS_PER_S, WallLabel
-from bench.run_folder.reader import Run
+from bench.core.clock import NS_PER_S, WallLabel
+from bench.results.reader import Run
 from tests.recorded.pages import lines_of
 
 HERE = Path(__file__).parent

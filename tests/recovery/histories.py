@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.outcome import Outcome
-from bench.run_folder.operations import OPERATION
-from chaos.recovery import Recovery, recovery_of
-from chaos.recovery_arrivals import Arrivals
-from chaos.recovery_baseline import Baseline
-from chaos.recovery_stamps import Criteria
+from bench.core.outcome import Outcome
+from bench.results.operations import OPERATION
+from chaos.recovery.arrivals import Arrivals
+from chaos.recovery.baseline import Baseline
+from chaos.recovery.recovery import Recovery, recovery_of
+from chaos.recovery.stamps import Criteria
 
 MS = 1_000_000
 Row = tuple[str, float, float | None, float]

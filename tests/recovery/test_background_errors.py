@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.outcome import Outcome
-from chaos.recovery import NO_CLEAN_BASELINE, Recovery, recovery_of
-from chaos.recovery_arrivals import Arrivals
-from chaos.recovery_baseline import baseline_of
+from bench.core.outcome import Outcome
+from chaos.recovery.arrivals import Arrivals
+from chaos.recovery.baseline import baseline_of
+from chaos.recovery.recovery import NO_CLEAN_BASELINE, Recovery, recovery_of
 from tests.recovery.histories import MS
 
 ASKED, EFFECTIVE, BACK, END = 5000, 5100, 8100, 12_000

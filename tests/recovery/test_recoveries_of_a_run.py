@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from bench.clock import NS_PER_S
-from bench.run_folder.files import as_json
-from chaos.recovery import recoveries
+from bench.core.clock import NS_PER_S
+from bench.results.files import as_json
+from chaos.recovery.recovery import recoveries
 from tests.recovery.histories import MS, log_of, lost, steady
 
 RECORD = {

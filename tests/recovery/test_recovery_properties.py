@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaos.recovery import Recovery
+from chaos.recovery.recovery import Recovery
 from tests.recovery.histories import MS, SHORT, Row, after, ms, steady
 
 OUTCOMES = ("ok", "ok", "ok", "error", "timeout", "reset", "refused", "dropped")

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.recovery_arrivals import Arrivals
-from chaos.recovery_baseline import baseline_of
+from chaos.recovery.arrivals import Arrivals
+from chaos.recovery.baseline import baseline_of
 from tests.recovery.histories import BEFORE, MS, SHORT, after, log_of, lost, ms, steady
 
 KILL = [

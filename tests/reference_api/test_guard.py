@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bench.reference_api.guard import Guard
+from bench.reference_api.bulkhead import Slots
+from bench.reference_api.circuit_breaker import Guard
 from bench.reference_api.refusals import Away, Busy
-from bench.reference_api.slots import Slots
 
 
 def guard(failures: int = 2, reset_s: float = 60.0) -> Guard:

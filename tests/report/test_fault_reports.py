@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bench as product
-from bench import histogram
 from bench.cli.main import run as bench
-from bench.errors import ResultError
+from bench.core import histogram
+from bench.core.errors import ResultError
 from bench.judge.judge import judge
 from bench.report import json_report, text
-from bench.report.fault_phases import counts_of, fault_phases, spans_of
+from bench.report.faults.phases import counts_of, fault_phases, spans_of
 from bench.report.timeline import TimeLine, drawn
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
 from tests.results.fault_run import FaultRun, detection, fault, integrity, recovery, unaffected, unclean
 from tests.results.synthetic_run import MS, S
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.errors import ResultError
+from bench.core.errors import ResultError
 from tests.results.synthetic_run import MS, SyntheticRun
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from bench.judge.judge import judge
 from bench.judge.status import Status
 from bench.report import junit
 from bench.report.index.entry import UNREADABLE, broken, entry_with
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
 from tests.report.test_reports import RUNS
 
 GOLDEN = Path(__file__).parent / "golden"

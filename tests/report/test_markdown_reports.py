@@ -15,7 +15,7 @@ from bench.report import markdown, markdown_summary
 from bench.report.html.page import UNSHOWABLE
 from bench.report.index.entry import entry_with
 from bench.report.markdown_form import APART, code, folded, mark, table, text
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
 from tests.report.test_fault_reports import RUNS as FAULT_RUNS
 from tests.report.test_reports import RUNS as LOAD_RUNS
 from tests.results.synthetic_run import MS, SyntheticRun

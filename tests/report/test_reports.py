@@ -11,9 +11,9 @@ import pytest
 from bench.cli.main import run as bench
 from bench.judge.judge import judge
 from bench.report import csv_report, json_report, text
-from bench.run_folder.reader import Run
-from bench.run_folder.sweep import sweep
-from bench.run_folder.writer import RunWriter
+from bench.results.reader import Run
+from bench.results.sweep import sweep
+from bench.results.writer import RunWriter
 from tests.results.synthetic_run import MS, NAME, S, SyntheticRun, resource_rows
 
 GOLDEN = Path(__file__).parent / "golden"

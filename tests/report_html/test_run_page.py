@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from bench import units
 from bench.cli.main import run as bench
+from bench.core import units
 from bench.judge.judge import judge
-from bench.judge.tally import spaced
+from bench.judge.outcome_counts import spaced
 from bench.report import html
 from bench.report.figures import latencies
 from bench.report.html.run_page import render
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
 from tests.report_html.page_reader import Reader
 from tests.report_html.windowed_run import WindowedRun
 from tests.results.fault_run import FaultRun, detection, fault, integrity, recovery, unaffected

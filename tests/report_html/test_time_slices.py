@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import histogram
+from bench.core import histogram
 from bench.report.html.slices import PERCENTILES, Slices, spread_of, spreads
 from tests.report_html.windowed_run import WindowedRun
 from tests.results.synthetic_run import MS, S, counts_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.run_folder.reader import Run
-from bench.run_folder.writer import RunWriter
+from bench.results.reader import Run
+from bench.results.writer import RunWriter
 from tests.results.synthetic_run import MS, NAME, ZERO, S, SyntheticRun, counts_of, outcomes, resource_rows
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.judge.judge import judge
 from bench.judge.verdict import save
-from bench.run_folder.reader import Run
-from bench.run_folder.writer import RunWriter
+from bench.results.reader import Run
+from bench.results.writer import RunWriter
 from tests.results.synthetic_run import MS, SyntheticRun
 
 US = 1_000

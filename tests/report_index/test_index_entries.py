@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import ResultError
+from bench.core.errors import ResultError
 from bench.judge.judge import judge
 from bench.judge.status import Status
 from bench.report import junit, markdown_summary
@@ -15,9 +15,9 @@ from bench.report.index import json_form
 from bench.report.index.entry import COMPLETE, INTERRUPTED, UNDER_WAY, UNREADABLE, entry_of
 from bench.report.index.folder import entries_in, is_folder_of_runs
 from bench.report.index.render import render
-from bench.rules.grammar import parse_rule
-from bench.run_folder.reader import Run
-from bench.run_folder.writer import RunWriter
+from bench.results.reader import Run
+from bench.results.writer import RunWriter
+from bench.scenario.rules.grammar import parse_rule
 from tests.report_index.index_runs import put, put_everything
 from tests.results.fault_run import FaultRun, recovery
 from tests.results.synthetic_run import S, SyntheticRun, counts_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
 from bench.plan.plan import PhasePlan, Plan
 from bench.resources.sampler import Sampler
 from bench.stack.target import Target

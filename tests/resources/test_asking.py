@@ -3,8 +3,8 @@
 import threading
 import time
 
-from bench.resources import asker
-from bench.resources.asker import Asker
+from bench.resources import poller as asker
+from bench.resources.poller import Asker
 from bench.resources.postgres_activity import columns_of as postgres_columns
 from bench.resources.redis_info import columns_of as redis_columns
 

@@ -12,7 +12,7 @@ from sampled import sampling
 
 from bench.report.context import others_at_work
 from bench.report.html.run_part import generator
-from bench.resources.company import Look
+from bench.resources.other_processes import Look
 from bench.resources.starvation import Starvation
 from bench.stack.stack import Stack
 from tests.results.synthetic_run import SyntheticRun

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.cli.main import run as bench
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
 from tests.results.other_work import undisturbed, was_held_up
 
 pytestmark = pytest.mark.timeout(300)

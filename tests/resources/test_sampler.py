@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from sampled import sampling, stopped
 
-from bench.resources.columns import COLUMNS
 from bench.resources.postgres_activity import APPLICATION, PostgresActivity
-from bench.stack.loopback_port import free_loopback_port
+from bench.results.columns import COLUMNS
+from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.outcome import Outcome
-from bench.run_folder.operations import OPERATION
-from bench.run_folder.reader import Run
+from bench.core.outcome import Outcome
+from bench.results.operations import OPERATION
+from bench.results.reader import Run
 from tests.results.synthetic_run import MS, S, SyntheticRun
 
 BASELINE = {

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from bench.compare.other_work import held_up
+from bench.compare.noise import held_up
 from bench.judge.judge import judge
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
 
 Found = TypeVar("Found")
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import histogram
-from bench.clock import WallLabel
-from bench.outcome import OUTCOMES
-from bench.run_folder.reader import Run
-from bench.run_folder.writer import RunWriter
+from bench.core import histogram
+from bench.core.clock import WallLabel
+from bench.core.outcome import OUTCOMES
+from bench.results.reader import Run
+from bench.results.writer import RunWriter
 
 ZERO = WallLabel(monotonic_ns=1_000_000_000, wall_ns=1_770_000_000_000_000_000)
 NAME = "20260202t024000z-redis_latency-0a1b2c"

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.errors import HoldfastError, ResultError
+from bench.core.disk import RAW_LOG_PREFIX
+from bench.core.errors import HoldfastError, ResultError
 from bench.judge.judge import judge
 from bench.report import json_report, markdown, text
 from bench.report.html import run_page
-from bench.reserved_file import RAW_LOG_PREFIX
-from bench.run_folder import layout
-from bench.run_folder.layout import run_name
-from bench.run_folder.reader import Run
-from bench.run_folder.sweep import sweep
-from bench.run_folder.writer import RunWriter
-from chaos.findings import _events
+from bench.results import layout
+from bench.results.layout import run_name
+from bench.results.reader import Run
+from bench.results.sweep import sweep
+from bench.results.writer import RunWriter
+from chaos.results import _events
 from tests.results.fault_run import FaultRun, detection, integrity
 
 SLA = ["cache.response.p99 < 1s", "cache.recovery.stable < 6s", "cache.availability(5s) >= 50%"]

@@ -4,7 +4,7 @@ import pytest
 
 from bench.judge.judge import judge
 from bench.judge.status import Status
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
 from tests.results.machine_samples import rows
 from tests.results.other_work import is_excused, undisturbed, was_held_up
 from tests.results.synthetic_run import MS, S, SyntheticRun

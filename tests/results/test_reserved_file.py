@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import ResultError
-from bench.reserved_file import reserve
+from bench.core.disk import reserve
+from bench.core.errors import ResultError
 
 LIMIT_BYTES = 1 << 20
 

@@ -3,10 +3,10 @@
 import pytest
 
 import bench
-from bench.errors import ResultError
-from bench.run_folder.reader import Run
-from bench.run_folder.sweep import sweep
-from bench.run_folder.writer import RunWriter
+from bench.core.errors import ResultError
+from bench.results.reader import Run
+from bench.results.sweep import sweep
+from bench.results.writer import RunWriter
 from tests.results.synthetic_run import MS, NAME, ZERO, SyntheticRun, resource_rows
 
 ROW = {

@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
-from bench.errors import ResultError
-from bench.run_folder import layout
-from bench.run_folder.reader import Run
+from bench.core.errors import ResultError
+from bench.results import layout
+from bench.results.reader import Run
 from tests.results.synthetic_run import MS, S, SyntheticRun
 
 SAMPLES = {

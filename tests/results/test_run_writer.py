@@ -12,15 +12,15 @@ from hdrh.log import HistogramLogReader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import histogram
-from bench.errors import ResultError
-from bench.outcome import OUTCOMES
-from bench.run_folder import layout
-from bench.run_folder.histogram_log import KINDS, Encoder, Tag, Window, decode, line_of, window_of
-from bench.run_folder.layout import run_name
-from bench.run_folder.reader import Run
-from bench.run_folder.sweep import sweep
-from bench.run_folder.writer import RunWriter
+from bench.core import histogram
+from bench.core.errors import ResultError
+from bench.core.outcome import OUTCOMES
+from bench.results import layout
+from bench.results.histogram_log import KINDS, Encoder, Tag, Window, decode, line_of, window_of
+from bench.results.layout import run_name
+from bench.results.reader import Run
+from bench.results.sweep import sweep
+from bench.results.writer import RunWriter
 from tests.results.synthetic_run import MS, NAME, ZERO, S, SyntheticRun, counts_of
 
 VALUES = st.lists(
@@ -143,8 +143,8 @@ def test_a_sweep_of_a_missing_folder_finds_nothing(tmp_path):
 KILLED = f"""
 import sys
 from pathlib import Path
-from bench import histogram
-from bench.run_folder.writer import RunWriter
+from bench.core import histogram
+from bench.results.writer import RunWriter
 writer = RunWriter(Path(sys.argv[1]), {NAME!r})
 writer.outline({{"scenario": {{"name": "redis_latency"}}}})
 counts = histogram.empty()

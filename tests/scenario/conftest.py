@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from good_scenario import GOOD
 
-from bench.errors import Problem, ScenarioError
+from bench.core.errors import Problem, ScenarioError
 from bench.scenario.load import LoadedScenario, load_scenario
 
 Loader = Callable[..., LoadedScenario]

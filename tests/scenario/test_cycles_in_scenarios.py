@@ -4,7 +4,7 @@ import pytest
 
 from bench.cli.plan_command import describe, text_of
 from bench.plan.compile import compile_plan
-from bench.rules.hints import hints_of, planned_arrivals
+from bench.scenario.rules.lint import hints_of, planned_arrivals
 
 
 def with_cycles(good: str, text: str) -> str:

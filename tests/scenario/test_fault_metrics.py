@@ -2,10 +2,10 @@
 
 import pytest
 
-from bench.rules.catalogue import Outline, check_rule, listed, metrics_of_outlines
-from bench.rules.fault_metrics import kills_needed
-from bench.rules.grammar import RuleError, parse_rule
-from bench.rules.hints import hints_of
+from bench.scenario.rules.fault_metrics import kills_needed
+from bench.scenario.rules.grammar import RuleError, parse_rule
+from bench.scenario.rules.lint import hints_of
+from bench.scenario.rules.metrics import Outline, check_rule, listed, metrics_of_outlines
 
 CACHE = Outline("cache", "wire", False, ("get",), "redis")
 WITH = metrics_of_outlines([CACHE], with_faults=True)

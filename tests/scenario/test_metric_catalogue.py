@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.rules.catalogue import Outline, check_rule, listed, metrics_of_outlines
-from bench.rules.grammar import RuleError, parse_rule
+from bench.scenario.rules.grammar import RuleError, parse_rule
+from bench.scenario.rules.metrics import Outline, check_rule, listed, metrics_of_outlines
 
 WEB = Outline("web", "wire", is_pubsub=False, operations=("home",), driver="http")
 STORE = Outline("store", "wire", is_pubsub=False, operations=("get",), driver="redis")

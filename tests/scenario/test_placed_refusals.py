@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.errors import Problem, StatementRefused
+from bench.core.errors import Problem, StatementRefused
 from bench.scenario.refusal import placed_refusal
 
 HEAD = """\

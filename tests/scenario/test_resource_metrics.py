@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.rules.catalogue import Outline, check_rule, metrics_of_outlines
-from bench.rules.grammar import RuleError, parse_rule
-from bench.units import format_quantity, quantity
+from bench.core.units import format_quantity, quantity
+from bench.scenario.rules.grammar import RuleError, parse_rule
+from bench.scenario.rules.metrics import Outline, check_rule, metrics_of_outlines
 
 CACHE = Outline("cache", "wire", False, ("get",), "redis")
 FRONT = Outline("front", "wire", False, ("load",), "api")

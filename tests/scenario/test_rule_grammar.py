@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.rules.grammar import Metric, Rule, RuleError, parse_rule
+from bench.scenario.rules.grammar import Metric, Rule, RuleError, parse_rule
 
 
 def test_a_rule_is_read_into_its_parts_and_keeps_its_text() -> None:

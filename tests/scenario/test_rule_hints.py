@@ -1,6 +1,6 @@
 """Hints: rules that are allowed, and that the plan answers badly."""
 
-from bench.rules.hints import hints_before_a_run, hints_of, planned_arrivals
+from bench.scenario.rules.lint import hints_before_a_run, hints_of, planned_arrivals
 
 
 def _hints(loaded) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.rules.hints import hints_of
 from bench.scenario.load import load_scenario
+from bench.scenario.rules.lint import hints_of
 from bench.scenario.schema import json_schema
 
 FOLDER = Path(__file__).parents[2] / "scenarios"

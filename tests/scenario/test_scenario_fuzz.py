@@ -7,7 +7,7 @@ from good_scenario import GOOD
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.errors import Problem, ScenarioError
+from bench.core.errors import Problem, ScenarioError
 from bench.scenario.load import load_scenario
 
 RELAXED = settings(

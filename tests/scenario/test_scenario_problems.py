@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import ScenarioError
+from bench.core.errors import ScenarioError
 from bench.scenario import source
 from bench.scenario.load import discover, load_scenario
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from bench.datasets.sql_splitter import quoted_stretches
-from bench.drivers.postgres_statements import statements_of
+from bench.core.sql_splitter import quoted_stretches
+from bench.drivers.postgres.statements import statements_of
 from bench.plan.compile import compile_plan
-from bench.scenario.consistency_sql import bare
+from bench.scenario.validators.sql import bare
 
 HEAD = """\
 scenario: example

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import units
+from bench.core import units
 
 
 @pytest.mark.parametrize(

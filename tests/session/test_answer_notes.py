@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bench.answer_notes import notes_on_answers
 from bench.plan.compile import compile_plan
+from bench.run.answer_notes import notes_on_answers
 from bench.scenario.model import Scenario
 
 

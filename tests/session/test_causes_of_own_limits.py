@@ -10,9 +10,9 @@ import redis.exceptions
 import requests
 import urllib3.exceptions
 
-from bench.errors import TargetError
-from bench.failure import failure_of
-from bench.own_limits import OwnLimits, limit_in
+from bench.core.errors import TargetError
+from bench.core.failure import failure_of
+from bench.core.own_limits import OwnLimits, limit_in
 
 
 def raised(

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from bench.progress import Look, Pace, Plain, Terminal, line_of, progress_for
+from bench.run.progress import Look, Pace, Plain, Terminal, line_of, progress_for
 
 
 def look(now_s: float = 3.0, **changes: object) -> Look:

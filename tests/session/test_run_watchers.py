@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.watchers import Watcher, Watchers
+from bench.run.observers import Watcher, Watchers
 
 
 class Breaking:

@@ -8,15 +8,15 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from bench.core.errors import ScenarioError
 from bench.datasets import SqlRefused
-from bench.errors import ScenarioError
 from bench.judge.judge import judge
 from bench.judge.status import Status
-from bench.progress import Silent
-from bench.run_folder.reader import Run
+from bench.results.reader import Run
+from bench.run.progress import Silent
+from bench.run.session import Session
 from bench.scenario.load import load_scenario
-from bench.session import Session
-from bench.stack.libpq import libpq_parameters
+from bench.stack.probes.libpq import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from tests.results.other_work import is_excused
 

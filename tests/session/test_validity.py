@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.engine.engine import EngineResult
+from bench.engine.api import EngineResult
 from bench.plan.compile import compile_plan
 from bench.plan.plan import Plan, WorkloadPlan
+from bench.run.saturation import saturation
 from bench.scenario.model import Scenario
-from bench.validity import saturation
 
 LANES, SECONDS = 10, 4
 

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from bench.cli import doctor_command
 from bench.stack import software
+from bench.stack.background.state import KeptStack
 from bench.stack.external import URL_VARIABLES
-from bench.stack.keeper_state import KeptStack
 from bench.stack.machine import Finding, findings
-from bench.stack.process_identity import ProcessIdentity
+from bench.stack.supervisor.process_identity import ProcessIdentity
 from bench.stack.target import Target
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from harness_process import eventually, is_running
 
-from bench.errors import TargetError, UsageError
-from bench.stack import managed_redis, managed_service, supervised
-from bench.stack.dialogue import Dialogue
-from bench.stack.probe import probe_redis
+from bench.core.errors import TargetError, UsageError
+from bench.stack.probes.probe import probe_redis
+from bench.stack.probes.resp import Dialogue
+from bench.stack.services import base as managed_service
+from bench.stack.services import redis as managed_redis
 from bench.stack.stack import Stack, open_stack
+from bench.stack.supervisor import supervised
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from bench.stack import external
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.stack import Stack, open_stack

@@ -12,16 +12,10 @@ from pathlib import Path
 import pytest
 from harness_process import ROOT
 
-from bench.errors import UsageError
-from bench.stack.keeper_control import kept_stack
-from bench.stack.keeper_state import (
-    KeeperLock,
-    living_keeper,
-    read_kept,
-    state_folder,
-    write_kept,
-)
-from bench.stack.process_identity import ProcessIdentity
+from bench.core.errors import UsageError
+from bench.stack.background.control import kept_stack
+from bench.stack.background.state import KeeperLock, living_keeper, read_kept, state_folder, write_kept
+from bench.stack.supervisor.process_identity import ProcessIdentity
 from bench.stack.target import Target
 
 
@@ -106,7 +100,7 @@ def test_a_damaged_state_file_is_no_stack(text: str, folder: Path) -> None:
 
 def test_there_is_one_keeper_at_a_time_and_a_killed_one_lets_go(folder: Path) -> None:
     program = (
-        "from bench.stack.keeper_state import KeeperLock\n"
+        "from bench.stack.background.state import KeeperLock\n"
         "lock = KeeperLock.take()\n"
         "print(lock is not None, flush=True)\n"
         "input()\n"

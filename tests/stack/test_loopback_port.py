@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.stack import loopback_port
-from bench.stack.loopback_port import LOWEST_PORT, free_loopback_port, is_listener
+from bench.stack.services import loopback_port
+from bench.stack.services.loopback_port import LOWEST_PORT, free_loopback_port, is_listener
 
 
 def test_the_port_is_free_and_no_client_is_ever_given_it() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from harness_process import ROOT, eventually
 
-from bench.errors import TargetError
-from bench.stack import managed_api
+from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.probe_http import HttpFacts, probe_http
+from bench.stack.probes.http import HttpFacts, probe_http
+from bench.stack.services import api as managed_api
 from bench.stack.stack import open_stack
 
 

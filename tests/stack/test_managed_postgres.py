@@ -13,14 +13,14 @@ import pytest
 from harness_process import Harness, eventually, is_running
 from postgres_traces import Traces, connect
 
-from bench.errors import TargetError
-from bench.stack import managed_service
-from bench.stack.data_directory import sweep_data_directories
+from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.postgres_binary import PostgresPrograms, find_postgres
+from bench.stack.services import base as managed_service
+from bench.stack.services.data_directory import sweep_data_directories
+from bench.stack.services.postgres_binary import PostgresPrograms, find_postgres
+from bench.stack.services.unprivileged import account_for_servers
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
-from bench.stack.unprivileged import account_for_servers
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up privileges")
 
@@ -237,7 +237,7 @@ def test_the_sweep_ends_a_query_that_outlived_harness_and_supervisor(
 
 TALKATIVE = """\
 import psycopg
-from bench.stack.libpq import libpq_parameters
+from bench.stack.probes.libpq import libpq_parameters
 connection = psycopg.connect(**libpq_parameters(stack.targets()['postgres_16']))
 say(connection.info.backend_pid)
 sys.stdin.readline()"""

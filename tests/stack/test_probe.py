@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import TargetError
-from bench.stack.dialogue import Dialogue
-from bench.stack.loopback_port import free_loopback_port
-from bench.stack.probe import probe_redis
+from bench.core.errors import TargetError
+from bench.stack.probes.probe import probe_redis
+from bench.stack.probes.resp import Dialogue
+from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import open_stack
 from bench.stack.target import Target
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.errors import TargetError
-from bench.stack.health import ask
-from bench.stack.loopback_port import free_loopback_port
-from bench.stack.probe_elasticsearch import probe_elasticsearch
-from bench.stack.probe_http import probe_http
-from bench.stack.probe_proxy import probe_proxy
+from bench.core.errors import TargetError
+from bench.stack.probes.elasticsearch import probe_elasticsearch
+from bench.stack.probes.health import ask
+from bench.stack.probes.http import probe_http
+from bench.stack.probes.proxy import probe_proxy
+from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Kind, Target
 
 SECRET = "guess-4711"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.errors import TargetError
-from bench.stack.health import ask
-from bench.stack.probe_neo4j import probe_neo4j
-from bench.stack.probe_tcp import probe_tcp
+from bench.core.errors import TargetError
+from bench.stack.probes.health import ask
+from bench.stack.probes.neo4j import probe_neo4j
+from bench.stack.probes.tcp import probe_tcp
 from bench.stack.target import Kind, Target
 
 StartServer = Callable[[Callable[[socket.socket], None]], int]

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from harness_process import eventually
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.libpq import libpq_parameters
-from bench.stack.loopback_port import free_loopback_port
-from bench.stack.probe_postgres import probe_postgres
+from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import probe_postgres
+from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
 
 SECRET = "guess 4711:/@%'"

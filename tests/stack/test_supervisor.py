@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from harness_process import eventually, is_running
 
-from bench.stack.data_directory import DataDirectory
-from bench.stack.supervised import ServiceCommand, SetUpStep, Supervised
-from bench.stack.unprivileged import account_for_servers
+from bench.stack.services.data_directory import DataDirectory
+from bench.stack.services.unprivileged import account_for_servers
+from bench.stack.supervisor.supervised import ServiceCommand, SetUpStep, Supervised
 
 
 class Bench:
@@ -102,7 +102,7 @@ def test_the_forks_of_a_service_are_killed_when_the_supervisor_was(service: Benc
 def test_a_service_that_ignores_the_request_to_end_is_killed(
     service: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.stack.supervised.GRACE_S", 0.1)
+    monkeypatch.setattr("bench.stack.supervisor.supervised.GRACE_S", 0.1)
     service.start("trap '' TERM; echo armed; while :; do sleep 1000; done")
     eventually(lambda: service.log.exists() and "armed" in service.log.read_text(), "the trap set")
     pid = service.pid()
@@ -194,7 +194,7 @@ def test_a_program_that_is_not_there_is_an_event_and_no_crash(tmp_path: Path, se
 def test_the_supervisor_needs_only_the_standard_library() -> None:
     import subprocess
 
-    from bench.stack import supervisor
+    from bench.stack.supervisor import supervisor
 
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(Path(supervisor.__file__).resolve())],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from bench.stack.target import Kind, Target
 from bench.stack.target_url import url_of
 

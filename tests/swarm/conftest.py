@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.stack.stack import Stack, open_stack
-from bench.swarm import fleet
+from bench.swarm.distributed import coordinator as fleet
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

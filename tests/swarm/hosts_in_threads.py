@@ -10,21 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.attendants import Attendant
-from bench.clock import WallLabel
+from bench.core.clock import WallLabel
 from bench.judge.judge import judge
 from bench.judge.verdict import Verdict
-from bench.progress import Silent
-from bench.run_folder.files import plain
-from bench.run_folder.reader import Run
+from bench.results.files import plain
+from bench.results.reader import Run
+from bench.run.observers import Watchers, WindowView
+from bench.run.plugins import Attendant
+from bench.run.progress import Silent
+from bench.run.session import Session
+from bench.run.stop_request import StopRequest
 from bench.scenario.load import load_scenario
 from bench.scenario.model import Scenario
-from bench.session import Session
 from bench.stack.stack import Stack
-from bench.stop_request import StopRequest
-from bench.swarm.fleet import Fleet
-from bench.swarm.host import EngineHost
-from bench.watchers import Watchers, WindowView
+from bench.swarm.distributed.coordinator import Fleet
+from bench.swarm.distributed.worker_process import EngineHost
 
 SCENARIO = """\
 scenario: spread

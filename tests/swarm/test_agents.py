@@ -17,11 +17,11 @@ import pytest
 from agents_by_pipes import ROOT, Agent, Swarm
 from hosts_in_threads import text_of
 
-from bench.clock import NS_PER_S
-from bench.run_folder.histogram_log import Tag
-from bench.run_folder.reader import Run
-from bench.swarm.fleet import Fleet
-from bench.swarm.parcels import dense
+from bench.core.clock import NS_PER_S
+from bench.results.histogram_log import Tag
+from bench.results.reader import Run
+from bench.swarm.distributed.codec import dense
+from bench.swarm.distributed.coordinator import Fleet
 
 
 @pytest.fixture
@@ -103,8 +103,8 @@ def test_a_bad_order_is_refused_with_the_words_and_the_exit_code_of_bench_run(
     ("key", "value"), [("seed", -1), ("workers", ["a", "a"]), ("overrides", "a=b"), ("out", ""), ("stack", 3)]
 )
 def test_an_order_that_is_none_is_refused_by_its_key(tmp_path: Path, key: str, value: object) -> None:
-    from bench.errors import UsageError
-    from bench.swarm.order import RunOrder
+    from bench.core.errors import UsageError
+    from bench.swarm.web.run_request import RunOrder
 
     with pytest.raises(UsageError, match=f"order run: {key}: expected"):
         RunOrder.read(order_of(tmp_path, text_of()) | {key: value})

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.engine.wire import share_of
-from bench.errors import UsageError
+from bench.core.errors import UsageError
+from bench.engine.wire.engine import share_of
 from bench.plan.compile import compile_plan
 from bench.scenario.load import discover, load_scenario
 from bench.scenario.model import Scenario
 from bench.stack.target import Target
-from bench.swarm.clock_offset import ClockOffset, Round
-from bench.swarm.cutting import segments_of
-from bench.swarm.plan_parcel import packed_plan, packed_target, unpacked_plan, unpacked_target
+from bench.swarm.distributed.clock_offset import ClockOffset, Round
+from bench.swarm.distributed.plan_codec import packed_plan, packed_target, unpacked_plan, unpacked_target
+from bench.swarm.distributed.segments import segments_of
 
 SAMPLES = discover([Path(__file__).parents[2] / "scenarios"])
 REDIS = {

@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 from hosts_in_threads import findings_of, run_of, swarm, text_of
 
-from bench.errors import TargetError, UsageError
-from bench.outcome import OUTCOME_COUNT
+from bench.core.errors import TargetError, UsageError
+from bench.core.outcome import OUTCOME_COUNT
 from bench.plan.compile import compile_plan
 from bench.plan.plan import Segment
 from bench.scenario.load import load_scenario
 from bench.stack.stack import Stack
 from bench.stack.target import Target
-from bench.swarm import trust
-from bench.swarm.host import EngineHost
-from bench.swarm.parcels import unpacked_bytes
-from bench.swarm.plan_parcel import packed_plan
-from bench.swarm.roster import Roster
-from bench.swarm.worker import RemotePart
+from bench.swarm.distributed import trust
+from bench.swarm.distributed.codec import unpacked_bytes
+from bench.swarm.distributed.members import Roster
+from bench.swarm.distributed.plan_codec import packed_plan
+from bench.swarm.distributed.worker import RemotePart
+from bench.swarm.distributed.worker_process import EngineHost
 
 LIVE = {
     **dict.fromkeys(("taken", "in_flight", "connected", "idle_ns", "elapsed_ns"), 1),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hosts_in_threads import Seen, run_of, swarm, text_of
 
-from bench.outcome import Outcome
+from bench.core.outcome import Outcome
 from bench.stack.stack import Stack
-from chaos.attendant import Chaos
+from chaos.plugin import Chaos
 
 pytestmark = pytest.mark.usefixtures("short_lead")
 

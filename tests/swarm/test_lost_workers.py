@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from hosts_in_threads import Seen, counts_of, findings_of, run_of, swarm, text_of
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
 from bench.judge.judge import judge
 from bench.judge.status import Status
 from bench.stack.stack import Stack
-from bench.swarm import remote_engine, roster
+from bench.swarm.distributed import members as roster
+from bench.swarm.distributed import remote_engine
 
 pytestmark = pytest.mark.usefixtures("short_lead")
 

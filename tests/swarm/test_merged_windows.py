@@ -11,14 +11,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.answers import Answers
-from bench.engine.engine import EngineResult, Live
-from bench.histogram import BUCKET_COUNT, empty
-from bench.outcome import OUTCOME_COUNT
+from bench.core.answers import Answers
+from bench.core.histogram import BUCKET_COUNT, empty
+from bench.core.outcome import OUTCOME_COUNT
+from bench.engine.api import EngineResult, Live
 from bench.plan.compile import compile_plan
 from bench.scenario.model import Scenario
-from bench.swarm.fleet import Fleet
-from bench.swarm.parcels import (
+from bench.swarm.distributed.codec import (
     dense,
     packed_bytes,
     packed_live,
@@ -27,9 +26,10 @@ from bench.swarm.parcels import (
     unpacked_live,
     unpacked_result,
 )
-from bench.swarm.remote_engine import RemoteEngine
-from bench.swarm.remote_sums import merged_result
-from bench.swarm.teller import sparse
+from bench.swarm.distributed.coordinator import Fleet
+from bench.swarm.distributed.remote_engine import RemoteEngine
+from bench.swarm.distributed.remote_sums import merged_result
+from bench.swarm.web.event_publisher import sparse
 
 NAMES = ("w1", "w2", "w3")
 LIVE = Live(0, (0,) * OUTCOME_COUNT, 0, 0, 0, 0, 0, 0)
@@ -66,8 +66,8 @@ gains = st.lists(
 
 def engine_of(folder: Path = Path()) -> tuple[Fleet, RemoteEngine]:
     """An engine of three workers of whom everything is heard and nothing is asked."""
-    from bench.swarm.cutting import segments_of
-    from bench.swarm.worker import RemotePart
+    from bench.swarm.distributed.segments import segments_of
+    from bench.swarm.distributed.worker import RemotePart
 
     fleet = Fleet(NAMES, lambda name, message: None)
     for name, segment in segments_of(PLAN, NAMES)[0].items():
@@ -127,7 +127,7 @@ def test_bytes_survive_their_text(content: bytes) -> None:
 
 
 def test_a_window_that_one_worker_has_not_sent_is_waited_for_once_and_then_counted_late() -> None:
-    from bench.swarm import remote_engine
+    from bench.swarm.distributed import remote_engine
 
     fleet, engine = engine_of()
     one = [("response", 0, {7: 1})]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import ScenarioError
-from bench.swarm.form import Choice, FilledForm, choices_in, read_form
+from bench.core.errors import ScenarioError
+from bench.swarm.web.form import Choice, FilledForm, choices_in, read_form
 
 SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
 OFFERED = choices_in(SCENARIOS)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.clock import monotonic_ns
-from bench.engine.engine import EngineResult, Live
-from bench.engine.layout import LOG_RECORD
-from bench.engine.locust_engine import LocustEngine
-from bench.outcome import Outcome
+from bench.core.clock import monotonic_ns
+from bench.core.outcome import Outcome
+from bench.engine.api import EngineResult, Live
+from bench.engine.locust.engine import LocustEngine
+from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.compile import compile_plan
 from bench.plan.plan import Plan
 from bench.scenario.model import Scenario

@@ -16,10 +16,10 @@ import pytest
 from locust_runs import LocustRun, drive, engine_of, plan_of
 from troubled_shop import SLOW_S, TroubledShop
 
-from bench.errors import StatementRefused, TargetError
-from bench.histogram import max_ns, percentile_ns
-from bench.outcome import Outcome
-from bench.stack.loopback_port import free_loopback_port
+from bench.core.errors import StatementRefused, TargetError
+from bench.core.histogram import max_ns, percentile_ns
+from bench.core.outcome import Outcome
+from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
 
 Writer = Callable[[str], Path]
@@ -319,7 +319,7 @@ import sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
 from pathlib import Path
 from locust_runs import engine_of, plan_of
-from bench.clock import monotonic_ns
+from bench.core.clock import monotonic_ns
 from bench.stack.target import Target
 plan = plan_of(Path({file!r}), [dict([("name", "s"), ("for", "60s")])])
 engine = engine_of(plan, Target("api", "http", "127.0.0.1", {port}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import ScenarioError
+from bench.core.errors import ScenarioError
 from bench.plan.compile import compile_plan
 from bench.scenario.load import LoadedScenario, load_scenario
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.exceptions import NewConnectionError, ProtocolError, ReadTimeoutError
 
-from bench.outcome import Outcome
-from bench.swarm.users_outcomes import TEXT_CHARACTERS, outcome_of, shown, text_of
+from bench.core.outcome import Outcome
+from bench.swarm.users.outcomes import TEXT_CHARACTERS, outcome_of, shown, text_of
 
 
 class HTTPConnectionClosed(Exception):  # noqa: N818 - named like geventhttpclient's

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from locust_runs import LocustRun, drive, engine_of, plan_of
 
-from bench.errors import StatementRefused
+from bench.core.errors import StatementRefused
 from bench.stack.target import Target
 
 Writer = Callable[[str], Path]

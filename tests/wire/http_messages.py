@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 from scanning import http_feed
 
-from bench.wire.state import COMPLETE, PLAIN_REPLY, TEXT_BYTES
+from bench.protocols.state import COMPLETE, PLAIN_REPLY, TEXT_BYTES
 
 
 class Reply(NamedTuple):

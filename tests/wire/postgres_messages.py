@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from bench.wire.state import ERROR_REPLY, PLAIN_REPLY, TEXT_BYTES
+from bench.protocols.state import ERROR_REPLY, PLAIN_REPLY, TEXT_BYTES
 
 
 class Reply(NamedTuple):

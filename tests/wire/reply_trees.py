@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from bench.wire import resp, state
+from bench.protocols import resp, state
 
 LINES = b"+-:_,#("
 BULKS = b"$!="

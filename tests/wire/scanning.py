@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.wire import http, postgres, state
+from bench.protocols import postgres, state
+from bench.protocols.http import scanner as http
 
 ROOT = Path(__file__).parent.parent.parent
 Scan = Callable[[NDArray[np.int64], NDArray[np.uint8], int, int, NDArray[np.uint8]], int]
@@ -145,7 +146,7 @@ def plain_outcomes(cases: list[Case]) -> list[Any]:
 
 
 if __name__ == "__main__":
-    from bench.jit import PLAIN
+    from bench.core.jit import PLAIN
 
     assert PLAIN, "run me with NUMBA_DISABLE_JIT=1"
     for given in sys.stdin:

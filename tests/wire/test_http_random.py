@@ -22,8 +22,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scanning import Feed, http_feed, plain_outcomes, spoiled_cases
 
-from bench.jit import PLAIN
-from bench.wire import http, state
+from bench.core.jit import PLAIN
+from bench.protocols import state
+from bench.protocols.http import scanner as http
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scanning import http_feed
 
-from bench.wire import http, state
+from bench.protocols import state
+from bench.protocols.http import scanner as http
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -31,8 +31,8 @@ from postgres_messages import (
 )
 from scanning import Feed, plain_outcomes, postgres_feed, spoiled_cases
 
-from bench.wire import postgres, state
-from bench.wire.postgres import is_fresh, pack_sqlstate, unpack_sqlstate
+from bench.protocols import postgres, state
+from bench.protocols.postgres import is_fresh, pack_sqlstate, unpack_sqlstate
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -20,7 +20,7 @@ from reply_trees import (
     scan_all,
 )
 
-from bench.wire import resp, state
+from bench.protocols import resp, state
 
 PLAIN, ERROR, NULL, PUSH = state.PLAIN_REPLY, state.ERROR_REPLY, state.NULL_REPLY, state.PUSH_REPLY
 

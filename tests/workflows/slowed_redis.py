@@ -21,8 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench.core.units import duration_ns  # noqa: E402
 from bench.stack.stack import open_stack  # noqa: E402 - found only now
-from bench.units import duration_ns  # noqa: E402
 from chaos.proxy.client import FaultProxy  # noqa: E402
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.judge.verdict import Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 
 def _say(problem: str) -> None:
@@ -24,7 +24,7 @@ def save(run: Run, verdict: Verdict, tell: Callable[[str], None] = _say) -> Path
     """
     try:
         from bench.report.html.run_page import render
-        from bench.run_folder import files, layout
+        from bench.results import files, layout
 
         path = run.path / layout.REPORT
         files.write_whole(path, render(run, verdict))

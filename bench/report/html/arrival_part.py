@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import units
-from bench.clock import NS_PER_S
-from bench.error_kinds import error_text
+from bench.core import units
+from bench.core.clock import NS_PER_S
+from bench.core.error_kinds import error_text
 from bench.judge.answer_measures import answers_of
 from bench.judge.comparison import parts_of
-from bench.judge.tally import spaced
+from bench.judge.outcome_counts import spaced
 from bench.report.figures import tallies
 from bench.report.html.page import Child, Html, numbers, section, table, words
 from bench.report.html.plots import Book, Limit, Line, Plot, folded
@@ -17,7 +17,7 @@ from bench.report.html.slices import LABELS, Slices
 
 if TYPE_CHECKING:
     from bench.judge.verdict import Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 FIRST_SHOWN = 4
 SHOWN_ERRORS = 20

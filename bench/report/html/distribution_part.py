@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import histogram, units
-from bench.judge.doubts import SAMPLES_ABOVE
-from bench.judge.tally import spaced
+from bench.core import histogram, units
+from bench.judge.guards import SAMPLES_ABOVE
+from bench.judge.outcome_counts import spaced
 from bench.report.html.latency_part import FIRST_SHOWN
 from bench.report.html.page import Child, Html, numbers, section, table, words
 from bench.report.html.plots import Book, Line, Plot, folded
-from bench.run_folder.reader import DELIVERY
+from bench.results.reader import DELIVERY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.histogram import Counts
+    from bench.core.histogram import Counts
     from bench.report.html.plots import Dash
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 KINDS: tuple[tuple[str, Dash, int], ...] = (
     ("response", "solid", 0),

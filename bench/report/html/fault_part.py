@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import histogram, units
-from bench.judge.fault_times import UNKNOWN, first_failure_ns, took_effect
+from bench.core import histogram, units
+from bench.judge.faults.times import UNKNOWN, first_failure_ns, took_effect
+from bench.judge.outcome_counts import spaced
 from bench.judge.repeats import nearest_rank
-from bench.judge.tally import spaced
-from bench.report.fault_cost import cost_cells, integrity_counts
-from bench.report.fault_detection import detection_cells, detectors, doubts, false_alarms, time_line
-from bench.report.fault_phases import PHASES, fault_phases
-from bench.report.fault_rows import Entry, entries, label
-from bench.report.faults import recovery_cells, repeated, statistic
+from bench.report.faults.cost import cost_cells, integrity_counts
+from bench.report.faults.detection import detection_cells, detectors, doubts, false_alarms, time_line
+from bench.report.faults.phases import PHASES, fault_phases
+from bench.report.faults.rows import Entry, entries, label
+from bench.report.faults.text import recovery_cells, repeated, statistic
 from bench.report.html.marks import used_signs
 from bench.report.html.page import (
     Child,
@@ -29,7 +29,7 @@ from bench.report.html.page import (
 from bench.report.html.recovery_chart import chart
 
 if TYPE_CHECKING:
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 SHOWN_FAULTS = 60
 SHOWN_ROWS = 120

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import units
-from bench.clock import NS_PER_S
+from bench.core import units
+from bench.core.clock import NS_PER_S
 from bench.judge.comparison import parts_of
-from bench.judge.doubts import SAMPLES_ABOVE
-from bench.judge.tally import spaced
+from bench.judge.guards import SAMPLES_ABOVE
+from bench.judge.outcome_counts import spaced
 from bench.report.figures import PERCENTILES, Latency, latencies
 from bench.report.html.page import Child, Html, element, numbers, section, table, words
 from bench.report.html.plots import Book, Limit, Line, Plot, folded, wants_log
 from bench.report.html.slices import PERCENTILES as DRAWN
 from bench.report.html.slices import Scope, Slices, Spread
-from bench.run_folder.reader import DELIVERY
+from bench.results.reader import DELIVERY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.judge.verdict import Verdict
     from bench.report.html.plots import Dash
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 FIRST_SHOWN = 4
 """Workloads whose plots are open; the others are behind a line."""

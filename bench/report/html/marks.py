@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench import units
-from bench.clock import NS_PER_S
-from bench.judge.fault_times import took_effect
-from bench.report.fault_detection import time_line
-from bench.report.fault_rows import label
+from bench.core import units
+from bench.core.clock import NS_PER_S
+from bench.judge.faults.times import took_effect
+from bench.report.faults.detection import time_line
+from bench.report.faults.rows import label
 from bench.report.html.page import Html, details, numbers, table, words
 from bench.report.timeline import SIGNS
 
 if TYPE_CHECKING:
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 MOST_MARKS, MOST_SPANS = 1000, 3000
 MOST_EVENTS = 200

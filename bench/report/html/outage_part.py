@@ -8,7 +8,7 @@ from bench.report import outages as told
 from bench.report.html.page import Html, numbers, section, table, words
 
 if TYPE_CHECKING:
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 
 def outages(run: Run) -> Html:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from bench.run_folder.files import plain
+from bench.results.files import plain
 
 HERE = Path(__file__).parent
 VOID = frozenset({"br", "col", "hr", "img", "input", "link", "meta", "wbr"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import units
+from bench.core import units
 from bench.report.html.page import Html, element
 from bench.report.timeline import SIGNS, extent_ns, round_step_ns
 

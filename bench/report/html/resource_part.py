@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import units
-from bench.judge.resource_growth import MEMORY
-from bench.judge.resource_series import series_of
+from bench.core import units
+from bench.judge.resources.growth import MEMORY
+from bench.judge.resources.series import series_of
 from bench.report.html.page import Child, Html, element, numbers, section, table, words
 from bench.report.html.plots import Book, Line, Plot, line_style
 from bench.report.html.samples import cores_used, shared
@@ -17,11 +17,11 @@ from bench.report.resources import resources
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.judge.resource_series import Series
+    from bench.judge.resources.series import Series
     from bench.report.html.samples import Samples
     from bench.report.html.slices import Slices
     from bench.report.resources import ResourceUse
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 MOST_LINES = 12
 TABLE_ROWS = 24

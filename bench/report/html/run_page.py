@@ -21,7 +21,7 @@ from bench.report.html.slices import Slices, spreads
 
 if TYPE_CHECKING:
     from bench.judge.verdict import Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 LARGEST_BYTES = 950_000
 SHARES = (1.0, 0.5, 0.2)

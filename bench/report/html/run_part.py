@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from bench import histogram, units
-from bench.judge.tally import spaced
+from bench.core import histogram, units
+from bench.judge.outcome_counts import spaced
 from bench.report.context import command_again, others_at_work
 from bench.report.html.page import Child, Html, badge, details, element, numbers, section, table, words
-from bench.run_folder import layout
+from bench.results import layout
 
 if TYPE_CHECKING:
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 SEVERITIES = {"invalid": "INVALID", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 FILES = (

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.clock import NS_PER_S
+from bench.core.clock import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.judge.resource_series import Series
+    from bench.judge.resources.series import Series
 
 Samples: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64]]
 """When, in ns from run zero and in the order of time, and what."""

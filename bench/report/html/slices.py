@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench import histogram
-from bench.clock import NS_PER_S
-from bench.outcome import OUTCOMES
-from bench.run_folder.reader import DELIVERY
+from bench.core import histogram
+from bench.core.clock import NS_PER_S
+from bench.core.outcome import OUTCOMES
+from bench.results.reader import DELIVERY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.histogram import Counts
-    from bench.run_folder.reader import Run
+    from bench.core.histogram import Counts
+    from bench.results.reader import Run
 
 PERCENTILES = (50, 95, 99)
 LABELS = tuple(outcome.label for outcome in OUTCOMES)
@@ -109,7 +109,7 @@ class Slices:
 
     def width(self) -> str:
         """How much time a slice stands for, for people; empty without slices."""
-        from bench import units
+        from bench.core import units
 
         lengths = sorted(one.end_ns - one.start_ns for one in self.all)
         if not lengths:
@@ -157,7 +157,7 @@ def _close(
 
 
 def spread_of(counts: Counts) -> Spread | None:
-    """The figures of a histogram, as `bench.histogram` defines them; None for no samples."""
+    """The figures of a histogram, as `bench.core.histogram` defines them; None for no samples."""
     used = np.flatnonzero(counts)
     if used.size == 0:
         return None

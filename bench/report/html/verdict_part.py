@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import units
+from bench.core import units
 from bench.judge.comparison import parts_of
-from bench.judge.fault_times import is_clean
+from bench.judge.faults.times import is_clean
+from bench.judge.outcome_counts import spaced, tally_of
 from bench.judge.status import Status
-from bench.judge.tally import spaced, tally_of
 from bench.report.html.page import Child, Html, badge, element, numbers, section, table, words
 from bench.report.tables import headroom_text
 from bench.report.text import headline
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.judge.verdict import Check, Verdict
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 SHOWN_REASONS = 3
 SHOWN_FINDINGS = 60
@@ -163,7 +163,7 @@ def _arrival_card(run: Run) -> Html | None:
 
 
 def _latency_cards(run: Run) -> list[Html]:
-    from bench import histogram
+    from bench.core import histogram
 
     found = []
     for entry in run.workloads:

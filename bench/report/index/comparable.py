@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 Form = tuple[tuple[str, str], ...]
 

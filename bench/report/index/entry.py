@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import ResultError
-from bench.judge.tally import tally_of
+from bench.core.errors import ResultError
+from bench.judge.outcome_counts import tally_of
 from bench.judge.verdict import saved
 from bench.report.index.comparable import form_of
 from bench.report.index.recovery import Recovery, recovery_of
-from bench.run_folder import layout
-from bench.run_folder.reader import DELIVERY, Run
+from bench.results import layout
+from bench.results.reader import DELIVERY, Run
 
 if TYPE_CHECKING:
     from pathlib import Path

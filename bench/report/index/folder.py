@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.errors import ResultError
+from bench.core.errors import ResultError
 from bench.report.index.entry import INTERRUPTED, UNDER_WAY, UNREADABLE, RunEntry, broken, entry_of
-from bench.run_folder import layout
-from bench.run_folder.owner import Ownership
+from bench.results import layout
+from bench.results.owner import Ownership
 
 if TYPE_CHECKING:
     from pathlib import Path

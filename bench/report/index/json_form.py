@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bench.run_folder.files import as_json
+from bench.results.files import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import units
-from bench.judge.fault_times import NOTHING, is_clean
+from bench.core import units
+from bench.judge.faults.times import NOTHING, is_clean
 
 if TYPE_CHECKING:
-    from bench.run_folder.reader import Run
+    from bench.results.reader import Run
 
 NEVER, CUT_SHORT = "never", "cut_short"
 

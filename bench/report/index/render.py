@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.report.clock_text import clock_text
 from bench.report.html.page import Html, badge, element, page, section
 from bench.report.index.run_table import outcome, outcomes, run_table, scenarios
 from bench.report.index.scenario_table import scenario_tables
 from bench.report.index.trends import histories
+from bench.report.timestamps import clock_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,12 +6,12 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
-from bench import units
-from bench.report.clock_text import clock_text
+from bench.core import units
 from bench.report.html.page import Html, badge, element
 from bench.report.index.entry import COMPLETE
 from bench.report.index.trends import METRICS
-from bench.run_folder import layout
+from bench.report.timestamps import clock_text
+from bench.results import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

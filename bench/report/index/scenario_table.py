@@ -5,12 +5,12 @@ from __future__ import annotations
 from statistics import median_low
 from typing import TYPE_CHECKING
 
-from bench.report.clock_text import clock_text
 from bench.report.html.page import Column, Html, badge, details, element, table
 from bench.report.index.comparable import described
 from bench.report.index.run_table import outcome
 from bench.report.index.sparkline import sparkline
 from bench.report.index.trends import METRICS
+from bench.report.timestamps import clock_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

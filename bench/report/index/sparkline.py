@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.judge.status import Status
-from bench.report.clock_text import clock_text
 from bench.report.html.page import Html, element
+from bench.report.timestamps import clock_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

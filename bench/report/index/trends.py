@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench import units
+from bench.core import units
 from bench.judge.status import Status
 from bench.report.index.comparable import Form, differences
 from bench.report.index.entry import COMPLETE, RunEntry, WorkloadFigures

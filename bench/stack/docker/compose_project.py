@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import TargetError
-from bench.stack.docker.engine import engine_host
+from bench.core.errors import TargetError
+from bench.stack.docker.client import engine_host
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.errors import TargetError
+from bench.core.errors import TargetError
+from bench.stack.docker.client import connect_engine
 from bench.stack.docker.compose_project import (
     ONE_OFF,
     Inspected,
@@ -29,11 +30,10 @@ from bench.stack.docker.container_facts import (
     published_port,
 )
 from bench.stack.docker.container_log import ContainerLog
-from bench.stack.docker.engine import connect_engine
-from bench.stack.docker.engine_events import EngineEvents
+from bench.stack.docker.events import EngineEvents
 from bench.stack.external import KINDS, URL_VARIABLES, named_by_the_user, url_in
-from bench.stack.health import Facts, ask, health_rows
-from bench.stack.supervised import StackEvent
+from bench.stack.probes.health import Facts, ask, health_rows
+from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Kind, Target
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.stack.docker.engine_events import close_stream
-from bench.stack.log_files import new_log_file
+from bench.stack.docker.events import close_stream
+from bench.stack.services.log_files import new_log_file
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import TargetError
-from bench.stack.docker.engine import said
+from bench.core.errors import TargetError
+from bench.stack.docker.client import said
 from bench.stack.images.build import build_image, built_image, image_name, named_base
 
 if TYPE_CHECKING:

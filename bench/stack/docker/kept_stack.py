@@ -7,14 +7,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from bench.stack.background.state import KeptStack
+from bench.stack.docker.client import connect_engine
 from bench.stack.docker.container_facts import cgroup_of, health_of
 from bench.stack.docker.container_log import ContainerLog
-from bench.stack.docker.engine import connect_engine
-from bench.stack.docker.engine_events import EngineEvents
+from bench.stack.docker.events import EngineEvents
 from bench.stack.docker.services import with_needs
-from bench.stack.health import ask, health_rows
-from bench.stack.keeper_state import KeptStack
-from bench.stack.supervised import StackEvent
+from bench.stack.probes.health import ask, health_rows
+from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
 if TYPE_CHECKING:

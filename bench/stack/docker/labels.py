@@ -6,8 +6,8 @@ killed harness has left can be told from what another one is using.
 
 import json
 
-from bench.stack.harness_identity import fate_of, own_entry
-from bench.stack.process_identity import ProcessIdentity
+from bench.stack.supervisor.harness_identity import fate_of, own_entry
+from bench.stack.supervisor.process_identity import ProcessIdentity
 
 RUN = "holdfast.run"
 HARNESS = "holdfast.harness"

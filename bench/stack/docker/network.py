@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.stack.docker.engine import no_engine, said
+from bench.stack.docker.client import no_engine, said
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -18,8 +18,8 @@ import subprocess
 import sys
 import time
 
-from bench.child_environment import for_python
-from bench.stack.docker.engine import connect_engine, no_engine
+from bench.core.child_environment import for_python
+from bench.stack.docker.client import connect_engine, no_engine
 from bench.stack.docker.removal import remove_run
 
 READY_DEADLINE_S = 20.0

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bench.stack import images
-from bench.stack.managed_postgres import DATABASE, USER
-from bench.stack.managed_postgres import SETTINGS as POSTGRES_SETTINGS
-from bench.stack.managed_redis import SETTINGS as REDIS_SETTINGS
+from bench.stack.services.postgres import DATABASE, USER
+from bench.stack.services.postgres import SETTINGS as POSTGRES_SETTINGS
+from bench.stack.services.redis import SETTINGS as REDIS_SETTINGS
 from bench.stack.target import Target
 from bench.stack.target_url import url_of
 

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from bench.errors import HoldfastError
+from bench.core.errors import HoldfastError
 
 
 @click.group()
@@ -22,7 +22,7 @@ def command() -> None:
 )
 def build(services: tuple[str, ...], bases: tuple[str, ...]) -> None:
     """Build the images of these services (default: all), where they are not up to date."""
-    from bench.stack.docker.engine import connect_engine
+    from bench.stack.docker.client import connect_engine
     from bench.stack.images.build import SERVICES, build_image
 
     named = dict(base.partition("=")[::2] for base in bases)
@@ -38,7 +38,7 @@ def build(services: tuple[str, ...], bases: tuple[str, ...]) -> None:
 @command.command("list")
 def show() -> None:
     """Show which image `--stack docker` would use for each service, as far as it is on this machine."""
-    from bench.stack.docker.engine import connect_engine
+    from bench.stack.docker.client import connect_engine
     from bench.stack.docker.image_choice import chosen_image
     from bench.stack.images.build import SERVICES
 
@@ -53,7 +53,7 @@ def show() -> None:
 @command.command("remove")
 def remove() -> None:
     """Remove the images that were built here."""
-    from bench.stack.docker.engine import connect_engine
+    from bench.stack.docker.client import connect_engine
     from bench.stack.images.build import remove_images
 
     for name in remove_images(connect_engine()):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bench
-from bench.errors import TargetError
-from bench.stack.docker.engine import said
+from bench.core.errors import TargetError
+from bench.stack.docker.client import said
 from bench.stack.docker.labels import BASE, CONTENT, SERVICE
 from bench.stack.images.build_turn import build_turn
 
@@ -27,8 +27,8 @@ TAG = "here"
 BUILD_TIMEOUT_S = 600
 FOLDERS = {"postgres_16": "postgres"}
 """Services that share another one's Dockerfile."""
-API_PARTS = ("reference_api", "stack")
-"""What the reference API is made of, beside the modules at the top of the package."""
+API_PARTS = ("core", "reference_api", "stack")
+"""What the reference API is made of, beside the top of the package."""
 PACKAGE = Path(bench.__file__).resolve().parent
 
 

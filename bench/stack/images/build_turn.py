@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.errors import UsageError
+from bench.core.errors import UsageError
 
 
 @contextmanager

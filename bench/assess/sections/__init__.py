@@ -1,0 +1,1 @@
+"""The sections of the assessment, each as a document."""

@@ -1,0 +1,1 @@
+"""What everything else stands on: clock, units, outcomes, histograms, errors, the compiler."""

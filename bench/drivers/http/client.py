@@ -1,0 +1,238 @@
+"""HTTP as an application uses it: an aiohttp session with a pool of kept connections, TLS included.
+
+Requests are those of the wire engine. Nothing is done behind the caller's back: no cookies, no redirects,
+no second try, no decompression. Waiting for a connection ends at planned + deadline, the answer's time at
+sent + deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import ssl
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
+from yarl import URL
+
+from bench.core.errors import TargetError
+from bench.core.outcome import Outcome
+from bench.core.redaction import redacted
+from bench.drivers.http.client_answers import compile_scanner
+from bench.drivers.http.client_pool import Opened, Passage, WatchedConnector, tracing
+from bench.drivers.http.client_requests import requests_of
+from bench.drivers.http.requests import WITH_LENGTH
+from bench.drivers.request_templates import Draws
+from bench.drivers.writer import Vocabulary
+from bench.engine.client.request import CURRENT, RETURNING, Ticket, limit_s
+from bench.protocols.http.encoding import missing_text
+from bench.protocols.state import TEXT_BYTES
+from bench.protocols.unreadable import CLOSED_EARLY, CONNECTION_RESET, TEXTS
+
+if TYPE_CHECKING:
+    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, StreamReader
+
+    from bench.engine.client.pool_monitor import PoolWatch
+    from bench.engine.client.request import RunClock
+    from bench.plan.plan import WorkloadPlan
+    from bench.stack.target import Target
+
+START_S = 10.0
+NO_CEILING_S = 1e9
+"""aiohttp rounds longer times than this up to whole seconds."""
+
+NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""Headers that aiohttp would add of its own."""
+
+
+class Unexpected(Exception):  # noqa: N818 - the answer is what it is, and not what the scenario expects
+    """An answer that the scenario does not take for a success."""
+
+
+class Broken(ClientError):  # noqa: N818 - what happened is the name
+    """A connection that broke under a request: aiohttp sends a request again after its own errors only."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error) or type(error).__name__)
+        self.is_reset = getattr(error, "errno", None) in (errno.ECONNRESET, errno.EPIPE)
+
+
+def check(target: Target, plan: WorkloadPlan) -> None:
+    """Nothing is put in place; whether the target listens shows when the pool is opened."""
+    assert target.kind == "http", (target.kind, plan.name)
+
+
+async def once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Send a request one time only, and let it end as it ended."""
+    if request.method not in WITH_LENGTH and request.headers.get("Content-Length") == "0":
+        del request.headers["Content-Length"]
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if isinstance(error, aiohttp.ClientConnectorError):
+            raise
+        raise Broken(error) from error
+
+
+class HttpApplication:
+    """One aiohttp session."""
+
+    def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> None:
+        workload = plan.workload
+        self._target = target
+        self._clock = clock
+        self._deadline_ns = workload.deadline_ns
+        self._size = workload.pool
+        self._requests = requests_of(workload, target, Vocabulary(workload, plan.seed), Draws(plan, clock))
+        compile_scanner()
+        self.pool = WatchedConnector(watch)
+        self._session = ClientSession(
+            connector=self.pool,
+            cookie_jar=DummyCookieJar(),
+            skip_auto_headers=NOT_ADDED,
+            auto_decompress=False,
+            middlewares=(once,),
+            trace_configs=[tracing(self.pool, clock, limit_s(workload.deadline_ns))],
+        )
+
+    async def open(self) -> None:
+        """Open every connection of the pool, TLS included; nothing is asked on them."""
+        try:
+            async with asyncio.timeout(START_S):
+                await self._open_all()
+        except TimeoutError:
+            raise self._unopened(f"fewer after {START_S:.0f} s") from None
+        except (ClientError, OSError) as error:
+            raise self._unopened(f"'{self.text_of(error)}'") from None
+
+    async def _open_all(self) -> None:
+        self.pool.hold_back(self._size)
+        tasks = [asyncio.ensure_future(self._open_one()) for _ in range(self._size)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.pool.let_go()
+
+    async def _open_one(self) -> None:
+        ticket = Ticket(0, 0, 0, 0, 0)
+        CURRENT.set(ticket)
+        passage = Passage(ticket, asyncio.timeout(None))
+        with contextlib.suppress(Opened):
+            await self._session.get(URL(self._target.url, encoded=True), trace_request_ctx=passage)
+
+    def _unopened(self, found: str) -> TargetError:
+        advice = "check the address and the server's limit of connections"
+        if self._target.tls:
+            advice += "; a certificate of one's own is trusted when SSL_CERT_FILE names it"
+        return TargetError(
+            self._target.name,
+            self._target.address,
+            f"a pool of {self._size} connections to be opened",
+            found,
+            advice,
+        )
+
+    async def call(self, ticket: Ticket) -> None:
+        """One request, its answer read to the end and looked at."""
+        request = self._requests[ticket.operation]
+        left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns)
+        # Ends the wait for a connection; what limits the answer begins when the request is sent.
+        patience = ClientTimeout(total=None, connect=limit_s(left_ns), ceil_threshold=NO_CEILING_S)
+        limit = asyncio.timeout(None)
+        try:
+            async with (
+                limit,
+                self._session.request(
+                    request.method,
+                    request.url_for(ticket),
+                    headers=request.headers_for(ticket),
+                    data=request.body_for(ticket),
+                    allow_redirects=False,
+                    timeout=patience,
+                    trace_request_ctx=Passage(ticket, limit),
+                ) as response,
+            ):
+                is_found = await _contains(response.content, request.contains)
+        except BaseException:
+            self.pool.on_failed(ticket)
+            raise
+        ticket.stage = RETURNING
+        ticket.answers = (response.status,)
+        self.pool.on_answered(ticket)
+        if response.status not in request.statuses:
+            raise Unexpected(f"HTTP {response.status}")
+        if not is_found:
+            raise Unexpected(missing_text(response.headers.get("Content-Encoding")))
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        """ERROR for an answer that is not what it should be, or that aiohttp cannot make sense of."""
+        if isinstance(error, Unexpected | aiohttp.ClientResponseError):
+            return Outcome.ERROR
+        if isinstance(error, TimeoutError):
+            return Outcome.TIMEOUT
+        if isinstance(error, ClientError | OSError | asyncio.CancelledError):
+            return Outcome.RESET
+        return Outcome.ERROR
+
+    def is_expected(self, error: BaseException) -> bool:
+        """All that aiohttp raises, and what the network does."""
+        return isinstance(error, ClientError | OSError | asyncio.CancelledError)
+
+    def text_of(self, error: BaseException) -> str:
+        """In words that are equal for equal errors: the URL, which every arrival has its own, is left out."""
+        if isinstance(error, TimeoutError):
+            text = type(error).__name__
+        elif isinstance(error, aiohttp.ClientResponseError):
+            text = f"{error.status} {error.message}"
+        elif isinstance(error, aiohttp.ClientConnectorCertificateError):
+            text = f"cannot connect: {error.certificate_error}"
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            text = f"cannot connect: {_reason(error.os_error)}"
+        elif isinstance(error, Broken):
+            text = TEXTS[CONNECTION_RESET if error.is_reset else CLOSED_EARLY]
+        else:
+            text = str(error) or type(error).__name__
+            if not isinstance(error, ClientError | OSError | Unexpected):
+                text = f"{type(error).__name__}: {text}"
+        text = " ".join(text.split())
+        text = redacted(text, [self._target.password])
+        return text.encode()[:TEXT_BYTES].decode(errors="ignore")
+
+    def counters(self) -> dict[str, int]:
+        """As the wire engine names it."""
+        return {"closed_after_answer": self.pool.closed_after_answer}
+
+    async def settle(self) -> None:
+        """Nothing is under way: aiohttp takes a connection back before its call ends."""
+
+    async def close(self) -> None:
+        """Close the session and every connection."""
+        await self._session.close()
+
+
+async def _contains(content: StreamReader, wanted: bytes) -> bool:
+    """Whether a body has a text in it; it is read to its end, and nothing of it is kept."""
+    is_found, tail = not wanted, b""
+    async for piece in content.iter_any():
+        if not is_found:
+            window = tail + piece
+            is_found = wanted in window
+            tail = window[max(len(window) - len(wanted) + 1, 0) :]
+    return is_found
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words where it has some: asyncio's name the address again."""
+    is_known = error.errno is not None and error.errno > 0 and not isinstance(error, ssl.SSLError)
+    return os.strerror(error.errno or 0) if is_known else str(error)
+
+
+def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> HttpApplication:
+    """The client, not yet open."""
+    return HttpApplication(target, plan, watch, clock)

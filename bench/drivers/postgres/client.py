@@ -1,0 +1,235 @@
+"""Postgres as an application uses it: asyncpg with a pool, prepared statements and transactions.
+
+asyncpg prepares a statement when a connection first sees it, and keeps it; that costs the first
+arrival on each connection a round trip more. Statements, parameters and their values are those of the
+wire engine. Waiting for a connection ends at planned + deadline, a call at sent + deadline, its retries
+and the connection's way back included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asyncpg import PostgresError
+from asyncpg.exceptions import InterfaceError, InternalClientError
+
+from bench.core.answers import FOUND, MISSED
+from bench.core.errors import TargetError
+from bench.core.outcome import Outcome
+from bench.core.redaction import redacted
+from bench.drivers.postgres import pooler
+from bench.drivers.postgres import wire as postgres
+from bench.drivers.postgres.client_errors import (
+    DEADLOCK_DETECTED,
+    SERIALIZATION_FAILURE,
+    is_answer,
+    is_expected,
+    outcome_of,
+    sqlstate_of,
+    text_of,
+)
+from bench.drivers.postgres.client_parameters import Maker, makers_of
+from bench.drivers.postgres.client_pool import Lease, WatchedPool, connect_options
+from bench.drivers.postgres.refusal import advice_for_refusal
+from bench.drivers.postgres.statements import statements_of
+from bench.drivers.request_templates import Draws
+from bench.drivers.writer import Vocabulary
+from bench.engine.client.request import RETURNING, SENT, limit_s
+from bench.protocols.state import TEXT_BYTES
+
+if TYPE_CHECKING:
+    from bench.engine.client.pool_monitor import PoolWatch
+    from bench.engine.client.request import RunClock, Ticket
+    from bench.plan.plan import WorkloadPlan
+    from bench.stack.target import Target
+
+START_S = 10.0
+TOO_SLOW = (
+    "see what keeps the server, or a pooler that has fewer connections, and whether this machine is busy "
+    "with other work (bench doctor)"
+)
+AWAY = "look into the server's log for why it hung up, and check the address"
+
+
+def check(target: Target, plan: WorkloadPlan) -> None:
+    """Log in, make the settings, have every statement looked at. Raises TargetError, StatementRefused."""
+    postgres.prepare(target, plan.workload, plan.seed)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A statement with what gives its parameters."""
+
+    sql: str
+    makers: tuple[Maker, ...]
+    has_rows: bool
+    """Whether its answer has columns."""
+
+
+def touched(tag: str) -> tuple[int, ...]:
+    """What a command's tag such as "UPDATE 0" counts as, in columns of a table of answers."""
+    _, _, rows = tag.rpartition(" ")
+    return (FOUND if int(rows) else MISSED,) if rows.isdecimal() else ()
+
+
+class PostgresApplication:
+    """One asyncpg pool."""
+
+    def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> None:
+        workload = plan.workload
+        self._target = target
+        self._clock = clock
+        self._deadline_ns = workload.deadline_ns
+        self._retries = workload.retries
+        self._size = workload.pool
+        self._vocabulary = Vocabulary(workload, plan.seed)
+        self._draws = Draws(plan, clock)
+        self._operations = list(workload.operations.values())
+        self._statements = statements_of(workload)
+        self.pool = WatchedPool(connect_options(target, workload, len(self._statements)), watch)
+        self._queries: list[list[Query]] = []
+        self._counts = dict.fromkeys(("rows_received", "serialization_failures", "deadlocks", "retries"), 0)
+
+    async def open(self) -> None:
+        """Open every connection of the pool, and ask for the types of all parameters."""
+        try:
+            async with asyncio.timeout(START_S):
+                await self.pool.open()
+                queries = await self._ask_for_types()
+        except TimeoutError:
+            raise self._unopened(f"fewer after {START_S:.0f} s", TOO_SLOW) from None
+        except (PostgresError, InterfaceError, InternalClientError, OSError) as error:
+            said = self.text_of(error)
+            if pooler.is_refusal(said):
+                raise pooler.refusal_of(self._target) from None
+            state = sqlstate_of(error)  # none is no word of the server's: it hung up, or is not there
+            advice = AWAY if state is None else advice_for_refusal(said, state)
+            raise self._unopened(f"'{said}'", advice) from None
+        self._queries = [
+            # asyncpg says BEGIN and COMMIT by itself.
+            [queries[source] for source in operation.transaction or operation.all_statements]
+            for operation in self._operations
+        ]
+
+    async def _ask_for_types(self) -> dict[str, Query]:
+        queries = {}
+        async with self.pool.pool.acquire() as connection:
+            for source, statement in self._statements.items():
+                prepared = await connection.prepare(statement.sql)
+                makers = makers_of(statement, prepared.get_parameters(), self._vocabulary, self._draws)
+                queries[source] = Query(statement.sql, makers, bool(prepared.get_attributes()))
+        return queries
+
+    def _unopened(self, found: str, advice: str) -> TargetError:
+        return TargetError(
+            self._target.name,
+            self._target.address,
+            f"a pool of {self._size} connections to be opened",
+            found,
+            advice,
+        )
+
+    async def call(self, ticket: Ticket) -> None:
+        """One operation on one connection, which is given back before the call ends."""
+        left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns)
+        lease = await self.pool.acquire(ticket, limit_s(left_ns))
+        ticket.sent_ns = self._clock.now_ns()
+        ticket.stage = SENT
+        try:
+            async with asyncio.timeout(limit_s(self._deadline_ns)):
+                refusal = await self._carry_out(ticket, lease)
+        except BaseException:
+            self.pool.give_up(lease)
+            raise
+        ticket.stage = RETURNING
+        left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.sent_ns)
+        try:
+            await self.pool.give_back(lease, limit_s(left_ns))
+        finally:
+            if refusal is not None:
+                raise refusal  # whatever happened on the way back
+
+    async def _carry_out(self, ticket: Ticket, lease: Lease) -> Exception | None:
+        """Do it, up to `retries` times more where others were in the way. Returns the server's last no."""
+        tries = 0
+        while True:
+            try:
+                await self._try(ticket, lease)
+            except PostgresError as error:
+                if not is_answer(error):
+                    raise
+                if lease.transaction is not None and lease.connection.is_in_transaction():
+                    await lease.transaction.rollback()
+                lease.transaction = None
+                if not self._may_help(error) or tries >= self._retries:
+                    return error
+                tries += 1
+                self._counts["retries"] += 1
+            else:
+                return None
+
+    async def _try(self, ticket: Ticket, lease: Lease) -> None:
+        queries = self._queries[ticket.operation]
+        if self._operations[ticket.operation].transaction is None:
+            await self._ask(ticket, lease.connection, queries)
+            return
+        # Not `async with`: leaving that would wait for a server that says nothing. A transaction that is
+        # given up is rolled back on the connection's way back.
+        lease.transaction = lease.connection.transaction()
+        await lease.transaction.start()
+        await self._ask(ticket, lease.connection, queries)
+        await lease.transaction.commit()
+        lease.transaction = None
+
+    async def _ask(self, ticket: Ticket, connection: Any, queries: Sequence[Query]) -> None:
+        for query in queries:
+            parameters = [make(ticket) for make in query.makers]
+            if query.has_rows or not parameters:
+                await connection.fetch(query.sql, *parameters)
+                rows = connection.answers.rows  # of a large answer asyncpg has not all
+                # Without parameters asyncpg tells the tag of a simple query only, which is another protocol.
+                ticket.answers += (FOUND if rows else MISSED,) if query.has_rows else ()
+                self._counts["rows_received"] += rows
+            else:
+                ticket.answers += touched(await connection.execute(query.sql, *parameters))
+
+    def _may_help(self, error: Exception) -> bool:
+        """Whether another try may end better; counts why."""
+        sqlstate = sqlstate_of(error)
+        self._counts["serialization_failures"] += sqlstate == SERIALIZATION_FAILURE
+        self._counts["deadlocks"] += sqlstate == DEADLOCK_DETECTED
+        return sqlstate in (SERIALIZATION_FAILURE, DEADLOCK_DETECTED)
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        """ERROR where the server said no."""
+        return outcome_of(error)
+
+    def is_expected(self, error: BaseException) -> bool:
+        """All that asyncpg raises, and what the network does."""
+        return is_expected(error)
+
+    def text_of(self, error: BaseException) -> str:
+        """SQLSTATE and message, as long as the wire engine keeps them."""
+        text = text_of(error)
+        text = redacted(text, [self._target.password])
+        return text.encode()[:TEXT_BYTES].decode(errors="ignore")
+
+    def counters(self) -> dict[str, int]:
+        """As the wire engine names them."""
+        return dict(self._counts)
+
+    async def settle(self) -> None:
+        """Wait for the connections that were given up."""
+        await self.pool.settle()
+
+    async def close(self) -> None:
+        """Close the pool, leaked connections too."""
+        await self.pool.close()
+
+
+def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> PostgresApplication:
+    """The client, not yet open."""
+    return PostgresApplication(target, plan, watch, clock)

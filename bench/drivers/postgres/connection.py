@@ -1,0 +1,159 @@
+"""Connections for the compiled loop: libpq logs in, then the descriptor is ours alone.
+
+Every way to log in that PostgreSQL knows is libpq's business. What the loop gets is a plain socket
+on which nothing is under way: the settings are made, the statements prepared, all answers read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from bench.core.errors import TargetError
+from bench.core.own_limits import limit_in
+from bench.core.redaction import redacted
+from bench.drivers.postgres import pooler
+from bench.drivers.postgres.refusal import advice_for_refusal
+from bench.drivers.postgres.statements import statements_of
+from bench.drivers.postgres.wire import message, parse
+from bench.protocols import postgres
+from bench.protocols.state import (
+    BROKEN,
+    CLASS,
+    COMPLETE,
+    ERROR_REPLY,
+    RESULT,
+    STATE_COLUMNS,
+    TEXT,
+    TEXT_BYTES,
+)
+from bench.stack.probes.libpq import libpq_parameters
+
+if TYPE_CHECKING:
+    from bench.scenario.model import Workload
+    from bench.stack.target import Target
+
+RECEIVE_BYTES = 65_536
+_MAKE_SETTING = "SELECT pg_catalog.set_config($1, $2, false)"
+_NOTICE_LEAVING = "SET client_connection_check_interval = '1s'"
+"""A lane that timed out is closed. Without this the server would go on with what nobody waits for, and
+keep its locks, as long as it takes.
+"""
+
+
+async def open_connection(target: Target, workload: Workload) -> int:
+    """Log in and make ready; return a non-blocking descriptor that the caller owns.
+
+    Raises OSError where the server is away or breaks off, TargetError where it refuses.
+    """
+    if target.tls:
+        raise TargetError(
+            target.name,
+            target.address,
+            "a connection without TLS for the wire engine",
+            "a URL that demands TLS",
+            "write engine: client for this workload, or sslmode=disable in the URL",
+        )
+    parameters = libpq_parameters(target) | {
+        "application_name": f"holdfast-{workload.name}",
+        "client_encoding": "UTF8",
+    }
+    try:
+        connection = await psycopg.AsyncConnection.connect(make_conninfo(**parameters), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise _refused(target, error) from None
+    try:
+        plain = taken_over(connection)
+    finally:
+        await connection.close()
+    try:
+        # An older server does not know it, and another system may not have it.
+        await _asked(plain, message(b"Q", _NOTICE_LEAVING.encode() + b"\0"))
+        await _make_ready(plain, target, workload)
+    except BaseException:
+        plain.close()
+        raise
+    return plain.detach()
+
+
+def taken_over(connection: psycopg.AsyncConnection) -> socket.socket:
+    """The connection's socket, no longer libpq's.
+
+    libpq says goodbye to the server when it closes; its descriptor is made to lead nowhere first.
+    """
+    original = connection.fileno()
+    ours = socket.socket(fileno=os.dup(original))
+    ours.setblocking(False)
+    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    here, there = socket.socketpair()
+    with here, there:
+        os.dup2(here.fileno(), original)
+    return ours
+
+
+async def _make_ready(connection: socket.socket, target: Target, workload: Workload) -> None:
+    """Make every setting and parse every statement under its name. Raises OSError, TargetError."""
+    wanted = parse("", _MAKE_SETTING) if workload.session else b""
+    for name, value in workload.session.items():
+        texts = [name.encode(), value.encode()]
+        bound = b"".join(struct.pack("!i", len(text)) + text for text in texts)
+        wanted += message(b"B", b"\0\0" + struct.pack("!hh", 0, len(texts)) + bound + struct.pack("!h", 0))
+        wanted += message(b"E", b"\0" + struct.pack("!i", 0))
+    for one in statements_of(workload).values():
+        wanted += parse(one.name, one.sql)
+    said = await _asked(connection, wanted + message(b"S"))
+    if said is not None and pooler.is_refusal(said):
+        raise pooler.refusal_of(target)
+    if said is not None:
+        raise TargetError(
+            target.name,
+            target.address,
+            "every setting to be made and every statement of the workload to be prepared",
+            f"the answer '{said}'",
+            "look into the server's log",
+        )
+
+
+async def _asked(connection: socket.socket, wanted: bytes) -> str | None:
+    """Send a request, read the answer to its end; the error in it, None where there is none."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connection, wanted)
+    state = np.zeros(STATE_COLUMNS, dtype=np.int64)
+    text = np.zeros(TEXT_BYTES, dtype=np.uint8)
+    while True:
+        data = await loop.sock_recv(connection, RECEIVE_BYTES)
+        if not data:
+            raise ConnectionResetError("the server closed the connection while it was made ready")
+        received = np.frombuffer(bytearray(data), dtype=np.uint8)  # writable, as the loop has it
+        used = postgres.scan(state, received, 0, received.size, text)
+        if state[RESULT] == BROKEN or (state[RESULT] == COMPLETE and used < received.size):
+            raise ConnectionResetError("the server sent bytes that are none of PostgreSQL's protocol")
+        if state[RESULT] == COMPLETE:
+            break
+    if state[CLASS] == ERROR_REPLY:
+        return text[: state[TEXT]].tobytes().decode(errors="replace")
+    return None
+
+
+def _refused(target: Target, error: psycopg.Error) -> Exception:
+    """A server that is away, or a limit of ours, is an OSError; one that says no a TargetError."""
+    said = " ".join((error.diag.message_primary or str(error)).split())
+    said = redacted(said, [target.password])
+    if (limit := limit_in(error)) is not None:
+        return OSError(limit, said)
+    if error.sqlstate is None and not isinstance(error, psycopg.ProgrammingError) and "FATAL" not in said:
+        return ConnectionRefusedError(said)
+    return TargetError(
+        target.name,
+        target.address,
+        "a PostgreSQL that takes one more connection",
+        f"'{said}'",
+        advice_for_refusal(said, error.sqlstate),
+    )

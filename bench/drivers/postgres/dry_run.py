@@ -1,0 +1,118 @@
+"""Before the run every statement is shown to the server once, so that a mistake is told with its place.
+
+No statement is given a name, and behind a pooler all of it happens in one transaction, which is rolled back:
+nothing stays behind on a connection that is handed on.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
+from bench.core.errors import StatementRefused, TargetError
+from bench.core.redaction import redacted
+from bench.drivers.postgres import pooler
+from bench.drivers.postgres.statements import Statement, source_position, statements_of
+from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import probe_postgres
+
+if TYPE_CHECKING:
+    from bench.scenario.model import Workload
+    from bench.stack.target import Target
+
+CONNECT_TIMEOUT_S = "5"
+
+
+def rehearse(target: Target, workload: Workload) -> None:
+    """Log in, make the settings, prepare every statement; nothing is executed.
+
+    Raises TargetError where the server cannot be reached or takes too few connections,
+    StatementRefused for a setting or a statement that it does not accept.
+    """
+    facts = probe_postgres(target)
+    own = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "UTF8"}
+    conninfo = make_conninfo(**(libpq_parameters(target) | own))
+    try:
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            has_pooler = pooler.is_pooled(connection)
+            if has_pooler:
+                pooler.leave_mark(connection)
+        if not has_pooler:
+            _expect_room(target, workload, facts.max_connections)
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            if has_pooler and pooler.takes_marks_over(connection):
+                raise pooler.refusal_of(target)
+            # Undone where the connection is not ours; elsewhere it would count among the server's rollbacks.
+            with connection.transaction(force_rollback=True) if has_pooler else nullcontext():
+                for name, value in workload.session.items():
+                    _make_setting(connection, target, name, value)
+                for statement in statements_of(workload).values():
+                    _prepare(connection.pgconn, statement)
+    except psycopg.OperationalError as error:
+        said = " ".join(str(error).split()) or "no reason given"
+        raise TargetError(
+            target.name,
+            target.address,
+            "a PostgreSQL that looks at the statements",
+            f"'{redacted(said, [target.password])}'",
+            "look into the server's log",
+        ) from None
+
+
+def _expect_room(target: Target, workload: Workload, free: int | None) -> None:
+    """Raise TargetError for more connections than the server takes; a pooler takes what it likes."""
+    is_wire = workload.engine == "wire"
+    wanted, fewer = (workload.lanes, "fewer lanes") if is_wire else (workload.pool, "a smaller pool")
+    if free is not None and wanted > free:
+        raise TargetError(
+            target.name,
+            target.address,
+            f"room for {wanted} connections of the workload {workload.name}",
+            f"a server that takes {free} in all",
+            f"use {fewer}, or raise its max_connections",
+        )
+
+
+def _make_setting(connection: psycopg.Connection, target: Target, name: str, value: str) -> None:
+    try:
+        connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, value))
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        said = " ".join((error.diag.message_primary or str(error)).split())
+        raise StatementRefused(
+            ("session", name),
+            None,
+            "a setting that the server knows and accepts",
+            f"'{said}' (SQLSTATE {error.sqlstate})",
+            f"correct it; the server is {target.address}",
+        ) from None
+
+
+def _prepare(connection: pq.abc.PGconn, statement: Statement) -> None:
+    result = connection.prepare(b"", statement.sql.encode())
+    if result.status == pq.ExecStatus.COMMAND_OK:
+        return
+    severity = result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED)
+    if connection.status != pq.ConnStatus.OK or severity in (None, b"FATAL", b"PANIC"):
+        # It hung up, which says nothing of the statement.
+        said = max(result.error_message, connection.error_message, key=len)
+        raise psycopg.OperationalError(said.decode(errors="replace").strip())
+
+    def field(which: pq.DiagnosticField) -> str:
+        return (result.error_field(which) or b"").decode(errors="replace")
+
+    position = field(pq.DiagnosticField.STATEMENT_POSITION)
+    offset = source_position(statement, int(position) - 1) if position.isdigit() else None
+    hint = field(pq.DiagnosticField.MESSAGE_HINT).rstrip(".")
+    raise StatementRefused(
+        statement.place,
+        offset,
+        "SQL that the server accepts",
+        f"'{field(pq.DiagnosticField.MESSAGE_PRIMARY)}' (SQLSTATE {field(pq.DiagnosticField.SQLSTATE)})",
+        hint or "correct the statement, or name the data set that has its tables",
+    )

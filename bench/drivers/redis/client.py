@@ -1,0 +1,294 @@
+"""Redis as an application uses it: redis-py's asyncio client with a blocking pool.
+
+Nothing is tried again inside redis-py, so that an outcome is what happened and not what happened in
+the end; a broken connection is opened again when it is used next. The deadline is given to redis-py
+as an application would give it: as the timeout of its sockets and of its pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from errno import ECONNRESET, EPIPE
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as BrokenConnection
+from redis.exceptions import TimeoutError as SocketTimeoutError
+
+from bench.core.clock import NS_PER_S
+from bench.core.errors import TargetError
+from bench.core.outcome import Outcome
+from bench.core.redaction import redacted
+from bench.drivers.redis import wire as redis
+from bench.drivers.redis.client_replies import NoAnswer, ScannedReplies, UnkeptReply, compile_scanner
+from bench.drivers.redis.client_templates import commands_of
+from bench.drivers.redis.lookups import found_by, lookups_of
+from bench.drivers.redis.refusal import advice_for_refusal
+from bench.engine.client.request import CONNECTING, CURRENT, RETURNING, SENT
+from bench.engine.wire.layout import NO_LOOKUP
+from bench.protocols.state import TEXT_BYTES
+from bench.protocols.unreadable import CONNECTION_RESET, TEXTS
+from bench.stack.probes.probe import probe_redis
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+    from bench.engine.client.pool_monitor import PoolWatch
+    from bench.engine.client.request import RunClock, Ticket
+    from bench.plan.plan import WorkloadPlan
+    from bench.stack.target import Target
+
+OPENED_AT_ONCE = 100
+START_S = 10.0
+TOO_SLOW = (
+    "see what keeps the server, give the workload a longer deadline, or free this machine of other work "
+    "(bench doctor)"
+)
+AWAY = "check the address, and look into the server's log and at its limit of clients"
+
+
+def check(target: Target, plan: WorkloadPlan) -> None:
+    """Log in once, to name what is wrong while it is easy to name; then write the keys."""
+    probe_redis(target)
+    redis.prepare(target, plan.workload, plan.seed)
+
+
+class WatchedPool(BlockingConnectionPool):
+    """redis-py's pool, which also tells a PoolWatch and the running task's ticket what it does.
+
+    Only public methods are extended. `ensure_connection` is where one has been given out,
+    `release` where it comes back.
+    """
+
+    def __init__(self, watch: PoolWatch, clock: RunClock, deadline_ns: int, **options: Any) -> None:
+        self._watch = watch
+        self._clock = clock
+        self._deadline_ns = deadline_ns
+        self._numbers: dict[object, int] = {}
+        self._parsers: dict[object, ScannedReplies] = {}
+        super().__init__(max_connections=watch.size, redis_connect_func=self._greet, **options)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that whoever asks now may wait: what is left of its arrival's deadline."""
+        ticket = CURRENT.get()
+        left = self._deadline_ns
+        if ticket is not None:
+            left -= self._clock.now_ns() - ticket.planned_ns
+        return max(left, 0) / NS_PER_S
+
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        """The base class sets one for all; ours is each arrival's own."""
+
+    def make_connection(self) -> AbstractConnection:
+        """A new one, numbered."""
+        made: AbstractConnection = super().make_connection()  # type: ignore[no-untyped-call]  # redis-py's
+        self._numbers[made] = self._watch.on_created()
+        # Set here and not by the option `parser_class`, so that we have it: it counts.
+        self._parsers[made] = made._parser = ScannedReplies(made._socket_read_size)
+        return made
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        try:
+            await connection.on_connect()
+        except NoPermissionError:
+            if connection.client_name is None:
+                raise
+            connection.client_name = None  # a user whose ACL has no CLIENT can still be measured, unnamed
+            await connection.on_connect()
+        self._watch.on_opened(self._numbers[connection])
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Open it if need be. From then on the command is about to be written."""
+        self._watch.on_acquired()
+        ticket = CURRENT.get()
+        if ticket is None:
+            await super().ensure_connection(connection)
+            return
+        ticket.lane = self._numbers[connection]
+        ticket.stage = CONNECTING
+        try:
+            await super().ensure_connection(connection)
+        except BaseException:
+            self._watch.on_lost(ticket.lane)
+            raise
+        ticket.sent_ns = self._clock.now_ns()
+        ticket.stage = SENT
+
+    async def release(self, connection: AbstractConnection) -> None:
+        """Take it back."""
+        ticket = CURRENT.get()
+        if ticket is not None and ticket.stage == SENT:
+            ticket.stage = RETURNING
+            await self._settle(connection)
+            if not connection.is_connected:
+                self._watch.on_lost(ticket.lane)
+        await super().release(connection)
+        self._watch.on_returned()
+
+    async def _settle(self, connection: AbstractConnection) -> None:
+        """After an answer: where more came than that, the next one could no longer be told apart from it."""
+        parser = self._parsers[connection]
+        self._watch.broken_replies += parser.broken
+        parser.broken = 0
+        if connection.is_connected and parser.has_more:
+            self._watch.stray_replies += 1
+            await connection.disconnect(nowait=True)
+
+
+class RedisApplication:
+    """One redis-py client on one pool."""
+
+    def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> None:
+        workload = plan.workload
+        self._target = target
+        self._clock = clock
+        compile_scanner()
+        self._lookups = [lookups_of(plan.program, number) for number in range(len(plan.program.names))]
+        self._commands = [commands_of(plan.program, number) for number in range(len(plan.program.names))]
+        deadline_s = workload.deadline_ns / NS_PER_S
+        # Any: redis-py leaves the methods that we call untyped.
+        self.pool: Any = WatchedPool(
+            watch,
+            clock,
+            workload.deadline_ns,
+            host=target.host,
+            port=target.port,
+            db=target.db,
+            username=target.username,
+            password=target.password,
+            protocol=workload.resp,
+            socket_timeout=deadline_s,
+            socket_connect_timeout=deadline_s,
+            retry=Retry(NoBackoff(), 0),
+            client_name=f"holdfast-{workload.name}",
+        )
+        self._client: Any = Redis(connection_pool=self.pool)
+        self._null_replies = 0
+
+    async def open(self) -> None:
+        """Open every connection of the pool, so that no connecting falls into the run."""
+        held: list[AbstractConnection] = []
+        wanted = self.pool.max_connections
+        try:
+            async with asyncio.timeout(START_S):
+                while len(held) < wanted:
+                    count = min(OPENED_AT_ONCE, wanted - len(held))
+                    found = await asyncio.gather(
+                        *(self.pool.get_connection() for _ in range(count)), return_exceptions=True
+                    )
+                    held += [one for one in found if not isinstance(one, BaseException)]
+                    failures = [one for one in found if isinstance(one, BaseException)]
+                    if failures:
+                        raise failures[0]
+        except TimeoutError:
+            raise self._unopened(wanted, f"{len(held)} after {START_S:.0f} s", TOO_SLOW) from None
+        except (RedisError, OSError) as error:
+            said = self.text_of(error)
+            if isinstance(error, SocketTimeoutError):
+                advice = TOO_SLOW
+            else:
+                advice = advice_for_refusal(said) if self.outcome_of(error) is Outcome.ERROR else AWAY
+            raise self._unopened(wanted, said, advice) from None
+        finally:
+            for connection in held:
+                await self.pool.release(connection)
+
+    def _unopened(self, wanted: int, found: str, advice: str) -> TargetError:
+        return TargetError(
+            self._target.name,
+            self._target.address,
+            f"a pool of {wanted} connections to be opened",
+            found,
+            advice,
+        )
+
+    async def call(self, ticket: Ticket) -> None:
+        """One command by itself, several in a pipeline without MULTI."""
+        wanted = self._commands[ticket.operation]
+        run_label = self._clock.run_label
+        commands = [command.render(ticket.arrival, ticket.key, run_label) for command in wanted]
+        if len(commands) == 1:
+            replies = [await self._client.execute_command(*commands[0])]
+        else:
+            pipeline = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.pipeline_execute_command(*command)
+            replies = await pipeline.execute(raise_on_error=False)
+        lookups = self._lookups[ticket.operation]
+        for reply, lookup in zip(replies, lookups, strict=True):
+            if isinstance(reply, Exception):
+                raise reply
+            self._null_replies += reply is None
+            if lookup != NO_LOOKUP:
+                is_kept = not isinstance(reply, UnkeptReply)
+                ticket.answers += found_by(reply, lookup) if is_kept else reply.found(lookup)
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        """What redis-py takes for a broken connection (LOADING, NOAUTH) is an answer all the same."""
+        if isinstance(error, ResponseError | BusyLoadingError | AuthenticationError):
+            return Outcome.ERROR
+        if isinstance(error, SocketTimeoutError | TimeoutError):
+            return Outcome.TIMEOUT
+        if isinstance(error, RedisError | OSError | asyncio.CancelledError):
+            return Outcome.RESET
+        return Outcome.ERROR  # redis-py could not make sense of the answer
+
+    def is_expected(self, error: BaseException) -> bool:
+        """All that redis-py raises, and what the network does."""
+        return isinstance(error, RedisError | OSError | asyncio.CancelledError)
+
+    def text_of(self, error: BaseException) -> str:
+        """The first bytes of the message; some servers quote what they were sent."""
+        if (said := getattr(error, "said", None)) is not None:
+            text = str(said)  # as the server said it
+        elif isinstance(error, NoAnswer):
+            text = str(error)
+        elif isinstance(error, BrokenConnection) and (code := _errno_of(error)):
+            text = TEXTS[CONNECTION_RESET] if code in (ECONNRESET, EPIPE) else os.strerror(code).lower()
+        else:
+            text = self._in_redis_pys_words(error)
+        text = redacted(text, [self._target.password])
+        return text.encode()[:TEXT_BYTES].decode(errors="ignore")
+
+    def _in_redis_pys_words(self, error: BaseException) -> str:
+        text = " ".join(str(error).split())
+        if code := getattr(error, "status_code", None):
+            text = f"{code} {text}"  # redis-py takes the word away that says what it is
+        text = text or type(error).__name__
+        if not isinstance(error, RedisError | OSError):
+            text = f"{type(error).__name__}: {text}"
+        return text
+
+    def counters(self) -> dict[str, int]:
+        """Replies that were null."""
+        return {"null_replies": self._null_replies}
+
+    async def settle(self) -> None:
+        """Nothing is under way: redis-py takes a connection back before its call ends."""
+
+    async def close(self) -> None:
+        """Close the pool, leaked connections too."""
+        await self.pool.aclose()
+
+
+def _errno_of(error: BaseException) -> int | None:
+    """The system's number for what happened, where redis-py put words of its own around it."""
+    inner = error.__cause__ or error.__context__
+    return inner.errno if isinstance(inner, OSError) else None
+
+
+def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> RedisApplication:
+    """The client, not yet open."""
+    return RedisApplication(target, plan, watch, clock)

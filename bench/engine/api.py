@@ -1,0 +1,108 @@
+"""What the session needs of any engine, and what an engine tells at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bench.core.answers import Answers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.engine.board import Change
+    from bench.plan.plan import WorkloadPlan
+
+
+BROKEN_REPLIES = ("broken_replies", "inconclusive", "times the server sent bytes that are no reply")
+STRAY_REPLIES = ("stray_replies", "inconclusive", "replies came that nothing had asked for")
+"""Anomalies that every engine can find: code, severity, what stands behind the count."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """A look at a running workload; all but the gauges grow only."""
+
+    taken: int
+    outcomes: tuple[int, ...]
+    """One count per Outcome."""
+    in_flight: int
+    connected: int
+    idle_ns: int
+    elapsed_ns: int
+    lost_connections: int
+    reconnections: int
+    run_delay_ns: int = 0
+    """For how long the engine's thread was ready to run and had no processor; of several, the worst."""
+    answers: Answers = field(default_factory=Answers)
+    """Of all that was answered."""
+    pool_in_use: int | None = None
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What a workload did, exact: read after its engine has ended."""
+
+    taken: NDArray[np.int64]
+    """taken[row], row = phase * operations + operation."""
+    tallies: NDArray[np.int64]
+    """tallies[row, outcome]."""
+    idle_ratio: float
+    """Share of the time in which the busiest thread of the generator had nothing to do; waiting for a
+    processor is no such time."""
+    phase_idle_ratios: list[float] | None = None
+    """The same for each phase; None where only the whole is known."""
+    phase_lag_p50_ns: list[int | None] | None = None
+    """Median of planned to sent for each phase; None for one in which nothing was sent."""
+    run_delay_ns: int = 0
+    """For how long its thread was ready to run and had no processor; of several, the worst."""
+    busy_ns: float | None = None
+    """Sum of all service times: the time that lanes were busy, for Little's law; None where unknown."""
+    answers: dict[int, Answers] = field(default_factory=dict)
+    """What answers brought, by row; rows without any are left out."""
+    counters: dict[str, int] = field(default_factory=dict)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    """Error texts: operation, text, count."""
+    pool: dict[str, float] | None = None
+    anomalies: list[tuple[str, ...]] = field(default_factory=list)
+    """(code, severity, message), and advice where there is some."""
+
+
+class Engine(Protocol):
+    """One workload under way. Called from one thread, in the order of the methods."""
+
+    plan: WorkloadPlan
+
+    def prepare(self) -> None:
+        """Compile, put data in place, connect. Raises TargetError."""
+
+    def begin(self, start_ns: int, run_label: int = 0) -> None:
+        """Set run zero on CLOCK_MONOTONIC, ahead of now, and the number that `{run}` stands for."""
+
+    def is_running(self) -> bool:
+        """Whether arrivals are still open. Raises what went wrong in the engine's thread."""
+
+    def changes(self) -> Iterator[Change]:
+        """What the histograms gained since the last call."""
+
+    def live(self) -> Live:
+        """A look at the run."""
+
+    def events(self) -> list[dict[str, Any]]:
+        """What happened to connections since the last call: at_ns (CLOCK_MONOTONIC), kind, more."""
+
+    def stop(self, *, at_once: bool) -> None:
+        """Plan nothing further; `at_once`: give up what is in flight."""
+
+    def finish(self) -> EngineResult:
+        """After the end: everything exact."""
+
+    def raw_logs(self) -> list[tuple[Path, int]]:
+        """After the end: the operation logs (layout.LOG_RECORD), each with its number of records."""
+
+    def close(self) -> None:
+        """Release everything; harmless when repeated, also after a failed `prepare`."""

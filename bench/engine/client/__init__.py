@@ -1,0 +1,1 @@
+"""The engine `client`: asyncio and the clients that applications use."""

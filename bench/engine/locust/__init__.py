@@ -1,0 +1,1 @@
+"""The engine of Locust users, in a process of their own."""

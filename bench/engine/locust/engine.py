@@ -1,0 +1,237 @@
+"""The Locust engine: a workload whose users are those of a user's own locustfile.
+
+Locust and the locustfile run in a process of their own (bench.swarm.users), because Locust replaces the
+standard library's sockets and threads. That process counts into a Board that this one reads.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from bench.core.answers import Answers
+from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.core.errors import StatementRefused, TargetError
+from bench.engine.api import EngineResult, Live
+from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns
+from bench.engine.locust.anomalies import notes_of
+from bench.engine.locust.process import UsersProcess
+from bench.engine.operation_log import open_log
+from bench.engine.shared_board import SharedBoard
+from bench.engine.wire import layout
+from bench.plan.users import user_stretches
+from bench.scenario.drivers import OTHER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.plan.plan import Plan, WorkloadPlan
+    from bench.stack.target import Target
+
+START_S = 60.0
+"""Imports of a locustfile may do a lot; one that has not come to an end by then waits for something."""
+DIAL_S = 5.0
+ENDING_S = 6.0
+"""Beyond the deadline of the last request: users are killed, `on_stop` has its time."""
+
+
+class LocustEngine:
+    """Runs one workload through Locust."""
+
+    def __init__(
+        self, plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path | None = None
+    ) -> None:
+        self.plan = workload
+        self._plan = plan
+        self._target = target
+        self._shared = SharedBoard.create(workload.phase_count * len(workload.program.names))
+        self._reader = BoardReader([self._shared.board])
+        self._answers = AnswerReader([self._shared.board])
+        self._log: tuple[Path, int] | None = None
+        if plan.operation_log and log_folder is not None:
+            path, records = open_log(plan, workload, 0, 1, log_folder)
+            self._log = (path.resolve(), records.shape[0])
+        self._users: UsersProcess | None = None
+        self._last_ns = 0
+        """On CLOCK_MONOTONIC: when it must have ended."""
+        self._is_overdue = False
+        self._is_closed = False
+
+    def prepare(self) -> None:
+        """See that the target listens, start the process, and have it import the locustfile."""
+        assert self._target is not None
+        self._dial(self._target)
+        users = self._users = UsersProcess(self._task(self._target), (self._shared.fd,))
+        users.start()
+        said = users.wait_for("ready", "refused", seconds=START_S)
+        if said is not None and said["say"] == "ready":
+            return
+        if said is not None:
+            raise StatementRefused((said["key"],), None, said["expected"], said["found"], said["advice"])
+        if users.failure is not None:
+            raise users.failure
+        self._refuse_silence(users)
+
+    def begin(self, start_ns: int, run_label: int = 0) -> None:  # noqa: ARG002 - no request of ours carries it
+        """Set run zero."""
+        assert self._users is not None
+        self._last_ns = start_ns + self._plan.duration_ns + self._grace_ns
+        self._users.say(do="begin", start_ns=start_ns)
+
+    @property
+    def _grace_ns(self) -> int:
+        return self.plan.workload.deadline_ns + int(ENDING_S * NS_PER_S)
+
+    def is_running(self) -> bool:
+        """Whether users may still ask. One that does not end in time is killed."""
+        users = self._users
+        if users is None or not users.is_running or users.said("ended") is not None:
+            return False
+        if self._last_ns and monotonic_ns() > self._last_ns:
+            self._is_overdue = True
+            users.close()
+            return False
+        return True
+
+    def changes(self) -> Iterator[Change]:
+        """What the histograms gained since the last call."""
+        return self._reader.changes()
+
+    def live(self) -> Live:
+        """The state of a hundredth of a second ago."""
+        gauges, ended = self._shared.gauges, self._shared.board.tallies.sum(axis=0)
+        return Live(
+            taken=int(ended.sum()),
+            outcomes=tuple(int(count) for count in ended),
+            in_flight=int(gauges[layout.IN_FLIGHT]),
+            connected=int(gauges[layout.CONNECTED]),
+            idle_ns=int(gauges[layout.IDLE_NS]),
+            elapsed_ns=int(gauges[layout.ELAPSED_NS]),
+            lost_connections=0,
+            reconnections=0,
+            run_delay_ns=int(gauges[layout.RUN_DELAY_NS]),
+            answers=Answers.total(self._answers.answers().values()),
+        )
+
+    def events(self) -> list[dict[str, Any]]:
+        """None: users open and close connections as they like."""
+        return []
+
+    def stop(self, *, at_once: bool) -> None:
+        """Let users finish what they are at, or end them."""
+        if self._users is not None:
+            self._users.say(do="stop", at_once=at_once)
+            self._last_ns = min(self._last_ns, monotonic_ns() + self._grace_ns)
+
+    def finish(self) -> EngineResult:
+        """After the process has ended, or told all that there is to tell."""
+        users = self._users
+        assert users is not None
+        told = users.said("ended")
+        if not users.wait(ENDING_S):
+            users.close()
+        board, gauges = self._shared.board, self._shared.gauges
+        elapsed_ns = max(int(gauges[layout.ELAPSED_NS]), 1)
+        idle_ratio = min(max(int(gauges[layout.IDLE_NS]) / elapsed_ns, 0.0), 1.0)
+        return EngineResult(
+            # What a killed process was at is nowhere; what it has counted, has ended.
+            taken=board.tallies.sum(axis=1),
+            tallies=board.tallies.copy(),
+            run_delay_ns=int(gauges[layout.RUN_DELAY_NS]),
+            idle_ratio=idle_ratio,
+            # Users think between their requests, so the time of requests is not that of the lanes.
+            busy_ns=None,
+            phase_lag_p50_ns=lag_medians_ns([board], self.plan.phase_count),
+            answers=self._answers.answers(),
+            counters=told["counters"] if told else {},
+            errors=told["errors"] if told else [],
+            anomalies=notes_of(
+                self.plan,
+                board,
+                gauges,
+                told,
+                idle_ratio=idle_ratio,
+                exit_code=None if self._is_overdue else users.exit_code,
+                last_lines=users.last_lines(),
+                secrets=self._secrets,
+            ),
+        )
+
+    def raw_logs(self) -> list[tuple[Path, int]]:
+        """The operation log with its number of records; none where it is off."""
+        if self._log is None:
+            return []
+        return [(self._log[0], int(self._shared.gauges[layout.LOG_LENGTH]))]
+
+    def close(self) -> None:
+        """End the process and release the memory."""
+        if self._users is not None:
+            self._users.close()
+        if not self._is_closed:
+            self._is_closed = True
+            os.close(self._shared.fd)
+
+    @property
+    def _secrets(self) -> list[str]:
+        password = self._target.password if self._target is not None else None
+        return [password, quote(password, safe="")] if password else []
+
+    def _dial(self, target: Target) -> None:
+        try:
+            socket.create_connection((target.host, target.port), DIAL_S).close()
+        except OSError as error:
+            found = str(error.strerror or error)
+            advice = "check the address and that it runs"
+            raise TargetError(target.name, target.address, "a server that listens", found, advice) from None
+
+    def _task(self, target: Target) -> dict[str, Any]:
+        """What the process must know; the locustfile was read with the scenario."""
+        workload, program = self.plan.workload, self.plan.program
+        assert workload.locustfile is not None
+        return {
+            "path": str(workload.locustfile.file.resolve()),
+            "user_classes": list(workload.user_classes),
+            "arguments": workload.arguments,
+            "host": self._host(target),
+            "secrets": self._secrets,
+            "lanes": workload.lanes,
+            "operations": [
+                (name, workload.operations[name].locust or name) for name in program.names if name != OTHER
+            ],
+            "deadline_ns": workload.deadline_ns,
+            "phase_ends_ns": [phase.end_ns for phase in self._plan.phases],
+            "stretches": user_stretches(self._plan.phases, workload.lanes),
+            "rows": self._shared.board.rows,
+            "board_fd": self._shared.fd,
+            "log": (str(self._log[0]), self._log[1]) if self._log else None,
+        }
+
+    def _host(self, target: Target) -> str:
+        """The target's URL with its login, which Locust's clients send as basic authentication."""
+        scheme, _, rest = target.url.partition("://")
+        if target.username is None:
+            return target.url
+        login = f"{quote(target.username, safe='')}:{quote(target.password or '', safe='')}"
+        return f"{scheme}://{login}@{rest}"
+
+    def _refuse_silence(self, users: UsersProcess) -> None:
+        """It said nothing: it hangs in an import, or has ended."""
+        expected = "a locustfile that can be imported"
+        if users.is_running:
+            users.close()
+            found, advice = f"no end of it within {START_S:.0f} s", "do no waiting while it is imported"
+        else:
+            lines = "".join(f"\n  {line}" for line in users.last_lines())
+            found = f"the process that imported it ended with {ending(users.exit_code)}"
+            advice = f"correct it{'; its last words:' if lines else ''}{lines}"
+        raise StatementRefused(("locustfile",), None, expected, found, advice)
+
+
+def ending(exit_code: int | None) -> str:
+    """How a process ended, in words."""
+    if exit_code is None:
+        return "no exit code"
+    return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"

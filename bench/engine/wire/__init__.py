@@ -1,0 +1,1 @@
+"""The engine `wire`: a compiled loop over sockets."""

@@ -1,0 +1,372 @@
+"""Connections for the loop: opened, greeted and handed over; opened again when the loop loses one.
+
+Runs an asyncio loop in a thread of its own, so that no dial waits for another. While a target is
+away only one lane, the scout, dials it, every RETRY_S; when the scout is let in, all others follow,
+HEAD_START_S later. So the first success after an outage is seen within about a millisecond, and an
+outage of a thousand lanes does not become a storm of connection attempts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.core.clock import monotonic_ns
+from bench.core.errors import TargetError
+from bench.core.outcome import Outcome
+from bench.core.own_limits import OwnLimits, limit_in, refusal_of
+from bench.engine.wire.pending_dials import ATTEMPT_S, PendingDials, patience_s
+
+if TYPE_CHECKING:
+    from bench.engine.wire.shard import Shard
+    from bench.stack.target import Target
+
+    Address = tuple[int, tuple[str, int]]
+    Dial = Callable[[], Awaitable[socket.socket]]
+    Connect = Callable[[Dial, bool], Awaitable[int]]
+
+RETRY_S = 0.0005
+HEAD_START_S = 0.001
+"""The scout's first request is answered before the log-ins of all others keep the server busy."""
+TURN_S = 0.0005
+"""How long a thread of Python may keep the interpreter from the others. A dial takes several turns, and at
+the usual 5 ms each of them could wait so long while the session writes a window."""
+PATIENT_AFTER_NS = 10_000_000_000
+PATIENT_RETRY_S = 0.005
+"""After a target was away for so long, its return is no longer a matter of a millisecond."""
+START_S = 10.0
+DIALS_AT_ONCE = 200
+SILENCE = "no answer in time"
+NOT_THERE = "start it, check the port, or raise its limit of clients"
+TOO_SLOW = (
+    "see what keeps it from letting so many in (a pooler before it may have fewer connections), and whether "
+    "this machine is busy with other work (bench doctor)"
+)
+KEPT_NOTES = 100_000
+
+
+@dataclass(frozen=True)
+class Reconnection:
+    """One lane that lost its connection and got another; ns on CLOCK_MONOTONIC."""
+
+    thread: int
+    lane: int
+    lost_ns: int
+    back_ns: int
+    attempts: int
+
+
+class Connector:
+    """Keeps every lane of a workload's shards connected to one target."""
+
+    def __init__(
+        self, target: Target, shards: list[Shard], connect: Connect, deadline_s: float = ATTEMPT_S
+    ) -> None:
+        self._target = target
+        self._deadline_s = deadline_s
+        self._slowest_s = 0.0
+        """How long the slowest log-in before the run took."""
+        self._shards = shards
+        self._connect = connect
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[tuple[int, int]] = set()
+        self._last_good: Address | None = None
+        self._numeric = _numeric_addresses(target.host, target.port)
+        self._lookup: asyncio.Future[list[Address]] | None = None
+        self.reconnections: deque[Reconnection] = deque(maxlen=KEPT_NOTES)
+        self.reconnection_count = 0
+        self.failure: Exception | None = None
+        """What ended a reconnection that should not have ended it."""
+        self.refusal_count = 0
+        self.last_refusal: TargetError | None = None
+        """What a target that is there said when it did not let a lane in again."""
+        self.last_failure: str | None = None
+        """Why a lost lane could not connect last, in the system's words."""
+        self.unfinished_count = 0
+        """Dials that we gave up although the target answered other lanes meanwhile."""
+        self.own_limits = OwnLimits()
+        """What of this machine's own kept lanes away."""
+        self._gate = asyncio.Semaphore(DIALS_AT_ONCE)
+        # One scout at a time dials a target that is away; the others wait for its success.
+        self._scout: asyncio.Task[None] | None = None
+        self._back: asyncio.Event | None = None
+        self._is_closed = False
+
+    def open_all(self) -> None:
+        """Connect every lane and hand it over; TargetError when one cannot be within START_S.
+
+        From then on lost lanes are connected again until `close`.
+        """
+        if self._is_closed:
+            raise RuntimeError("the connector is closed")
+        sys.setswitchinterval(min(sys.getswitchinterval(), TURN_S))
+        started = threading.Event()
+        failures: list[BaseException] = []
+        self._thread = threading.Thread(
+            target=self._serve, args=(started, failures), name="connector", daemon=True
+        )
+        self._thread.start()
+        started.wait()
+        if failures:
+            self._thread.join()
+            self._thread = None
+            raise failures[0]
+
+    def close(self) -> None:
+        """Stop connecting; harmless when repeated."""
+        self._is_closed = True
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        self._thread = None
+
+    # --- in the connector's thread ------------------------------------------------------------------
+
+    def _serve(self, started: threading.Event, failures: list[BaseException]) -> None:
+        # The plain selector loop: uvloop is for load, and here it would only be one more moving part.
+        loop = asyncio.SelectorEventLoop()
+        self._loop = loop
+        try:
+            loop.run_until_complete(self._open_first())
+            for number, shard in enumerate(self._shards):
+                loop.add_reader(shard.notify_fd, self._on_notice, number)
+            started.set()
+            loop.run_forever()
+        except BaseException as failure:  # noqa: BLE001 - handed to the thread that waits for the start
+            failures.append(failure)
+        finally:
+            loop.run_until_complete(_cancel_others())
+            loop.close()
+            started.set()
+
+    async def _open_first(self) -> None:
+
+        async def open_one(number: int, lane: int) -> None:
+            async with self._gate:
+                begun = time.monotonic()
+                fd = await self._dial(lane >= self._shards[number].lanes, ATTEMPT_S * 5)
+                self._slowest_s = max(self._slowest_s, time.monotonic() - begun)
+                self._shards[number].offer(lane, fd)
+
+        lanes = [
+            (number, lane)
+            for number, shard in enumerate(self._shards)
+            for lane in range(shard.lanes + shard.subscribers)
+        ]
+        try:
+            async with asyncio.timeout(START_S), asyncio.TaskGroup() as group:
+                for number, lane in lanes:
+                    group.create_task(open_one(number, lane))
+        except* TargetError as refused:
+            raise _first(refused) from None
+        except* (OSError, TimeoutError) as failed:
+            reason = _first(failed)
+            if (limit := limit_in(reason)) is not None:
+                raise refusal_of(limit, f"{len(lanes)} connections to {self._target.name}") from None
+            found = f"{reason}" if str(reason) else "no answer in time"
+            raise TargetError(
+                self._target.name,
+                self._target.address,
+                f"{len(lanes)} connections",
+                found,
+                TOO_SLOW if isinstance(reason, TimeoutError) else NOT_THERE,
+            ) from None
+
+    def _on_notice(self, number: int) -> None:
+        shard = self._shards[number]
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(shard.notify_fd)
+        now = monotonic_ns()
+        for lane in range(shard.lanes + shard.subscribers):
+            if (number, lane) not in self._busy and shard.wants(lane):
+                self._busy.add((number, lane))
+                task = asyncio.ensure_future(self._reconnect(number, lane, now))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _reconnect(self, number: int, lane: int, lost_ns: int) -> None:
+        shard = self._shards[number]
+        attempts, dials = 0, PendingDials()
+        try:
+            while True:
+                fd = await self._let_in_meanwhile(dials, lost_ns)
+                if fd is not None:
+                    break
+                attempts += 1
+                async with self._gate:
+                    dials.start(self._dial(lane >= shard.lanes, self.patience_s))
+                    fd, failures = await dials.first(ATTEMPT_S)
+                self._note_failures(failures)
+                if fd is not None:
+                    break
+                self._note_away()
+            dials.close()
+            # A server that closes after each answer would fill the run with what is no outage.
+            if attempts > 1 or not shard.was_polite(lane):
+                self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
+                self.reconnection_count += 1
+            shard.offer(lane, fd)
+            # From here on it can be lost again, and a new task has to find it again.
+            self._busy.discard((number, lane))
+            if self._scout is asyncio.current_task():
+                await asyncio.sleep(HEAD_START_S)
+        except Exception as failure:  # noqa: BLE001 - told to the session; the lane stays down
+            self._busy.discard((number, lane))
+            self.failure = failure
+        finally:
+            dials.close()
+            # Whatever happened, the lanes behind a scout must not wait for it any more.
+            self._note_back()
+
+    def _note_failures(self, failures: list[BaseException]) -> None:
+        """Remember why dials failed; raises what no dial should fail with."""
+        for failed in failures:
+            if isinstance(failed, TargetError):
+                # Not the end: a Redis that still loads its data refuses every command for a while.
+                self.last_refusal = failed
+                self.refusal_count += 1
+            elif isinstance(failed, OSError):
+                self.own_limits.note(failed)
+                # asyncio's own words for it name no reason.
+                code = failed.errno
+                self.last_failure = os.strerror(code).lower() if code else str(failed) or SILENCE
+            else:
+                raise failed
+
+    @property
+    def patience_s(self) -> float:
+        """How long a lost lane's dial may take."""
+        return patience_s(self._slowest_s, self._deadline_s)
+
+    @property
+    def lanes_away(self) -> int:
+        """Lanes that were lost and have no connection yet."""
+        return len(self._busy)
+
+    def _note_away(self) -> None:
+        """The target is away: the first task that finds out becomes the scout."""
+        if self._back is None:
+            self._back = asyncio.Event()
+            self._scout = asyncio.current_task()
+
+    def _note_back(self) -> None:
+        """Somebody was let in, or the scout gave up: everybody may dial."""
+        if self._back is not None:
+            self._back.set()
+        self._scout, self._back = None, None
+
+    async def _let_in_meanwhile(self, dials: PendingDials, lost_ns: int) -> int | None:
+        """Wait for the turn to dial; the descriptor of an earlier dial that is let in before that."""
+        if self._back is None:
+            return None
+        if self._scout is asyncio.current_task():
+            if monotonic_ns() - lost_ns > PATIENT_AFTER_NS:
+                await asyncio.sleep(PATIENT_RETRY_S)
+            else:
+                # The loop's own timers have steps of a millisecond and end late; whatever else it could
+                # do meanwhile can wait for so long.
+                time.sleep(RETRY_S)
+            return None
+        fd, back = None, self._back
+        while fd is None and not back.is_set():
+            fd, failures = await dials.first(None, back)
+            self._note_failures(failures)
+        return fd
+
+    async def _dial(self, subscriber: bool, timeout_s: float) -> int:
+        before = self._answered()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._connect(self._connected, subscriber)
+        except TimeoutError:
+            # More than what was under way: the target answered others while it kept this one waiting.
+            if self._answered() - before > sum(shard.tables.flights[..., 0].size for shard in self._shards):
+                self.unfinished_count += 1
+            raise
+
+    def _answered(self) -> int:
+        return sum(int(shard.board.tallies[:, Outcome.OK].sum()) for shard in self._shards)
+
+    async def _connected(self) -> socket.socket:
+        """Connect to the first address of the host that takes us: `localhost` may be two addresses, of
+        which the server listens on one.
+        """
+        loop = asyncio.get_running_loop()
+        failure = OSError("the host has no address")
+        for family, address in await self._addresses():
+            connection = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connection.setblocking(False)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await loop.sock_connect(connection, address)
+            except OSError as refused:
+                connection.close()
+                failure = refused
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                self._last_good = (family, address)
+                return connection
+        raise failure
+
+    async def _addresses(self) -> list[Address]:
+        """The host's addresses of this moment: a name may lead elsewhere after a failover. The one that
+        took us last comes first while it is still among them.
+        """
+        if self._numeric:
+            return self._numeric
+        if self._lookup is None:  # dials of one moment share one look-up
+            self._lookup = asyncio.ensure_future(self._look_up())
+            self._lookup.add_done_callback(self._on_looked_up)
+        found = await asyncio.shield(self._lookup)
+        return sorted(found, key=lambda address: address != self._last_good)
+
+    async def _look_up(self) -> list[Address]:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
+        return _plain(found)
+
+    def _on_looked_up(self, lookup: asyncio.Future[list[Address]]) -> None:
+        self._lookup = None
+        if not lookup.cancelled():
+            lookup.exception()  # those who waited have it; where nobody does any more, it is no news
+
+
+def _numeric_addresses(host: str, port: int) -> list[Address]:
+    """The address that a host is written as; empty for a name, which must be looked up."""
+    try:
+        return _plain(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    except OSError:
+        return []
+
+
+def _plain(found: list[Any]) -> list[Address]:
+    return [(int(family), (str(address[0]), int(address[1]))) for family, _, _, _, address in found]
+
+
+async def _cancel_others() -> None:
+    """Cancel every other task and wait until it has closed its socket."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -1,0 +1,388 @@
+"""The wire engine: a workload's shards, their connections, and their results added up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.core.answers import Answers
+from bench.core.clock import NS_PER_S
+from bench.core.error_kinds import OTHERS, ErrorKinds
+from bench.core.errors import TargetError
+from bench.core.outcome import Outcome
+from bench.drivers import driver_named
+from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, Live
+from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, sum_of
+from bench.engine.operation_log import open_log
+from bench.engine.wire import layout
+from bench.engine.wire.connector import Connector
+from bench.engine.wire.messages import settle_messages
+from bench.engine.wire.shard import Shard, new_queue
+from bench.engine.wire.subscriber import DELIVER
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from bench.plan.plan import Plan, WorkloadPlan
+    from bench.stack.target import Target
+
+SUBSCRIBE_S = 10.0
+ENDING_S = 5.0
+LONG_STALL_NS = 100_000_000
+"""A stall of the generator that is worth a note, whatever it did to the figures."""
+
+
+class WireEngine:
+    """Runs one workload with compiled loops, one thread for each shard."""
+
+    def __init__(
+        self, plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path | None = None
+    ) -> None:
+        self._target = target
+        self._driver = driver_named(workload.workload.driver)
+        # Made again with the target: an HTTP request names its host.
+        program = self._driver.program(workload.workload, workload.seed, target)
+        self.plan = workload = replace(workload, program=program)
+        wanted = workload.workload
+        threads, segment = wanted.threads, plan.segment
+        assert segment.count == 1 or not wanted.subscribers, "a subscriber knows all publishers"
+        lanes = share_of(wanted.lanes, segment.count, segment.number)
+        self._is_first = segment.number == 0
+        self.logs: list[Path] = []
+        self._shards: list[Shard] = []
+        # A closed loop has no queue, and noop no lanes to wait for.
+        is_shared = threads > 1 and not workload.is_closed and wanted.driver != "noop"
+        self._queue = new_queue(threads) if is_shared else None
+        log, first_lane = None, 0
+        for number in range(threads):
+            if plan.operation_log and log_folder is not None and (log is None or not is_shared):
+                path, log = open_log(plan, workload, number, 1 if is_shared else threads, log_folder)
+                self.logs.append(path)
+            thread_lanes = share_of(lanes, threads, number)
+            self._shards.append(
+                Shard(
+                    workload,
+                    duration_ns=plan.duration_ns,
+                    number=segment.number,
+                    count=segment.count,
+                    lanes=thread_lanes,
+                    thread=number,
+                    threads=threads,
+                    first_lane=first_lane,
+                    queue=self._queue,
+                    subscribers=share_of(wanted.subscribers or 0, threads, number),
+                    log=log,
+                )
+            )
+            first_lane += thread_lanes
+        self._reader = BoardReader([shard.board for shard in self._shards])
+        self._answers = AnswerReader([shard.board for shard in self._shards])
+        self._connector: Connector | None = None
+        if target is not None and wanted.driver != "noop":
+            self._connector = Connector(target, self._shards, self._connect, wanted.deadline_ns / NS_PER_S)
+        self._measured = [phase.measured for phase in plan.phases]
+
+    async def _connect(self, dial: Callable[[], Awaitable[socket.socket]], subscriber: bool) -> int:
+        assert self._target is not None
+        return await self._driver.connect(dial, self._target, self.plan.workload, subscriber=subscriber)
+
+    def prepare(self) -> None:
+        """Compile, preload, connect, and wait until every subscriber hears its channels."""
+        if self._target is not None and self._is_first:  # once for all segments
+            self._driver.prepare(self._target, self.plan.workload, self.plan.seed)
+        if self._connector is not None:
+            self._connector.open_all()
+        for shard in self._shards:
+            shard.launch()
+        self._await_ready()
+
+    def _await_ready(self) -> None:
+        """The loop has turned (so it is compiled), adopted its lanes, and its subscriptions are confirmed."""
+        lanes = sum(shard.lanes + shard.subscribers for shard in self._shards) if self._connector else 0
+        channels = self.plan.workload.channels or 1
+        deadline: float | None = None
+        while True:
+            self._raise_failures()
+            if not all(shard.is_running for shard in self._shards):
+                raise RuntimeError("an engine thread ended before the run began")
+            turned = all(shard.gauge(layout.TURNS) > 0 for shard in self._shards)
+            ready = all(
+                (shard.tables.lanes[shard.lanes :, layout.READY] >= channels).all() for shard in self._shards
+            )
+            if turned and ready and self._sum(layout.CONNECTED) >= lanes:
+                return
+            if turned and deadline is None:
+                deadline = time.monotonic() + SUBSCRIBE_S
+            if deadline is not None and time.monotonic() > deadline:
+                assert self._target is not None
+                raise TargetError(
+                    self._target.name,
+                    self._target.address,
+                    f"{lanes} lanes connected and subscribed",
+                    f"{self._sum(layout.CONNECTED)} after {SUBSCRIBE_S:.0f} s",
+                    "look into the target's log: it closes connections",
+                )
+            time.sleep(0.002)
+
+    def begin(self, start_ns: int, run_label: int = 0) -> None:
+        """Set run zero and the run's label for every shard."""
+        for shard in self._shards:
+            shard.begin(start_ns, run_label)
+
+    def is_running(self) -> bool:
+        """Whether any shard still runs."""
+        self._raise_failures()
+        return any(shard.is_running for shard in self._shards)
+
+    def _raise_failures(self) -> None:
+        for shard in self._shards:
+            if shard.failure is not None:
+                raise shard.failure
+        if self._connector is not None and self._connector.failure is not None:
+            raise self._connector.failure
+
+    def changes(self) -> Iterator[Change]:
+        """What the histograms gained since the last call."""
+        return self._reader.changes()
+
+    def live(self) -> Live:
+        """The shards' gauges added up; idle and elapsed of the busiest one."""
+        busiest = min(self._shards, key=lambda shard: shard.gauge(layout.IDLE_NS))
+        outcomes = sum_of([shard.board.tallies for shard in self._shards])[self._request_rows()].sum(axis=0)
+        return Live(
+            taken=self._sum(layout.TAKEN),
+            outcomes=tuple(int(count) for count in outcomes),
+            in_flight=self._sum(layout.IN_FLIGHT),
+            connected=self._sum(layout.CONNECTED),
+            idle_ns=busiest.gauge(layout.IDLE_NS),
+            elapsed_ns=busiest.gauge(layout.ELAPSED_NS),
+            lost_connections=self._sum(layout.LOST_CONNECTIONS),
+            reconnections=self._connector.reconnection_count if self._connector else 0,
+            run_delay_ns=max(shard.run_delay_ns for shard in self._shards),
+            answers=Answers.total(self._answers.answers().values()),
+        )
+
+    def _request_rows(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Rows whose operation is planned: all but `deliver`."""
+        names = self.plan.program.names
+        planned = np.array([name != "deliver" or self.plan.workload.subscribers is None for name in names])
+        return np.tile(planned, self.plan.phase_count)
+
+    def _charged_row(self) -> int:
+        """Board row that lost messages are charged to: `deliver` in the longest phase that is measured."""
+        lengths = self.plan.phase_load_ns
+        longest = max(range(len(lengths)), key=lambda n: (self._measured[n], lengths[n]))
+        return longest * len(self.plan.program.names) + int(DELIVER)
+
+    def _sum(self, column: int) -> int:
+        return sum(shard.gauge(column) for shard in self._shards)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Reconnections since the last call."""
+        found: list[dict[str, Any]] = []
+        notes = self._connector.reconnections if self._connector else None
+        while notes:
+            note = notes.popleft()
+            found.append(
+                {
+                    "at_ns": note.back_ns,
+                    "kind": "reconnected",
+                    "workload": self.plan.name,
+                    "thread": note.thread,
+                    "lane": note.lane,
+                    "away_ns": note.back_ns - note.lost_ns,
+                    "attempts": note.attempts,
+                }
+            )
+        return found
+
+    def stop(self, *, at_once: bool) -> None:
+        """Pass the stop on to every shard."""
+        for shard in self._shards:
+            shard.stop(at_once=at_once)
+
+    def finish(self) -> EngineResult:
+        """Add the shards up; settle which messages were lost."""
+        for shard in self._shards:
+            if not shard.join(ENDING_S):
+                raise RuntimeError("the engine's loop did not end")
+        self._raise_failures()
+        counters = {
+            "lost_connections": self._sum(layout.LOST_CONNECTIONS),
+            "reconnects": self._connector.reconnection_count if self._connector else 0,
+            "null_replies": self._sum(layout.NULL_REPLIES),
+            **self._protocol_counters(),
+            **(self._connector.own_limits.counters() if self._connector else {}),
+            "bytes_sent": self._sum(layout.BYTES_SENT),
+            "bytes_received": self._sum(layout.BYTES_RECEIVED),
+        }
+        anomalies = self._anomalies() + self._stalls() + self._refusals() + self._own_limits()
+        if self.plan.workload.subscribers:
+            for shard in self._shards:
+                found, more = settle_messages(shard, self._charged_row(), self.plan.workload.deadline_ns)
+                anomalies += more
+                for name, count in found.items():
+                    counters[name] = counters.get(name, 0) + count
+            anomalies += self._lost_subscribers()
+        return EngineResult(
+            taken=sum_of([shard.board.taken for shard in self._shards]),
+            tallies=sum_of([shard.board.tallies for shard in self._shards]),
+            idle_ratio=min(shard.idle_ratio for shard in self._shards),
+            run_delay_ns=max(shard.run_delay_ns for shard in self._shards),
+            phase_idle_ratios=self._phase_idle_ratios(),
+            phase_lag_p50_ns=lag_medians_ns([shard.board for shard in self._shards], self.plan.phase_count),
+            busy_ns=float(self._sum(layout.BUSY_NS)) if self.plan.workload.driver != "noop" else None,
+            answers=self._answers.answers(),
+            counters=counters,
+            errors=self._errors(),
+            anomalies=anomalies,
+        )
+
+    def _protocol_counters(self) -> dict[str, int]:
+        """What only one protocol has."""
+        counted = {
+            "postgres": {
+                "round_trips": layout.STEPS_SENT,
+                "rows_received": layout.ROWS_RECEIVED,
+                "serialization_failures": layout.SERIALIZATION_FAILURES,
+                "deadlocks": layout.DEADLOCKS,
+                "retries": layout.RETRIES_DONE,
+            },
+            "http": {"closed_after_answer": layout.CLOSED_AFTER_ANSWER},
+        }
+        columns = counted.get(self.plan.workload.driver, {})
+        return {name: self._sum(column) for name, column in columns.items()}
+
+    def _phase_idle_ratios(self) -> list[float]:
+        """Of the busiest thread in each phase."""
+        lengths = self.plan.phase_load_ns
+        return [
+            float(min(shard.tables.phase_idle_ns[phase] for shard in self._shards) / lengths[phase])
+            for phase in range(len(lengths))
+        ]
+
+    def _errors(self) -> list[dict[str, Any]]:
+        kinds = ErrorKinds()
+        for shard in self._shards:
+            tables = shard.tables
+            for slot, counts in enumerate(tables.error_counts):
+                example = _words(tables.examples[slot])
+                text = _words(tables.errors[slot]) if tables.varied[slot] else example
+                for name, count in zip(self.plan.program.names, counts, strict=True):
+                    if count:
+                        kinds.add(name, text, int(count), example)
+        return kinds.entries()
+
+    def _anomalies(self) -> list[tuple[str, ...]]:
+        notes = (
+            (layout.BROKEN_REPLIES, *BROKEN_REPLIES),
+            (layout.STRAY_REPLIES, *STRAY_REPLIES),
+            (
+                layout.STRAY_MESSAGES,
+                "stray_messages",
+                "inconclusive",
+                "messages came on our channels that are not ours",
+            ),
+            (layout.SATURATED, "saturated_histogram", "note", "times were longer than the histogram's hour"),
+            (
+                layout.LOG_FULL,
+                "operation_log_full",
+                "inconclusive",
+                "operations did not fit into the operation log",
+            ),
+        )
+        return [
+            (code, severity, f"{self.plan.name}: {self._sum(column)} {what}")
+            for column, code, severity, what in notes
+            if self._sum(column)
+        ]
+
+    def _stalls(self) -> list[tuple[str, ...]]:
+        """A stall of the generator as long as a deadline ends arrivals that the target never saw."""
+        longest = max(shard.gauge(layout.LONGEST_STALL_NS) for shard in self._shards)
+        deadline = self.plan.workload.deadline_ns
+        if longest < min(deadline, LONG_STALL_NS):
+            return []
+        text = f"{self.plan.name}: the generator itself stood still for {longest / 1e6:.0f} ms"
+        if longest < deadline:
+            return [("generator_stalled", "note", text)]
+        text += f", past its deadline of {deadline / 1e6:g} ms; free the machine of other work (bench doctor)"
+        return [("generator_stalled", "invalid", text)]
+
+    def _lost_subscribers(self) -> list[tuple[str, str, str]]:
+        """What is published while a subscriber is away never reaches it."""
+        count = self._sum(layout.LOST_SUBSCRIBERS)
+        if not count:
+            return []
+        connections = "a subscriber connection" if count == 1 else f"{count} subscriber connections"
+        text = f"{self.plan.name}: the server closed {connections}"
+        return [
+            ("subscribers_lost", "note", f"{text}; what was published until they were back is lost to them")
+        ]
+
+    def _refusals(self) -> list[tuple[str, ...]]:
+        """Why lanes stayed away while the target was there: a table that is gone, say."""
+        connector = self._connector
+        found: list[tuple[str, ...]] = []
+        if connector is not None and connector.last_refusal is not None:
+            count, last = connector.refusal_count, connector.last_refusal
+            text = f"{self.plan.name}: a lost lane was refused {count} times, the last time by {last}"
+            found.append(("reconnections_refused", "note", text))
+        if connector is not None and connector.lanes_away and connector.last_failure is not None:
+            text = f"{connector.lanes_away} lanes had no connection at the end: {connector.last_failure}"
+            found.append(("lanes_away", "note", f"{self.plan.name}: {text}"))
+            if connector.unfinished_count:
+                text = (
+                    f"logging in was given up {connector.unfinished_count} times after "
+                    f"{connector.patience_s:.1f} s although the target answered other lanes meanwhile"
+                )
+                advice = (
+                    "find out why it lets nobody in, or set a longer deadline: a log-in gets four of them"
+                )
+                found.append(("log_in_given_up", "invalid", f"{self.plan.name}: {text}", advice))
+        return found
+
+    def _own_limits(self) -> list[tuple[str, ...]]:
+        """What this machine could not give; arrivals that never found a connection may be its doing."""
+        if self._connector is None:
+            return []
+        tallies = sum_of([shard.board.tallies for shard in self._shards])
+        lost = tallies[:, [Outcome.REFUSED, Outcome.DROPPED]].sum()
+        return self._connector.own_limits.anomalies(self.plan.name, int(lost))
+
+    def raw_logs(self) -> list[tuple[Path, int]]:
+        """The operation logs, each with its number of records: one for every thread, or for all that share
+        a queue; none where it is off.
+        """
+        if self._queue is not None:
+            return [(path, int(self._queue[0, layout.QUEUE_LOGGED])) for path in self.logs]
+        return [
+            (path, shard.gauge(layout.LOG_LENGTH))
+            for path, shard in zip(self.logs, self._shards, strict=False)
+        ]
+
+    def close(self) -> None:
+        """End what still runs and release everything."""
+        if self._connector is not None:
+            self._connector.close()
+        for shard in self._shards:
+            if shard.is_running:
+                shard.stop(at_once=True)
+                shard.join(ENDING_S)
+            if not shard.is_running and not shard.is_closed:
+                shard.close()
+
+
+def _words(text: np.ndarray[Any, np.dtype[np.uint8]]) -> str:
+    """A NUL-padded text; the last slot of all has none."""
+    return text.tobytes().rstrip(b"\0").decode(errors="replace") or OTHERS
+
+
+def share_of(total: int, parts: int, number: int) -> int:
+    """Part `number` of a total cut into nearly equal parts."""
+    return total // parts + (1 if number < total % parts else 0)

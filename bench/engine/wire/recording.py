@@ -1,0 +1,165 @@
+"""The end of an arrival: one outcome, its times into the histograms, at most one log record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.core import histogram
+from bench.core.histogram import HIGHEST_NS
+from bench.core.jit import compiled, inner, int64
+from bench.core.outcome import Outcome
+from bench.engine.wire.error_texts import write_kind
+from bench.engine.wire.layout import (
+    ARRIVAL,
+    BUSY_NS,
+    DEADLINE_NS,
+    DURATION_NS,
+    FIRST_LANE,
+    IDEAL,
+    KEY,
+    LAG,
+    LATENESS,
+    LOG_FULL,
+    LOG_LENGTH,
+    LOG_WORDS,
+    LOGGING,
+    NET,
+    OPERATION_COUNT,
+    PLANNED,
+    RESPONSE,
+    ROW,
+    SATURATED,
+    SENT,
+    SERVICE,
+    SERVICE_NET,
+    UNREAD,
+    Tables,
+)
+from bench.engine.wire.shared_queue import next_record
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+bucket_of = compiled(histogram.bucket_of)
+
+OK, ERROR, TIMEOUT, RESET, REFUSED, DROPPED = (int64(outcome) for outcome in Outcome)
+"""The values of Outcome for compiled code."""
+
+NEVER = int64(-1)
+"""Stands for the time of a send that did not happen, and for its lane."""
+
+
+@inner
+def add_value(t: Tables, row: int, kind: int, outcome: int, value_ns: int) -> None:
+    """Count one value; one beyond the range is counted at its end, and the fact counted too."""
+    if value_ns > HIGHEST_NS:
+        value_ns = HIGHEST_NS
+        t.gauges[SATURATED] += 1
+    t.counts[row, kind, outcome, bucket_of(max(value_ns, 0))] += 1
+
+
+@inner
+def add_pair(
+    t: Tables, row: int, kind: int, other_kind: int, outcome: int, value_ns: int, other_ns: int
+) -> None:
+    """Count a value of each of two kinds that are mostly equal: then its bucket is looked up once."""
+    if value_ns != other_ns or value_ns > HIGHEST_NS:
+        add_value(t, row, kind, outcome, value_ns)
+        add_value(t, row, other_kind, outcome, other_ns)
+        return
+    bucket = bucket_of(max(value_ns, 0))
+    t.counts[row, kind, outcome, bucket] += 1
+    t.counts[row, other_kind, outcome, bucket] += 1
+
+
+@inner
+def record_end(t: Tables, entry: NDArray[np.int64], outcome: int, done: int, lane: int) -> None:
+    """Record the end of a sent arrival; a failed one is charged no less than the deadline.
+
+    Net is what is left of a time without the generator's own lateness: sent too late, read too late.
+    """
+    planned, sent, row, unread = entry[PLANNED], entry[SENT], entry[ROW], entry[UNREAD]
+    own = sent - entry[IDEAL] + unread
+    response = done - planned
+    net = response - own
+    if outcome != OK:
+        response = max(response, t.settings[DEADLINE_NS])
+        net = max(net, t.settings[DEADLINE_NS])
+    add_pair(t, row, RESPONSE, NET, outcome, response, net)
+    add_pair(t, row, SERVICE, SERVICE_NET, outcome, done - sent, done - sent - unread)
+    add_pair(t, row, LAG, LATENESS, outcome, sent - planned, own)
+    t.tallies[row, outcome] += 1
+    t.gauges[BUSY_NS] += max(min(done, t.settings[DURATION_NS]) - sent, 0)
+    if t.settings[LOGGING] == 1:
+        log_end(t, entry, sent, done, outcome, lane)
+
+
+@inner
+def record_unsent(t: Tables, entry: NDArray[np.int64], outcome: int, now: int, own: int) -> None:
+    """Record the end of an arrival that was never sent; charged no less than the deadline.
+
+    `own` is what of that the generator owes it.
+    """
+    row = entry[ROW]
+    response = max(now - entry[PLANNED], t.settings[DEADLINE_NS])
+    add_value(t, row, RESPONSE, outcome, response)
+    add_value(t, row, NET, outcome, response - own)
+    if own > 0:
+        add_value(t, row, LATENESS, outcome, own)
+    t.tallies[row, outcome] += 1
+    if t.settings[LOGGING] == 1:
+        log_end(t, entry, NEVER, now, outcome, NEVER)
+
+
+@inner
+def log_end(t: Tables, entry: NDArray[np.int64], sent: int, done: int, outcome: int, lane: int) -> None:
+    """Append one record of layout.LOG_RECORD to the operation log."""
+    length = next_record(t)
+    if length >= t.log.shape[0]:
+        t.gauges[LOG_FULL] += 1
+        return
+    record = t.log[length]
+    record[0] = entry[PLANNED]
+    record[1] = sent
+    record[2] = done
+    record[3] = entry[ARRIVAL]
+    record[4] = entry[KEY]
+    operation = entry[ROW] % t.settings[OPERATION_COUNT]
+    phase = entry[ROW] // t.settings[OPERATION_COUNT]
+    if lane >= 0:
+        lane += t.settings[FIRST_LANE]
+    record[LOG_WORDS - 1] = operation | phase << 16 | (lane & 0xFFFF) << 32 | outcome << 48
+    t.gauges[LOG_LENGTH] += 1
+
+
+@inner
+def is_text(row: NDArray[np.uint8], text: NDArray[np.uint8], size: int) -> bool:
+    """Whether a NUL-padded row holds exactly text[:size]."""
+    same = True
+    for offset in range(row.size):
+        same = same and row[offset] == (text[offset] if offset < size else 0)
+    return same
+
+
+@inner
+def record_error(t: Tables, operation: int, lane: int, size: int) -> None:
+    """Count an error text under the slot of its kind, or a free one; the last takes the rest."""
+    slots, width = t.errors.shape
+    text, size = t.texts[lane], min(size, width)
+    kind_size = write_kind(text, size, t.kind_text)
+    for slot in range(slots):
+        if slot == slots - 1:
+            break  # the last slot stands for all other texts
+        if t.error_counts[slot].sum() == 0:
+            for offset in range(size):
+                t.examples[slot, offset] = text[offset]
+            for offset in range(kind_size):
+                t.errors[slot, offset] = t.kind_text[offset]
+            break
+        if is_text(t.errors[slot], t.kind_text, kind_size):
+            if not is_text(t.examples[slot], text, size):
+                t.varied[slot] = 1
+            break
+    t.error_counts[slot, operation] += 1

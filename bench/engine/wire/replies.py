@@ -1,0 +1,339 @@
+"""What a lane receives: bytes through the protocol's scanner, answers to the arrivals they end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.core.answers import FOUND, MISSED
+from bench.core.jit import inner, int64
+from bench.engine.wire.lanes import fill_lane, lose_lane, note_uncertain, part_with_lane
+from bench.engine.wire.lateness import note_answered
+from bench.engine.wire.layout import (
+    ARRIVAL,
+    BROKEN_REPLIES,
+    BYTES_RECEIVED,
+    COUNT,
+    DEADLOCKS,
+    FAILED,
+    FD,
+    HEAD,
+    HEAD_ONLY,
+    HIGHEST_STATUS,
+    HTTP,
+    IN_FLIGHT,
+    LANES,
+    LOOKUP_EACH,
+    NEEDLE_END,
+    NEEDLE_START,
+    NO_LOOKUP,
+    NULL_REPLIES,
+    OPERATION_COUNT,
+    PIPELINE,
+    POSTGRES,
+    PREPARING,
+    PROTOCOL,
+    REPLIES_LEFT,
+    RETRIES,
+    RETRYING,
+    ROW,
+    ROWS_RECEIVED,
+    SENT,
+    SERIALIZATION_FAILURES,
+    STALE,
+    START_NS,
+    STEP,
+    STEP_FIRST,
+    STEP_SENT,
+    STRAY_REPLIES,
+    T_LOOKUP,
+    T_PREPARE,
+    T_REPLIES,
+    TRIES,
+    UNDOING,
+    UNREAD,
+    Tables,
+)
+from bench.engine.wire.recording import ERROR, OK, record_end, record_error
+from bench.engine.wire.stalls import note_gap, unread_by_stall
+from bench.engine.wire.steps import IDLE, go_on
+from bench.engine.wire.subscriber import PAYLOAD_ELEMENT, on_message
+from bench.engine.wire.syscalls import EAGAIN, EINTR, now_ns, receive_bytes
+from bench.protocols import postgres, resp
+from bench.protocols.http import scanner as http
+from bench.protocols.http.encoding import ENCODED_BODY, IDENTITY, MISSING
+from bench.protocols.http.state import ENCODING_BYTES
+from bench.protocols.state import (
+    BROKEN,
+    CLASS,
+    CODE,
+    COMPLETE,
+    ENDS,
+    ERROR_REPLY,
+    HITS,
+    MISSES,
+    NULL_REPLY,
+    PUSH_REPLY,
+    RESULT,
+    ROWS,
+    TEXT,
+    TEXT_BYTES,
+    WHY,
+    reset,
+)
+from bench.protocols.unreadable import CLOSED_EARLY, CONNECTION_RESET, SIZES, SPELLED
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+START, NO_ELEMENT = int64(0), int64(-1)
+SERIALIZATION_FAILURE = int64(postgres.pack_sqlstate("40001"))
+DEADLOCK_DETECTED = int64(postgres.pack_sqlstate("40P01"))
+HTTP_TEXT = tuple(int64(byte) for byte in b"HTTP ")
+BODY_TEXT = tuple(int64(byte) for byte in MISSING.encode())
+ENCODED_TEXT = tuple(int64(byte) for byte in ENCODED_BODY.encode())
+
+
+@inner
+def write_status(text: NDArray[np.uint8], status: int) -> int:
+    """Write "HTTP 503"; return its length."""
+    for offset in range(len(HTTP_TEXT)):
+        text[offset] = HTTP_TEXT[offset]
+    size = len(HTTP_TEXT)
+    text[size] = 48 + status // 100
+    text[size + 1] = 48 + status // 10 % 10
+    text[size + 2] = 48 + status % 10
+    return size + 3
+
+
+@inner
+def write_missing(text: NDArray[np.uint8], encoding: int) -> int:
+    """Write that the body lacks what was expected, or that it is encoded; return the length."""
+    if encoding in (0, IDENTITY):
+        for offset in range(len(BODY_TEXT)):
+            text[offset] = BODY_TEXT[offset]
+        return len(BODY_TEXT)
+    size = START
+    for letter in range(ENCODING_BYTES):
+        byte = encoding >> 8 * (ENCODING_BYTES - 1 - letter) & 0xFF
+        if byte != 0:
+            text[size] = byte
+            size += 1
+    for offset in range(len(ENCODED_TEXT)):
+        text[size + offset] = ENCODED_TEXT[offset]
+    return size + len(ENCODED_TEXT)
+
+
+@inner
+def is_failure(t: Tables, lane: int, operation: int) -> bool:
+    """Whether a complete reply is an error; then its text stands in texts[lane], scan[TEXT] bytes of it."""
+    scan, text = t.scans[lane], t.texts[lane]
+    if t.settings[PROTOCOL] == HTTP:
+        if scan[CODE] >= HIGHEST_STATUS or t.expected[operation, scan[CODE]] == 0:
+            scan[TEXT] = write_status(text, scan[CODE])
+            return True
+        row = t.operations[operation]
+        if row[NEEDLE_END] > row[NEEDLE_START] and scan[http.FOUND] == 0:
+            scan[TEXT] = write_missing(text, scan[http.ENCODED])
+            return True
+        return False
+    return bool(scan[CLASS] == ERROR_REPLY)
+
+
+@inner
+def is_outdated(t: Tables, lane: int) -> bool:
+    """Whether the server refuses a statement whose result has other columns than when it was prepared."""
+    row = t.lanes[lane]
+    is_plain = row[PREPARING] == 0 and row[UNDOING] == 0 and t.steps[row[STEP], T_PREPARE] >= 0
+    return bool(is_plain and t.scans[lane, postgres.OUTDATED] == 1)
+
+
+@inner
+def note_failure(t: Tables, lane: int, operation: int) -> None:
+    """Remember that the operation failed: for a retry where that may help, else with its text."""
+    row, scan = t.lanes[lane], t.scans[lane]
+    if t.settings[PROTOCOL] == POSTGRES and is_outdated(t, lane):
+        row[STALE] = row[STEP] + 1
+        if scan[postgres.TRANSACTION] == IDLE:
+            return  # prepared again, and then asked again
+    row[FAILED] = 1
+    if t.settings[PROTOCOL] == POSTGRES:
+        is_serialization = scan[CODE] == SERIALIZATION_FAILURE
+        is_deadlock = scan[CODE] == DEADLOCK_DETECTED
+        t.gauges[SERIALIZATION_FAILURES] += is_serialization
+        t.gauges[DEADLOCKS] += is_deadlock
+        if (is_serialization or is_deadlock) and row[TRIES] < t.settings[RETRIES]:
+            row[RETRYING] = 1
+            return
+    record_error(t, operation, lane, scan[TEXT])
+
+
+@inner
+def count_answer(t: Tables, lane: int, row: int) -> None:
+    """Count what a reply without an error brought: its lookups in Redis, its statements in Postgres."""
+    scan = t.scans[lane]
+    if t.settings[PROTOCOL] == POSTGRES:
+        t.answers[row, FOUND] += scan[HITS]
+        t.answers[row, MISSED] += scan[MISSES]
+        return
+    step = t.steps[t.lanes[lane, STEP]]
+    kind = t.lookups[step[T_LOOKUP] + step[T_REPLIES] - t.lanes[lane, REPLIES_LEFT]]
+    if kind == LOOKUP_EACH:
+        t.answers[row, FOUND] += scan[HITS]
+        t.answers[row, MISSED] += scan[MISSES]
+    elif kind != NO_LOOKUP:
+        t.answers[row, FOUND if scan[HITS] > 0 else MISSED] += 1
+
+
+@inner
+def on_reply(t: Tables, lane: int, now: int) -> None:
+    """One reply of a request lane is complete; its state tells of what class."""
+    row, scan = t.lanes[lane], t.scans[lane]
+    if scan[CLASS] == PUSH_REPLY:
+        return
+    if row[COUNT] == 0 and scan[ENDS] == 1:
+        part_with_lane(t, lane)  # a server that closes an idle connection may say so first (HTTP 408)
+        return
+    if row[COUNT] == 0:
+        # Whatever it answers, the next answer on this lane could no longer be told apart from it.
+        t.gauges[STRAY_REPLIES] += 1
+        lose_lane(t, lane, now)
+        return
+    entry = t.flights[lane, row[HEAD]]
+    operation = entry[ROW] % t.settings[OPERATION_COUNT]
+    if t.settings[PROTOCOL] == HTTP:
+        t.answers[entry[ROW], scan[CODE]] += 1
+    if is_failure(t, lane, operation):
+        note_failure(t, lane, operation)
+    elif t.settings[PROTOCOL] != HTTP:
+        count_answer(t, lane, entry[ROW])
+        t.gauges[NULL_REPLIES] += scan[CLASS] == NULL_REPLY
+    t.gauges[ROWS_RECEIVED] += scan[ROWS]
+    row[REPLIES_LEFT] -= 1
+    if row[REPLIES_LEFT] > 0:
+        return
+    entry[UNREAD] += unread_by_stall(t.state, row[STEP_SENT])
+    if go_on(t, lane, operation, entry, now):
+        return
+    note_answered(t, lane, entry, now)
+    if row[FAILED] == 1:
+        note_uncertain(t, lane, entry[ARRIVAL])
+    record_end(t, entry, ERROR if row[FAILED] == 1 else OK, now, lane)
+    depth = t.settings[PIPELINE]
+    row[HEAD] = (row[HEAD] + 1) % depth
+    row[COUNT] -= 1
+    t.gauges[IN_FLIGHT] -= 1
+    row[FAILED] = 0
+    if row[COUNT] > 0:
+        following = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
+        row[STEP_SENT] = t.flights[lane, row[HEAD], SENT]
+        row[STEP] = t.operations[following, STEP_FIRST]
+        row[REPLIES_LEFT] = t.steps[row[STEP], T_REPLIES]
+    if scan[ENDS] == 1:
+        part_with_lane(t, lane)
+
+
+@inner
+def scan_some(t: Tables, lane: int, at: int, size: int) -> int:
+    """Give received[at:size] to the protocol's scanner; return the position after what it used."""
+    scan = t.scans[lane]
+    protocol = t.settings[PROTOCOL]
+    if protocol == POSTGRES:
+        return postgres.scan(scan, t.received, at, size, t.texts[lane])
+    if protocol == HTTP:
+        row = t.lanes[lane]
+        operation = START
+        if row[COUNT] > 0:
+            operation = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
+        facts = t.operations[operation]
+        start, end = facts[NEEDLE_START], facts[NEEDLE_END]
+        return http.scan(
+            scan,
+            t.received,
+            at,
+            size,
+            t.texts[lane],
+            t.needles[start:end],
+            t.needle_links[start:end],
+            facts[HEAD_ONLY],
+        )
+    element = PAYLOAD_ELEMENT if lane >= t.settings[LANES] else NO_ELEMENT
+    return resp.scan(scan, t.received, at, size, t.texts[lane], element)
+
+
+@inner
+def say_why(t: Tables, lane: int, why: int) -> None:
+    """Count the reason for which everything in flight on a lane is about to be RESET."""
+    row, text = t.lanes[lane], t.texts[lane]
+    if row[COUNT] == 0:
+        return
+    for offset in range(TEXT_BYTES):
+        text[offset] = SPELLED[why, offset]
+    for place in range(row[COUNT]):
+        flight = t.flights[lane, (row[HEAD] + place) % t.settings[PIPELINE]]
+        record_error(t, flight[ROW] % t.settings[OPERATION_COUNT], lane, SIZES[why])
+
+
+@inner
+def on_closed(t: Tables, lane: int, now: int) -> None:
+    """The server closed the connection, which may be how it ends its answer, or comes after a last word."""
+    scan = t.scans[lane]
+    if t.lanes[lane, COUNT] > 0 and t.settings[PROTOCOL] == HTTP and http.at_eof(scan):
+        scan[ENDS] = 1
+        on_reply(t, lane, now)
+    else:
+        give_up_lane(t, lane, CLOSED_EARLY, now)
+
+
+@inner
+def give_up_lane(t: Tables, lane: int, why: int, now: int) -> None:
+    """Lose a lane that the server ended; an error that it sent before is the reason."""
+    row, scan = t.lanes[lane], t.scans[lane]
+    if row[COUNT] > 0 and scan[CLASS] == ERROR_REPLY and scan[TEXT] > 0:
+        operation = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
+        record_error(t, operation, lane, scan[TEXT])
+    else:
+        say_why(t, lane, why)
+    lose_lane(t, lane, now)
+
+
+@inner
+def on_readable(t: Tables, lane: int, looked: int) -> int:
+    """Read once and scan all of it; return the time of the read, from run zero.
+
+    `looked` is when the loop last read the clock.
+    """
+    row, scan = t.lanes[lane], t.scans[lane]
+    size = receive_bytes(row[FD], t.received)
+    now = now_ns(t.scratch) - t.control[START_NS]
+    note_gap(t.state, t.gauges, looked, now)
+    if size <= 0:
+        if size == 0:
+            on_closed(t, lane, now)
+        elif size not in (-EAGAIN, -EINTR):
+            give_up_lane(t, lane, CONNECTION_RESET, now)
+        return now
+    t.gauges[BYTES_RECEIVED] += size
+    subscriber = lane >= t.settings[LANES]
+    at = START
+    while at < size:
+        at = scan_some(t, lane, at, size)
+        if scan[RESULT] == COMPLETE:
+            if subscriber:
+                on_message(t, lane, scan[TEXT], now)
+            else:
+                on_reply(t, lane, now)
+                if row[FD] < 0:
+                    return now
+            reset(scan)
+        elif scan[RESULT] == BROKEN:
+            t.gauges[BROKEN_REPLIES] += 1
+            say_why(t, lane, scan[WHY])
+            lose_lane(t, lane, now)
+            return now
+    if row[COUNT] == 0 and t.settings[PROTOCOL] == POSTGRES and scan[CLASS] == ERROR_REPLY:
+        lose_lane(t, lane, now)  # an error that nobody asked for is the last word of a server that goes
+        return now
+    if not subscriber and row[COUNT] < t.settings[PIPELINE]:
+        fill_lane(t, lane, now)
+    return now

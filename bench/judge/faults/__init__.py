@@ -1,0 +1,1 @@
+"""Rules about faults: detection, recovery, what was observed of them."""

@@ -1,0 +1,113 @@
+"""Reasons not to believe a broken rule about faults that lie in the generator: it was late itself.
+
+How late is a figure of the whole run. What was slow or stalled in the times without that lateness (`net`), in
+the windows in question, was so by the target's own doing, and is no doubt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.core import histogram, units
+from bench.judge.guards import exceeding
+from bench.judge.measures import statistic_ns
+from bench.judge.repeats import NEVER, SLOW
+from bench.judge.status import Doubt, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.core.histogram import Counts
+    from bench.judge.observation import Observation
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Rule
+
+BY_STALLS = frozenset({"recovery.first", "recovery.stable", "downtime"})
+"""Metrics that answers later than the stall threshold make worse."""
+LEAST_FOR_P99 = 100
+
+
+def late_around_faults(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
+    """INVALID for a full performance that was missed by less than the generator itself was late."""
+    if rule.metric.name != "recovery.full" or any(one.kind == NEVER for one in seen.repeats or ()):
+        return None
+    if status is not Status.FAIL and not any(one.kind == SLOW for one in seen.repeats or ()):
+        return None
+    late = run.histogram("late", rule.metric.workload)
+    bands = [
+        band_ns for entry in _entries(run, rule) if (band_ns := entry["baseline"]["band_ns"]) is not None
+    ]
+    if not late.any() or not bands or histogram.percentile_ns(late, 99) <= min(bands) / 2:
+        return None
+    if any(_was_slow_by_itself(run, entry, rule.limit) for entry in _entries(run, rule)):
+        return None
+    shown = units.format_duration_ns(histogram.percentile_ns(late, 99))
+    return Doubt(
+        Status.INVALID,
+        f"P99 of the generator's own lateness is {shown}, and full performance means a P99 of "
+        f"{units.format_duration_ns(min(bands))}: the delay may be its own",
+        "lower the rate, add threads, or free the machine of other work",
+    )
+
+
+def stalls_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
+    """INVALID for an outage of nothing but late answers, as late as the generator itself was."""
+    if status is not Status.FAIL or rule.metric.name not in BY_STALLS or seen.repeats is None:
+        return None
+    if any(one.kind == NEVER for one in seen.repeats):
+        return None
+    entries = [entry for entry in _entries(run, rule) if entry["first_failure_ns"] is not None]
+    stalls = [entry["baseline"]["stall_ns"] for entry in entries]
+    late = run.histogram("late", rule.metric.workload)
+    if not late.any() or None in stalls or not stalls or any(entry["failed"] for entry in entries):
+        return None
+    late_ns = statistic_ns(late, "max")
+    if late_ns < min(stalls) or any(_stalled_by_itself(run, entry) for entry in entries):
+        return None
+    return Doubt(
+        Status.INVALID,
+        f"no arrival failed; some were answered late, and the generator itself was late by up to "
+        f"{units.format_duration_ns(late_ns)}: the delay may be its own",
+        "lower the rate, add threads, or free the machine of other work",
+    )
+
+
+def _entries(run: Run, rule: Rule) -> list[dict[str, Any]]:
+    """The recoveries that the rule is about."""
+    found = run.record.get("recoveries", [])
+    return [entry for entry in found if rule.metric.workload in (None, entry["workload"])]
+
+
+def _was_slow_by_itself(run: Run, entry: dict[str, Any], limit_ns: float) -> bool:
+    """Whether P99 without own lateness was outside the band after the limit, and before it was all well."""
+    began_ns = (
+        entry["first_failure_ns"] if entry["first_failure_ns"] is not None else entry.get("slow_from_ns")
+    )
+    if began_ns is None or entry["baseline"]["band_ns"] is None:
+        return False
+    until_ns = entry["until_ns"] if entry["full_ns"] is None else entry["full_ns"]
+    net = _net_between(run, entry["workload"], began_ns + limit_ns, until_ns)
+    if int(net.sum()) < LEAST_FOR_P99:
+        return False
+    return bool(histogram.percentile_ns(net, 99) > entry["baseline"]["band_ns"])
+
+
+def _stalled_by_itself(run: Run, entry: dict[str, Any]) -> bool:
+    """Whether most of what stalled did so without own lateness, too."""
+    net = _net_between(run, entry["workload"], entry["effective_ns"], entry["until_ns"])
+    return bool(2 * exceeding(net, entry["baseline"]["stall_ns"]) > entry.get("stalled", 0))
+
+
+def _net_between(run: Run, workload: str, from_ns: float, until_ns: float) -> Counts:
+    """Times without own lateness in all windows that lie between; none where they were not recorded."""
+    found = histogram.empty()
+    for window in run.windows("net", measured=True):
+        if window.tag.workload == workload and window.start_ns >= from_ns and window.end_ns <= until_ns:
+            found = found + window.counts
+    return found
+
+
+FAULT_DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
+    late_around_faults,
+    stalls_of_our_own,
+)

@@ -1,0 +1,165 @@
+"""What a run with faults says: recovery, detection, integrity, alarms, and availability over a month."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.core import units
+from bench.judge.faults.times import (
+    detection,
+    downtime,
+    named,
+    no_clean_baseline,
+    recoveries_of,
+    recovery,
+    took_effect,
+)
+from bench.judge.observation import Observation, Unmeasurable
+from bench.judge.outcome_counts import listed, spaced
+from bench.judge.repeats import KNOWN, NEVER, Repeat
+from bench.scenario.rules.fault_metrics import DETECTORS, RECOVERY_STAMPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Metric
+
+
+WRITE_CHECKS = ("acknowledged_writes", "registers")
+"""Checks that look for writes; messages that were lost are no writes, and have a metric of their own."""
+VALUE_CHECKS = (*WRITE_CHECKS, "transfers")
+
+
+def projected_availability(run: Run, metric: Metric) -> Observation:
+    """1 - incidents x the worst downtime / window. Raises Unmeasurable.
+
+    An incident costs the time without success, or the time in which as many arrivals are planned as
+    failed, whichever is longer: where every other request fails there is hardly any time without success.
+    """
+    window_ns, incidents = metric.arguments["window"], int(metric.arguments["incidents"])
+    by_fault = recoveries_of(run, metric)
+    found = [
+        Repeat(named(fault), *_cost(entry))
+        for fault in took_effect(run)
+        for entry in by_fault.get(fault["number"], [])
+    ]
+    if not found:
+        raise Unmeasurable(
+            f"no arrivals tell anything about {metric!s}", "let arrivals be planned after each fault"
+        )
+    worst = max(found, key=lambda repeat: (repeat.kind == NEVER, repeat.value))
+    ratio = max(0.0, 1 - incidents * worst.value / window_ns)
+    shown, window = units.format_duration_ns(worst.value), _window(window_ns)
+    faults = _count(len(by_fault), "fault")
+    basis = f"1 - {incidents} x {shown} / {window}, by the worst of {faults}, {worst.fault}"
+    return Observation(
+        ratio,
+        "ratio",
+        len(by_fault),
+        basis=basis,
+        repeats=(worst,),
+        never=worst.kind == NEVER,
+        missing=no_clean_baseline(run, metric),
+    )
+
+
+def _cost(entry: dict[str, Any]) -> tuple[float, str]:
+    failed_ns = entry["failed"] * (entry["resolution_ns"] or 0)
+    return max(entry["downtime_ns"], failed_ns), NEVER if entry["state"] == NEVER else KNOWN
+
+
+def _window(window_ns: float) -> str:
+    """In days where they are whole: a window is declared in those."""
+    days = window_ns / units.NS["d"]
+    return f"{days:g} d" if days >= 1 else units.format_duration_ns(window_ns)
+
+
+def _lost_writes(run: Run, metric: Metric) -> Observation:
+    checks, doubt = _integrity(run, metric, WRITE_CHECKS, "lost")
+    parts = []
+    for check in checks:
+        text = f"{_words(check)}: {_number(check['lost'])} of {_number(check['acknowledged'])} acknowledged"
+        if check["lost"] and check.get("oldest_lost_age_ns") is not None:
+            text += (
+                f", the oldest {units.format_duration_ns(check['oldest_lost_age_ns'])} old when it was lost"
+            )
+        # A bound on what may be lost unseen; where some is lost, the numbers stand there already.
+        parts.append(text + (f" ({check['bound']})" if check.get("bound") and not check["lost"] else ""))
+    samples = sum(check["acknowledged"] or 0 for check in checks)
+    total = sum(check["lost"] or 0 for check in checks)
+    return Observation(total, "count", samples, basis="; ".join(parts), missing=doubt)
+
+
+def _unexpected_values(run: Run, metric: Metric) -> Observation:
+    checks, doubt = _integrity(run, metric, VALUE_CHECKS, "unexpected")
+    parts = [
+        f"{_words(check)}: {_number(check['unexpected'])} of {_number(check['found'])} found"
+        for check in checks
+    ]
+    samples = sum(check["found"] or 0 for check in checks)
+    total = sum(check["unexpected"] or 0 for check in checks)
+    return Observation(total, "count", samples, basis="; ".join(parts), missing=doubt)
+
+
+def _integrity(
+    run: Run, metric: Metric, kinds: Collection[str], what: str
+) -> tuple[list[dict[str, Any]], Unmeasurable | None]:
+    """The checks that could count, and why another could not. Raises Unmeasurable when none could."""
+    wanted = [
+        check
+        for check in run.record.get("integrity", [])
+        if metric.workload in (None, check["workload"]) and check["check"] in kinds
+    ]
+    made = [check for check in wanted if check[what] is not None]
+    missing = next((check for check in wanted if check[what] is None), None)
+    doubt = None
+    if missing is not None:
+        reason = missing.get("inconclusive") or f"{what} values could not be counted"
+        doubt = Unmeasurable(f"{_words(missing)}: {reason}", "look at the target's log, and run it again")
+    if not made:
+        whose = f" of {metric.workload}" if metric.workload else ""
+        advice = f"add one of {', '.join(kinds)} under integrity in the scenario"
+        raise doubt or Unmeasurable(f"the data{whose} was not checked in this run", advice)
+    return made, doubt
+
+
+def _false_alarms(run: Run, metric: Metric) -> Observation:
+    if "false_alarms" not in run.record:
+        raise Unmeasurable(f"{metric!s} were not looked for in this run", "run it to its end")
+    alarms = run.record["false_alarms"]
+    told = [f"{one['detector']} at {units.format_duration_ns(one['at_ns'])}" for one in alarms]
+    detectors = {one["detector"] for one in run.record.get("detections", [])}
+    basis = listed(told) or f"none by {_count(len(detectors), 'detector')}"
+    return Observation(len(alarms), "count", max(1, len(detectors)), basis=basis)
+
+
+def _breaker_open_time(run: Run, metric: Metric) -> Observation:  # noqa: ARG001 - the signature of every measure
+    if run.record.get("breaker_open_ns") is None:
+        raise Unmeasurable("no circuit breaker was watched in this run", "break a target behind the API")
+    open_ns = run.record["breaker_open_ns"]
+    basis = "all its breakers together" if open_ns else "none was seen open"
+    return Observation(open_ns, "ns", 1, basis=basis)
+
+
+def _words(check: dict[str, Any]) -> str:
+    return f"{check['workload']}, {str(check['check']).replace('_', ' ')}"
+
+
+def _number(count: int | None) -> str:
+    return "unknown" if count is None else spaced(count)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
+    **dict.fromkeys((f"recovery.{name}" for name in RECOVERY_STAMPS), recovery),
+    **dict.fromkeys((f"detection.{name}" for name in DETECTORS), detection),
+    "downtime": downtime,
+    "lost_writes": _lost_writes,
+    "unexpected_values": _unexpected_values,
+    "false_alarms": _false_alarms,
+    "breaker_open_time": _breaker_open_time,
+}

@@ -1,0 +1,150 @@
+"""Reasons not to believe a broken rule that lie in our own machine: a limit of it, or others at work on it.
+
+They are asked before all other doubts. What this machine did is no FAIL of the target; and what the target
+did is not excused because somebody else was at work too: a rule is doubted only as far as the time in which
+others held the run up can explain what broke it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.core.own_limits import CODE as OWN_LIMIT
+from bench.core.own_limits import COUNTER as OWN_LIMITS
+from bench.judge.guards import exceeding
+from bench.judge.resources.measures import MEASURES as RESOURCES
+from bench.judge.status import Doubt, Status
+from bench.judge.undisturbed import could_hold, waited_share
+from bench.resources.starvation import NOBODY, PRESSING, Starvation, starvation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bench.judge.faults.validity import Found
+    from bench.judge.observation import Observation
+    from bench.results.reader import Run
+    from bench.scenario.rules.grammar import Rule
+
+CARRIED_OVER = 2.0
+"""What broke in so many times the starved time may be its work: a backlog is caught up after it."""
+LEAST_SHARE = 0.02
+"""Of the measured time: less than that is what any machine does now and then."""
+LEAST_SHARE_OF_MOMENTS = 0.1
+"""The same for a rule that a moment decides: a recovery, a lost message, the fullest moment of a pool."""
+MOST_OF_ITS_TIME = 0.5
+"""A target that had the processor for half of the time in which it should have come back had its chance."""
+ALL = 1.0
+"""Of the time: for how long connections were missing is not recorded."""
+ADVICE = "free the machine of other work, or measure on another; bench doctor shows what is at work here"
+
+
+def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
+    """INVALID for a broken rule about a workload whose connections this machine could not make.
+
+    A connection that is missing explains what was not sent, or late; not what the target answered.
+    """
+    if status is not Status.FAIL or rule.metric.name in RESOURCES:
+        return None
+    scope = rule.metric.scope[:1]
+    met = [
+        entry["name"]
+        for entry in run.workloads
+        if scope in ((), (entry["name"],)) and entry.get("counters", {}).get(OWN_LIMITS)
+    ]
+    told = [
+        anomaly
+        for anomaly in run.anomalies
+        if anomaly.get("code") == OWN_LIMIT
+        and any(str(anomaly.get("message", "")).startswith(f"{name}: ") for name in met)
+    ]
+    targets = {entry.get("target") for entry in run.workloads if scope in ((), (entry["name"],))}
+    proxies = {
+        one["target"]: int(one["dials_failed"])
+        for one in run.record.get("proxies", [])
+        if one["target"] in targets and one.get("dials_failed")
+    }
+    told += [
+        anomaly
+        for anomaly in run.anomalies
+        if anomaly.get("code") == OWN_LIMIT
+        and any(f"proxy before {name} " in str(anomaly.get("message", "")) for name in proxies)
+    ]
+    depth = max((entry.get("pipeline") or 1 for entry in run.workloads), default=1)
+    if not told or not could_hold(run, rule, seen, ALL, sum(proxies.values()) * depth):
+        return None
+    return Doubt(Status.INVALID, str(told[0]["message"]), told[0].get("advice"))
+
+
+def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
+    """INVALID for a broken rule where others held the run up for long enough to explain it."""
+    if (status is not Status.FAIL and not seen.never) or rule.metric.name in RESOURCES:
+        return None
+    found = starvation_of(run, _since_it_left(run) if seen.never else ())
+    if found.share < LEAST_SHARE or (seen.never and waited_share(found) < MOST_OF_ITS_TIME):
+        return None
+    broken = share_too_many(rule, seen)
+    if broken is None:
+        if found.share < LEAST_SHARE_OF_MOMENTS:
+            return None
+    elif broken > CARRIED_OVER * found.share:
+        return None
+    if not could_hold(run, rule, seen, waited_share(found)):
+        return None
+    return Doubt(Status.INVALID, f"{found.sentence()}: what broke this rule may be their doing", ADVICE)
+
+
+def machine_excused(run: Run, found: Found) -> Found:
+    """A finding that a target did not come back, as INVALID where others had most of its time to do so."""
+    code, because, _, status = found
+    others = starvation_of(run, _since_it_left(run)) if status is Status.FAIL else NOBODY
+    if waited_share(others) < MOST_OF_ITS_TIME:
+        return found
+    return code, f"{because}; but {others.sentence()}: it may be their doing", ADVICE, Status.INVALID
+
+
+def _since_it_left(run: Run) -> list[tuple[int, int]]:
+    """From the first fault that was not undone to the end of the run."""
+    faults = [one for one in run.record.get("faults", []) if one.get("took_effect") and not one.get("healed")]
+    left_ns = [one["effective_ns"] for one in faults if one.get("effective_ns") is not None]
+    return [(min(left_ns), run.record.get("duration_ns", 0))] if left_ns else []
+
+
+def starvation_of(run: Run, spans: Sequence[tuple[int, int]] = ()) -> Starvation:
+    """What others did to the run on its machine, in the spans or else in the measured time.
+
+    Faults that make the machine busy were asked for.
+    """
+    if run.record.get("workers"):
+        return NOBODY  # the load came from other processes and machines than the one that was sampled
+    spans = spans or [
+        (phase["start_ns"], phase["end_ns"]) for phase in run.record["phases"] if phase["measured"]
+    ]
+    asked_for = [
+        (fault["effective_ns"], fault.get("healed_ns") or run.record.get("duration_ns", 0))
+        for fault in run.record.get("faults", [])
+        if fault.get("kind") in PRESSING and fault.get("effective_ns") is not None
+    ]
+    return starvation(run.resources(), spans, asked_for)
+
+
+def share_too_many(rule: Rule, seen: Observation) -> float | None:
+    """The share of the arrivals, or of the work, beyond what the rule allows; None where none can be told."""
+    if seen.counts is not None:
+        allowed = 1 - (rule.metric.percent or 100.0) / 100
+        return exceeding(seen.counts, rule.limit) / max(seen.samples, 1) - allowed
+    if seen.repeats is not None:
+        return None
+    if rule.metric.name == "throughput":
+        return max(1 - seen.value / rule.limit, 0.0) if rule.limit else None
+    if seen.tally is None:
+        return None
+    if rule.metric.name == "dropped":
+        return (seen.value - rule.limit) / max(seen.samples, 1)
+    allowed = 1 - rule.limit if rule.metric.name == "availability" else rule.limit
+    return (seen.tally.planned - seen.tally.ok) / max(seen.tally.planned, 1) - allowed
+
+
+MACHINE_DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
+    limit_of_our_own,
+    others_at_work,
+)

@@ -1,0 +1,1 @@
+"""Rules about memory, CPU and what else was sampled."""

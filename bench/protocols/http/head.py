@@ -1,0 +1,200 @@
+"""The head of an HTTP/1.x response: its status line and the three headers that say where it ends.
+
+All other headers are skipped by their first letter. Names and tokens are compared byte by byte with
+the words of http_state, so a line may be of any length and be cut anywhere. The value of a header
+ends only where the next line begins: a line that begins with a blank goes on with it (obs-fold).
+
+Specification: RFC 9112, sections 2 to 6; RFC 9110, sections 5.6.1 and 8.6.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.core.jit import inner
+from bench.protocols.http.lines import behind_line_feed, lower
+from bench.protocols.http.state import (
+    AT_HEAD_LF,
+    AT_LINE,
+    AT_STATUS_END,
+    BEFORE,
+    BEHIND_NAME,
+    CONNECTION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    HEAD_ENDED,
+    HEADER,
+    IN_LINE,
+    IN_NAME,
+    IN_REASON,
+    IN_STATUS,
+    IN_VALUE,
+    MATCHED,
+    MINOR,
+    NO_WORD,
+    PHASE,
+    STEP,
+    TRANSFER_ENCODING,
+    WORD,
+    WORD_BYTES,
+    WORDS,
+)
+from bench.protocols.http.values import end_element, read_value
+from bench.protocols.state import CODE, MORE, RESULT, TEXT, TEXT_BYTES
+from bench.protocols.unreadable import HEAD_LINE_END, NO_STATUS_LINE, break_off
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TAB, _LF, _CR, _SPACE, _COLON = b"\t\n\r :"
+_ZERO, _ONE, _NINE = b"019"
+_LETTER_C, _LETTER_E, _LETTER_N, _LETTER_T = b"cent"
+
+_VERSION = np.array(list(b"HTTP/1."), dtype=np.int64)
+# Places in `HTTP/1.x nnn`.
+_MINOR_AT, _CODE_AT, _STATUS_BYTES = 7, 9, 12
+_CODE_BYTES = _STATUS_BYTES - _CODE_AT
+
+
+@inner
+def _on_status_byte(state: NDArray[np.int64], byte: np.int64, text: NDArray[np.uint8]) -> None:
+    """A byte of `HTTP/1.x nnn`, whose places are fixed."""
+    at = state[MATCHED]
+    if at < _MINOR_AT:
+        fits = byte == _VERSION[at]
+    elif at == _MINOR_AT:
+        fits = _ZERO <= byte <= _ONE
+        state[MINOR] = byte - _ZERO
+    elif at < _CODE_AT:
+        fits = byte == _SPACE
+    else:
+        fits = (_ONE if at == _CODE_AT else _ZERO) <= byte <= _NINE
+        state[CODE] = state[CODE] * 10 + (byte - _ZERO)
+        text[at - _CODE_AT] = byte
+    state[MATCHED] += 1
+    if not fits:
+        break_off(state, NO_STATUS_LINE)
+    elif state[MATCHED] == _STATUS_BYTES:
+        state[TEXT] = _CODE_BYTES
+        state[STEP] = AT_STATUS_END
+
+
+@inner
+def _read_reason(
+    state: NDArray[np.int64], data: NDArray[np.uint8], at: int, stop: int, text: NDArray[np.uint8]
+) -> int:
+    """Keep the head of the reason, which may be empty; return the position after what was read."""
+    kept = state[TEXT]
+    while at < stop:
+        byte = data[at]
+        at += 1
+        if byte == _LF:
+            state[STEP] = AT_LINE
+            break
+        if byte != _CR and kept < TEXT_BYTES:
+            if kept == _CODE_BYTES:
+                text[kept] = _SPACE
+                kept += 1
+            text[kept] = byte
+            kept += 1
+    state[TEXT] = kept
+    return at
+
+
+@inner
+def _read_name(state: NDArray[np.int64], data: NDArray[np.uint8], at: int, stop: int) -> int:
+    """Compare a header's name with the word that it may be; return the position after what was read."""
+    word, matched = state[WORD], state[MATCHED]
+    while at < stop:
+        small = lower(np.int64(data[at]))
+        if word == CONTENT_LENGTH and matched == 3 and small == _LETTER_N:
+            word = np.int64(CONNECTION)
+        elif word == CONTENT_LENGTH and matched == len("content-") and small == _LETTER_E:
+            word = np.int64(CONTENT_ENCODING)
+        if small != WORDS[word, matched]:
+            state[STEP] = IN_LINE
+            return at
+        at += 1
+        matched += 1
+        if matched == WORD_BYTES[word]:
+            state[STEP] = BEHIND_NAME
+            break
+    state[WORD] = word
+    state[MATCHED] = matched
+    return at
+
+
+@inner
+def _on_line(state: NDArray[np.int64], byte: np.int64) -> None:
+    """The first byte of a line after the status line."""
+    if byte in (_SPACE, _TAB):
+        state[STEP] = IN_VALUE if state[HEADER] != NO_WORD else IN_LINE
+        return
+    if state[HEADER] != NO_WORD:
+        end_element(state)
+        state[HEADER] = NO_WORD
+    small = lower(byte)
+    state[MATCHED] = 1
+    if small == _LETTER_C:
+        state[WORD] = CONTENT_LENGTH
+        state[STEP] = IN_NAME
+    elif small == _LETTER_T:
+        state[WORD] = TRANSFER_ENCODING
+        state[STEP] = IN_NAME
+    elif byte == _LF:
+        state[STEP] = HEAD_ENDED
+    elif byte == _CR:
+        state[STEP] = AT_HEAD_LF
+    else:
+        state[STEP] = IN_LINE
+
+
+@inner
+def read_head(
+    state: NDArray[np.int64], data: NDArray[np.uint8], at: int, stop: int, text: NDArray[np.uint8]
+) -> int:
+    """Read data[at:stop] up to the end of the head; return the position after the last byte used.
+
+    state[STEP] is HEAD_ENDED when it ended. The status, a blank and the reason are kept in `text`.
+    """
+    while at < stop and state[STEP] < HEAD_ENDED and state[RESULT] == MORE:
+        step = state[STEP]
+        if step == IN_LINE:
+            at = behind_line_feed(data, at, stop)
+            if at > stop:
+                return stop
+            state[STEP] = AT_LINE
+        elif step == IN_NAME:
+            at = _read_name(state, data, at, stop)
+        elif step == IN_VALUE:
+            at = read_value(state, data, at, stop)
+        elif step == IN_REASON:
+            at = _read_reason(state, data, at, stop, text)
+        else:
+            byte = np.int64(data[at])
+            at += 1
+            if step == AT_LINE:
+                _on_line(state, byte)
+            elif step == IN_STATUS:
+                _on_status_byte(state, byte, text)
+            elif step == BEHIND_NAME:
+                if byte == _COLON:
+                    state[HEADER] = state[WORD]
+                    state[PHASE] = BEFORE
+                    state[STEP] = IN_VALUE
+                elif byte not in (_SPACE, _TAB):
+                    state[STEP] = AT_LINE if byte == _LF else IN_LINE  # a longer name, or no header
+            elif step == AT_STATUS_END:
+                if byte == _LF:
+                    state[STEP] = AT_LINE
+                elif byte in (_SPACE, _CR):
+                    state[STEP] = IN_REASON
+                else:
+                    break_off(state, NO_STATUS_LINE)
+            elif byte == _LF:
+                state[STEP] = HEAD_ENDED
+            else:
+                break_off(state, HEAD_LINE_END)
+    return at

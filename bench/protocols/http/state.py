@@ -1,0 +1,81 @@
+"""The state row of the HTTP scanner: its columns, its steps and the words that it knows.
+
+All of it is constant in compiled code; naming bench.core.jit here makes this file part of the digest that
+the cache of compiled code goes by.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.protocols.state import FIRST_OWN_COLUMN
+
+# Columns of the state row (int64) after the common ones.
+# UNTIL_CLOSE: 1 when the body ends with the connection. FOUND: 1 once the needle was seen.
+# LINE_BYTES: bytes of the present head, chunk line or trailer. MINOR: of the HTTP version.
+# WORD: the word of WORDS that the present name or token may be; MATCHED: bytes of it that agree.
+# HEADER: the word that names the present header, 0 when it is none that matters.
+# PHASE: place in a list element (BEFORE, INSIDE, BEHIND). NUMBER, DIGITS: the number being read.
+# LENGTH: Content-Length + 1, 0 without one. CODING: the last transfer coding.
+# CLOSING, KEEPING: 1 when Connection says close, keep-alive. LEFT: bytes to come of body or chunk.
+# NEEDLE_AT: bytes of the needle that the body's last bytes agree with. CONTENT: bytes of the body that the
+# last scan copied, where it was asked to. ENCODED: the last Content-Encoding, its letters in base 256.
+(
+    STEP,
+    UNTIL_CLOSE,
+    FOUND,
+    LINE_BYTES,
+    MINOR,
+    WORD,
+    MATCHED,
+    HEADER,
+    PHASE,
+    NUMBER,
+    DIGITS,
+    LENGTH,
+    CODING,
+    CLOSING,
+    KEEPING,
+    LEFT,
+    NEEDLE_AT,
+    CONTENT,
+    ENCODED,
+) = range(FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 19)
+
+# STEP: of the head, then of the lines around chunks, then of what is body.
+IN_STATUS, AT_STATUS_END, IN_REASON, AT_LINE, IN_LINE, IN_NAME, BEHIND_NAME, IN_VALUE, AT_HEAD_LF = range(9)
+HEAD_ENDED = 9
+IN_SIZE, AT_SIZE_LF, IN_EXTENSION, AT_TRAILER, IN_TRAILER, AT_LAST_LF = range(10, 16)
+AT_CHUNK_CR, AT_CHUNK_LF, IN_CHUNK, IN_BODY = range(16, 20)
+
+BEFORE, INSIDE, BEHIND = range(3)
+NO_CODING, OTHER_CODING, CHUNKED_CODING = range(3)
+
+# WORD; OTHER_WORD is a token that cannot become any of them.
+NO_WORD, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, CHUNKED, CLOSE, KEEP_ALIVE, CONTENT_ENCODING = range(
+    8
+)
+OTHER_WORD = 8
+_SPELLED = [
+    *(b"", b"content-length", b"transfer-encoding", b"connection"),
+    *(b"chunked", b"close", b"keep-alive", b"content-encoding"),
+]
+_LONGEST = max(map(len, _SPELLED))
+_NO_BYTE = -1
+
+WORDS = np.array(
+    [[*word, *[_NO_BYTE] * (_LONGEST + 1 - len(word))] for word in _SPELLED],
+    dtype=np.int64,
+)
+"""The words in lower case, one a row; with what stands behind a word no byte agrees."""
+WORD_BYTES = np.array([len(word) for word in _SPELLED], dtype=np.int64)
+
+ENCODING_BYTES = 8
+"""How many letters of a Content-Encoding are kept."""
+
+MAX_HEAD_BYTES = 1 << 20
+"""Of a head with the interim ones before it, and of each chunk line and trailer."""
+MAX_CONTENT_LENGTH = 1 << 40
+MAX_SIZE_DIGITS = 15
+ENDLESS = 1 << 62
+"""LEFT of a body that ends with the connection."""

@@ -1,0 +1,147 @@
+"""Saved runs as pandas frames, for notebooks.
+
+    frames = bench.load_runs("results")
+    frames.checks.query("status == 'FAIL'")
+    frames.windows.query("kind == 'response'").plot(x="start_s", y="p99_ns")
+
+Times are in ns in columns that end in `_ns`, seconds since run zero in `start_s` and `end_s`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core import histogram
+from bench.core.clock import NS_PER_S
+from bench.judge.faults.times import first_failure_ns
+from bench.judge.judge import judge
+from bench.judge.outcome_counts import tally_of
+from bench.judge.verdict import saved
+from bench.results import layout
+from bench.results.reader import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.judge.verdict import Verdict
+
+PERCENTILES = (50, 95, 99)
+
+
+@dataclass(frozen=True)
+class RunFrames:
+    """Frames that share the column `run`; those about faults are empty for runs without any."""
+
+    runs: pd.DataFrame
+    """One row per run: scenario, verdict, start, measured seconds, arrivals by outcome."""
+    checks: pd.DataFrame
+    """One row per run and check, as in verdict.json."""
+    windows: pd.DataFrame
+    """One row per run, window and tag: samples and percentiles."""
+    series: pd.DataFrame
+    """The rows of every series.csv."""
+    resources: pd.DataFrame
+    """The rows of every resources.csv: one per sample and source."""
+    faults: pd.DataFrame
+    """One row per run and fault: what was done when, and the proof."""
+    detections: pd.DataFrame
+    """One row per run, fault and detector; `after_ns` counts from the first failure of any workload."""
+    recoveries: pd.DataFrame
+    """One row per run, fault and workload: the stamps, and the times between them."""
+
+
+def load_runs(path: str | Path) -> RunFrames:
+    """The run in folder `path`, or every run in the folders right below it, oldest first.
+
+    A run without a verdict is judged by its own rules; nothing is written.
+    Raises ResultError for a folder without runs and for a damaged run.
+    """
+    import pandas as pd
+
+    folder = Path(path)
+    folders = sorted(record.parent for record in folder.glob(f"*/{layout.RECORD}"))
+    is_one_run = (folder / layout.RECORD).exists() or not folders
+    runs = [Run.load(found) for found in ([folder] if is_one_run else folders)]
+    verdicts = [saved(run.path) or judge(run) for run in runs]
+    judged = list(zip(runs, verdicts, strict=True))
+    return RunFrames(
+        runs=pd.DataFrame([_run_row(run, verdict) for run, verdict in judged]),
+        checks=pd.DataFrame([row for run, verdict in judged for row in _check_rows(run, verdict)]),
+        windows=pd.DataFrame([row for run in runs for row in _window_rows(run)]),
+        series=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.series()]),
+        resources=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.resources()]),
+        faults=pd.DataFrame(
+            [{"run": run.name, **fault} for run in runs for fault in run.record.get("faults", [])]
+        ),
+        detections=pd.DataFrame([row for run in runs for row in _detection_rows(run)]),
+        recoveries=pd.DataFrame([row for run in runs for row in _recovery_rows(run)]),
+    )
+
+
+def _run_row(run: Run, verdict: Verdict) -> dict[str, Any]:
+    tally = tally_of(run)
+    plan = run.record.get("plan", {})
+    return {
+        "run": run.name,
+        "scenario": run.scenario,
+        "verdict": verdict.status.name,
+        "is_complete": run.is_complete,
+        "started_utc": run.record.get("started", {}).get("utc"),
+        "measured_s": run.measured_s,
+        "seed": plan.get("seed"),
+        "quick": plan.get("quick"),
+        "planned": tally.planned,
+        **tally.outcomes,
+    }
+
+
+def _detection_rows(run: Run) -> list[dict[str, Any]]:
+    effective = {fault["number"]: fault["effective_ns"] for fault in run.record.get("faults", [])}
+    rows = []
+    for one in run.record.get("detections", []):
+        failure_ns = first_failure_ns(run, one["fault"])
+        since_ns = effective.get(one["fault"]) if failure_ns is None else failure_ns
+        known = one["at_ns"] is not None and since_ns is not None
+        rows.append({"run": run.name, **one, "after_ns": one["at_ns"] - since_ns if known else None})
+    return rows
+
+
+def _recovery_rows(run: Run) -> list[dict[str, Any]]:
+    """Nested sections as columns such as `baseline_band_ns`; `first_after_ns` and its like count from t1."""
+    rows = []
+    for one in run.record.get("recoveries", []):
+        flat = {key: value for key, value in one.items() if not isinstance(value, dict)}
+        nested = {key: value for key, value in one.items() if isinstance(value, dict)}
+        failure_ns = one["first_failure_ns"]
+        after = {
+            f"{name}_after_ns": None if None in (failure_ns, one[stamp]) else one[stamp] - failure_ns
+            for name, stamp in (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_ns"))
+        }
+        parts = {f"{key}_{name}": value for key, values in nested.items() for name, value in values.items()}
+        rows.append({"run": run.name, **flat, **after, **parts})
+    return rows
+
+
+def _check_rows(run: Run, verdict: Verdict) -> list[dict[str, Any]]:
+    return [{"run": run.name, **check} for check in verdict.to_json()["checks"]]
+
+
+def _window_rows(run: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": run.name,
+            "start_s": window.start_ns / NS_PER_S,
+            "end_s": window.end_ns / NS_PER_S,
+            "workload": window.tag.workload,
+            "operation": window.tag.operation,
+            "kind": window.tag.kind,
+            "outcome": window.tag.outcome,
+            "measured": window.tag.measured,
+            "samples": int(window.counts.sum()),
+            **{f"p{percent}_ns": histogram.percentile_ns(window.counts, percent) for percent in PERCENTILES},
+            "max_ns": histogram.max_ns(window.counts),
+        }
+        for window in run.windows()
+    ]

@@ -1,0 +1,295 @@
+"""Reads one run folder. What is damaged, missing or newer is said with its file and line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from bench.core import histogram
+from bench.core.clock import NS_PER_S
+from bench.core.errors import ResultError
+from bench.core.escaping import all_visible
+from bench.results import files, layout
+from bench.results.histogram_log import Tag, Window, window_of
+from bench.results.operations import OPERATION
+from bench.results.record import checked, visible_record
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from numpy.typing import NDArray
+
+    from bench.core.histogram import Counts
+
+DELIVERY = "deliver"
+"""The operation of a pub/sub workload that holds end-to-end times: no arrival of the plan's."""
+
+
+class Run:
+    """One run as it lies on disk. `record` is run.json; histograms are read when first asked for."""
+
+    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+        self.path = path
+        self.record = record
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """The run in folder `path`. Raises ResultError with what is wrong and where."""
+        folder = Path(path)
+        if folder.name == layout.RECORD:
+            folder = folder.parent
+        file = folder / layout.RECORD
+        if not file.is_file():
+            raise ResultError(_no_run_at(folder))
+        try:
+            return cls(folder, visible_record(checked(files.read_json(file))))
+        except (OSError, ValueError) as error:
+            raise ResultError(f"{file}: this run cannot be read: {error}") from error
+
+    @property
+    def name(self) -> str:
+        """The run's name: that of its folder when it was written."""
+        return str(self.record.get("run", self.path.name))
+
+    @property
+    def scenario(self) -> str:
+        """The scenario's name."""
+        return str(self.record.get("scenario", {}).get("name", "unknown"))
+
+    @property
+    def is_complete(self) -> bool:
+        """False for a run that was interrupted."""
+        return bool(self.record.get("status") == "complete")
+
+    @property
+    def rules(self) -> list[str]:
+        """The SLA rules in force when the run was made, as text."""
+        return list(self.record.get("sla", []))
+
+    @property
+    def workloads(self) -> list[dict[str, Any]]:
+        """The workloads' entries in run.json."""
+        return list(self.record.get("workloads", []))
+
+    @property
+    def anomalies(self) -> list[dict[str, Any]]:
+        """What the session found odd: code, severity, message."""
+        return list(self.record.get("anomalies", []))
+
+    @property
+    def measured_s(self) -> float:
+        """Seconds of measured phases."""
+        return float(self.record.get("measured_ns", 0)) / NS_PER_S
+
+    def arrives(self, workload: str, operation: str) -> bool:
+        """Whether the plan makes arrivals of this operation; a pub/sub delivery is none."""
+        return not (operation == DELIVERY and self._drivers.get(workload) == "redis_pubsub")
+
+    def histogram(
+        self,
+        kind: str,
+        workload: str | None = None,
+        operation: str | None = None,
+        outcomes: Collection[str] | None = None,
+    ) -> Counts:
+        """The measured samples of `kind` as one array of counts; empty when there are none.
+
+        Without an operation it sums those that are arrivals; without a workload, all of them.
+        """
+        total = histogram.empty()
+        for tag, counts in self._sums.items():
+            if (
+                tag.measured
+                and tag.kind == kind
+                and workload in (None, tag.workload)
+                and (tag.operation == operation if operation else self.arrives(tag.workload, tag.operation))
+                and (outcomes is None or tag.outcome in outcomes)
+            ):
+                total += counts
+        return total
+
+    def tags(self) -> list[Tag]:
+        """Every tag in the log, sorted."""
+        return sorted(self._sums)
+
+    def windows(self, kind: str | None = None, measured: bool | None = None) -> Iterator[Window]:
+        """Every histogram of the log in the order of writing, one at a time. Raises ResultError."""
+        file = self.path / layout.WINDOWS
+        for number, line, is_cut in self._lines(file):
+            if kind is not None and line.startswith("Tag=") and f"/{kind}/" not in line.partition(",")[0]:
+                continue  # decoding costs most, and nobody asked for this one
+            try:
+                window = window_of(line)
+            except ValueError as error:
+                if is_cut:
+                    return
+                raise ResultError(f"{file}:{number}: {error}; the run is damaged") from error
+            if window is None or kind not in (None, window.tag.kind):
+                continue
+            if measured in (None, window.tag.measured):
+                yield window
+
+    def series(self) -> list[dict[str, float | str | None]]:
+        """The rows of series.csv: numbers as float, empty cells as None. Raises ResultError."""
+        rows = self._table(layout.SERIES)
+        told = [end for row in rows if isinstance(end := row.get("end_ns"), float)]
+        self._expect_up_to_the_end(layout.SERIES, rows, max(told, default=None))
+        return rows
+
+    def resources(self) -> list[dict[str, float | str | None]]:
+        """The rows of resources.csv, one per sample and source; none in a run that has no such file.
+
+        Raises ResultError.
+        """
+        return self._resources
+
+    @cached_property
+    def _resources(self) -> list[dict[str, float | str | None]]:
+        file = self.path / layout.RESOURCES
+        rows = self._table(layout.RESOURCES) if file.exists() else []
+        told = self.record.get("resources", {}).get("samples") or 0
+        sources = Counter(row.get("source") for row in rows)
+        if self.is_complete and told > max(sources.values(), default=0):
+            found = max(sources.values(), default=0)
+            raise ResultError(
+                f"{file}: expected {told} samples, as run.json says, found {found}; the run is damaged"
+            )
+        return rows
+
+    def _expect_up_to_the_end(self, name: str, rows: list[Any], last_ns: float | None) -> None:
+        """A table that was cut between two lines reads well and would show less. Raises ResultError."""
+        if not self.is_complete or not self.record["totals"]["planned"]:
+            return
+        whole_ns = self.record.get("duration_ns") or 0
+        if not rows or (last_ns is not None and last_ns < whole_ns):
+            found = f"up to {int(last_ns or 0)}" if rows else "none"
+            raise ResultError(
+                f"{self.path / name}: expected windows up to {whole_ns} ns, found {found}; the run is damaged"
+            )
+
+    def _table(self, name: str) -> list[dict[str, float | str | None]]:
+        file = self.path / name
+        lines = [line for _, line, is_cut in self._lines(file) if not is_cut]
+        rows = []
+        for row in csv.DictReader(lines, restkey="+", restval="-"):
+            if "+" in row or "-" in row.values():
+                raise ResultError(
+                    f"{file}: a row does not have the columns of its header; the run is damaged"
+                )
+            rows.append({column: _cell(text) for column, text in row.items()})
+        return rows
+
+    def operations(self) -> NDArray[Any] | None:
+        """operations.npy, mapped and not read (`bench.results.operations`); None in a run without it.
+
+        Raises ResultError.
+        """
+        file = self.path / layout.OPERATIONS
+        if not file.exists():
+            return None
+        try:
+            found: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
+        except Exception as error:  # numpy raises what its parsers do: EOFError, SyntaxError, TokenError
+            said = str(error) or type(error).__name__
+            raise ResultError(f"{file}: {said}; the run is damaged") from error
+        if found.dtype != OPERATION:
+            raise ResultError(
+                f"{file}: expected records of arrivals, found {found.dtype}; the run is damaged"
+            )
+        return found
+
+    def events(self) -> list[dict[str, Any]]:
+        """The entries of events.jsonl in the order of writing. Raises ResultError."""
+        file = self.path / layout.EVENTS
+        entries = []
+        for number, line, is_cut in self._lines(file):
+            try:
+                entry = json.loads(line)
+            except ValueError as error:
+                if is_cut:
+                    break
+                raise ResultError(f"{file}:{number}: {error}; the run is damaged") from error
+            if not isinstance(entry, dict):
+                raise ResultError(f"{file}:{number}: expected an object; the run is damaged")
+            entries.append(all_visible(entry))
+        return entries
+
+    def _lines(self, file: Path) -> Iterator[tuple[int, str, bool]]:
+        """Number, text, and whether a kill cut the line short; only an interrupted run may end so."""
+        try:
+            with file.open("rb") as lines:
+                for number, line in enumerate(lines, start=1):
+                    # A kill may cut a character too. Texts may hold other separators than the line end.
+                    is_cut = not line.endswith(b"\n") and not self.is_complete
+                    yield number, line.decode("utf-8", "replace" if is_cut else "strict"), is_cut
+        except FileNotFoundError as error:
+            if self.is_complete:
+                raise ResultError(f"{file}: expected the file, found none; the run is damaged") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ResultError(f"{file}: {error}; the run is damaged") from error
+
+    @cached_property
+    def _sums(self) -> dict[Tag, Counts]:
+        sums: dict[Tag, Counts] = {}
+        for window in self.windows():
+            if window.tag in sums:
+                sums[window.tag] += window.counts
+            else:
+                sums[window.tag] = window.counts
+        self._compare_with_record(sums)
+        return sums
+
+    def _compare_with_record(self, sums: dict[Tag, Counts]) -> None:
+        """A log that lost whole lines reads well and would make a good run bad. Raises ResultError."""
+        if not self.is_complete:
+            return
+        for told in self.record.get("response", []):
+            name, operation = told["workload"], told.get("operation")
+            if operation is None:
+                continue  # all of them together
+            logged = sum(
+                int(counts.sum())
+                for tag, counts in sums.items()
+                if tag.measured and (tag.workload, tag.operation, tag.kind) == (name, operation, "response")
+            )
+            if logged != told["samples"]:
+                raise ResultError(
+                    f"{self.path / layout.WINDOWS}: expected {told['samples']} response times of "
+                    f"{name}.{operation}, as run.json says, found {logged}; the run is damaged"
+                )
+
+    @cached_property
+    def _drivers(self) -> dict[str, str]:
+        return {workload["name"]: workload.get("driver", "") for workload in self.workloads}
+
+
+def _no_run_at(folder: Path) -> str:
+    """The sentence for a path without a run: it helps someone who named the folder above."""
+    if not folder.exists():
+        return f"{folder}: expected a run folder, found nothing there"
+    if layout.PARTIAL_NAME.fullmatch(folder.name):
+        return (
+            f"{folder}: expected a run folder, found one that has measured nothing yet; "
+            "where its harness was killed, the next bench run gives it its name"
+        )
+    runs = sorted(path.parent for path in folder.glob(f"*/{layout.RECORD}"))
+    if runs:
+        return f"{folder}: expected one run folder, found {len(runs)} runs in it; the newest is {runs[-1]}"
+    return (
+        f"{folder}: expected a run folder, found no {layout.RECORD} in it; name one that bench run has made"
+    )
+
+
+def _cell(text: str) -> float | str | None:
+    if text == "":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text

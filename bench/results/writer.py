@@ -1,0 +1,215 @@
+"""Writes one run: into a hidden partial folder while it goes on, renamed when it is complete.
+
+Order of writing (each step leaves a folder that can be read): the owner's file; `run.json` with
+what is known so far, already marked interrupted (`outline`); windows, series, resources and events
+line by line; at the end the full `run.json`, a sync of every file, the rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any, Self
+
+from bench.core.clock import WallLabel
+from bench.core.errors import ResultError
+from bench.core.escaping import all_visible
+from bench.results import files, layout
+from bench.results.columns import COLUMNS
+from bench.results.histogram_log import Encoder, Tag, Window, header, line_of
+from bench.results.owner import Ownership
+from bench.results.record import visible_record
+from bench.results.response_totals import ResponseTotals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from bench.core.histogram import Counts
+
+
+COLUMN_SET = frozenset(COLUMNS)
+
+
+class RunWriter:
+    """The one writer of a run folder. Every method raises ResultError when the disk says no.
+
+    As a context manager whose block fails before `finish` it leaves an outlined run to the next sweep
+    and removes one that was never outlined.
+    """
+
+    def __init__(self, out: Path, name: str, zero: WallLabel | None = None) -> None:
+        self.name = name
+        self.zero = zero or WallLabel.read()
+        """Run zero: what every time in the folder counts from. May be set until the first histogram."""
+        self.on_event: Callable[[dict[str, Any]], None] | None = None
+        """Called with every entry of events.jsonl, in the thread that tells it."""
+        self._out = out
+        self._folder = out / layout.partial_name(name)
+        self._columns: list[str] | None = None
+        self._log_started = False
+        self._encoder = Encoder()
+        self._responses = ResponseTotals()
+        with self._told_plainly():
+            out.mkdir(parents=True, exist_ok=True)
+            # Claimed under another name first: a sweep never meets a partial folder without an owner.
+            starting = out / layout.starting_name(name)
+            starting.mkdir()
+            self._owner = Ownership.claim(starting)
+            starting.rename(self._folder)
+            # Line buffered: what had been written when the harness was killed is in the file.
+            self._windows = (self._folder / layout.WINDOWS).open("w", encoding="ascii", buffering=1)
+            self._series = (self._folder / layout.SERIES).open("w", encoding="utf-8", buffering=1, newline="")
+            self._events = (self._folder / layout.EVENTS).open("w", encoding="utf-8", buffering=1)
+            self._resources = (self._folder / layout.RESOURCES).open(
+                "w", encoding="utf-8", buffering=1, newline=""
+            )
+            csv.writer(self._resources, lineterminator="\n").writerow(COLUMNS)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is now: the partial folder, until `finish`."""
+        return self._folder
+
+    def outline(self, record: dict[str, Any]) -> None:
+        """Keep what is known at the start: all that a sweep has when the harness is killed."""
+        phases = record.get("phases", [])
+        self._responses.spans = [(one["start_ns"], one["end_ns"]) for one in phases if one["measured"]]
+        self._write_record(record, "interrupted")
+
+    def histogram(self, tag: Tag | str, start_ns: int, end_ns: int, counts: Counts) -> None:
+        """Append the samples of one tag in one window; times in ns since run zero.
+
+        `counts` is an array of `bench.core.histogram`. A window without samples has no line.
+        Raises ValueError for a tag that is not of the format.
+        """
+        tag = Tag.parse(str(tag))
+        if not counts.any():
+            return
+        self._responses.add(tag, start_ns, end_ns, counts)
+        with self._told_plainly():
+            if not self._log_started:
+                self._windows.write(header(self.zero))
+                self._log_started = True
+            self._windows.write(line_of(Window(tag, int(start_ns), int(end_ns), counts), self._encoder))
+
+    def series_so_far(self) -> list[dict[str, str]]:
+        """The rows of series.csv, every cell as text."""
+        with (self._folder / layout.SERIES).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def series(self, row: dict[str, Any]) -> None:
+        """Append one row. The first row names the columns; a later row may lack some, never add one."""
+        with self._told_plainly():
+            writer = csv.writer(self._series, lineterminator="\n")
+            if self._columns is None:
+                self._columns = list(row)
+                writer.writerow(self._columns)
+            if added := row.keys() - set(self._columns):
+                names = ", ".join(sorted(added))
+                raise ValueError(f"expected the columns of the first row, found {names} too")
+            writer.writerow([row.get(column, "") for column in self._columns])
+
+    def resources(self, row: dict[str, Any]) -> None:
+        """Append one sample of one source: values by column of `bench.results.columns`, None where unknown.
+
+        The only method that another thread may call, one thread at a time. Raises ValueError for a
+        column that is not of the format, and after the end of the run.
+        """
+        if unknown := row.keys() - COLUMN_SET:
+            raise ValueError(f"expected columns of resources.csv, found {', '.join(sorted(unknown))} too")
+        with self._told_plainly():
+            cells = ["" if row.get(column) is None else row[column] for column in COLUMNS]
+            csv.writer(self._resources, lineterminator="\n").writerow(cells)
+
+    def event(self, at_ns: int, kind: str, **fields: Any) -> None:
+        """Append one event; `at_ns` since run zero."""
+        entry: dict[str, Any] = all_visible({"at_ns": int(at_ns), "kind": kind, **fields})
+        with self._told_plainly():
+            self._events.write(json.dumps(entry, ensure_ascii=False, default=files.plain) + "\n")
+        if self.on_event is not None:
+            self.on_event(entry)
+
+    def artifact(self, name: str) -> Path:
+        """Where to put another file of this run, such as a server's log."""
+        if "/" in name or name.startswith("."):
+            raise ValueError(f"expected a plain file name, found {name!r}")
+        return self._folder / name
+
+    def finish(self, record: dict[str, Any], interrupted: bool = False) -> Path:
+        """Complete the folder, put it under its own name and return its path."""
+        final = self._out / self.name
+        with self._told_plainly():
+            if not self._log_started:
+                self._windows.write(header(self.zero))
+            self._close()
+            record = {**record, "response": self._responses.figures(record.get("workloads", []))}
+            self._write_record(record, "interrupted" if interrupted else "complete")
+            for path in self._folder.rglob("*"):
+                if path.is_file():
+                    files.sync(path)
+            files.sync(self._folder)
+            self._folder.rename(final)
+            self._folder = final
+            # Only now: a partial folder without its owner's file would never be swept.
+            (final / layout.OWNER).unlink()
+            files.sync(final)
+            files.sync(self._out)
+        self._owner.release()
+        return final
+
+    def abandon(self) -> None:
+        """Remove a run that has nothing worth keeping. Harmless after `finish` or twice."""
+        self._close_anyhow()
+        if self._is_partial():
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._owner.release()
+
+    def leave(self) -> None:
+        """Let go of a run that failed: the next sweep keeps it, marked interrupted."""
+        self._close_anyhow()
+        self._owner.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if (self._folder / layout.RECORD).exists():
+            self.leave()
+        else:
+            self.abandon()
+
+    def _is_partial(self) -> bool:
+        return self._folder.name == layout.partial_name(self.name)
+
+    def _write_record(self, record: dict[str, Any], status: str) -> None:
+        whole = {"format": layout.FORMAT, **visible_record(record), "run": self.name, "status": status}
+        with self._told_plainly():
+            files.write_whole(self._folder / layout.RECORD, files.as_json(whole))
+
+    def _close(self) -> None:
+        for file in (self._windows, self._series, self._events, self._resources):
+            file.close()
+
+    def _close_anyhow(self) -> None:
+        """After a failure: a disk that is full refuses what is left in the buffers, and that is known."""
+        for file in (self._windows, self._series, self._events, self._resources):
+            with contextlib.suppress(OSError):
+                file.close()
+
+    @contextlib.contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            place = error.filename or os.fspath(self._out)
+            raise ResultError(
+                f"results cannot be written to {place}: {error.strerror}; "
+                "make room or choose another folder with --out"
+            ) from error

@@ -1,0 +1,1 @@
+"""One run: from a compiled plan to a run folder."""

@@ -1,0 +1,153 @@
+"""run.json: what is known before the run, and what is known after it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from bench.core.answers import Answers
+from bench.core.fingerprint import fingerprint, versions
+from bench.core.outcome import OUTCOMES
+from bench.run.answer_notes import notes_on_answers
+from bench.run.saturation import saturation
+
+NO_ANSWERS = Answers()
+
+if TYPE_CHECKING:
+    from bench.engine.api import Engine, EngineResult
+    from bench.plan.plan import Plan, WorkloadPlan
+    from bench.scenario.load import LoadedScenario
+    from bench.stack.stack import Stack
+
+
+def first_record(
+    loaded: LoadedScenario, plan: Plan, stack: Stack, calibration: dict[str, Any]
+) -> dict[str, Any]:
+    """What is known at the start (results/FORMAT.md); enough to read a run whose harness was killed."""
+    known = versions()
+    return {
+        "holdfast": known.pop("holdfast", "unknown"),
+        "scenario": {
+            "name": plan.name,
+            "purpose": loaded.scenario.purpose,
+            "text": loaded.source_text,
+            "digest": hashlib.sha256(loaded.source_text.encode()).hexdigest(),
+            "path": str(loaded.path),
+        },
+        "sla": [rule.text for rule in loaded.rules],
+        "plan": {
+            "digest": plan.digest,
+            "seed": plan.seed,
+            "quick": loaded.quick,
+            "overrides": list(loaded.overrides),
+            "segment": [plan.segment.number + 1, plan.segment.count],
+        },
+        "stack": {"kind": stack.kind, "targets": stack.describe()},
+        "versions": known,
+        "environment": fingerprint(),
+        "calibration": calibration,
+        "phases": [
+            {
+                "name": phase.name,
+                "measured": phase.measured,
+                "start_ns": phase.start_ns,
+                "end_ns": phase.end_ns,
+                "cycles": phase.cycles,
+                "rest": phase.rest,
+            }
+            for phase in plan.phases
+        ],
+        "measured_ns": plan.measured_ns,
+        # Without counts, which only an ended run has; the log of a killed one can be read by these.
+        "workloads": [
+            {**_facts(workload), "counts": [], "counters": {}, "errors": []} for workload in plan.workloads
+        ],
+    }
+
+
+def final_record(
+    record: dict[str, Any], plan: Plan, results: list[tuple[Engine, EngineResult]], end_ns: int
+) -> dict[str, Any]:
+    """The whole record, after every engine has ended."""
+    workloads = [_workload(plan, engine, result) for engine, result in results]
+    anomalies = [
+        dict(zip(("code", "severity", "message", "advice"), anomaly, strict=False))
+        for _, result in results
+        for anomaly in result.anomalies
+    ]
+    generator, found = saturation(plan, results)
+    return {
+        **record,
+        "duration_ns": end_ns,
+        "workloads": workloads,
+        "totals": _totals(workloads),
+        "generator": generator,
+        "pool": {engine.plan.name: result.pool for engine, result in results if result.pool is not None},
+        "anomalies": anomalies + found + _unsampled(record) + notes_on_answers(plan, workloads),
+    }
+
+
+def _unsampled(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """A note when the samples of resources ended early; rules about them judge what there is."""
+    failure = record.get("resources", {}).get("failure")
+    message = f"the samples of resources ended early: {failure}"
+    return [{"code": "resources_unsampled", "severity": "note", "message": message}] if failure else []
+
+
+def _workload(plan: Plan, engine: Engine, result: EngineResult) -> dict[str, Any]:
+    workload, names = engine.plan.workload, engine.plan.program.names
+    counts = []
+    for row, tally in enumerate(result.tallies):
+        phase, operation = divmod(row, len(names))
+        planned = int(result.taken[row])
+        if names[operation] == "deliver" and workload.subscribers:
+            planned = int(tally.sum())  # deliveries are no arrivals: what was received and what was lost
+        counts.append(
+            {
+                "operation": names[operation],
+                "phase": plan.phases[phase].name,
+                "measured": plan.phases[phase].measured,
+                "planned": planned,
+                "outcomes": {outcome.label: int(tally[outcome]) for outcome in OUTCOMES},
+                **result.answers.get(row, NO_ANSWERS).record(),
+            }
+        )
+    return {
+        **_facts(engine.plan),
+        "counts": counts,
+        "counters": result.counters,
+        "errors": result.errors,
+        "idle_ratio": round(result.idle_ratio, 4),
+        "run_delay_ns": result.run_delay_ns,
+    }
+
+
+def _facts(plan: WorkloadPlan) -> dict[str, Any]:
+    """What is known of a workload before it runs."""
+    workload = plan.workload
+    return {
+        "name": workload.name,
+        "driver": workload.driver,
+        "engine": workload.engine,
+        "target": workload.target,
+        "lanes": workload.lanes,
+        "threads": workload.threads,
+        "pipeline": workload.pipeline,
+        "arrivals": workload.arrivals,
+        "rate_per_s": workload.rate_per_s,
+        "deadline_ns": workload.deadline_ns,
+        "subscribers": workload.subscribers,
+        "operations": list(plan.program.names),
+    }
+
+
+def _totals(workloads: list[dict[str, Any]]) -> dict[str, Any]:
+    planned, outcomes = 0, dict.fromkeys((outcome.label for outcome in OUTCOMES), 0)
+    for workload in workloads:
+        for count in workload["counts"]:
+            if count["operation"] == "deliver" and workload["subscribers"]:
+                continue
+            planned += count["planned"]
+            for label, number in count["outcomes"].items():
+                outcomes[label] += number
+    return {"planned": planned, "outcomes": outcomes}

@@ -1,0 +1,118 @@
+"""From the Boards to the run folder: one interval of every histogram per window, one row of the series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.core.answers import Answers
+from bench.core.histogram import empty, percentile_ns
+from bench.core.outcome import OUTCOMES
+from bench.engine.api import Live
+from bench.results.histogram_log import Tag
+from bench.run.observers import Watchers, WindowView
+
+if TYPE_CHECKING:
+    from bench.core.histogram import Counts
+    from bench.engine.api import Engine
+    from bench.plan.plan import Plan
+    from bench.results.writer import RunWriter
+    from bench.run.generator import Use
+
+SERIES_PERCENTS = (50.0, 95.0, 99.0)
+
+
+class Recorder:
+    """Writes what the engines gained, window by window; keeps nothing of a window but the last look."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        engines: list[Engine],
+        writer: RunWriter,
+        generator: Use,
+        watchers: Watchers | None = None,
+    ) -> None:
+        self._plan = plan
+        self._engines = engines
+        self._writer = writer
+        self._generator = generator
+        self._watchers = watchers or Watchers()
+        self._looks: list[Live | None] = [None] * len(engines)
+        self._gains: list[tuple[Tag, Counts]] = []
+        self.last_p95_ns: int | None = None
+
+    def window(self, start_ns: int, end_ns: int, under_way: str = "") -> None:
+        """Close the window start_ns..end_ns (from run zero); `under_way`: the faults that hold."""
+        resources = self._generator.window()
+        self._gains = []
+        rows = []
+        for number, engine in enumerate(self._engines):
+            responses = self._histograms(engine, start_ns, end_ns)
+            rows.append(self._series(number, engine, start_ns, end_ns, responses, resources))
+            for event in engine.events():
+                at_ns = event.pop("at_ns") - self._writer.zero.monotonic_ns
+                self._writer.event(at_ns, event.pop("kind"), **event)
+        if self._watchers:
+            phase = self._phase_name(start_ns)
+            self._watchers.window(
+                WindowView(start_ns, end_ns, phase, under_way, tuple(rows), tuple(self._gains))
+            )
+
+    def _histograms(self, engine: Engine, start_ns: int, end_ns: int) -> Any:
+        names = engine.plan.program.names
+        responses = empty()
+        for change in engine.changes():
+            phase, operation = divmod(change.row, len(names))
+            measured = self._plan.phases[phase].measured
+            tag = Tag(engine.plan.name, names[operation], change.kind, change.outcome.label, measured)
+            self._writer.histogram(tag, start_ns, end_ns, change.counts)
+            if self._watchers:
+                self._gains.append((tag, change.counts))
+            if change.kind == "response" and names[operation] != "deliver":
+                responses += change.counts
+        return responses
+
+    def _series(
+        self,
+        number: int,
+        engine: Engine,
+        start_ns: int,
+        end_ns: int,
+        responses: Any,
+        resources: dict[str, Any],
+    ) -> dict[str, Any]:
+        before, now = self._looks[number], engine.live()
+        self._looks[number] = now
+        row: dict[str, Any] = {
+            "start_ns": start_ns,
+            "end_ns": end_ns,
+            "workload": engine.plan.name,
+            "phase": self._phase_name(start_ns),
+            "planned": now.taken - (before.taken if before else 0),
+        }
+        for outcome in OUTCOMES:
+            row[outcome.label] = now.outcomes[outcome] - (before.outcomes[outcome] if before else 0)
+        has_samples = bool(responses.any())
+        for percent in SERIES_PERCENTS:
+            row[f"response_p{percent:g}_ns"] = percentile_ns(responses, percent) if has_samples else None
+        self.last_p95_ns = row["response_p95_ns"] if has_samples else self.last_p95_ns
+        elapsed = now.elapsed_ns - (before.elapsed_ns if before else 0)
+        idle = now.idle_ns - (before.idle_ns if before else 0)
+        row |= now.answers.series(before.answers if before else Answers())
+        row["in_flight"] = now.in_flight
+        row["connected"] = now.connected
+        row["pool_in_use"] = now.pool_in_use
+        delay = now.run_delay_ns - (before.run_delay_ns if before else 0)
+        # The loop sees most of it itself, but not a short wait for a processor when an answer has come.
+        idle = min(idle, max(elapsed - delay, 0))
+        row["generator_idle_ratio"] = round(idle / elapsed, 4) if elapsed > 0 else None
+        row["generator_run_delay_ratio"] = round(delay / elapsed, 4) if elapsed > 0 else None
+        row |= resources
+        self._writer.series({key: "" if value is None else value for key, value in row.items()})
+        return row
+
+    def _phase_name(self, at_ns: int) -> str:
+        for phase in self._plan.phases:
+            if at_ns < phase.end_ns:
+                return phase.name
+        return "drain"

@@ -1,0 +1,322 @@
+"""One run: plan, engines, windows, folder. Everything meets here, nothing is decided here.
+
+The session is synchronous and owns the stop decision. It runs in the thread that called it; engines
+have threads of their own. Run zero is set once every engine is ready, so compiling, connecting,
+preloading and the self-measurement are over before the clock starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.clock import WallLabel, monotonic_ns
+from bench.core.errors import InterruptedRun, StatementRefused
+from bench.core.outages import outages_of
+from bench.engine.wire.layout import LOG_RECORD
+from bench.plan.compile import compile_plan
+from bench.resources.other_processes import Look as CompanyLook
+from bench.resources.pools import pool_use
+from bench.resources.sampler import Sampler
+from bench.results.layout import run_name
+from bench.results.operations import RawLog, merge
+from bench.results.writer import RunWriter
+from bench.run.fixtures import Staging
+from bench.run.generator import Generators, Here
+from bench.run.observers import Watchers
+from bench.run.progress import Look, Pace, Progress
+from bench.run.record import final_record, first_record
+from bench.run.recorder import Recorder
+from bench.run.stop_request import StopRequest
+from bench.scenario.refusal import placed_refusal
+from bench.scenario.rules.lint import hints_before_a_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.engine.api import Engine
+    from bench.plan.plan import Plan
+    from bench.run.plugins import Attendant
+    from bench.scenario.load import LoadedScenario
+    from bench.scenario.model import Scenario
+    from bench.stack.stack import Stack
+    from bench.stack.target import Target
+
+DRAIN_STEP_NS = 100_000_000
+POLL_S = 0.02
+
+
+def _stamp(zero: WallLabel) -> dict[str, Any]:
+    """Run zero on both clocks, for the record."""
+    return {"utc": zero.utc.isoformat(), "monotonic_ns": zero.monotonic_ns, "wall_ns": zero.wall_ns}
+
+
+@dataclass
+class Cast:
+    """All who take part in one run."""
+
+    plan: Plan
+    engines: list[Engine]
+    writer: RunWriter
+    sampler: Sampler
+    staging: Staging
+    attendants: list[Attendant]
+
+    def close(self, note: Callable[[str], None]) -> None:
+        """Release everything, each whatever becomes of the others; faults are undone first."""
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(self._take_data_away, note)
+            for engine in self.engines:
+                cleanup.callback(engine.close)
+            cleanup.callback(self.sampler.stop)
+            for attendant in self.attendants:
+                cleanup.callback(attendant.close)
+
+    def _take_data_away(self, note: Callable[[str], None]) -> None:
+        for sentence in self.staging.take_away():
+            note(sentence)
+
+
+@dataclass
+class Session:
+    """Runs loaded scenarios against a stack that is up."""
+
+    stack: Stack
+    out: Path
+    progress: Progress
+    stop: StopRequest = field(default_factory=StopRequest)
+    seed: int | None = None
+    companions: Callable[[Scenario], list[Attendant]] = lambda _: []
+    """Who goes along with a run, by its scenario."""
+    watchers: Watchers = field(default_factory=Watchers)
+    """Who looks on."""
+    generators: Generators = field(default_factory=Here)
+    """Who makes the load."""
+    _pace: Pace = field(default_factory=Pace)
+    """The rate shown."""
+
+    def run(self, loaded: LoadedScenario) -> Path:
+        """Run one scenario and return its complete folder.
+
+        Raises InterruptedRun after the partial run was kept, TargetError when a target cannot be
+        reached.
+        """
+        scenario = loaded.scenario
+        self.progress.step(scenario.scenario)
+        for hint in hints_before_a_run(scenario, loaded.rules, quick=loaded.quick):
+            self.progress.step(f"hint: {hint}")
+        plan = compile_plan(scenario, self.seed)
+        with RunWriter(self.out, run_name(scenario.scenario)) as writer:
+            attendants = self.companions(scenario)
+            try:
+                targets = dict(self.stack.targets())
+                for attendant in attendants:
+                    targets = attendant.prepare(scenario, plan, self.stack, targets)
+                cast = self._cast(plan, writer, targets, attendants)
+            except BaseException:
+                for attendant in attendants:
+                    attendant.close()
+                raise
+            try:
+                return self._measured(loaded, cast)
+            finally:
+                self.progress.close()
+                cast.close(self.progress.step)
+
+    def _cast(
+        self, plan: Plan, writer: RunWriter, targets: dict[str, Target], attendants: list[Attendant]
+    ) -> Cast:
+        """Engines see the targets as the attendants left them; data and resources are the stack's own."""
+        own = self.stack.targets()
+        engines = [
+            self.generators.engine_for(plan, workload, targets.get(workload.workload.target), writer.folder)
+            for workload in plan.workloads
+        ]
+        sampler = Sampler(plan, own, self.stack.describe(), writer.resources, lambda: pool_use(engines))
+        return Cast(plan, engines, writer, sampler, Staging(plan, own), attendants)
+
+    def _measured(self, loaded: LoadedScenario, cast: Cast) -> Path:
+        plan, engines, writer, staging = cast.plan, cast.engines, cast.writer, cast.staging
+        calibration = self._calibrate(plan)
+        for attendant in cast.attendants:
+            self._while_listening(attendant.calibrate)
+        data_sets: list[dict[str, Any]] = []
+        self._while_listening(lambda: data_sets.extend(staging.put_in_place(self.progress.step)))
+        self._connect(loaded, engines)
+        record = first_record(loaded, plan, self.stack, calibration) | {"data_sets": data_sets}
+        # Written before run zero is set, because a slow disk must not push it into the past.
+        record["started"] = _stamp(writer.zero)
+        writer.outline(record)
+        label = WallLabel.read()
+        lead_ns = self.generators.lead_ns
+        start_ns = label.monotonic_ns + lead_ns
+        writer.zero = WallLabel(start_ns, label.wall_ns + lead_ns)
+        run_label = label.wall_ns // 1_000_000
+        record["started"] = _stamp(writer.zero) | {"run_label": run_label}
+        for engine in engines:
+            engine.begin(start_ns, run_label)
+        cast.sampler.start(start_ns)
+        for attendant in cast.attendants:
+            attendant.begin(start_ns, writer)
+        writer.on_event = self.watchers.event
+        self.watchers.started(record | {"run": writer.name}, writer.zero)
+        recorder = Recorder(plan, engines, writer, self.generators.use(), self.watchers)
+        end_ns = self._windows(cast, recorder, start_ns)
+        cast.sampler.stop()
+        record["resources"] = cast.sampler.facts()
+        results = [(engine, engine.finish()) for engine in engines]
+        recorder.window(end_ns, max(monotonic_ns() - start_ns, end_ns + 1))
+        if plan.operation_log:
+            raw = [
+                RawLog(number, path, length, engine.plan.workload.first_key)
+                for number, (engine, _) in enumerate(results)
+                for path, length in engine.raw_logs()
+            ]
+            merge(raw, LOG_RECORD, writer.artifact("operations.npy"))
+        interrupted = self.stop.is_asked
+        final = final_record(record, plan, results, end_ns)
+        for attendant in cast.attendants:
+            attendant.finish(final, writer.folder)
+        final["outages"] = outages_of(writer.series_so_far(), final)
+        for one in final["outages"]:
+            told = {name: one[name] for name in ("workload", "whose", "fault", "until_ns")}
+            writer.event(one["from_ns"], "outage", **told)
+        self._stack_events(writer, start_ns)
+        self._keep_logs(writer)
+        final["anomalies"] += staging.check()
+        self.generators.add_to(final)
+        path = writer.finish(final, interrupted=interrupted)
+        self.watchers.ended(path, interrupted=interrupted)
+        if interrupted:
+            raise InterruptedRun(f"interrupted; what was measured is kept in {path}", path)
+        return path
+
+    def _connect(self, loaded: LoadedScenario, engines: list[Engine]) -> None:
+        for number, engine in enumerate(engines):
+            self._check_stop()
+            self.progress.step(f"connecting {engine.plan.name} to {engine.plan.workload.target}")
+            try:
+                self._while_listening(engine.prepare)
+            except StatementRefused as refused:
+                raise placed_refusal(loaded, number, refused) from None
+        self._check_stop()
+
+    def _calibrate(self, plan: Plan) -> dict[str, Any]:
+        rates = [w.workload.rate_per_s for w in plan.workloads if w.workload.rate_per_s]
+        lanes = max(workload.workload.lanes for workload in plan.workloads)
+        found: list[dict[str, Any]] = []
+        look = CompanyLook()
+        self._while_listening(
+            lambda: found.append(
+                self.generators.calibrate(max(rates) if rates else None, lanes, self.progress.step)
+            )
+        )
+        company = look.end()
+        if company.disturbs:
+            self.progress.step(f"{company.sentence()}: what breaks a rule may be their doing")
+        return found[0]
+
+    def _while_listening(self, work: Callable[[], None]) -> None:
+        """Do `work` in another thread, so that a stop is obeyed at once; the thread ends with the process."""
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as failure:  # noqa: BLE001 - raised again where the work was asked for
+                failures.append(failure)
+
+        thread = threading.Thread(target=run, name="preparation", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            self._check_stop()
+            thread.join(POLL_S)
+        if failures:
+            raise failures[0]
+
+    def _check_stop(self) -> None:
+        if self.stop.is_asked:
+            raise InterruptedRun("interrupted before the run began; nothing was measured")
+
+    def _windows(self, cast: Cast, recorder: Recorder, start_ns: int) -> int:
+        """Close one window after the other until every engine has ended; return the end of the last one."""
+        plan, engines, writer = cast.plan, cast.engines, cast.writer
+        for phase in plan.phases:
+            writer.event(
+                phase.start_ns, "phase", name=phase.name, measured=phase.measured, end_ns=phase.end_ns
+            )
+        before, asked = 0, 0
+        self._pace = Pace()
+        ends = iter(plan.window_ends())
+        while True:
+            due = next(ends, before + DRAIN_STEP_NS)
+            while (left := due - (monotonic_ns() - start_ns)) > 0:
+                running = any(engine.is_running() for engine in engines)
+                if not running:
+                    break
+                if self.stop.count > asked:
+                    asked = self.stop.count
+                    writer.event(monotonic_ns() - start_ns, "interrupted", times=asked)
+                    for engine in engines:
+                        engine.stop(at_once=asked > 1)
+                if asked:
+                    time.sleep(min(left / 1e9, POLL_S))
+                else:
+                    self.stop.wait(min(left / 1e9, POLL_S * 5))
+            now = monotonic_ns() - start_ns
+            if self.generators.closes_windows and now >= due:
+                now = due
+            cast.sampler.update(self.stack.describe())
+            if (said := cast.sampler.take_alarm()) is not None:
+                self.progress.step(said)
+                writer.event(now, "machine_busy", text=said)
+            under_way = ", ".join(text for attendant in cast.attendants if (text := attendant.look(now)))
+            recorder.window(before, now, under_way)
+            self._look(cast, recorder, now, monotonic_ns() - start_ns, under_way)
+            before = now
+            if not any(engine.is_running() for engine in engines):
+                return before
+
+    def _look(self, cast: Cast, recorder: Recorder, now: int, looked_ns: int, under_way: str) -> None:
+        """Show how it goes: `now` is the end of the window, and `looked_ns` when the counts are read."""
+        plan, lives = cast.plan, [engine.live() for engine in cast.engines]
+        ended = sum(sum(live.outcomes) for live in lives)
+        phase = next((phase.name for phase in plan.phases if now < phase.end_ns), "drain")
+        self.progress.look(
+            Look(
+                now_ns=now,
+                total_ns=plan.duration_ns,
+                phase=phase,
+                rate_per_s=self._pace.after(looked_ns, ended),
+                ok=sum(live.outcomes[0] for live in lives),
+                ended=ended,
+                p95_ns=recorder.last_p95_ns,
+                connected=sum(live.connected for live in lives),
+                under_way=under_way,
+            )
+        )
+
+    def _keep_logs(self, writer: RunWriter) -> None:
+        """A copy of every log that the stack's services have written so far."""
+        for target in self.stack.describe():
+            log = Path(str(target.get("log") or ""))
+            if log.is_file():
+                shutil.copyfile(log, writer.artifact(f"{target['name']}.log"))
+
+    def _stack_events(self, writer: RunWriter, start_ns: int) -> None:
+        """What happened to the stack's services during the run, on the run's clock."""
+        for event in self.stack.events():
+            if event.at_ns >= start_ns:
+                writer.event(
+                    event.at_ns - start_ns,
+                    f"service_{event.kind}",
+                    service=event.service,
+                    pid=event.pid,
+                    status=event.status,
+                    text=event.text,
+                )

@@ -1,0 +1,257 @@
+"""Rules that are allowed but probably not what was meant. `bench validate` prints these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bench.core.intervals import stretches
+from bench.core.units import format_duration_ns, format_rate, quoted
+from bench.scenario.placeholders import placeholders_in
+from bench.scenario.rules.fault_metrics import BY_NAME, kills_needed
+from bench.scenario.rules.grammar import Metric, Rule
+from bench.scenario.rules.metrics import check_rule, metrics_of
+from bench.scenario.rules.sample_needs import arrivals_needed
+
+if TYPE_CHECKING:
+    from bench.scenario.model import Phase, Scenario, Workload
+
+NS_PER_S = 1_000_000_000
+MARGIN = 0.98  # Poisson arrivals and the edges of the measured time move the rate by about this much
+SAMPLES_ABOVE = 10  # fewer samples above a percentile say little about it
+SAMPLES_FOR_MEDIAN = 20
+TAIL = 99.0
+MEDIAN = 50
+
+
+def hints_of(scenario: Scenario, rules: Iterable[Rule]) -> list[str]:
+    """One sentence for each rule that the plan cannot answer well, and for settings without effect."""
+    hints = []
+    metrics = metrics_of(scenario)
+    rules = list(rules)
+    for rule in rules:
+        hints += _direction(rule, check_rule(rule, metrics).better)
+        hints += _plan_of_rule(scenario, rule)
+        hints += _too_few(scenario, rule)
+        hints += _window(rule, scenario)
+        hints += _closed(rule, scenario)
+    return hints + _plan_of_load(scenario, rules) + _unused(scenario)
+
+
+def hints_before_a_run(scenario: Scenario, rules: Iterable[Rule], *, quick: bool = False) -> list[str]:
+    """Those of them that the verdict depends on. That a quick run has few samples, everybody knows."""
+    rules = list(rules)
+    hints = [hint for rule in rules for hint in _plan_of_rule(scenario, rule)]
+    if not quick:
+        hints += [hint for rule in rules for hint in _too_few(scenario, rule)]
+    hints += [hint for rule in rules for hint in _closed(rule, scenario)]
+    return hints + _plan_of_load(scenario, rules)
+
+
+def _plan_of_rule(scenario: Scenario, rule: Rule) -> list[str]:
+    """A rate that the plan cannot reach."""
+    planned = planned_arrivals(scenario, rule.metric)
+    return [] if planned is None else _throughput(rule, planned * NS_PER_S / scenario.measured_ns)
+
+
+def _too_few(scenario: Scenario, rule: Rule) -> list[str]:
+    """What the plan has too few of: samples, arrivals, faults."""
+    planned = planned_arrivals(scenario, rule.metric)
+    found = [] if planned is None else [*_samples(rule, planned), *_resolution(rule, planned)]
+    return [*found, *_kills(rule, scenario)]
+
+
+def _plan_of_load(scenario: Scenario, rules: list[Rule]) -> list[str]:
+    """Workloads that plan nothing, or more than their lanes can carry within the rules."""
+    found = []
+    for workload in scenario.workloads:
+        if workload.rate_per_s is None:
+            continue
+        planned = planned_arrivals(scenario, Metric((workload.name,), "errors")) or 0
+        if planned < 1:
+            about = f"about {planned:.2g} arrivals" if planned else "no arrival"
+            found.append(
+                f"workload {workload.name}: the plan has {about} in measured time; raise the rate or"
+                " measure longer"
+            )
+        else:
+            found += _lanes(scenario, workload, rules)
+    return found
+
+
+def _lanes(scenario: Scenario, workload: Workload, rules: list[Rule]) -> list[str]:
+    """Lanes that could not carry the rate if half of the answers took as long as a rule about them allows."""
+    assert workload.rate_per_s is not None
+    about = [
+        rule
+        for rule in rules
+        if rule.metric.name in ("response", "response_ok", "service")
+        and rule.metric.workload in (None, workload.name)
+        and rule.metric.operation is None
+        and rule.op in ("<", "<=")
+        and (rule.metric.stat == "mean" or (rule.metric.percent or 0) >= MEDIAN)
+    ]
+    speaks_of_half = any(rule.metric.stat == "mean" or rule.metric.percent == MEDIAN for rule in about)
+    loads = [load for phase in scenario.phases if phase.measured for load in (phase.load_from, phase.load_to)]
+    lanes = workload.pool if workload.engine == "client" else workload.lanes * workload.pipeline
+    if not speaks_of_half or not loads:
+        return []
+    peak_per_s, limit_ns = workload.rate_per_s * max(loads), min(rule.limit for rule in about)
+    needed = math.ceil(peak_per_s * limit_ns / NS_PER_S - 1e-9)
+    if needed <= lanes:
+        return []
+    connections = "connections of the pool" if workload.engine == "client" else "lanes"
+    return [
+        f"workload {workload.name}: if answers take {format_duration_ns(limit_ns)}, which the rules allow,"
+        f" {format_rate(peak_per_s)} need {needed} {connections}, and there are {lanes}: then arrivals wait"
+        " for them; add some, or lower the rate"
+    ]
+
+
+def planned_arrivals(scenario: Scenario, metric: Metric) -> float | None:
+    """Arrivals of the metric's scope in measured time by the plan; None where a closed loop decides."""
+    total = 0.0
+    for workload in scenario.workloads:
+        if metric.workload not in (None, workload.name):
+            continue
+        if workload.rate_per_s is None:
+            return None
+        planned = workload.rate_per_s * sum(_load_s(phase) for phase in scenario.phases if phase.measured)
+        if metric.name == "end_to_end":
+            planned *= workload.subscribers or 0
+        total += planned * _share(workload, metric.operation)
+    return total
+
+
+def _load_s(phase: Phase) -> float:
+    """Seconds of full load that a phase amounts to: its loads, without its rests."""
+    total = 0.0
+    for stretch in stretches(0, phase.duration_ns, phase.cycles, phase.rest):
+        if not stretch.is_rest:
+            middle = (stretch.start_ns + stretch.end_ns) / 2 / phase.duration_ns
+            load = phase.load_from + (phase.load_to - phase.load_from) * middle
+            total += load * (stretch.end_ns - stretch.start_ns) / NS_PER_S
+    return total
+
+
+def _share(workload: Workload, operation: str | None) -> float:
+    if operation is None or not workload.operations:
+        return 1.0
+    return workload.operations[operation].weight / sum(o.weight for o in workload.operations.values())
+
+
+def _throughput(rule: Rule, planned_per_s: float) -> list[str]:
+    if rule.metric.name != "throughput" or rule.op not in (">", ">=", "=="):
+        return []
+    if planned_per_s * MARGIN >= rule.limit and rule.op != "==":
+        return []
+    planned, limit = format_rate(planned_per_s), format_rate(rule.limit)
+    return [
+        f"rule {quoted(rule.text)}: the plan offers {planned} in measured time, too close to the limit of"
+        f" {limit} to pass reliably; raise the rate by a tenth above it, or lower the limit"
+    ]
+
+
+def _kills(rule: Rule, scenario: Scenario) -> list[str]:
+    """A percentile over faults needs many of them."""
+    percent = rule.metric.percent
+    if percent is None or rule.metric.name not in BY_NAME:
+        return []
+    had, needed = sum(fault.repeat for fault in scenario.faults), kills_needed(percent)
+    if had >= needed:
+        return []
+    return [
+        f"rule {quoted(rule.text)}: {rule.metric.stat} of {rule.metric.name} needs {needed} faults, and the"
+        f" plan has {had}; repeat them more often, or judge {rule.metric.name} alone: the worst of all"
+    ]
+
+
+def _samples(rule: Rule, planned: float) -> list[str]:
+    percent = rule.metric.percent
+    if percent is None or rule.metric.name in BY_NAME:
+        return []
+    needed = max(SAMPLES_FOR_MEDIAN, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
+    if planned >= needed:
+        return []
+    return [
+        f"rule {quoted(rule.text)}: needs {needed} samples, and the plan has about {planned:.0f} in measured"
+        " time; measure longer or raise the rate, else the verdict is INCONCLUSIVE"
+    ]
+
+
+def _resolution(rule: Rule, planned: float) -> list[str]:
+    """A limit of a share that so few arrivals cannot resolve. A lookup may look for many keys."""
+    needed = arrivals_needed(rule.metric.name, rule.limit)
+    if needed is None or planned >= needed or rule.metric.name in ("hits", "misses"):
+        return []
+    if rule.metric.name == "availability" and "incidents" in rule.metric.arguments:
+        return []
+    return [
+        f"rule {quoted(rule.text)}: to judge it needs {needed} arrivals, and the plan has about"
+        f" {planned:.0f} in measured time; measure longer or raise the rate, else the verdict is INCONCLUSIVE"
+    ]
+
+
+def _direction(rule: Rule, better: str) -> list[str]:
+    wrong = (">", ">=") if better == "lower" else ("<", "<=")
+    if rule.op not in wrong:
+        return []
+    return [
+        f"rule {quoted(rule.text)}: {better} is better for this metric, and the rule asks for the opposite"
+    ]
+
+
+def _window(rule: Rule, scenario: Scenario) -> list[str]:
+    window = rule.metric.arguments.get("window")
+    if window is None or window <= scenario.measured_ns or "incidents" in rule.metric.arguments:
+        return []
+    shown, measured = format_duration_ns(window), format_duration_ns(scenario.measured_ns)
+    return [f"rule {quoted(rule.text)}: its window of {shown} is longer than the measured time of {measured}"]
+
+
+def _closed(rule: Rule, scenario: Scenario) -> list[str]:
+    """What a closed loop cannot know: it asks a target that hangs less often."""
+    asked = [workload for workload in scenario.workloads if rule.metric.workload in (None, workload.name)]
+    if not asked or any(workload.arrivals != "closed" or workload.engine == "locust" for workload in asked):
+        return []
+    is_tail = rule.metric.name in ("response", "response_ok") and (rule.metric.percent or 0) >= TAIL
+    if not is_tail and (rule.metric.name != "availability" or "incidents" in rule.metric.arguments):
+        return []
+    return [
+        f"rule {quoted(rule.text)}: a closed loop asks a target that hangs less often; where the lanes' time"
+        " contradicts the answers the verdict is INCONCLUSIVE; better ask at planned times: arrivals: poisson"
+        " and a rate"
+    ]
+
+
+def _unused(scenario: Scenario) -> list[str]:
+    hints = []
+    for workload in scenario.workloads:
+        words = [word for o in workload.operations.values() for command in o.all_commands for word in command]
+        if workload.keys is not None and words and not any("{key}" in word for word in words):
+            hints.append(f"workload {workload.name}: keys are described, and no operation uses {{key}}")
+        hints += [
+            f"workload {workload.name}: operation {name} has weight 0 and is never sent"
+            for name, operation in workload.operations.items()
+            if operation.weight == 0
+        ]
+    for workload in scenario.workloads:
+        for name, operation in workload.operations.items():
+            expected = operation.request.expect.contains if operation.request else None
+            headers = {**workload.headers, **operation.request.headers} if operation.request else {}
+            if expected and any(header.lower() == "accept-encoding" for header in headers):
+                hints.append(
+                    f"workload {workload.name}: operation {name} asks for an encoded body and expects text in"
+                    " it: bodies are not decoded; remove the header Accept-Encoding"
+                )
+            if expected and placeholders_in(expected):
+                hints.append(
+                    f"workload {workload.name}: operation {name} expects a body that contains"
+                    f" {quoted(expected)} as it stands: nothing is put in for braces there"
+                )
+    if not scenario.sla:
+        hints.append("there is no rule under sla: the verdict is INCONCLUSIVE")
+    if not any(phase.measured is False for phase in scenario.phases):
+        hints.append("no phase has measured: false: connections and caches warm up in measured time")
+    return hints

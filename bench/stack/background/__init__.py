@@ -1,0 +1,1 @@
+"""A stack that stays up between commands."""

@@ -1,0 +1,141 @@
+"""Start a keeper, and end it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Literal
+
+from bench.core.child_environment import OF_THE_REFERENCE_API, for_python
+from bench.core.errors import ExitCode, HoldfastError, UsageError
+from bench.stack.background.state import (
+    KeptStack,
+    forget_kept,
+    living_keeper,
+    logs_folder,
+    read_kept,
+    state_folder,
+)
+from bench.stack.services.data_directory import sweep_data_directories
+from bench.stack.services.log_files import last_lines
+
+END_DEADLINE_S = 20.0
+KILLED_DEADLINE_S = 10.0
+LOG_TAIL_LINES = 3
+
+
+class KeeperError(HoldfastError):
+    """The keeper could not start the stack; the text is its own."""
+
+    def __init__(self, text: str, code: int) -> None:
+        self.exit_code = ExitCode(code)
+        super().__init__(text)
+
+
+def kept_stack() -> KeptStack | None:
+    """The stack that is up."""
+    kept = read_kept()
+    return kept if kept is not None and kept.is_up() else None
+
+
+def start_keeper(kind: str, services: AbstractSet[str]) -> KeptStack:
+    """Start the services so that they outlive this process; return when all have answered.
+
+    Raises HoldfastError. A Ctrl-C meanwhile ends what was begun.
+    """
+    folder = state_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(
+            f"stack up: expected a folder for the stack's state at {folder}, found '{error.strerror}'; "
+            "set XDG_STATE_HOME to a folder that this user may write to"
+        ) from None
+    log = folder / "keeper.log"
+    if living_keeper() is None:
+        _await_end_of(read_kept())
+        log.unlink(missing_ok=True)
+    reports, report = os.pipe()
+    try:
+        with log.open("ab") as errors:
+            process = subprocess.Popen(
+                # -P: the folder that it is started from may hold modules of any name.
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "bench.stack.background.daemon",
+                    str(report),
+                    kind,
+                    *sorted(services),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,
+                pass_fds=[report],
+                env=for_python(OF_THE_REFERENCE_API),
+            )
+    finally:
+        os.close(report)
+    try:
+        with os.fdopen(reports, "rb") as answers:
+            line = answers.readline()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    return _told(line, process, log)
+
+
+def end_keeper() -> Literal["ended", "swept", "none"]:
+    """End the stack that is up, or about to be. Again is harmless.
+
+    Returns when its services have ended; swept: they were those of a keeper that had been killed.
+    """
+    kept = read_kept()
+    keeper = living_keeper() or (kept.keeper if kept is not None and kept.is_up() else None)
+    if keeper is not None:
+        keeper.send(signal.SIGTERM)
+        keeper.send(signal.SIGCONT)  # a stopped process would not hear the other
+        if not keeper.wait(END_DEADLINE_S):
+            keeper.send(signal.SIGKILL)
+            keeper.wait(KILLED_DEADLINE_S)
+    _await_end_of(kept)
+    if living_keeper() is None:
+        forget_kept()
+        sweep_data_directories()
+    if keeper is not None:
+        return "ended"
+    return "none" if kept is None else "swept"
+
+
+def _await_end_of(kept: KeptStack | None) -> None:
+    """Supervisors end by themselves when their keeper is gone, and their services before them."""
+    for supervisor in kept.supervisors if kept is not None else ():
+        if not supervisor.wait(KILLED_DEADLINE_S):
+            supervisor.send(signal.SIGKILL)
+            supervisor.wait(KILLED_DEADLINE_S)
+
+
+def _told(line: bytes, process: "subprocess.Popen[bytes]", log: Path) -> KeptStack:
+    if not line:
+        status = process.wait()
+        tail = " | ".join(last_lines(log, LOG_TAIL_LINES)) or "it said nothing"
+        raise KeeperError(
+            f"the process that keeps the stack ended with status {status} before the services were up: "
+            f"{tail}; read {log}",
+            ExitCode.TARGET,
+        )
+    answer = json.loads(line)
+    if "error" in answer:
+        process.wait()
+        raise KeeperError(f"{answer['error']}; logs are in {logs_folder()}", answer["code"])
+    process.returncode = 0  # it runs on, and this object must not complain about that
+    kept = read_kept()
+    if kept is None:
+        raise KeeperError("the stack ended as soon as it was up", ExitCode.TARGET)
+    return kept

@@ -1,0 +1,180 @@
+"""What is known of the stack that stays up between commands: a file of this user's, and a lock.
+
+The lock is held by the keeper, the process whose child services the stack is made of; the kernel
+drops it with the process. The file is written once all services have answered. It holds URLs with
+passwords, so nobody else may read it.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import TargetError, UsageError
+from bench.stack.supervisor.process_identity import ProcessIdentity
+from bench.stack.target import Target
+from bench.stack.target_url import url_of
+
+FORMAT = 1
+LOCK_PATIENCE_S = 0.3
+"""Others hold the lock for the time of a look at most."""
+
+
+@dataclass(frozen=True)
+class KeptStack:
+    """A stack that was started, and perhaps still runs."""
+
+    keeper: ProcessIdentity
+    kind: str
+    """embedded or docker."""
+    targets: tuple[Target, ...]
+    described: tuple[dict[str, Any], ...]
+    """What each service said at the start: see Stack.describe."""
+    supervisors: tuple[ProcessIdentity, ...]
+    logs: Path
+
+    def is_up(self) -> bool:
+        """Whether its keeper lives; how its services are, only a probe can tell."""
+        return self.keeper.is_alive()
+
+
+def state_folder() -> Path:
+    """Where the state is: $XDG_STATE_HOME/holdfast, else ~/.local/state/holdfast. Raises UsageError."""
+    named = os.environ.get("XDG_STATE_HOME", "")
+    if Path(named).is_absolute():
+        return Path(named) / "holdfast"
+    try:
+        return Path.home() / ".local" / "state" / "holdfast"
+    except RuntimeError:
+        raise UsageError(
+            "this user has no home; set XDG_STATE_HOME to a folder for the stack's state"
+        ) from None
+
+
+def logs_folder() -> Path:
+    """The logs of the stack that is up, or was up last."""
+    return state_folder() / "stack-logs"
+
+
+def read_kept() -> KeptStack | None:
+    """The stack in the state file, its keeper alive or dead; None when there is none that can be read."""
+    try:
+        return _from_json(json.loads(_state_file().read_bytes()))
+    except (OSError, UsageError, ValueError, KeyError, TypeError, AttributeError, TargetError):
+        return None
+
+
+def write_kept(kind: str, targets: list[Target], described: list[dict[str, Any]]) -> None:
+    """Write the state of this process's stack. Raises OSError."""
+    pids = {entry["supervisor_pid"] for entry in described if entry.get("supervisor_pid")}
+    supervisors = [identity for pid in sorted(pids) if (identity := ProcessIdentity.of(pid))]
+    state = {
+        "format": FORMAT,
+        "kind": kind,
+        "keeper": _own_identity().to_json(),
+        "supervisors": [identity.to_json() for identity in supervisors],
+        "logs": str(logs_folder()),
+        "targets": [{"name": target.name, "url": url_of(target)} for target in targets],
+        "described": described,
+    }
+    path = _state_file()
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        json.dump(state, file)
+    new.replace(path)
+
+
+def forget_kept() -> None:
+    """Remove the state file. Only for the keeper, or who has seen that it is gone."""
+    with contextlib.suppress(OSError, UsageError):
+        _state_file().unlink()
+
+
+class KeeperLock:
+    """The right to be the one keeper of this user. It ends with the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls) -> "KeeperLock | None":
+        """Take it and write down who holds it; None while another keeper lives. Raises OSError."""
+        folder = state_folder()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / "stack.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + LOCK_PATIENCE_S
+        while not _locked(descriptor):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                return None
+            time.sleep(0.01)
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(_own_identity().to_json()).encode(), 0)
+        return cls(descriptor)
+
+    def sweep(self) -> None:
+        """Remove what a keeper that was killed has left."""
+        forget_kept()
+        shutil.rmtree(logs_folder(), ignore_errors=True)
+
+
+def living_keeper() -> ProcessIdentity | None:
+    """The keeper that holds the lock: of a stack that is up, starting or ending."""
+    try:
+        descriptor = os.open(state_folder() / "stack.lock", os.O_RDWR | os.O_CLOEXEC)
+    except (OSError, UsageError):
+        return None
+    try:
+        if _locked(descriptor):
+            return None
+        holder = ProcessIdentity.from_json(json.loads(os.pread(descriptor, 4096, 0)))
+    except ValueError:
+        return None
+    finally:
+        os.close(descriptor)
+    return holder if holder is not None and holder.is_alive() else None
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _own_identity() -> ProcessIdentity:
+    identity = ProcessIdentity.of(os.getpid())
+    assert identity is not None
+    return identity
+
+
+def _state_file() -> Path:
+    return state_folder() / "stack.json"
+
+
+def _from_json(state: dict[str, Any]) -> KeptStack | None:
+    keeper = ProcessIdentity.from_json(state["keeper"])
+    if state["format"] != FORMAT or keeper is None:
+        return None
+    supervisors = [ProcessIdentity.from_json(entry) for entry in state["supervisors"]]
+    return KeptStack(
+        keeper=keeper,
+        kind=str(state.get("kind", "embedded")),  # before containers could be kept, it was not written
+        targets=tuple(_target(entry) for entry in state["targets"]),
+        described=tuple(dict(entry) for entry in state["described"]),
+        supervisors=tuple(identity for identity in supervisors if identity is not None),
+        logs=Path(state["logs"]),
+    )
+
+
+def _target(entry: dict[str, Any]) -> Target:
+    from dataclasses import replace
+
+    return replace(Target.from_url(entry["url"], name=entry["name"], source="the state file"), managed=True)

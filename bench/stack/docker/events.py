@@ -1,0 +1,219 @@
+"""What the engine says happened to containers, as events on the run's clock.
+
+The engine stamps its events in ns of the wall clock of this same machine; each is turned into monotonic
+time by a pair of readings taken when it arrives, so a step of the wall clock between the two is all that
+can displace it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.core.clock import NS_PER_S, WallLabel
+from bench.stack.supervisor.supervised import StackEvent
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+WATCHED = (
+    "start",
+    "die",
+    "kill",
+    "pause",
+    "unpause",
+    "oom",
+    "health_status",
+    "connect",
+    "disconnect",
+    "destroy",
+)
+KINDS = {
+    "pause": "paused",
+    "unpause": "unpaused",
+    "oom": "oom",
+    "connect": "connected",
+    "disconnect": "disconnected",
+    "destroy": "removed",
+}
+SIGNALLED = 128
+
+
+class EngineEvents:
+    """Follows the engine's events of some containers in a thread of its own.
+
+    services: container id -> service. pid_of: container id -> the process that it is now, if any.
+    replaces: id and labels of a container that starts and is none of these -> the service that it goes on
+    with in the place of another, if it does.
+    """
+
+    def __init__(
+        self,
+        engine: APIClient,
+        services: Mapping[str, str],
+        pid_of: Callable[[str], int | None],
+        replaces: Callable[[str, Mapping[str, str]], str | None] = lambda container, labels: None,  # noqa: ARG005
+    ) -> None:
+        self._engine = engine
+        self._services = services
+        self._replaces = replaces
+        self._pid_of = pid_of
+        self._pids: dict[str, int] = {}
+        self._started: set[str] = set()
+        self._events: list[StackEvent] = []
+        self._changed = threading.Condition()
+        self._is_ending = False
+        self._stream: Any = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin; every event from now on will be seen."""
+        self._stream = self._engine.events(filters={"event": list(WATCHED)}, decode=True)
+        self._thread = threading.Thread(target=self._follow, name="engine-events", daemon=True)
+        self._thread.start()
+
+    def note_running(self, container: str, pid: int) -> None:
+        """A container that ran before the events were followed."""
+        with self._changed:
+            self._pids[container] = pid
+            self._started.add(container)
+
+    def all(self) -> list[StackEvent]:
+        """All so far, oldest first."""
+        with self._changed:
+            return sorted(self._events, key=lambda event: event.at_ns)
+
+    def pid(self, container: str) -> int | None:
+        """The container's first process; None while it does not run."""
+        with self._changed:
+            return self._pids.get(container)
+
+    def wait_for_change(self, seen: int, timeout_s: float) -> int:
+        """Wait until there are more events than `seen`; return how many there are."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._events) > seen, timeout_s)
+            return len(self._events)
+
+    def expect_end(self) -> None:
+        """From now on a container that ends does so because it was asked to."""
+        self._is_ending = True
+
+    def close(self) -> None:
+        """End the thread. Again is harmless."""
+        if self._thread is None:
+            return
+        close_stream(self._stream)
+        self._thread.join(1.0)
+        self._thread = None
+
+    def _follow(self) -> None:
+        # The engine went away, or the stream was closed: there is nothing more to follow.
+        with contextlib.suppress(Exception):
+            for entry in self._stream:
+                self._take(entry)
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        attributes = entry.get("Actor", {}).get("Attributes", {})
+        container = (
+            attributes.get("container", "")
+            if entry.get("Type") == "network"
+            else entry["Actor"].get("ID", "")
+        )
+        service = self._services.get(container)
+        if service is None and entry.get("Type") == "container" and entry["Action"] == "start":
+            service = self._replaces(container, attributes)
+            if service is not None:
+                self._started.add(container)  # another life of the same service
+        if service is None or entry.get("Type") not in ("container", "network"):
+            return
+        at_ns = monotonic_of(int(entry["timeNano"]))
+        event = self._event(entry, container, service, attributes, at_ns)
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify_all()
+
+    def _event(
+        self, entry: dict[str, Any], container: str, service: str, attributes: dict[str, str], at_ns: int
+    ) -> StackEvent:
+        action, _, rest = str(entry["Action"]).partition(": ")
+        pid, status, text = self._pids.get(container), None, None
+        match action:
+            case "start":
+                kind = "restarted" if container in self._started else "started"
+                self._started.add(container)
+                pid = self._pid_of(container)
+                with self._changed:
+                    if pid:
+                        self._pids[container] = pid
+            case "die":
+                kind = "ended" if self._is_ending else "died"
+                status, text = exit_status(int(attributes.get("exitCode") or 0))
+                with self._changed:
+                    self._pids.pop(container, None)
+            case "kill":
+                kind, text = "signalled", f"signal {attributes.get('signal', '?')}, by the engine"
+            case "health_status":
+                kind, text = "health", rest
+            case _:
+                kind = KINDS[action]
+                text = attributes.get("name") if entry.get("Type") == "network" else None
+        return StackEvent(at_ns, kind, service, pid, status, text)
+
+
+def monotonic_of(wall_ns: int) -> int:
+    """A stamp of this machine's wall clock on the one clock."""
+    label = WallLabel.read()
+    return label.monotonic_ns - (label.wall_ns - wall_ns)
+
+
+def exit_status(code: int) -> tuple[int, str]:
+    """(status, words) of an engine's exit code, negative for a signal, which the engine tells as 128 + it."""
+    if code > SIGNALLED and code - SIGNALLED in [number.value for number in signal.Signals]:
+        return SIGNALLED - code, f"exit code {code}: {signal.Signals(code - SIGNALLED).name}"
+    return code, f"exit code {code}"
+
+
+def wall_text(later_s: float = 0.0) -> str:
+    """The wall clock of now, or later, as the engine's `since` and `until` have it."""
+    seconds, rest_ns = divmod(WallLabel.read().wall_ns + int(later_s * NS_PER_S), NS_PER_S)
+    return f"{seconds}.{rest_ns:09d}"
+
+
+def awaited_events(
+    engine: APIClient,
+    container: str,
+    actions: Sequence[str],
+    since: str,
+    deadline_s: float,
+    network: str | None = None,
+) -> dict[str, int]:
+    """Action -> when the engine says that it was first done to a container, ns on the one clock.
+
+    Returns with the last of the actions, or at the deadline with those that came. since: from `wall_text`,
+    before it was asked to. network: for connect and disconnect, which are events of a network.
+    """
+    filters = {"event": list(actions)} | ({"network": [network]} if network else {"container": [container]})
+    stream = engine.events(since=since, until=wall_text(deadline_s), filters=filters, decode=True)
+    found: dict[str, int] = {}
+    try:
+        for entry in stream:
+            attributes = entry["Actor"].get("Attributes", {})
+            subject = attributes.get("container") if network else entry["Actor"]["ID"]
+            if subject == container:
+                found.setdefault(entry["Action"], monotonic_of(int(entry["timeNano"])))
+            if actions[-1] in found:
+                break
+    finally:
+        close_stream(stream)
+    return found
+
+
+def close_stream(stream: Any) -> None:
+    """End a stream of the engine's, whatever state its socket is in; who reads it in a thread ends too."""
+    with contextlib.suppress(Exception):
+        stream.close()
+    with contextlib.suppress(Exception):
+        stream._response.close()  # or its connection would stay open until it is collected

@@ -1,0 +1,178 @@
+"""The docker stack: the same services as the embedded one, and a reverse proxy, as containers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from bench.core.errors import TargetError
+from bench.stack.docker.client import connect_engine
+from bench.stack.docker.events import EngineEvents
+from bench.stack.docker.image_choice import ready_image
+from bench.stack.docker.labels import labels_of
+from bench.stack.docker.managed_container import ManagedContainer, Place
+from bench.stack.docker.network import create_network
+from bench.stack.docker.reaper import Reaper
+from bench.stack.docker.removal import remove_run, sweep
+from bench.stack.docker.services import SERVICES, with_needs
+from bench.stack.probes.health import health_rows
+from bench.stack.supervisor.supervised import StackEvent
+from bench.stack.target import Target
+
+if TYPE_CHECKING:
+    import ipaddress
+
+    from docker import APIClient
+
+HEALTHY_DEADLINE_S = 10.0
+
+
+class DockerStack:
+    """Starts what is needed, and what that needs; when one does not come up, none stays behind."""
+
+    kind = "docker"
+
+    def __init__(self, needed: AbstractSet[str], log_dir: Path) -> None:
+        for name in sorted(needed - SERVICES.keys()):
+            raise TargetError(
+                name,
+                "the docker stack",
+                f"a target that it can start: {', '.join(sorted(SERVICES))}",
+                f"'{name}'",
+                "change the target in the scenario",
+            )
+        self._services = with_needs(needed)
+        self._log_dir = log_dir
+        self._run = secrets.token_hex(6)
+        self._containers: list[ManagedContainer] = []
+        self._ids: dict[str, str] = {}
+        self._engine: APIClient | None = None
+        self._events: EngineEvents | None = None
+        self._reaper: Reaper | None = None
+        self._past_events: list[StackEvent] = []
+        self._owner_pid = os.getpid()
+
+    def start(self) -> None:
+        """Start every service and return when all have answered. Raises TargetError."""
+        if not self._services or self._reaper is not None:
+            return
+        self._engine = engine = connect_engine()
+        try:
+            self._reaper = Reaper(self._run)
+            sweep(engine)
+            for service in self._services:
+                self._containers.append(ManagedContainer(service, *ready_image(engine, service.name)))
+            self._reaper.wait_until_ready()
+            subnet = create_network(engine, f"holdfast-{self._run}", labels_of(self._run))
+            self._follow(engine)
+            for together in self._in_turns():
+                self._start_together(together, engine, subnet)
+            deadline = time.monotonic() + HEALTHY_DEADLINE_S
+            for one in self._containers:
+                one.wait_until_healthy(deadline)
+        except BaseException:  # a Ctrl-C too: nothing may stay behind
+            self.stop()
+            raise
+
+    def targets(self) -> dict[str, Target]:
+        """The targets that have been started."""
+        return {one.service.name: one.target for one in self._containers if one.target is not None}
+
+    def describe(self) -> list[dict[str, Any]]:
+        """What runs, for the run's record. Beside what every stack says: container (its id), image,
+        image_id, cgroup, restart_policy, faults_allowed, is_port_fixed, health_check.
+        """
+        return [one.describe() for one in self._containers if one.target is not None]
+
+    def health(self) -> list[dict[str, Any]]:
+        """How each target is now: see health_rows."""
+        return health_rows(self.targets().values())
+
+    def events(self) -> list[StackEvent]:
+        """What the engine said of the containers, oldest first; they can be read after the stop too."""
+        return self._past_events if self._events is None else self._events.all()
+
+    def stop(self) -> None:
+        """Remove the containers with their data, and the network; the logs stay. Again is harmless."""
+        if os.getpid() != self._owner_pid or self._reaper is None or self._engine is None:
+            return  # a fork of the harness that ends: the services are still in use
+        if self._events is not None:
+            self._events.expect_end()
+        # Whatever goes wrong here, the reaper tries again: it ends when it has removed all.
+        with contextlib.suppress(Exception):
+            remove_run(self._engine, self._run)
+        self._reaper.end()
+        for container in self._containers:
+            container.end_log()
+        if self._events is not None:
+            self._past_events = self._events.all()
+            self._events.close()
+            self._events = None
+        self._reaper = None
+        self._containers, self._ids = [], {}
+        self._engine.close()
+
+    def _follow(self, engine: APIClient) -> None:
+        def pid_of(container: str) -> int | None:
+            return engine.inspect_container(container)["State"]["Pid"] or None
+
+        self._events = EngineEvents(engine, self._ids, pid_of)
+        self._events.start()
+
+    def _in_turns(self) -> Iterator[list[ManagedContainer]]:
+        """The containers, those together that need only what was before them."""
+        waiting, ready = list(self._containers), set[str]()
+        while waiting:
+            together = [one for one in waiting if ready.issuperset(one.service.needs)]
+            yield together
+            waiting = [one for one in waiting if one not in together]
+            ready.update(one.service.name for one in together)
+
+    def _start_together(
+        self, together: list[ManagedContainer], engine: APIClient, subnet: ipaddress.IPv4Network
+    ) -> None:
+        others = {one.service.name: one.inner_target for one in self._containers if one.target is not None}
+        events, given_up = self._events, threading.Event()
+        assert events is not None
+        with ThreadPoolExecutor(len(together)) as pool:
+            try:
+                starts = [
+                    pool.submit(
+                        one.start,
+                        Place(
+                            engine,
+                            self._run,
+                            f"holdfast-{self._run}",
+                            str(subnet[one.service.host_number]),
+                            self._log_dir,
+                        ),
+                        others,
+                        events,
+                        self._ids,
+                        given_up,
+                    )
+                    for one in together
+                ]
+                for done in as_completed(starts):
+                    done.result()
+            except BaseException:
+                given_up.set()
+                raise  # when every thread has ended
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

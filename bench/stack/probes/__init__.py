@@ -1,0 +1,1 @@
+"""Whether a service answers, asked in its own protocol."""

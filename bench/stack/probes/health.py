@@ -1,0 +1,118 @@
+"""The health of targets: whether each is up, since when, and how fast it answers."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bench.core.clock import monotonic_ns
+from bench.core.errors import TargetError
+from bench.stack.target import State, Target
+
+DEADLINE_S = 5.0
+AT_ONCE = 16
+
+
+class Facts(Protocol):
+    """What every probe finds out, among more of its own."""
+
+    @property
+    def server(self) -> str:
+        """What it is, in its own words; empty where it does not say."""
+
+    @property
+    def version(self) -> str:
+        """Empty where it does not say."""
+
+    @property
+    def uptime_s(self) -> float | None:
+        """None where it does not say."""
+
+    @property
+    def answer_ns(self) -> int:
+        """From the probe's question to its answer."""
+
+    def health(self) -> tuple[State, str]:
+        """(state, detail)."""
+
+
+@dataclass(frozen=True)
+class HealthFacts:
+    """How a target is. `latency_ns` is that of one question, or the time until it was given up."""
+
+    state: State
+    detail: str
+    """What it says, or the error's sentence when it is down."""
+    version: str | None
+    uptime_s: float | None
+    latency_ns: int
+
+
+def ask(target: Target, deadline_s: float = DEADLINE_S) -> Facts:
+    """Ask a target of any kind, as its kind is asked. Raises TargetError within `deadline_s`."""
+    match target.kind:
+        case "redis":
+            from bench.stack.probes.probe import probe_redis
+
+            return probe_redis(target, deadline_s)
+        case "postgres":
+            from bench.stack.probes.postgres import probe_postgres
+
+            return probe_postgres(target, deadline_s)
+        case "http":
+            from bench.stack.probes.http import probe_http
+
+            return probe_http(target, deadline_s)
+        case "tcp":
+            from bench.stack.probes.tcp import probe_tcp
+
+            return probe_tcp(target, deadline_s)
+        case "elasticsearch":
+            from bench.stack.probes.elasticsearch import probe_elasticsearch
+
+            return probe_elasticsearch(target, deadline_s)
+        case "neo4j":
+            from bench.stack.probes.neo4j import probe_neo4j
+
+            return probe_neo4j(target, deadline_s)
+        case "proxy":
+            from bench.stack.probes.proxy import probe_proxy
+
+            return probe_proxy(target, deadline_s)
+
+
+def probe(target: Target, deadline_s: float = DEADLINE_S) -> HealthFacts:
+    """How a target is; one that is down is no error here, but the answer."""
+    begin = monotonic_ns()
+    try:
+        facts = ask(target, deadline_s)
+    except TargetError as error:
+        # What follows "target redis at host:port: " there: the table has a column for that.
+        detail = str(error).removeprefix(f"target {target.name} at {target.address}: ")
+        return HealthFacts("down", detail, None, None, monotonic_ns() - begin)
+    state, detail = facts.health()
+    return HealthFacts(state, detail, facts.version or None, facts.uptime_s, facts.answer_ns)
+
+
+def health_rows(targets: Iterable[Target], deadline_s: float = DEADLINE_S) -> list[dict[str, Any]]:
+    """One row per target, in their order, all asked at once: name, kind, address, state, detail,
+    version, uptime_s, latency_ns.
+    """
+    asked = list(targets)
+    if not asked:
+        return []
+    with ThreadPoolExecutor(min(len(asked), AT_ONCE)) as threads:
+        found = list(threads.map(lambda target: probe(target, deadline_s), asked))
+    return [
+        {
+            "name": target.name,
+            "kind": target.kind,
+            "address": target.address,
+            "state": facts.state,
+            "detail": facts.detail,
+            "version": facts.version,
+            "uptime_s": facts.uptime_s,
+            "latency_ns": facts.latency_ns,
+        }
+        for target, facts in zip(asked, found, strict=True)
+    ]

@@ -1,0 +1,200 @@
+"""Ask a Postgres who it is, as the load will log in; or say what is there instead."""
+
+import math
+import os
+import re
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.core.clock import monotonic_ns
+from bench.stack.probes.connection import Connection, Unanswered
+from bench.stack.probes.error import expect_postgres, probe_error, told
+from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.target import State, Target
+
+if TYPE_CHECKING:
+    import psycopg
+
+_QUESTION = """
+SELECT version(), current_setting('max_connections')::int, pg_is_in_recovery(),
+       extract(epoch FROM now() - pg_postmaster_start_time())::float8,
+       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')
+"""
+_IN = "to be let in"
+# What the server or libpq says -> what was expected, and what to do. A server may speak another
+# language than English; then the general words below must do.
+_REFUSALS: dict[str, tuple[str, str]] = {
+    "password authentication failed": (
+        "to be let in with the given password",
+        "check the user name and the password in the URL",
+    ),
+    "no password supplied": (
+        "to be let in without a password",
+        "put the password into the URL: postgresql://user:password@host:port/database",
+    ),
+    "no pg_hba.conf entry.*no encryption": (
+        _IN,
+        "if the server wants TLS, end the URL in ?sslmode=require and write engine: client for the workload;"
+        " else let its pg_hba.conf allow this user from here",
+    ),
+    "no pg_hba.conf entry": (_IN, "let the server's pg_hba.conf allow this user from here"),
+    "database .* does not exist": (
+        "a database that exists",
+        "create it, or end the URL in the name of another",
+    ),
+    "role .* does not exist": ("a user that exists", "check the user name in the URL"),
+    "is not permitted to log in": (_IN, "name a user that may log in"),
+    "too many clients already|too many connections|connection slots are reserved": (
+        "a free connection",
+        "end connections that nobody uses, or raise max_connections",
+    ),
+    "starting up|not yet accepting connections|in recovery mode": (
+        "a server that is ready",
+        "wait until it has started",
+    ),
+    "shutting down": ("a server that is ready", "start it again"),
+    "does not support SSL": (
+        "TLS, as sslmode asks",
+        "leave sslmode out, or switch ssl on in the server",
+    ),
+    "certificate|SSL error": (
+        "TLS with a certificate that is trusted here",
+        "check the certificate, or use another sslmode",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class PostgresFacts:
+    """What a Postgres says about itself."""
+
+    server: str
+    """postgres, or the first word of its version."""
+    version: str
+    max_connections: int
+    connections: int
+    """Of clients, this one included."""
+    is_in_recovery: bool
+    """A standby, which takes no writes."""
+    uptime_s: float
+    answer_ns: int
+    """From SELECT 1 to its answer on the open connection."""
+
+    def health(self) -> tuple[State, str]:
+        """(state, detail)."""
+        used = f"{self.connections} of {self.max_connections} connections"
+        return "up", f"standby, {used}" if self.is_in_recovery else used
+
+
+def probe_postgres(target: Target, deadline_s: float = 5.0) -> PostgresFacts:
+    """Log in as the load will, and ask. Raises TargetError within `deadline_s`.
+
+    A first connection of our own makes sure that a Postgres is there: libpq would wait for what
+    never speaks, its timeout knows whole seconds only, and the password goes to nobody else.
+    """
+    try:
+        import psycopg  # noqa: F401 - before the deadline begins: it may take half a second
+    except ImportError as error:
+        advice = "pip install 'psycopg[binary]'"
+        raise probe_error(target, "psycopg, which speaks with Postgres", f"'{error}'", advice) from None
+    try:
+        with Connection(target.host, target.port, deadline_s) as server:
+            expect_postgres(server)
+            left_s, peer = server.left_s("a request for TLS"), server.peer
+    except Unanswered as fact:
+        raise probe_error(target, "a Postgres server", told(target, fact)) from None
+    return _Inquiry(target, peer).answer(left_s, deadline_s)
+
+
+class _Inquiry:
+    """A conversation through libpq in a thread that can be left behind at the deadline."""
+
+    def __init__(self, target: Target, peer: str) -> None:
+        self._target = target
+        self._peer = peer
+        self._facts: PostgresFacts | None = None
+        self._problem: Exception | None = None
+        self._lock = threading.Lock()
+        self._is_late = False
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def answer(self, left_s: float, deadline_s: float) -> PostgresFacts:
+        thread = threading.Thread(target=self._run, args=(left_s,), name="probe_postgres", daemon=True)
+        thread.start()
+        thread.join(left_s)
+        with self._lock:
+            facts, problem = self._facts, self._problem
+            if facts is None and problem is None:
+                self._is_late = True
+                self._hang_up()
+        if facts is not None:
+            return facts
+        if problem is not None:
+            raise _refusal(self._target, problem) from None
+        found = f"no complete answer to a login and a query within {deadline_s:g} s"
+        raise probe_error(self._target, "a Postgres server", found)
+
+    def _run(self, left_s: float) -> None:
+        try:
+            facts = self._ask(left_s)
+        except Exception as problem:  # noqa: BLE001 - told by the thread that waits
+            with self._lock:
+                self._problem = problem
+        else:
+            with self._lock:
+                self._facts = facts
+
+    def _ask(self, left_s: float) -> PostgresFacts:
+        from psycopg import connect
+
+        parameters: dict[str, Any] = libpq_parameters(self._target, self._peer)
+        parameters["connect_timeout"] = math.ceil(left_s)
+        with connect(**parameters, autocommit=True) as connection:
+            with self._lock:
+                self._connection = connection
+                if self._is_late:
+                    self._hang_up()
+            row = connection.execute(_QUESTION).fetchone()
+            assert row is not None
+            # A second question, because the first one has the server read its catalog.
+            begin = monotonic_ns()
+            connection.execute("SELECT 1")
+            answer_ns = monotonic_ns() - begin
+        with self._lock:
+            self._connection = None
+        words = str(row[0]).split()
+        return PostgresFacts(
+            server="postgres" if words[0] == "PostgreSQL" else words[0],
+            version=words[1] if len(words) > 1 else "",
+            max_connections=row[1],
+            is_in_recovery=row[2],
+            uptime_s=row[3],
+            connections=row[4],
+            answer_ns=answer_ns,
+        )
+
+    def _hang_up(self) -> None:
+        """Wake the thread that waits for a server: it ends, and leaves no socket behind."""
+        if self._connection is not None:
+            with suppress(Exception), socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
+
+def _refusal(target: Target, problem: Exception) -> Exception:
+    text = _short(str(problem))
+    for pattern, (expected, advice) in _REFUSALS.items():
+        if re.search(pattern, text):
+            return probe_error(target, expected, f"the answer '{text}'", advice)
+    return probe_error(target, "to be let in and answered", f"'{text}'")
+
+
+def _short(text: str) -> str:
+    """The server's own words, else libpq's without what the error says anyway."""
+    said = re.search(r"(?:FATAL|ERROR|PANIC):\s*(.+)", text)
+    if said:
+        return said[1].strip()
+    line = text.strip().splitlines()[0] if text.strip() else "no reason given"
+    return line.removeprefix("connection failed: ").rpartition(" failed: ")[2]

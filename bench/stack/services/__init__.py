@@ -1,0 +1,1 @@
+"""Services that we start ourselves: programs, folders, ports."""

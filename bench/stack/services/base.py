@@ -1,0 +1,274 @@
+"""A service of our own: started on a free loopback port, kept running, removed without a trace.
+
+What a kind of service adds is how its program is found, what its data directory needs, the command,
+and the question that tells whether it is ready. Everything else is here, for all of them.
+"""
+
+import os
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.core.errors import TargetError, UsageError
+from bench.core.redaction import redacted
+from bench.core.units import duration_ns
+from bench.stack.services.data_directory import DataDirectory
+from bench.stack.services.log_files import last_lines, new_log_file
+from bench.stack.services.loopback_port import free_loopback_port, is_listener
+from bench.stack.services.server_binary import ServerBinary
+from bench.stack.supervisor.supervised import ServiceCommand, StackEvent, Supervised
+from bench.stack.target import Target
+
+RESTART_DELAY_VARIABLE = "HOLDFAST_RESTART_DELAY"
+PORT_ATTEMPTS = 5
+PROBE_DEADLINE_S = 2.0
+LOG_TAIL_LINES = 4
+LINES_ABOUT_PORT = 12  # a Postgres says five more after the one that counts
+
+
+class _PortTaken(Exception):  # noqa: N818 - never leaves this module
+    """Someone took the port between our look and the server's bind."""
+
+
+class _GivenUp(Exception):  # noqa: N818 - never leaves the stack
+    """The start was given up by another thread."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who answered when the service was ready."""
+
+    server: str
+    version: str
+
+
+class ManagedService(ABC):
+    """One service under its own supervisor. Its log stays in `log_dir`."""
+
+    name: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Services that must be ready before this one is started."""
+    ready_deadline_s: ClassVar[float]
+    poll_s: ClassVar[float] = 0.003
+    ready_means: ClassVar[str]
+    """Completes "expected ...", when it never became ready."""
+
+    def __init__(self, log_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+        """`settings`: of the server itself, before our own; where it takes none they are not used."""
+        self.target: Target | None = None
+        self._asked: Mapping[str, str] = settings or {}
+        self._log_dir = log_dir
+        self._log: Path | None = None
+        self._data: DataDirectory | None = None
+        self._supervised: Supervised | None = None
+        self._binary: ServerBinary | None = None
+        self._identity: Identity | None = None
+        self._past_events: list[StackEvent] = []
+        self._owner_pid = 0
+        self._others: Mapping[str, Target] = {}
+        self._given_up = threading.Event()
+        self._stopping = threading.RLock()
+
+    @abstractmethod
+    def find_program(self) -> ServerBinary:
+        """What is to be run. Raises TargetError."""
+
+    @abstractmethod
+    def _target_on(self, port: int) -> Target:
+        """The target that the service will be on this port."""
+
+    @abstractmethod
+    def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
+        """What to run in the new, empty directory, which may be furnished here. Raises TargetError."""
+
+    @abstractmethod
+    def _probe(self, target: Target, deadline_s: float) -> Identity:
+        """Ask whether it is ready. Raises TargetError while it is not, within `deadline_s`."""
+
+    def _settings(self) -> dict[str, str]:
+        """What is set otherwise than the program has it by itself."""
+        return {}
+
+    def _run_as(self) -> str:
+        """Whom it runs as, when not as the harness does; else empty."""
+        return ""
+
+    def start(self, others: Mapping[str, Target], given_up: threading.Event) -> None:
+        """Start it and return when it answers. Raises TargetError with the end of its log.
+
+        others: the targets of what it `needs`, at least.
+        given_up: set by another thread to let this one end soon, with everything undone.
+        """
+        if self._supervised is not None:
+            return
+        self._owner_pid = os.getpid()
+        self._others = others
+        self._given_up = given_up
+        self._binary = self.find_program()
+        try:
+            for _ in range(PORT_ATTEMPTS):
+                try:
+                    self._start_on(free_loopback_port())
+                except _PortTaken:
+                    self.stop()
+                else:
+                    return
+        except BaseException:  # a Ctrl-C too: nothing may stay behind
+            self.stop()
+            raise
+        raise TargetError(
+            self.name,
+            "127.0.0.1",
+            "a free port",
+            f"a port taken by others between the look and the start, {PORT_ATTEMPTS} times",
+            "look for a program that opens and closes many ports on this machine",
+        )
+
+    def describe(self) -> list[dict[str, Any]]:
+        """What runs, for the run's record: one entry, none before the start."""
+        if self.target is None or self._identity is None or self._binary is None:
+            return []
+        pid = self._supervised.service_pid() if self._supervised else None
+        return [
+            {
+                "name": self.name,
+                "kind": self.target.kind,
+                "address": self.target.address,
+                "server": self._identity.server,
+                "version": self._identity.version,
+                "started_by": f"supervisor{self._run_as()}; the program is from {self._binary.origin}",
+                "program": str(self._binary.path),
+                "pid": pid,
+                "supervisor_pid": self._supervised.pid if self._supervised else None,
+                "state": "down" if pid is None else "up",
+                "log": str(self._log),
+                "data_directory": str(self._data.path) if self._data else None,
+                "settings": self._settings(),
+            }
+        ]
+
+    def events(self) -> list[StackEvent]:
+        """Starts, deaths and restarts so far, oldest first; they can be read after the stop too."""
+        supervised = self._supervised
+        return self._past_events if supervised is None else supervised.events()
+
+    def hold(self) -> None:
+        """End it in order and leave it down; its data stays."""
+        if self._supervised is not None:
+            self._supervised.tell("hold")
+
+    def release(self) -> None:
+        """Start it again after `hold`."""
+        if self._supervised is not None:
+            self._supervised.tell("release")
+
+    def stop(self) -> None:
+        """End it and remove its data. Again is harmless."""
+        if os.getpid() != self._owner_pid:
+            return  # a fork of the harness that ends: the service is still in use
+        with self._stopping:
+            # Taken away only when done: a second Ctrl-C here leaves them for the next call.
+            if self._supervised is not None:
+                self._supervised.end()
+                self._past_events = self._supervised.events()
+                self._supervised = None
+            if self._data is not None:
+                self._data.remove()
+                self._data = None
+
+    def _start_on(self, port: int) -> None:
+        self._log = new_log_file(self._log_dir, self.name, ".log")
+        events = new_log_file(self._log_dir, f"{self.name}-events", ".jsonl")
+        self._data = _data_directory(self.name)
+        target = self._target_on(port)
+        command = self._service_command(target, self._data.path, self._log)
+        command = replace(command, restart_delay_s=restart_delay_s())
+        self._supervised = Supervised(events)
+        self._supervised.start(command, self._data)
+        self._identity = self._wait_until_ready(target)
+        self.target = target
+
+    def _wait_until_ready(self, target: Target) -> Identity:
+        deadline = time.monotonic() + self.ready_deadline_s
+        last = "it was not started"
+        while (left_s := deadline - time.monotonic()) > 0:
+            pid = self._living_pid(target)
+            if pid is not None:
+                # A stranger that has the port is not asked, and gets no password. Where the kernel
+                # does not let us look (None), or nobody listens yet, the answer has to do.
+                if is_listener(pid, target.port) is False:
+                    last = "somebody else listens there"
+                else:
+                    try:
+                        return self._probe(target, min(left_s, PROBE_DEADLINE_S))
+                    except TargetError as error:
+                        last = str(error)
+            time.sleep(self.poll_s)
+        raise self._not_ready(target, f"no such answer within {self.ready_deadline_s:g} s ({last})")
+
+    def _living_pid(self, target: Target) -> int | None:
+        """The service's process, None while it is not yet started.
+
+        What the supervisor would mend later, by a restart, is an error while the service comes up.
+        """
+        if self._given_up.is_set():
+            raise _GivenUp
+        assert self._supervised is not None
+        is_alive = self._supervised.is_alive  # asked first: so its last words are among the events
+        pid = None
+        for event in self._supervised.events():
+            if event.kind == "started":
+                pid = event.pid
+            elif event.kind == "died":
+                if any("address already in use" in line.lower() for line in self._log_tail(LINES_ABOUT_PORT)):
+                    raise _PortTaken
+                found = f"a server that ended with status {event.status} before it answered"
+                raise self._not_ready(target, found)
+            elif event.kind == "failed":
+                raise self._not_ready(target, f"a program that {event.text}")
+        if not is_alive:
+            raise self._not_ready(target, self._supervised.failure())
+        return pid
+
+    def _log_tail(self, count: int) -> list[str]:
+        return [] if self._log is None else last_lines(self._log, count)
+
+    def _not_ready(self, target: Target, found: str) -> TargetError:
+        tail = " | ".join(self._log_tail(LOG_TAIL_LINES))
+        for known in (target, *self._others.values()):
+            tail = redacted(tail, [known.password])
+        return TargetError(
+            target.name,
+            target.address,
+            self.ready_means,
+            f"{found}; its log ends: {tail}" if tail else f"{found}; its log is empty",
+            f"read {self._log}; the program was {self._binary.path if self._binary else '-'}",
+        )
+
+
+def restart_delay_s() -> float:
+    """How long the supervisor waits before it starts a dead service again. Raises UsageError."""
+    text = os.environ.get(RESTART_DELAY_VARIABLE, "").strip()
+    if not text:
+        return ServiceCommand.restart_delay_s
+    try:
+        return duration_ns(text) / 1e9
+    except ValueError as error:
+        raise UsageError(f"{RESTART_DELAY_VARIABLE}: {error}") from None
+
+
+def _data_directory(name: str) -> DataDirectory:
+    try:
+        return DataDirectory()
+    except OSError as error:
+        raise TargetError(
+            name,
+            "the embedded stack",
+            "a directory for temporary files",
+            f"{error.strerror} ({error.filename})",
+            "set TMPDIR to a directory with free space that this user may write to",
+        ) from None

@@ -1,0 +1,154 @@
+"""A PostgreSQL of our own, with a log-in that is real and settings that keep what was committed."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.core.errors import TargetError
+from bench.stack.probes.postgres import probe_postgres
+from bench.stack.services.base import Identity, ManagedService
+from bench.stack.services.postgres_binary import PostgresPrograms, find_postgres
+from bench.stack.services.server_binary import ServerBinary
+from bench.stack.services.shared_memory import DATA
+from bench.stack.services.unprivileged import Account, account_for_servers
+from bench.stack.supervisor.supervised import ServiceCommand, SetUpStep
+from bench.stack.target import Target
+
+USER = "holdfast"
+DATABASE = "holdfast"
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "log_destination": "stderr",
+    "logging_collector": "off",
+}
+"""Beside what initdb chooses. All else is as the version has it."""
+
+
+class ManagedPostgres(ManagedService):
+    """PostgreSQL 18, with a password that only this stack knows."""
+
+    name = "postgres"
+    ready_deadline_s = 60.0  # with initdb, on a machine that is busy with something else
+    poll_s = 0.01
+    ready_means = "a Postgres that lets us in and answers SELECT"
+
+    def __init__(self, log_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(log_dir, settings)
+        self._programs: PostgresPrograms | None = None
+        self._account: Account | None = None
+        self._password = secrets.token_urlsafe(24)
+
+    def find_program(self) -> ServerBinary:
+        """The user's, else the wheel's. Raises TargetError."""
+        self._programs = find_postgres(self.name)
+        self._account = account_for_servers()
+        if self._account is not None and not self._account.can_be_assumed():
+            raise TargetError(
+                self.name,
+                "the embedded stack",
+                f"to be able to become the user {self._account.name}, since Postgres refuses to run as root",
+                "a root without the right to change its user",
+                "start bench as another user than root",
+            )
+        return ServerBinary(self._programs.bin / "postgres", self._programs.origin)
+
+    def _target_on(self, port: int) -> Target:
+        return Target(
+            self.name,
+            "postgres",
+            "127.0.0.1",
+            port,
+            username=USER,
+            password=self._password,
+            database=DATABASE,
+            managed=True,
+        )
+
+    def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
+        assert self._programs is not None
+        self._open_to_account(directory)
+        programs = self._programs.usable_by(self._account, directory / "programs", self.name)
+        postgres = str(programs.bin / "postgres")
+        self._binary = ServerBinary(Path(postgres), programs.origin)
+        data = str(directory / DATA)
+        configuration = _write_configuration(directory, self._settings())
+        initdb = (str(programs.bin / "initdb"), "-D", data, "-U", USER, "--auth=reject", "--encoding=UTF8")
+        # An error there must not bring the password into the log.
+        alone = (postgres, "--single", "-F", "-c", "log_min_error_statement=panic", "-D", data, "postgres")
+        questions = f"ALTER ROLE {USER} PASSWORD '{self._password}'\nCREATE DATABASE {DATABASE}\n"
+        return ServiceCommand(
+            self.name,
+            (postgres, "-D", data, "-p", str(target.port), "-c", f"config_file={configuration}"),
+            data,
+            str(log),
+            set_up=(
+                SetUpStep((*initdb, "--locale=C", "--no-sync", "--no-instructions")),
+                SetUpStep(alone, questions),
+            ),
+            environment={"LC_ALL": "C"},
+            user_id=self._account.user_id if self._account else None,
+            group_id=self._account.group_id if self._account else None,
+            # Immediate shutdown. The data is thrown away: a checkpoint would only keep the disk busy,
+            # and might outlast the grace; SIGTERM would wait for clients.
+            ending_signal="SIGQUIT",
+        )
+
+    def _probe(self, target: Target, deadline_s: float) -> Identity:
+        facts = probe_postgres(target, deadline_s)
+        return Identity(facts.server, facts.version)
+
+    def _settings(self) -> dict[str, str]:
+        return {**SETTINGS, **self._asked}
+
+    def _run_as(self) -> str:
+        return f", as user {self._account.name}" if self._account else ""
+
+    def _open_to_account(self, directory: Path) -> None:
+        """Make the folder for the data, and let whom the server runs as come to it."""
+        data = directory / DATA
+        data.mkdir(mode=0o700)
+        if self._account is None:
+            return
+        directory.chmod(0o711)
+        os.chown(data, self._account.user_id, self._account.group_id)
+        if not self._account.can_enter(data):
+            raise TargetError(
+                self.name,
+                "the embedded stack",
+                f"a temporary folder that the user {self._account.name} may enter, since Postgres refuses"
+                " to run as root",
+                f"{directory.parent}, which it may not",
+                "set TMPDIR to a folder that is open to others, /tmp for example",
+            )
+
+
+class ManagedPostgres16(ManagedPostgres):
+    """PostgreSQL 16."""
+
+    name = "postgres_16"
+
+
+def _write_configuration(directory: Path, wanted: Mapping[str, str]) -> Path:
+    """Files of ours beside the data, which initdb wants empty. ALTER SYSTEM works as ever."""
+    access = directory / "pg_hba.conf"
+    access.write_text(
+        "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
+    )
+    settings = {**wanted, "hba_file": str(access)}
+    lines = [f"include {_quoted(str(directory / DATA / 'postgresql.conf'))}"]
+    lines += [f"{key} = {_quoted(value)}" for key, value in settings.items()]
+    configuration = directory / "postgresql.conf"
+    configuration.write_text("\n".join(lines) + "\n")
+    for path in (access, configuration):
+        path.chmod(0o644)
+    return configuration
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

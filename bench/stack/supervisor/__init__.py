@@ -1,0 +1,1 @@
+"""Processes kept under supervision, and found again."""

@@ -1,0 +1,163 @@
+"""The harness's side of the supervisor: start it, read its events, end it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from bench.core.child_environment import for_program
+from bench.stack.services.data_directory import DataDirectory
+from bench.stack.supervisor import supervisor
+from bench.stack.supervisor.orphans import await_end_of_strays
+
+GRACE_S = 2.0
+"""How long a service may take to end by itself before it is killed."""
+SUPERVISOR_MARGIN_S = 3.0
+"""How much longer the supervisor may take before it is killed itself."""
+LIFE_KINDS = ("started", "restarted", "died", "ended")
+
+
+@dataclass(frozen=True)
+class SetUpStep:
+    """A program that must have ended with status 0 before the service is started for the first time."""
+
+    command: tuple[str, ...]
+    input: str = field(default="", repr=False)
+    """What it reads from stdin; it may hold a secret."""
+
+
+@dataclass(frozen=True)
+class ServiceCommand:
+    """One process to be kept running. Its output, and that of its set-up, is appended to `log`."""
+
+    name: str
+    command: tuple[str, ...]
+    directory: str
+    log: str
+    restart_delay_s: float = 0.1
+    restarts_per_minute: int = 60
+    set_up: tuple[SetUpStep, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Added to what every program gets (bench.core.child_environment); it may hold secrets."""
+    user_id: int | None = None
+    """Whom service and set-up run as, with `group_id` as the only group. None: as the harness does."""
+    group_id: int | None = None
+    ending_signal: str = "SIGTERM"
+
+
+@dataclass(frozen=True)
+class StackEvent:
+    """What happened to a service, on the one clock.
+
+    kind: started, restarted, stopped, continued (by a signal), died, gave_up, failed (could not
+    be started or set up), ended (because it was asked to), crashed (the supervisor), finished. Of a
+    container also: signalled (by the engine), paused, unpaused, oom, health (text: healthy or
+    unhealthy), connected and disconnected (text: the network), removed.
+    """
+
+    at_ns: int
+    kind: str
+    service: str | None
+    pid: int | None = None
+    status: int | None = None
+    """Exit status; negative: the signal that ended it."""
+    text: str | None = None
+
+
+class Supervised:
+    """A running supervisor and the service under it."""
+
+    def __init__(self, events: Path) -> None:
+        self._events = events
+        self._process: subprocess.Popen[bytes] | None = None
+        self._data: Path | None = None
+
+    def start(self, service: ServiceCommand, data: DataDirectory) -> None:
+        """Start the supervisor; it starts the service, and removes `data` when it has ended."""
+        self._data = data.path.resolve()
+        specification = {
+            "harness_pid": os.getpid(),
+            "events": str(self._events.resolve()),
+            "grace_s": GRACE_S,
+            "remove": [str(data.path)],
+            "service": {**asdict(service), "environment": {**for_program(), **service.environment}},
+        }
+        # -I -S: no site-packages, no PYTHON* variables; half the start-up time, and nothing of
+        # the user's surroundings can break it. Should a Ctrl-C hit between the start and the
+        # assignment, the pipe closes with the lost object and the supervisor ends by itself.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(supervisor.__file__).resolve())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # a terminal's Ctrl-C is for the harness to decide about
+            pass_fds=[data.lock_fd],
+            env=for_program(),
+            cwd="/",
+        )
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died already: `failure` tells
+            self._process.stdin.write(json.dumps(specification).encode() + b"\n")
+            self._process.stdin.flush()
+
+    @property
+    def pid(self) -> int | None:
+        """The supervisor's process id."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the supervisor is still running."""
+        return self._process is not None and self._process.poll() is None
+
+    def events(self) -> list[StackEvent]:
+        """All events so far, oldest first."""
+        with contextlib.suppress(FileNotFoundError):
+            # Up to the last line's end: a line may be only half written.
+            lines = self._events.read_bytes().rpartition(b"\n")[0].splitlines()
+            return [StackEvent(**json.loads(line)) for line in lines]
+        return []
+
+    def service_pid(self) -> int | None:
+        """The process id of the service, None while it is down."""
+        if not self.is_alive:
+            return None
+        latest = next((event for event in reversed(self.events()) if event.kind in LIFE_KINDS), None)
+        return latest.pid if latest and latest.kind in ("started", "restarted") else None
+
+    def tell(self, word: str) -> None:
+        """Say `hold` (end the service, leave it down) or `release` (start it again)."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has ended, and its service with it
+                self._process.stdin.write(word.encode() + b"\n")
+                self._process.stdin.flush()
+
+    def failure(self) -> str:
+        """Why the supervisor is gone, in its own words. Call it only when it is."""
+        assert self._process is not None
+        assert self._process.stderr is not None
+        text = self._process.stderr.read().decode(errors="replace").strip()
+        return f"the supervisor ended with status {self._process.wait()}: {text or 'it said nothing'}"
+
+    def end(self) -> None:
+        """End the service and the supervisor; return when they are gone. Again is harmless."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        assert self._process.stderr is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(GRACE_S + SUPERVISOR_MARGIN_S)
+        except subprocess.TimeoutExpired:
+            # Stopped by a signal, or stuck: the kernel kills its service with it.
+            self._process.kill()
+            self._process.wait()
+        self._process.stderr.close()
+        if self._process.returncode != 0 and self._data is not None:
+            await_end_of_strays(self._data, SUPERVISOR_MARGIN_S)
+        self._process = None

@@ -1,0 +1,171 @@
+"""What an engine host may say: the form of each message, and sums that can be. Pure.
+
+A worker that says something else is broken or lies. It is refused with the reason, its part of the load is
+missing from then on, and the others go on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from bench.core.histogram import BUCKET_COUNT
+from bench.core.outcome import OUTCOME_COUNT
+from bench.engine.api import Live
+from bench.results.record_shape import RECORD
+from bench.results.shape import Each, Needed, is_of, misshapen
+
+if TYPE_CHECKING:
+    from bench.plan.plan import Segment, WorkloadPlan
+    from bench.swarm.distributed.worker import RemotePart
+
+MOST_EVENTS = 10_000
+"""In one window."""
+MOST_OF_A_LANE_PER_S = 100_000_000
+"""Arrivals of a closed loop: beyond what any loop makes on one lane."""
+MOST_COUNTED = 2**53
+DELIVERY = "deliver"
+"""The operation of a pub/sub workload that holds end-to-end times: no arrival of the plan's."""
+
+WORKLOAD = {"workload": Needed(int)}
+ANSWERS = Needed({"hits": int, "misses": int, "statuses": Each(Needed(int))})
+LIVE = {one.name: Needed(int) for one in fields(Live)} | {
+    "outcomes": Needed([Needed(int)]),
+    "answers": ANSWERS,
+    "pool_in_use": int,
+}
+GAINS = Needed([Needed([Needed(None)])])
+SHAPES: dict[str, dict[str, Any]] = {
+    "here": {
+        **dict.fromkeys(("sent_ns", "at_ns", "pid", "protocol"), Needed(int)),
+        **dict.fromkeys(("host", "boot", "time_namespace", "network_namespace"), Needed(str)),
+    },
+    "beat": {"generator_cpu_ratio": float, "generator_rss_bytes": float},
+    "calibrated": {"calibration": Needed(RECORD["calibration"])},
+    "planned": {},
+    "prepared": WORKLOAD,
+    "late": {**WORKLOAD, "by_ns": Needed(int)},
+    "window": {
+        **WORKLOAD,
+        "number": Needed(int),
+        "is_last": Needed(bool),
+        "gains": GAINS,
+        "live": Needed(LIVE),
+        "events": Needed([Needed({"at_ns": Needed(int), "kind": Needed(str)})]),
+    },
+    "result": {
+        **WORKLOAD,
+        "gains": GAINS,
+        "logs": Needed([Needed(int)]),
+        "result": Needed(
+            {
+                "taken": Needed([Needed(int)]),
+                "tallies": Needed([Needed([Needed(int)])]),
+                "idle_ratio": Needed(float),
+                "busy_ns": float,
+                "counters": Needed(Each(Needed(int))),
+                "errors": Needed(
+                    [{"operation": Needed(str), "text": Needed(str), "count": Needed(int), "example": str}]
+                ),
+                "anomalies": Needed([Needed([str])]),
+            }
+        ),
+    },
+    "log_piece": {**WORKLOAD, "file": Needed(int), "first": Needed(int), "content": Needed(str)},
+    "failed": {"error": Needed({"message": Needed(str), "exit_code": Needed(int)})},
+}
+
+
+def problem_of(message: object) -> str | None:
+    """What is wrong with the form of a message; None when it can be read."""
+    if not isinstance(message, dict):
+        return "it sent what is no message"
+    kind = message.get("kind")
+    shape = SHAPES.get(kind) if isinstance(kind, str) else None
+    if shape is None:
+        return "it sent a message of an unknown kind"
+    problem = misshapen(message, shape)
+    return f"it sent a damaged message: {kind}.{problem}" if problem else None
+
+
+def most_arrivals(plan: WorkloadPlan, segment: Segment, duration_ns: int) -> int:
+    """What no segment can exceed in a whole run: of a Poisson plan, eight deviations above its mean."""
+    if plan.is_closed:
+        return int(plan.workload.lanes * MOST_OF_A_LANE_PER_S * (duration_ns / 1e9 + 60))
+    lanes = plan.workload.lanes
+    expected = plan.expected_arrivals * -(-lanes // segment.count) / lanes  # arrivals go by lanes
+    spread = 8 * math.sqrt(expected) if plan.workload.arrivals == "poisson" else 0.0
+    return int(expected + spread) + 16
+
+
+def problem_of_window(message: dict[str, Any], part: RemotePart) -> str | None:
+    """What cannot be in a window of this part."""
+    number, live = message["number"], message["live"]
+    if part.has_ended or part.result is not None:
+        return f"it sent window {number} after its last one"
+    if number <= part.newest:
+        return f"it sent window {number} after window {part.newest}"
+    if len(message["events"]) > MOST_EVENTS or any("self" in event for event in message["events"]):
+        return "it sent events that cannot be"
+    counts = [value for name, value in live.items() if type(value) is int and name != "idle_ns"]
+    if len(live["outcomes"]) != OUTCOME_COUNT or min([*counts, *live["outcomes"]]) < 0:
+        return "it sent a count below zero"
+    return _problem_of_gains(message["gains"], part)
+
+
+def problem_of_result(message: dict[str, Any], part: RemotePart) -> str | None:
+    """What cannot be in a part's result, which is the sum of what was sent before."""
+    result, rows = message["result"], len(part.tallies)
+    if part.result is not None:
+        return "it sent a second result"
+    if len(result["taken"]) != rows or [len(row) for row in result["tallies"]] != [OUTCOME_COUNT] * rows:
+        return "it sent a result with rows that are not in the plan"
+    told = [count for row in result["tallies"] for count in row]
+    counts = [*told, *result["taken"], *message["logs"], *result["counters"].values()]
+    if min(counts, default=0) < 0 or max(counts, default=0) >= MOST_COUNTED:
+        return "it sent a count that cannot be"
+    for key in ("phase_idle_ratios", "phase_lag_p50_ns"):
+        if result.get(key) and len(result[key]) != part.phases:
+            return f"it sent {len(result[key])} phases, where the plan has {part.phases}"
+    if problem := _problem_of_gains(message["gains"], part):
+        return problem
+    sums = part.tallies.copy()
+    for row, kind, outcome, _, counts in message["gains"]:
+        sums[row, outcome] += sum(counts) if kind == "response" else 0
+    if sums[part.planned].tolist() != [result["tallies"][row] for row in part.planned]:
+        return "its result is not the sum of the windows that it sent"
+    if any(length > part.most_arrivals for length in message["logs"]):
+        return "it claims more records than its part of the plan has arrivals"
+    return None
+
+
+def _problem_of_gains(gains: list[list[Any]], part: RemotePart) -> str | None:
+    claimed = int(part.tallies[part.planned].sum())
+    for gain in gains:
+        if problem := _problem_of_gain(gain, len(part.tallies)):
+            return problem
+        if gain[1] == "response" and gain[0] in part.planned:
+            claimed += sum(gain[4])
+    if claimed > part.most_arrivals:
+        return f"it claims {claimed} arrivals, more than the {part.most_arrivals} that its part can have"
+    return None
+
+
+def _problem_of_gain(gain: list[Any], rows: int) -> str | None:
+    if len(gain) != 5:
+        return "it sent a histogram without its parts"
+    row, kind, outcome, buckets, counts = gain
+    if not (is_of(row, int) and 0 <= row < rows and is_of(outcome, int) and 0 <= outcome < OUTCOME_COUNT):
+        return "it sent a histogram of a row or an outcome that is not in the plan"
+    if not isinstance(kind, str) or not kind.isidentifier():
+        return "it sent a histogram of an unknown kind"
+    if not (isinstance(buckets, list) and isinstance(counts, list) and len(buckets) == len(counts)):
+        return "it sent a histogram whose buckets have no counts"
+    if not all(type(one) is int for one in (*buckets, *counts)):
+        return "it sent a histogram with a count that is no whole number"
+    if any(not 0 <= one < BUCKET_COUNT for one in buckets) or len(set(buckets)) != len(buckets):
+        return "it sent a histogram with buckets that are none"
+    if any(not 0 < one < MOST_COUNTED for one in counts):
+        return "it sent a histogram with a count that cannot be"
+    return None

@@ -1,0 +1,187 @@
+"""What the users' process records: every request that has ended, into the Board that the harness reads.
+
+A request is an arrival that was planned when its user asked: response and service time are one, and there
+is no lag. It belongs to the phase in which it began. The rules of what is charged are those of the other
+engines: the same compiled function enters it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.core.answers import ANSWER_COLUMNS, FIRST_STATUS
+from bench.core.error_kinds import ErrorKinds
+from bench.core.jit import PLAIN
+from bench.core.outcome import Outcome
+from bench.core.own_limits import OwnLimits
+from bench.engine.client.loop_lag import LoopLag
+from bench.engine.client.results import BATCH_COLUMNS, Accounts, connections_table, enter
+from bench.engine.wire import layout
+from bench.swarm.users.outcomes import outcome_of, shown, text_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.engine.shared_board import SharedBoard
+
+NEVER = -1
+NO_WAIT = -1
+ERROR_KINDS = 64
+NAMES = 500
+OTHER_NAME = "other names"
+MOST_LANES = 2**15
+TOLD_NAMES = 5
+
+
+class UserBooks:
+    """Written by the one thread of the users' process."""
+
+    def __init__(
+        self,
+        shared: SharedBoard,
+        log: NDArray[np.int64] | None,
+        *,
+        operations: Sequence[tuple[str, str]],
+        phase_ends_ns: Sequence[int],
+        deadline_ns: int,
+        secrets: Sequence[str] = (),
+    ) -> None:
+        """`operations`: name and request of each but the last, which takes all other requests."""
+        self.lag = LoopLag()
+        """Of the loop of all users; times from run zero."""
+        self.gauges = shared.gauges
+        self.end_ns = phase_ends_ns[-1]
+        """From run zero: what begins later is no part of the run."""
+        self.errors = ErrorKinds(ERROR_KINDS)
+        self.own_limits = OwnLimits()
+        """What of this machine's own prevented connections."""
+        self.unmatched: Counter[str] = Counter()
+        self.after_the_end = 0
+        self._names = [name for name, _ in operations]
+        self._requests = {request: number for number, (_, request) in enumerate(operations)}
+        self._other = len(operations)
+        self._operation_count = len(operations) + 1
+        self._phase_ends_ns = list(phase_ends_ns)
+        self._phase = 0
+        self._deadline_ns = deadline_ns
+        self._secrets = secrets
+        self._zero_ns = 0
+        self._arrivals = 0
+        self._taken = shared.board.taken
+        self._answers = shared.board.answers
+        self._batch = array("q")
+        settings = np.zeros(layout.SETTING_COLUMNS, dtype=np.int64)
+        settings[layout.DEADLINE_NS] = deadline_ns
+        settings[layout.DURATION_NS] = self.end_ns
+        settings[layout.OPERATION_COUNT] = self._operation_count
+        settings[layout.LOGGING] = log is not None
+        empty = np.zeros((0, layout.LOG_WORDS), dtype=np.int64)
+        board = shared.board
+        self._accounts = Accounts(
+            settings,
+            board.counts,
+            board.tallies,
+            self.gauges,
+            empty if log is None else log,
+            connections_table(),
+            # A request is one round trip to us.
+            np.zeros((self._operation_count, layout.OPERATION_COLUMNS), dtype=np.int64),
+        )
+        self.flush()  # compiles
+
+    def begin(self, zero_ns: int) -> None:
+        """Run zero on CLOCK_MONOTONIC."""
+        self._zero_ns = zero_ns
+
+    def counts(self, start_ns: int) -> bool:
+        """Whether what begins at `start_ns` on CLOCK_MONOTONIC is part of the run."""
+        return 0 <= start_ns - self._zero_ns < self.end_ns
+
+    def record(
+        self,
+        method: str,
+        name: str,
+        start_ns: int,
+        took_ns: int,
+        error: BaseException | None,
+        lane: int,
+        outcome: Outcome | None = None,
+        status: int | None = None,
+    ) -> None:
+        """One ended request; `start_ns` on CLOCK_MONOTONIC. Without `outcome` the error says how it ended.
+
+        `status` is that of an HTTP answer.
+        """
+        if not self.counts(start_ns):
+            self.after_the_end += 1
+            return
+        start = start_ns - self._zero_ns
+        took_ns = max(took_ns, 0)
+        operation = self._operation(method, name)
+        if outcome is None:
+            outcome = Outcome.OK if error is None else outcome_of(error)
+            if error is not None and self.own_limits.note(error):
+                outcome = Outcome.REFUSED  # whatever its library calls it: it was never sent
+        if took_ns > self._deadline_ns and outcome in (Outcome.OK, Outcome.ERROR):
+            outcome = Outcome.TIMEOUT
+            self._note(operation, "answered after the deadline")
+        elif error is not None:
+            self._note(operation, text_of(error, self._secrets))
+        row = self._phase_of(start) * self._operation_count + operation
+        if status is not None and FIRST_STATUS <= status < ANSWER_COLUMNS:
+            self._answers[row, status] += 1
+        sent = NEVER if outcome is Outcome.REFUSED else start
+        # The columns of a flight (layout), then those of client_books; lateness is known at the next stroke.
+        self._batch.extend((start, sent, self._arrivals, row, NEVER, NEVER, 0, outcome, start + took_ns))
+        self._batch.extend((NO_WAIT, lane % MOST_LANES, 0))
+        self._arrivals += 1
+
+    def flush(self) -> None:
+        """Enter what was noted since the last call."""
+        batch, self._batch = self._batch, array("q")
+        rows = np.array(batch, dtype=np.int64).reshape(-1, BATCH_COLUMNS)
+        for entry in rows:
+            self._taken[entry[layout.ROW]] += 1
+        self.gauges[layout.TAKEN] += len(rows)
+        if PLAIN:
+            with np.errstate(over="ignore"):
+                enter(self._accounts, rows, self.lag.stretches())
+        else:
+            enter(self._accounts, rows, self.lag.stretches())
+
+    def told_errors(self) -> list[dict[str, object]]:
+        """Operation, text and count of every kind of error, the most frequent first."""
+        return self.errors.entries()
+
+    def told_unmatched(self) -> list[tuple[str, int]]:
+        """The most frequent names of requests that no operation names, with how often they came."""
+        return self.unmatched.most_common(TOLD_NAMES)
+
+    def _operation(self, method: str, name: str) -> int:
+        number = self._requests.get(f"{method} {name}", self._requests.get(name))
+        if number is not None:
+            return number
+        place = shown(f"{method} {name}", self._secrets)
+        if place not in self.unmatched and len(self.unmatched) >= NAMES:
+            place = OTHER_NAME
+        self.unmatched[place] += 1
+        return self._other
+
+    def _note(self, operation: int, text: str) -> None:
+        name = self._names[operation] if operation < self._other else "other"
+        self.errors.add(name, text)
+
+    def _phase_of(self, start_ns: int) -> int:
+        """Requests end out of order, so the phase may be an earlier one than the last request's."""
+        number = self._phase
+        while start_ns >= self._phase_ends_ns[number]:
+            number += 1
+        while number and start_ns < self._phase_ends_ns[number - 1]:
+            number -= 1
+        self._phase = number
+        return number

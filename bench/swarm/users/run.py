@@ -1,0 +1,237 @@
+"""One workload's users from the first to the last: the process that the Locust engine starts does this.
+
+The main greenlet strikes every 10 ms: it enters what was recorded, has as many users as the plan says, and
+sees by its own lateness how busy the process is.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import json
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import gevent.socket
+import numpy as np
+from gevent.queue import Queue
+from locust import FastHttpUser, HttpUser
+
+from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.engine.client.loop_lag import TICK_NS
+from bench.engine.shared_board import SharedBoard
+from bench.engine.wire import layout
+from bench.plan.users import UserStretch, users_at
+from bench.resources.thread_use import ThreadUse
+from bench.swarm.users.arguments import parsed_options
+from bench.swarm.users.exit import quit_as_locust
+from bench.swarm.users.load import Refused, chosen, environment_for, import_users, other_hosts
+from bench.swarm.users.outcomes import shown
+from bench.swarm.users.request_recorder import UserBooks
+from bench.swarm.users.requests import Requests
+from bench.swarm.users.user_pool import Crowd
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LINGER_NS = NS_PER_S
+"""After the end, once nothing of the run is under way, users have so long for what is no part of it."""
+LAST_S = 2.0
+"""For `on_stop` of users that had to be killed."""
+TASK_ERRORS = 20
+
+
+class Channel:
+    """Lines of JSON to and from the harness."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = gevent.socket.socket(fileno=fd)
+        self.asked: Queue[dict[str, Any]] = Queue()
+        gevent.spawn(self._listen)
+
+    def say(self, **message: Any) -> None:
+        """Send one message."""
+        self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def _listen(self) -> None:
+        for line in self._socket.makefile("rb"):
+            self.asked.put(json.loads(line))
+
+
+def run(task: dict[str, Any], fd: int) -> None:
+    """Import, say so, wait for the start, run, tell what there is to tell beside the Board."""
+    channel = Channel(fd)
+    try:
+        classes, shapes = import_users(task["path"], task["secrets"])
+        picked = chosen(classes, task["user_classes"])
+        hosts = other_hosts(picked, task["host"])
+        options = parsed_options(task["arguments"])
+        environment = environment_for(
+            picked, task["path"], task["host"], task["lanes"], task["secrets"], options
+        )
+    except Refused as refused:
+        told = {"expected": refused.expected, "found": refused.found, "advice": refused.advice}
+        channel.say(say="refused", key=refused.key, **told)
+        return
+    shared = SharedBoard.open(task["board_fd"], task["rows"])
+    books = UserBooks(
+        shared,
+        _log(task["log"]),
+        operations=[(name, request) for name, request in task["operations"]],
+        phase_ends_ns=task["phase_ends_ns"],
+        deadline_ns=task["deadline_ns"],
+        secrets=task["secrets"],
+    )
+    users = Users(task, environment, books, channel)
+    inspect.stack()  # Locust calls it when it stops, and the first time takes long
+    gc.collect()
+    gc.freeze()
+    channel.say(say="ready", user_classes=[one.__name__ for one in picked])
+    users.run()
+    exit_code, exit_by = quit_as_locust(environment, LAST_S)
+    channel.say(say="ended", shapes=shapes, hosts=hosts, exit_code=exit_code, exit_by=exit_by, **users.told())
+
+
+class Users:
+    """The run itself."""
+
+    def __init__(self, task: dict[str, Any], environment: Any, books: UserBooks, channel: Channel) -> None:
+        self._books = books
+        self._channel = channel
+        self._deadline_ns: int = task["deadline_ns"]
+        self._stretches = [UserStretch(*stretch) for stretch in task["stretches"]]
+        self._secrets = task["secrets"]
+        self._requests = Requests(books, self._deadline_ns)
+        self._requests.watch(environment.events.request)
+        self._crowd = Crowd(environment)
+        # A request of any other client is known by its end only.
+        self._sees_all = all(issubclass(one, HttpUser | FastHttpUser) for one in environment.user_classes)
+        self._task_errors: Counter[str] = Counter()
+        environment.events.user_error.add_listener(self._on_user_error)
+        self._zero_ns = 0
+        self._use = ThreadUse()
+        self._delay_ns = 0
+        self._stopped_by_others = False
+        self._killed_blind = 0
+
+    def run(self) -> None:
+        """From the start message until nobody is left."""
+        asked = self._channel.asked.get()
+        if asked["do"] != "begin":
+            return
+        self._zero_ns = asked["start_ns"]
+        self._books.begin(self._zero_ns)
+        self._wait_until(self._zero_ns)
+        self._use = ThreadUse()
+        self._delay_ns = self._use.run_delay_ns()
+        self._crowd.begin()
+        end_ns = self._run_plan()
+        self._run_out(end_ns)
+        self._requests.give_up()
+        self._gauge(monotonic_ns() - self._zero_ns)
+        self._books.gauges[layout.IN_FLIGHT] = self._books.gauges[layout.CONNECTED] = 0
+        self._books.flush()
+
+    def _run_plan(self) -> int:
+        """Until the plan's end, or an earlier one that was asked for; when that was, from run zero."""
+        due_ns = self._zero_ns
+        while True:
+            now = due_ns - self._zero_ns
+            if now >= self._books.end_ns or self._is_asked_to_stop():
+                break
+            if self._crowd.was_stopped_by_others:
+                self._stopped_by_others = True
+                break
+            self._crowd.become(users_at(self._stretches, now))
+            due_ns = self._strike(due_ns + TICK_NS)
+        end_ns = min(self._books.end_ns, monotonic_ns() - self._zero_ns)
+        self._books.end_ns = end_ns
+        return end_ns
+
+    def _run_out(self, end_ns: int) -> None:
+        """Users finish what they are at; what began in time has its deadline, and nobody stays for longer."""
+        now = monotonic_ns() - self._zero_ns
+        limit_ns = max(end_ns + self._deadline_ns, now)
+        self._crowd.stop((limit_ns - now) / NS_PER_S)
+        due_ns = monotonic_ns()
+        is_killed = False
+        while not self._crowd.has_gone():
+            now = monotonic_ns() - self._zero_ns
+            sees_all = self._sees_all and not self._requests.only_told
+            is_idle = sees_all and now >= end_ns + LINGER_NS and not self._requests.has_open()
+            if not is_killed and (is_idle or now >= limit_ns or self._is_asked_to_hurry()):
+                is_killed = True
+                self._killed_blind = 0 if sees_all else self._crowd.running
+                limit_ns = min(limit_ns, now)
+                self._crowd.kill()
+            if now >= limit_ns + LAST_S * NS_PER_S:
+                return  # an on_stop that hangs
+            due_ns = self._strike(due_ns + TICK_NS)
+
+    def told(self) -> dict[str, Any]:
+        """What the Board cannot hold."""
+        return {
+            "errors": self._books.told_errors(),
+            "unmatched": self._books.told_unmatched(),
+            "task_errors": self._task_errors.most_common(3),
+            "stopped_by_others": self._stopped_by_others,
+            "killed_blind": self._killed_blind,
+            "without_time": self._requests.without_time,
+            "lost_users": self._crowd.most_lost,
+            "own_limits": self._books.own_limits.told(),
+            "counters": {
+                "users_started": self._crowd.started,
+                "user_errors": self._task_errors.total(),
+                "after_the_end": self._books.after_the_end,
+                **self._books.own_limits.counters(),
+            },
+        }
+
+    def _strike(self, due_ns: int) -> int:
+        """Sleep until `due_ns`, enter what was recorded; when the next stroke counts from."""
+        self._wait_until(due_ns)
+        now = monotonic_ns()
+        zero_ns, delay_ns = self._zero_ns, self._use.run_delay_ns()
+        self._books.lag.struck(due_ns - zero_ns, now - zero_ns, delay_ns - self._delay_ns)
+        self._delay_ns = delay_ns
+        self._requests.settle()
+        self._gauge(now - self._zero_ns)
+        self._books.flush()
+        return max(due_ns, now - TICK_NS)
+
+    def _wait_until(self, at_ns: int) -> None:
+        gevent.sleep(max(at_ns - monotonic_ns(), 0) / NS_PER_S)
+
+    def _gauge(self, now_ns: int) -> None:
+        """How the process fares. Idle is wall time in which the thread of all users wanted no processor."""
+        gauges = self._books.gauges
+        gauges[layout.HEARTBEAT] = gauges[layout.ELAPSED_NS] = now_ns
+        gauges[layout.IDLE_NS] = max(now_ns - self._use.busy_ns(), 0)
+        gauges[layout.RUN_DELAY_NS] = self._use.run_delay_ns()
+        gauges[layout.IN_FLIGHT] = self._requests.under_way
+        gauges[layout.CONNECTED] = self._crowd.running
+
+    def _is_asked_to_stop(self) -> bool:
+        return not self._channel.asked.empty()
+
+    def _is_asked_to_hurry(self) -> bool:
+        while not self._channel.asked.empty():
+            if self._channel.asked.get()["at_once"]:
+                return True
+        return False
+
+    def _on_user_error(self, exception: BaseException, **_: Any) -> None:
+        text = shown(f"{type(exception).__name__}: {exception}", self._secrets)
+        if text not in self._task_errors and len(self._task_errors) >= TASK_ERRORS:
+            text = "other exceptions"
+        self._task_errors[text] += 1
+
+
+def _log(place: tuple[str, int] | None) -> NDArray[np.int64] | None:
+    """The operation log that the engine has opened: its path and how many records fit."""
+    if place is None:
+        return None
+    path, records = place
+    return np.memmap(os.fspath(path), dtype=np.int64, mode="r+", shape=(records, layout.LOG_WORDS))

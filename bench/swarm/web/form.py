@@ -1,0 +1,241 @@
+"""What the start form asks for, as the order of a run: checked by the scenario loader before any load.
+
+    rate, lanes = value | name "=" value *( "," name "=" value )    a value alone: of the only workload
+    duration    = value                                             every measured phase
+    target      = url *( "," url )                                  redis://  postgresql://  http://
+
+Problems carry the name of their field as the place; an empty field leaves the scenario as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bench.core.errors import Problem, ScenarioError
+from bench.core.units import quoted
+from bench.scenario.load import discover, load_scenario
+from bench.scenario.substitution import variables_in
+from bench.swarm.web.run_request import RunOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bench.scenario.model import Scenario
+
+AUTOMATIC = "automatic"
+STACKS = (AUTOMATIC, "embedded", "docker", "compose", "external")
+LABEL_CHARACTERS = 110
+VARIABLES = {
+    "redis": "REDIS_URL",
+    "rediss": "REDIS_URL",
+    "postgres": "DATABASE_URL",
+    "postgresql": "DATABASE_URL",
+    "http": "API_URL",
+    "https": "API_URL",
+}
+"""Scheme of a target's URL -> the variable of the environment that names that target."""
+
+FIELD_OF = {"rate": "rate", "lanes": "lanes", "for": "duration"}
+"""Last key of a path in a scenario -> the field that sets it."""
+
+_NAMED = re.compile(r"\s*([A-Za-z0-9_.:-]+)\s*=\s*(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One scenario that the form offers."""
+
+    path: Path
+    name: str
+    label: str
+    """Name and purpose, as the list shows them."""
+    has_faults: bool = False
+
+    def is_meant_by(self, text: str) -> bool:
+        """Whether a field or an option with this text means it."""
+        return text in (self.label, self.name, str(self.path))
+
+
+@dataclass(frozen=True)
+class FilledForm:
+    """A run that can be ordered from an agent."""
+
+    order: RunOrder
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of the environment: those that the scenario refers to, and targets. They may hold passwords."""
+
+    def message(self, workers: Sequence[str]) -> dict[str, Any]:
+        """The order in the agent's words; `workers` make the load, the agent itself where there are none."""
+        order = asdict(self.order) | {"workers": list(workers)}
+        return {"do": "run"} | {
+            key: str(value) if isinstance(value, Path) else value for key, value in order.items()
+        }
+
+
+def choices_in(folder: Path) -> tuple[Choice, ...]:
+    """The scenarios in a folder, or in a file; one that cannot be read is told about when it is chosen.
+
+    Those with faults come last: the first is what a form begins with. Raises ScenarioError for a folder
+    without any.
+    """
+    found = []
+    for path in discover([folder]):
+        try:
+            scenario = load_scenario(path).scenario
+        except ScenarioError as error:
+            found.append(Choice(path, path.stem, f"{path.stem}: {len(error.problems)} problems in the file"))
+            continue
+        purpose = quoted(scenario.purpose, limit=LABEL_CHARACTERS)[1:-1]
+        label = f"{scenario.scenario}: {purpose}"
+        found.append(Choice(path, scenario.scenario, label, bool(scenario.faults)))
+    return tuple(sorted(found, key=lambda choice: choice.has_faults))
+
+
+def read_form(values: Mapping[str, str], offered: Sequence[Choice], out: Path) -> FilledForm:
+    """The order that a form's texts make. Raises ScenarioError with every problem of all fields."""
+    path = _scenario(values.get("scenario", ""), offered)
+    problems: list[Problem] = []
+    targets, found = _targets(values.get("target", ""))
+    problems += found
+    environment = {**os.environ, **targets}
+    scenario = load_scenario(path, environment=environment).scenario
+    overrides, found = _overrides(values, scenario)
+    problems += found
+    stack, found = _stack(values.get("stack", ""), targets)
+    problems += found
+    seed, found = _seed(values.get("seed", ""))
+    problems += found
+    quick = values.get("quick", "") in ("true", "True", "on", "1")
+    try:
+        load_scenario(path, overrides, quick, environment)
+    except ScenarioError as error:
+        problems += [_of_field(problem) for problem in error.problems]
+    if problems:
+        raise ScenarioError(problems)
+    named = variables_in(path.read_text("utf-8"), *overrides)
+    variables = {name: value for name, value in environment.items() if name in named} | targets
+    return FilledForm(RunOrder(path, tuple(overrides), quick, stack, out, seed), variables)
+
+
+def _scenario(text: str, offered: Sequence[Choice]) -> Path:
+    for choice in offered:
+        if choice.is_meant_by(text):
+            return choice.path
+    if not offered:
+        expected, advice = (
+            "a folder with scenario files",
+            "name one with --scenarios, or a file with --scenario",
+        )
+        raise ScenarioError([_problem("scenario", expected, "none", advice)])
+    names = ", ".join(choice.name for choice in offered)
+    raise ScenarioError(
+        [_problem("scenario", f"one of {names}", quoted(text) if text else "none", "choose one of the list")]
+    )
+
+
+def _overrides(values: Mapping[str, str], scenario: Scenario) -> tuple[list[str], list[Problem]]:
+    """The texts of --set that the fields stand for."""
+    workloads = [workload.name for workload in scenario.workloads]
+    with_rate = [workload.name for workload in scenario.workloads if workload.rate_per_s] or workloads
+    overrides: list[str] = []
+    problems: list[Problem] = []
+    for name, single in (("rate", with_rate), ("lanes", workloads)):
+        pairs, found = _per_workload(name, values.get(name, "").strip(), single, workloads)
+        overrides += [f"workloads.{workload}.{name}={value}" for workload, value in pairs]
+        problems += found
+    if length := values.get("duration", "").strip():
+        measured = [number for number, phase in enumerate(scenario.phases) if phase.measured]
+        overrides += [f"phases.{number}.for={length}" for number in measured]
+    return overrides, problems
+
+
+def _per_workload(
+    name: str, text: str, single: Sequence[str], known: Sequence[str]
+) -> tuple[list[tuple[str, str]], list[Problem]]:
+    """The values by workload; `single` are those that a value without a name may mean."""
+    if not text:
+        return [], []
+    if "=" not in text and len(single) == 1:
+        return [(single[0], text)], []
+    example = ", ".join(f"{workload}=..." for workload in known)
+    pairs: list[tuple[str, str]] = []
+    problems: list[Problem] = []
+    for part in text.split(","):
+        match = _NAMED.fullmatch(part)
+        if match is None or match[1] not in known or not match[2].strip():
+            expected = f"the workload that it is for (of {', '.join(known)})"
+            problems.append(_problem(name, expected, quoted(part.strip()), f"write {example}"))
+        else:
+            pairs.append((match[1], match[2].strip()))
+    return pairs, problems
+
+
+def _targets(text: str) -> tuple[dict[str, str], list[Problem]]:
+    """The variables that the target's URLs set. A URL may hold a password: no problem repeats it."""
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    for url in filter(None, re.split(r"[,\s]+", text)):
+        scheme, host = _parts(url)
+        variable = VARIABLES.get(scheme)
+        advice = "write for example redis://127.0.0.1:6379"
+        if variable is None:
+            expected = f"a URL that begins with one of {', '.join(f'{name}://' for name in VARIABLES)}"
+            problems.append(
+                _problem("target", expected, f"'{scheme}:'" if scheme else "another text", advice)
+            )
+        elif not host:
+            problems.append(_problem("target", "a URL with a host", "one without", advice))
+        elif variable in found:
+            problems.append(_problem("target", "one URL of a kind", f"two of {scheme}", "leave one of them"))
+        else:
+            found[variable] = url
+    return found, problems
+
+
+def _parts(url: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme[:20], parts.hostname or ""
+    except ValueError:
+        return "", ""
+
+
+def _stack(text: str, targets: Mapping[str, str]) -> tuple[str | None, list[Problem]]:
+    text = text.strip() or AUTOMATIC
+    if text not in STACKS:
+        return None, [
+            _problem("stack", f"one of {', '.join(STACKS)}", quoted(text), "choose one of the list")
+        ]
+    if not targets:
+        return (None if text == AUTOMATIC else text), []
+    if text not in (AUTOMATIC, "external"):
+        expected, advice = "external where a target is named", "clear the target, or choose external"
+        return None, [_problem("stack", expected, quoted(text), advice)]
+    return "external", []
+
+
+def _seed(text: str) -> tuple[int | None, list[Problem]]:
+    text = text.strip()
+    if not text:
+        return None, []
+    if text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63:
+        return int(text), []
+    expected = "a whole number below 2^63"
+    return None, [_problem("seed", expected, quoted(text), "leave it empty for the scenario's own")]
+
+
+def _of_field(problem: Problem) -> Problem:
+    """A problem of an override under the name of the field that made it."""
+    if problem.file != "--set":
+        return problem
+    name = FIELD_OF.get(problem.where.rpartition(".")[2])
+    return replace(problem, file=name) if name else problem
+
+
+def _problem(name: str, expected: str, found: str, advice: str) -> Problem:
+    return Problem(name, 0, 0, "field", expected, found, advice)

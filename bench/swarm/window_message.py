@@ -1,0 +1,108 @@
+"""A window of the run as the agent tells it: what each histogram gained, sparse and exact."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.core.histogram import empty, lower_edge_ns, upper_edge_ns
+from bench.results.histogram_log import Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bench.core.histogram import Counts
+
+RECENT_NS = 2_000_000_000
+"""What is shown as "now" is the last two seconds: samples enough for a percentile, and an outage shows."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What one histogram gained: buckets (bench.core.histogram) and their counts, of equal length, int64."""
+
+    tag: Tag
+    buckets: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @property
+    def total(self) -> int:
+        """How many samples."""
+        return int(self.counts.sum())
+
+    @property
+    def edges_ns(self) -> tuple[list[int], list[int]]:
+        """Lowest and highest value of each bucket."""
+        return [lower_edge_ns(int(b)) for b in self.buckets], [upper_edge_ns(int(b)) for b in self.buckets]
+
+
+@dataclass(frozen=True)
+class SeenWindow:
+    """One window; times in ns from run zero."""
+
+    start_ns: int
+    end_ns: int
+    phase: str
+    under_way: str
+    series: tuple[Mapping[str, Any], ...]
+    gains: tuple[Gain, ...]
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> SeenWindow:
+        """The window in an agent's message."""
+        gains = (
+            Gain(Tag.parse(tag), np.array(buckets, dtype=np.int64), np.array(counts, dtype=np.int64))
+            for tag, buckets, counts in message["gains"]
+        )
+        return cls(
+            message["start_ns"],
+            message["end_ns"],
+            message["phase"],
+            message["under_way"],
+            tuple(message["series"]),
+            tuple(gain for gain in gains if gain.buckets.size),
+        )
+
+
+class Recent:
+    """The gains of one histogram in the windows of the last seconds."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[int, int, list[Gain]]] = deque()
+
+    def add(self, start_ns: int, end_ns: int, gains: list[Gain]) -> None:
+        """Add a window, also an empty one: time in which nothing ended is time too."""
+        self._kept.append((start_ns, end_ns, gains))
+        while len(self._kept) > 1 and self._kept[1][0] <= end_ns - RECENT_NS:
+            self._kept.popleft()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+
+    @property
+    def seconds(self) -> float:
+        """How long the windows last that are kept."""
+        return (self._kept[-1][1] - self._kept[0][0]) / 1e9 if self._kept else 0.0
+
+    def total(self, *, failed: bool | None = None) -> int:
+        """Samples; only those with (or without) an outcome other than OK where `failed` says so."""
+        return sum(
+            gain.total
+            for _, _, gains in self._kept
+            for gain in gains
+            if failed is None or failed == (gain.tag.outcome != "ok")
+        )
+
+    def counts(self) -> Counts:
+        """All of them in one histogram."""
+        merged = empty()
+        for _, _, gains in self._kept:
+            for gain in gains:
+                merged[gain.buckets] += gain.counts
+        return merged

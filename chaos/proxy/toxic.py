@@ -1,0 +1,103 @@
+"""What all toxins have in common: a number, checked settings, directions, and what they have done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from bench.core.errors import ExitCode, HoldfastError
+
+UP, DOWN = "up", "down"
+"""From the client to upstream, and back."""
+DIRECTIONS = {"both": (UP, DOWN), "up": (UP,), "down": (DOWN,)}
+DAY_NS = 86_400_000_000_000
+
+
+class ToxinRefused(HoldfastError):  # noqa: N818 - what happened is the name
+    """A toxin whose settings make no sense, or that cannot act together with those in force."""
+
+    exit_code = ExitCode.SCENARIO
+
+    def __init__(self, where: str, expected: str, found: str, advice: str) -> None:
+        self.parts = (where, expected, found, advice)
+        super().__init__(f"{where}: expected {expected}, found {found}; {advice}")
+
+
+class Setting:
+    """A whole number within limits. Without a default it must be given."""
+
+    def __init__(self, unit: str, least: int, most: int, default: int | None = None) -> None:
+        self.default: Any = default
+        self._unit, self._least, self._most = unit, least, most
+
+    def read(self, where: str, value: Any) -> Any:
+        """The value, or ToxinRefused."""
+        if isinstance(value, bool) or not isinstance(value, int) or not self._least <= value <= self._most:
+            expected = f"a whole number of {self._unit}, {self._least} to {self._most}"
+            raise ToxinRefused(where, expected, repr(value), "write a number in these limits")
+        return value
+
+
+class Choice:
+    """One of a few values, the first by default."""
+
+    def __init__(self, *values: Any) -> None:
+        self.default: Any = values[0]
+        self._values = values
+
+    def read(self, where: str, value: Any) -> Any:
+        """The value, or ToxinRefused."""
+        # 1 == True, so the type is looked at too.
+        if not any(value == known and type(value) is type(known) for known in self._values):
+            raise ToxinRefused(where, " or ".join(map(repr, self._values)), repr(value), "write one of these")
+        return value
+
+
+class Toxin:
+    """One toxin in force. `effects` counts what it did, as the proof that it did something."""
+
+    kind: ClassVar[str]
+    takes: ClassVar[Mapping[str, Setting | Choice]]
+    unit: ClassVar[str]
+    """What its first count counts, in the words of the proof."""
+
+    def __init__(self, number: int, settings: Mapping[str, Any], seed: int = 0) -> None:
+        self.number = number
+        self.settings = self._checked(settings)
+        self.seed = seed
+        self.count = 0
+        """How often it acted, in its `unit`."""
+        self.bytes = 0
+        """On how many bytes."""
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The directions it acts on."""
+        return DIRECTIONS[self.settings.get("direction", "both")]
+
+    @property
+    def effects(self) -> dict[str, int]:
+        """What it has done so far."""
+        return {"count": self.count, "bytes": self.bytes}
+
+    @classmethod
+    def _checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        for name in given:
+            if name not in cls.takes:
+                known = ", ".join(cls.takes) or "no settings"
+                raise ToxinRefused(cls.kind, known, name, "remove it")
+        checked = {}
+        for name, setting in cls.takes.items():
+            value = given.get(name, setting.default)
+            if value is None:
+                raise ToxinRefused(cls.kind, f"the setting {name}", "none", f"add {name}")
+            checked[name] = setting.read(f"{cls.kind}.{name}", value)
+        return checked
+
+
+DIRECTION = Choice("both", "up", "down")
+
+
+def settings(**takes: Setting | Choice) -> Mapping[str, Setting | Choice]:
+    """What a kind takes."""
+    return takes

@@ -1,0 +1,1 @@
+"""When a target was harmed and when it was back. Pure."""

@@ -1,0 +1,120 @@
+"""How a workload was before anything was broken: what recovery is measured against.
+
+The band of full performance is P99 x 1.25 + 1 ms: a quarter for chance, and a millisecond because on
+times of microseconds the machine's own hiccups are larger than any quarter. The stall threshold is far
+above what is usual (four times P99, at least 100 ms): only what nobody would call an answer in time.
+
+Some arrivals may fail without any fault. What came back is as before when it fails no more than that:
+the share, and what chance adds to it. Above CLEAN_RATIO nobody can say what the fault did.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.core.clock import NS_PER_S
+from bench.scenario.rules.fault_metrics import CLEAN_RATIO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from chaos.recovery.arrivals import Arrivals
+
+BAND_RATIO, BAND_FLOOR_NS = 1.25, 1_000_000
+STALL_RATIO, LEAST_STALL_NS = 4, 100_000_000
+LEAST_ARRIVALS = 100
+"""With fewer OK arrivals before the fault there is no P99 to come back to."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The time before the first fault; ns."""
+
+    from_ns: int
+    until_ns: int
+    samples: int
+    """Arrivals that were planned and ended in it."""
+    p99_ns: int | None
+    """Response of the OK ones; None with fewer than 100 of them."""
+    band_ns: int | None
+    """A response up to this is as good as before."""
+    stall_ns: int
+    """An OK answer after more than this counts as a failure."""
+    ok_per_s: float
+    harmed_ratio: float
+    """Share of arrivals that failed or stalled without any fault."""
+    planned_per_s: float
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether so little was harmed without any fault that what a fault did can be told from it."""
+        return self.harmed_ratio <= CLEAN_RATIO
+
+    @property
+    def harmed_at_most(self) -> float:
+        """The share of harm as one more harmed arrival would have made it; 0 where nothing was harmed."""
+        if not self.harmed_ratio:
+            return 0.0
+        return min(1.0, (self.harmed_ratio * self.samples + 1) / (self.samples + 1))
+
+    def usual_harms(self, count: NDArray[np.int64], deviations: float) -> NDArray[np.float64]:
+        """So many of `count` arrivals may be harmed by chance when all is as it was before the fault.
+
+        The spread is that of both shares: this one, and the baseline's, which is of so many samples only.
+        Small counts are lopsided, which the last term corrects (Cornish and Fisher).
+        """
+        share = self.harmed_ratio
+        if not share:
+            return np.zeros(len(count))
+        both = 1 + count / max(self.samples, 1)
+        spread = np.sqrt(share * (1 - share) * count * both)
+        found: NDArray[np.float64] = share * count + deviations * spread + (deviations**2 - 1) / 6 * both
+        return found
+
+    @property
+    def resolution_ns(self) -> int | None:
+        """Time between two arrivals: edges of an outage are not known better."""
+        return round(NS_PER_S / self.planned_per_s) if self.planned_per_s else None
+
+
+def baseline_of(arrivals: Arrivals, measured: Sequence[tuple[int, int]], first_fault_ns: int) -> Baseline:
+    """The baseline from the measured phases before the first fault, or from all before it if those are short.
+
+    `measured` are (start, end) of the measured phases in ns.
+    """
+    spans = [(start, min(end, first_fault_ns)) for start, end in measured if start < first_fault_ns]
+    found = _within(arrivals, spans)
+    if len(found) < LEAST_ARRIVALS:
+        spans = [(0, max(first_fault_ns, 0))]
+        found = _within(arrivals, spans)
+    length_s = sum(end - start for start, end in spans) / NS_PER_S
+    responses = np.sort(found.response_ns[found.is_ok])
+    known = len(responses) >= LEAST_ARRIVALS
+    p99 = int(responses[math.ceil(len(responses) * 0.99) - 1]) if known else None
+    stall_ns = max(LEAST_STALL_NS, STALL_RATIO * (p99 or 0))
+    harmed = ~found.is_ok | (found.response_ns > stall_ns)
+    return Baseline(
+        from_ns=spans[0][0],
+        until_ns=spans[-1][1],
+        samples=len(found),
+        p99_ns=p99,
+        band_ns=None if p99 is None else round(p99 * BAND_RATIO) + BAND_FLOOR_NS,
+        stall_ns=stall_ns,
+        ok_per_s=len(responses) / length_s if length_s else 0.0,
+        harmed_ratio=float(harmed.mean()) if len(found) else 0.0,
+        planned_per_s=len(found) / length_s if length_s else 0.0,
+    )
+
+
+def _within(arrivals: Arrivals, spans: Sequence[tuple[int, int]]) -> Arrivals:
+    """Those planned in one of the spans and ended before its end: what the fault interrupts is none of it."""
+    chosen = np.zeros(len(arrivals), dtype=np.bool_)
+    for start, end in spans:
+        chosen |= (arrivals.planned_ns >= start) & (arrivals.done_ns < end)
+    return arrivals.where(chosen)

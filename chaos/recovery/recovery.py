@@ -1,0 +1,230 @@
+"""How each workload went down and came back after each fault, from the operation log alone.
+
+t0 is when the fault took effect, t1 the first harm that a client saw, t3 the first success after it,
+t4 stable, t5 full performance. What counts as harm stands in `chaos.recovery.arrivals`, what "as before"
+means in `chaos.recovery.baseline`, which harm is the fault's in `chaos.recovery.onset`, the other stamps
+in `chaos.recovery.stamps`. Pure: no clock, no files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from chaos.recovery import damage, stamps
+from chaos.recovery.arrivals import Arrivals, Seen, seen_of
+from chaos.recovery.baseline import Baseline, baseline_of
+from chaos.recovery.onset import onset
+from chaos.recovery.stamps import Criteria
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+UNSEEN = "unseen"
+"""Nothing was planned while the fault was watched: nothing can be said."""
+UNAFFECTED = "unaffected"
+"""No arrival was harmed."""
+RECOVERED = "recovered"
+CUT_SHORT = "cut_short"
+"""Quiet when the watch ended, but not for long enough to be called stable."""
+NEVER = "never"
+"""Not back when the watch ended: no success at all, or harm to the end."""
+NO_CLEAN_BASELINE = "no_clean_baseline"
+"""So much failed before the first fault that stable and full mean nothing."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """One workload after one fault; times in ns from run zero, None for what did not happen."""
+
+    state: str
+    effective_ns: int
+    until_ns: int
+    """End of the watch: the next fault, or the end of the run."""
+    first_failure_ns: int | None
+    first_success_ns: int | None
+    stable_ns: int | None
+    full_ns: int | None
+    quiet_since_ns: int | None
+    """Of one cut short: the first success after the last harm."""
+    slow_from_ns: int | None
+    """Where nothing failed but P99 left the band: when it did."""
+    full_cut_short: bool
+    """No whole window lay between stable and the end of the watch, so full performance is unknown."""
+    downtime_ns: int
+    failed: int
+    outcomes: dict[str, int]
+    stalled: int
+    """Answered OK, but after more than the stall threshold."""
+    failed_after_stable: int
+    planned_in_outage: int
+    """Arrivals planned between first failure and first success."""
+    brown_out_before_ns: int
+    brown_out_outage_ns: int
+    brown_out_after_ns: int
+    drained_ns: int | None
+    resolution_ns: int | None
+    closed: bool
+    baseline: Baseline
+    criteria: Criteria
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands under `recoveries` in run.json, without the fault, the workload and its lanes."""
+        found = asdict(self)
+        parts = ("before_ns", "outage_ns", "after_ns")
+        areas = {part: found.pop(f"brown_out_{part}") for part in parts}
+        return {
+            **found,
+            "waited_ns": self.until_ns - self.effective_ns,
+            "brown_out_ns": sum(areas.values()),
+            "brown_out": areas,
+        }
+
+
+def recovery_of(
+    arrivals: Arrivals,
+    baseline: Baseline,
+    effective_ns: int,
+    until_ns: int,
+    criteria: Criteria | None = None,
+    asked_ns: int | None = None,
+) -> Recovery:
+    """How the workload of `arrivals` came back after a fault that is watched until `until_ns`.
+
+    The fault may have acted before its effective time was noticed, from `asked_ns` on: t1 may lie
+    between the two.
+    """
+    criteria = criteria or Criteria()
+    from_ns = effective_ns if asked_ns is None else min(asked_ns, effective_ns)
+    seen = seen_of(arrivals, from_ns, until_ns, baseline.stall_ns)
+    t1 = onset(seen, baseline, effective_ns, criteria)
+    t3 = None if t1 is None else stamps.first_success(seen, t1)
+    t4, quiet, slow, t5, full_cut = None, None, None, None, False
+    if baseline.is_clean:
+        t4 = None if t1 is None else stamps.stable(seen, t1, baseline, criteria)
+        quiet = None if t1 is None or t4 is not None else stamps.quiet_since(seen, t1, baseline)
+        slow, t5, full_cut = _full(seen, t1, t4, baseline, criteria)
+    end, back, to = _first(t4, quiet, until_ns), _first(t3, until_ns), _first(t5, until_ns)
+    planned = seen.arrivals.planned_ns
+    after_stable = seen.failed & (seen.harm_ns >= t4) if t4 is not None else None
+    lost = damage.lost_by_outcome(seen)
+    brown = t1 is not None or slow is not None
+    band_ns = baseline.band_ns if brown else None
+    return Recovery(
+        state=_state(seen, t1, t4, quiet, baseline.is_clean),
+        effective_ns=effective_ns,
+        until_ns=until_ns,
+        first_failure_ns=t1,
+        first_success_ns=t3,
+        stable_ns=t4,
+        full_ns=t5,
+        quiet_since_ns=quiet,
+        slow_from_ns=slow,
+        full_cut_short=full_cut,
+        downtime_ns=0 if t1 is None else damage.downtime_ns(seen, t1, end, baseline.stall_ns),
+        failed=sum(lost.values()),
+        outcomes=lost,
+        stalled=int((seen.harmed & seen.arrivals.is_ok).sum()),
+        failed_after_stable=0 if after_stable is None else int(after_stable.sum()),
+        planned_in_outage=0 if t1 is None else int(((planned >= t1) & (planned < back)).sum()),
+        brown_out_before_ns=damage.brown_out_ns(seen, from_ns, to if t1 is None else t1, band_ns),
+        brown_out_outage_ns=0 if t1 is None else damage.brown_out_ns(seen, t1, min(back, to), band_ns),
+        brown_out_after_ns=0 if t1 is None else damage.brown_out_ns(seen, back, to, band_ns),
+        drained_ns=None if t1 is None or t3 is None else damage.drained(seen, t1, t3, baseline.band_ns),
+        resolution_ns=baseline.resolution_ns,
+        closed=arrivals.closed,
+        baseline=baseline,
+        criteria=criteria,
+    )
+
+
+def recoveries(
+    operations: NDArray[Any],
+    record: Mapping[str, Any],
+    faults: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]] = (),
+    criteria: Criteria | None = None,
+) -> list[dict[str, Any]]:
+    """The section `recoveries` of run.json: each fault that took effect, for each workload.
+
+    `operations` is operations.npy, `record` holds workloads, phases and duration_ns as run.json does,
+    `faults` the section of that name, `events` the entries of events.jsonl.
+    """
+    took = sorted(
+        (one for one in faults if _took_effect(one)),
+        key=lambda one: int(one["effective_ns"]),
+    )
+    if not took:
+        return []
+    measured = [(int(one["start_ns"]), int(one["end_ns"])) for one in record["phases"] if one["measured"]]
+    starts = [int(one["effective_ns"] if one.get("asked_ns") is None else one["asked_ns"]) for one in took]
+    last_ns = max(int(record["duration_ns"]), int(took[-1]["effective_ns"]))
+    ends = [_watched_until(one, end) for one, end in zip(took, [*starts[1:], last_ns], strict=True)]
+    by_fault: dict[tuple[int, int], dict[str, Any]] = {}
+    for number, workload in enumerate(record["workloads"]):
+        arrivals = Arrivals.of(
+            operations[operations["workload"] == number], closed=workload.get("arrivals") == "closed"
+        )
+        baseline = baseline_of(arrivals, measured, starts[0])
+        clean = True
+        for place, (fault, until) in enumerate(zip(took, ends, strict=True)):
+            start = starts[place]
+            found = recovery_of(
+                arrivals, baseline, int(fault["effective_ns"]), until, criteria, asked_ns=start
+            )
+            by_fault[place, number] = {
+                "fault": int(fault["number"]),
+                "workload": str(workload["name"]),
+                "clean": clean,
+                **found.to_json(),
+                "reconnects": damage.reconnects(events, workload["name"], start, until),
+            }
+            clean = found.state in (RECOVERED, UNAFFECTED)
+    return [by_fault[key] for key in sorted(by_fault)]
+
+
+def _watched_until(fault: Mapping[str, Any], end_ns: int) -> int:
+    """Who only looks on does so for the time that was said; a fault is watched until the next one."""
+    if fault["kind"] != "observe" or not fault.get("for_ns"):
+        return end_ns
+    return min(end_ns, int(fault["effective_ns"]) + int(fault["for_ns"]))
+
+
+def _took_effect(fault: Mapping[str, Any]) -> bool:
+    """Whether it did what it was to do; one that is to do nothing always does."""
+    return fault["effective_ns"] is not None and bool(fault.get("took_effect") or fault["kind"] == "nothing")
+
+
+def _first(*stamps_ns: int | None) -> int:
+    """The first that is known."""
+    return next(one for one in stamps_ns if one is not None)
+
+
+def _full(
+    seen: Seen, t1: int | None, t4: int | None, baseline: Baseline, criteria: Criteria
+) -> tuple[int | None, int | None, bool]:
+    """Since when it was slow, since when as good as before, and whether the watch was too short to tell."""
+    if baseline.band_ns is None:
+        return None, None, False
+    slow = stamps.slow_from(seen, baseline, criteria) if t1 is None else None
+    since = slow if t1 is None else t4
+    if since is None:
+        return slow, None, False
+    percent = stamps.SLOW_PERCENT if t1 is None else 99
+    t5 = stamps.full(seen, since, baseline, criteria, percent)
+    room = stamps.fits(seen, since, criteria.window_ns, criteria.arrivals)
+    return slow, t5, t5 is None and not room
+
+
+def _state(seen: Seen, t1: int | None, t4: int | None, quiet: int | None, is_clean: bool) -> str:
+    if not len(seen.arrivals):
+        return UNSEEN
+    if not is_clean:
+        return NO_CLEAN_BASELINE
+    if t1 is None:
+        return UNAFFECTED
+    if t4 is not None:
+        return RECOVERED
+    return NEVER if quiet is None else CUT_SHORT

@@ -1,0 +1,248 @@
+"""The conductor: makes each fault at its time, sees that it took effect, mends it and sees that too."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from bench.core.clock import monotonic_ns
+from bench.core.errors import HoldfastError
+from chaos.faults.fault import Fault
+from chaos.journal import Journal
+from chaos.timestamps import Proof, Stamps
+from chaos.triggers import HOOK_S, await_hook
+from chaos.undo import given_later
+
+SLEEP_SHORT_NS = 300_000
+"""A sleep ends late by about as much; the rest of a wait is spun away."""
+
+AIM_NS = 20_000_000
+"""So long before its time a fault is aimed and noted: a slow disk must not make it late."""
+
+HEAL_S = 10.0
+"""How long something that we mend may take to answer again, after the run as well."""
+
+SETTLE_NS = 1_000_000_000
+"""How long after the end of the run a target may still come back by itself."""
+
+LOOK_S = 0.25
+"""A look for healing is repeated, so that the end of the run can cut the waiting short."""
+
+
+@dataclass
+class Act:
+    """One fault of the run, and what became of it."""
+
+    fault: Fault
+    missed: str | None = None
+    """Why it could not be made; None when it could."""
+    broke: Stamps | None = None
+    mended: Stamps | None = None
+    effect: Proof | None = None
+    lasted: Proof | None = None
+    """Whether one that stays held until its time was over; None where nothing speaks against it."""
+    healed: Proof | None = None
+    healed_ns: int | None = None
+    entry: str | None = None
+    """Its number in the journal, while it is open."""
+    is_over: bool = False
+    """Nothing of ours is left to be undone."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def effective_ns(self) -> int | None:
+        """When it took effect, ns on CLOCK_MONOTONIC; None when it was not made."""
+        return None if self.broke is None else self.broke.effect_ns
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether it was made and is not known to be healed."""
+        return self.broke is not None and self.healed is None
+
+
+class Conductor:
+    """Works through the faults: one thread for each entry of the scenario, whose repeats never overlap.
+
+    So a fault that takes its time (thousands of connections, a moment waited for) makes no other late.
+    """
+
+    def __init__(self, faults: Sequence[Fault], journal: Journal | None, duration_ns: int) -> None:
+        """journal: None only without any fault. duration_ns: of the run's plan."""
+        self.acts = [Act(fault) for fault in faults]
+        self.events: deque[tuple[int, str, dict[str, Any]]] = deque()
+        """(ns on CLOCK_MONOTONIC, kind, fields), for the session to write."""
+        self.failure: BaseException | None = None
+        """The first that happened in a thread of ours."""
+        self._journal = journal
+        self._duration_ns = duration_ns
+        self._stop = threading.Event()
+        self._start_ns = 0
+        self._watch_until_ns = 0
+        self._threads: list[threading.Thread] = []
+        self._witnesses: list[threading.Thread] = []
+
+    def begin(self, start_ns: int) -> None:
+        """Run zero is at start_ns."""
+        self._start_ns = start_ns
+        self._watch_until_ns = start_ns + self._duration_ns + SETTLE_NS
+        for entry in dict.fromkeys(act.fault.plan.entry for act in self.acts):
+            acts = [act for act in self.acts if act.fault.plan.entry == entry]
+            self._threads.append(self._thread(f"conductor-{entry}", partial(self._play, acts)))
+
+    @property
+    def in_force(self) -> list[Act]:
+        """Faults that hold now."""
+        return [act for act in self.acts if act.is_in_force]
+
+    def end(self) -> None:
+        """Make no further fault, mend what holds, wait for what is still to be seen. Again is harmless.
+
+        A run that ends before its time waits no longer than SETTLE_NS for what comes back by itself.
+        """
+        if not self._stop.is_set():
+            self._watch_until_ns = min(self._watch_until_ns, monotonic_ns() + SETTLE_NS)
+            self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        for act in self.acts:
+            if act.fault.plan.for_ns is not None:
+                self._mend_in_any_case(act)
+        for witness in self._witnesses:
+            witness.join()
+
+    # --- in the conductor's threads -----------------------------------------------------------------
+
+    def _play(self, acts: Sequence[Act]) -> None:
+        for act in acts:
+            plan = act.fault.plan
+            if not self._sleep_until(self._start_ns + plan.at_ns - AIM_NS) or not self._aim(act):
+                continue
+            if not self._sleep_until(self._start_ns + plan.at_ns):
+                self._close(act)
+                continue
+            self._break(act)
+            if plan.for_ns is not None and act.broke is not None:
+                self._sleep_until(self._start_ns + plan.ends_ns)
+                self._mend(act)
+
+    def _sleep_until(self, due_ns: int) -> bool:
+        """False when told to stop."""
+        while (left := due_ns - monotonic_ns()) > SLEEP_SHORT_NS:
+            if self._stop.wait((left - SLEEP_SHORT_NS) / 1e9):
+                return False
+        while monotonic_ns() < due_ns:
+            pass
+        return not self._stop.is_set()
+
+    def _aim(self, act: Act) -> bool:
+        """Find what is to be hit and note how to undo it; False, and said so, where that cannot be."""
+        plan = act.fault.plan
+        try:
+            act.fault.aim()
+            assert self._journal is not None
+            how = given_later(act.fault.undo(), 0.0 if plan.when is None else HOOK_S)
+            act.entry = self._journal.intend(f"{plan.kind} of {plan.target}", how)
+        except HoldfastError as error:
+            self._miss(act, str(error))
+        except OSError as error:
+            self._miss(act, f"what is not noted is not done, and the journal cannot be written: {error}")
+        return act.missed is None
+
+    def _break(self, act: Act) -> None:
+        fault = act.fault
+        try:
+            if fault.plan.when is not None and not await_hook(fault.plan, fault.around, self._stop):
+                if not self._stop.is_set():
+                    self._miss(act, f"{fault.plan.when} was not under way in time")
+                self._close(act)
+                return
+            act.broke = fault.inject()
+        except (HoldfastError, OSError) as error:
+            self._miss(act, str(error))
+            # It may have been half made. Whatever that comes to, the entry stays open, for the reaper.
+            with contextlib.suppress(Exception):
+                fault.heal()
+            return
+        self._tell("fault_asked", act, act.broke.asked_ns)
+        self._witness(lambda: self._see_effect(act))
+
+    def _miss(self, act: Act, why: str) -> None:
+        act.missed = why
+        self._tell("fault_missed", act, monotonic_ns(), text=why)
+
+    def _mend(self, act: Act) -> None:
+        with act.lock:
+            if act.broke is None or act.is_over:
+                return
+            act.mended = act.fault.heal()
+            act.lasted = act.fault.lasted()
+            self._tell("fault_undone", act, monotonic_ns())
+            act.is_over = True
+        self._witness(lambda: self._see_healing(act))
+
+    def _mend_in_any_case(self, act: Act) -> None:
+        """What cannot be mended hinders no other; its entry stays open, for the reaper."""
+        try:
+            self._mend(act)
+        except Exception as failure:  # noqa: BLE001 - the session's to tell, when all were tried
+            self.failure = self.failure or failure
+
+    def _close(self, act: Act) -> None:
+        act.is_over = True
+        if act.entry is not None and self._journal is not None:
+            self._journal.done(act.entry)
+            act.entry = None
+
+    def _witness(self, see: Callable[[], None]) -> None:
+        """Look for a proof beside the conductor: the next fault must not wait for it."""
+        self._witnesses.append(self._thread("witness", see))
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as failure:  # noqa: BLE001 - a thread's failure is the session's to tell
+                self.failure = self.failure or failure
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _see_effect(self, act: Act) -> None:
+        act.effect = act.fault.took_effect()
+        at_ns = act.effective_ns or monotonic_ns()
+        kind = "fault_effective" if act.effect.holds else "fault_without_effect"
+        self._tell(kind, act, at_ns, text=act.effect.text)
+        if act.fault.plan.for_ns is None:
+            act.fault.bring_back()
+            self._close(act)  # nothing of ours is left to be undone
+            self._see_healing(act)
+
+    def _see_healing(self, act: Act) -> None:
+        """Look until it is healed; what we mend has HEAL_S, what mends itself the rest of the run."""
+        begin_ns = monotonic_ns()
+        limit_ns = begin_ns + int(HEAL_S * 1e9)
+        by_us = act.fault.plan.for_ns is not None
+        while not (found := act.fault.healed(LOOK_S)).holds:
+            if monotonic_ns() >= (limit_ns if by_us else self._watch_until_ns):
+                waited_s = (monotonic_ns() - begin_ns) / 1e9
+                found = Proof(False, f"{found.text}, after {waited_s:.1f} s")
+                break
+        act.healed_ns = (act.fault.healed_ns() or monotonic_ns()) if found.holds else None
+        act.healed = found
+        if found.holds:
+            self._tell("fault_healed", act, act.healed_ns or monotonic_ns(), text=found.text)
+            self._close(act)
+        else:
+            self._tell("fault_not_healed", act, monotonic_ns(), text=found.text)
+
+    def _tell(self, kind: str, act: Act, at_ns: int, **fields: Any) -> None:
+        plan = act.fault.plan
+        self.events.append(
+            (at_ns, kind, {"fault": plan.number, "what": plan.kind, "target": plan.target, **fields})
+        )

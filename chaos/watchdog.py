@@ -1,0 +1,81 @@
+"""The reaper: a process of its own that undoes what a harness leaves when it is gone.
+
+    harness ──stdin──▶ reaper ──(end of file)──▶ the journal's open entries are undone
+
+It does nothing while the harness lives; a harness that ends in order has emptied its journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.core.child_environment import for_python
+from chaos.journal_lock import HEALING_S, JournalLock
+
+READY = b"ready\n"
+
+
+class Reaper:
+    """Watches over one journal from outside the harness."""
+
+    def __init__(self, journal: Path, lock: JournalLock | None = None) -> None:
+        """lock: of the harness, held on by the reaper until it has healed; without it the reaper takes it."""
+        # A session of its own: whoever kills the harness's group does not reach it.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "chaos.watchdog", str(journal), *(["held"] if lock else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=[lock.descriptor] if lock else [],
+            env=for_python(),
+            cwd="/",
+        )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != READY:  # before any fault: it must be able to do its work
+            raise RuntimeError("the reaper did not start")
+
+    def close(self) -> None:
+        """The journal is empty, or what is left in it is the reaper's to undo now.
+
+        Waits for its end; one that somebody has stopped is killed. Again is harmless.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(HEALING_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+
+def main() -> None:
+    """Wait for the harness's end, then heal."""
+    from bench.core.errors import HealError
+    from chaos.journal import heal, read_journal
+
+    path, is_lock_held = Path(sys.argv[1]), sys.argv[2:] == ["held"]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # whoever ends the harness wants the healing all the more
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
+    while sys.stdin.buffer.read(4096):
+        pass
+    if not path.exists():
+        return
+    # Another harness that holds it by now has healed this one's journal already.
+    lock = None if is_lock_held else JournalLock.take(path.parent, lambda: not path.exists())
+    if (is_lock_held or lock is not None) and path.exists():
+        with contextlib.suppress(HealError):  # the journal stays, for `bench heal` to tell
+            heal(read_journal(path))
+
+
+if __name__ == "__main__":
+    main()

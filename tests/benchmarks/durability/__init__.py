@@ -1,0 +1,1 @@
+"""Measurements that need long or many faults."""
