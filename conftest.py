@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+
+# Hundreds of processes start here: compiled modules are kept even where the environment says otherwise.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+from hypothesis import HealthCheck, settings  # noqa: E402 - compiled and kept as well
 
 # None of them is judged by how fast it was.
 settings.register_profile(
