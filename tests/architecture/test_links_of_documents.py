@@ -1,6 +1,7 @@
 """Links between the documents lead somewhere, and nothing is cited that is not in the repository."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ FOLDERS = ("", "docs", "docs/decisions", "scenarios", "results", ".github")
 PAGES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PLACE = re.compile(r"`((?:bench|chaos|tests|docs|scenarios)/[\w/.\-]+)`")
+NAME = re.compile(r"`(_[a-zA-Z_]+|[A-Z][a-z]+[A-Za-z]*(?:\.[a-z_]+)?)(?:\([^`]*\))?`")
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -18,6 +20,16 @@ def anchors_of(page: Path) -> set[str]:
     prose = CODE.sub("", page.read_text(encoding="utf-8"))
     headings = re.findall(r"^#+ +(.+)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@cache
+def words_of_the_code() -> set[str]:
+    files = [*modules().values(), *(ROOT / "tests").rglob("*.py")]
+    return {word for file in files for word in re.findall(r"\w+", file.read_text(encoding="utf-8"))}
+
+
+def named_in_the_code(name: str) -> bool:
+    return set(name.split(".")) <= words_of_the_code()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -38,6 +50,13 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 def test_every_place_in_the_repository_that_a_page_names_is_there(page: Path) -> None:
     named = PLACE.findall(page.read_text(encoding="utf-8"))
     assert [place for place in named if not (ROOT / place).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_every_name_in_the_code_that_a_page_gives_is_there(page: Path) -> None:
+    """Constants, classes and private names, such as `_SCHEMES`, `ClientModule` or `Run.histogram`."""
+    named = set(NAME.findall(CODE.sub("", page.read_text(encoding="utf-8"))))
+    assert {name for name in named if not named_in_the_code(name)} == set()
 
 
 def test_no_page_of_docs_is_missing_in_its_index() -> None:
