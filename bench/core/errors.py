@@ -20,7 +20,7 @@ from bench.core.escaping import one_line, visible
 
 
 class ExitCode(IntEnum):
-    """What `bench` returns to the shell: a contract with scripts and CI, listed in README.md."""
+    """What `bench` returns to the shell: a contract with scripts and CI, listed in docs/running.md."""
 
     OK = 0
     SLA_FAILED = 1

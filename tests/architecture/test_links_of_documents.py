@@ -66,6 +66,11 @@ def test_no_page_of_docs_is_missing_in_its_index() -> None:
     assert {page for page in pages | decisions if f"({page})" not in index} == set()
 
 
+def test_no_document_lies_in_the_packages_that_are_installed() -> None:
+    found = {path.relative_to(ROOT) for name in ("bench", "chaos") for path in (ROOT / name).rglob("*.md")}
+    assert {str(path) for path in found if "vendor" not in path.parts} == set()
+
+
 def test_nothing_cites_the_sections_of_a_document_that_is_not_here() -> None:
     texts = [*PAGES, *modules().values(), ROOT / "pyproject.toml", ROOT / "noxfile.py"]
     assert [str(path) for path in texts if re.search(r"DESIGN|§", path.read_text(encoding="utf-8"))] == []
