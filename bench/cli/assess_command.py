@@ -41,23 +41,23 @@ class Age(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic 
 @click.option(
     "--scenarios",
     type=click.Path(path_type=Path),
-    help="Scenario files, to tell what is missing or has changed (default: scenarios/, if there).",
+    help="Scenario files, to find what is missing or has changed (default: scenarios/, if it exists).",
 )
-@click.option("--max-age", type=Age(), default="7d", show_default=True, help="Older runs do not count.")
+@click.option("--max-age", type=Age(), default="7d", show_default=True, help="Ignore older runs.")
 @click.option(
-    "--format", "form", type=click.Choice(FORMS), help="Its form (default: text, or by FILE's name)."
+    "--format", "form", type=click.Choice(FORMS), help="Output format (default: text, or by FILE's name)."
 )
 @click.option(
-    "--out", type=NamedPath(path_type=Path, dir_okay=False), help="Write it to FILE.", metavar="FILE"
+    "--out", type=NamedPath(path_type=Path, dir_okay=False), help="Write the report to FILE.", metavar="FILE"
 )
-@click.option("--health", is_flag=True, help="Ask the targets now; a stack that is up is always asked.")
-@click.option("--stack", "stack_kind", help="Ask external or compose services now.", metavar="STACK")
+@click.option("--health", is_flag=True, help="Check the targets now; a stack that is up is always checked.")
+@click.option("--stack", "stack_kind", help="Check external or compose services now.", metavar="STACK")
 @click.option(
     "--service",
     "services",
     multiple=True,
     metavar="NAME=URL",
-    help="Ask this service, too, as in bench stack status.",
+    help="Check this service too, as bench stack status does.",
 )
 def command(
     results: Path,
@@ -77,7 +77,7 @@ def command(
     bench assess --service search=elasticsearch://127.0.0.1:9200
 
     Exit codes: 0 READY, with or without warnings; 1 NOT READY; 5 CANNOT TELL, because
-    something that must be shown is not.
+    evidence is missing.
     """
     from bench.assess.assessment import assess
     from bench.assess.live_health import live_rows

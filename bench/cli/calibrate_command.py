@@ -25,7 +25,7 @@ SHOWN = ("p50", "p95", "p99")
 @click.option("--lanes", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def command(rates: tuple[int, ...], seconds: float, lanes: int, as_json: bool) -> None:
-    """Drive the built-in truth server and compare what it gave with what was recorded.
+    """Measure the built-in server of known delays and compare what it did with what was recorded.
 
     \b
     given     response times by the server's own stamps: planned to answered

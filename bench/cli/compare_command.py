@@ -37,7 +37,7 @@ class Threshold(click.ParamType):  # type: ignore[type-arg]
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @click.option(
-    "--threshold", type=Threshold(), default="10%", show_default=True, help="Less is no regression."
+    "--threshold", type=Threshold(), default="10%", show_default=True, help="Ignore smaller differences."
 )
 @click.option(
     "--format",
@@ -45,9 +45,9 @@ class Threshold(click.ParamType):  # type: ignore[type-arg]
     type=click.Choice(["text", "markdown", "json", "github"]),
     default="text",
     show_default=True,
-    help="Its form; github is annotations alone.",
+    help="Output format; github prints annotations only.",
 )
-@click.option("--force", is_flag=True, help="Compare runs of other machines, seeds or scenario files too.")
+@click.option("--force", is_flag=True, help="Also compare runs of other machines, seeds or scenario files.")
 def command(before: Path, after: Path, threshold: float, form: str, force: bool) -> ExitCode:
     """Compare the newest run of each scenario in AFTER with all of its runs in BEFORE.
 
@@ -56,11 +56,11 @@ def command(before: Path, after: Path, threshold: float, form: str, force: bool)
     bench compare history results --threshold 20%
 
     Each is a run folder or a folder of runs. Interrupted and INVALID runs are left out, and so are runs
-    of another machine, seed, scenario file or form. Several earlier runs tell how much this machine
-    differs from night to night; with one alone that is assumed.
+    of another machine, seed, scenario file or form. Several earlier runs show how much results
+    vary on this machine; with only one, a usual variation is assumed.
 
     \b
-    Exit codes: 0 no regression, 1 a regression, 5 nothing could be told.
+    Exit codes: 0 no regression, 1 a regression, 5 cannot tell.
     """
     from bench.compare import annotations, json_report, markdown_report, text_report
     from bench.compare.baseline_runs import candidates

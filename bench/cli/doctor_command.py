@@ -72,7 +72,7 @@ SOURCES = {
 def command(as_json: bool) -> None:
     """Show what this machine can do and what would disturb a run.
 
-    Always exits with 0: it describes, it does not judge.
+    The exit code is always 0: it describes and does not judge.
     """
     found = machine.findings(SOURCES)
     if as_json:

@@ -27,7 +27,7 @@ def exporter_options(command: Callable[..., int]) -> Callable[..., int]:
         "--prometheus-host",
         "host",
         metavar="HOST",
-        help="Serve it at this address instead; beyond loopback credentials are demanded.",
+        help="Serve it at this address instead; beyond loopback it requires credentials.",
     )
     @click.option(
         "--prometheus-stay",
@@ -35,7 +35,7 @@ def exporter_options(command: Callable[..., int]) -> Callable[..., int]:
         type=click.FloatRange(0, 3600),
         metavar="SECONDS",
         default=0.0,
-        help="Serve on for so long after the last verdict, for it to be scraped.",
+        help="Keep serving this long after the last verdict, so that it can be scraped.",
     )
     @click.option(
         "--otel",

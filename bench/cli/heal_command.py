@@ -9,11 +9,12 @@ from bench.cli.output import say
 
 @click.command()
 def command() -> int:
-    """Undo faults that were never undone: paused processes and containers, cut networks.
+    """Heal faults that a killed harness left behind: paused processes and containers, cut networks.
 
-    A run undoes its faults itself, and a watcher does when the run is killed; this is for when both
-    were. What cannot be undone is named with the reason, hinders nothing else and ends with exit code 6;
-    what a run on another machine has noted in a shared folder is left alone. Harmless where nothing is left.
+    A run heals its own faults, and a watchdog process does if the run is killed; use this if both were
+    killed. A fault that cannot be healed is named with the reason, does not stop the others, and makes the
+    exit code 6. Faults of a run on another machine, in a shared folder, are left alone. Does nothing if there
+    are none.
     """
     from bench.core.errors import ExitCode, HealError
     from chaos.journal import heal_orphans, left_alone, leftovers

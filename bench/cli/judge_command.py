@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(run: Path, sla: Path | None, write: bool, as_json: bool) -> ExitCode:
     """Judge the saved run in folder RUN.
 
-    By the run's own rules the verdict is written to its verdict.json and its report.html; by the rules
+    With the run's own rules, the verdict is written to its verdict.json and report.html. With the rules
     of --sla it is only printed, unless --write is given.
     """
     from bench.judge.judge import judge

@@ -20,7 +20,7 @@ WIDTH = 80
 def command(paths: tuple[str, ...]) -> int:
     """List the scenarios in PATH (default: scenarios/), with their rules.
 
-    A file that cannot be read is told on standard error, and the exit code is 3.
+    Files with problems are reported on standard error, and the exit code is 3.
     """
     from bench.scenario.load import discover, load_scenario
     from bench.scenario.read import file_name

@@ -33,7 +33,7 @@ class Judged(NamedTuple):
     "--format",
     "form",
     type=click.Choice(["text", "json", "csv", "html", "markdown", "junit"]),
-    help="Its form (default: text; html for a folder of runs).",
+    help="Output format (default: text; html for a folder of runs).",
 )
 @click.option(
     "--out",
@@ -43,8 +43,8 @@ class Judged(NamedTuple):
 def command(runs: tuple[Path, ...], form: str | None, out: Path | None) -> None:
     """Print the saved run in folder RUN with its verdict; several runs one after the other, or combined.
 
-    A run without a verdict is judged by its own rules first. To gate on a run use bench judge:
-    a report that could be printed exits 0.
+    A run without a verdict is judged by its own rules first. To gate on a verdict use bench judge: this
+    command exits with 0 if the report could be printed.
 
     \b
     bench report results/20260202t024000z-redis_latency-0a1b2c

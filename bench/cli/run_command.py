@@ -31,15 +31,18 @@ if TYPE_CHECKING:
 @click.option(
     "--only",
     type=click.Choice(["load", "chaos"]),
-    help="Of the scenarios named, only those without faults, or only those with.",
+    help="Run only the scenarios without faults, or only those with faults.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Use this seed instead of the scenario's.")
-@click.option("--quick", is_flag=True, help="Shorten the phases for a smoke run; the run says so.")
+@click.option("--quick", is_flag=True, help="Shorten the phases for a smoke run; the run is marked as quick.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the scenario."
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print the verdicts as a JSON array, all else to stderr."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the verdicts as a JSON array; everything else goes to stderr.",
 )
 @click.option(
     "--junit",

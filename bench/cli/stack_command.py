@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("stack")
 def command() -> None:
-    """Keep a stack up between runs, and look at the health of every target."""
+    """Keep services running between runs; show the health of every target."""
 
 
 @command.command("up")
@@ -44,7 +44,7 @@ def up(services: tuple[str, ...], kind: str, as_json: bool, only_exports: bool) 
     bench stack up --stack docker redis
     eval "$(bench stack up --export)"
 
-    `bench run` uses a stack that is up. Asked again, this prints the same lines.
+    `bench run` uses a stack that is up. Running this again prints the same lines.
     """
     from bench.core.errors import UsageError
     from bench.stack.background.control import kept_stack, start_keeper
@@ -123,7 +123,7 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
 
 @command.command("down")
 def down() -> None:
-    """End the stack that is up, with its data. Harmless when there is none."""
+    """Stop the stack that is up and remove its data. Does nothing if there is none."""
     from bench.stack.background.control import end_keeper
 
     match end_keeper():

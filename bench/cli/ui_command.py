@@ -22,14 +22,18 @@ WITHOUT_PAGE = frozenset({"--worker", "--headless"})
 @click.argument("locust_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- LOCUST OPTIONS]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8089, show_default=True)
-@click.option("--allow-remote", is_flag=True, help="Let other machines in; they must give a password.")
-@click.option("--processes", type=click.IntRange(1, 64), help="Make the load in so many worker processes.")
+@click.option("--allow-remote", is_flag=True, help="Accept other machines; they must give a password.")
+@click.option(
+    "--processes", type=click.IntRange(1, 64), help="Generate the load in this many worker processes."
+)
 @click.option(
     "--secret-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The secret that master and workers share; else HOLDFAST_WORKER_SECRET, or this user's own.",
+    help="File with the secret of master and workers (default: HOLDFAST_WORKER_SECRET, or one per user).",
 )
-@click.option("--scenarios", type=click.Path(path_type=Path), help="Folder of the scenarios to choose from.")
+@click.option(
+    "--scenarios", type=click.Path(path_type=Path), help="Folder with the scenarios to choose from."
+)
 @click.option(
     "--out", type=NamedPath(path_type=Path, file_okay=False), default=Path("results"), show_default=True
 )
@@ -38,7 +42,7 @@ WITHOUT_PAGE = frozenset({"--worker", "--headless"})
     "stack_kind",
     type=click.Choice(KINDS),
     metavar="STACK",
-    help="embedded, docker, compose or external, as the form's default.",
+    help="Stack that the form shows first: embedded, docker, compose or external.",
 )
 def command(
     locust_options: tuple[str, ...],
@@ -62,10 +66,10 @@ def command(
     bench ui -- --worker --master-host ADDRESS
 
     A worker must know the master's secret. For --processes, and for the same user on the same machine, one
-    is made; other machines are given it in HOLDFAST_WORKER_SECRET or by --secret-file.
+    is created; on other machines set HOLDFAST_WORKER_SECRET or use --secret-file.
 
-    Beyond this machine it listens with --allow-remote only, and then asks for the name and the
-    password that stand in HOLDFAST_UI_USER and HOLDFAST_UI_PASSWORD.
+    It accepts other machines only with --allow-remote, and then requires the user name and password in
+    HOLDFAST_UI_USER and HOLDFAST_UI_PASSWORD.
     """
     from bench.swarm.web.auth_middleware import is_loopback
 

@@ -20,9 +20,9 @@ WIDTH = 80
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Check with this value replaced."
 )
 def command(paths: tuple[str, ...], overrides: tuple[str, ...]) -> None:
-    """Check scenario files, or all in a directory; report every problem with its place.
+    """Check scenario files, or all in a directory; report every problem with file:line.
 
-    What is allowed but probably not meant is printed as a hint. Exit code 3 if there is a problem.
+    What is allowed but probably a mistake is printed as a hint. The exit code is 3 if there is a problem.
     """
     from bench.scenario.load import discover, load_scenario
 
