@@ -139,12 +139,15 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and form, also of the workflows."""
+    """Check style and form, also of the workflows and issue forms."""
     session.install("--require-hashes", "--requirement", ".ci/lint.lock")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    forms = [str(path) for path in sorted(Path(".github/ISSUE_TEMPLATE").glob("*.yml"))]
+    forms.remove(".github/ISSUE_TEMPLATE/config.yml")  # of another form: it says which ones there are
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *forms)
 
 
 @nox.session
