@@ -27,9 +27,9 @@ from chaos import container_view as view
 from chaos.container_networks import off, on
 from chaos.container_view import check, endpoints, pid_of, restart_policy, why_no_crash, why_no_disconnect
 from chaos.endpoint import Endpoint, missing_or_different
-from chaos.exit_watcher import DeathWatch
+from chaos.exit_watcher import ExitWatcher
 from chaos.processes import wait_until
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 
 __all__ = [
     "ContainerAct",
@@ -73,7 +73,7 @@ class ContainerAct:
 
     what: str
     container: str
-    stamps: Stamps
+    stamps: Timestamps
     proof: Proof
     pid_before: int | None
     pid_after: int | None
@@ -211,7 +211,7 @@ def _ending(what: str, container: str, act: Callable[[], Any], events: Sequence[
     """An act that ends the container's process. events: all that say that it has ended, `die` the last."""
     inspected = view.victim(container, running=True)
     pid, identity = view.process_number(inspected), view.seen_process(inspected)
-    death = DeathWatch(identity) if identity is not None else None
+    death = ExitWatcher(identity) if identity is not None else None
     stamps, told = _stamped(container, [act], events)
     died_ns = death.moment() if death is not None else None
     # Each of them comes after the death: the earliest is the nearest to it.
@@ -236,7 +236,7 @@ def _ending(what: str, container: str, act: Callable[[], Any], events: Sequence[
 
 def _stamped(
     container: str, steps: Sequence[Callable[[], Any]], events: Sequence[str], network: str | None = None
-) -> tuple[Stamps, dict[str, int]]:
+) -> tuple[Timestamps, dict[str, int]]:
     """Take every step, and wait for the engine's events of the last; effective is the last of them.
 
     Raises TargetError with all that the engine refused.
@@ -258,12 +258,12 @@ def _stamped(
         )
     returned = monotonic_ns()
     told = awaited_events(view.engine(), container, events, before, EVENT_S, network)
-    return Stamps(asked, returned, told.get(events[-1])), told
+    return Timestamps(asked, returned, told.get(events[-1])), told
 
 
 def _so_already(what: str, container: str, text: str, pid: int | None) -> ContainerAct:
     now = monotonic_ns()
-    return ContainerAct(what, container, Stamps(now, now), Proof(True, text), pid, pid)
+    return ContainerAct(what, container, Timestamps(now, now), Proof(True, text), pid, pid)
 
 
 def _undone(container: str, mend: Callable[[], ContainerAct], settled_at: float) -> str | None:

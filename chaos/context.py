@@ -22,7 +22,7 @@ ALLOW_VARIABLE = "HOLDFAST_ALLOW_FAULTS"
 
 
 @dataclass
-class Surroundings:
+class FaultContext:
     """One stack with its targets as they are, whatever the load sees of them."""
 
     stack: Stack

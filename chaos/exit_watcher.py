@@ -12,7 +12,7 @@ SEEN_S = 1.0
 """How long after the act's return its death may still be on its way."""
 
 
-class DeathWatch:
+class ExitWatcher:
     """Waits for a process's end from now on, in a thread of its own."""
 
     def __init__(self, process: ProcessIdentity) -> None:

@@ -2,7 +2,7 @@
 
 One file for each run with faults, in the user's state folder: first the harness, then a line when a
 fault is about to be made and one when its undoing was seen to work. A line is on disk before the
-fault is made. Whoever finds open entries whose harness is gone undoes them, holding the lock: the reaper
+fault is made. Whoever finds open entries whose harness is gone undoes them, holding the lock: the watchdog
 at once, `bench heal` or the next run otherwise. A harness of another machine or name space of process
 numbers cannot be judged from here; its journal is left alone.
 """

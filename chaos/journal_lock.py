@@ -1,6 +1,6 @@
-"""The right to break and to heal: of one harness, of its reaper after it, or of who heals by hand.
+"""The right to break and to heal: of one harness, of its watchdog after it, or of who heals by hand.
 
-A run holds it to its end and hands it to its reaper, so that nobody heals what another one is healing,
+A run holds it to its end and hands it to its watchdog, so that nobody heals what another one is healing,
 and no run begins on a system that is still being mended.
 """
 

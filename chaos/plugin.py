@@ -12,19 +12,19 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
 from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
 from bench.scenario.validators.faults import BEHIND
-from chaos.context import Surroundings
+from chaos.context import FaultContext
 from chaos.detection import WhyBlind, shorter_than, too_few_looks
 from chaos.detectors import breaker, stack_events
-from chaos.detectors.polling_detector import Watcher
+from chaos.detectors.polling_detector import PollingDetector
 from chaos.detectors.probe import Probe
 from chaos.faults import fault_for
 from chaos.integrity.integrity import Integrity
 from chaos.journal import Journal, heal_orphans, read_journal
 from chaos.proxy.watch import ProxyWatch
-from chaos.results import Findings
-from chaos.runner import Conductor
+from chaos.results import FaultResults
+from chaos.runner import FaultRunner
 from chaos.schedule import planned_faults
-from chaos.watchdog import Reaper
+from chaos.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 
 class Chaos:
-    """The attendant of a run with faults. See bench.run.plugins.Attendant for the order of calls."""
+    """The plugin of a run with faults. See bench.run.plugins.RunPlugin for the order of calls."""
 
     def __init__(self) -> None:
-        self._conductor: Conductor | None = None
-        self._around: Surroundings | None = None
+        self._conductor: FaultRunner | None = None
+        self._around: FaultContext | None = None
         self._journal: Journal | None = None
-        self._reaper: Reaper | None = None
-        self._watchers: list[Watcher] = []
+        self._reaper: Watchdog | None = None
+        self._watchers: list[PollingDetector] = []
         self._proxies: list[FaultProxy] = []
         self._proxy_watches: list[ProxyWatch] = []
         self._floors: dict[str, dict[str, Any]] = {}
@@ -57,7 +57,7 @@ class Chaos:
         """Check every fault, heal what an earlier run has left, put proxies in front of their targets."""
         planned = planned_faults(scenario.faults, plan.seed)
         self._plan, self._stack = plan, stack
-        self._around = around = Surroundings(stack, dict(targets))
+        self._around = around = FaultContext(stack, dict(targets))
         for name in dict.fromkeys(one.target for one in planned if one.kind not in LOOKING_ON):
             around.require_opt_in(name)
         faults = [fault_for(one, around) for one in planned]
@@ -66,7 +66,7 @@ class Chaos:
         if planned:
             self._journal = Journal()
             heal_orphans(journal=self._journal)
-            self._reaper = Reaper(self._journal.path, self._journal.lock)
+            self._reaper = Watchdog(self._journal.path, self._journal.lock)
         seen = dict(targets)
         for name in dict.fromkeys(one.target for one in planned if FAULT_KINDS[one.kind].through_proxy):
             seen[name] = self._behind_proxy(name, targets[name], plan.seed)
@@ -74,7 +74,7 @@ class Chaos:
             proxy.await_relay()  # all load at the same time, and none while it is measured
             self._proxy_watches.append(ProxyWatch(proxy, plan))
         self._seen = seen
-        self._conductor = Conductor(faults, self._journal, plan.duration_ns)
+        self._conductor = FaultRunner(faults, self._journal, plan.duration_ns)
         hit = dict.fromkeys(one.target for one in planned)
         for name in hit:
             self._watchers.append(
@@ -140,7 +140,7 @@ class Chaos:
         for watcher in self._watchers:
             watcher.stop()
         self.look(record["duration_ns"])
-        findings = Findings(
+        findings = FaultResults(
             acts=self._conductor.acts,
             observations=[one for watcher in self._watchers for one in watcher.observations],
             detectors=self._detectors(),
@@ -245,7 +245,7 @@ def _floor_through(proxy: FaultProxy, plan: Plan) -> dict[str, Any]:
 
 
 def _require_healed(journal: Path) -> None:
-    """Conductor and reaper have done what they could; what is still noted is not undone."""
+    """FaultRunner and watchdog have done what they could; what is still noted is not undone."""
     left = [what for what, _ in read_journal(journal).entries.values()]
     if left:
         raise HealError(f"not undone: {', '.join(left)}; run `bench heal`, which says what is in the way")

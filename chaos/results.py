@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.plan.plan import Plan
     from bench.stack.supervisor.supervised import StackEvent
     from chaos.detectors.observation import Observation
-    from chaos.runner import Act
+    from chaos.runner import FaultExecution
 
 ENDS = ("died", "ended", "stopped")
 CALM_NS = 5_000_000_000
@@ -29,10 +29,10 @@ CALM_NS = 5_000_000_000
 
 
 @dataclass(frozen=True)
-class Findings:
+class FaultResults:
     """Everything that was seen; times in ns on CLOCK_MONOTONIC."""
 
-    acts: Sequence[Act]
+    acts: Sequence[FaultExecution]
     observations: Sequence[Observation]
     stack_events: Sequence[StackEvent]
     detectors: Sequence[str]
@@ -55,7 +55,7 @@ class Findings:
             breakers = [one for one in self.observations if one.detector == breaker.NAME]
             record["breaker_open_ns"] = breaker.open_time_ns(breakers, self.end_ns)
 
-    def _fault(self, act: Act) -> dict[str, Any]:
+    def _fault(self, act: FaultExecution) -> dict[str, Any]:
         plan, broke = act.fault.plan, act.broke
         effect, healed = act.effect, act.healed
         if broke is None:
@@ -88,7 +88,7 @@ class Findings:
             "uncertainty_ns": broke.returned_ns - broke.asked_ns if broke else None,
         }
 
-    def _effective(self, act: Act) -> int | None:
+    def _effective(self, act: FaultExecution) -> int | None:
         """When it took effect: by the harness's own stamp, or by the supervisor's where that is earlier.
 
         Both see what the kernel did, each as soon as it gets a processor.

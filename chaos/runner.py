@@ -1,4 +1,4 @@
-"""The conductor: makes each fault at its time, sees that it took effect, mends it and sees that too."""
+"""The runner: makes each fault at its time, sees that it took effect, mends it and sees that too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import HoldfastError
 from chaos.faults.fault import Fault
 from chaos.journal import Journal
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 from chaos.triggers import HOOK_S, await_hook
 from chaos.undo import given_later
 
@@ -35,14 +35,14 @@ LOOK_S = 0.25
 
 
 @dataclass
-class Act:
+class FaultExecution:
     """One fault of the run, and what became of it."""
 
     fault: Fault
     missed: str | None = None
     """Why it could not be made; None when it could."""
-    broke: Stamps | None = None
-    mended: Stamps | None = None
+    broke: Timestamps | None = None
+    mended: Timestamps | None = None
     effect: Proof | None = None
     lasted: Proof | None = None
     """Whether one that stays held until its time was over; None where nothing speaks against it."""
@@ -65,7 +65,7 @@ class Act:
         return self.broke is not None and self.healed is None
 
 
-class Conductor:
+class FaultRunner:
     """Works through the faults: one thread for each entry of the scenario, whose repeats never overlap.
 
     So a fault that takes its time (thousands of connections, a moment waited for) makes no other late.
@@ -73,7 +73,7 @@ class Conductor:
 
     def __init__(self, faults: Sequence[Fault], journal: Journal | None, duration_ns: int) -> None:
         """journal: None only without any fault. duration_ns: of the run's plan."""
-        self.acts = [Act(fault) for fault in faults]
+        self.acts = [FaultExecution(fault) for fault in faults]
         self.events: deque[tuple[int, str, dict[str, Any]]] = deque()
         """(ns on CLOCK_MONOTONIC, kind, fields), for the session to write."""
         self.failure: BaseException | None = None
@@ -92,10 +92,10 @@ class Conductor:
         self._watch_until_ns = start_ns + self._duration_ns + SETTLE_NS
         for entry in dict.fromkeys(act.fault.plan.entry for act in self.acts):
             acts = [act for act in self.acts if act.fault.plan.entry == entry]
-            self._threads.append(self._thread(f"conductor-{entry}", partial(self._play, acts)))
+            self._threads.append(self._thread(f"runner-{entry}", partial(self._play, acts)))
 
     @property
-    def in_force(self) -> list[Act]:
+    def in_force(self) -> list[FaultExecution]:
         """Faults that hold now."""
         return [act for act in self.acts if act.is_in_force]
 
@@ -115,9 +115,9 @@ class Conductor:
         for witness in self._witnesses:
             witness.join()
 
-    # --- in the conductor's threads -----------------------------------------------------------------
+    # --- in the runner's threads -----------------------------------------------------------------
 
-    def _play(self, acts: Sequence[Act]) -> None:
+    def _play(self, acts: Sequence[FaultExecution]) -> None:
         for act in acts:
             plan = act.fault.plan
             if not self._sleep_until(self._start_ns + plan.at_ns - AIM_NS) or not self._aim(act):
@@ -139,7 +139,7 @@ class Conductor:
             pass
         return not self._stop.is_set()
 
-    def _aim(self, act: Act) -> bool:
+    def _aim(self, act: FaultExecution) -> bool:
         """Find what is to be hit and note how to undo it; False, and said so, where that cannot be."""
         plan = act.fault.plan
         try:
@@ -153,7 +153,7 @@ class Conductor:
             self._miss(act, f"what is not noted is not done, and the journal cannot be written: {error}")
         return act.missed is None
 
-    def _break(self, act: Act) -> None:
+    def _break(self, act: FaultExecution) -> None:
         fault = act.fault
         try:
             if fault.plan.when is not None and not await_hook(fault.plan, fault.around, self._stop):
@@ -164,18 +164,18 @@ class Conductor:
             act.broke = fault.inject()
         except (HoldfastError, OSError) as error:
             self._miss(act, str(error))
-            # It may have been half made. Whatever that comes to, the entry stays open, for the reaper.
+            # It may have been half made. Whatever that comes to, the entry stays open, for the watchdog.
             with contextlib.suppress(Exception):
                 fault.heal()
             return
         self._tell("fault_asked", act, act.broke.asked_ns)
         self._witness(lambda: self._see_effect(act))
 
-    def _miss(self, act: Act, why: str) -> None:
+    def _miss(self, act: FaultExecution, why: str) -> None:
         act.missed = why
         self._tell("fault_missed", act, monotonic_ns(), text=why)
 
-    def _mend(self, act: Act) -> None:
+    def _mend(self, act: FaultExecution) -> None:
         with act.lock:
             if act.broke is None or act.is_over:
                 return
@@ -185,21 +185,21 @@ class Conductor:
             act.is_over = True
         self._witness(lambda: self._see_healing(act))
 
-    def _mend_in_any_case(self, act: Act) -> None:
-        """What cannot be mended hinders no other; its entry stays open, for the reaper."""
+    def _mend_in_any_case(self, act: FaultExecution) -> None:
+        """What cannot be mended hinders no other; its entry stays open, for the watchdog."""
         try:
             self._mend(act)
         except Exception as failure:  # noqa: BLE001 - the session's to tell, when all were tried
             self.failure = self.failure or failure
 
-    def _close(self, act: Act) -> None:
+    def _close(self, act: FaultExecution) -> None:
         act.is_over = True
         if act.entry is not None and self._journal is not None:
             self._journal.done(act.entry)
             act.entry = None
 
     def _witness(self, see: Callable[[], None]) -> None:
-        """Look for a proof beside the conductor: the next fault must not wait for it."""
+        """Look for a proof beside the runner: the next fault must not wait for it."""
         self._witnesses.append(self._thread("witness", see))
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
@@ -213,7 +213,7 @@ class Conductor:
         thread.start()
         return thread
 
-    def _see_effect(self, act: Act) -> None:
+    def _see_effect(self, act: FaultExecution) -> None:
         act.effect = act.fault.took_effect()
         at_ns = act.effective_ns or monotonic_ns()
         kind = "fault_effective" if act.effect.holds else "fault_without_effect"
@@ -223,7 +223,7 @@ class Conductor:
             self._close(act)  # nothing of ours is left to be undone
             self._see_healing(act)
 
-    def _see_healing(self, act: Act) -> None:
+    def _see_healing(self, act: FaultExecution) -> None:
         """Look until it is healed; what we mend has HEAL_S, what mends itself the rest of the run."""
         begin_ns = monotonic_ns()
         limit_ns = begin_ns + int(HEAL_S * 1e9)
@@ -241,7 +241,7 @@ class Conductor:
         else:
             self._tell("fault_not_healed", act, monotonic_ns(), text=found.text)
 
-    def _tell(self, kind: str, act: Act, at_ns: int, **fields: Any) -> None:
+    def _tell(self, kind: str, act: FaultExecution, at_ns: int, **fields: Any) -> None:
         plan = act.fault.plan
         self.events.append(
             (at_ns, kind, {"fault": plan.number, "what": plan.kind, "target": plan.target, **fields})

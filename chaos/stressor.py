@@ -2,10 +2,10 @@
 
 Run by its path, standard library only:
 
-    burner.py cpu SECONDS SHARE
-    burner.py memory SECONDS BYTES
-    burner.py io SECONDS BYTES FOLDER
-    burner.py connections SECONDS HOST PORT MOST KEEP WAIT_SECONDS
+    stressor.py cpu SECONDS SHARE
+    stressor.py memory SECONDS BYTES
+    stressor.py io SECONDS BYTES FOLDER
+    stressor.py connections SECONDS HOST PORT MOST KEEP WAIT_SECONDS
 
 It says "ready" when it holds what it was told to hold. It ends when its stdin ends, when its parent
 dies, and when its time is over, whatever comes first. Connections are those of a Redis: MOST at most,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Stamps:
+class Timestamps:
     """Times of one act, ns on CLOCK_MONOTONIC."""
 
     asked_ns: int

@@ -11,14 +11,14 @@ from chaos.processes import wait_until
 
 if TYPE_CHECKING:
     from bench.stack.target import Target
-    from chaos.context import Surroundings
+    from chaos.context import FaultContext
     from chaos.schedule import FaultPlan
 
 HOOK_S = 10.0
 POLL_S = 0.001
 
 
-def await_hook(plan: FaultPlan, around: Surroundings, stop: threading.Event) -> bool:
+def await_hook(plan: FaultPlan, around: FaultContext, stop: threading.Event) -> bool:
     """Bring the moment about at the plan's target and return when it is there; False when it did not come.
 
     Small data is written quickly, so the moment may pass unseen: it is brought about until it is seen,
@@ -29,11 +29,11 @@ def await_hook(plan: FaultPlan, around: Surroundings, stop: threading.Event) -> 
 
 
 def _redis_rewrite(target: Target, stop: threading.Event) -> bool:
-    from bench.stack.probes.connection import Unanswered
-    from bench.stack.probes.resp import Dialogue, ErrorReply
+    from bench.stack.probes.connection import ProbeError
+    from bench.stack.probes.resp import ErrorReply, RespClient
 
     try:
-        with Dialogue(target.host, target.port, HOOK_S) as server:
+        with RespClient(target.host, target.port, HOOK_S) as server:
             if target.password is not None:
                 server.ask("AUTH", *([target.username] if target.username else []), target.password)
 
@@ -46,7 +46,7 @@ def _redis_rewrite(target: Target, stop: threading.Event) -> bool:
                 return False
 
             return wait_until(lambda: stop.is_set() or is_under_way(), HOOK_S, POLL_S) and not stop.is_set()
-    except (Unanswered, ErrorReply) as fact:
+    except (ProbeError, ErrorReply) as fact:
         raise _refused(target, "a Redis that rewrites its append-only file", str(fact)) from None
 
 

@@ -1,6 +1,6 @@
-"""The reaper: a process of its own that undoes what a harness leaves when it is gone.
+"""The watchdog: a process of its own that undoes what a harness leaves when it is gone.
 
-    harness ──stdin──▶ reaper ──(end of file)──▶ the journal's open entries are undone
+    harness ──stdin──▶ watchdog ──(end of file)──▶ the journal's open entries are undone
 
 It does nothing while the harness lives; a harness that ends in order has emptied its journal.
 """
@@ -19,11 +19,11 @@ from chaos.journal_lock import HEALING_S, JournalLock
 READY = b"ready\n"
 
 
-class Reaper:
+class Watchdog:
     """Watches over one journal from outside the harness."""
 
     def __init__(self, journal: Path, lock: JournalLock | None = None) -> None:
-        """lock: of the harness, held on by the reaper until it has healed; without it the reaper takes it."""
+        """lock: the harness's, kept by the watchdog until it has healed; without it, it takes one."""
         # A session of its own: whoever kills the harness's group does not reach it.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "chaos.watchdog", str(journal), *(["held"] if lock else [])],
@@ -37,10 +37,10 @@ class Reaper:
         )
         assert self._process.stdout is not None
         if self._process.stdout.readline() != READY:  # before any fault: it must be able to do its work
-            raise RuntimeError("the reaper did not start")
+            raise RuntimeError("the watchdog did not start")
 
     def close(self) -> None:
-        """The journal is empty, or what is left in it is the reaper's to undo now.
+        """The journal is empty, or what is left in it is the watchdog's to undo now.
 
         Waits for its end; one that somebody has stopped is killed. Again is harmless.
         """

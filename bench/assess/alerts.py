@@ -11,8 +11,8 @@ from bench.assess.words import share
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.assess.capacity import Room
-    from bench.assess.matrix import Met, Row
+    from bench.assess.capacity import Headroom
+    from bench.assess.matrix import RequirementResult, Row
     from bench.assess.requirement import Requirement
 
 KEPT_LOW = ("<", "<=")
@@ -45,7 +45,7 @@ class Alert:
 class LoadAlert:
     """The load at which to be told, of what was validated."""
 
-    room: Room
+    room: Headroom
     validated_per_s: float
     levels_per_s: tuple[float, ...]
 
@@ -55,7 +55,7 @@ class LoadAlert:
         return reached(self.room.capacity.required_per_s, self.levels_per_s)
 
 
-def alerts(mets: Iterable[Met]) -> list[Alert]:
+def alerts(mets: Iterable[RequirementResult]) -> list[Alert]:
     """One for each limit that a value must stay below: of the others a share of the limit means nothing."""
     found = []
     for met in mets:
@@ -74,7 +74,7 @@ def _observed(row: Row) -> float:
     return row.check.observed or 0.0 if row.check else 0.0
 
 
-def load_alerts(rooms: Iterable[Room]) -> list[LoadAlert]:
+def load_alerts(rooms: Iterable[Headroom]) -> list[LoadAlert]:
     """One for each capacity with a validated rate."""
     return [
         LoadAlert(room, room.best.rate_per_s, tuple(room.best.rate_per_s * level for level in FLAGS))

@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.assess.capacity import Room, capacity_met, rooms
-from bench.assess.evidence import Body, Evidence, command_for, gather
+from bench.assess.capacity import Headroom, capacity_met, rooms
+from bench.assess.evidence import Evidence, EvidenceSet, command_for, gather
 from bench.assess.health import TargetHealth, from_runs, health_met, live
-from bench.assess.matrix import Met, Row, further_rows, met
+from bench.assess.matrix import RequirementResult, Row, further_rows, met
 from bench.assess.recommendation import Reason, Recommendation, Score, recommend, score_of
 from bench.assess.requirement import Requirement
 from bench.assess.requirements import REQUIREMENTS
@@ -34,7 +34,7 @@ class Assessment:
     recommendation: Recommendation
     reasons: tuple[Reason, ...]
     score: Score
-    mets: tuple[Met, ...]
+    mets: tuple[RequirementResult, ...]
     further: tuple[Row, ...]
     targets: tuple[TargetHealth, ...]
     is_live: bool
@@ -42,16 +42,16 @@ class Assessment:
     resilience: tuple[Resilience, ...]
     integrity: tuple[Integrity, ...]
     alarms: tuple[Alarms, ...]
-    rooms: tuple[Room, ...]
-    body: Body
+    rooms: tuple[Headroom, ...]
+    body: EvidenceSet
     found: FoundRuns
     files: ScenarioFiles
     to_run: tuple[str, ...]
     """Commands that would show what is not shown."""
 
-    def areas(self) -> dict[str, list[Met]]:
+    def areas(self) -> dict[str, list[RequirementResult]]:
         """The requirements by area, in their order."""
-        found: dict[str, list[Met]] = {}
+        found: dict[str, list[RequirementResult]] = {}
         for one in self.mets:
             found.setdefault(one.requirement.area, []).append(one)
         return found
@@ -101,11 +101,11 @@ def assess(
 
 def _met(
     requirement: Requirement,
-    body: Body,
+    body: EvidenceSet,
     files: ScenarioFiles,
     targets: Sequence[TargetHealth],
-    space: list[Room],
-) -> Met:
+    space: list[Headroom],
+) -> RequirementResult:
     if requirement.kind is not None:
         return health_met(requirement, targets)
     if requirement.capacity is not None:
@@ -113,7 +113,7 @@ def _met(
     return met(requirement, body, files)
 
 
-def environments(body: Body) -> dict[str, list[str]]:
+def environments(body: EvidenceSet) -> dict[str, list[str]]:
     """What the runs were made on -> their scenarios: more than one, and figures do not belong together."""
     found: dict[str, list[str]] = {}
     for name, evidence in body.by_scenario.items():
@@ -136,7 +136,7 @@ def environment_words(key: str) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in json.loads(key).items())
 
 
-def _extra(body: Body, files: ScenarioFiles, wanted: dict[str, None]) -> list[str]:
+def _extra(body: EvidenceSet, files: ScenarioFiles, wanted: dict[str, None]) -> list[str]:
     """What warns beside the evidence's own marks."""
     said = []
     kinds = environments(body)
@@ -149,7 +149,9 @@ def _extra(body: Body, files: ScenarioFiles, wanted: dict[str, None]) -> list[st
     return [*said, *files.problems]
 
 
-def _to_run(mets: Sequence[Met], further: Sequence[Row], body: Body, files: ScenarioFiles) -> tuple[str, ...]:
+def _to_run(
+    mets: Sequence[RequirementResult], further: Sequence[Row], body: EvidenceSet, files: ScenarioFiles
+) -> tuple[str, ...]:
     """One command for all scenarios whose runs are missing or do not count, then what else there is to do."""
     rows = [row for one in mets for row in one.rows] + list(further)
     names = [row.scenario for row in rows if row.standing.is_open]

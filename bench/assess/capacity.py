@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.assess.evidence import command_for
-from bench.assess.matrix import Met
+from bench.assess.matrix import RequirementResult
 from bench.assess.requirement import FLAGS, LEAST_HEADROOM, Capacity, Requirement
 from bench.assess.requirements import CAPACITIES
 from bench.assess.status import Standing
@@ -26,7 +26,7 @@ from bench.judge.status import Status
 from bench.scenario.rules.grammar import Metric
 
 if TYPE_CHECKING:
-    from bench.assess.evidence import Body, Evidence
+    from bench.assess.evidence import Evidence, EvidenceSet
     from bench.assess.scenario_files import ScenarioFiles
     from bench.results.reader import Run
 
@@ -66,7 +66,7 @@ class Validated:
 
 
 @dataclass(frozen=True)
-class Room:
+class Headroom:
     """A capacity with everything that validates it, the highest rate first."""
 
     capacity: Capacity
@@ -91,33 +91,35 @@ class Room:
         return f"past {share(passed[-1])} of the validated rate" if passed else None
 
 
-def rooms(body: Body) -> list[Room]:
+def rooms(body: EvidenceSet) -> list[Headroom]:
     """Every capacity, with the runs without faults that are neither stale nor broken."""
-    return [Room(capacity, tuple(_validated(capacity, body))) for capacity in CAPACITIES]
+    return [Headroom(capacity, tuple(_validated(capacity, body))) for capacity in CAPACITIES]
 
 
-def capacity_met(requirement: Requirement, found: list[Room], body: Body, files: ScenarioFiles) -> Met:
+def capacity_met(
+    requirement: Requirement, found: list[Headroom], body: EvidenceSet, files: ScenarioFiles
+) -> RequirementResult:
     """Whether the headroom is there; what was not driven to its limit cannot fail, only be not shown."""
     room = next(one for one in found if one.capacity.key == requirement.capacity)
     best, used, name = room.best, room.used, room.capacity.scenario
     todo = command_for(name, files.by_name.get(name))
     if best is None or used is None:
         because = f"no run whose rules hold shows a rate of {room.capacity.subject}"
-        return Met(requirement, Standing.NOT_SHOWN, because, todo)
+        return RequirementResult(requirement, Standing.NOT_SHOWN, because, todo)
     because = (
         f"{format_rate(room.capacity.required_per_s or 0)} needed of {format_rate(best.rate_per_s)} "
         f"validated by {best.evidence.scenario}: headroom {format_ratio(1 - used)}; {best.limit}"
     )
     if 1 - used >= LEAST_HEADROOM:
-        return Met(requirement, Standing.PASS, because, None)
+        return RequirementResult(requirement, Standing.PASS, because, None)
     if best.is_closed and (best.idle_ratio is None or best.idle_ratio >= BUSY):
-        return Met(requirement, Standing.FAIL, because, None)
+        return RequirementResult(requirement, Standing.FAIL, because, None)
     if name in body.by_scenario and not best.is_closed:
         todo = f"run {best.evidence.scenario} at a higher rate (--set workloads.{best.workload}.rate=...)"
-    return Met(requirement, Standing.NOT_SHOWN, because, todo)
+    return RequirementResult(requirement, Standing.NOT_SHOWN, because, todo)
 
 
-def _validated(capacity: Capacity, body: Body) -> list[Validated]:
+def _validated(capacity: Capacity, body: EvidenceSet) -> list[Validated]:
     found: list[Validated] = []
     for evidence in body.by_scenario.values():
         record = evidence.run.record

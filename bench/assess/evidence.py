@@ -36,7 +36,7 @@ MISSHAPEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError
 
 
 @dataclass(frozen=True)
-class Mark:
+class Caveat:
     """Something to know about a piece of evidence."""
 
     word: str
@@ -57,7 +57,7 @@ class Evidence:
     started_ns: int
     age_ns: int
     is_stale: bool
-    marks: tuple[Mark, ...]
+    marks: tuple[Caveat, ...]
 
     @property
     def is_quick(self) -> bool:
@@ -90,7 +90,7 @@ class Evidence:
         return page if page.exists() else self.run.path
 
 
-class Silence(NamedTuple):
+class MissingEvidence(NamedTuple):
     """Why no run speaks for a scenario, and what to do."""
 
     because: str
@@ -98,29 +98,29 @@ class Silence(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Body:
+class EvidenceSet:
     """All that speaks, and all that does not."""
 
     by_scenario: dict[str, Evidence]
-    silent: dict[str, Silence]
+    silent: dict[str, MissingEvidence]
     remarks: tuple[str, ...]
     """What was passed over, and why."""
     damaged: tuple[Damaged, ...]
 
-    def silence_of(self, scenario: str) -> Silence:
+    def silence_of(self, scenario: str) -> MissingEvidence:
         """Why there is nothing from a scenario that does not speak."""
-        return self.silent.get(scenario) or Silence(
+        return self.silent.get(scenario) or MissingEvidence(
             f"there is no scenario {scenario} and no run of it", "add the scenario, then run it"
         )
 
 
 def gather(
     found: FoundRuns, files: ScenarioFiles, wanted: Iterable[str], now_ns: int, max_age_ns: int
-) -> Body:
+) -> EvidenceSet:
     """Choose the evidence for every scenario that is wanted, has a file, or has a run."""
     names = dict.fromkeys([*wanted, *files.by_name, *(run.scenario for run in reversed(found.runs))])
     by_scenario: dict[str, Evidence] = {}
-    silent: dict[str, Silence] = {}
+    silent: dict[str, MissingEvidence] = {}
     remarks: list[str] = []
     damaged = list(found.damaged)
     for name in names:
@@ -133,7 +133,7 @@ def gather(
         run, verdict = chosen
         by_scenario[name] = _evidence(name, run, verdict, file, now_ns, max_age_ns)
         remarks += _passed_over(run, runs)
-    return Body(by_scenario, silent, tuple(remarks), tuple(damaged))
+    return EvidenceSet(by_scenario, silent, tuple(remarks), tuple(damaged))
 
 
 def overrides_of(run: Run) -> list[str]:
@@ -181,13 +181,15 @@ def _chosen(
     return None
 
 
-def _silence(name: str, runs: list[Run], file: ScenarioFile | None, damaged: list[Damaged]) -> Silence:
+def _silence(
+    name: str, runs: list[Run], file: ScenarioFile | None, damaged: list[Damaged]
+) -> MissingEvidence:
     todo = command_for(name, file)
     if runs and any(not run.is_complete for run in runs):
-        return Silence(f"the only run of {name} was interrupted: {runs[0].name}", todo)
+        return MissingEvidence(f"the only run of {name} was interrupted: {runs[0].name}", todo)
     if any(name == one.scenario for one in damaged):
-        return Silence(f"the only run of {name} is damaged", todo)
-    return Silence(f"there is no run of {name}", todo)
+        return MissingEvidence(f"the only run of {name} is damaged", todo)
+    return MissingEvidence(f"there is no run of {name}", todo)
 
 
 def _evidence(
@@ -199,36 +201,36 @@ def _evidence(
     marks = [*_form_marks(run), *_file_marks(run, file)]
     if is_stale:
         oldest = units.format_duration_ns(max_age_ns) if max_age_ns < units.NS["d"] * 2 else age(max_age_ns)
-        marks.append(Mark("stale", f"{age(age_ns)} old, where at most {oldest} counts"))
+        marks.append(Caveat("stale", f"{age(age_ns)} old, where at most {oldest} counts"))
     if age_ns < 0:
-        marks.append(Mark("dated in the future", "its date lies in the future: compare the clocks"))
+        marks.append(Caveat("dated in the future", "its date lies in the future: compare the clocks"))
     return Evidence(name, run, verdict, began_ns, age_ns, is_stale, tuple(marks))
 
 
-def _form_marks(run: Run) -> list[Mark]:
+def _form_marks(run: Run) -> list[Caveat]:
     marks = []
     if _is_quick(run):
         marks.append(
-            Mark("quick", "quick evidence: shortened phases, each fault once; good to see that it works")
+            Caveat("quick", "quick evidence: shortened phases, each fault once; good to see that it works")
         )
     if overrides := overrides_of(run):
-        marks.append(Mark("changed by --set", f"made with --set {', '.join(overrides)}"))
+        marks.append(Caveat("changed by --set", f"made with --set {', '.join(overrides)}"))
     return marks
 
 
-def _file_marks(run: Run, file: ScenarioFile | None) -> list[Mark]:
+def _file_marks(run: Run, file: ScenarioFile | None) -> list[Caveat]:
     if file is None:
-        return [Mark("no scenario file", "its scenario file is not in the folder: was it taken away?")]
+        return [Caveat("no scenario file", "its scenario file is not in the folder: was it taken away?")]
     marks = []
     if changed := changes_since(run, file):
         text = f"{os.fspath(file.path)} has changed since, in {listed(changed)}"
-        marks.append(Mark("scenario changed since", text))
+        marks.append(Caveat("scenario changed since", text))
     elif run.record.get("scenario", {}).get("digest") != file.digest:
         text = f"{file.path} has changed since, in comments or in what is judged only"
-        marks.append(Mark("rewritten since", text, warns=False))
+        marks.append(Caveat("rewritten since", text, warns=False))
     seed = _plan(run).get("seed", file.seed)
     if seed != file.seed:
-        marks.append(Mark(f"seed {seed}", f"made with seed {seed} instead of {file.seed}", warns=False))
+        marks.append(Caveat(f"seed {seed}", f"made with seed {seed} instead of {file.seed}", warns=False))
     return marks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.assess.matrix import Met
+from bench.assess.matrix import RequirementResult
 from bench.assess.status import Standing
 from bench.assess.words import age, counted, date
 from bench.core import units
@@ -14,7 +14,7 @@ from bench.scenario.fault_kinds import LOOKING_ON
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.assess.evidence import Body, Evidence
+    from bench.assess.evidence import Evidence, EvidenceSet
     from bench.assess.requirement import Requirement
 
 STANDINGS = {"up": Standing.PASS, "degraded": Standing.WARN, "down": Standing.FAIL}
@@ -69,7 +69,7 @@ def live(rows: Sequence[dict[str, Any]]) -> list[TargetHealth]:
     ]
 
 
-def from_runs(body: Body) -> list[TargetHealth]:
+def from_runs(body: EvidenceSet) -> list[TargetHealth]:
     """Each target of the runs that speak, as the newest that loads it has seen it; else the newest of all."""
     found: dict[str, tuple[bool, TargetHealth]] = {}
     for evidence in sorted(body.by_scenario.values(), key=lambda one: -one.started_ns):
@@ -115,7 +115,7 @@ def _seen(entry: dict[str, Any], evidence: Evidence, is_loaded: bool) -> TargetH
     )
 
 
-def health_met(requirement: Requirement, targets: Sequence[TargetHealth]) -> Met:
+def health_met(requirement: Requirement, targets: Sequence[TargetHealth]) -> RequirementResult:
     """Whether so many targets of a kind are up; what was asked now counts before what a run has seen."""
     kind = [target for target in targets if target.kind == requirement.kind]
     asked = [target for target in kind if target.evidence is None]
@@ -127,11 +127,11 @@ def health_met(requirement: Requirement, targets: Sequence[TargetHealth]) -> Met
         seen = (
             f"{counted(len(wanted), 'target')} of this kind was seen" if wanted else "no such target was seen"
         )
-        return Met(requirement, Standing.NOT_SHOWN, seen, _how_to_look(requirement))
+        return RequirementResult(requirement, Standing.NOT_SHOWN, seen, _how_to_look(requirement))
     telling = wanted[-1]  # the one that stands worst: a second one cannot stand in for it
     because = f"{telling.name} is {telling.state}, {telling.seen}: {telling.detail}".rstrip(": ")
     todo = None if telling.standing.is_shown else "bench stack status shows each target"
-    return Met(requirement, telling.standing, because, todo)
+    return RequirementResult(requirement, telling.standing, because, todo)
 
 
 def _each_once(targets: Sequence[TargetHealth]) -> list[TargetHealth]:

@@ -8,7 +8,7 @@ from bench.results.files import as_json
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
-    from bench.assess.matrix import Met, Row
+    from bench.assess.matrix import RequirementResult, Row
 
 FORMAT = 1
 
@@ -63,7 +63,7 @@ def render(found: Assessment) -> str:
     )
 
 
-def _met(one: Met) -> dict[str, Any]:
+def _met(one: RequirementResult) -> dict[str, Any]:
     return {
         "key": one.requirement.key,
         "area": one.requirement.area,

@@ -19,7 +19,7 @@ from bench.scenario.rules.grammar import parse_rule
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.assess.evidence import Body, Evidence
+    from bench.assess.evidence import Evidence, EvidenceSet
     from bench.assess.requirement import Proof, Requirement
     from bench.assess.scenario_files import ScenarioFiles
     from bench.judge.verdict import Check
@@ -49,7 +49,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Met:
+class RequirementResult:
     """A requirement and how it stands."""
 
     requirement: Requirement
@@ -65,7 +65,7 @@ class Met:
         return min(telling, key=lambda row: 0.0 if row.headroom is None else row.headroom, default=None)
 
 
-def met(requirement: Requirement, body: Body, files: ScenarioFiles) -> Met:
+def met(requirement: Requirement, body: EvidenceSet, files: ScenarioFiles) -> RequirementResult:
     """A requirement with proofs: all of them must hold. Raises ResultError for a damaged run."""
     rows = tuple(_row(proof, body, files) for proof in requirement.proofs)
     standing = worst(row.standing for row in rows)
@@ -74,10 +74,10 @@ def met(requirement: Requirement, body: Body, files: ScenarioFiles) -> Met:
     whose = f"{telling[0].scenario}: " if telling[0].evidence else ""
     because = whose + telling[0].because + (more if standing > Standing.PASS else "")
     todo = next((row.todo for row in telling if row.todo), None)
-    return Met(requirement, standing, because, todo, rows)
+    return RequirementResult(requirement, standing, because, todo, rows)
 
 
-def further_rows(body: Body, files: ScenarioFiles, proven: Iterable[Row]) -> list[Row]:
+def further_rows(body: EvidenceSet, files: ScenarioFiles, proven: Iterable[Row]) -> list[Row]:
     """The rules of the runs themselves that no requirement asks for, in the order of the scenarios."""
     covered = {(row.scenario, str(row.rule.metric), row.rule.op, row.rule.limit) for row in proven}
     rows = []
@@ -97,7 +97,7 @@ def _parsed(text: str) -> Rule | None:
         return None
 
 
-def _row(proof: Proof, body: Body, files: ScenarioFiles) -> Row:
+def _row(proof: Proof, body: EvidenceSet, files: ScenarioFiles) -> Row:
     rule = proof.parsed
     evidence = body.by_scenario.get(proof.scenario)
     if evidence is None:

@@ -19,9 +19,9 @@ from bench.judge.status import Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.assess.evidence import Body, Evidence
+    from bench.assess.evidence import Evidence, EvidenceSet
     from bench.assess.health import TargetHealth
-    from bench.assess.matrix import Met, Row
+    from bench.assess.matrix import RequirementResult, Row
 
 
 class Recommendation(Enum):
@@ -79,21 +79,21 @@ class Score:
         return sum(count for standing, count in self.counts.items() if standing.is_shown)
 
 
-def score_of(mets: Sequence[Met]) -> Score:
+def score_of(mets: Sequence[RequirementResult]) -> Score:
     """The score of some requirements."""
     counted_in = [met for met in mets if not is_excused(met)]
     return Score({one: sum(met.standing is one for met in counted_in) for one in Standing})
 
 
-def is_excused(met: Met) -> bool:
+def is_excused(met: RequirementResult) -> bool:
     """Whether it is about a part that a system need not have, and nobody has looked."""
     return met.requirement.where_used and met.standing is Standing.NOT_SHOWN
 
 
 def recommend(
-    mets: Sequence[Met],
+    mets: Sequence[RequirementResult],
     further: Sequence[Row],
-    body: Body,
+    body: EvidenceSet,
     targets: Sequence[TargetHealth],
     extra: Sequence[str],
 ) -> tuple[Recommendation, list[Reason]]:
@@ -109,15 +109,15 @@ def recommend(
     return (Recommendation.WARNINGS if warnings else Recommendation.READY), reasons
 
 
-def _source(met: Met) -> Evidence | None:
+def _source(met: RequirementResult) -> Evidence | None:
     return met.tightest.evidence if met.tightest else None
 
 
-def _name(met: Met) -> str:
+def _name(met: RequirementResult) -> str:
     return f"{met.requirement.area}, {met.requirement.demand}"
 
 
-def _unknown(mets: Sequence[Met]) -> list[Reason]:
+def _unknown(mets: Sequence[RequirementResult]) -> list[Reason]:
     """What nobody can tell, gathered by the run that is missing or says nothing."""
     asked: dict[tuple[str, str], list[str]] = {}
     rows: dict[tuple[str, str], Row] = {}
@@ -149,7 +149,7 @@ def _unknown(mets: Sequence[Met]) -> list[Reason]:
     return sorted(found, key=lambda reason: -reason.standing)
 
 
-def _broken(mets: Sequence[Met], body: Body) -> list[Reason]:
+def _broken(mets: Sequence[RequirementResult], body: EvidenceSet) -> list[Reason]:
     """Requirements that are broken, then whatever else the runs that speak have broken."""
     found = [
         Reason(met.standing, f"{_name(met)}: {met.because}", met.todo, _source(met))
@@ -171,7 +171,7 @@ def _broken(mets: Sequence[Met], body: Body) -> list[Reason]:
     return found
 
 
-def _down(mets: Sequence[Met], targets: Sequence[TargetHealth]) -> list[Reason]:
+def _down(mets: Sequence[RequirementResult], targets: Sequence[TargetHealth]) -> list[Reason]:
     told = {met.requirement.kind for met in mets if met.standing is Standing.FAIL}
     return [
         Reason(Standing.FAIL, f"{one.name} at {one.address} is down, {one.seen}: {one.detail}")
@@ -180,7 +180,7 @@ def _down(mets: Sequence[Met], targets: Sequence[TargetHealth]) -> list[Reason]:
     ]
 
 
-def _warnings(mets: Sequence[Met], further: Sequence[Row], body: Body) -> list[Reason]:
+def _warnings(mets: Sequence[RequirementResult], further: Sequence[Row], body: EvidenceSet) -> list[Reason]:
     found = [
         Reason(met.standing, f"{_name(met)}: {met.because}", None, _source(met))
         for met in mets

@@ -18,7 +18,7 @@ from bench.scenario.rules.grammar import Metric
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.assess.evidence import Body, Evidence
+    from bench.assess.evidence import Evidence, EvidenceSet
     from bench.results.reader import Run
 
 MONTH_NS = 30 * units.NS["d"]
@@ -88,7 +88,7 @@ class Alarms:
     watched_s: float
 
 
-def resilience(body: Body) -> list[Resilience]:
+def resilience(body: EvidenceSet) -> list[Resilience]:
     """Every kind of fault and target of the runs that speak, INVALID ones left out."""
     found = []
     for evidence in _with_faults(body):
@@ -99,7 +99,7 @@ def resilience(body: Body) -> list[Resilience]:
     return sorted(found, key=lambda one: (one.target, one.kind, one.evidence.scenario))
 
 
-def integrity(body: Body) -> list[Integrity]:
+def integrity(body: EvidenceSet) -> list[Integrity]:
     """Every check of data of the runs that speak."""
     return [
         Integrity(
@@ -117,7 +117,7 @@ def integrity(body: Body) -> list[Integrity]:
     ]
 
 
-def alarms(body: Body) -> list[Alarms]:
+def alarms(body: EvidenceSet) -> list[Alarms]:
     """The false alarms of each run that looked for them."""
     return [
         Alarms(
@@ -131,11 +131,11 @@ def alarms(body: Body) -> list[Alarms]:
     ]
 
 
-def _valid(body: Body) -> list[Evidence]:
+def _valid(body: EvidenceSet) -> list[Evidence]:
     return [one for one in body.by_scenario.values() if not one.is_void]
 
 
-def _with_faults(body: Body) -> list[Evidence]:
+def _with_faults(body: EvidenceSet) -> list[Evidence]:
     return [one for one in _valid(body) if one.run.record.get("faults")]
 
 

@@ -14,7 +14,7 @@ from bench.report.columns import heading, row, styled, wrapped
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
-    from bench.assess.matrix import Met, Row
+    from bench.assess.matrix import RequirementResult, Row
 
 COLOURS = {
     Recommendation.READY: Status.PASS,
@@ -81,7 +81,7 @@ def _scorecard(found: Assessment, colour: bool) -> list[str]:
     return lines
 
 
-def _area(area: str, mets: list[Met], colour: bool) -> list[str]:
+def _area(area: str, mets: list[RequirementResult], colour: bool) -> list[str]:
     lines = [heading(area, colour)]
     for met in mets:
         lines += _indented(met.standing, met.requirement.demand, colour, "  ")

@@ -18,8 +18,8 @@ from bench.core.failure import BUG, failure_of
 
 if TYPE_CHECKING:
     from bench.run.stop_request import StopRequest
-    from bench.swarm.distributed.coordinator import Fleet
-    from bench.swarm.web.control_channel import Parent
+    from bench.swarm.distributed.coordinator import Coordinator
+    from bench.swarm.web.control_channel import ControlChannel
 
 
 @click.command(hidden=True)
@@ -49,27 +49,27 @@ def _refuse(order: object) -> NoReturn:
     raise UsageError(f"bench agent: expected the order run or host, found {order!r:.80}")
 
 
-def _run(parent: Parent, order: dict[str, Any]) -> int:
+def _run(parent: ControlChannel, order: dict[str, Any]) -> int:
     from bench.cli.session_opening import load_all, open_session, run_and_judge, stop_signals
     from bench.judge.status import exit_code
-    from bench.run.observers import Watchers
+    from bench.run.observers import Observers
     from bench.run.stop_request import StopRequest
-    from bench.swarm.distributed.coordinator import Fleet
-    from bench.swarm.web.event_publisher import Teller
-    from bench.swarm.web.run_request import RunOrder
+    from bench.swarm.distributed.coordinator import Coordinator
+    from bench.swarm.web.event_publisher import EventPublisher
+    from bench.swarm.web.run_request import RunRequest
 
-    wanted = RunOrder.read(order)
+    wanted = RunRequest.read(order)
     stop = StopRequest()
-    fleet = Fleet(wanted.workers, lambda name, one: parent.lines.say("relay", to=name, message=one))
-    teller = Teller(parent.lines, segments=len(wanted.workers) or 1)
+    fleet = Coordinator(wanted.workers, lambda name, one: parent.lines.say("relay", to=name, message=one))
+    publisher = EventPublisher(parent.lines, segments=len(wanted.workers) or 1)
     with stop_signals(stop):
         parent.listen(lambda further: _obey(further, stop, fleet), stop.ask_at_once)
         (loaded,) = load_all([wanted.scenario], wanted.overrides, wanted.quick)
-        watchers = Watchers([teller], teller.step)
+        watchers = Observers([publisher], publisher.step)
         with (
             contextlib.closing(fleet),
             open_session(
-                [loaded], wanted.out, wanted.stack, teller, stop, seed=wanted.seed, watchers=watchers
+                [loaded], wanted.out, wanted.stack, publisher, stop, seed=wanted.seed, watchers=watchers
             ) as session,
         ):
             if wanted.workers:
@@ -79,7 +79,7 @@ def _run(parent: Parent, order: dict[str, Any]) -> int:
     return exit_code([verdict.status])
 
 
-def _obey(order: dict[str, Any], stop: StopRequest, fleet: Fleet) -> None:
+def _obey(order: dict[str, Any], stop: StopRequest, fleet: Coordinator) -> None:
     match order.get("do"):
         case "stop" if order.get("at_once"):
             stop.ask_at_once()
@@ -93,7 +93,7 @@ def _obey(order: dict[str, Any], stop: StopRequest, fleet: Fleet) -> None:
             fleet.joined(order["worker"])
 
 
-def _host(parent: Parent) -> int:
+def _host(parent: ControlChannel) -> int:
     from bench.swarm.distributed.scratch import scratch_folder
     from bench.swarm.distributed.worker_process import EngineHost
 

@@ -79,7 +79,7 @@ def command(
     from bench.exporters.choice import open_exporters
     from bench.judge.status import exit_code
     from bench.results.files import as_json as json_text
-    from bench.run.observers import Watchers
+    from bench.run.observers import Observers
     from bench.run.progress import progress_for
     from bench.run.stop_request import StopRequest
 
@@ -89,7 +89,7 @@ def command(
     verdicts: list[Verdict] = []
     stop, progress = StopRequest(), progress_for()
     interrupted: InterruptedRun | None = None
-    watchers = Watchers(open_exporters(asked, progress.step), progress.step)
+    watchers = Observers(open_exporters(asked, progress.step), progress.step)
     with (
         ci_reports(CiReports(junit, markdown), out, verdicts),
         stop_signals(stop),

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from bench.judge.verdict import Verdict
     from bench.results.reader import Run
-    from bench.run.observers import Watchers
-    from bench.run.plugins import Attendant
+    from bench.run.observers import Observers
+    from bench.run.plugins import RunPlugin
     from bench.run.progress import Progress
     from bench.run.session import Session
     from bench.run.stop_request import StopRequest
@@ -66,7 +66,7 @@ def needed_targets(loaded: Sequence[LoadedScenario]) -> set[str]:
     return needed | {check.store for one in loaded for check in one.scenario.integrity if check.store}
 
 
-def companions(scenario: Scenario) -> list[Attendant]:
+def plugins(scenario: Scenario) -> list[RunPlugin]:
     """Chaos goes along with faults and checks of data."""
     if not scenario.faults and not scenario.integrity:
         return []
@@ -84,7 +84,7 @@ def open_session(
     stop: StopRequest,
     *,
     seed: int | None = None,
-    watchers: Watchers | None = None,
+    watchers: Observers | None = None,
 ) -> Iterator[Session]:
     """A session for these scenarios, its stack up; the stack ends with it, and nobody looks on any more.
 
@@ -94,11 +94,11 @@ def open_session(
     from bench.core.errors import ResultError
     from bench.core.own_limits import expect_address_space
     from bench.results.sweep import sweep
-    from bench.run.observers import Watchers
+    from bench.run.observers import Observers
     from bench.run.session import Session
     from bench.stack.stack import open_stack
 
-    looking_on = Watchers() if watchers is None else watchers
+    looking_on = Observers() if watchers is None else watchers
     try:
         expect_address_space()
         try:
@@ -112,7 +112,7 @@ def open_session(
             ) from None
         with log_folder(out) as logs, contextlib.ExitStack() as open_now:
             stack = _up(open_now, open_stack(stack_kind, needed_targets(loaded), logs), stop)
-            yield Session(stack, out, progress, stop, seed, companions, looking_on)
+            yield Session(stack, out, progress, stop, seed, plugins, looking_on)
     finally:
         looking_on.close()
 

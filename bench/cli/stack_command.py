@@ -13,7 +13,7 @@ from bench.cli.output import say
 from bench.core.errors import ExitCode
 
 if TYPE_CHECKING:
-    from bench.stack.background.state import KeptStack
+    from bench.stack.background.state import BackgroundStack
     from bench.stack.target import Target
 
 
@@ -146,7 +146,7 @@ def _services_of(kind: str) -> list[str]:
     return list(embedded.SERVICES)
 
 
-def _targets(kept: KeptStack | None, given: tuple[str, ...]) -> list[Target]:
+def _targets(kept: BackgroundStack | None, given: tuple[str, ...]) -> list[Target]:
     """Each target once: one that the environment names is mostly that of the stack."""
     from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
     from bench.stack.extra_services import further_services, services_in
@@ -159,7 +159,7 @@ def _targets(kept: KeptStack | None, given: tuple[str, ...]) -> list[Target]:
     return targets
 
 
-def _exports(kept: KeptStack) -> dict[str, str]:
+def _exports(kept: BackgroundStack) -> dict[str, str]:
     """Variable -> URL, for the targets that have a variable."""
     from bench.stack.external import URL_VARIABLES
     from bench.stack.target_url import url_of
@@ -169,13 +169,13 @@ def _exports(kept: KeptStack) -> dict[str, str]:
     }
 
 
-def _as_json(kept: KeptStack, exports: dict[str, str]) -> dict[str, Any]:
+def _as_json(kept: BackgroundStack, exports: dict[str, str]) -> dict[str, Any]:
     shown = ("name", "kind", "address", "server", "version", "log")
     services = [{key: entry.get(key) for key in shown} for entry in kept.described]
     return {"format": 1, "keeper_pid": kept.keeper.pid, "services": services, "environment": exports}
 
 
-def _what(kept: KeptStack, target: Target) -> str:
+def _what(kept: BackgroundStack, target: Target) -> str:
     """The server's name and version, as it said at the start."""
     entry = next((entry for entry in kept.described if entry["name"] == target.name), {})
     return f"{entry.get('server') or target.kind} {entry.get('version') or ''}".strip()

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from bench.engine.client.pool_monitor import PoolWatch
+    from bench.engine.client.pool_monitor import PoolMonitor
 
 Connection = TypeVar("Connection")
 
 
 class ConnectionNumbers(Generic[Connection]):
-    """Which connection has which number, told to a PoolWatch. Connections are compared by identity."""
+    """Which connection has which number, told to a PoolMonitor. Connections are compared by identity."""
 
-    def __init__(self, watch: PoolWatch, is_open: Callable[[Connection], bool]) -> None:
+    def __init__(self, watch: PoolMonitor, is_open: Callable[[Connection], bool]) -> None:
         self._watch = watch
         self._is_open = is_open
         self._held: dict[int, Connection] = {}

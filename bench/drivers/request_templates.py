@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.drivers.writer import TemplateWriter
-    from bench.engine.client.request import RunClock, Ticket
+    from bench.engine.client.request import PendingRequest, RunClock
     from bench.plan.plan import WorkloadPlan
     from bench.plan.program import Field
 
@@ -34,7 +34,7 @@ class Draws:
         for variable in range(len(self._rows)):
             self._drawn(variable, 0)
 
-    def number(self, field: Field, ticket: Ticket) -> int:
+    def number(self, field: Field, ticket: PendingRequest) -> int:
         """What an arrival has in a field of a template."""
         if field.source == FROM_VARIABLE:
             if field.variable == self._key_variable:
@@ -71,7 +71,7 @@ class Words:
         """The text, where every arrival has the same."""
         return self._constant
 
-    def render(self, ticket: Ticket) -> bytes:
+    def render(self, ticket: PendingRequest) -> bytes:
         """The text for one arrival."""
         if self._constant is not None:
             return self._constant
@@ -81,7 +81,7 @@ class Words:
             for field, modulus in self._fields
         )
 
-    def number_maker(self) -> Callable[[Ticket], int] | None:
+    def number_maker(self) -> Callable[[PendingRequest], int] | None:
         """What gives the number of an arrival, where the text is one number and nothing else."""
         if len(self._fields) != 1 or self._form != _form(self._fields[0][0]):
             return None

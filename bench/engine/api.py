@@ -24,7 +24,7 @@ STRAY_REPLIES = ("stray_replies", "inconclusive", "replies came that nothing had
 
 
 @dataclass(frozen=True)
-class Live:
+class EngineStats:
     """A look at a running workload; all but the gauges grow only."""
 
     taken: int
@@ -89,7 +89,7 @@ class Engine(Protocol):
     def changes(self) -> Iterator[Change]:
         """What the histograms gained since the last call."""
 
-    def live(self) -> Live:
+    def live(self) -> EngineStats:
         """A look at the run."""
 
     def events(self) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ class Batch:
     verdict: Verdict | None = None
 
 
-class Inbox:
+class CoalescingBuffer:
     """A watcher that only collects. Safe for one session and one reader in threads of their own."""
 
     def __init__(self) -> None:

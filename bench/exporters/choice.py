@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bench.exporters.collector import Collector
-    from bench.run.observers import Watcher
+    from bench.run.observers import RunObserver
 
 OTLP_PACKAGE = "opentelemetry.exporter.otlp.proto.http"
 NO = ("false", "0", "no", "f", "n")
@@ -37,14 +37,14 @@ class Asked:
 
 def open_exporters(
     asked: Asked, tell: Callable[[str], None], environment: Mapping[str, str] = os.environ
-) -> list[Watcher]:
+) -> list[RunObserver]:
     """The exporters, at work; each is to be closed. `tell` is given what a user should know.
 
     Raises UsageError for one that was asked for and cannot be had. One that only the environment names
     is told of and left out.
     """
     with contextlib.ExitStack() as undo:
-        found: list[Watcher] = []
+        found: list[RunObserver] = []
         if asked.prometheus_port is not None:
             _demand("prometheus_client", "--prometheus", "prometheus")
             from bench.exporters.prometheus import PrometheusExporter

@@ -20,7 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from bench.core.clock import NS_PER_S, monotonic_ns
-from bench.exporters.buffer import Inbox
+from bench.exporters.buffer import CoalescingBuffer
 from bench.exporters.figures import Figures
 from bench.exporters.otlp_metrics import metrics_data
 from bench.exporters.otlp_span import run_span
@@ -100,7 +100,7 @@ class Sender:
     """Sends to one collector: metrics now and then, the span when a run has ended."""
 
     def __init__(self, collector: Collector, interval_s: float) -> None:
-        self.inbox = Inbox()
+        self.inbox = CoalescingBuffer()
         self._collector = collector
         self._interval_s = interval_s
         self._figures = Figures()

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import UsageError
-from bench.exporters.buffer import Inbox
+from bench.exporters.buffer import CoalescingBuffer
 from bench.exporters.figures import Figures
 from bench.exporters.prometheus_families import PrometheusFamilies, exposition
 from bench.stack.target import address_of, is_loopback_literal
@@ -38,7 +38,7 @@ END_S = 1.0
 USERNAME, PASSWORD = "HOLDFAST_PROMETHEUS_USERNAME", "HOLDFAST_PROMETHEUS_PASSWORD"
 
 
-class PrometheusExporter(Inbox):
+class PrometheusExporter(CoalescingBuffer):
     """Listens from its making on; `close` ends that."""
 
     def __init__(

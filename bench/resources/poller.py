@@ -20,7 +20,7 @@ class Service(Protocol):
         """Break off a question that is under way; called from another thread."""
 
 
-class Asker:
+class Poller:
     """One question at a time: `begin` it, and take the `answer` if it comes soon enough."""
 
     def __init__(self, name: str, service: Service) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.stack.probes.connection import Unanswered
-from bench.stack.probes.resp import Dialogue, ErrorReply
+from bench.stack.probes.connection import ProbeError
+from bench.stack.probes.resp import ErrorReply, RespClient
 
 if TYPE_CHECKING:
     from bench.stack.target import Target
@@ -32,11 +32,11 @@ class RedisInfo:
         """The columns; none while the server is away, or will not tell this user."""
         target = self._target
         try:
-            with Dialogue(target.host, target.port, DEADLINE_S) as server:
+            with RespClient(target.host, target.port, DEADLINE_S) as server:
                 if target.password is not None:
                     server.ask("AUTH", *([target.username] if target.username else []), target.password)
                 told = [server.ask("INFO", section) for section in SECTIONS]
-        except (Unanswered, ErrorReply):
+        except (ProbeError, ErrorReply):
             return {}
         return columns_of("\n".join(str(text) for text in told))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.core.clock import monotonic_ns
 from bench.resources.cgroup import read_cgroup
-from bench.resources.poller import Asker, Service
+from bench.resources.poller import Poller, Service
 from bench.resources.postgres_activity import PostgresActivity
 from bench.resources.process_tree import ProcessTree
 from bench.resources.redis_info import RedisInfo
@@ -83,7 +83,7 @@ class WatchedTarget:
         self.name = name
         self._process = WatchedProcess()
         service = SERVICES.get(target.kind) if target is not None else None
-        self.asker = Asker(name, service(target)) if service is not None and target is not None else None
+        self.asker = Poller(name, service(target)) if service is not None and target is not None else None
         self._asked_ns: int | None = None
 
     def ask(self, *, is_rest: bool) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NS_PER_MS = 1_000_000
 
 
-class Staging:
+class DatasetFixtures:
     """The data sets of one plan, each loaded once however many workloads use it."""
 
     def __init__(self, plan: Plan, targets: Mapping[str, Target]) -> None:

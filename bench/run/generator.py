@@ -16,14 +16,14 @@ LEAD_NS = 50_000_000
 """Between the last preparation and run zero: the engines' threads see the start well before it."""
 
 
-class Use(Protocol):
+class GeneratorUsage(Protocol):
     """What the generators use, from window to window."""
 
     def window(self) -> dict[str, Any]:
         """generator_cpu_ratio (cores) and generator_rss_bytes, since the last call."""
 
 
-class Generators(Protocol):
+class LoadGenerator(Protocol):
     """What the session needs of those who make the load; called in the order of the methods."""
 
     @property
@@ -40,14 +40,14 @@ class Generators(Protocol):
     def calibrate(self, rate_per_s: float | None, lanes: int, note: Callable[[str], None]) -> dict[str, Any]:
         """What a server of known delays shows: the section `calibration` of run.json."""
 
-    def use(self) -> Use:
+    def use(self) -> GeneratorUsage:
         """What they use from now on."""
 
     def add_to(self, record: dict[str, Any]) -> None:
         """After the end: what is to be said of them, into run.json, its anomalies too."""
 
 
-class Here:
+class LocalGenerator:
     """The load is made in this process."""
 
     lead_ns = LEAD_NS
@@ -69,7 +69,7 @@ class Here:
         note("measuring this machine against a server of known delays")
         return self_measurement(rate_per_s, lanes, note)
 
-    def use(self) -> Use:
+    def use(self) -> GeneratorUsage:
         """This process, and what belongs to it."""
         from bench.resources.generator import GeneratorUse
 

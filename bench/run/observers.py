@@ -35,7 +35,7 @@ class WindowView:
     """What each histogram gained in the window; one that gained nothing is not there."""
 
 
-class Watcher(Protocol):
+class RunObserver(Protocol):
     """One who looks on. The methods come in this order, `window` and `event` mixed; any may be the last."""
 
     def started(self, record: dict[str, Any], zero: WallLabel) -> None:
@@ -57,11 +57,11 @@ class Watcher(Protocol):
         """The session is over; release everything."""
 
 
-class Watchers:
+class Observers:
     """All who look on, as one. Methods as of a Watcher; failures stay here."""
 
     def __init__(
-        self, watchers: Sequence[Watcher] = (), tell: Callable[[str], None] = lambda _: None
+        self, watchers: Sequence[RunObserver] = (), tell: Callable[[str], None] = lambda _: None
     ) -> None:
         self._watchers = list(watchers)
         self._tell = tell
@@ -94,7 +94,7 @@ class Watchers:
         self._each(lambda watcher: watcher.close())
         self._watchers.clear()
 
-    def _each(self, call: Callable[[Watcher], None]) -> None:
+    def _each(self, call: Callable[[RunObserver], None]) -> None:
         for watcher in list(self._watchers):
             try:
                 call(watcher)

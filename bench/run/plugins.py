@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 
-class Attendant(Protocol):
+class RunPlugin(Protocol):
     """One companion of one run. Called from the session's thread, in the order of the methods."""
 
     def prepare(

@@ -22,7 +22,7 @@ MANY_SECONDS_NS = 600_000_000_000
 
 
 @dataclass(frozen=True)
-class Look:
+class ProgressSnapshot:
     """A run at one moment; times in ns from run zero."""
 
     now_ns: int
@@ -69,7 +69,7 @@ class Progress(Protocol):
     def step(self, text: str) -> None:
         """Something before or after the run: connecting, calibrating, writing."""
 
-    def look(self, look: Look) -> None:
+    def look(self, look: ProgressSnapshot) -> None:
         """A moment of the run."""
 
     def close(self) -> None:
@@ -82,14 +82,14 @@ class Silent:
     def step(self, text: str) -> None:
         """Nothing."""
 
-    def look(self, look: Look) -> None:
+    def look(self, look: ProgressSnapshot) -> None:
         """Nothing."""
 
     def close(self) -> None:
         """Nothing."""
 
 
-def line_of(look: Look, width: int = PLAIN_WIDTH) -> str:
+def line_of(look: ProgressSnapshot, width: int = PLAIN_WIDTH) -> str:
     """One line of at most `width` columns. What has no room is left out as a whole: lanes, bar, P95."""
     p95 = format_duration_ns(look.p95_ns) if look.p95_ns is not None else "-"
     left_ns = max(look.total_ns - look.now_ns, 0)
@@ -113,7 +113,7 @@ def line_of(look: Look, width: int = PLAIN_WIDTH) -> str:
     return f"{_shortened(look.under_way or look.phase, room):<{min(room, LABEL)}}  {shown}"[:width]
 
 
-def _bar(look: Look) -> str:
+def _bar(look: ProgressSnapshot) -> str:
     done = min(max(look.now_ns / look.total_ns, 0.0), 1.0) if look.total_ns else 1.0
     full = round(done * BAR)
     return "#" * full + "-" * (BAR - full)
@@ -146,7 +146,7 @@ class Plain:
         """Print the step."""
         write(self._stream, visible(text) + "\n")
 
-    def look(self, look: Look) -> None:
+    def look(self, look: ProgressSnapshot) -> None:
         """Print a line when the last is some seconds old; the first once there is a rate."""
         if look.now_ns >= self._next_ns and look.rate_per_s is not None:
             self._next_ns = look.now_ns + PLAIN_EVERY_NS
@@ -170,7 +170,7 @@ class Terminal:
         lines = textwrap.wrap(visible(text), _columns(), break_long_words=False, break_on_hyphens=False)
         write(self._stream, "\n".join(lines) + "\n")
 
-    def look(self, look: Look) -> None:
+    def look(self, look: ProgressSnapshot) -> None:
         """Write over the last line."""
         write(self._stream, "\r" + visible(line_of(look, _columns())) + "\x1b[K")
         self._open = True

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from bench.core.answers import Answers
 from bench.core.histogram import empty, percentile_ns
 from bench.core.outcome import OUTCOMES
-from bench.engine.api import Live
+from bench.engine.api import EngineStats
 from bench.results.histogram_log import Tag
-from bench.run.observers import Watchers, WindowView
+from bench.run.observers import Observers, WindowView
 
 if TYPE_CHECKING:
     from bench.core.histogram import Counts
     from bench.engine.api import Engine
     from bench.plan.plan import Plan
     from bench.results.writer import RunWriter
-    from bench.run.generator import Use
+    from bench.run.generator import GeneratorUsage
 
 SERIES_PERCENTS = (50.0, 95.0, 99.0)
 
@@ -29,15 +29,15 @@ class Recorder:
         plan: Plan,
         engines: list[Engine],
         writer: RunWriter,
-        generator: Use,
-        watchers: Watchers | None = None,
+        generator: GeneratorUsage,
+        watchers: Observers | None = None,
     ) -> None:
         self._plan = plan
         self._engines = engines
         self._writer = writer
         self._generator = generator
-        self._watchers = watchers or Watchers()
-        self._looks: list[Live | None] = [None] * len(engines)
+        self._watchers = watchers or Observers()
+        self._looks: list[EngineStats | None] = [None] * len(engines)
         self._gains: list[tuple[Tag, Counts]] = []
         self.last_p95_ns: int | None = None
 

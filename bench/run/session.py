@@ -26,10 +26,10 @@ from bench.resources.sampler import Sampler
 from bench.results.layout import run_name
 from bench.results.operations import RawLog, merge
 from bench.results.writer import RunWriter
-from bench.run.fixtures import Staging
-from bench.run.generator import Generators, Here
-from bench.run.observers import Watchers
-from bench.run.progress import Look, Pace, Progress
+from bench.run.fixtures import DatasetFixtures
+from bench.run.generator import LoadGenerator, LocalGenerator
+from bench.run.observers import Observers
+from bench.run.progress import Pace, Progress, ProgressSnapshot
 from bench.run.record import final_record, first_record
 from bench.run.recorder import Recorder
 from bench.run.stop_request import StopRequest
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from bench.engine.api import Engine
     from bench.plan.plan import Plan
-    from bench.run.plugins import Attendant
+    from bench.run.plugins import RunPlugin
     from bench.scenario.load import LoadedScenario
     from bench.scenario.model import Scenario
     from bench.stack.stack import Stack
@@ -64,8 +64,8 @@ class Cast:
     engines: list[Engine]
     writer: RunWriter
     sampler: Sampler
-    staging: Staging
-    attendants: list[Attendant]
+    staging: DatasetFixtures
+    plugins: list[RunPlugin]
 
     def close(self, note: Callable[[str], None]) -> None:
         """Release everything, each whatever becomes of the others; faults are undone first."""
@@ -74,8 +74,8 @@ class Cast:
             for engine in self.engines:
                 cleanup.callback(engine.close)
             cleanup.callback(self.sampler.stop)
-            for attendant in self.attendants:
-                cleanup.callback(attendant.close)
+            for plugin in self.plugins:
+                cleanup.callback(plugin.close)
 
     def _take_data_away(self, note: Callable[[str], None]) -> None:
         for sentence in self.staging.take_away():
@@ -91,11 +91,11 @@ class Session:
     progress: Progress
     stop: StopRequest = field(default_factory=StopRequest)
     seed: int | None = None
-    companions: Callable[[Scenario], list[Attendant]] = lambda _: []
+    plugins: Callable[[Scenario], list[RunPlugin]] = lambda _: []
     """Who goes along with a run, by its scenario."""
-    watchers: Watchers = field(default_factory=Watchers)
+    watchers: Observers = field(default_factory=Observers)
     """Who looks on."""
-    generators: Generators = field(default_factory=Here)
+    generators: LoadGenerator = field(default_factory=LocalGenerator)
     """Who makes the load."""
     _pace: Pace = field(default_factory=Pace)
     """The rate shown."""
@@ -112,15 +112,15 @@ class Session:
             self.progress.step(f"hint: {hint}")
         plan = compile_plan(scenario, self.seed)
         with RunWriter(self.out, run_name(scenario.scenario)) as writer:
-            attendants = self.companions(scenario)
+            plugins = self.plugins(scenario)
             try:
                 targets = dict(self.stack.targets())
-                for attendant in attendants:
-                    targets = attendant.prepare(scenario, plan, self.stack, targets)
-                cast = self._cast(plan, writer, targets, attendants)
+                for plugin in plugins:
+                    targets = plugin.prepare(scenario, plan, self.stack, targets)
+                cast = self._cast(plan, writer, targets, plugins)
             except BaseException:
-                for attendant in attendants:
-                    attendant.close()
+                for plugin in plugins:
+                    plugin.close()
                 raise
             try:
                 return self._measured(loaded, cast)
@@ -129,22 +129,22 @@ class Session:
                 cast.close(self.progress.step)
 
     def _cast(
-        self, plan: Plan, writer: RunWriter, targets: dict[str, Target], attendants: list[Attendant]
+        self, plan: Plan, writer: RunWriter, targets: dict[str, Target], plugins: list[RunPlugin]
     ) -> Cast:
-        """Engines see the targets as the attendants left them; data and resources are the stack's own."""
+        """Engines see the targets as the plugins left them; data and resources are the stack's own."""
         own = self.stack.targets()
         engines = [
             self.generators.engine_for(plan, workload, targets.get(workload.workload.target), writer.folder)
             for workload in plan.workloads
         ]
         sampler = Sampler(plan, own, self.stack.describe(), writer.resources, lambda: pool_use(engines))
-        return Cast(plan, engines, writer, sampler, Staging(plan, own), attendants)
+        return Cast(plan, engines, writer, sampler, DatasetFixtures(plan, own), plugins)
 
     def _measured(self, loaded: LoadedScenario, cast: Cast) -> Path:
         plan, engines, writer, staging = cast.plan, cast.engines, cast.writer, cast.staging
         calibration = self._calibrate(plan)
-        for attendant in cast.attendants:
-            self._while_listening(attendant.calibrate)
+        for plugin in cast.plugins:
+            self._while_listening(plugin.calibrate)
         data_sets: list[dict[str, Any]] = []
         self._while_listening(lambda: data_sets.extend(staging.put_in_place(self.progress.step)))
         self._connect(loaded, engines)
@@ -161,8 +161,8 @@ class Session:
         for engine in engines:
             engine.begin(start_ns, run_label)
         cast.sampler.start(start_ns)
-        for attendant in cast.attendants:
-            attendant.begin(start_ns, writer)
+        for plugin in cast.plugins:
+            plugin.begin(start_ns, writer)
         writer.on_event = self.watchers.event
         self.watchers.started(record | {"run": writer.name}, writer.zero)
         recorder = Recorder(plan, engines, writer, self.generators.use(), self.watchers)
@@ -180,8 +180,8 @@ class Session:
             merge(raw, LOG_RECORD, writer.artifact("operations.npy"))
         interrupted = self.stop.is_asked
         final = final_record(record, plan, results, end_ns)
-        for attendant in cast.attendants:
-            attendant.finish(final, writer.folder)
+        for plugin in cast.plugins:
+            plugin.finish(final, writer.folder)
         final["outages"] = outages_of(writer.series_so_far(), final)
         for one in final["outages"]:
             told = {name: one[name] for name in ("workload", "whose", "fault", "until_ns")}
@@ -275,7 +275,7 @@ class Session:
             if (said := cast.sampler.take_alarm()) is not None:
                 self.progress.step(said)
                 writer.event(now, "machine_busy", text=said)
-            under_way = ", ".join(text for attendant in cast.attendants if (text := attendant.look(now)))
+            under_way = ", ".join(text for plugin in cast.plugins if (text := plugin.look(now)))
             recorder.window(before, now, under_way)
             self._look(cast, recorder, now, monotonic_ns() - start_ns, under_way)
             before = now
@@ -288,7 +288,7 @@ class Session:
         ended = sum(sum(live.outcomes) for live in lives)
         phase = next((phase.name for phase in plan.phases if now < phase.end_ns), "drain")
         self.progress.look(
-            Look(
+            ProgressSnapshot(
                 now_ns=now,
                 total_ns=plan.duration_ns,
                 phase=phase,

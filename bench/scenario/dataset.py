@@ -6,12 +6,12 @@ from pydantic import BeforeValidator, Field
 
 from bench.core.units import Mismatch, quoted
 from bench.scenario.fields import Whole, kind_of
-from bench.scenario.strict_model import Part
+from bench.scenario.strict_model import StrictModel
 
 BUILT_IN = ("tpcb", "app")
 
 
-class SqlSource(Part):
+class SqlSource(StrictModel):
     """SQL to run before the load: a file beside the scenario, or the text itself."""
 
     path: Annotated[str, Field(strict=True, min_length=1, max_length=1000)] = "inline"
@@ -26,7 +26,7 @@ def _sources(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
-class DataSetChoice(Part):
+class DataSetChoice(StrictModel):
     """Which data set, how large, and whether it stays."""
 
     name: Literal["tpcb", "app"] | None = Field(None, description="tpcb: as pgbench has it; app: orders.")

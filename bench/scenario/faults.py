@@ -17,7 +17,7 @@ from bench.scenario.fields import (
     kind_of,
     quantity,
 )
-from bench.scenario.strict_model import Part
+from bench.scenario.strict_model import StrictModel
 
 MOST_BYTES = 10**12
 
@@ -69,7 +69,7 @@ Share = Annotated[
 ]
 
 
-class FaultEntry(Part):
+class FaultEntry(StrictModel):
     """One entry under `faults`: `{kill: redis, at: 10s, repeat: 5, every: 12s}`."""
 
     kind: Literal[tuple(FAULT_KINDS)] = Field(description="Written as the key: kill, pause, latency.")  # type: ignore[valid-type]
@@ -172,7 +172,7 @@ def _schema() -> dict[str, Any]:
 Fault = Annotated[FaultEntry, BeforeValidator(entry), WithJsonSchema(_schema())]
 
 
-class Detection(Part):
+class Detection(StrictModel):
     """How the harness itself looks whether a target answers."""
 
     probe_every_ns: Duration = Field(250 * 10**6, alias="probe_every", json_schema_extra={"default": "250ms"})

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from bench.core.units import Mismatch
 from bench.scenario.fields import Duration, Name, Whole, kind_of
-from bench.scenario.strict_model import Part
+from bench.scenario.strict_model import StrictModel
 
 CHECKS = ("acknowledged_writes", "registers", "transfers", "messages")
 SETTINGS = {
@@ -21,7 +21,7 @@ MS = 10**6
 Sql = Annotated[str, Field(strict=True, min_length=1, max_length=100_000)]
 
 
-class IntegrityCheck(Part):
+class IntegrityCheck(StrictModel):
     """One entry under `integrity`: `{acknowledged_writes: cache, operation: add}`."""
 
     check: Literal["acknowledged_writes", "registers", "transfers", "messages"] = Field(

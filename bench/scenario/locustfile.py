@@ -11,10 +11,10 @@ from bench.core.units import Mismatch, quoted
 from bench.scenario.fields import kind_of
 from bench.scenario.finding import Finding
 from bench.scenario.read import file_name, read_text
-from bench.scenario.strict_model import Part
+from bench.scenario.strict_model import StrictModel
 
 
-class Locustfile(Part):
+class Locustfile(StrictModel):
     """A Python file with Locust user classes."""
 
     path: Annotated[str, Field(strict=True, min_length=1, max_length=1000)]

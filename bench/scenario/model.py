@@ -29,7 +29,7 @@ from bench.scenario.integrity import Integrity
 from bench.scenario.locustfile import Locustfile, named_locustfile
 from bench.scenario.parameters import Parameter
 from bench.scenario.requests import Headers, Request
-from bench.scenario.strict_model import Part
+from bench.scenario.strict_model import StrictModel
 from bench.scenario.validators.faults import findings_of_faults
 from bench.scenario.validators.integrity import findings_of_integrity
 from bench.scenario.validators.workload import (
@@ -42,7 +42,7 @@ INCONSISTENT = "inconsistent"
 """Type of the error raised when single fields are right but do not fit together."""
 
 
-class Keys(Part):
+class Keys(StrictModel):
     """The keys that operations touch: numbers 0..count-1 behind a prefix."""
 
     count: Annotated[int, Whole(1, 1_000_000_000)] = Field(description="How many different keys there are.")
@@ -60,7 +60,7 @@ class Keys(Part):
     )
 
 
-class Value(Part):
+class Value(StrictModel):
     """The values that are written."""
 
     bytes: ValueBytes = Field(description="Size of each value.")
@@ -102,7 +102,7 @@ ClassName = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
 ArgumentName = Annotated[str, Field(strict=True, pattern="^[A-Za-z][A-Za-z0-9_-]*$", max_length=200)]
 
 
-class Operation(Part):
+class Operation(StrictModel):
     """One kind of request: Redis commands, SQL statements, or an HTTP request, as the driver has it."""
 
     weight: Annotated[float, Number(0, 1_000_000)] = Field(
@@ -138,7 +138,7 @@ class Operation(Part):
         return self.commands or ((self.command,) if self.command else ())
 
 
-class Workload(Part):
+class Workload(StrictModel):
     """A stream of arrivals of certain operations against one target."""
 
     name: Name
@@ -236,14 +236,14 @@ def _load(value: Any) -> Any:
     return value
 
 
-class Load(Part):
+class Load(StrictModel):
     """Share of the planned rate: constant, or a ramp over the phase."""
 
     start: LoadRatio = Field(alias="from")
     end: LoadRatio = Field(alias="to")
 
 
-class Phase(Part):
+class Phase(StrictModel):
     """A part of the run. Only measured phases are judged."""
 
     name: Name
@@ -273,7 +273,7 @@ class Phase(Part):
         return self.load.end
 
 
-class Scenario(Part):
+class Scenario(StrictModel):
     """A scenario file: what is sent where and when, and the rules for what comes out."""
 
     scenario: Name = Field(description="Name of the scenario, as runs and reports call it.")

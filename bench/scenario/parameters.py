@@ -6,13 +6,13 @@ from pydantic import Field, model_validator
 
 from bench.core.units import Mismatch
 from bench.scenario.fields import Number, Whole
-from bench.scenario.strict_model import Part
+from bench.scenario.strict_model import StrictModel
 
 LARGEST = 10**15
 Bound = Annotated[int, Whole(-LARGEST, LARGEST)]
 
 
-class Parameter(Part):
+class Parameter(StrictModel):
     """Whole numbers 0..count-1, or from..to, both included."""
 
     count: Annotated[int, Whole(1, LARGEST)] | None = Field(None, description="Numbers 0..count-1.")

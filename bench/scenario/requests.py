@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from bench.core.units import Mismatch, quoted
 from bench.scenario.fields import kind_of
-from bench.scenario.strict_model import Part
+from bench.scenario.strict_model import StrictModel
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
@@ -68,7 +68,7 @@ def _statuses(value: Any) -> Any:
     return tuple(found)
 
 
-class Expect(Part):
+class Expect(StrictModel):
     """What an answer must be to end OK. Anything else ends ERROR."""
 
     status: Annotated[tuple[int, ...], BeforeValidator(_statuses, json_schema_input_type=Any)] = Field(
@@ -80,7 +80,7 @@ class Expect(Part):
     )
 
 
-class Request(Part):
+class Request(StrictModel):
     """One request. Placeholders stand in the path, in the values of headers, and in the body."""
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"

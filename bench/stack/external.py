@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.core.errors import TargetError
-from bench.stack.probes.connection import Unanswered, resolve
+from bench.stack.probes.connection import ProbeError, resolve
 from bench.stack.probes.health import Facts, ask, health_rows
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Kind, Target
@@ -130,7 +130,7 @@ def check_host(target: Target) -> None:
         return
     try:
         addresses = resolve(target.host, target.port, DEADLINE_S)
-    except Unanswered as fact:
+    except ProbeError as fact:
         raise TargetError(
             target.name, target.address, "a host that can be found", str(fact), "check the host in the URL"
         ) from None

@@ -10,7 +10,7 @@ from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
 if TYPE_CHECKING:
-    from bench.stack.background.state import KeptStack
+    from bench.stack.background.state import BackgroundStack
 
 KINDS = ("embedded", "docker", "compose", "external")
 
@@ -80,7 +80,7 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
     raise UsageError(f"--stack: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}, found '{kind}'")
 
 
-def _attached(kept: "KeptStack", needed: AbstractSet[str], log_dir: Path) -> Stack:
+def _attached(kept: "BackgroundStack", needed: AbstractSet[str], log_dir: Path) -> Stack:
     if kept.kind == "docker":
         from bench.stack.docker.kept_stack import KeptContainers
 
@@ -90,7 +90,7 @@ def _attached(kept: "KeptStack", needed: AbstractSet[str], log_dir: Path) -> Sta
     return AttachedStack(kept, needed)
 
 
-def _kept_with(needed: AbstractSet[str]) -> "KeptStack | None":
+def _kept_with(needed: AbstractSet[str]) -> "BackgroundStack | None":
     """The stack that is up, if it has all of these and the environment names no others."""
     from dataclasses import replace
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import gevent
 from locust import LoadTestShape, User, events, task
 
-from bench.swarm.web.locust_hooks import Entrance
+from bench.swarm.web.locust_hooks import LocustHooks
 
 if TYPE_CHECKING:
-    from bench.swarm.web.locust_hooks import Entrance as Entered
+    from bench.swarm.web.locust_hooks import LocustHooks as Entered
 
 
 class Scenario(User):
@@ -36,4 +36,4 @@ class UntilTheRunEnds(LoadTestShape):
         return self.entrance.tick()
 
 
-Entrance().listen(events)
+LocustHooks().listen(events)

@@ -23,7 +23,7 @@ RECENT_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
-class Gain:
+class HistogramDelta:
     """What one histogram gained: buckets (bench.core.histogram) and their counts, of equal length, int64."""
 
     tag: Tag
@@ -42,7 +42,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class SeenWindow:
+class WindowMessage:
     """One window; times in ns from run zero."""
 
     start_ns: int
@@ -50,13 +50,15 @@ class SeenWindow:
     phase: str
     under_way: str
     series: tuple[Mapping[str, Any], ...]
-    gains: tuple[Gain, ...]
+    gains: tuple[HistogramDelta, ...]
 
     @classmethod
-    def of(cls, message: Mapping[str, Any]) -> SeenWindow:
+    def of(cls, message: Mapping[str, Any]) -> WindowMessage:
         """The window in an agent's message."""
         gains = (
-            Gain(Tag.parse(tag), np.array(buckets, dtype=np.int64), np.array(counts, dtype=np.int64))
+            HistogramDelta(
+                Tag.parse(tag), np.array(buckets, dtype=np.int64), np.array(counts, dtype=np.int64)
+            )
             for tag, buckets, counts in message["gains"]
         )
         return cls(
@@ -69,13 +71,13 @@ class SeenWindow:
         )
 
 
-class Recent:
+class RollingWindow:
     """The gains of one histogram in the windows of the last seconds."""
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[int, int, list[Gain]]] = deque()
+        self._kept: deque[tuple[int, int, list[HistogramDelta]]] = deque()
 
-    def add(self, start_ns: int, end_ns: int, gains: list[Gain]) -> None:
+    def add(self, start_ns: int, end_ns: int, gains: list[HistogramDelta]) -> None:
         """Add a window, also an empty one: time in which nothing ended is time too."""
         self._kept.append((start_ns, end_ns, gains))
         while len(self._kept) > 1 and self._kept[1][0] <= end_ns - RECENT_NS:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from chaos.detectors.observation import Observation
-from chaos.detectors.polling_detector import Watcher
+from chaos.detectors.polling_detector import PollingDetector
 
 if TYPE_CHECKING:
     from bench.stack.target import Target
@@ -19,7 +19,7 @@ DEADLINE_S = 1.5
 CLOSED, OPEN = "closed", "open"
 
 
-class Breaker(Watcher):
+class Breaker(PollingDetector):
     """Reads /health; a breaker that opens is a detection of what is behind it."""
 
     detector = NAME

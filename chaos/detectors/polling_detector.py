@@ -11,7 +11,7 @@ from bench.core.clock import monotonic_ns
 from chaos.detectors.observation import Observation
 
 
-class Watcher(ABC):
+class PollingDetector(ABC):
     """Looks every `every_ns`; a look that takes longer leaves out the turns that it missed.
 
     A clock at a fixed rate, not a pause after each look: a slow answer would stretch the interval just

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bench.core.clock import monotonic_ns
 from bench.stack.probes.health import probe
 from chaos.detectors.observation import Observation
-from chaos.detectors.polling_detector import Watcher
+from chaos.detectors.polling_detector import PollingDetector
 
 if TYPE_CHECKING:
     from bench.stack.target import Target
@@ -16,7 +16,7 @@ NAME = "probe"
 LONGEST_S = 1.0
 
 
-class Probe(Watcher):
+class Probe(PollingDetector):
     """PING, SELECT 1 or /health of one target; `failures` in a row are a detection."""
 
     detector = NAME

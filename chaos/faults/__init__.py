@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.scenario.fault_kinds import FAULT_KINDS
 
 if TYPE_CHECKING:
-    from chaos.context import Surroundings
+    from chaos.context import FaultContext
     from chaos.faults.fault import Fault
     from chaos.schedule import FaultPlan
 
@@ -25,7 +25,7 @@ _ON_PROCESS = {
     "disconnect": ("chaos.faults.disconnect", "Disconnect"),
 }
 _ANYWHERE = {
-    "nothing": ("chaos.faults.noop", "Nothing"),
+    "nothing": ("chaos.faults.noop", "Noop"),
     "observe": ("chaos.faults.noop", "Observe"),
     "cpu": ("chaos.faults.pressure", "CpuPressure"),
     "memory": ("chaos.faults.pressure", "MemoryPressure"),
@@ -35,13 +35,13 @@ _ANYWHERE = {
 }
 
 
-def fault_for(plan: FaultPlan, surroundings: Surroundings) -> Fault:
+def fault_for(plan: FaultPlan, context: FaultContext) -> Fault:
     """The fault that a plan asks for, on this stack."""
     if FAULT_KINDS[plan.kind].through_proxy:
         place = ("chaos.faults.on_path", "OnPath")
-    elif plan.kind in _ON_PROCESS and surroundings.container(plan.target):
+    elif plan.kind in _ON_PROCESS and context.container(plan.target):
         place = ("chaos.faults.on_container", "OnContainer")
     else:
         place = (_ON_PROCESS | _ANYWHERE)[plan.kind]
-    made: Fault = getattr(importlib.import_module(place[0]), place[1])(plan, surroundings)
+    made: Fault = getattr(importlib.import_module(place[0]), place[1])(plan, context)
     return made

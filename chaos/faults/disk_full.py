@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.core.clock import monotonic_ns
 from chaos.faults.fault import Fault, stamped
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 from chaos.undo import Undo, remove_file
 
 LARGEST_BYTES = 4 << 30
@@ -57,7 +57,7 @@ class DiskFull(Fault):
         """Remove the file."""
         return remove_file(self._file)
 
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         """Write until there is no room."""
         asked = monotonic_ns()
         self._was_full = False
@@ -81,7 +81,7 @@ class DiskFull(Fault):
             self._was_full, f"{self._file.parent} {'has no room left' if self._was_full else 'has room'}"
         )
 
-    def heal(self) -> Stamps | None:
+    def heal(self) -> Timestamps | None:
         """Remove the file."""
         asked = monotonic_ns()
         self._file.unlink(missing_ok=True)

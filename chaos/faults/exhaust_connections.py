@@ -15,7 +15,7 @@ from bench.stack.target import Target
 from chaos.faults.fault import Fault, stamped
 from chaos.faults.pressure import Pressure
 from chaos.processes import wait_until
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 
 if TYPE_CHECKING:
     import psycopg
@@ -30,15 +30,15 @@ MARGIN = 8
 MOST_HOLDERS = 8
 
 
-def exhaustion(plan: Any, surroundings: Any) -> Fault:
+def exhaustion(plan: Any, context: Any) -> Fault:
     """By the target: each refuses in its own words, and only these words are a proof.
 
     Redis refuses after the first command, Postgres after the log-in. Who does not answer at all may
     have room.
     """
-    if surroundings.targets[plan.target].kind == "postgres":
-        return ExhaustPostgres(plan, surroundings)
-    return ExhaustRedis(plan, surroundings)
+    if context.targets[plan.target].kind == "postgres":
+        return ExhaustPostgres(plan, context)
+    return ExhaustRedis(plan, context)
 
 
 class ExhaustRedis(Pressure):
@@ -64,18 +64,18 @@ class ExhaustRedis(Pressure):
             )
 
     def _limit(self, target: Target) -> int:
-        from bench.stack.probes.connection import Unanswered
-        from bench.stack.probes.resp import Dialogue, ErrorReply
+        from bench.stack.probes.connection import ProbeError
+        from bench.stack.probes.resp import ErrorReply, RespClient
 
         found = "an answer without maxclients"
         try:
-            with Dialogue(target.host, target.port, 1.0) as server:
+            with RespClient(target.host, target.port, 1.0) as server:
                 if target.password is not None:
                     server.ask("AUTH", *([target.username] if target.username else []), target.password)
                 for line in str(server.ask("INFO", "clients")).splitlines():
                     if line.startswith("maxclients:"):
                         return int(line.partition(":")[2])
-        except (Unanswered, ErrorReply) as fact:
+        except (ProbeError, ErrorReply) as fact:
             found = str(fact)
         raise self.around.refuse(
             target.name, "its limit of connections in INFO clients", found, "let the user read INFO"
@@ -151,7 +151,7 @@ class ExhaustPostgres(Fault):
         self._held: list[socket.socket] = []
         self._was_full = False
 
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         """Open and hold."""
         asked = monotonic_ns()
         refused = 0
@@ -213,7 +213,7 @@ class ExhaustPostgres(Fault):
             False, f"{self._opened} connections were opened and it still took more when time was over"
         )
 
-    def heal(self) -> Stamps | None:
+    def heal(self) -> Timestamps | None:
         """Close them all."""
         asked = monotonic_ns()
         for connection in self._held:

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 from chaos.undo import Undo, nothing
 
 if TYPE_CHECKING:
-    from chaos.context import Surroundings
+    from chaos.context import FaultContext
     from chaos.schedule import FaultPlan
 
 EFFECT_S = 3.0
@@ -20,9 +20,9 @@ EFFECT_S = 3.0
 class Fault(ABC):
     """One fault at one time. Called in the order of the methods, `heal` and `healed` perhaps never."""
 
-    def __init__(self, plan: FaultPlan, surroundings: Surroundings) -> None:
+    def __init__(self, plan: FaultPlan, context: FaultContext) -> None:
         self.plan = plan
-        self.around = surroundings
+        self.around = context
 
     def check(self) -> None:  # noqa: B027 - most faults need no more than their target
         """Before anything starts: whether this can be done here at all. Raises TargetError."""
@@ -35,7 +35,7 @@ class Fault(ABC):
         return nothing()
 
     @abstractmethod
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         """Break it."""
 
     @abstractmethod
@@ -49,7 +49,7 @@ class Fault(ABC):
         """After `heal`: that it was gone before its time, where that can be seen; else None."""
         return None
 
-    def heal(self) -> Stamps | None:
+    def heal(self) -> Timestamps | None:
         """Mend it; None for what mends itself (a supervisor's restart)."""
         return None
 
@@ -72,6 +72,6 @@ class Fault(ABC):
         return None
 
 
-def stamped(asked_ns: int, effective_ns: int | None = None) -> Stamps:
+def stamped(asked_ns: int, effective_ns: int | None = None) -> Timestamps:
     """Stamps of an act that has just returned."""
-    return Stamps(asked_ns, monotonic_ns(), effective_ns)
+    return Timestamps(asked_ns, monotonic_ns(), effective_ns)

@@ -8,10 +8,10 @@ from bench.core.clock import monotonic_ns
 from bench.stack.supervisor.process_identity import ProcessIdentity
 from chaos.faults.fault import EFFECT_S, Fault
 from chaos.processes import are_gone, family, send_all, wait_until
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 
 DEATH_S = 0.05
-"""How long the conductor waits for a death; one that takes longer is seen by the proof."""
+"""How long the runner waits for a death; one that takes longer is seen by the proof."""
 
 
 class Kill(Fault):
@@ -40,13 +40,13 @@ class Kill(Fault):
         self._main = found[0]
         self._hit: list[ProcessIdentity] = found if self.whole_family else found[:1]
 
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         """Send the signals, and see the main process end: the kernel knows before the supervisor does."""
         asked = self._asked_ns = monotonic_ns()
         send_all(self._hit, signal.SIGKILL)
         returned = monotonic_ns()
         ended = self._main.wait(DEATH_S)
-        return Stamps(asked, returned, monotonic_ns() if ended else None)
+        return Timestamps(asked, returned, monotonic_ns() if ended else None)
 
     def took_effect(self) -> Proof:
         """The processes are gone, and the supervisor has seen it."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bench.core.clock import monotonic_ns
 from chaos.faults.fault import Fault, stamped
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 
 
-class Nothing(Fault):
+class Noop(Fault):
     """Goes through every step and touches nothing."""
 
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         """Do nothing."""
         now = monotonic_ns()
         return stamped(now, now)
@@ -19,7 +19,7 @@ class Nothing(Fault):
         """Nothing happened, as it was meant."""
         return Proof(True, "nothing was done")
 
-    def heal(self) -> Stamps | None:
+    def heal(self) -> Timestamps | None:
         """Nothing to mend."""
         now = monotonic_ns()
         return stamped(now, now)
@@ -34,7 +34,7 @@ class Nothing(Fault):
         return "nothing was done: a run that must find nothing"
 
 
-class Observe(Nothing):
+class Observe(Noop):
     """Looks on: whoever breaks the target, its outage is judged as that of a fault."""
 
     @property

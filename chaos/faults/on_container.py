@@ -8,7 +8,7 @@ from chaos import containers
 from chaos.containers import GRACE_S, ContainerAct, Endpoint
 from chaos.faults.fault import Fault
 from chaos.processes import wait_until
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 from chaos.undo import Undo, connect_container, nothing, start_container, unpause_container
 
 POLL_S = 0.01
@@ -70,7 +70,7 @@ class OnContainer(Fault):
                 return connect_container(container, self._known)
         return nothing()
 
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         """The act, by its name."""
         container = self._container()
         if self.plan.kind == "disconnect":
@@ -99,7 +99,7 @@ class OnContainer(Fault):
     def _is_left_dead(self) -> bool:
         return self.plan.kind == "crash" and self._policy == NEVER
 
-    def heal(self) -> Stamps | None:
+    def heal(self) -> Timestamps | None:
         """The act that takes it back."""
         container = self._container()
         match self.plan.kind:

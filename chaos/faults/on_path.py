@@ -10,14 +10,14 @@ from chaos.faults.fault import Fault
 from chaos.proxy.applied import Applied
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.composition import toxin_of
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 
 
 class OnPath(Fault):
-    """One toxin of the proxy that the load goes through."""
+    """One toxic of the proxy that the load goes through."""
 
     def check(self) -> None:
-        """The proxy must understand the settings. Raises ToxinRefused."""
+        """The proxy must understand the settings. Raises ToxicError."""
         toxin_of(self.plan.kind, self._settings)
 
     @property
@@ -32,27 +32,27 @@ class OnPath(Fault):
         """Nothing is in force yet."""
         self._toxin: Applied | None = None
 
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         """Have the proxy apply it to every connection, live and new."""
         asked = monotonic_ns()
         self._before = self._proxy().stats()
         self._toxin = self._proxy().add(self.plan.kind, self._settings)
         if self.plan.for_ns is None:
             self._proxy().remove(self._toxin)
-        return Stamps(asked, monotonic_ns(), self._toxin.effective_ns)
+        return Timestamps(asked, monotonic_ns(), self._toxin.effective_ns)
 
     def took_effect(self) -> Proof:
         """The proxy counts what it did."""
         assert self._toxin is not None
         return self._proxy().proof_of(self._toxin, self._before)
 
-    def heal(self) -> Stamps | None:
+    def heal(self) -> Timestamps | None:
         """Have the proxy take it away."""
         asked = monotonic_ns()
         if self._toxin is None:
             return None
         effective = self._proxy().remove(self._toxin)
-        return Stamps(asked, monotonic_ns(), effective)
+        return Timestamps(asked, monotonic_ns(), effective)
 
     def healed(self, deadline_s: float) -> Proof:  # noqa: ARG002 - the form of every fault
         """The proxy holds nothing any more."""

@@ -8,11 +8,11 @@ from bench.core.clock import monotonic_ns
 from chaos.faults.fault import EFFECT_S, stamped
 from chaos.faults.kill import Kill
 from chaos.processes import are_stopped, family, send_all, state_of, wait_until
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 from chaos.undo import Undo, continue_processes
 
 STOP_S = 0.05
-"""How long the conductor waits for the kernel to have them all stopped."""
+"""How long the runner waits for the kernel to have them all stopped."""
 
 
 class Pause(Kill):
@@ -24,7 +24,7 @@ class Pause(Kill):
         """Let them go on."""
         return continue_processes(self._hit)
 
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         """The main process first: it forks no more while the others are stopped."""
         asked = self._asked_ns = monotonic_ns()
         send_all(self._hit, signal.SIGSTOP)
@@ -36,7 +36,7 @@ class Pause(Kill):
         self._was_stopped = (
             wait_until(lambda: are_stopped(self._hit), STOP_S) and state_of(self._main) is not None
         )
-        return Stamps(asked, returned, monotonic_ns() if self._was_stopped else None)
+        return Timestamps(asked, returned, monotonic_ns() if self._was_stopped else None)
 
     def took_effect(self) -> Proof:
         """The kernel has all of them stopped."""
@@ -49,7 +49,7 @@ class Pause(Kill):
         states = " ".join(state_of(process) or "gone" for process in self._hit)
         return Proof(False, f"of {count} not all were stopped: {states}")
 
-    def heal(self) -> Stamps:
+    def heal(self) -> Timestamps:
         """Children first, so that the main process finds them at work."""
         asked = monotonic_ns()
         self._was_stopped_to_the_end = state_of(self._main) in ("T", "t")

@@ -16,13 +16,13 @@ from bench.core.child_environment import for_program
 from bench.core.clock import monotonic_ns
 from bench.core.units import format_bytes
 from bench.stack.supervisor.process_identity import ProcessIdentity
-from chaos import stressor as burner
+from chaos import stressor
 from chaos.faults.fault import Fault, stamped
 from chaos.processes import are_gone, wait_until
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 
 MARGIN_S = 1.0
-"""How much longer than planned a burner may go on by itself, should nobody end it."""
+"""How much longer than planned a stressor may go on by itself, should nobody end it."""
 END_S = 5.0
 MOST_OF_MEMORY = 0.8
 """Of what is free; beyond that the kernel would choose whom to kill."""
@@ -30,25 +30,27 @@ MOST_OF_DISK = 0.5
 
 
 class Pressure(Fault):
-    """Burner processes of ours for the time of the fault. It acts on the whole machine, the generator too."""
+    """Stressor processes of ours for the time of the fault. They act on the whole machine,
+    the generator too.
+    """
 
     @abstractmethod
     def _commands(self) -> list[list[str]]:
-        """The arguments of each burner, without the time."""
+        """The arguments of each stressor, without the time."""
 
     def aim(self) -> None:
-        """Nothing is hit, and nothing needs to be undone by others: a burner ends with the harness."""
+        """Nothing is hit, and nothing needs to be undone by others: a stressor ends with the harness."""
         self._running: list[subprocess.Popen[bytes]] = []
         self._identities: list[ProcessIdentity] = []
         self._said: list[bytes] = []
         self._ready = 0
         self._gone = 0
 
-    def inject(self) -> Stamps:
-        """Start the burners and wait until each holds what it is to hold."""
+    def inject(self) -> Timestamps:
+        """Start the stressors and wait until each holds what it is to hold."""
         asked = monotonic_ns()
         seconds = (self.plan.for_ns or 0) / 1e9 + MARGIN_S
-        path = str(Path(burner.__file__).resolve())
+        path = str(Path(stressor.__file__).resolve())
         for kind, *rest in self._commands():
             self._running.append(
                 subprocess.Popen(
@@ -69,11 +71,11 @@ class Pressure(Fault):
         return stamped(asked, monotonic_ns())
 
     def took_effect(self) -> Proof:
-        """Every burner said that it is at work."""
+        """Every stressor said that it is at work."""
         wanted = len(self._running)
-        return Proof(self._ready == wanted, f"{self._ready} of {wanted} burner processes were at work")
+        return Proof(self._ready == wanted, f"{self._ready} of {wanted} stressor processes were at work")
 
-    def heal(self) -> Stamps | None:
+    def heal(self) -> Timestamps | None:
         """End them."""
         asked = monotonic_ns()
         self._gone = sum(process.poll() is not None for process in self._running)
@@ -87,24 +89,26 @@ class Pressure(Fault):
         return stamped(asked)
 
     def lasted(self) -> Proof | None:
-        """A burner ends before its time when somebody kills it, as the kernel does without memory."""
+        """A stressor ends before its time when somebody kills it, as the kernel does without memory."""
         if not self._gone:
             return None
-        return Proof(False, f"{self._gone} of {len(self._running)} burner processes ended before their time")
+        return Proof(
+            False, f"{self._gone} of {len(self._running)} stressor processes ended before their time"
+        )
 
     def healed(self, deadline_s: float) -> Proof:  # noqa: ARG002 - the form of every fault
         """None is left."""
         gone = wait_until(lambda: are_gone(self._identities), END_S)
-        return Proof(gone, "the burner processes are gone" if gone else "a burner process is still there")
+        return Proof(gone, "the stressor processes are gone" if gone else "a stressor process is still there")
 
     @property
     def how(self) -> str:
         """What was run."""
-        return f"{len(self._running)} burner processes of ours: {self.plan.kind}"
+        return f"{len(self._running)} stressor processes of ours: {self.plan.kind}"
 
 
 class CpuPressure(Pressure):
-    """One burner for each processor that we may use, busy for a share of the time."""
+    """One stressor for each processor that we may use, busy for a share of the time."""
 
     def _commands(self) -> list[list[str]]:
         share = min(float(self.plan.settings["load"]), 1.0)
@@ -112,7 +116,7 @@ class CpuPressure(Pressure):
 
 
 class MemoryPressure(Pressure):
-    """One burner that holds memory."""
+    """One stressor that holds memory."""
 
     def check(self) -> None:
         """Never so much that the kernel must kill somebody."""
@@ -130,7 +134,7 @@ class MemoryPressure(Pressure):
 
 
 class IoPressure(Pressure):
-    """One burner that writes and syncs a bounded file in the folder for temporary files.
+    """One stressor that writes and syncs a bounded file in the folder for temporary files.
 
     The embedded stack has its data there too. Where that is in memory, no disk is kept busy.
     """

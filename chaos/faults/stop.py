@@ -8,7 +8,7 @@ from bench.core.clock import monotonic_ns
 from chaos.faults.fault import EFFECT_S, stamped
 from chaos.faults.kill import Kill
 from chaos.processes import are_gone, wait_until
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 
 if TYPE_CHECKING:
     from bench.stack.embedded import EmbeddedStack
@@ -34,7 +34,7 @@ class Stop(Kill):
         assert found is not None
         return found
 
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         """Ask the supervisor to hold it down."""
         asked = self._asked_ns = monotonic_ns()
         self._service().hold()
@@ -45,7 +45,7 @@ class Stop(Kill):
         gone = wait_until(lambda: are_gone(self._hit), EFFECT_S)
         return Proof(gone, f"process {self._main.pid} {'is gone' if gone else 'still lives'}")
 
-    def heal(self) -> Stamps | None:
+    def heal(self) -> Timestamps | None:
         """Have it started again."""
         asked = monotonic_ns()
         self._service().release()
@@ -60,14 +60,14 @@ class Stop(Kill):
 class Restart(Stop):
     """Stop and start in one go."""
 
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         """Both words at once: the supervisor starts it when the old one is gone."""
         asked = self._asked_ns = monotonic_ns()
         self._service().hold()
         self._service().release()
         return stamped(asked)
 
-    def heal(self) -> Stamps | None:
+    def heal(self) -> Timestamps | None:
         """It mends itself."""
         return None
 

@@ -1,4 +1,4 @@
-"""All checks of the data that a scenario asks for, as the attendant carries them along."""
+"""All checks of the data that a scenario asks for, as the plugin carries them along."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ PASSING = ("LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN")
 """Errors by which a server says that it will serve later."""
 
 
-class RedisDialogue:
+class RedisReader:
     """One connection, logged in. Raises NotYet where another try may help, Unreadable where not."""
 
     def __init__(self, target: Target) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chaos.integrity.ledger import Found
-from chaos.integrity.redis_dialogue import RedisDialogue
+from chaos.integrity.redis_dialogue import RedisReader
 from chaos.integrity.written_form import written_form
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def read_back(
     (command,) = workload.operations[operation].all_commands
     key = written_form(command[1], workload, seed, run_label)
     item = written_form(command[-1], workload, seed, run_label)
-    with RedisDialogue(target) as dialogue:
+    with RedisReader(target) as dialogue:
         if command[0].upper() == "SET":
             return _keys(dialogue, key, item, last_arrival)
         elements = _ELEMENTS[command[0].upper()](dialogue, key.of(0))
         return _sorted_out(elements, item)
 
 
-def _keys(dialogue: RedisDialogue, key: WrittenForm, item: WrittenForm, last_arrival: int) -> Found:
+def _keys(dialogue: RedisReader, key: WrittenForm, item: WrittenForm, last_arrival: int) -> Found:
     right: list[int] = []
     changed: list[int] = []
     for first in range(0, last_arrival + 1, CHUNK):
@@ -61,14 +61,14 @@ def _sorted_out(elements: Iterator[bytes], item: WrittenForm) -> Found:
     return Found(np.array(arrivals, np.int64), foreign=tuple(foreign))
 
 
-def _list(dialogue: RedisDialogue, key: bytes) -> Iterator[bytes]:
+def _list(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
     first = 0
     while elements := dialogue.ask("LRANGE", key, first, first + CHUNK - 1):
         yield from elements
         first += CHUNK
 
 
-def _set(dialogue: RedisDialogue, key: bytes) -> Iterator[bytes]:
+def _set(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
     """Each once: a scan may give an element twice."""
     seen: set[bytes] = set()
     cursor = b"0"
@@ -80,7 +80,7 @@ def _set(dialogue: RedisDialogue, key: bytes) -> Iterator[bytes]:
             return
 
 
-def _stream(dialogue: RedisDialogue, key: bytes) -> Iterator[bytes]:
+def _stream(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
     """The value of each entry's last field."""
     begin = b"-"
     while entries := dialogue.ask("XRANGE", key, begin, "+", "COUNT", CHUNK):

@@ -74,9 +74,9 @@ class RedisRegisters:
 
     def remove(self) -> None:
         """Delete the keys."""
-        from chaos.integrity.redis_dialogue import RedisDialogue
+        from chaos.integrity.redis_dialogue import RedisReader
 
-        with RedisDialogue(self._target) as dialogue:
+        with RedisReader(self._target) as dialogue:
             dialogue.ask("DEL", *self._names)
 
 

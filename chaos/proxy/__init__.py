@@ -6,8 +6,8 @@
                           └─ down:  the same, the other way round; the end of the bytes then waits
                                     for slow_close
 
-While no toxin is in force, a compiled loop in a thread of its own passes bytes on
-(`bench/engine/wire/relay.py`): one `recvmsg` and one `send`, without the GIL. A toxin finds it standing
+While no toxic is in force, a compiled loop in a thread of its own passes bytes on
+(`bench/engine/wire/relay.py`): one `recvmsg` and one `send`, without the GIL. A toxic finds it standing
 still between two reads, and this program's own epoll loop has all connections from then on (`lending.py`);
 what is not plain, such as an end or a reset, is always the latter's. The compiled loop needs packages and a
 second to load, so the proxy serves without it until then. `gauges.py` is what both count of themselves, in

@@ -1,4 +1,4 @@
-"""What the proxy says of a toxin and of itself."""
+"""What the proxy says of a toxic and of itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Applied:
-    """A toxin that was brought into force. Times in ns on CLOCK_MONOTONIC."""
+    """A toxic that was brought into force. Times in ns on CLOCK_MONOTONIC."""
 
     number: int
     kind: str
@@ -58,10 +58,10 @@ class ProxyStats:
     back_ns: int | None
     """When upstream was last found to listen again."""
     relay: str
-    """Of the compiled loop: "running", "standing still" under a toxin, "loading", or why there is none."""
+    """Of the compiled loop: "running", "standing still" under a toxic, "loading", or why there is none."""
     in_force: tuple[int, ...]
     effects: Mapping[int, Mapping[str, int]]
-    """What each toxin in force has done: {"count", "bytes"} by its number."""
+    """What each toxic in force has done: {"count", "bytes"} by its number."""
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> ProxyStats:

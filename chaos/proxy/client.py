@@ -1,4 +1,4 @@
-"""The harness's side of the fault proxy: start it, put toxins in and take them out, ask it, end it."""
+"""The harness's side of the fault proxy: start it, put toxics in and take them out, ask it, end it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chaos.proxy.applied import Applied, ProxyStats
 from chaos.proxy.composition import KINDS, toxin_of
 from chaos.proxy.gauges import BUCKETS, ROW, ROWS, SIZE_BYTES
 from chaos.proxy.lending import LOADING, RUNNING
-from chaos.proxy.toxic import ToxinRefused
+from chaos.proxy.toxic import ToxicError
 from chaos.timestamps import Proof
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 class FaultProxy:
     """A proxy before one upstream, in a process of its own; calls may come from any thread.
 
-    Settings of toxins have the names that scenarios use; times in ns, sizes in bytes, rates in
+    Settings of toxics have the names that scenarios use; times in ns, sizes in bytes, rates in
     bytes/s. The same seed gives the same jitter.
     """
 
@@ -63,7 +63,7 @@ class FaultProxy:
         dial_deadline_s: float = 5.0,
         relay: bool = True,
     ) -> None:
-        """relay: load the compiled loop, which passes bytes on while no toxin is in force."""
+        """relay: load the compiled loop, which passes bytes on while no toxic is in force."""
         self.name = name
         """Of the target behind it, for errors."""
         self._upstream = upstream_host, upstream_port
@@ -96,7 +96,7 @@ class FaultProxy:
             "packages": [place for place in sys.path if place] if self._has_relay else None,
         }
         self._partial, self._asked = b"", -1
-        # As the supervisor's: nothing of the user's surroundings can break it. Should a Ctrl-C hit
+        # As the supervisor's: nothing of the user's environment can break it. Should a Ctrl-C hit
         # between the start and the assignment, its stdin closes with the lost object and it ends.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(PROGRAM.resolve())],
@@ -153,15 +153,15 @@ class FaultProxy:
         self.lead_to(self._numeric_upstream(), self._upstream[1])
 
     def add(self, kind: str, settings: Mapping[str, Any] = NO_SETTINGS) -> Applied:
-        """Bring a toxin into force; returns when it acts on every connection.
+        """Bring a toxic into force; returns when it acts on every connection.
 
-        Raises ToxinRefused when its settings make no sense or it cannot act together with another.
+        Raises ToxicError when its settings make no sense or it cannot act together with another.
         """
         toxin_of(kind, settings)
         asked_ns = monotonic_ns()
         answer = self._ask({"do": "add", "kind": kind, "settings": dict(settings)})
         applied = Applied(
-            number=answer["toxin"],
+            number=answer["toxic"],
             kind=kind,
             settings=dict(settings),
             asked_ns=asked_ns,
@@ -173,20 +173,20 @@ class FaultProxy:
         self._in_force[applied.number] = applied
         return applied
 
-    def remove(self, toxin: Applied) -> int:
-        """Take a toxin away; when that took effect, ns. Again is harmless."""
-        effective_ns: int = self._ask({"do": "remove", "toxin": toxin.number})["effective_ns"]
-        self._in_force.pop(toxin.number, None)
+    def remove(self, toxic: Applied) -> int:
+        """Take a toxic away; when that took effect, ns. Again is harmless."""
+        effective_ns: int = self._ask({"do": "remove", "toxic": toxic.number})["effective_ns"]
+        self._in_force.pop(toxic.number, None)
         return effective_ns
 
     def clear(self) -> int:
-        """Take all toxins away; when that took effect, ns."""
+        """Take all toxics away; when that took effect, ns."""
         effective_ns: int = self._ask({"do": "clear"})["effective_ns"]
         self._in_force.clear()
         return effective_ns
 
     def active(self) -> list[Applied]:
-        """The toxins that the proxy says are in force."""
+        """The toxics that the proxy says are in force."""
         return [self._in_force[number] for number in self.stats().in_force]
 
     def await_relay(self, wait_s: float = LOADED_S) -> bool:
@@ -219,23 +219,23 @@ class FaultProxy:
         """What it has done and what it holds."""
         return ProxyStats.read(self._ask({"do": "stats"}))
 
-    def proof_of(self, toxin: Applied, before: ProxyStats | None = None, wait_s: float = PROOF_S) -> Proof:
-        """Whether a toxin did something, by the proxy's own counts; waits for it up to `wait_s`.
+    def proof_of(self, toxic: Applied, before: ProxyStats | None = None, wait_s: float = PROOF_S) -> Proof:
+        """Whether a toxic did something, by the proxy's own counts; waits for it up to `wait_s`.
 
         before: the statistics from before it, for the text.
         """
         deadline_ns = monotonic_ns() + round(wait_s * NS_PER_S)
         while True:
-            effect = self._ask({"do": "effects", "toxin": toxin.number})
+            effect = self._ask({"do": "effects", "toxic": toxic.number})
             if effect["count"] or monotonic_ns() >= deadline_ns:
                 break
             time.sleep(PROOF_STEP_S)
         stats = self.stats()
-        text = f"the proxy counts {effect['count']} {KINDS[toxin.kind].unit}"
+        text = f"the proxy counts {effect['count']} {KINDS[toxic.kind].unit}"
         if effect["bytes"]:
             text += f" with {effect['bytes']} bytes"
         unread = stats.unread_up_bytes + stats.unread_down_bytes
-        if toxin.kind == "black_hole" and unread:
+        if toxic.kind == "black_hole" and unread:
             text += f", {unread} bytes wait"
         if before is not None:
             passed = stats.up_bytes + stats.down_bytes - before.up_bytes - before.down_bytes
@@ -286,7 +286,7 @@ class FaultProxy:
             except BrokenPipeError:
                 self._fail(process)
         if "refused" in answer:
-            raise ToxinRefused(*answer["refused"])
+            raise ToxicError(*answer["refused"])
         return answer
 
     def _answer(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which toxins there are, which can act together, and in what order. Pure.
+"""Which toxics there are, which can act together, and in what order. Pure.
 
 The order in each direction is fixed, whatever the order they were added in:
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from chaos.proxy.toxic import Toxin, ToxinRefused
+from chaos.proxy.toxic import Toxic, ToxicError
 from chaos.proxy.toxics.bandwidth import Bandwidth
 from chaos.proxy.toxics.black_hole import BlackHole
 from chaos.proxy.toxics.latency import Latency
@@ -29,7 +29,7 @@ from chaos.proxy.toxics.reset import Reset
 from chaos.proxy.toxics.slicer import Slicer
 from chaos.proxy.toxics.slow_close import SlowClose
 
-IN_ORDER: tuple[type[Toxin], ...] = (
+IN_ORDER: tuple[type[Toxic], ...] = (
     Reset,
     Refuse,
     BlackHole,
@@ -44,36 +44,34 @@ READ_AHEAD_BYTES = 65_536
 LATENCY_READ_AHEAD_BYTES = 1_048_576
 """What is under way at once: 10 MB/s at 100 ms, for each connection and direction."""
 
-Some = TypeVar("Some", bound=Toxin)
+Some = TypeVar("Some", bound=Toxic)
 
 
-def toxin_of(kind: object, settings: Mapping[str, Any], number: int = 0, seed: int = 0) -> Toxin:
-    """A toxin of a kind, its settings checked. Raises ToxinRefused."""
+def toxin_of(kind: object, settings: Mapping[str, Any], number: int = 0, seed: int = 0) -> Toxic:
+    """A toxic of a kind, its settings checked. Raises ToxicError."""
     known = KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:
-        raise ToxinRefused("toxin", f"one of {', '.join(KINDS)}", repr(kind), "write one of these")
+        raise ToxicError("toxic", f"one of {', '.join(KINDS)}", repr(kind), "write one of these")
     return known(number, settings, seed)
 
 
-def refuse_conflicts(new: Toxin, in_force: Iterable[Toxin]) -> None:
-    """Raise ToxinRefused where the new one cannot act together with one that is in force."""
+def refuse_conflicts(new: Toxic, in_force: Iterable[Toxic]) -> None:
+    """Raise ToxicError where the new one cannot act together with one that is in force."""
     for old in in_force:
         both = [direction for direction in new.directions if direction in old.directions]
         if new.kind == old.kind and both:
             where = " and ".join(both) if "direction" in new.settings else "every connection"
             found = f"{old.kind} in force on {where}"
-            raise ToxinRefused(
-                new.kind, "at most one of a kind in each direction", found, "remove that first"
-            )
+            raise ToxicError(new.kind, "at most one of a kind in each direction", found, "remove that first")
         for one, other in ((new, old), (old, new)):
             if isinstance(one, Reset) and one.settings["new_connections"]:
-                expected = "no other toxin with reset, which leaves no connection for it"
+                expected = "no other toxic with reset, which leaves no connection for it"
                 advice = "remove one, or reset with new_connections: false"
-                raise ToxinRefused(new.kind, expected, f"{other.kind} and {one.kind}", advice)
+                raise ToxicError(new.kind, expected, f"{other.kind} and {one.kind}", advice)
 
 
 class Path:
-    """What the toxins in force make of one direction. A new one for every change."""
+    """What the toxics in force make of one direction. A new one for every change."""
 
     __slots__ = (
         "bandwidth",
@@ -87,8 +85,8 @@ class Path:
         "slow_close",
     )
 
-    def __init__(self, generation: int, direction: str, toxins: Iterable[Toxin]) -> None:
-        acting = [toxin for toxin in toxins if direction in toxin.directions]
+    def __init__(self, generation: int, direction: str, toxics: Iterable[Toxic]) -> None:
+        acting = [toxic for toxic in toxics if direction in toxic.directions]
         self.generation = generation
         self.black_hole = _one(BlackHole, acting)
         self.limit_data = _one(LimitData, acting)
@@ -106,5 +104,5 @@ class Path:
             self.read_ahead_bytes = self.bandwidth.read_ahead_bytes
 
 
-def _one(kind: type[Some], toxins: Iterable[Toxin]) -> Some | None:
-    return next((toxin for toxin in toxins if isinstance(toxin, kind)), None)
+def _one(kind: type[Some], toxics: Iterable[Toxic]) -> Some | None:
+    return next((toxic for toxic in toxics if isinstance(toxic, kind)), None)

@@ -1,8 +1,8 @@
 """The harness's hand on the proxy: one JSON object a line, in on stdin, out on stdout.
 
     {"id": 1, "do": "add", "kind": "latency", "settings": {"delay": 5000000}}
-    {"id": 2, "do": "remove", "toxin": 1}    {"id": 3, "do": "clear"}
-    {"id": 4, "do": "effects", "toxin": 1}   {"id": 5, "do": "stats"}
+    {"id": 2, "do": "remove", "toxic": 1}    {"id": 3, "do": "clear"}
+    {"id": 4, "do": "effects", "toxic": 1}   {"id": 5, "do": "stats"}
     {"id": 6, "do": "lead_to", "host": "127.0.0.1", "port": 6379}
 
 Each is answered, in order and after it has been done, with {"id": 1, "ok": true, ...} or
@@ -15,7 +15,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from chaos.proxy.toxic import ToxinRefused
+from chaos.proxy.toxic import ToxicError
 
 if TYPE_CHECKING:
     from chaos.proxy.loop import Loop
@@ -55,7 +55,7 @@ class Control:
     def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         try:
             return {"ok": True, **self._done(asked)}
-        except ToxinRefused as refusal:
+        except ToxicError as refusal:
             return {"ok": False, "refused": refusal.parts}
 
     def _done(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -63,9 +63,9 @@ class Control:
             case "add":
                 return self._proxy.add(asked["kind"], asked["settings"])
             case "remove":
-                return self._proxy.remove(asked["toxin"])
+                return self._proxy.remove(asked["toxic"])
             case "effects":
-                return self._proxy.effects(asked["toxin"])
+                return self._proxy.effects(asked["toxic"])
             case "clear":
                 return self._proxy.clear()
             case "stats":
@@ -74,4 +74,4 @@ class Control:
                 return self._proxy.lead_to(asked["host"], asked["port"])
             case unknown:
                 expected, advice = "add, remove, clear, effects, stats or lead_to", "ask for one of these"
-                raise ToxinRefused("control", expected, repr(unknown), advice)
+                raise ToxicError("control", expected, repr(unknown), advice)

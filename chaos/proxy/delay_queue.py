@@ -1,7 +1,7 @@
 """The bytes of one direction on their way. Pure: times come in as numbers, bytes go out in their order.
 
 A read is put in at its arrival and gets the time at which its latency is over. What stands at the
-head is cut into pieces and timed by the pacers only when it is looked at, so that a toxin that
+head is cut into pieces and timed by the pacers only when it is looked at, so that a toxic that
 comes or goes changes everything that has not left.
 """
 
@@ -28,7 +28,7 @@ class Delays(Protocol):
         """A read has got its delay."""
 
 
-class Line:
+class DelayQueue:
     """First in, first out, each byte at its time, and the end of the bytes (FIN or RST) after them."""
 
     __slots__ = (
@@ -69,7 +69,7 @@ class Line:
         return self.held_bytes >= limit_bytes or len(self._reads) >= MOST_READS
 
     def follow(self, delays: Delays | None, pacers: tuple[Pacer, ...], end_waits_ns: int) -> None:
-        """Go on by other toxins. What is under way is timed anew from its arrival."""
+        """Go on by other toxics. What is under way is timed anew from its arrival."""
         self._pacers = pacers
         self._end_waits_ns = end_waits_ns
         if delays is not self._delays:

@@ -20,7 +20,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def prepare(stream: socket.socket) -> None:
-    """Neither blocking nor waiting to fill a segment: a delay shall be the toxins' alone."""
+    """Neither blocking nor waiting to fill a segment: a delay shall be the toxics' alone."""
     stream.setblocking(False)
     with contextlib.suppress(OSError):  # it was reset already: reading will tell
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

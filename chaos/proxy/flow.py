@@ -1,4 +1,4 @@
-"""One direction of one connection: bytes from a source to a sink, as the toxins in force let them."""
+"""One direction of one connection: bytes from a source to a sink, as the toxics in force let them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fcntl import ioctl
 from termios import FIONREAD
 from typing import TYPE_CHECKING, Any
 
-from chaos.proxy.delay_queue import FIN, RST, Line
+from chaos.proxy.delay_queue import FIN, RST, DelayQueue
 from chaos.proxy.endpoint import IN, OUT
 from chaos.proxy.loop import Timer, now_ns
 
@@ -26,7 +26,7 @@ PIECES_PER_TURN = 64
 class Flow:
     """Plain: a read is sent at once, from a buffer that all share. Else it goes through a line of its own.
 
-    A toxin comes into force for all flows by one assignment (`Traffic.paths`); a flow compares one
+    A toxic comes into force for all flows by one assignment (`Traffic.paths`); a flow compares one
     number before it touches a byte, so none passes by the old rules afterwards.
     """
 
@@ -64,9 +64,9 @@ class Flow:
         """In a black hole."""
         self._discards = False
         self._read_ahead_bytes = 0
-        self._line = Line()
+        self._line = DelayQueue()
         self._stages: dict[int, Any] = {}
-        """State of the toxins in force, by their numbers."""
+        """State of the toxics in force, by their numbers."""
         self._timer = Timer(self._traffic.loop, self.pump)
         self._unsent: memoryview | None = None
         """What has left the line and the kernel has not taken."""
@@ -115,7 +115,7 @@ class Flow:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether something waits for a time, a toxin's end or a reader."""
+        """Whether something waits for a time, a toxic's end or a reader."""
         return self.is_held or self._unsent is not None or not self._line.is_empty
 
     def unread_bytes(self) -> int:
@@ -186,18 +186,18 @@ class Flow:
             self._end(FIN)
 
     def adopt(self) -> None:
-        """Go on by the toxins that are in force now."""
+        """Go on by the toxics that are in force now."""
         path = self._traffic.paths[self._direction]
         self._generation = path.generation
         stages: dict[int, Any] = {}
         number, direction = self._connection.number, self._direction
-        for toxin in (path.limit_data, path.latency, path.bandwidth, path.slicer):
-            if toxin is not None:
-                stages[toxin.number] = self._stages.get(toxin.number) or toxin.stage(number, direction)
+        for toxic in (path.limit_data, path.latency, path.bandwidth, path.slicer):
+            if toxic is not None:
+                stages[toxic.number] = self._stages.get(toxic.number) or toxic.stage(number, direction)
         self._stages = stages
         delays = stages[path.latency.number] if path.latency else None
         pacers: tuple[Pacer, ...] = tuple(
-            stages[toxin.number] for toxin in (path.bandwidth, path.slicer) if toxin is not None
+            stages[toxic.number] for toxic in (path.bandwidth, path.slicer) if toxic is not None
         )
         self._line.follow(delays, pacers, path.slow_close.delay_ns if path.slow_close else 0)
         self._read_ahead_bytes = path.read_ahead_bytes

@@ -1,8 +1,8 @@
 """What the proxy counts of itself, in memory that the harness reads at any time and without asking.
 
 Two writers with a row and a histogram each: the compiled relay, and the Python loop that does all else.
-Lateness is the time from when bytes were there (by the kernel's stamp), or were due under a toxin, to
-when they were sent on: what a toxin does on purpose is no part of it.
+Lateness is the time from when bytes were there (by the kernel's stamp), or were due under a toxic, to
+when they were sent on: what a toxic does on purpose is no part of it.
 """
 
 from __future__ import annotations

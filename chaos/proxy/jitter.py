@@ -1,4 +1,4 @@
-"""The random numbers of the toxins: the same seed gives the same sequence, whatever else happens."""
+"""The random numbers of the toxics: the same seed gives the same sequence, whatever else happens."""
 
 _MASK = (1 << 64) - 1
 _STEP = 0x9E3779B97F4A7C15
@@ -12,7 +12,7 @@ def mixed(value: int) -> int:
 
 
 class Draws:
-    """A sequence of its own for every name, a tuple of numbers such as (seed, toxin, connection)."""
+    """A sequence of its own for every name, a tuple of numbers such as (seed, toxic, connection)."""
 
     __slots__ = ("_state",)
 

@@ -1,9 +1,9 @@
 """Which connections the compiled relay has, and how they change hands.
 
-    no toxin in force:  the relay waits on `loop.traffic` and passes bytes on; ends and resets come back
-    a toxin:            the relay stands still, and the loop itself waits on `loop.traffic`
+    no toxic in force:  the relay waits on `loop.traffic` and passes bytes on; ends and resets come back
+    a toxic:            the relay stands still, and the loop itself waits on `loop.traffic`
 
-So a toxin that comes finds all connections in one call, however many they are. What the relay cannot
+So a toxic that comes finds all connections in one call, however many they are. What the relay cannot
 have (an end is under way, something still waits) is watched in the loop's own epoll meanwhile.
 """
 
@@ -63,7 +63,7 @@ class Lending:
             self._give_up()
 
     def go_on(self, connections: list[Connection]) -> None:
-        """No toxin is in force: the relay has every connection from which nothing is under way."""
+        """No toxic is in force: the relay has every connection from which nothing is under way."""
         if self._relay is None or self.is_running:
             return
         for connection in connections:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Pacer(Protocol):
-    """One connection's one direction under one toxin."""
+    """One connection's one direction under one toxic."""
 
     def piece_bytes(self, available: int) -> int:
         """How many of the available bytes go as one piece, at least 1."""

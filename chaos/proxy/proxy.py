@@ -1,4 +1,4 @@
-"""The proxy as a whole: its toxins in force, applied to live and new connections at one instant."""
+"""The proxy as a whole: its toxics in force, applied to live and new connections at one instant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chaos.proxy.endpoint import reset
 from chaos.proxy.front import Front
 from chaos.proxy.listener import Listener
 from chaos.proxy.loop import Loop, now_ns
-from chaos.proxy.toxic import DOWN, UP, Toxin
+from chaos.proxy.toxic import DOWN, UP, Toxic
 from chaos.proxy.toxics.black_hole import BlackHole
 from chaos.proxy.toxics.refuse import Refuse
 from chaos.proxy.toxics.reset import Reset
@@ -29,9 +29,9 @@ class Proxy:
     def __init__(self, loop: Loop, specification: Mapping[str, Any]) -> None:
         self._traffic = Traffic(loop)
         self._seed: int = specification["seed"]
-        self._toxins: dict[int, Toxin] = {}
-        self._gone: dict[int, Toxin] = {}
-        """Toxins that were removed; what they did is still asked for."""
+        self._toxins: dict[int, Toxic] = {}
+        self._gone: dict[int, Toxic] = {}
+        """Toxics that were removed; what they did is still asked for."""
         self._numbered = 0
         self._front = Front(
             self._traffic,
@@ -46,31 +46,31 @@ class Proxy:
         self.address = self._listener.address
 
     def add(self, kind: object, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Bring a toxin into force for all connections. Raises ToxinRefused."""
-        toxin = toxin_of(kind, settings, self._numbered + 1, self._seed)
-        refuse_conflicts(toxin, self._toxins.values())
+        """Bring a toxic into force for all connections. Raises ToxicError."""
+        toxic = toxin_of(kind, settings, self._numbered + 1, self._seed)
+        refuse_conflicts(toxic, self._toxins.values())
         self._numbered += 1
         self._traffic.lending.halt()
         effective_ns = now_ns()
         # From this assignment on every connection, live or new, goes by it.
-        self._toxins[toxin.number] = toxin
+        self._toxins[toxic.number] = toxic
         self._apply()
-        if isinstance(toxin, Reset) or (isinstance(toxin, Refuse) and toxin.settings["reset_live"]):
+        if isinstance(toxic, Reset) or (isinstance(toxic, Refuse) and toxic.settings["reset_live"]):
             count = self._reset_all()
-            toxin.count += count if isinstance(toxin, Reset) else 0
+            toxic.count += count if isinstance(toxic, Reset) else 0
         self._relay_if_plain()
-        return {"toxin": toxin.number, **self._applied(effective_ns)}
+        return {"toxic": toxic.number, **self._applied(effective_ns)}
 
     def remove(self, number: int) -> dict[str, Any]:
-        """Take a toxin away from all connections; one that is not in force any more is no error."""
+        """Take a toxic away from all connections; one that is not in force any more is no error."""
         return self._remove([self._toxins[number]] if number in self._toxins else [])
 
     def clear(self) -> dict[str, Any]:
-        """Take all toxins away."""
+        """Take all toxics away."""
         return self._remove(list(self._toxins.values()))
 
     def use_relay(self, relay: Relay) -> None:
-        """It has been loaded: from now on it passes on what no toxin acts on."""
+        """It has been loaded: from now on it passes on what no toxic acts on."""
         self._traffic.lending.begin(relay)
         self._relay_if_plain()
 
@@ -89,11 +89,11 @@ class Proxy:
         return {}
 
     def effects(self, number: int) -> dict[str, int]:
-        """What one toxin, in force or gone, has done so far."""
-        toxin = self._toxins.get(number) or self._gone[number]
-        if isinstance(toxin, Refuse) and number in self._toxins:
-            toxin.count += self._listener.refuses()
-        return toxin.effects
+        """What one toxic, in force or gone, has done so far."""
+        toxic = self._toxins.get(number) or self._gone[number]
+        if isinstance(toxic, Refuse) and number in self._toxins:
+            toxic.count += self._listener.refuses()
+        return toxic.effects
 
     def stats(self) -> dict[str, Any]:
         """What it has done so far, and what it holds now."""
@@ -123,7 +123,7 @@ class Proxy:
             "back_ns": front.back_ns,
             "relay": traffic.lending.state,
             "in_force": list(self._toxins),
-            "effects": {str(number): toxin.effects for number, toxin in self._toxins.items()},
+            "effects": {str(number): toxic.effects for number, toxic in self._toxins.items()},
         }
 
     def close(self) -> None:
@@ -134,12 +134,12 @@ class Proxy:
         self._front.close()
         self._listener.close()
 
-    def _remove(self, toxins: list[Toxin]) -> dict[str, Any]:
+    def _remove(self, toxics: list[Toxic]) -> dict[str, Any]:
         self._traffic.lending.halt()
         effective_ns = now_ns()
-        for toxin in toxins:
-            self._gone[toxin.number] = self._toxins.pop(toxin.number)
-        if any(isinstance(toxin, BlackHole) and toxin.settings["reset_on_heal"] for toxin in toxins):
+        for toxic in toxics:
+            self._gone[toxic.number] = self._toxins.pop(toxic.number)
+        if any(isinstance(toxic, BlackHole) and toxic.settings["reset_on_heal"] for toxic in toxics):
             self._reset_all()
         self._apply()
         self._relay_if_plain()
@@ -158,9 +158,9 @@ class Proxy:
         }
 
     def _apply(self) -> None:
-        traffic, toxins = self._traffic, self._toxins.values()
+        traffic, toxics = self._traffic, self._toxins.values()
         traffic.generation += 1
-        traffic.paths = {direction: Path(traffic.generation, direction, toxins) for direction in (UP, DOWN)}
+        traffic.paths = {direction: Path(traffic.generation, direction, toxics) for direction in (UP, DOWN)}
         self._open_or_shut()
         self._hold_or_release()
         # The others ask for their path when they have something to pass on.
@@ -170,7 +170,7 @@ class Proxy:
                     flow.adopt()
 
     def _open_or_shut(self) -> None:
-        refused = any(isinstance(toxin, Refuse) for toxin in self._toxins.values())
+        refused = any(isinstance(toxic, Refuse) for toxic in self._toxins.values())
         # In a black hole a client cannot learn that upstream refuses.
         known_down = self._front.upstream_refuses and not self._black_holes()
         self._listener.set_open(not refused and not known_down)
@@ -183,14 +183,14 @@ class Proxy:
         elif not holes and self._front.is_held:
             self._front.release()
 
-    def _black_holes(self) -> list[Toxin]:
-        return [toxin for toxin in self._toxins.values() if isinstance(toxin, BlackHole)]
+    def _black_holes(self) -> list[Toxic]:
+        return [toxic for toxic in self._toxins.values() if isinstance(toxic, BlackHole)]
 
     def _on_client(self, client: socket.socket) -> None:
         self._traffic.accounts.accepted += 1
-        for toxin in self._toxins.values():
-            if isinstance(toxin, Reset) and toxin.settings["new_connections"]:
-                toxin.count += 1
+        for toxic in self._toxins.values():
+            if isinstance(toxic, Reset) and toxic.settings["new_connections"]:
+                toxic.count += 1
                 reset(client)
                 return
         if self._front.is_held:

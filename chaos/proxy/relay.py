@@ -1,7 +1,7 @@
 """The compiled loop in a thread of its own, and what of the connections it owns.
 
 It is loaded while the proxy already serves, because it needs packages and takes a second; until then,
-and where it cannot be loaded, the Python loop passes the bytes on, as it does under a toxin. Only
+and where it cannot be loaded, the Python loop passes the bytes on, as it does under a toxic. Only
 whoever has it parked may touch what it owns.
 """
 
@@ -114,7 +114,7 @@ class Relay:
     def go_on(self) -> None:
         """Let it pass bytes on again."""
         if self._control[PARK] != 0 and self.failure is None:
-            # What came meanwhile waited for a toxin, not for the relay.
+            # What came meanwhile waited for a toxic, not for the relay.
             self._flows[: self._most + 1, SINCE] = WallLabel.read().wall_ns
             self._control[PARKED] = 0
             self._control[PARK] = 0

@@ -1,4 +1,4 @@
-"""What all toxins have in common: a number, checked settings, directions, and what they have done."""
+"""What all toxics have in common: a number, checked settings, directions, and what they have done."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ DIRECTIONS = {"both": (UP, DOWN), "up": (UP,), "down": (DOWN,)}
 DAY_NS = 86_400_000_000_000
 
 
-class ToxinRefused(HoldfastError):  # noqa: N818 - what happened is the name
-    """A toxin whose settings make no sense, or that cannot act together with those in force."""
+class ToxicError(HoldfastError):
+    """A toxic whose settings make no sense, or that cannot act together with those in force."""
 
     exit_code = ExitCode.SCENARIO
 
@@ -31,10 +31,10 @@ class Setting:
         self._unit, self._least, self._most = unit, least, most
 
     def read(self, where: str, value: Any) -> Any:
-        """The value, or ToxinRefused."""
+        """The value, or ToxicError."""
         if isinstance(value, bool) or not isinstance(value, int) or not self._least <= value <= self._most:
             expected = f"a whole number of {self._unit}, {self._least} to {self._most}"
-            raise ToxinRefused(where, expected, repr(value), "write a number in these limits")
+            raise ToxicError(where, expected, repr(value), "write a number in these limits")
         return value
 
 
@@ -46,15 +46,15 @@ class Choice:
         self._values = values
 
     def read(self, where: str, value: Any) -> Any:
-        """The value, or ToxinRefused."""
+        """The value, or ToxicError."""
         # 1 == True, so the type is looked at too.
         if not any(value == known and type(value) is type(known) for known in self._values):
-            raise ToxinRefused(where, " or ".join(map(repr, self._values)), repr(value), "write one of these")
+            raise ToxicError(where, " or ".join(map(repr, self._values)), repr(value), "write one of these")
         return value
 
 
-class Toxin:
-    """One toxin in force. `effects` counts what it did, as the proof that it did something."""
+class Toxic:
+    """One toxic in force. `effects` counts what it did, as the proof that it did something."""
 
     kind: ClassVar[str]
     takes: ClassVar[Mapping[str, Setting | Choice]]
@@ -85,12 +85,12 @@ class Toxin:
         for name in given:
             if name not in cls.takes:
                 known = ", ".join(cls.takes) or "no settings"
-                raise ToxinRefused(cls.kind, known, name, "remove it")
+                raise ToxicError(cls.kind, known, name, "remove it")
         checked = {}
         for name, setting in cls.takes.items():
             value = given.get(name, setting.default)
             if value is None:
-                raise ToxinRefused(cls.kind, f"the setting {name}", "none", f"add {name}")
+                raise ToxicError(cls.kind, f"the setting {name}", "none", f"add {name}")
             checked[name] = setting.read(f"{cls.kind}.{name}", value)
         return checked
 

@@ -1,4 +1,4 @@
-"""What all connections share: the loop, one buffer, the toxins' paths and the accounts."""
+"""What all connections share: the loop, one buffer, the toxics' paths and the accounts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READ_BYTES = 65_536
 
 
 class Accounts:
-    """Counts since the start, of what the toxins did not do."""
+    """Counts since the start, of what the toxics did not do."""
 
     def __init__(self) -> None:
         self.accepted = 0

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.probes.resp import Dialogue
-from chaos.context import Surroundings
+from bench.stack.probes.resp import RespClient
+from chaos.context import FaultContext
 from chaos.faults import fault_for
 from chaos.faults.fault import Fault
 from chaos.schedule import FaultPlan
@@ -30,17 +30,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
 
 
 @pytest.fixture
-def around(stack: EmbeddedStack) -> Surroundings:
+def around(stack: EmbeddedStack) -> FaultContext:
     target = stack.targets()["redis"]
-    with Dialogue(target.host, target.port, BACK_S) as redis:
+    with RespClient(target.host, target.port, BACK_S) as redis:
         redis.ask(
             "CONFIG", "SET", "maxclients", "200"
         )  # a restart forgets it; 20 000 take seconds to exhaust
-    return Surroundings(stack, stack.targets())
+    return FaultContext(stack, stack.targets())
 
 
 @pytest.fixture
-def make(around: Surroundings) -> FaultMaker:
+def make(around: FaultContext) -> FaultMaker:
     """A fault of a kind on a target, as the schedule would plan it."""
 
     def make(kind: str, target: str = "redis", for_ns: int | None = None, **settings: object) -> Fault:

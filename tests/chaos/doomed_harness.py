@@ -3,7 +3,7 @@
     doomed_harness.py KIND[:SECONDS] ...
 
 It says "ready" before the first fault. Everything that a run with faults has is there: journal,
-reaper, proxy, conductor. A fault that stays is made again as soon as it is healed.
+watchdog, proxy, runner. A fault that stays is made again as soon as it is healed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from bench.core.clock import monotonic_ns
 from bench.scenario.fault_kinds import FAULT_KINDS
 from bench.stack.embedded import EmbeddedStack
-from chaos.context import Surroundings
+from chaos.context import FaultContext
 from chaos.faults import fault_for
 from chaos.journal import Journal, heal_orphans
 from chaos.proxy.client import FaultProxy
-from chaos.runner import Conductor
+from chaos.runner import FaultRunner
 from chaos.schedule import FaultPlan
-from chaos.watchdog import Reaper
+from chaos.watchdog import Watchdog
 
 MS = 1_000_000
 SETTINGS = {
@@ -43,7 +43,7 @@ def main() -> None:
     """Break one thing again and again."""
     kind, stays_ns = sys.argv[1], 100 * MS
     with EmbeddedStack({"redis"}, Path(tempfile.mkdtemp(prefix="logs-"))) as stack:
-        around = Surroundings(stack, stack.targets())
+        around = FaultContext(stack, stack.targets())
         if FAULT_KINDS[kind].through_proxy:
             target = around.targets["redis"]
             proxy = around.proxies["redis"] = FaultProxy(target.host, target.port)
@@ -51,7 +51,7 @@ def main() -> None:
         for_ns = None if FAULT_KINDS[kind].lasts == "never" else stays_ns
         journal = Journal()
         heal_orphans()
-        Reaper(journal.path)
+        Watchdog(journal.path)
         every_ns = 200 * MS
         plans = [
             FaultPlan(
@@ -64,8 +64,8 @@ def main() -> None:
         if kind == "exhaust_connections":
             for fault in faults:
                 fault.check()
-        conductor = Conductor(faults, journal, LENGTH_NS)
-        conductor.begin(monotonic_ns())
+        runner = FaultRunner(faults, journal, LENGTH_NS)
+        runner.begin(monotonic_ns())
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         threading.Event().wait()

@@ -86,6 +86,6 @@ def run_file(
     stack: Stack, folder: Path, path: Path, *overrides: str, companion: Callable[[], Chaos] = Chaos
 ) -> Ended:
     """Run a scenario file against a stack that is up."""
-    session = Session(stack, folder / "results", progress_for(), companions=lambda _: [companion()])
+    session = Session(stack, folder / "results", progress_for(), plugins=lambda _: [companion()])
     done = Run.load(session.run(load_scenario(path, overrides)))
     return Ended(done, judge(done))

@@ -152,7 +152,7 @@ class Watched(Chaos):
 def compared(stack: Stack, scenario: Path, folder: Path, *, strays: bool = False) -> Compared:
     """Run it against a stack that is up, with the observer beside it."""
     watched = Watched(strays)
-    session = Session(stack, folder / "results", progress_for(), companions=lambda _: [watched])
+    session = Session(stack, folder / "results", progress_for(), plugins=lambda _: [watched])
     run = Run.load(session.run(load_scenario(scenario)))
     faults = [one for one in run.record["faults"] if one["took_effect"]]
     late_ns = percentile_ns(run.histogram("late"), 99)

@@ -17,7 +17,7 @@ import pytest
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
-from chaos.context import Surroundings
+from chaos.context import FaultContext
 from chaos.faults.fault import Fault
 from chaos.processes import STOPPED_STATES, wait_until
 from chaos.undo import undo
@@ -71,7 +71,7 @@ def made(make: Make, case: Case) -> Fault:
     return fault
 
 
-def assert_as_before(around: Surroundings, target: str) -> None:
+def assert_as_before(around: FaultContext, target: str) -> None:
     """The target answers, nothing of the stack is stopped, and there are no other processes or files."""
     assert wait_until(lambda: around.answers(target), BACK_S, 0.01)
     for process in psutil.Process().children(recursive=True):
@@ -83,7 +83,7 @@ def assert_as_before(around: Surroundings, target: str) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_fault_takes_effect_by_its_proof_and_is_healed_by_its_proof(
-    make: Make, around: Surroundings, case: Case
+    make: Make, around: FaultContext, case: Case
 ) -> None:
     fault = made(make, case)
     before_ns = monotonic_ns()
@@ -103,13 +103,13 @@ def test_a_fault_takes_effect_by_its_proof_and_is_healed_by_its_proof(
 
 @pytest.mark.parametrize("case", [case for case in CASES if is_left_to_others(case)], ids=str)
 def test_what_is_noted_in_the_journal_undoes_it_and_undoing_twice_or_early_is_harmless(
-    make: Make, around: Surroundings, case: Case
+    make: Make, around: FaultContext, case: Case
 ) -> None:
     fault = made(make, case)
     entry = fault.undo()
     assert undo(entry) is None  # before it was made: a harness that died in between
     fault.inject()
-    # As the reaper does it: another process, which knows nothing but the entry.
+    # As the watchdog does it: another process, which knows nothing but the entry.
     text = "import json,sys; from chaos.undo import undo; sys.exit(undo(json.load(sys.stdin)))"
     other = subprocess.run([sys.executable, "-c", text], input=json.dumps(entry), text=True, cwd=ROOT)
     assert other.returncode == 0
@@ -120,7 +120,7 @@ def test_what_is_noted_in_the_journal_undoes_it_and_undoing_twice_or_early_is_ha
     assert_as_before(around, case.target)
 
 
-def test_a_paused_family_is_stopped_to_its_last_process(make: Make, around: Surroundings) -> None:
+def test_a_paused_family_is_stopped_to_its_last_process(make: Make, around: FaultContext) -> None:
     fault = made(make, Case("pause", "postgres", STAYS))
     pid = around.pid("postgres")
     assert pid is not None
@@ -166,7 +166,7 @@ def test_an_undo_lets_processes_go_on_that_were_forked_after_it_was_noted(make: 
         child.kill()
 
 
-def test_a_kill_of_what_is_down_says_so(make: Make, stack: EmbeddedStack, around: Surroundings) -> None:
+def test_a_kill_of_what_is_down_says_so(make: Make, stack: EmbeddedStack, around: FaultContext) -> None:
     service = stack.service("redis")
     assert service is not None
     service.hold()
@@ -189,7 +189,7 @@ def test_a_pause_shorter_than_a_look_is_proven_all_the_same(make: Make) -> None:
 
 @pytest.mark.parametrize("target", ["redis", "postgres"])
 def test_nearly_all_connections_are_taken_and_the_kept_ones_are_left(
-    make: Make, around: Surroundings, target: str
+    make: Make, around: FaultContext, target: str
 ) -> None:
     fault = made(make, Case("exhaust_connections", target, STAYS, (("keep", 0),)))
     fault.inject()
@@ -233,9 +233,9 @@ def test_stopped_states_are_those_of_the_kernel() -> None:
 def test_a_burner_that_somebody_kills_did_not_last(make: Make) -> None:
     fault = made(make, Case("cpu", for_ns=STAYS, settings=(("load", 0.1),)))
     fault.inject()
-    burners = [one for one in psutil.Process().children() if "stressor" in " ".join(one.cmdline())]
-    burners[0].kill()
-    assert wait_until(lambda: burners[0].status() == psutil.STATUS_ZOMBIE, BACK_S)
+    stressors = [one for one in psutil.Process().children() if "stressor" in " ".join(one.cmdline())]
+    stressors[0].kill()
+    assert wait_until(lambda: stressors[0].status() == psutil.STATUS_ZOMBIE, BACK_S)
     fault.heal()
     lasted = fault.lasted()
     assert lasted is not None
@@ -243,7 +243,7 @@ def test_a_burner_that_somebody_kills_did_not_last(make: Make) -> None:
     assert fault.healed(BACK_S).holds
 
 
-def test_a_pause_that_somebody_else_ends_did_not_last(make: Make, around: Surroundings) -> None:
+def test_a_pause_that_somebody_else_ends_did_not_last(make: Make, around: FaultContext) -> None:
     fault = made(make, Case("pause", for_ns=STAYS))
     fault.inject()
     psutil.Process(around.pid("redis")).resume()

@@ -24,7 +24,7 @@ from chaos.journal import Journal, heal, heal_orphans, journal_folder, left_alon
 from chaos.journal_lock import JournalLock
 from chaos.processes import wait_until
 from chaos.undo import continue_processes, nothing, remove_file, start_container, undo
-from chaos.watchdog import Reaper
+from chaos.watchdog import Watchdog
 from tests.chaos.conftest import BACK_S
 
 DEAD = own_entry() | {"pid": 1, "start_ticks": 1, "boot_id": "of another time"}
@@ -266,12 +266,12 @@ def test_nothing_is_healed_beside_somebody_who_heals(journals: Path, sleeper: ps
 
 def test_no_run_begins_while_another_is_being_mended(sleeper: psutil.Process) -> None:
     journal = Journal()
-    reaper = Reaper(journal.path, journal.lock)
+    watchdog = Watchdog(journal.path, journal.lock)
     journal.intend("pause", paused(sleeper))
-    journal.close()  # and the lock is the reaper's now
+    journal.close()  # and the lock is the watchdog's now
     with pytest.raises(UsageError, match="another run with faults is under way"):
         Journal()
-    reaper.close()
+    watchdog.close()
     assert not is_stopped(sleeper)
     Journal().close()
 
@@ -360,22 +360,22 @@ def test_removing_a_file_twice_is_harmless(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-# --- the reaper -----------------------------------------------------------------------------------------
+# --- the watchdog -----------------------------------------------------------------------------------------
 
 HARNESS = """
 import json, os, signal, sys
 from chaos.journal import Journal
-from chaos.watchdog import Reaper
+from chaos.watchdog import Watchdog
 journal = Journal()
-reaper = Reaper(journal.path, journal.lock)
+watchdog = Watchdog(journal.path, journal.lock)
 journal.intend("pause", json.loads(sys.argv[1]))
-print(reaper._process.pid, flush=True)
+print(watchdog._process.pid, flush=True)
 sys.stdin.readline()
 """
 
 
 def harness(entry: dict[str, Any]) -> tuple[subprocess.Popen[str], int]:
-    """A process with a fault in its journal and a reaper, and that reaper's number."""
+    """A process with a fault in its journal and a watchdog, and that watchdog's number."""
     process = subprocess.Popen(
         [sys.executable, "-c", HARNESS, json.dumps(entry)],
         stdin=subprocess.PIPE,
@@ -396,29 +396,29 @@ def ended(process: subprocess.Popen[str]) -> None:
 
 
 def test_the_reaper_undoes_what_a_killed_harness_leaves(sleeper: psutil.Process) -> None:
-    process, reaper = harness(paused(sleeper))
+    process, watchdog = harness(paused(sleeper))
     assert is_stopped(sleeper)
     ended(process)
     assert wait_until(lambda: not is_stopped(sleeper), BACK_S)
-    assert wait_until(lambda: not psutil.pid_exists(reaper), BACK_S)
+    assert wait_until(lambda: not psutil.pid_exists(watchdog), BACK_S)
     assert leftovers() == []
 
 
 def test_who_ends_the_harness_and_its_group_does_not_reach_the_reaper(
     sleeper: psutil.Process,
 ) -> None:
-    process, reaper = harness(paused(sleeper))
+    process, watchdog = harness(paused(sleeper))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        os.kill(reaper, number)
-    assert psutil.Process(reaper).status() != psutil.STATUS_ZOMBIE
-    assert os.getsid(reaper) == reaper
+        os.kill(watchdog, number)
+    assert psutil.Process(watchdog).status() != psutil.STATUS_ZOMBIE
+    assert os.getsid(watchdog) == watchdog
     ended(process)
     assert wait_until(lambda: not is_stopped(sleeper), BACK_S)
 
 
 def test_with_reaper_and_harness_killed_bench_heal_repairs(sleeper: psutil.Process) -> None:
-    process, reaper = harness(paused(sleeper))
-    psutil.Process(reaper).kill()
+    process, watchdog = harness(paused(sleeper))
+    psutil.Process(watchdog).kill()
     ended(process)
     assert is_stopped(sleeper)
     assert len(leftovers()) == 1
@@ -431,20 +431,20 @@ def test_with_reaper_and_harness_killed_bench_heal_repairs(sleeper: psutil.Proce
 
 def test_a_reaper_whose_journal_is_gone_has_nothing_to_do() -> None:
     journal = Journal()
-    reaper = Reaper(journal.path)
+    watchdog = Watchdog(journal.path)
     journal.close()
-    reaper.close()
-    reaper.close()
+    watchdog.close()
+    watchdog.close()
 
 
 def test_what_is_still_open_when_the_harness_ends_in_order_is_undone_before_it_goes_on(
     sleeper: psutil.Process,
 ) -> None:
     journal = Journal()
-    reaper = Reaper(journal.path)
+    watchdog = Watchdog(journal.path)
     journal.intend("pause", paused(sleeper))
     journal.close()
-    reaper.close()
+    watchdog.close()
     assert not is_stopped(sleeper)
     assert leftovers() == []
 

@@ -140,8 +140,8 @@ def test_a_paused_server_that_outlives_its_harness_goes_on_by_the_reaper_or_by_b
             server = eventually(lambda: stopped_server(keeper))
             if reaper_dies:
                 reapers = psutil.Process(process.pid).children(recursive=True)
-                (reaper,) = [one for one in reapers if "chaos.watchdog" in one.cmdline()]
-                reaper.kill()
+                (watchdog,) = [one for one in reapers if "chaos.watchdog" in one.cmdline()]
+                watchdog.kill()
             process.kill()
             process.wait()
             if reaper_dies:

@@ -15,11 +15,11 @@ import pytest
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.health import probe
-from chaos.context import Surroundings
+from chaos.context import FaultContext
 from chaos.faults import fault_for
 from chaos.processes import wait_until
 from chaos.proxy.client import FaultProxy
-from chaos.proxy.toxic import ToxinRefused
+from chaos.proxy.toxic import ToxicError
 from chaos.schedule import FaultPlan
 from tests.chaos.conftest import BACK_S, S
 
@@ -68,15 +68,15 @@ class Clients:
 
 
 @pytest.fixture(scope="module")
-def proxied(stack: EmbeddedStack) -> Iterator[Surroundings]:
+def proxied(stack: EmbeddedStack) -> Iterator[FaultContext]:
     target = stack.targets()["redis"]
     with FaultProxy(target.host, target.port, name="redis") as proxy, contextlib.ExitStack() as cleanup:
         cleanup.callback(Clients(proxy.address).close)
-        yield Surroundings(stack, stack.targets(), {"redis": proxy})
+        yield FaultContext(stack, stack.targets(), {"redis": proxy})
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_fault_on_the_path_is_proven_and_gone_afterwards(proxied: Surroundings, name: str) -> None:
+def test_a_fault_on_the_path_is_proven_and_gone_afterwards(proxied: FaultContext, name: str) -> None:
     for_ns, settings = CASES[name]
     kind = name.removesuffix("_that_stays")
     fault = fault_for(FaultPlan(0, kind, "redis", 0, for_ns, settings), proxied)
@@ -101,15 +101,15 @@ def test_a_fault_on_the_path_is_proven_and_gone_afterwards(proxied: Surroundings
     assert wait_until(lambda: probe(seen, 1.0).state == "up", BACK_S, 0.01)
 
 
-def test_settings_that_make_no_sense_are_refused_before_anything_starts(proxied: Surroundings) -> None:
-    with pytest.raises(ToxinRefused, match="latency"):
+def test_settings_that_make_no_sense_are_refused_before_anything_starts(proxied: FaultContext) -> None:
+    with pytest.raises(ToxicError, match="latency"):
         fault_for(FaultPlan(0, "latency", "redis", 0, S, {"delay": -1}), proxied).check()
 
 
 def test_a_fault_that_meets_no_connection_has_no_proof(stack: EmbeddedStack) -> None:
     target = stack.targets()["redis"]
     with FaultProxy(target.host, target.port) as proxy:
-        around = Surroundings(stack, stack.targets(), {"redis": proxy})
+        around = FaultContext(stack, stack.targets(), {"redis": proxy})
         fault = fault_for(FaultPlan(0, "reset", "redis", 0, None), around)
         fault.aim()
         fault.inject()
@@ -119,7 +119,7 @@ def test_a_fault_that_meets_no_connection_has_no_proof(stack: EmbeddedStack) -> 
 def test_a_proxy_that_is_gone_is_a_sentence_with_the_targets_name(stack: EmbeddedStack) -> None:
     target = stack.targets()["redis"]
     with FaultProxy(target.host, target.port, name="redis") as proxy:
-        around = Surroundings(stack, stack.targets(), {"redis": proxy})
+        around = FaultContext(stack, stack.targets(), {"redis": proxy})
         fault = fault_for(FaultPlan(0, "reset", "redis", 0, S), around)
         fault.aim()
         fault.inject()
@@ -133,7 +133,7 @@ def test_a_proxy_that_is_gone_is_a_sentence_with_the_targets_name(stack: Embedde
 def test_a_fault_that_could_not_be_made_leaves_nothing_to_mend(stack: EmbeddedStack) -> None:
     target = stack.targets()["redis"]
     proxy = FaultProxy(target.host, target.port, name="redis")
-    fault = fault_for(FaultPlan(0, "reset", "redis", 0, S), Surroundings(stack, {}, {"redis": proxy}))
+    fault = fault_for(FaultPlan(0, "reset", "redis", 0, S), FaultContext(stack, {}, {"redis": proxy}))
     fault.aim()
     with pytest.raises(TargetError, match="never started"):
         fault.inject()

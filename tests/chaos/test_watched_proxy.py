@@ -44,7 +44,7 @@ class Disturbed(Chaos):
 def run(stack: Stack, folder: Path, do: Callable[[int], None], *overrides: str) -> Ended:
     path = folder / "broken.yaml"
     path.write_text(SCENARIO.replace("FAULT", LATENCY))
-    session = Session(stack, folder / "results", progress_for(), companions=lambda _: [Disturbed(do)])
+    session = Session(stack, folder / "results", progress_for(), plugins=lambda _: [Disturbed(do)])
     done = Run.load(session.run(load_scenario(path, overrides)))
     return Ended(done, judge(done))
 

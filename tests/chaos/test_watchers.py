@@ -14,7 +14,7 @@ import pytest
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
 from chaos.detectors.breaker import Breaker
-from chaos.detectors.polling_detector import Watcher
+from chaos.detectors.polling_detector import PollingDetector
 from chaos.detectors.probe import Probe
 from chaos.processes import wait_until
 from tests.chaos.conftest import BACK_S
@@ -108,7 +108,7 @@ def test_so_many_failed_probes_in_a_row_detect_and_one_good_one_ends_it(stack: E
     assert "3 probes in a row failed" in first.detail
 
 
-class Counter(Watcher):
+class Counter(PollingDetector):
     detector = "counter"
 
     def __init__(self, fails: bool = False) -> None:

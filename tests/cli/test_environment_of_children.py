@@ -61,8 +61,8 @@ KINDS: dict[str, Callable[[str], bool]] = {
     "postgres": lambda words: "config_file=" in words,
     "api": lambda words: "bench.reference_api" in words,
     "proxy": lambda words: "chaos/proxy/" in words,
-    "reaper": lambda words: "chaos.watchdog" in words,
-    "burner": lambda words: "chaos/stressor.py" in words,
+    "watchdog": lambda words: "chaos.watchdog" in words,
+    "stressor": lambda words: "chaos/stressor.py" in words,
     "users": lambda words: "bench.swarm.users" in words,
 }
 

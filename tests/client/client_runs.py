@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.core.clock import monotonic_ns
 from bench.core.histogram import mean_ns
 from bench.core.outcome import Outcome
-from bench.engine.api import Engine, EngineResult, Live
+from bench.engine.api import Engine, EngineResult, EngineStats
 from bench.engine.client.engine import ClientEngine
 from bench.plan.compile import compile_plan
 from bench.plan.plan import Plan, Segment
@@ -75,7 +75,7 @@ class Ran:
     result: EngineResult
     histograms: dict[tuple[str, Outcome], NDArray[np.int64]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
-    seen: list[Live] = field(default_factory=list)
+    seen: list[EngineStats] = field(default_factory=list)
     log: list[Any] = field(default_factory=list)
 
     def outcomes(self) -> dict[Outcome, int]:
@@ -128,7 +128,7 @@ def client(plan: Plan, target: Target, log_folder: Path | None = None) -> Client
 def run(
     engine: Engine,
     *actions: tuple[float, Callable[[], object]],
-    until: Callable[[float, Live], bool] | None = None,
+    until: Callable[[float, EngineStats], bool] | None = None,
 ) -> Ran:
     """Prepare, run to the end and close; each action is called once its second of the run has come.
 
@@ -144,12 +144,12 @@ def run(
 def run_prepared(
     engine: Engine,
     *actions: tuple[float, Callable[[], object]],
-    until: Callable[[float, Live], bool] | None = None,
+    until: Callable[[float, EngineStats], bool] | None = None,
 ) -> Ran:
     """The same for an engine that is prepared already; the caller closes it."""
     left = sorted(actions, key=lambda action: action[0])
     histograms: dict[tuple[str, Outcome], NDArray[np.int64]] = {}
-    seen: list[Live] = []
+    seen: list[EngineStats] = []
     events: list[dict[str, Any]] = []
 
     def look() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench.core.clock import monotonic_ns
 from bench.engine.client.low_latency_gc import calm, uncalm
 from bench.engine.client.pool_use import PoolUse
-from bench.engine.client.precise_timer import Alarm
+from bench.engine.client.precise_timer import PreciseTimer
 from bench.plan.preview import first_arrivals
 from bench.plan.walk import PlanWalk
 
@@ -85,7 +85,7 @@ def test_shards_walk_the_whole_plan_between_them() -> None:
 def test_an_alarm_rings_at_its_time_once_and_at_once_for_the_past() -> None:
     async def rings() -> list[int]:
         rung: asyncio.Queue[int] = asyncio.Queue()
-        alarm = Alarm(asyncio.get_running_loop(), lambda: rung.put_nowait(monotonic_ns()))
+        alarm = PreciseTimer(asyncio.get_running_loop(), lambda: rung.put_nowait(monotonic_ns()))
         wanted = monotonic_ns() + 3_000_000
         alarm.set(monotonic_ns() + 60_000_000_000)
         alarm.set(wanted)

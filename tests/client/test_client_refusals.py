@@ -13,7 +13,7 @@ from client_runs import client, plan_of, run
 
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
-from bench.stack.probes.resp import Dialogue
+from bench.stack.probes.resp import RespClient
 from bench.stack.target import Target
 from tests.client.conftest import Server
 
@@ -68,7 +68,7 @@ def test_something_else_listens() -> None:
 
 
 def test_a_wrong_password_is_refused_and_not_shown(server: Server) -> None:
-    with Dialogue(server.target.host, server.target.port, 5.0) as dialogue:
+    with RespClient(server.target.host, server.target.port, 5.0) as dialogue:
         dialogue.ask("CONFIG", "SET", "requirepass", PASSWORD)
     assert "let in" in refusal(server.target)
     assert "battery-staple" not in refusal(replace(server.target, password="battery-staple"))
@@ -77,7 +77,7 @@ def test_a_wrong_password_is_refused_and_not_shown(server: Server) -> None:
 
 
 def test_a_server_with_too_few_places_cannot_hold_the_pool(server: Server) -> None:
-    with Dialogue(server.target.host, server.target.port, 5.0) as dialogue:
+    with RespClient(server.target.host, server.target.port, 5.0) as dialogue:
         dialogue.ask("CONFIG", "SET", "maxclients", "5")
     assert "a pool of 10 connections" in refusal(server.target)
 

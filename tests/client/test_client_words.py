@@ -11,8 +11,8 @@ from bench.core.clock import NS_PER_S
 from bench.drivers.client_numbers import ConnectionNumbers
 from bench.drivers.request_templates import Draws, Words
 from bench.drivers.writer import TemplateWriter, Vocabulary
-from bench.engine.client.pool_monitor import PoolWatch
-from bench.engine.client.request import RunClock, Ticket
+from bench.engine.client.pool_monitor import PoolMonitor
+from bench.engine.client.request import PendingRequest, RunClock
 from bench.engine.wire.layout import FROM_ARRIVAL, FROM_VARIABLE, NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.engine.wire.render import write_number
 from bench.plan.draws import draw
@@ -41,8 +41,8 @@ def tools() -> tuple[Vocabulary, Draws, RunClock]:
 VOCABULARY, DRAWS, CLOCK = tools()
 
 
-def ticket_of(arrival: int, key: int = 0) -> Ticket:
-    return Ticket(0, 0, 0, key, arrival)
+def ticket_of(arrival: int, key: int = 0) -> PendingRequest:
+    return PendingRequest(0, 0, 0, key, arrival)
 
 
 @given(st.sampled_from([ZERO_PADDED, SPACE_PADDED, NATURAL]), st.integers(-99_999, 99_999))
@@ -104,7 +104,7 @@ class Thing:
 
 def test_a_new_connection_takes_the_number_of_one_that_is_gone() -> None:
     clock = RunClock()
-    watch = PoolWatch("app", 3, [(0, NS_PER_S)], clock)
+    watch = PoolMonitor("app", 3, [(0, NS_PER_S)], clock)
     numbers = ConnectionNumbers[Thing](watch, lambda thing: thing.is_open)
     things = [Thing() for _ in range(3)]
     for thing in things:

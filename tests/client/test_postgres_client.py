@@ -248,9 +248,9 @@ def test_a_connection_that_is_not_given_back_is_noticed(postgres: PostgresServer
         driver: Any = engine.driver
 
         async def take() -> None:
-            from bench.engine.client.request import Ticket
+            from bench.engine.client.request import PendingRequest
 
-            await driver.pool.acquire(Ticket(0, 0, 0, 0, 0), 5.0)
+            await driver.pool.acquire(PendingRequest(0, 0, 0, 0, 0), 5.0)
 
         asyncio.run_coroutine_threadsafe(take(), engine._loop).result(10)
         ran = run_prepared(engine)

@@ -6,14 +6,14 @@ from asking import ask, connect
 
 from bench.datasets.connection import LOADERS_LOCK
 from bench.plan.compile import compile_plan
-from bench.run.fixtures import Staging
+from bench.run.fixtures import DatasetFixtures
 from bench.scenario.model import Scenario
 from bench.stack.target import Target
 
 LIMIT_S = 30.0
 
 
-def staging_of(target: Target) -> Staging:
+def staging_of(target: Target) -> DatasetFixtures:
     workload = {
         "name": "load",
         "target": "postgres",
@@ -28,7 +28,7 @@ def staging_of(target: Target) -> Staging:
         "workloads": [workload],
         "phases": [{"name": "steady", "for": "1s"}],
     }
-    return Staging(compile_plan(Scenario.model_validate(scenario)), {"postgres": target})
+    return DatasetFixtures(compile_plan(Scenario.model_validate(scenario)), {"postgres": target})
 
 
 def tables(target: Target) -> int:

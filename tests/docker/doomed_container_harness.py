@@ -2,7 +2,7 @@
 
     doomed_container_harness.py KIND SECONDS
 
-Journal, reaper and conductor are those of a run. It says "asked" when the fault is about to be made.
+Journal, reaper and runner are those of a run. It says "asked" when the fault is about to be made.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from bench.core.clock import monotonic_ns
 from bench.stack.docker.compose_stack import ComposeStack
-from chaos.context import Surroundings
+from chaos.context import FaultContext
 from chaos.faults import fault_for
 from chaos.faults.fault import Fault
 from chaos.journal import Journal, heal_orphans
-from chaos.runner import Conductor
+from chaos.runner import FaultRunner
 from chaos.schedule import FaultPlan
-from chaos.timestamps import Stamps
-from chaos.watchdog import Reaper
+from chaos.timestamps import Timestamps
+from chaos.watchdog import Watchdog
 
 NS = 1_000_000_000
 
@@ -30,7 +30,7 @@ def told(fault: Fault) -> Fault:
     """The same fault, which says when it is made."""
     inject = fault.inject
 
-    def saying() -> Stamps:
+    def saying() -> Timestamps:
         sys.stdout.write("asked\n")
         sys.stdout.flush()
         return inject()
@@ -43,20 +43,20 @@ def main() -> None:
     """Break it and stay."""
     kind, seconds = sys.argv[1], float(sys.argv[2])
     with ComposeStack({"redis"}, Path(tempfile.mkdtemp(prefix="logs-"))) as stack:
-        around = Surroundings(stack, stack.targets())
+        around = FaultContext(stack, stack.targets())
         for_ns = int(seconds * NS) if seconds else None
         fault = told(fault_for(FaultPlan(0, kind, "redis", NS // 10, for_ns, {}, None, 0, 0), around))
         fault.check()
         journal = Journal()
         heal_orphans(journal=journal)
-        reaper = Reaper(journal.path, journal.lock)
-        conductor = Conductor([fault], journal, 60 * NS)
-        conductor.begin(monotonic_ns())
+        reaper = Watchdog(journal.path, journal.lock)
+        runner = FaultRunner([fault], journal, 60 * NS)
+        runner.begin(monotonic_ns())
         if sys.argv[3:] == ["end"]:
-            act = conductor.acts[0]
+            act = runner.acts[0]
             while act.healed is None:
                 threading.Event().wait(0.01)
-            conductor.end()
+            runner.end()
             sys.stdout.write(f"{act.healed.holds} {act.healed.text}; mended by {act.fault.mended_by}\n")
             sys.stdout.flush()
             journal.close()

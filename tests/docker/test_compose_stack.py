@@ -10,7 +10,7 @@ from container_waits import eventually
 from bench.core.errors import TargetError
 from bench.stack.docker.compose_stack import ComposeStack
 from bench.stack.services.loopback_port import free_loopback_port
-from chaos.context import Surroundings
+from chaos.context import FaultContext
 from chaos.faults import fault_for
 from chaos.schedule import FaultPlan
 
@@ -145,7 +145,7 @@ def test_a_fault_after_which_the_engine_publishes_another_port_is_refused_before
     container = temporary_container(labels=labels, ports=[6379], port_bindings={6379: ("127.0.0.1",)})
     eventually(lambda: images.logs(container).count(b"Ready to accept"), "Redis is up")
     with ComposeStack({"redis"}, tmp_path) as stack:
-        around = Surroundings(stack, stack.targets())
+        around = FaultContext(stack, stack.targets())
         for_ns = None if kind in ("kill", "restart") else 10**9
         with pytest.raises(TargetError, match="one that the engine chooses anew at every start"):
             fault_for(FaultPlan(0, kind, "redis", 0, for_ns), around).check()

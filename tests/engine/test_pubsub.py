@@ -11,7 +11,7 @@ from runs import Ran, eventually, plan_of, run
 
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
-from bench.stack.probes.resp import Dialogue
+from bench.stack.probes.resp import RespClient
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 
@@ -36,7 +36,7 @@ def pubsub_plan(seconds: int = 1, **given: Any):
 
 
 def ask(target: Target, *words: str) -> object:
-    with Dialogue(target.host, target.port, 10.0) as server:
+    with RespClient(target.host, target.port, 10.0) as server:
         return server.ask(*words)
 
 

@@ -12,7 +12,7 @@ from bench.core.errors import TargetError
 from bench.core.histogram import max_ns, percentile_ns
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
-from bench.stack.probes.resp import Dialogue
+from bench.stack.probes.resp import RespClient
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 
@@ -23,7 +23,7 @@ PASSWORD = "correct horse"
 
 def ask(target: Target, *commands: list[str]) -> list[object]:
     """Answers of commands sent on one connection of our own."""
-    with Dialogue(target.host, target.port, 10.0) as server:
+    with RespClient(target.host, target.port, 10.0) as server:
         return [server.ask(*words) for words in commands]
 
 

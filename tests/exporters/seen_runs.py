@@ -10,7 +10,7 @@ from bench.core.histogram import bucket_of, empty
 from bench.judge.status import Status
 from bench.judge.verdict import Check, Verdict
 from bench.results.histogram_log import Tag
-from bench.run.observers import Watcher, WindowView
+from bench.run.observers import RunObserver, WindowView
 
 RECORD: dict[str, Any] = {
     "run": "20260202t024000z-made_up-0a1b2c",
@@ -51,7 +51,7 @@ def verdict_of(status: Status = Status.PASS) -> Verdict:
     return Verdict("made_up", RECORD["run"], (check,))
 
 
-def show(watcher: Watcher, verdict: Verdict | None = None) -> None:
+def show(watcher: RunObserver, verdict: Verdict | None = None) -> None:
     """A whole run of two windows with three responses and a fault."""
     watcher.started(RECORD, WallLabel(0, 1_770_000_000_000_000_000))
     watcher.event({"at_ns": 0, "kind": "phase", "name": "steady", "measured": True})

@@ -10,7 +10,7 @@ from seen_runs import RECORD, show, view_of
 from bench.core.clock import WallLabel
 from bench.core.histogram import HIGHEST_NS, bucket_of, empty, upper_edge_ns
 from bench.exporters.buckets import BOUNDS_NS, STEPS_NS, Distribution
-from bench.exporters.buffer import MOST_EVENTS, Inbox
+from bench.exporters.buffer import MOST_EVENTS, CoalescingBuffer
 from bench.exporters.families import families
 from bench.exporters.figures import Figures
 
@@ -23,7 +23,7 @@ def samples_of(figures: Figures) -> int:
 
 
 def test_windows_that_nobody_takes_are_added_up_to_one() -> None:
-    inbox = Inbox()
+    inbox = CoalescingBuffer()
     inbox.started(RECORD, ZERO)
     for number in range(100):
         inbox.window(view_of(number, 1_000, 5_000))
@@ -44,7 +44,7 @@ def test_windows_that_nobody_takes_are_added_up_to_one() -> None:
 
 
 def test_taking_in_parts_or_at_once_comes_to_the_same() -> None:
-    at_once, in_parts = Inbox(), Inbox()
+    at_once, in_parts = CoalescingBuffer(), CoalescingBuffer()
     whole, parts = Figures(), Figures()
     for inbox in (at_once, in_parts):
         inbox.started(RECORD, ZERO)
@@ -60,7 +60,7 @@ def test_taking_in_parts_or_at_once_comes_to_the_same() -> None:
 
 
 def test_the_window_that_was_handed_over_is_not_written_to() -> None:
-    inbox, first = Inbox(), view_of(0, 1_000)
+    inbox, first = CoalescingBuffer(), view_of(0, 1_000)
     inbox.started(RECORD, ZERO)
     inbox.window(first)
     inbox.window(view_of(1, 1_000))
@@ -68,7 +68,7 @@ def test_the_window_that_was_handed_over_is_not_written_to() -> None:
 
 
 def test_another_run_begins_at_nothing_and_the_verdict_of_the_first_stays() -> None:
-    inbox, figures = Inbox(), Figures()
+    inbox, figures = CoalescingBuffer(), Figures()
     show(inbox)
     inbox.started(RECORD | {"scenario": {"name": "other"}}, ZERO)
     inbox.window(view_of(0, 1_000))
@@ -78,7 +78,7 @@ def test_another_run_begins_at_nothing_and_the_verdict_of_the_first_stays() -> N
 
 
 def test_more_events_than_there_is_room_for_are_counted() -> None:
-    inbox, figures = Inbox(), Figures()
+    inbox, figures = CoalescingBuffer(), Figures()
     inbox.started(RECORD, ZERO)
     for number in range(MOST_EVENTS + 5):
         inbox.event({"at_ns": number, "kind": "reconnected"})

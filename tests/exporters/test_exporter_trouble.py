@@ -23,13 +23,13 @@ from bench.exporters import choice, otel, prometheus
 from bench.exporters.choice import Asked, open_exporters
 from bench.exporters.collector import otel_collector
 from bench.exporters.prometheus import PASSWORD, USERNAME, PrometheusExporter
-from bench.run.observers import Watcher
+from bench.run.observers import RunObserver
 
 ROOT = Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
-def opened(asked: Asked, said: list[str], **environment: str) -> Iterator[list[Watcher]]:
+def opened(asked: Asked, said: list[str], **environment: str) -> Iterator[list[RunObserver]]:
     found = open_exporters(asked, said.append, environment)
     try:
         yield found

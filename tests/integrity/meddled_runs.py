@@ -54,6 +54,6 @@ def run(stack: Stack, text: str, out: Path, meddle: Meddle = lambda targets, run
     out.mkdir(parents=True, exist_ok=True)
     file = out / "scenario.yaml"
     file.write_text(text, encoding="utf-8")
-    session = Session(stack, out, Silent(), companions=lambda _: [Meddled(stack.targets(), meddle)])
+    session = Session(stack, out, Silent(), plugins=lambda _: [Meddled(stack.targets(), meddle)])
     folder = session.run(load_scenario(file))
     return Ran(folder, json.loads((folder / "run.json").read_text(encoding="utf-8")))

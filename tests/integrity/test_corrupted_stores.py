@@ -14,7 +14,7 @@ from bench.results.reader import Run
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.libpq import libpq_parameters
 from bench.stack.target import Target
-from chaos.integrity.redis_dialogue import RedisDialogue
+from chaos.integrity.redis_dialogue import RedisReader
 
 LOAD = "arrivals: constant\n    rate: 100/s\n    deadline: 2s"
 SCENARIO = f"""\
@@ -92,7 +92,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
 
 def meddle(targets: Mapping[str, Target], run_label: int) -> None:
     """Delete, change, double and invent."""
-    with RedisDialogue(targets["redis"]) as redis:
+    with RedisReader(targets["redis"]) as redis:
         arrivals = sorted(redis.ask("KEYS", f"keys:{run_label}:*"))
         redis.ask("DEL", arrivals[3])
         redis.ask("APPEND", arrivals[5], "!")
@@ -197,7 +197,7 @@ def test_the_rules_about_data_fail(meddled: Ran) -> None:
 
 def test_nothing_of_the_registers_stays(honest: Ran, meddled: Ran, stack: EmbeddedStack) -> None:
     targets = stack.targets()
-    with RedisDialogue(targets["redis"]) as redis:
+    with RedisReader(targets["redis"]) as redis:
         assert redis.ask("KEYS", "holdfast:register:*") == []
     with psycopg.connect(**libpq_parameters(targets["postgres"])) as postgres:  # type: ignore[arg-type]
         rows = postgres.execute("SELECT relname FROM pg_class WHERE relname LIKE 'holdfast_reg%'").fetchall()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.stack.probes.connection import Unanswered
+from bench.stack.probes.connection import ProbeError
 from bench.stack.target import Target
 from tests.benchmarks.peers import nginx
 from tests.benchmarks.peers.__main__ import main
@@ -78,7 +78,7 @@ def test_nginx_gives_its_answer_and_is_gone_afterwards(tmp_path: Path) -> None:
         assert nginx.requests_of(target) == before + 1
     finally:
         server.stop()
-    with pytest.raises(Unanswered):
+    with pytest.raises(ProbeError):
         nginx.http_get(target, nginx.ANSWER_PATH, 5.0)
 
 

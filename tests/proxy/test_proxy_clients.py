@@ -1,4 +1,4 @@
-"""Real clients and servers through the proxy, with and without toxins."""
+"""Real clients and servers through the proxy, with and without toxics."""
 
 import http.client
 import http.server
@@ -33,8 +33,8 @@ def test_redis_through_the_proxy_and_through_toxins(targets):
         host, port = proxy.address
         client = redis.Redis(host, port, password=target.password, socket_timeout=20)
         value = bytes(range(256)) * 300
-        for toxin in (None, *TOXINS):
-            applied = proxy.add(*toxin) if toxin else None
+        for toxic in (None, *TOXINS):
+            applied = proxy.add(*toxic) if toxic else None
             assert client.set("proxied", value)
             assert client.get("proxied") == value
             if applied:
@@ -63,8 +63,8 @@ def test_postgres_through_the_proxy_and_through_toxins(targets):
             "dbname": target.database,
         }
         with psycopg.connect(**arguments) as connection:
-            for toxin in (None, *TOXINS):
-                applied = proxy.add(*toxin) if toxin else None
+            for toxic in (None, *TOXINS):
+                applied = proxy.add(*toxic) if toxic else None
                 rows = connection.execute(
                     "SELECT i, repeat('x', 100) FROM generate_series(1, 500) i"
                 ).fetchall()
@@ -99,8 +99,8 @@ def test_http_keep_alive_through_the_proxy_and_through_toxins():
     try:
         with FaultProxy(*server.server_address) as proxy:
             connection = http.client.HTTPConnection(*proxy.address, timeout=20)
-            for toxin in (None, *TOXINS):
-                applied = proxy.add(*toxin) if toxin else None
+            for toxic in (None, *TOXINS):
+                applied = proxy.add(*toxic) if toxic else None
                 for page in ("/one", "/two"):
                     connection.request("GET", page)
                     answer = connection.getresponse()

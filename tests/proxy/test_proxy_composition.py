@@ -4,7 +4,7 @@ import pytest
 
 from bench.scenario.fault_kinds import FAULT_KINDS
 from chaos.proxy.composition import KINDS, Path, refuse_conflicts, toxin_of
-from chaos.proxy.toxic import DOWN, UP, ToxinRefused
+from chaos.proxy.toxic import DOWN, UP, ToxicError
 
 LEAST = {
     "latency": {"delay": 1},
@@ -28,8 +28,8 @@ def test_every_kind_of_a_scenario_that_needs_the_proxy_is_there_with_its_setting
 @pytest.mark.parametrize(
     ("kind", "settings", "where"),
     [
-        ("lag", {}, "toxin: expected one of"),
-        (7, {}, "toxin: expected one of"),
+        ("lag", {}, "toxic: expected one of"),
+        (7, {}, "toxic: expected one of"),
         ("latency", {}, "latency: expected the setting delay, found none"),
         ("latency", {"delay": -1}, "latency.delay: expected a whole number of ns"),
         ("latency", {"delay": 1.5}, "latency.delay"),
@@ -47,14 +47,14 @@ def test_every_kind_of_a_scenario_that_needs_the_proxy_is_there_with_its_setting
     ],
 )
 def test_wrong_settings_are_refused_with_their_place(kind, settings, where):
-    with pytest.raises(ToxinRefused) as refusal:
+    with pytest.raises(ToxicError) as refusal:
         toxin_of(kind, settings)
     assert where in str(refusal.value)
 
 
 @pytest.mark.parametrize("kind", LEAST)
 def test_two_of_a_kind_cannot_act_together(kind):
-    with pytest.raises(ToxinRefused):
+    with pytest.raises(ToxicError):
         refuse_conflicts(toxin_of(kind, LEAST[kind], 2), [toxin_of(kind, LEAST[kind], 1)])
 
 
@@ -64,7 +64,7 @@ def test_two_of_a_kind_may_act_on_two_directions():
     refuse_conflicts(down, [up])
     assert Path(1, UP, [up, down]).latency is up
     assert Path(1, DOWN, [up, down]).latency is down
-    with pytest.raises(ToxinRefused, match="found latency in force on up"):
+    with pytest.raises(ToxicError, match="found latency in force on up"):
         refuse_conflicts(toxin_of("latency", {"delay": 3}, 3), [up])
 
 
@@ -73,7 +73,7 @@ def test_nothing_acts_together_with_a_reset_of_new_connections(kind):
     every, once = toxin_of("reset", {}), toxin_of("reset", {"new_connections": False})
     other = toxin_of(kind, LEAST[kind])
     for new, old in ((every, other), (other, every)):
-        with pytest.raises(ToxinRefused, match="expected no other toxin with reset"):
+        with pytest.raises(ToxicError, match="expected no other toxic with reset"):
             refuse_conflicts(new, [old])
     refuse_conflicts(once, [other])
     refuse_conflicts(other, [once])

@@ -6,28 +6,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.proxy.composition import Path, toxin_of
-from chaos.proxy.delay_queue import FIN, RST, Line
+from chaos.proxy.delay_queue import FIN, RST, DelayQueue
 from chaos.proxy.jitter import Draws
-from chaos.proxy.toxic import DOWN, UP, Toxin
+from chaos.proxy.toxic import DOWN, UP, Toxic
 from chaos.proxy.toxics.limit_data import LimitData
 
 READS = st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.integers(0, 3_000_000)), max_size=20)
 """Bytes, each with the time since the one before."""
 
 
-def line_under(*toxins: Toxin) -> Line:
-    path, line = Path(1, UP, toxins), Line()
+def line_under(*toxics: Toxic) -> DelayQueue:
+    path, line = Path(1, UP, toxics), DelayQueue()
     follow(line, path)
     return line
 
 
-def follow(line: Line, path: Path) -> None:
+def follow(line: DelayQueue, path: Path) -> None:
     delays = path.latency.stage(1, UP) if path.latency else None
-    pacers = tuple(toxin.stage(1, UP) for toxin in (path.bandwidth, path.slicer) if toxin)
+    pacers = tuple(toxic.stage(1, UP) for toxic in (path.bandwidth, path.slicer) if toxic)
     line.follow(delays, pacers, path.slow_close.delay_ns if path.slow_close else 0)
 
 
-def played(line: Line, reads: list[tuple[bytes, int]], end: str | None = None) -> list[tuple[int, bytes]]:
+def played(
+    line: DelayQueue, reads: list[tuple[bytes, int]], end: str | None = None
+) -> list[tuple[int, bytes]]:
     """Put everything in at its time, take everything out at its own: (time, piece); the end is b""."""
     now, out = 0, []
     arrivals = []
@@ -89,29 +91,29 @@ def test_bandwidth_wastes_none_of_the_rate_on_bytes_that_stand_ready(size, rate)
 
 @given(reads=READS, size=st.integers(1, 50), pause=st.integers(0, 10**6))
 def test_a_slicer_cuts_pieces_of_at_most_its_size_with_its_pauses(reads, size, pause):
-    toxin = toxin_of("slicer", {"bytes": size, "delay": pause})
-    out = played(line_under(toxin), reads)
+    toxic = toxin_of("slicer", {"bytes": size, "delay": pause})
+    out = played(line_under(toxic), reads)
     assert b"".join(data for _, data in out) == b"".join(data for data, _ in reads)
     assert all(0 < len(piece) <= size for _, piece in out)
     assert all(later - earlier >= pause for (earlier, _), (later, _) in pairwise(out))
-    assert len(out) == sum(-(-len(data) // size) for data, _ in reads) == toxin.effects["count"]
+    assert len(out) == sum(-(-len(data) // size) for data, _ in reads) == toxic.effects["count"]
 
 
 @given(sizes=st.lists(st.integers(1, 100), max_size=30), limit=st.integers(1, 1_000))
 def test_a_limit_lets_exactly_its_bytes_through(sizes, limit):
-    toxin = toxin_of("limit_data", {"bytes": limit})
-    assert isinstance(toxin, LimitData)
-    allowance = toxin.stage(1, UP)
+    toxic = toxin_of("limit_data", {"bytes": limit})
+    assert isinstance(toxic, LimitData)
+    allowance = toxic.stage(1, UP)
     passed = [allowance.spend(size) for size in sizes]
-    assert sum(passed) == min(limit, sum(sizes)) == toxin.effects["bytes"]
+    assert sum(passed) == min(limit, sum(sizes)) == toxic.effects["bytes"]
     assert allowance.left_bytes == max(0, limit - sum(sizes))
-    assert toxin.effects["count"] == (sum(sizes) >= limit)
+    assert toxic.effects["count"] == (sum(sizes) >= limit)
 
 
 @given(reads=READS.filter(bool), end=st.sampled_from([FIN, RST]), slow=st.integers(0, 10**6))
 def test_the_end_comes_last_and_an_orderly_one_waits_for_slow_close(reads, end, slow):
-    toxins = toxin_of("latency", {"delay": 500}), toxin_of("slow_close", {"delay": slow})
-    out = played(line_under(*toxins), reads, end)
+    toxics = toxin_of("latency", {"delay": 500}), toxin_of("slow_close", {"delay": slow})
+    out = played(line_under(*toxics), reads, end)
     assert b"".join(data for _, data in out[:-1]) == b"".join(data for data, _ in reads)
     last_left, (ended, what) = out[-2][0], out[-1]
     assert what == b""
@@ -160,8 +162,8 @@ def test_a_line_is_full_by_bytes_or_by_the_number_of_reads():
 
 def test_equal_seeds_give_equal_jitter_and_every_connection_its_own():
     def delays(seed: int, connection: int, direction: str) -> list[int]:
-        toxin = toxin_of("latency", {"delay": 10, "delay_jitter": 10**6}, number=1, seed=seed)
-        stage = toxin.stage(connection, direction)
+        toxic = toxin_of("latency", {"delay": 10, "delay_jitter": 10**6}, number=1, seed=seed)
+        stage = toxic.stage(connection, direction)
         return [stage.next_ns() for _ in range(50)]
 
     first = delays(1, 1, UP)

@@ -1,4 +1,4 @@
-"""Without a toxin the proxy is not there: bytes, ends, resets and back pressure go through."""
+"""Without a toxic the proxy is not there: bytes, ends, resets and back pressure go through."""
 
 import contextlib
 import gc

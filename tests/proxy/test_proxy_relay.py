@@ -27,11 +27,11 @@ def test_it_stands_still_under_a_toxin_and_goes_on_afterwards(ends, proxy, has_r
     for _ in range(3):
         carries(client, server, 100_000)
         assert proxy.stats().relay == "running"
-        toxin = proxy.add("latency", {"delay": MS})
+        toxic = proxy.add("latency", {"delay": MS})
         assert proxy.stats().relay == "standing still"
         carries(client, server, 100_000)
         carries(server, client, 100_000)
-        proxy.remove(toxin)
+        proxy.remove(toxic)
     assert proxy.stats().relay == "running"
     assert proxy.stats().up_bytes == 600_000
     reset = proxy.add("reset", {"new_connections": False})

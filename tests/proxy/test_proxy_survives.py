@@ -1,4 +1,4 @@
-"""Whatever clients, upstream and toxins do at once, the proxy lives and holds nothing afterwards."""
+"""Whatever clients, upstream and toxics do at once, the proxy lives and holds nothing afterwards."""
 
 import contextlib
 import random
@@ -10,7 +10,7 @@ from ends import MS, break_off, carries, eventually, opened
 
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.composition import KINDS
-from chaos.proxy.toxic import ToxinRefused
+from chaos.proxy.toxic import ToxicError
 
 CHANGES = 150
 CLIENTS = 8
@@ -86,7 +86,7 @@ def test_the_proxy_survives_everything_at_once(seed: int, has_relay: bool, liste
             draw = random.Random(seed)
             for _ in range(CHANGES):
                 kind = draw.choice(list(KINDS))
-                with contextlib.suppress(ToxinRefused):
+                with contextlib.suppress(ToxicError):
                     proxy.add(kind, settings_of(kind, draw))
                 active = proxy.active()
                 if draw.random() < 0.6:

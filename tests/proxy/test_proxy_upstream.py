@@ -167,10 +167,10 @@ def test_in_a_black_hole_no_client_learns_that_upstream_is_dead():
     with FaultProxy("127.0.0.1", free_loopback_port()) as proxy:
         assert is_turned_away(proxy.address)
         eventually(lambda: not proxy.stats().is_listening, "the port is closed")
-        toxin = proxy.add("black_hole")
+        toxic = proxy.add("black_hole")
         with opened(proxy.address) as client:
             assert is_silent(client)
-            proxy.remove(toxin)
+            proxy.remove(toxic)
             assert was_reset(client)
 
 

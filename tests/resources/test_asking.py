@@ -4,7 +4,7 @@ import threading
 import time
 
 from bench.resources import poller as asker
-from bench.resources.poller import Asker
+from bench.resources.poller import Poller
 from bench.resources.postgres_activity import columns_of as postgres_columns
 from bench.resources.redis_info import columns_of as redis_columns
 
@@ -34,7 +34,7 @@ class Slow:
 def test_an_answer_is_taken_once() -> None:
     service = Slow()
     service.go.set()
-    found = Asker("slow", service)
+    found = Poller("slow", service)
     found.begin()
     assert found.answer(60) == {"clients": 1.0}
     assert found.answer(0) == {}
@@ -43,7 +43,7 @@ def test_an_answer_is_taken_once() -> None:
 
 def test_a_question_without_answer_is_not_asked_twice_and_delays_only_as_long_as_is_waited_for() -> None:
     service = Slow()
-    found = Asker("slow", service)
+    found = Poller("slow", service)
     found.begin()
     assert found.answer(0.01) == {}
     found.begin()
@@ -57,7 +57,7 @@ def test_a_question_without_answer_is_not_asked_twice_and_delays_only_as_long_as
 def test_a_question_without_answer_is_broken_off_at_last(monkeypatch) -> None:
     monkeypatch.setattr(asker, "GIVEN_UP_S", 0.0)
     service = Slow()
-    found = Asker("slow", service)
+    found = Poller("slow", service)
     found.begin()
     limit = time.monotonic() + 60
     while not service.aborted:
@@ -69,7 +69,7 @@ def test_a_question_without_answer_is_broken_off_at_last(monkeypatch) -> None:
 
 def test_closing_breaks_off_what_hangs() -> None:
     service = Slow()
-    found = Asker("slow", service)
+    found = Poller("slow", service)
     found.begin()
     assert service.is_asked.wait(60)
     found.close(within_s=0.01)

@@ -6,10 +6,10 @@ import io
 
 import pytest
 
-from bench.run.progress import Look, Pace, Plain, Terminal, line_of, progress_for
+from bench.run.progress import Pace, Plain, ProgressSnapshot, Terminal, line_of, progress_for
 
 
-def look(now_s: float = 3.0, **changes: object) -> Look:
+def look(now_s: float = 3.0, **changes: object) -> ProgressSnapshot:
     facts = {
         "now_ns": int(now_s * 1e9),
         "total_ns": 33_000_000_000,
@@ -20,7 +20,7 @@ def look(now_s: float = 3.0, **changes: object) -> Look:
         "p95_ns": 123_000,
         "connected": 50,
     }
-    return Look(**(facts | changes))  # type: ignore[arg-type]
+    return ProgressSnapshot(**(facts | changes))  # type: ignore[arg-type]
 
 
 def test_the_line_shows_phase_bar_rate_percentile_errors_and_time_left() -> None:

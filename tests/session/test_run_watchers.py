@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.run.observers import Watcher, Watchers
+from bench.run.observers import Observers, RunObserver
 
 
 class Breaking:
@@ -35,8 +35,8 @@ class Listening(Breaking):
 def test_a_watcher_that_raises_is_dropped_with_a_word_and_the_others_go_on() -> None:
     said: list[str] = []
     breaking, listening = Breaking(), Listening()
-    both: list[Watcher] = [breaking, listening]
-    watchers = Watchers(both, said.append)
+    both: list[RunObserver] = [breaking, listening]
+    watchers = Observers(both, said.append)
     watchers.event({"at_ns": 1, "kind": "phase"})
     watchers.ended(Path("run"), interrupted=False)
     assert breaking.calls == 1
@@ -46,8 +46,8 @@ def test_a_watcher_that_raises_is_dropped_with_a_word_and_the_others_go_on() -> 
 
 def test_after_close_nobody_is_called_again() -> None:
     listening = Listening()
-    only: list[Watcher] = [listening]
-    watchers = Watchers(only)
+    only: list[RunObserver] = [listening]
+    watchers = Observers(only)
     watchers.close()
     watchers.event({"at_ns": 1, "kind": "phase"})
     assert listening.told == ["close"]

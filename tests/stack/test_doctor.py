@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from bench.cli import doctor_command
 from bench.stack import software
-from bench.stack.background.state import KeptStack
+from bench.stack.background.state import BackgroundStack
 from bench.stack.external import URL_VARIABLES
 from bench.stack.machine import Finding, findings
 from bench.stack.supervisor.process_identity import ProcessIdentity
@@ -88,7 +88,7 @@ def test_a_url_that_cannot_be_used_is_advice_without_its_password(monkeypatch: p
 
 def test_a_stack_that_is_up_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Target("redis", "redis", "127.0.0.1", 1)
-    kept = KeptStack(ProcessIdentity(1, 1, ""), "embedded", (target,), (), (), Path())
+    kept = BackgroundStack(ProcessIdentity(1, 1, ""), "embedded", (target,), (), (), Path())
     monkeypatch.setattr(software, "kept_stack", lambda: kept)
     finding = software.default_stack()
     assert finding.text == "embedded, up since bench stack up: redis"

@@ -12,7 +12,7 @@ from harness_process import eventually, is_running
 
 from bench.core.errors import TargetError, UsageError
 from bench.stack.probes.probe import probe_redis
-from bench.stack.probes.resp import Dialogue
+from bench.stack.probes.resp import RespClient
 from bench.stack.services import base as managed_service
 from bench.stack.services import redis as managed_redis
 from bench.stack.stack import Stack, open_stack
@@ -36,7 +36,7 @@ def new_pid(stack: Stack, old: int) -> int:
 
 def ask(stack: Stack, *words: str) -> object:
     target = stack.targets()["redis"]
-    with Dialogue(target.host, target.port, 10.0) as server:
+    with RespClient(target.host, target.port, 10.0) as server:
         return server.ask(*words)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from bench.core.errors import TargetError
 from bench.stack.probes.probe import probe_redis
-from bench.stack.probes.resp import Dialogue
+from bench.stack.probes.resp import RespClient
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import open_stack
 from bench.stack.target import Target
@@ -43,7 +43,7 @@ def guarded_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         patch.delenv("HOLDFAST_REDIS_SERVER", raising=False)
         with open_stack("embedded", {"redis"}, tmp_path_factory.mktemp("logs")) as stack:
             port = stack.targets()["redis"].port
-            with Dialogue("127.0.0.1", port, 10.0) as server:
+            with RespClient("127.0.0.1", port, 10.0) as server:
                 server.ask("ACL", "SETUSER", "reader", "on", f">{PASSWORD}", "~*", "+ping", "+select", "+get")
                 server.ask("CONFIG", "SET", "requirepass", PASSWORD)
             yield port

@@ -98,7 +98,7 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
 
 @pytest.fixture
 def as_settled(settled: User, monkeypatch: pytest.MonkeyPatch) -> User:
-    """This process has the settled user's surroundings."""
+    """This process has the user's settled environment."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(settled.state))

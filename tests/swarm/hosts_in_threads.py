@@ -15,15 +15,15 @@ from bench.judge.judge import judge
 from bench.judge.verdict import Verdict
 from bench.results.files import plain
 from bench.results.reader import Run
-from bench.run.observers import Watchers, WindowView
-from bench.run.plugins import Attendant
+from bench.run.observers import Observers, WindowView
+from bench.run.plugins import RunPlugin
 from bench.run.progress import Silent
 from bench.run.session import Session
 from bench.run.stop_request import StopRequest
 from bench.scenario.load import load_scenario
 from bench.scenario.model import Scenario
 from bench.stack.stack import Stack
-from bench.swarm.distributed.coordinator import Fleet
+from bench.swarm.distributed.coordinator import Coordinator
 from bench.swarm.distributed.worker_process import EngineHost
 
 SCENARIO = """\
@@ -89,7 +89,7 @@ class Seen:
 class ThreadedHost:
     """One worker's engine host; what it says and hears goes through JSON."""
 
-    def __init__(self, name: str, fleet: Fleet, scratch: Path) -> None:
+    def __init__(self, name: str, fleet: Coordinator, scratch: Path) -> None:
         scratch.mkdir()
         self.is_cut_off = False
         self._name, self._fleet = name, fleet
@@ -121,7 +121,7 @@ class ThreadedSwarm:
 
     def __init__(self, folder: Path, count: int) -> None:
         self.names = [f"w{number + 1}" for number in range(count)]
-        self.fleet = Fleet(self.names, lambda name, message: self.hosts[name].tell(message))
+        self.fleet = Coordinator(self.names, lambda name, message: self.hosts[name].tell(message))
         self.hosts = {name: ThreadedHost(name, self.fleet, folder / name) for name in self.names}
 
     def close(self) -> None:
@@ -148,16 +148,14 @@ def run_of(
     text: str,
     made: ThreadedSwarm | None,
     seen: Seen | None = None,
-    companions: Callable[[Scenario], list[Attendant]] = lambda _: [],
+    plugins: Callable[[Scenario], list[RunPlugin]] = lambda _: [],
 ) -> Run:
     """One run, by the swarm's workers or, without one, by this process."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "spread.yaml"
     path.write_text(text, encoding="utf-8")
-    watchers = Watchers([seen] if seen else [])
-    session = Session(
-        stack, folder / "results", Silent(), StopRequest(), companions=companions, watchers=watchers
-    )
+    watchers = Observers([seen] if seen else [])
+    session = Session(stack, folder / "results", Silent(), StopRequest(), plugins=plugins, watchers=watchers)
     if made is not None:
         session.generators = made.fleet
     return Run.load(session.run(load_scenario(path, (), quick=False)))

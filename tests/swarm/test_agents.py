@@ -21,7 +21,7 @@ from bench.core.clock import NS_PER_S
 from bench.results.histogram_log import Tag
 from bench.results.reader import Run
 from bench.swarm.distributed.codec import dense
-from bench.swarm.distributed.coordinator import Fleet
+from bench.swarm.distributed.coordinator import Coordinator
 
 
 @pytest.fixture
@@ -104,10 +104,10 @@ def test_a_bad_order_is_refused_with_the_words_and_the_exit_code_of_bench_run(
 )
 def test_an_order_that_is_none_is_refused_by_its_key(tmp_path: Path, key: str, value: object) -> None:
     from bench.core.errors import UsageError
-    from bench.swarm.web.run_request import RunOrder
+    from bench.swarm.web.run_request import RunRequest
 
     with pytest.raises(UsageError, match=f"order run: {key}: expected"):
-        RunOrder.read(order_of(tmp_path, text_of()) | {key: value})
+        RunRequest.read(order_of(tmp_path, text_of()) | {key: value})
 
 
 def test_an_agent_whose_parent_goes_ends_at_once_and_keeps_what_was_measured(
@@ -156,7 +156,7 @@ def test_the_offset_of_a_clock_that_is_another_one_is_measured(
         pytest.skip("time namespaces need root and unshare")
     if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this kernel or its rights have no time namespaces")
-    fleet = Fleet(["w1"], lambda name, one: host.tell({"do": "relay", "from": "c", "message": one}))
+    fleet = Coordinator(["w1"], lambda name, one: host.tell({"do": "relay", "from": "c", "message": one}))
     host = start(Agent, lambda said: fleet.hear("w1", said["message"]), apart)
     host.tell({"do": "host"})
     try:

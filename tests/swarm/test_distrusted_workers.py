@@ -23,7 +23,7 @@ from bench.stack.stack import Stack
 from bench.stack.target import Target
 from bench.swarm.distributed import trust
 from bench.swarm.distributed.codec import unpacked_bytes
-from bench.swarm.distributed.members import Roster
+from bench.swarm.distributed.members import Members
 from bench.swarm.distributed.plan_codec import packed_plan
 from bench.swarm.distributed.worker import RemotePart
 from bench.swarm.distributed.worker_process import EngineHost
@@ -68,12 +68,12 @@ RESULT: dict[str, Any] = {
 
 
 @pytest.fixture
-def roster(tmp_path: Path) -> Roster:
+def members(tmp_path: Path) -> Members:
     """One worker with half of a plan of two phases and two operations, 1000/s for 0.5 s."""
     path = tmp_path / "spread.yaml"
     path.write_text(text_of(arrivals="constant\n    rate: 1000/s"), encoding="utf-8")
     plan = compile_plan(load_scenario(path).scenario)
-    made = Roster(["liar", "honest"], lambda *_: None)
+    made = Members(["liar", "honest"], lambda *_: None)
     for worker in made.workers.values():
         worker.parts[0] = RemotePart.of(Segment(0, 2), plan.workloads[0], plan.duration_ns)
     return made
@@ -90,13 +90,13 @@ def changed(message: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return found
 
 
-def test_messages_that_can_be_are_taken(roster: Roster) -> None:
-    for name in roster.workers:
-        roster.hear(name, WINDOW)
-        roster.hear(name, changed(changed(WINDOW, "number", 1), "gains", []))
-        roster.hear(name, RESULT)
-        assert roster.workers[name].lost_because is None
-        assert roster.workers[name].parts[0].result is not None
+def test_messages_that_can_be_are_taken(members: Members) -> None:
+    for name in members.workers:
+        members.hear(name, WINDOW)
+        members.hear(name, changed(changed(WINDOW, "number", 1), "gains", []))
+        members.hear(name, RESULT)
+        assert members.workers[name].lost_because is None
+        assert members.workers[name].parts[0].result is not None
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_messages_that_can_be_are_taken(roster: Roster) -> None:
     ],
 )
 def test_a_message_that_cannot_be_makes_its_worker_refused_and_nobody_else(
-    roster: Roster, message: Any, because: str
+    members: Members, message: Any, because: str
 ) -> None:
-    roster.hear("liar", message)
-    roster.hear("honest", WINDOW)
-    assert because in (roster.workers["liar"].lost_because or "")
-    assert roster.workers["honest"].lost_because is None
-    assert roster.workers["liar"].parts[0].tallies.sum() == 0
-    assert roster.workers["honest"].parts[0].tallies.sum() == 5
+    members.hear("liar", message)
+    members.hear("honest", WINDOW)
+    assert because in (members.workers["liar"].lost_because or "")
+    assert members.workers["honest"].lost_because is None
+    assert members.workers["liar"].parts[0].tallies.sum() == 0
+    assert members.workers["honest"].parts[0].tallies.sum() == 5
 
 
 @pytest.mark.parametrize(
@@ -184,20 +184,20 @@ def test_a_message_that_cannot_be_makes_its_worker_refused_and_nobody_else(
     ],
 )
 def test_a_result_that_is_not_what_was_sent_is_refused(
-    roster: Roster, path: str, value: Any, because: str
+    members: Members, path: str, value: Any, because: str
 ) -> None:
-    roster.hear("liar", WINDOW)
-    roster.hear("liar", changed(RESULT, path, value))
-    assert because in (roster.workers["liar"].lost_because or "")
-    assert roster.workers["liar"].parts[0].result is None
+    members.hear("liar", WINDOW)
+    members.hear("liar", changed(RESULT, path, value))
+    assert because in (members.workers["liar"].lost_because or "")
+    assert members.workers["liar"].parts[0].result is None
 
 
-def test_a_second_result_and_a_window_after_the_last_are_refused(roster: Roster) -> None:
+def test_a_second_result_and_a_window_after_the_last_are_refused(members: Members) -> None:
     for name, then in (("liar", RESULT), ("honest", changed(WINDOW, "number", 1))):
-        roster.hear(name, WINDOW)
-        roster.hear(name, RESULT)
-        roster.hear(name, then)
-        assert roster.workers[name].lost_because is not None
+        members.hear(name, WINDOW)
+        members.hear(name, RESULT)
+        members.hear(name, then)
+        assert members.workers[name].lost_because is not None
 
 
 def test_a_bomb_in_the_place_of_a_log_is_not_unpacked() -> None:

@@ -13,8 +13,7 @@ from bench.core.errors import TargetError
 from bench.judge.judge import judge
 from bench.judge.status import Status
 from bench.stack.stack import Stack
-from bench.swarm.distributed import members as roster
-from bench.swarm.distributed import remote_engine
+from bench.swarm.distributed import members, remote_engine
 
 pytestmark = pytest.mark.usefixtures("short_lead")
 
@@ -22,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("short_lead")
 def test_a_worker_that_falls_silent_is_lost_and_what_it_sent_is_kept(
     tmp_path: Path, redis_for_swarms: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(roster, "SILENT_S", 2.4)  # the other one may stand still for a moment
-    monkeypatch.setattr(roster, "BEAT_S", 0.2)
+    monkeypatch.setattr(members, "SILENT_S", 2.4)  # the other one may stand still for a moment
+    monkeypatch.setattr(members, "BEAT_S", 0.2)
     with swarm(tmp_path, 2) as made:
         host = made.hosts["w2"]
         say = host.host._send

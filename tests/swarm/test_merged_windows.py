@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench.core.answers import Answers
 from bench.core.histogram import BUCKET_COUNT, empty
 from bench.core.outcome import OUTCOME_COUNT
-from bench.engine.api import EngineResult, Live
+from bench.engine.api import EngineResult, EngineStats
 from bench.plan.compile import compile_plan
 from bench.scenario.model import Scenario
 from bench.swarm.distributed.codec import (
@@ -26,13 +26,13 @@ from bench.swarm.distributed.codec import (
     unpacked_live,
     unpacked_result,
 )
-from bench.swarm.distributed.coordinator import Fleet
+from bench.swarm.distributed.coordinator import Coordinator
 from bench.swarm.distributed.remote_engine import RemoteEngine
 from bench.swarm.distributed.remote_sums import merged_result
 from bench.swarm.web.event_publisher import sparse
 
 NAMES = ("w1", "w2", "w3")
-LIVE = Live(0, (0,) * OUTCOME_COUNT, 0, 0, 0, 0, 0, 0)
+LIVE = EngineStats(0, (0,) * OUTCOME_COUNT, 0, 0, 0, 0, 0, 0)
 PLAN = compile_plan(
     Scenario.model_validate(
         {
@@ -64,18 +64,20 @@ gains = st.lists(
 )
 
 
-def engine_of(folder: Path = Path()) -> tuple[Fleet, RemoteEngine]:
+def engine_of(folder: Path = Path()) -> tuple[Coordinator, RemoteEngine]:
     """An engine of three workers of whom everything is heard and nothing is asked."""
     from bench.swarm.distributed.segments import segments_of
     from bench.swarm.distributed.worker import RemotePart
 
-    fleet = Fleet(NAMES, lambda name, message: None)
+    fleet = Coordinator(NAMES, lambda name, message: None)
     for name, segment in segments_of(PLAN, NAMES)[0].items():
         fleet.workers[name].parts[0] = RemotePart.empty(segment, 1)
     return fleet, RemoteEngine(fleet, PLAN, 0, list(fleet.workers.values()), None, folder)
 
 
-def window(number: int, found: list[Any], *, is_last: bool = False, live: Live = LIVE) -> dict[str, Any]:
+def window(
+    number: int, found: list[Any], *, is_last: bool = False, live: EngineStats = LIVE
+) -> dict[str, Any]:
     packed = [[0, kind, outcome, list(cells), list(cells.values())] for kind, outcome, cells in found]
     return {
         "kind": "window",

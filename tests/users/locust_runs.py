@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.core.clock import monotonic_ns
 from bench.core.outcome import Outcome
-from bench.engine.api import EngineResult, Live
+from bench.engine.api import EngineResult, EngineStats
 from bench.engine.locust.engine import LocustEngine
 from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.compile import compile_plan
@@ -61,7 +61,7 @@ class LocustRun:
     plan: Plan
     result: EngineResult
     histograms: dict[tuple[int, str, Outcome], NDArray[np.int64]] = field(default_factory=dict)
-    seen: list[tuple[int, Live]] = field(default_factory=list)
+    seen: list[tuple[int, EngineStats]] = field(default_factory=list)
     log: list[Any] = field(default_factory=list)
     drained_ns: int = 0
 
@@ -110,7 +110,7 @@ def drive(
     engine = engine_of(plan, target, folder)
     left = sorted(actions, key=lambda action: action[0])
     histograms: dict[tuple[int, str, Outcome], NDArray[np.int64]] = {}
-    seen: list[tuple[int, Live]] = []
+    seen: list[tuple[int, EngineStats]] = []
 
     def look(now_ns: int) -> None:
         seen.append((now_ns, engine.live()))

@@ -15,7 +15,7 @@ from bench.judge.comparison import limit_text, warn_text
 if TYPE_CHECKING:
     from bench.assess.alerts import Alert
     from bench.assess.assessment import Assessment
-    from bench.assess.capacity import Room, Validated
+    from bench.assess.capacity import Headroom, Validated
 
 
 def thresholds(found: Assessment) -> Section:
@@ -120,7 +120,7 @@ def capacity(found: Assessment) -> Section:
     )
 
 
-def _room(room: Room, standing: Standing | None) -> tuple[Cell, ...]:
+def _room(room: Headroom, standing: Standing | None) -> tuple[Cell, ...]:
     needed, best = room.capacity.required_per_s, room.best
     return (
         f"{room.capacity.subject} ({room.capacity.unit})",
@@ -133,7 +133,7 @@ def _room(room: Room, standing: Standing | None) -> tuple[Cell, ...]:
     )
 
 
-def _validated(room: Room, one: Validated) -> tuple[Cell, ...]:
+def _validated(room: Headroom, one: Validated) -> tuple[Cell, ...]:
     return (
         room.capacity.subject,
         Link(f"{one.evidence.scenario} ({one.evidence.form})", one.evidence.shown),

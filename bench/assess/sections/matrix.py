@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bench.assess.assessment import Assessment
     from bench.assess.evidence import Evidence
-    from bench.assess.matrix import Met, Row
+    from bench.assess.matrix import RequirementResult, Row
 
 REQUIREMENT = ("Requirement", "Standing", "Achieved", "Limit", "Headroom", "Proofs", "Tightest evidence")
 PROOF = (
@@ -68,7 +68,7 @@ def _each_once(found: Assessment) -> list[Row]:
     return list(rows.values())
 
 
-def _met(met: Met) -> tuple[Cell, ...]:
+def _met(met: RequirementResult) -> tuple[Cell, ...]:
     name, row = f"{met.requirement.area}: {met.requirement.demand}", met.tightest
     if row is None:
         return (name, Badge(met.standing), "-", "-", "-", "-", met.because)

@@ -27,7 +27,7 @@ from bench.drivers.http.client_requests import requests_of
 from bench.drivers.http.requests import WITH_LENGTH
 from bench.drivers.request_templates import Draws
 from bench.drivers.writer import Vocabulary
-from bench.engine.client.request import CURRENT, RETURNING, Ticket, limit_s
+from bench.engine.client.request import CURRENT, RETURNING, PendingRequest, limit_s
 from bench.protocols.http.encoding import missing_text
 from bench.protocols.state import TEXT_BYTES
 from bench.protocols.unreadable import CLOSED_EARLY, CONNECTION_RESET, TEXTS
@@ -35,7 +35,7 @@ from bench.protocols.unreadable import CLOSED_EARLY, CONNECTION_RESET, TEXTS
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, StreamReader
 
-    from bench.engine.client.pool_monitor import PoolWatch
+    from bench.engine.client.pool_monitor import PoolMonitor
     from bench.engine.client.request import RunClock
     from bench.plan.plan import WorkloadPlan
     from bench.stack.target import Target
@@ -80,7 +80,7 @@ async def once(request: ClientRequest, handler: ClientHandlerType) -> ClientResp
 class HttpApplication:
     """One aiohttp session."""
 
-    def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> None:
+    def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock) -> None:
         workload = plan.workload
         self._target = target
         self._clock = clock
@@ -120,7 +120,7 @@ class HttpApplication:
             self.pool.let_go()
 
     async def _open_one(self) -> None:
-        ticket = Ticket(0, 0, 0, 0, 0)
+        ticket = PendingRequest(0, 0, 0, 0, 0)
         CURRENT.set(ticket)
         passage = Passage(ticket, asyncio.timeout(None))
         with contextlib.suppress(Opened):
@@ -138,7 +138,7 @@ class HttpApplication:
             advice,
         )
 
-    async def call(self, ticket: Ticket) -> None:
+    async def call(self, ticket: PendingRequest) -> None:
         """One request, its answer read to the end and looked at."""
         request = self._requests[ticket.operation]
         left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns)
@@ -233,6 +233,6 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno or 0) if is_known else str(error)
 
 
-def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> HttpApplication:
+def application(target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock) -> HttpApplication:
     """The client, not yet open."""
     return HttpApplication(target, plan, watch, clock)

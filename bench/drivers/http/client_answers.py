@@ -39,7 +39,7 @@ from bench.protocols.unreadable import CLOSED_EARLY, CONNECTION_RESET, TEXTS
 if TYPE_CHECKING:
     import asyncio
 
-    from bench.engine.client.pool_monitor import PoolWatch
+    from bench.engine.client.pool_monitor import PoolMonitor
 
 BODY_BUFFER_BYTES = 1 << 16
 """Of a body that nobody takes, twice as much is held before the connection is no longer read."""
@@ -65,7 +65,7 @@ class _NoParser:
 class AnswerProtocol(ResponseHandler):
     """One connection."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, watch: PoolWatch) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, watch: PoolMonitor) -> None:
         super().__init__(loop)
         self._watch = watch
         self._parser: Any = _NoParser()

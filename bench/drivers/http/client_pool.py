@@ -18,14 +18,14 @@ from aiohttp.client_proto import ResponseHandler
 
 from bench.drivers.client_numbers import ConnectionNumbers
 from bench.drivers.http.client_answers import AnswerProtocol
-from bench.engine.client.request import CONNECTING, CURRENT, NEVER, SENT, Ticket
+from bench.engine.client.request import CONNECTING, CURRENT, NEVER, SENT, PendingRequest
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientTimeout
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
-    from bench.engine.client.pool_monitor import PoolWatch
+    from bench.engine.client.pool_monitor import PoolMonitor
     from bench.engine.client.request import RunClock
 
 NEVER_IDLE_S = 1e7
@@ -40,14 +40,14 @@ class Opened(Exception):  # noqa: N818 - no error: how a request ends that was o
 class Passage:
     """A request on its way: its ticket, and the limit of time that begins when it is sent."""
 
-    ticket: Ticket
+    ticket: PendingRequest
     limit: asyncio.Timeout
 
 
 class WatchedConnector(TCPConnector):
-    """A pool of fixed size, which tells a PoolWatch what happens to its connections."""
+    """A pool of fixed size, which tells a PoolMonitor what happens to its connections."""
 
-    def __init__(self, watch: PoolWatch) -> None:
+    def __init__(self, watch: PoolMonitor) -> None:
         # Made here and not when aiohttp is imported: SSL_CERT_FILE is read now.
         super().__init__(
             limit=watch.size,
@@ -101,14 +101,14 @@ class WatchedConnector(TCPConnector):
             raise Opened
         return connection
 
-    def on_place(self, ticket: Ticket, *, is_new: bool) -> None:
+    def on_place(self, ticket: PendingRequest, *, is_new: bool) -> None:
         """A request was given a place in the pool; the connection in it is to be opened, or open."""
         ticket.stage = CONNECTING
         if is_new:
             ticket.lane = self._pool_numbers.take()
         self._watch.on_acquired()
 
-    def on_answered(self, ticket: Ticket) -> None:
+    def on_answered(self, ticket: PendingRequest) -> None:
         """Its answer was read to the end. A connection that was closed for it is no loss."""
         protocol = self._pool_numbers.connection(ticket.lane)
         if protocol is None or protocol.is_connected():
@@ -119,7 +119,7 @@ class WatchedConnector(TCPConnector):
             self._pool_numbers.parted(ticket.lane, protocol)
             self.closed_after_answer += 1
 
-    def on_failed(self, ticket: Ticket) -> None:
+    def on_failed(self, ticket: PendingRequest) -> None:
         """It broke off: so did its connection."""
         protocol = self._pool_numbers.connection(ticket.lane)
         if protocol is not None and not protocol.is_connected():

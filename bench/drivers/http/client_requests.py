@@ -20,7 +20,7 @@ from bench.engine.wire.layout import NATURAL
 if TYPE_CHECKING:
     from bench.drivers.request_templates import Draws
     from bench.drivers.writer import Vocabulary
-    from bench.engine.client.request import Ticket
+    from bench.engine.client.request import PendingRequest
     from bench.scenario.model import Workload
     from bench.scenario.requests import Request
     from bench.stack.target import Target
@@ -42,17 +42,17 @@ class PlannedRequest:
     fixed_url: URL | None
     """Where every arrival has the same."""
 
-    def url_for(self, ticket: Ticket) -> URL:
+    def url_for(self, ticket: PendingRequest) -> URL:
         """As it stands in the scenario: nothing is encoded once more."""
         if self.fixed_url is not None:
             return self.fixed_url
         return URL(self.url.render(ticket).decode(), encoded=True)
 
-    def headers_for(self, ticket: Ticket) -> dict[str, str]:
+    def headers_for(self, ticket: PendingRequest) -> dict[str, str]:
         """All but the body's length, which the library counts."""
         return {name: words.render(ticket).decode() for name, words in self.headers.items()}
 
-    def body_for(self, ticket: Ticket) -> bytes | io.BytesIO | None:
+    def body_for(self, ticket: PendingRequest) -> bytes | io.BytesIO | None:
         """The body; None where there is none."""
         if self.body is None:
             return None

@@ -41,8 +41,8 @@ from bench.engine.client.request import RETURNING, SENT, limit_s
 from bench.protocols.state import TEXT_BYTES
 
 if TYPE_CHECKING:
-    from bench.engine.client.pool_monitor import PoolWatch
-    from bench.engine.client.request import RunClock, Ticket
+    from bench.engine.client.pool_monitor import PoolMonitor
+    from bench.engine.client.request import PendingRequest, RunClock
     from bench.plan.plan import WorkloadPlan
     from bench.stack.target import Target
 
@@ -78,7 +78,7 @@ def touched(tag: str) -> tuple[int, ...]:
 class PostgresApplication:
     """One asyncpg pool."""
 
-    def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> None:
+    def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock) -> None:
         workload = plan.workload
         self._target = target
         self._clock = clock
@@ -132,7 +132,7 @@ class PostgresApplication:
             advice,
         )
 
-    async def call(self, ticket: Ticket) -> None:
+    async def call(self, ticket: PendingRequest) -> None:
         """One operation on one connection, which is given back before the call ends."""
         left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns)
         lease = await self.pool.acquire(ticket, limit_s(left_ns))
@@ -152,7 +152,7 @@ class PostgresApplication:
             if refusal is not None:
                 raise refusal  # whatever happened on the way back
 
-    async def _carry_out(self, ticket: Ticket, lease: Lease) -> Exception | None:
+    async def _carry_out(self, ticket: PendingRequest, lease: Lease) -> Exception | None:
         """Do it, up to `retries` times more where others were in the way. Returns the server's last no."""
         tries = 0
         while True:
@@ -171,7 +171,7 @@ class PostgresApplication:
             else:
                 return None
 
-    async def _try(self, ticket: Ticket, lease: Lease) -> None:
+    async def _try(self, ticket: PendingRequest, lease: Lease) -> None:
         queries = self._queries[ticket.operation]
         if self._operations[ticket.operation].transaction is None:
             await self._ask(ticket, lease.connection, queries)
@@ -184,7 +184,7 @@ class PostgresApplication:
         await lease.transaction.commit()
         lease.transaction = None
 
-    async def _ask(self, ticket: Ticket, connection: Any, queries: Sequence[Query]) -> None:
+    async def _ask(self, ticket: PendingRequest, connection: Any, queries: Sequence[Query]) -> None:
         for query in queries:
             parameters = [make(ticket) for make in query.makers]
             if query.has_rows or not parameters:
@@ -230,6 +230,8 @@ class PostgresApplication:
         await self.pool.close()
 
 
-def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> PostgresApplication:
+def application(
+    target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock
+) -> PostgresApplication:
     """The client, not yet open."""
     return PostgresApplication(target, plan, watch, clock)

@@ -29,7 +29,7 @@ from bench.protocols.unreadable import CLOSED_EARLY, CONNECTION_RESET, TEXTS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bench.engine.client.pool_monitor import PoolWatch
+    from bench.engine.client.pool_monitor import PoolMonitor
 
 KEPT_BYTES = 1 << 20
 """Rows beyond so many bytes of one answer are read and not kept."""
@@ -42,7 +42,7 @@ class NoAnswer(ConnectionError):  # noqa: N818 - it says what happened
 class ScannedAnswers(asyncio.Protocol):
     """Stands between a connection that is logged in and asyncpg's protocol."""
 
-    def __init__(self, inner: Any, transport: Any, watch: PoolWatch) -> None:
+    def __init__(self, inner: Any, transport: Any, watch: PoolMonitor) -> None:
         self._inner = inner
         self._transport = transport
         self._watch = watch

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from bench.drivers.postgres.statements import Statement
     from bench.drivers.request_templates import Draws
     from bench.drivers.writer import Vocabulary
-    from bench.engine.client.request import Ticket
+    from bench.engine.client.request import PendingRequest
 
-Maker = Callable[["Ticket"], Any]
+Maker = Callable[["PendingRequest"], Any]
 """Gives a parameter's value for an arrival."""
 
 _NUMBERS: dict[str, Callable[[int], Any]] = {

@@ -22,8 +22,8 @@ from bench.engine.client.request import CONNECTING, CURRENT, NEVER, WAITING
 from bench.stack.probes.libpq import libpq_parameters
 
 if TYPE_CHECKING:
-    from bench.engine.client.pool_monitor import PoolWatch
-    from bench.engine.client.request import Ticket
+    from bench.engine.client.pool_monitor import PoolMonitor
+    from bench.engine.client.request import PendingRequest
     from bench.scenario.model import Workload
     from bench.stack.target import Target
 
@@ -77,9 +77,9 @@ def connect_options(target: Target, workload: Workload, statements: int) -> dict
 
 
 class WatchedPool:
-    """A pool of fixed size, which tells a PoolWatch what happens to its connections."""
+    """A pool of fixed size, which tells a PoolMonitor what happens to its connections."""
 
-    def __init__(self, options: dict[str, Any], watch: PoolWatch) -> None:
+    def __init__(self, options: dict[str, Any], watch: PoolMonitor) -> None:
         self._options = options
         self._watch = watch
         self._numbers = ConnectionNumbers[NumberedConnection](watch, lambda one: not one.is_closed())
@@ -144,7 +144,7 @@ class WatchedPool:
         if not self._is_closing:
             self._numbers.lost(connection.number, connection)
 
-    async def acquire(self, ticket: Ticket, timeout_s: float) -> Lease:
+    async def acquire(self, ticket: PendingRequest, timeout_s: float) -> Lease:
         """A connection within that time. Raises TimeoutError, or why none could be opened."""
         try:
             connection = await self.pool.acquire(timeout=timeout_s)

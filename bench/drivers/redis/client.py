@@ -43,8 +43,8 @@ from bench.stack.probes.probe import probe_redis
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-    from bench.engine.client.pool_monitor import PoolWatch
-    from bench.engine.client.request import RunClock, Ticket
+    from bench.engine.client.pool_monitor import PoolMonitor
+    from bench.engine.client.request import PendingRequest, RunClock
     from bench.plan.plan import WorkloadPlan
     from bench.stack.target import Target
 
@@ -64,13 +64,13 @@ def check(target: Target, plan: WorkloadPlan) -> None:
 
 
 class WatchedPool(BlockingConnectionPool):
-    """redis-py's pool, which also tells a PoolWatch and the running task's ticket what it does.
+    """redis-py's pool, which also tells a PoolMonitor and the running task's ticket what it does.
 
     Only public methods are extended. `ensure_connection` is where one has been given out,
     `release` where it comes back.
     """
 
-    def __init__(self, watch: PoolWatch, clock: RunClock, deadline_ns: int, **options: Any) -> None:
+    def __init__(self, watch: PoolMonitor, clock: RunClock, deadline_ns: int, **options: Any) -> None:
         self._watch = watch
         self._clock = clock
         self._deadline_ns = deadline_ns
@@ -150,7 +150,7 @@ class WatchedPool(BlockingConnectionPool):
 class RedisApplication:
     """One redis-py client on one pool."""
 
-    def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> None:
+    def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock) -> None:
         workload = plan.workload
         self._target = target
         self._clock = clock
@@ -214,7 +214,7 @@ class RedisApplication:
             advice,
         )
 
-    async def call(self, ticket: Ticket) -> None:
+    async def call(self, ticket: PendingRequest) -> None:
         """One command by itself, several in a pipeline without MULTI."""
         wanted = self._commands[ticket.operation]
         run_label = self._clock.run_label
@@ -289,6 +289,6 @@ def _errno_of(error: BaseException) -> int | None:
     return inner.errno if isinstance(inner, OSError) else None
 
 
-def application(target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock) -> RedisApplication:
+def application(target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock) -> RedisApplication:
     """The client, not yet open."""
     return RedisApplication(target, plan, watch, clock)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from bench.core.outcome import Outcome
-    from bench.engine.client.pool_monitor import PoolWatch
-    from bench.engine.client.request import RunClock, Ticket
+    from bench.engine.client.pool_monitor import PoolMonitor
+    from bench.engine.client.request import PendingRequest, RunClock
     from bench.plan.plan import WorkloadPlan
     from bench.stack.target import Target
 
@@ -19,7 +19,7 @@ class ClientDriver(Protocol):
     async def open(self) -> None:
         """Open every connection of the pool. Raises TargetError."""
 
-    async def call(self, ticket: Ticket) -> None:
+    async def call(self, ticket: PendingRequest) -> None:
         """Do what the ticket asks for, as one call of the library; raises what went wrong.
 
         Moves the ticket's stage on, stamps `sent_ns` and sets `lane`, the connection's number.
@@ -53,7 +53,7 @@ class ClientModule(Protocol):
         """Whether the target is what it should be; then its data put in place. Raises TargetError."""
 
     def application(
-        self, target: Target, plan: WorkloadPlan, watch: PoolWatch, clock: RunClock
+        self, target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock
     ) -> ClientDriver:
         """The client, not yet open; called in the engine's event loop."""
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from bench.core.answers import Answers
 from bench.core.histogram import mean_ns
 from bench.core.outcome import Outcome
-from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, Live
+from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, EngineStats
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns
 from bench.engine.client.driver import ClientDriver, client_module
 from bench.engine.client.load import ClientLoad
 from bench.engine.client.low_latency_gc import calm, uncalm
-from bench.engine.client.pool_monitor import PoolWatch
+from bench.engine.client.pool_monitor import PoolMonitor
 from bench.engine.client.request import RunClock
-from bench.engine.client.results import Books
+from bench.engine.client.results import ResultBatch
 from bench.engine.operation_log import open_log
 from bench.engine.wire import layout
 from bench.plan.walk import PlanWalk
@@ -53,11 +53,11 @@ class ClientEngine:
         if plan.operation_log and log_folder is not None:
             path, log = open_log(plan, workload, 0, 1, log_folder)
             self.logs.append(path)
-        self._books = Books(workload, log)
+        self._books = ResultBatch(workload, log)
         self._reader = BoardReader([self._books.board])
         self._answers = AnswerReader([self._books.board])
         measured = [(phase.start_ns, phase.end_ns) for phase in plan.phases if phase.measured]
-        self.watch = PoolWatch(workload.name, workload.workload.pool, measured, self._clock)
+        self.watch = PoolMonitor(workload.name, workload.workload.pool, measured, self._clock)
         self._walk = PlanWalk(workload, workload.seed, self._segment.number, self._segment.count)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,10 +103,10 @@ class ClientEngine:
         """What the histograms gained since the last call."""
         return self._reader.changes()
 
-    def live(self) -> Live:
+    def live(self) -> EngineStats:
         """The state of a hundredth of a second ago."""
         gauges = self._books.gauges
-        return Live(
+        return EngineStats(
             taken=int(gauges[layout.TAKEN]),
             outcomes=tuple(int(count) for count in self._books.board.tallies.sum(axis=0)),
             in_flight=int(gauges[layout.IN_FLIGHT]),

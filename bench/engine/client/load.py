@@ -15,16 +15,24 @@ from bench.core.error_kinds import ErrorKinds
 from bench.core.outcome import Outcome
 from bench.core.own_limits import OwnLimits
 from bench.engine.client.loop_lag import TICK_NS
-from bench.engine.client.precise_timer import Alarm
-from bench.engine.client.request import CONNECTING, CURRENT, NEVER, RETURNING, WAITING, RunClock, Ticket
+from bench.engine.client.precise_timer import PreciseTimer
+from bench.engine.client.request import (
+    CONNECTING,
+    CURRENT,
+    NEVER,
+    RETURNING,
+    WAITING,
+    PendingRequest,
+    RunClock,
+)
 from bench.engine.wire import layout
 from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS, stretch_at
 from bench.resources.thread_use import ThreadUse
 
 if TYPE_CHECKING:
     from bench.engine.client.driver import ClientDriver
-    from bench.engine.client.pool_monitor import PoolWatch
-    from bench.engine.client.results import Books
+    from bench.engine.client.pool_monitor import PoolMonitor
+    from bench.engine.client.results import ResultBatch
     from bench.plan.plan import WorkloadPlan
     from bench.plan.walk import PlanWalk
 
@@ -57,8 +65,8 @@ class ClientLoad:
         duration_ns: int,
         walk: PlanWalk,
         driver: ClientDriver,
-        books: Books,
-        watch: PoolWatch,
+        books: ResultBatch,
+        watch: PoolMonitor,
         clock: RunClock,
     ) -> None:
         workload = plan.workload
@@ -76,8 +84,8 @@ class ClientLoad:
         self._plan = _arrivals(walk)
         self._head: tuple[int, int, int, int, int] | None = next(self._plan, None)
         self._loop = asyncio.get_running_loop()
-        self._alarm = Alarm(self._loop, self._on_alarm)
-        self._under_way: set[Ticket] = set()
+        self._alarm = PreciseTimer(self._loop, self._on_alarm)
+        self._under_way: set[PendingRequest] = set()
         self._lane_tasks: set[asyncio.Task[None]] = set()
         self._room_ns = 0
         self._is_full = False
@@ -159,14 +167,14 @@ class ClientLoad:
                 return
         self._check_over()
 
-    def _take(self) -> Ticket:
+    def _take(self) -> PendingRequest:
         """The head of an open plan."""
         assert self._head is not None
         planned, phase, operation, key, index = self._head
         self._head = next(self._plan, None)
         row = phase * self._operations + operation
         self._books.take(row)
-        return Ticket(planned, row, operation, key, index)
+        return PendingRequest(planned, row, operation, key, index)
 
     def _start_lanes(self) -> None:
         if self._is_stopped:
@@ -198,7 +206,7 @@ class ClientLoad:
             self._head = next(self._plan, None)
             row = int(self._pacing[self._stretch, P_NUMBER]) * self._operations + operation
             self._books.take(row)
-            ticket = Ticket(free, row, operation, key, index)
+            ticket = PendingRequest(free, row, operation, key, index)
             ticket.task = task
             self._under_way.add(ticket)
             await self._run(ticket)
@@ -215,7 +223,7 @@ class ClientLoad:
 
     # --- one arrival -----------------------------------------------------------------------------
 
-    async def _run(self, ticket: Ticket) -> None:
+    async def _run(self, ticket: PendingRequest) -> None:
         """From the task's first step to the arrival's one end. Raises nothing."""
         try:
             ticket.began_ns = now = self._clock.now_ns()
@@ -233,7 +241,7 @@ class ClientLoad:
         except Exception as bug:  # noqa: BLE001 - told by the session, which waits for `over`
             self._fail(bug)
 
-    def _outcome_of(self, ticket: Ticket, error: BaseException) -> Outcome:
+    def _outcome_of(self, ticket: PendingRequest, error: BaseException) -> Outcome:
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
             if task is not None:
@@ -249,10 +257,10 @@ class ClientLoad:
             self.own_limits.note(error)
         return outcome
 
-    def _note(self, ticket: Ticket, error: BaseException) -> None:
+    def _note(self, ticket: PendingRequest, error: BaseException) -> None:
         self.errors.add(self._names[ticket.operation], self._driver.text_of(error))
 
-    def _end(self, ticket: Ticket, outcome: Outcome) -> None:
+    def _end(self, ticket: PendingRequest, outcome: Outcome) -> None:
         ticket.done_ns = now = self._clock.now_ns()
         # An arrival that was held back for lack of room is not the generator's lateness.
         late = max(ticket.began_ns - max(ticket.planned_ns, self._room_ns), 0)
@@ -267,12 +275,12 @@ class ClientLoad:
         elif not self._under_way:
             self._check_over()
 
-    def _end_unsent(self, ticket: Ticket) -> None:
+    def _end_unsent(self, ticket: PendingRequest) -> None:
         """One that never became a task: it has waited since it was planned."""
         now = self._clock.now_ns()
         self._record(ticket, Outcome.DROPPED, now, NEVER, now - ticket.planned_ns)
 
-    def _record(self, ticket: Ticket, outcome: Outcome, now: int, late: int, wait: int) -> None:
+    def _record(self, ticket: PendingRequest, outcome: Outcome, now: int, late: int, wait: int) -> None:
         if ticket.answers:
             self._books.answer(ticket.row, ticket.answers)
         # The columns of a flight (layout), then those of client_books.

@@ -12,7 +12,7 @@ from bench.engine.client.request import RunClock
 KEPT_NOTES = 100_000
 
 
-class PoolWatch:
+class PoolMonitor:
     """Told by a client library's pool what it does; connections have numbers from 0.
 
     Written in the loop's thread; other threads may read the counts and pop the notes.

@@ -25,7 +25,7 @@ _Itimerspec = ctypes.c_long * 4
 """struct itimerspec: interval and first expiry, each as seconds and nanoseconds."""
 
 
-class Alarm:
+class PreciseTimer:
     """Calls back, in the loop, at the time it was last set to."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

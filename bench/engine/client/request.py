@@ -37,7 +37,7 @@ class RunClock:
         return monotonic_ns() - self.start_ns
 
 
-class Ticket:
+class PendingRequest:
     """One arrival, from the moment it is taken from the plan; times in ns from run zero."""
 
     __slots__ = (
@@ -73,6 +73,6 @@ class Ticket:
         self.task: asyncio.Task[None] | None = None
 
 
-CURRENT: ContextVar[Ticket | None] = ContextVar("CURRENT", default=None)
+CURRENT: ContextVar[PendingRequest | None] = ContextVar("CURRENT", default=None)
 """The arrival that the running task works on: a connection pool is called from inside the client
 library, which has no place to hand it through."""

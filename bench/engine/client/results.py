@@ -51,7 +51,7 @@ NO_QUEUE = np.zeros((1, layout.QUEUE_COLUMNS), dtype=np.int64)
 """A client has one thread, which shares nothing."""
 
 
-class Accounts(NamedTuple):
+class BoardWriter(NamedTuple):
     """Those of layout.Tables that recording touches, under the same names."""
 
     settings: NDArray[np.int64]
@@ -65,7 +65,7 @@ class Accounts(NamedTuple):
 
 
 @compiled
-def note_own_lateness(accounts: Accounts, entry: NDArray[np.int64], stretches: NDArray[np.int64]) -> None:
+def note_own_lateness(accounts: BoardWriter, entry: NDArray[np.int64], stretches: NDArray[np.int64]) -> None:
     """What the generator owes a sent arrival: held back, waiting for a connection that it kept for too long,
     answered and not read.
     """
@@ -84,7 +84,7 @@ def note_own_lateness(accounts: Accounts, entry: NDArray[np.int64], stretches: N
 
 
 @compiled
-def held_unsent(accounts: Accounts, entry: NDArray[np.int64]) -> int:
+def held_unsent(accounts: BoardWriter, entry: NDArray[np.int64]) -> int:
     """What the generator owes an arrival that was never sent: all its waiting, where it was held back until
     its deadline; where a pool had nothing for it, what it was told too late.
     """
@@ -95,7 +95,7 @@ def held_unsent(accounts: Accounts, entry: NDArray[np.int64]) -> int:
 
 
 @compiled
-def enter(accounts: Accounts, batch: NDArray[np.int64], stretches: NDArray[np.int64]) -> None:
+def enter(accounts: BoardWriter, batch: NDArray[np.int64], stretches: NDArray[np.int64]) -> None:
     """Enter every ended arrival of a batch; `stretches`: in which the loop was late (LoopLag)."""
     for number in range(batch.shape[0]):
         entry = batch[number]
@@ -115,7 +115,7 @@ def connections_table() -> NDArray[np.int64]:
     return np.zeros((CONNECTIONS, 2), dtype=np.int64)
 
 
-class Books:
+class ResultBatch:
     """The Board, the operation log and the batch on its way into them. Written by the loop's thread only."""
 
     def __init__(self, plan: WorkloadPlan, log: NDArray[np.int64] | None) -> None:
@@ -125,7 +125,7 @@ class Books:
         settings[layout.OPERATION_COUNT] = len(plan.program.names)
         settings[layout.LOGGING] = log is not None
         self.gauges = np.zeros(layout.GAUGE_COLUMNS, dtype=np.int64)
-        self._accounts = Accounts(
+        self._accounts = BoardWriter(
             settings,
             self.board.counts,
             self.board.tallies,

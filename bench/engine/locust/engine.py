@@ -15,7 +15,7 @@ from urllib.parse import quote
 from bench.core.answers import Answers
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import StatementRefused, TargetError
-from bench.engine.api import EngineResult, Live
+from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns
 from bench.engine.locust.anomalies import notes_of
 from bench.engine.locust.process import UsersProcess
@@ -100,10 +100,10 @@ class LocustEngine:
         """What the histograms gained since the last call."""
         return self._reader.changes()
 
-    def live(self) -> Live:
+    def live(self) -> EngineStats:
         """The state of a hundredth of a second ago."""
         gauges, ended = self._shared.gauges, self._shared.board.tallies.sum(axis=0)
-        return Live(
+        return EngineStats(
             taken=int(ended.sum()),
             outcomes=tuple(int(count) for count in ended),
             in_flight=int(gauges[layout.IN_FLIGHT]),

@@ -15,7 +15,7 @@ from bench.core.error_kinds import OTHERS, ErrorKinds
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
 from bench.drivers import driver_named
-from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, Live
+from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, EngineStats
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, sum_of
 from bench.engine.operation_log import open_log
 from bench.engine.wire import layout
@@ -150,11 +150,11 @@ class WireEngine:
         """What the histograms gained since the last call."""
         return self._reader.changes()
 
-    def live(self) -> Live:
+    def live(self) -> EngineStats:
         """The shards' gauges added up; idle and elapsed of the busiest one."""
         busiest = min(self._shards, key=lambda shard: shard.gauge(layout.IDLE_NS))
         outcomes = sum_of([shard.board.tallies for shard in self._shards])[self._request_rows()].sum(axis=0)
-        return Live(
+        return EngineStats(
             taken=self._sum(layout.TAKEN),
             outcomes=tuple(int(count) for count in outcomes),
             in_flight=self._sum(layout.IN_FLIGHT),

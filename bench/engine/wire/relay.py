@@ -1,4 +1,4 @@
-"""The compiled loop of the fault proxy: passes bytes on between pairs of sockets while no toxin is in force.
+"""The compiled loop of the fault proxy: passes bytes on between pairs of sockets while no toxic is in force.
 
 It owns the sockets in its table and touches no other. One read is sent on at once; what the kernel does
 not take waits in a buffer of a small pool, and its source is read no further. Whatever is not plain (the

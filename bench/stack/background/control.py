@@ -12,7 +12,7 @@ from typing import Literal
 from bench.core.child_environment import OF_THE_REFERENCE_API, for_python
 from bench.core.errors import ExitCode, HoldfastError, UsageError
 from bench.stack.background.state import (
-    KeptStack,
+    BackgroundStack,
     forget_kept,
     living_keeper,
     logs_folder,
@@ -35,13 +35,13 @@ class KeeperError(HoldfastError):
         super().__init__(text)
 
 
-def kept_stack() -> KeptStack | None:
+def kept_stack() -> BackgroundStack | None:
     """The stack that is up."""
     kept = read_kept()
     return kept if kept is not None and kept.is_up() else None
 
 
-def start_keeper(kind: str, services: AbstractSet[str]) -> KeptStack:
+def start_keeper(kind: str, services: AbstractSet[str]) -> BackgroundStack:
     """Start the services so that they outlive this process; return when all have answered.
 
     Raises HoldfastError. A Ctrl-C meanwhile ends what was begun.
@@ -113,7 +113,7 @@ def end_keeper() -> Literal["ended", "swept", "none"]:
     return "none" if kept is None else "swept"
 
 
-def _await_end_of(kept: KeptStack | None) -> None:
+def _await_end_of(kept: BackgroundStack | None) -> None:
     """Supervisors end by themselves when their keeper is gone, and their services before them."""
     for supervisor in kept.supervisors if kept is not None else ():
         if not supervisor.wait(KILLED_DEADLINE_S):
@@ -121,7 +121,7 @@ def _await_end_of(kept: KeptStack | None) -> None:
             supervisor.wait(KILLED_DEADLINE_S)
 
 
-def _told(line: bytes, process: "subprocess.Popen[bytes]", log: Path) -> KeptStack:
+def _told(line: bytes, process: "subprocess.Popen[bytes]", log: Path) -> BackgroundStack:
     if not line:
         status = process.wait()
         tail = " | ".join(last_lines(log, LOG_TAIL_LINES)) or "it said nothing"

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any, Self
 
-from bench.stack.background.state import KeptStack
+from bench.stack.background.state import BackgroundStack
 from bench.stack.embedded import with_needs
 from bench.stack.probes.health import ask, health_rows
 from bench.stack.supervisor.supervised import StackEvent
@@ -20,7 +20,7 @@ class AttachedStack:
 
     kind = "embedded"
 
-    def __init__(self, kept: KeptStack, needed: AbstractSet[str]) -> None:
+    def __init__(self, kept: BackgroundStack, needed: AbstractSet[str]) -> None:
         self._kept = kept
         self._used = with_needs(needed)
 

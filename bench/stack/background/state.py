@@ -26,7 +26,7 @@ LOCK_PATIENCE_S = 0.3
 
 
 @dataclass(frozen=True)
-class KeptStack:
+class BackgroundStack:
     """A stack that was started, and perhaps still runs."""
 
     keeper: ProcessIdentity
@@ -61,7 +61,7 @@ def logs_folder() -> Path:
     return state_folder() / "stack-logs"
 
 
-def read_kept() -> KeptStack | None:
+def read_kept() -> BackgroundStack | None:
     """The stack in the state file, its keeper alive or dead; None when there is none that can be read."""
     try:
         return _from_json(json.loads(_state_file().read_bytes()))
@@ -159,12 +159,12 @@ def _state_file() -> Path:
     return state_folder() / "stack.json"
 
 
-def _from_json(state: dict[str, Any]) -> KeptStack | None:
+def _from_json(state: dict[str, Any]) -> BackgroundStack | None:
     keeper = ProcessIdentity.from_json(state["keeper"])
     if state["format"] != FORMAT or keeper is None:
         return None
     supervisors = [ProcessIdentity.from_json(entry) for entry in state["supervisors"]]
-    return KeptStack(
+    return BackgroundStack(
         keeper=keeper,
         kind=str(state.get("kind", "embedded")),  # before containers could be kept, it was not written
         targets=tuple(_target(entry) for entry in state["targets"]),

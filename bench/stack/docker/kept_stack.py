@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.stack.background.state import KeptStack
+from bench.stack.background.state import BackgroundStack
 from bench.stack.docker.client import connect_engine
 from bench.stack.docker.container_facts import cgroup_of, health_of
 from bench.stack.docker.container_log import ContainerLog
@@ -26,7 +26,7 @@ class KeptContainers:
 
     kind = "docker"
 
-    def __init__(self, kept: KeptStack, needed: AbstractSet[str], log_dir: Path) -> None:
+    def __init__(self, kept: BackgroundStack, needed: AbstractSet[str], log_dir: Path) -> None:
         used = {service.name for service in with_needs(needed)}
         self._targets = {target.name: target for target in kept.targets if target.name in used}
         self._entries = {str(entry["name"]): entry for entry in kept.described if entry["name"] in used}

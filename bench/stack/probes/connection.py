@@ -21,19 +21,19 @@ _GUESSES = {
 }
 
 
-class Unanswered(Exception):  # noqa: N818 - each of these states a fact about the other side
+class ProbeError(Exception):
     """The other side did not answer as it should; the text says what it did instead.
 
     It completes "expected ..., found ...".
     """
 
 
-class ClosedAtOnce(Unanswered):
+class ClosedAtOnce(ProbeError):  # noqa: N818 - states a fact about the other side
     """The other side closed the connection before it had said anything."""
 
 
 class Connection:
-    """Bytes there and back. Every method raises Unanswered; `question` names what was asked."""
+    """Bytes there and back. Every method raises ProbeError; `question` names what was asked."""
 
     def __init__(self, host: str, port: int, deadline_s: float, *, tls: bool = False) -> None:
         self.buffer = bytearray()
@@ -68,7 +68,7 @@ class Connection:
         except TimeoutError:
             raise self.silence(question) from None
         except OSError as error:
-            raise Unanswered(f"a connection that broke on {question} ({reason(error)})") from None
+            raise ProbeError(f"a connection that broke on {question} ({reason(error)})") from None
 
     def receive(self, question: str) -> bool:
         """Wait for more and put it into the buffer; False when the other side has closed."""
@@ -79,10 +79,10 @@ class Connection:
             raise self.silence(question) from None
         except ConnectionResetError as error:
             # A server that closes without having read all of a question resets the connection.
-            kind = Unanswered if self.buffer else ClosedAtOnce
+            kind = ProbeError if self.buffer else ClosedAtOnce
             raise kind(f"a connection that broke on {question} ({reason(error)})") from None
         except OSError as error:
-            raise Unanswered(f"a connection that broke on {question} ({reason(error)})") from None
+            raise ProbeError(f"a connection that broke on {question} ({reason(error)})") from None
         self.buffer += received
         return bool(received)
 
@@ -91,26 +91,26 @@ class Connection:
         if not self.receive(question):
             if self.buffer:
                 found = f"a server that closed the connection on {question} after {quoted(self.buffer)}"
-                raise Unanswered(found)
+                raise ProbeError(found)
             raise ClosedAtOnce(f"a server that closed the connection on {question} without a word")
 
     def is_readable(self, within_s: float) -> bool:
         """Whether something comes, an end too, within so many seconds."""
         return bool(select.select([self._socket], [], [], within_s)[0])
 
-    def silence(self, question: str) -> Unanswered:
+    def silence(self, question: str) -> ProbeError:
         """That the deadline has passed, with what was said until then."""
         begun = f", only {quoted(self.buffer)}" if self.buffer else ""
-        return Unanswered(f"no complete answer to {question} within {self._deadline_s:g} s{begun}")
+        return ProbeError(f"no complete answer to {question} within {self._deadline_s:g} s{begun}")
 
-    def something_else(self, expected: str, received: bytes) -> Unanswered:
+    def something_else(self, expected: str, received: bytes) -> ProbeError:
         """That the received bytes are not those of `expected`, with a guess at what talks there."""
         if received and self._sent.startswith(received[:16]):
-            return Unanswered(f"a server that echoes what it is sent, saying {quoted(received)}")
+            return ProbeError(f"a server that echoes what it is sent, saying {quoted(received)}")
         for beginning, guess in _GUESSES.items():
             if received.startswith(beginning):
-                return Unanswered(f"{guess}, saying {quoted(received)}")
-        return Unanswered(f"something that is not {expected}, saying {quoted(received)}")
+                return ProbeError(f"{guess}, saying {quoted(received)}")
+        return ProbeError(f"something that is not {expected}, saying {quoted(received)}")
 
     def left_s(self, question: str) -> float:
         """Seconds up to the deadline, more than none."""
@@ -143,7 +143,7 @@ class Connection:
                 # Nobody listens there, and the kernel gave this very port to our end.
                 problem = REFUSED
             connection.close()
-        raise Unanswered(problem)
+        raise ProbeError(problem)
 
     def _secured(self, plain: socket.socket, host: str) -> socket.socket:
         try:
@@ -152,16 +152,16 @@ class Connection:
         except TimeoutError:
             found = self.silence("the TLS handshake")
         except ssl.SSLCertVerificationError as error:
-            found = Unanswered(f"a certificate that is not trusted here ({error.verify_message})")
+            found = ProbeError(f"a certificate that is not trusted here ({error.verify_message})")
         except (OSError, ValueError) as error:
             why = getattr(error, "reason", None) or reason(error)
-            found = Unanswered(f"no TLS there ({why.lower().replace('_', ' ')})")
+            found = ProbeError(f"no TLS there ({why.lower().replace('_', ' ')})")
         plain.close()
         raise found
 
 
 def resolve(host: str, port: int, deadline_s: float) -> list[tuple[int, tuple[Any, ...]]]:
-    """The addresses of a host: (family, what connect wants). Raises Unanswered."""
+    """The addresses of a host: (family, what connect wants). Raises ProbeError."""
     found: list[tuple[int, tuple[Any, ...]]] = []
     problem = f"no answer from the name service within {deadline_s:g} s"
 
@@ -178,7 +178,7 @@ def resolve(host: str, port: int, deadline_s: float) -> list[tuple[int, tuple[An
     thread.start()
     thread.join(deadline_s)
     if not found:
-        raise Unanswered(problem)
+        raise ProbeError(problem)
     return list(found)
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bench.stack.probes.connection import Unanswered
+from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.error import probe_error, told
 from bench.stack.probes.http_get import Answer, http_get, word
 from bench.stack.target import State, Target
@@ -49,7 +49,7 @@ def probe_elasticsearch(target: Target, deadline_s: float = 5.0) -> Elasticsearc
 
     try:
         answer = get(HEALTH_PATH)
-    except Unanswered as fact:
+    except ProbeError as fact:
         raise probe_error(target, _EXPECTED, told(target, fact)) from None
     said = answer.json()
     if answer.status in (401, 403):
@@ -63,7 +63,7 @@ def probe_elasticsearch(target: Target, deadline_s: float = 5.0) -> Elasticsearc
         raise probe_error(target, f"the health of a cluster for GET {HEALTH_PATH}", found)
     about: dict[str, Any] = {}
     uptime_s = None
-    with suppress(Unanswered):  # who may ask for the health may not ask for all of this
+    with suppress(ProbeError):  # who may ask for the health may not ask for all of this
         about = get("/").json()
         uptime_s = _uptime_s(get("/_nodes/_local/stats/jvm?filter_path=nodes.*.jvm.uptime_in_millis").json())
     version = about.get("version")

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from bench.core.errors import TargetError
 from bench.core.redaction import redacted
-from bench.stack.probes.connection import ClosedAtOnce, Connection, Unanswered
+from bench.stack.probes.connection import ClosedAtOnce, Connection, ProbeError
 from bench.stack.target import Target
 
 QUOTE_LIMIT = 160
@@ -29,21 +29,21 @@ def advice_for(target: Target) -> str:
     return "check the host and the port, and that the server is up"
 
 
-def told(target: Target, fact: Unanswered) -> str:
+def told(target: Target, fact: ProbeError) -> str:
     """The fact; where a server closed without a word, with a guess at what it is.
 
     A Postgres does so to whoever does not speak its protocol. One more connection asks it for TLS,
     which it answers with one letter; so does nobody else.
     """
     if isinstance(fact, ClosedAtOnce):
-        with suppress(Unanswered), Connection(target.host, target.port, LOOK_AGAIN_S) as server:
+        with suppress(ProbeError), Connection(target.host, target.port, LOOK_AGAIN_S) as server:
             expect_postgres(server)
             return f"{fact}; a Postgres server, it seems"
     return str(fact)
 
 
 def expect_postgres(server: Connection) -> None:
-    """Ask whether there is TLS: the answer of a Postgres is S or N. Raises Unanswered."""
+    """Ask whether there is TLS: the answer of a Postgres is S or N. Raises ProbeError."""
     question = "a request for TLS"
     server.send(_SSL_REQUEST, question)
     server.receive_more(question)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.stack.probes.connection import Unanswered
+from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.error import probe_error, told
 from bench.stack.probes.http_get import Answer, http_get, word
 from bench.stack.target import State, Target
@@ -55,7 +55,7 @@ def probe_http(target: Target, deadline_s: float = 5.0) -> HttpFacts:
         if answer.status == 404:
             path = target.path or "/"
             answer = http_get(target, path, max(deadline - time.monotonic(), 0.001))
-    except Unanswered as fact:
+    except ProbeError as fact:
         raise probe_error(target, "an HTTP server", told(target, fact)) from None
     said = answer.json()
     if answer.status >= 500:

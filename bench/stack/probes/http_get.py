@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import EXCERPT_BYTES, ClosedAtOnce, Connection, Unanswered
+from bench.stack.probes.connection import EXCERPT_BYTES, ClosedAtOnce, Connection, ProbeError
 from bench.stack.target import Target
 
 BODY_LIMIT_BYTES = 1024 * 1024
@@ -48,7 +48,7 @@ def word(value: object) -> str:
 
 
 def http_get(target: Target, path: str, deadline_s: float) -> Answer:
-    """GET `path` of the target; its base path is not added. Raises Unanswered.
+    """GET `path` of the target; its base path is not added. Raises ProbeError.
 
     The credentials of the URL go along as Basic authentication.
     """
@@ -70,7 +70,7 @@ def http_get(target: Target, path: str, deadline_s: float) -> Answer:
         except (http.client.HTTPException, ValueError) as error:
             if plug.heard.startswith(b"HTTP/"):
                 found = f"an HTTP answer that cannot be read ({type(error).__name__})"
-                raise Unanswered(found) from None
+                raise ProbeError(found) from None
             raise server.something_else("an HTTP server", plug.heard) from None
         return Answer(
             status=response.status,

@@ -8,7 +8,7 @@ that it chose, or with four zeros.
 from dataclasses import dataclass
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Connection, Unanswered
+from bench.stack.probes.connection import Connection, ProbeError
 from bench.stack.probes.error import probe_error, told
 from bench.stack.probes.http_get import http_get, word
 from bench.stack.target import State, Target
@@ -41,7 +41,7 @@ def probe_neo4j(target: Target, deadline_s: float = 5.0) -> Neo4jFacts:
     over_http = dict(target.options).get("via") == "http"
     try:
         return _discover(target, deadline_s) if over_http else _shake_hands(target, deadline_s)
-    except Unanswered as fact:
+    except ProbeError as fact:
         raise probe_error(target, _EXPECTED, told(target, fact)) from None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Connection, Unanswered
+from bench.stack.probes.connection import Connection, ProbeError
 from bench.stack.probes.error import expect_postgres, probe_error, told
 from bench.stack.probes.libpq import libpq_parameters
 from bench.stack.target import State, Target
@@ -104,7 +104,7 @@ def probe_postgres(target: Target, deadline_s: float = 5.0) -> PostgresFacts:
         with Connection(target.host, target.port, deadline_s) as server:
             expect_postgres(server)
             left_s, peer = server.left_s("a request for TLS"), server.peer
-    except Unanswered as fact:
+    except ProbeError as fact:
         raise probe_error(target, "a Postgres server", told(target, fact)) from None
     return _Inquiry(target, peer).answer(left_s, deadline_s)
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Unanswered
+from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.error import advice_for, probe_error, told
-from bench.stack.probes.resp import Dialogue, ErrorReply
+from bench.stack.probes.resp import ErrorReply, RespClient
 from bench.stack.target import State, Target
 
 
@@ -41,18 +41,18 @@ def probe_redis(target: Target, deadline_s: float = 5.0) -> RedisFacts:
     PING goes first, so a password is only ever sent to what answers as a Redis.
     """
     try:
-        with Dialogue(target.host, target.port, deadline_s) as server:
+        with RespClient(target.host, target.port, deadline_s) as server:
             begin = monotonic_ns()
             _expect_redis(target, server)
             answer_ns = monotonic_ns() - begin
             _log_in(target, server)
             _select(target, server)
             return _facts(_ask_info(server), answer_ns)
-    except Unanswered as fact:
+    except ProbeError as fact:
         raise probe_error(target, "a Redis server", told(target, fact)) from None
 
 
-def _expect_redis(target: Target, server: Dialogue) -> None:
+def _expect_redis(target: Target, server: RespClient) -> None:
     try:
         answer = server.ask("PING")
     except ErrorReply as reply:
@@ -73,7 +73,7 @@ def _expect_redis(target: Target, server: Dialogue) -> None:
         raise probe_error(target, "+PONG", f"the answer '{answer}'", advice_for(target))
 
 
-def _log_in(target: Target, server: Dialogue) -> None:
+def _log_in(target: Target, server: RespClient) -> None:
     if target.password is None:
         return
     words = [target.password] if target.username is None else [target.username, target.password]
@@ -88,7 +88,7 @@ def _log_in(target: Target, server: Dialogue) -> None:
         ) from None
 
 
-def _select(target: Target, server: Dialogue) -> None:
+def _select(target: Target, server: RespClient) -> None:
     if target.db == 0:
         return
     try:
@@ -99,7 +99,7 @@ def _select(target: Target, server: Dialogue) -> None:
         ) from None
 
 
-def _ask_info(server: Dialogue) -> Mapping[str, str]:
+def _ask_info(server: RespClient) -> Mapping[str, str]:
     try:
         text = server.ask("INFO")
     except ErrorReply:

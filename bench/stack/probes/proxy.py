@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.stack.probes.connection import Unanswered
+from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.error import probe_error, told
 from bench.stack.probes.http_get import http_get, word
 from bench.stack.target import State, Target
@@ -32,7 +32,7 @@ def probe_proxy(target: Target, deadline_s: float = 5.0) -> ProxyFacts:
     path = target.path or "/"
     try:
         answer = http_get(target, path, deadline_s)
-    except Unanswered as fact:
+    except ProbeError as fact:
         raise probe_error(target, "a reverse proxy", told(target, fact)) from None
     if answer.status != 200:
         advice = f"switch the proxy's ping page on at {path}, or name its path in the URL"

@@ -15,10 +15,10 @@ class ErrorReply(Exception):  # noqa: N818 - the server's word for it
     """The server answered with an error; the text is the server's."""
 
 
-class Dialogue:
+class RespClient:
     """One connection: ask a command, get its answer.
 
-    Raises Unanswered, whose text completes "expected ..., found ...".
+    Raises ProbeError, whose text completes "expected ..., found ...".
     """
 
     def __init__(self, host: str, port: int, deadline_s: float) -> None:
@@ -33,7 +33,7 @@ class Dialogue:
         self._connection.close()
 
     def ask(self, *words: str) -> Reply:
-        """Send one command; a string, a number or None comes back. Raises ErrorReply, Unanswered."""
+        """Send one command; a string, a number or None comes back. Raises ErrorReply, ProbeError."""
         encoded = [word.encode() for word in words]
         request = b"".join(
             [b"*%d\r\n" % len(encoded), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Connection, Unanswered
+from bench.stack.probes.connection import Connection, ProbeError
 from bench.stack.probes.error import probe_error
 from bench.stack.target import State, Target
 
@@ -34,6 +34,6 @@ def probe_tcp(target: Target, deadline_s: float = 5.0) -> TcpFacts:
             answer_ns = monotonic_ns() - begin
             if server.is_readable(min(LISTEN_S, deadline_s)):
                 server.receive_more("the connection")
-    except Unanswered as fact:
+    except ProbeError as fact:
         raise probe_error(target, "a server that keeps a connection", str(fact)) from None
     return TcpFacts(answer_ns)

@@ -87,7 +87,7 @@ class Supervised:
             "service": {**asdict(service), "environment": {**for_program(), **service.environment}},
         }
         # -I -S: no site-packages, no PYTHON* variables; half the start-up time, and nothing of
-        # the user's surroundings can break it. Should a Ctrl-C hit between the start and the
+        # the user's environment can break it. Should a Ctrl-C hit between the start and the
         # assignment, the pipe closes with the lost object and the supervisor ends by itself.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(supervisor.__file__).resolve())],

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.core.answers import Answers
 from bench.core.histogram import empty
-from bench.engine.api import EngineResult, Live
+from bench.engine.api import EngineResult, EngineStats
 from bench.swarm.web.event_publisher import sparse
 
 if TYPE_CHECKING:
@@ -37,15 +37,15 @@ def dense(buckets: list[int], counts: list[int]) -> Counts:
     return found
 
 
-def packed_live(live: Live) -> dict[str, Any]:
+def packed_live(live: EngineStats) -> dict[str, Any]:
     """A look at a workload."""
     return {**asdict(live), "outcomes": list(live.outcomes), "answers": live.answers.record()}
 
 
-def unpacked_live(values: dict[str, Any]) -> Live:
+def unpacked_live(values: dict[str, Any]) -> EngineStats:
     """The same look."""
     answers = Answers.from_record(values["answers"])
-    return Live(**{**values, "outcomes": tuple(values["outcomes"]), "answers": answers})
+    return EngineStats(**{**values, "outcomes": tuple(values["outcomes"]), "answers": answers})
 
 
 def packed_result(result: EngineResult) -> dict[str, Any]:

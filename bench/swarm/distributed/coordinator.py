@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bench.core.clock import monotonic_ns
 from bench.swarm.distributed.clock_offset import Round
 from bench.swarm.distributed.failures import WorkerError
-from bench.swarm.distributed.host_info import PROTOCOL, Whereabouts
-from bench.swarm.distributed.members import Roster
+from bench.swarm.distributed.host_info import PROTOCOL, HostInfo
+from bench.swarm.distributed.members import Members
 from bench.swarm.distributed.plan_codec import packed_plan
 from bench.swarm.distributed.segments import segments_of
 from bench.swarm.distributed.worker import RemotePart, Worker
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bench.engine.api import Engine
     from bench.plan.plan import Plan, WorkloadPlan
-    from bench.run.generator import Use
+    from bench.run.generator import GeneratorUsage
     from bench.stack.target import Target
 
 HELLO_ROUNDS = 9
@@ -33,7 +33,7 @@ LEAST_LEAD_NS = 1_000_000_000
 TRIPS_OF_LEAD = 20
 
 
-class Fleet(Roster):
+class Coordinator(Members):
     """See bench.run.generator.Generators for what the session asks of it.
 
     `send` hands a message to the engine host of a worker; it returns at once. What hosts say comes to
@@ -52,7 +52,7 @@ class Fleet(Roster):
         """Learn where every worker is and what its clock says. Raises WorkerError."""
         threading.Thread(target=self.watch, name="fleet", daemon=True).start()
         everyone = list(self.workers.values())
-        ours = Whereabouts.of_this_process()
+        ours = HostInfo.of_this_process()
         self._ask_for_time(everyone, after=False)
         for worker in everyone:
             assert worker.where is not None
@@ -129,7 +129,7 @@ class Fleet(Roster):
         self.await_all(busy, lambda worker: worker.calibration is not None, CALIBRATE_S, "measure itself")
         return worst_calibration({worker.name: worker.calibration or {} for worker in busy})
 
-    def use(self) -> Use:
+    def use(self) -> GeneratorUsage:
         """Of all workers together."""
         return _FleetUse(self)
 
@@ -152,7 +152,7 @@ class Fleet(Roster):
 class _FleetUse:
     """CPU and memory of all workers' processes, as each said last."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Coordinator) -> None:
         self._fleet = fleet
 
     def window(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ PROTOCOL = 1
 
 
 @dataclass(frozen=True)
-class Whereabouts:
+class HostInfo:
     """What two processes must share to share a clock or a loopback."""
 
     host: str
@@ -43,11 +43,11 @@ class Whereabouts:
         """What another process says of itself."""
         return cls(**{name: values[name] for name in cls.__dataclass_fields__})
 
-    def shares_clock_with(self, other: Whereabouts) -> bool:
+    def shares_clock_with(self, other: HostInfo) -> bool:
         """Whether both read the same CLOCK_MONOTONIC: one kernel, and one time namespace of it."""
         return self.boot != "" and (self.boot, self.time_namespace) == (other.boot, other.time_namespace)
 
-    def shares_loopback_with(self, other: Whereabouts) -> bool:
+    def shares_loopback_with(self, other: HostInfo) -> bool:
         """Whether 127.0.0.1 is the same for both."""
         return self.boot != "" and (self.boot, self.network_namespace) == (
             other.boot,

@@ -37,7 +37,7 @@ from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.swarm.distributed.clock_offset import Round
 from bench.swarm.distributed.codec import unpacked_live, unpacked_result
 from bench.swarm.distributed.failures import WorkerError, unpacked_failure
-from bench.swarm.distributed.host_info import Whereabouts
+from bench.swarm.distributed.host_info import HostInfo
 from bench.swarm.distributed.message_check import problem_of, problem_of_result, problem_of_window
 from bench.swarm.distributed.worker import LAST, Worker
 
@@ -51,7 +51,7 @@ SILENT_BEFORE_S = 45.0
 """The same before run zero, when a worker may be busy compiling."""
 
 
-class Roster:
+class Members:
     """All workers of a run. `send` hands a message to the engine host of one; it returns at once.
 
     What hosts say comes to `hear`, from any one thread.
@@ -99,7 +99,7 @@ class Roster:
                 return "it answered what nobody had asked"
             case "here":
                 worker.asked_ns.discard(message["sent_ns"])
-                worker.where = Whereabouts.read(message)
+                worker.where = HostInfo.read(message)
                 rounds = worker.clock.after if self.start_ns else worker.clock.before
                 rounds.append(Round(message["sent_ns"], message["at_ns"], now))
             case "beat":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.histogram import BUCKET_COUNT
 from bench.core.outcome import OUTCOME_COUNT
-from bench.engine.api import Live
+from bench.engine.api import EngineStats
 from bench.results.record_shape import RECORD
 from bench.results.shape import Each, Needed, is_of, misshapen
 
@@ -30,7 +30,7 @@ DELIVERY = "deliver"
 
 WORKLOAD = {"workload": Needed(int)}
 ANSWERS = Needed({"hits": int, "misses": int, "statuses": Each(Needed(int))})
-LIVE = {one.name: Needed(int) for one in fields(Live)} | {
+LIVE = {one.name: Needed(int) for one in fields(EngineStats)} | {
     "outcomes": Needed([Needed(int)]),
     "answers": ANSWERS,
     "pool_in_use": int,

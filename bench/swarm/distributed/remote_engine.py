@@ -12,7 +12,7 @@ from bench.core.outcome import Outcome
 from bench.engine.board import Change
 from bench.stack.target import is_loopback_literal
 from bench.swarm.distributed.failures import WorkerError
-from bench.swarm.distributed.host_info import Whereabouts
+from bench.swarm.distributed.host_info import HostInfo
 from bench.swarm.distributed.plan_codec import packed_target
 from bench.swarm.distributed.remote_log import fetch_log
 from bench.swarm.distributed.remote_sums import PartialLive, merged_live, merged_result, result_of_the_lost
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.core.histogram import Counts
-    from bench.engine.api import EngineResult, Live
+    from bench.engine.api import EngineResult, EngineStats
     from bench.plan.plan import Plan
     from bench.stack.target import Target
-    from bench.swarm.distributed.coordinator import Fleet
+    from bench.swarm.distributed.coordinator import Coordinator
     from bench.swarm.distributed.worker import RemotePart, Worker
 
 PREPARE_S = 240.0
@@ -42,7 +42,7 @@ class RemoteEngine:
 
     def __init__(
         self,
-        fleet: Fleet,
+        fleet: Coordinator,
         plan: Plan,
         number: int,
         workers: Sequence[Worker],
@@ -85,7 +85,7 @@ class RemoteEngine:
         target = self._target
         if target is None or not (is_loopback_literal(target.host) or target.host == "localhost"):
             return
-        if worker.where is not None and not worker.where.shares_loopback_with(Whereabouts.of_this_process()):
+        if worker.where is not None and not worker.where.shares_loopback_with(HostInfo.of_this_process()):
             expected = "an address that every worker can reach"
             found = f"loopback, which is another one on the host of worker {worker.name}"
             advice = "use --stack external with the address of the target in the network"
@@ -167,7 +167,7 @@ class RemoteEngine:
             at_ns = event["at_ns"] - worker.clock.offset_ns
             self._events.append({**event, "at_ns": at_ns, "worker": worker.name})
 
-    def live(self) -> Live:
+    def live(self) -> EngineStats:
         """All workers added up, as of the last window."""
         return self._live
 

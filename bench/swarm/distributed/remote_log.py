@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.plan.plan import WorkloadPlan
-    from bench.swarm.distributed.coordinator import Fleet
+    from bench.swarm.distributed.coordinator import Coordinator
     from bench.swarm.distributed.worker import Worker
 
 PIECE = 32_768
@@ -23,7 +23,7 @@ NEVER = -1
 
 
 def fetch_log(
-    fleet: Fleet,
+    fleet: Coordinator,
     worker: Worker,
     number: int,
     file: int,
@@ -57,7 +57,7 @@ def fetch_log(
 
 
 def _piece(
-    fleet: Fleet, worker: Worker, number: int, file: int, first: int
+    fleet: Coordinator, worker: Worker, number: int, file: int, first: int
 ) -> np.ndarray[tuple[int], np.dtype[np.void]] | None:
     part = worker.parts[number]
     piece: dict[str, Any] | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.core.answers import Answers
 from bench.core.error_kinds import ErrorKinds
 from bench.core.outcome import OUTCOME_COUNT
-from bench.engine.api import EngineResult, Live
+from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import sum_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class PartialLive:
     elapsed_ns: int = 0
     _ratios: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, worker: str, before: Live | None, now: Live) -> None:
+    def add(self, worker: str, before: EngineStats | None, now: EngineStats) -> None:
         """What a worker's next look adds."""
         idle, elapsed = self._ratios.get(worker, (0, 0))
         idle += now.idle_ns - (before.idle_ns if before else 0)
@@ -43,17 +43,17 @@ class PartialLive:
             self.elapsed_ns += elapsed
 
 
-def merged_live(looks: Sequence[Live], idle: PartialLive) -> Live:
+def merged_live(looks: Sequence[EngineStats], idle: PartialLive) -> EngineStats:
     """Counts and gauges added up; idle time is that of the busiest."""
     idle.close()
     pools = [look.pool_in_use for look in looks if look.pool_in_use is not None]
     sums = {
         one.name: sum(getattr(look, one.name) for look in looks)
-        for one in fields(Live)
+        for one in fields(EngineStats)
         if one.name not in ("outcomes", "answers", "pool_in_use", "idle_ns", "elapsed_ns")
     }
     outcomes = [sum(look.outcomes[number] for look in looks) for number in range(OUTCOME_COUNT)]
-    return Live(
+    return EngineStats(
         **sums,
         outcomes=tuple(outcomes),
         answers=Answers.total(look.answers for look in looks),

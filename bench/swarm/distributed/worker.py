@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.core.clock import monotonic_ns
 from bench.core.outcome import OUTCOME_COUNT
-from bench.engine.api import EngineResult, Live
+from bench.engine.api import EngineResult, EngineStats
 from bench.swarm.distributed.clock_offset import ClockOffset
 from bench.swarm.distributed.message_check import DELIVERY, MOST_COUNTED, most_arrivals
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bench.core.errors import HoldfastError
     from bench.plan.plan import Segment, WorkloadPlan
-    from bench.swarm.distributed.host_info import Whereabouts
+    from bench.swarm.distributed.host_info import HostInfo
 
 LAST = 1 << 62
 """Number of the window that holds what an engine counted at its end."""
@@ -46,7 +46,7 @@ class RemotePart:
     is_behind: bool = False
     """A window was waited for in vain, and has not come since."""
     has_ended: bool = False
-    live: Live | None = None
+    live: EngineStats | None = None
     """As of the newest window that was read."""
     result: EngineResult | None = None
     log_lengths: list[int] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Worker:
     """One worker. Times in ns on the coordinator's clock."""
 
     name: str
-    where: Whereabouts | None = None
+    where: HostInfo | None = None
     clock: ClockOffset = field(default_factory=ClockOffset)
     asked_ns: set[int] = field(default_factory=set)
     """When it was asked for the time, without an answer so far."""
@@ -123,6 +123,6 @@ class Worker:
         found = 0
         for part in self.parts.values():
             live = part.windows[-1]["live"] if part.windows else part.live
-            if isinstance(live, Live) and not part.has_ended:
+            if isinstance(live, EngineStats) and not part.has_ended:
                 found += max(live.taken - sum(live.outcomes), 0)
         return found

@@ -15,9 +15,9 @@ from bench.core.errors import ExitCode
 from bench.plan.plan import Segment
 from bench.run.stop_request import StopRequest
 from bench.swarm.distributed.failures import packed_failure
-from bench.swarm.distributed.host_info import Whereabouts
+from bench.swarm.distributed.host_info import HostInfo
 from bench.swarm.distributed.trust import check_locustfiles, check_target
-from bench.swarm.distributed.workload_runner import HostPart
+from bench.swarm.distributed.workload_runner import WorkloadRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ class EngineHost:
     def __init__(self, send: Callable[[dict[str, Any]], None], scratch: Path) -> None:
         self._send, self._scratch = send, scratch
         self._plan: Plan | None = None
-        self._parts: dict[int, HostPart] = {}
+        self._parts: dict[int, WorkloadRunner] = {}
         self._over = StopRequest()
         self._code = int(ExitCode.INTERRUPTED)
         self._heard_ns = monotonic_ns()
@@ -49,7 +49,7 @@ class EngineHost:
         self._heard_ns = monotonic_ns()
         match message["kind"]:
             case "hello":  # at once: the answer tells the time
-                facts = asdict(Whereabouts.of_this_process())
+                facts = asdict(HostInfo.of_this_process())
                 self._send({"kind": "here", "sent_ns": message["sent_ns"], "at_ns": monotonic_ns(), **facts})
             case "calibrate":
                 self._aside(lambda: self._calibrate(message["rate_per_s"], message["lanes"]))
@@ -118,5 +118,5 @@ class EngineHost:
             check_target(target)
             return engine_for(plan, plan.workloads[message["workload"]], target, self._scratch)
 
-        part = self._parts[message["workload"]] = HostPart(message["workload"], plan, make, self._send)
+        part = self._parts[message["workload"]] = WorkloadRunner(message["workload"], plan, make, self._send)
         part.do(message)

@@ -9,7 +9,7 @@ from bench.core.units import format_duration_ns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.swarm.distributed.coordinator import Fleet
+    from bench.swarm.distributed.coordinator import Coordinator
     from bench.swarm.distributed.worker import Worker
 
 UNCERTAIN_NS = 10_000_000
@@ -27,7 +27,7 @@ def worst_calibration(found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return worst
 
 
-def add_workers(record: dict[str, Any], fleet: Fleet) -> None:
+def add_workers(record: dict[str, Any], fleet: Coordinator) -> None:
     """Add `workers` and the anomalies about them."""
     names = [workload["name"] for workload in record["workloads"]]
     record["workers"] = [

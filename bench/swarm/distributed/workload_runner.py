@@ -21,7 +21,7 @@ LEAST_LEAD_NS = 2_000_000
 """An engine that is told of run zero later than this before it may miss it."""
 
 
-class HostPart:
+class WorkloadRunner:
     """Runs one engine. Answers go to `send`, each with the number of the workload."""
 
     def __init__(

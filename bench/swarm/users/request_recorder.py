@@ -20,7 +20,7 @@ from bench.core.jit import PLAIN
 from bench.core.outcome import Outcome
 from bench.core.own_limits import OwnLimits
 from bench.engine.client.loop_lag import LoopLag
-from bench.engine.client.results import BATCH_COLUMNS, Accounts, connections_table, enter
+from bench.engine.client.results import BATCH_COLUMNS, BoardWriter, connections_table, enter
 from bench.engine.wire import layout
 from bench.swarm.users.outcomes import outcome_of, shown, text_of
 
@@ -82,7 +82,7 @@ class UserBooks:
         settings[layout.LOGGING] = log is not None
         empty = np.zeros((0, layout.LOG_WORDS), dtype=np.int64)
         board = shared.board
-        self._accounts = Accounts(
+        self._accounts = BoardWriter(
             settings,
             board.counts,
             board.tallies,

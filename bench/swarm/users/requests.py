@@ -35,7 +35,7 @@ class Unreported(Exception):  # noqa: N818 - what happened is the name
     """A request whose end the locustfile did not tell, or told in words alone."""
 
 
-class Ticket:
+class PendingRequest:
     """One request that has begun; times in ns on CLOCK_MONOTONIC."""
 
     __slots__ = ("answer", "error", "has_ended", "is_ending", "lane", "method", "name", "start_ns", "took_ns")
@@ -61,11 +61,11 @@ class Requests:
     def __init__(self, books: UserBooks, deadline_ns: int) -> None:
         self._books = books
         self._deadline_ns = deadline_ns
-        self._open: set[Ticket] = set()
-        self._current: dict[Any, Ticket] = {}
-        self._answered: dict[int, Ticket] = {}
+        self._open: set[PendingRequest] = set()
+        self._current: dict[Any, PendingRequest] = {}
+        self._answered: dict[int, PendingRequest] = {}
         """By the identity of their answers: those whose event is still to come."""
-        self._abandoned: list[Ticket] = []
+        self._abandoned: list[PendingRequest] = []
         self._lanes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._numbers = itertools.count()
         self.only_told = 0
@@ -143,11 +143,11 @@ class Requests:
         return measure
 
     @contextmanager
-    def _under_way(self, method: str, name: str) -> Iterator[Ticket]:
+    def _under_way(self, method: str, name: str) -> Iterator[PendingRequest]:
         """A request from its begin until its answer, or until it broke off."""
         greenlet = gevent.getcurrent()
         outer = self._current.get(greenlet)
-        ticket = Ticket(method, name, self._lane(greenlet))
+        ticket = PendingRequest(method, name, self._lane(greenlet))
         self._current[greenlet] = ticket
         self._open.add(ticket)
         try:
@@ -165,7 +165,7 @@ class Requests:
             else:
                 self._current[greenlet] = outer
 
-    def _await_event(self, ticket: Ticket, answer: Any) -> None:
+    def _await_event(self, ticket: PendingRequest, answer: Any) -> None:
         """Answered, and told of when its `with` block ends; if its answer is dropped before, never."""
         ticket.took_ns = monotonic_ns() - ticket.start_ns
         told = answer.request_meta["response"]
@@ -212,14 +212,14 @@ class Requests:
 
     # --- ends ------------------------------------------------------------------------------------
 
-    def _end(self, ticket: Ticket, took_ns: int, error: Any, status: int | None = None) -> None:
+    def _end(self, ticket: PendingRequest, took_ns: int, error: Any, status: int | None = None) -> None:
         if not ticket.has_ended:
             ticket.has_ended = True
             self._books.record(
                 ticket.method, ticket.name, ticket.start_ns, took_ns, error, ticket.lane, status=status
             )
 
-    def _killed(self, ticket: Ticket) -> None:
+    def _killed(self, ticket: PendingRequest) -> None:
         """Ended by us or by the locustfile, without an answer: a timeout if it had its time."""
         self._open.discard(ticket)
         if ticket.has_ended:

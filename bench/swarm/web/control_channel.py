@@ -19,7 +19,7 @@ ENDING_S = 45.0
 supervisors and faults have reapers, which see to it that nothing stays."""
 
 
-class Parent:
+class ControlChannel:
     """Both directions of one agent's conversation."""
 
     def __init__(self, orders: Iterator[dict[str, Any]], lines: LineWriter) -> None:
@@ -51,7 +51,7 @@ class Parent:
 
 
 @contextlib.contextmanager
-def parent_process() -> Iterator[Parent]:
+def parent_process() -> Iterator[ControlChannel]:
     """The conversation over standard input and output, which nobody else can then read or write.
 
     What libraries and servers print to standard output goes to standard error.
@@ -65,6 +65,6 @@ def parent_process() -> Iterator[Parent]:
         os.dup2(2, 1)
         lines = LineWriter(sink)
         try:
-            yield Parent(read_lines(source), lines)
+            yield ControlChannel(read_lines(source), lines)
         finally:
             lines.close()

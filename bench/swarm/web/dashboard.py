@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from bench.core import histogram, units
 from bench.core.errors import ExitCode
 from bench.core.outcome import OUTCOMES
-from bench.swarm.web.event_log import Happenings
-from bench.swarm.window_message import Recent, SeenWindow
+from bench.swarm.web.event_log import EventLog
+from bench.swarm.window_message import RollingWindow, WindowMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bench.core.histogram import Counts
-    from bench.swarm.window_message import Gain
+    from bench.swarm.window_message import HistogramDelta
 
 PERCENTS = (50, 95, 99)
 KINDS = ("response", "service", "lag")
@@ -27,10 +27,10 @@ class Figures:
     """Times of one kind of one workload (or of its deliveries)."""
 
     def __init__(self) -> None:
-        self.recent = Recent()
+        self.recent = RollingWindow()
         self.measured = histogram.empty()
 
-    def take(self, window: SeenWindow, gains: list[Gain]) -> None:
+    def take(self, window: WindowMessage, gains: list[HistogramDelta]) -> None:
         """Add a window."""
         self.recent.add(window.start_ns, window.end_ns, gains)
         for gain in gains:
@@ -54,7 +54,7 @@ def _percentiles(counts: Counts) -> list[str]:
     return [units.format_duration_ns(histogram.percentile_ns(counts, percent)) for percent in PERCENTS]
 
 
-class WorkloadPicture:
+class WorkloadState:
     """One workload: what was planned, what is, and how it ended so far."""
 
     def __init__(self, entry: Mapping[str, Any]) -> None:
@@ -66,10 +66,10 @@ class WorkloadPicture:
         self._outcomes = {outcome.label: 0 for outcome in OUTCOMES}
         self._row: Mapping[str, Any] = {}
 
-    def take(self, window: SeenWindow) -> None:
+    def take(self, window: WindowMessage) -> None:
         """Add a window."""
-        by_kind: dict[str, list[Gain]] = defaultdict(list)
-        delivered: list[Gain] = []
+        by_kind: dict[str, list[HistogramDelta]] = defaultdict(list)
+        delivered: list[HistogramDelta] = []
         for gain in window.gains:
             if gain.tag.workload != self.name:
                 continue
@@ -111,7 +111,7 @@ class WorkloadPicture:
         }
 
 
-class Picture:
+class DashboardState:
     """One run, from the order to the verdict."""
 
     def __init__(self) -> None:
@@ -131,12 +131,12 @@ class Picture:
         self.verdict: dict[str, Any] | None = None
         self._rules: list[str] = []
         self._phases: list[dict[str, Any]] = []
-        self._workloads: list[WorkloadPicture] = []
-        self._happenings = Happenings()
+        self._workloads: list[WorkloadState] = []
+        self._happenings = EventLog()
         self._now_ns = 0
         self._phase = self._under_way = ""
 
-    def take(self, message: Mapping[str, Any], window: SeenWindow | None = None) -> None:
+    def take(self, message: Mapping[str, Any], window: WindowMessage | None = None) -> None:
         """Something that the agent said; `window` is its window, already read."""
         match message["say"]:
             case "step":
@@ -173,10 +173,10 @@ class Picture:
         self.scenario, self.purpose, self.run = message["scenario"], message["purpose"], message["run"]
         self._rules = [str(rule) for rule in message["rules"]]
         self._phases = list(message["phases"])
-        self._workloads = [WorkloadPicture(entry) for entry in message["workloads"]]
+        self._workloads = [WorkloadState(entry) for entry in message["workloads"]]
         self._phase = self._phases[0]["name"] if self._phases else ""
 
-    def _window(self, window: SeenWindow) -> None:
+    def _window(self, window: WindowMessage) -> None:
         self._now_ns = window.end_ns
         self._phase = next((p["name"] for p in self._phases if window.end_ns < p["end_ns"]), "drain")
         self._under_way = window.under_way

@@ -14,7 +14,7 @@ TOLD = ("name", "what", "target", "service", "detector", "workload", "text", "de
 """Fields of an event that say what it was about, in the order of a sentence."""
 
 
-class Happenings:
+class EventLog:
     """The latest events."""
 
     def __init__(self) -> None:

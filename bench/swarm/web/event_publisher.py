@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bench.core.histogram import Counts
     from bench.judge.verdict import Verdict
     from bench.run.observers import WindowView
-    from bench.run.progress import Look
+    from bench.run.progress import ProgressSnapshot
     from bench.swarm.json_lines import LineWriter
 
 WORKLOAD_FACTS = ("name", "driver", "operations", "arrivals", "rate_per_s", "lanes", "deadline_ns")
@@ -25,7 +25,7 @@ def sparse(counts: Counts) -> tuple[list[int], list[int]]:
     return used.tolist(), counts[used].tolist()
 
 
-class Teller:
+class EventPublisher:
     """See bench.run.observers.Watcher and bench.run.progress.Progress for the methods."""
 
     def __init__(self, lines: LineWriter, segments: int = 1) -> None:
@@ -36,7 +36,7 @@ class Teller:
         """Something before or after the run."""
         self._lines.say("step", text=visible(text))
 
-    def look(self, look: Look) -> None:
+    def look(self, look: ProgressSnapshot) -> None:
         """Nothing: the windows tell more."""
 
     def started(self, record: dict[str, Any], zero: WallLabel) -> None:

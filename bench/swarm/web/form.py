@@ -20,7 +20,7 @@ from bench.core.errors import Problem, ScenarioError
 from bench.core.units import quoted
 from bench.scenario.load import discover, load_scenario
 from bench.scenario.substitution import variables_in
-from bench.swarm.web.run_request import RunOrder
+from bench.swarm.web.run_request import RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ class Choice:
 class FilledForm:
     """A run that can be ordered from an agent."""
 
-    order: RunOrder
+    order: RunRequest
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of the environment: those that the scenario refers to, and targets. They may hold passwords."""
 
@@ -119,7 +119,7 @@ def read_form(values: Mapping[str, str], offered: Sequence[Choice], out: Path) -
         raise ScenarioError(problems)
     named = variables_in(path.read_text("utf-8"), *overrides)
     variables = {name: value for name, value in environment.items() if name in named} | targets
-    return FilledForm(RunOrder(path, tuple(overrides), quick, stack, out, seed), variables)
+    return FilledForm(RunRequest(path, tuple(overrides), quick, stack, out, seed), variables)
 
 
 def _scenario(text: str, offered: Sequence[Choice]) -> Path:

@@ -48,7 +48,7 @@ NO_WORKERS = "workers: expected at least one that is ready, found none; start on
 UNDER_WAY = "run: expected none under way, found one; wait for its end or stop it"
 
 
-class Entrance:
+class LocustHooks:
     """One Locust process."""
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ from gevent.event import Event
 
 from bench.core.errors import ExitCode
 from bench.swarm.web.agent_process import AgentProcess
-from bench.swarm.web.dashboard import Picture
-from bench.swarm.window_message import SeenWindow
+from bench.swarm.web.dashboard import DashboardState
+from bench.swarm.window_message import WindowMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ IN_ORDER, AT_ONCE, LET_GO = 1, 2, 3
 """How often somebody asked for the end, and what it means."""
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """The workers of a run, seen from the coordinating agent."""
 
     def begin(self, names: Sequence[str], to_agent: Callable[[Mapping[str, Any]], None]) -> None:
@@ -78,8 +78,8 @@ class RunControl:
     """Starts, watches and ends runs."""
 
     statistics: ExactStatistics
-    crew: Crew = field(default_factory=Alone)
-    picture: Picture = field(default_factory=Picture)
+    crew: WorkerPool = field(default_factory=Alone)
+    picture: DashboardState = field(default_factory=DashboardState)
     finished: dict[str, FinishedRun] = field(default_factory=dict)
     """By the name of the folder, in the order of their ends."""
     exit_code: int = int(ExitCode.OK)
@@ -151,7 +151,7 @@ class RunControl:
         if message["say"] == "relay":
             self.crew.relay(message["to"], message["message"])
             return
-        window = SeenWindow.of(message) if message["say"] == "window" else None
+        window = WindowMessage.of(message) if message["say"] == "window" else None
         self.picture.take(message, window)
         match message["say"]:
             case "started":

@@ -10,7 +10,7 @@ from bench.core.errors import UsageError
 
 
 @dataclass(frozen=True)
-class RunOrder:
+class RunRequest:
     """One run: as the arguments of `bench run`, and who makes the load."""
 
     scenario: Path

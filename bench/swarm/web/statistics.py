@@ -25,13 +25,13 @@ from locust.stats import (
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S, WallLabel
-from bench.swarm.window_message import Recent
+from bench.swarm.window_message import RollingWindow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bench.core.histogram import Counts
-    from bench.swarm.window_message import Gain, SeenWindow
+    from bench.swarm.window_message import HistogramDelta, WindowMessage
 
 NS_PER_MS = 1e6
 DELIVERY = "deliver"
@@ -55,7 +55,7 @@ class ExactEntry(StatsEntry):
     """One row of the statistics: a workload's operation, or all of them."""
 
     counts: Counts
-    recent: Recent
+    recent: RollingWindow
     # Locust counts whole milliseconds; what it does with its numbers works with fractions too.
     response_times: dict[float, int]  # type: ignore[assignment]
     total_response_time: float  # type: ignore[assignment]
@@ -66,7 +66,7 @@ class ExactEntry(StatsEntry):
         """Locust's hook: back to nothing."""
         super().reset()  # type: ignore[no-untyped-call]
         self.clear_totals()
-        self.recent = Recent()
+        self.recent = RollingWindow()
 
     def clear_totals(self) -> None:
         """Forget the totals; what is current goes on."""
@@ -76,7 +76,9 @@ class ExactEntry(StatsEntry):
         self.min_response_time = None
         self.response_times = defaultdict(int)
 
-    def take(self, window: SeenWindow, gains: Sequence[Gain], at_s: float, *, measuring: bool) -> None:
+    def take(
+        self, window: WindowMessage, gains: Sequence[HistogramDelta], at_s: float, *, measuring: bool
+    ) -> None:
         """Add what a window gained in this row. at_s: its end on the wall clock, in seconds.
 
         measuring: a measured phase has begun, so that only what was measured counts as a total.
@@ -91,7 +93,7 @@ class ExactEntry(StatsEntry):
         if gains:
             self.last_request_timestamp = at_s
 
-    def _add(self, gain: Gain, failed: int) -> None:
+    def _add(self, gain: HistogramDelta, failed: int) -> None:
         self.counts[gain.buckets] += gain.counts
         self.num_requests += gain.total
         self.num_failures += failed
@@ -235,7 +237,7 @@ class ExactStatistics(RequestStats):
         for entry in (self.total, *self.entries.values()):
             entry.start_time = self._zero_s
 
-    def take(self, window: SeenWindow) -> None:
+    def take(self, window: WindowMessage) -> None:
         """Add a window."""
         at_s = self._zero_s + window.end_ns / 1e9
         responses = [gain for gain in window.gains if gain.tag.kind == "response"]
@@ -245,7 +247,7 @@ class ExactStatistics(RequestStats):
                 entry.clear_totals()
                 entry.start_time = self._zero_s + window.start_ns / 1e9
             self.errors = {}
-        by_row: dict[tuple[str, str], list[Gain]] = defaultdict(list)
+        by_row: dict[tuple[str, str], list[HistogramDelta]] = defaultdict(list)
         for gain in responses:
             by_row[gain.tag.workload, gain.tag.operation].append(gain)
             self._row(gain.tag.workload, gain.tag.operation)
@@ -259,7 +261,7 @@ class ExactStatistics(RequestStats):
                 self._note(gain, at_s)
         self.lanes = sum(int(row.get("connected") or 0) for row in window.series)
 
-    def _arrives(self, gain: Gain) -> bool:
+    def _arrives(self, gain: HistogramDelta) -> bool:
         is_pubsub = self._drivers.get(gain.tag.workload, "").endswith("pubsub")
         return not (is_pubsub and gain.tag.operation == DELIVERY)
 
@@ -269,7 +271,7 @@ class ExactStatistics(RequestStats):
             self.entries[key] = ExactEntry(self, *key, use_response_times_cache=True)
         return self.entries[key]
 
-    def _note(self, gain: Gain, at_s: float) -> None:
+    def _note(self, gain: HistogramDelta, at_s: float) -> None:
         """A line of Locust's table of failures."""
         name, method = f"{gain.tag.workload}/{gain.tag.operation}", self._drivers.get(gain.tag.workload, "")
         text = MEANINGS.get(gain.tag.outcome, gain.tag.outcome)

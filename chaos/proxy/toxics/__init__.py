@@ -1,1 +1,1 @@
-"""The toxins, one a file. `chaos.proxy.composition` lists them."""
+"""The toxics, one a file. `chaos.proxy.composition` lists them."""

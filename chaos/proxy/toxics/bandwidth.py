@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxic import DIRECTION, Setting, Toxin, settings
+from chaos.proxy.toxic import DIRECTION, Setting, Toxic, settings
 
 QUANTUM_NS = 5_000_000
 MOST_QUANTUM_BYTES = 65_536
 _NS_PER_S = 1_000_000_000
 
 
-class Bandwidth(Toxin):
+class Bandwidth(Toxic):
     """`rate` bytes/s. A piece of at most 5 ms arrives when its last byte would have."""
 
     kind = "bandwidth"
@@ -32,9 +32,9 @@ class Link:
 
     __slots__ = ("_free_ns", "_quantum_bytes", "_rate", "_toxin")
 
-    def __init__(self, toxin: Bandwidth) -> None:
-        self._toxin = toxin
-        self._rate: int = toxin.settings["rate"]
+    def __init__(self, toxic: Bandwidth) -> None:
+        self._toxin = toxic
+        self._rate: int = toxic.settings["rate"]
         self._quantum_bytes: int = min(MOST_QUANTUM_BYTES, max(1, self._rate * QUANTUM_NS // _NS_PER_S))
         self._free_ns: int = 0
 

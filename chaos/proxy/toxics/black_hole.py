@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxic import DIRECTION, Choice, Toxin, settings
+from chaos.proxy.toxic import DIRECTION, Choice, Toxic, settings
 
 
-class BlackHole(Toxin):
+class BlackHole(Toxic):
     """Nothing is read and nothing passed on, no end and no reset either; upstream is not dialled.
 
     With one direction it is half a black hole: requests arrive and answers vanish, or the reverse.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from chaos.proxy.jitter import Draws
-from chaos.proxy.toxic import DAY_NS, DIRECTION, DOWN, UP, Setting, Toxin, settings
+from chaos.proxy.toxic import DAY_NS, DIRECTION, DOWN, UP, Setting, Toxic, settings
 
 
-class Latency(Toxin):
+class Latency(Toxic):
     """Bytes, and their end, leave `delay` after they came, plus a uniform draw of up to `delay_jitter`.
 
     At least the delay, in each direction that it acts on: with both, a round trip takes twice as much.
@@ -29,10 +29,10 @@ class Delays:
 
     __slots__ = ("_delay_ns", "_draws", "_jitter_ns", "_toxin")
 
-    def __init__(self, toxin: Latency, draws: Draws) -> None:
-        self._toxin = toxin
-        self._delay_ns: int = toxin.settings["delay"]
-        self._jitter_ns: int = toxin.settings["delay_jitter"]
+    def __init__(self, toxic: Latency, draws: Draws) -> None:
+        self._toxin = toxic
+        self._delay_ns: int = toxic.settings["delay"]
+        self._jitter_ns: int = toxic.settings["delay_jitter"]
         self._draws = draws
 
     def next_ns(self) -> int:

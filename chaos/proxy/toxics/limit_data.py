@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxic import DIRECTION, Setting, Toxin, settings
+from chaos.proxy.toxic import DIRECTION, Setting, Toxic, settings
 
 
-class LimitData(Toxin):
+class LimitData(Toxic):
     """After exactly `bytes` in one direction the connection is closed, orderly, on both sides.
 
-    Counted for each connection and direction by itself, from the toxin's beginning on. The
+    Counted for each connection and direction by itself, from the toxic's beginning on. The
     receiver gets these bytes and then the end; what else had been sent is thrown away.
     """
 
@@ -26,9 +26,9 @@ class Allowance:
 
     __slots__ = ("_toxin", "left_bytes")
 
-    def __init__(self, toxin: LimitData) -> None:
-        self._toxin = toxin
-        self.left_bytes: int = toxin.settings["bytes"]
+    def __init__(self, toxic: LimitData) -> None:
+        self._toxin = toxic
+        self.left_bytes: int = toxic.settings["bytes"]
 
     def spend(self, size: int) -> int:
         """How many of so many bytes may still pass; at 0 left the connection is to end."""

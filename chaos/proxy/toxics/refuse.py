@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxic import Choice, Toxin, settings
+from chaos.proxy.toxic import Choice, Toxic, settings
 
 
-class Refuse(Toxin):
+class Refuse(Toxic):
     """The port is closed, so that new connections get ECONNREFUSED; live ones stay, or are reset by option.
 
     The kernel refuses them, so they cannot be counted. The proof is a connection of our own to the

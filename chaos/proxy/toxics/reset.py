@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxic import Choice, Toxin, settings
+from chaos.proxy.toxic import Choice, Toxic, settings
 
 
-class Reset(Toxin):
+class Reset(Toxic):
     """Every live connection is reset on both sides at once; while it is in force, new ones too.
 
-    With `new_connections` False it is over with that, and may act together with any other toxin.
+    With `new_connections` False it is over with that, and may act together with any other toxic.
     """
 
     kind = "reset"

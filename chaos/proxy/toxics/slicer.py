@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxic import DAY_NS, DIRECTION, Setting, Toxin, settings
+from chaos.proxy.toxic import DAY_NS, DIRECTION, Setting, Toxic, settings
 
 
-class Slicer(Toxin):
+class Slicer(Toxic):
     """Pieces of at most `bytes`, each `delay` after the one before, each a segment of its own."""
 
     kind = "slicer"
@@ -24,10 +24,10 @@ class Slices:
 
     __slots__ = ("_next_ns", "_pause_ns", "_size_bytes", "_toxin")
 
-    def __init__(self, toxin: Slicer) -> None:
-        self._toxin = toxin
-        self._size_bytes: int = toxin.settings["bytes"]
-        self._pause_ns: int = toxin.settings["delay"]
+    def __init__(self, toxic: Slicer) -> None:
+        self._toxin = toxic
+        self._size_bytes: int = toxic.settings["bytes"]
+        self._pause_ns: int = toxic.settings["delay"]
         self._next_ns = 0
 
     def piece_bytes(self, available: int) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from chaos.proxy.toxic import DAY_NS, DIRECTION, Setting, Toxin, settings
+from chaos.proxy.toxic import DAY_NS, DIRECTION, Setting, Toxic, settings
 
 
-class SlowClose(Toxin):
+class SlowClose(Toxic):
     """A FIN is passed on `delay` after it would have been; a reset is not held."""
 
     kind = "slow_close"

@@ -133,7 +133,7 @@ def run_control(control: Control, kills: int, folder: Path) -> Result:
     file.write_text(control.scenario(kills), encoding="utf-8")
     settings = {control.service: control.settings}
     with EmbeddedStack({control.service}, folder / "logs", settings) as stack:
-        session = Session(stack, folder, Silent(), companions=lambda _: [Chaos()])
+        session = Session(stack, folder, Silent(), plugins=lambda _: [Chaos()])
         run = session.run(load_scenario(file))
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     made = sum(bool(fault["took_effect"] and fault["healed"]) for fault in record["faults"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.stack.probes.connection import Unanswered
+from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.http_get import http_get
 from tests.benchmarks.peers.contestant import TurnFailed
 from tests.benchmarks.peers.http_contestants import NAMES, contestants_of
@@ -52,7 +52,7 @@ class HttpApi:
     def _ask(self) -> None:
         try:
             answer = http_get(self._task.target, PATH, ASK_S)
-        except Unanswered as fact:
+        except ProbeError as fact:
             raise TurnFailed(f"the API does not answer any more: {fact}") from None
         if answer.status != 200:
             raise TurnFailed(f"the API answers {answer.status} for {PATH}")

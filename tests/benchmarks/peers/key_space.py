@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.drivers import driver_named
 from bench.drivers.redis.commands import key_width
 from bench.scenario.model import Scenario
-from bench.stack.probes.resp import Dialogue
+from bench.stack.probes.resp import RespClient
 
 if TYPE_CHECKING:
     from bench.stack.target import Target
@@ -66,8 +66,8 @@ class KeySpace:
         driver_named("redis").prepare(self.target, workload, self.seed)
 
     def misses(self) -> int:
-        """Reads of keys that were not there, since the server's start. Raises Unanswered."""
-        with Dialogue(self.target.host, self.target.port, ASK_S) as server:
+        """Reads of keys that were not there, since the server's start. Raises ProbeError."""
+        with RespClient(self.target.host, self.target.port, ASK_S) as server:
             return misses_of(str(server.ask("INFO", "stats")))
 
     def to_json(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from bench.core.errors import TargetError
-from bench.stack.probes.connection import Unanswered
+from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.http import probe_http
 from bench.stack.probes.http_get import http_get
 from bench.stack.services.base import Identity, ManagedService
@@ -112,7 +112,7 @@ def requests_of(target: Target) -> int:
     """Requests since nginx's start, this one among them. Raises TurnFailed."""
     try:
         answer = http_get(target, COUNT_PATH, ASK_S)
-    except Unanswered as fact:
+    except ProbeError as fact:
         raise TurnFailed(f"nginx does not answer any more: {fact}") from None
     return count_in(answer.body.decode(errors="replace"))
 

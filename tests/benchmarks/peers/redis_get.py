@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.stack.probes.connection import Unanswered
+from bench.stack.probes.connection import ProbeError
 from tests.benchmarks.peers.contestant import TurnFailed
 from tests.benchmarks.peers.key_space import KeySpace
 from tests.benchmarks.peers.locust_user import LocustUser
@@ -60,7 +60,7 @@ class RedisGet:
         """Every GET since the last look found its key."""
         try:
             misses = self._keys.misses()
-        except Unanswered as fact:
+        except ProbeError as fact:
             raise TurnFailed(f"the server does not answer any more: {fact}") from None
         missed, self._misses = misses - self._misses, misses
         if missed:

@@ -1,4 +1,4 @@
-"""The conductor: each fault at its time, mended in any case, and nobody waits for what never comes."""
+"""The runner: each fault at its time, mended in any case, and nobody waits for what never comes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
-from chaos.context import Surroundings
+from chaos.context import FaultContext
 from chaos.faults.fault import Fault, stamped
 from chaos.journal import Journal, leftovers
 from chaos.processes import wait_until
-from chaos.runner import SETTLE_NS, Conductor
+from chaos.runner import SETTLE_NS, FaultRunner
 from chaos.schedule import FaultPlan
-from chaos.timestamps import Proof, Stamps
+from chaos.timestamps import Proof, Timestamps
 from chaos.undo import Undo
 from tests.chaos.conftest import BACK_S, S
 
@@ -28,7 +28,7 @@ class Scripted(Fault):
 
     how = "as told"
 
-    def __init__(self, plan: FaultPlan, around: Surroundings, **told: Callable[[], Any]) -> None:
+    def __init__(self, plan: FaultPlan, around: FaultContext, **told: Callable[[], Any]) -> None:
         super().__init__(plan, around)
         self.told = told
         self.calls: list[str] = []
@@ -43,7 +43,7 @@ class Scripted(Fault):
     def undo(self) -> Undo:
         return {"way": "nothing", "of": self.plan.number}
 
-    def inject(self) -> Stamps:
+    def inject(self) -> Timestamps:
         asked = monotonic_ns()
         self._say("inject")
         return stamped(asked, monotonic_ns())
@@ -52,7 +52,7 @@ class Scripted(Fault):
         self._say("took_effect")
         return Proof(True, "it broke")
 
-    def heal(self) -> Stamps | None:
+    def heal(self) -> Timestamps | None:
         self._say("heal")
         return stamped(monotonic_ns())
 
@@ -65,9 +65,9 @@ class Scripted(Fault):
 
 
 class Play:
-    """A conductor with scripted faults."""
+    """A runner with scripted faults."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: FaultContext) -> None:
         self._around = around
         self.journal = Journal()
         self.faults: list[Fault] = []
@@ -79,29 +79,29 @@ class Play:
         self.faults.append(fault := Scripted(plan, self._around, **told))
         return fault
 
-    def begin(self, duration_s: float = 1.0) -> Conductor:
-        self.conductor = Conductor(self.faults, self.journal, round(duration_s * S))
+    def begin(self, duration_s: float = 1.0) -> FaultRunner:
+        self.runner = FaultRunner(self.faults, self.journal, round(duration_s * S))
         self.start_ns = monotonic_ns()
-        self.conductor.begin(self.start_ns)
-        return self.conductor
+        self.runner.begin(self.start_ns)
+        return self.runner
 
-    def whole(self, until_ms: float) -> Conductor:
-        conductor = self.begin()
+    def whole(self, until_ms: float) -> FaultRunner:
+        runner = self.begin()
         assert wait_until(lambda: monotonic_ns() > self.start_ns + until_ms * MS, BACK_S)
-        conductor.end()
-        return conductor
+        runner.end()
+        return runner
 
 
 @pytest.fixture
-def play(around: Surroundings) -> Iterator[Play]:
+def play(around: FaultContext) -> Iterator[Play]:
     play = Play(around)
     yield play
-    play.conductor.end()
+    play.runner.end()
     play.journal.close()
 
 
-def kinds(conductor: Conductor) -> list[tuple[int, str]]:
-    return [(fields["fault"], kind) for _, kind, fields in conductor.events]
+def kinds(runner: FaultRunner) -> list[tuple[int, str]]:
+    return [(fields["fault"], kind) for _, kind, fields in runner.events]
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -116,10 +116,10 @@ GONE = TargetError("redis", "here", "a process", "none", "wait")
 
 def test_a_fault_is_made_at_its_time_proven_undone_at_its_end_and_proven_again(play: Play) -> None:
     fault = play.add(50, 50)
-    conductor = play.whole(until_ms=150)
-    (act,) = conductor.acts
+    runner = play.whole(until_ms=150)
+    (act,) = runner.acts
     assert fault.calls == ["aim", "inject", "took_effect", "heal", "lasted"]
-    assert kinds(conductor) == [
+    assert kinds(runner) == [
         (0, "fault_asked"),
         (0, "fault_effective"),
         (0, "fault_undone"),
@@ -144,27 +144,27 @@ def test_a_fault_that_takes_its_time_makes_no_other_late(play: Play) -> None:
     held = threading.Event()
     play.add(10, inject=lambda: held.wait(BACK_S))
     play.add(11)
-    conductor = play.begin()
-    assert wait_until(lambda: conductor.acts[1].healed is not None, BACK_S)
-    assert conductor.acts[0].broke is None
+    runner = play.begin()
+    assert wait_until(lambda: runner.acts[1].healed is not None, BACK_S)
+    assert runner.acts[0].broke is None
     held.set()
 
 
 def test_what_is_not_there_to_be_hit_is_missed_and_said(play: Play) -> None:
     fault = play.add(10, aim=raising(GONE))
-    conductor = play.whole(until_ms=100)
+    runner = play.whole(until_ms=100)
     assert fault.calls == ["aim"]
-    assert conductor.acts[0].missed == str(GONE)
-    assert kinds(conductor) == [(0, "fault_missed")]
+    assert runner.acts[0].missed == str(GONE)
+    assert kinds(runner) == [(0, "fault_missed")]
 
 
 @pytest.mark.parametrize("error", [GONE, OSError("no room for a process")])
 def test_what_fails_half_way_is_missed_mended_and_left_to_the_reaper(play: Play, error: Exception) -> None:
     fault = play.add(10, 1000, inject=raising(error), heal=raising(AttributeError("half made")))
-    conductor = play.whole(until_ms=100)
+    runner = play.whole(until_ms=100)
     assert fault.calls == ["aim", "inject", "heal"]
-    assert conductor.acts[0].missed == str(error)
-    assert conductor.failure is None
+    assert runner.acts[0].missed == str(error)
+    assert runner.failure is None
     play.journal.close()
     (left,) = leftovers()
     assert [undo for _, undo in left.entries.values()] == [{"way": "nothing", "of": 0}]
@@ -175,42 +175,42 @@ def test_a_journal_that_cannot_be_written_means_that_nothing_is_broken(
 ) -> None:
     monkeypatch.setattr(play.journal, "intend", lambda *_: raising(OSError("No space left on device"))())
     fault = play.add(10)
-    conductor = play.whole(until_ms=100)
+    runner = play.whole(until_ms=100)
     assert fault.calls == ["aim"]
-    assert "No space left on device" in str(conductor.acts[0].missed)
+    assert "No space left on device" in str(runner.acts[0].missed)
 
 
 def test_the_end_of_a_run_mends_what_holds_and_makes_nothing_more(play: Play) -> None:
     holds, later = play.add(10, 60_000), play.add(50_000)
-    conductor = play.begin(duration_s=100)
-    assert wait_until(lambda: conductor.acts[0].is_in_force, BACK_S)
-    assert [act.fault.plan.number for act in conductor.in_force] == [0]
-    conductor.end()
-    conductor.end()
+    runner = play.begin(duration_s=100)
+    assert wait_until(lambda: runner.acts[0].is_in_force, BACK_S)
+    assert [act.fault.plan.number for act in runner.in_force] == [0]
+    runner.end()
+    runner.end()
     assert holds.calls.count("heal") == 1
     assert later.calls == []
-    assert conductor.in_force == []
+    assert runner.in_force == []
 
 
 def test_who_ends_a_run_early_does_not_wait_for_a_target_that_never_comes_back(play: Play) -> None:
     play.add(10, healed=lambda: False)
-    conductor = play.begin(duration_s=3600)
-    assert wait_until(lambda: conductor.acts[0].effect is not None, BACK_S)
+    runner = play.begin(duration_s=3600)
+    assert wait_until(lambda: runner.acts[0].effect is not None, BACK_S)
     begin_ns = monotonic_ns()
-    conductor.end()
+    runner.end()
     assert monotonic_ns() - begin_ns < SETTLE_NS + 20 * S
-    (act,) = conductor.acts
+    (act,) = runner.acts
     assert act.healed is not None
     assert not act.healed.holds
     assert act.healed_ns is None
-    assert (0, "fault_not_healed") in kinds(conductor)
+    assert (0, "fault_not_healed") in kinds(runner)
 
 
 def test_one_that_is_healed_late_is_healed(play: Play) -> None:
     looks: list[int] = []
     play.add(10, healed=lambda: bool(looks.append(1)) or len(looks) > 3)
-    conductor = play.whole(until_ms=100)
-    (act,) = conductor.acts
+    runner = play.whole(until_ms=100)
+    (act,) = runner.acts
     assert act.healed is not None
     assert act.healed.holds
 
@@ -223,5 +223,5 @@ def test_what_did_not_last_is_noted(play: Play) -> None:
 
 def test_a_failure_of_ours_is_told_to_the_session(play: Play) -> None:
     play.add(10, took_effect=raising(ZeroDivisionError()))
-    conductor = play.whole(until_ms=100)
-    assert isinstance(conductor.failure, ZeroDivisionError)
+    runner = play.whole(until_ms=100)
+    assert isinstance(runner.failure, ZeroDivisionError)

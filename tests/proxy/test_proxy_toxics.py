@@ -1,4 +1,4 @@
-"""Every toxin on real sockets, on live and on new connections."""
+"""Every toxic on real sockets, on live and on new connections."""
 
 import contextlib
 import errno
@@ -23,7 +23,7 @@ from ends import (
 )
 
 from bench.core.clock import monotonic_ns
-from chaos.proxy.toxic import ToxinRefused
+from chaos.proxy.toxic import ToxicError
 
 HARMLESS = {
     "latency": [("latency", {"delay": 5 * MS, "delay_jitter": 5 * MS})],
@@ -43,13 +43,13 @@ HARMLESS = {
 
 
 COMPILED = pytest.mark.parametrize("has_relay", [True], ids=["compiled"])
-"""Beside the compiled loop, from which the toxin takes the connections over."""
+"""Beside the compiled loop, from which the toxic takes the connections over."""
 
 
-@pytest.mark.parametrize("toxins", HARMLESS.values(), ids=HARMLESS)
-def test_random_bytes_and_ends_go_unchanged_through(toxins, connected, proxy):
-    live = connected() if not any(kind == "reset" for kind, _ in toxins) else None
-    for kind, settings in toxins:
+@pytest.mark.parametrize("toxics", HARMLESS.values(), ids=HARMLESS)
+def test_random_bytes_and_ends_go_unchanged_through(toxics, connected, proxy):
+    live = connected() if not any(kind == "reset" for kind, _ in toxics) else None
+    for kind, settings in toxics:
         proxy.add(kind, settings)
     for client, server in filter(None, (live, connected())):
         carries(client, server, 500_000, 1)
@@ -99,20 +99,20 @@ def test_toxins_that_come_and_go_during_a_transfer_lose_nothing(connected, proxy
 
 @pytest.mark.parametrize(("direction", "times"), [("both", 2), ("up", 1), ("down", 1)])
 def test_latency_delays_a_round_trip_at_least_by_its_delay(ends, connected, proxy, direction, times):
-    toxin = proxy.add("latency", {"delay": 30 * MS, "direction": direction})
-    assert toxin.asked_ns <= toxin.effective_ns <= toxin.applied_ns <= toxin.returned_ns
-    assert toxin.connections == 1
+    toxic = proxy.add("latency", {"delay": 30 * MS, "direction": direction})
+    assert toxic.asked_ns <= toxic.effective_ns <= toxic.applied_ns <= toxic.returned_ns
+    assert toxic.connections == 1
     for client, server in (ends, connected()):
         begun = monotonic_ns()
         client.sendall(b"?")
         server.sendall(server.recv(1))
         assert client.recv(1) == b"?"
         assert monotonic_ns() - begun >= times * 30 * MS
-    proof = proxy.proof_of(toxin)
+    proof = proxy.proof_of(toxic)
     assert proof.holds, proof.text
     assert f"{2 * times} reads delayed with {2 * times} bytes" in proof.text
-    proxy.remove(toxin)
-    assert toxin not in proxy.active()
+    proxy.remove(toxic)
+    assert toxic not in proxy.active()
 
 
 def test_many_reads_are_under_latency_at_once(ends, proxy):
@@ -130,14 +130,14 @@ def test_many_reads_are_under_latency_at_once(ends, proxy):
 @COMPILED
 def test_bytes_under_latency_flow_at_once_when_it_is_removed(ends, proxy):
     client, server = ends
-    toxin = proxy.add("latency", {"delay": 3600 * 1000 * MS})
+    toxic = proxy.add("latency", {"delay": 3600 * 1000 * MS})
     data = noise(300_000)
     client.sendall(data)
     client.shutdown(socket.SHUT_WR)
     eventually(lambda: proxy.stats().held_up_bytes == len(data), "all of it is under way")
     assert is_silent(server)
-    effective_ns = proxy.remove(toxin)
-    assert effective_ns > toxin.returned_ns
+    effective_ns = proxy.remove(toxic)
+    assert effective_ns > toxic.returned_ns
     assert rest(server) == data
 
 
@@ -152,12 +152,12 @@ def test_what_is_under_latency_is_bounded(ends, proxy):
 
 def test_bandwidth_takes_its_time_and_no_other_connections(ends, connected, proxy):
     client, server = ends
-    toxin = proxy.add("bandwidth", {"rate": 1_000_000, "direction": "up"})
+    toxic = proxy.add("bandwidth", {"rate": 1_000_000, "direction": "up"})
     begun = monotonic_ns()
     carries(client, server, 200_000)
     assert monotonic_ns() - begun >= 200 * MS
     carries(server, client, 5_000_000)
-    assert proxy.proof_of(toxin).holds
+    assert proxy.proof_of(toxic).holds
     other_client, other_server = connected()
     begun = monotonic_ns()
     with sending(client, bytes(100_000)):
@@ -168,7 +168,7 @@ def test_bandwidth_takes_its_time_and_no_other_connections(ends, connected, prox
 
 def test_a_slicer_hands_over_small_pieces(ends, proxy):
     client, server = ends
-    toxin = proxy.add("slicer", {"bytes": 100, "delay": 2 * MS, "direction": "down"})
+    toxic = proxy.add("slicer", {"bytes": 100, "delay": 2 * MS, "direction": "down"})
     begun = monotonic_ns()
     server.sendall(noise(1_000))
     parts = []
@@ -177,12 +177,12 @@ def test_a_slicer_hands_over_small_pieces(ends, proxy):
     assert monotonic_ns() - begun >= 9 * 2 * MS
     assert b"".join(parts) == noise(1_000)
     assert len(parts[0]) % 100 == 0
-    assert proxy.stats().effects[toxin.number] == {"count": 10, "bytes": 1_000}
+    assert proxy.stats().effects[toxic.number] == {"count": 10, "bytes": 1_000}
     carries(client, server, 1_000_000)
 
 
 def test_slow_close_delays_the_end_and_not_the_bytes(ends, connected, proxy):
-    toxin = proxy.add("slow_close", {"delay": 150 * MS, "direction": "up"})
+    toxic = proxy.add("slow_close", {"delay": 150 * MS, "direction": "up"})
     for client, server in (ends, connected()):
         client.sendall(b"last words")
         ended = monotonic_ns()
@@ -192,15 +192,15 @@ def test_slow_close_delays_the_end_and_not_the_bytes(ends, connected, proxy):
         assert monotonic_ns() - ended >= 150 * MS
         server.close()
         assert client.recv(1) == b""
-    assert proxy.proof_of(toxin).text.startswith("the proxy counts 2 ends delayed")
+    assert proxy.proof_of(toxic).text.startswith("the proxy counts 2 ends delayed")
 
 
 def test_a_removed_slow_close_lets_the_end_go(ends, proxy):
     client, server = ends
-    toxin = proxy.add("slow_close", {"delay": 3600 * 1000 * MS})
+    toxic = proxy.add("slow_close", {"delay": 3600 * 1000 * MS})
     client.shutdown(socket.SHUT_WR)
     assert is_silent(server)
-    proxy.remove(toxin)
+    proxy.remove(toxic)
     assert server.recv(1) == b""
 
 
@@ -208,14 +208,14 @@ def test_a_removed_slow_close_lets_the_end_go(ends, proxy):
 def test_limit_data_ends_a_connection_after_exactly_its_bytes(ends, connected, proxy, limit):
     client, server = ends
     carries(server, client, 5_000)
-    toxin = proxy.add("limit_data", {"bytes": limit, "direction": "down"})
+    toxic = proxy.add("limit_data", {"bytes": limit, "direction": "down"})
     for client, server in (ends, connected()):
         data = noise(400_000)
         with sending(server, data):
             assert rest(client) == data[:limit]
             assert rest(server) == b""  # closed on both sides
             client.close()
-    assert proxy.stats().effects[toxin.number] == {"count": 2, "bytes": 2 * limit}
+    assert proxy.stats().effects[toxic.number] == {"count": 2, "bytes": 2 * limit}
 
 
 @COMPILED
@@ -232,31 +232,31 @@ def test_limit_data_lets_a_slow_reader_have_all_of_it(ends, proxy):
 @COMPILED
 def test_reset_breaks_every_live_connection_and_new_ones(connected, proxy):
     pairs = [connected() for _ in range(20)]
-    toxin = proxy.add("reset")
+    toxic = proxy.add("reset")
     for client, server in pairs:
         assert was_reset(client)
         assert was_reset(server)
     assert proxy.stats().connections == 0
     assert is_turned_away(proxy.address)
-    assert proxy.stats().effects[toxin.number]["count"] == 21
-    proxy.remove(toxin)
+    assert proxy.stats().effects[toxic.number]["count"] == 21
+    proxy.remove(toxic)
     carries(*connected(), 1_000)
 
 
 def test_a_reset_of_the_live_ones_alone_lets_new_ones_in(ends, connected, proxy):
-    toxin = proxy.add("reset", {"new_connections": False})
+    toxic = proxy.add("reset", {"new_connections": False})
     assert was_reset(ends[0])
     assert was_reset(ends[1])
     carries(*connected(), 1_000)
-    assert proxy.proof_of(toxin).text.startswith("the proxy counts 1 connections reset")
+    assert proxy.proof_of(toxic).text.startswith("the proxy counts 1 connections reset")
 
 
 @COMPILED
 def test_hundreds_of_connections_are_reset_at_once(connected, proxy):
     pairs = [connected() for _ in range(300)]
-    toxin = proxy.add("reset")
-    assert toxin.connections == 0
-    assert proxy.stats().effects[toxin.number]["count"] == 300
+    toxic = proxy.add("reset")
+    assert toxic.connections == 0
+    assert proxy.stats().effects[toxic.number]["count"] == 300
     assert all(was_reset(client) and was_reset(server) for client, server in pairs)
 
 
@@ -264,7 +264,7 @@ def test_hundreds_of_connections_are_reset_at_once(connected, proxy):
 def test_a_black_hole_holds_everything_and_lets_it_go_afterwards(ends, connected, proxy, direction):
     client, server = ends
     carries(client, server, 1_000)
-    toxin = proxy.add("black_hole", {"direction": direction})
+    toxic = proxy.add("black_hole", {"direction": direction})
     client.sendall(b"up")
     server.sendall(b"down")
     if direction in ("both", "up"):
@@ -278,8 +278,8 @@ def test_a_black_hole_holds_everything_and_lets_it_go_afterwards(ends, connected
     stats = proxy.stats()
     assert stats.unread_up_bytes == (0 if direction == "down" else 2)
     assert stats.unread_down_bytes == (0 if direction == "up" else 4)
-    assert proxy.proof_of(toxin).holds
-    proxy.remove(toxin)
+    assert proxy.proof_of(toxic).holds
+    proxy.remove(toxic)
     if direction != "down":
         assert received(server, 2) == b"up"
     if direction != "up":
@@ -291,19 +291,19 @@ def test_a_black_hole_holds_everything_and_lets_it_go_afterwards(ends, connected
 @COMPILED
 def test_a_black_hole_swallows_ends_and_resets_until_it_is_over(connected, proxy):
     closing, breaking = connected(), connected()
-    toxin = proxy.add("black_hole")
+    toxic = proxy.add("black_hole")
     closing[0].shutdown(socket.SHUT_WR)
     breaking[0].sendall(b"last words")
     break_off(breaking[0])
     assert is_silent(closing[1])
     assert is_silent(breaking[1])
-    proxy.remove(toxin)
+    proxy.remove(toxic)
     assert closing[1].recv(1) == b""
     assert was_reset(breaking[1])
 
 
 def test_a_client_that_comes_during_a_black_hole_reaches_upstream_after_it(proxy, listener):
-    toxin = proxy.add("black_hole", {"direction": "up"})
+    toxic = proxy.add("black_hole", {"direction": "up"})
     with opened(proxy.address) as client:
         client.sendall(b"hello")
         assert is_silent(client)
@@ -311,8 +311,8 @@ def test_a_client_that_comes_during_a_black_hole_reaches_upstream_after_it(proxy
         with pytest.raises(TimeoutError):
             listener.accept()
         assert proxy.stats().waiting == 1
-        assert proxy.proof_of(toxin).holds
-        proxy.remove(toxin)
+        assert proxy.proof_of(toxic).holds
+        proxy.remove(toxic)
         listener.settimeout(10)
         with listener.accept()[0] as server:
             assert received(server, 5) == b"hello"
@@ -323,11 +323,11 @@ def test_a_client_that_comes_during_a_black_hole_reaches_upstream_after_it(proxy
 @COMPILED
 def test_a_black_hole_may_reset_what_lived_through_it(ends, proxy):
     client, server = ends
-    toxin = proxy.add("black_hole", {"reset_on_heal": True})
+    toxic = proxy.add("black_hole", {"reset_on_heal": True})
     client.sendall(b"lost")
     with opened(proxy.address) as late:
         eventually(lambda: proxy.stats().waiting == 1, "the late one has come")
-        proxy.remove(toxin)
+        proxy.remove(toxic)
         assert was_reset(client)
         assert was_reset(server)
         assert was_reset(late)
@@ -350,16 +350,16 @@ def test_refuse_closes_the_port_and_live_connections_stay_unless_told_otherwise(
     ends, connected, proxy, reset_live
 ):
     client, server = ends
-    toxin = proxy.add("refuse", {"reset_live": reset_live})
+    toxic = proxy.add("refuse", {"reset_live": reset_live})
     for _ in range(3):
         with pytest.raises(ConnectionRefusedError):
             opened(proxy.address)
-    assert proxy.proof_of(toxin).holds
+    assert proxy.proof_of(toxic).holds
     if reset_live:
         assert was_reset(client)
     else:
         carries(client, server, 10_000)
-    proxy.remove(toxin)
+    proxy.remove(toxic)
     carries(*connected(), 1_000)
 
 
@@ -376,20 +376,20 @@ def test_latency_delays_a_reset_as_it_delays_bytes(ends, proxy):
 
 def test_a_toxin_that_cannot_act_with_those_in_force_is_refused_and_changes_nothing(ends, proxy):
     first = proxy.add("latency", {"delay": MS})
-    with pytest.raises(ToxinRefused, match="latency in force on up and down"):
+    with pytest.raises(ToxicError, match="latency in force on up and down"):
         proxy.add("latency", {"delay": 2 * MS})
-    with pytest.raises(ToxinRefused):
+    with pytest.raises(ToxicError):
         proxy.add("reset")
-    with pytest.raises(ToxinRefused, match=r"latency\.delay"):
+    with pytest.raises(ToxicError, match=r"latency\.delay"):
         proxy.add("latency", {"delay": "1s"})
     assert proxy.active() == [first]
     carries(*ends, 1_000)
 
 
 def test_removing_twice_and_clearing_nothing_are_harmless(ends, proxy):
-    toxin = proxy.add("latency", {"delay": MS})
-    proxy.remove(toxin)
-    proxy.remove(toxin)
+    toxic = proxy.add("latency", {"delay": MS})
+    proxy.remove(toxic)
+    proxy.remove(toxic)
     proxy.clear()
     assert proxy.active() == []
     carries(*ends, 1_000)
@@ -413,8 +413,8 @@ def test_clear_takes_everything_away(ends, proxy):
 
 
 def test_a_toxin_that_nothing_meets_has_no_proof(proxy):
-    toxin = proxy.add("latency", {"delay": MS})
-    proof = proxy.proof_of(toxin, wait_s=0.05)
+    toxic = proxy.add("latency", {"delay": MS})
+    proof = proxy.proof_of(toxic, wait_s=0.05)
     assert not proof.holds
     assert proof.text == "the proxy counts 0 reads delayed"
 
