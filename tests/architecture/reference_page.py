@@ -28,7 +28,7 @@ This page is generated from the tables that the product itself uses.
 """
 WORKLOAD, OPERATION, TARGET = "cache", "get", "redis"
 """Names that stand for those of a scenario."""
-LASTS = {"never": "over at once", "must": "stays; needs `for`", "may": "either; `for` is optional"}
+LASTS = {"never": "instantaneous", "must": "stays; needs `for`", "may": "either; `for` is optional"}
 
 
 def reference_page() -> str:
