@@ -59,6 +59,14 @@ def test_every_name_in_the_code_that_a_page_gives_is_there(page: Path) -> None:
     assert {name for name in named if not named_in_the_code(name)} == set()
 
 
+def test_every_finding_that_the_page_on_verdicts_lists_is_one_of_the_code() -> None:
+    page = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", page, re.MULTILINE)
+    codes = {code for row in rows for code in re.findall(r"[a-z_]+", row)}
+    assert len(codes) > 20
+    assert codes <= words_of_the_code()
+
+
 def test_no_page_of_docs_is_missing_in_its_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
