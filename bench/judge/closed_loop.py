@@ -14,7 +14,6 @@ contradict each other the rule is INCONCLUSIVE, with the advice to ask at planne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +23,7 @@ from bench.core.clock import NS_PER_S
 from bench.core.intervals import stretches
 from bench.core.outcome import OUTCOMES
 from bench.judge.comparison import limit_text
+from bench.judge.lane_time import LaneTime
 from bench.judge.status import Doubt, Status
 
 if TYPE_CHECKING:
@@ -47,40 +47,6 @@ STOOD_STILL = 0.1
 """A loop that was not asking for so much of its lanes' time says nothing of errors in that time."""
 ADVICE = "ask at planned times: arrivals: constant or poisson, and a rate"
 SELDOM = "a closed loop asks a target that is slow less often"
-HALVINGS = 50
-
-
-@dataclass(frozen=True)
-class LaneTime:
-    """The time that lanes spent in operations, by how long each took."""
-
-    took_ns: np.ndarray[Any, np.dtype[np.float64]]
-    """Distinct lengths of operations that were answered."""
-    times: np.ndarray[Any, np.dtype[np.float64]]
-    """How often each of them came."""
-    lost_ns: float
-    """Time in operations that were lost: an arrival in it would have been charged `charge_ns`."""
-    charge_ns: float
-    total_ns: float
-
-    def share_beyond(self, limit_ns: float) -> float:
-        """The share of the time in which an arrival would have waited for longer than the limit."""
-        beyond = float(np.dot(np.clip(self.took_ns - limit_ns, 0, None), self.times))
-        return (beyond + (self.lost_ns if limit_ns < self.charge_ns else 0.0)) / self.total_ns
-
-    def statistic_ns(self, percent: float | None) -> float:
-        """The percentile, or without one the mean, of the waits of arrivals at any moment."""
-        if percent is None:
-            halves = float(np.dot(self.took_ns**2, self.times)) / 2
-            return (halves + self.lost_ns * self.charge_ns) / self.total_ns
-        low, high = 0.0, max(float(self.took_ns.max(initial=0.0)), self.charge_ns)
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            if self.share_beyond(middle) > 1 - percent / 100:
-                low = middle
-            else:
-                high = middle
-        return high
 
 
 def is_closed(run: Run, metric: Metric) -> bool:

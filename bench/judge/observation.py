@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.judge.outcome_counts import listed
+from bench.judge.repeats import NEVER, SLOW, Repeat, nearest_rank
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.core.histogram import Counts
-    from bench.judge.closed_loop import LaneTime
+    from bench.judge.lane_time import LaneTime
     from bench.judge.outcome_counts import Tally
-    from bench.judge.repeats import Repeat
+    from bench.scenario.rules.grammar import Metric
 
 
 class Unmeasurable(Exception):  # noqa: N818 - a fact about the run, no error of anyone's
@@ -48,3 +53,25 @@ class Observation:
     """What was waited for did not come for one of the repeats: then there is no value to show."""
     missing: Unmeasurable | None = None
     """Why one of several sources could not be looked at."""
+
+
+def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "") -> Observation:
+    """The statistic that `metric` asks for over all repeats, with each of them in its basis."""
+    values = sorted(repeat.value for repeat in repeats)
+    if not values:
+        return Observation(0, "ns", 0)
+    never = any(repeat.kind in (NEVER, SLOW) for repeat in repeats)
+    if len(values) == 1:
+        return Observation(values[0], "ns", 1, basis=f"1 fault{note}", repeats=tuple(repeats), never=never)
+    percent = metric.percent
+    if percent is not None:
+        value, name = nearest_rank(values, percent), f"{str(metric.stat).upper()} of"
+    elif metric.stat == "mean":
+        value, name = sum(values) / len(values), "the mean of"
+    else:
+        value, name = values[-1], "the longest of"
+    ordered = sorted(repeats, key=lambda repeat: (repeat.kind in (NEVER, SLOW), repeat.value))
+    median, longest = (nearest_rank(ordered, share).shown for share in (50, 100))
+    each = listed([repeat.shown for repeat in repeats])
+    basis = f"{name} {len(values)} faults, median {median}, longest {longest}; one by one {each}{note}"
+    return Observation(value, "ns", len(values), basis=basis, repeats=tuple(repeats), never=never)

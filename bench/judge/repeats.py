@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from bench.core import units
-from bench.judge.observation import Observation
-from bench.judge.outcome_counts import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.scenario.rules.grammar import Metric
 
 One = TypeVar("One")
 KNOWN, CUT_SHORT, NEVER = "known", "cut_short", "never"
@@ -50,28 +47,6 @@ def worse(one: Repeat, other: Repeat) -> Repeat:
     longer = max(one, other, key=lambda repeat: repeat.value)
     kind = CUT_SHORT if CUT_SHORT in (one.kind, other.kind) else KNOWN
     return Repeat(longer.fault, longer.value, kind)
-
-
-def observed(repeats: Sequence[Repeat], metric: Metric, note: str = "") -> Observation:
-    """The statistic that `metric` asks for over all repeats, with each of them in its basis."""
-    values = sorted(repeat.value for repeat in repeats)
-    if not values:
-        return Observation(0, "ns", 0)
-    never = any(repeat.kind in (NEVER, SLOW) for repeat in repeats)
-    if len(values) == 1:
-        return Observation(values[0], "ns", 1, basis=f"1 fault{note}", repeats=tuple(repeats), never=never)
-    percent = metric.percent
-    if percent is not None:
-        value, name = nearest_rank(values, percent), f"{str(metric.stat).upper()} of"
-    elif metric.stat == "mean":
-        value, name = sum(values) / len(values), "the mean of"
-    else:
-        value, name = values[-1], "the longest of"
-    ordered = sorted(repeats, key=lambda repeat: (repeat.kind in (NEVER, SLOW), repeat.value))
-    median, longest = (nearest_rank(ordered, share).shown for share in (50, 100))
-    each = listed([repeat.shown for repeat in repeats])
-    basis = f"{name} {len(values)} faults, median {median}, longest {longest}; one by one {each}{note}"
-    return Observation(value, "ns", len(values), basis=basis, repeats=tuple(repeats), never=never)
 
 
 def nearest_rank(ordered: Sequence[One], percent: float) -> One:

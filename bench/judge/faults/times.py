@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.core import units
-from bench.judge.observation import Observation, Unmeasurable
+from bench.judge.observation import Observation, Unmeasurable, observed
 from bench.judge.outcome_counts import spaced
-from bench.judge.repeats import CUT_SHORT, KNOWN, NEVER, SLOW, Repeat, observed, worse
+from bench.judge.repeats import CUT_SHORT, KNOWN, NEVER, SLOW, Repeat, worse
 from bench.scenario.rules.fault_metrics import CLEAN_RATIO
 
 if TYPE_CHECKING:

@@ -136,7 +136,13 @@ class Coordinator(Members):
     def add_to(self, record: dict[str, Any]) -> None:
         """`workers`, and what was wrong with them."""
         with self.changed:
-            add_workers(record, self)
+            add_workers(
+                record,
+                self.workers.values(),
+                self.start_ns,
+                self.late_joiners,
+                is_logged=self.keeps_operations,
+            )
 
     def ask_clocks_again(self) -> None:
         """At the end of the run, once: how far clocks that are not ours have drifted in it."""

@@ -6,7 +6,6 @@ missing from then on, and the others go on.
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +14,13 @@ from bench.core.outcome import OUTCOME_COUNT
 from bench.engine.api import EngineStats
 from bench.results.record_shape import RECORD
 from bench.results.shape import Each, Needed, is_of, misshapen
+from bench.swarm.distributed.limits import MOST_COUNTED
 
 if TYPE_CHECKING:
-    from bench.plan.plan import Segment, WorkloadPlan
     from bench.swarm.distributed.worker import RemotePart
 
 MOST_EVENTS = 10_000
 """In one window."""
-MOST_OF_A_LANE_PER_S = 100_000_000
-"""Arrivals of a closed loop: beyond what any loop makes on one lane."""
-MOST_COUNTED = 2**53
-DELIVERY = "deliver"
-"""The operation of a pub/sub workload that holds end-to-end times: no arrival of the plan's."""
 
 WORKLOAD = {"workload": Needed(int)}
 ANSWERS = Needed({"hits": int, "misses": int, "statuses": Each(Needed(int))})
@@ -87,16 +81,6 @@ def problem_of(message: object) -> str | None:
         return "it sent a message of an unknown kind"
     problem = misshapen(message, shape)
     return f"it sent a damaged message: {kind}.{problem}" if problem else None
-
-
-def most_arrivals(plan: WorkloadPlan, segment: Segment, duration_ns: int) -> int:
-    """What no segment can exceed in a whole run: of a Poisson plan, eight deviations above its mean."""
-    if plan.is_closed:
-        return int(plan.workload.lanes * MOST_OF_A_LANE_PER_S * (duration_ns / 1e9 + 60))
-    lanes = plan.workload.lanes
-    expected = plan.expected_arrivals * -(-lanes // segment.count) / lanes  # arrivals go by lanes
-    spread = 8 * math.sqrt(expected) if plan.workload.arrivals == "poisson" else 0.0
-    return int(expected + spread) + 16
 
 
 def problem_of_window(message: dict[str, Any], part: RemotePart) -> str | None:

@@ -12,7 +12,7 @@ from bench.core.clock import monotonic_ns
 from bench.core.outcome import OUTCOME_COUNT
 from bench.engine.api import EngineResult, EngineStats
 from bench.swarm.distributed.clock_offset import ClockOffset
-from bench.swarm.distributed.message_check import DELIVERY, MOST_COUNTED, most_arrivals
+from bench.swarm.distributed.limits import DELIVERY, MOST_COUNTED, most_arrivals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class RemotePart:
     tallies: NDArray[np.int64]
     """tallies[row, outcome] of what has been sent: all that is known of a worker that is lost."""
     most_arrivals: int = MOST_COUNTED
-    """What it cannot exceed: see bench.swarm.distributed.message_check."""
+    """What it cannot exceed: see bench.swarm.distributed.limits."""
     phases: int = 1
     planned: list[int] = field(default_factory=list)
     """Rows whose responses are arrivals of the plan."""

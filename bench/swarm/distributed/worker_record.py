@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from bench.core.units import format_duration_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-    from bench.swarm.distributed.coordinator import Coordinator
     from bench.swarm.distributed.worker import Worker
 
 UNCERTAIN_NS = 10_000_000
@@ -27,21 +26,27 @@ def worst_calibration(found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return worst
 
 
-def add_workers(record: dict[str, Any], fleet: Coordinator) -> None:
-    """Add `workers` and the anomalies about them."""
+def add_workers(
+    record: dict[str, Any],
+    workers: Collection[Worker],
+    start_ns: int,
+    late_joiners: Iterable[tuple[str, int]],
+    *,
+    is_logged: bool,
+) -> None:
+    """Add `workers` and the anomalies about them; late joiners are names with times on our clock, in ns."""
     names = [workload["name"] for workload in record["workloads"]]
     record["workers"] = [
-        _entry(worker, number, len(fleet.workers), names)
-        for number, worker in enumerate(fleet.workers.values(), 1)
+        _entry(worker, number, len(workers), names) for number, worker in enumerate(workers, 1)
     ]
-    for worker in fleet.workers.values():
-        record["anomalies"] += _anomalies(worker, fleet.start_ns, is_logged=fleet.keeps_operations)
-    for name, at_ns in fleet.late_joiners:
+    for worker in workers:
+        record["anomalies"] += _anomalies(worker, start_ns, is_logged=is_logged)
+    for name, at_ns in late_joiners:
         record["anomalies"].append(
             _anomaly(
                 "worker_joined_late",
                 "invalid",
-                f"worker {name} joined {_seconds(at_ns - fleet.start_ns)} and took no part",
+                f"worker {name} joined {_seconds(at_ns - start_ns)} and took no part",
                 "start every worker before the run",
             )
         )
