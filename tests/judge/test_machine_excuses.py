@@ -206,3 +206,23 @@ def test_a_target_that_hung_without_our_lateness_was_away_however_late_we_were(t
     )
     (check,) = judge(run.load(tmp_path)).checks
     assert check.status is status, check.because
+
+
+@pytest.mark.parametrize(
+    ("kind", "failed", "status"),
+    [
+        ("observe", 422, Status.INCONCLUSIVE),
+        ("observe", 500, Status.PASS),
+        ("kill", 422, Status.PASS),
+    ],
+    ids=["a stall of ours first", "losses in it", "a fault that we made"],
+)
+def test_a_stall_of_ours_is_not_taken_for_the_outage_that_was_to_be_observed(tmp_path, kind, failed, status):
+    run = FaultRun(
+        sla=["recovery.stable < 5s"],
+        faults=[fault(0, 2) | {"kind": kind}],
+        recoveries=[recovery(0, 2, 0.4) | {"failed": failed, "stalled": 85, "failed_after_stable": 422}],
+        late_ns=208 * MS,
+    )
+    (check,) = judge(run.load(tmp_path)).checks
+    assert check.status is status, check.because

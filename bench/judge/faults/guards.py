@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BY_STALLS = frozenset({"recovery.first", "recovery.stable", "downtime"})
 """Metrics that answers later than the stall threshold make worse."""
+OF_A_STRETCH = BY_STALLS | {"recovery.full"}
+"""Metrics of the one stretch that was found first."""
 LEAST_FOR_P99 = 100
 
 
@@ -72,6 +74,30 @@ def stalls_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) -
     )
 
 
+def stall_before_the_outage(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of each
+    """INCONCLUSIVE where the first stretch that was observed may be a stall of ours, and losses came later.
+
+    `observe` has no effect that would say which of them is meant.
+    """
+    if rule.metric.name not in OF_A_STRETCH or seen.repeats is None:
+        return None
+    observing = {one["number"] for one in run.record.get("faults", []) if one["kind"] == "observe"}
+    late = run.histogram("late", rule.metric.workload)
+    late_ns = statistic_ns(late, "max") if late.any() else 0.0
+    for entry in _entries(run, rule):
+        stall_ns = entry["baseline"]["stall_ns"]
+        lost_later = entry.get("failed_after_stable") or 0
+        is_stall = lost_later and entry["failed"] == lost_later
+        if entry["fault"] in observing and is_stall and stall_ns is not None and late_ns >= stall_ns:
+            return Doubt(
+                Status.INCONCLUSIVE,
+                f"what was observed first are late answers, and the generator itself was late by up to "
+                f"{units.format_duration_ns(late_ns)}; {lost_later} arrivals failed after that",
+                "observe from a later time, or free the machine of other work",
+            )
+    return None
+
+
 def _entries(run: Run, rule: Rule) -> list[dict[str, Any]]:
     """The recoveries that the rule is about."""
     found = run.record.get("recoveries", [])
@@ -110,4 +136,5 @@ def _net_between(run: Run, workload: str, from_ns: float, until_ns: float) -> Co
 FAULT_DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
     late_around_faults,
     stalls_of_our_own,
+    stall_before_the_outage,
 )
