@@ -57,7 +57,9 @@ def test_a_closed_loop_keeps_every_lane_busy(server: Server) -> None:
     assert set(ran.outcomes()) == {Outcome.OK}
     assert (ran.result.taken > 0).all()
     assert ran.result.busy_ns is not None
-    assert ran.result.busy_ns / 2e9 == pytest.approx(5, rel=0.03), "none of the lanes' time is hidden"
+    # On a busy machine what was asked last is answered late, and keeps its lane until then.
+    lasted_ns = max(ran.seen[-1].elapsed_ns, 2e9)
+    assert 5 * 2e9 * 0.97 <= ran.result.busy_ns <= 5 * lasted_ns * 1.03, "none of the lanes' time is hidden"
     responses = ran.result.taken.sum() * mean_ns(ran.counts("response"))
     assert ran.result.busy_ns == pytest.approx(responses, rel=0.01)
 
