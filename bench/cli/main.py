@@ -13,7 +13,7 @@ from contextlib import suppress
 import click
 from click.shell_completion import CompletionItem, shell_complete
 
-from bench.cli.output import ready, say, say_problem, silence
+from bench.cli.output import flush_output, ready, say, say_problem, silence
 from bench.core.errors import ExitCode
 from bench.core.failure import BUG, failure_of
 from bench.core.own_limits import raise_descriptor_limit
@@ -112,6 +112,10 @@ def main(arguments: list[str] | None = None) -> None:
         code = run(arguments)
     except KeyboardInterrupt:  # another one, while the first was being told
         code = int(ExitCode.INTERRUPTED)
+    try:
+        flush_output()  # of what was said after the command, or instead of one
+    except OSError:
+        code = code or int(ExitCode.USAGE)
     if code == ExitCode.INTERRUPTED:
         # All is cleared up. What is left is Python's own end, which a further Ctrl-C would turn into a death.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -131,6 +135,7 @@ def run(arguments: list[str] | None = None) -> int:
         # Not group.main: it would end a command whose reader went away with 1, which here is an SLA's.
         with group.make_context("bench", list(sys.argv[1:] if arguments is None else arguments)) as context:
             code = group.invoke(context)
+        flush_output()
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:

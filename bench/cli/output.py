@@ -71,6 +71,22 @@ def say_problem(text: str) -> None:
     say(text, to=sys.stderr)
 
 
+def flush_output() -> None:
+    """Write what is buffered. At the interpreter's end a failure of that would be exit code 120, and no word.
+
+    A reader that has gone away is no failure. Raises OSError, as for a full disk.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (BrokenPipeError, ValueError):
+            silence(stream)
+        except OSError:
+            silence(stream)
+            raise
+
+
 def silence(stream: TextIO) -> None:
     """Point a stream whose reader has gone at nothing, so that its last flush at exit succeeds."""
     with contextlib.suppress(OSError, ValueError):

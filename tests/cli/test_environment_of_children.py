@@ -71,9 +71,13 @@ def environments(pid: int) -> dict[int, tuple[str, dict[str, str]]]:
     """Command line and environment of every descendant."""
     found = {}
     with contextlib.suppress(psutil.Error):
-        for child in psutil.Process(pid).children(recursive=True):
+        parent = psutil.Process(pid)
+        before_exec = parent.cmdline()
+        for child in parent.children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                found[child.pid] = (" ".join(child.cmdline()), child.environ())
+                words, environment = child.cmdline(), child.environ()
+                if words != before_exec and words == child.cmdline():
+                    found[child.pid] = (" ".join(words), environment)
     return found
 
 

@@ -82,8 +82,9 @@ def test_what_is_said_to_nobody_changes_no_exit_code(saved_run: Path, command: s
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_full_output_is_told(saved_run: Path) -> None:
-    done = shell('"$@" > /dev/full', "report", saved_run)
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_a_full_output_is_told(saved_run: Path, unbuffered: str) -> None:
+    done = shell('"$@" > /dev/full', "report", saved_run, PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 2
     assert "found 'No space left on device'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -171,10 +171,11 @@ class Connector:
             async with asyncio.timeout(START_S), asyncio.TaskGroup() as group:
                 for number, lane in lanes:
                     group.create_task(open_one(number, lane))
-        except* TargetError as refused:
-            raise _first(refused) from None
-        except* (OSError, TimeoutError) as failed:
-            reason = _first(failed)
+        # Not except*: what is raised in such a block comes out within another group.
+        except (BaseExceptionGroup, OSError) as failed:
+            reason = _first(failed, TargetError, OSError)
+            if not isinstance(reason, OSError):
+                raise reason from None
             if (limit := limit_in(reason)) is not None:
                 raise refusal_of(limit, f"{len(lanes)} connections to {self._target.name}") from None
             found = f"{reason}" if str(reason) else "no answer in time"
@@ -367,6 +368,15 @@ async def _cancel_others() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+def _first(failed: BaseException, *kinds: type[BaseException]) -> BaseException:
+    """The first of the kind that counts most, of all that one group holds; else the first at all."""
+    every = list(_leaves(failed))
+    return next((one for kind in kinds for one in every if isinstance(one, kind)), every[0])
+
+
+def _leaves(failed: BaseException) -> Iterator[BaseException]:
+    if isinstance(failed, BaseExceptionGroup):
+        for one in failed.exceptions:
+            yield from _leaves(one)
+    else:
+        yield failed
