@@ -112,7 +112,11 @@ class HttpApplication:
         self.pool.hold_back(self._size)
         tasks = [asyncio.ensure_future(self._open_one()) for _ in range(self._size)]
         try:
-            await asyncio.gather(*tasks)
+            # All of them, even after one has failed: a handshake that is given up halfway still fails later,
+            # and nobody is left to take its error.
+            for opened in await asyncio.gather(*tasks, return_exceptions=True):
+                if opened is not None:
+                    raise opened
         finally:
             for task in tasks:
                 task.cancel()
