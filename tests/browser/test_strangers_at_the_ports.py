@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -37,10 +38,13 @@ class Stranger:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, b"stranger")
         self._socket.setsockopt(zmq.LINGER, 0)
+        # Who is turned away before it has spoken would wait here for ever.
+        self._socket.setsockopt(zmq.SNDTIMEO, 1000)
         self._socket.connect(f"tcp://127.0.0.1:{port}")
 
     def say(self, kind: str, data: Any) -> None:
-        self._socket.send(msgpack.dumps((kind, data, "stranger")))
+        with contextlib.suppress(zmq.Again):
+            self._socket.send(msgpack.dumps((kind, data, "stranger")))
 
     def heard(self, seconds: float) -> list[bytes]:
         found, until = [], time.monotonic() + seconds
