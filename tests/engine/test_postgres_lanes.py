@@ -290,8 +290,7 @@ def test_a_killed_server_comes_back_with_every_acknowledged_row(stack: Stack, ta
     plan = postgres_plan({"put": {"sql": "INSERT INTO ledger VALUES ({seq})"}}, "180s", deadline="1s")
     ran = run(plan, target, during)
     ran.assert_sums_hold()
-    assert ran.count(OK) > 20
-    assert ran.count(OK) < ran.planned
+    assert ran.count(OK) > 20  # a server that is back within the deadline need not cost a single arrival
     assert ran.result.counters["reconnects"] == 4
     with psycopg.connect(make_conninfo(**libpq_parameters(target))) as connection:
         found = connection.execute("SELECT count(*) FROM ledger").fetchone()

@@ -139,9 +139,12 @@ def test_it_can_be_led_to_another_upstream(proxy, has_relay):
 def test_what_it_counts_is_read_without_asking_it(ends, proxy, has_relay):
     client, server = ends
     carries(client, server, 10)
-    row = proxy.row(gauges.RELAY)
-    eventually(lambda: row[gauges.READS] >= 1, "the read is counted")  # after the bytes have left
-    eventually(lambda: row[gauges.TURNS] >= row[gauges.READS], "the turn is counted")
+
+    def count(column: int) -> int:
+        return int(proxy.row(gauges.RELAY)[column])
+
+    eventually(lambda: count(gauges.READS) >= 1, "the read is counted")  # after the bytes have left
+    eventually(lambda: count(gauges.TURNS) >= count(gauges.READS), "the turn is counted")
     threads = {thread.id for thread in psutil.Process(proxy.pid).threads()}
     assert {int(proxy.row(number)[gauges.THREAD]) for number in (gauges.RELAY, gauges.LOOP)} <= threads
 
