@@ -113,9 +113,11 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:  # another one, while the first was being told
         code = int(ExitCode.INTERRUPTED)
     try:
-        flush_output()  # of what was said after the command, or instead of one
-    except OSError:
-        code = code or int(ExitCode.USAGE)
+        flush_output()  # of what was said instead of a command, such as --help
+    except OSError as error:
+        text, failed = failure_of(error)
+        say_problem(text)
+        code = code or failed
     if code == ExitCode.INTERRUPTED:
         # All is cleared up. What is left is Python's own end, which a further Ctrl-C would turn into a death.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -58,6 +58,10 @@ def say(text: str, *, to: TextIO | None = None, newline: bool = True) -> None:
         stream.flush()
     except BrokenPipeError:
         silence(stream)
+    except OSError:
+        silence(stream)
+        if stream is not sys.stderr:
+            raise  # where standard error takes nothing either, there is nobody left to tell
 
 
 def say_problem(text: str) -> None:

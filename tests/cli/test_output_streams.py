@@ -90,6 +90,20 @@ def test_a_full_output_is_told(saved_run: Path, unbuffered: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_help_that_a_full_output_does_not_take_is_told() -> None:
+    done = shell('"$@" > /dev/full', "--help", PYTHONUNBUFFERED="")
+    assert done.returncode == 2
+    assert "found 'No space left on device'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_where_nothing_takes_a_word_the_exit_code_is_still_no_slas(unbuffered: str) -> None:
+    for command in (("--help",), ("list",), ("run", "nowhere.yaml")):
+        done = shell('"$@" > /dev/full 2> /dev/full', *command, PYTHONUNBUFFERED=unbuffered)
+        assert done.returncode in (2, 3), command
+
+
 def test_letters_that_an_output_does_not_have_end_no_command(saved_run: Path) -> None:
     results = saved_run.parent
     for arguments in (("assess", results), ("compare", saved_run, results), ("report", saved_run)):

@@ -14,7 +14,7 @@ The messages, each an object with `kind`. Times are of CLOCK_MONOTONIC of the on
       log        workload, file, first, count     a piece of an operation log
       end                                         release everything and exit
     engine host -> coordinator
-      here       sent_ns (as asked), at_ns, and the fields of Whereabouts
+      here       sent_ns (as asked), at_ns, and the fields of HostInfo
       beat       generator_cpu_ratio, generator_rss_bytes
       calibrated calibration
       planned
