@@ -107,12 +107,18 @@ def starvation(
 ) -> Starvation:
     """Of the rows of resources.csv, in the spans of the measured time, without what lies in `apart`."""
     found = Sum(spans, apart)
+    for one in slices(rows):
+        found.add(one)
+    return found.result()
+
+
+def slices(rows: Iterable[Row]) -> Iterator[Slice]:
+    """The pieces into which the rows of resources.csv cut a run, in their order."""
     cutter = Cutter()
     for at_ns, sample in _samples(rows):
         one = cutter.add(at_ns, sample)
         if one is not None:
-            found.add(one)
-    return found.result()
+            yield one
 
 
 class Sum:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from sampled import sampling
@@ -13,7 +14,7 @@ from sampled import sampling
 from bench.report.context import others_at_work
 from bench.report.html.run_part import generator
 from bench.resources.other_processes import Look
-from bench.resources.starvation import Starvation
+from bench.resources.starvation import Starvation, slices
 from bench.stack.stack import Stack
 from tests.results.synthetic_run import SyntheticRun
 
@@ -46,16 +47,20 @@ def test_a_look_at_a_crowded_machine_tells_what_others_use(crowd: None) -> None:
     assert f"of this machine's {found.cores} cores" in found.sentence()
 
 
-def test_a_crowd_is_in_the_samples_of_a_run_and_raises_one_alarm(crowd: None, stack: Stack) -> None:
+def test_a_crowd_is_in_the_samples_of_a_run_and_raises_one_alarm_when_it_lasts(
+    crowd: None, stack: Stack
+) -> None:
     with sampling(stack) as found:
         found.until(lambda: len(found.of("machine")) > 12, "samples beside a crowd")
     facts = found.sampler.facts()
     assert facts["others"]["others_cores"] > 0.5 * facts["others"]["cores"]
     waited = [row["run_queue_s"] for row in found.of("redis") if row.get("run_queue_s") is not None]
     assert waited == sorted(waited)
-    if facts["others"]["starved_ratio"] > 0.5:
-        said = found.sampler.take_alarm()
-        assert said is not None
+    # Whether a crowd starves anybody is for the kernel to decide; once is a hiccup, twice in a row is said.
+    held_up = [bool(one.held_up) for one in slices(found.rows)]
+    said = found.sampler.take_alarm()
+    assert (said is not None) == any(both == (True, True) for both in pairwise(held_up))
+    if said is not None:
         assert said.startswith("this machine is busy with other work: others use ")
     assert found.sampler.take_alarm() is None
 
