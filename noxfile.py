@@ -20,8 +20,8 @@ HOLDFAST_VERSIONS=newest they install the newest versions instead; `.ci/newest.p
 
 import json
 import os
-import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,21 +70,21 @@ def install(session: nox.Session, *, editable: bool = True) -> None:
 
 def run_tests(session: nox.Session, *arguments: str) -> None:
     """Run pytest. The few tests that failed are run again by themselves, and named if they pass then."""
-    memory = (
-        Path(session.create_tmp()).resolve() / "pytest"
-    )  # of this run alone: what failed earlier is not asked
-    shutil.rmtree(memory, ignore_errors=True)
-    command = ["pytest", "-o", f"cache_dir={memory}", *arguments]
-    try:
-        session.run(*command)
-    except CommandFailed:
-        failures = memory / "v" / "cache" / "lastfailed"
-        failed = list(json.loads(failures.read_text())) if failures.exists() else []
-        if not 0 < len(failed) <= MOST_UNSTABLE:
-            raise
-        session.warn(f"{len(failed)} failed beside the others; now by themselves: {', '.join(failed)}")
-        session.run(*command, "-n", "0", "--last-failed")
-        session.warn(f"UNSTABLE, please report: failed beside others, passed alone: {', '.join(failed)}")
+    with (
+        tempfile.TemporaryDirectory() as memory
+    ):  # of this run alone: what failed in an earlier one is not asked
+        command = ["pytest", "-o", f"cache_dir={memory}", *arguments]
+        try:
+            session.run(*command)
+        except CommandFailed:
+            failures = Path(memory, "v", "cache", "lastfailed")
+            failed = list(json.loads(failures.read_text())) if failures.exists() else []
+            if not 0 < len(failed) <= MOST_UNSTABLE:
+                raise
+            names = ", ".join(failed)
+            session.warn(f"{len(failed)} failed beside the others; now by themselves: {names}")
+            session.run(*command, "-n", "0", "--last-failed")
+            session.warn(f"UNSTABLE, please report: failed beside others, passed alone: {names}")
 
 
 @nox.session
