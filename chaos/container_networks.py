@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from chaos import container_view as view
+from chaos.container_view import engine
 from chaos.endpoint import Endpoint
 
 
 def off(container: str, one: Endpoint) -> None:
     """Take a container off one network. Raises APIError."""
-    view.engine().disconnect_container_from_network(container, one.network or one.name)
+    engine().disconnect_container_from_network(container, one.network or one.name)
 
 
 def on(container: str, one: Endpoint) -> None:
@@ -29,7 +29,7 @@ def on(container: str, one: Endpoint) -> None:
 
 
 def _connect_to(container: str, network: str, one: Endpoint) -> None:
-    engine = view.engine()
+    client = engine()
     asked: dict[str, Any] = {
         "aliases": list(one.aliases),
         "links": [tuple(link.split(":", 1)) for link in one.links],
@@ -40,9 +40,9 @@ def _connect_to(container: str, network: str, one: Endpoint) -> None:
         "mac_address": one.hardware_address or None,
     }
     if not one.gateway_priority:
-        engine.connect_container_to_network(container, network, **asked)
+        client.connect_container_to_network(container, network, **asked)
         return
     # The client does not know this one; the engine does, or it would not have told it.
-    config = {**engine.create_endpoint_config(**asked), "GwPriority": one.gateway_priority}
+    config = {**client.create_endpoint_config(**asked), "GwPriority": one.gateway_priority}
     data = {"Container": container, "EndpointConfig": config}
-    engine._raise_for_status(engine._post_json(engine._url("/networks/{0}/connect", network), data=data))
+    client._raise_for_status(client._post_json(client._url("/networks/{0}/connect", network), data=data))

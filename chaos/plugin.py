@@ -14,9 +14,10 @@ from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
 from bench.scenario.validators.faults import BEHIND
 from chaos.context import FaultContext
 from chaos.detection import WhyBlind, shorter_than, too_few_looks
-from chaos.detectors import breaker, stack_events
+from chaos.detectors.breaker import Breaker
 from chaos.detectors.polling_detector import PollingDetector
 from chaos.detectors.probe import Probe
+from chaos.detectors.stack_events import CONTAINER_HEALTH, ENGINE_EVENT
 from chaos.faults import fault_for
 from chaos.integrity.integrity import Integrity
 from chaos.journal import Journal, heal_orphans, read_journal
@@ -85,7 +86,7 @@ class Chaos:
         # the stack may have an API because another scenario of the command needs one.
         loaded = {one.target for one in scenario.workloads}
         if "api" in loaded and any(name in ("api", *BEHIND["api"]) for name in hit):
-            self._watchers.append(breaker.Breaker(targets["api"]))
+            self._watchers.append(Breaker(targets["api"]))
         self._integrity = Integrity(scenario, plan, targets, seen)
         self._integrity.prepare()
         return seen
@@ -186,9 +187,9 @@ class Chaos:
         assert self._around is not None
         found = [watcher.detector for watcher in self._watchers]
         if self._stack.kind != "external":
-            found.append(stack_events.ENGINE)
+            found.append(ENGINE_EVENT)
         if any(self._around.health_check_ns(name) is not None for name in self._hit):
-            found.append(stack_events.HEALTH)
+            found.append(CONTAINER_HEALTH)
         return list(dict.fromkeys(found))
 
     def _blind(self) -> dict[str, WhyBlind]:
@@ -200,7 +201,7 @@ class Chaos:
             found[watcher.detector] = too_few_looks(watcher.looks_ns, watcher.needed)
         needed = [self._around.health_check_ns(name) for name in self._hit]
         if known := [one for one in needed if one is not None]:
-            found[stack_events.HEALTH] = shorter_than(min(known))
+            found[CONTAINER_HEALTH] = shorter_than(min(known))
         return found
 
     def close(self) -> None:

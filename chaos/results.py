@@ -12,7 +12,9 @@ import numpy as np
 
 from bench.scenario.validators.faults import BEHIND
 from chaos.detection import WhyBlind, Window, matched, too_few_failures
-from chaos.detectors import breaker, client_errors, stack_events
+from chaos.detectors.breaker import BREAKER, open_time_ns
+from chaos.detectors.client_errors import CLIENT_ERRORS, IN_A_ROW, client_observations
+from chaos.detectors.stack_events import stack_observations
 from chaos.recovery.recovery import recoveries
 
 if TYPE_CHECKING:
@@ -51,9 +53,9 @@ class FaultResults:
         detections, alarms = self._detections(operations, record["recoveries"])
         record["detections"] = [self._from_zero(one) for one in detections]
         record["false_alarms"] = [self._from_zero(one) for one in alarms]
-        if breaker.NAME in self.detectors:
-            breakers = [one for one in self.observations if one.detector == breaker.NAME]
-            record["breaker_open_ns"] = breaker.open_time_ns(breakers, self.end_ns)
+        if BREAKER in self.detectors:
+            breakers = [one for one in self.observations if one.detector == BREAKER]
+            record["breaker_open_ns"] = open_time_ns(breakers, self.end_ns)
 
     def _fault(self, act: FaultExecution) -> dict[str, Any]:
         plan, broke = act.fault.plan, act.broke
@@ -128,7 +130,7 @@ class FaultResults:
                         sum(one["failed"] for one in mine),
                     )
                 )
-        blind = {client_errors.NAME: too_few_failures(client_errors.IN_A_ROW), **self.blind}
+        blind = {CLIENT_ERRORS: too_few_failures(IN_A_ROW), **self.blind}
         return matched(windows, self._by_detector(operations), blind)
 
     def _away(self, recovered: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
@@ -148,15 +150,15 @@ class FaultResults:
         for number, workload in enumerate(self.plan.workloads):
             if workload.workload.target in hit:
                 own = operations[operations["workload"] == number]
-                clients += client_errors.observations_of(own, workload.workload.target, self.start_ns)
+                clients += client_observations(own, workload.workload.target, self.start_ns)
         # All that were at work, so that one that saw nothing has missed.
         found: dict[str, list[Observation]] = {
-            client_errors.NAME: clients,
+            CLIENT_ERRORS: clients,
             **{name: [] for name in self.detectors},
         }
         of_stack = [
             one
-            for one in stack_events.observations_of(self.stack_events)
+            for one in stack_observations(self.stack_events)
             if one.target in hit and one.at_ns >= self.start_ns
         ]
         for one in [*self.observations, *of_stack]:

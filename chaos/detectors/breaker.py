@@ -13,7 +13,7 @@ from chaos.detectors.polling_detector import PollingDetector
 if TYPE_CHECKING:
     from bench.stack.target import Target
 
-NAME = "breaker"
+BREAKER = "breaker"
 EVERY_NS = 100_000_000
 DEADLINE_S = 1.5
 CLOSED, OPEN = "closed", "open"
@@ -22,10 +22,10 @@ CLOSED, OPEN = "closed", "open"
 class Breaker(PollingDetector):
     """Reads /health; a breaker that opens is a detection of what is behind it."""
 
-    detector = NAME
+    detector = BREAKER
 
     def __init__(self, api: Target) -> None:
-        super().__init__(NAME, EVERY_NS)
+        super().__init__(BREAKER, EVERY_NS)
         self._api = api
         self._states: dict[str, str] = {}
 
@@ -40,14 +40,14 @@ class Breaker(PollingDetector):
                 self._states[name] = OPEN
                 self.observations.append(
                     Observation(
-                        NAME, name, at_ns, is_down=True, detail=f"the API's breaker for {name} is open"
+                        BREAKER, name, at_ns, is_down=True, detail=f"the API's breaker for {name} is open"
                     )
                 )
             elif state == CLOSED and before == OPEN:
                 self._states[name] = CLOSED
                 self.observations.append(
                     Observation(
-                        NAME, name, at_ns, is_down=False, detail=f"the API's breaker for {name} is closed"
+                        BREAKER, name, at_ns, is_down=False, detail=f"the API's breaker for {name} is closed"
                     )
                 )
 

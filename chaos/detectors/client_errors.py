@@ -13,11 +13,11 @@ from chaos.detectors.observation import Observation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NAME = "client_errors"
+CLIENT_ERRORS = "client_errors"
 IN_A_ROW = 3
 
 
-def observations_of(operations: NDArray[Any], target: str, zero_ns: int) -> list[Observation]:
+def client_observations(operations: NDArray[Any], target: str, zero_ns: int) -> list[Observation]:
     """Down when IN_A_ROW operations ended not OK with no OK between them, up with the next OK.
 
     operations: the log of the workloads of one target (bench.engine.wire.layout.LOG_RECORD); zero_ns is run
@@ -36,10 +36,14 @@ def observations_of(operations: NDArray[Any], target: str, zero_ns: int) -> list
         if failed[start] and row >= IN_A_ROW and not is_down:
             is_down = True
             at_ns = int(done[start + IN_A_ROW - 1]) + zero_ns
-            found.append(Observation(NAME, target, at_ns, True, f"{IN_A_ROW} operations in a row failed"))
+            found.append(
+                Observation(CLIENT_ERRORS, target, at_ns, True, f"{IN_A_ROW} operations in a row failed")
+            )
         elif not failed[start] and is_down:
             is_down = False
             found.append(
-                Observation(NAME, target, int(done[start]) + zero_ns, False, "an operation is OK again")
+                Observation(
+                    CLIENT_ERRORS, target, int(done[start]) + zero_ns, False, "an operation is OK again"
+                )
             )
     return found

@@ -12,17 +12,17 @@ from chaos.detectors.polling_detector import PollingDetector
 if TYPE_CHECKING:
     from bench.stack.target import Target
 
-NAME = "probe"
+PROBE = "probe"
 LONGEST_S = 1.0
 
 
 class Probe(PollingDetector):
     """PING, SELECT 1 or /health of one target; `failures` in a row are a detection."""
 
-    detector = NAME
+    detector = PROBE
 
     def __init__(self, target: Target, every_ns: int, failures: int) -> None:
-        super().__init__(f"{NAME}-{target.name}", every_ns)
+        super().__init__(f"{PROBE}-{target.name}", every_ns)
         self._target = target
         self._failures = self.needed = failures
         self._in_a_row = 0
@@ -44,4 +44,4 @@ class Probe(PollingDetector):
         self._in_a_row = 0
 
     def _note(self, at_ns: int, *, is_down: bool, detail: str) -> None:
-        self.observations.append(Observation(NAME, self._target.name, at_ns, is_down, detail))
+        self.observations.append(Observation(PROBE, self._target.name, at_ns, is_down, detail))

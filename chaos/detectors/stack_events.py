@@ -10,12 +10,12 @@ from chaos.detectors.observation import Observation
 if TYPE_CHECKING:
     from bench.stack.supervisor.supervised import StackEvent
 
-ENGINE, HEALTH = "engine_event", "container_health"
+ENGINE_EVENT, CONTAINER_HEALTH = "engine_event", "container_health"
 _DOWN = {"died", "ended", "stopped", "failed", "gave_up", "paused", "oom", "disconnected"}
 _UP = {"restarted", "started", "continued", "unpaused", "connected"}
 
 
-def observations_of(events: Iterable[StackEvent]) -> list[Observation]:
+def stack_observations(events: Iterable[StackEvent]) -> list[Observation]:
     """The events as observations of two detectors."""
     found = []
     for event in events:
@@ -24,7 +24,7 @@ def observations_of(events: Iterable[StackEvent]) -> list[Observation]:
         detail = event.text or f"{event.kind} (process {event.pid})"
         if event.kind == "health":
             is_down = event.text != "healthy"
-            found.append(Observation(HEALTH, event.service, event.at_ns, is_down, detail))
+            found.append(Observation(CONTAINER_HEALTH, event.service, event.at_ns, is_down, detail))
         elif event.kind in _DOWN | _UP:
-            found.append(Observation(ENGINE, event.service, event.at_ns, event.kind in _DOWN, detail))
+            found.append(Observation(ENGINE_EVENT, event.service, event.at_ns, event.kind in _DOWN, detail))
     return found

@@ -6,10 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bench.scenario.validators.integrity import operation_of
-from chaos.integrity import ledger, postgres_read_back, redis_read_back
+from chaos.integrity import ledger
 from chaos.integrity.check import Check, Evidence
+from chaos.integrity.postgres_read_back import read_postgres
 from chaos.integrity.query import rehearse
 from chaos.integrity.read_back import Unreadable, patiently
+from chaos.integrity.redis_read_back import read_redis
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,8 +69,6 @@ class AcknowledgedWrites(Check):
     def _read_back(self, evidence: Evidence, last_arrival: int) -> ledger.Found:
         run_label = evidence.record["started"]["run_label"]
         if self.wanted.found is not None:
-            return postgres_read_back.read_back(self.target, self.wanted.found, run_label)
+            return read_postgres(self.target, self.wanted.found, run_label)
         seed = self.site.plan.workloads[self.number].seed
-        return redis_read_back.read_back(
-            self.target, self.workload, self.operation, seed, run_label, last_arrival
-        )
+        return read_redis(self.target, self.workload, self.operation, seed, run_label, last_arrival)

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
     from bench.stack.target import Target
 
-CHUNK = 10_000
+POSTGRES_CHUNK = 10_000
 EXCERPT = 60
 LARGEST = 2**63 - 1
 
 
-def read_back(target: Target, found: str, run_label: int) -> Found:
+def read_postgres(target: Target, found: str, run_label: int) -> Found:
     """The arrivals that the scenario's own query gives. Raises NotYet, Unreadable."""
     query = found.replace("{" + RUN + "}", str(run_label))
     arrivals: list[int] = []
     foreign: list[str] = []
     with connected(target) as connection, connection.cursor(name="holdfast_read_back") as cursor:
         cursor.execute(query.encode())
-        while rows := cursor.fetchmany(CHUNK):
+        while rows := cursor.fetchmany(POSTGRES_CHUNK):
             if len(rows[0]) != 1:
                 raise Unreadable(f"`found` gives {len(rows[0])} columns instead of one")
             for (value,) in rows:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
     from chaos.integrity.written_form import WrittenForm
 
-CHUNK = 1_000
+REDIS_CHUNK = 1_000
 EXCERPT_BYTES = 60
 
 
-def read_back(
+def read_redis(
     target: Target, workload: Workload, operation: str, seed: int, run_label: int, last_arrival: int
 ) -> Found:
     """Read what the operation has written in this run. Raises NotYet, Unreadable.
@@ -40,8 +40,8 @@ def read_back(
 def _keys(dialogue: RedisReader, key: WrittenForm, item: WrittenForm, last_arrival: int) -> Found:
     right: list[int] = []
     changed: list[int] = []
-    for first in range(0, last_arrival + 1, CHUNK):
-        arrivals = range(first, min(first + CHUNK, last_arrival + 1))
+    for first in range(0, last_arrival + 1, REDIS_CHUNK):
+        arrivals = range(first, min(first + REDIS_CHUNK, last_arrival + 1))
         values = dialogue.ask("MGET", *(key.of(arrival) for arrival in arrivals))
         for arrival, value in zip(arrivals, values, strict=True):
             if value is not None:
@@ -63,9 +63,9 @@ def _sorted_out(elements: Iterator[bytes], item: WrittenForm) -> Found:
 
 def _list(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
     first = 0
-    while elements := dialogue.ask("LRANGE", key, first, first + CHUNK - 1):
+    while elements := dialogue.ask("LRANGE", key, first, first + REDIS_CHUNK - 1):
         yield from elements
-        first += CHUNK
+        first += REDIS_CHUNK
 
 
 def _set(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
@@ -73,7 +73,7 @@ def _set(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
     seen: set[bytes] = set()
     cursor = b"0"
     while True:
-        cursor, elements = dialogue.ask("SSCAN", key, cursor, "COUNT", CHUNK)
+        cursor, elements = dialogue.ask("SSCAN", key, cursor, "COUNT", REDIS_CHUNK)
         seen.update(elements)
         if cursor == b"0":
             yield from seen
@@ -83,7 +83,7 @@ def _set(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
 def _stream(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
     """The value of each entry's last field."""
     begin = b"-"
-    while entries := dialogue.ask("XRANGE", key, begin, "+", "COUNT", CHUNK):
+    while entries := dialogue.ask("XRANGE", key, begin, "+", "COUNT", REDIS_CHUNK):
         for _, fields in entries:
             yield fields[-1]
         begin = b"(" + entries[-1][0]

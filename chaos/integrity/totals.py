@@ -17,7 +17,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class TotalsJudgement:
     """Readings that differ from the first one."""
 
     readings: int
@@ -26,21 +26,21 @@ class Judgement:
     """The first, the worst and the last of them."""
 
 
-def judge(readings: Sequence[Reading]) -> Judgement:
+def judge_totals(readings: Sequence[Reading]) -> TotalsJudgement:
     """Compare every reading with the first, which stands for what was there before the load.
 
     Only reads are looked at, so transfers of unknown outcome need no care: they happened or not, and
     the total is the same.
     """
     if not readings:
-        return Judgement(0, 0, [])
+        return TotalsJudgement(0, 0, [])
     expected = readings[0].total
     wrong = [reading for reading in readings if reading.total != expected]
     if not wrong:
-        return Judgement(len(readings), 0, [])
+        return TotalsJudgement(len(readings), 0, [])
     worst = max(wrong, key=lambda reading: _distance(reading, expected))
     shown = dict.fromkeys((wrong[0], worst, wrong[-1]))
-    return Judgement(
+    return TotalsJudgement(
         len(readings),
         len(wrong),
         [

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.datasets import DataSet, check
-from chaos.integrity import totals
 from chaos.integrity.check import Check, Evidence
 from chaos.integrity.postgres_read_back import read_total
 from chaos.integrity.query import rehearse
 from chaos.integrity.read_back import NotYet, Patience, Unreadable, patiently
-from chaos.integrity.totals import Reading
+from chaos.integrity.totals import Reading, judge_totals
 
 if TYPE_CHECKING:
     from bench.stack.target import Target
@@ -42,7 +41,7 @@ class Transfers(Check):
         """The readings of the total, and what the data set says of its sums."""
         found: dict[str, Any] = {"found": 0, "unexpected": 0, "examples": []}
         if self._watch is not None:
-            judged = totals.judge(self._watch.finish(evidence.patience))
+            judged = judge_totals(self._watch.finish(evidence.patience))
             found = {"found": judged.readings, "unexpected": judged.wrong, "examples": judged.examples}
         dataset = self.workload.dataset
         if dataset is not None and dataset.name is not None:

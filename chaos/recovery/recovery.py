@@ -11,11 +11,20 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from chaos.recovery import damage, stamps
 from chaos.recovery.arrivals import Arrivals, Seen, seen_of
 from chaos.recovery.baseline import Baseline, baseline_of
+from chaos.recovery.damage import brown_out_ns, downtime_ns, drained, lost_by_outcome, reconnects
 from chaos.recovery.onset import onset
-from chaos.recovery.stamps import Criteria
+from chaos.recovery.stamps import (
+    SLOW_PERCENT,
+    Criteria,
+    first_success,
+    fits,
+    full,
+    quiet_since,
+    slow_from,
+    stable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,16 +109,16 @@ def recovery_of(
     from_ns = effective_ns if asked_ns is None else min(asked_ns, effective_ns)
     seen = seen_of(arrivals, from_ns, until_ns, baseline.stall_ns)
     t1 = onset(seen, baseline, effective_ns, criteria)
-    t3 = None if t1 is None else stamps.first_success(seen, t1)
+    t3 = None if t1 is None else first_success(seen, t1)
     t4, quiet, slow, t5, full_cut = None, None, None, None, False
     if baseline.is_clean:
-        t4 = None if t1 is None else stamps.stable(seen, t1, baseline, criteria)
-        quiet = None if t1 is None or t4 is not None else stamps.quiet_since(seen, t1, baseline)
+        t4 = None if t1 is None else stable(seen, t1, baseline, criteria)
+        quiet = None if t1 is None or t4 is not None else quiet_since(seen, t1, baseline)
         slow, t5, full_cut = _full(seen, t1, t4, baseline, criteria)
     end, back, to = _first(t4, quiet, until_ns), _first(t3, until_ns), _first(t5, until_ns)
     planned = seen.arrivals.planned_ns
     after_stable = seen.failed & (seen.harm_ns >= t4) if t4 is not None else None
-    lost = damage.lost_by_outcome(seen)
+    lost = lost_by_outcome(seen)
     brown = t1 is not None or slow is not None
     band_ns = baseline.band_ns if brown else None
     return Recovery(
@@ -123,16 +132,16 @@ def recovery_of(
         quiet_since_ns=quiet,
         slow_from_ns=slow,
         full_cut_short=full_cut,
-        downtime_ns=0 if t1 is None else damage.downtime_ns(seen, t1, end, baseline.stall_ns),
+        downtime_ns=0 if t1 is None else downtime_ns(seen, t1, end, baseline.stall_ns),
         failed=sum(lost.values()),
         outcomes=lost,
         stalled=int((seen.harmed & seen.arrivals.is_ok).sum()),
         failed_after_stable=0 if after_stable is None else int(after_stable.sum()),
         planned_in_outage=0 if t1 is None else int(((planned >= t1) & (planned < back)).sum()),
-        brown_out_before_ns=damage.brown_out_ns(seen, from_ns, to if t1 is None else t1, band_ns),
-        brown_out_outage_ns=0 if t1 is None else damage.brown_out_ns(seen, t1, min(back, to), band_ns),
-        brown_out_after_ns=0 if t1 is None else damage.brown_out_ns(seen, back, to, band_ns),
-        drained_ns=None if t1 is None or t3 is None else damage.drained(seen, t1, t3, baseline.band_ns),
+        brown_out_before_ns=brown_out_ns(seen, from_ns, to if t1 is None else t1, band_ns),
+        brown_out_outage_ns=0 if t1 is None else brown_out_ns(seen, t1, min(back, to), band_ns),
+        brown_out_after_ns=0 if t1 is None else brown_out_ns(seen, back, to, band_ns),
+        drained_ns=None if t1 is None or t3 is None else drained(seen, t1, t3, baseline.band_ns),
         resolution_ns=baseline.resolution_ns,
         closed=arrivals.closed,
         baseline=baseline,
@@ -179,7 +188,7 @@ def recoveries(
                 "workload": str(workload["name"]),
                 "clean": clean,
                 **found.to_json(),
-                "reconnects": damage.reconnects(events, workload["name"], start, until),
+                "reconnects": reconnects(events, workload["name"], start, until),
             }
             clean = found.state in (RECOVERED, UNAFFECTED)
     return [by_fault[key] for key in sorted(by_fault)]
@@ -208,13 +217,13 @@ def _full(
     """Since when it was slow, since when as good as before, and whether the watch was too short to tell."""
     if baseline.band_ns is None:
         return None, None, False
-    slow = stamps.slow_from(seen, baseline, criteria) if t1 is None else None
+    slow = slow_from(seen, baseline, criteria) if t1 is None else None
     since = slow if t1 is None else t4
     if since is None:
         return slow, None, False
-    percent = stamps.SLOW_PERCENT if t1 is None else 99
-    t5 = stamps.full(seen, since, baseline, criteria, percent)
-    room = stamps.fits(seen, since, criteria.window_ns, criteria.arrivals)
+    percent = SLOW_PERCENT if t1 is None else 99
+    t5 = full(seen, since, baseline, criteria, percent)
+    room = fits(seen, since, criteria.window_ns, criteria.arrivals)
     return slow, t5, t5 is None and not room
 
 

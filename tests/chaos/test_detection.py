@@ -13,8 +13,10 @@ from bench.engine.wire.layout import LOG_RECORD
 from bench.stack.docker.container_facts import health_check_ns
 from bench.stack.supervisor.supervised import StackEvent
 from chaos.detection import Window, matched, shorter_than, too_few_failures, too_few_looks
-from chaos.detectors import breaker, client_errors, stack_events
+from chaos.detectors.breaker import BREAKER, open_time_ns
+from chaos.detectors.client_errors import client_observations
 from chaos.detectors.observation import Observation
+from chaos.detectors.stack_events import stack_observations
 
 S = 1_000_000_000
 
@@ -127,7 +129,7 @@ OK, RESET = Outcome.OK, Outcome.RESET
 
 
 def seen_by_clients(*ends: tuple[float, Outcome]) -> list[tuple[float, bool]]:
-    found = client_errors.observations_of(log(*ends), "redis", 7 * S)
+    found = client_observations(log(*ends), "redis", 7 * S)
     return [(one.at_ns / S - 7, one.is_down) for one in found]
 
 
@@ -169,16 +171,16 @@ def test_a_log_that_begins_with_failures_is_a_detection_too() -> None:
 def test_events_of_the_stack_are_observations(
     kind: str, text: str | None, expected: tuple[str, bool] | None
 ) -> None:
-    found = stack_events.observations_of([StackEvent(1, kind, "redis", 5, text=text)])
+    found = stack_observations([StackEvent(1, kind, "redis", 5, text=text)])
     assert [(one.detector, one.is_down) for one in found] == ([expected] if expected else [])
 
 
 def test_an_event_of_the_supervisor_itself_is_no_observation() -> None:
-    assert stack_events.observations_of([StackEvent(1, "crashed", None)]) == []
+    assert stack_observations([StackEvent(1, "crashed", None)]) == []
 
 
 def opened(at_s: float, is_down: bool, target: str = "redis") -> Observation:
-    return Observation(breaker.NAME, target, round(at_s * S), is_down, "")
+    return Observation(BREAKER, target, round(at_s * S), is_down, "")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def opened(at_s: float, is_down: bool, target: str = "redis") -> Observation:
 def test_breakers_are_open_from_opening_to_closing_or_to_the_end(
     seen: list[Observation], open_s: float
 ) -> None:
-    assert breaker.open_time_ns(seen, 10 * S) == open_s * S
+    assert open_time_ns(seen, 10 * S) == open_s * S
 
 
 # --- what a detector could not tell -----------------------------------------------------------------------

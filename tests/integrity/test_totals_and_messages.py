@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.integrity.totals import Reading, judge
+from chaos.integrity.totals import Reading, judge_totals
 from chaos.integrity.written_form import WrittenForm
 
 
@@ -16,22 +16,22 @@ def readings(*totals: int | None) -> list[Reading]:
 
 
 def test_a_total_that_stays_is_right() -> None:
-    assert judge(readings(100, 100, 100)).wrong == 0
-    assert judge([]).wrong == 0
+    assert judge_totals(readings(100, 100, 100)).wrong == 0
+    assert judge_totals([]).wrong == 0
 
 
 def test_the_first_the_worst_and_the_last_wrong_total_are_shown() -> None:
-    found = judge(readings(100, 99, 100, 40, 105, 101))
+    found = judge_totals(readings(100, 99, 100, 40, 105, 101))
     assert found.wrong == 4
     assert [one["found"] for one in found.examples] == ["99", "40", "101"]
 
 
 def test_a_total_that_is_gone_is_wrong() -> None:
-    assert judge(readings(100, None)).examples[0]["found"] == "nothing"
+    assert judge_totals(readings(100, None)).examples[0]["found"] == "nothing"
 
 
 def test_numbers_of_other_types_are_the_same_number() -> None:
-    assert judge([Reading(0, 100), Reading(1, Decimal("100.00"))]).wrong == 0
+    assert judge_totals([Reading(0, 100), Reading(1, Decimal("100.00"))]).wrong == 0
 
 
 @given(
