@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
-from bench.datasets import DataSet, check
+from bench.datasets import DataSet
+from bench.datasets import check as check_dataset
 from chaos.integrity.check import Check, Evidence
 from chaos.integrity.postgres_read_back import read_total
 from chaos.integrity.query import rehearse
@@ -46,7 +47,7 @@ class Transfers(Check):
         dataset = self.workload.dataset
         if dataset is not None and dataset.name is not None:
             try:
-                sentences = check(self.target, DataSet(dataset.name, dataset.scale, dataset.keep))
+                sentences = check_dataset(self.target, DataSet(dataset.name, dataset.scale, dataset.keep))
             except TargetError as error:
                 raise Unreadable(str(error)) from None
             found["found"] += 1

@@ -22,7 +22,7 @@ NOTHING = "nothing"
 UNSEEN = "unseen"
 IN_ALARM, NO_LOOK = "in_alarm", "no_look"
 UNKNOWN = (IN_ALARM, NO_LOOK)
-"""A detector that told nothing of a fault, and of which that says nothing: see chaos/detection.py."""
+"""A detector that reported nothing of a fault, which says nothing of it: chaos/detection.py."""
 UNKNOWN_ADVICE = (
     "see what it was in alarm about before the fault, let the fault last longer, or let it look more often"
 )
