@@ -24,12 +24,20 @@ from bench.stack.docker.client import said
 from bench.stack.docker.container_facts import is_frozen
 from bench.stack.docker.events import awaited_events, wall_text
 from chaos import container_view as view
-from chaos.container_networks import off, on
-from chaos.container_view import check, endpoints, pid_of, restart_policy, why_no_crash, why_no_disconnect
-from chaos.endpoint import Endpoint, missing_or_different
-from chaos.exit_watcher import ExitWatcher
-from chaos.processes import wait_until
-from chaos.timestamps import Proof, Timestamps
+from chaos.container_view import (
+    Endpoint,
+    check,
+    endpoints,
+    missing_or_different,
+    off,
+    on,
+    pid_of,
+    restart_policy,
+    why_no_crash,
+    why_no_disconnect,
+)
+from chaos.processes import ExitWatcher, wait_until
+from chaos.schedule import Proof, Timestamps
 
 __all__ = [
     "ContainerAct",

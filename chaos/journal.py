@@ -1,30 +1,74 @@
 """The journal: what was done to the system and is not undone yet, on disk before it is done.
 
 One file for each run with faults, in the user's state folder: first the harness, then a line when a
-fault is about to be made and one when its undoing was seen to work. A line is on disk before the
-fault is made. Whoever finds open entries whose harness is gone undoes them, holding the lock: the watchdog
-at once, `bench heal` or the next run otherwise. A harness of another machine or name space of process
-numbers cannot be judged from here; its journal is left alone.
+fault is about to be made and one when its undoing was seen to work. A line is on disk before the fault
+is made. Any process that finds open entries of a dead harness heals them, holding the lock: the
+watchdog at once, `bench heal` or the next run otherwise. A harness of another machine or name space of
+process numbers cannot be judged from here; its journal is left alone.
+
+The lock is the right to break and to heal. A run holds it to its end and hands it to its watchdog, so
+that no two processes heal the same system, and no run begins on a system that is still being healed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.core.errors import HealError, UsageError
 from bench.stack.background.state import state_folder
-from bench.stack.supervisor.harness_identity import Fate, fate_of, own_entry, place_of
-from bench.stack.supervisor.process_identity import ProcessIdentity
-from chaos.journal_lock import HEALING_S, JournalLock
+from bench.stack.supervisor.processes import Fate, ProcessIdentity, fate_of, own_entry, place_of
 from chaos.undo import Undo, nothing_left, undo
+
+HEALING_S = 60.0
+"""Far longer than all that a run can have left takes to be undone."""
+POLL_S = 0.02
+
+
+class JournalLock:
+    """Held until `close` by this process and every one that was given its descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    @classmethod
+    def take(cls, folder: Path, is_run_under_way: Callable[[], bool]) -> JournalLock | None:
+        """Take it, after whoever heals; None while a run holds it, or when HEALING_S are over.
+
+        Raises OSError where the folder cannot be written.
+        """
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + HEALING_S
+        while not _is_locked(descriptor):
+            if is_run_under_way() or time.monotonic() > deadline:
+                os.close(descriptor)
+                return None
+            time.sleep(POLL_S)
+        return cls(descriptor)
+
+    def close(self) -> None:
+        """Let it go. Again is harmless."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor = -1
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
 
 SUFFIX = ".jsonl"
 

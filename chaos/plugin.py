@@ -12,14 +12,11 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
 from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
 from bench.scenario.validators.faults import BEHIND
-from chaos.context import FaultContext
-from chaos.detection import WhyBlind, shorter_than, too_few_looks
-from chaos.detectors.breaker import Breaker
-from chaos.detectors.polling_detector import PollingDetector
-from chaos.detectors.probe import Probe
-from chaos.detectors.stack_events import CONTAINER_HEALTH, ENGINE_EVENT
+from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
+from chaos.detectors.polling import Breaker, PollingDetector, Probe
 from chaos.faults import fault_for
-from chaos.integrity.integrity import Integrity
+from chaos.faults.fault import FaultContext
+from chaos.integrity.checks import Integrity
 from chaos.journal import Journal, heal_orphans, read_journal
 from chaos.proxy.watch import ProxyWatch
 from chaos.results import FaultResults

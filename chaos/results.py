@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.scenario.validators.faults import BEHIND
-from chaos.detection import WhyBlind, Window, matched, too_few_failures
-from chaos.detectors.breaker import BREAKER, open_time_ns
-from chaos.detectors.client_errors import CLIENT_ERRORS, IN_A_ROW, client_observations
-from chaos.detectors.stack_events import stack_observations
+from chaos.detectors.detection import (
+    CLIENT_ERRORS,
+    IN_A_ROW,
+    WhyBlind,
+    Window,
+    client_observations,
+    matched,
+    stack_observations,
+    too_few_failures,
+)
+from chaos.detectors.polling import BREAKER, open_time_ns
 from chaos.recovery.recovery import recoveries
 
 if TYPE_CHECKING:
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 
     from bench.plan.plan import Plan
     from bench.stack.supervisor.supervised import StackEvent
-    from chaos.detectors.observation import Observation
+    from chaos.detectors.detection import Observation
     from chaos.runner import FaultExecution
 
 ENDS = ("died", "ended", "stopped")

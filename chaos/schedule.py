@@ -1,4 +1,8 @@
-"""When which fault happens: a scenario's faults as single planned ones, pure and seeded."""
+"""A fault as it is planned, and what is known of one act of it: its timestamps and the proof of its
+effect.
+
+A scenario's faults become single planned ones here, pure and seeded.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.scenario.faults import FaultEntry
+
+
+@dataclass(frozen=True)
+class Timestamps:
+    """Times of one act, ns on CLOCK_MONOTONIC."""
+
+    asked_ns: int
+    returned_ns: int
+    effective_ns: int | None = None
+    """By the kernel's, the supervisor's or the engine's own event; None where there is none, and then
+    it lies between the other two."""
+
+    @property
+    def effect_ns(self) -> int:
+        """When it took effect, as well as it is known."""
+        return self.returned_ns if self.effective_ns is None else self.effective_ns
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether something is so, by evidence, in one sentence."""
+
+    holds: bool
+    text: str
+
 
 _SHARE_BITS = 53
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.clock import NS_PER_S, WallLabel
-from bench.stack.docker.client import engine_host
-from bench.stack.docker.labels import ADDRESS
-from bench.stack.supervisor.process_identity import ProcessIdentity
-from chaos.endpoint import Endpoint
+from bench.stack.docker.client import ADDRESS, engine_host
+from bench.stack.supervisor.processes import ProcessIdentity
+from chaos.container_view import Endpoint
 from chaos.processes import STOPPED_STATES, family, state_of, wait_until
 
 CONTINUED_S = 2.0

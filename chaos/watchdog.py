@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from bench.core.child_environment import for_python
-from chaos.journal_lock import HEALING_S, JournalLock
+from chaos.journal import HEALING_S, JournalLock
 
 READY = b"ready\n"
 

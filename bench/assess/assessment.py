@@ -11,17 +11,16 @@ from bench.assess.evidence import Evidence, EvidenceSet, command_for, gather
 from bench.assess.health import TargetHealth, from_runs, health_met, live
 from bench.assess.matrix import RequirementResult, Row, further_rows, met
 from bench.assess.recommendation import Reason, Recommendation, Score, recommend, score_of
-from bench.assess.requirement import Requirement
-from bench.assess.requirements import REQUIREMENTS
+from bench.assess.requirements import REQUIREMENTS, Requirement
 from bench.assess.resilience import Alarms, Integrity, Resilience, alarms, integrity, resilience
-from bench.assess.run_index import FoundRuns, find_runs
-from bench.assess.words import counted, listed
+from bench.assess.sources import FoundRuns, find_runs
+from bench.assess.status import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bench.assess.scenario_files import ScenarioFiles
+    from bench.assess.sources import ScenarioFiles
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,6 @@
-"""How much more than production needs was shown: the highest rate at which all rules of a run held.
+"""The highest validated rate of each part and the headroom above what is needed; and the alert levels.
 
-Of an open loop the rate is the one that was offered, less what was not answered OK; of a closed loop the one
-that was reached. So rules that ask for little validate no rate that was not served. A closed loop reaches the
-limit of its lanes and says so; an open one whose rules held has not found the limit. The headroom is the
-share of the validated rate that production does not need: 1 - required / validated.
+Levels are the warning levels of the rules, and 70 % and 80 % of each limit and of each validated rate.
 """
 
 from __future__ import annotations
@@ -14,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from bench.assess.evidence import command_for
 from bench.assess.matrix import RequirementResult
-from bench.assess.requirement import FLAGS, LEAST_HEADROOM, Capacity, Requirement
-from bench.assess.requirements import CAPACITIES
-from bench.assess.status import Standing
-from bench.assess.words import share
+from bench.assess.requirements import CAPACITIES, FLAGS, LEAST_HEADROOM, Capacity, Requirement
+from bench.assess.status import Standing, share
 from bench.core.units import format_rate, format_ratio
 from bench.judge.measures import observe
 from bench.judge.observation import Unmeasurable
 from bench.judge.outcome_counts import tally_of
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from bench.scenario.rules.grammar import Metric
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bench.assess.evidence import Evidence, EvidenceSet
-    from bench.assess.scenario_files import ScenarioFiles
+    from bench.assess.matrix import RequirementResult, Row
+    from bench.assess.sources import ScenarioFiles
     from bench.results.reader import Run
+
 
 NOISE = 3
 """Standard deviations by which a Poisson plan may miss its rate and still be at that rate."""
@@ -171,3 +170,79 @@ def _cpu(run: Run, target: str) -> float | None:
         return observe(run, Metric((target,), "cpu")).value
     except Unmeasurable:
         return None
+
+
+KEPT_LOW = ("<", "<=")
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What to watch, in base units: the proofs of a requirement that have one limit.
+
+    `levels` are 70 % and 80 % of it.
+    """
+
+    requirement: Requirement
+    rows: tuple[Row, ...]
+    levels: tuple[float, ...]
+
+    @property
+    def worst(self) -> Row | None:
+        """The proof whose value is highest; None where none has one."""
+        known = [row for row in self.rows if row.check and row.check.observed is not None]
+        return max(known, key=_observed, default=None)
+
+    @property
+    def reached(self) -> str:
+        """Where the highest value stands: "below 70 %", "past 70 %", "past 80 %"."""
+        return reached(_observed(self.worst) if self.worst else None, self.levels)
+
+
+@dataclass(frozen=True)
+class LoadAlert:
+    """The load at which to be told, of what was validated."""
+
+    room: Headroom
+    validated_per_s: float
+    levels_per_s: tuple[float, ...]
+
+    @property
+    def reached(self) -> str:
+        """Where the load that production needs stands."""
+        return reached(self.room.capacity.required_per_s, self.levels_per_s)
+
+
+def alerts(mets: Iterable[RequirementResult]) -> list[Alert]:
+    """One for each limit that a value must stay below: of the others a share of the limit means nothing."""
+    found = []
+    for met in mets:
+        kept_low = [
+            row
+            for row in met.rows
+            if row.rule.op in KEPT_LOW and row.rule.limit > 0 and not row.is_recorded_only
+        ]
+        for limit in dict.fromkeys((row.rule.limit, row.rule.warn, row.rule.unit) for row in kept_low):
+            rows = [row for row in kept_low if (row.rule.limit, row.rule.warn, row.rule.unit) == limit]
+            found.append(Alert(met.requirement, tuple(rows), tuple(limit[0] * level for level in FLAGS)))
+    return found
+
+
+def _observed(row: Row) -> float:
+    return row.check.observed or 0.0 if row.check else 0.0
+
+
+def load_alerts(rooms: Iterable[Headroom]) -> list[LoadAlert]:
+    """One for each capacity with a validated rate."""
+    return [
+        LoadAlert(room, room.best.rate_per_s, tuple(room.best.rate_per_s * level for level in FLAGS))
+        for room in rooms
+        if room.best is not None
+    ]
+
+
+def reached(value: float | None, levels: tuple[float, ...]) -> str:
+    """The highest level that a value is at or past, in words."""
+    if value is None:
+        return "unknown"
+    passed = [flag for flag, level in zip(FLAGS, levels, strict=True) if value >= level]
+    return f"past {share(passed[-1])}" if passed else f"below {share(FLAGS[0])}"

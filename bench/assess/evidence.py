@@ -13,20 +13,18 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.assess.run_index import Damaged, started_ns
-from bench.assess.scenario_files import changes_since
-from bench.assess.words import age, listed
+from bench.assess.sources import Damaged, changes_since, started_ns
+from bench.assess.status import age, listed
 from bench.core import units
 from bench.core.errors import ResultError
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from bench.assess.run_index import FoundRuns
-    from bench.assess.scenario_files import ScenarioFile, ScenarioFiles
+    from bench.assess.sources import FoundRuns, ScenarioFile, ScenarioFiles
     from bench.judge.verdict import Check, Verdict
     from bench.results.reader import Run
 

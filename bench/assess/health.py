@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.assess.matrix import RequirementResult
-from bench.assess.status import Standing
-from bench.assess.words import age, counted, date
+from bench.assess.status import Standing, age, counted, date
 from bench.core import units
 from bench.scenario.fault_kinds import LOOKING_ON
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.assess.evidence import Evidence, EvidenceSet
-    from bench.assess.requirement import Requirement
+    from bench.assess.requirements import Requirement
 
 STANDINGS = {"up": Standing.PASS, "degraded": Standing.WARN, "down": Standing.FAIL}
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import TargetError, UsageError
 from bench.stack.background.state import read_kept
-from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
-from bench.stack.extra_services import further_services, services_in
+from bench.stack.external import URL_VARIABLES, further_services, named_by_the_user, services_in, url_in
 from bench.stack.probes.health import health_rows
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[d
 
 def _compose_rows() -> list[dict[str, Any]]:
     """Each target that a compose project can have, by itself: one that is missing hides no other."""
-    from bench.stack.docker.compose_stack import TARGET_KINDS, ComposeStack
+    from bench.stack.docker.compose import TARGET_KINDS, ComposeStack
 
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="holdfast-") as logs:

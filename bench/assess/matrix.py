@@ -10,18 +10,17 @@ from bench.assess.status import Standing, standing_of, worst
 from bench.assess.uncertainty import Uncertainty, uncertainty
 from bench.core import units
 from bench.core.errors import ResultError
-from bench.judge.comparison import headroom
 from bench.judge.faults.times import took_effect
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status, headroom
 from bench.scenario.rules.grammar import parse_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bench.assess.evidence import Evidence, EvidenceSet
-    from bench.assess.requirement import Proof, Requirement
-    from bench.assess.scenario_files import ScenarioFiles
+    from bench.assess.requirements import Proof, Requirement
+    from bench.assess.sources import ScenarioFiles
     from bench.judge.verdict import Check
     from bench.scenario.rules.grammar import Rule
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from bench.assess.status import Standing
-from bench.assess.words import counted, listed
+from bench.assess.status import Standing, counted, listed
 from bench.core.errors import ExitCode
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

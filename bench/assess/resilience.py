@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.assess.slices import with_faults
+from bench.assess.uncertainty import with_faults
 from bench.core import units
 from bench.judge.faults.times import NOTHING, took_effect
 from bench.judge.measures import observe
-from bench.judge.observation import Unmeasurable
+from bench.judge.observation import KNOWN, Repeat, Unmeasurable, nearest_rank
 from bench.judge.outcome_counts import spaced
-from bench.judge.repeats import KNOWN, Repeat, nearest_rank
-from bench.scenario.rules.fault_metrics import DETECTORS
 from bench.scenario.rules.grammar import Metric
+from bench.scenario.rules.metric_facts import DETECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

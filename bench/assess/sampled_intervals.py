@@ -27,7 +27,7 @@ from bench.results.reader import DELIVERY
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bench.results.histogram_log import Window
+    from bench.results.logs import Window
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Metric
 

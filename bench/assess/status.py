@@ -1,14 +1,22 @@
-"""How a requirement stands: a judged status, or not shown at all. The worst of its proofs wins."""
+"""How a requirement stands, and the words that every form of the assessment shares: ages, dates, lists,
+figures.
+
+A standing is a judged status, or "not shown". The worst of a requirement's proofs is the
+requirement's.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from bench.judge.status import Status
+from bench.core import units
+from bench.core.clock import NS_PER_S
+from bench.judge.verdict import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class Standing(IntEnum):
@@ -49,3 +57,48 @@ def standing_of(status: Status) -> Standing:
 def worst(standings: Iterable[Standing]) -> Standing:
     """The highest of them; NOT_SHOWN for none."""
     return max(standings, default=Standing.NOT_SHOWN)
+
+
+def age(age_ns: float) -> str:
+    """One number for people: "40 s", "13 min", "31 h", "12 d"."""
+    if age_ns < 0:
+        return "dated in the future"
+    seconds = age_ns / NS_PER_S
+    for unit, length, up_to in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < up_to:
+            return f"{int(seconds / length)} {unit}"
+    return f"{int(seconds / 86_400)} d"
+
+
+def old(age_ns: float) -> str:
+    """ "13 min old"; of a clock that was ahead "dated in the future"."""
+    return age(age_ns) if age_ns < 0 else f"{age(age_ns)} old"
+
+
+def date(wall_ns: int) -> str:
+    """ "2026-02-02 02:40 UTC"; "date unknown" for 0."""
+    if not wall_ns:
+        return "date unknown"
+    return f"{datetime.fromtimestamp(wall_ns / NS_PER_S, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def counted(number: int, what: str) -> str:
+    """ "1 run", "3 runs"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def share(value: float | None) -> str:
+    """A headroom: "88 %"; a dash for none."""
+    return "-" if value is None else f"{value * 100:.0f} %"
+
+
+def figure(value: float | None, unit: str | None) -> str:
+    """A value in its base unit; a dash for none."""
+    return "-" if value is None else units.format_quantity(value, unit or "count")

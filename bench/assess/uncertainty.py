@@ -1,31 +1,113 @@
 """How sure an achieved value is: an interval, and by which method.
 
-Where the judge has bounds (slopes) they are taken. Else each kind of metric has its method, and what has
-none says so. `METHODS` describes them for the page's reader.
+Where the judge has bounds (slopes) they are taken. Else each kind of metric has its method, and what
+has none says so. `METHODS` describes them for the page's reader. Some methods judge a run cut down: to
+some of its faults, or to a tenth of its measured time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from bench.assess import resource_spread
 from bench.assess.sampled_intervals import percentile_interval, share_interval, throughput_interval
-from bench.assess.slices import with_faults
 from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.judge.measures import LATENCIES, observe
-from bench.judge.observation import Unmeasurable
+from bench.judge.observation import KNOWN, Unmeasurable
 from bench.judge.outcome_counts import spaced
-from bench.judge.repeats import KNOWN
-from bench.scenario.rules.fault_metrics import BY_NAME
+from bench.judge.resources.growth import SHARE, by_memory, growth, measured_offsets
+from bench.judge.resources.series import series_of, times_of
+from bench.results.reader import Run
+from bench.scenario.rules.metric_facts import BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
+    from bench.judge.resources.series import Series, Times
     from bench.judge.verdict import Check
-    from bench.results.reader import Run
     from bench.scenario.rules.grammar import Metric, Rule
+
+
+def with_faults(run: Run, numbers: Collection[int]) -> Run:
+    """The same run as if only these faults had been made."""
+    record = {
+        **run.record,
+        "faults": [one for one in run.record.get("faults", []) if one["number"] in numbers],
+        "recoveries": [one for one in run.record.get("recoveries", []) if one["fault"] in numbers],
+        "detections": [one for one in run.record.get("detections", []) if one["fault"] in numbers],
+    }
+    return Run(run.path, record)
+
+
+def tenths(run: Run, pieces: int = 10) -> list[Run]:
+    """The run's measured phases in pieces of equal length, whole cycles where a phase has them.
+
+    Fewer pieces where a phase has fewer cycles. Each piece has its samples of resources, no counts.
+    """
+    phases = [phase for phase in run.record.get("phases", []) if phase.get("measured")]
+    if not phases:
+        return []
+    longest = max(phases, key=lambda phase: int(phase["end_ns"]) - int(phase["start_ns"]))
+    return [Run(run.path, {**run.record, "phases": [piece]}) for piece in _cut(longest, pieces)]
+
+
+def _cut(phase: dict[str, Any], pieces: int) -> list[dict[str, Any]]:
+    start, length = int(phase["start_ns"]), int(phase["end_ns"]) - int(phase["start_ns"])
+    cycles = phase.get("cycles") or 0
+    pieces = min(pieces, cycles) if cycles else pieces
+    edges = [cycles * number // pieces for number in range(pieces + 1)] if cycles else range(pieces + 1)
+    whole = cycles or pieces
+    return [
+        {
+            **phase,
+            "start_ns": start + length * first // whole,
+            "end_ns": start + length * last // whole,
+            "cycles": (last - first) if cycles else None,
+        }
+        for first, last in pairwise(edges)
+    ]
+
+
+LEAST_SLICES = 5
+
+
+def cpu_spread(run: Run, metric: Metric) -> tuple[float, float] | None:
+    """The least and the greatest share of ten slices of the longest measured phase."""
+    shares = []
+    for piece in tenths(run):
+        try:
+            shares.append(observe(piece, metric).value)
+        except Unmeasurable:
+            continue
+    return (min(shares), max(shares)) if len(shares) >= LEAST_SLICES else None
+
+
+def memory_growth_spread(run: Run, metric: Metric) -> tuple[float, float] | None:
+    """Lowest minus highest and highest minus lowest sample of the last and the first tenth, in bytes."""
+    if not metric.scope:
+        return None
+    try:
+        series, times = series_of(run, metric.scope[0]), times_of(run)
+        bounds, _ = by_memory(series, lambda column: _extremes(series, times, column))
+    except Unmeasurable:
+        return None
+    return bounds
+
+
+def _extremes(series: Series, times: Times, column: str) -> tuple[float, float]:
+    growth(series, times, column)  # refuses the column that the judge refuses
+    at_ns, values = series.known(column)
+    offsets, inside = measured_offsets(at_ns, times)
+    measured = values[inside]
+    first = measured[offsets < SHARE * times.measured_ns]
+    last = measured[offsets >= (1 - SHARE) * times.measured_ns]
+    if not len(first) or not len(last):
+        message = "no samples at the beginning or at the end"
+        raise Unmeasurable(message, "measure longer")
+    return float(last.min() - first.max()), float(last.max() - first.min())
+
 
 METHODS = {
     "slices of time": "Percentiles: the measured time is cut into up to 30 slices, and how much the share of "
@@ -126,12 +208,12 @@ def _availability(run: Run, rule: Rule) -> Uncertainty:
 
 
 def _cpu(run: Run, rule: Rule) -> Uncertainty:
-    bounds = resource_spread.of_cpu(run, rule.metric)
+    bounds = cpu_spread(run, rule.metric)
     return _between(*bounds, "ratio", "ten slices") if bounds else _none("too few samples for slices")
 
 
 def _memory_growth(run: Run, rule: Rule) -> Uncertainty:
-    bounds = resource_spread.of_memory_growth(run, rule.metric)
+    bounds = memory_growth_spread(run, rule.metric)
     return _between(*bounds, "bytes", "extremes") if bounds else _none("of the target that grew most")
 
 

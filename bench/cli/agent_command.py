@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from bench.core.errors import UsageError
-from bench.core.failure import BUG, failure_of
+from bench.core.machine_limits import BUG, failure_of
 
 if TYPE_CHECKING:
     from bench.run.stop_request import StopRequest
+    from bench.swarm.channel import ControlChannel
     from bench.swarm.distributed.coordinator import Coordinator
-    from bench.swarm.web.control_channel import ControlChannel
 
 
 @click.command(hidden=True)
 def command() -> int:
     """Run one scenario, or the engines of one, for a parent that speaks JSON on the standard streams."""
-    from bench.swarm.web.control_channel import parent_process
+    from bench.swarm.channel import parent_process
 
     with parent_process() as parent:
         try:
@@ -51,12 +51,12 @@ def _refuse(order: object) -> NoReturn:
 
 def _run(parent: ControlChannel, order: dict[str, Any]) -> int:
     from bench.cli.session_opening import load_all, open_session, run_and_judge, stop_signals
-    from bench.judge.status import exit_code
-    from bench.run.observers import Observers
+    from bench.judge.verdict import exit_code
+    from bench.run.plugins import Observers
     from bench.run.stop_request import StopRequest
+    from bench.swarm.channel import EventPublisher
     from bench.swarm.distributed.coordinator import Coordinator
-    from bench.swarm.web.event_publisher import EventPublisher
-    from bench.swarm.web.run_request import RunRequest
+    from bench.swarm.messages import RunRequest
 
     wanted = RunRequest.read(order)
     stop = StopRequest()
@@ -94,8 +94,7 @@ def _obey(order: dict[str, Any], stop: StopRequest, fleet: Coordinator) -> None:
 
 
 def _host(parent: ControlChannel) -> int:
-    from bench.swarm.distributed.scratch import scratch_folder
-    from bench.swarm.distributed.worker_process import EngineHost
+    from bench.swarm.distributed.engine_host import EngineHost, scratch_folder
 
     # A terminal's Ctrl-C reaches every process of it: the coordinator says what becomes of the run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.named_path import NamedPath
+from bench.cli.output import NamedPath
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
-    from bench.assess.scenario_files import ScenarioFiles
+    from bench.assess.sources import ScenarioFiles
     from bench.core.errors import ExitCode
 
 FORMS = ("html", "markdown", "json", "text")
@@ -102,7 +102,7 @@ def command(
 
 
 def _files(scenarios: Path | None) -> ScenarioFiles:
-    from bench.assess.scenario_files import ScenarioFiles, read_scenarios
+    from bench.assess.sources import ScenarioFiles, read_scenarios
 
     if scenarios is None and not SCENARIOS.is_dir():
         return ScenarioFiles({}, ("there is no folder scenarios: whether files have changed is not known",))
@@ -113,26 +113,26 @@ def _rendered(found: Assessment, form: str, out: Path | None, colour: bool) -> s
     beside = out.parent if out else Path()
     match form:
         case "html":
-            from bench.assess import html_form
+            from bench.report.assess import page
 
-            return html_form.render(found, beside)
+            return page.render(found, beside)
         case "markdown":
-            from bench.assess import markdown_form
+            from bench.report.assess import markdown
 
-            return markdown_form.render(found, beside)
+            return markdown.render(found, beside)
         case "json":
-            from bench.assess import json_form
+            from bench.report.assess import data
 
-            return json_form.render(found)
+            return data.render(found)
         case _:
-            from bench.assess import text_form
+            from bench.report.assess import text as text_form
 
             return text_form.render(found, colour)
 
 
 def _write(out: Path, text: str) -> None:
     from bench.core.errors import ResultError
-    from bench.results.files import write_whole
+    from bench.results.layout import write_whole
 
     try:
         write_whole(out, text)

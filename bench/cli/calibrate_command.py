@@ -47,7 +47,7 @@ def command(rates: tuple[int, ...], seconds: float, lanes: int, as_json: bool) -
             if not as_json:
                 say(row(measurement))
     if as_json:
-        from bench.results.files import as_json as json_text
+        from bench.results.layout import as_json as json_text
 
         document: list[dict[str, Any]] = [measurement.to_json() for measurement in found]
         say(json_text(document), newline=False)

@@ -62,10 +62,10 @@ def command(before: Path, after: Path, threshold: float, form: str, force: bool)
     \b
     Exit codes: 0 no regression, 1 a regression, 5 cannot tell.
     """
-    from bench.compare import annotations, json_report, markdown_report, text_report
     from bench.compare.baseline_runs import candidates
     from bench.compare.comparison import compare
     from bench.core.errors import UsageError
+    from bench.report import comparison
 
     if before.exists() and after.exists() and before.samefile(after):
         raise UsageError(
@@ -74,13 +74,17 @@ def command(before: Path, after: Path, threshold: float, form: str, force: bool)
         )
     found = compare(candidates(before), candidates(after), threshold, force=force)
     renderers = {
-        "text": text_report.render,
-        "markdown": markdown_report.render,
-        "json": json_report.render,
-        "github": annotations.render,
+        "text": comparison.render_text,
+        "markdown": comparison.render_markdown,
+        "json": comparison.render_json,
+        "github": comparison.render_annotations,
     }
     say(renderers[form](found), newline=False)
     if form != "github" and os.environ.get("GITHUB_ACTIONS") == "true":
         # Not among what is read by a program or put into a summary; GitHub reads both streams.
-        say(annotations.render(found), to=sys.stdout if form == "text" else sys.stderr, newline=False)
+        say(
+            comparison.render_annotations(found),
+            to=sys.stdout if form == "text" else sys.stderr,
+            newline=False,
+        )
     return found.exit_code

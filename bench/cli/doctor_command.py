@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from bench.cli.output import say
-from bench.resources.other_processes import Look
+from bench.resources.machine import Look
 from bench.stack import machine, software
 from bench.stack.machine import Finding
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.named_path import NamedPath
-from bench.cli.output import say
+from bench.cli.output import NamedPath, say
 
 if TYPE_CHECKING:
     from bench.core.errors import ExitCode
@@ -29,11 +28,10 @@ def command(run: Path, sla: Path | None, write: bool, as_json: bool) -> ExitCode
     """
     from bench.judge.judge import judge
     from bench.judge.rules_file import rules_in
-    from bench.judge.status import exit_code
-    from bench.judge.verdict import save
+    from bench.judge.verdict import exit_code, save
     from bench.report import html, text
-    from bench.results.files import as_json as json_text
-    from bench.results.owner import is_under_way
+    from bench.results.layout import as_json as json_text
+    from bench.results.ownership import is_under_way
     from bench.results.reader import Run
 
     if write and sla is None:

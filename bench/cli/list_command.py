@@ -23,7 +23,7 @@ def command(paths: tuple[str, ...]) -> int:
     Files with problems are reported on standard error, and the exit code is 3.
     """
     from bench.scenario.load import discover, load_scenario
-    from bench.scenario.read import file_name
+    from bench.scenario.source import file_name
 
     code = ExitCode.OK
     for path in discover(paths or ("scenarios",)):
@@ -39,7 +39,7 @@ def command(paths: tuple[str, ...]) -> int:
 
 def _entry(loaded: "LoadedScenario") -> str:
     from bench.core.units import format_duration_ns, quoted
-    from bench.scenario.read import file_name
+    from bench.scenario.source import file_name
 
     scenario = loaded.scenario
     head = f"{scenario.scenario}  ({file_name(loaded.path)}, {format_duration_ns(scenario.total_ns)})"

@@ -15,8 +15,7 @@ from click.shell_completion import CompletionItem, shell_complete
 
 from bench.cli.output import flush_output, ready, say, say_problem, silence
 from bench.core.errors import ExitCode
-from bench.core.failure import BUG, failure_of
-from bench.core.own_limits import raise_descriptor_limit
+from bench.core.machine_limits import BUG, failure_of, raise_descriptor_limit
 
 # name -> (module, one line for --help). Kept here so that help needs no import.
 COMMANDS: dict[str, tuple[str, str]] = {

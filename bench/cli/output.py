@@ -1,4 +1,7 @@
-"""Saying something when the listener may have gone: that ends neither a run nor its verdict."""
+"""What every command shares: text for a reader who may have gone, and paths that must not be empty.
+
+A reader that has gone ends neither a run nor its verdict.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ import os
 import shutil
 import sys
 import textwrap
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
-from bench.core.escaping import visible_but_colour
+from bench.core.sanitize import visible_but_colour
 
 
 def ready() -> None:
@@ -95,3 +98,14 @@ def silence(stream: TextIO) -> None:
     """Point a stream whose reader has gone at nothing, so that its last flush at exit succeeds."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class NamedPath(click.Path):
+    """A path that is not empty."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Click's hook."""
+        if value == "":
+            named = "name a folder, or . for this one" if self.dir_okay else "name a file"
+            self.fail(f"the name is empty; {named}", param, ctx)
+        return super().convert(value, param, ctx)

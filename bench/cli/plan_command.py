@@ -34,7 +34,7 @@ def command(
     Equal digests mean that two runs offered the same load: the same requests at the same times.
     """
     from bench.plan.compile import compile_plan
-    from bench.results.files import as_json as json_text
+    from bench.results.layout import as_json as json_text
     from bench.scenario.load import discover, load_scenario
     from bench.scenario.rules.lint import hints_before_a_run
 
@@ -95,7 +95,7 @@ def _faults(scenario: Scenario, seed: int) -> list[dict[str, Any]]:
 
 
 def _workload(plan: WorkloadPlan, count: int) -> dict[str, Any]:
-    from bench.plan.preview import first_arrivals
+    from bench.plan.walk import first_arrivals
     from bench.scenario.drivers import DRIVERS
 
     workload, names = plan.workload, plan.program.names

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from bench.cli.named_path import NamedPath
-from bench.cli.output import say
+from bench.cli.output import NamedPath, say
 from bench.core.errors import ResultError, UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def command(runs: tuple[Path, ...], form: str | None, out: Path | None) -> None:
     bench report results/                 one page over all runs: index.html in it
     bench report results/ --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
-    from bench.report.index.folder import is_folder_of_runs
+    from bench.report.index.entries import is_folder_of_runs
 
     folders = [path for path in runs if is_folder_of_runs(path)]
     if folders and len(runs) > 1:
@@ -71,7 +70,7 @@ def command(runs: tuple[Path, ...], form: str | None, out: Path | None) -> None:
 
 def write_report(path: Path, text: str) -> None:
     """Put a report at `path`, whole or not at all. Raises ResultError."""
-    from bench.results.files import write_whole
+    from bench.results.layout import write_whole
 
     try:
         write_whole(path, text)
@@ -82,9 +81,9 @@ def write_report(path: Path, text: str) -> None:
 
 
 def _of_folder(folder: Path, form: str, out: Path | None) -> str:
-    from bench.report import junit, markdown_summary
-    from bench.report.index import json_form, render
-    from bench.report.index.folder import entries_in
+    from bench.report import data, junit, markdown
+    from bench.report.index import page as render
+    from bench.report.index.entries import entries_in
 
     if form not in OF_FOLDER:
         raise UsageError(
@@ -94,9 +93,9 @@ def _of_folder(folder: Path, form: str, out: Path | None) -> str:
     entries = entries_in(folder)
     match form:
         case "json":
-            return json_form.render(entries)
+            return data.render_folder_json(entries)
         case "markdown":
-            return markdown_summary.render(entries)
+            return markdown.render_summary(entries)
         case "junit":
             return junit.render(entries)
         case _:
@@ -136,38 +135,38 @@ def _text(judged: list[Judged], colour_allowed: bool) -> str:
 
 
 def _json(judged: list[Judged]) -> str:
-    from bench.report import json_report
-    from bench.results.files import as_json
+    from bench.report import data
+    from bench.results.layout import as_json
 
-    texts = [json_report.render(*one) for one in judged]
+    texts = [data.render_json(*one) for one in judged]
     if len(texts) == 1:
         return texts[0]
-    return as_json({"format": json_report.FORMAT, "runs": [json.loads(text) for text in texts]})
+    return as_json({"format": data.FORMAT, "runs": [json.loads(text) for text in texts]})
 
 
 def _csv(judged: list[Judged]) -> str:
-    from bench.report import csv_report
+    from bench.report import data
 
-    first, *others = [csv_report.render(*one) for one in judged]
+    first, *others = [data.render_csv(*one) for one in judged]
     return first + "".join(text.partition("\n")[2] for text in others)
 
 
 def markdown_of(judged: list[Judged]) -> str:
     """One run in full; several as a table with each of them folded below it."""
-    from bench.report import markdown, markdown_summary
-    from bench.report.index.entry import entry_with
+    from bench.report import markdown
+    from bench.report.index.entries import entry_with
 
     if len(judged) == 1:
         return markdown.render(*judged[0])
     by_path = {one.run.path: one for one in judged}
     entries = [entry_with(*one) for one in judged]
-    return markdown_summary.render(entries, lambda entry: markdown.render(*by_path[entry.path], level=3))
+    return markdown.render_summary(entries, lambda entry: markdown.render(*by_path[entry.path], level=3))
 
 
 def junit_of(judged: list[Judged]) -> str:
     """Runs as one document."""
     from bench.report import junit
-    from bench.report.index.entry import entry_with
+    from bench.report.index.entries import entry_with
 
     return junit.render([entry_with(*one) for one in judged])
 

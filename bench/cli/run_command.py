@@ -1,25 +1,117 @@
-"""`bench run SCENARIO…`: run scenarios in sequence against one stack, judge each, exit with the worst."""
+"""`bench run`: scenarios, one after the other, each with its verdict.
+
+First the options of the exporters, then the reports for a CI system, which are written however the
+runs end.
+"""
 
 from __future__ import annotations
 
+import functools
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from bench.cli.ci_reports import CiReports, ci_reports
-from bench.cli.exporter_options import exporter_options
-from bench.cli.named_path import NamedPath
-from bench.cli.output import say, say_problem
+from bench.cli.output import NamedPath, say, say_problem
 from bench.cli.session_opening import is_of_kind, load_all, open_session, run_and_judge, stop_signals
 from bench.core.errors import ExitCode, InterruptedRun, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from bench.exporters.choice import Asked
     from bench.judge.verdict import Verdict
     from bench.run.session import Session
     from bench.scenario.load import LoadedScenario
+
+
+def exporter_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options; the command gets them as `asked` (bench.exporters.choice.Asked)."""
+
+    @click.option(
+        "--prometheus",
+        "port",
+        type=click.IntRange(0, 65535),
+        metavar="PORT",
+        help="Serve the run in progress at http://127.0.0.1:PORT/metrics.",
+    )
+    @click.option(
+        "--prometheus-host",
+        "host",
+        metavar="HOST",
+        help="Serve it at this address instead; beyond loopback it requires credentials.",
+    )
+    @click.option(
+        "--prometheus-stay",
+        "stay_s",
+        type=click.FloatRange(0, 3600),
+        metavar="SECONDS",
+        default=0.0,
+        help="Keep serving this long after the last verdict, so that it can be scraped.",
+    )
+    @click.option(
+        "--otel",
+        "endpoint",
+        metavar="URL",
+        help="Send metrics and traces by OTLP over HTTP (default: OTEL_EXPORTER_OTLP_ENDPOINT, if set).",
+    )
+    @functools.wraps(command)
+    def with_options(
+        *arguments: object,
+        port: int | None,
+        host: str | None,
+        stay_s: float,
+        endpoint: str | None,
+        **named: object,
+    ) -> int:
+        from bench.exporters.choice import Asked
+
+        if port is None and (host is not None or stay_s):
+            raise UsageError("--prometheus-host and --prometheus-stay go with --prometheus PORT; add it")
+        asked = Asked(port, "127.0.0.1" if host is None else host, stay_s, endpoint)
+        return command(*arguments, asked=asked, **named)
+
+    return with_options
+
+
+class CiReports(NamedTuple):
+    """The files that were asked for; None for one that was not."""
+
+    junit: Path | None
+    markdown: Path | None
+
+
+@contextmanager
+def ci_reports(asked: CiReports, out: Path, verdicts: list[Verdict]) -> Iterator[None]:
+    """Write the reports about `verdicts`, whose runs are in `out`, when the block ends, however it ends.
+
+    Raises UsageError at once for a file that could not be written, ResultError when it could not after all.
+    """
+    for path in (asked.junit, asked.markdown):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UsageError(f"{path}: expected its folder to be there, found none; make it first")
+    try:
+        yield
+    finally:
+        _write(asked, out, verdicts)
+
+
+def _write(asked: CiReports, out: Path, verdicts: list[Verdict]) -> None:
+    if asked == (None, None):
+        return
+    from bench.cli.report_command import Judged, junit_of, markdown_of, write_report
+    from bench.results.reader import Run
+
+    judged = [Judged(Run.load(out / verdict.run), verdict) for verdict in verdicts]
+    forms: list[tuple[Path | None, Callable[[list[Judged]], str]]] = [
+        (asked.junit, junit_of),
+        (asked.markdown, markdown_of),
+    ]
+    for path, form in forms:
+        if path is not None:
+            write_report(path, form(judged))
 
 
 @click.command()
@@ -77,9 +169,9 @@ def command(
     bench run scenarios/redis_latency.yaml --set workloads.cache.rate=5000/s
     """
     from bench.exporters.choice import open_exporters
-    from bench.judge.status import exit_code
-    from bench.results.files import as_json as json_text
-    from bench.run.observers import Observers
+    from bench.judge.verdict import exit_code
+    from bench.results.layout import as_json as json_text
+    from bench.run.plugins import Observers
     from bench.run.progress import progress_for
     from bench.run.stop_request import StopRequest
 

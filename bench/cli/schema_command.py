@@ -12,6 +12,6 @@ def command() -> None:
     An editor with a YAML language server reads it from the first line of a scenario:
     # yaml-language-server: $schema=scenario.schema.json
     """
-    from bench.scenario.schema import json_schema
+    from bench.scenario.model import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from bench.judge.verdict import Verdict
     from bench.results.reader import Run
-    from bench.run.observers import Observers
-    from bench.run.plugins import RunPlugin
+    from bench.run.plugins import Observers, RunPlugin
     from bench.run.progress import Progress
     from bench.run.session import Session
     from bench.run.stop_request import StopRequest
@@ -92,9 +91,9 @@ def open_session(
     not come up, UsageError for one that does not exist, ResultError for a folder that cannot be written.
     """
     from bench.core.errors import ResultError
-    from bench.core.own_limits import expect_address_space
-    from bench.results.sweep import sweep
-    from bench.run.observers import Observers
+    from bench.core.machine_limits import expect_address_space
+    from bench.results.ownership import sweep
+    from bench.run.plugins import Observers
     from bench.run.session import Session
     from bench.stack.stack import open_stack
 

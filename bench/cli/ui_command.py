@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from bench.cli.named_path import NamedPath
+from bench.cli.output import NamedPath
 from bench.core.errors import UsageError
 from bench.stack.stack import KINDS
 
@@ -71,7 +71,7 @@ def command(
     It accepts other machines only with --allow-remote, and then requires the user name and password in
     HOLDFAST_UI_USER and HOLDFAST_UI_PASSWORD.
     """
-    from bench.swarm.web.auth_middleware import is_loopback
+    from bench.swarm.web.auth import is_loopback
 
     if not allow_remote and not is_loopback(host):
         raise UsageError(

@@ -42,7 +42,7 @@ def command(paths: tuple[str, ...], overrides: tuple[str, ...]) -> None:
 
 def _summary(loaded: "LoadedScenario") -> str:
     from bench.core.units import format_duration_ns
-    from bench.scenario.read import file_name
+    from bench.scenario.source import file_name
 
     scenario = loaded.scenario
     counts = [

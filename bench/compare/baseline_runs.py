@@ -1,18 +1,106 @@
-"""Which runs of a path take part: complete ones that their own verdict does not call INVALID."""
+"""Which runs are compared: complete ones that are not INVALID, and what two of them must share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from bench.compare.conditions import Form, form_of
 from bench.core.errors import ResultError
 from bench.judge.judge import judge
-from bench.judge.status import Status
-from bench.judge.verdict import Verdict, saved
+from bench.judge.verdict import Status, Verdict, saved
 from bench.results import layout
-from bench.results.owner import is_under_way
+from bench.results.ownership import is_under_way
 from bench.results.reader import Run
+
+
+class Form(NamedTuple):
+    """What of a scenario was run: runs of another form have other loads or another system."""
+
+    scenario: str
+    quick: bool
+    overrides: tuple[str, ...]
+    stack: str
+    workers: int
+
+    def __str__(self) -> str:
+        words = ["quick"] if self.quick else []
+        words += [f"--set {one}" for one in self.overrides]
+        if self.stack not in ("embedded", "unknown"):
+            words.append(self.stack)
+        if self.workers > 1:
+            words.append(f"{self.workers} workers")
+        return f"{self.scenario} ({', '.join(words)})" if words else self.scenario
+
+
+def form_of(run: Run) -> Form:
+    """The form of a run, by its record."""
+    plan = _section(run, "plan")
+    workers = run.record.get("workers")
+    return Form(
+        run.scenario,
+        bool(plan.get("quick")),
+        tuple(sorted(str(one) for one in plan.get("overrides") or ())),
+        str(_section(run, "stack").get("kind", "unknown")),
+        max(1, len(workers)) if isinstance(workers, list) else 1,
+    )
+
+
+def obstacles(before: Run, after: Run) -> list[str]:
+    """Why the figures of `before` say nothing about `after`, in words; none when they can be compared."""
+    found = []
+    earlier, now = form_of(before), form_of(after)
+    for name, is_other in (
+        ("form", earlier.quick != now.quick),
+        ("values of --set", earlier.overrides != now.overrides),
+        ("stack", earlier.stack != now.stack),
+        ("number of workers", earlier.workers != now.workers),
+    ):
+        if is_other:
+            found.append(f"another {name} ({_shown(earlier, name)}, now {_shown(now, name)})")
+    if _section(before, "scenario").get("digest") != _section(after, "scenario").get("digest"):
+        found.append("the scenario's file was changed")
+    seeds = [_section(run, "plan").get("seed") for run in (before, after)]
+    if seeds[0] != seeds[1]:
+        found.append(f"another seed ({seeds[0]}, now {seeds[1]})")
+    keys = [_section(run, "environment").get("key") or {} for run in (before, after)]
+    return found + [
+        f"another machine ({name}: {keys[0].get(name)}, now {keys[1].get(name)})"
+        for name in sorted({*keys[0], *keys[1]})
+        if keys[0].get(name) != keys[1].get(name)
+    ]
+
+
+def notes(before: Run, after: Run) -> list[str]:
+    """What else is different and may be the reason of a change: versions of the servers and of Holdfast."""
+    found = []
+    servers = [
+        {str(t.get("name")): t.get("version") for t in _section(run, "stack").get("targets") or ()}
+        for run in (before, after)
+    ]
+    for name in servers[1]:
+        old, new = servers[0].get(name), servers[1][name]
+        if old and new and old != new:
+            found.append(f"{name} was {old}, is {new}")
+    versions = [str(run.record.get("holdfast", "unknown")) for run in (before, after)]
+    if versions[0] != versions[1]:
+        found.append(f"Holdfast was {versions[0]}, is {versions[1]}")
+    return found
+
+
+def _shown(form: Form, name: str) -> str:
+    return {
+        "form": "quick" if form.quick else "standard",
+        "values of --set": " ".join(form.overrides) or "none",
+        "stack": form.stack,
+        "number of workers": str(form.workers),
+    }[name]
+
+
+def _section(run: Run, name: str) -> dict[str, Any]:
+    """A section that only people read is not checked by the reader: anything may stand there."""
+    found = run.record.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)

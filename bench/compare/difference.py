@@ -1,22 +1,8 @@
-"""Whether a figure changed: a ratio with its interval, and what may be said about it.
+"""Whether a figure or the status of a rule differs from earlier runs by more than chance.
 
-Things that make a figure move without a change: the samples of the run (its own standard error, by
-`bench.compare.resampling`), the run (the next one on the same machine is elsewhere), the machine's floor,
-and other work on the machine (`bench.compare.noise`). With x_i the places of n earlier runs and y that
-of the run now, each with its own standard error:
-
-    point     y - mean(x)
-    between   (D s0^2 + sum (x_i - mean(x))^2) / (D + n - 1)
-    error     sqrt(between (1 + 1/n) + own(y)^2 + mean(own(x)^2) / n)
-    interval  point -+ t(D + n - 1; 97.5 %) error
-
-The variance between runs is a moderated one (Smyth 2004, "Linear models and empirical Bayes methods"): one
-earlier run says nothing about it, so an assumed spread s0 counts as D = 3 runs, and with every night the
-machine's real spread takes its place. A noisy machine thereby widens its own intervals.
-
-A REGRESSION is an interval wholly beyond the threshold whose nearer end is also a difference greater than
-the resolution. NO DIFFERENCE needs a point within the threshold and an interval that excludes three times
-the threshold; an interval that excludes neither a change nor none is CANNOT TELL.
+Every figure is compared on a logarithmic scale, because what matters is how many times slower
+something became and because times are spread that way. A rule near its limit flips from night to
+night: a flip is a regression only where the value behind it differs by what can be told.
 """
 
 from __future__ import annotations
@@ -27,11 +13,74 @@ from enum import Enum
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from bench.compare.estimate import Estimate, Kind
+from bench.core import units
 from bench.core.stats import t_quantile
+from bench.judge.verdict import Status
+from bench.scenario.rules.grammar import parse_rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from bench.judge.verdict import Check, Verdict
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is measured, in which unit, and how far two runs of the same thing lie apart."""
+
+    name: str
+    unit: str
+    """"ns", "per_s", "ratio" or "bytes"."""
+    run_spread: float
+    """Standard deviation between runs on the logarithmic scale that is assumed until enough runs show it."""
+    is_lower_better: bool = True
+    by_cpu: bool = True
+    """Whether it becomes worse when something else takes the machine's CPU."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one run says about a figure."""
+
+    value: float
+    """In the unit of its kind: what a report would show."""
+    place: float
+    """On the logarithmic scale; not finite when `never`."""
+    spread: float
+    """Standard error of `place` that the run itself shows."""
+    resolution: float
+    """The smallest difference that the run can tell, in the unit: floor, lateness, distance of arrivals."""
+    samples: int
+    never: bool = False
+    """What was waited for did not come: worse than any value."""
+    basis: str = ""
+    """What it was read from; figures of another basis are not compared."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Why a run says nothing about a figure."""
+
+    because: str
+
+
+Reading = Estimate | Unknown
+
+PERCENTILES = {
+    "p50": Kind("p50", "ns", 0.10),
+    "p95": Kind("p95", "ns", 0.10),
+    "p99": Kind("p99", "ns", 0.15),
+}
+"""Hosted machines differ by more than a tenth from night to night; assumed too small, the first nights would
+be red for nothing. Tails differ more: one stall of a neighbour is a part of them."""
+THROUGHPUT = Kind("throughput", "per_s", 0.06, is_lower_better=False)
+ERRORS = Kind("errors", "ratio", 0.5, by_cpu=False)
+"""Errors come in clumps."""
+MEMORY_GROWTH = Kind("memory_growth", "bytes", 0.02, by_cpu=False)
+RECOVERY = Kind("recovery", "ns", 0.1)
+DETECTION = Kind("detection", "ns", 0.2)
+"""A detector looks at its own times: where in between a fault falls is chance."""
+
 
 ASSUMED_RUNS = 3
 CONFIDENCE = 0.95
@@ -143,3 +192,109 @@ def _exp(value: float) -> float:
 
 def _expm1(value: float) -> float:
     return math.expm1(min(value, HIGHEST_LOG))
+
+
+HELD = (Status.PASS, Status.WARN)
+KINDS = {"ns": PERCENTILES["p99"], "per_s": THROUGHPUT, "ratio": ERRORS, "bytes": MEMORY_GROWTH}
+"""By unit, for a rule whose metric is no figure of its own."""
+HALF = 0.5
+"""Added to a count before its logarithm is taken."""
+
+
+@dataclass(frozen=True)
+class StatusChange:
+    """A rule that is judged otherwise; `failed_before` of `runs` earlier runs broke it."""
+
+    rule: str
+    finding: Finding
+    before: Status
+    after: Status
+    observed_before: str
+    observed_after: str
+    failed_before: int
+    runs: int
+    because: str = ""
+    """Why it cannot be told, where the rule did not come and go before."""
+
+
+def status_changes(
+    before: Sequence[Verdict], after: Verdict, figures: Mapping[str, Difference], threshold: float
+) -> list[StatusChange]:
+    """Rules that held in the newest earlier run and fail now, or the other way round.
+
+    A rule that other earlier runs broke too is one that comes and goes: then it cannot be told.
+    """
+    found = []
+    for check in after.checks:
+        earlier = [
+            old for verdict in before for old in verdict.checks if old.rule == check.rule and old.is_rule
+        ]
+        if not earlier or not check.is_rule:
+            continue
+        failed = sum(old.status is Status.FAIL for old in earlier)
+        newest = earlier[-1]
+        if check.status is Status.FAIL and newest.status in HELD:
+            finding = Finding.CANNOT_TELL if failed else Finding.REGRESSION
+        elif check.status in HELD and newest.status is Status.FAIL:
+            finding = Finding.IMPROVEMENT if failed == len(earlier) else Finding.CANNOT_TELL
+        else:
+            continue
+        because = ""
+        if finding is not Finding.CANNOT_TELL:
+            told = figures.get(check.metric) or _difference(earlier, check, threshold)
+            if told is not None and told.finding is not finding and _has_values(earlier, check):
+                finding = Finding.CANNOT_TELL
+                because = told.because or "spread"
+        found.append(
+            StatusChange(
+                check.rule,
+                finding,
+                newest.status,
+                check.status,
+                _observed(newest),
+                _observed(check),
+                failed,
+                len(earlier),
+                because,
+            )
+        )
+    return found
+
+
+def _has_values(earlier: Sequence[Check], now: Check) -> bool:
+    """Whether something was measured then and now: what never came has no value, and needs no statistics."""
+    return now.observed is not None and earlier[-1].observed is not None
+
+
+def _difference(earlier: Sequence[Check], now: Check, threshold: float) -> Difference | None:
+    """The rule's values compared as figures of their kind; None for counts, and where one is missing."""
+    known = [one for one in earlier if one.observed is not None and one.unit == now.unit]
+    kind = KINDS.get(now.unit or "")
+    if kind is None or now.observed is None or not known:
+        return None
+    try:
+        is_lower_better = parse_rule(now.rule).op in ("<", "<=")
+    except ValueError:
+        return None
+    kind = Kind(kind.name, kind.unit, kind.run_spread, is_lower_better or kind is ERRORS)
+    estimates = [_estimate(one, kind, is_lower_better) for one in (*known, now)]
+    return difference(estimates[:-1], estimates[-1], kind, threshold)
+
+
+def _estimate(check: Check, kind: Kind, is_lower_better: bool) -> Estimate:
+    """A share that should be high is compared by what is missing: 99.9 % and 99 % are ten times apart."""
+    assert check.observed is not None
+    value, samples = float(check.observed), max(check.samples or 1, 1)
+    if kind.unit != "ratio":
+        place = math.log(max(value, HALF))
+        return Estimate(value, place, 0.0, 0.0, samples)
+    value = value if is_lower_better else 1 - value
+    count = max(value, 0.0) * samples
+    place = math.log((count + HALF) / (samples + 2 * HALF))
+    return Estimate(value, place, 1 / math.sqrt(count + HALF), 0.0, samples)
+
+
+def _observed(check: Check) -> str:
+    if check.observed is None or check.unit is None:
+        return "no value"
+    return units.format_quantity(check.observed, check.unit)

@@ -1,29 +1,195 @@
-"""What a run says about its load: response times, throughput and errors, each with its uncertainty."""
+"""What a run says about its load: response times, throughput and errors, each with its uncertainty.
+
+How far a figure of one run could lie elsewhere is told by a moving-block bootstrap over the run's
+windows. Neighbouring windows are alike (a stall, a rewrite, a busy neighbour last longer than a
+window), so whole blocks of neighbours are drawn, not single windows. Blocks are taken around the end
+of a phase (circular), so every window is as likely as any other, and never across phases, whose loads
+differ. In every replicate the drawn windows' histograms are added up and the percentile of the sum is
+taken: percentiles are never averaged.
+
+Künsch 1989 (the moving-block bootstrap), Politis and Romano 1992 (circular blocks). A block is twice
+the cube root of the number of windows: the growth that is right for a standard error, with more than
+the least factor, because windows here are much alike. The standard error is widened by sqrt(n / (n -
+block)): few blocks make a bootstrap promise too much.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.compare.estimate import ERRORS, PERCENTILES, THROUGHPUT, Estimate, Kind, Reading, Unknown
-from bench.compare.resampling import drawn_windows, percentile_spreads, sum_spread
-from bench.compare.run_windows import FAILED, RunWindows
-from bench.judge.floors import floor_ns
+from bench.compare.difference import ERRORS, PERCENTILES, THROUGHPUT, Estimate, Kind, Reading, Unknown
+from bench.core import histogram
 from bench.judge.guards import SAMPLES_ABOVE, SAMPLES_AT_LEAST
-from bench.judge.measures import percent_of, statistic_ns
+from bench.judge.measures import floor_ns, percent_of, statistic_ns
 from bench.judge.outcome_counts import tally_of
 from bench.results.reader import DELIVERY
-from bench.scenario.rules.sample_needs import RULE_OF_THREE
+from bench.scenario.rules.metric_facts import RULE_OF_THREE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from bench.results.histogram_log import Tag
+    from bench.results.logs import Tag, Window
     from bench.results.reader import Run
+
+
+REPLICATES = 400
+SEED = 71
+BLOCK_FACTOR = 2.0
+LEAST_WINDOWS = 12
+"""Below this there are not enough blocks to draw from."""
+LEAST_KNOWN = 0.95
+"""Share of the replicates that must have samples."""
+
+
+def block_length(windows: int) -> int:
+    """Windows in a block: 8 of 60."""
+    return max(1, min(windows // 2, round(BLOCK_FACTOR * math.cbrt(windows))))
+
+
+def drawn_windows(phase_of: NDArray[np.int64], seed: int = SEED) -> NDArray[np.float64]:
+    """How often each window was drawn in each replicate; shape (REPLICATES, windows).
+
+    `phase_of` has the number of each window's phase, windows in the order of time. Every replicate has as
+    many windows of each phase as there are.
+    """
+    random = np.random.default_rng(seed)
+    drawn = np.zeros((REPLICATES, len(phase_of)))
+    rows = np.arange(REPLICATES)[:, None]
+    for phase in np.unique(phase_of):
+        windows = np.flatnonzero(phase_of == phase)
+        count = len(windows)
+        length = block_length(count)
+        blocks = -(-count // length)
+        starts = random.integers(0, count, size=(REPLICATES, blocks))
+        places = (starts[:, :, None] + np.arange(length)).reshape(REPLICATES, -1)[:, :count] % count
+        np.add.at(drawn, (rows, windows[places]), 1)
+    return drawn
+
+
+def percentile_spreads(
+    counts: NDArray[np.int64],
+    values_ns: NDArray[np.float64],
+    drawn: NDArray[np.float64],
+    percents: Sequence[float],
+) -> list[float | None]:
+    """The standard error of the logarithm of each percentile; None where it cannot be told.
+
+    `counts` has shape (windows, buckets), `values_ns` the value of each bucket in rising order, above 0.
+    """
+    if len(counts) < LEAST_WINDOWS:
+        return [None for _ in percents]
+    sums = drawn @ np.cumsum(counts, axis=1, dtype=np.float64)
+    totals = sums[:, -1]
+    known = totals > 0
+    if known.mean() < LEAST_KNOWN:
+        return [None for _ in percents]
+    logs = np.log(values_ns)
+    spreads: list[float | None] = []
+    for percent in percents:
+        ranks = np.maximum(1, np.ceil(totals[known] * percent / 100 - 1e-9))
+        buckets = (sums[known] < ranks[:, None] - 0.5).sum(axis=1)
+        spreads.append(float(logs[buckets].std(ddof=1)) * widening(len(counts)))
+    return spreads
+
+
+def sum_spread(counts: NDArray[np.int64], drawn: NDArray[np.float64], extra: float = 0.5) -> float | None:
+    """The standard error of log(sum + extra) of a number per window; None where it cannot be told."""
+    if len(counts) < LEAST_WINDOWS:
+        return None
+    return float(np.log(drawn @ counts.astype(np.float64) + extra).std(ddof=1)) * widening(len(counts))
+
+
+def widening(windows: int) -> float:
+    """What the standard error of so many windows is multiplied by."""
+    return math.sqrt(windows / (windows - block_length(windows)))
+
+
+FAILED = frozenset({"error", "timeout", "reset", "refused", "dropped"})
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The samples of one tag in one window: the buckets in use and their counts."""
+
+    tag: Tag
+    window: int
+    buckets: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+class RunWindows:
+    """The windows of the measured phases with their samples; a window is known by its place in time."""
+
+    def __init__(self, run: Run) -> None:
+        """Read them. Raises ResultError for a damaged run."""
+        self._phases = [(p["start_ns"], p["end_ns"]) for p in run.record.get("phases", []) if p["measured"]]
+        kept: list[tuple[Window, NDArray[np.int64], NDArray[np.int64]]] = []
+        for window in run.windows("response"):
+            if window.tag.measured or self._phase_at(window) is not None:
+                used = np.flatnonzero(window.counts)
+                # Without its counts in full: 180 KB for each of thousands of windows.
+                kept.append((_bare(window), used, window.counts[used]))
+        starts = sorted({window.start_ns for window, _, _ in kept})
+        place = {start: number for number, start in enumerate(starts)}
+        self._slices = [
+            Slice(window.tag, place[window.start_ns], used, counts) for window, used, counts in kept
+        ]
+        phases: dict[int, int] = {}
+        for window, _, _ in kept:
+            found = self._phase_at(window)
+            phases[place[window.start_ns]] = len(self._phases) - 1 if found is None else found
+        self.phase_of: NDArray[np.int64] = np.array([phases[n] for n in range(len(starts))], dtype=np.int64)
+        """The measured phase of each window; what ended after the last one belongs to it."""
+        inside = {place[window.start_ns] for window, _, _ in kept if self._phase_at(window) is not None}
+        self.is_inside: NDArray[np.bool_] = np.array(
+            [n in inside for n in range(len(starts))], dtype=np.bool_
+        )
+        """Whether the window lies in a measured phase, and not in the drain."""
+
+    @property
+    def count(self) -> int:
+        """How many windows there are."""
+        return len(self.phase_of)
+
+    def histograms(self, wanted: Callable[[Tag], bool]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The measured samples of the wanted tags: counts of shape (windows, buckets in use), and the upper
+        edge of each of these buckets in ns.
+        """
+        chosen = [one for one in self._slices if one.tag.measured and wanted(one.tag)]
+        if not chosen:
+            return np.zeros((self.count, 0), dtype=np.int64), np.zeros(0)
+        used = np.unique(np.concatenate([one.buckets for one in chosen]))
+        counts = np.zeros((self.count, len(used)), dtype=np.int64)
+        for one in chosen:
+            counts[one.window, np.searchsorted(used, one.buckets)] += one.counts
+        edges = np.array([max(1, histogram.upper_edge_ns(int(bucket))) for bucket in used], dtype=np.float64)
+        return counts, edges
+
+    def ended(self, wanted: Callable[[Tag], bool]) -> NDArray[np.int64]:
+        """How many arrivals of the wanted tags ended in each window, whatever phase they were planned in."""
+        totals = np.zeros(self.count, dtype=np.int64)
+        for one in self._slices:
+            if wanted(one.tag):
+                totals[one.window] += int(one.counts.sum())
+        return totals
+
+    def _phase_at(self, window: Window) -> int | None:
+        middle_ns = (window.start_ns + window.end_ns) / 2
+        for number, (start, end) in enumerate(self._phases):
+            if start <= middle_ns < end:
+                return number
+        return None
+
+
+def _bare(window: Window) -> Window:
+    return type(window)(window.tag, window.start_ns, window.end_ns, np.zeros(0, dtype=np.int64))
+
 
 PUBLISH = "publish"
 """Its lateness is in every delivery."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from bench.core.escaping import one_line, visible
+from bench.core.sanitize import one_line, visible
 
 
 class ExitCode(IntEnum):

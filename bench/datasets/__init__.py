@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.datasets.dataset import DataSet, Loaded, SqlFile
-from bench.datasets.refused import SqlRefused
+from bench.datasets.dataset import DataSet, Loaded, SqlFile, SqlRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.datasets.claim import Claim
+    from bench.datasets.connection import Claim
     from bench.stack.target import Target
 
 __all__ = ["DataSet", "Loaded", "SqlFile", "SqlRefused", "check", "claim_on", "drop", "load"]
@@ -49,7 +48,7 @@ def claim_on(target: Target, wanted: DataSet) -> Claim | None:
 
     Raises TargetError.
     """
-    from bench.datasets.claim import Claim
+    from bench.datasets.connection import Claim
 
     return None if wanted.name is None else Claim(target, wanted.name)
 

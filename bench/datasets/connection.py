@@ -1,22 +1,30 @@
-"""One connection to load, check or drop with, and what its errors mean to a user."""
+"""A connection to load, check or drop with, what its errors mean to a user, and a run's claim on a data
+set.
+
+A run claims a data set while it is running, and no other run takes it away meanwhile. The claim is a
+shared advisory lock, held by a separate session that does nothing else; it goes with the run's
+process, however that ends. Claims are made and looked up under the loaders' lock, so that nothing can
+happen in between.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import IsolationLevel
 
 from bench.core.errors import TargetError
-from bench.core.redaction import redacted
-from bench.stack.probes.libpq import libpq_parameters
-from bench.stack.probes.postgres import probe_postgres
+from bench.core.sanitize import redacted
+from bench.stack.probes.postgres import libpq_parameters, probe_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.stack.target import Target
+
 
 CONNECT_TIMEOUT_S = 10
 LOCK_DEADLINE_S = 60.0
@@ -178,3 +186,53 @@ def _advice(error: psycopg.Error) -> str:
     if not state or state.startswith(("08", "57P")):
         return "look at the server's log: the connection ended in the middle"
     return hint or "look at the server's log"
+
+
+_TAKE = "SELECT pg_catalog.pg_advisory_lock_shared(%s, %s)"
+_HOLDERS = (
+    "SELECT a.pid FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)"
+    " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s AND l.objsubid = 2"
+    " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
+    " ORDER BY a.pid"
+)
+
+
+class Claim:
+    """One run's use of one data set. Raises TargetError where no session for it can be had."""
+
+    def __init__(self, target: Target, name: str) -> None:
+        self._key = lock_of(name)
+        self._session = unshared(target, f"the data set {name} to be claimed")
+
+    def take(self) -> None:
+        """From now on the set is in use. The caller holds the loaders' lock."""
+        self._session.execute(_TAKE, self._key)
+
+    def give_back(self) -> None:
+        """The set is free when this returns. A server that was away meanwhile has freed it already."""
+        with contextlib.suppress(psycopg.Error):
+            self._session.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
+        self.close()
+
+    def close(self) -> None:
+        """The set is free soon, without waiting for a server that may be stopped. Again is harmless."""
+        with contextlib.suppress(psycopg.Error):
+            self._session.close()
+
+
+def lock_of(name: str) -> tuple[int, int]:
+    """The advisory lock of a data set by its name: the loaders' first number, and one of 31 bits."""
+    return LOADERS_LOCK[0], zlib.crc32(name.encode()) >> 1
+
+
+def refuse_while_used(connection: psycopg.Connection, target: Target, name: str, to: str) -> None:
+    """Raise TargetError while a run uses the set. The caller holds the loaders' lock."""
+    holders = [str(row[0]) for row in connection.execute(_HOLDERS, lock_of(name)).fetchall()]
+    if holders:
+        raise TargetError(
+            target.name,
+            target.address,
+            f"the data set {name} to be in use by no other run, so that it can be {to}",
+            f"another run at work on it (server process {', '.join(holders)})",
+            "wait until that run has ended, or name another database in the URL",
+        )

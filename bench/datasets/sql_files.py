@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 
 from bench.core.sql_splitter import Statement, place, statements
 from bench.datasets.connection import connected, first_line, is_of_the_target, take_loaders_lock
-from bench.datasets.refused import SqlRefused
+from bench.datasets.dataset import SqlRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.datasets.builtin import BuiltIn, Invariant
-from bench.datasets.shapes import accounts_of, branches_of, tellers_of
+from bench.datasets.dataset import BuiltIn, Invariant, accounts_of, branches_of, tellers_of
 
 if TYPE_CHECKING:
     from psycopg import Connection

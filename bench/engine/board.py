@@ -1,27 +1,35 @@
-"""The Board: what the engine threads have counted, and intervals of it.
+"""The Board: what the engine threads have counted, and intervals of it; the operation log beside it.
 
-Each engine thread writes the rows of its own tables. A reader copies; counters only grow during a
-run, so an interval is a subtraction and no lock or reset is needed. Histograms that did not change
-since the last copy are not copied again: `tallies` tell.
+Each engine thread writes the rows of its own tables. A reader copies; counters only grow during a run,
+so an interval is a subtraction and no lock or reset is needed. Histograms that did not change since
+the last copy are not copied again: `tallies` tell. A Board may lie in memory that two processes share.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bench.core.answers import ANSWER_COLUMNS, Answers
+from bench.core.disk import RAW_LOG_PREFIX, free_bytes, reserve
 from bench.core.histogram import BUCKET_COUNT, percentile_ns
 from bench.core.outcome import OUTCOME_COUNT, Outcome
-from bench.engine.wire.layout import KIND_COUNT, LAG
+from bench.engine.wire import layout
+from bench.engine.wire.layout import GAUGE_COLUMNS, KIND_COUNT, KIND_NAMES, LAG
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from bench.core.histogram import Counts
+    from bench.plan.plan import Plan, WorkloadPlan
+
 
 TOUCHED_BYTES = 200_000_000
 """A Board of very many phases and operations is left to grow as it is used."""
@@ -136,3 +144,79 @@ def sum_of(arrays: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     for array in arrays[1:]:
         total += array
     return total
+
+
+WORD_BYTES = 8
+
+
+@dataclass(frozen=True)
+class SharedBoard:
+    """The Board of one workload and the gauges beside it, as one process sees them."""
+
+    fd: int
+    board: Board
+    gauges: NDArray[np.int64]
+    """gauges[column] as in bench.engine.wire.layout."""
+
+    @classmethod
+    def create(cls, rows: int) -> SharedBoard:
+        """New memory, all zero, behind a descriptor that the caller owns."""
+        fd = os.memfd_create("holdfast-board", os.MFD_CLOEXEC)
+        os.ftruncate(fd, _words(rows) * WORD_BYTES)
+        return cls.open(fd, rows)
+
+    @classmethod
+    def open(cls, fd: int, rows: int) -> SharedBoard:
+        """The memory behind a descriptor that was inherited, for as many rows as it was made."""
+        # The memory lives as long as any view of it, whatever becomes of the descriptor.
+        words = np.frombuffer(mmap.mmap(fd, _words(rows) * WORD_BYTES), dtype=np.int64)
+        tallies, gauges, taken, answers, counts = np.split(words, np.cumsum(_sizes(rows))[:-1])
+        board = Board(
+            rows,
+            KIND_NAMES,
+            counts.reshape(rows, KIND_COUNT, OUTCOME_COUNT, BUCKET_COUNT),
+            tallies.reshape(rows, OUTCOME_COUNT),
+            taken,
+            answers.reshape(rows, ANSWER_COLUMNS),
+        )
+        return cls(fd, board, gauges)
+
+
+def _sizes(rows: int) -> list[int]:
+    """Words of tallies, gauges, taken, answers and counts, in the order in which they lie."""
+    counts = rows * KIND_COUNT * OUTCOME_COUNT * BUCKET_COUNT
+    return [rows * OUTCOME_COUNT, GAUGE_COLUMNS, rows, rows * ANSWER_COLUMNS, counts]
+
+
+def _words(rows: int) -> int:
+    return sum(_sizes(rows))
+
+
+CLOSED_LOG_RECORDS = 20_000_000
+"""A closed loop plans no number of arrivals. The file is sparse: room that is not used takes no space."""
+
+CLOSED_LOG_SHARE = 0.25
+"""Of what is free on the disk, the most that the logs of a closed loop may come to be."""
+
+
+def open_log(
+    plan: Plan, workload: WorkloadPlan, number: int, threads: int, folder: Path
+) -> tuple[Path, np.memmap[Any, Any]]:
+    """Path and records (int64 words, layout.LOG_WORDS to a record) for log `number` of `threads`
+    equally large ones.
+
+    Raises ResultError where the disk has no room for the arrivals that are planned.
+    """
+    share = workload.expected_arrivals / threads / plan.segment.count
+    # Poisson: six deviations above the expectation is room for every run that will ever be made.
+    records = int(share + 6 * share**0.5 + 1000)
+    path = folder / f"{RAW_LOG_PREFIX}{workload.name}-{number}"
+    if workload.is_closed:
+        room = int(CLOSED_LOG_SHARE * free_bytes(folder) / threads / layout.LOG_RECORD.itemsize)
+        records = max(min(CLOSED_LOG_RECORDS, room), 1)
+    else:
+        # Twice: at the end the logs are copied into one file, and then is late to find no room for it.
+        reserve(path, 2 * records * layout.LOG_RECORD.itemsize)
+        os.truncate(path, records * layout.LOG_RECORD.itemsize)
+    mode: Literal["w+", "r+"] = "w+" if workload.is_closed else "r+"
+    return path, np.memmap(path, dtype=np.int64, mode=mode, shape=(records, layout.LOG_WORDS))

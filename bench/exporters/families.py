@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.core.clock import NS_PER_S
-from bench.exporters.buckets import Distribution
-from bench.judge.status import Status
+from bench.exporters.figures import Distribution
+from bench.judge.verdict import Status
 from bench.run.recorder import SERIES_PERCENTS
 
 if TYPE_CHECKING:

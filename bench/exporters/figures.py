@@ -1,21 +1,173 @@
-"""What is known of the run in progress: batches of the inbox, added up. Used by one thread."""
+"""The figures of the run in progress: coarse histograms, the buffer that carries windows to an exporter's
+thread, and their sums.
+
+The session's thread, which must not wait, only puts what it sees into a CoalescingBuffer; an exporter
+takes batches out of it and adds them up in Figures. What is not taken in time is added up, not queued:
+histograms by adding, series by keeping the last row. So the buffer stays as small as one window
+however slow the reader is, and no count is lost.
+
+Thirty thousand buckets become a few that a metrics system can store. The bounds are 1-2-5 steps, each
+moved up to the edge of the HDR bucket in which it lies (by at most 1/1024), so the count at a bound is
+exact. Only the sum is made from the middles of buckets, and off by at most 1/2048.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.exporters.buckets import Distribution
+import numpy as np
+
+from bench.core.answers import ANSWER_SERIES
+from bench.core.clock import NS_PER_S
+from bench.core.histogram import BUCKET_COUNT, bucket_of, lower_edge_ns, upper_edge_ns
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from bench.core.clock import WallLabel
-    from bench.exporters.buffer import Batch
+    from bench.core.histogram import Counts
     from bench.judge.verdict import Verdict
-    from bench.results.histogram_log import Tag
-    from bench.run.observers import WindowView
+    from bench.results.logs import Tag
+    from bench.run.plugins import WindowView
+
+
+STEPS_NS = (
+    *(step * 10**power for power in range(4, 10) for step in (1, 2, 5)),
+    *(seconds * NS_PER_S for seconds in (10, 30, 60)),
+)
+"""10 µs to 5 s, then 10, 30 and 60 s; what took longer is in the last bucket, which has no bound."""
+
+BOUND_BUCKETS = tuple(bucket_of(step) for step in STEPS_NS)
+BOUNDS_NS = tuple(upper_edge_ns(bucket) for bucket in BOUND_BUCKETS)
+"""A sample of exactly so many ns is below the bound."""
+
+
+@dataclass
+class Distribution:
+    """The samples of one tag so far: `counts[i]` above bound i - 1 and up to bound i, the last above all."""
+
+    counts: NDArray[np.int64]
+    sum_ns: float = 0.0
+    lowest_ns: int | None = None
+    highest_ns: int | None = None
+    """Edges of the outermost buckets in use."""
+
+    @classmethod
+    def empty(cls) -> Distribution:
+        """Without samples."""
+        return cls(np.zeros(len(BOUNDS_NS) + 1, dtype=np.int64))
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return int(self.counts.sum())
+
+    def add(self, gained: Counts) -> None:
+        """Add a histogram of `bench.core.histogram` that has samples."""
+        used = np.flatnonzero(gained)
+        lowest, highest = lower_edge_ns(int(used[0])), upper_edge_ns(int(used[-1]))
+        self.lowest_ns = lowest if self.lowest_ns is None else min(lowest, self.lowest_ns)
+        self.highest_ns = highest if self.highest_ns is None else max(highest, self.highest_ns)
+        edges = [0, *(bucket + 1 for bucket in BOUND_BUCKETS)]
+        self.counts = self.counts + np.add.reduceat(gained, edges)
+        # Not np.dot: on arrays of this size it wakes a thread for every core, beside the load.
+        self.sum_ns += float((gained[used] * _middles_ns()[used]).sum())
+
+
+@cache
+def _middles_ns() -> NDArray[np.float64]:
+    edges = np.array([lower_edge_ns(bucket) for bucket in range(BUCKET_COUNT + 1)], dtype=np.float64)
+    return (edges[:-1] + edges[1:] - 1) / 2
+
+
+MOST_EVENTS = 2_000
+"""Kept of one run until they are taken; a kill under load tells of every lane that reconnects."""
+
+
+@dataclass
+class Batch:
+    """What was seen of one run since the last look; everything but the beginning may come in parts."""
+
+    record: dict[str, Any] | None = None
+    zero: WallLabel | None = None
+    gains: dict[Tag, Counts] = field(default_factory=dict)
+    planned: dict[str, int] = field(default_factory=dict)
+    """Arrivals taken from the plan, by workload."""
+    answers: dict[tuple[str, str], int] = field(default_factory=dict)
+    """What answers brought: by workload and column of series.csv, such as "misses" or "status_3xx"."""
+    view: WindowView | None = None
+    """The last window: for what is a state and not a sum."""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    events_lost: int = 0
+    path: Path | None = None
+    """The run folder, once it is complete."""
+    interrupted: bool = False
+    verdict: Verdict | None = None
+
+
+class CoalescingBuffer:
+    """A watcher that only collects. Safe for one session and one reader in threads of their own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._batches = [Batch()]
+        self.is_urgent = threading.Event()
+        """Set when a run is judged: that a reader may want to see at once."""
+
+    def started(self, record: dict[str, Any], zero: WallLabel) -> None:
+        """A run begins; nothing of another is added to it."""
+        with self._lock:
+            self._batches.append(Batch(record, zero))
+
+    def window(self, view: WindowView) -> None:
+        """Add a window to what is not taken yet."""
+        with self._lock:
+            batch = self._batches[-1]
+            for tag, counts in view.gains:
+                waiting = batch.gains.get(tag)
+                # A window's arrays are never written to again: the first is kept as it is.
+                batch.gains[tag] = counts if waiting is None else waiting + counts
+            for row in view.series:
+                name = row["workload"]
+                batch.planned[name] = batch.planned.get(name, 0) + int(row["planned"])
+                for column in ANSWER_SERIES:
+                    if count := row.get(column):
+                        place = (name, column)
+                        batch.answers[place] = batch.answers.get(place, 0) + int(count)
+            batch.view = view
+
+    def event(self, entry: dict[str, Any]) -> None:
+        """Keep an event, as long as there is room."""
+        with self._lock:
+            batch = self._batches[-1]
+            if len(batch.events) < MOST_EVENTS:
+                batch.events.append(entry)
+            else:
+                batch.events_lost += 1
+
+    def ended(self, path: Path, *, interrupted: bool) -> None:
+        """The run folder is complete."""
+        with self._lock:
+            self._batches[-1].path, self._batches[-1].interrupted = path, interrupted
+
+    def judged(self, verdict: Verdict) -> None:
+        """The run was judged."""
+        with self._lock:
+            self._batches[-1].verdict = verdict
+        self.is_urgent.set()
+
+    def take(self) -> list[Batch]:
+        """Everything since the last call, oldest first; parts of the present run go on in a new batch."""
+        with self._lock:
+            taken, self._batches = self._batches, [Batch()]
+        return taken
+
 
 KINDS = ("response", "service")
 MANY = ("reconnected",)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import logfire
 
-from bench.exporters.collector import Collector
+from bench.exporters.choice import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

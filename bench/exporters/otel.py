@@ -20,20 +20,18 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from bench.core.clock import NS_PER_S, monotonic_ns
-from bench.exporters.buffer import CoalescingBuffer
-from bench.exporters.figures import Figures
-from bench.exporters.otlp_metrics import metrics_data
-from bench.exporters.otlp_span import run_span
+from bench.exporters.figures import CoalescingBuffer, Figures
+from bench.exporters.otlp import metrics_data, run_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from bench.core.clock import WallLabel
-    from bench.exporters.collector import Collector
+    from bench.exporters.choice import Collector
     from bench.exporters.figures import RunFigures
     from bench.judge.verdict import Verdict
-    from bench.run.observers import WindowView
+    from bench.run.plugins import WindowView
 
 END_NS = 2 * NS_PER_S
 ATTEMPT_S = 5

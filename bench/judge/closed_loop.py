@@ -22,9 +22,8 @@ from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
 from bench.core.intervals import stretches
 from bench.core.outcome import OUTCOMES
-from bench.judge.comparison import limit_text
-from bench.judge.lane_time import LaneTime
-from bench.judge.status import Doubt, Status
+from bench.judge.observation import LaneTime
+from bench.judge.verdict import Doubt, Status, limit_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

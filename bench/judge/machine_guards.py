@@ -1,29 +1,130 @@
-"""Reasons not to believe a broken rule that lie in our own machine: a limit of it, or others at work on it.
+"""Reasons not to believe a broken rule that lie in our own machine: one of its limits, or other work on
+it.
 
-They are asked before all other doubts. What this machine did is no FAIL of the target; and what the target
-did is not excused because somebody else was at work too: a rule is doubted only as far as the time in which
-others held the run up can explain what broke it.
+They are asked before all other doubts. What this machine did is no FAIL of the target; and what the
+target did is not excused because the machine was also busy: a rule is doubted only as far as the
+starved time can explain what broke it, and only if the best result that the run could have had without
+that time would satisfy the rule.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.core.own_limits import CODE as OWN_LIMIT
-from bench.core.own_limits import COUNTER as OWN_LIMITS
+import numpy as np
+
+from bench.core import histogram
+from bench.core.clock import NS_PER_S
+from bench.core.machine_limits import CODE as OWN_LIMIT
+from bench.core.machine_limits import COUNTER as OWN_LIMITS
 from bench.judge.guards import exceeding
+from bench.judge.outcome_counts import tally_of
 from bench.judge.resources.measures import MEASURES as RESOURCES
-from bench.judge.status import Doubt, Status
-from bench.judge.undisturbed import could_hold, waited_share
+from bench.judge.verdict import Doubt, Status
 from bench.resources.starvation import NOBODY, PRESSING, Starvation, starvation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bench.judge.faults.validity import Found
+    from bench.core.histogram import Counts
+    from bench.judge.faults.guards import Found
     from bench.judge.observation import Observation
     from bench.results.reader import Run
-    from bench.scenario.rules.grammar import Rule
+    from bench.scenario.rules.grammar import Metric, Rule
+
+
+PARTIES = 2
+"""Generator and target wait one after the other: who suffered most has at least half of all waits."""
+MOST_LOST = 0.95
+MANY = 100
+SOONEST_NS = 1e9
+"""No server ends a connection for its silence sooner: each such wait costs a lane what it had sent, once."""
+NOT_BY_TIME = frozenset(
+    {
+        *("lost_writes", "unexpected_values", "duplicate_messages", "reordered_messages"),
+        *("hits", "misses", "empty"),
+    }
+)
+"""What a target kept or answered: being late changes none of it."""
+STATUS = "status."
+
+
+def waited_share(found: Starvation) -> float:
+    """The share of the measured time that waiting for a processor can have cost, at most."""
+    return min(PARTIES * found.share * found.held_up, 1.0)
+
+
+def could_hold(run: Run, rule: Rule, seen: Observation, lost: float, broken_off: int = 0) -> bool:
+    """Whether the rule could have held in the same run, had this machine not lost that share of its time.
+
+    `broken_off`: requests in flight whose connections this machine itself ended.
+    """
+    name = rule.metric.name
+    if name in NOT_BY_TIME or name.startswith(STATUS):
+        return False
+    left = 1 - min(lost, MOST_LOST)
+    if seen.counts is not None:
+        return seen.samples < MANY or rule.holds(_fastest_ns(run, rule.metric, seen.counts))
+    if name == "throughput":
+        return rule.holds(min(seen.value / left, _possible_per_s(run, rule.metric)))
+    if seen.repeats is not None:
+        # Projected from an outage: a shorter one leaves more.
+        return rule.holds(1 - (1 - seen.value) * left if name == "availability" else seen.value * left)
+    if seen.tally is not None and seen.tally.planned:
+        refused = max(seen.tally.outcomes["refused"] - lost * seen.tally.planned, 0.0)
+        broken = max(seen.tally.outcomes["reset"] - _broken_off(run, rule.metric, seen, lost) - broken_off, 0)
+        said_no = seen.tally.outcomes["error"] + broken + refused
+        if name == "availability":
+            return rule.holds(1 - _worst_share(run, rule.metric, seen, said_no))
+        best = {"errors": said_no / seen.tally.planned, "dropped": refused}
+        return name not in best or rule.holds(best[name])
+    return True
+
+
+def _fastest_ns(run: Run, metric: Metric, counts: Counts) -> int:
+    """What even the fastest of many took: nobody kept that one waiting.
+
+    Where a backlog was there all the time every arrival has waited, so a response counts from its sending.
+    """
+    fastest_ns = histogram.lower_edge_ns(int(np.flatnonzero(counts)[0]))
+    if metric.name not in ("response", "response_ok"):
+        return fastest_ns
+    workload, operation = (*metric.scope, None, None)[:2]
+    sent = np.flatnonzero(run.histogram("service", workload, operation))
+    return min(fastest_ns, histogram.lower_edge_ns(int(sent[0]))) if len(sent) else fastest_ns
+
+
+def _worst_share(run: Run, metric: Metric, seen: Observation, said_no: float) -> float:
+    """So many losses as a share of the whole run, or of its worst window with all others in it."""
+    assert seen.tally is not None
+    planned = seen.tally.planned
+    in_window = planned * min(metric.arguments["window"] / (run.measured_s * NS_PER_S), 1.0)
+    others = planned - seen.tally.ok - said_no
+    at_least = min(max((1 - seen.value) * in_window - others, 0.0), said_no)
+    return max(said_no / planned, at_least / in_window)
+
+
+def _broken_off(run: Run, metric: Metric, seen: Observation, lost: float) -> int:
+    """How many resets a deadline or a server's idle timeout explains, where that share of time was lost.
+
+    A lane whose request timed out is given up, with what was sent behind it.
+    """
+    assert seen.tally is not None
+    workloads = [entry for entry in run.workloads if metric.workload in (None, entry["name"])]
+    behind = max(((entry.get("pipeline") or 1) - 1 for entry in workloads), default=0)
+    in_flight = sum((entry.get("lanes") or 0) * (entry.get("pipeline") or 1) for entry in workloads)
+    silences = int(min(lost, 1.0) * run.measured_s * NS_PER_S / SOONEST_NS)
+    return int(seen.tally.outcomes["timeout"]) * behind + in_flight * silences
+
+
+def _possible_per_s(run: Run, metric: Metric) -> float:
+    """All that is planned but what the server would not do; a closed loop asks for what it can get."""
+    workloads = [entry for entry in run.workloads if metric.workload in (None, entry["name"])]
+    if any(entry.get("arrivals") == "closed" for entry in workloads) or not run.measured_s:
+        return float("inf")
+    tally = tally_of(run, metric.scope)
+    return (tally.planned - tally.outcomes["error"]) / run.measured_s
+
 
 CARRIED_OVER = 2.0
 """What broke in so many times the starved time may be its work: a backlog is caught up after it."""

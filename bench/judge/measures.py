@@ -1,22 +1,73 @@
-"""What a run has to say about a metric: the observed value and how many samples stand behind it."""
+"""What a run shows about a metric: the observed value, and how many samples are behind it.
+
+Also the floors of this machine, as the run's calibration found them against a server of known delays.
+Below its floor an observed time is mostly the cost of measuring.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from bench.core import histogram
-from bench.judge import answer_measures, availability, closed_loop
+from bench.core.answers import STATUS_CLASSES, Answers
+from bench.judge import availability, closed_loop
 from bench.judge.faults import measures as fault_measures
 from bench.judge.observation import Observation, Unmeasurable
-from bench.judge.outcome_counts import tally_of
+from bench.judge.outcome_counts import spaced, tally_of
 from bench.judge.resources import measures as resource_measures
 from bench.results.reader import DELIVERY, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bench.core.histogram import Counts
     from bench.scenario.rules.grammar import Metric
+
+
+NOT_COUNTED = "it is counted by workloads whose driver has it, in runs of this version"
+
+
+def answers_of(run: Run, scope: Sequence[str] = (), measured: bool | None = True) -> Answers:
+    """What the answers of a workload, an operation or (empty scope) the run brought."""
+    workload, operation = (*scope, None, None)[:2]
+    return Answers.total(
+        Answers.from_record(count)
+        for entry in run.workloads
+        if workload in (None, entry["name"])
+        for count in entry.get("counts", [])
+        if operation in (None, count["operation"]) and measured in (None, count["measured"])
+    )
+
+
+def observe_lookups(run: Run, metric: Metric) -> Observation:
+    """`hits`, `misses`, or `empty`: their share of all lookups, or of all statements."""
+    found = answers_of(run, metric.scope)
+    counted = found.hits if metric.name == "hits" else found.misses
+    what = "statements touched no row" if metric.name == "empty" else "lookups found nothing"
+    return _share(
+        run, metric, counted, found.lookups, f"{spaced(found.misses)} of {spaced(found.lookups)} {what}"
+    )
+
+
+def observe_status(run: Run, metric: Metric) -> Observation:
+    """`status.5xx`: the share of answers with a status of that class."""
+    found = answers_of(run, metric.scope)
+    listed = ", ".join(f"{spaced(count)} were {status}" for status, count in found.statuses.items())
+    basis = f"of {spaced(found.answered)} answers {listed}"
+    return _share(run, metric, found.in_class(metric.name.partition(".")[2]), found.answered, basis)
+
+
+def _share(run: Run, metric: Metric, counted: int, of: int, basis: str) -> Observation:
+    if not of and not answers_of(run, metric.scope[:1], measured=None):
+        raise Unmeasurable(f"the run did not count {metric.name}", NOT_COUNTED)
+    return Observation(counted / of if of else 0, "ratio", of, basis=basis)
+
+
+ANSWER_MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
+    **dict.fromkeys(("hits", "misses", "empty"), observe_lookups),
+    **{f"status.{name}": observe_status for name in STATUS_CLASSES},
+}
+
 
 LATENCIES: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "response": ("response", None),
@@ -193,5 +244,38 @@ MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
     "dropped": _dropped,
     "pool_utilization": _pool_utilization,
     **dict.fromkeys(COUNTERS, _counter),
-    **answer_measures.MEASURES,
+    **ANSWER_MEASURES,
 }
+
+
+MIDDLE = 50.0
+HIGHEST = 100.0
+
+
+def floor_ns(run: Run, metric: str, stat: str, workload: str | None = None) -> float | None:
+    """The floor at the calibrated percentile nearest to `stat`; None where the run has none.
+
+    The mean takes the floor of P50, the maximum that of the highest percentile. workload: the one that is
+    asked about, else all. Where one goes through a fault proxy it is the floor of the way through that.
+    """
+    name = "lag_ns" if metric == "lag" else "floor_ns"
+    tables = [run.record.get("calibration", {}).get(name, {})]
+    if metric != "lag":
+        targets = {entry.get("target") for entry in run.workloads if workload in (None, entry["name"])}
+        tables += [
+            one.get("floor_ns", {}) for one in run.record.get("proxies", []) if one["target"] in targets
+        ]
+    found = [floor for table in tables if (floor := _in_table(table, stat)) is not None]
+    return max(found, default=None)
+
+
+def _in_table(table: dict[str, int], stat: str) -> float | None:
+    floors = {percent_of(name): float(value) for name, value in table.items() if _is_percentile(name)}
+    if not floors:
+        return None
+    percent = {"mean": MIDDLE, "max": HIGHEST}.get(stat) or percent_of(stat)
+    return floors[min(floors, key=lambda known: abs(known - percent))]
+
+
+def _is_percentile(name: str) -> bool:
+    return name.startswith("p") and name[1:].replace(".", "", 1).isdigit()

@@ -1,20 +1,107 @@
-"""What a run says about a metric, or why it says nothing."""
+"""What a run shows about a metric, or why it shows nothing.
+
+An observation can carry more than its value: one value for each fault (`Repeat`), where one may never
+have come or the watch may have ended too early, and for a closed loop how long its lanes were in
+operations (`LaneTime`).
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
+from bench.core import units
 from bench.judge.outcome_counts import listed
-from bench.judge.repeats import NEVER, SLOW, Repeat, nearest_rank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from bench.core.histogram import Counts
-    from bench.judge.lane_time import LaneTime
     from bench.judge.outcome_counts import Tally
     from bench.scenario.rules.grammar import Metric
+
+
+HALVINGS = 50
+"""Of the interval in which a percentile is looked for."""
+
+
+@dataclass(frozen=True)
+class LaneTime:
+    """The time that lanes spent in operations, by how long each took."""
+
+    took_ns: np.ndarray[Any, np.dtype[np.float64]]
+    """Distinct lengths of operations that were answered."""
+    times: np.ndarray[Any, np.dtype[np.float64]]
+    """How often each of them came."""
+    lost_ns: float
+    """Time in operations that were lost: an arrival in it would have been charged `charge_ns`."""
+    charge_ns: float
+    total_ns: float
+
+    def share_beyond(self, limit_ns: float) -> float:
+        """The share of the time in which an arrival would have waited for longer than the limit."""
+        beyond = float(np.dot(np.clip(self.took_ns - limit_ns, 0, None), self.times))
+        return (beyond + (self.lost_ns if limit_ns < self.charge_ns else 0.0)) / self.total_ns
+
+    def statistic_ns(self, percent: float | None) -> float:
+        """The percentile, or without one the mean, of the waits of arrivals at any moment."""
+        if percent is None:
+            halves = float(np.dot(self.took_ns**2, self.times)) / 2
+            return (halves + self.lost_ns * self.charge_ns) / self.total_ns
+        low, high = 0.0, max(float(self.took_ns.max(initial=0.0)), self.charge_ns)
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            if self.share_beyond(middle) > 1 - percent / 100:
+                low = middle
+            else:
+                high = middle
+        return high
+
+
+One = TypeVar("One")
+KNOWN, CUT_SHORT, NEVER = "known", "cut_short", "never"
+SLOW = "slow"
+"""It answers again, but was not as fast as before when the watch ended."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What one fault gave. `value` is in ns; of one cut short or that never happened it is a lower bound."""
+
+    fault: str
+    """As in "fault 2 (kill redis)"."""
+    value: float
+    kind: str = KNOWN
+
+    @property
+    def shown(self) -> str:
+        """For a list: "4.21 s", "> 2.00 s" where more was to come, "never" where it did not come."""
+        if self.kind == NEVER:
+            return "never"
+        value = units.format_duration_ns(self.value)
+        return value if self.kind == KNOWN else f"> {value}"
+
+
+def worse(one: Repeat, other: Repeat) -> Repeat:
+    """Of the same fault seen by two workloads the one that counts: never, then slow, else the longer one.
+
+    What was cut short somewhere is not known to be over anywhere.
+    """
+    for kind in (NEVER, SLOW):
+        if kind in (one.kind, other.kind):
+            return one if one.kind == kind else other
+    longer = max(one, other, key=lambda repeat: repeat.value)
+    kind = CUT_SHORT if CUT_SHORT in (one.kind, other.kind) else KNOWN
+    return Repeat(longer.fault, longer.value, kind)
+
+
+def nearest_rank(ordered: Sequence[One], percent: float) -> One:
+    """The percentile of sorted values: the one that at least `percent` of them do not exceed."""
+    return ordered[max(1, math.ceil(len(ordered) * percent / 100 - 1e-9)) - 1]
 
 
 class Unmeasurable(Exception):  # noqa: N818 - a fact about the run, no error of anyone's

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core import units
 from bench.judge.guards import BY_SPEED, exceeding
 from bench.judge.measures import percent_of
-from bench.judge.status import Doubt, Status
+from bench.judge.verdict import Doubt, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

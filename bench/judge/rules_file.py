@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import Problem, ScenarioError
 from bench.core.units import Mismatch
-from bench.scenario.read import file_name, read_text
 from bench.scenario.rules.grammar import Rule, parse_rule
 from bench.scenario.rules.metrics import MetricSpec, Outline, check_rule, contacts, metrics_of_outlines
-from bench.scenario.source import ListNode, MapNode, Node, Scalar, compose
+from bench.scenario.source import ListNode, MapNode, Node, Scalar, compose, file_name, read_text
 from bench.scenario.substitution import interpolated
 
 if TYPE_CHECKING:

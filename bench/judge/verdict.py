@@ -1,18 +1,112 @@
-"""A verdict and its checks, and their form as `verdict.json`."""
+"""How a check comes out: the statuses and their order, a value compared with its rule, a verdict and
+`verdict.json`.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.core.errors import ResultError
-from bench.core.escaping import all_visible
-from bench.judge.status import Status, worst
-from bench.results import files, layout
-from bench.results.shape import Needed, misshapen
+from bench.core.errors import ExitCode, ResultError
+from bench.core.sanitize import all_visible
+from bench.results import layout
+from bench.results.record_shape import Needed, misshapen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from bench.scenario.rules.grammar import Rule
+
+
+class Status(IntEnum):
+    """A lattice: the higher of two wins.
+
+    INCONCLUSIVE stands below FAIL because a rule that is known to be broken stays broken,
+    INVALID above all because such a run says nothing at all.
+    """
+
+    PASS = 0
+    """The rule holds."""
+    WARN = 1
+    """The rule holds, its warning level does not."""
+    INCONCLUSIVE = 2
+    """The run cannot tell."""
+    FAIL = 3
+    """The rule is broken."""
+    INVALID = 4
+    """What was measured is not the system: the run says nothing."""
+
+
+EXIT_CODES = {
+    Status.PASS: ExitCode.OK,
+    Status.WARN: ExitCode.OK,
+    Status.INCONCLUSIVE: ExitCode.UNKNOWN,
+    Status.FAIL: ExitCode.SLA_FAILED,
+    Status.INVALID: ExitCode.UNKNOWN,
+}
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """The highest status; INCONCLUSIVE for none, because nothing was judged."""
+    return max(statuses, default=Status.INCONCLUSIVE)
+
+
+def exit_code(statuses: Iterable[Status]) -> ExitCode:
+    """What the shell is told about several verdicts: that of the worst."""
+    return EXIT_CODES[worst(statuses)]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A status in place of the plain comparison's, with its reason."""
+
+    status: Status
+    because: str
+    advice: str | None
+
+
+PARTS = re.compile(
+    r"^(?P<metric>.*?(?:\(.*?\))?)\s*(?P<op><=|>=|==|<|>)\s*(?P<limit>.*?)(?:\s+warn\s+(?P<warn>.*?))?\s*$"
+)
+
+
+def parts_of(rule: str) -> dict[str, str]:
+    """The metric, op, limit and warn of a rule in its writer's own words; empty where there is none."""
+    match = PARTS.match(rule)
+    return {name: text or "" for name, text in match.groupdict().items()} if match else {"metric": rule}
+
+
+def limit_text(rule: Rule) -> str:
+    """The limit as it was written: "10ms"."""
+    return parts_of(rule.text).get("limit", str(rule.limit))
+
+
+def warn_text(rule: Rule) -> str:
+    """The warning level as it was written: "8ms"."""
+    return parts_of(rule.text).get("warn", str(rule.warn))
+
+
+def compared(rule: Rule, value: float) -> Status:
+    """PASS, WARN (past the warning level, within the limit) or FAIL."""
+    if not rule.holds(value):
+        return Status.FAIL
+    return Status.PASS if rule.holds(value, warn=True) else Status.WARN
+
+
+def headroom(op: str, limit: float, unit: str, value: float) -> float | None:
+    """The share of the limit that is left, negative past it; None where a share means nothing.
+
+    Of a ratio that must be high it is the share of the allowed failures: of 99.9 % the 0.1 %.
+    """
+    if limit == 0 or op == "==":
+        return None
+    if unit == "ratio" and op in (">", ">=") and limit < 1:
+        return (value - limit) / (1 - limit)
+    return (limit - value) / limit if op in ("<", "<=") else (value - limit) / limit
+
 
 FORMAT = 1
 
@@ -33,7 +127,7 @@ WRITTEN = {
         ]
     ),
 }
-"""What stands in verdict.json, as a shape of `bench.results.shape`."""
+"""What stands in verdict.json, as a shape of `bench.results.record_shape`."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +206,7 @@ def save(verdict: Verdict, folder: Path) -> Path:
     """Write `verdict.json` into a run folder, whole or not at all. Raises ResultError."""
     path = folder / layout.VERDICT
     try:
-        files.write_whole(path, files.as_json(verdict.to_json()))
+        layout.write_whole(path, layout.as_json(verdict.to_json()))
     except OSError as error:
         raise ResultError(f"{path}: the verdict cannot be written: {error.strerror}") from error
     return path
@@ -124,7 +218,7 @@ def saved(folder: Path) -> Verdict | None:
     if not path.exists():
         return None
     try:
-        return Verdict.from_json(all_visible(files.read_json(path)))
+        return Verdict.from_json(all_visible(layout.read_json(path)))
     except (OSError, ValueError) as error:
         raise ResultError(
             f"{path}: this verdict cannot be read: {error}; make it anew with bench judge"

@@ -6,16 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 from bench.core import units
-from bench.core.answers import STATUS_CLASSES
+from bench.core.answers import STATUS_CLASSES, error_text
 from bench.core.clock import NS_PER_S
-from bench.core.error_kinds import error_text
 from bench.core.outcome import OUTCOMES
-from bench.judge.comparison import headroom, limit_text, warn_text
 from bench.judge.guards import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
 from bench.judge.observation import Observation
 from bench.judge.outcome_counts import Tally, often, spaced, tally_of
-from bench.judge.status import Status
+from bench.judge.verdict import Status, headroom, limit_text, warn_text
 
 if TYPE_CHECKING:
     from bench.results.reader import Run

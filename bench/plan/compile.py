@@ -86,7 +86,7 @@ def _workload_plan(workload: Workload, phases: tuple[PhasePlan, ...], seed: int)
 
 def plan_digest(plan: Plan) -> str:
     """SHA-256 over everything that decides what is sent and when; the segment is not part of it."""
-    from bench.plan.preview import first_arrivals
+    from bench.plan.walk import first_arrivals
 
     digest = hashlib.sha256(f"plan {PLAN_VERSION} seed {plan.seed}".encode())
     for phase in plan.phases:

@@ -1,4 +1,6 @@
-"""Walking a workload's plan without running it: arrivals in plan order, a chunk at a time."""
+"""Walking a workload's plan without running it: arrivals in plan order, a chunk at a time, or the first
+ones, for `bench plan` and for the digest.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.plan.plan import WorkloadPlan
+
 
 COLUMNS = 5
 
@@ -118,3 +121,13 @@ class PlanWalk:
             )
         kept = out[:found]
         return Arrivals(kept[:, 0], kept[:, 1], kept[:, 2], kept[:, 3], kept[:, 4])
+
+
+__all__ = ["Arrivals", "first_arrivals"]
+
+
+def first_arrivals(
+    plan: WorkloadPlan, seed: int, count: int, *, shard: int = 0, shards: int = 1, lanes: int | None = None
+) -> Arrivals:
+    """The first `count` arrivals of one shard of a workload's plan; all of them where there are fewer."""
+    return PlanWalk(plan, seed, shard, shards, lanes).next_chunk(count)

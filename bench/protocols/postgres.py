@@ -25,22 +25,20 @@ from bench.protocols.state import (
     CLASS,
     CODE,
     COMPLETE,
+    COPY_STARTED,
     ERROR_REPLY,
+    ERROR_UNENDED,
     FIRST_OWN_COLUMN,
     HITS,
+    MESSAGE_LENGTH_INVALID,
+    MESSAGE_UNKNOWN,
     MISSES,
     MORE,
     RESULT,
     ROWS,
+    STATUS_UNKNOWN,
     TEXT,
     TEXT_BYTES,
-)
-from bench.protocols.unreadable import (
-    COPY_STARTED,
-    ERROR_UNENDED,
-    MESSAGE_LENGTH_INVALID,
-    MESSAGE_UNKNOWN,
-    STATUS_UNKNOWN,
     break_off,
 )
 

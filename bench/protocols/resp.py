@@ -18,24 +18,22 @@ from typing import TYPE_CHECKING
 
 from bench.core.jit import compiled
 from bench.protocols.state import (
+    BULK_END_MISSING,
     CLASS,
     COMPLETE,
     ERROR_REPLY,
     FIRST_OWN_COLUMN,
     HITS,
+    LENGTH_INVALID,
+    LINE_END_MISSING,
     MISSES,
     MORE,
     NULL_REPLY,
     PUSH_REPLY,
+    RESP_TYPE_UNKNOWN,
     RESULT,
     TEXT,
     TEXT_BYTES,
-)
-from bench.protocols.unreadable import (
-    BULK_END_MISSING,
-    LENGTH_INVALID,
-    LINE_END_MISSING,
-    RESP_TYPE_UNKNOWN,
     break_off,
 )
 

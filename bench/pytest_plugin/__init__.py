@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("bench") or hasattr(config, "workerinput"):
         return
     workers = len(config.getoption("tx", None) or ())
-    from bench.core.own_limits import raise_descriptor_limit
+    from bench.core.machine_limits import raise_descriptor_limit
 
     raise_descriptor_limit()
     if workers > 1:
@@ -71,7 +71,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say where the runs lie, and which rules are past their warning level."""
     if terminalreporter.config.getoption("bench"):
-        from bench.pytest_plugin.summary import write_summary
+        from bench.pytest_plugin.collect import write_summary
 
         write_summary(terminalreporter)
 

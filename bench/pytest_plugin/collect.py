@@ -1,4 +1,5 @@
-"""A scenario as pytest's file, its rules as pytest's items. Imported with --bench only.
+"""A scenario as pytest's file, its rules as pytest's items, and the section at the end of the report.
+Imported with --bench only.
 
 The run is made when the first item of its file is set up, once, whatever becomes of the items; the
 stack is opened with the first run and ends with the session.
@@ -10,14 +11,13 @@ import contextlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from bench.cli.session_opening import is_of_kind, open_session, run_and_judge, stop_signals
 from bench.core.errors import HoldfastError, InterruptedRun, ScenarioError
-from bench.judge.status import Status
-from bench.pytest_plugin.wording import NotPassed, Told, properties_of
+from bench.judge.verdict import Status, worst
 from bench.scenario.load import load_scenario
 
 if TYPE_CHECKING:
@@ -26,6 +26,115 @@ if TYPE_CHECKING:
     from bench.judge.verdict import Check, Verdict
     from bench.run.session import Session
     from bench.scenario.load import LoadedScenario
+
+
+MEANINGS = {
+    Status.FAIL: "",
+    Status.INCONCLUSIVE: " (the run cannot tell: neither passed nor failed)",
+    Status.INVALID: " (the run says nothing about the system)",
+}
+
+
+class NotPassed(Exception):  # noqa: N818 - what happened is the name
+    """Checks that are neither PASS nor WARN, in sentences."""
+
+    def __init__(self, checks: list[Check], folder: Path) -> None:
+        ordered = sorted(checks, key=lambda check: -check.status)
+        super().__init__("\n".join([*map(sentence_of, ordered), f"run folder: {folder}"]))
+
+
+def sentence_of(check: Check) -> str:
+    """Status, rule, why, and what to do."""
+    subject = check.rule if check.is_rule else check.metric.removeprefix("validity.").replace("_", " ")
+    advice = f"\n  -> {check.advice}" if check.advice else ""
+    return f"{check.status.name}{MEANINGS.get(check.status, '')}: {subject}: {check.because}{advice}"
+
+
+class Terminal(Protocol):
+    """What of pytest's terminal is needed."""
+
+    def line(self, text: str = "", **markup: bool) -> None:
+        """Write a line."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What pytest's summary and JUnit read: the message of a failure and where it is."""
+
+    path: str
+    lineno: int
+    message: str
+
+
+class Told:
+    """A text in the form of pytest's own representations."""
+
+    def __init__(self, text: str, path: str, line: int) -> None:
+        self._text = text
+        self.reprcrash = _Place(path, line, text.partition("\n")[0])
+
+    def toterminal(self, writer: Terminal) -> None:
+        """Write the text, its first line set off."""
+        first, _, rest = self._text.partition("\n")
+        writer.line(first, red=True, bold=True)
+        if rest:
+            writer.line(rest)
+
+    def __str__(self) -> str:
+        return self._text
+
+
+def properties_of(
+    own: Check | None, told: list[Check], verdict: Verdict, folder: Path
+) -> list[tuple[str, object]]:
+    """The numbers for JUnit and for other plugins: what is not known is left out."""
+    status = worst(check.status for check in told) if told else Status.PASS
+    known: dict[str, object] = {
+        "holdfast_scenario": verdict.scenario,
+        "holdfast_verdict": verdict.status.name,
+        "status": status.name,
+        "run_folder": str(folder),
+    }
+    if own is not None:
+        known |= {
+            "rule": own.rule,
+            "metric": own.metric,
+            "observed": own.observed,
+            "limit": own.limit,
+            "warn": own.warn,
+            "unit": own.unit,
+            "samples": own.samples,
+            "interval": own.interval and f"{own.interval[0]:g}..{own.interval[1]:g}",
+            "because": own.because,
+            "advice": own.advice,
+        }
+    return [(name, value) for name, value in known.items() if value is not None]
+
+
+def write_summary(terminal: pytest.TerminalReporter) -> None:
+    """Write the section, if any scenario was run."""
+    runs: dict[str, dict[str, str]] = {}
+    warnings: dict[str, list[dict[str, str]]] = {}
+    for reports in terminal.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) != "call":
+                continue
+            known = {str(name): str(value) for name, value in report.user_properties}
+            if "holdfast_verdict" not in known:
+                continue
+            runs[known["run_folder"]] = known
+            if known["status"] == "WARN":
+                warnings.setdefault(known["run_folder"], []).append(known)
+    if not runs:
+        return
+    terminal.section("holdfast")
+    for folder, known in sorted(runs.items()):
+        terminal.write_line(f"{known['holdfast_verdict']:<12} {known['holdfast_scenario']}  {folder}")
+        for warning in warnings.get(folder, []):
+            terminal.write_line(f"  WARN  {warning['rule']}: {warning['because']}", yellow=True)
+            if "advice" in warning:
+                terminal.write_line(f"        -> {warning['advice']}")
+
 
 SOUND = "the run is sound"
 PASSED = (Status.PASS, Status.WARN)

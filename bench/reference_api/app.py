@@ -9,15 +9,12 @@ from fastapi import FastAPI
 
 from bench.reference_api.cache import Cache
 from bench.reference_api.database import Database
-from bench.reference_api.deadline import CACHE_SHARE, DATABASE_END
-from bench.reference_api.deadline_middleware import App, Door
-from bench.reference_api.health_monitor import Watch
-from bench.reference_api.items import items_router
 from bench.reference_api.metrics import Metrics
-from bench.reference_api.observability import insight_router, product_version
-from bench.reference_api.orders import orders_router
-from bench.reference_api.responses import add_refusals
+from bench.reference_api.monitor import Watch, insight_router, product_version
+from bench.reference_api.resilience import CACHE_SHARE, DATABASE_END
+from bench.reference_api.responses import App, Door, add_refusals
 from bench.reference_api.settings import Settings
+from bench.reference_api.shop import items_router, orders_router
 
 FIRST_LOOK_S = 5.0
 """So long the start waits for Redis and Postgres. Then it goes on without, and the watch goes on looking."""

@@ -1,22 +1,39 @@
-"""Items in Redis: a copy that is good for a short time, and one that is good enough while Postgres is away.
+"""Items in Redis: a copy that is good for a short time, and one that is good enough while Postgres is
+down.
 
-Both copies are the bytes of an answer. A copy carries the row's revision, and none is ever replaced by an
-older one: a reader that was slow on its way from Postgres cannot undo what a writer has written since.
+Both copies are the bytes of an answer, made once, where the row is read. A copy carries the row's
+revision, and none is ever replaced by an older one: a reader that was slow on its way from Postgres
+cannot undo what a writer has written since.
 """
 
-from typing import Any, cast
+from json import dumps
+from typing import Any, NamedTuple, cast
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from bench.reference_api.bulkhead import Slots
-from bench.reference_api.circuit_breaker import Guard
-from bench.reference_api.deadline import Deadline
-from bench.reference_api.item import Item
-from bench.reference_api.refusals import Away
+from bench.reference_api.resilience import Away, Deadline, Guard, Slots
 from bench.reference_api.settings import Settings
+
+COLUMNS = "id, revision, name, price_cents, stock"
+
+
+class Item(NamedTuple):
+    """One row of `items`."""
+
+    id: int
+    revision: int
+    body: bytes
+    """JSON. The revision stands before anything that a client has written: the cache looks for it there."""
+
+
+def item_of(row: Any) -> Item:
+    """From a row with COLUMNS."""
+    fields = {column: row[column] for column in ("id", "revision", "name", "price_cents", "stock")}
+    return Item(row["id"], row["revision"], dumps(fields, separators=(",", ":")).encode())
+
 
 FRESH, STALE = "holdfast:api:item:", "holdfast:api:stale:"
 FAILURES = (OSError, RedisError)

@@ -1,15 +1,19 @@
-"""Text in 80 columns: rows of a table, wrapped lines beside a label, colour on a terminal only."""
+"""Text in 80 columns: rows of a table, wrapped lines beside a label, colour on a terminal only, times of
+day.
+"""
 
 from __future__ import annotations
 
 import re
 import textwrap
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
 
 WIDTH = 80
 LABEL = 11
@@ -72,3 +76,12 @@ def heading(text: str, colour: bool) -> str:
 def joined(parts: Sequence[str]) -> str:
     """The parts that say something, with commas."""
     return ", ".join(part for part in parts if part)
+
+
+def clock_text(utc: str) -> str:
+    """`utc` as in run.json, to the second; as it stands where it is no time."""
+    try:
+        found = datetime.fromisoformat(utc)
+    except ValueError:
+        return utc
+    return f"{found if found.tzinfo is None else found.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""What stands around the figures: losses, the generator's own share, the run and its machine."""
+"""What stands around the figures: losses, outages, the generator's own share, the run and its machine."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from bench.core import histogram, units
+from bench.core.answers import error_text
 from bench.core.clock import NS_PER_S
-from bench.core.error_kinds import error_text
-from bench.judge.answer_measures import answers_of
+from bench.judge.faults.times import named
+from bench.judge.measures import answers_of
 from bench.judge.outcome_counts import often, spaced
-from bench.report.columns import beside, joined
+from bench.report.columns import beside, heading, joined, row, wrapped
 from bench.resources.starvation import Starvation
 from bench.results.reader import DELIVERY
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bench.core.answers import Answers
     from bench.core.histogram import Counts
     from bench.results.reader import Run
+
 
 MESSAGES = {"lost_messages": "lost", "duplicate_messages": "duplicate", "reordered_messages": "reordered"}
 LOST_SUBSCRIBERS = "lost_subscribers"
@@ -208,3 +210,52 @@ def command_again(record: dict[str, Any]) -> str:
     for override in plan.get("overrides", []):
         words += ["--set", str(override)]
     return shlex.join(words)
+
+
+OUTAGE_WIDTH = 24
+OUTAGE_ROOMS = (11, 11, 11)
+OUTAGE_HEADS = ("at", "length", "failed")
+SHOWN_OUTAGES = 20
+
+
+def outages_of(run: Run) -> list[dict[str, Any]]:
+    """The outages of a run, in the order of time; none in a run of an older version."""
+    outages: list[dict[str, Any]] = run.record.get("outages") or []
+    return outages
+
+
+def outage_cells(outage: dict[str, Any]) -> tuple[str, str, str]:
+    """When it began, how long it was, and how many arrivals failed in it."""
+    length = units.format_duration_ns(outage["until_ns"] - outage["from_ns"])
+    return units.format_duration_ns(outage["from_ns"]), length, spaced(outage["failed"])
+
+
+def outage_cause(run: Run, outage: dict[str, Any]) -> str:
+    """As in "fault 2 (kill redis)", or "nobody's" where nothing that the run did explains it."""
+    faults = {fault["number"]: fault for fault in run.record.get("faults", [])}
+    fault = faults.get(outage["fault"])
+    return "nobody's" if fault is None else named(fault)
+
+
+def outage_note(run: Run) -> str:
+    """What the table means, and what is left out of it."""
+    outages = outages_of(run)
+    resolution = units.format_duration_ns(max(one["resolution_ns"] for one in outages))
+    text = f"No arrival of the workload succeeded; edges are known to {resolution}"
+    if any(one["whose"] == "nobody" for one in outages):
+        text += "; nobody's: no fault of this run was there, so look at the target's log at that time"
+    left_out = len(outages) - SHOWN_OUTAGES
+    return f"{text}{f'; {left_out} more are in run.json' if left_out > 0 else ''}."
+
+
+def outage_table(run: Run, colour: bool) -> list[str]:
+    """The part of the text report; empty where there was no outage."""
+    outages = outages_of(run)
+    if not outages:
+        return []
+    heads = zip(OUTAGE_HEADS, OUTAGE_ROOMS, strict=True)
+    lines = [heading(row("Without success", OUTAGE_WIDTH, heads)[0] + "  whose", colour)]
+    for one in outages[:SHOWN_OUTAGES]:
+        *above, last = row(one["workload"], OUTAGE_WIDTH, zip(outage_cells(one), OUTAGE_ROOMS, strict=True))
+        lines += [*above, f"{last}  {outage_cause(run, one)}"]
+    return [*lines, *wrapped(outage_note(run))]

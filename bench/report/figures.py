@@ -1,17 +1,28 @@
-"""The figures that every report shows: computed once, from the run on disk."""
+"""The figures that every report shows, computed once from the run on disk.
+
+Response times and outcomes by workload and operation; CPU, memory and its growth, open files by
+source.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.core import histogram
+from bench.core import histogram, units
+from bench.judge.observation import Unmeasurable
 from bench.judge.outcome_counts import Tally, tally_of
-from bench.results.histogram_log import KINDS
+from bench.judge.resources.growth import MEMORY, by_memory, growth
+from bench.judge.resources.measures import cpu
+from bench.judge.resources.series import series_of, times_of, within
+from bench.report.columns import heading, row
+from bench.results.logs import KINDS
 
 if TYPE_CHECKING:
     from bench.core.histogram import Counts
+    from bench.judge.resources.series import Series, Times
     from bench.results.reader import Run
+
 
 PERCENTILES = (50, 90, 95, 99, 99.9)
 
@@ -70,3 +81,83 @@ def tallies(run: Run) -> list[tuple[str, str | None, Tally]]:
         if sum(run.arrives(workload, name) for name in operations) > 1:
             rows.append((workload, None, tally_of(run, (workload,))))
     return rows
+
+
+WIDTH = 17
+ROOMS = (11, 13, 13, 13, 11)
+LAST = ("generator", "machine")
+
+
+@dataclass(frozen=True)
+class ResourceUse:
+    """One source in the measured time; None where it is not known."""
+
+    source: str
+    cpu: float | None
+    """Share of all cores, on average under load."""
+    memory: str | None
+    """What the three figures of memory are: working set, PSS, RSS or used memory."""
+    first_bytes: float | None
+    last_bytes: float | None
+    growth_bytes: float | None
+    fds: int | None
+    """Open files at the end."""
+
+
+def resources(run: Run) -> list[ResourceUse]:
+    """Every source that has samples, the targets first. Raises ResultError for a damaged run."""
+    names = list(dict.fromkeys(str(sample["source"]) for sample in run.resources()))
+    times = times_of(run)
+    ordered = [name for name in names if name not in LAST] + [name for name in LAST if name in names]
+    return [_use(series_of(run, name), times) for name in ordered]
+
+
+def resource_table(run: Run, colour: bool) -> list[str]:
+    """The table of the text report; empty for a run without samples."""
+    uses = resources(run)
+    if not uses:
+        return []
+    heads = zip(("CPU", "memory first", "last", "growth", "open files"), ROOMS, strict=True)
+    lines = [heading(row("Resources", WIDTH, heads)[0], colour)]
+    for use in uses:
+        cells = (
+            "-" if use.cpu is None else units.format_ratio(round(use.cpu, 4)),
+            *(_size(size) for size in (use.first_bytes, use.last_bytes, use.growth_bytes)),
+            "-" if use.fds is None else str(use.fds),
+        )
+        lines += row(use.source, WIDTH, zip(cells, ROOMS, strict=True))
+    return lines
+
+
+def _use(series: Series, times: Times) -> ResourceUse:
+    try:
+        share = cpu(series, times).share
+    except Unmeasurable:
+        share = None
+    memory, first, last = _ends(series, times)
+    grown = None
+    try:
+        found, memory = by_memory(series, lambda column: growth(series, times, column))
+        first, last, grown = found.first, found.last, found.value
+    except Unmeasurable:
+        pass  # too few samples to speak of a growth
+    files = _measured(series, times, "fds")
+    return ResourceUse(series.source, share, memory, first, last, grown, int(files[-1]) if files else None)
+
+
+def _ends(series: Series, times: Times) -> tuple[str | None, float | None, float | None]:
+    """The first and the last sample, where there are too few for a growth."""
+    for column, name in MEMORY.items():
+        values = _measured(series, times, column)
+        if values:
+            return name, values[0], values[-1]
+    return None, None, None
+
+
+def _measured(series: Series, times: Times, column: str) -> list[float]:
+    at_ns, values = series.known(column)
+    return [float(value) for value in values[within(at_ns, times.measured)]]
+
+
+def _size(size: float | None) -> str:
+    return "-" if size is None else units.format_bytes(size)

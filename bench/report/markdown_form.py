@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from bench.report.html.page import UNSHOWABLE
 
 if TYPE_CHECKING:

@@ -1,13 +1,61 @@
-"""What the generator itself uses: this process, and those that are part of it."""
+"""What the generator itself uses: this process, the other processes that are part of it, its connection
+pools.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from bench.resources import generator_processes
-from bench.resources.process_stat import stat_of
+from bench.resources.processes import stat_of
+
+if TYPE_CHECKING:
+    from bench.engine.api import Engine
+
+
+_guard = threading.Lock()
+_pids: set[int] = set()
+_cpu_s: dict[int, float] = {}
+"""What each of them had used when it was last looked at."""
+_gone_cpu_s = 0.0
+"""What those that have left had used: it stays used."""
+
+
+def join(pid: int) -> None:
+    """From now on the process counts."""
+    with _guard:
+        _pids.add(pid)
+
+
+def leave(pid: int) -> None:
+    """It no longer counts; harmless for one that never did."""
+    global _gone_cpu_s
+    with _guard:
+        _look()
+        _pids.discard(pid)
+        _gone_cpu_s += _cpu_s.pop(pid, 0.0)
+
+
+def cpu_s() -> float:
+    """CPU seconds of all of them so far, those that have left included: it only grows."""
+    with _guard:
+        _look()
+        return _gone_cpu_s + sum(_cpu_s.values())
+
+
+def _look() -> None:
+    for pid in _pids:
+        if (stat := stat_of(pid)) is not None:
+            _cpu_s[pid] = max(stat.cpu_s, _cpu_s.get(pid, 0.0))
+
+
+def others() -> list[int]:
+    """The pids of all that count now, this process left out."""
+    with _guard:
+        return sorted(_pids)
 
 
 class GeneratorUse:
@@ -22,9 +70,7 @@ class GeneratorUse:
         before_wall_s, before_cpu_s = self._before
         self._before = (wall_s, cpu_s)
         elapsed_s = wall_s - before_wall_s
-        stats = [
-            stat for pid in (os.getpid(), *generator_processes.others()) if (stat := stat_of(pid)) is not None
-        ]
+        stats = [stat for pid in (os.getpid(), *others()) if (stat := stat_of(pid)) is not None]
         used_s = cpu_s - before_cpu_s
         return {
             "generator_cpu_ratio": round(used_s / elapsed_s, 3) if elapsed_s > 0 else None,
@@ -32,4 +78,15 @@ class GeneratorUse:
         }
 
     def _look(self) -> tuple[float, float]:
-        return time.monotonic(), time.process_time() + generator_processes.cpu_s()
+        return time.monotonic(), time.process_time() + cpu_s()
+
+
+def pool_use(engines: Sequence[Engine]) -> dict[str, Any]:
+    """Columns for the generator's row: connections in use and in all; none where there is no pool."""
+    in_use, size = 0, 0
+    for engine in engines:
+        workload = engine.plan.workload
+        if workload.engine == "client":
+            in_use += engine.live().pool_in_use or 0
+            size += workload.pool
+    return {"pool_in_use": in_use, "pool_size": size} if size else {}

@@ -1,17 +1,47 @@
 """How long threads waited for a processor while they had something to do (Linux, proc(5) schedstat).
 
-It is the one witness of starvation that a thread cannot fake: a server that is slow because it computes runs,
-one that is slow because others compute waits.
+It is the one witness of starvation that a thread cannot fake: a server that is slow because it
+computes runs, one that is slow because others compute waits. On a crowded machine that wait is the
+larger part of what a generator loses, and none of it is idle time. Linux reports ns on the processor,
+ns in the run queue, and turns; a kernel without it reports nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.clock import NS_PER_S
-from bench.resources.process_stat import PROC
+from bench.resources.processes import PROC
+
+
+class RunDelay:
+    """Of the thread that makes it; any thread of the process may ask."""
+
+    def __init__(self) -> None:
+        self.fd = -1
+        """The open file, -1 where the kernel has none."""
+        with contextlib.suppress(OSError):
+            self.fd = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        self._last_ns = 0
+
+    def ns(self) -> int:
+        """Since the thread began; of one that has ended, as it was last asked."""
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            if self.fd >= 0:
+                self._last_ns = max(int(os.pread(self.fd, 100, 0).split()[1]), self._last_ns)
+        return self._last_ns
+
+    def close(self) -> None:
+        """Release the file; harmless when repeated. What was last known stays."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
 
 MOST_THREADS = 400
 """Of one process: beyond, its first threads speak for all."""
@@ -70,3 +100,27 @@ class RunQueue:
             return int(words[0]), int(words[1])
         except (OSError, ValueError, IndexError):
             return None
+
+
+class ThreadUse:
+    """Of the thread that makes it; only that one may ask."""
+
+    def __init__(self) -> None:
+        self._delay = RunDelay()
+        self._delay_zero_ns = self._delay.ns()
+        self._zero_ns = self._now_ns()
+
+    def busy_ns(self) -> int:
+        """Since it was made."""
+        return self._now_ns() - self._zero_ns
+
+    def close(self) -> None:
+        """Release the file; what is asked from then on is the processor's time alone."""
+        self._delay.close()
+
+    def run_delay_ns(self) -> int:
+        """How long it has waited for a processor since it was made; 0 where the kernel does not tell."""
+        return self._delay.ns() - self._delay_zero_ns
+
+    def _now_ns(self) -> int:
+        return time.thread_time_ns() + self._delay.ns()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.core.clock import NS_PER_S
-from bench.results.columns import GENERATOR, MACHINE
+from bench.results.layout import GENERATOR, MACHINE
 
 LEAST_SLICE_NS = 200_000_000
 """CPU is counted in ticks of 10 ms: shorter slices say too little."""

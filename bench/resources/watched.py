@@ -9,11 +9,9 @@ from typing import Any
 
 from bench.core.clock import monotonic_ns
 from bench.resources.cgroup import read_cgroup
-from bench.resources.poller import Poller, Service
-from bench.resources.postgres_activity import PostgresActivity
-from bench.resources.process_tree import ProcessTree
-from bench.resources.redis_info import RedisInfo
+from bench.resources.processes import ProcessTree
 from bench.resources.run_queue import RunQueue
+from bench.resources.services import Poller, PostgresActivity, RedisInfo, Service
 from bench.stack.target import Target
 
 PSS_SHARE, PSS_SHARE_AT_REST = 0.005, 0.02

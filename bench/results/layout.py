@@ -1,8 +1,15 @@
-"""The names inside `results/`, and the version of their format. Documented in `results/FORMAT.md`."""
+"""What a run folder is made of: its names, the version of its format, the columns of resources.csv.
 
+Also how its files are written: whole or absent. `results/FORMAT.md` documents the folder.
+"""
+
+import json
+import os
 import re
 import secrets
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 FORMAT = 1
 """Grows when an old reader would misread a new run. Its history stands in `results/FORMAT.md`."""
@@ -36,3 +43,84 @@ def starting_name(run: str) -> str:
 def partial_name(run: str) -> str:
     """The folder of a run that has not ended yet: hidden, so that no reader takes it for a result."""
     return f".{run}.partial"
+
+
+WHEN = ("at_ns", "phase", "source")
+PROCESS = ("pid", "processes", "cores", "cpu_s")
+MEMORY = ("rss_bytes", "pss_bytes", "working_set_bytes")
+FILES = ("fds", "threads", "read_bytes", "write_bytes")
+REDIS = ("used_memory_bytes", "used_memory_rss_bytes", "fragmentation_ratio", "clients", "evicted_keys")
+POSTGRES = (
+    *("active", "idle", "idle_in_transaction", "other_sessions"),
+    *("waiting_lock", "waiting_lwlock", "waiting_io", "waiting_client", "waiting_other"),
+    *("commits", "rollbacks", "deadlocks", "temp_bytes", "buffer_hit_ratio"),
+)
+POOL = ("pool_in_use", "pool_size")
+WAITING = (
+    *("run_queue_s", "run_queue_worst_s", "throttled_s"),
+    *("steal_s", "cpu_pressure_s", "memory_pressure_s", "io_pressure_s"),
+)
+
+COLUMNS = (*WHEN, *PROCESS, *MEMORY, *FILES, *REDIS, *POSTGRES, *POOL, *WAITING)
+
+GENERATOR = "generator"
+"""The source that is this process."""
+MACHINE = "machine"
+"""The source that is the machine as a whole."""
+
+
+def plain(value: object) -> object:
+    """JSON's fallback: numpy's numbers and arrays as Python's. Raises TypeError for anything else."""
+    convert = getattr(value, "tolist", None)
+    if convert is None:
+        raise TypeError(f"expected a value that JSON knows, found {type(value).__name__}")
+    converted: object = convert()
+    return converted
+
+
+def as_json(value: object) -> str:
+    """Readable JSON with a line end. NaN and infinity are refused: other readers could not read them."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=plain) + "\n"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Put `text` at `path` so that a reader finds the old file or the new one, never half of one.
+
+    A link is followed. A device, a pipe and an open file (/dev/stdout) are written to and stay what they are.
+    """
+    if _is_stream(path):
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+        return
+    path = path.resolve() if path.is_symlink() else path
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def _is_stream(path: Path) -> bool:
+    # A link there stands for a file that is open, and whoever opened it may be about to append to it.
+    is_open_file = path.is_symlink() and path.absolute().parts[1:2] in {("dev",), ("proc",)}
+    return is_open_file or (path.exists() and not path.is_file())
+
+
+def sync(path: Path) -> None:
+    """Have the kernel put a file or folder on its disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path) -> Any:
+    """What stands in a JSON file. Raises OSError, or ValueError for what is not JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))

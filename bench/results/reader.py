@@ -14,10 +14,9 @@ import numpy as np
 from bench.core import histogram
 from bench.core.clock import NS_PER_S
 from bench.core.errors import ResultError
-from bench.core.escaping import all_visible
-from bench.results import files, layout
-from bench.results.histogram_log import Tag, Window, window_of
-from bench.results.operations import OPERATION
+from bench.core.sanitize import all_visible
+from bench.results import layout
+from bench.results.logs import OPERATION, Tag, Window, window_of
 from bench.results.record import checked, visible_record
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Run:
         if not file.is_file():
             raise ResultError(_no_run_at(folder))
         try:
-            return cls(folder, visible_record(checked(files.read_json(file))))
+            return cls(folder, visible_record(checked(layout.read_json(file))))
         except (OSError, ValueError) as error:
             raise ResultError(f"{file}: this run cannot be read: {error}") from error
 
@@ -186,7 +185,7 @@ class Run:
         return rows
 
     def operations(self) -> NDArray[Any] | None:
-        """operations.npy, mapped and not read (`bench.results.operations`); None in a run without it.
+        """operations.npy, mapped and not read (`bench.results.logs`); None in a run without it.
 
         Raises ResultError.
         """

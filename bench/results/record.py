@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.core.escaping import all_visible
 from bench.core.outcome import OUTCOMES
+from bench.core.sanitize import all_visible
 from bench.results import layout
-from bench.results.fault_record import problem_of
-from bench.results.record_shape import RECORD
-from bench.results.shape import NAMES, kind_of, misshapen
+from bench.results.record_shape import NAMES, RECORD, kind_of, misshapen, problem_of
 
 SECTIONS: dict[str, type] = {
     "scenario": dict,

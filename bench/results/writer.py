@@ -1,8 +1,12 @@
-"""Writes one run: into a hidden partial folder while it goes on, renamed when it is complete.
+"""Writes one run: into a hidden partial folder during the run, renamed when it is complete.
 
-Order of writing (each step leaves a folder that can be read): the owner's file; `run.json` with
-what is known so far, already marked interrupted (`outline`); windows, series, resources and events
-line by line; at the end the full `run.json`, a sync of every file, the rename.
+Order of writing (each step leaves a folder that can be read): the owner's file; `run.json` with what
+is known so far, already marked interrupted (`outline`); windows, series, resources and events line by
+line; at the end the full `run.json`, a sync of every file, the rename.
+
+The percentiles of the whole run (section `response`) are kept up to date while it is written. They
+could be computed from windows.hlog, but decoding that takes a second or so, and a page about hundreds
+of runs needs no more of each than its run.json.
 """
 
 from __future__ import annotations
@@ -14,15 +18,16 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, Self
 
+from bench.core import histogram
 from bench.core.clock import WallLabel
 from bench.core.errors import ResultError
-from bench.core.escaping import all_visible
-from bench.results import files, layout
-from bench.results.columns import COLUMNS
-from bench.results.histogram_log import Encoder, Tag, Window, header, line_of
-from bench.results.owner import Ownership
+from bench.core.sanitize import all_visible
+from bench.results import layout
+from bench.results.layout import COLUMNS
+from bench.results.logs import Encoder, Tag, Window, header, line_of
+from bench.results.ownership import Ownership
+from bench.results.reader import DELIVERY
 from bench.results.record import visible_record
-from bench.results.response_totals import ResponseTotals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +35,75 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bench.core.histogram import Counts
+
+
+PERCENTS = (50, 95, 99)
+
+
+class ResponseTotals:
+    """The measured response times of every operation, all outcomes together, as one histogram each.
+
+    `spans`: the measured phases as (start, end) in ns; until they are known nothing is counted as done.
+    """
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[int, int]] = []
+        self._sums: dict[tuple[str, str], Counts] = {}
+        self._done: dict[tuple[str, str], int] = {}
+
+    def add(self, tag: Tag, start_ns: int, end_ns: int, counts: Counts) -> None:
+        """Take in the samples of one window; whatever is no response is passed over."""
+        if tag.kind != "response":
+            return
+        key = (tag.workload, tag.operation)
+        if tag.outcome == "ok" and self._is_measured((start_ns + end_ns) / 2):
+            # Whatever phase it was planned in: done in this time is done in this time.
+            self._done[key] = self._done.get(key, 0) + int(counts.sum())
+        if not tag.measured:
+            return
+        if key in self._sums:
+            self._sums[key] += counts
+        else:
+            self._sums[key] = counts.copy()
+
+    def figures(self, workloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The section `response` of run.json: for each workload its operations, then all of them together.
+
+        `workloads`: their entries in run.json. Deliveries of a pub/sub workload stand by themselves.
+        """
+        found = []
+        for entry in workloads:
+            name = entry["name"]
+            arrivals = []
+            for (workload, operation), counts in sorted(self._sums.items()):
+                if workload != name:
+                    continue
+                found.append(self._figures(name, operation, counts))
+                if operation != DELIVERY or entry.get("driver") != "redis_pubsub":
+                    arrivals.append(operation)
+            if arrivals:
+                found.append(self._together(name, arrivals))
+        return found
+
+    def _is_measured(self, at_ns: float) -> bool:
+        return any(start_ns <= at_ns < end_ns for start_ns, end_ns in self.spans)
+
+    def _together(self, workload: str, operations: list[str]) -> dict[str, Any]:
+        whole = sum((self._sums[workload, operation] for operation in operations), histogram.empty())
+        return self._figures(workload, None, whole, operations)
+
+    def _figures(
+        self, workload: str, operation: str | None, counts: Counts, operations: list[str] | None = None
+    ) -> dict[str, Any]:
+        done = sum(self._done.get((workload, one), 0) for one in operations or [operation or ""])
+        return {
+            "workload": workload,
+            "operation": operation,
+            "samples": int(counts.sum()),
+            **{f"p{percent}_ns": histogram.percentile_ns(counts, percent) for percent in PERCENTS},
+            "max_ns": histogram.max_ns(counts),
+            "done": done if self.spans else None,
+        }
 
 
 COLUMN_SET = frozenset(COLUMNS)
@@ -115,7 +189,7 @@ class RunWriter:
             writer.writerow([row.get(column, "") for column in self._columns])
 
     def resources(self, row: dict[str, Any]) -> None:
-        """Append one sample of one source: values by column of `bench.results.columns`, None where unknown.
+        """Append one sample of one source: values by column of `bench.results.layout`, None where unknown.
 
         The only method that another thread may call, one thread at a time. Raises ValueError for a
         column that is not of the format, and after the end of the run.
@@ -130,7 +204,7 @@ class RunWriter:
         """Append one event; `at_ns` since run zero."""
         entry: dict[str, Any] = all_visible({"at_ns": int(at_ns), "kind": kind, **fields})
         with self._told_plainly():
-            self._events.write(json.dumps(entry, ensure_ascii=False, default=files.plain) + "\n")
+            self._events.write(json.dumps(entry, ensure_ascii=False, default=layout.plain) + "\n")
         if self.on_event is not None:
             self.on_event(entry)
 
@@ -151,14 +225,14 @@ class RunWriter:
             self._write_record(record, "interrupted" if interrupted else "complete")
             for path in self._folder.rglob("*"):
                 if path.is_file():
-                    files.sync(path)
-            files.sync(self._folder)
+                    layout.sync(path)
+            layout.sync(self._folder)
             self._folder.rename(final)
             self._folder = final
             # Only now: a partial folder without its owner's file would never be swept.
             (final / layout.OWNER).unlink()
-            files.sync(final)
-            files.sync(self._out)
+            layout.sync(final)
+            layout.sync(self._out)
         self._owner.release()
         return final
 
@@ -191,7 +265,7 @@ class RunWriter:
     def _write_record(self, record: dict[str, Any], status: str) -> None:
         whole = {"format": layout.FORMAT, **visible_record(record), "run": self.name, "status": status}
         with self._told_plainly():
-            files.write_whole(self._folder / layout.RECORD, files.as_json(whole))
+            layout.write_whole(self._folder / layout.RECORD, layout.as_json(whole))
 
     def _close(self) -> None:
         for file in (self._windows, self._series, self._events, self._resources):

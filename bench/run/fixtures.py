@@ -10,9 +10,9 @@ from bench.datasets import DataSet, SqlFile, check, claim_on, drop, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bench.datasets.claim import Claim
+    from bench.datasets.connection import Claim
     from bench.plan.plan import Plan
-    from bench.scenario.dataset import DataSetChoice
+    from bench.scenario.operations import DataSetChoice
     from bench.stack.target import Target
 
 NS_PER_MS = 1_000_000

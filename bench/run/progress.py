@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from bench.core.clock import NS_PER_S
-from bench.core.escaping import visible
+from bench.core.sanitize import visible
 from bench.core.units import format_duration_ns, format_rate, format_ratio
 
 RATE_OVER_NS = 500_000_000

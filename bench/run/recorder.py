@@ -8,15 +8,15 @@ from bench.core.answers import Answers
 from bench.core.histogram import empty, percentile_ns
 from bench.core.outcome import OUTCOMES
 from bench.engine.api import EngineStats
-from bench.results.histogram_log import Tag
-from bench.run.observers import Observers, WindowView
+from bench.results.logs import Tag
+from bench.run.plugins import Observers, WindowView
 
 if TYPE_CHECKING:
     from bench.core.histogram import Counts
     from bench.engine.api import Engine
     from bench.plan.plan import Plan
     from bench.results.writer import RunWriter
-    from bench.run.generator import GeneratorUsage
+    from bench.run.plugins import GeneratorUsage
 
 SERIES_PERCENTS = (50.0, 95.0, 99.0)
 

@@ -17,23 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import WallLabel, monotonic_ns
 from bench.core.errors import InterruptedRun, StatementRefused
-from bench.core.outages import outages_of
 from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.compile import compile_plan
-from bench.resources.other_processes import Look as CompanyLook
-from bench.resources.pools import pool_use
+from bench.resources.generator import pool_use
+from bench.resources.machine import Look as CompanyLook
 from bench.resources.sampler import Sampler
 from bench.results.layout import run_name
-from bench.results.operations import RawLog, merge
+from bench.results.logs import RawLog, merge
 from bench.results.writer import RunWriter
 from bench.run.fixtures import DatasetFixtures
-from bench.run.generator import LoadGenerator, LocalGenerator
-from bench.run.observers import Observers
+from bench.run.outages import outages_of
+from bench.run.plugins import LoadGenerator, LocalGenerator, Observers
 from bench.run.progress import Pace, Progress, ProgressSnapshot
 from bench.run.record import final_record, first_record
 from bench.run.recorder import Recorder
 from bench.run.stop_request import StopRequest
-from bench.scenario.refusal import placed_refusal
+from bench.scenario.load import placed_refusal
 from bench.scenario.rules.lint import hints_before_a_run
 
 if TYPE_CHECKING:

@@ -1,4 +1,6 @@
-"""Faults of a scenario: what is broken, when, for how long, how often."""
+"""Faults of a scenario (what is broken, when, for how long, how often), and what it wants to know of its
+data afterwards: one entry for each check of data.
+"""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -13,11 +15,11 @@ from bench.scenario.fields import (
     NAME_PATTERN,
     Duration,
     Name,
+    StrictModel,
     Whole,
     kind_of,
     quantity,
 )
-from bench.scenario.strict_model import StrictModel
 
 MOST_BYTES = 10**12
 
@@ -132,7 +134,7 @@ class FaultEntry(StrictModel):
         return self
 
 
-def entry(value: Any) -> Any:
+def fault_entry(value: Any) -> Any:
     """`{kill: redis, ...}` with the kind and the target taken out of their key."""
     if isinstance(value, FaultEntry):
         return value
@@ -169,7 +171,7 @@ def _schema() -> dict[str, Any]:
     }
 
 
-Fault = Annotated[FaultEntry, BeforeValidator(entry), WithJsonSchema(_schema())]
+Fault = Annotated[FaultEntry, BeforeValidator(fault_entry), WithJsonSchema(_schema())]
 
 
 class Detection(StrictModel):
@@ -177,3 +179,68 @@ class Detection(StrictModel):
 
     probe_every_ns: Duration = Field(250 * 10**6, alias="probe_every", json_schema_extra={"default": "250ms"})
     failures: Annotated[int, Whole(1, 100)] = Field(2, description="Failed probes in a row that detect.")
+
+
+CHECKS = ("acknowledged_writes", "registers", "transfers", "messages")
+CHECK_SETTINGS = {
+    "acknowledged_writes": ("operation", "found", "store"),
+    "registers": ("count", "clients", "every_ns"),
+    "transfers": ("total",),
+    "messages": (),
+}
+"""Further keys that each check may have."""
+
+MS = 10**6
+Sql = Annotated[str, Field(strict=True, min_length=1, max_length=100_000)]
+
+
+class IntegrityCheck(StrictModel):
+    """One entry under `integrity`: `{acknowledged_writes: cache, operation: add}`."""
+
+    check: Literal["acknowledged_writes", "registers", "transfers", "messages"] = Field(
+        description="Written as the key: acknowledged_writes, registers, transfers, messages."
+    )
+    workload: Name = Field(description="Written as the key's value: the workload that it is about.")
+    operation: Name | None = Field(
+        None, description="acknowledged_writes: the operation that writes once for each arrival."
+    )
+    found: Sql | None = Field(
+        None,
+        description="acknowledged_writes, SQL: a query of the arrivals' numbers that are there: "
+        "SELECT id FROM ledger WHERE run = {run}.",
+    )
+    store: Name | None = Field(
+        None, alias="in", description="The target that `found` is asked of, where it is not the workload's."
+    )
+    total: Sql | None = Field(
+        None, description="transfers: a query of one number that no transfer changes; asked again and again."
+    )
+    count: Annotated[int, Whole(1, 100)] = Field(4, description="registers: how many.")
+    clients: Annotated[int, Whole(1, 32)] = Field(4, description="registers: connections that use them.")
+    every_ns: Duration = Field(
+        20 * MS,
+        alias="every",
+        description="registers: time between two operations of one client.",
+        json_schema_extra={"default": "20ms"},
+    )
+
+
+def integrity_entry(value: Any) -> Any:
+    """`{registers: cache, ...}` with the check and the workload taken out of their key."""
+    if isinstance(value, IntegrityCheck):
+        return value
+    if not isinstance(value, dict):
+        expected = "a check such as {acknowledged_writes: cache, operation: add}"
+        raise Mismatch(expected, kind_of(value), "write one in braces")
+    if "check" in value and "workload" in value:
+        return value
+    kinds = [key for key in value if key in CHECKS]
+    if len(kinds) != 1:
+        found = " and ".join(kinds) if kinds else "none of them"
+        expected = f"exactly one of {', '.join(CHECKS)}"
+        raise Mismatch(expected, found, "write for example {acknowledged_writes: cache}")
+    rest = {key: item for key, item in value.items() if key != kinds[0]}
+    return {"check": kinds[0], "workload": value[kinds[0]], **rest}
+
+
+Integrity = Annotated[IntegrityCheck, BeforeValidator(integrity_entry, json_schema_input_type=dict)]

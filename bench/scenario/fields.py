@@ -1,8 +1,8 @@
 """Field types of the scenario model: each checks one value and says what it expected instead.
 
-A failed check raises Mismatch; `bench.scenario.wording` turns it into a placed Problem. Bounds are
-there because a scenario is untrusted text: each one is far above any real use and far below what
-would hurt the machine that reads it.
+A failed check raises Mismatch; `bench.scenario.decode` turns it into a placed Problem. Bounds are
+there because a scenario is untrusted text: each one is far above any real use and far below what would
+hurt the machine that reads it.
 """
 
 import math
@@ -10,7 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from bench.core.units import (
@@ -22,6 +29,13 @@ from bench.core.units import (
     ratio,
     size_bytes,
 )
+
+
+class StrictModel(BaseModel):
+    """Frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 MAX_RATE_PER_S = 10_000_000

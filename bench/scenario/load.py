@@ -1,11 +1,15 @@
 """Text to Scenario: all problems of a file at once, each with its place.
 
-    bytes ─ read ─▶ text ─ source.compose ─▶ nodes ─ overrides ─ environment ─▶ nodes ─ model ─▶ Scenario
-                                                                                  └─ rules ─▶ Rules
+bytes ─ read_text ─▶ text ─ compose ─▶ nodes ─ overridden, interpolated ─▶ nodes ─ decoded ─▶ Scenario
+└──▶ Rules
 
 Every step hands on what is right and notes what is not, so that one mistake does not hide the next.
-Nothing but ScenarioError is raised, whatever the bytes.
+Nothing but ScenarioError is raised, whatever the bytes. The files that a scenario names (SQL,
+locustfiles) are read with it, so that a plan is all that a run needs. Its quick form is shorter, with
+each fault once. What a target refuses before a run is reported at its place in the file.
 """
+
+from __future__ import annotations
 
 import difflib
 import os
@@ -13,20 +17,127 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import Problem, ScenarioError
 from bench.scenario.decode import decoded
-from bench.scenario.files import with_files
-from bench.scenario.model import Scenario
-from bench.scenario.overrides import overridden
-from bench.scenario.paths import Path as KeyPath
-from bench.scenario.plain import places, secrets
-from bench.scenario.quick import shortened
-from bench.scenario.read import file_name, read_text
+from bench.scenario.fields import SHORTEST_CYCLE_NS
+from bench.scenario.model import Phase, Scenario, Workload
+from bench.scenario.operations import DataSetChoice, read_locustfile
+from bench.scenario.problems import Path as KeyPath
+from bench.scenario.problems import where
 from bench.scenario.rules.grammar import Rule
-from bench.scenario.source import MapNode, Place, compose
-from bench.scenario.substitution import interpolated
+from bench.scenario.source import MapNode, Place, compose, file_name, read_text
+from bench.scenario.substitution import interpolated, overridden
+from bench.scenario.values import places, secrets
+
+if TYPE_CHECKING:
+    from bench.core.errors import StatementRefused
+
+
+def with_files(
+    scenario: Scenario, file: Path, marks: Mapping[KeyPath, Place]
+) -> tuple[Scenario, list[Problem]]:
+    """The scenario with the text of every SQL file and locustfile in it, and a problem for each that
+    cannot be used.
+
+    Paths are relative to the scenario's folder.
+    """
+    problems: list[Problem] = []
+    workloads: list[Workload] = []
+    for number, workload in enumerate(scenario.workloads):
+        if workload.dataset is not None and workload.dataset.sql:
+            path: KeyPath = ("workloads", number, "dataset", "sql")
+            choice, found = _read(workload.dataset, file.parent, path, marks)
+            problems += found
+            workloads.append(workload.model_copy(update={"dataset": choice}))
+        elif workload.locustfile is not None:
+            path = ("workloads", number, "locustfile")
+            complete, finding = read_locustfile(workload.locustfile, file.parent)
+            workloads.append(workload.model_copy(update={"locustfile": complete}))
+            if finding is not None:
+                place = marks.get(path) or Place("--set")
+                told = (finding.expected, finding.found, finding.advice)
+                problems.append(Problem(place.file, place.line, place.column, where(path), *told))
+        else:
+            workloads.append(workload)
+    return scenario.model_copy(update={"workloads": tuple(workloads)}), problems
+
+
+def _read(
+    choice: DataSetChoice, folder: Path, path: KeyPath, marks: Mapping[KeyPath, Place]
+) -> tuple[DataSetChoice, list[Problem]]:
+    problems: list[Problem] = []
+    sources = []
+    for index, source in enumerate(choice.sql):
+        text = source.text
+        if text is None:
+            try:
+                text = read_text(folder / source.path)
+            except ScenarioError as error:
+                place = marks.get((*path, index)) or marks.get(path) or Place("--set")
+                one = error.problems[0]
+                problems.append(
+                    Problem(
+                        place.file,
+                        place.line,
+                        place.column,
+                        where((*path, index)),
+                        "a file with SQL beside the scenario",
+                        f"{one.file}: {one.found}",
+                        "check the path; it is relative to the scenario",
+                    )
+                )
+                continue
+        sources.append(source.model_copy(update={"text": text}))
+    return choice.model_copy(update={"sql": tuple(sources)}), problems
+
+
+MEASURED_NS = 3 * 10**9
+OTHER_NS = 10**9
+FIRST_FAULT_NS = 3 * 10**9
+"""After the warm-up and enough time to know how the target does without a fault."""
+LONGEST_FAULT_NS = 2 * 10**9
+AFTER_FAULTS_NS = 4 * 10**9
+"""To see it come back and be as before."""
+
+
+def shortened(scenario: Scenario) -> Scenario:
+    """Measured phases of at most 3 s, others of at most 1 s, loads unchanged.
+
+    Cycles become shorter, and fewer where they would be too short. A fault comes once, sooner, and stays
+    for 2 s at most; the run then lasts as long as it takes to see it and what follows.
+    """
+    phases = tuple(_short(phase) for phase in scenario.phases)
+    if not scenario.faults:
+        return scenario.model_copy(update={"phases": phases})
+    earliest = min(fault.at_ns or 0 for fault in scenario.faults)
+    sooner = max(earliest - FIRST_FAULT_NS, 0)
+    faults = tuple(
+        fault.model_copy(
+            update={
+                "at_ns": (fault.at_ns or 0) - sooner,
+                "for_ns": fault.for_ns and min(fault.for_ns, LONGEST_FAULT_NS),
+                "repeat": 1,
+                "every_ns": None,
+                "jitter_ns": None,
+            }
+        )
+        for fault in scenario.faults
+    )
+    end = max((fault.at_ns or 0) + (fault.for_ns or 0) for fault in faults) + AFTER_FAULTS_NS
+    last = max(number for number, phase in enumerate(phases) if phase.measured)
+    others = sum(phase.duration_ns for number, phase in enumerate(phases) if number != last)
+    whole = phases[last].model_copy(update={"duration_ns": max(end - others, phases[last].duration_ns)})
+    stretched = (*phases[:last], whole, *phases[last + 1 :])
+    return scenario.model_copy(update={"phases": stretched, "faults": faults})
+
+
+def _short(phase: Phase) -> Phase:
+    length = min(phase.duration_ns, MEASURED_NS if phase.measured else OTHER_NS)
+    cycles = phase.cycles and min(phase.cycles, length // SHORTEST_CYCLE_NS)
+    return phase.model_copy(update={"duration_ns": length, "cycles": cycles})
+
 
 MAX_TOLD = 500
 SUFFIXES = (".yaml", ".yml")
@@ -159,3 +270,59 @@ def _nothing(file: Path, found: str, place: Any = None) -> Problem:
     line, column = (place.line, place.column) if place is not None else (1, 1)
     expected, advice = "a scenario: key: value lines", "start from a file in scenarios/, or see its README.md"
     return Problem(file_name(file), line, column, "file", expected, found, advice)
+
+
+NEAR_CHARACTERS = 30
+
+
+def placed_refusal(loaded: LoadedScenario, number: int, refused: StatementRefused) -> ScenarioError:
+    """The refusal of a part of workload `number` (from 0), as a problem of its file."""
+    path = ("workloads", number, *refused.path)
+    known = path
+    while known and known not in loaded.marks:
+        known = known[:-1]  # what an override or a default brought stands nowhere
+    place = loaded.marks[known]
+    line, column, found, advice = place.line, place.column, refused.found, refused.advice
+    text = _text_at(loaded, number, refused.path)
+    if path in loaded.secrets:
+        # The server may have repeated any part of it.
+        found = f"the value of the environment variable {loaded.secrets[path]} (not shown), which it refused"
+        advice = f"correct {loaded.secrets[path]}"
+    elif text is not None and refused.offset is not None:
+        if line:
+            line, column = _position(loaded.source_text, line, column, text, refused.offset)
+        near = text[max(refused.offset, 0) :][:NEAR_CHARACTERS].split("\n")[0]
+        found += f", at '{near}'" if near else ", at the end"
+    return ScenarioError([Problem(place.file, line, column, where(path), refused.expected, found, advice)])
+
+
+def _text_at(loaded: LoadedScenario, number: int, path: tuple[str | int, ...]) -> str | None:
+    """The statement at a path such as ("operations", "get", "sql") of a workload."""
+    workload = loaded.scenario.workloads[number]
+    match path:
+        case ("operations", name, "sql"):
+            return workload.operations[str(name)].sql
+        case ("operations", name, "transaction", int(index)):
+            return (workload.operations[str(name)].transaction or ())[index]
+    return None
+
+
+def _position(source: str, line: int, column: int, text: str, offset: int) -> tuple[int, int]:
+    """Line and column (from 1) of character `offset` of a text that begins near line and column.
+
+    Where the file writes it in another way (folded, escaped), the place of the whole is as near as it gets.
+    """
+    lines = source.splitlines()
+    before, rest = text[:offset].split("\n"), text.split("\n")
+    wanted = rest[len(before) - 1].strip()
+    nearby = list(range(line - 1, line + len(rest)))
+    if lines[line - 1][column - 1 : column] in ("|", ">"):
+        # A block begins in the line below its mark; the same words may stand in an earlier line of it, too.
+        nearby.insert(0, line + len(before) - 1)
+    for index in (index for index in nearby if index < len(lines)):
+        begin = column - 1 if index == line - 1 else 0
+        at = lines[index].find(wanted, begin) if wanted else -1
+        if at >= 0:
+            indent = len(rest[len(before) - 1]) - len(rest[len(before) - 1].lstrip())
+            return index + 1, at + 1 + len(before[-1]) - indent
+    return line, column

@@ -1,6 +1,7 @@
 """A scenario as frozen values. Names, units and limits of the file format are fixed here.
 
-Built by `bench.scenario.load` from YAML; `Scenario.model_validate(dict)` takes the same keys.
+Built by `bench.scenario.load` from YAML; `Scenario.model_validate(dict)` takes the same keys. The JSON
+Schema for editors is made from the models.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -9,9 +10,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.core.units import Mismatch
-from bench.scenario.dataset import DataSetChoice, choice
 from bench.scenario.drivers import DRIVERS
-from bench.scenario.faults import Detection, Fault
+from bench.scenario.faults import Detection, Fault, Integrity
 from bench.scenario.fields import (
     MOST_LANES,
     Duration,
@@ -20,23 +20,24 @@ from bench.scenario.fields import (
     Number,
     Rate,
     RestRatio,
+    StrictModel,
     Text,
     ValueBytes,
     Whole,
     kind_of,
 )
-from bench.scenario.integrity import Integrity
-from bench.scenario.locustfile import Locustfile, named_locustfile
-from bench.scenario.parameters import Parameter
-from bench.scenario.requests import Headers, Request
-from bench.scenario.strict_model import StrictModel
+from bench.scenario.operations import (
+    DataSetChoice,
+    Headers,
+    Locustfile,
+    Request,
+    data_set_choice,
+    named_locustfile,
+)
+from bench.scenario.templates import Parameter
 from bench.scenario.validators.faults import findings_of_faults
 from bench.scenario.validators.integrity import findings_of_integrity
-from bench.scenario.validators.workload import (
-    findings_of_phases,
-    findings_of_workload,
-    findings_of_workloads,
-)
+from bench.scenario.validators.workload import findings_of_phases, findings_of_workload, findings_of_workloads
 
 INCONSISTENT = "inconsistent"
 """Type of the error raised when single fields are right but do not fit together."""
@@ -161,7 +162,8 @@ class Workload(StrictModel):
         default_factory=dict, description="Named numbers that every arrival draws: {item} in SQL or requests."
     )
     dataset: (
-        Annotated[DataSetChoice, BeforeValidator(choice, json_schema_input_type=str | DataSetChoice)] | None
+        Annotated[DataSetChoice, BeforeValidator(data_set_choice, json_schema_input_type=str | DataSetChoice)]
+        | None
     ) = Field(None, description="Postgres: the data put in place before the clock starts.")
     session: Annotated[
         dict[Name, Annotated[str, Field(strict=True, max_length=200)]], Field(max_length=50)
@@ -327,3 +329,11 @@ def _raise_first(findings: list[Any]) -> None:
     if findings:
         sentence = str(findings[0]).replace("{", "(").replace("}", ")")
         raise PydanticCustomError(INCONSISTENT, sentence)
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema as a JSON value. Values may also be ${NAME} references, which an editor cannot check."""
+    schema = Scenario.model_json_schema(by_alias=True, mode="validation")
+    return (
+        {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema | {"title": "Holdfast scenario"}
+    )

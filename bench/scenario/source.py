@@ -1,21 +1,148 @@
-"""YAML text as a tree of nodes that know their place: the first step of loading a scenario.
+"""A scenario file as a tree of nodes that know their place: the first step of loading a scenario.
 
-A scenario file is untrusted text. The tree is built from the parser's events, one at a time, so
-that nesting and size are bounded while reading and nothing of the file is ever executed. An alias
-shares the node of its anchor, and every node knows how large it is when all aliases are written
-out: a file that explodes is refused by arithmetic, not by running out of memory.
+A scenario file is untrusted text. The tree is built from the parser's events, one at a time, so that
+nesting and size are bounded while reading and nothing of the file is ever executed. An alias shares
+the node of its anchor, and every node knows how large it is when all aliases are written out: a file
+that explodes is refused by arithmetic, not by running out of memory.
 """
 
+import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bench.core.errors import Problem, ScenarioError
 from bench.core.units import quoted
-from bench.scenario.paths import where
-from bench.scenario.yaml_words import MAX_DEPTH, syntax_problem
+from bench.scenario.problems import where
+
+MAX_FILE_BYTES = 2**20
+
+# What YAML calls printable, and the byte order mark that editors leave at the start.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+def file_name(path: Path) -> str:
+    """The path for people: names that are no UTF-8 and control characters cannot disturb a terminal."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def read_text(path: Path) -> str:
+    """The file's text. Raises ScenarioError for what is missing, no file, too large or no text."""
+    data = _read_bytes(path)
+    if len(data) > MAX_FILE_BYTES:
+        expected = f"at most {MAX_FILE_BYTES // 2**20} MiB"
+        raise _refused(path, expected, "a larger file", "split the scenario, or check the path")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8", "replace")) + 1
+        found = f"the byte 0x{data[error.start]:02x}"
+        raise _refused(path, "UTF-8 text", found, "save the file as UTF-8", (line, column)) from None
+    if match := _UNPRINTABLE.search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        column = match.start() - text.rfind("\n", 0, match.start())
+        found = f"the control character U+{ord(match[0]):04X}"
+        raise _refused(path, "printable text", found, "remove it", (line, column))
+    return text
+
+
+def _read_bytes(path: Path) -> bytes:
+    advice = "check the path; `bench list` shows the scenarios"
+    try:
+        # A pipe or a device could block or never end; opening one is enough to hang.
+        if not stat.S_ISREG(path.stat().st_mode):
+            kind = "a directory" if path.is_dir() else "a pipe, socket or device"
+            raise _refused(path, "a regular file", kind, advice)
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise _refused(path, "a scenario file", "no such file", advice) from None
+    except OSError as error:
+        raise _refused(path, "a readable file", str(error.strerror or error), advice) from None
+    except ValueError:  # a zero byte in the name
+        raise _refused(path, "the path of a file", "a path that no file can have", advice) from None
+
+
+def _refused(
+    path: Path, expected: str, found: str, advice: str, place: tuple[int, int] = (0, 0)
+) -> ScenarioError:
+    return ScenarioError([Problem(file_name(path), *place, "file", expected, found, advice)])
+
+
+MAX_DEPTH = 32  # the deepest scenario needs 7
+
+# (words in the parser's message, expected, found, advice)
+_COMPLAINTS = [
+    ("character '\\t'", "spaces", "a tab", "indent with spaces"),
+    ("cannot start any token", "a value", "a character that cannot start one", "put the value in quotes"),
+    (
+        "mapping values are not allowed",
+        "one value",
+        'a second ": " in it',
+        "quote the value, or indent the line above",
+    ),
+    (
+        "expected ':'",
+        'a line "key: value"',
+        'no ": " after the key',
+        'add ": " after the key, or indent the line',
+    ),
+    (
+        "expected ',' or ']'",
+        '"," or "]"',
+        "something else in a list in brackets",
+        "close the bracket or add the comma",
+    ),
+    ("expected ',' or '}'", '"," or "}"', "something else in braces", "close the brace or add the comma"),
+    ("unexpected end of stream", "a closing quote", "the end of the file", "close the quote"),
+    ("unknown escape", "a known escape after \\", "an unknown one", "use single quotes, or write \\\\"),
+    ("expected key", "a key of the same indentation", "something else", "align the line with its neighbours"),
+    ("expected '-' indicator", 'a list item "- "', "something else", "align the line with the items above"),
+    ("block collections are not allowed", "one value", "a list or mapping", "put it on a line of its own"),
+    ("block sequence entries are not allowed", "one value", 'a "- "', "put the list on lines of its own"),
+    ("block mapping", "a consistent indentation", "another", "align the line with its neighbours"),
+    ("<document start>", "key: value lines", "something after the first value", "write key: value"),
+    ("undefined tag handle", "a value without a tag", "a tag", "remove the tag"),
+    ("duplicate anchor", "every anchor once", "one again", "rename the anchor"),
+    # Some parsers read ahead and have a limit of their own, far above ours: they stop before we can.
+    ("nesting depth", f"at most {MAX_DEPTH} levels of nesting", "more", "flatten this part"),
+]
+
+
+def syntax_problem(error: yaml.YAMLError | UnicodeError, text: str, file: str) -> Problem:
+    """The one problem that the parser's error stands for, at the place it gives."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    said = f"{getattr(error, 'context', None) or ''} {getattr(error, 'problem', None) or ''}".strip()
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+    if _starts_with_tab(text, line):
+        return Problem(file, line, 1, "file", "spaces", "a tab", "indent with spaces")
+    for words, expected, found, advice in _COMPLAINTS:
+        if words in said:
+            return Problem(file, line, column, "file", expected, found, advice)
+    found = quoted(said or _first_line(error))[1:-1]
+    advice = "check quotes, brackets and indentation here"
+    return Problem(file, line, column, "file", "valid YAML", found, advice)
+
+
+def _starts_with_tab(text: str, line: int) -> bool:
+    """Whether the line's indentation has a tab, the most common cause of many different messages."""
+    lines = text.split("\n")
+    if not 0 < line <= len(lines):
+        return False
+    content = lines[line - 1]
+    return "\t" in content[: len(content) - len(content.lstrip())]
+
+
+def _first_line(error: Any) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
 
 MAX_NODES = 50_000  # a scenario of 20 workloads with 50 operations each has half of that
 MAX_TOLD_BEFORE = 500

@@ -12,7 +12,7 @@ from bench.core.errors import TargetError
 from bench.stack.probes.health import health_rows
 from bench.stack.services.api import ManagedApi
 from bench.stack.services.base import ManagedService
-from bench.stack.services.data_directory import sweep_data_directories
+from bench.stack.services.files import sweep_data_directories
 from bench.stack.services.postgres import ManagedPostgres, ManagedPostgres16
 from bench.stack.services.redis import ManagedRedis
 from bench.stack.supervisor.supervised import StackEvent

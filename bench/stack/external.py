@@ -1,9 +1,12 @@
-"""The external stack: services that someone else runs, named by the environment."""
+"""The external stack, services that someone else runs and the environment names, and further ones to
+monitor.
+"""
 
 import ipaddress
 import os
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any, Self
@@ -146,7 +149,7 @@ def check_host(target: Target) -> None:
 
 
 def _usable(target: Target, facts: Facts) -> Facts:
-    from bench.stack.probes.probe import RedisFacts
+    from bench.stack.probes.redis import RedisFacts
 
     if isinstance(facts, RedisFacts) and facts.mode in ("cluster", "sentinel"):
         raise TargetError(
@@ -157,3 +160,40 @@ def _usable(target: Target, facts: Facts) -> Facts:
             "name a server that holds all keys itself: the load follows no redirections",
         )
     return facts
+
+
+FURTHER_SERVICES_VARIABLE = "HOLDFAST_SERVICES"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+
+
+def further_services() -> list[Target]:
+    """Those in HOLDFAST_SERVICES="search=elasticsearch://127.0.0.1:9200,edge=proxy://127.0.0.1:80/ping".
+
+    Raises TargetError. They are asked for their health and get no load, so they may be anywhere.
+    """
+    return services_in(
+        re.split(r",(?=\s*[A-Za-z0-9_.-]+=|\s*$)", os.environ.get(FURTHER_SERVICES_VARIABLE, "")),
+        FURTHER_SERVICES_VARIABLE,
+    )
+
+
+def services_in(entries: Iterable[str], source: str) -> list[Target]:
+    """The targets in texts of the form NAME=URL; blank ones are passed over. Raises TargetError."""
+    found: list[Target] = []
+    for entry in entries:
+        if not entry.strip():
+            continue
+        name, equals, url = entry.strip().partition("=")
+        if not equals or not _NAME.fullmatch(name):
+            # Not quoted: a URL without a name before it may hold a password.
+            raise TargetError(
+                "without a name",
+                source,
+                "NAME=URL, such as search=elasticsearch://127.0.0.1:9200",
+                "an entry without a name of letters, digits, - _ and .",
+                "write a name and = before the URL",
+            )
+        if any(other.name == name for other in found):
+            raise TargetError(name, source, "one URL for each name", "a second one", "give it another name")
+        found.append(Target.from_url(url, name=name, source=source))
+    return found

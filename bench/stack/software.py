@@ -14,9 +14,7 @@ from bench.core.errors import TargetError
 from bench.stack.background.control import kept_stack
 from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
 from bench.stack.machine import Finding, Value
-from bench.stack.services.postgres_binary import find_postgres
-from bench.stack.services.server_binary import find_server_binary
-from bench.stack.services.unprivileged import account_for_servers
+from bench.stack.services.programs import account_for_servers, find_postgres, find_server_binary
 
 DOCKER_DEADLINE_S = 2.0
 VERSION_DEADLINE_S = 5.0
@@ -142,8 +140,8 @@ def docker_engine() -> Finding:
 
 
 def _usable_engine() -> Finding:
+    from bench.stack.docker.cleanup import left_overs
     from bench.stack.docker.client import connect_engine
-    from bench.stack.docker.removal import left_overs
 
     try:
         engine = connect_engine()

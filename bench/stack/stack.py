@@ -74,7 +74,7 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
 
         return DockerStack(needed, log_dir)
     if kind == "compose":
-        from bench.stack.docker.compose_stack import ComposeStack
+        from bench.stack.docker.compose import ComposeStack
 
         return ComposeStack(needed, log_dir)
     raise UsageError(f"--stack: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}, found '{kind}'")
@@ -82,7 +82,7 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
 
 def _attached(kept: "BackgroundStack", needed: AbstractSet[str], log_dir: Path) -> Stack:
     if kept.kind == "docker":
-        from bench.stack.docker.kept_stack import KeptContainers
+        from bench.stack.background.stack import KeptContainers
 
         return KeptContainers(kept, needed, log_dir)
     from bench.stack.background.stack import AttachedStack

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 from bench.scenario.fault_kinds import FAULT_KINDS
 
 if TYPE_CHECKING:
-    from chaos.context import FaultContext
-    from chaos.faults.fault import Fault
+    from chaos.faults.fault import Fault, FaultContext
     from chaos.schedule import FaultPlan
 
 _ON_PROCESS = {
-    "kill": ("chaos.faults.kill", "Kill"),
-    "crash": ("chaos.faults.kill", "Crash"),
-    "stop": ("chaos.faults.stop", "Stop"),
-    "restart": ("chaos.faults.stop", "Restart"),
-    "pause": ("chaos.faults.pause", "Pause"),
-    "disconnect": ("chaos.faults.disconnect", "Disconnect"),
+    "kill": ("chaos.faults.process", "Kill"),
+    "crash": ("chaos.faults.process", "Crash"),
+    "stop": ("chaos.faults.process", "Stop"),
+    "restart": ("chaos.faults.process", "Restart"),
+    "pause": ("chaos.faults.process", "Pause"),
+    "disconnect": ("chaos.faults.process", "Disconnect"),
 }
 _ANYWHERE = {
     "nothing": ("chaos.faults.noop", "Noop"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.core.clock import monotonic_ns
 from chaos.faults.fault import Fault, stamped
-from chaos.timestamps import Proof, Timestamps
+from chaos.schedule import Proof, Timestamps
 from chaos.undo import Undo, remove_file
 
 LARGEST_BYTES = 4 << 30

@@ -15,7 +15,7 @@ from bench.stack.target import Target
 from chaos.faults.fault import Fault, stamped
 from chaos.faults.pressure import Pressure
 from chaos.processes import wait_until
-from chaos.timestamps import Proof, Timestamps
+from chaos.schedule import Proof, Timestamps
 
 if TYPE_CHECKING:
     import psycopg
@@ -65,7 +65,7 @@ class ExhaustRedis(Pressure):
 
     def _limit(self, target: Target) -> int:
         from bench.stack.probes.connection import ProbeError
-        from bench.stack.probes.resp import ErrorReply, RespClient
+        from bench.stack.probes.redis import ErrorReply, RespClient
 
         found = "an answer without maxclients"
         try:
@@ -200,7 +200,7 @@ class ExhaustPostgres(Fault):
         import psycopg
         from psycopg.conninfo import make_conninfo
 
-        from bench.stack.probes.libpq import libpq_parameters
+        from bench.stack.probes.postgres import libpq_parameters
 
         parameters = {**libpq_parameters(self.around.targets[self.plan.target]), "connect_timeout": "2"}
         return psycopg.connect(make_conninfo(**parameters))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.core.clock import monotonic_ns
 from chaos.faults.fault import Fault, stamped
-from chaos.timestamps import Proof, Timestamps
+from chaos.schedule import Proof, Timestamps
 
 
 class Noop(Fault):

@@ -8,7 +8,7 @@ from chaos import containers
 from chaos.containers import GRACE_S, ContainerAct, Endpoint
 from chaos.faults.fault import Fault
 from chaos.processes import wait_until
-from chaos.timestamps import Proof, Timestamps
+from chaos.schedule import Proof, Timestamps
 from chaos.undo import Undo, connect_container, nothing, start_container, unpause_container
 
 POLL_S = 0.01

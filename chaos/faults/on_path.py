@@ -7,10 +7,10 @@ from typing import Any
 from bench.core.clock import monotonic_ns
 from bench.core.units import format_bytes, format_duration_ns
 from chaos.faults.fault import Fault
-from chaos.proxy.applied import Applied
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.composition import toxin_of
-from chaos.timestamps import Proof, Timestamps
+from chaos.proxy.messages import Applied
+from chaos.schedule import Proof, Timestamps
 
 
 class OnPath(Fault):

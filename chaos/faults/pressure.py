@@ -15,11 +15,11 @@ import psutil
 from bench.core.child_environment import for_program
 from bench.core.clock import monotonic_ns
 from bench.core.units import format_bytes
-from bench.stack.supervisor.process_identity import ProcessIdentity
+from bench.stack.supervisor.processes import ProcessIdentity
 from chaos import stressor
 from chaos.faults.fault import Fault, stamped
 from chaos.processes import are_gone, wait_until
-from chaos.timestamps import Proof, Timestamps
+from chaos.schedule import Proof, Timestamps
 
 MARGIN_S = 1.0
 """How much longer than planned a stressor may go on by itself, should nobody end it."""

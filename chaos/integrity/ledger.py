@@ -1,24 +1,81 @@
-"""The ledger of acknowledged writes: every write is unique, and after healing all are looked for.
+"""The ledger of acknowledged writes and the totals of transfers: what the target must still have. Pure.
 
-The set workload of Jepsen's checkers: lost = acknowledged - found, unexpected = found - attempted. A
-write of unknown outcome (timeout, reset, an error) may be there or not; one that was never sent must
-not be. Each write is known by the number of its arrival.
+The set workload of Jepsen's checkers: every write is unique, and after healing all are looked for;
+lost = acknowledged - found, unexpected = found - attempted. A write of unknown outcome (timeout,
+reset, an error) may be there or not; one that was never sent must not be. Each write is known by the
+number of its arrival, in the form in which that arrival writes it into a word of a Redis command.
+
+Transfers keep a total: every reading of it must find the same, or money came or went.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.core.outcome import Outcome
+from bench.drivers.values import RUN_WIDTH, SEQUENCE_WIDTH, value_content
+from bench.scenario.templates import RUN, SEQUENCE, pieces_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bench.scenario.model import Workload
+
     Whole = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class WrittenForm:
+    """Literal bytes, and widths of zero-padded numbers where an arrival's number stands."""
+
+    pieces: tuple[bytes | int, ...]
+
+    def of(self, arrival: int) -> bytes:
+        """What this arrival wrote. A number wider than its field keeps its last digits."""
+        return b"".join(
+            piece if isinstance(piece, bytes) else b"%0*d" % (piece, arrival % 10**piece)
+            for piece in self.pieces
+        )
+
+    def arrival_of(self, written: bytes) -> int | None:
+        """Which arrival wrote this; None where none can have."""
+        match = self._pattern.fullmatch(written)
+        if match is None:
+            return None
+        arrival = int(match[1])
+        return arrival if self.of(arrival) == written else None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[bytes]:
+        parts = (
+            re.escape(piece) if isinstance(piece, bytes) else b"([0-9]{%d})" % piece for piece in self.pieces
+        )
+        return re.compile(b"".join(parts), re.DOTALL)
+
+
+def written_form(word: str, workload: Workload, seed: int, run_label: int) -> WrittenForm:
+    """The form of a word of a command, as the engines render it; {key} is not among its placeholders."""
+    pieces: list[bytes | int] = []
+    for piece in pieces_of(word):
+        if not piece.is_placeholder:
+            pieces.append(piece.text.encode())
+        elif piece.text == SEQUENCE:
+            pieces.append(SEQUENCE_WIDTH)
+        elif piece.text == RUN:
+            pieces.append(b"%0*d" % (RUN_WIDTH, run_label))
+        else:
+            assert workload.value is not None
+            content, digits = value_content(workload.value.bytes, seed)
+            pieces += [digits, content[digits:]]
+    return WrittenForm(tuple(pieces))
+
 
 MOST_EXAMPLES = 5
 _NEVER_SENT = (Outcome.REFUSED, Outcome.DROPPED)
@@ -184,3 +241,60 @@ def _examples(
         }
         for at in worst
     ]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A total at one moment, ns from run zero; None where the query had no answer."""
+
+    at_ns: int
+    total: Decimal | int | None
+
+
+@dataclass(frozen=True)
+class TotalsJudgement:
+    """Readings that differ from the first one."""
+
+    readings: int
+    wrong: int
+    examples: list[dict[str, Any]]
+    """The first, the worst and the last of them."""
+
+
+def judge_totals(readings: Sequence[Reading]) -> TotalsJudgement:
+    """Compare every reading with the first, which stands for what was there before the load.
+
+    Only reads are looked at, so transfers of unknown outcome need no care: they happened or not, and
+    the total is the same.
+    """
+    if not readings:
+        return TotalsJudgement(0, 0, [])
+    expected = readings[0].total
+    wrong = [reading for reading in readings if reading.total != expected]
+    if not wrong:
+        return TotalsJudgement(len(readings), 0, [])
+    worst = max(wrong, key=lambda reading: _distance(reading, expected))
+    shown = dict.fromkeys((wrong[0], worst, wrong[-1]))
+    return TotalsJudgement(
+        len(readings),
+        len(wrong),
+        [
+            {
+                "what": "another total",
+                "at_ns": one.at_ns,
+                "expected": _text(expected),
+                "found": _text(one.total),
+            }
+            for one in shown
+        ],
+    )
+
+
+def _distance(reading: Reading, expected: Decimal | int | None) -> Decimal:
+    if reading.total is None or expected is None:
+        return Decimal("Infinity")
+    return abs(Decimal(reading.total) - Decimal(expected))
+
+
+def _text(total: Decimal | int | None) -> str:
+    return "nothing" if total is None else str(total)

@@ -22,12 +22,12 @@ from bench.core.child_environment import for_python
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
 from bench.stack.services.loopback_port import free_loopback_port
-from chaos.proxy.applied import Applied, ProxyStats
 from chaos.proxy.composition import KINDS, toxin_of
-from chaos.proxy.gauges import BUCKETS, ROW, ROWS, SIZE_BYTES
-from chaos.proxy.lending import LOADING, RUNNING
+from chaos.proxy.loop import BUCKETS, ROW, ROWS, SIZE_BYTES
+from chaos.proxy.messages import Applied, ProxyStats
 from chaos.proxy.toxic import ToxicError
-from chaos.timestamps import Proof
+from chaos.proxy.traffic import LOADING, RUNNING
+from chaos.schedule import Proof
 
 if TYPE_CHECKING:
     from bench.core.histogram import Counts
@@ -210,7 +210,7 @@ class FaultProxy:
         return counts
 
     def row(self, number: int) -> Counts:
-        """A copy of what one of its loops counts: see chaos.proxy.gauges."""
+        """A copy of what one of its loops counts: see chaos.proxy.loop."""
         import numpy as np
 
         return np.frombuffer(self._gauges, dtype=np.int64)[number * ROW : (number + 1) * ROW].copy()

@@ -1,8 +1,9 @@
-"""The bytes of one direction on their way. Pure: times come in as numbers, bytes go out in their order.
+"""The bytes of one direction on their way, and the form of what lets them out in pieces.
 
-A read is put in at its arrival and gets the time at which its latency is over. What stands at the
-head is cut into pieces and timed by the pacers only when it is looked at, so that a toxic that
-comes or goes changes everything that has not left.
+Pure: times come in as numbers, bytes go out in their order. A read is put in at its arrival and gets
+the time at which its latency is over. What stands at the head is cut into pieces and timed by the
+pacers only when it is looked at, so that a toxic that comes or goes changes everything that has not
+left.
 """
 
 from __future__ import annotations
@@ -10,7 +11,19 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Protocol
 
-from chaos.proxy.pacer import Pacer
+
+class Pacer(Protocol):
+    """One connection's one direction under one toxic."""
+
+    def piece_bytes(self, available: int) -> int:
+        """How many of the available bytes go as one piece, at least 1."""
+
+    def leaves_ns(self, ready_ns: int, size: int) -> int:
+        """When a piece of that size may leave that stands ready from that time on."""
+
+    def left(self, at_ns: int, size: int) -> None:
+        """A piece has left, at the time that `leaves_ns` gave for it."""
+
 
 FIN: Final = "fin"
 RST: Final = "rst"

@@ -13,8 +13,8 @@ from chaos.proxy.loop import Timer, now_ns
 
 if TYPE_CHECKING:
     from chaos.proxy.connection import Connection
+    from chaos.proxy.delay_queue import Pacer
     from chaos.proxy.endpoint import Endpoint
-    from chaos.proxy.pacer import Pacer
     from chaos.proxy.traffic import Traffic
 
 SOURCE_RESET, SINK_GONE = 1, 2

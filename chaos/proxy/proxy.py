@@ -1,26 +1,121 @@
-"""The proxy as a whole: its toxics in force, applied to live and new connections at one instant."""
+"""The port that clients connect to. It can be shut and opened again without ever giving the port away.
+
+The proxy as a whole: its toxics in force, applied to live and new connections at one instant.
+
+The harness's hand on the proxy: one JSON object a line, in on stdin, out on stdout.
+
+    {"id": 1, "do": "add", "kind": "latency", "settings": {"delay": 5000000}}
+    {"id": 2, "do": "remove", "toxic": 1}    {"id": 3, "do": "clear"}
+    {"id": 4, "do": "effects", "toxic": 1}   {"id": 5, "do": "stats"}
+    {"id": 6, "do": "lead_to", "host": "127.0.0.1", "port": 6379}
+
+Each is answered, in order and after it has been done, with {"id": 1, "ok": true, ...} or
+{"id": 1, "ok": false, "refused": [where, expected, found, advice]}. The end of stdin is the end of the proxy.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import json
+import os
+import select
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chaos.proxy.composition import Path, refuse_conflicts, toxin_of
 from chaos.proxy.connection import Connection
 from chaos.proxy.endpoint import reset
 from chaos.proxy.front import Front
-from chaos.proxy.listener import Listener
-from chaos.proxy.loop import Loop, now_ns
-from chaos.proxy.toxic import DOWN, UP, Toxic
+from chaos.proxy.loop import Loop, Timer, now_ns
+from chaos.proxy.toxic import DOWN, UP, Toxic, ToxicError
 from chaos.proxy.toxics.black_hole import BlackHole
 from chaos.proxy.toxics.refuse import Refuse
 from chaos.proxy.toxics.reset import Reset
 from chaos.proxy.traffic import Traffic
 
 if TYPE_CHECKING:
-    from chaos.proxy.lending import Lending
     from chaos.proxy.relay import Relay
+    from chaos.proxy.traffic import Lending
+
+
+BACKLOG = 4_096
+ACCEPTS_PER_TURN = 32
+"""Each costs some 50 us: the live connections must not wait for thousands of new ones."""
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PAUSE_NS = 20_000_000
+
+
+class Listener:
+    """Hands every accepted socket on. Shut: ECONNREFUSED, and a reset for those in the kernel's queue."""
+
+    def __init__(self, loop: Loop, host: str, port: int, accepted: Callable[[socket.socket], None]) -> None:
+        self._loop, self._accepted = loop, accepted
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((host, port))
+        self._socket.setblocking(False)
+        self._resume = Timer(loop, self._watch)
+        self.address: tuple[str, int] = self._socket.getsockname()
+        self.is_open = False
+        self.set_open(True)
+
+    def set_open(self, is_open: bool) -> None:
+        """Listen or not; again is harmless."""
+        if is_open == self.is_open:
+            return
+        self.is_open = is_open
+        if is_open:
+            self._socket.listen(BACKLOG)
+            self._watch()
+        else:
+            self._unwatch()
+            # Linux: the socket no longer listens and stays bound, so the port is still ours.
+            self._socket.shutdown(socket.SHUT_RD)
+
+    def refuses(self) -> bool:
+        """Try it out: whether a client of ours is refused."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            # Loopback answers at once; without an answer it would be open.
+            probe.setblocking(False)
+            code = probe.connect_ex(self.address)
+            if code == errno.EINPROGRESS:
+                code = probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            return code == errno.ECONNREFUSED
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._resume.drop()
+        if self.is_open:
+            self._unwatch()
+        self._socket.close()
+
+    def _watch(self) -> None:
+        if self.is_open:
+            self._loop.register(self._socket.fileno(), select.EPOLLIN, self._on_clients)
+
+    def _unwatch(self) -> None:
+        self._resume.cancel()
+        with contextlib.suppress(KeyError, FileNotFoundError):  # it was pausing
+            self._loop.unregister(self._socket.fileno())
+
+    def _on_clients(self, _mask: int) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                client, _address = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTOR:
+                    # They wait in the kernel until a connection has ended.
+                    self._unwatch()
+                    self._resume.set(now_ns() + _PAUSE_NS)
+                    return
+                continue  # that client has gone again
+            self._accepted(client)
+            if not self.is_open:
+                return
 
 
 class Proxy:
@@ -205,3 +300,59 @@ class Proxy:
         for connection in live:
             connection.reset()
         return len(live) + self._front.reset_all()
+
+
+READ_BYTES = 65_536
+
+
+class Control:
+    """Reads whatever has come, does the whole lines of it."""
+
+    def __init__(self, loop: Loop, proxy: Proxy, fd: int, out_fd: int) -> None:
+        self._loop, self._proxy = loop, proxy
+        self._fd, self._out_fd = fd, out_fd
+        self._partial = b""
+
+    def on_readable(self, _mask: int) -> None:
+        """For the loop."""
+        data = os.read(self._fd, READ_BYTES)
+        if not data:
+            self._loop.end()
+            return
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        for line in lines:
+            asked = json.loads(line)
+            self.say({"id": asked["id"], **self._answer(asked)})
+
+    def say(self, answer: dict[str, Any]) -> None:
+        """One line; the harness waits for it, so the pipe takes it."""
+        data = json.dumps(answer).encode() + b"\n"
+        try:
+            while data:
+                data = data[os.write(self._out_fd, data) :]
+        except BrokenPipeError:
+            self._loop.end()  # nobody is left who could undo anything
+
+    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"ok": True, **self._done(asked)}
+        except ToxicError as refusal:
+            return {"ok": False, "refused": refusal.parts}
+
+    def _done(self, asked: dict[str, Any]) -> dict[str, Any]:
+        match asked["do"]:
+            case "add":
+                return self._proxy.add(asked["kind"], asked["settings"])
+            case "remove":
+                return self._proxy.remove(asked["toxic"])
+            case "effects":
+                return self._proxy.effects(asked["toxic"])
+            case "clear":
+                return self._proxy.clear()
+            case "stats":
+                return self._proxy.stats()
+            case "lead_to":
+                return self._proxy.lead_to(asked["host"], asked["port"])
+            case unknown:
+                expected, advice = "add, remove, clear, effects, stats or lead_to", "ask for one of these"
+                raise ToxicError("control", expected, repr(unknown), advice)

@@ -40,7 +40,7 @@ from bench.engine.wire.relay import (
     WAKE,
 )
 from bench.engine.wire.syscalls import EVENT_WORDS, SO_TIMESTAMPNS
-from chaos.proxy.gauges import BUCKETS, RELAY, ROW, ROWS, Gauges
+from chaos.proxy.loop import BUCKETS, RELAY, ROW, ROWS, Gauges
 
 READ_BYTES = 65_536
 MOST_DESCRIPTORS = 65_536

@@ -1,7 +1,7 @@
 """The proxy's program: started by its path, with the standard library alone, up within some 60 ms.
 
 The first line of stdin is the specification (JSON, see `FaultProxy`), the first line of stdout the
-address that it listens on, or why it does not. After that, see `chaos.proxy.control`.
+address that it listens on, or why it does not. After that, see `chaos.proxy.proxy`.
 
 It ends when stdin does, when the harness's process is gone (a fork of it may hold stdin open for
 longer), and on SIGTERM, SIGINT and SIGHUP; its connections break then, and that is all there is to
@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chaos.proxy.gauges import Gauges
-    from chaos.proxy.loop import Loop
+    from chaos.proxy.loop import Gauges, Loop
     from chaos.proxy.proxy import Proxy
     from chaos.proxy.relay import Relay
 
@@ -34,10 +33,8 @@ def main() -> None:
     """Serve until the harness is gone."""
     # At the end of the path, where the packages hide no module of the standard library's.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from chaos.proxy.control import Control
-    from chaos.proxy.gauges import LOOP, Gauges
-    from chaos.proxy.loop import Loop
-    from chaos.proxy.proxy import Proxy
+    from chaos.proxy.loop import LOOP, Gauges, Loop
+    from chaos.proxy.proxy import Control, Proxy
 
     # Unbuffered: what follows the first line belongs to `Control`.
     line = b""

@@ -1,16 +1,177 @@
-"""What all connections share: the loop, one buffer, the toxics' paths and the accounts."""
+"""Which connections the compiled relay has, and how they change hands.
+
+    no toxic in force:  the relay waits on `loop.traffic` and passes bytes on; ends and resets come back
+    a toxic:            the relay stands still, and the loop itself waits on `loop.traffic`
+
+So a toxic that comes finds all connections in one call, however many they are. What the relay cannot
+have (an end is under way, something still waits) is watched in the loop's own epoll meanwhile.
+
+What all connections share: the loop, one buffer, the toxics' paths and the accounts.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 from typing import TYPE_CHECKING
 
 from chaos.proxy.composition import Path
-from chaos.proxy.lending import Lending
 from chaos.proxy.toxic import DOWN, UP
 
 if TYPE_CHECKING:
     from chaos.proxy.connection import Connection
     from chaos.proxy.loop import Loop
+    from chaos.proxy.relay import Relay
+
+
+LOADING, RUNNING, STANDING = "loading", "running", "standing still"
+
+
+class Lending:
+    """Used by the loop's thread alone."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._lent: dict[int, Connection] = {}
+        self._relay: Relay | None = None
+        self.is_running = False
+        """Whether the relay passes bytes on."""
+        self.failure: str | None = None
+        """Why there is no relay and will be none."""
+        self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        loop.register(self.wake, select.EPOLLIN, self._on_wake, is_traffic=True)
+        loop.register(self.told, select.EPOLLIN, self._on_told)
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        if self._relay is None:
+            return self.failure or LOADING
+        return RUNNING if self.is_running else STANDING
+
+    def begin(self, relay: Relay) -> None:
+        """It has been loaded, and stands still."""
+        self._relay = relay
+
+    def halt(self) -> None:
+        """From now on every connection is the loop's."""
+        if self._relay is None or not self.is_running:
+            return
+        self.is_running = False
+        is_well = self._relay.park()
+        self._relay.let_go(self._returned)
+        for fd in self._relay.blocked():
+            self._lent[fd].take_unsent(self._relay)
+        self._loop.take_traffic()
+        if not is_well:
+            self._give_up()
+
+    def go_on(self, connections: list[Connection]) -> None:
+        """No toxic is in force: the relay has every connection from which nothing is under way."""
+        if self._relay is None or self.is_running:
+            return
+        for connection in connections:
+            if connection.is_plain:
+                self._lend(connection)
+            else:
+                self._withdraw(connection)
+        self._loop.leave_traffic()
+        self.is_running = True
+        self._relay.go_on()
+
+    def is_for_traffic(self, connection: Connection) -> bool:
+        """Whether a new one is to be watched in `loop.traffic`."""
+        return not self.is_running or self._may_own(connection)
+
+    def connected(self, connection: Connection) -> None:
+        """A new one is watched."""
+        if self.is_running and self._may_own(connection):
+            self._own(connection)
+
+    def offer(self, connection: Connection) -> None:
+        """Nothing is under way from it any more. Not while its events are being looked at."""
+        if self.is_running and connection.is_plain and not connection.is_closed:
+            self._lend(connection)
+
+    def ended(self, connection: Connection) -> None:
+        """It is about to be closed."""
+        for fd in connection.descriptors:
+            self._lent.pop(fd, None)
+            if self._relay is not None:
+                self._relay.disown(fd)
+
+    def passed_bytes(self, fd: int) -> int:
+        """What the relay has passed on from a descriptor."""
+        return 0 if self._relay is None or fd not in self._lent else self._relay.passed_bytes(fd)
+
+    def unsent_bytes(self, fd: int) -> int:
+        """What the relay holds of it."""
+        return 0 if self._relay is None or fd not in self._lent else self._relay.unsent_bytes(fd)
+
+    def close(self) -> None:
+        """The loop has ended."""
+        if self._relay is not None:
+            self._relay.close()
+
+    def _may_own(self, connection: Connection) -> bool:
+        return self._relay is not None and self._relay.may_own(*connection.descriptors)
+
+    def _own(self, connection: Connection) -> None:
+        assert self._relay is not None
+        for fd in connection.descriptors:
+            self._lent[fd] = connection
+        self._relay.own(*connection.sockets)
+
+    def _lend(self, connection: Connection) -> None:
+        may_own = self._may_own(connection)
+        # Watched first: of one that it does not own yet the relay leaves the events alone, and they stay.
+        connection.watch_in(is_traffic=may_own)
+        if may_own and connection.descriptors[0] not in self._lent:
+            self._own(connection)
+
+    def _withdraw(self, connection: Connection) -> None:
+        assert self._relay is not None
+        self._relay.disown(*connection.descriptors)
+        for fd in connection.descriptors:
+            if self._lent.pop(fd, None) is not None:
+                connection.add_passed(fd, self._relay.take_passed(fd))
+        connection.watch_in(is_traffic=False)
+
+    def _returned(self, fd: int, reason: int) -> None:
+        connection = self._lent.get(fd)
+        if connection is None or self._relay is None:
+            return
+        self._relay.disown(*connection.descriptors)
+        for each in connection.descriptors:
+            del self._lent[each]
+            connection.add_passed(each, self._relay.take_passed(each))
+        connection.take_back(self._relay, fd, reason)
+
+    def _on_told(self, _mask: int) -> None:
+        try:
+            os.eventfd_read(self.told)
+        except BlockingIOError:
+            return
+        if self._relay is None:
+            return
+        self._relay.let_go(self._returned)
+        if self._relay.failure is not None:
+            self.halt()
+
+    def _on_wake(self, _mask: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.wake)
+
+    def _give_up(self) -> None:
+        assert self._relay is not None
+        self.failure = f"{type(self._relay.failure).__name__}: {self._relay.failure}"
+        for fd, connection in self._lent.items():
+            connection.add_passed(fd, self._relay.take_passed(fd))
+        self._lent.clear()
+        self._relay = None
+
 
 READ_BYTES = 65_536
 """At most so much of one connection in one turn."""

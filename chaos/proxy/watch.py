@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core import histogram
 from bench.core.errors import TargetError
-from bench.core.own_limits import CODE as OWN_LIMIT
-from chaos.proxy.gauges import LOOP, MOST_READY, READS, RELAY, THREAD
+from bench.core.machine_limits import CODE as OWN_LIMIT
+from chaos.proxy.loop import LOOP, MOST_READY, READS, RELAY, THREAD
 
 if TYPE_CHECKING:
     from bench.core.histogram import Counts

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from bench.core.outcome import Outcome
 from bench.core.units import BYTES, NS, PER_S
-from bench.judge.status import EXIT_CODES, Status
+from bench.judge.verdict import EXIT_CODES, Status
 from bench.scenario.drivers import DRIVERS
 from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS, FaultFacts
 from bench.scenario.rules import grammar
-from bench.scenario.rules.fault_metrics import STATS
+from bench.scenario.rules.metric_facts import STATS
 from bench.scenario.rules.metrics import UNIT_WORDS, MetricSpec, Outline, metrics_of_outlines
 
 if TYPE_CHECKING:

@@ -40,12 +40,12 @@ PURE = (
     "bench.scenario.rules.*",
     "bench.core.units",
     "bench.core.outcome",
-    "bench.run.saturation",
+    "bench.run.anomalies",
     "chaos.recovery.*",
     "chaos.integrity.zones",
     "chaos.integrity.ledger",
-    "chaos.integrity.totals",
-    "chaos.integrity.written_form",
+    "chaos.integrity.ledger",
+    "chaos.integrity.ledger",
 )
 IMPURE = ("socket", "time", "select", "selectors", "asyncio", "threading", "subprocess", "signal", "requests")
 READS_FILES = ("bench.judge.rules_file",)
@@ -154,7 +154,7 @@ def test_the_engine_does_not_know_the_session_or_the_results() -> None:
 
 def test_one_clock() -> None:
     """Wall time is read in few places and never to measure with."""
-    wall = {"bench.core.clock", "bench.results.owner", "bench.results.layout"}
+    wall = {"bench.core.clock", "bench.results.ownership", "bench.results.layout"}
     for name, path in modules().items():
         if name == "bench.stack.machine":
             continue  # measures what a reading of our clock costs, with another one

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.assess.assessment import Assessment, assess
-from bench.assess.requirement import Proof, Requirement
-from bench.assess.scenario_files import ScenarioFiles, read_scenarios
+from bench.assess.requirements import Proof, Requirement
+from bench.assess.sources import ScenarioFiles, read_scenarios
 from bench.core.clock import NS_PER_S
 from tests.results.synthetic_run import MS, SyntheticRun
 

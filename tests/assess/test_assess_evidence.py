@@ -7,8 +7,7 @@ import pytest
 
 from bench.assess.assessment import Assessment
 from bench.assess.recommendation import Recommendation
-from bench.assess.requirement import Proof, Requirement
-from bench.assess.requirements import CAPACITIES, REQUIREMENTS
+from bench.assess.requirements import CAPACITIES, REQUIREMENTS, Proof, Requirement
 from bench.assess.status import Standing
 from bench.core.units import NS
 from bench.scenario.load import load_scenario

@@ -7,10 +7,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from bench.assess import html_form, json_form, markdown_form, text_form
 from bench.assess.assessment import Assessment
 from bench.assess.requirements import REQUIREMENTS
 from bench.cli.main import run as bench
+from bench.report.assess import data, markdown
+from bench.report.assess import page as html_form
+from bench.report.assess import text as text_form
 from tests.assess.assess_runs import HOUR_NS, assessed, write_run, write_scenario
 
 FOREVER = ("--max-age", "36500d")
@@ -65,7 +67,7 @@ def test_every_status_of_the_page_has_its_word_beside_its_colour(whole: Assessme
 
 
 def test_markdown_holds_the_same_and_its_tables_keep_their_columns(whole: Assessment, tmp_path: Path) -> None:
-    text = markdown_form.render(whole, tmp_path)
+    text = markdown.render(whole, tmp_path)
     assert text.startswith("# Production readiness\n\n## ✖ NOT READY\n")
     assert "<img" not in text
     # The line of a folded part is HTML, where Markdown's backslashes would be seen.
@@ -96,7 +98,7 @@ def test_the_terminal_gets_80_columns_with_what_to_run(whole: Assessment) -> Non
 
 
 def test_json_has_every_requirement_and_reason(whole: Assessment) -> None:
-    document = json.loads(json_form.render(whole))
+    document = json.loads(data.render(whole))
     assert document["recommendation"] == "NOT READY"
     assert [one["key"] for one in document["requirements"]] == [one.key for one in REQUIREMENTS]
     first = document["requirements"][0]["proofs"][0]
@@ -111,7 +113,7 @@ def test_an_empty_folder_is_an_assessment_of_nothing(tmp_path: Path) -> None:
     assert found.score.shown == 0
     for text in (
         html_form.render(found, tmp_path),
-        markdown_form.render(found, tmp_path),
+        markdown.render(found, tmp_path),
         text_form.render(found),
     ):
         assert "CANNOT TELL" in text

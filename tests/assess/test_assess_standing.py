@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bench.assess.recommendation import EXIT_CODES, Recommendation
-from bench.assess.requirement import Proof, Requirement
+from bench.assess.requirements import Proof, Requirement
 from bench.assess.status import Standing
 from bench.core.errors import ExitCode
 from tests.assess.assess_runs import HOUR_NS, LATENCY, assessed, write_run

@@ -145,7 +145,7 @@ def test_a_secret_that_is_none_is_refused_before_anything_listens(
 
 def test_a_file_that_others_can_read_holds_no_secret(tmp_path: Path) -> None:
     from bench.core.errors import UsageError
-    from bench.swarm.distributed.secret import _of_this_user
+    from bench.swarm.distributed.trust import _of_this_user
 
     path = tmp_path / "state" / "worker-secret"
     made = _of_this_user(path, bytes(32))

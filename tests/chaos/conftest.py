@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.probes.resp import RespClient
-from chaos.context import FaultContext
+from bench.stack.probes.redis import RespClient
 from chaos.faults import fault_for
-from chaos.faults.fault import Fault
+from chaos.faults.fault import Fault, FaultContext
 from chaos.schedule import FaultPlan
 
 S = 1_000_000_000

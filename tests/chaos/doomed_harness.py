@@ -16,8 +16,8 @@ from pathlib import Path
 from bench.core.clock import monotonic_ns
 from bench.scenario.fault_kinds import FAULT_KINDS
 from bench.stack.embedded import EmbeddedStack
-from chaos.context import FaultContext
 from chaos.faults import fault_for
+from chaos.faults.fault import FaultContext
 from chaos.journal import Journal, heal_orphans
 from chaos.proxy.client import FaultProxy
 from chaos.runner import FaultRunner

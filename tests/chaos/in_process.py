@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.judge.judge import judge
-from bench.judge.status import Status, worst
-from bench.judge.verdict import Check, Verdict
+from bench.judge.verdict import Check, Status, Verdict, worst
 from bench.results.reader import Run
 from bench.run.progress import progress_for
 from bench.run.session import Session

@@ -12,11 +12,17 @@ from bench.core.outcome import Outcome
 from bench.engine.wire.layout import LOG_RECORD
 from bench.stack.docker.container_facts import health_check_ns
 from bench.stack.supervisor.supervised import StackEvent
-from chaos.detection import Window, matched, shorter_than, too_few_failures, too_few_looks
-from chaos.detectors.breaker import BREAKER, open_time_ns
-from chaos.detectors.client_errors import client_observations
-from chaos.detectors.observation import Observation
-from chaos.detectors.stack_events import stack_observations
+from chaos.detectors.detection import (
+    Observation,
+    Window,
+    client_observations,
+    matched,
+    shorter_than,
+    stack_observations,
+    too_few_failures,
+    too_few_looks,
+)
+from chaos.detectors.polling import BREAKER, open_time_ns
 
 S = 1_000_000_000
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaos.endpoint import Endpoint, endpoints_of, missing_or_different
+from chaos.container_view import Endpoint, endpoints_of, missing_or_different
 
 ID = "c" * 64
 FULL = {

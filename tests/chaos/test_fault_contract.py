@@ -17,8 +17,7 @@ import pytest
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
-from chaos.context import FaultContext
-from chaos.faults.fault import Fault
+from chaos.faults.fault import Fault, FaultContext
 from chaos.processes import STOPPED_STATES, wait_until
 from chaos.undo import undo
 from tests.chaos.conftest import BACK_S, S
@@ -148,7 +147,7 @@ def test_an_undo_lets_processes_go_on_that_were_forked_after_it_was_noted(make: 
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
-        from bench.stack.supervisor.process_identity import ProcessIdentity
+        from bench.stack.supervisor.processes import ProcessIdentity
 
         identity = ProcessIdentity.of(parent.pid)
         assert identity is not None

@@ -18,10 +18,17 @@ import pytest
 
 import chaos.undo
 from bench.core.errors import HealError, UsageError
-from bench.stack.supervisor.harness_identity import own_entry
-from bench.stack.supervisor.process_identity import ProcessIdentity
-from chaos.journal import Journal, heal, heal_orphans, journal_folder, left_alone, leftovers, read_journal
-from chaos.journal_lock import JournalLock
+from bench.stack.supervisor.processes import ProcessIdentity, own_entry
+from chaos.journal import (
+    Journal,
+    JournalLock,
+    heal,
+    heal_orphans,
+    journal_folder,
+    left_alone,
+    leftovers,
+    read_journal,
+)
 from chaos.processes import wait_until
 from chaos.undo import continue_processes, nothing, remove_file, start_container, undo
 from chaos.watchdog import Watchdog

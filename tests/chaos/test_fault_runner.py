@@ -10,13 +10,11 @@ import pytest
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
-from chaos.context import FaultContext
-from chaos.faults.fault import Fault, stamped
+from chaos.faults.fault import Fault, FaultContext, stamped
 from chaos.journal import Journal, leftovers
 from chaos.processes import wait_until
 from chaos.runner import SETTLE_NS, FaultRunner
-from chaos.schedule import FaultPlan
-from chaos.timestamps import Proof, Timestamps
+from chaos.schedule import FaultPlan, Proof, Timestamps
 from chaos.undo import Undo
 from tests.chaos.conftest import BACK_S, S
 

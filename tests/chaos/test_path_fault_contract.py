@@ -15,8 +15,8 @@ import pytest
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.health import probe
-from chaos.context import FaultContext
 from chaos.faults import fault_for
+from chaos.faults.fault import FaultContext
 from chaos.processes import wait_until
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.toxic import ToxicError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from bench.report import text
 from bench.report.html import run_page
 from bench.run.session import Session

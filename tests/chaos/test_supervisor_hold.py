@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.stack.services.data_directory import DataDirectory
+from bench.stack.services.files import DataDirectory
 from bench.stack.supervisor.supervised import ServiceCommand, Supervised
 from chaos.processes import wait_until
 from tests.chaos.conftest import BACK_S

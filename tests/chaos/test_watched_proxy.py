@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from bench.results.reader import Run
 from bench.run.progress import progress_for
 from bench.run.session import Session

@@ -13,9 +13,7 @@ import pytest
 
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
-from chaos.detectors.breaker import Breaker
-from chaos.detectors.polling_detector import PollingDetector
-from chaos.detectors.probe import Probe
+from chaos.detectors.polling import Breaker, PollingDetector, Probe
 from chaos.processes import wait_until
 from tests.chaos.conftest import BACK_S
 

@@ -13,7 +13,7 @@ import pytest
 from bench.cli.main import run as bench_run
 from bench.cli.output import say
 from bench.core.errors import Problem, TargetError
-from bench.core.escaping import all_visible, one_line, visible, visible_but_colour
+from bench.core.sanitize import all_visible, one_line, visible, visible_but_colour
 from tests.cli.conftest import Bench
 from tests.results.synthetic_run import MS, SyntheticRun
 

@@ -64,7 +64,7 @@ def test_a_right_that_is_missing_is_named_in_whole_words(bench: Bench, server: T
 
 
 def test_a_password_is_taken_out_by_its_place() -> None:
-    from bench.core.redaction import redacted
+    from bench.core.sanitize import redacted
 
     assert redacted("NOPERM no permissions", ["p"]) == "NOPERM no permissions"
     for text in ("invalid 'p'", "AUTH b p", "redis://b:p@h", "word=p;", "`p`", "p"):

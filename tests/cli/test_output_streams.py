@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import run as bench
-from bench.results.files import write_whole
+from bench.results.layout import write_whole
 from tests.results.synthetic_run import MS, SyntheticRun
 
 ROOT = Path(__file__).parents[2]

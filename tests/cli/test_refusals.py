@@ -53,7 +53,7 @@ def redis_with_password(folder: Path) -> Iterator[str]:
     """A real server that wants SECRET; its URL."""
     import subprocess
 
-    from bench.stack.services.server_binary import find_server_binary
+    from bench.stack.services.programs import find_server_binary
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
 

@@ -11,7 +11,7 @@ import pytest
 from client_runs import Ran, client, plan_of, run
 
 from bench.core.answers import Answers
-from bench.drivers.redis.lookups import lookup_of
+from bench.drivers.redis.commands import lookup_of
 from bench.engine.wire.engine import WireEngine
 from bench.engine.wire.layout import LOOKUP_EACH, LOOKUP_ONE, NO_LOOKUP
 from bench.stack.target import Target

@@ -13,11 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core.clock import monotonic_ns
-from bench.engine.client.low_latency_gc import calm, uncalm
-from bench.engine.client.pool_use import PoolUse
-from bench.engine.client.precise_timer import PreciseTimer
-from bench.plan.preview import first_arrivals
-from bench.plan.walk import PlanWalk
+from bench.engine.client.pool import PoolUse
+from bench.engine.client.timing import PreciseTimer, calm, uncalm
+from bench.plan.walk import PlanWalk, first_arrivals
 
 
 def test_use_is_weighted_by_time_and_only_measured_time_counts() -> None:

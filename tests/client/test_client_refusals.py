@@ -13,7 +13,7 @@ from client_runs import client, plan_of, run
 
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
-from bench.stack.probes.resp import RespClient
+from bench.stack.probes.redis import RespClient
 from bench.stack.target import Target
 from tests.client.conftest import Server
 

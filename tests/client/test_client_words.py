@@ -8,11 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core.clock import NS_PER_S
-from bench.drivers.client_numbers import ConnectionNumbers
-from bench.drivers.request_templates import Draws, Words
-from bench.drivers.writer import TemplateWriter, Vocabulary
-from bench.engine.client.pool_monitor import PoolMonitor
-from bench.engine.client.request import PendingRequest, RunClock
+from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
+from bench.engine.client.pool import ConnectionNumbers, PendingRequest, PoolMonitor, RunClock
 from bench.engine.wire.layout import FROM_ARRIVAL, FROM_VARIABLE, NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.engine.wire.render import write_number
 from bench.plan.draws import draw

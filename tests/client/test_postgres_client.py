@@ -248,7 +248,7 @@ def test_a_connection_that_is_not_given_back_is_noticed(postgres: PostgresServer
         driver: Any = engine.driver
 
         async def take() -> None:
-            from bench.engine.client.request import PendingRequest
+            from bench.engine.client.pool import PendingRequest
 
             await driver.pool.acquire(PendingRequest(0, 0, 0, 0, 0), 5.0)
 

@@ -22,7 +22,7 @@ from bench.core.errors import ExitCode, TargetError
 from bench.drivers.postgres.connection import open_connection
 from bench.drivers.postgres.dry_run import rehearse
 from bench.scenario.model import Workload
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import hiredis
 from client_runs import client, plan_of, run
 
-from bench.drivers.redis.client_templates import commands_of
+from bench.drivers.redis.commands import commands_of
 from bench.engine.wire.engine import WireEngine
 from bench.plan.plan import Plan
 from bench.stack.target import Target

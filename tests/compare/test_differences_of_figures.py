@@ -11,8 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from bench.compare.difference import Finding, difference, t_quantile
-from bench.compare.estimate import ERRORS, PERCENTILES, THROUGHPUT, Estimate
+from bench.compare.difference import (
+    ERRORS,
+    PERCENTILES,
+    THROUGHPUT,
+    Estimate,
+    Finding,
+    difference,
+    t_quantile,
+)
 from tests.compare.fabricated_nights import STATS, estimates, times_ns
 
 THRESHOLD = 0.1

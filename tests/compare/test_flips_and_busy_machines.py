@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 
 from bench.cli.main import run as bench
-from bench.compare.difference import Finding
-from bench.compare.status_change import status_changes
+from bench.compare.difference import Finding, status_changes
 from bench.core.histogram import percentile_ns
-from bench.judge.status import Status
-from bench.judge.verdict import Check, Verdict
+from bench.judge.verdict import Check, Status, Verdict
 from bench.results.reader import Run
 from tests.compare.fabricated_nights import write_night
 from tests.results.synthetic_run import resource_rows

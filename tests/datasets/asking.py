@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import psycopg
 
-from bench.stack.probes.libpq import libpq_parameters
-from bench.stack.services.postgres_binary import find_postgres
+from bench.stack.probes.postgres import libpq_parameters
+from bench.stack.services.programs import find_postgres
 from bench.stack.target import Target
 
 

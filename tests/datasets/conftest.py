@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from asking import ask, elsewhere
 
-from bench.datasets import shapes
+from bench.datasets import dataset
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
 
@@ -40,9 +40,9 @@ def target_18(servers: dict[str, Target]) -> Target:
 @pytest.fixture
 def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sets with a fiftieth of their rows, for what does not depend on the number."""
-    monkeypatch.setitem(shapes.TPCB_ROWS, "pgbench_accounts", 2_000)
-    for table, rows in shapes.APP_ROWS.items():
-        monkeypatch.setitem(shapes.APP_ROWS, table, rows // 50)
+    monkeypatch.setitem(dataset.TPCB_ROWS, "pgbench_accounts", 2_000)
+    for table, rows in dataset.APP_ROWS.items():
+        monkeypatch.setitem(dataset.APP_ROWS, table, rows // 50)
 
 
 def _emptied(target: Target) -> Target:

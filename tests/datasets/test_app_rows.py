@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets import shapes
-from bench.datasets.app_rows import AppRows
+from bench.datasets import dataset
+from bench.datasets.app import AppRows
 from bench.datasets.tpcb import known_figures
 from bench.scenario.load import load_scenario
 
@@ -58,13 +58,13 @@ def test_a_payload_is_json_whose_lines_add_up() -> None:
 @pytest.mark.parametrize("scale", [1, 3, 10_000])
 def test_the_counts_that_scenarios_rely_on_are_those_of_the_load(scale: int) -> None:
     figures = known_figures(scale)
-    assert figures["accounts"] == shapes.accounts_of(scale) == 100_000 * scale
-    assert figures["tellers"] == shapes.tellers_of(scale) == 10 * scale
-    assert figures["branches"] == shapes.branches_of(scale) == scale
+    assert figures["accounts"] == dataset.accounts_of(scale) == 100_000 * scale
+    assert figures["tellers"] == dataset.tellers_of(scale) == 10 * scale
+    assert figures["branches"] == dataset.branches_of(scale) == scale
     rows = AppRows(scale)
-    assert rows.figures["accounts"] == shapes.accounts_of(scale, "app") == 10_000 * scale
-    assert rows.figures["orders"] == shapes.orders_of(scale) == 50_000 * scale
-    assert rows.figures["events"] == shapes.events_of(scale) == 50_000 * scale
+    assert rows.figures["accounts"] == dataset.accounts_of(scale, "app") == 10_000 * scale
+    assert rows.figures["orders"] == dataset.orders_of(scale) == 50_000 * scale
+    assert rows.figures["events"] == dataset.events_of(scale) == 50_000 * scale
     assert max(figures["accounts"], figures["tellers"]) < 2**31
 
 

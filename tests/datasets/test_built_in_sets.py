@@ -9,8 +9,8 @@ from asking import ask, connect, elsewhere, pgbench
 
 from bench.core.errors import TargetError
 from bench.datasets import DataSet, check, drop, load
-from bench.datasets.mark import read_mark
-from bench.datasets.shapes import rows_of
+from bench.datasets.dataset import rows_of
+from bench.datasets.loading import read_mark
 from bench.stack.target import Target
 
 TPCB, APP = DataSet("tpcb"), DataSet("app")
@@ -259,7 +259,7 @@ def test_a_load_does_not_depend_on_the_settings_of_the_database(target_18: Targe
 
 def test_importing_the_package_imports_no_client_library() -> None:
     code = (
-        "import sys, bench.datasets, bench.datasets.shapes;"
+        "import sys, bench.datasets, bench.datasets.dataset;"
         "assert not {'psycopg', 'numpy'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

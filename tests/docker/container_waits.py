@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.stack.docker.labels import RUN
+from bench.stack.docker.client import RUN
 from bench.stack.docker.stack import DockerStack
 from bench.stack.probes.health import probe
 from bench.stack.target import State

@@ -13,14 +13,12 @@ import threading
 from pathlib import Path
 
 from bench.core.clock import monotonic_ns
-from bench.stack.docker.compose_stack import ComposeStack
-from chaos.context import FaultContext
+from bench.stack.docker.compose import ComposeStack
 from chaos.faults import fault_for
-from chaos.faults.fault import Fault
+from chaos.faults.fault import Fault, FaultContext
 from chaos.journal import Journal, heal_orphans
 from chaos.runner import FaultRunner
-from chaos.schedule import FaultPlan
-from chaos.timestamps import Timestamps
+from chaos.schedule import FaultPlan, Timestamps
 from chaos.watchdog import Watchdog
 
 NS = 1_000_000_000

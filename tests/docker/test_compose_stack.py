@@ -8,10 +8,10 @@ import pytest
 from container_waits import eventually
 
 from bench.core.errors import TargetError
-from bench.stack.docker.compose_stack import ComposeStack
+from bench.stack.docker.compose import ComposeStack
 from bench.stack.services.loopback_port import free_loopback_port
-from chaos.context import FaultContext
 from chaos.faults import fault_for
+from chaos.faults.fault import FaultContext
 from chaos.schedule import FaultPlan
 
 PROJECT = "test-holdfast"

@@ -10,9 +10,9 @@ from container_waits import eventually, until_up
 
 from bench.core.errors import TargetError
 from bench.resources.cgroup import read_cgroup
-from bench.stack.docker.removal import left_overs
+from bench.stack.docker.cleanup import left_overs
 from bench.stack.docker.stack import DockerStack
-from bench.stack.probes.http_get import http_get
+from bench.stack.probes.http import http_get
 
 SECOND_NS = 1_000_000_000
 

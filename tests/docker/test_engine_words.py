@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.core.clock import WallLabel, monotonic_ns
-from bench.stack.docker import labels
+from bench.stack.docker import client
 from bench.stack.docker.container_facts import (
     cgroup_of,
     health_of,
@@ -187,11 +187,11 @@ def test_a_container_without_a_health_check_says_none() -> None:
 
 
 def changed(**fields: object) -> str:
-    return json.dumps({**json.loads(labels.harness_text()), **fields})
+    return json.dumps({**json.loads(client.harness_text()), **fields})
 
 
 def test_what_a_living_harness_has_made_is_no_left_over() -> None:
-    assert not labels.is_left_over(labels.harness_text())
+    assert not client.is_left_over(client.harness_text())
 
 
 def test_what_a_dead_harness_has_made_is_left_over() -> None:
@@ -199,24 +199,24 @@ def test_what_a_dead_harness_has_made_is_left_over() -> None:
     if child == 0:
         signal.pause()
         os._exit(0)
-    start = labels.ProcessIdentity.of(child)
+    start = client.ProcessIdentity.of(child)
     assert start is not None
     text = changed(pid=child, start_ticks=start.start_ticks)
-    assert not labels.is_left_over(text)
+    assert not client.is_left_over(text)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    assert labels.is_left_over(text)
+    assert client.is_left_over(text)
 
 
 def test_what_was_made_before_the_machine_was_started_anew_is_left_over() -> None:
-    assert labels.is_left_over(changed(boot_id="another"))
+    assert client.is_left_over(changed(boot_id="another"))
 
 
 @pytest.mark.parametrize("field", [{"host": "elsewhere"}, {"pids": 1}])
 def test_a_harness_that_cannot_be_seen_from_here_is_left_alone(field: dict[str, object]) -> None:
-    assert not labels.is_left_over(changed(start_ticks=1, **field))
+    assert not client.is_left_over(changed(start_ticks=1, **field))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", "[]", "not json", '{"pid": 1}'])
 def test_a_label_of_somebody_elses_making_is_no_left_over(text: str) -> None:
-    assert not labels.is_left_over(text)
+    assert not client.is_left_over(text)

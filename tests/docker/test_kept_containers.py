@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.stack.docker.labels import SERVICE
+from bench.stack.docker.client import SERVICE
 
 SCENARIO = """\
 scenario: kept

@@ -8,7 +8,7 @@ from typing import Any
 
 from container_waits import eventually, traces_of
 
-from bench.stack.docker.removal import sweep
+from bench.stack.docker.cleanup import sweep
 
 Start = Callable[[str], "subprocess.Popen[str]"]
 WAIT = "sys.stdin.readline()"

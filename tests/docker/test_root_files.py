@@ -6,8 +6,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from bench.stack.images.python_packages import files_of_packages
-from bench.stack.images.root_files import RootFiles
+from bench.stack.images.root_files import RootFiles, files_of_packages
 
 
 def archive_of(files: RootFiles) -> tarfile.TarFile:

@@ -17,7 +17,7 @@ from reply_trees import scan_all  # noqa: E402 - the path is set above
 from runs import plan_of, run  # noqa: E402
 
 from bench.core.jit import PLAIN  # noqa: E402
-from bench.plan.preview import first_arrivals  # noqa: E402
+from bench.plan.walk import first_arrivals  # noqa: E402
 from bench.stack.target import Target  # noqa: E402
 
 RECORDED = (

@@ -15,22 +15,30 @@ from bench.core.clock import monotonic_ns
 from bench.core.jit import PLAIN
 from bench.core.outcome import Outcome
 from bench.engine.wire import layout
-from bench.engine.wire.arrivals import is_mine, start_plan
-from bench.engine.wire.engine import share_of
-from bench.engine.wire.lanes import adopt_lanes, fill_lane, next_free_lane, queue_lane
-from bench.engine.wire.lateness import free_from, note_answered, note_sent, owed_unsent
-from bench.engine.wire.messages import missing_messages, unseen
-from bench.engine.wire.replies import on_readable
-from bench.engine.wire.shard import Shard, new_queue
-from bench.engine.wire.shared_queue import (
+from bench.engine.wire.arrivals import (
     PATIENCE_NS,
     catch_up,
     is_left_to_another,
+    is_mine,
     may_take,
     publish,
+    start_plan,
     take_head,
 )
-from bench.engine.wire.stalls import end_stall, note_gap, unread_by_stall
+from bench.engine.wire.engine import share_of
+from bench.engine.wire.lanes import adopt_lanes, fill_lane, next_free_lane, queue_lane
+from bench.engine.wire.lateness import (
+    end_stall,
+    free_from,
+    note_answered,
+    note_gap,
+    note_sent,
+    owed_unsent,
+    unread_by_stall,
+)
+from bench.engine.wire.messages import missing_messages, unseen
+from bench.engine.wire.replies import on_readable
+from bench.engine.wire.shard import Shard, new_queue
 from bench.engine.wire.subscriber import HEAD_DIGITS, WINDOW, check_off, on_message
 
 assert PLAIN, "run me with NUMBA_DISABLE_JIT=1"

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from little_servers import LittleServer, Talk
 from runs import plan_of, run
 
-from bench.core.error_kinds import ErrorKinds, error_text, kind_of
+from bench.core.answers import ErrorKinds, error_text, kind_of
 from bench.engine.api import EngineResult
-from bench.engine.wire.error_texts import write_kind
+from bench.engine.wire.recording import write_kind
 from bench.protocols.state import TEXT_BYTES
 from bench.stack.stack import Stack, open_stack
-from bench.swarm.distributed.remote_sums import merged_result
+from bench.swarm.distributed.sums import merged_result
 from tests.client.client_runs import client
 from tests.client.client_runs import plan_of as client_plan_of
 from tests.client.client_runs import run as run_client

@@ -1,6 +1,6 @@
 """What an event loop of Python, late itself, may have left unread."""
 
-from bench.engine.client.loop_lag import AFTERWARDS_NS, KEPT, LEAST_NS, LoopLag, unread_ns
+from bench.engine.client.timing import AFTERWARDS_NS, KEPT, LEAST_NS, LoopLag, unread_ns
 
 MS = 1_000_000
 

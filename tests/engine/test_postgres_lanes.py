@@ -14,7 +14,7 @@ from runs import eventually, plan_of, run
 
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.outcome import Outcome
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
 

@@ -16,7 +16,7 @@ from runs import eventually, plan_of, run
 
 from bench.core.outcome import Outcome
 from bench.drivers.postgres.connection import open_connection
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
 

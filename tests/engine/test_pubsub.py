@@ -11,7 +11,7 @@ from runs import Ran, eventually, plan_of, run
 
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
-from bench.stack.probes.resp import RespClient
+from bench.stack.probes.redis import RespClient
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 

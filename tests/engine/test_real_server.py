@@ -12,7 +12,7 @@ from bench.core.errors import TargetError
 from bench.core.histogram import max_ns, percentile_ns
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
-from bench.stack.probes.resp import RespClient
+from bench.stack.probes.redis import RespClient
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import TargetError
-from bench.drivers.postgres import refusal as postgres_refusal
-from bench.drivers.redis import refusal as redis_refusal
-from bench.drivers.redis.connection import log_in
+from bench.drivers.postgres import connection as postgres_refusal
+from bench.drivers.redis import wire as redis_refusal
+from bench.drivers.redis.wire import log_in
 from bench.scenario.load import load_scenario
 from bench.stack.target import Target
 

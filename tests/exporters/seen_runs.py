@@ -7,10 +7,9 @@ from typing import Any
 
 from bench.core.clock import WallLabel
 from bench.core.histogram import bucket_of, empty
-from bench.judge.status import Status
-from bench.judge.verdict import Check, Verdict
-from bench.results.histogram_log import Tag
-from bench.run.observers import RunObserver, WindowView
+from bench.judge.verdict import Check, Status, Verdict
+from bench.results.logs import Tag
+from bench.run.plugins import RunObserver, WindowView
 
 RECORD: dict[str, Any] = {
     "run": "20260202t024000z-made_up-0a1b2c",

@@ -9,10 +9,8 @@ from seen_runs import RECORD, show, view_of
 
 from bench.core.clock import WallLabel
 from bench.core.histogram import HIGHEST_NS, bucket_of, empty, upper_edge_ns
-from bench.exporters.buckets import BOUNDS_NS, STEPS_NS, Distribution
-from bench.exporters.buffer import MOST_EVENTS, CoalescingBuffer
 from bench.exporters.families import families
-from bench.exporters.figures import Figures
+from bench.exporters.figures import BOUNDS_NS, MOST_EVENTS, STEPS_NS, CoalescingBuffer, Distribution, Figures
 
 ZERO = WallLabel(0, 0)
 

@@ -20,10 +20,9 @@ from seen_runs import show
 from bench.core.clock import WallLabel
 from bench.core.errors import UsageError
 from bench.exporters import choice, otel, prometheus
-from bench.exporters.choice import Asked, open_exporters
-from bench.exporters.collector import otel_collector
+from bench.exporters.choice import Asked, open_exporters, otel_collector
 from bench.exporters.prometheus import PASSWORD, USERNAME, PrometheusExporter
-from bench.run.observers import RunObserver
+from bench.run.plugins import RunObserver
 
 ROOT = Path(__file__).parents[2]
 

@@ -22,9 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from seen_runs import show, verdict_of
 
 from bench.core.histogram import bucket_of
-from bench.exporters.buckets import BOUNDS_NS
 from bench.exporters.choice import Asked, open_exporters
-from bench.judge.status import Status
+from bench.exporters.figures import BOUNDS_NS
+from bench.judge.verdict import Status
 from bench.results.reader import Run
 
 pytestmark = pytest.mark.timeout(300)

@@ -120,7 +120,7 @@ def test_a_check_that_cannot_be_made_is_refused_at_its_place(check: str, said: s
 
 def test_a_run_can_be_named_in_a_redis_command(tmp_path: Path) -> None:
     """Both engines write the run's number with thirteen digits."""
-    from bench.drivers.redis.client_templates import commands_of
+    from bench.drivers.redis.commands import commands_of
     from bench.plan.compile import compile_plan
 
     scenario = load(tmp_path, "{registers: cache}").scenario

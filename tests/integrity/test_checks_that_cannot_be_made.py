@@ -11,23 +11,23 @@ import pytest
 
 from bench.core.errors import ScenarioError, TargetError
 from bench.plan.compile import compile_plan
-from bench.results.operations import OPERATION
+from bench.results.logs import OPERATION
 from bench.scenario.model import Scenario
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
-from chaos.integrity import read_back
-from chaos.integrity.integrity import Integrity
-from chaos.integrity.postgres_read_back import is_arrival
-from chaos.integrity.read_back import NotYet, Unreadable, patiently
+from chaos.integrity import check
+from chaos.integrity.check import NotYet, Unreadable, patiently
+from chaos.integrity.checks import Integrity
+from chaos.integrity.readers import is_arrival
 
 GONE = Target("redis", "redis", "127.0.0.1", 1)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_back, "ANSWER_S", 0.2)
-    monkeypatch.setattr(read_back, "LEAST_S", 0.1)
-    monkeypatch.setattr(read_back, "WHOLE_S", 0.5)
+    monkeypatch.setattr(check, "ANSWER_S", 0.2)
+    monkeypatch.setattr(check, "LEAST_S", 0.1)
+    monkeypatch.setattr(check, "WHOLE_S", 0.5)
 
 
 @pytest.fixture(scope="module")

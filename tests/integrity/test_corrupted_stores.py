@@ -9,12 +9,12 @@ import pytest
 from meddled_runs import Ran, run
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from bench.results.reader import Run
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target
-from chaos.integrity.redis_dialogue import RedisReader
+from chaos.integrity.readers import RedisReader
 
 LOAD = "arrivals: constant\n    rate: 100/s\n    deadline: 2s"
 SCENARIO = f"""\

@@ -12,11 +12,10 @@ from brute_force import Op, history_of
 
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
-from chaos.integrity import read_back
-from chaos.integrity.read_back import Unreadable
-from chaos.integrity.register_check import has_fallen_back
-from chaos.integrity.register_stores import RedisRegisters
-from chaos.integrity.register_watch import INITIAL, RegisterWatch
+from chaos.integrity import check
+from chaos.integrity.check import Unreadable
+from chaos.integrity.registers import INITIAL, RegisterWatch, has_fallen_back
+from chaos.integrity.stores import RedisRegisters
 from chaos.integrity.zones import NEVER, History, judge
 
 LONGEST_S = 30.0
@@ -63,7 +62,7 @@ def test_a_redis_that_forgets_is_caught_by_its_registers(forgetful: EmbeddedStac
 
 
 def test_registers_of_a_server_that_is_gone_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_back, "ANSWER_S", 0.1)
+    monkeypatch.setattr(check, "ANSWER_S", 0.1)
     gone = Target("redis", "redis", "127.0.0.1", 1)
     watch = RegisterWatch(RedisRegisters(gone, "here", 1), count=1, clients=1, every_ns=1_000_000, seed=1)
     with pytest.raises(Unreadable, match="no answer for"):

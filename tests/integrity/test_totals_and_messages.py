@@ -7,8 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.integrity.totals import Reading, judge_totals
-from chaos.integrity.written_form import WrittenForm
+from chaos.integrity.ledger import Reading, WrittenForm, judge_totals
 
 
 def readings(*totals: int | None) -> list[Reading]:

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
-from bench.judge.verdict import Check
-from bench.report import json_report, markdown, text
+from bench.judge.verdict import Check, Status
+from bench.report import data, markdown, text
 from bench.report.html.run_page import render as page
 from tests.results.synthetic_run import MS, SyntheticRun
 
@@ -101,13 +100,13 @@ def test_every_report_shows_what_answers_brought(tmp_path: Any) -> None:
     )
     assert "396 answered 200" in markdown.render(run, verdict)
     assert "HTTP 302" in page(run, verdict)
-    assert '"302": 100' in json_report.render(run, verdict)
+    assert '"302": 100' in data.render_json(run, verdict)
     run = SyntheticRun(samples=GETS, answers=LOOKUPS).load(tmp_path / "redis")
     verdict = judge(run)
     assert "cache: 360 hits, 40 misses (10 %)" in text.render(run, verdict)
     assert "360 hits, 40 misses" in markdown.render(run, verdict)
     assert ">miss<" in page(run, verdict)
-    assert '"misses": 40' in json_report.render(run, verdict)
+    assert '"misses": 40' in data.render_json(run, verdict)
 
 
 def test_dropped_arrivals_say_how_many_lanes_the_rate_needs(tmp_path: Any) -> None:

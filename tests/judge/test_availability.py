@@ -14,7 +14,7 @@ from bench.judge.judge import judge
 from bench.judge.verdict import Check
 from bench.results import layout
 from bench.results.layout import run_name
-from bench.results.operations import OPERATION
+from bench.results.logs import OPERATION
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from tests.results.synthetic_run import MS, S, SyntheticRun
 
 OK, NET, SERVICE, SERVICE_NET = (

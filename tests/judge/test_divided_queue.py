@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
-from bench.judge.verdict import Check
+from bench.judge.verdict import Check, Status
 from tests.results.synthetic_run import MS, S, SyntheticRun
 
 OK, DROPPED, TIMEOUT = (f"cache/get/response/{label}" for label in ("ok", "dropped", "timeout"))

@@ -7,11 +7,9 @@ import pytest
 
 from bench.cli.main import run as bench
 from bench.judge.judge import judge
-from bench.judge.observation import observed
+from bench.judge.observation import Repeat, observed
 from bench.judge.outcome_counts import spaced
-from bench.judge.repeats import Repeat
-from bench.judge.status import Status
-from bench.judge.verdict import Check, Verdict
+from bench.judge.verdict import Check, Status, Verdict
 from bench.scenario.rules.grammar import Metric
 from tests.results.fault_run import (
     BASELINE,

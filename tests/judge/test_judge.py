@@ -3,7 +3,7 @@ import json
 import pytest
 
 from bench.judge.judge import judge
-from bench.judge.status import Status, exit_code, worst
+from bench.judge.verdict import Status, exit_code, worst
 from bench.results.reader import Run
 from bench.scenario.rules.grammar import parse_rule
 from tests.results.synthetic_run import MS, NAME, S, SyntheticRun

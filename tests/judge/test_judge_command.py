@@ -8,8 +8,7 @@ from click.testing import CliRunner
 
 from bench.cli.judge_command import command
 from bench.cli.main import run as bench
-from bench.judge.status import Status
-from bench.judge.verdict import saved
+from bench.judge.verdict import Status, saved
 from bench.results.writer import RunWriter
 from tests.results.synthetic_run import MS, NAME, ZERO, SyntheticRun
 
@@ -154,7 +153,7 @@ def test_a_damaged_verdict_is_told_with_its_place(folder, capsys, checks, proble
 def test_judging_imports_neither_engine_nor_numba_nor_sockets():
     """Yesterday's run can be judged on a laptop without the load generator's machinery."""
     code = (
-        "import sys, bench.judge.judge, bench.judge.rules_file, bench.report.text, bench.report.json_report\n"
+        "import sys, bench.judge.judge, bench.judge.rules_file, bench.report.text, bench.report.data\n"
         "heavy = {'numba', 'socket', 'pandas', 'redis', 'uvloop', 'rich', 'bench.engine', 'bench.stack'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from tests.results.machine_samples import rows
 from tests.results.synthetic_run import MS, S, SyntheticRun
 
@@ -166,9 +166,8 @@ def test_what_no_wait_for_a_processor_can_explain_fails_on_the_busiest_machine(t
 
 
 def test_half_an_hour_of_recovery_is_not_the_doing_of_a_little_waiting():
-    from bench.judge.observation import Observation
-    from bench.judge.repeats import Repeat
-    from bench.judge.undisturbed import could_hold, waited_share
+    from bench.judge.machine_guards import could_hold, waited_share
+    from bench.judge.observation import Observation, Repeat
     from bench.resources.starvation import Starvation
     from bench.scenario.rules.grammar import parse_rule
 

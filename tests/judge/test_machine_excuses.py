@@ -3,7 +3,7 @@
 import pytest
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from tests.judge.test_machine_doubts import OK, STARVED, STARVED_TARGET, checked, in_phases
 from tests.results.fault_run import FaultRun, fault, recovery
 from tests.results.machine_samples import rows

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from bench.judge.floors import floor_ns
 from bench.judge.judge import judge
-from bench.judge.status import Status
-from bench.judge.verdict import Check
+from bench.judge.measures import floor_ns
+from bench.judge.verdict import Check, Status
 from bench.report.context import generator
-from bench.report.html.run_part import generator as page_part
+from bench.report.html.run_details import generator as page_part
 from tests.results.synthetic_run import MS, SyntheticRun
 
 OK, LOST = "cache/get/response/ok", "cache/get/response/timeout"

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
-from bench.judge.verdict import Check
+from bench.judge.verdict import Check, Status
 from tests.results.synthetic_run import MS, S, SyntheticRun, resource_rows
 
 MB = 1e6

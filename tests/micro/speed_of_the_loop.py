@@ -14,10 +14,10 @@ from bench.engine.wire.layout import Tables
 from bench.engine.wire.recording import OK, add_value, record_end
 from bench.engine.wire.render import render
 from bench.engine.wire.shard import Shard
-from bench.exporters.buckets import Distribution
+from bench.exporters.figures import Distribution
 from bench.plan.compile import compile_plan
 from bench.plan.draws import draw
-from bench.results.histogram_log import Encoder
+from bench.results.logs import Encoder
 from bench.scenario.load import load_scenario
 
 ARRIVALS = 20_000

@@ -8,7 +8,7 @@ from typing import Any
 from raw_servers import Answer
 
 from bench.core.outcome import Outcome
-from bench.protocols.unreadable import CLOSED_EARLY, CONNECTION_RESET, TEXTS
+from bench.protocols.state import CLOSED_EARLY, CONNECTION_RESET, TEXTS
 
 OK, ERROR, TIMEOUT, RESET = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT, Outcome.RESET
 

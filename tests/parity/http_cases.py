@@ -8,8 +8,8 @@ from cases import BROKEN_OFF, CLOSED, ERROR, OK, RESET, TIMEOUT, Case, Group, un
 from raw_servers import CLOSE, DROP, SILENCE, Answer
 from raw_servers import RESET as RESETS
 
-from bench.protocols import unreadable as why
-from bench.protocols.http.encoding import ENCODED_BODY, MISSING
+from bench.protocols import state as why
+from bench.protocols.http.state import ENCODED_BODY, MISSING
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PACKED = gzip.compress(b'{"status": "ok"}')

@@ -6,7 +6,7 @@ from cases import BROKEN_OFF, CLOSED, ERROR, OK, RESET, TIMEOUT, Case, Group, un
 from raw_servers import CLOSE, SILENCE, Answer
 from raw_servers import RESET as RESETS
 
-from bench.protocols import unreadable as why
+from bench.protocols import state as why
 
 WRONG_TYPE = b"WRONGTYPE Operation against a key holding the wrong kind of value"
 

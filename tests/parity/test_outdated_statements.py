@@ -9,7 +9,7 @@ from psycopg.conninfo import make_conninfo
 
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target
 from tests.client.client_runs import Ran, client, plan_of, run
 

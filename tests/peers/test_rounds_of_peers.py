@@ -6,16 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from tests.benchmarks.peers.contestant import Result
 from tests.benchmarks.peers.rounds import Round, order_of, ratios, summary_of
-from tests.benchmarks.peers.verdict import (
-    AtLeastTimes,
-    CountedEqually,
-    NoHiddenTime,
-    findings_of,
-    status_of,
-)
+from tests.benchmarks.peers.verdict import AtLeastTimes, CountedEqually, NoHiddenTime, findings_of, status_of
 
 CONNECTIONS = 50
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bench.plan.compile import compile_plan
 from bench.plan.plan import Plan, Segment
-from bench.plan.preview import first_arrivals
+from bench.plan.walk import first_arrivals
 from bench.scenario.model import Scenario
 
 STEADY = ({"name": "steady", "for": "10s"},)

@@ -7,7 +7,7 @@ import numpy as np
 from bench.cli.plan_command import describe
 from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.compile import compile_plan
-from bench.results.operations import RawLog, merge
+from bench.results.logs import RawLog, merge
 from bench.scenario.model import Scenario
 
 WORKLOAD = {

@@ -15,8 +15,7 @@ from bench.core.errors import ScenarioError
 from bench.engine.wire.engine import share_of
 from bench.plan.compile import workload_seed
 from bench.plan.plan import Segment
-from bench.plan.preview import first_arrivals
-from bench.plan.walk import PlanWalk
+from bench.plan.walk import PlanWalk, first_arrivals
 
 pytestmark = pytest.mark.timeout(300)
 

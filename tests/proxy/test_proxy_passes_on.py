@@ -167,8 +167,8 @@ def test_two_thousand_connections_carry_their_own_bytes_and_leave_nothing(proxy,
 def test_connections_are_freed_without_the_collector(listener):
     """The program runs with it off: its pauses would be in somebody's latency."""
     from chaos.proxy.connection import Connection
-    from chaos.proxy.dial import Dial
     from chaos.proxy.flow import Flow
+    from chaos.proxy.front import Dial
     from chaos.proxy.loop import Loop
     from chaos.proxy.proxy import Proxy
 

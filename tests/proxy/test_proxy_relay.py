@@ -14,9 +14,9 @@ from ends import MS, carries, eventually, noise, opened, received, sending
 from bench.core import histogram
 from bench.engine.wire import relay
 from bench.engine.wire.relay import POOL
-from chaos.proxy import gauges
+from chaos.proxy import loop
 from chaos.proxy.client import FaultProxy
-from chaos.proxy.gauges import BUCKETS, HIGHEST_NS, bucket_of
+from chaos.proxy.loop import BUCKETS, HIGHEST_NS, bucket_of
 
 pytestmark = pytest.mark.parametrize("has_relay", [True], ids=["compiled"])
 SHORT_S = 0.3
@@ -141,19 +141,19 @@ def test_what_it_counts_is_read_without_asking_it(ends, proxy, has_relay):
     carries(client, server, 10)
 
     def count(column: int) -> int:
-        return int(proxy.row(gauges.RELAY)[column])
+        return int(proxy.row(loop.RELAY)[column])
 
-    eventually(lambda: count(gauges.READS) >= 1, "the read is counted")  # after the bytes have left
-    eventually(lambda: count(gauges.TURNS) >= count(gauges.READS), "the turn is counted")
+    eventually(lambda: count(loop.READS) >= 1, "the read is counted")  # after the bytes have left
+    eventually(lambda: count(loop.TURNS) >= count(loop.READS), "the turn is counted")
     threads = {thread.id for thread in psutil.Process(proxy.pid).threads()}
-    assert {int(proxy.row(number)[gauges.THREAD]) for number in (gauges.RELAY, gauges.LOOP)} <= threads
+    assert {int(proxy.row(number)[loop.THREAD]) for number in (loop.RELAY, loop.LOOP)} <= threads
 
 
 @pytest.mark.parametrize("value", [0, 1, 2047, 2048, 2049, 123_456_789, HIGHEST_NS])
 def test_a_time_has_the_same_bucket_without_numpy(value, has_relay):
     assert bucket_of(value) == histogram.bucket_of(value)
     assert (histogram.BUCKET_COUNT, histogram.HIGHEST_NS) == (BUCKETS, HIGHEST_NS)
-    columns = (gauges.TURNS, gauges.READS, gauges.SLEPT_NS, gauges.MOST_READY)
+    columns = (loop.TURNS, loop.READS, loop.SLEPT_NS, loop.MOST_READY)
     assert columns == (relay.TURNS, relay.READS, relay.SLEPT_NS, relay.MOST_READY)
 
 

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from bench.core.outcome import Outcome
-from bench.results.operations import OPERATION
-from chaos.recovery.arrivals import Arrivals
-from chaos.recovery.baseline import Baseline
+from bench.results.logs import OPERATION
+from chaos.recovery.baseline import Arrivals, Baseline
+from chaos.recovery.outage import Criteria
 from chaos.recovery.recovery import Recovery, recovery_of
-from chaos.recovery.stamps import Criteria
 
 MS = 1_000_000
 Row = tuple[str, float, float | None, float]

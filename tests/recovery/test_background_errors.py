@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from bench.core.outcome import Outcome
-from chaos.recovery.arrivals import Arrivals
-from chaos.recovery.baseline import baseline_of
+from chaos.recovery.baseline import Arrivals, baseline_of
 from chaos.recovery.recovery import NO_CLEAN_BASELINE, Recovery, recovery_of
 from tests.recovery.histories import MS
 

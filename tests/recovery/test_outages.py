@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.core.outages import outages_of
+from bench.run.outages import outages_of
 
 MS = 1_000_000
 WINDOW = 20

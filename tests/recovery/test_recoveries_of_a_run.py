@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from bench.core.clock import NS_PER_S
-from bench.results.files import as_json
+from bench.results.layout import as_json
 from chaos.recovery.recovery import recoveries
 from tests.recovery.histories import MS, log_of, lost, steady
 

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.recovery.arrivals import Arrivals
-from chaos.recovery.baseline import baseline_of
+from chaos.recovery.baseline import Arrivals, baseline_of
 from tests.recovery.histories import BEFORE, MS, SHORT, after, log_of, lost, ms, steady
 
 KILL = [

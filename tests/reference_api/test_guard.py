@@ -5,9 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bench.reference_api.bulkhead import Slots
-from bench.reference_api.circuit_breaker import Guard
-from bench.reference_api.refusals import Away, Busy
+from bench.reference_api.resilience import Away, Busy, Guard, Slots
 
 
 def guard(failures: int = 2, reset_s: float = 60.0) -> Guard:

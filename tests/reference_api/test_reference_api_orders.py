@@ -10,8 +10,7 @@ import pytest
 from api_process import PATIENT_MS, Api, Servers
 
 from bench.reference_api.database import Database
-from bench.reference_api.deadline import Deadline
-from bench.reference_api.refusals import Away, MaybeDone
+from bench.reference_api.resilience import Away, Deadline, MaybeDone
 from bench.reference_api.settings import read_settings
 
 

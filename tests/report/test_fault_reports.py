@@ -14,9 +14,9 @@ from bench.cli.main import run as bench
 from bench.core import histogram
 from bench.core.errors import ResultError
 from bench.judge.judge import judge
-from bench.report import json_report, text
-from bench.report.faults.phases import counts_of, fault_phases, spans_of
-from bench.report.timeline import TimeLine, drawn
+from bench.report import data, text
+from bench.report.faults.detection import TimeLine, drawn
+from bench.report.faults.recovery import counts_of, fault_phases, spans_of
 from bench.results.reader import Run
 from tests.results.fault_run import FaultRun, detection, fault, integrity, recovery, unaffected, unclean
 from tests.results.synthetic_run import MS, S
@@ -115,7 +115,7 @@ def test_the_report_of_faults_is_as_it_was_approved(loaded, name, ending, unicod
 
 def test_the_json_report_passes_the_faults_on(loaded):
     run = loaded("kills")
-    report = json.loads(json_report.render(run, judge(run)))
+    report = json.loads(data.render_json(run, judge(run)))
     assert report["recoveries"] == run.record["recoveries"]
     assert len(report["faults"]) == 5
     assert report["integrity"][0]["bound"].startswith("0 of 5000 lost")

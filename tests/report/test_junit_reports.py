@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from bench.report import junit
-from bench.report.index.entry import UNREADABLE, broken, entry_with
+from bench.report.index.entries import UNREADABLE, broken, entry_with
 from bench.results.reader import Run
 from tests.report.test_reports import RUNS
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
-from bench.report import markdown, markdown_summary
+from bench.judge.verdict import Status
+from bench.report import markdown
 from bench.report.html.page import UNSHOWABLE
-from bench.report.index.entry import entry_with
+from bench.report.index.entries import entry_with
 from bench.report.markdown_form import APART, code, folded, mark, table, text
 from bench.results.reader import Run
 from tests.report.test_fault_reports import RUNS as FAULT_RUNS
@@ -131,7 +131,7 @@ def test_the_summary_of_several_runs_has_a_row_for_each_and_opens_what_did_not_p
     runs = {name: Run.load(RUNS[name].write(tmp_path / name)) for name in ("passing", "failing", "kills")}
     judged = {run.path: (run, judge(run)) for run in runs.values()}
     entries = [entry_with(*one) for one in judged.values()]
-    report = markdown_summary.render(entries, lambda entry: markdown.render(*judged[entry.path], level=3))
+    report = markdown.render_summary(entries, lambda entry: markdown.render(*judged[entry.path], level=3))
     assert report.startswith(f"## {mark(Status.FAIL)}: 3 runs, ")
     assert len(cells_of(report.partition("<details")[0])) == 3
     assert report.count("<details open><summary>FAIL redis_latency</summary>") == 1
@@ -141,7 +141,7 @@ def test_the_summary_of_several_runs_has_a_row_for_each_and_opens_what_did_not_p
 def test_a_summary_of_very_many_runs_stays_within_what_github_takes(tmp_path):
     run = Run.load(RUNS["failing"].write(tmp_path))
     entry = entry_with(run, judge(run))
-    report = markdown_summary.render([entry] * 900, lambda _: "x" * 5_000 + "\n")
+    report = markdown.render_summary([entry] * 900, lambda _: "x" * 5_000 + "\n")
     assert len(report.encode()) < 1_000_000
     assert "The 500 runs before these are left out." in report
     assert re.search(r"details of \d+ more runs are left out", report)

@@ -10,9 +10,9 @@ import pytest
 
 from bench.cli.main import run as bench
 from bench.judge.judge import judge
-from bench.report import csv_report, json_report, text
+from bench.report import data, text
+from bench.results.ownership import sweep
 from bench.results.reader import Run
-from bench.results.sweep import sweep
 from bench.results.writer import RunWriter
 from tests.results.synthetic_run import MS, NAME, S, SyntheticRun, resource_rows
 
@@ -156,20 +156,20 @@ def test_the_text_report_fits_80_columns(loaded, name):
 @pytest.mark.parametrize("name", RUNS)
 def test_the_json_report_is_as_it_was_approved(loaded, name):
     run = loaded(name)
-    report = json_report.render(run, judge(run))
+    report = data.render_json(run, judge(run))
     json.loads(report)
     assert is_golden(f"{name}.json", report)
 
 
 def test_the_csv_report_is_as_it_was_approved(loaded):
     run = loaded("failing")
-    assert is_golden("failing.csv", csv_report.render(run, judge(run)))
+    assert is_golden("failing.csv", data.render_csv(run, judge(run)))
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_row_of_the_csv_report_has_every_column(loaded, name):
     run = loaded(name)
-    rows = list(csv.DictReader(io.StringIO(csv_report.render(run, judge(run)))))
+    rows = list(csv.DictReader(io.StringIO(data.render_csv(run, judge(run)))))
     assert rows
     assert all(None not in row and None not in row.values() for row in rows)
 
@@ -181,8 +181,8 @@ def test_a_run_killed_before_its_outline_has_a_report_in_every_form(tmp_path, mo
     run = Run.load(kept)
     verdict = judge(run)
     assert text.render(run, verdict).startswith("INVALID  redis_latency: this run says nothing")
-    assert json.loads(json_report.render(run, verdict))["status"] == "interrupted"
-    assert len(csv_report.render(run, verdict).splitlines()) == 1
+    assert json.loads(data.render_json(run, verdict))["status"] == "interrupted"
+    assert len(data.render_csv(run, verdict).splitlines()) == 1
 
 
 def test_a_run_that_has_just_ended_is_shown_with_its_broken_rules_and_verdict_last(loaded):

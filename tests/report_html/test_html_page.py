@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from bench.report.html.page import Column, Html, badge, data_block, element, escape, page, section, table
 from tests.report_html.page_reader import Reader
 

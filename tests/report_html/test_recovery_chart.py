@@ -6,8 +6,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.html.recovery_chart import SIGN_ROOM, WIDTH, chart
-from bench.report.timeline import SIGNS, TimeLine
+from bench.report.faults.detection import SIGNS, TimeLine
+from bench.report.html.faults import SIGN_ROOM, WIDTH, chart
 
 
 @given(st.dictionaries(st.sampled_from(sorted(SIGNS)), st.integers(0, 10**9), min_size=2))

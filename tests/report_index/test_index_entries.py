@@ -8,13 +8,19 @@ from hypothesis import strategies as st
 
 from bench.core.errors import ResultError
 from bench.judge.judge import judge
-from bench.judge.status import Status
-from bench.report import junit, markdown_summary
+from bench.judge.verdict import Status
+from bench.report import data, junit, markdown
 from bench.report.figures import latencies
-from bench.report.index import json_form
-from bench.report.index.entry import COMPLETE, INTERRUPTED, UNDER_WAY, UNREADABLE, entry_of
-from bench.report.index.folder import entries_in, is_folder_of_runs
-from bench.report.index.render import render
+from bench.report.index.entries import (
+    COMPLETE,
+    INTERRUPTED,
+    UNDER_WAY,
+    UNREADABLE,
+    entries_in,
+    entry_of,
+    is_folder_of_runs,
+)
+from bench.report.index.page import render
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
 from bench.scenario.rules.grammar import parse_rule
@@ -144,6 +150,6 @@ def test_whatever_stands_in_a_record_the_page_is_made(tmp_path_factory, section,
     (path / "run.json").write_text(json.dumps({**record, section: value}))
     entries = entries_in(out)
     assert render(entries, out, "results")
-    assert json.loads(json_form.render(entries))
-    assert markdown_summary.render(entries)
+    assert json.loads(data.render_folder_json(entries))
+    assert markdown.render_summary(entries)
     assert junit.render(entries)

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from bench.report.index import trends
-from bench.report.index.folder import entries_in
-from bench.report.index.render import render
+from bench.report.index.entries import entries_in
+from bench.report.index.page import render
 from bench.report.index.trends import METRICS, histories
 from tests.report_index.index_runs import put, put_everything
 

@@ -3,10 +3,8 @@
 import threading
 import time
 
-from bench.resources import poller as asker
-from bench.resources.poller import Poller
-from bench.resources.postgres_activity import columns_of as postgres_columns
-from bench.resources.redis_info import columns_of as redis_columns
+from bench.resources import services as asker
+from bench.resources.services import Poller, postgres_columns, redis_columns
 
 
 class Slow:

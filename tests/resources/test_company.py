@@ -12,8 +12,8 @@ import pytest
 from sampled import sampling
 
 from bench.report.context import others_at_work
-from bench.report.html.run_part import generator
-from bench.resources.other_processes import Look
+from bench.report.html.run_details import generator
+from bench.resources.machine import Look
 from bench.resources.starvation import Starvation, slices
 from bench.stack.stack import Stack
 from tests.results.synthetic_run import SyntheticRun

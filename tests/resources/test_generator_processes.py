@@ -8,9 +8,8 @@ import time
 from typing import Any
 
 from bench.plan.plan import PhasePlan, Plan
-from bench.resources.generator import GeneratorUse
-from bench.resources.generator_processes import join, leave
-from bench.resources.process_stat import stat_of
+from bench.resources.generator import GeneratorUse, join, leave
+from bench.resources.processes import stat_of
 from bench.resources.sampler import Sampler
 
 TICK_S = 0.011

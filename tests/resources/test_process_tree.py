@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.resources.process_stat import open_files, pss_bytes, stat_of, transferred
-from bench.resources.process_tree import ProcessTree
+from bench.resources.processes import ProcessTree, open_files, pss_bytes, stat_of, transferred
 
 PARENT_AND_CHILD = """
 import os, sys, time

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from sampled import sampling, stopped
 
-from bench.resources.postgres_activity import APPLICATION, PostgresActivity
-from bench.results.columns import COLUMNS
+from bench.resources.services import APPLICATION, PostgresActivity
+from bench.results.layout import COLUMNS
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import Stack
 from bench.stack.target import Target

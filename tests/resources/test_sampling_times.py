@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.plan.plan import PhasePlan, Plan
-from bench.resources.schedule import APART_NS, due_times_ns, interval_ns
+from bench.resources.sampler import APART_NS, due_times_ns, interval_ns
 
 MS = 1_000_000
 S = 1_000 * MS

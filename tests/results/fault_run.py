@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.core.outcome import Outcome
-from bench.results.operations import OPERATION
+from bench.results.logs import OPERATION
 from bench.results.reader import Run
 from tests.results.synthetic_run import MS, S, SyntheticRun
 

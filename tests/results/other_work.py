@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from bench.compare.noise import held_up
+from bench.compare.comparison import held_up
 from bench.judge.judge import judge
 from bench.results.reader import Run
 

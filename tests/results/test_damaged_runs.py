@@ -14,12 +14,12 @@ import pytest
 from bench.core.disk import RAW_LOG_PREFIX
 from bench.core.errors import HoldfastError, ResultError
 from bench.judge.judge import judge
-from bench.report import json_report, markdown, text
+from bench.report import data, markdown, text
 from bench.report.html import run_page
 from bench.results import layout
 from bench.results.layout import run_name
+from bench.results.ownership import sweep
 from bench.results.reader import Run
-from bench.results.sweep import sweep
 from bench.results.writer import RunWriter
 from chaos.results import _events
 from tests.results.fault_run import FaultRun, detection, integrity
@@ -41,7 +41,7 @@ def read_all(folder: Path) -> None:
     text.render(run, verdict)
     run_page.render(run, verdict)
     markdown.render(run, verdict)
-    json_report.render(run, verdict)
+    data.render_json(run, verdict)
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

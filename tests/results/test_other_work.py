@@ -3,7 +3,7 @@
 import pytest
 
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from bench.results.reader import Run
 from tests.results.machine_samples import rows
 from tests.results.other_work import is_excused, undisturbed, was_held_up

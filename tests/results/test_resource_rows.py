@@ -4,8 +4,8 @@ import pytest
 
 import bench
 from bench.core.errors import ResultError
+from bench.results.ownership import sweep
 from bench.results.reader import Run
-from bench.results.sweep import sweep
 from bench.results.writer import RunWriter
 from tests.results.synthetic_run import MS, NAME, ZERO, SyntheticRun, resource_rows
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.scenario.rules.fault_metrics import kills_needed
 from bench.scenario.rules.grammar import RuleError, parse_rule
 from bench.scenario.rules.lint import hints_of
+from bench.scenario.rules.metric_facts import kills_needed
 from bench.scenario.rules.metrics import Outline, check_rule, listed, metrics_of_outlines
 
 CACHE = Outline("cache", "wire", False, ("get",), "redis")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.core.errors import Problem, StatementRefused
-from bench.scenario.refusal import placed_refusal
+from bench.scenario.load import placed_refusal
 
 HEAD = """\
 scenario: example

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.scenario.load import load_scenario
+from bench.scenario.model import json_schema
 from bench.scenario.rules.lint import hints_of
-from bench.scenario.schema import json_schema
 
 FOLDER = Path(__file__).parents[2] / "scenarios"
 SAMPLES = sorted(FOLDER.glob("*.yaml"))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.plan.compile import compile_plan
-from bench.run.answer_notes import notes_on_answers
+from bench.run.anomalies import notes_on_answers
 from bench.scenario.model import Scenario
 
 

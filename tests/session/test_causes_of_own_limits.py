@@ -11,8 +11,7 @@ import requests
 import urllib3.exceptions
 
 from bench.core.errors import TargetError
-from bench.core.failure import failure_of
-from bench.core.own_limits import OwnLimits, limit_in
+from bench.core.machine_limits import OwnLimits, failure_of, limit_in
 
 
 def raised(

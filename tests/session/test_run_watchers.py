@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.run.observers import Observers, RunObserver
+from bench.run.plugins import Observers, RunObserver
 
 
 class Breaking:

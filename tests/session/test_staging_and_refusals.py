@@ -11,12 +11,12 @@ from psycopg.conninfo import make_conninfo
 from bench.core.errors import ScenarioError
 from bench.datasets import SqlRefused
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from bench.results.reader import Run
 from bench.run.progress import Silent
 from bench.run.session import Session
 from bench.scenario.load import load_scenario
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from tests.results.other_work import is_excused
 

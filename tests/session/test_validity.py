@@ -11,7 +11,7 @@ import pytest
 from bench.engine.api import EngineResult
 from bench.plan.compile import compile_plan
 from bench.plan.plan import Plan, WorkloadPlan
-from bench.run.saturation import saturation
+from bench.run.anomalies import saturation
 from bench.scenario.model import Scenario
 
 LANES, SECONDS = 10, 4

@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 from harness_process import is_running
 
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target
 
 Connection = psycopg.Connection[tuple[object, ...]]

@@ -6,8 +6,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-from bench.stack.services.data_directory import DataDirectory, sweep_data_directories
-from bench.stack.supervisor.orphans import kill_strays
+from bench.stack.services.files import DataDirectory, sweep_data_directories
+from bench.stack.supervisor.processes import kill_strays
 
 
 def test_a_directory_in_use_survives_the_sweep(temporary: Path) -> None:

@@ -13,7 +13,7 @@ from bench.stack import software
 from bench.stack.background.state import BackgroundStack
 from bench.stack.external import URL_VARIABLES
 from bench.stack.machine import Finding, findings
-from bench.stack.supervisor.process_identity import ProcessIdentity
+from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target
 
 

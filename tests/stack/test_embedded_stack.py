@@ -11,8 +11,7 @@ import pytest
 from harness_process import eventually, is_running
 
 from bench.core.errors import TargetError, UsageError
-from bench.stack.probes.probe import probe_redis
-from bench.stack.probes.resp import RespClient
+from bench.stack.probes.redis import RespClient, probe_redis
 from bench.stack.services import base as managed_service
 from bench.stack.services import redis as managed_redis
 from bench.stack.stack import Stack, open_stack

@@ -10,8 +10,7 @@ from bench.core.errors import TargetError
 from bench.stack import external
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.stack import Stack, open_stack
-from bench.stack.target import Target
-from bench.stack.target_url import url_of
+from bench.stack.target import Target, url_of
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from click import unstyle
 
-from bench.cli.health_table import format_uptime, health_table
+from bench.cli.stack_command import format_uptime, health_table
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.extra_services import further_services, services_in
+from bench.stack.external import further_services, services_in
 from bench.stack.probes.health import health_rows, probe
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import Stack

@@ -15,7 +15,7 @@ from harness_process import ROOT
 from bench.core.errors import UsageError
 from bench.stack.background.control import kept_stack
 from bench.stack.background.state import KeeperLock, living_keeper, read_kept, state_folder, write_kept
-from bench.stack.supervisor.process_identity import ProcessIdentity
+from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target
 
 

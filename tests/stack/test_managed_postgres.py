@@ -16,9 +16,8 @@ from postgres_traces import Traces, connect
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.services import base as managed_service
-from bench.stack.services.data_directory import sweep_data_directories
-from bench.stack.services.postgres_binary import PostgresPrograms, find_postgres
-from bench.stack.services.unprivileged import account_for_servers
+from bench.stack.services.files import sweep_data_directories
+from bench.stack.services.programs import PostgresPrograms, account_for_servers, find_postgres
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
 
@@ -237,7 +236,7 @@ def test_the_sweep_ends_a_query_that_outlived_harness_and_supervisor(
 
 TALKATIVE = """\
 import psycopg
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import libpq_parameters
 connection = psycopg.connect(**libpq_parameters(stack.targets()['postgres_16']))
 say(connection.info.backend_pid)
 sys.stdin.readline()"""

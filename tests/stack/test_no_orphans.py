@@ -66,7 +66,7 @@ def test_harness_and_supervisor_killed_at_once_leave_no_process_and_the_next_sta
     (started.folder / "tmp").rename(started.folder / "tmp-before")
     leftover = next((started.folder / "tmp-before").iterdir())
     again = harness(
-        f"sys.stdin.readline()\nimport bench.stack.services.data_directory as d, tempfile\n"
+        f"sys.stdin.readline()\nimport bench.stack.services.files as d, tempfile\n"
         f"tempfile.tempdir = {str(leftover.parent)!r}\nd.sweep_data_directories()\nsay('swept')"
     )
     assert again.process.stdin is not None
@@ -78,7 +78,7 @@ def test_harness_and_supervisor_killed_at_once_leave_no_process_and_the_next_sta
 
 def test_a_terminals_ctrl_c_reaches_the_harness_and_not_the_server(harness: StartHarness) -> None:
     started = harness(
-        "from bench.stack.probes.probe import probe_redis\n"
+        "from bench.stack.probes.redis import probe_redis\n"
         "try:\n"
         "    say('waiting')\n"
         "    signal.pause()\n"

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import TargetError
-from bench.stack.probes.probe import probe_redis
-from bench.stack.probes.resp import RespClient
+from bench.stack.probes.redis import RespClient, probe_redis
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import open_stack
 from bench.stack.target import Target

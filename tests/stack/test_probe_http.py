@@ -13,8 +13,7 @@ import pytest
 from bench.core.errors import TargetError
 from bench.stack.probes.elasticsearch import probe_elasticsearch
 from bench.stack.probes.health import ask
-from bench.stack.probes.http import probe_http
-from bench.stack.probes.proxy import probe_proxy
+from bench.stack.probes.http import probe_http, probe_proxy
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Kind, Target
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from bench.core.errors import TargetError
+from bench.stack.probes.connection import probe_tcp
 from bench.stack.probes.health import ask
 from bench.stack.probes.neo4j import probe_neo4j
-from bench.stack.probes.tcp import probe_tcp
 from bench.stack.target import Kind, Target
 
 StartServer = Callable[[Callable[[socket.socket], None]], int]

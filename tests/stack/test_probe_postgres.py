@@ -13,8 +13,7 @@ from harness_process import eventually
 
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.probes.libpq import libpq_parameters
-from bench.stack.probes.postgres import probe_postgres
+from bench.stack.probes.postgres import libpq_parameters, probe_postgres
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from harness_process import DEADLINE_S, ROOT, eventually, is_running
 
-from bench.stack.probes.probe import probe_redis
+from bench.stack.probes.redis import probe_redis
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import Stack, open_stack
-from bench.stack.supervisor.process_identity import ProcessIdentity
+from bench.stack.supervisor.processes import ProcessIdentity
 
 VARIABLES = ("REDIS_URL", "DATABASE_URL", "DATABASE_16_URL", "API_URL", "HOLDFAST_SERVICES")
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from harness_process import eventually, is_running
 
-from bench.stack.services.data_directory import DataDirectory
-from bench.stack.services.unprivileged import account_for_servers
+from bench.stack.services.files import DataDirectory
+from bench.stack.services.programs import account_for_servers
 from bench.stack.supervisor.supervised import ServiceCommand, SetUpStep, Supervised
 
 

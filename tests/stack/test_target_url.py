@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core.errors import TargetError
-from bench.stack.target import Kind, Target
-from bench.stack.target_url import url_of
+from bench.stack.target import Kind, Target, url_of
 
 SECRET = "s3cr3t-hunter2"
 

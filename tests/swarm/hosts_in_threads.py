@@ -13,10 +13,9 @@ from typing import Any
 from bench.core.clock import WallLabel
 from bench.judge.judge import judge
 from bench.judge.verdict import Verdict
-from bench.results.files import plain
+from bench.results.layout import plain
 from bench.results.reader import Run
-from bench.run.observers import Observers, WindowView
-from bench.run.plugins import RunPlugin
+from bench.run.plugins import Observers, RunPlugin, WindowView
 from bench.run.progress import Silent
 from bench.run.session import Session
 from bench.run.stop_request import StopRequest
@@ -24,7 +23,7 @@ from bench.scenario.load import load_scenario
 from bench.scenario.model import Scenario
 from bench.stack.stack import Stack
 from bench.swarm.distributed.coordinator import Coordinator
-from bench.swarm.distributed.worker_process import EngineHost
+from bench.swarm.distributed.engine_host import EngineHost
 
 SCENARIO = """\
 scenario: spread

@@ -18,10 +18,10 @@ from agents_by_pipes import ROOT, Agent, Swarm
 from hosts_in_threads import text_of
 
 from bench.core.clock import NS_PER_S
-from bench.results.histogram_log import Tag
+from bench.results.logs import Tag
 from bench.results.reader import Run
-from bench.swarm.distributed.codec import dense
 from bench.swarm.distributed.coordinator import Coordinator
+from bench.swarm.distributed.messages import dense
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_bad_order_is_refused_with_the_words_and_the_exit_code_of_bench_run(
 )
 def test_an_order_that_is_none_is_refused_by_its_key(tmp_path: Path, key: str, value: object) -> None:
     from bench.core.errors import UsageError
-    from bench.swarm.web.run_request import RunRequest
+    from bench.swarm.messages import RunRequest
 
     with pytest.raises(UsageError, match=f"order run: {key}: expected"):
         RunRequest.read(order_of(tmp_path, text_of()) | {key: value})

@@ -16,9 +16,14 @@ from bench.plan.compile import compile_plan
 from bench.scenario.load import discover, load_scenario
 from bench.scenario.model import Scenario
 from bench.stack.target import Target
-from bench.swarm.distributed.clock_offset import ClockOffset, Round
-from bench.swarm.distributed.plan_codec import packed_plan, packed_target, unpacked_plan, unpacked_target
-from bench.swarm.distributed.segments import segments_of
+from bench.swarm.distributed.plan_codec import (
+    packed_plan,
+    packed_target,
+    segments_of,
+    unpacked_plan,
+    unpacked_target,
+)
+from bench.swarm.distributed.worker import ClockOffset, Round
 
 SAMPLES = discover([Path(__file__).parents[2] / "scenarios"])
 REDIS = {

@@ -22,11 +22,11 @@ from bench.scenario.load import load_scenario
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 from bench.swarm.distributed import trust
-from bench.swarm.distributed.codec import unpacked_bytes
-from bench.swarm.distributed.members import Members
+from bench.swarm.distributed.coordinator import Members
+from bench.swarm.distributed.engine_host import EngineHost
+from bench.swarm.distributed.messages import unpacked_bytes
 from bench.swarm.distributed.plan_codec import packed_plan
 from bench.swarm.distributed.worker import RemotePart
-from bench.swarm.distributed.worker_process import EngineHost
 
 LIVE = {
     **dict.fromkeys(("taken", "in_flight", "connected", "idle_ns", "elapsed_ns"), 1),

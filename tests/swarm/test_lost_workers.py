@@ -11,9 +11,9 @@ from hosts_in_threads import Seen, counts_of, findings_of, run_of, swarm, text_o
 
 from bench.core.errors import TargetError
 from bench.judge.judge import judge
-from bench.judge.status import Status
+from bench.judge.verdict import Status
 from bench.stack.stack import Stack
-from bench.swarm.distributed import members, remote_engine
+from bench.swarm.distributed import coordinator, engine
 
 pytestmark = pytest.mark.usefixtures("short_lead")
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("short_lead")
 def test_a_worker_that_falls_silent_is_lost_and_what_it_sent_is_kept(
     tmp_path: Path, redis_for_swarms: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(members, "SILENT_S", 2.4)  # the other one may stand still for a moment
-    monkeypatch.setattr(members, "BEAT_S", 0.2)
+    monkeypatch.setattr(coordinator, "SILENT_S", 2.4)  # the other one may stand still for a moment
+    monkeypatch.setattr(coordinator, "BEAT_S", 0.2)
     with swarm(tmp_path, 2) as made:
         host = made.hosts["w2"]
         say = host.host._send
@@ -51,7 +51,7 @@ def test_a_worker_that_falls_silent_is_lost_and_what_it_sent_is_kept(
 def test_a_worker_that_lags_is_told_and_all_it_counted_is_in_the_run(
     tmp_path: Path, redis_for_swarms: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_engine, "LATE_S", 0.05)
+    monkeypatch.setattr(engine, "LATE_S", 0.05)
     with swarm(tmp_path, 2) as made:
         host = made.hosts["w2"]
         say = host.host._send

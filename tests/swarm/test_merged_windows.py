@@ -17,7 +17,10 @@ from bench.core.outcome import OUTCOME_COUNT
 from bench.engine.api import EngineResult, EngineStats
 from bench.plan.compile import compile_plan
 from bench.scenario.model import Scenario
-from bench.swarm.distributed.codec import (
+from bench.swarm.channel import sparse
+from bench.swarm.distributed.coordinator import Coordinator
+from bench.swarm.distributed.engine import RemoteEngine
+from bench.swarm.distributed.messages import (
     dense,
     packed_bytes,
     packed_live,
@@ -26,10 +29,7 @@ from bench.swarm.distributed.codec import (
     unpacked_live,
     unpacked_result,
 )
-from bench.swarm.distributed.coordinator import Coordinator
-from bench.swarm.distributed.remote_engine import RemoteEngine
-from bench.swarm.distributed.remote_sums import merged_result
-from bench.swarm.web.event_publisher import sparse
+from bench.swarm.distributed.sums import merged_result
 
 NAMES = ("w1", "w2", "w3")
 LIVE = EngineStats(0, (0,) * OUTCOME_COUNT, 0, 0, 0, 0, 0, 0)
@@ -66,7 +66,7 @@ gains = st.lists(
 
 def engine_of(folder: Path = Path()) -> tuple[Coordinator, RemoteEngine]:
     """An engine of three workers of whom everything is heard and nothing is asked."""
-    from bench.swarm.distributed.segments import segments_of
+    from bench.swarm.distributed.plan_codec import segments_of
     from bench.swarm.distributed.worker import RemotePart
 
     fleet = Coordinator(NAMES, lambda name, message: None)
@@ -129,7 +129,7 @@ def test_bytes_survive_their_text(content: bytes) -> None:
 
 
 def test_a_window_that_one_worker_has_not_sent_is_waited_for_once_and_then_counted_late() -> None:
-    from bench.swarm.distributed import remote_engine
+    from bench.swarm.distributed import engine as remote_engine
 
     fleet, engine = engine_of()
     one = [("response", 0, {7: 1})]

@@ -15,7 +15,7 @@ from two_hosts import TwoHosts, two_hosts
 
 import bench
 from bench.stack.services.loopback_port import free_loopback_port
-from bench.stack.services.server_binary import find_server_binary
+from bench.stack.services.programs import find_server_binary
 
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(bench.__file__).parents[1]

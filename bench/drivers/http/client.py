@@ -1,8 +1,9 @@
 """HTTP as an application uses it: an aiohttp session with a pool of kept connections, TLS included.
 
-Requests are those of the wire engine. Nothing is done behind the caller's back: no cookies, no redirects,
-no second try, no decompression. Waiting for a connection ends at planned + deadline, the answer's time at
-sent + deadline.
+Requests are those of the wire engine, in the pieces that an HTTP library takes: method, URL, headers,
+body. Nothing is done behind the caller's back: no cookies, no redirects, no second try, no
+decompression. Waiting for a connection ends at planned + deadline, the time for the answer at sent +
+deadline.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import io
 import os
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -20,25 +23,92 @@ from yarl import URL
 
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
-from bench.core.redaction import redacted
-from bench.drivers.http.client_answers import compile_scanner
-from bench.drivers.http.client_pool import Opened, Passage, WatchedConnector, tracing
-from bench.drivers.http.client_requests import requests_of
-from bench.drivers.http.requests import WITH_LENGTH
-from bench.drivers.request_templates import Draws
-from bench.drivers.writer import Vocabulary
-from bench.engine.client.request import CURRENT, RETURNING, PendingRequest, limit_s
-from bench.protocols.http.encoding import missing_text
-from bench.protocols.state import TEXT_BYTES
-from bench.protocols.unreadable import CLOSED_EARLY, CONNECTION_RESET, TEXTS
+from bench.core.sanitize import redacted
+from bench.drivers.http.pool import Opened, Passage, WatchedConnector, compile_scanner, tracing
+from bench.drivers.http.wire import WITH_LENGTH, body_of, headers_of
+from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
+from bench.engine.client.pool import CURRENT, RETURNING, PendingRequest, limit_s
+from bench.engine.wire.layout import NATURAL
+from bench.protocols.http.state import missing_text
+from bench.protocols.state import CLOSED_EARLY, CONNECTION_RESET, TEXT_BYTES, TEXTS
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, StreamReader
 
-    from bench.engine.client.pool_monitor import PoolMonitor
-    from bench.engine.client.request import RunClock
+    from bench.engine.client.pool import PoolMonitor, RunClock
     from bench.plan.plan import WorkloadPlan
+    from bench.scenario.model import Workload
+    from bench.scenario.operations import Request
     from bench.stack.target import Target
+
+
+LARGE_BODY_BYTES = 1 << 20
+"""aiohttp wants a longer one as a file, which it sends in pieces."""
+
+
+@dataclass(frozen=True)
+class PlannedRequest:
+    """One operation's request, and what its answer must be."""
+
+    method: str
+    url: Words
+    headers: dict[str, Words]
+    body: Words | None
+    statuses: frozenset[int]
+    contains: bytes
+    fixed_url: URL | None
+    """Where every arrival has the same."""
+
+    def url_for(self, ticket: PendingRequest) -> URL:
+        """As it stands in the scenario: nothing is encoded once more."""
+        if self.fixed_url is not None:
+            return self.fixed_url
+        return URL(self.url.render(ticket).decode(), encoded=True)
+
+    def headers_for(self, ticket: PendingRequest) -> dict[str, str]:
+        """All but the body's length, which the library counts."""
+        return {name: words.render(ticket).decode() for name, words in self.headers.items()}
+
+    def body_for(self, ticket: PendingRequest) -> bytes | io.BytesIO | None:
+        """The body; None where there is none."""
+        if self.body is None:
+            return None
+        content = self.body.render(ticket)
+        return io.BytesIO(content) if len(content) > LARGE_BODY_BYTES else content
+
+
+def requests_of(
+    workload: Workload, target: Target, vocabulary: Vocabulary, draws: Draws
+) -> list[PlannedRequest]:
+    """The request of each operation, in order."""
+    requests = []
+    for operation in workload.operations.values():
+        assert operation.request is not None
+        requests.append(_planned(operation.request, workload.headers, target, vocabulary, draws))
+    return requests
+
+
+def _planned(
+    request: Request, common: dict[str, str], target: Target, vocabulary: Vocabulary, draws: Draws
+) -> PlannedRequest:
+    def words(text: str, before: str = "") -> Words:
+        writer = TemplateWriter(vocabulary)
+        writer.literal(before.encode())
+        writer.text(text, NATURAL)
+        return Words(writer, draws)
+
+    url = words(request.path, target.url)
+    body = body_of(request, vocabulary)
+    return PlannedRequest(
+        request.method,
+        url,
+        {name: words(text) for name, text in headers_of(request, common, target).items()},
+        Words(body, draws) if body is not None else None,
+        frozenset(request.expect.status),
+        (request.expect.contains or "").encode(),
+        URL(url.constant.decode(), encoded=True) if url.constant is not None else None,
+    )
+
 
 START_S = 10.0
 NO_CEILING_S = 1e9

@@ -1,21 +1,138 @@
-"""HTTP/1.1 over plain sockets: one request at a time on each connection, kept alive."""
+"""HTTP/1.1 (RFC 9112) over plain sockets: requests as templates, one at a time on each kept-alive
+connection.
+"""
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import TargetError
-from bench.drivers.http.requests import write_request
-from bench.drivers.variables import variables_of
-from bench.drivers.writer import Vocabulary
+from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
+from bench.engine.wire.layout import NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.program import Program, Step, Template
+from bench.scenario.templates import PLACEHOLDER, VALUE
+from bench.scenario.validators.operations import declares_json
 
 if TYPE_CHECKING:
     import socket
 
     from bench.scenario.model import Workload
+    from bench.scenario.operations import Request
     from bench.stack.target import Target
+
+
+def write_json(writer: TemplateWriter, value: Any) -> None:
+    """Write a JSON value. A text that is one placeholder becomes a number; JSON knows no leading zeros,
+    so the number is padded with spaces, which JSON ignores. Inside a longer text it is padded with zeros.
+    """
+    match value:
+        case dict():
+            for count, (key, item) in enumerate(value.items()):
+                writer.literal(b"," if count else b"{")
+                writer.text(json.dumps(key), ZERO_PADDED)
+                writer.literal(b":")
+                write_json(writer, item)
+            writer.literal(b"}" if value else b"{}")
+        case list() | tuple():
+            for count, item in enumerate(value):
+                writer.literal(b"," if count else b"[")
+                write_json(writer, item)
+            writer.literal(b"]" if value else b"[]")
+        case str() if (match := PLACEHOLDER.fullmatch(value)) and match[1] != VALUE:
+            writer.placeholder(match[1], SPACE_PADDED)
+        case str():
+            writer.text(json.dumps(value), ZERO_PADDED)
+        case _:
+            writer.literal(json.dumps(value).encode())
+
+
+def write_json_text(writer: TemplateWriter, text: str) -> None:
+    """Write JSON that the scenario has as text: a placeholder outside strings is a number."""
+    is_inside = is_escaped = False
+    at = 0
+    for match in PLACEHOLDER.finditer(text):
+        for character in text[at : match.start()]:
+            if is_escaped:
+                is_escaped = False
+            elif character == "\\" and is_inside:
+                is_escaped = True
+            elif character == '"':
+                is_inside = not is_inside
+        writer.literal(text[at : match.start()].encode())
+        writer.placeholder(match[1], ZERO_PADDED if is_inside else SPACE_PADDED)
+        at = match.end()
+    writer.literal(text[at:].encode())
+
+
+_DEFAULT_PORTS = {False: 80, True: 443}
+WITH_LENGTH = ("POST", "PUT", "PATCH")
+"""Methods whose requests say how long their body is, even where there is none."""
+
+
+def headers_of(request: Request, common: dict[str, str], target: Target | None) -> dict[str, str]:
+    """All headers of a request but its length; the request's own before the workload's before ours."""
+    headers = {"Host": host_of(target), "User-Agent": "holdfast", "Accept": "*/*"}
+    if target is not None and target.username is not None:
+        login = f"{target.username}:{target.password or ''}".encode()
+        headers["Authorization"] = f"Basic {b64encode(login).decode()}"
+    if request.json_body is not None:
+        headers["Content-Type"] = "application/json"
+    elif request.body is not None:
+        headers["Content-Type"] = "text/plain; charset=utf-8"
+    for name, text in [*common.items(), *request.headers.items()]:
+        for known in [known for known in headers if known.lower() == name.lower()]:
+            del headers[known]
+        headers[name] = text
+    return headers
+
+
+def host_of(target: Target | None) -> str:
+    """The Host header's value; without a target, as a plan is printed, a name that is none."""
+    if target is None:
+        return "target"
+    return target.address if target.port != _DEFAULT_PORTS[target.tls] else target.address.rpartition(":")[0]
+
+
+def body_of(request: Request, vocabulary: Vocabulary) -> TemplateWriter | None:
+    """The body as a template, None where there is none."""
+    if request.json_body is None and request.body is None:
+        return None
+    writer = TemplateWriter(vocabulary)
+    if isinstance(request.json_body, str):
+        write_json_text(writer, request.json_body)
+    elif request.json_body is not None:
+        write_json(writer, request.json_body)
+    elif declares_json(request.headers, vocabulary.workload.headers):
+        write_json_text(writer, request.body or "")
+    else:
+        writer.text(request.body or "")
+    return writer
+
+
+def write_request(
+    request: Request, common: dict[str, str], target: Target | None, vocabulary: Vocabulary
+) -> TemplateWriter:
+    """The whole request. Numbers in path and headers are as long as they are; those in the body are
+    padded, because its length stands in the head.
+    """
+    body = body_of(request, vocabulary)
+    writer = TemplateWriter(vocabulary)
+    writer.literal(request.method.encode() + b" " + (target.path if target else "").encode())
+    writer.text(request.path, NATURAL)
+    writer.literal(b" HTTP/1.1\r\n")
+    for name, text in headers_of(request, common, target).items():
+        writer.literal(name.encode() + b": ")
+        writer.text(text, NATURAL)
+        writer.literal(b"\r\n")
+    if body is not None or request.method in WITH_LENGTH:
+        writer.literal(b"Content-Length: %d\r\n" % (len(body.content) if body else 0))
+    writer.literal(b"\r\n")
+    if body is not None:
+        writer.include(body)
+    return writer
 
 
 def program(workload: Workload, seed: int, target: Target | None = None) -> Program:

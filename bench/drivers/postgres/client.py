@@ -2,27 +2,29 @@
 
 asyncpg prepares a statement when a connection first sees it, and keeps it; that costs the first
 arrival on each connection a round trip more. Statements, parameters and their values are those of the
-wire engine. Waiting for a connection ends at planned + deadline, a call at sent + deadline, its retries
-and the connection's way back included.
+wire engine. That one sends every parameter as text; asyncpg takes a Python value of the parameter's
+type, so the server is asked for the types once, before the run. Waiting for a connection ends at
+planned + deadline, a call at sent + deadline, including its retries and the connection's way back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from asyncpg import PostgresError
 from asyncpg.exceptions import InterfaceError, InternalClientError
 
 from bench.core.answers import FOUND, MISSED
-from bench.core.errors import TargetError
+from bench.core.errors import StatementRefused, TargetError
 from bench.core.outcome import Outcome
-from bench.core.redaction import redacted
+from bench.core.sanitize import redacted
 from bench.drivers.postgres import pooler
 from bench.drivers.postgres import wire as postgres
-from bench.drivers.postgres.client_errors import (
+from bench.drivers.postgres.answers import (
     DEADLOCK_DETECTED,
     SERIALIZATION_FAILURE,
     is_answer,
@@ -31,20 +33,85 @@ from bench.drivers.postgres.client_errors import (
     sqlstate_of,
     text_of,
 )
-from bench.drivers.postgres.client_parameters import Maker, makers_of
-from bench.drivers.postgres.client_pool import Lease, WatchedPool, connect_options
-from bench.drivers.postgres.refusal import advice_for_refusal
-from bench.drivers.postgres.statements import statements_of
-from bench.drivers.request_templates import Draws
-from bench.drivers.writer import Vocabulary
-from bench.engine.client.request import RETURNING, SENT, limit_s
+from bench.drivers.postgres.connection import advice_for_refusal
+from bench.drivers.postgres.pool import Lease, WatchedPool, connect_options
+from bench.drivers.postgres.wire import statements_of
+from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
+from bench.engine.client.pool import RETURNING, SENT, limit_s
 from bench.protocols.state import TEXT_BYTES
+from bench.scenario.templates import PLACEHOLDER
+from bench.scenario.validators.operations import bare
 
 if TYPE_CHECKING:
-    from bench.engine.client.pool_monitor import PoolMonitor
-    from bench.engine.client.request import PendingRequest, RunClock
+    from asyncpg import Type
+
+    from bench.drivers.postgres.wire import Statement
+    from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
     from bench.plan.plan import WorkloadPlan
     from bench.stack.target import Target
+
+
+Maker = Callable[["PendingRequest"], Any]
+"""Gives a parameter's value for an arrival."""
+
+_NUMBERS: dict[str, Callable[[int], Any]] = {
+    "int2": int,
+    "int4": int,
+    "int8": int,
+    "oid": int,
+    "numeric": Decimal,
+    "float4": float,
+    "float8": float,
+}
+_TEXTS = ("text", "varchar", "bpchar", "name", "char", "unknown")
+_BYTES = "bytea"
+
+
+def makers_of(
+    statement: Statement, types: Sequence[Type], vocabulary: Vocabulary, draws: Draws
+) -> tuple[Maker, ...]:
+    """One maker for each $n of the statement; `types` are those that the server found.
+
+    Raises StatementRefused for a type that is neither a number nor text.
+    """
+    return tuple(
+        _maker(statement, name, wanted.name, _words(name, vocabulary, draws))
+        for name, wanted in zip(statement.parameters, types, strict=True)
+    )
+
+
+def _words(name: str, vocabulary: Vocabulary, draws: Draws) -> Words:
+    """The text that the wire engine sends for a placeholder."""
+    writer = TemplateWriter(vocabulary)
+    writer.placeholder(name)
+    return Words(writer, draws)
+
+
+def _maker(statement: Statement, name: str, type_name: str, words: Words) -> Maker:
+    if type_name in _TEXTS:
+        return lambda ticket: words.render(ticket).decode()
+    if type_name == _BYTES:
+        return words.render
+    number = words.number_maker()
+    if type_name not in _NUMBERS or number is None:
+        raise StatementRefused(
+            statement.place,
+            _place_of(statement, name),
+            "parameters that are numbers or text, as asyncpg can be given them",
+            f"{{{name}}} for the type {type_name}",
+            f"cast it in the SQL, such as {{{name}}}::int or {{{name}}}::text, or write engine: wire",
+        )
+    convert = _NUMBERS[type_name]
+    if convert is int:
+        return number
+    return lambda ticket: convert(number(ticket))
+
+
+def _place_of(statement: Statement, name: str) -> int | None:
+    """Where a placeholder first stands in the scenario's text."""
+    found = (match.start() for match in PLACEHOLDER.finditer(bare(statement.source)) if match[1] == name)
+    return next(found, None)
+
 
 START_S = 10.0
 TOO_SLOW = (

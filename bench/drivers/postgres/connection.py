@@ -1,7 +1,7 @@
 """Connections for the compiled loop: libpq logs in, then the descriptor is ours alone.
 
-Every way to log in that PostgreSQL knows is libpq's business. What the loop gets is a plain socket
-on which nothing is under way: the settings are made, the statements prepared, all answers read.
+Every way to log in that PostgreSQL knows is libpq's business. What the loop gets is a plain socket on
+which nothing is under way: the settings are made, the statements prepared, all answers read.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from bench.core.errors import TargetError
-from bench.core.own_limits import limit_in
-from bench.core.redaction import redacted
+from bench.core.machine_limits import limit_in
+from bench.core.sanitize import redacted
 from bench.drivers.postgres import pooler
-from bench.drivers.postgres.refusal import advice_for_refusal
-from bench.drivers.postgres.statements import statements_of
-from bench.drivers.postgres.wire import message, parse
+from bench.drivers.postgres.wire import message, parse, statements_of
 from bench.protocols import postgres
 from bench.protocols.state import (
     BROKEN,
@@ -34,11 +32,43 @@ from bench.protocols.state import (
     TEXT,
     TEXT_BYTES,
 )
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.postgres import libpq_parameters
 
 if TYPE_CHECKING:
     from bench.scenario.model import Workload
     from bench.stack.target import Target
+
+
+_ADVICE = (
+    (
+        ("53300",),
+        ("too many", "remaining connection slots"),
+        "use fewer lanes or a smaller pool, or raise the limit: "
+        "max_connections of the server, or that of the role or database",
+    ),
+    (
+        ("57P03",),
+        ("starting up", "shutting down", "in recovery mode", "not yet accepting connections"),
+        "wait until the server accepts connections; its log says what it is doing",
+    ),
+    (
+        ("28P01",),
+        ("password authentication failed", "no password supplied"),
+        "check the user and the password in the URL",
+    ),
+    (("3D000",), (), "check the database in the URL"),
+    (("28000",), ("pg_hba.conf",), "check the user in the URL, and what pg_hba.conf says of this host"),
+)
+_OTHERWISE = "check user, password and database in the URL; the server's log says more"
+
+
+def advice_for_refusal(said: str, sqlstate: str | None) -> str:
+    """What whoever reads `said` should do; libpq often tells no SQLSTATE while it connects."""
+    for states, words, advice in _ADVICE:
+        if sqlstate in states or any(word in said for word in words):
+            return advice
+    return _OTHERWISE
+
 
 RECEIVE_BYTES = 65_536
 _MAKE_SETTING = "SELECT pg_catalog.set_config($1, $2, false)"

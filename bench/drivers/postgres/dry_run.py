@@ -14,11 +14,10 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from bench.core.errors import StatementRefused, TargetError
-from bench.core.redaction import redacted
+from bench.core.sanitize import redacted
 from bench.drivers.postgres import pooler
-from bench.drivers.postgres.statements import Statement, source_position, statements_of
-from bench.stack.probes.libpq import libpq_parameters
-from bench.stack.probes.postgres import probe_postgres
+from bench.drivers.postgres.wire import Statement, source_position, statements_of
+from bench.stack.probes.postgres import libpq_parameters, probe_postgres
 
 if TYPE_CHECKING:
     from bench.scenario.model import Workload

@@ -28,23 +28,20 @@ from redis.exceptions import TimeoutError as SocketTimeoutError
 from bench.core.clock import NS_PER_S
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
-from bench.core.redaction import redacted
+from bench.core.sanitize import redacted
 from bench.drivers.redis import wire as redis
-from bench.drivers.redis.client_replies import NoAnswer, ScannedReplies, UnkeptReply, compile_scanner
-from bench.drivers.redis.client_templates import commands_of
-from bench.drivers.redis.lookups import found_by, lookups_of
-from bench.drivers.redis.refusal import advice_for_refusal
-from bench.engine.client.request import CONNECTING, CURRENT, RETURNING, SENT
+from bench.drivers.redis.commands import commands_of, found_by, lookups_of
+from bench.drivers.redis.replies import NoAnswer, ScannedReplies, UnkeptReply, compile_scanner
+from bench.drivers.redis.wire import advice_for_refusal
+from bench.engine.client.pool import CONNECTING, CURRENT, RETURNING, SENT
 from bench.engine.wire.layout import NO_LOOKUP
-from bench.protocols.state import TEXT_BYTES
-from bench.protocols.unreadable import CONNECTION_RESET, TEXTS
-from bench.stack.probes.probe import probe_redis
+from bench.protocols.state import CONNECTION_RESET, TEXT_BYTES, TEXTS
+from bench.stack.probes.redis import probe_redis
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-    from bench.engine.client.pool_monitor import PoolMonitor
-    from bench.engine.client.request import PendingRequest, RunClock
+    from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
     from bench.plan.plan import WorkloadPlan
     from bench.stack.target import Target
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bench.drivers.redis.commands import encode
-from bench.drivers.redis.connection import log_in
+from bench.drivers.redis.wire import log_in
 from bench.drivers.values import filler
 from bench.engine.wire.layout import FROM_PLANNED, FROM_PUBLISHER, FROM_SEQUENCE, FROM_VARIABLE
 from bench.engine.wire.subscriber import (

@@ -1,22 +1,110 @@
-"""Redis: any command as a template, keys and values from the plan."""
+"""Redis: any command as a template, keys and values from the plan; log-in, and what a refusal means."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import TargetError
-from bench.drivers.redis.commands import CommandWriter, encode, key_width
-from bench.drivers.redis.connection import log_in
-from bench.drivers.redis.lookups import lookup_of
+from bench.core.sanitize import redacted
+from bench.drivers.redis.commands import CommandWriter, encode, key_width, lookup_of
+from bench.drivers.templates import variable_of
 from bench.drivers.values import value_content
-from bench.drivers.variables import variable_of
 from bench.plan.program import Program, Step, Template
 
 if TYPE_CHECKING:
     from bench.scenario.model import Workload
     from bench.stack.target import Target
+
+
+_ADVICE = (
+    ("LOADING", "wait until it has loaded its data"),
+    ("MASTERDOWN", "wait until it has its primary back"),
+    ("BUSY ", "wait for the script that it runs, or end that with SCRIPT KILL"),
+    ("DENIED", "connect from its own machine, or give it a password"),
+    ("NOAUTH", "put the password into the URL: redis://:password@host:port"),
+    ("WRONGPASS", "check the user and the password in the URL"),
+    ("NOPERM", "give the user the right to this command"),
+    ("NOPROTO", "use protocol version 2 (resp: 2): this server knows no other"),
+    ("ERR unknown command 'HELLO'", "use protocol version 2 (resp: 2): this server knows no other"),
+    ("ERR unknown command `HELLO`", "use protocol version 2 (resp: 2): this server knows no other"),
+    ("ERR max number of clients", "use fewer lanes, end connections that nobody uses, or raise maxclients"),
+    ("ERR DB index", "check the number of the database in the URL"),
+    ("ERR invalid DB index", "check the number of the database in the URL"),
+    ("ERR AUTH", "leave the password out of the URL, or set one on the server"),
+    ("ERR Client sent AUTH", "leave the password out of the URL, or set one on the server"),
+)
+_OTHERWISE = "look into the server's log"
+
+
+def advice_for_refusal(answer: str) -> str:
+    """What whoever reads `answer`, an error of a Redis to a client that begins, should do."""
+    return next((advice for start, advice in _ADVICE if answer.startswith(start)), _OTHERWISE)
+
+
+async def log_in(connection: socket.socket, target: Target, workload: Workload) -> None:
+    """AUTH, protocol version, database, name, PING: all in one write; every answer read and checked.
+
+    Raises TargetError where the server refuses one, ConnectionError where it hangs up.
+    """
+    import hiredis
+
+    commands: list[tuple[str, bytes]] = []
+    if target.password is not None:
+        user = [target.username] if target.username else []
+        commands.append(("AUTH", encode("AUTH", *user, target.password)))
+    if workload.resp == 3:
+        commands.append(("HELLO 3", encode("HELLO", 3)))
+    if target.db:
+        commands.append((f"SELECT {target.db}", encode("SELECT", target.db)))
+    commands.append(("CLIENT SETNAME", encode("CLIENT", "SETNAME", f"holdfast-{workload.name}")))
+    commands.append(("PING", encode("PING")))
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connection, b"".join(content for _, content in commands))
+    reader = hiredis.Reader()
+    for name, _ in commands:
+        try:
+            reply = await _next_reply(loop, connection, reader)
+        except hiredis.ProtocolError:
+            raise TargetError(
+                target.name,
+                target.address,
+                f"a Redis that answers {name}",
+                "bytes that are no reply of Redis",
+                "check the port: something else listens there",
+            ) from None
+        if name == "PING" and not isinstance(reply, hiredis.ReplyError) and reply != b"PONG":
+            raise TargetError(
+                target.name,
+                target.address,
+                "PONG",
+                f"the answer {str(reply)[:80]!r}",
+                "check the port: something else than a Redis listens there",
+            )
+        is_error = isinstance(reply, hiredis.ReplyError)
+        if is_error and name == "PING" and str(reply).startswith("NOPERM"):
+            continue  # a Redis that let us in, and whose user may do what the load asks, not PING
+        if is_error and name != "CLIENT SETNAME":
+            # While the run goes on the connector tries again: LOADING and the like pass.
+            raise TargetError(
+                target.name,
+                target.address,
+                f"{name} to be answered",
+                f"the answer '{redacted(str(reply), [target.password])}'",
+                advice_for_refusal(str(reply)),
+            )
+
+
+async def _next_reply(loop: asyncio.AbstractEventLoop, connection: socket.socket, reader: Any) -> object:
+    while (reply := reader.gets()) is False:
+        data = await loop.sock_recv(connection, 65536)
+        if not data:
+            raise ConnectionResetError("the server closed the connection while we logged in")
+        reader.feed(data)
+    return reply
+
 
 PRELOAD_BATCH, PRELOAD_BATCH_BYTES = 5_000, 8_000_000
 PRELOAD_TIMEOUT_S = 30.0

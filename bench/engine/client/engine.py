@@ -15,15 +15,19 @@ from typing import TYPE_CHECKING, Any
 from bench.core.answers import Answers
 from bench.core.histogram import mean_ns
 from bench.core.outcome import Outcome
-from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, EngineStats
-from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns
-from bench.engine.client.driver import ClientDriver, client_module
+from bench.engine.api import (
+    BROKEN_REPLIES,
+    STRAY_REPLIES,
+    ClientDriver,
+    EngineResult,
+    EngineStats,
+    client_module,
+)
+from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log
 from bench.engine.client.load import ClientLoad
-from bench.engine.client.low_latency_gc import calm, uncalm
-from bench.engine.client.pool_monitor import PoolMonitor
-from bench.engine.client.request import RunClock
+from bench.engine.client.pool import PoolMonitor, RunClock
 from bench.engine.client.results import ResultBatch
-from bench.engine.operation_log import open_log
+from bench.engine.client.timing import calm, uncalm
 from bench.engine.wire import layout
 from bench.plan.walk import PlanWalk
 

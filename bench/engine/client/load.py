@@ -10,28 +10,19 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bench.core.answers import ErrorKinds
 from bench.core.clock import NS_PER_S
-from bench.core.error_kinds import ErrorKinds
+from bench.core.machine_limits import OwnLimits
 from bench.core.outcome import Outcome
-from bench.core.own_limits import OwnLimits
-from bench.engine.client.loop_lag import TICK_NS
-from bench.engine.client.precise_timer import PreciseTimer
-from bench.engine.client.request import (
-    CONNECTING,
-    CURRENT,
-    NEVER,
-    RETURNING,
-    WAITING,
-    PendingRequest,
-    RunClock,
-)
+from bench.engine.client.pool import CONNECTING, CURRENT, NEVER, RETURNING, WAITING, PendingRequest, RunClock
+from bench.engine.client.timing import TICK_NS, PreciseTimer
 from bench.engine.wire import layout
 from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS, stretch_at
-from bench.resources.thread_use import ThreadUse
+from bench.resources.run_queue import ThreadUse
 
 if TYPE_CHECKING:
-    from bench.engine.client.driver import ClientDriver
-    from bench.engine.client.pool_monitor import PoolMonitor
+    from bench.engine.api import ClientDriver
+    from bench.engine.client.pool import PoolMonitor
     from bench.engine.client.results import ResultBatch
     from bench.plan.plan import WorkloadPlan
     from bench.plan.walk import PlanWalk

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.core.jit import PLAIN, compiled
 from bench.engine.board import Board
-from bench.engine.client.loop_lag import LoopLag, unread_ns
+from bench.engine.client.timing import LoopLag, unread_ns
 from bench.engine.wire import layout
 from bench.engine.wire.layout import (
     DEADLINE_NS,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.core.histogram import percentile_ns
-from bench.core.own_limits import CODE as OWN_LIMIT
-from bench.core.redaction import redacted
+from bench.core.machine_limits import CODE as OWN_LIMIT
+from bench.core.sanitize import redacted
 from bench.core.units import format_duration_ns
 from bench.engine.wire import layout
 from bench.engine.wire.layout import LATENESS
-from bench.run.saturation import LEAST_CLIENT_IDLE_RATIO
+from bench.run.anomalies import LEAST_CLIENT_IDLE_RATIO
 from bench.scenario.drivers import OTHER
 
 if TYPE_CHECKING:

@@ -16,11 +16,9 @@ from bench.core.answers import Answers
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import StatementRefused, TargetError
 from bench.engine.api import EngineResult, EngineStats
-from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns
+from bench.engine.board import AnswerReader, BoardReader, Change, SharedBoard, lag_medians_ns, open_log
 from bench.engine.locust.anomalies import notes_of
 from bench.engine.locust.process import UsersProcess
-from bench.engine.operation_log import open_log
-from bench.engine.shared_board import SharedBoard
 from bench.engine.wire import layout
 from bench.plan.users import user_stretches
 from bench.scenario.drivers import OTHER

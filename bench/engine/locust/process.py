@@ -21,7 +21,7 @@ from collections import deque
 from typing import Any
 
 from bench.core.child_environment import for_users
-from bench.resources.generator_processes import join, leave
+from bench.resources.generator import join, leave
 
 MODULE = "bench.swarm.users"
 KEPT_LINES = 12

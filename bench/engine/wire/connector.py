@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
+from bench.core.machine_limits import OwnLimits, limit_in, refusal_of
 from bench.core.outcome import Outcome
-from bench.core.own_limits import OwnLimits, limit_in, refusal_of
 from bench.engine.wire.pending_dials import ATTEMPT_S, PendingDials, patience_s
 
 if TYPE_CHECKING:

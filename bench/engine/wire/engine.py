@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.core.answers import Answers
+from bench.core.answers import OTHERS, Answers, ErrorKinds
 from bench.core.clock import NS_PER_S
-from bench.core.error_kinds import OTHERS, ErrorKinds
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
 from bench.drivers import driver_named
 from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, EngineStats
-from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, sum_of
-from bench.engine.operation_log import open_log
+from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
 from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
 from bench.engine.wire.messages import settle_messages

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core.jit import inner, int64
-from bench.engine.wire.lateness import free_from, note_sent
+from bench.engine.wire.arrivals import may_take, take_head
+from bench.engine.wire.lateness import free_from, note_sent, unread_by_stall
 from bench.engine.wire.layout import (
     ADOPTED,
     ARRIVAL,
@@ -56,11 +57,8 @@ from bench.engine.wire.layout import (
     WAITING,
     Tables,
 )
-from bench.engine.wire.overdue import drop_waiting, end_overdue
-from bench.engine.wire.recording import RESET, record_end
+from bench.engine.wire.recording import RESET, drop_waiting, end_overdue, record_end
 from bench.engine.wire.render import channel_of, render
-from bench.engine.wire.shared_queue import may_take, take_head
-from bench.engine.wire.stalls import unread_by_stall
 from bench.engine.wire.syscalls import (
     EAGAIN,
     ECONNRESET,

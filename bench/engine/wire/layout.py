@@ -135,7 +135,7 @@ GAUGE_COLUMNS = 40
     NEXT_SWEEP,  # when to look for expired requests
     DRAIN_UNTIL,
     LAST_SENT,  # when the loop last sent anything
-    STALL_FROM,  # the stall whose answers are still to be read (bench.engine.wire.stalls)
+    STALL_FROM,  # the stall whose answers are still to be read (bench.engine.wire.lateness)
     STALL_TO,  # its end; 0: none
     RUN_DELAY,  # time that this thread has waited for a processor, as last read
     NOW_STRETCH,  # the row of the pacing table in which the loop is
@@ -257,7 +257,7 @@ class Tables(NamedTuple):
     phase_idle_ns: NDArray[np.int64]
     """phase_idle_ns[phase]: time in each phase, its rests left out, in which the loop had nothing to do."""
     errors: NDArray[np.uint8]
-    """errors[slot]: the kinds of error texts (bench.core.error_kinds) that were met, NUL-padded."""
+    """errors[slot]: the kinds of error texts (bench.core.answers) that were met, NUL-padded."""
     examples: NDArray[np.uint8]
     """examples[slot]: the first text of that kind."""
     varied: NDArray[np.uint8]

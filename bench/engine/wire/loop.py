@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.core.jit import compiled, inner, int64
-from bench.engine.wire.arrivals import rest_end, start_plan
+from bench.engine.wire.arrivals import is_left_to_another, may_take, publish, rest_end, start_plan, take_head
 from bench.engine.wire.lanes import (
     adopt_lanes,
     close_lane,
@@ -22,6 +22,7 @@ from bench.engine.wire.lanes import (
     next_free_lane,
     note_uncertain,
 )
+from bench.engine.wire.lateness import LEAST_STALL_NS, end_stall, note_gap, note_wait, run_delay_ns
 from bench.engine.wire.layout import (
     ARRIVAL,
     CHANNELS,
@@ -63,11 +64,16 @@ from bench.engine.wire.layout import (
     WAKE_FD,
     Tables,
 )
-from bench.engine.wire.overdue import drop_waiting, end_overdue, end_plan, is_overdue
-from bench.engine.wire.recording import OK, TIMEOUT, record_end
+from bench.engine.wire.recording import (
+    OK,
+    TIMEOUT,
+    drop_waiting,
+    end_overdue,
+    end_plan,
+    is_overdue,
+    record_end,
+)
 from bench.engine.wire.replies import on_readable
-from bench.engine.wire.shared_queue import is_left_to_another, may_take, publish, take_head
-from bench.engine.wire.stalls import LEAST_STALL_NS, end_stall, note_gap, note_wait, run_delay_ns
 from bench.engine.wire.syscalls import (
     EPOLLERR,
     EPOLLHUP,

@@ -1,4 +1,6 @@
-"""The end of an arrival: one outcome, its times into the histograms, at most one log record."""
+"""The end of an arrival, sent or never sent: one outcome, its times into the histograms, at most one log
+record.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from bench.core import histogram
 from bench.core.histogram import HIGHEST_NS
 from bench.core.jit import compiled, inner, int64
 from bench.core.outcome import Outcome
-from bench.engine.wire.error_texts import write_kind
+from bench.engine.wire.arrivals import any_lane_connected, catch_up, next_record, take_head
+from bench.engine.wire.lateness import owed_unsent
 from bench.engine.wire.layout import (
     ARRIVAL,
     BUSY_NS,
+    CLOSED,
     DEADLINE_NS,
     DURATION_NS,
     FIRST_LANE,
@@ -26,7 +30,9 @@ from bench.engine.wire.layout import (
     LOG_WORDS,
     LOGGING,
     NET,
+    NEXT_PLANNED,
     OPERATION_COUNT,
+    PLAN_ENDED,
     PLANNED,
     RESPONSE,
     ROW,
@@ -35,12 +41,81 @@ from bench.engine.wire.layout import (
     SERVICE,
     SERVICE_NET,
     UNREAD,
+    WAITING,
     Tables,
 )
-from bench.engine.wire.shared_queue import next_record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+_ZERO, _NINE, _UPPER_A, _UPPER_Z, _LOWER_A, _LOWER_Z, _SPACE, _VALUE = b"09AZaz #"
+_DOT, _COLON, _HYPHEN = b".:-"
+_HTTP = np.array(list(b"HTTP "), dtype=np.uint8)
+CODE_BYTES = 5
+"""Length of a SQLSTATE, as of the words MOVED and ERROR: kept where a blank follows."""
+
+
+@inner
+def _is_digit(byte: int) -> bool:
+    return _ZERO <= byte <= _NINE
+
+
+@inner
+def _is_of_run(byte: int) -> bool:
+    is_letter = _UPPER_A <= byte <= _UPPER_Z or _LOWER_A <= byte <= _LOWER_Z
+    return is_letter or _ZERO <= byte <= _NINE
+
+
+@inner
+def _code_size(text: NDArray[np.uint8], size: int) -> int:
+    """How much of the beginning is a code, which is no value."""
+    if size <= CODE_BYTES:
+        return 0
+    is_http = True
+    for place in range(CODE_BYTES):
+        is_http = is_http and text[place] == _HTTP[place]
+    if is_http:
+        return size
+    for place in range(CODE_BYTES):
+        byte = text[place]
+        if not (_is_digit(byte) or _UPPER_A <= byte <= _UPPER_Z):
+            return 0
+    return CODE_BYTES + 1 if text[CODE_BYTES] == _SPACE else 0
+
+
+@compiled
+def write_kind(text: NDArray[np.uint8], size: int, kind: NDArray[np.uint8]) -> int:
+    """Write the kind of text[:size] to `kind`, which is at least as long; return its length."""
+    at = _code_size(text, size)
+    end = 0
+    while end < at:
+        kind[end] = text[end]
+        end += 1
+    while at < size:
+        begin, has_digit = at, False
+        while at < size:
+            byte = text[at]
+            is_joint = byte in (_DOT, _COLON, _HYPHEN) and at > begin
+            if is_joint:
+                is_joint = at + 1 < size and _is_of_run(text[at + 1])
+            if not is_joint and not _is_of_run(byte):
+                break
+            has_digit = has_digit or _is_digit(byte)
+            at += 1
+        if has_digit:
+            kind[end] = _VALUE
+            end += 1
+        else:
+            for place in range(begin, at):
+                kind[end] = text[place]
+                end += 1
+        if at == begin:
+            kind[end] = text[at]
+            end += 1
+            at += 1
+    return end
+
 
 bucket_of = compiled(histogram.bucket_of)
 
@@ -163,3 +238,61 @@ def record_error(t: Tables, operation: int, lane: int, size: int) -> None:
                 t.varied[slot] = 1
             break
     t.error_counts[slot, operation] += 1
+
+
+ONE, NOTHING_OWED = int64(1), int64(0)
+
+
+@inner
+def drop_waiting(t: Tables, size: int) -> None:
+    """Forget the first `size` waiting arrivals."""
+    left = t.state[WAITING] - size
+    for number in range(left):
+        for column in range(t.waiting.shape[1]):
+            t.waiting[number, column] = t.waiting[number + size, column]
+    t.state[WAITING] = left
+
+
+@inner
+def end_unsent(t: Tables, now: int) -> None:
+    """End the first waiting arrival without a send: REFUSED when no lane had a connection, else DROPPED."""
+    entry = t.waiting[0]
+    if any_lane_connected(t):
+        record_unsent(t, entry, DROPPED, now, owed_unsent(t, entry[PLANNED], now))
+    else:
+        record_unsent(t, entry, REFUSED, now, NOTHING_OWED)
+    drop_waiting(t, ONE)
+
+
+@inner
+def is_overdue(t: Tables, now: int) -> bool:
+    """Whether the head of the plan has waited for its whole deadline."""
+    deadline = t.settings[DEADLINE_NS]
+    if t.state[WAITING] > 0:
+        return bool(now - t.waiting[0, PLANNED] >= deadline)
+    catch_up(t)
+    if t.settings[CLOSED] == 1 or t.state[PLAN_ENDED] == 1:
+        return False
+    return bool(now - t.state[NEXT_PLANNED] >= deadline)
+
+
+@inner
+def end_overdue(t: Tables, now: int) -> None:
+    """End every arrival that waited for a lane until its deadline."""
+    while is_overdue(t, now):
+        if t.state[WAITING] > 0 or take_head(t, now):
+            end_unsent(t, now)
+
+
+@inner
+def end_plan(t: Tables, now: int) -> None:
+    """Obey a stop: what was planned until now and never sent ends here, nothing further is planned."""
+    if t.settings[CLOSED] == 0:
+        catch_up(t)
+        while t.state[PLAN_ENDED] == 0 and t.state[NEXT_PLANNED] <= now:
+            if t.state[WAITING] == t.waiting.shape[0]:
+                end_unsent(t, now)
+            take_head(t, now)
+    t.state[PLAN_ENDED] = 1
+    while t.state[WAITING] > 0:
+        end_unsent(t, now)

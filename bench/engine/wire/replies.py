@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bench.core.answers import FOUND, MISSED
 from bench.core.jit import inner, int64
 from bench.engine.wire.lanes import fill_lane, lose_lane, note_uncertain, part_with_lane
-from bench.engine.wire.lateness import note_answered
+from bench.engine.wire.lateness import note_answered, note_gap, unread_by_stall
 from bench.engine.wire.layout import (
     ARRIVAL,
     BROKEN_REPLIES,
@@ -54,19 +54,19 @@ from bench.engine.wire.layout import (
     Tables,
 )
 from bench.engine.wire.recording import ERROR, OK, record_end, record_error
-from bench.engine.wire.stalls import note_gap, unread_by_stall
 from bench.engine.wire.steps import IDLE, go_on
 from bench.engine.wire.subscriber import PAYLOAD_ELEMENT, on_message
 from bench.engine.wire.syscalls import EAGAIN, EINTR, now_ns, receive_bytes
 from bench.protocols import postgres, resp
 from bench.protocols.http import scanner as http
-from bench.protocols.http.encoding import ENCODED_BODY, IDENTITY, MISSING
-from bench.protocols.http.state import ENCODING_BYTES
+from bench.protocols.http.state import ENCODED_BODY, ENCODING_BYTES, IDENTITY, MISSING
 from bench.protocols.state import (
     BROKEN,
     CLASS,
+    CLOSED_EARLY,
     CODE,
     COMPLETE,
+    CONNECTION_RESET,
     ENDS,
     ERROR_REPLY,
     HITS,
@@ -75,12 +75,13 @@ from bench.protocols.state import (
     PUSH_REPLY,
     RESULT,
     ROWS,
+    SIZES,
+    SPELLED,
     TEXT,
     TEXT_BYTES,
     WHY,
     reset,
 )
-from bench.protocols.unreadable import CLOSED_EARLY, CONNECTION_RESET, SIZES, SPELLED
 
 if TYPE_CHECKING:
     import numpy as np

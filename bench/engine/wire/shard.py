@@ -17,7 +17,7 @@ from bench.engine.wire.layout import Tables
 from bench.engine.wire.subscriber import REMEMBERED, SEEN_WORDS
 from bench.engine.wire.syscalls import EPOLL_CTL_ADD, EPOLLIN, EVENT_WORDS, epoll_change
 from bench.protocols import state as wire_state
-from bench.resources.run_delay import RunDelay
+from bench.resources.run_queue import RunDelay
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

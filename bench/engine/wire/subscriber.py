@@ -11,6 +11,7 @@ run. Missing numbers are listed, because one whose publish was never acknowledge
 from __future__ import annotations
 
 from bench.core.jit import inner, int64
+from bench.engine.wire.lateness import unread_by_stall
 from bench.engine.wire.layout import (
     CHANNELS,
     DELIVERED,
@@ -30,7 +31,6 @@ from bench.engine.wire.layout import (
 )
 from bench.engine.wire.recording import OK, add_value
 from bench.engine.wire.render import read_digits
-from bench.engine.wire.stalls import unread_by_stall
 from bench.plan.pacing import P_NUMBER, stretch_at
 
 PUBLISHER_DIGITS, CHANNEL_DIGITS, SEQUENCE_DIGITS, PLANNED_DIGITS = (int64(n) for n in (5, 5, 12, 18))

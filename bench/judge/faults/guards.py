@@ -1,7 +1,8 @@
-"""Reasons not to believe a broken rule about faults that lie in the generator: it was late itself.
+"""Whether the faults of a run happened as planned, and reasons not to believe a broken rule about them.
 
-How late is a figure of the whole run. What was slow or stalled in the times without that lateness (`net`), in
-the windows in question, was so by the target's own doing, and is no doubt.
+Such a reason is that the generator was late itself. How late is a figure of the whole run. What was
+slow or stalled in the times without that lateness (`net`), in the windows in question, was the
+target's doing.
 """
 
 from __future__ import annotations
@@ -9,18 +10,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.core import histogram, units
+from bench.judge.faults.times import NOTHING, named
 from bench.judge.guards import exceeding
 from bench.judge.measures import statistic_ns
-from bench.judge.repeats import NEVER, SLOW
-from bench.judge.status import Doubt, Status
+from bench.judge.observation import NEVER, SLOW
+from bench.judge.verdict import Doubt, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bench.core.histogram import Counts
     from bench.judge.observation import Observation
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Rule
+
+
+RETURNS_BY_ITSELF = frozenset({"kill", "crash", "stop", "restart"})
+"""The target has to start again: where it does not, it is the target that failed and not the harness."""
+
+Found = tuple[str, str, str, Status]
+"""Code, because, advice, status."""
+
+
+def fault_findings(run: Run) -> Iterator[Found]:
+    """What the faults say about the run as a whole. INVALID where it was no test of the target."""
+    faults = run.record.get("faults", [])
+    without = [one for one in faults if not one.get("took_effect") and one["kind"] != NOTHING]
+    held = [one for one in faults if one.get("took_effect") and not one.get("healed")]
+    held = [one for one in held if one["kind"] != NOTHING]
+    # healed is null where nobody but the target was to mend it.
+    away = [one for one in held if one.get("healed") is None or one["kind"] in RETURNS_BY_ITSELF]
+    left = [one for one in held if one not in away]
+    if without:
+        because = f"there is no proof that {_listed(without, faults, 'took effect')}"
+        yield "fault_without_effect", because, "look at events.jsonl for what was done to it", Status.INVALID
+    if left:
+        because = f"there is no proof that {_listed(left, faults, 'was undone')}"
+        yield "fault_not_healed", because, "run bench heal, then run it again", Status.INVALID
+    if away:
+        because = f"the target did not come back after {_listed(away, faults, '')}"
+        yield "target_not_back", because, "look at the server's log and at who restarts it", Status.FAIL
+
+
+def _listed(chosen: list[dict[str, Any]], faults: list[dict[str, Any]], what: str) -> str:
+    """The first of them, how many there are, and what the proof of the first says."""
+    proof = f": {chosen[0]['proof']}" if chosen[0].get("proof") else ""
+    more = f" and {len(chosen) - 1} more of {len(faults)}" if len(chosen) > 1 else ""
+    return f"{named(chosen[0])}{more} {what}".rstrip() + proof
+
 
 BY_STALLS = frozenset({"recovery.first", "recovery.stable", "downtime"})
 """Metrics that answers later than the stall threshold make worse."""

@@ -14,10 +14,9 @@ from bench.judge.faults.times import (
     recovery,
     took_effect,
 )
-from bench.judge.observation import Observation, Unmeasurable
+from bench.judge.observation import KNOWN, NEVER, Observation, Repeat, Unmeasurable
 from bench.judge.outcome_counts import listed, spaced
-from bench.judge.repeats import KNOWN, NEVER, Repeat
-from bench.scenario.rules.fault_metrics import DETECTORS, RECOVERY_STAMPS
+from bench.scenario.rules.metric_facts import DETECTORS, RECOVERY_STAMPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

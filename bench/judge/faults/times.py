@@ -6,10 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.core import units
-from bench.judge.observation import Observation, Unmeasurable, observed
+from bench.judge.observation import (
+    CUT_SHORT,
+    KNOWN,
+    NEVER,
+    SLOW,
+    Observation,
+    Repeat,
+    Unmeasurable,
+    observed,
+    worse,
+)
 from bench.judge.outcome_counts import spaced
-from bench.judge.repeats import CUT_SHORT, KNOWN, NEVER, SLOW, Repeat, worse
-from bench.scenario.rules.fault_metrics import CLEAN_RATIO
+from bench.scenario.rules.metric_facts import CLEAN_RATIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +31,7 @@ NOTHING = "nothing"
 UNSEEN = "unseen"
 IN_ALARM, NO_LOOK = "in_alarm", "no_look"
 UNKNOWN = (IN_ALARM, NO_LOOK)
-"""A detector that reported nothing of a fault, which says nothing of it: chaos/detection.py."""
+"""A detector that reported nothing of a fault, which says nothing of it: chaos/detectors/detection.py."""
 UNKNOWN_ADVICE = (
     "see what it was in alarm about before the fault, let the fault last longer, or let it look more often"
 )

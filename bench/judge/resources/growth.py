@@ -1,14 +1,30 @@
-"""Growth: how much more of something is in use at the end of the measured time than after warm-up.
+"""Growth and slope: how much more of something is in use at the end, and whether memory goes on growing.
 
-It is the median of the last tenth of the measured time minus that of its first tenth. Where phases
+Growth is the median of the last tenth of the measured time minus that of its first tenth. Where phases
 have at least 20 cycles it is the same over cycles, each with its last sample at rest: the first tenth
 of the cycles (five at least) is the base, the last tenth (five at least) the end. Medians, because a
-single sample may fall into a flush or a rewrite.
+single sample may fall into a flush or a rewrite. Memory is the working set where the source is a
+control group, else PSS, else RSS, else what a Redis reports as used: the first of these with enough
+samples. The sentence of the check names it. RSS never replaces the PSS of several processes: what they
+share would count once for each, so a Postgres would grow with every backend that touches its buffers.
 
-Memory is the working set where the source is a control group, else PSS, else RSS, else what a Redis
-says that it uses: the first of these of which there are enough samples. The sentence of the check
-says which it was. RSS never stands in for the PSS of several processes: what they share would count
-once for each, so a Postgres would grow with every backend that touches its buffers.
+Slope is told from noise, warm-up, and caches that fill and stop:
+
+1. The least value of each window (60 s; shorter so that there are at least 30, longer so that there
+are at most 60; whole cycles where a phase has at least 20): what is garbage by then does not count. 2.
+The first third of the windows is dropped as warm-up. 3. The slope is Theil and Sen's: the median of
+the slopes between all pairs of points. 4. Its bounds are the 1 % and 99 % points of a moving-block
+bootstrap of the residuals (blocks of four windows, because neighbours are alike), moved apart by 1 + 6
+/ number of blocks: with so few blocks the bootstrap alone promises too much. In simulations of 12 to
+40 windows whose noise takes up to 0.6 of the value before, they held the true slope in 96 to 99 % of
+the cases, before in 62 to 94 %. 5. The guard: a leak does not slow down. Only a later half that still
+rises at 0.6 times the slope of the first half or more is one that goes on; all else may be warm-up.
+
+A rule is broken when the lower bound is above its limit and the slope goes on. It holds when the slope
+is within the limit and the upper bound within twice the limit; all else is inconclusive. Comparing
+with a limit and not with zero is what keeps noise from failing a run.
+
+Theil 1950, Sen 1968 (the estimator); Künsch 1989 (the moving-block bootstrap).
 """
 
 from __future__ import annotations
@@ -18,6 +34,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from bench.core.clock import NS_PER_S
 from bench.judge.observation import Unmeasurable
 from bench.judge.resources.series import LEAST_CYCLES, Series, Times, within
 
@@ -25,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
 
 T = TypeVar("T")
 
@@ -117,3 +135,97 @@ def _at_rest(at_ns: NDArray[np.int64], values: NDArray[np.float64], times: Times
 
 def _too_few(source: str, wanted: str, had: int) -> Unmeasurable:
     return Unmeasurable(f"needed {wanted} of {source}, had {had}", "measure longer, or with more cycles")
+
+
+WINDOW_NS = 60 * NS_PER_S
+LEAST_WINDOWS, MOST_WINDOWS = 30, 60
+LEAST_POINTS = 12
+"""Windows that must be left after the warm-up is dropped: three blocks."""
+BLOCK = 4
+REPLICATES = 999
+TAIL = 0.01
+WIDER = 6.0
+STILL_RISING = 0.6
+SEED = 55
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Bytes per second, with its bounds; `goes_on` is the guard's word."""
+
+    value: float
+    low: float
+    high: float
+    goes_on: bool
+    points: int
+
+
+def slope(series: Series, times: Times, column: str) -> Slope:
+    """The slope of one column. Raises Unmeasurable when there are too few windows with a sample."""
+    at_ns, values = series.known(column)
+    offsets, inside = measured_offsets(at_ns, times)
+    at_s, lows = _minima(at_ns[inside], offsets, values[inside], times)
+    kept = at_s[len(at_s) // 3 :], lows[len(at_s) // 3 :]
+    if len(kept[0]) < LEAST_POINTS:
+        raise Unmeasurable(
+            f"needed {LEAST_POINTS} windows with samples of {series.source} after warm-up to tell a slope, "
+            f"had {len(kept[0])}",
+            "measure longer, or with more cycles",
+        )
+    return slope_of(*kept)
+
+
+def slope_of(at_s: NDArray[np.float64], lows: NDArray[np.float64]) -> Slope:
+    """The slope through points in order of time, at least LEAST_POINTS of them."""
+    low, high = _bounds(at_s, lows)
+    half = len(at_s) // 2
+    first, later = theil_sen(at_s[:half], lows[:half]), theil_sen(at_s[half:], lows[half:])
+    return Slope(
+        theil_sen(at_s, lows), low, high, bool(later > 0 and later >= STILL_RISING * first), len(at_s)
+    )
+
+
+def theil_sen(at_s: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    """Median of the slopes between all pairs of points; times must differ."""
+    one, other = np.triu_indices(len(at_s), 1)
+    return float(np.median((values[other] - values[one]) / (at_s[other] - at_s[one])))
+
+
+def _bounds(at_s: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float]:
+    """Between which the true slope lies, by the replicates; the same for the same points."""
+    count = len(at_s)
+    middle = theil_sen(at_s, values)
+    left = values - middle * at_s
+    # A fitted line lies closer to its points than the true one.
+    left = (left - np.median(left)) * np.sqrt(count / (count - 2))
+    random = np.random.default_rng(SEED)
+    blocks = -(-count // BLOCK)
+    starts = random.integers(0, count - BLOCK + 1, size=(REPLICATES, blocks))
+    picked = (starts[:, :, None] + np.arange(BLOCK)).reshape(REPLICATES, -1)[:, :count]
+    one, other = np.triu_indices(count, 1)
+    drawn = left[picked]
+    slopes = np.median((drawn[:, other] - drawn[:, one]) / (at_s[other] - at_s[one]), axis=1)
+    low, high = np.quantile(slopes, [TAIL, 1 - TAIL])
+    wider = 1 + WIDER / blocks
+    return float(middle + wider * low), float(middle + wider * high)
+
+
+def _minima(
+    at_ns: NDArray[np.int64], offsets: NDArray[np.float64], values: NDArray[np.float64], times: Times
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Time in s and least value of each window that has a sample."""
+    if len(times.cycles) >= LEAST_CYCLES:
+        starts = np.array([start for start, _, _ in times.cycles])
+        together = -(-len(starts) // MOST_WINDOWS)
+        window = (np.searchsorted(starts, at_ns, side="right") - 1) // together
+    else:
+        length = times.measured_ns
+        count = min(max(length // WINDOW_NS, LEAST_WINDOWS), MOST_WINDOWS)
+        window = np.minimum(offsets * count // max(length, 1), count - 1).astype(np.int64)
+    found = []
+    for number in np.unique(window[window >= 0]):
+        chosen = window == number
+        # The middle of the window's samples: where the least one lies is chance.
+        found.append((float(at_ns[chosen].mean()) / NS_PER_S, float(values[chosen].min())))
+    at_s, lows = np.array(found, dtype=np.float64).reshape(-1, 2).T
+    return at_s, lows

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.jit import inner
-from bench.protocols.http.lines import behind_line_feed, lower
 from bench.protocols.http.state import (
     AT_CHUNK_CR,
     AT_CHUNK_LF,
@@ -32,9 +31,10 @@ from bench.protocols.http.state import (
     NEEDLE_AT,
     NUMBER,
     STEP,
+    behind_line_feed,
+    lower,
 )
-from bench.protocols.state import COMPLETE, MORE, RESULT
-from bench.protocols.unreadable import CHUNK_END_MISSING, CHUNK_SIZE_INVALID, break_off
+from bench.protocols.state import CHUNK_END_MISSING, CHUNK_SIZE_INVALID, COMPLETE, MORE, RESULT, break_off
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

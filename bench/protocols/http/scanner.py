@@ -42,8 +42,17 @@ from bench.protocols.http.state import (
     STEP,
     UNTIL_CLOSE,
 )
-from bench.protocols.state import CODE, COMPLETE, ENDS, MORE, RESULT, TEXT
-from bench.protocols.unreadable import HEAD_TOO_LONG, PROTOCOL_SWITCHED, break_off
+from bench.protocols.state import (
+    CODE,
+    COMPLETE,
+    ENDS,
+    HEAD_TOO_LONG,
+    MORE,
+    PROTOCOL_SWITCHED,
+    RESULT,
+    TEXT,
+    break_off,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,14 +1,24 @@
-"""The state row of the HTTP scanner: its columns, its steps and the words that it knows.
+"""The state row of the HTTP scanner: its columns, its steps, the words that it knows, and how its lines
+are read.
 
-All of it is constant in compiled code; naming bench.core.jit here makes this file part of the digest that
-the cache of compiled code goes by.
+All of it is constant in compiled code, so this file is part of the digest that the cache of compiled
+code goes by (bench.core.jit). A body that was sent encoded is not decoded: what a client does with a
+body is no part of a request's time, and the engines would differ by it. No text is found in such a
+body, and the error says why.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from bench.core.jit import inner, int64
 from bench.protocols.state import FIRST_OWN_COLUMN
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 # Columns of the state row (int64) after the common ones.
 # UNTIL_CLOSE: 1 when the body ends with the connection. FOUND: 1 once the needle was seen.
@@ -79,3 +89,42 @@ MAX_CONTENT_LENGTH = 1 << 40
 MAX_SIZE_DIGITS = 15
 ENDLESS = 1 << 62
 """LEFT of a body that ends with the connection."""
+
+
+_LF, _CAPITAL_A, _CAPITAL_Z = b"\nAZ"
+
+
+@inner
+def lower(byte: np.int64) -> np.int64:
+    """Return a byte, a capital letter as a small one."""
+    return byte + 32 if _CAPITAL_A <= byte <= _CAPITAL_Z else byte
+
+
+@inner
+def behind_line_feed(data: NDArray[np.uint8], at: int, stop: int) -> int:
+    """Return the position after the first LF of data[at:stop], or `stop` plus one without any."""
+    while at < stop and data[at] != _LF:
+        at += 1
+    return at + 1
+
+
+MISSING = "the body lacks the expected text"
+ENCODED_BODY = " is the encoding of the body, and expect looks at it as it was sent"
+"""Behind the name of the encoding."""
+
+
+def pack_encoding(name: str) -> int:
+    """The last coding of a Content-Encoding as the number that state[ENCODED] holds."""
+    last = name.rpartition(",")[2].strip().lower()
+    return int.from_bytes(last.encode("ascii", "replace")[:ENCODING_BYTES], "big")
+
+
+IDENTITY = int64(pack_encoding("identity"))
+
+
+def missing_text(encoding: str | None) -> str:
+    """Why the text was not found in a body with such a Content-Encoding."""
+    packed = pack_encoding(encoding or "")
+    if packed in (0, IDENTITY):
+        return MISSING
+    return packed.to_bytes(ENCODING_BYTES, "big").lstrip(b"\0").decode() + ENCODED_BODY

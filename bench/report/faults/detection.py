@@ -1,35 +1,189 @@
-"""Who noticed a fault and when: as a table, and on one line of time."""
+"""The faults that a report shows, who noticed each of them when, and each on one line of time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from bench.core import units
-from bench.judge.faults.times import IN_ALARM, NO_LOOK, NOTHING, first_failure_ns
+from bench.judge.faults.times import IN_ALARM, NO_LOOK, NOTHING, first_failure_ns, took_effect
 from bench.judge.outcome_counts import spaced
-from bench.report.columns import heading, row, wrapped
-from bench.report.faults.rows import WIDTH, Entry, entries, label, shown
-from bench.report.timeline import TimeLine, drawn
-from bench.scenario.rules.fault_metrics import DETECTORS
+from bench.report.columns import WIDTH, heading, row, wrapped
+from bench.scenario.rules.metric_facts import DETECTORS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.results.reader import Run
+
+
+SIGNS = {
+    "fault": ("X", "fault"),
+    "client_errors": ("c", "client errors"),
+    "probe": ("p", "probe"),
+    "container_health": ("h", "container health"),
+    "engine_event": ("e", "engine event"),
+    "breaker": ("b", "breaker"),
+    "first": ("1", "first success"),
+    "stable": ("S", "stable"),
+    "full": ("F", "full performance"),
+}
+DOWN, SLOW, EDGE = ("━", "─", "│"), ("=", "-", "|"), 2
+LEAST_TICK = 10
+"""Columns from one mark of the scale to the next: room for "200 ms" and a space."""
+SPARE = 6
+"""Columns at the end for marks that fall together and are set side by side."""
+
+
+@dataclass(frozen=True)
+class TimeLine:
+    """One fault; times in ns after it took effect, which may be slightly negative."""
+
+    label: str
+    marks: dict[str, int]
+    """Name of a sign -> when."""
+    down_from_ns: int | None
+    """First failure; None where there was none."""
+    watched_ns: int
+    slow_from_ns: int | None = None
+    """Where nothing failed: since when it was slower than usual."""
+
+
+def drawn(lines: Sequence[TimeLine], unicode: bool = True) -> list[str]:
+    """A scale, a line for each fault, and what the signs mean; at most 80 columns wide.
+
+    Empty where nothing followed any fault.
+    """
+    if all(extent_ns(line) <= 1 for line in lines):
+        return []
+    room = max(len("Timeline"), *(len(line.label) for line in lines)) + 2
+    cells = WIDTH - room
+    extent = max(extent_ns(line) for line in lines)
+    used = {name: None for line in lines for name in SIGNS if name in line.marks}
+    scale = _scale(extent, cells, unicode)
+    body = [f"{line.label:<{room}}{_line(line, extent, cells, unicode)}" for line in lines]
+    legend = ", ".join(f"{SIGNS[name][0]} {SIGNS[name][1]}" for name in SIGNS if name in used)
+    return [f"{'Timeline':<{room}}{scale}", *body, *wrapped(legend)]
+
+
+def extent_ns(line: TimeLine) -> int:
+    """The last thing that happened; a target that did not come back was waited for."""
+    never = line.down_from_ns is not None and "first" not in line.marks
+    never |= line.slow_from_ns is not None and "full" not in line.marks
+    return max([1, *line.marks.values(), line.watched_ns if never else 0])
+
+
+def _cell(at_ns: int, extent: int, cells: int) -> int:
+    return max(0, round(at_ns / extent * (cells - SPARE)))
+
+
+def _line(line: TimeLine, extent: int, cells: int, unicode: bool) -> str:
+    down, slow, _ = DOWN if unicode else SLOW
+    row = [" "] * cells
+    if line.down_from_ns is not None:
+        start = _cell(line.down_from_ns, extent, cells)
+        back = _cell(line.marks.get("first", line.watched_ns), extent, cells)
+        whole = _cell(line.marks.get("full", line.marks.get("stable", 0)), extent, cells)
+        row[start:back] = down * (min(back, cells) - start)
+        row[back:whole] = slow * max(0, whole - back)
+    elif line.slow_from_ns is not None:
+        start = _cell(line.slow_from_ns, extent, cells)
+        whole = _cell(line.marks.get("full", line.watched_ns), extent, cells)
+        row[start:whole] = slow * max(0, whole - start)
+    for name, at_ns in sorted(line.marks.items(), key=lambda mark: (mark[1], list(SIGNS).index(mark[0]))):
+        place = _cell(at_ns, extent, cells)
+        while place < cells and not (row[place] == " " or row[place] in (down, slow)):
+            place += 1  # two at once are set side by side
+        if place < cells:
+            row[place] = SIGNS[name][0]
+    return "".join(row).rstrip()
+
+
+def _scale(extent: int, cells: int, unicode: bool) -> str:
+    """Marks at round times, each followed by its time."""
+    edge = DOWN[EDGE] if unicode else SLOW[EDGE]
+    step = round_step_ns(extent * LEAST_TICK / max(1, cells - SPARE))
+    row = [" "] * cells
+    for number in range(int(extent // step) + 1):
+        place = _cell(number * step, extent, cells)
+        text = edge + units.format_duration_ns(number * step)
+        if place + len(text) <= cells:
+            row[place : place + len(text)] = text
+    return "".join(row).rstrip()
+
+
+def round_step_ns(least_ns: float) -> int:
+    """The smallest round time (1, 2 or 5 times a power of ten) of at least `least_ns`."""
+    power = 1
+    while True:
+        for factor in (1, 2, 5):
+            if factor * power >= least_ns:
+                return factor * power
+        power *= 10
+
+
+Entry = dict[str, Any]
+LABEL_WIDTH = 24
+"""Of the first column: "0 exhaust_connections redis" has a line of its own."""
+SHOWN_FAULTS = 10
+"""More are in run.json; what is said over all repeats is about all of them."""
+
+
+def shown(run: Run) -> list[Entry]:
+    """The faults that have lines of their own: the first of those that took effect."""
+    return took_effect(run)[:SHOWN_FAULTS]
+
+
+def not_shown(run: Run) -> list[str]:
+    """The faults that have no line: too many, or without an effect."""
+    more = len(took_effect(run)) - SHOWN_FAULTS
+    lines = [f"and {more} more, in run.json"] if more > 0 else []
+    took = {fault["number"] for fault in took_effect(run)}
+    for fault in run.record["faults"]:
+        if fault["number"] not in took:
+            lines += wrapped(f"{label(fault)}: without effect", "", "  ")
+    return lines
+
+
+def entries(run: Run, fault: Entry) -> list[Entry]:
+    """The recoveries of each workload after a fault."""
+    return [one for one in run.record.get("recoveries", []) if one["fault"] == fault["number"]]
+
+
+def of_fault(
+    fault: Entry, run: Run, rooms: tuple[int, ...], cells_of: Callable[[Entry], tuple[str, ...]]
+) -> list[str]:
+    """A line for the fault; with several workloads, one for each of them below it."""
+    found = entries(run, fault)
+    if len(found) == 1:
+        return row(label(fault), LABEL_WIDTH, zip(cells_of(found[0]), rooms, strict=True))
+    lines = [label(fault)]
+    for entry in found:
+        lines += row(f"  {entry['workload']}", LABEL_WIDTH, zip(cells_of(entry), rooms, strict=True))
+    return lines
+
+
+def label(fault: Entry) -> str:
+    """As in "0 kill redis"."""
+    return f"{fault['number']} {fault['kind']} {fault['target']}"
+
 
 SAID = {IN_ALARM: "in alarm", NO_LOOK: "no look"}
 """What stands where a detector told nothing and did not miss the fault."""
 MARKS = (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_ns"))
 
 
-def table(run: Run, colour: bool) -> list[str]:
+def detection_table(run: Run, colour: bool) -> list[str]:
     """From the first failure to each detector's word, and the false alarms."""
     names = detectors(run)
     if not names:
         return []
     rooms = [max(11, len(name) + 2) for name in names]
     heads = zip((name.replace("_", " ") for name in names), rooms, strict=True)
-    lines = [heading(row("Detection", WIDTH, heads)[0], colour)]
+    lines = [heading(row("Detection", LABEL_WIDTH, heads)[0], colour)]
     for fault in shown(run):
-        lines += row(label(fault), WIDTH, zip(detection_cells(run, fault), rooms, strict=True))
+        lines += row(label(fault), LABEL_WIDTH, zip(detection_cells(run, fault), rooms, strict=True))
     lines += wrapped(f"From the first failure (else from the fault); {false_alarms(run)}.")
     return lines + [line for text in doubts(run) for line in wrapped(f"{text}.")]
 

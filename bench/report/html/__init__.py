@@ -24,10 +24,10 @@ def save(run: Run, verdict: Verdict, tell: Callable[[str], None] = _say) -> Path
     """
     try:
         from bench.report.html.run_page import render
-        from bench.results import files, layout
+        from bench.results import layout
 
         path = run.path / layout.REPORT
-        files.write_whole(path, render(run, verdict))
+        layout.write_whole(path, render(run, verdict))
     except Exception as failure:  # noqa: BLE001 - whatever it is, the run and its verdict stand
         reason = getattr(failure, "strerror", None) or str(failure) or type(failure).__name__
         tell(f"{run.path}: report.html could not be written: {reason}")

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from bench.results.files import plain
+from bench.results.layout import plain
 
 HERE = Path(__file__).parent
 VOID = frozenset({"br", "col", "hr", "img", "input", "link", "meta", "wbr"})
@@ -143,7 +143,7 @@ def _side(head: Column) -> str | None:
 
 
 def badge(status: object) -> Html:
-    """A status (of bench.judge.status, or any word) as its shape and its word, in its colour."""
+    """A status (of bench.judge.verdict, or any word) as its shape and its word, in its colour."""
     word = str(getattr(status, "name", status)).upper()
     shape = element("span", SHAPES.get(word, "•"), aria_hidden="true", class_="shape")
     kind = word.lower() if word in SHAPES else "neutral"

@@ -1,27 +1,217 @@
-"""report.html: one run as a page that a team lead opens, keeps and prints. One file, no network."""
+"""report.html: one run as a page that a team lead opens, keeps and prints. One file, no network.
+
+Here: the whole page, and its head with the verdict, the key figures and the rules.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.report.html import (
-    arrival_part,
-    distribution_part,
-    fault_part,
-    latency_part,
-    outage_part,
-    resource_part,
-    run_part,
-    verdict_part,
+from bench.core import units
+from bench.judge.faults.times import is_clean
+from bench.judge.outcome_counts import spaced, tally_of
+from bench.judge.verdict import Status, parts_of
+from bench.report.html import arrivals, faults, latency, resources, run_details
+from bench.report.html.page import (
+    Child,
+    Html,
+    badge,
+    data_block,
+    element,
+    numbers,
+    page,
+    resource,
+    section,
+    table,
+    words,
 )
-from bench.report.html.marks import events_table, marks, used_signs
-from bench.report.html.page import Child, Html, data_block, element, page, resource
-from bench.report.html.plots import Book
+from bench.report.html.plots import Book, events_table, marks, used_signs
 from bench.report.html.slices import Slices, spreads
+from bench.report.text import headline, headroom_text
 
 if TYPE_CHECKING:
-    from bench.judge.verdict import Verdict
+    from collections.abc import Sequence
+
+    from bench.judge.verdict import Check, Verdict
     from bench.results.reader import Run
+
+
+SHOWN_REASONS = 3
+SHOWN_FINDINGS = 60
+BANNERS = {
+    Status.INVALID: "This run says nothing about the system: what was measured is not the system alone. "
+    "Do not decide by its figures.",
+    Status.INCONCLUSIVE: "This run cannot tell whether every rule holds. What is missing stands below.",
+}
+
+
+def head(run: Run, verdict: Verdict) -> list[Html]:
+    """The title with the verdict, what the run is for, and banners where it must not be taken at its word."""
+    title = element("h1", badge(verdict.status), " ", element("span", f"{run.scenario}: {headline(verdict)}"))
+    purpose = str(run.record.get("scenario", {}).get("purpose", ""))
+    return [title, element("p", purpose, class_="purpose"), _when(run), *_banners(run, verdict)]
+
+
+def _when(run: Run) -> Html:
+    record = run.record
+    started = str(record.get("started", {}).get("utc", ""))
+    parts = [
+        f"Run {run.name}",
+        f"started {started[:19].replace('T', ' ')} UTC" if started else "",
+        f"{units.format_duration_ns(long_ns)} long" if (long_ns := record.get("duration_ns")) else "",
+        f"stack {record['stack']['kind']}" if record.get("stack", {}).get("kind") else "",
+    ]
+    return element("p", " · ".join(part for part in parts if part), class_="soft small")
+
+
+def _banners(run: Run, verdict: Verdict) -> list[Html]:
+    banners = []
+    if not run.is_complete:
+        text = "This run was interrupted: the figures are of what had been measured by then."
+        banners.append(_banner(Status.INCONCLUSIVE, "Interrupted", text))
+    if verdict.status in BANNERS:
+        why = [check.because for check in verdict.checks if check.status is verdict.status]
+        name = verdict.status.name.capitalize()
+        banners.append(_banner(verdict.status, name, BANNERS[verdict.status], why))
+    if run.record.get("plan", {}).get("quick"):
+        text = "Its phases are shortened: good to see that it works, not to decide by."
+        banners.append(_banner(Status.WARN, "Quick run", text))
+    return banners
+
+
+def _banner(status: Status, name: str, text: str, why: Sequence[str] = ()) -> Html:
+    body = element("p", element("strong", f"{name}. "), text)
+    shown = [element("li", one) for one in why[:SHOWN_REASONS]]
+    if len(why) > SHOWN_REASONS:
+        shown.append(element("li", f"and {len(why) - SHOWN_REASONS} more, below"))
+    reasons = element("ul", shown) if shown else None
+    return element("div", body, reasons, class_=f"banner {status.name.lower()}", role="note")
+
+
+def rules(verdict: Verdict) -> Html:
+    """Each rule: what was observed, its limit and warning level, what is left, and why it came out so."""
+    judged = [check for check in verdict.checks if check.is_rule]
+    if not judged:
+        return section("Rules", element("p", "The scenario has no rules: there is nothing to judge."))
+    columns = [*words("rule", "status"), *numbers("observed", "limit", "warn", "headroom"), *words("because")]
+    rows = [_rule(check) for check in judged]
+    caption = "Every rule of the scenario, in its order. Headroom: the share of the limit that is left"
+    return section("Rules", table(columns, rows, caption, narrow="cards"))
+
+
+def _rule(check: Check) -> list[Child]:
+    parts = parts_of(check.rule)
+    operator, unit = parts.get("op", ""), check.unit or "count"
+    known = check.observed is not None
+    observed: list[Child] = [
+        units.format_quantity(check.observed, unit) if check.observed is not None else "-"
+    ]
+    if check.interval is not None:
+        low, high = (units.format_quantity(bound, unit) for bound in check.interval)
+        observed.append(element("div", f"{low} to {high}", class_="soft small"))
+    if check.samples is not None:
+        observed.append(element("div", f"n = {spaced(check.samples)}", class_="soft small"))
+    because = [element("div", check.because)]
+    if check.advice:
+        because.append(element("div", element("strong", "What to do: "), check.advice, class_="advice"))
+    return [
+        element("code", parts["metric"]),
+        badge(check.status),
+        observed if known or len(observed) > 1 else None,
+        f"{operator} {parts.get('limit', '')}".strip(),
+        parts.get("warn") or None,
+        headroom_text(check, operator),
+        because,
+    ]
+
+
+def findings(verdict: Verdict) -> Html:
+    """What was found about the run as a whole: why it is invalid, or what leaves a doubt."""
+    found = sorted((check for check in verdict.checks if not check.is_rule), key=lambda check: -check.status)
+    rows = [
+        [
+            check.metric.removeprefix("validity.").replace("_", " "),
+            badge(check.status),
+            [
+                element("div", check.because),
+                element("div", element("strong", "What to do: "), check.advice) if check.advice else None,
+            ],
+        ]
+        for check in found[:SHOWN_FINDINGS]
+    ]
+    if not rows:
+        return Html()
+    more = f"; {len(found) - SHOWN_FINDINGS} more are in verdict.json" if len(found) > SHOWN_FINDINGS else ""
+    caption = f"The worst first{more}"
+    return section("Findings about the run", table(["finding", "status", "because"], rows, caption))
+
+
+def key_figures(run: Run, verdict: Verdict) -> Html:
+    """A few large numbers: rules by status, arrivals, the slowest workload, the longest outage, lost data."""
+    cards = [_rule_card(verdict), _arrival_card(run), *_latency_cards(run), *_fault_cards(run)]
+    return element("div", [card for card in cards if card], class_="cards")
+
+
+def _card(name: str, figure: str, note: str) -> Html:
+    return element(
+        "div",
+        element("div", name, class_="name"),
+        element("div", figure, class_="figure"),
+        element("div", note, class_="note"),
+        class_="card",
+    )
+
+
+def _rule_card(verdict: Verdict) -> Html | None:
+    judged = [check.status for check in verdict.checks if check.is_rule]
+    if not judged:
+        return None
+    good = sum(status in (Status.PASS, Status.WARN) for status in judged)
+    rest = [f"{judged.count(status)} {status.name}" for status in reversed(Status) if status in judged]
+    return _card("Rules that hold", f"{good} of {len(judged)}", ", ".join(rest))
+
+
+def _arrival_card(run: Run) -> Html | None:
+    tally = tally_of(run)
+    if not tally.planned:
+        return None
+    ended = f"of {spaced(tally.planned)} planned arrivals; {tally.lost or 'none lost'}"
+    return _card("Answered OK", units.format_ratio(tally.ok / tally.planned), ended)
+
+
+def _latency_cards(run: Run) -> list[Html]:
+    from bench.core import histogram
+
+    found = []
+    for entry in run.workloads:
+        counts = run.histogram("response", entry["name"])
+        if counts.any():
+            found.append((histogram.percentile_ns(counts, 99), entry["name"], counts))
+    if not found:
+        return []
+    p99_ns, name, counts = max(found, key=lambda one: one[0])
+    p50, p95 = (units.format_duration_ns(histogram.percentile_ns(counts, percent)) for percent in (50, 95))
+    which = f"{name}, the slowest of {len(found)} workloads" if len(found) > 1 else name
+    return [
+        _card("Response P99", units.format_duration_ns(p99_ns), f"P50 {p50}, P95 {p95}; {which}"),
+    ]
+
+
+def _fault_cards(run: Run) -> list[Html]:
+    cards = []
+    clean = [one for one in run.record.get("recoveries", []) if is_clean(one)]
+    hit = [one for one in clean if one["first_failure_ns"] is not None]
+    if hit:
+        worst = max(hit, key=lambda one: one["downtime_ns"])
+        note = f"{worst['workload']}, fault {worst['fault']}; {spaced(worst['failed'])} arrivals failed"
+        cards.append(_card("Longest downtime", units.format_duration_ns(worst["downtime_ns"]), note))
+    counted = [one for one in run.record.get("integrity", []) if one["lost"] is not None]
+    if counted:
+        lost = sum(one["lost"] for one in counted)
+        acknowledged = sum(one["acknowledged"] or 0 for one in counted)
+        cards.append(_card("Acknowledged data lost", spaced(lost), f"of {spaced(acknowledged)} checked"))
+    return cards
+
 
 LARGEST_BYTES = 950_000
 SHARES = (1.0, 0.5, 0.2)
@@ -53,29 +243,27 @@ def _rendered(run: Run, verdict: Verdict, share: float) -> str:
     coarse = Slices(rows, max(3, min(30, int(MOST_ROWS / count))))
     drawn, tabled = spreads(run, (fine, coarse))
     book = Book()
-    over_time = latency_part.over_time(run, verdict, book, (fine, drawn), (coarse, tabled))
+    over_time = latency.over_time(run, verdict, book, (fine, drawn), (coarse, tabled))
     parts: list[Html] = [
-        verdict_part.findings(verdict),
-        verdict_part.rules(verdict),
-        fault_part.recovery(run),
-        outage_part.outages(run),
-        fault_part.integrity(run),
-        latency_part.latency(latency_part.latency_table(run), Html(_key(run, fine) + over_time)),
-        distribution_part.distributions(run, book),
-        arrival_part.arrivals(run, verdict, book, fine, coarse),
-        resource_part.resource_use(run, book, fine),
-        run_part.generator(run),
-        run_part.anomalies(run),
-        run_part.workers(run),
-        run_part.environment(run),
-        run_part.again(run),
+        findings(verdict),
+        rules(verdict),
+        faults.recovery(run),
+        faults.outages(run),
+        faults.integrity(run),
+        latency.latency(latency.latency_table(run), Html(_key(run, fine) + over_time)),
+        latency.distributions(run, book),
+        arrivals.arrivals(run, verdict, book, fine, coarse),
+        resources.resource_use(run, book, fine),
+        run_details.generator(run),
+        run_details.anomalies(run),
+        run_details.workers(run),
+        run_details.environment(run),
+        run_details.again(run),
     ]
     body: list[Child] = [
         element("a", "To the verdict", href="#main", class_="skip"),
         element("p", NO_SCRIPT, class_="banner neutral", id="without-script"),
-        element(
-            "main", verdict_part.head(run, verdict), verdict_part.key_figures(run, verdict), parts, id="main"
-        ),
+        element("main", head(run, verdict), key_figures(run, verdict), parts, id="main"),
         data_block("plots", {**book.to_json(), **marks(run)}),
     ]
     scripts = [resource("vendor/uPlot.iife.min.js"), resource("report.js")]

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 from bench.core.answers import STATUS_CLASSES
 from bench.core.units import Mismatch, Quantity, quantity, quoted
-from bench.scenario.rules.fault_metrics import DETECTORS, RECOVERY_STAMPS
+from bench.scenario.rules.metric_facts import DETECTORS, RECOVERY_STAMPS
 
 OPERATORS = ("<=", ">=", "==", "<", ">")
 MAX_RULE_CHARACTERS = 500

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from bench.core.intervals import stretches
 from bench.core.units import format_duration_ns, format_rate, quoted
-from bench.scenario.placeholders import placeholders_in
-from bench.scenario.rules.fault_metrics import BY_NAME, kills_needed
 from bench.scenario.rules.grammar import Metric, Rule
+from bench.scenario.rules.metric_facts import BY_NAME, arrivals_needed, kills_needed
 from bench.scenario.rules.metrics import check_rule, metrics_of
-from bench.scenario.rules.sample_needs import arrivals_needed
+from bench.scenario.templates import placeholders_in
 
 if TYPE_CHECKING:
     from bench.scenario.model import Phase, Scenario, Workload

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.core.answers import STATUS_CLASSES
 from bench.core.units import quoted
-from bench.scenario.rules.fault_metrics import BY_NAME, FAULT_METRICS, STATS
 from bench.scenario.rules.grammar import FAMILIES, Metric, Rule, RuleError, scope_and_name
+from bench.scenario.rules.metric_facts import BY_NAME, FAULT_METRICS, STATS
 
 if TYPE_CHECKING:
     from bench.scenario.model import Scenario

@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.core.units import format_duration_ns, quoted
 from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
-from bench.scenario.finding import Finding
+from bench.scenario.problems import Finding
 
 BEHIND = {"api": ("redis", "postgres")}
 """Targets that another target stands on, so that they can be hit too."""

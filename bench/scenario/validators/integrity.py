@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.units import quoted
-from bench.scenario.finding import Finding
-from bench.scenario.integrity import SETTINGS
-from bench.scenario.paths import Path
-from bench.scenario.placeholders import PLACEHOLDER, RUN, SEQUENCE, VALUE
+from bench.scenario.faults import CHECK_SETTINGS
+from bench.scenario.problems import Finding, Path
+from bench.scenario.templates import PLACEHOLDER, RUN, SEQUENCE, VALUE
 
 Fields = Mapping[str, Any]
 
@@ -66,7 +65,7 @@ def _of_one(check: Any, workload: Fields) -> list[Finding]:
 
 def _settings(check: Any) -> list[Finding]:
     found = []
-    for name in sorted(check.model_fields_set - {"check", "workload"} - set(SETTINGS[check.check])):
+    for name in sorted(check.model_fields_set - {"check", "workload"} - set(CHECK_SETTINGS[check.check])):
         key = {"store": "in", "every_ns": "every"}.get(name, name)
         found.append(Finding((key,), f"no {key} with {check.check}", key, "remove it"))
     return found

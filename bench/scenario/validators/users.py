@@ -7,7 +7,7 @@ from typing import Any
 from bench.core.units import quoted
 from bench.scenario.drivers import DRIVERS, OTHER
 from bench.scenario.fields import MOST_LANES
-from bench.scenario.finding import Finding
+from bench.scenario.problems import Finding
 
 Fields = Mapping[str, Any]
 

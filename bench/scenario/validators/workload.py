@@ -12,11 +12,13 @@ from typing import Any
 from bench.core.units import format_bytes, format_duration_ns, quoted
 from bench.scenario.drivers import DRIVERS, OPERATION_FORMS, OWN_SETTINGS
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, SHORTEST_CYCLE_NS
-from bench.scenario.finding import Finding
-from bench.scenario.paths import Path
-from bench.scenario.placeholders import PLACEHOLDER, RESERVED
-from bench.scenario.validators.http import findings_of_headers, findings_of_request
-from bench.scenario.validators.sql import findings_of_statements
+from bench.scenario.problems import Finding, Path
+from bench.scenario.templates import PLACEHOLDER, RESERVED
+from bench.scenario.validators.operations import (
+    findings_of_headers,
+    findings_of_request,
+    findings_of_statements,
+)
 from bench.scenario.validators.users import findings_of_user_phases, findings_of_users
 
 Fields = Mapping[str, Any]

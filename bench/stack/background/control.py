@@ -19,8 +19,7 @@ from bench.stack.background.state import (
     read_kept,
     state_folder,
 )
-from bench.stack.services.data_directory import sweep_data_directories
-from bench.stack.services.log_files import last_lines
+from bench.stack.services.files import last_lines, sweep_data_directories
 
 END_DEADLINE_S = 20.0
 KILLED_DEADLINE_S = 10.0

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import TargetError, UsageError
-from bench.stack.supervisor.process_identity import ProcessIdentity
-from bench.stack.target import Target
-from bench.stack.target_url import url_of
+from bench.stack.supervisor.processes import ProcessIdentity
+from bench.stack.target import Target, url_of
 
 FORMAT = 1
 LOCK_PATIENCE_S = 0.3

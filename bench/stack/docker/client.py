@@ -1,15 +1,25 @@
-"""The Docker engine of this machine: one place that connects to it and says what is missing."""
+"""The Docker engine of this machine: the connection to it, the labels of what is ours, a run's network.
+
+Labels mark things of ours in the engine: which run and which harness made them, so that they can be
+removed when that one is gone, and never while another one is using them.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import os
+import random
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
+from bench.stack.supervisor.processes import ProcessIdentity, fate_of, own_entry
 
 if TYPE_CHECKING:
     from docker import APIClient
+
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 TIMEOUT_S = 60.0
@@ -80,3 +90,98 @@ def _knock(path: str) -> None:
                 case _:
                     found = error.strerror or str(error)
             raise no_engine("a Docker engine that answers", found, f"{advice}, {WITHOUT}") from None
+
+
+RUN = "holdfast.run"
+HARNESS = "holdfast.harness"
+SERVICE = "holdfast.service"
+ADDRESS = "holdfast.address"
+"""On a container: the address in the run's network that it has at every connection."""
+CONTENT = "holdfast.content"
+"""On an image that was built here: the digest of what is in it."""
+BASE = "holdfast.base"
+"""On such an image: the base that was named for it; empty where it was made of this machine's programs."""
+CHAOS = "bench.chaos"
+ALLOW = "allow"
+"""The value of CHAOS that opts a container in for faults."""
+
+
+def labels_of(run: str) -> dict[str, str]:
+    """The labels that mark something as this run's, made by this process."""
+    return {RUN: run, HARNESS: harness_text()}
+
+
+def harness_text() -> str:
+    """This process, as a label: its identity, its machine and its name space of process numbers."""
+    return json.dumps(own_entry())
+
+
+def is_left_over(text: str) -> bool:
+    """Whether the harness of a label is surely gone; False for one that cannot be judged from here."""
+    try:
+        entry = json.loads(text)
+    except ValueError:
+        return False
+    if ProcessIdentity.from_json(entry) is None or not {"host", "pids"} <= entry.keys():
+        return False
+    return fate_of(entry) == "gone"
+
+
+ATTEMPTS = 20
+POOL = ipaddress.ip_network("10.128.0.0/9")
+PREFIX = 28
+_ROUTES = Path("/proc/net/route")
+
+
+def create_network(engine: APIClient, name: str, labels: dict[str, str]) -> ipaddress.IPv4Network:
+    """Create a bridge on addresses that nothing here uses; return them. The first host is the gateway's.
+
+    Raises TargetError when the engine refuses for another reason than addresses in use.
+    """
+    from docker.errors import APIError
+    from docker.types import IPAMConfig, IPAMPool
+
+    taken, last = _routed(), "none was free"
+    for _ in range(ATTEMPTS):
+        subnet = _any_subnet()
+        if any(subnet.overlaps(other) for other in taken):
+            continue
+        pool = IPAMPool(subnet=str(subnet), gateway=str(subnet[1]))
+        try:
+            engine.create_network(
+                name,
+                driver="bridge",
+                labels=labels,
+                ipam=IPAMConfig(pool_configs=[pool]),
+                check_duplicate=True,
+            )
+        except APIError as error:
+            last = said(error)
+            if "overlap" not in last.lower():
+                break
+        else:
+            return subnet
+    raise no_engine(
+        "a network of its own for the run", last, "look at docker network ls, and prune what is old"
+    )
+
+
+def _any_subnet() -> ipaddress.IPv4Network:
+    count = 2 ** (PREFIX - POOL.prefixlen)
+    step = 2 ** (32 - PREFIX)
+    start = int(POOL.network_address) + random.randrange(count) * step  # noqa: S311 - nothing secret
+    return ipaddress.IPv4Network((start, PREFIX))
+
+
+def _routed() -> list[ipaddress.IPv4Network]:
+    """Where this machine has routes to, but the one that leads everywhere."""
+    found = []
+    try:
+        rows = [line.split() for line in _ROUTES.read_text().splitlines()[1:]]
+    except OSError:
+        return []
+    for row in rows:
+        address, mask = (int.from_bytes(bytes.fromhex(row[column]), "little") for column in (1, 7))
+        if mask:
+            found.append(ipaddress.IPv4Network((address & mask, mask.bit_count())))
+    return found

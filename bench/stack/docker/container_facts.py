@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.resources.cgroup import ROOT as CGROUPS
-from bench.stack.docker.labels import ALLOW, CHAOS
+from bench.stack.docker.client import ALLOW, CHAOS
 
 DEFAULT_INTERVAL_NS, DEFAULT_RETRIES = 30_000_000_000, 3
 """Of a health check that says nothing else."""

@@ -12,14 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import TargetError
-from bench.core.redaction import redacted
-from bench.stack.docker.client import said
+from bench.core.sanitize import redacted
+from bench.stack.docker.client import ADDRESS, ALLOW, CHAOS, SERVICE, labels_of, said
 from bench.stack.docker.container_facts import cgroup_of
-from bench.stack.docker.container_log import ContainerLog
-from bench.stack.docker.events import EngineEvents
-from bench.stack.docker.image_choice import ImageChoice, variable_of
-from bench.stack.docker.labels import ADDRESS, ALLOW, CHAOS, SERVICE, labels_of
-from bench.stack.docker.services import ContainerService
+from bench.stack.docker.events import ContainerLog, EngineEvents
+from bench.stack.docker.services import ContainerService, ImageChoice, variable_of
 from bench.stack.probes.health import Facts, ask
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target

@@ -15,15 +15,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from bench.core.errors import TargetError
-from bench.stack.docker.client import connect_engine
+from bench.stack.docker.cleanup import Reaper, remove_run, sweep
+from bench.stack.docker.client import connect_engine, create_network, labels_of
 from bench.stack.docker.events import EngineEvents
-from bench.stack.docker.image_choice import ready_image
-from bench.stack.docker.labels import labels_of
 from bench.stack.docker.managed_container import ManagedContainer, Place
-from bench.stack.docker.network import create_network
-from bench.stack.docker.reaper import Reaper
-from bench.stack.docker.removal import remove_run, sweep
-from bench.stack.docker.services import SERVICES, with_needs
+from bench.stack.docker.services import SERVICES, containers_with_needs, ready_image
 from bench.stack.probes.health import health_rows
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
@@ -50,7 +46,7 @@ class DockerStack:
                 f"'{name}'",
                 "change the target in the scenario",
             )
-        self._services = with_needs(needed)
+        self._services = containers_with_needs(needed)
         self._log_dir = log_dir
         self._run = secrets.token_hex(6)
         self._containers: list[ManagedContainer] = []

@@ -39,7 +39,7 @@ def build(services: tuple[str, ...], bases: tuple[str, ...]) -> None:
 def show() -> None:
     """Show which image `--stack docker` would use for each service, as far as it is on this machine."""
     from bench.stack.docker.client import connect_engine
-    from bench.stack.docker.image_choice import chosen_image
+    from bench.stack.docker.services import chosen_image
     from bench.stack.images.build import SERVICES
 
     engine = connect_engine()

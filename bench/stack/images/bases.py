@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.core.errors import TargetError
-from bench.stack.images.python_packages import files_of_packages
-from bench.stack.images.root_files import RootFiles
-from bench.stack.services.postgres_binary import find_postgres
-from bench.stack.services.server_binary import find_server_binary
+from bench.stack.images.root_files import RootFiles, files_of_packages
+from bench.stack.services.programs import find_postgres, find_server_binary
 
 PEOPLE = {"root": 0, "www-data": 33, "nginx": 101, "postgres": 999, "redis": 998, "nobody": 65_534}
 """Those whom the servers' own defaults name; numbers as in the official images."""

@@ -1,25 +1,53 @@
-"""Building the images: a base of this machine's programs unless one is named, then the Dockerfile on it."""
+"""Building the images: a base of this machine's programs unless one is named, then the Dockerfile on it.
+
+One build at a time: the engine's store is shared, and tidying after one build removes another's
+layers.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import itertools
+import os
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bench
-from bench.core.errors import TargetError
-from bench.stack.docker.client import said
-from bench.stack.docker.labels import BASE, CONTENT, SERVICE
-from bench.stack.images.build_turn import build_turn
+from bench.core.errors import TargetError, UsageError
+from bench.stack.docker.client import BASE, CONTENT, SERVICE, said
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+
+@contextmanager
+def build_turn() -> Iterator[None]:
+    """Hold the only turn of this user to build or remove images; wait while another process has it.
+
+    The kernel gives it back when its holder ends, however that is. Raises UsageError where the lock
+    cannot be made.
+    """
+    path = Path(tempfile.gettempdir()) / f"holdfast-images-{os.getuid()}.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise UsageError(
+            f"the lock of image builds, {path}: expected a file of this user's that can be written,"
+            f" found '{error.strerror}'; remove what is there, or set TMPDIR to a folder of your own"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
 
 SERVICES = ("redis", "postgres", "postgres_16", "api", "edge")
 REPOSITORY = "holdfast"

@@ -1,4 +1,5 @@
-"""A root file system made of programs of this machine: each with the libraries that it loads.
+"""A root file system made of programs of this machine, each with the libraries that it loads, and of
+packages.
 
 Everything keeps the path that it has here, so that programs find what they look for by name; what is
 added besides has the path that it is given. A digest of names, sizes and times tells whether an image
@@ -14,12 +15,46 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from bench.core.child_environment import for_program
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def files_of_packages(names: Iterable[str]) -> Iterator[tuple[Path, str]]:
+    """(file, its path below site-packages), of the packages and, in turn, of what they require.
+
+    Optional extras are left out, and so is what is required but not installed: a requirement of another
+    platform's.
+    """
+    waiting, seen = list(names), set[str]()
+    while waiting:
+        name = _canonical(waiting.pop())
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        for text in distribution.requires or ():
+            found = _NAME.match(text)
+            if found and "extra ==" not in text.partition(";")[2]:
+                waiting.append(found[0])
+        for path in distribution.files or ():
+            place = Path(str(distribution.locate_file(path)))
+            if ".." not in path.parts and "__pycache__" not in path.parts and place.is_file():
+                yield place, str(path)
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
 
 LDD_DEADLINE_S = 60.0
 _LIBRARY = re.compile(r"^\s+(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)

@@ -1,12 +1,21 @@
-"""A TCP connection to a target, all that happens on it within one deadline."""
+"""A TCP connection to a target, all that happens on it within one deadline; what its failures mean to a
+user.
+"""
 
 import select
 import socket
 import ssl
 import threading
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+
+from bench.core.clock import monotonic_ns
+from bench.core.errors import TargetError
+from bench.core.sanitize import redacted
+from bench.stack.target import State, Target
 
 EXCERPT_BYTES = 60
 REFUSED = "connection refused: nothing listens there"
@@ -191,3 +200,79 @@ def quoted(received: bytes | bytearray) -> str:
     """The beginning of it, printable."""
     text = repr(bytes(received[:EXCERPT_BYTES]))[1:]
     return text + " and more" if len(received) > EXCERPT_BYTES else text
+
+
+QUOTE_LIMIT = 160
+LOOK_AGAIN_S = 0.5
+_SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+
+def probe_error(target: Target, expected: str, found: str, advice: str | None = None) -> TargetError:
+    """The error in one short line, without the password; some servers quote what they were sent."""
+    found = redacted(found, [target.password])
+    if len(found) > QUOTE_LIMIT:
+        found = found[:QUOTE_LIMIT] + "..."
+    return TargetError(
+        target.name, target.address, expected, " ".join(found.split()), advice or advice_for(target)
+    )
+
+
+def advice_for(target: Target) -> str:
+    """Where to look when nothing better is known."""
+    if target.managed:
+        return "look into its log"
+    return "check the host and the port, and that the server is up"
+
+
+def told(target: Target, fact: ProbeError) -> str:
+    """The fact; where a server closed without a word, with a guess at what it is.
+
+    A Postgres does so to whoever does not speak its protocol. One more connection asks it for TLS,
+    which it answers with one letter; so does nobody else.
+    """
+    if isinstance(fact, ClosedAtOnce):
+        with suppress(ProbeError), Connection(target.host, target.port, LOOK_AGAIN_S) as server:
+            expect_postgres(server)
+            return f"{fact}; a Postgres server, it seems"
+    return str(fact)
+
+
+def expect_postgres(server: Connection) -> None:
+    """Ask whether there is TLS: the answer of a Postgres is S or N. Raises ProbeError."""
+    question = "a request for TLS"
+    server.send(_SSL_REQUEST, question)
+    server.receive_more(question)
+    if bytes(server.buffer) not in (b"S", b"N"):
+        raise server.something_else("a Postgres", bytes(server.buffer))
+
+
+LISTEN_S = 0.05
+"""A forwarder in front of a dead server accepts, and closes as soon as it learns of it."""
+
+
+@dataclass(frozen=True)
+class TcpFacts:
+    """A port that accepts connections."""
+
+    answer_ns: int
+    """How long connecting took."""
+    server: str = ""
+    version: str = ""
+    uptime_s: float | None = None
+
+    def health(self) -> tuple[State, str]:
+        """(state, detail)."""
+        return "up", "accepts connections"
+
+
+def probe_tcp(target: Target, deadline_s: float = 5.0) -> TcpFacts:
+    """Connect, and see that the connection is kept. Raises TargetError within `deadline_s`."""
+    begin = monotonic_ns()
+    try:
+        with Connection(target.host, target.port, deadline_s) as server:
+            answer_ns = monotonic_ns() - begin
+            if server.is_readable(min(LISTEN_S, deadline_s)):
+                server.receive_more("the connection")
+    except ProbeError as fact:
+        raise probe_error(target, "a server that keeps a connection", str(fact)) from None
+    return TcpFacts(answer_ns)

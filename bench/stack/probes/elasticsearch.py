@@ -5,9 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bench.stack.probes.connection import ProbeError
-from bench.stack.probes.error import probe_error, told
-from bench.stack.probes.http_get import Answer, http_get, word
+from bench.stack.probes.connection import ProbeError, probe_error, told
+from bench.stack.probes.http import Answer, http_get, word
 from bench.stack.target import State, Target
 
 HEALTH_PATH = "/_cluster/health"

@@ -52,7 +52,7 @@ def ask(target: Target, deadline_s: float = DEADLINE_S) -> Facts:
     """Ask a target of any kind, as its kind is asked. Raises TargetError within `deadline_s`."""
     match target.kind:
         case "redis":
-            from bench.stack.probes.probe import probe_redis
+            from bench.stack.probes.redis import probe_redis
 
             return probe_redis(target, deadline_s)
         case "postgres":
@@ -64,7 +64,7 @@ def ask(target: Target, deadline_s: float = DEADLINE_S) -> Facts:
 
             return probe_http(target, deadline_s)
         case "tcp":
-            from bench.stack.probes.tcp import probe_tcp
+            from bench.stack.probes.connection import probe_tcp
 
             return probe_tcp(target, deadline_s)
         case "elasticsearch":
@@ -76,7 +76,7 @@ def ask(target: Target, deadline_s: float = DEADLINE_S) -> Facts:
 
             return probe_neo4j(target, deadline_s)
         case "proxy":
-            from bench.stack.probes.proxy import probe_proxy
+            from bench.stack.probes.http import probe_proxy
 
             return probe_proxy(target, deadline_s)
 

@@ -8,9 +8,8 @@ that it chose, or with four zeros.
 from dataclasses import dataclass
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Connection, ProbeError
-from bench.stack.probes.error import probe_error, told
-from bench.stack.probes.http_get import http_get, word
+from bench.stack.probes.connection import Connection, ProbeError, probe_error, told
+from bench.stack.probes.http import http_get, word
 from bench.stack.target import State, Target
 
 HANDSHAKE = bytes.fromhex("6060b017 00080805 00020404 00000104 00000003")

@@ -1,4 +1,4 @@
-"""Ask a Postgres who it is, as the load will log in; or say what is there instead."""
+"""How libpq connects to a target, and the probe that asks a Postgres who it is, as the load will log in."""
 
 import math
 import os
@@ -10,13 +10,38 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Connection, ProbeError
-from bench.stack.probes.error import expect_postgres, probe_error, told
-from bench.stack.probes.libpq import libpq_parameters
+from bench.stack.probes.connection import Connection, ProbeError, expect_postgres, probe_error, told
 from bench.stack.target import State, Target
 
 if TYPE_CHECKING:
     import psycopg
+
+
+APPLICATION_NAME = "holdfast"
+
+
+def libpq_parameters(target: Target, peer: str | None = None) -> dict[str, str]:
+    """Parameters for psycopg.connect(**parameters), by libpq's names.
+
+    peer: the address to connect to, where the host's name was resolved before. What the URL does
+    not say is left out, so that libpq's own defaults and its password file hold.
+    """
+    said = dict(target.options)
+    parameters = {
+        "host": target.host,
+        "hostaddr": peer,
+        "port": str(target.port),
+        "user": target.username,
+        "password": target.password,
+        "dbname": target.database,
+        "sslmode": said.get("sslmode", "require") if target.tls else "disable",
+        "gssencmode": "disable",  # one round trip and a name look-up less; nothing here asks for it
+        "application_name": said.get("application_name", APPLICATION_NAME),
+        "connect_timeout": said.get("connect_timeout"),
+        "options": said.get("options"),
+    }
+    return {key: value for key, value in parameters.items() if value}
+
 
 _QUESTION = """
 SELECT version(), current_setting('max_connections')::int, pg_is_in_recovery(),

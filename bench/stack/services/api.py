@@ -10,7 +10,7 @@ from bench.core.child_environment import OF_THE_REFERENCE_API, for_python
 from bench.core.errors import TargetError
 from bench.stack.probes.http import probe_http
 from bench.stack.services.base import Identity, ManagedService
-from bench.stack.services.server_binary import ServerBinary
+from bench.stack.services.programs import ServerBinary
 from bench.stack.supervisor.supervised import ServiceCommand
 from bench.stack.target import Target
 

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.core.errors import TargetError, UsageError
-from bench.core.redaction import redacted
+from bench.core.sanitize import redacted
 from bench.core.units import duration_ns
-from bench.stack.services.data_directory import DataDirectory
-from bench.stack.services.log_files import last_lines, new_log_file
+from bench.stack.services.files import DataDirectory, last_lines, new_log_file
 from bench.stack.services.loopback_port import free_loopback_port, is_listener
-from bench.stack.services.server_binary import ServerBinary
+from bench.stack.services.programs import ServerBinary
 from bench.stack.supervisor.supervised import ServiceCommand, StackEvent, Supervised
 from bench.stack.target import Target
 

@@ -8,10 +8,14 @@ from pathlib import Path
 from bench.core.errors import TargetError
 from bench.stack.probes.postgres import probe_postgres
 from bench.stack.services.base import Identity, ManagedService
-from bench.stack.services.postgres_binary import PostgresPrograms, find_postgres
-from bench.stack.services.server_binary import ServerBinary
-from bench.stack.services.shared_memory import DATA
-from bench.stack.services.unprivileged import Account, account_for_servers
+from bench.stack.services.files import DATA
+from bench.stack.services.programs import (
+    Account,
+    PostgresPrograms,
+    ServerBinary,
+    account_for_servers,
+    find_postgres,
+)
 from bench.stack.supervisor.supervised import ServiceCommand, SetUpStep
 from bench.stack.target import Target
 

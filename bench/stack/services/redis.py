@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from bench.stack.probes.probe import probe_redis
+from bench.stack.probes.redis import probe_redis
 from bench.stack.services.base import Identity, ManagedService
-from bench.stack.services.server_binary import ServerBinary, find_server_binary
+from bench.stack.services.programs import ServerBinary, find_server_binary
 from bench.stack.supervisor.supervised import ServiceCommand
 from bench.stack.target import Target
 

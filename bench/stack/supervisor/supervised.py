@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.core.child_environment import for_program
-from bench.stack.services.data_directory import DataDirectory
+from bench.stack.services.files import DataDirectory
 from bench.stack.supervisor import supervisor
-from bench.stack.supervisor.orphans import await_end_of_strays
+from bench.stack.supervisor.processes import await_end_of_strays
 
 GRACE_S = 2.0
 """How long a service may take to end by itself before it is killed."""

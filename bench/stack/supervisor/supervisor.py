@@ -358,7 +358,7 @@ def _remove_shared_memory(directory: Path) -> None:
     # At the end of the path, where the package hides no module of the standard library's.
     sys.path.append(str(Path(__file__).resolve().parents[3]))
     with contextlib.suppress(ImportError):  # it was uninstalled or moved while we ran
-        from bench.stack.services.shared_memory import remove_shared_memory
+        from bench.stack.services.files import remove_shared_memory
 
         remove_shared_memory(directory)
 

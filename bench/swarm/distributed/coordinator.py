@@ -1,4 +1,34 @@
-"""The workers of a run as those who make its load: the coordinator's side."""
+"""The workers of a run: what they say, what is said to them, and who of them is lost.
+
+The messages, each an object with `kind`. Times are of CLOCK_MONOTONIC of the one who reads it there:
+
+    coordinator -> engine host
+      hello      sent_ns                          ask where it is, and what its clock says
+      beat                                        the coordinator is there
+      calibrate  rate_per_s, lanes                measure yourself
+      plan       plan                             (bench.swarm.distributed.plan_codec) the whole plan
+      prepare    workload, segment [k, n], target make the engine of that segment (k from 0) and connect
+      begin      workload, start_ns, run_label    run zero, on the worker's clock
+      stop       workload, at_once
+      finish     workload                         after the last window
+      log        workload, file, first, count     a piece of an operation log
+      end                                         release everything and exit
+    engine host -> coordinator
+      here       sent_ns (as asked), at_ns, and the fields of HostInfo
+      beat       generator_cpu_ratio, generator_rss_bytes
+      calibrated calibration
+      planned
+      prepared   workload
+      late       workload, by_ns                  was told of run zero too late to take part
+      window     workload, number, is_last, gains, live, events
+      result     workload, result, gains, logs (records of each operation log)
+      log_piece  workload, file, first, content
+      failed     workload or null, error          (bench.swarm.distributed.messages)
+
+Windows are those of Plan.window_ends, numbered from 0, then steps of DRAIN_STEP_NS until the engine ends.
+
+The workers of a run as those who make its load: the coordinator's side.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +36,19 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from bench.core.clock import monotonic_ns
-from bench.swarm.distributed.clock_offset import Round
-from bench.swarm.distributed.failures import WorkerError
-from bench.swarm.distributed.host_info import PROTOCOL, HostInfo
-from bench.swarm.distributed.members import Members
-from bench.swarm.distributed.plan_codec import packed_plan
-from bench.swarm.distributed.segments import segments_of
-from bench.swarm.distributed.worker import RemotePart, Worker
-from bench.swarm.distributed.worker_record import add_workers, worst_calibration
+from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.swarm.distributed.messages import (
+    WorkerError,
+    problem_of,
+    problem_of_result,
+    problem_of_window,
+    unpacked_failure,
+    unpacked_live,
+    unpacked_result,
+)
+from bench.swarm.distributed.plan_codec import packed_plan, segments_of
+from bench.swarm.distributed.sums import add_workers, worst_calibration
+from bench.swarm.distributed.worker import LAST, PROTOCOL, HostInfo, RemotePart, Round, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +56,175 @@ if TYPE_CHECKING:
 
     from bench.engine.api import Engine
     from bench.plan.plan import Plan, WorkloadPlan
-    from bench.run.generator import GeneratorUsage
+    from bench.run.plugins import GeneratorUsage
     from bench.stack.target import Target
+
+
+BEAT_S = 1.0
+SILENT_S = 10.0
+"""A worker that says nothing for so long is lost: it beats twice a second, whatever it is at."""
+SILENT_BEFORE_S = 45.0
+"""The same before run zero, when a worker may be busy compiling."""
+
+
+class Members:
+    """All workers of a run. `send` hands a message to the engine host of one; it returns at once.
+
+    What hosts say comes to `hear`, from any one thread.
+    """
+
+    def __init__(self, names: Sequence[str], send: Callable[[str, dict[str, Any]], None]) -> None:
+        self.workers = {name: Worker(name) for name in names}
+        self.late_joiners: list[tuple[str, int]] = []
+        self.changed = threading.Condition()
+        """Notified whenever a worker has said something; guards everything that workers send."""
+        self.start_ns = 0
+        """Run zero, once it is set."""
+        self._send = send
+        self.notes: list[dict[str, Any]] = []
+        """Events about workers that no engine has told yet."""
+        self._closed = threading.Event()
+
+    # --- what comes in -----------------------------------------------------------------------------
+
+    def hear(self, name: str, message: dict[str, Any]) -> None:
+        """A message of an engine host."""
+        now = monotonic_ns()
+        with self.changed:
+            worker = self.workers.get(name)
+            if worker is None or worker.is_lost:
+                return
+            worker.heard_ns = now
+            if problem := self._noted(worker, message, now):
+                self._lose(worker, f"refused, because {problem}")
+            self.changed.notify_all()
+
+    def _noted(self, worker: Worker, message: Any, now: int) -> str | None:
+        """Take a message, or say why not. Nothing that a worker sends may end the run of the others."""
+        if problem := problem_of(message):
+            return problem
+        try:
+            return self._note(worker, message, now)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            return f"it sent a damaged message: {message['kind']} ({type(error).__name__})"
+
+    def _note(self, worker: Worker, message: dict[str, Any], now: int) -> str | None:
+        part = worker.parts.get(message["workload"]) if message.get("workload") is not None else None
+        match message["kind"]:
+            case "here" if message["sent_ns"] not in worker.asked_ns:
+                return "it answered what nobody had asked"
+            case "here":
+                worker.asked_ns.discard(message["sent_ns"])
+                worker.where = HostInfo.read(message)
+                rounds = worker.clock.after if self.start_ns else worker.clock.before
+                rounds.append(Round(message["sent_ns"], message["at_ns"], now))
+            case "beat":
+                worker.use = {key: value for key, value in message.items() if key != "kind"}
+            case "calibrated":
+                worker.calibration = message["calibration"]
+            case "planned":
+                worker.has_plan = True
+            case "failed":
+                failure = unpacked_failure(worker.name, message["error"])
+                if part is None:
+                    worker.failure = failure
+                else:
+                    part.failure = failure
+            case "prepared" if part:
+                part.is_prepared = True
+            case "late":
+                late_ms = message["by_ns"] / 1e6
+                self._lose(worker, f"it was told of the start {late_ms:.0f} ms too late to take part")
+            case "window" if part:
+                if problem := problem_of_window(message, part):
+                    return problem
+                part.add({**message, "live": unpacked_live(message["live"])})
+                part.has_ended = bool(message["is_last"])
+            case "result" if part:
+                if problem := problem_of_result(message, part):
+                    return problem
+                part.add({**message, "number": LAST, "live": None, "events": []})
+                part.log_lengths = message["logs"]
+                part.result = unpacked_result(message["result"])
+            case "log_piece" if part:
+                part.piece = message
+        return None
+
+    def lost(self, name: str, reason: str) -> None:
+        """Somebody else has seen that a worker is gone."""
+        with self.changed:
+            if (worker := self.workers.get(name)) is not None:
+                self._lose(worker, reason)
+            self.changed.notify_all()
+
+    def joined(self, name: str) -> None:
+        """A worker came after the run had been dealt out: it takes no part."""
+        with self.changed:
+            if name not in self.workers and not self._closed.is_set():
+                now = monotonic_ns()
+                self.late_joiners.append((name, now))
+                self.notes.append({"at_ns": now, "kind": "worker_joined_late", "worker": name})
+
+    def _lose(self, worker: Worker, reason: str) -> None:
+        if worker.is_lost or self._closed.is_set():
+            return
+        worker.lost_because, worker.lost_ns = reason, monotonic_ns()
+        at_ns = worker.lost_ns
+        self.notes.append({"at_ns": at_ns, "kind": "worker_lost", "worker": worker.name, "text": reason})
+        self._send(worker.name, {"kind": "end"})  # should it still hear
+
+    # --- what goes out -----------------------------------------------------------------------------
+
+    def post(self, worker: Worker, kind: str, **fields: Any) -> None:
+        """A message to a worker that is not lost."""
+        if not worker.is_lost:
+            self._send(worker.name, {"kind": kind, **fields})
+
+    def await_all(
+        self, workers: Sequence[Worker], is_done: Callable[[Worker], bool], seconds: float, what: str
+    ) -> None:
+        """Wait until every worker has done what was asked. Raises what failed, of the first worker."""
+
+        def is_over(worker: Worker) -> bool:
+            failures = [part.failure for part in worker.parts.values()]
+            return is_done(worker) or worker.is_lost or bool(worker.failure) or any(failures)
+
+        with self.changed:
+            self.changed.wait_for(lambda: all(map(is_over, workers)), seconds)
+            for worker in workers:
+                for failure in (worker.failure, *(part.failure for part in worker.parts.values())):
+                    if failure is not None:
+                        raise failure
+            for worker in workers:
+                if not is_done(worker):
+                    found = worker.lost_because or f"it did not within {seconds:.0f} s"
+                    raise WorkerError(
+                        worker.name,
+                        f"expected it to {what}, found: {found}; look into its log, or leave it out",
+                    )
+
+    def watch(self) -> None:
+        """Beat, and see who is silent. Whoever was stopped itself must not take that for others' silence."""
+        before = monotonic_ns()
+        while not self._closed.wait(BEAT_S):
+            now = monotonic_ns()
+            with self.changed:
+                for worker in self.workers.values():
+                    if now - before > 2 * BEAT_S * NS_PER_S:
+                        worker.heard_ns = now
+                    limit_s = SILENT_S if self.start_ns else SILENT_BEFORE_S
+                    if not worker.is_lost and now - worker.heard_ns > limit_s * NS_PER_S:
+                        self._lose(worker, f"nothing was heard of it for {limit_s:g} s")
+                    self.post(worker, "beat")
+                self.changed.notify_all()
+            before = now
+
+    def close(self) -> None:
+        """The run is over for every worker; again is harmless."""
+        self._closed.set()
+        for worker in self.workers.values():
+            self._send(worker.name, {"kind": "end"})
+
 
 HELLO_ROUNDS = 9
 MEET_S = 30.0
@@ -34,7 +235,7 @@ TRIPS_OF_LEAD = 20
 
 
 class Coordinator(Members):
-    """See bench.run.generator.Generators for what the session asks of it.
+    """See bench.run.plugins.Generators for what the session asks of it.
 
     `send` hands a message to the engine host of a worker; it returns at once. What hosts say comes to
     `hear`, from any one thread.
@@ -87,7 +288,7 @@ class Coordinator(Members):
 
     def engine_for(self, plan: Plan, workload: WorkloadPlan, target: Target | None, folder: Path) -> Engine:
         """One that stands for the workers' engines."""
-        from bench.swarm.distributed.remote_engine import RemoteEngine
+        from bench.swarm.distributed.engine import RemoteEngine
 
         if not self._segments:
             self._segments = segments_of(plan, list(self.workers))
@@ -162,7 +363,7 @@ class _FleetUse:
         self._fleet = fleet
 
     def window(self) -> dict[str, Any]:
-        """See bench.run.generator.Use."""
+        """See bench.run.plugins.Use."""
         with self._fleet.changed:
             told = [worker.use for worker in self._fleet.workers.values() if not worker.is_lost]
         found: dict[str, Any] = {}

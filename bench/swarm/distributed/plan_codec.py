@@ -1,5 +1,7 @@
-"""A plan and its targets as values that JSON knows, for workers that have neither the scenario's file nor
-its environment. They hold what came from the environment, passwords too: they are passed on, never kept.
+"""The plan of a distributed run: cut into segments, and sent with its targets to workers that have neither
+the scenario's file nor its environment.
+
+It contains what came from the environment, passwords too: they are passed on, never kept.
 """
 
 from __future__ import annotations
@@ -8,16 +10,44 @@ import types
 import typing
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from bench.core.errors import UsageError
 from bench.drivers import driver_named
 from bench.plan.compile import plan_digest, workload_seed
-from bench.plan.plan import PhasePlan, Plan, WorkloadPlan, pacing_table
+from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, pacing_table
 from bench.scenario.model import Workload
 from bench.stack.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def segments_of(plan: Plan, workers: Sequence[str]) -> list[dict[str, Segment]]:
+    """For each workload of the plan: worker -> its segment, in the order of the segments.
+
+    A workload is cut into as many segments as there are workers, but each engine thread of each segment
+    has a lane at least. One that is a whole (see `is_a_whole`) runs on one worker. What does not need
+    every worker begins with the one after the last that was given something.
+    """
+    found: list[dict[str, Segment]] = []
+    turn = 0
+    for entry in plan.workloads:
+        workload = entry.workload
+        count = 1 if is_a_whole(workload) else min(len(workers), max(workload.lanes // workload.threads, 1))
+        chosen = [workers[(turn + number) % len(workers)] for number in range(count)]
+        found.append({name: Segment(number, count) for number, name in enumerate(chosen)})
+        turn += count
+    return found
+
+
+def is_a_whole(workload: Workload) -> bool:
+    """Whether a workload cannot be cut: its subscribers know all publishers, its pool is one application's,
+    its users are one crowd.
+    """
+    return workload.is_pubsub or workload.engine != "wire"
 
 
 def packed_plan(plan: Plan) -> dict[str, Any]:

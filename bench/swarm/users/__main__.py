@@ -15,7 +15,7 @@ import signal
 import sys
 from contextlib import suppress
 
-from bench.core.own_limits import raise_descriptor_limit
+from bench.core.machine_limits import raise_descriptor_limit
 
 LONGEST_LINE = 2**24
 

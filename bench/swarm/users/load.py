@@ -1,22 +1,80 @@
-"""A user's locustfile brought in: its user classes chosen, and the Locust environment they run in."""
+"""A locustfile as Locust would load it: its user classes, the arguments that the scenario gives it, its
+environment, and the exit code that it asks for.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gevent
 import locust
+from locust import log
+from locust.argument_parser import get_empty_argument_parser, get_parser, setup_parser_arguments
+from locust.env import Environment
+from locust.exception import StopTest
 from locust.util.load_locustfile import load_locustfile
 
 from bench.core.child_environment import NAMES_VARIABLE
-from bench.core.redaction import redacted
-from bench.swarm.users.exit import UsersEnvironment
+from bench.core.sanitize import redacted
 from bench.swarm.users.outcomes import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+
+LOCUST_FAILED = 2
+"""What Locust ends with when an exception left a listener."""
+
+
+class UsersEnvironment(Environment):
+    """Remembers who set the exit code, so that a run which it fails can say by what."""
+
+    exit_set_by = ""
+
+    @property
+    def process_exit_code(self) -> int | None:
+        """What Locust would end with; None leaves it to Locust."""
+        return self.__dict__.get("_exit_code")
+
+    @process_exit_code.setter
+    def process_exit_code(self, code: int | None) -> None:
+        self.__dict__["_exit_code"] = code
+        if code is not None:
+            frame = sys._getframe(1)
+            place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            self.exit_set_by = f"{frame.f_code.co_name} ({place})"
+
+
+def quit_as_locust(environment: UsersEnvironment, patience_s: float) -> tuple[int, str]:
+    """Fire the last events; the exit code that the locustfile asks for, and by what (0 for none)."""
+    events: Any = environment.events
+    left = ""
+    with gevent.Timeout(patience_s, False):
+        try:
+            events.quitting.fire(environment=environment, reverse=True)
+        except SystemExit as ended:
+            environment.process_exit_code = (
+                ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+            )
+            environment.exit_set_by = "sys.exit in a listener of events.quitting"
+        except StopTest:
+            pass  # there is none to stop any more
+    code = environment.process_exit_code
+    if code is None and log.unhandled_greenlet_exception:
+        code, left = LOCUST_FAILED, "an exception that left a listener or a greenlet of its own"
+    with gevent.Timeout(patience_s, False):
+        events.quit.fire(exit_code=code or 0)
+    try:
+        return int(code or 0), left or environment.exit_set_by
+    except (TypeError, ValueError):
+        return 1, environment.exit_set_by
+
 
 FOUND_CHARACTERS = 300
 TRACEBACK_LINES = 40
@@ -122,3 +180,67 @@ def _own_traceback(error: BaseException, path: str, secrets: Sequence[str]) -> s
         lines = [*lines[: TRACEBACK_LINES // 2], "  ...", *lines[-TRACEBACK_LINES // 2 :]]
     text = "\n".join(f"  {line}" for line in lines)
     return redacted(text, secrets)
+
+
+KEY = "arguments"
+HONOURED = ("tags", "exclude_tags")
+"""Options of Locust itself that decide what users do; all others the scenario decides."""
+
+
+def parsed_options(given: Mapping[str, str | Sequence[str]]) -> Any:
+    """Locust's options with the values that the scenario gives. Raises Refused, which names the argument."""
+    parser: Any = get_parser(default_config_files=[])
+    plain: Any = get_empty_argument_parser(default_config_files=[])
+    add_own: Any = setup_parser_arguments
+    add_own(plain)
+    ours = {action.dest for action in plain._actions}
+    known = {action.dest: action for action in parser._actions if action.option_strings}
+    words: list[str] = []
+    for name, value in given.items():
+        action = known.get(name.lstrip("-").replace("-", "_"))
+        listed = ", ".join(dest for dest in known if dest not in ours) or "none"
+        if action is None:
+            expected = f"an argument of the locustfile ({listed}), tags or exclude_tags"
+            raise Refused(KEY, expected, name, "correct the name, or remove it")
+        if action.dest in ours and action.dest not in HONOURED:
+            advice = "remove it, and write lanes, phases and rules"
+            raise Refused(KEY, "arguments of the locustfile: all else is the scenario's to say", name, advice)
+        words += _words(action, name, value)
+    _refuse_missing(known, given)
+
+    def refuse(message: str) -> None:
+        # argparse repeats the value, which may be a secret: the name alone says enough.
+        wrong = message.partition(":")[0] if message.startswith("argument ") else "an argument"
+        raise Refused(KEY, "values that the locustfile takes", f"another one for the {wrong}", "correct it")
+
+    parser.error = refuse
+    return parser.parse_args(words)
+
+
+def _words(action: Any, name: str, value: str | Sequence[str]) -> list[str]:
+    """An argument as it would stand on a command line."""
+    option = max(action.option_strings, key=len)
+    if action.nargs != 0:
+        values = [value] if isinstance(value, str) else list(value)
+        # Joined, so that a value may begin with a hyphen.
+        return [f"{option}={values[0]}"] if len(values) == 1 else [option, *values]
+    if value not in ("true", "false"):
+        raise Refused(KEY, f"true or false for {name}, which takes no value", "another value", "write true")
+    return [option] if value == "true" else []
+
+
+def _refuse_missing(known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    names = {name.lstrip("-").replace("-", "_") for name in given}
+    missing = [
+        action
+        for dest, action in known.items()
+        if action.required
+        and dest not in names
+        and not os.environ.get(getattr(action, "env_var", None) or "")
+    ]
+    if missing:
+        options = ", ".join(max(action.option_strings, key=len) for action in missing)
+        example = ", ".join(f"{action.dest}: ..." for action in missing)
+        found = f"none for {options}, which the locustfile requires"
+        advice = f"write arguments: {{{example}}} in the workload"
+        raise Refused(KEY, "a value for every argument that the locustfile requires", found, advice)

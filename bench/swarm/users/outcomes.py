@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from bench.core.outcome import Outcome
-from bench.core.redaction import redacted
+from bench.core.sanitize import redacted
 
 TEXT_CHARACTERS = 96
 MOST_STEPS = 8

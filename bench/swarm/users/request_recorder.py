@@ -14,20 +14,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.core.answers import ANSWER_COLUMNS, FIRST_STATUS
-from bench.core.error_kinds import ErrorKinds
+from bench.core.answers import ANSWER_COLUMNS, FIRST_STATUS, ErrorKinds
 from bench.core.jit import PLAIN
+from bench.core.machine_limits import OwnLimits
 from bench.core.outcome import Outcome
-from bench.core.own_limits import OwnLimits
-from bench.engine.client.loop_lag import LoopLag
 from bench.engine.client.results import BATCH_COLUMNS, BoardWriter, connections_table, enter
+from bench.engine.client.timing import LoopLag
 from bench.engine.wire import layout
 from bench.swarm.users.outcomes import outcome_of, shown, text_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bench.engine.shared_board import SharedBoard
+    from bench.engine.board import SharedBoard
 
 NEVER = -1
 NO_WAIT = -1

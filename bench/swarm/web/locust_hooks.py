@@ -16,20 +16,16 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from bench.core.errors import ExitCode, ScenarioError
-from bench.swarm.distributed.secret import WorkerSecret
-from bench.swarm.distributed.secure_channel import close_to_strangers
-from bench.swarm.distributed.trust import trust_variables
-from bench.swarm.distributed.worker_relay import EngineHost, Workers
-from bench.swarm.web.admission import credentials_for, refuse
-from bench.swarm.web.auth_middleware import Guard
-from bench.swarm.web.form import Choice, FilledForm, read_form
-from bench.swarm.web.options import FIELDS, add_options, offered
+from bench.swarm.distributed.relay import EngineHost, Workers, close_to_strangers
+from bench.swarm.distributed.trust import WorkerSecret, trust_variables
+from bench.swarm.web.auth import Guard, credentials_for, refuse
+from bench.swarm.web.form import FIELDS, Choice, FilledForm, add_options, offered, read_form
 from bench.swarm.web.panel import WebPanel
 from bench.swarm.web.run_control import Alone, RunControl
 from bench.swarm.web.statistics import ExactStatistics, exact_csv
 
 if TYPE_CHECKING:
-    from bench.swarm.users.locust_types import ArgumentParser, Environment, Events, Runner, WebUI
+    from bench.swarm.locust_types import ArgumentParser, Environment, Events, Runner, WebUI
 
 logger = logging.getLogger(__name__)
 MOST_USERS_PER_S = 100.0

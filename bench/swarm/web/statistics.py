@@ -25,13 +25,13 @@ from locust.stats import (
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S, WallLabel
-from bench.swarm.window_message import RollingWindow
+from bench.swarm.messages import RollingWindow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bench.core.histogram import Counts
-    from bench.swarm.window_message import HistogramDelta, WindowMessage
+    from bench.swarm.messages import HistogramDelta, WindowMessage
 
 NS_PER_MS = 1e6
 DELIVERY = "deliver"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.stack.probes.connection import ProbeError
-from bench.stack.probes.http_get import http_get
+from bench.stack.probes.http import http_get
 from tests.benchmarks.peers.contestant import TurnFailed
 from tests.benchmarks.peers.http_contestants import NAMES, contestants_of
 from tests.benchmarks.peers.http_task import HttpTask

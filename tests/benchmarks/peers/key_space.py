@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.drivers import driver_named
 from bench.drivers.redis.commands import key_width
 from bench.scenario.model import Scenario
-from bench.stack.probes.resp import RespClient
+from bench.stack.probes.redis import RespClient
 
 if TYPE_CHECKING:
     from bench.stack.target import Target

@@ -12,11 +12,9 @@ from pathlib import Path
 
 from bench.core.errors import TargetError
 from bench.stack.probes.connection import ProbeError
-from bench.stack.probes.http import probe_http
-from bench.stack.probes.http_get import http_get
+from bench.stack.probes.http import http_get, probe_http
 from bench.stack.services.base import Identity, ManagedService
-from bench.stack.services.server_binary import ServerBinary
-from bench.stack.services.unprivileged import account_for_servers
+from bench.stack.services.programs import ServerBinary, account_for_servers
 from bench.stack.supervisor.supervised import ServiceCommand
 from bench.stack.target import Target
 from tests.benchmarks.peers.contestant import TurnFailed

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
-from bench.core.fingerprint import versions
+from bench.run.record import versions
 from tests.benchmarks.peers.contestant import Result, TurnFailed
 from tests.benchmarks.peers.rounds import OURS
 

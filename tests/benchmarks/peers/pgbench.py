@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.child_environment import for_program
 from bench.core.errors import TargetError
-from bench.stack.services.postgres_binary import find_postgres
+from bench.stack.services.programs import find_postgres
 from tests.benchmarks.peers.child_process import children_cpu_s, output_of
 from tests.benchmarks.peers.contestant import NotInstalled, Result, TurnFailed
 from tests.benchmarks.peers.programs import version_of

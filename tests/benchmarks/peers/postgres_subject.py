@@ -114,7 +114,7 @@ def execute(target: Target, statements: Sequence[str]) -> None:
     """Run statements one by one, each for itself. Raises TurnFailed."""
     import psycopg
 
-    from bench.stack.probes.libpq import libpq_parameters
+    from bench.stack.probes.postgres import libpq_parameters
 
     try:
         with psycopg.connect(**libpq_parameters(target), autocommit=True) as connection:  # type: ignore[arg-type]  # only text

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bench.core.fingerprint import versions
-from bench.judge.status import Status
-from bench.results.files import as_json, write_whole
+from bench.judge.verdict import Status
+from bench.results.layout import as_json, write_whole
+from bench.run.record import versions
 from tests.benchmarks.peers import table
 from tests.benchmarks.peers.verdict import status_of
 

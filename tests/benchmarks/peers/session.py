@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.core.errors import ExitCode, TargetError
-from bench.core.fingerprint import fingerprint
-from bench.judge.status import Status, exit_code
+from bench.judge.verdict import Status, exit_code
+from bench.run.record import fingerprint
 from tests.benchmarks.peers import record, table
 from tests.benchmarks.peers.comparison import Comparison, compare
 from tests.benchmarks.peers.contestant import NotInstalled, TurnFailed

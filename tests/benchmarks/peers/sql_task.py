@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.datasets.shapes import accounts_of, branches_of, tellers_of
+from bench.datasets.dataset import accounts_of, branches_of, tellers_of
 from bench.scenario.model import Scenario
 
 if TYPE_CHECKING:

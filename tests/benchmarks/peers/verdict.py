@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.judge.status import Status, worst
+from bench.judge.verdict import Status, worst
 from tests.benchmarks.peers.rounds import OURS
 
 if TYPE_CHECKING:

@@ -1,0 +1,207 @@
+"""What an assessment reads: the runs of a results folder, newest first, and the scenario files as they are
+today.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.clock import NS_PER_S
+from bench.core.errors import ResultError, ScenarioError
+from bench.results import layout
+from bench.results.reader import Run
+from bench.scenario.load import discover, load_scenario
+from bench.scenario.source import file_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A run folder that says nothing, and why."""
+
+    path: Path
+    reason: str
+
+    @property
+    def scenario(self) -> str | None:
+        """As far as the folder's name tells it."""
+        match = layout.RUN_NAME.fullmatch(self.path.name)
+        return match["scenario"] if match else None
+
+
+@dataclass(frozen=True)
+class FoundRuns:
+    """What a results folder holds."""
+
+    folder: Path
+    runs: tuple[Run, ...]
+    damaged: tuple[Damaged, ...]
+    unfinished: tuple[str, ...]
+    """Names of runs that go on, or whose harness was killed and that no later run has swept up yet."""
+
+
+def find_runs(folder: Path) -> FoundRuns:
+    """The runs right below `folder`. Raises ResultError where there is no such folder."""
+    if not folder.is_dir():
+        raise ResultError(
+            f"{folder}: expected a folder with runs, found none; "
+            "make runs with bench run scenarios, or name the folder they are in"
+        )
+    runs, damaged, unfinished = [], [], []
+    for path in sorted(folder.iterdir()):
+        partial = layout.PARTIAL_NAME.fullmatch(path.name)
+        if partial and path.is_dir():
+            unfinished.append(partial["run"])
+        elif path.is_dir() and (layout.RUN_NAME.fullmatch(path.name) or (path / layout.RECORD).exists()):
+            try:
+                run = Run.load(path)
+            except ResultError as error:
+                damaged.append(Damaged(path, str(error)))
+                continue
+            if (problem := _misshapen(run)) is None:
+                runs.append(run)
+            else:
+                damaged.append(Damaged(path, f"{path / layout.RECORD}: this run cannot be read: {problem}"))
+    runs.sort(key=lambda run: (started_ns(run), run.name), reverse=True)
+    return FoundRuns(folder, tuple(runs), tuple(damaged), tuple(unfinished))
+
+
+def _misshapen(run: Run) -> str | None:
+    """What is wrong with the sections that only an assessment calculates with; None for nothing."""
+    for name, kind in SHAPES.items():
+        section: object = run.record
+        for key in name.split("."):
+            section = section.get(key) if isinstance(section, dict) else None
+        if section is not None and (not isinstance(section, kind) or isinstance(section, bool)):
+            return f"{name}: expected {NAMES[kind]}"
+    entries = (run.record.get("stack") or {}).get("targets") or []
+    if not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in entries):
+        return "stack.targets: expected objects with a name"
+    for phase in run.record.get("phases", []):
+        if not isinstance(phase.get("cycles"), int | None):
+            return "phases: expected a whole number of cycles, or null"
+    return None
+
+
+SHAPES: dict[str, type] = {
+    "plan": dict,
+    "plan.overrides": list,
+    "started": dict,
+    "started.wall_ns": int,
+    "duration_ns": int,
+    "stack": dict,
+    "stack.targets": list,
+    "environment": dict,
+    "environment.key": dict,
+    "generator": dict,
+    "scenario.text": str,
+}
+NAMES = {dict: "an object", list: "a list", int: "a whole number", str: "a text"}
+
+
+def started_ns(run: Run) -> int:
+    """When the run began, in ns of wall time; by its name where the record lacks it; else 0."""
+    started = run.record.get("started")
+    wall_ns = started.get("wall_ns") if isinstance(started, dict) else None
+    if isinstance(wall_ns, int) and not isinstance(wall_ns, bool):
+        return wall_ns
+    match = layout.RUN_NAME.fullmatch(run.name)
+    if match is None:
+        return 0
+    try:
+        named = datetime.strptime(match["utc"], "%Y%m%dt%H%M%Sz").replace(tzinfo=UTC)
+    except ValueError:
+        return 0
+    return int(named.timestamp()) * NS_PER_S
+
+
+JUDGING = frozenset({"sla", "purpose"})
+"""What may change without another load: a proof is judged by the requirement's rule."""
+
+
+@dataclass(frozen=True)
+class ScenarioFile:
+    """One scenario of the folder."""
+
+    name: str
+    path: str
+    purpose: str
+    digest: str
+    text: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class ScenarioFiles:
+    """Every scenario by its name, and a sentence for each file that cannot be read."""
+
+    by_name: dict[str, ScenarioFile]
+    problems: tuple[str, ...]
+
+
+def read_scenarios(paths: Iterable[Path]) -> ScenarioFiles:
+    """The scenarios in files and folders. Raises ScenarioError for a path without any."""
+    by_name: dict[str, ScenarioFile] = {}
+    problems = []
+    asked = list(paths)
+    for path in asked:
+        if not path.exists():
+            load_scenario(path)  # which says that it is not there
+    for path in discover(asked):
+        shown = file_name(path)
+        try:
+            loaded = load_scenario(path)
+        except ScenarioError as error:
+            count = len(error.problems)
+            problems.append(f"{shown} has {count} problem{'s' * (count != 1)}; see bench validate {shown}")
+            continue
+        name = loaded.scenario.scenario
+        if name in by_name:
+            problems.append(f"{shown} has the name {name} of {by_name[name].path}, which counts")
+            continue
+        digest = hashlib.sha256(loaded.source_text.encode()).hexdigest()
+        by_name[name] = ScenarioFile(
+            name,
+            str(path),
+            loaded.scenario.purpose,
+            digest,
+            loaded.source_text,
+            loaded.scenario.seed,
+        )
+    return ScenarioFiles(by_name, tuple(problems))
+
+
+def changes_since(run: Run, file: ScenarioFile) -> tuple[str, ...]:
+    """The top-level keys of the scenario that differ from those that the run was made with.
+
+    Empty where nothing, only comments, or only what judges has changed.
+    """
+    told = run.record.get("scenario", {})
+    if told.get("digest") == file.digest:
+        return ()
+    then, now = _mapping(told.get("text")), _mapping(file.text)
+    if then is None or now is None:
+        return ("its text",)
+    changed = {key for key in {*then, *now} if then.get(key) != now.get(key)}
+    return tuple(sorted(map(str, changed - JUDGING)))
+
+
+def _mapping(text: object) -> dict[Any, Any] | None:
+    import yaml
+
+    if not isinstance(text, str):
+        return None
+    try:
+        # A few lines of aliases can stand for more than any machine compares; no scenario has them.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            return None
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

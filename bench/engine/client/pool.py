@@ -1,0 +1,289 @@
+"""A request on its way through an application's connection pool, and what is known of that pool:
+connections in use, created, lost and opened again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from time import monotonic_ns  # CLOCK_MONOTONIC on Linux, as bench.core.clock, at half the price of a call
+from typing import Any, Generic, TypeVar
+
+from bench.core.clock import NS_PER_S
+
+WAITING, CONNECTING, SENT, RETURNING = range(4)
+"""Stages of a ticket: no connection yet; one given, perhaps being opened; command written; answered."""
+
+NEVER = -1
+FAR_AHEAD_NS = 1 << 60
+TIMER_STEP_S = 0.001
+"""How much too early a timer of the event loop may ring."""
+
+
+def limit_s(left_ns: int) -> float:
+    """Seconds to give a client library as a limit, so that it ends nothing before its time. Never 0,
+    which some take for none.
+    """
+    return max(left_ns, 0) / NS_PER_S + TIMER_STEP_S
+
+
+class RunClock:
+    """Nanoseconds from run zero; negative before it."""
+
+    def __init__(self) -> None:
+        self.start_ns = monotonic_ns() + FAR_AHEAD_NS
+        self.run_label = 0
+        """What `{run}` stands for."""
+
+    def now_ns(self) -> int:
+        """Time from run zero."""
+        return monotonic_ns() - self.start_ns
+
+
+class PendingRequest:
+    """One arrival, from the moment it is taken from the plan; times in ns from run zero."""
+
+    __slots__ = (
+        "answers",
+        "arrival",
+        "began_ns",
+        "done_ns",
+        "has_asked",
+        "key",
+        "lane",
+        "operation",
+        "planned_ns",
+        "row",
+        "sent_ns",
+        "stage",
+        "task",
+    )
+
+    def __init__(self, planned_ns: int, row: int, operation: int, key: int, arrival: int) -> None:
+        self.planned_ns = planned_ns
+        self.row = row
+        self.operation = operation
+        self.key = key
+        self.arrival = arrival
+        self.began_ns = NEVER
+        self.has_asked = False
+        self.sent_ns = NEVER
+        self.done_ns = NEVER
+        self.lane = NEVER
+        self.stage = WAITING
+        self.answers: tuple[int, ...] = ()
+        """What its answers brought: columns of a table of answers."""
+        self.task: asyncio.Task[None] | None = None
+
+
+CURRENT: ContextVar[PendingRequest | None] = ContextVar("CURRENT", default=None)
+"""The arrival that the running task works on: a connection pool is called from inside the client
+library, which has no place to hand it through."""
+
+
+NO_MORE_NS = 1 << 62
+
+
+class PoolUse:
+    """Follows the number of connections in use; times in ns from run zero, never backwards."""
+
+    def __init__(self, size: int, measured: Sequence[tuple[int, int]]) -> None:
+        self._size = size
+        self._measured = list(measured)
+        """Start and end of each measured phase, in order."""
+        self._phases = iter(self._measured)
+        self._to_next_phase()
+        self._since_ns = 0
+        self._area = 0
+        self._highest = 0
+        self.in_use = 0
+
+    def change(self, now_ns: int, by: int) -> None:
+        """`by` connections more (or, negative, fewer) are in use from now on."""
+        if self._start_ns <= self._since_ns <= now_ns < self._end_ns:
+            # Twice for every arrival, so the case without a boundary in between is short.
+            self._area += self.in_use * (now_ns - self._since_ns)
+            self._since_ns = now_ns
+        else:
+            self.account(now_ns)
+        self.in_use += by
+        if self.in_use > self._highest and self._start_ns <= now_ns:
+            self._highest = self.in_use
+
+    def account(self, now_ns: int) -> None:
+        """Count the time since the last change up to now."""
+        while now_ns > self._since_ns:
+            overlap = min(now_ns, self._end_ns) - max(self._since_ns, self._start_ns)
+            if overlap > 0:
+                self._area += self.in_use * overlap
+                self._highest = max(self._highest, self.in_use)
+            self._since_ns = min(now_ns, self._end_ns)
+            if now_ns >= self._end_ns:
+                self._to_next_phase()
+
+    def _to_next_phase(self) -> None:
+        self._start_ns, self._end_ns = next(self._phases, (NO_MORE_NS, NO_MORE_NS))
+
+    def figures(self) -> dict[str, float]:
+        """size, and the highest and mean share of it in use; 0 where no measured time has passed."""
+        passed = sum(max(min(self._since_ns, end) - start, 0) for start, end in self._measured)
+        mean = self._area / passed / self._size if passed else 0.0
+        return {
+            "size": self._size,
+            "utilization_max": self._highest / self._size,
+            "utilization_mean": mean,
+        }
+
+
+KEPT_NOTES = 100_000
+
+
+class PoolMonitor:
+    """Told by a client library's pool what it does; connections have numbers from 0.
+
+    Written in the loop's thread; other threads may read the counts and pop the notes.
+    """
+
+    def __init__(
+        self, workload: str, size: int, measured: Sequence[tuple[int, int]], clock: RunClock
+    ) -> None:
+        self.size = size
+        self.use = PoolUse(size, measured)
+        self.created = 0
+        """Connections made known to the pool."""
+        self.opened = 0
+        """Times that a connection was opened and greeted."""
+        self.lost = 0
+        self.reconnected = 0
+        self.broken_replies = 0
+        """Times that bytes were no reply of the protocol."""
+        self.stray_replies = 0
+        """Replies that nothing had asked for."""
+        self.notes: deque[dict[str, Any]] = deque(maxlen=KEPT_NOTES)
+        self._workload = workload
+        self._clock = clock
+        self._greeted: set[int] = set()
+        self._away: dict[int, tuple[int, int]] = {}
+        """Number of a lost connection -> when it was found lost, attempts to open it since."""
+
+    @property
+    def connected(self) -> int:
+        """Connections that are open as far as the application knows."""
+        return len(self._greeted) - len(self._away)
+
+    def on_created(self) -> int:
+        """A connection became part of the pool; returns its number."""
+        self.created += 1
+        return self.created - 1
+
+    def on_acquired(self) -> None:
+        """One more is in use."""
+        self.use.change(self._clock.now_ns(), 1)
+
+    def on_returned(self) -> None:
+        """One fewer is in use."""
+        self.use.change(self._clock.now_ns(), -1)
+
+    def on_lost(self, number: int) -> None:
+        """The connection was found broken, or could not be opened."""
+        found, attempts = self._away.get(number, (0, 0))
+        if number not in self._greeted:
+            return
+        if attempts == 0:
+            self.lost += 1
+            found = self._clock.now_ns()
+        self._away[number] = (found, attempts + 1)
+
+    def on_parted(self, number: int) -> None:
+        """The connection was closed in peace: the next of that number is no reconnection."""
+        self._greeted.discard(number)
+        self._away.pop(number, None)
+
+    def on_opened(self, number: int) -> None:
+        """The connection is open and the server has answered on it."""
+        self.opened += 1
+        if number not in self._greeted:
+            self._greeted.add(number)
+            return
+        if number not in self._away:  # it had broken while nobody used it
+            self.on_lost(number)
+        found, attempts = self._away.pop(number)
+        now = self._clock.now_ns()
+        self.reconnected += 1
+        self.notes.append(
+            {
+                "at_ns": now + self._clock.start_ns,
+                "kind": "reconnected",
+                "workload": self._workload,
+                "thread": 0,
+                "lane": number,
+                "away_ns": now - found,
+                "attempts": attempts,
+            }
+        )
+
+    def leaked(self) -> int:
+        """Connections still in use, plus those beyond the pool's size; asked when all arrivals have ended."""
+        return self.use.in_use + max(self.created - self.size, 0)
+
+
+Connection = TypeVar("Connection")
+
+
+class ConnectionNumbers(Generic[Connection]):
+    """Which connection has which number, told to a PoolMonitor. Connections are compared by identity."""
+
+    def __init__(self, watch: PoolMonitor, is_open: Callable[[Connection], bool]) -> None:
+        self._watch = watch
+        self._is_open = is_open
+        self._held: dict[int, Connection] = {}
+        self._numbers: dict[int, int] = {}
+        """id of a held connection -> its number."""
+        self._free: set[int] = set()
+
+    def take(self) -> int:
+        """The number of a connection that is about to be opened."""
+        if not self._free:
+            # Those that broke while nobody used them; nobody told us.
+            for number, connection in list(self._held.items()):
+                if not self._is_open(connection):
+                    self.lost(number, connection)
+        return self._free.pop() if self._free else self._watch.on_created()
+
+    def opened(self, number: int, connection: Connection) -> None:
+        """It is open."""
+        self._held[number] = connection
+        self._numbers[id(connection)] = number
+        self._watch.on_opened(number)
+
+    def unopened(self, number: int) -> None:
+        """It could not be opened."""
+        self._watch.on_lost(number)
+        self._free.add(number)
+
+    def number_of(self, connection: Connection) -> int:
+        """The number of an open connection."""
+        return self._numbers[id(connection)]
+
+    def connection(self, number: int) -> Connection | None:
+        """The connection of that number, where one is held."""
+        return self._held.get(number)
+
+    def lost(self, number: int, connection: Connection | None) -> None:
+        """It is broken. Harmless when that is known already."""
+        if connection is not None and self._held.get(number) is connection:
+            self._let_go(number, connection)
+            self._watch.on_lost(number)
+
+    def parted(self, number: int, connection: Connection) -> None:
+        """It was closed after an answer, as the server had said or as it is used to."""
+        if self._held.get(number) is connection:
+            self._let_go(number, connection)
+            self._watch.on_parted(number)
+
+    def _let_go(self, number: int, connection: Connection) -> None:
+        del self._held[number]
+        del self._numbers[id(connection)]
+        self._free.add(number)

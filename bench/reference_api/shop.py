@@ -1,0 +1,220 @@
+"""The routes of the shop: `/items`, read through the cache and written, and `/orders`.
+
+An order takes from the stock and is written, both or neither, and once for each idempotency key.
+"""
+
+from json import dumps
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from bench.reference_api.cache import COLUMNS, Cache, Item, item_of
+from bench.reference_api.database import REVISION, Database
+from bench.reference_api.metrics import Metrics
+from bench.reference_api.resilience import Away, MaybeDone, Refused
+from bench.reference_api.responses import deadline_of, json_bytes
+
+MOST_BIGINT = 2**63 - 1
+MOST_INTEGER = 2**31 - 1
+MOST_STOCK = 10**12
+PAGE = 20
+MOST_A_PAGE = 200
+
+SELECT_ITEM = f"SELECT {COLUMNS} FROM holdfast_api.items WHERE id = $1"  # noqa: S608 - our own words
+SELECT_PAGE = f"SELECT {COLUMNS} FROM holdfast_api.items WHERE id > $1 ORDER BY id LIMIT $2"  # noqa: S608 - as above
+UPDATE = f"""
+UPDATE holdfast_api.items SET revision = greatest(revision + 1, {REVISION}), name = $2, price_cents = $3,
+    stock = coalesce($4, stock), stocked = stocked + coalesce($4 - stock, 0)
+WHERE id = $1 RETURNING {COLUMNS}
+"""  # noqa: S608 - as above
+
+ItemId = Annotated[int, Path(ge=0, le=MOST_BIGINT, description="Leading zeros are ignored.")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+
+
+class ItemWrite(BaseModel):
+    """What an item is to be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Text
+    price_cents: int = Field(ge=0, le=MOST_INTEGER)
+    stock: int | None = Field(None, ge=0, le=MOST_STOCK, description="Left as it is when not given.")
+
+
+def items_router(cache: Cache, database: Database, metrics: Metrics) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["items"])
+
+    async def read_through(item_id: int, request: Request) -> tuple[bytes, str]:
+        """(body, hit | miss | stale | bypass). Raises Away, or Refused when there is no such item."""
+        deadline = deadline_of(request)
+        found = "miss" if cache.is_trusted(item_id) else "bypass"
+        if found == "miss":
+            try:
+                body = await cache.fresh(item_id, deadline)
+            except Away:
+                found = "bypass"
+            else:
+                if body is not None:
+                    return body, "hit"
+        try:
+            row = await database.query(lambda connection: connection.fetchrow(SELECT_ITEM, item_id), deadline)
+        except Away as away:
+            if found == "miss" and (body := await _stale(cache, item_id, request)) is not None:
+                return body, "stale"
+            raise away from None
+        if row is None:
+            raise Refused(404, f"there is no item {item_id}")
+        item = item_of(row)
+        if found == "miss" and cache.is_trusted(item_id):
+            try:
+                await cache.fill(item, deadline)
+            except Away:
+                found = "bypass"
+        return item.body, found
+
+    @router.get("/items/{item_id}", summary="Read an item, from the cache if it is there")
+    async def read_item(item_id: ItemId, request: Request) -> Response:
+        body, found = await read_through(item_id, request)
+        metrics.cache_reads[found] += 1
+        return json_bytes(body, headers={"X-Cache": found})
+
+    @router.get("/items", summary="List items in the order of their ids, a page at a time")
+    async def list_items(
+        request: Request,
+        after: Annotated[int, Query(ge=0, le=MOST_BIGINT, description="The last id of the page before.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=MOST_A_PAGE)] = PAGE,
+    ) -> Response:
+        rows: list[Any] = await database.query(
+            lambda connection: connection.fetch(SELECT_PAGE, after, limit), deadline_of(request)
+        )
+        items = [item_of(row) for row in rows]
+        following = b"%d" % items[-1].id if len(items) == limit else b"null"
+        return json_bytes(
+            b'{"items":[%s],"next_after":%s}' % (b",".join(one.body for one in items), following)
+        )
+
+    @router.put("/items/{item_id}", summary="Write an item; the cached copies are dropped")
+    async def write_item(item_id: ItemId, wanted: ItemWrite, request: Request) -> Response:
+        deadline = deadline_of(request)
+        values = (item_id, wanted.name, wanted.price_cents, wanted.stock)
+        try:
+            row = await database.transaction(
+                lambda connection: connection.fetchrow(UPDATE, *values), deadline
+            )
+        except MaybeDone:
+            cache.distrust(item_id)
+            raise
+        if row is None:
+            raise Refused(404, f"there is no item {item_id}")
+        item: Item = item_of(row)
+        await cache.invalidate(item, deadline)
+        return json_bytes(item.body)
+
+    return router
+
+
+async def _stale(cache: Cache, item_id: int, request: Request) -> bytes | None:
+    try:
+        return await cache.stale(item_id, deadline_of(request))
+    except Away:
+        return None
+
+
+ORDER = "id, item_id, quantity, customer, price_cents, placed_at"
+# The order first: whoever comes second with a key waits here, before the item's row is locked.
+INSERT = f"""
+INSERT INTO holdfast_api.orders (idempotency_key, item_id, quantity, customer, price_cents)
+SELECT $1, id, $3, $4, price_cents FROM holdfast_api.items WHERE id = $2
+ON CONFLICT (idempotency_key) DO NOTHING RETURNING {ORDER}
+"""  # noqa: S608 - our own words
+TAKE = f"""
+UPDATE holdfast_api.items SET stock = stock - $2, revision = greatest(revision + 1, {REVISION})
+WHERE id = $1 AND stock >= $2 RETURNING {COLUMNS}
+"""  # noqa: S608 - as above
+SELECT_BY_KEY = f"SELECT {ORDER} FROM holdfast_api.orders WHERE idempotency_key = $1"  # noqa: S608 - as above
+SELECT_BY_ID = f"SELECT {ORDER} FROM holdfast_api.orders WHERE id = $1"  # noqa: S608 - as above
+
+Key = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+
+
+class OrderWish(BaseModel):
+    """What is ordered. The key in the header goes before the one in here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    item: int = Field(ge=0, le=MOST_BIGINT)
+    quantity: int = Field(ge=1, le=1_000_000)
+    customer: Text
+    idempotency_key: Key | None = None
+
+
+def orders_router(cache: Cache, database: Database) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["orders"])
+
+    @router.post(
+        "/orders", summary="Order an item; the same key again gives the same answer", status_code=201
+    )
+    async def place_order(
+        wish: OrderWish, request: Request, idempotency_key: Annotated[Key | None, Header()] = None
+    ) -> Response:
+        deadline = deadline_of(request)
+        key = idempotency_key or wish.idempotency_key
+        try:
+            order, item = await database.transaction(
+                lambda connection: _place(connection, wish, key), deadline
+            )
+        except MaybeDone:
+            cache.distrust(wish.item)
+            raise
+        if item is None:
+            return json_bytes(order, headers={"Idempotency-Replayed": "true"})
+        await cache.invalidate(item, deadline)
+        return json_bytes(order, 201)
+
+    @router.get("/orders/{order_id}", summary="Read an order")
+    async def read_order(order_id: Annotated[int, Path(ge=0, le=MOST_BIGINT)], request: Request) -> Response:
+        row = await database.query(
+            lambda connection: connection.fetchrow(SELECT_BY_ID, order_id), deadline_of(request)
+        )
+        if row is None:
+            raise Refused(404, f"there is no order {order_id}")
+        return json_bytes(_order_bytes(row))
+
+    return router
+
+
+async def _place(connection: Any, wish: OrderWish, key: str | None) -> tuple[bytes, Item | None]:
+    """(the order, the item that was taken from; None: the order was there already). Raises Refused."""
+    order = await connection.fetchrow(INSERT, key, wish.item, wish.quantity, wish.customer)
+    if order is None:
+        earlier = None if key is None else await connection.fetchrow(SELECT_BY_KEY, key)
+        if earlier is None:
+            raise Refused(404, f"there is no item {wish.item}")
+        if (earlier["item_id"], earlier["quantity"], earlier["customer"]) != (
+            wish.item,
+            wish.quantity,
+            wish.customer,
+        ):
+            raise Refused(422, "this idempotency key was used for another order")
+        return _order_bytes(earlier), None
+    taken = await connection.fetchrow(TAKE, wish.item, wish.quantity)
+    if taken is None:
+        raise Refused(409, f"item {wish.item} has fewer than {wish.quantity} in stock")
+    return _order_bytes(order), item_of(taken)
+
+
+def _order_bytes(row: Any) -> bytes:
+    fields = {
+        "id": row["id"],
+        "item": row["item_id"],
+        "quantity": row["quantity"],
+        "customer": row["customer"],
+        "price_cents": row["price_cents"],
+        "total_cents": row["price_cents"] * row["quantity"],
+        "placed_at": row["placed_at"].isoformat(),
+    }
+    return dumps(fields, separators=(",", ":")).encode()

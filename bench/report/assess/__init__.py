@@ -1,0 +1,1 @@
+"""The assessment of a results folder, as documents."""

@@ -1,0 +1,351 @@
+"""The sections of an assessment about figures: the compliance matrix, resilience, alert thresholds,
+capacity.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.assess.capacity import alerts, load_alerts
+from bench.assess.requirements import FLAGS, LEAST_HEADROOM
+from bench.assess.status import Standing, counted, figure, listed, old, share
+from bench.assess.uncertainty import METHODS
+from bench.core import units
+from bench.judge.verdict import limit_text, warn_text
+from bench.report.document import Badge, Block, Bullets, Cell, Folded, Link, Section, table
+from bench.scenario.rules.metric_facts import DETECTORS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.assess.assessment import Assessment
+    from bench.assess.capacity import Alert, Headroom, Validated
+    from bench.assess.evidence import Evidence
+    from bench.assess.matrix import RequirementResult, Row
+    from bench.assess.resilience import Resilience, Spread
+
+
+REQUIREMENT = ("Requirement", "Standing", "Achieved", "Limit", "Headroom", "Proofs", "Tightest evidence")
+PROOF = (
+    "Scenario and metric",
+    "Standing",
+    "Achieved",
+    "Uncertainty",
+    "Limit",
+    "Warn",
+    "Headroom",
+    "Evidence",
+)
+
+
+def compliance(found: Assessment) -> Section:
+    """The requirements, every proof of them, then the rules of the scenarios beyond them."""
+    proofs = [_proof(row) for row in _each_once(found)]
+    shown = [row for met in found.mets for row in met.rows] + list(found.further)
+    methods = dict.fromkeys(
+        row.uncertainty.method for row in shown if row.uncertainty and row.uncertainty.method
+    )
+    legend = tuple((f"{name}: {METHODS[name]}",) for name in methods)
+    return Section(
+        "SLA compliance matrix",
+        (
+            "Of each requirement the proof that leaves the least headroom: the share of the limit that is "
+            "left. Requirements are judged by these limits, whatever the scenario files ask today.",
+            *table("Acceptance requirements", REQUIREMENT, [_met(met) for met in found.mets], 2, 3, 4, 5),
+            *table("Every proof of the requirements", PROOF, proofs, 2, 4, 5, 6),
+            *_further(found),
+            *((Folded("How the uncertainty is told", (Bullets(legend),)),) if legend else ()),
+        ),
+    )
+
+
+def _further(found: Assessment) -> Iterator[Block]:
+    """What does not hold in full; what holds is folded away."""
+    odd = [_proof(row) for row in found.further if row.standing is not Standing.PASS]
+    held = [_proof(row) for row in found.further if row.standing is Standing.PASS]
+    caption = "Rules of the scenarios beyond the requirements (a FAIL here is NOT READY, too)"
+    yield from table(caption, PROOF, odd, 2, 4, 5, 6)
+    if held:
+        summary = f"{counted(len(held), 'further rule')} of the scenarios hold"
+        yield Folded(summary, table("Further rules that hold", PROOF, held, 2, 4, 5, 6))
+
+
+def _each_once(found: Assessment) -> list[Row]:
+    """The proofs of all requirements, in their order; one that two requirements share once."""
+    rows = {(row.scenario, row.rule.text): row for met in found.mets for row in met.rows}
+    return list(rows.values())
+
+
+def _met(met: RequirementResult) -> tuple[Cell, ...]:
+    name, row = f"{met.requirement.area}: {met.requirement.demand}", met.tightest
+    if row is None:
+        return (name, Badge(met.standing), "-", "-", "-", "-", met.because)
+    shown = sum(one.standing.is_shown for one in met.rows)
+    achieved = figure(row.check.observed, row.check.unit) if row.check else "-"
+    cell = evidence_cell(row.evidence) if row.evidence else met.because
+    proofs = f"{shown} of {len(met.rows)}"
+    return (name, Badge(met.standing), achieved, _limit(row), share(row.headroom), proofs, cell)
+
+
+def _proof(row: Row) -> tuple[Cell, ...]:
+    name = f"{row.scenario}: {row.rule.metric}"
+    return (
+        f"{name}. {row.because}" if row.standing.is_open else name,
+        Badge(row.standing),
+        figure(row.check.observed, row.check.unit) if row.check else "-",
+        _uncertainty(row),
+        _limit(row),
+        warn_text(row.rule) if row.rule.warn is not None else "-",
+        share(row.headroom),
+        _age_cell(row.evidence),
+    )
+
+
+def _age_cell(one: Evidence | None) -> Cell:
+    """A link to the run of a row that names its scenario already."""
+    if one is None:
+        return "none"
+    return Link(f"{old(one.age_ns)}" + ("" if one.form == "standard" else f", {one.form}"), one.shown)
+
+
+def _limit(row: Row) -> str:
+    return "to be recorded" if row.is_recorded_only else f"{row.rule.op} {limit_text(row.rule)}"
+
+
+def _uncertainty(row: Row) -> str:
+    if row.uncertainty is None:
+        return "-"
+    method = f" ({row.uncertainty.method})" if row.uncertainty.method else ""
+    return f"{row.uncertainty.text}{method}"
+
+
+def evidence_cell(one: Evidence | None) -> Cell:
+    """A link to the run, with its age and form."""
+    if one is None:
+        return "none"
+    form = "" if one.form == "standard" else f", {one.form} evidence"
+    return Link(f"{one.scenario}, {old(one.age_ns)}{form}", one.shown)
+
+
+def resilience_section(found: Assessment) -> Section:
+    """Recovery, detection, integrity and false alarms of the runs that speak."""
+    if not found.resilience and not found.integrity:
+        return Section("Resilience", ("No run with faults speaks: nothing is known about interruptions.",))
+    recovery: list[tuple[Cell, ...]] = [_recovery(one) for one in found.resilience]
+    used = [name for name in DETECTORS if any(name in one.detection for one in found.resilience)]
+    detection: list[tuple[Cell, ...]] = [
+        (
+            f"{one.kind} {one.target}",
+            *(_detected(one, name) for name in used),
+            evidence_cell(one.evidence),
+        )
+        for one in found.resilience
+    ]
+    data: list[tuple[Cell, ...]] = [
+        (
+            f"{one.workload}, {one.check}",
+            Badge(_data(one.lost, one.unexpected)),
+            one.target,
+            one.said,
+            evidence_cell(one.evidence),
+        )
+        for one in found.integrity
+    ]
+    alarms: list[tuple[Cell, ...]] = [
+        (
+            f"{counted(one.count, 'false alarm')} by {counted(one.detectors, 'detector')} "
+            f"in {one.watched_s:.0f} s:",
+            Link(one.evidence.scenario, one.evidence.shown),
+        )
+        for one in found.alarms
+    ]
+    heads = tuple(name.replace("_", " ") for name in used)
+    return Section(
+        "Resilience",
+        (
+            "Times over the repeats of a fault: the median, and the longest; with one fault, that one. From "
+            "the first failure that a client saw. Availability is projected: 1 - longest outage / 30 days, "
+            "for one interruption.",
+            *table(
+                "Recovery",
+                (
+                    "Fault",
+                    "n",
+                    "First success",
+                    "Stable",
+                    "Full performance",
+                    "Outage",
+                    "Arrivals lost",
+                    "Availability",
+                    "Run",
+                ),
+                recovery,
+                1,
+                6,
+                7,
+            ),
+            *table("Time to detect, by detector", ("Fault", *heads, "Run"), detection),
+            *table("Acknowledged data", ("Data", "Standing", "Target", "Found", "Run"), data),
+            Bullets(tuple(alarms)),
+        ),
+    )
+
+
+def _recovery(one: Resilience) -> tuple[Cell, ...]:
+    number = str(one.effective) if one.effective == one.made else f"{one.effective} of {one.made}"
+    return (
+        f"{one.kind} {one.target}",
+        number,
+        *(_told(one.recovery[name]) for name in ("first", "stable", "full", "downtime")),
+        f"{one.lost_arrivals:,}".replace(",", " "),
+        "unknown" if one.availability is None else units.format_ratio(one.availability),
+        evidence_cell(one.evidence),
+    )
+
+
+def _detected(one: Resilience, detector: str) -> str:
+    if detector not in one.detection:
+        return "not looking"
+    spread = one.detection[detector]
+    if spread is None:
+        return "no effect seen"
+    return spread.shown.replace("never", "missed")
+
+
+def _told(spread: Spread | None) -> str:
+    return "not seen" if spread is None else spread.shown
+
+
+def _data(lost: int | None, unexpected: int | None) -> Standing:
+    if lost or unexpected:
+        return Standing.FAIL
+    return Standing.INCONCLUSIVE if lost is None and unexpected is None else Standing.PASS
+
+
+def thresholds(found: Assessment) -> Section:
+    """When to be told."""
+    marks = tuple(share(level) for level in FLAGS)
+    rows = [_alert(one) for one in alerts(found.mets)]
+    loads: list[tuple[Cell, ...]] = [
+        (
+            one.room.capacity.subject,
+            units.format_rate(one.validated_per_s),
+            *(units.format_rate(level) for level in one.levels_per_s),
+            units.format_rate(one.room.capacity.required_per_s) if one.room.capacity.required_per_s else "-",
+            one.reached if one.room.capacity.required_per_s else "no required rate",
+        )
+        for one in load_alerts(found.rooms)
+    ]
+    at = tuple(f"{mark} of limit" for mark in marks)
+    return Section(
+        "Alert thresholds",
+        (
+            f"Warning levels as the requirements have them, and {listed(marks)} of each limit.",
+            *table(
+                "Values that must stay low",
+                ("Requirement", "Metrics", "Warn at", "Limit", *at, "Highest", "Stands"),
+                rows,
+                2,
+                3,
+                4,
+                5,
+                6,
+            ),
+            *table(
+                "Load, as a share of the highest validated rate",
+                ("Target", "Validated", *(f"{mark} of it" for mark in marks), "Needed", "Stands"),
+                loads,
+                1,
+                2,
+                3,
+                4,
+            ),
+        ),
+    )
+
+
+def _alert(one: Alert) -> tuple[Cell, ...]:
+    rule, worst = one.rows[0].rule, one.worst
+    metrics = dict.fromkeys(
+        ".".join([row.rule.metric.name, row.rule.metric.stat or ""]).rstrip(".") for row in one.rows
+    )
+    return (
+        f"{one.requirement.area}: {one.requirement.demand}",
+        ", ".join(metrics),
+        warn_text(rule) if rule.warn is not None else "-",
+        f"{rule.op} {limit_text(rule)}",
+        *(figure(level, rule.unit) for level in one.levels),
+        figure(worst.check.observed, rule.unit) if worst and worst.check else "-",
+        f"{one.reached} ({worst.scenario})" if worst else one.reached,
+    )
+
+
+def capacity(found: Assessment) -> Section:
+    """What was validated beyond what is needed."""
+    rows: list[tuple[Cell, ...]] = []
+    best: list[tuple[Cell, ...]] = []
+    silent = []
+    mets = {one.requirement.capacity: one for one in found.mets if one.requirement.capacity}
+    for room in found.rooms:
+        best.append(_room(room, mets[room.capacity.key].standing if room.capacity.key in mets else None))
+        rows += [_validated(room, one) for one in room.validated]
+        if room.best is None:
+            silent.append(f"{room.capacity.subject}: no rate was validated.")
+        elif not any(one.is_closed for one in room.validated):
+            silent.append(
+                f"{room.capacity.subject}: nothing above {units.format_rate(room.best.rate_per_s)} was "
+                "tried, and no closed loop: where its limit lies is not known."
+            )
+    silent.append(
+        "Not measured: how rates of several targets limit each other beyond what scenario everything asks."
+    )
+    columns = ("Target", "Standing", "Needed", "Validated", "Headroom", "Flag", "By")
+    each = (
+        "Target",
+        "Run",
+        "Workload",
+        "Loop",
+        "Offered",
+        "Completed",
+        "Generator idle",
+        "Target CPU",
+        "Limit",
+    )
+    return Section(
+        "Capacity",
+        (
+            "Validated is the highest rate at which all rules of a run held, less what was not answered OK. "
+            f"Headroom is the share of it that production does not need: at least {share(LEAST_HEADROOM)}. "
+            f"Flags are set where what is needed is past {listed([share(one) for one in FLAGS])} of it.",
+            *table("Headroom", columns, best, 2, 3, 4),
+            *table("Rates at which all rules held", each, rows, 4, 5, 6, 7),
+            Bullets(tuple((text,) for text in silent)),
+        ),
+    )
+
+
+def _room(room: Headroom, standing: Standing | None) -> tuple[Cell, ...]:
+    needed, best = room.capacity.required_per_s, room.best
+    return (
+        f"{room.capacity.subject} ({room.capacity.unit})",
+        Badge(standing) if standing is not None else "no requirement",
+        units.format_rate(needed) if needed else "-",
+        units.format_rate(best.rate_per_s) if best else "not measured",
+        share(None if room.used is None else 1 - room.used),
+        room.flag or "none",
+        Link(best.evidence.scenario, best.evidence.shown) if best else "-",
+    )
+
+
+def _validated(room: Headroom, one: Validated) -> tuple[Cell, ...]:
+    return (
+        room.capacity.subject,
+        Link(f"{one.evidence.scenario} ({one.evidence.form})", one.evidence.shown),
+        one.workload,
+        "closed" if one.is_closed else "open",
+        "as fast as it goes" if one.offered_per_s is None else units.format_rate(one.offered_per_s),
+        units.format_rate(one.completed_per_s),
+        "-" if one.idle_ratio is None else units.format_ratio(one.idle_ratio),
+        "-" if one.target_cpu is None else units.format_ratio(round(one.target_cpu, 4)),
+        one.limit,
+    )

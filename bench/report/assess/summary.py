@@ -1,0 +1,226 @@
+"""All sections of an assessment in the order of reading; here: scorecard, health, what is missing, the
+evidence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.assess.assessment import environment_words, environments
+from bench.assess.evidence import REPORT
+from bench.assess.status import Standing, age, counted, date, listed, standing_of
+from bench.core import units
+from bench.judge.verdict import Status
+from bench.report.assess.sections import capacity, compliance, resilience_section, thresholds
+from bench.report.document import Badge, Block, Bullets, Cell, Commands, Folded, Link, Section, table
+
+if TYPE_CHECKING:
+    from bench.assess.assessment import Assessment
+    from bench.assess.health import TargetHealth
+
+
+COMMAND = "bench run "
+SCORE_RULE = (
+    "A requirement is shown when a rule of its own, judged on the run that speaks for a scenario, holds with "
+    "all its proofs. The score is the share of requirements shown, without weights; it decides nothing. One "
+    "FAIL is NOT READY whatever the score; a requirement not shown is CANNOT TELL. Quick evidence counts, is "
+    "marked, and gives READY WITH WARNINGS at most, as do warnings and whatever else is marked. Parts that a "
+    "system need not have (reverse proxy, search, graph, second Postgres) count only where they were "
+    "looked at."
+)
+
+
+def sections(found: Assessment) -> list[Section]:
+    """Everything below the recommendation."""
+    return [
+        scorecard(found),
+        health(found),
+        compliance(found),
+        thresholds(found),
+        resilience_section(found),
+        capacity(found),
+        missing(found),
+        evidence(found),
+    ]
+
+
+def scorecard(found: Assessment) -> Section:
+    """How the requirements of each area stand."""
+    rows: list[tuple[Cell, ...]] = []
+    for area, mets in found.areas().items():
+        standings = [one.standing for one in mets]
+        worst = max((one for one in standings), default=Standing.NOT_SHOWN)
+        shown = sum(one.is_shown for one in standings)
+        told = [f"{standings.count(one)} {one.words}" for one in sorted(set(standings), reverse=True)]
+        rows.append((area, Badge(worst), f"{shown} of {len(mets)}", ", ".join(told)))
+    columns = ("Area", "Worst", "Shown", "Requirements")
+    return Section("Scorecard", (SCORE_RULE, *table("Requirements by area", columns, rows, 2)))
+
+
+def health(found: Assessment) -> Section:
+    """State and uptime of each target."""
+    rows: list[tuple[Cell, ...]] = [
+        (
+            one.name,
+            Badge(one.standing),
+            one.state,
+            _uptime(one),
+            one.version or "unknown",
+            one.kind,
+            one.address,
+            "-" if one.latency_ns is None else units.format_duration_ns(one.latency_ns),
+            one.seen if one.evidence is None else Link(one.seen, one.evidence.shown),
+            one.detail,
+        )
+        for one in found.targets
+    ]
+    columns = (
+        "Target",
+        "Standing",
+        "State",
+        "Up for",
+        "Version",
+        "Kind",
+        "Address",
+        "Answer",
+        "Seen",
+        "Detail",
+    )
+    said = (
+        "Targets were asked now; below them is what the runs have seen, with its date."
+        if found.is_live
+        else "No target was asked now: this is what the runs have seen, with its date. bench assess --health "
+        "asks the stack that is up and the services that the environment names."
+    )
+    looked = [one for one in found.mets if one.requirement.kind is not None]
+    needs: list[tuple[Cell, ...]] = [
+        (one.requirement.demand, Badge(one.standing), one.because, one.todo or "") for one in looked
+    ]
+    return Section(
+        "Infrastructure health and uptime",
+        (
+            said,
+            *table("Targets", columns, rows, 3, 7),
+            *table("What must be up", ("Requirement", "Standing", "Why", "What to do"), needs),
+        ),
+    )
+
+
+def _uptime(one: TargetHealth) -> str:
+    if one.state == "down":
+        return "-"
+    if one.uptime_s is None:
+        return "unknown"
+    return ("at least " if one.evidence is not None else "") + age(one.uptime_s * units.NS["s"])
+
+
+def missing(found: Assessment) -> Section:
+    """What is not there, not whole, too old, or not what it should be."""
+    blocks: list[Block] = []
+    rows: list[tuple[Cell, ...]] = [
+        (
+            Badge(one.standing),
+            f"{one.requirement.area}: {one.requirement.demand}",
+            one.because,
+            one.todo or "",
+        )
+        for one in found.mets
+        if one.standing.is_open
+    ]
+    blocks += table("Requirements that are not shown", ("Standing", "Requirement", "Why", "What to do"), rows)
+    marked: list[tuple[Cell, ...]] = [
+        (Link(name, one.shown), mark.word, mark.text)
+        for name, one in found.body.by_scenario.items()
+        for mark in one.marks
+        if mark.word != "quick"
+    ]
+    blocks += table("Evidence with something to know", ("Scenario", "Mark", "What"), marked)
+    entries: list[tuple[Cell, ...]] = []
+    if quick := [name for name, one in found.body.by_scenario.items() if one.is_quick]:
+        entries.append((f"Quick evidence ({counted(len(quick), 'run')}): {listed(quick)}.",))
+    entries += [(f"{_sentence(silence.because)}.",) for silence in found.body.silent.values()]
+    entries += [
+        (f"{name}, {check.rule}: {check.status.name}. {check.because}.", Link("the run", evidence.shown))
+        for name, evidence in found.body.by_scenario.items()
+        for check in evidence.verdict.checks
+        if check.status in (Status.INVALID, Status.INCONCLUSIVE)
+    ]
+    entries += [(f"Damaged, says nothing: {one.reason}",) for one in found.body.damaged]
+    entries += [
+        (f"Not finished: {name} goes on, or its harness was killed and the next bench run keeps it.",)
+        for name in found.found.unfinished
+    ]
+    entries += [(f"{text}.",) for text in found.body.remarks]
+    entries += [(f"{text}.",) for text in found.files.problems]
+    kinds = environments(found.body)
+    if len(kinds) > 1:
+        entries += [
+            (f"Environment {environment_words(key)}: {listed(names)}.",) for key, names in kinds.items()
+        ]
+    if entries:
+        blocks.append(Bullets(tuple(entries)))
+    if not blocks:
+        blocks.append("Nothing is missing, stale or damaged.")
+    if found.to_run:
+        blocks += ["To show what is not shown, or shown by marked evidence only:", *_to_do(found.to_run)]
+    return Section("Missing, stale, interrupted, invalid", tuple(blocks))
+
+
+def _to_do(texts: tuple[str, ...]) -> list[Block]:
+    commands = tuple(text for text in texts if text.startswith(COMMAND))
+    others = tuple((text,) for text in texts if not text.startswith(COMMAND))
+    folded = tuple(line for text in commands for line in folded_command(text))
+    return [*([Commands(folded)] if folded else []), *([Bullets(others)] if others else [])]
+
+
+def folded_command(text: str, width: int = 80) -> list[str]:
+    """A long command on several lines that a shell reads as one."""
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and len(lines[-1]) + len(word) + 3 > width:
+            lines[-1] += " \\"
+            lines.append(f"   {word}")
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def evidence(found: Assessment) -> Section:
+    """The run that speaks for each scenario."""
+    rows: list[tuple[Cell, ...]] = [
+        (
+            name,
+            Badge(standing_of(one.verdict.status)),
+            one.form,
+            age(one.age_ns),
+            date(one.started_ns),
+            Link(one.run.name, one.run.path),
+            Link(REPORT, one.shown) if one.shown.name == REPORT else "-",
+            ", ".join(mark.word for mark in one.marks) or "none",
+        )
+        for name, one in found.body.by_scenario.items()
+    ]
+    columns = ("Scenario", "Verdict", "Form", "Age", "Started", "Run folder", "Report", "Marks")
+    oldest = age(found.max_age_ns)
+    said = (
+        f"For each scenario speaks the newest complete run in standard form that is not older than {oldest}, "
+        "else the newest quick one; a newer quick run takes its place only when it fails. Each was judged "
+        "anew, from its folder."
+    )
+    return Section(
+        "Evidence", (said, *table("The run that speaks for each scenario", columns, rows, 3), *_facts(found))
+    )
+
+
+def _facts(found: Assessment) -> tuple[Block, ...]:
+    kinds = environments(found.body)
+    rows: list[tuple[Cell, ...]] = [(environment_words(key), listed(names)) for key, names in kinds.items()]
+    return (
+        (Folded("Where the runs were made", table("Environments", ("Environment", "Scenarios"), rows)),)
+        if rows
+        else ()
+    )

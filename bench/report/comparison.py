@@ -1,0 +1,350 @@
+"""A comparison of runs as text, Markdown, JSON, and annotations of a GitHub workflow; the same sentences
+in each.
+
+The form of an annotation (`::error title=...::message`) and its escaping are those of GitHub's
+workflow commands.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from bench.compare.difference import Difference, Finding, StatusChange
+from bench.core import units
+from bench.report.markdown_form import folded, text
+from bench.results.layout import as_json
+
+if TYPE_CHECKING:
+    from bench.compare.comparison import Comparison, Figure, ScenarioComparison
+    from bench.compare.difference import Kind
+
+
+LEFT_OUT_SHOWN = 3
+SEPARATE = {
+    "resolution": "it is not certain to be more than what these runs can resolve",
+    "spread": "the interval excludes neither a change nor none",
+    "never": "it never came",
+    "never before": "it did not come in every earlier run either",
+}
+
+
+def regression_text(scenario: ScenarioComparison, found: Figure | StatusChange, threshold: float) -> str:
+    """One line: scenario, metric, before, after, by how much, and against what."""
+    if isinstance(found, StatusChange):
+        return f"{scenario.form} {status_text(found)}"
+    return f"{scenario.form} {figure_text(found)}, threshold {units.format_ratio(threshold)}"
+
+
+def figure_text(figure: Figure) -> str:
+    """As in "cache.response.p95: 0.41 ms -> 2.63 ms (x6.4, 95 % interval 5.9..6.9)"."""
+    found = figure.difference
+    before, after = value_text(found.before, figure.kind), value_text(found.after, figure.kind)
+    if found.because == "never" and found.finding is Finding.REGRESSION:
+        return f"{figure.metric}: {before} -> never came back"
+    text = f"{figure.metric}: {before} -> {after}"
+    return f"{text} ({ratio_text(found)})" if found.ratio is not None else text
+
+
+def status_text(found: StatusChange) -> str:
+    """As in `rule "cache.errors < 1%": PASS -> FAIL (0 % -> 2.1 %)`."""
+    seen = f"{found.observed_before} -> {found.observed_after}"
+    text = f'rule "{found.rule}": {found.before.name} -> {found.after.name} ({seen})'
+    if found.finding is Finding.CANNOT_TELL and found.because:
+        text += f"; the difference cannot be told: {SEPARATE.get(found.because, found.because)}"
+    elif found.finding is Finding.CANNOT_TELL:
+        text += f"; it was broken in {found.failed_before} of {found.runs} earlier runs"
+    return text
+
+
+def value_text(value: float | None, kind: Kind) -> str:
+    """A value for people; "-" where there is none."""
+    if value is None:
+        return "-"
+    return units.format_quantity(value, kind.unit)
+
+
+def ratio_text(found: Difference) -> str:
+    """As in "x6.4, 95 % interval 5.9..6.9"."""
+    assert found.ratio is not None
+    assert found.low is not None
+    assert found.high is not None
+    return f"x{factor(found.ratio)}, 95 % interval {factor(found.low)}..{factor(found.high)}"
+
+
+def factor(value: float) -> str:
+    """A ratio with two or three digits that matter."""
+    if value >= 1000:
+        return "> 1000"
+    if value >= 99.5:
+        return f"{value:.0f}"
+    if value >= 2:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.005 else "< 0.01"
+
+
+def reason_text(found: Difference, kind: Kind) -> str:
+    """Why a figure cannot be told."""
+    if found.because == "resolution":
+        least = value_text(found.resolution, kind)
+        return f"not certain to be more than what these runs can resolve, {least}"
+    return SEPARATE.get(found.because, found.because)
+
+
+def setting_text(scenario: ScenarioComparison) -> str:
+    """With what a run was compared."""
+    count = len(scenario.before)
+    if count == 1:
+        return f"{scenario.after} against {scenario.before[0]}; one earlier run: its spread is assumed"
+    return f"{scenario.after} against {count} earlier runs, {scenario.before[0]} to {scenario.before[-1]}"
+
+
+def left_out_text(scenario: ScenarioComparison) -> list[str]:
+    """Earlier runs that were not used: a few with their reasons, and how many more."""
+    found = scenario.left_out[-LEFT_OUT_SHOWN:]
+    more = len(scenario.left_out) - len(found)
+    return [*(f"left out: {text}" for text in found), *([f"left out: {more} more"] if more else [])]
+
+
+def summary_text(comparison: Comparison) -> str:
+    """The whole in one sentence."""
+    figures = [figure for scenario in comparison.scenarios for figure in scenario.figures]
+    counts = {finding: sum(f.difference.finding is finding for f in figures) for finding in Finding}
+    compared = sum(bool(scenario.before) for scenario in comparison.scenarios)
+    parts = [
+        counted(comparison.regressions, "regression"),
+        counted(counts[Finding.IMPROVEMENT], "improvement"),
+        f"{counts[Finding.NO_DIFFERENCE]} without difference",
+        f"{counts[Finding.CANNOT_TELL]} that cannot be told",
+    ]
+    if not figures:
+        return "nothing could be compared"
+    found = f"{', '.join(parts)}, of {counted(len(figures), 'figure')} in {counted(compared, 'scenario')}"
+    return f"{found}; {counted(comparison.untold, 'scenario')} not compared" if comparison.untold else found
+
+
+def counted(count: int, word: str) -> str:
+    """As in "1 regression", "3 regressions"."""
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
+HEADS = ("metric", "before", "after", "ratio", "95 % interval", "")
+
+
+def render_text(comparison: Comparison) -> str:
+    """Each scenario with its figures, then what is missing, then every regression in one line."""
+    lines = []
+    for scenario in comparison.scenarios:
+        lines += [*_text_scenario(scenario), ""]
+    lines += [f"missing   {form}: run before, not now" for form in comparison.missing]
+    lines += [f"new       {form}: nothing to compare it with" for form in comparison.new]
+    lines += [f"damaged   {text}" for text in comparison.damaged]
+    for scenario in comparison.scenarios:
+        for found in scenario.regressions:
+            lines.append(f"REGRESSION {regression_text(scenario, found, comparison.threshold)}")
+    lines.append(f"{summary_text(comparison)}; threshold {units.format_ratio(comparison.threshold)}")
+    return "\n".join(lines) + "\n"
+
+
+def _text_scenario(scenario: ScenarioComparison) -> list[str]:
+    lines = [str(scenario.form)]
+    if scenario.not_comparable:
+        return [*lines, f"  not comparable: {scenario.not_comparable}"]
+    lines.append(f"  {setting_text(scenario)}")
+    lines += [f"  {text}" for text in (*left_out_text(scenario), *scenario.notes)]
+    lines += [f"  {one.finding.value}: {status_text(one)}" for one in scenario.statuses]
+    rows = [HEADS, *(_text_row(figure) for figure in scenario.figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
+    lines += ["  " + _line(row, widths) for row in rows]
+    return lines
+
+
+def _text_row(figure: Figure) -> tuple[str, ...]:
+    found = figure.difference
+    words = found.finding.value
+    if found.finding is Finding.CANNOT_TELL and found.because:
+        words += f": {reason_text(found, figure.kind)}"
+    known = found.ratio is not None and found.low is not None and found.high is not None
+    return (
+        figure.metric,
+        value_text(found.before, figure.kind),
+        value_text(found.after, figure.kind),
+        f"x{factor(found.ratio)}" if known and found.ratio is not None else "-",
+        f"{factor(found.low)}..{factor(found.high)}" if known and found.low and found.high else "-",
+        words,
+    )
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    name, *numbers, words = row
+    cells = [
+        f"{name:<{widths[0]}}",
+        *(f"{n:>{w}}" for n, w in zip(numbers, widths[1:-1], strict=True)),
+        words,
+    ]
+    return "  ".join(cells).rstrip()
+
+
+HEAD = "| metric | before | after | ratio | 95 % interval | |\n|---|---:|---:|---:|---:|---|"
+
+
+def render_markdown(comparison: Comparison) -> str:
+    """Markdown that GitHub shows; every text from outside is escaped."""
+    lines = ["## Compared with earlier runs", "", f"{text(summary_text(comparison))}. "]
+    lines[-1] += f"The threshold is {units.format_ratio(comparison.threshold)}."
+    regressions = [
+        f"- **REGRESSION** {text(regression_text(scenario, found, comparison.threshold))}"
+        for scenario in comparison.scenarios
+        for found in scenario.regressions
+    ]
+    lines += ["", *regressions] if regressions else []
+    told = [
+        *(f"- **missing** {text(str(form))}: run before, not now" for form in comparison.missing),
+        *(f"- new: {text(str(form))}, nothing to compare it with" for form in comparison.new),
+        *(f"- damaged: {text(one)}" for one in comparison.damaged),
+        *(
+            f"- not comparable: {text(str(one.form))}: {text(one.not_comparable)}"
+            for one in comparison.scenarios
+            if one.not_comparable
+        ),
+    ]
+    lines += ["", *told] if told else []
+    for scenario in comparison.scenarios:
+        if not scenario.not_comparable:
+            lines += ["", *_markdown_scenario(scenario)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_scenario(scenario: ScenarioComparison) -> list[str]:
+    count = len(scenario.regressions)
+    mark = f": {count} REGRESSION" if count else ""
+    lines = [text(setting_text(scenario)), ""]
+    lines += [f"- {text(note)}" for note in (*left_out_text(scenario), *scenario.notes)]
+    lines += [f"- {one.finding.value}: {text(status_text(one))}" for one in scenario.statuses]
+    lines += ["", HEAD, *(_markdown_row(figure) for figure in scenario.figures)]
+    return folded(f"{scenario.form}{mark}", lines, opened=bool(count))
+
+
+def _markdown_row(figure: Figure) -> str:
+    found = figure.difference
+    words = found.finding.value
+    if found.finding is Finding.REGRESSION:
+        words = f"**{words}**"
+    elif found.finding is Finding.CANNOT_TELL and found.because:
+        words += f": {text(reason_text(found, figure.kind))}"
+    ratio = interval = ""
+    if found.ratio is not None and found.low is not None and found.high is not None:
+        ratio, interval = f"x{factor(found.ratio)}", f"{factor(found.low)}..{factor(found.high)}"
+    cells = (
+        text(figure.metric),
+        value_text(found.before, figure.kind),
+        value_text(found.after, figure.kind),
+        text(ratio),
+        text(interval),
+        words,
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+FORMAT = 1
+
+
+def render_json(comparison: Comparison) -> str:
+    """One object; ratios that are no number are null."""
+    return as_json(
+        {
+            "format": FORMAT,
+            "threshold": comparison.threshold,
+            "exit_code": int(comparison.exit_code),
+            "summary": summary_text(comparison),
+            "regressions": comparison.regressions,
+            "scenarios": [_scenario_data(one, comparison.threshold) for one in comparison.scenarios],
+            "missing": [str(form) for form in comparison.missing],
+            "new": [str(form) for form in comparison.new],
+            "damaged": comparison.damaged,
+        }
+    )
+
+
+def _scenario_data(scenario: ScenarioComparison, threshold: float) -> dict[str, Any]:
+    form = scenario.form
+    return {
+        "scenario": form.scenario,
+        "quick": form.quick,
+        "overrides": list(form.overrides),
+        "stack": form.stack,
+        "path": scenario.path,
+        "after": scenario.after,
+        "before": scenario.before,
+        "left_out": scenario.left_out,
+        "notes": scenario.notes,
+        "not_comparable": scenario.not_comparable,
+        "regressions": [regression_text(scenario, one, threshold) for one in scenario.regressions],
+        "statuses": [
+            {
+                "rule": one.rule,
+                "finding": one.finding.value,
+                "before": one.before.name,
+                "after": one.after.name,
+                "because": one.because or None,
+            }
+            for one in scenario.statuses
+        ],
+        "figures": [_figure(one) for one in scenario.figures],
+    }
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    found = figure.difference
+    return {
+        "metric": figure.metric,
+        "unit": figure.kind.unit,
+        "finding": found.finding.value,
+        "before": _finite(found.before),
+        "after": _finite(found.after),
+        "ratio": _finite(found.ratio),
+        "interval": None if found.low is None else [_finite(found.low), _finite(found.high)],
+        "because": reason_text(found, figure.kind) or None,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+IN_MESSAGES = "%\r\n"
+IN_TITLES = IN_MESSAGES + ":,"
+
+
+def render_annotations(comparison: Comparison) -> str:
+    """An error for each regression, a warning for what was not compared, a notice about all of it."""
+    lines = [
+        annotation(
+            "error", f"Regression in {scenario.form}", regression_text(scenario, found, comparison.threshold)
+        )
+        for scenario in comparison.scenarios
+        for found in scenario.regressions
+    ]
+    lines += [
+        annotation("warning", "Scenario missing", f"{form} was run before and is not among the runs now")
+        for form in comparison.missing
+    ]
+    lines += [
+        annotation("warning", "Not compared", f"{one.form}: {one.not_comparable}")
+        for one in comparison.scenarios
+        if one.not_comparable
+    ]
+    lines += [annotation("warning", "Damaged run", text) for text in comparison.damaged]
+    lines.append(annotation("notice", "Compared with earlier runs", summary_text(comparison)))
+    return "\n".join(lines) + "\n"
+
+
+def annotation(level: str, title: str, message: str) -> str:
+    """One workflow command; level is error, warning or notice."""
+    return f"::{level} title={_escaped(title, IN_TITLES)}::{_escaped(message, IN_MESSAGES)}"
+
+
+def _escaped(text: str, special: str) -> str:
+    for one in special:  # the percent sign first: the others become it
+        text = text.replace(one, f"%{ord(one):02X}")
+    return text

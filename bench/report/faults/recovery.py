@@ -1,0 +1,268 @@
+"""How each fault was recovered from and what it cost, one by one and over the repeats.
+
+Response times before, during and after are those of the operation log. An arrival belongs to the time
+in which it was planned:
+
+before     the baseline: measured time before the first fault fault      from the first failure (or
+from the fault) to the first success recovery   from there until it was as fast as before; where that
+is unknown, until it was stable after      from there to the next fault, or to the end
+
+Where a fault had no visible effect, all of its time is `after`; where it only slowed, the slow time is
+`recovery`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.core import histogram, units
+from bench.core.outcome import Outcome
+from bench.judge.faults.times import is_clean, took_effect
+from bench.judge.observation import CUT_SHORT, nearest_rank
+from bench.judge.outcome_counts import spaced
+from bench.report.columns import beside, heading, joined, row, wrapped
+from bench.report.faults import detection as fault_detection
+from bench.report.faults.detection import LABEL_WIDTH, Entry, entries, not_shown, of_fault, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from bench.core.histogram import Counts
+    from bench.results.reader import Run
+
+
+PHASES = ("before", "fault", "recovery", "after")
+Spans = dict[str, list[tuple[int, int]]]
+
+
+def fault_phases(run: Run) -> dict[str, dict[str, Counts]]:
+    """Workload -> phase -> response times; empty for a run without faults or without an operation log.
+
+    A lost arrival is charged no less than its deadline, as in windows.hlog. Raises ResultError.
+    """
+    recoveries = run.record.get("recoveries") or []
+    operations = run.operations() if recoveries else None
+    if operations is None:
+        return {}
+    found = {}
+    for number, workload in enumerate(run.workloads):
+        own = [one for one in recoveries if one["workload"] == workload["name"]]
+        if not own:
+            continue
+        log = operations[operations["workload"] == number]
+        response_ns = log["done_ns"] - log["planned_ns"]
+        lost = log["outcome"] != Outcome.OK
+        response_ns[lost] = np.maximum(response_ns[lost], workload.get("deadline_ns") or 0)
+        found[workload["name"]] = {
+            phase: counts_of(response_ns[_within(log["planned_ns"], spans)])
+            for phase, spans in spans_of(own).items()
+        }
+    return found
+
+
+def spans_of(recoveries: Sequence[Mapping[str, Any]]) -> Spans:
+    """The spans of each phase, ns from run zero, of the recoveries of one workload."""
+    baseline = recoveries[0]["baseline"]
+    spans: Spans = {phase: [] for phase in PHASES}
+    spans["before"].append((baseline["from_ns"], baseline["until_ns"]))
+    for one in recoveries:
+        until = one["until_ns"]
+        start = _known(one["first_failure_ns"], one["slow_from_ns"], one["effective_ns"])
+        if one["first_failure_ns"] is None:
+            back, whole = start, one["full_ns"] if one["slow_from_ns"] is not None else start
+        else:
+            back, whole = one["first_success_ns"], _known(one["full_ns"], one["stable_ns"], until)
+        back = _known(back, until)
+        whole = max(back, _known(whole, until))
+        spans["fault"].append((start, back))
+        spans["recovery"].append((back, whole))
+        spans["after"].append((whole, until))
+    return spans
+
+
+def counts_of(values_ns: NDArray[np.int64]) -> Counts:
+    """The values as a histogram; one beyond the range is counted at its end."""
+    values = np.clip(values_ns, 0, histogram.HIGHEST_NS)
+    # The exponent of a float is the bit length of a whole number below 2^53 (bench.core.histogram.bucket_of).
+    power = np.frexp((values >> 11).astype(np.float64))[1].astype(np.int64)
+    buckets = (power << histogram.HALF_BITS) + (values >> power)
+    return np.bincount(buckets, minlength=histogram.BUCKET_COUNT).astype(np.int64)
+
+
+def _within(planned_ns: NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    inside = np.zeros(len(planned_ns), dtype=np.bool_)
+    for start, end in spans:
+        inside |= (planned_ns >= start) & (planned_ns < end)
+    return inside
+
+
+def _known(*stamps_ns: int | None) -> int:
+    return next(one for one in stamps_ns if one is not None)
+
+
+COST_ROOMS = (11, 9, 9, 11, 7, 9)
+PHASE_ROOM = 11
+
+
+def cost_table(run: Run, colour: bool) -> list[str]:
+    """Time without success, lost and late answers, lanes that had to reconnect."""
+    heads = ("down", "lost", "stalled", "brown-out", "lanes", "longest")
+    lines = [heading(row("Outage", LABEL_WIDTH, zip(heads, COST_ROOMS, strict=True))[0], colour)]
+    found = [entry for fault in shown(run) for entry in entries(run, fault)]
+    if not any(entry["first_failure_ns"] is not None or entry["slow_from_ns"] is not None for entry in found):
+        return []
+    for fault in shown(run):
+        lines += of_fault(fault, run, COST_ROOMS, cost_cells)
+    text = (
+        "stalled: answered too late to count as an answer; brown-out: time above the usual, over all answers;"
+    )
+    return [*lines, *wrapped(f"{text} lanes: connections that came back, and the longest absence of one.")]
+
+
+def cost_cells(entry: Entry) -> tuple[str, ...]:
+    """Time without success, lost, stalled, brown-out, lanes that came back and their longest absence."""
+    reconnects = entry.get("reconnects") or {}
+    longest_ns = reconnects.get("max_ns")
+    return (
+        units.format_duration_ns(entry["downtime_ns"]) if is_clean(entry) else "?",
+        spaced(entry["failed"]),
+        spaced(entry["stalled"]),
+        units.format_duration_ns(entry["brown_out_ns"]),
+        spaced(reconnects.get("count", 0)),
+        "-" if longest_ns is None else units.format_duration_ns(longest_ns),
+    )
+
+
+def phase_table(run: Run, colour: bool) -> list[str]:
+    """Response times before, during and after, from the operation log."""
+    heads = [(head, PHASE_ROOM) for head in ("P50", "P95", "P99", "max", "samples")]
+    lines = [heading(row("Response around faults", LABEL_WIDTH, heads)[0], colour)]
+    for workload, by_phase in fault_phases(run).items():
+        for phase in PHASES:
+            counts = by_phase[phase]
+            if not counts.any():
+                continue
+            cells = [units.format_duration_ns(histogram.percentile_ns(counts, p)) for p in (50, 95, 99)]
+            cells += [units.format_duration_ns(histogram.max_ns(counts)), spaced(int(counts.sum()))]
+            lines += row(f"{workload}, {phase}", LABEL_WIDTH, [(cell, PHASE_ROOM) for cell in cells])
+    return lines if len(lines) > 1 else []
+
+
+def integrity_lines(run: Run) -> list[str]:
+    """What was found of the data that the servers had acknowledged."""
+    lines = []
+    for check in run.record.get("integrity", []):
+        name = f"{check['workload']}, {str(check['check']).replace('_', ' ')}"
+        lines += beside("Integrity", f"{name}: {check.get('inconclusive') or integrity_counts(check)}")
+    return lines
+
+
+def integrity_counts(check: Entry) -> str:
+    """What a check of data counted, as one line."""
+    parts = []
+    if check["lost"] is not None:
+        of = "" if check["acknowledged"] is None else f" of {spaced(check['acknowledged'])}"
+        parts.append(check.get("bound") or f"{spaced(check['lost'])}{of} lost")
+    if check.get("oldest_lost_age_ns") is not None:
+        parts.append(f"the oldest {units.format_duration_ns(check['oldest_lost_age_ns'])} old")
+    if check["unexpected"] is not None:
+        of = "" if check["found"] is None else f" of {spaced(check['found'])} found"
+        parts.append(f"{spaced(check['unexpected'])}{of} unexpected")
+    return joined(parts) or "nothing was counted"
+
+
+ROOMS = (12, 11, 11, 11, 11)
+STAMPS = ("first_success_ns", "stable_ns", "full_ns")
+
+
+def blocks(run: Run, colour: bool, unicode: bool) -> list[list[str]]:
+    """The parts of the text report about faults; empty for a run without any. Raises ResultError."""
+    if not run.record.get("faults"):
+        return []
+    return [
+        _recovery(run, colour),
+        fault_detection.timeline(run, unicode),
+        fault_detection.detection_table(run, colour),
+        cost_table(run, colour),
+        phase_table(run, colour),
+        integrity_lines(run),
+    ]
+
+
+def _recovery(run: Run, colour: bool) -> list[str]:
+    """Fault to first failure, then from there to each stamp."""
+    heads = ("to failure", "first OK", "stable", "full", "lost")
+    lines = [heading(row("Recovery", LABEL_WIDTH, zip(heads, ROOMS, strict=True))[0], colour)]
+    for fault in shown(run):
+        lines += of_fault(fault, run, ROOMS, recovery_cells)
+    lines += not_shown(run)
+    return [*lines, *_over_repeats(run)]
+
+
+def recovery_cells(entry: Entry) -> tuple[str, ...]:
+    """Fault to first failure; from there to the first OK, stable, full; arrivals lost."""
+    failure_ns, lost = entry["first_failure_ns"], spaced(entry["failed"])
+    if entry["state"] == "unseen":
+        return ("no arrivals", "-", "-", "-", "-")
+    if not is_clean(entry):
+        return ("no baseline", "?", "?", "?", lost)
+    if failure_ns is None:
+        slow_ns = entry["slow_from_ns"]
+        full = "-" if slow_ns is None else _after(entry, "full_ns", slow_ns)
+        return ("unaffected" if slow_ns is None else "slower", "-", "-", full, lost)
+    since_fault = units.format_duration_ns(failure_ns - entry["effective_ns"])
+    return (since_fault, *(_after(entry, stamp, failure_ns) for stamp in STAMPS), lost)
+
+
+def _after(entry: Entry, stamp: str, since_ns: int) -> str:
+    """The time to a stamp, "never", or "?" where the watch ended too early to tell."""
+    if entry[stamp] is not None:
+        return units.format_duration_ns(entry[stamp] - since_ns)
+    if stamp == "full_ns":
+        if entry["full_cut_short"] or entry["baseline"]["band_ns"] is None:
+            return "?"
+        if entry["stable_ns"] is not None or entry["first_failure_ns"] is None:
+            return f"> {units.format_duration_ns(entry['until_ns'] - since_ns)}"
+    return "?" if entry["state"] == CUT_SHORT and stamp != "first_success_ns" else "never"
+
+
+def _over_repeats(run: Run) -> list[str]:
+    lines = []
+    for title, hit in repeated(run):
+        lines.append(title)
+        lines += row("  median", LABEL_WIDTH, zip(statistic(hit, 50), ROOMS, strict=True))
+        lines += row("  longest", LABEL_WIDTH, zip(statistic(hit, 100), ROOMS, strict=True))
+    return lines
+
+
+def repeated(run: Run) -> list[tuple[str, list[Entry]]]:
+    """What was hit in the same way more than once, as in "5 x kill redis", and what failed of it."""
+    groups: dict[tuple[str, str, str], list[Entry]] = {}
+    for fault in took_effect(run):
+        for entry in entries(run, fault):
+            groups.setdefault((fault["kind"], fault["target"], entry["workload"]), []).append(entry)
+    found = []
+    for (kind, target, workload), alike in groups.items():
+        hit = [entry for entry in alike if entry["first_failure_ns"] is not None and is_clean(entry)]
+        if len(alike) >= 2 and hit:
+            among = f", {workload}" if len({name for _, _, name in groups}) > 1 else ""
+            found.append((f"{len(alike)} x {kind} {target}{among}", hit))
+    return found
+
+
+def statistic(hit: list[Entry], percent: float) -> tuple[str, ...]:
+    """Nearest rank over those that were hit; where a stamp is missing, the longest is not known."""
+    delays = sorted(entry["first_failure_ns"] - entry["effective_ns"] for entry in hit)
+    cells = [units.format_duration_ns(nearest_rank(delays, percent))]
+    for stamp in STAMPS:
+        ordered = sorted(
+            float("inf") if entry[stamp] is None else entry[stamp] - entry["first_failure_ns"]
+            for entry in hit
+        )
+        found = nearest_rank(ordered, percent)
+        cells.append("-" if found == float("inf") else units.format_duration_ns(found))
+    return (*cells, spaced(int(nearest_rank(sorted(entry["failed"] for entry in hit), percent))))

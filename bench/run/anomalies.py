@@ -1,0 +1,195 @@
+"""Anomalies that a session finds in its own results: a saturated generator, answers that say nothing.
+
+An open plan was kept if its arrivals were sent as planned. If they were not, the reason is the target
+(its lanes were busy or disconnected) as long as the generator still had idle time; a generator that
+never idled cannot tell. In a closed loop the generator may be busy all the time, but the time in the
+lanes must add up (Little's law): throughput x mean service time = busy lanes. A gap is time that no
+histogram holds.
+
+A cache that never has the key and an API that redirects everything to its login page are fast. Nothing
+fails then, so the run carries a note. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.core.answers import Answers
+from bench.core.outcome import Outcome
+from bench.judge.outcome_counts import spaced
+from bench.plan.pacing import P_DURATION_NS
+
+if TYPE_CHECKING:
+    from bench.engine.api import Engine, EngineResult
+    from bench.plan.plan import Plan
+    from bench.scenario.model import Workload
+
+
+LEAST_IDLE_RATIO = 0.02
+LEAST_CLIENT_IDLE_RATIO = 0.1
+"""A Python event loop with less to spare than this serves its tasks late: its time shows as service time."""
+LEAST_KEPT_RATIO = 0.99
+"""An open plan counts as kept when this share of it was sent."""
+
+LONGEST_LAG_NS = 1_000_000
+"""A plan whose median arrival is sent later than this was not kept either."""
+
+LITTLE_TOLERANCE = 0.03
+
+
+def saturation(
+    plan: Plan, results: list[tuple[Engine, EngineResult]]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The record's `generator` section and what is to be said of it as anomalies."""
+    idle = min((result.idle_ratio for _, result in results), default=1.0)
+    generator: dict[str, Any] = {"idle_ratio": round(idle, 4), "saturated": False, "busy": []}
+    generator["run_delay_ns"] = max((result.run_delay_ns for _, result in results), default=0)
+    anomalies: list[dict[str, Any]] = []
+    for engine, result in results:
+        if engine.plan.is_closed:
+            anomalies += _closed_loop(plan, engine, result, generator)
+            continue
+        for number, phase in enumerate(plan.phases):
+            found = _overload(engine, result, number) if phase.measured else None
+            if found is not None:
+                generator["saturated"] = True
+                anomalies.append(found)
+    return generator, anomalies
+
+
+def _overload(engine: Engine, result: EngineResult, phase: int) -> dict[str, Any] | None:
+    """An anomaly when the generator had no time left in a phase whose plan it did not keep."""
+    idle = result.phase_idle_ratios[phase] if result.phase_idle_ratios else _idle_ratio(engine, result)
+    least = LEAST_CLIENT_IDLE_RATIO if engine.plan.workload.engine == "client" else LEAST_IDLE_RATIO
+    kept = kept_ratio(engine, result, phase)
+    lag_ns = (result.phase_lag_p50_ns[phase] if result.phase_lag_p50_ns else None) or 0
+    if idle >= least or (kept >= LEAST_KEPT_RATIO and lag_ns <= LONGEST_LAG_NS):
+        return None
+    return {
+        "code": "generator_saturated",
+        "severity": "invalid",
+        "message": f"{engine.plan.name}: the generator was idle {idle * 100:.1f} % of the time, sent "
+        f"{kept * 100:.1f} % of the plan, half of it more than {lag_ns / 1e6:.1f} ms late: "
+        "it was the bottleneck, not the target",
+        "advice": "lower the rate, add threads, or free the machine of other work",
+    }
+
+
+def _closed_loop(
+    plan: Plan, engine: Engine, result: EngineResult, generator: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Little's law; whether lanes were away; whether the generator never had time to spare."""
+    name = engine.plan.name
+    least = LEAST_CLIENT_IDLE_RATIO if engine.plan.workload.engine == "locust" else LEAST_IDLE_RATIO
+    if _idle_ratio(engine, result) < least:
+        generator["busy"].append(name)  # a broken limit may then be its own doing: the judge asks
+    if result.busy_ns is None or not result.tallies.any():
+        return []
+    workload = engine.plan.workload
+    lanes = workload.lanes * workload.pipeline
+    ratio = result.busy_ns / (plan.load_ns * lanes)
+    generator.setdefault("littles_law", {})[name] = round(ratio, 4)
+    # What is under way when a rest begins ends within it: once on each lane, for a service time each.
+    into_rests = _rests(plan) * result.busy_ns / max(int(result.tallies.sum()), 1) / plan.load_ns
+    if abs(ratio - 1) <= LITTLE_TOLERANCE + into_rests:
+        return []
+    lost = result.counters.get("lost_connections")
+    reason = (
+        f"connections were lost {lost} times, and a closed loop asks for nothing while its lanes are away"
+        if lost
+        else "time was spent that no histogram holds"
+    )
+    return [
+        {
+            "code": "littles_law",
+            "severity": "inconclusive",
+            "message": f"{name}: throughput x mean service time is {ratio:.3f} of the busy lanes: {reason}",
+            "advice": "measure an outage with planned arrivals (arrivals: poisson and a rate)"
+            if lost
+            else "look at the generator's idle time",
+        }
+    ]
+
+
+def _idle_ratio(engine: Engine, result: EngineResult) -> float:
+    """Share of the time under load in which the generator had nothing to do: in a rest nobody has."""
+    load_ns, whole_ns = engine.plan.phase_load_ns.sum(), engine.plan.pacing[:, P_DURATION_NS].sum()
+    return float(max(0.0, 1 - (1 - result.idle_ratio) * whole_ns / load_ns))
+
+
+def _rests(plan: Plan) -> int:
+    return sum(phase.cycles or 0 for phase in plan.phases)
+
+
+def kept_ratio(engine: Engine, result: EngineResult, phase: int) -> float:
+    """Share of the arrivals planned in a phase that were sent at all."""
+    names = engine.plan.program.names
+    rows = [
+        phase * len(names) + number
+        for number, name in enumerate(names)
+        if name != "deliver" or not engine.plan.workload.subscribers
+    ]
+    planned = int(result.taken[rows].sum())
+    unsent = int(result.tallies[rows][:, [Outcome.REFUSED, Outcome.DROPPED]].sum())
+    return 1.0 if planned == 0 else max(0.0, (planned - unsent) / planned)
+
+
+NEARLY_ALL = 0.95
+AT_LEAST = 20
+"""Fewer answers are no pattern."""
+
+
+def notes_on_answers(plan: Plan, workloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A note for each workload with operations whose answers were, nearly all, empty or not 2xx."""
+    found = []
+    for planned, entry in zip(plan.workloads, workloads, strict=True):
+        answers = {name: _answers(entry, name) for name in entry["operations"]}
+        for code, text, advice in (
+            _misses(planned.workload, answers),
+            _unwanted(planned.workload, answers),
+        ):
+            if text:
+                message = f"{planned.name}: {text}"
+                found.append({"code": code, "severity": "note", "message": message, "advice": advice})
+    return found
+
+
+def _answers(entry: dict[str, Any], operation: str) -> Answers:
+    counts = entry["counts"]
+    return Answers.total(Answers.from_record(one) for one in counts if one["operation"] == operation)
+
+
+def _misses(workload: Workload, answers: dict[str, Answers]) -> tuple[str, str, str]:
+    """Operations that looked for what was not there."""
+    parts = []
+    for name, one in answers.items():
+        if one.lookups >= AT_LEAST and one.misses >= NEARLY_ALL * one.lookups:
+            parts.append(f"{spaced(one.misses)} of {spaced(one.lookups)} of {name}")
+    if not parts:
+        return "", "", ""
+    if workload.driver == "postgres":
+        text = f"nearly all statements touched no row: {', '.join(parts)}"
+        return "nothing_found", text, "look at the range of the parameters and at what the tables hold"
+    text = f"nearly all lookups found nothing: {', '.join(parts)}; what was measured is a miss"
+    advice = "write the keys first (keys: {preload: true}), or check their prefix and count"
+    return "nothing_found", text, advice
+
+
+def _unwanted(workload: Workload, answers: dict[str, Answers]) -> tuple[str, str, str]:
+    """Operations of which nobody said what to expect, and whose answers were not 2xx."""
+    parts = []
+    for name, one in answers.items():
+        operation = workload.operations.get(name)
+        request = operation.request if operation is not None else None
+        is_expected = request is not None and "status" in request.expect.model_fields_set
+        others = one.answered - one.in_class("2xx")
+        if one.answered >= AT_LEAST and others >= NEARLY_ALL * one.answered and not is_expected:
+            statuses = sorted(one.statuses.items(), key=lambda item: -item[1])
+            listed = ", ".join(f"{spaced(count)} were HTTP {status}" for status, count in statuses[:3])
+            parts.append(f"{name}: {listed}")
+    if not parts:
+        return "", "", ""
+    text = f"nearly all answers were not 2xx ({'; '.join(parts)})"
+    if workload.driver == "http" and any(one.in_class("3xx") for one in answers.values()):
+        text += "; redirects are not followed"
+    return "not_2xx", text, "say what is expected, such as expect: {status: 200}, and check path and login"

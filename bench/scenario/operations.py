@@ -1,0 +1,198 @@
+"""What the operations of a workload are made of: HTTP requests, data sets for SQL, and locustfiles.
+
+A locustfile is read and parsed with the scenario, and never run by that.
+"""
+
+import re
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from bench.core.errors import ScenarioError
+from bench.core.units import Mismatch, quoted
+from bench.scenario.fields import StrictModel, Whole, kind_of
+from bench.scenario.problems import Finding
+from bench.scenario.source import file_name, read_text
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
+_UNSAFE = re.compile(r"[\r\n\0]")
+_PATH = re.compile(r"/[\x21\x22\x24-\x7e]*")  # no "#": what stands behind it is never sent
+# The engine counts bytes itself, and decides about the connection.
+_OURS = ("content-length", "transfer-encoding", "connection", "expect", "upgrade", "te")
+
+
+def _headers(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise Mismatch("headers as name: value lines", kind_of(value), "write headers: {Accept: text/html}")
+    for name, content in value.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise Mismatch("the name of a header", kind_of(name), "use letters, digits and -")
+        if name.lower() in _OURS:
+            raise Mismatch("headers that the engine does not write itself", quoted(name), "remove it")
+        # The text itself is not shown: it may have come from the environment.
+        if not isinstance(content, str):
+            raise Mismatch(f"a line of text for the header {quoted(name)}", "something else", "correct it")
+        if _UNSAFE.search(content):
+            raise Mismatch(f"a line of text for the header {quoted(name)}", "several lines", "correct it")
+        if not content.isascii():
+            raise Mismatch(f"ASCII text for the header {quoted(name)}", "other characters", "encode it")
+    if len({name.lower() for name in value}) != len(value):
+        raise Mismatch("every header once", "one name in two spellings", "remove one of them")
+    return value
+
+
+Headers = Annotated[dict[str, str], BeforeValidator(_headers), Field(max_length=100)]
+
+
+def _path(value: Any) -> Any:
+    if not isinstance(value, str) or not _PATH.fullmatch(value):
+        raise Mismatch(
+            'a path such as "/items/{item}" of printable ASCII without spaces and #',
+            kind_of(value),
+            "encode it with %"
+            if isinstance(value, str) and value.startswith("/")
+            else "begin it with /; the host comes from the target's URL",
+        )
+    return value
+
+
+def _statuses(value: Any) -> Any:
+    """`200`, `2xx`, or a list of both, as the statuses themselves."""
+    found: list[int] = []
+    for item in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(item, int) and not isinstance(item, bool) and 200 <= item <= 599:
+            found.append(item)
+        elif isinstance(item, str) and re.fullmatch(r"[2-5]xx", item):
+            first = int(item[0]) * 100
+            found += range(first, first + 100)
+        else:
+            raise Mismatch("a status 200..599, or a class such as 2xx", kind_of(item), "write 200 or 2xx")
+    if not found:
+        raise Mismatch("at least one status", "none", "write status: 200")
+    return tuple(found)
+
+
+class Expect(StrictModel):
+    """What an answer must be to end OK. Anything else ends ERROR."""
+
+    status: Annotated[tuple[int, ...], BeforeValidator(_statuses, json_schema_input_type=Any)] = Field(
+        tuple(range(200, 400)),
+        description="A status, a class such as 2xx, or a list; 2xx and 3xx by default.",
+    )
+    contains: Annotated[str, Field(strict=True, min_length=1, max_length=1000)] | None = Field(
+        None, description="Text that the body must contain; no placeholders."
+    )
+
+
+class Request(StrictModel):
+    """One request. Placeholders stand in the path, in the values of headers, and in the body."""
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
+    path: Annotated[str, BeforeValidator(_path), Field(max_length=4000)]
+    headers: Headers = Field(default_factory=dict)
+    body: Annotated[str, Field(strict=True, max_length=1_000_000)] | None = Field(
+        None, description="The body as text."
+    )
+    json_body: Annotated[Any, WithJsonSchema({})] = Field(
+        None,
+        alias="json",
+        description='The body as JSON: a mapping or a list, or JSON as text. "{item}" alone is a number.',
+    )
+    expect: Expect = Expect.model_validate({})
+
+
+BUILT_IN = ("tpcb", "app")
+
+
+class SqlSource(StrictModel):
+    """SQL to run before the load: a file beside the scenario, or the text itself."""
+
+    path: Annotated[str, Field(strict=True, min_length=1, max_length=1000)] = "inline"
+    text: Annotated[str, Field(strict=True, max_length=2**20)] | None = None
+
+
+def _source(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+def _sources(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+class DataSetChoice(StrictModel):
+    """Which data set, how large, and whether it stays."""
+
+    name: Literal["tpcb", "app"] | None = Field(None, description="tpcb: as pgbench has it; app: orders.")
+    scale: Annotated[int, Whole(1, 10_000)] = 1
+    keep: Annotated[bool, Field(strict=True, description="Leave it for the next run.")] = False
+    sql: Annotated[
+        tuple[Annotated[SqlSource, BeforeValidator(_source, json_schema_input_type=str | SqlSource)], ...],
+        BeforeValidator(_sources),
+        Field(max_length=20, description="Files with SQL, run in order; relative to the scenario."),
+    ] = ()
+
+
+def data_set_choice(value: Any) -> Any:
+    """`tpcb` is the short form of {name: tpcb}."""
+    if isinstance(value, str):
+        if value not in BUILT_IN:
+            expected = f"one of {', '.join(BUILT_IN)}, or {{sql: [file.sql]}}"
+            raise Mismatch(expected, quoted(value), f"write one of {', '.join(BUILT_IN)}")
+        return {"name": value}
+    if not isinstance(value, dict | DataSetChoice):
+        raise Mismatch("a data set such as tpcb", kind_of(value), f"write one of {', '.join(BUILT_IN)}")
+    return value
+
+
+class Locustfile(StrictModel):
+    """A Python file with Locust user classes."""
+
+    path: Annotated[str, Field(strict=True, min_length=1, max_length=1000)]
+    """As the scenario names it: relative to the scenario's folder."""
+    text: Annotated[str, Field(strict=True, max_length=2**20)] | None = None
+    """What stands in it: part of the plan, so that another file is another plan."""
+    folder: Annotated[str, Field(strict=True)] | None = Field(None, exclude=True)
+    """The scenario's folder on this machine; no part of the plan."""
+
+    @property
+    def file(self) -> Path:
+        """Where it is on this machine."""
+        return Path(self.folder or ".", self.path)
+
+
+def named_locustfile(value: Any) -> Any:
+    """`journey.py` is how a scenario writes {path: journey.py}."""
+    if isinstance(value, str) and value:
+        return {"path": value}
+    if isinstance(value, Locustfile) or value is None:
+        return value
+    raise Mismatch("the path of a locustfile", kind_of(value), "write a path such as journeys/shop.py")
+
+
+def read_locustfile(named: Locustfile, folder: Path) -> tuple[Locustfile, Finding | None]:
+    """The file with its text, and what is wrong with it: missing, or no Python. Nothing of it is run."""
+    file = folder / named.path
+    try:
+        text = read_text(file)
+    except ScenarioError as error:
+        problem = error.problems[0]
+        found = f"{file_name(file)}: {problem.found}"
+        if problem.line:  # a file that is there, and is no text
+            return named, Finding((), f"a locustfile of {problem.expected}", found, problem.advice)
+        advice = "check the path; it is relative to the scenario"
+        return named, Finding((), "a locustfile beside the scenario", found, advice)
+    complete = named.model_copy(update={"text": text, "folder": str(folder)})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an odd escape in a string is the author's affair
+            compile(text, str(file), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        found = f"{file_name(file)}, line {error.lineno}: {quoted(error.msg, 200)}"
+        return complete, Finding((), "a locustfile that is Python", found, "correct the file")
+    except (ValueError, RecursionError, MemoryError) as error:
+        found = f"{file_name(file)}: {type(error).__name__}"
+        return complete, Finding((), "a locustfile that is Python", found, "correct the file")
+    return complete, None

@@ -1,0 +1,41 @@
+"""Something in a scenario that does not fit, and the path of keys and indexes that leads to it."""
+
+from dataclasses import dataclass
+
+from bench.core.units import quoted
+
+Path = tuple[str | int, ...]
+
+
+def where(path: Path) -> str:
+    """A path as people write it: workloads[0].operations.get; the file itself for the empty path."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += ("." if text else "") + quoted(step)[1:-1]
+    return text or "file"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not fit, at `path` from the object that was looked at.
+
+    `involves` are the other places whose values the sentence shows: if one came from the
+    environment, the sentence must not be shown as it is.
+    """
+
+    path: Path
+    expected: str
+    found: str
+    advice: str
+    involves: tuple[Path, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.path))}: expected {self.expected}, found {self.found}; {self.advice}"
+
+    def under(self, *prefix: str | int) -> "Finding":
+        """The same finding, seen from an outer object."""
+        others = tuple((*prefix, *path) for path in self.involves)
+        return Finding((*prefix, *self.path), self.expected, self.found, self.advice, others)

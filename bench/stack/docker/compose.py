@@ -1,0 +1,324 @@
+"""The compose stack: a compose project that runs already, of which we start and stop nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from bench.core.errors import TargetError
+from bench.stack.docker.client import connect_engine, engine_host
+from bench.stack.docker.container_facts import (
+    cgroup_of,
+    health_check_ns,
+    health_of,
+    is_opted_in,
+    is_port_fixed,
+    policy_of,
+    published_port,
+)
+from bench.stack.docker.events import ContainerLog, EngineEvents
+from bench.stack.external import KINDS, URL_VARIABLES, named_by_the_user, url_in
+from bench.stack.probes.health import Facts, ask, health_rows
+from bench.stack.supervisor.supervised import StackEvent
+from bench.stack.target import Kind, Target
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+
+PROJECT, SERVICE, ONE_OFF, NUMBER = (
+    f"com.docker.compose.{word}" for word in ("project", "service", "oneoff", "container-number")
+)
+PROJECT_VARIABLE = "HOLDFAST_COMPOSE_PROJECT"
+SERVICES_VARIABLE = "HOLDFAST_COMPOSE_SERVICES"
+IMAGES: Mapping[str, tuple[str, ...]] = {
+    "redis": ("redis", "valkey", "redis-stack-server", "keydb"),
+    "postgres": ("postgres", "postgresql", "timescaledb", "postgis", "pgvector"),
+    "edge": ("nginx", "traefik", "haproxy", "caddy", "envoy"),
+}
+"""By what images a target is known where no service bears its name."""
+Inspected = dict[str, Any]
+
+
+def project_name(engine: APIClient) -> str:
+    """The project that is named, or the only one that runs. Raises TargetError."""
+    named = os.environ.get(PROJECT_VARIABLE, "").strip()
+    running = sorted({one["Labels"][PROJECT] for one in engine.containers(filters={"label": PROJECT})})
+    if named in running or (not named and len(running) == 1):
+        return named or running[0]
+    raise TargetError(
+        "compose",
+        engine_host(),
+        f"the compose project {named}, running" if named else "one compose project that runs",
+        ", ".join(running) if running else "none",
+        f"set {PROJECT_VARIABLE} to one of them" if running else "start one: docker compose up --wait",
+    )
+
+
+def services_of(engine: APIClient, project: str) -> dict[str, list[Inspected]]:
+    """Service -> its running containers as the engine knows them."""
+    found: dict[str, list[Inspected]] = {}
+    for one in engine.containers(filters={"label": f"{PROJECT}={project}"}):
+        labels = one["Labels"]
+        if labels.get(ONE_OFF, "False") != "True":
+            found.setdefault(labels.get(SERVICE, ""), []).append(engine.inspect_container(one["Id"]))
+    return found
+
+
+def container_for(target: str, project: str, services: Mapping[str, list[Inspected]]) -> Inspected:
+    """The one container that a target of a scenario is. Raises TargetError when there is not exactly one.
+
+    It is the service that HOLDFAST_COMPOSE_SERVICES names for it (cache=redis: TARGET=SERVICE, separated by
+    commas), else the one of the same name, else the only one whose image says so.
+    """
+    told = _told()
+    if target in told:
+        names = [name for name in services if name == told[target]]
+    else:
+        names = [name for name in services if _plain(name) == _plain(target)] or [
+            name for name, containers in services.items() if _image(containers[0]) in IMAGES.get(target, ())
+        ]
+    if len(names) != 1:
+        found = f"{', '.join(sorted(names or services))}" if names else f"only {', '.join(sorted(services))}"
+        raise _refusal(target, project, "one service that it is", found, target)
+    containers = services[names[0]]
+    if len(containers) != 1:
+        raise TargetError(
+            target,
+            f"compose project {project}",
+            f"one container of the service {names[0]}",
+            f"{len(containers)}",
+            "scale it to one, or put the load on what stands in front of them",
+        )
+    return containers[0]
+
+
+def place_of(labels: Mapping[str, str]) -> tuple[str, str, str]:
+    """Project, service and number: what stays when compose replaces a container by another."""
+    return labels.get(PROJECT, ""), labels.get(SERVICE, ""), labels.get(NUMBER, "1")
+
+
+def _refusal(target: str, project: str, expected: str, found: str, example: str) -> TargetError:
+    advice = f"name the service so, or set {SERVICES_VARIABLE}={example}=SERVICE"
+    return TargetError(target, f"compose project {project}", expected, found, advice)
+
+
+def _told() -> dict[str, str]:
+    pairs = (entry.partition("=") for entry in os.environ.get(SERVICES_VARIABLE, "").split(","))
+    return {name.strip(): service.strip() for name, equals, service in pairs if equals}
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", "_").lower()
+
+
+def _image(container: Inspected) -> str:
+    """The last word of an image's name: redis of registry.example:5000/library/redis:7@sha256:..."""
+    name = str((container.get("Config") or {}).get("Image") or "")
+    return PurePosixPath(name.partition("@")[0]).name.partition(":")[0]
+
+
+TARGET_KINDS: dict[str, Kind] = {**KINDS, "edge": "http"}
+PORTS = {"redis": 6379, "postgres": 5432, "postgres_16": 5432, "api": 8000, "edge": 80}
+
+
+class ComposeStack:
+    """Attaches to running containers, follows their events and logs, and leaves them as they are."""
+
+    kind = "compose"
+
+    def __init__(self, needed: AbstractSet[str], log_dir: Path) -> None:
+        for name in sorted(needed - TARGET_KINDS.keys()):
+            raise TargetError(
+                name,
+                "the compose stack",
+                f"a target that it can find: {', '.join(sorted(TARGET_KINDS))}",
+                f"'{name}'",
+                "change the target in the scenario",
+            )
+        self._needed = sorted(needed)
+        self._log_dir = log_dir
+        self._project = ""
+        self._containers: dict[str, Inspected] = {}
+        self._targets: dict[str, Target] = {}
+        self._ports: dict[str, int] = {}
+        self._facts: dict[str, Facts] = {}
+        self._logs: dict[str, ContainerLog] = {}
+        self._past_logs: list[ContainerLog] = []
+        """Of containers that were replaced."""
+        self._ids: dict[str, str] = {}
+        self._engine: APIClient | None = None
+        self._events: EngineEvents | None = None
+
+    def start(self) -> None:
+        """Find the targets' containers and ask each. Raises TargetError."""
+        if not self._needed or self._events is not None:
+            return
+        self._engine = engine = connect_engine()
+        self._project = project_name(engine)
+        services = services_of(engine, self._project)
+        for name in self._needed:
+            found = container_for(name, self._project, services)
+            self._containers[name] = found
+            self._targets[name] = self._target(name, found)
+        for name, target in self._targets.items():
+            self._facts[name] = ask(target)
+        self._follow(engine)
+
+    def targets(self) -> dict[str, Target]:
+        """The targets that were found."""
+        return dict(self._targets)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """What runs, for the run's record: the same keys as of the docker stack."""
+        return [self._described(name) for name in self._facts]
+
+    def health(self) -> list[dict[str, Any]]:
+        """How each target is now: see health_rows."""
+        return health_rows(self._targets.values())
+
+    def events(self) -> list[StackEvent]:
+        """What the engine said of the containers since we attached, oldest first."""
+        return [] if self._events is None else self._events.all()
+
+    def stop(self) -> None:
+        """Let go of the containers; they run on. Again is harmless."""
+        if self._events is not None:
+            self._events.close()
+        for log in (*self._logs.values(), *self._past_logs):
+            log.let_go()
+        if self._engine is not None:
+            self._engine.close()
+
+    def _target(self, name: str, found: Inspected) -> Target:
+        published = self._published(name, found)
+        kind = TARGET_KINDS[name]
+        if url_in(name):
+            target = named_by_the_user(name)
+        elif kind == "postgres":
+            said = dict(entry.partition("=")[::2] for entry in found["Config"].get("Env") or ())
+            user = said.get("POSTGRES_USER") or "postgres"
+            target = Target(
+                name,
+                kind,
+                "",
+                0,
+                username=user,
+                password=said.get("POSTGRES_PASSWORD") or None,
+                database=said.get("POSTGRES_DB") or user,
+            )
+        else:
+            target = Target(name, kind, "", 0)
+        return replace(target, host=published[0], port=published[1], managed=is_opted_in(found))
+
+    def _published(self, name: str, found: Inspected) -> tuple[str, int]:
+        """Where its own port is published; where that is not, the only port that is."""
+        open_ports = [
+            int(port.partition("/")[0])
+            for port, bindings in (found["NetworkSettings"].get("Ports") or {}).items()
+            if bindings and port.endswith("/tcp")
+        ]
+        inner = PORTS[name] if PORTS[name] in open_ports or len(open_ports) != 1 else open_ports[0]
+        published = published_port(found, inner)
+        if published is None:
+            raise TargetError(
+                name,
+                f"compose project {self._project}",
+                f"port {inner} published on loopback",
+                f"published: {', '.join(map(str, sorted(open_ports))) or 'none'}",
+                f'write under the service: ports: ["127.0.0.1:{inner}:{inner}"]',
+            )
+        self._ports[name] = inner
+        return published
+
+    def _follow(self, engine: APIClient) -> None:
+        def pid_of(container: str) -> int | None:
+            return engine.inspect_container(container)["State"]["Pid"] or None
+
+        self._ids = {found["Id"]: name for name, found in self._containers.items()}
+        self._events = events = EngineEvents(engine, self._ids, pid_of, self._replaced)
+        events.start()
+        for name, found in self._containers.items():
+            if pid := pid_of(found["Id"]):
+                events.note_running(found["Id"], pid)
+            self._follow_log(engine, name, found["Id"])
+
+    def _follow_log(self, engine: APIClient, name: str, container: str) -> None:
+        events = self._events
+        assert events is not None
+        log = ContainerLog(engine, container, self._log_dir, name, from_now=True)
+        log.start(lambda: events.pid(container) is not None)
+        self._logs[name] = log
+
+    def _replaced(self, container: str, labels: Mapping[str, str]) -> str | None:
+        """The target that a new container goes on with: that of its project, service and number.
+
+        In the thread of the events. Faults, health, events and the log are then those of the new one.
+        """
+        from docker.errors import APIError
+
+        for name, before in self._containers.items():
+            if labels.get(ONE_OFF, "False") == "True" or place_of(labels) != place_of(_labels(before)):
+                continue
+            assert self._engine is not None
+            with contextlib.suppress(APIError, TargetError):  # gone again already
+                found = self._engine.inspect_container(container)
+                self._targets[name] = self._target(name, found)
+                self._containers[name] = found
+                self._ids[container] = name
+                self._past_logs.append(self._logs[name])
+                self._follow_log(self._engine, name, container)
+                return name
+        return None
+
+    def _described(self, name: str) -> dict[str, Any]:
+        assert self._events is not None
+        found, facts = self._containers[name], self._facts[name]
+        pid = self._events.pid(found["Id"])
+        image = found["Config"]["Image"]
+        return {
+            "name": name,
+            "kind": self._targets[name].kind,
+            "address": self._targets[name].address,
+            "server": facts.server or image,
+            "version": facts.version,
+            "started_by": f"not by us: compose project {self._project}",
+            "credentials": URL_VARIABLES[name] if url_in(name) else "the container's environment",
+            "program": image,
+            "pid": pid,
+            "supervisor_pid": None,
+            "state": "down" if pid is None else "up",
+            "log": str(self._logs[name].path),
+            "container": found["Id"],
+            "image": image,
+            "image_id": found["Image"],
+            "cgroup": cgroup_of(pid),
+            "restart_policy": policy_of(found),
+            "faults_allowed": is_opted_in(found),
+            "is_port_fixed": is_port_fixed(found, self._ports[name]),
+            "health_check": health_of(found),
+            "health_check_ns": health_check_ns(found),
+        }
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _labels(inspected: Inspected) -> dict[str, str]:
+    return (inspected.get("Config") or {}).get("Labels") or {}

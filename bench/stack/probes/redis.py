@@ -1,0 +1,198 @@
+"""A RESP client over a blocking socket, and the probe that asks a Redis who it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from bench.core.clock import monotonic_ns
+from bench.stack.probes.connection import Connection, ProbeError, advice_for, probe_error, told
+from bench.stack.target import State, Target
+
+Reply = str | int | None
+LINE_LIMIT_BYTES = 64 * 1024
+BULK_LIMIT_BYTES = 4 * 1024 * 1024  # INFO is some 10 KB; anything near this is no answer to it
+_FIRST_BYTES = frozenset(b"+-:$*_%>")
+
+
+class ErrorReply(Exception):  # noqa: N818 - the server's word for it
+    """The server answered with an error; the text is the server's."""
+
+
+class RespClient:
+    """One connection: ask a command, get its answer.
+
+    Raises ProbeError, whose text completes "expected ..., found ...".
+    """
+
+    def __init__(self, host: str, port: int, deadline_s: float) -> None:
+        self._connection = Connection(host, port, deadline_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def ask(self, *words: str) -> Reply:
+        """Send one command; a string, a number or None comes back. Raises ErrorReply, ProbeError."""
+        encoded = [word.encode() for word in words]
+        request = b"".join(
+            [b"*%d\r\n" % len(encoded), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)]
+        )
+        self._connection.send(request, words[0])
+        return self._read_reply(words[0])
+
+    def _read_reply(self, command: str) -> Reply:
+        line = self._read_line(command)
+        kind, rest = line[:1], line[1:]
+        buffer = self._connection.buffer
+        if kind == b"+":
+            return rest.decode(errors="replace")
+        if kind == b"-":
+            raise ErrorReply(rest.decode(errors="replace"))
+        if kind in (b":", b"$") and rest.removeprefix(b"-").isdigit():
+            number = int(rest)
+            if kind == b":":
+                return number
+            if number < 0:
+                return None
+            if number <= BULK_LIMIT_BYTES:
+                while len(buffer) < number + 2:
+                    self._connection.receive_more(command)
+                bulk = bytes(buffer[:number])
+                del buffer[: number + 2]
+                return bulk.decode(errors="replace")
+        raise self._connection.something_else("a Redis", line + b"\r\n" + bytes(buffer))
+
+    def _read_line(self, command: str) -> bytes:
+        buffer = self._connection.buffer
+        while (end := buffer.find(b"\r\n")) < 0:
+            # An answer is known by its first byte: no need to wait for more of something else.
+            if buffer and (buffer[0] not in _FIRST_BYTES or len(buffer) > LINE_LIMIT_BYTES):
+                raise self._connection.something_else("a Redis", bytes(buffer))
+            self._connection.receive_more(command)
+        line = bytes(buffer[:end])
+        del buffer[: end + 2]
+        return line
+
+
+@dataclass(frozen=True)
+class RedisFacts:
+    """What a Redis says about itself. Empty or None: it did not say, or would not tell this user."""
+
+    server: str
+    """redis or valkey."""
+    version: str
+    mode: str
+    """standalone, cluster or sentinel."""
+    role: str
+    """master or slave: the server's words."""
+    process_id: int | None
+    maxmemory_bytes: int | None
+    """0 is no limit."""
+    maxmemory_policy: str
+    is_aof_on: bool | None
+    uptime_s: float | None = None
+    answer_ns: int = 0
+    """From PING to its answer on the open connection."""
+
+    def health(self) -> tuple[State, str]:
+        """(state, detail)."""
+        return "up", " ".join(filter(None, (self.mode, self.role))) or "it may not be asked for INFO"
+
+
+def probe_redis(target: Target, deadline_s: float = 5.0) -> RedisFacts:
+    """Log in as the load will, and read INFO. Raises TargetError within `deadline_s`.
+
+    PING goes first, so a password is only ever sent to what answers as a Redis.
+    """
+    try:
+        with RespClient(target.host, target.port, deadline_s) as server:
+            begin = monotonic_ns()
+            _expect_redis(target, server)
+            answer_ns = monotonic_ns() - begin
+            _log_in(target, server)
+            _select(target, server)
+            return _facts(_ask_info(server), answer_ns)
+    except ProbeError as fact:
+        raise probe_error(target, "a Redis server", told(target, fact)) from None
+
+
+def _expect_redis(target: Target, server: RespClient) -> None:
+    try:
+        answer = server.ask("PING")
+    except ErrorReply as reply:
+        if target.password is not None and str(reply).startswith(("NOAUTH", "NOPERM")):
+            return  # a Redis that wants to know who asks
+        if str(reply).startswith("NOAUTH"):
+            advice = "put the password into the URL: redis://:password@host:port"
+            raise probe_error(
+                target, "to be let in without a password", f"the answer '{reply}'", advice
+            ) from None
+        if "max number of clients" in str(reply):
+            advice = "end connections that nobody uses, or raise maxclients"
+            raise probe_error(target, "a free connection", f"the answer '{reply}'", advice) from None
+        if str(reply).startswith("LOADING"):
+            raise probe_error(target, "+PONG", str(reply), "wait until it has loaded its data") from None
+        raise probe_error(target, "+PONG", f"the answer '{reply}'", advice_for(target)) from None
+    if answer != "PONG":
+        raise probe_error(target, "+PONG", f"the answer '{answer}'", advice_for(target))
+
+
+def _log_in(target: Target, server: RespClient) -> None:
+    if target.password is None:
+        return
+    words = [target.password] if target.username is None else [target.username, target.password]
+    try:
+        server.ask("AUTH", *words)
+    except ErrorReply as reply:
+        raise probe_error(
+            target,
+            "to be let in with the given password",
+            f"the answer '{reply}'",
+            "check the user name and the password, or leave both out if the server wants none",
+        ) from None
+
+
+def _select(target: Target, server: RespClient) -> None:
+    if target.db == 0:
+        return
+    try:
+        server.ask("SELECT", str(target.db))
+    except ErrorReply as reply:
+        raise probe_error(
+            target, f"database {target.db}", f"the answer '{reply}'", "use a database that the server has"
+        ) from None
+
+
+def _ask_info(server: RespClient) -> Mapping[str, str]:
+    try:
+        text = server.ask("INFO")
+    except ErrorReply:
+        return {}  # a user whose ACL has no INFO can still be measured
+    lines = text.splitlines() if isinstance(text, str) else []
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _facts(info: Mapping[str, str], answer_ns: int) -> RedisFacts:
+    uptime_s = _number(info.get("uptime_in_seconds"))
+    is_valkey = "valkey_version" in info
+    return RedisFacts(
+        server="valkey" if is_valkey else "redis",
+        version=info.get("valkey_version" if is_valkey else "redis_version", ""),
+        mode=info.get("server_mode") or info.get("redis_mode", ""),
+        role=info.get("role", ""),
+        process_id=_number(info.get("process_id")),
+        maxmemory_bytes=_number(info.get("maxmemory")),
+        maxmemory_policy=info.get("maxmemory_policy", ""),
+        is_aof_on=None if "aof_enabled" not in info else info["aof_enabled"] == "1",
+        uptime_s=None if uptime_s is None else float(uptime_s),
+        answer_ns=answer_ns,
+    )
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None

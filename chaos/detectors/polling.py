@@ -1,0 +1,173 @@
+"""Detectors that poll on a fixed clock: the harness's own probe, and the API's circuit breakers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from abc import ABC, abstractmethod
+from array import array
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.core.clock import monotonic_ns
+from bench.stack.probes.health import probe
+from chaos.detectors.detection import Observation
+
+if TYPE_CHECKING:
+    from bench.stack.target import Target
+
+
+class PollingDetector(ABC):
+    """Looks every `every_ns`; a look that takes longer leaves out the turns that it missed.
+
+    A clock at a fixed rate, not a pause after each look: a slow answer would stretch the interval just
+    when it matters.
+    """
+
+    detector: ClassVar[str]
+    """Its name in the record."""
+    needed: int = 1
+    """So many looks in a row make an alarm."""
+
+    def __init__(self, name: str, every_ns: int) -> None:
+        self.observations: list[Observation] = []
+        self._begins, self._ends = array("q"), array("q")
+        self.failure: BaseException | None = None
+        """What ended the looking that should not have ended it."""
+        self._every_ns = every_ns
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"detector-{name}", daemon=True)
+
+    @property
+    def looks_ns(self) -> list[tuple[int, int]]:
+        """Begin and end of each look that is over, ns on CLOCK_MONOTONIC."""
+        return list(zip(self._begins, self._ends, strict=False))
+
+    @abstractmethod
+    def look(self) -> None:
+        """Look once; must return within a deadline of its own."""
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; waits for a look under way."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._keep_looking()
+        except BaseException as failure:  # noqa: BLE001 - a detector that went blind is told, not overlooked
+            self.failure = failure
+
+    def _keep_looking(self) -> None:
+        due = monotonic_ns()
+        while not self._end.is_set():
+            self._begins.append(monotonic_ns())
+            self.look()
+            self._ends.append(monotonic_ns())
+            due += self._every_ns
+            now = monotonic_ns()
+            if due < now:
+                due += (now - due) // self._every_ns * self._every_ns
+            self._end.wait(max(due - monotonic_ns(), 0) / 1e9)
+
+
+PROBE = "probe"
+LONGEST_S = 1.0
+
+
+class Probe(PollingDetector):
+    """PING, SELECT 1 or /health of one target; `failures` in a row are a detection."""
+
+    detector = PROBE
+
+    def __init__(self, target: Target, every_ns: int, failures: int) -> None:
+        super().__init__(f"{PROBE}-{target.name}", every_ns)
+        self._target = target
+        self._failures = self.needed = failures
+        self._in_a_row = 0
+        self._deadline_s = min(every_ns / 1e9 * failures, LONGEST_S)
+
+    def look(self) -> None:
+        """Ask once. The stamp is when the answer, or its deadline, was there."""
+        found = probe(self._target, self._deadline_s)
+        at_ns = monotonic_ns()
+        if found.state == "down":
+            self._in_a_row += 1
+            if self._in_a_row == self._failures:
+                self._note(
+                    at_ns, is_down=True, detail=f"{self._failures} probes in a row failed: {found.detail}"
+                )
+            return
+        if self._in_a_row >= self._failures:
+            self._note(at_ns, is_down=False, detail="a probe was answered")
+        self._in_a_row = 0
+
+    def _note(self, at_ns: int, *, is_down: bool, detail: str) -> None:
+        self.observations.append(Observation(PROBE, self._target.name, at_ns, is_down, detail))
+
+
+BREAKER = "breaker"
+EVERY_NS = 100_000_000
+DEADLINE_S = 1.5
+CLOSED, OPEN = "closed", "open"
+
+
+class Breaker(PollingDetector):
+    """Reads /health; a breaker that opens is a detection of what is behind it."""
+
+    detector = BREAKER
+
+    def __init__(self, api: Target) -> None:
+        super().__init__(BREAKER, EVERY_NS)
+        self._api = api
+        self._states: dict[str, str] = {}
+
+    def look(self) -> None:
+        """Note every breaker that is open now and was not, or is closed again. Half open is still open."""
+        components = self._components()
+        at_ns = monotonic_ns()
+        for name, component in components.items():
+            state = str(component.get("breaker", "")) if isinstance(component, dict) else ""
+            before = self._states.get(name, CLOSED)
+            if state == OPEN and before == CLOSED:
+                self._states[name] = OPEN
+                self.observations.append(
+                    Observation(
+                        BREAKER, name, at_ns, is_down=True, detail=f"the API's breaker for {name} is open"
+                    )
+                )
+            elif state == CLOSED and before == OPEN:
+                self._states[name] = CLOSED
+                self.observations.append(
+                    Observation(
+                        BREAKER, name, at_ns, is_down=False, detail=f"the API's breaker for {name} is closed"
+                    )
+                )
+
+    def _components(self) -> dict[str, Any]:
+        connection = http.client.HTTPConnection(self._api.host, self._api.port, timeout=DEADLINE_S)
+        try:
+            connection.request("GET", f"{self._api.path}/health")
+            found = json.loads(connection.getresponse().read())
+            components = found.get("components", {}) if isinstance(found, dict) else {}
+            return components if isinstance(components, dict) else {}
+        except (OSError, http.client.HTTPException, ValueError):
+            return {}  # the API itself is away: that is for other detectors to say
+        finally:
+            connection.close()
+
+
+def open_time_ns(observations: list[Observation], end_ns: int) -> int:
+    """How long breakers were open in all."""
+    total, since = 0, {}
+    for one in observations:
+        if one.is_down:
+            since[one.target] = one.at_ns
+        elif one.target in since:
+            total += one.at_ns - since.pop(one.target)
+    return total + sum(end_ns - at_ns for at_ns in since.values())

@@ -1,0 +1,294 @@
+"""Reading back what a Redis or a Postgres still has after healing; a check's query, tried before the load."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.core.errors import Problem, ScenarioError, TargetError
+from bench.core.sanitize import redacted
+from bench.drivers.redis.commands import encode
+from bench.scenario.templates import RUN
+from chaos.integrity.check import ANSWER_S, WHOLE_S, NotYet, Unreadable, patiently
+from chaos.integrity.ledger import Found, written_form
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from psycopg import Connection
+
+    from bench.scenario.model import Workload
+    from bench.stack.target import Target
+    from chaos.integrity.check import Check
+    from chaos.integrity.ledger import WrittenForm
+
+
+PASSING = ("LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN")
+"""Errors by which a server says that it will serve later."""
+
+
+class RedisReader:
+    """One connection, logged in. Raises NotYet where another try may help, Unreadable where not."""
+
+    def __init__(self, target: Target) -> None:
+        import hiredis
+
+        self._reader = hiredis.Reader()
+        self._refusal = hiredis.ReplyError
+        try:
+            self._socket = socket.create_connection((target.host, target.port), timeout=ANSWER_S)
+        except OSError as error:
+            raise NotYet(f"no connection to {target.name} ({error})") from None
+        login: list[Sequence[bytes | str | int]] = []
+        if target.password:
+            login.append(["AUTH", *([target.username] if target.username else []), target.password])
+        if target.db:
+            login.append(["SELECT", target.db])
+        try:
+            self.ask_all(login)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def ask(self, *words: bytes | str | int) -> Any:
+        """One command's reply."""
+        return self.ask_all([words])[0]
+
+    def ask_all(self, commands: Sequence[Sequence[bytes | str | int]]) -> list[Any]:
+        """The replies to commands that are sent together."""
+        replies: list[Any] = []
+        try:
+            self._socket.sendall(b"".join(encode(*words) for words in commands))
+            while len(replies) < len(commands):
+                reply = self._reader.gets()
+                if reply is not False:
+                    replies.append(self._checked(reply))
+                elif data := self._socket.recv(1 << 18):
+                    self._reader.feed(data)
+                else:
+                    raise NotYet("the server closed the connection")
+        except TimeoutError:
+            raise NotYet(f"no answer within {ANSWER_S:g} s") from None
+        except OSError as error:
+            raise NotYet(f"the connection broke ({error})") from None
+        return replies
+
+    def _checked(self, reply: Any) -> Any:
+        if not isinstance(reply, self._refusal):
+            return reply
+        if str(reply).startswith(PASSING):
+            raise NotYet(f"the answer '{reply}'")
+        raise Unreadable(f"the answer '{reply}'")
+
+    def close(self) -> None:
+        """Close it. Again is harmless."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+REDIS_CHUNK = 1_000
+EXCERPT_BYTES = 60
+
+
+def read_redis(
+    target: Target, workload: Workload, operation: str, seed: int, run_label: int, last_arrival: int
+) -> Found:
+    """Read what the operation has written in this run. Raises NotYet, Unreadable.
+
+    Keys are asked for from arrival 0 to the last one of the workload, never sent ones too.
+    """
+    (command,) = workload.operations[operation].all_commands
+    key = written_form(command[1], workload, seed, run_label)
+    item = written_form(command[-1], workload, seed, run_label)
+    with RedisReader(target) as dialogue:
+        if command[0].upper() == "SET":
+            return _keys(dialogue, key, item, last_arrival)
+        elements = _ELEMENTS[command[0].upper()](dialogue, key.of(0))
+        return _sorted_out(elements, item)
+
+
+def _keys(dialogue: RedisReader, key: WrittenForm, item: WrittenForm, last_arrival: int) -> Found:
+    right: list[int] = []
+    changed: list[int] = []
+    for first in range(0, last_arrival + 1, REDIS_CHUNK):
+        arrivals = range(first, min(first + REDIS_CHUNK, last_arrival + 1))
+        values = dialogue.ask("MGET", *(key.of(arrival) for arrival in arrivals))
+        for arrival, value in zip(arrivals, values, strict=True):
+            if value is not None:
+                (right if value == item.of(arrival) else changed).append(arrival)
+    return Found(np.array(right, np.int64), np.array(changed, np.int64))
+
+
+def _sorted_out(elements: Iterator[bytes], item: WrittenForm) -> Found:
+    arrivals: list[int] = []
+    foreign: list[str] = []
+    for element in elements:
+        arrival = item.arrival_of(element)
+        if arrival is None:
+            foreign.append(repr(element[:EXCERPT_BYTES])[1:])
+        else:
+            arrivals.append(arrival)
+    return Found(np.array(arrivals, np.int64), foreign=tuple(foreign))
+
+
+def _list(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
+    first = 0
+    while elements := dialogue.ask("LRANGE", key, first, first + REDIS_CHUNK - 1):
+        yield from elements
+        first += REDIS_CHUNK
+
+
+def _set(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
+    """Each once: a scan may give an element twice."""
+    seen: set[bytes] = set()
+    cursor = b"0"
+    while True:
+        cursor, elements = dialogue.ask("SSCAN", key, cursor, "COUNT", REDIS_CHUNK)
+        seen.update(elements)
+        if cursor == b"0":
+            yield from seen
+            return
+
+
+def _stream(dialogue: RedisReader, key: bytes) -> Iterator[bytes]:
+    """The value of each entry's last field."""
+    begin = b"-"
+    while entries := dialogue.ask("XRANGE", key, begin, "+", "COUNT", REDIS_CHUNK):
+        for _, fields in entries:
+            yield fields[-1]
+        begin = b"(" + entries[-1][0]
+
+
+_ELEMENTS = {"RPUSH": _list, "LPUSH": _list, "SADD": _set, "XADD": _stream}
+
+
+POSTGRES_CHUNK = 10_000
+EXCERPT = 60
+LARGEST = 2**63 - 1
+
+
+def read_postgres(target: Target, found: str, run_label: int) -> Found:
+    """The arrivals that the scenario's own query gives. Raises NotYet, Unreadable."""
+    query = found.replace("{" + RUN + "}", str(run_label))
+    arrivals: list[int] = []
+    foreign: list[str] = []
+    with connected(target) as connection, connection.cursor(name="holdfast_read_back") as cursor:
+        cursor.execute(query.encode())
+        while rows := cursor.fetchmany(POSTGRES_CHUNK):
+            if len(rows[0]) != 1:
+                raise Unreadable(f"`found` gives {len(rows[0])} columns instead of one")
+            for (value,) in rows:
+                if is_arrival(value):
+                    arrivals.append(int(value))
+                else:
+                    foreign.append(repr(value)[:EXCERPT])
+    return Found(np.array(arrivals, np.int64), foreign=tuple(foreign))
+
+
+def read_total(target: Target, query: str) -> Decimal | int | None:
+    """The one number that a query gives; None where it gives none. Raises NotYet, Unreadable."""
+    with connected(target) as connection:
+        rows = connection.execute(query.encode()).fetchall()
+    if len(rows) != 1 or len(rows[0]) != 1:
+        raise Unreadable(f"`total` gives {len(rows)} rows instead of one number")
+    value = rows[0][0]
+    if value is None or isinstance(value, int | Decimal):
+        return value
+    raise Unreadable(f"`total` gives {value!r:.{EXCERPT}} instead of a number")
+
+
+def is_arrival(value: Any) -> bool:
+    """Whether a query's value can be the number of an arrival."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return False
+    return Decimal(value).is_finite() and 0 <= value <= LARGEST and value == int(value)
+
+
+@contextlib.contextmanager
+def connected(target: Target, *, is_writing: bool = False) -> Iterator[Connection]:
+    """A connection for one transaction, in which nothing can be written unless that is the purpose."""
+    import psycopg
+
+    from bench.stack.probes.postgres import libpq_parameters
+
+    parameters: dict[str, Any] = {"connect_timeout": str(int(ANSWER_S)), **libpq_parameters(target)}
+    try:
+        with psycopg.connect(**parameters) as connection:
+            connection.read_only = not is_writing
+            connection.execute(f"SET statement_timeout = {int(WHOLE_S * 1000)}")
+            yield connection
+    except psycopg.OperationalError as error:
+        raise NotYet(_one_line(error, target)) from None
+    except psycopg.Error as error:
+        raise Unreadable(f"the answer '{_one_line(error, target)}'") from None
+
+
+def _one_line(error: Exception, target: Target) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return redacted(text, [target.password])
+
+
+MAY_COME = ("42P01", "42703", "3F000")
+"""No such table, column or schema: a data set may still bring it."""
+
+
+def rehearse(check: Check, query: str, key: str) -> None:
+    """Have the server plan a query, the check's `key`.
+
+    Raises ScenarioError where it is none, TargetError where nobody answers.
+    """
+    target = check.target
+    try:
+        refusal = patiently(lambda: _refusal(target, query.replace("{" + RUN + "}", "0")))
+    except Unreadable as reason:
+        raise TargetError(
+            target.name, target.address, f"an answer about `{key}`", str(reason), "check the target"
+        ) from None
+    if refusal is None:
+        return
+    sqlstate, text = refusal
+    loaded = [one.workload for one in check.site.plan.workloads if one.workload.dataset is not None]
+    if sqlstate in MAY_COME and any(workload.target == check.store for workload in loaded):
+        return
+    raise ScenarioError(
+        [
+            Problem(
+                f"workload {check.workload.name}",
+                0,
+                0,
+                f"integrity: {key}",
+                "a query that the server accepts",
+                f"'{text}'",
+                "correct the query",
+            )
+        ]
+    )
+
+
+def _refusal(target: Target, query: str) -> tuple[str, str] | None:
+    """SQLSTATE and text, None where the server accepts it."""
+    import psycopg
+
+    with connected(target) as connection:
+        try:
+            connection.execute(f"EXPLAIN {query}".encode())
+        except psycopg.OperationalError as error:
+            raise NotYet(str(error)) from None
+        except psycopg.Error as error:
+            return error.sqlstate or "", str(error.diag.message_primary or error)
+        finally:
+            connection.rollback()
+    return None
