@@ -8,7 +8,7 @@
 
 While no toxic is in force, a compiled loop in a thread of its own passes bytes on
 (`bench/engine/wire/relay.py`): one `recvmsg` and one `send`, without the GIL. A toxic finds it standing
-still between two reads, and this program's own epoll loop has all connections from then on (`lending.py`);
+still between two reads, and this program's own epoll loop has all connections from then on (`traffic.py`);
 what is not plain, such as an end or a reset, is always the latter's. The compiled loop needs packages and a
 second to load, so the proxy serves without it until then. `gauges.py` is what both count of themselves, in
 memory shared with the harness: the time from a read's arrival, by the kernel's stamp, to its being sent on.

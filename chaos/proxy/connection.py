@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from typing import TYPE_CHECKING
 
@@ -21,22 +20,36 @@ LINGER_NS = 1_000_000_000
 class Connection:
     """It is over when both flows have passed their ends on, or with the first reset."""
 
-    def __init__(self, traffic: Traffic, number: int, client: socket.socket, server: socket.socket) -> None:
+    def __init__(
+        self,
+        traffic: Traffic,
+        live: dict[int, Connection],
+        number: int,
+        client: socket.socket,
+        server: socket.socket,
+    ) -> None:
+        """live: all connections by their number, this one among them as long as it lasts."""
         self.traffic = traffic
         self.number = number
+        self._live = live
         self.is_closed = False
         self._client, self._server = Endpoint(traffic.loop, client), Endpoint(traffic.loop, server)
-        self.up = Flow(self, UP, self._client, self._server)
-        self.down = Flow(self, DOWN, self._server, self._client)
+        self.up = Flow(self, traffic, UP, self._client, self._server)
+        self.down = Flow(self, traffic, DOWN, self._server, self._client)
         self._lingers = False
         self._drained = 0
         self._linger_timer = Timer(traffic.loop, self.close)
-        traffic.connections[number] = self
+        live[number] = self
         self._is_offered = False
         is_traffic = traffic.lending.is_for_traffic(self)
         self._client.watch(self.up, self.down, is_traffic=is_traffic)
         self._server.watch(self.down, self.up, is_traffic=is_traffic)
         traffic.lending.connected(self)
+
+    @property
+    def _ends(self) -> tuple[tuple[Endpoint, Flow], tuple[Endpoint, Flow]]:
+        """Each side with the flow of what it sends to us."""
+        return (self._client, self.up), (self._server, self.down)
 
     @property
     def flows(self) -> tuple[Flow, Flow]:
@@ -78,31 +91,27 @@ class Connection:
 
     def take_unsent(self, relay: Relay) -> None:
         """The relay stands still: what it has not sent is for the flows to send."""
-        for end in (self._client, self._server):
-            end.outgoing.take_unsent(relay.take_unsent(end.fd))
-        for end in (self._client, self._server):
+        ends = self._ends
+        for end, outgoing in ends:
+            outgoing.take_unsent(relay.take_unsent(end.fd))
+        for end, _ in ends:
             end.note_mask()
 
     def take_back(self, relay: Relay, fd: int, reason: int) -> None:
         """The relay has let go of it, because of what it saw at a descriptor."""
         self.take_unsent(relay)
-        ends = (self._client, self._server)
-        for end in ends:
+        ends = self._ends
+        for end, _ in ends:
             end.take_back()
-        for end in ends:
+        for end, outgoing in ends:
             if end.fd == fd and not self.is_closed:
-                end.outgoing.see(reason)
+                outgoing.see(reason)
 
     def add_passed(self, fd: int, count: int) -> None:
         """The relay, which has passed so much on from a descriptor, has it no more."""
-        for end in (self._client, self._server):
+        for end, outgoing in self._ends:
             if end.fd == fd:
-                end.outgoing.passed_bytes += count
-
-    def shut_down(self, sink: Endpoint) -> None:
-        """Pass an orderly end on."""
-        with contextlib.suppress(OSError):  # it has gone, and its own flow will tell
-            sink.socket.shutdown(socket.SHUT_WR)
+                outgoing.passed_bytes += count
 
     def end_by_limit(self, limited: Flow) -> None:
         """Close both sides in order, after what is under way."""
@@ -152,7 +161,7 @@ class Connection:
         self._linger_timer.drop()
         for flow in self.flows:
             flow.close()
-        del self.traffic.connections[self.number]
+        del self._live[self.number]
         self.traffic.loop.after_turn(self._dismantle)
         return True
 

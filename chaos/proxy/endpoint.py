@@ -7,10 +7,9 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from chaos.proxy.flow import Flow
     from chaos.proxy.loop import Loop
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
@@ -33,6 +32,28 @@ def reset(stream: socket.socket) -> None:
     stream.close()
 
 
+class Stream(Protocol):
+    """One direction of a connection, as an endpoint knows it (`chaos.proxy.flow.Flow`)."""
+
+    has_ended: bool
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether its sink is waited for."""
+
+    def on_readable(self) -> None:
+        """Its source has bytes, or their end."""
+
+    def on_writable(self) -> None:
+        """Its sink takes bytes again."""
+
+    def on_source_reset(self) -> None:
+        """Its source's peer has broken the connection."""
+
+    def on_sink_gone(self) -> None:
+        """Its sink's peer has broken the connection."""
+
+
 class Endpoint:
     """A socket that is the source of one flow and the sink of the other."""
 
@@ -53,16 +74,16 @@ class Endpoint:
         self.fd = stream.fileno()
         self.was_reset = False
         """Its peer has reset it, which the kernel reports only once."""
-        self.outgoing: Flow
+        self.outgoing: Stream
         """The flow of what it sends to us."""
-        self.incoming: Flow
+        self.incoming: Stream
         """The flow of what we send to it."""
         self._loop = loop
         self._mask = 0
         self._is_watched = False
         self._is_traffic = False
 
-    def watch(self, outgoing: Flow, incoming: Flow, *, is_traffic: bool) -> None:
+    def watch(self, outgoing: Stream, incoming: Stream, *, is_traffic: bool) -> None:
         """Begin: its bytes are `outgoing`'s from now on. is_traffic: in the loop's epoll for them."""
         self.outgoing, self.incoming = outgoing, incoming
         self._mask = IN
@@ -130,6 +151,11 @@ class Endpoint:
 
         self._is_watched = True
         self._loop.register(self.fd, IN, read, is_traffic=self._is_traffic)
+
+    def shut_down(self) -> None:
+        """Pass an orderly end on."""
+        with contextlib.suppress(OSError):  # it has gone, and its own flow will tell
+            self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close in order; what the kernel still has to send is sent."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from fcntl import ioctl
 from termios import FIONREAD
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chaos.proxy.delay_queue import FIN, RST, DelayQueue
 from chaos.proxy.endpoint import IN, OUT
 from chaos.proxy.loop import Timer, now_ns
 
 if TYPE_CHECKING:
-    from chaos.proxy.connection import Connection
     from chaos.proxy.delay_queue import Pacer
     from chaos.proxy.endpoint import Endpoint
     from chaos.proxy.traffic import Traffic
@@ -21,6 +20,25 @@ SOURCE_RESET, SINK_GONE = 1, 2
 """As in bench.engine.wire.relay, which needs packages that this file does without."""
 PIECES_PER_TURN = 64
 """Then the other connections get their turn."""
+
+
+class Owner(Protocol):
+    """The connection of which a flow is one direction (`chaos.proxy.connection.Connection`)."""
+
+    number: int
+    is_closed: bool
+
+    def offer(self) -> None:
+        """Nothing may be under way any more: the relay may have it."""
+
+    def end_by_limit(self, limited: Flow) -> None:
+        """Close both sides in order, after what is under way."""
+
+    def after_end(self) -> None:
+        """A flow has passed its end on."""
+
+    def reset(self) -> None:
+        """Close both sides with a TCP reset."""
 
 
 class Flow:
@@ -52,9 +70,11 @@ class Flow:
         "passed_bytes",
     )
 
-    def __init__(self, connection: Connection, direction: str, source: Endpoint, sink: Endpoint) -> None:
+    def __init__(
+        self, connection: Owner, traffic: Traffic, direction: str, source: Endpoint, sink: Endpoint
+    ) -> None:
         self._connection = connection
-        self._traffic: Traffic = connection.traffic
+        self._traffic = traffic
         self._direction = direction
         self._source, self._sink = source, sink
         self._recv_into, self._send = source.socket.recv_into, sink.socket.send
@@ -318,7 +338,7 @@ class Flow:
             self._traffic.accounts.resets_passed_on += 1
             self._connection.reset()
         else:
-            self._connection.shut_down(self._sink)
+            self._sink.shut_down()
             self._connection.after_end()
 
     def _want_bytes(self) -> None:

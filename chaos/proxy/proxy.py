@@ -1,8 +1,7 @@
-"""The port that clients connect to. It can be shut and opened again without ever giving the port away.
+"""The proxy as a whole: its port, its toxics, applied to all connections at one instant, and its control.
 
-The proxy as a whole: its toxics in force, applied to live and new connections at one instant.
-
-The harness's hand on the proxy: one JSON object a line, in on stdin, out on stdout.
+The port can be shut and opened again without ever giving it away. The harness controls the proxy by one
+JSON object a line, in on stdin, out on stdout.
 
     {"id": 1, "do": "add", "kind": "latency", "settings": {"delay": 5000000}}
     {"id": 2, "do": "remove", "toxic": 1}    {"id": 3, "do": "clear"}
@@ -123,6 +122,8 @@ class Proxy:
 
     def __init__(self, loop: Loop, specification: Mapping[str, Any]) -> None:
         self._traffic = Traffic(loop)
+        self._connections: dict[int, Connection] = {}
+        """Live ones by their number."""
         self._seed: int = specification["seed"]
         self._toxins: dict[int, Toxic] = {}
         self._gone: dict[int, Toxic] = {}
@@ -196,7 +197,7 @@ class Proxy:
         held = dict.fromkeys((UP, DOWN), 0)
         unread = dict.fromkeys((UP, DOWN), 0)
         passed = {UP: traffic.accounts.up_bytes, DOWN: traffic.accounts.down_bytes}
-        for connection in traffic.connections.values():
+        for connection in self._connections.values():
             for direction, flow in ((UP, connection.up), (DOWN, connection.down)):
                 held[direction] += flow.all_held_bytes
                 passed[direction] += flow.all_passed_bytes
@@ -206,7 +207,7 @@ class Proxy:
         return {
             "at_ns": now_ns(),
             **accounts,
-            "connections": len(traffic.connections),
+            "connections": len(self._connections),
             "waiting": front.waiting,
             "held_up_bytes": held[UP],
             "held_down_bytes": held[DOWN],
@@ -242,14 +243,14 @@ class Proxy:
 
     def _relay_if_plain(self) -> None:
         if self._traffic.is_plain:
-            self._traffic.lending.go_on(list(self._traffic.connections.values()))
+            self._traffic.lending.go_on(list(self._connections.values()))
 
     def _applied(self, effective_ns: int) -> dict[str, Any]:
         """effective_ns: no byte has passed by the old rules since. applied_ns: every connection is done."""
         return {
             "effective_ns": effective_ns,
             "applied_ns": now_ns(),
-            "connections": len(self._traffic.connections),
+            "connections": len(self._connections),
         }
 
     def _apply(self) -> None:
@@ -259,7 +260,7 @@ class Proxy:
         self._open_or_shut()
         self._hold_or_release()
         # The others ask for their path when they have something to pass on.
-        for connection in list(traffic.connections.values()):
+        for connection in list(self._connections.values()):
             for flow in connection.flows:
                 if flow.is_waiting and not connection.is_closed:
                     flow.adopt()
@@ -293,10 +294,11 @@ class Proxy:
         self._front.receive(client)
 
     def _connect(self, client: socket.socket, server: socket.socket) -> None:
-        Connection(self._traffic, self._traffic.accounts.connected, client, server)
+        number = self._traffic.accounts.connected
+        Connection(self._traffic, self._connections, number, client, server)
 
     def _reset_all(self) -> int:
-        live = list(self._traffic.connections.values())
+        live = list(self._connections.values())
         for connection in live:
             connection.reset()
         return len(live) + self._front.reset_all()

@@ -1,12 +1,10 @@
-"""Which connections the compiled relay has, and how they change hands.
+"""What all connections share, and which of them the compiled relay has: how they change hands.
 
     no toxic in force:  the relay waits on `loop.traffic` and passes bytes on; ends and resets come back
     a toxic:            the relay stands still, and the loop itself waits on `loop.traffic`
 
 So a toxic that comes finds all connections in one call, however many they are. What the relay cannot
 have (an end is under way, something still waits) is watched in the loop's own epoll meanwhile.
-
-What all connections share: the loop, one buffer, the toxics' paths and the accounts.
 """
 
 from __future__ import annotations
@@ -14,13 +12,15 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from chaos.proxy.composition import Path
 from chaos.proxy.toxic import DOWN, UP
 
 if TYPE_CHECKING:
-    from chaos.proxy.connection import Connection
+    import socket
+    from collections.abc import Iterable
+
     from chaos.proxy.loop import Loop
     from chaos.proxy.relay import Relay
 
@@ -28,12 +28,42 @@ if TYPE_CHECKING:
 LOADING, RUNNING, STANDING = "loading", "running", "standing still"
 
 
+class Lendable(Protocol):
+    """A connection that the relay can have (`chaos.proxy.connection.Connection`)."""
+
+    is_closed: bool
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Of both sides."""
+
+    @property
+    def sockets(self) -> tuple[socket.socket, socket.socket]:
+        """Of both sides."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is under way on it but bytes that are to come."""
+
+    def watch_in(self, *, is_traffic: bool) -> None:
+        """Have both sides watched there."""
+
+    def take_unsent(self, relay: Relay) -> None:
+        """The relay stands still: what it has not sent is for the flows to send."""
+
+    def take_back(self, relay: Relay, fd: int, reason: int) -> None:
+        """The relay has let go of it, because of what it saw at a descriptor."""
+
+    def add_passed(self, fd: int, count: int) -> None:
+        """The relay, which has passed so much on from a descriptor, has it no more."""
+
+
 class Lending:
     """Used by the loop's thread alone."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._lent: dict[int, Connection] = {}
+        self._lent: dict[int, Lendable] = {}
         self._relay: Relay | None = None
         self.is_running = False
         """Whether the relay passes bytes on."""
@@ -68,7 +98,7 @@ class Lending:
         if not is_well:
             self._give_up()
 
-    def go_on(self, connections: list[Connection]) -> None:
+    def go_on(self, connections: Iterable[Lendable]) -> None:
         """No toxic is in force: the relay has every connection from which nothing is under way."""
         if self._relay is None or self.is_running:
             return
@@ -81,21 +111,21 @@ class Lending:
         self.is_running = True
         self._relay.go_on()
 
-    def is_for_traffic(self, connection: Connection) -> bool:
+    def is_for_traffic(self, connection: Lendable) -> bool:
         """Whether a new one is to be watched in `loop.traffic`."""
         return not self.is_running or self._may_own(connection)
 
-    def connected(self, connection: Connection) -> None:
+    def connected(self, connection: Lendable) -> None:
         """A new one is watched."""
         if self.is_running and self._may_own(connection):
             self._own(connection)
 
-    def offer(self, connection: Connection) -> None:
+    def offer(self, connection: Lendable) -> None:
         """Nothing is under way from it any more. Not while its events are being looked at."""
         if self.is_running and connection.is_plain and not connection.is_closed:
             self._lend(connection)
 
-    def ended(self, connection: Connection) -> None:
+    def ended(self, connection: Lendable) -> None:
         """It is about to be closed."""
         for fd in connection.descriptors:
             self._lent.pop(fd, None)
@@ -115,23 +145,23 @@ class Lending:
         if self._relay is not None:
             self._relay.close()
 
-    def _may_own(self, connection: Connection) -> bool:
+    def _may_own(self, connection: Lendable) -> bool:
         return self._relay is not None and self._relay.may_own(*connection.descriptors)
 
-    def _own(self, connection: Connection) -> None:
+    def _own(self, connection: Lendable) -> None:
         assert self._relay is not None
         for fd in connection.descriptors:
             self._lent[fd] = connection
         self._relay.own(*connection.sockets)
 
-    def _lend(self, connection: Connection) -> None:
+    def _lend(self, connection: Lendable) -> None:
         may_own = self._may_own(connection)
         # Watched first: of one that it does not own yet the relay leaves the events alone, and they stay.
         connection.watch_in(is_traffic=may_own)
         if may_own and connection.descriptors[0] not in self._lent:
             self._own(connection)
 
-    def _withdraw(self, connection: Connection) -> None:
+    def _withdraw(self, connection: Lendable) -> None:
         assert self._relay is not None
         self._relay.disown(*connection.descriptors)
         for fd in connection.descriptors:
@@ -204,8 +234,6 @@ class Traffic:
         self.buffer = bytearray(READ_BYTES)
         self.view = memoryview(self.buffer)
         self.accounts = Accounts()
-        self.connections: dict[int, Connection] = {}
-        """Live ones by their number."""
         self.generation = 0
         """Changes with the paths; what has another one asks for its path first."""
         self.paths = {direction: Path(0, direction, ()) for direction in (UP, DOWN)}
