@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,7 @@ from bench.run.progress import Pace, Progress, ProgressSnapshot
 from bench.run.record import final_record, first_record
 from bench.run.recorder import Recorder
 from bench.run.stop_request import StopRequest
+from bench.run.windows import POLL_S, windows
 from bench.scenario.load import placed_refusal
 from bench.scenario.rules.lint import hints_before_a_run
 
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     from bench.scenario.model import Scenario
     from bench.stack.stack import Stack
     from bench.stack.target import Target
-
-DRAIN_STEP_NS = 100_000_000
-POLL_S = 0.02
 
 
 def _stamp(zero: WallLabel) -> dict[str, Any]:
@@ -249,27 +246,18 @@ class Session:
             writer.event(
                 phase.start_ns, "phase", name=phase.name, measured=phase.measured, end_ns=phase.end_ns
             )
-        before, asked = 0, 0
+        before = 0
         self._pace = Pace()
-        ends = iter(plan.window_ends())
-        while True:
-            due = next(ends, before + DRAIN_STEP_NS)
-            while (left := due - (monotonic_ns() - start_ns)) > 0:
-                running = any(engine.is_running() for engine in engines)
-                if not running:
-                    break
-                if self.stop.count > asked:
-                    asked = self.stop.count
-                    writer.event(monotonic_ns() - start_ns, "interrupted", times=asked)
-                    for engine in engines:
-                        engine.stop(at_once=asked > 1)
-                if asked:
-                    time.sleep(min(left / 1e9, POLL_S))
-                else:
-                    self.stop.wait(min(left / 1e9, POLL_S * 5))
-            now = monotonic_ns() - start_ns
-            if self.generators.closes_windows and now >= due:
-                now = due
+        for window in windows(
+            plan,
+            engines,
+            self.stop,
+            start_ns,
+            lambda now_ns, times: writer.event(now_ns, "interrupted", times=times),
+        ):
+            now = window.now_ns
+            if self.generators.closes_windows:
+                now = min(now, window.due_ns)
             cast.sampler.update(self.stack.describe())
             if (said := cast.sampler.take_alarm()) is not None:
                 self.progress.step(said)
@@ -279,7 +267,8 @@ class Session:
             self._look(cast, recorder, now, monotonic_ns() - start_ns, under_way)
             before = now
             if not any(engine.is_running() for engine in engines):
-                return before
+                break
+        return before
 
     def _look(self, cast: Cast, recorder: Recorder, now: int, looked_ns: int, under_way: str) -> None:
         """Show how it goes: `now` is the end of the window, and `looked_ns` when the counts are read."""

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import ExitCode
 from bench.plan.plan import Segment
-from bench.run.session import DRAIN_STEP_NS, POLL_S
 from bench.run.stop_request import StopRequest
+from bench.run.windows import windows
 from bench.swarm.distributed.messages import (
     packed_bytes,
     packed_changes,
@@ -74,17 +74,17 @@ class WorkloadRunner:
         self._number, self._plan, self._make_engine, self._send = number, plan, make_engine, send
         self._steps: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._engine: Engine | None = None
-        self._stops = 0
-        self._woken = threading.Event()
+        self._stop = StopRequest()
         threading.Thread(target=self._run, name=f"part-{number}", daemon=True).start()
 
     def do(self, message: dict[str, Any]) -> None:
         """Take the next step, after those before it; a stop is obeyed in the middle of the windows."""
-        if message["kind"] == "stop":
-            self._stops += 2 if message["at_once"] else 1
-            self._woken.set()
-        else:
+        if message["kind"] != "stop":
             self._steps.put(message)
+        elif message["at_once"]:
+            self._stop.ask_at_once()
+        else:
+            self._stop.ask()
 
     def close(self) -> None:
         """End the engine, whatever its thread is at."""
@@ -125,28 +125,15 @@ class WorkloadRunner:
 
     def _windows(self, engine: Engine, start_ns: int) -> None:
         """Send what was gained in each window of the plan, then in steps until all has ended."""
-        ends = iter(self._plan.window_ends())
-        before, number, asked = 0, 0, 0
-        is_running = True
-        while is_running:
-            due = next(ends, before + DRAIN_STEP_NS)
-            while (left := due - (monotonic_ns() - start_ns)) > 0 and engine.is_running():
-                if self._stops > asked:
-                    asked = self._stops
-                    engine.stop(at_once=asked > 1)
-                if asked:
-                    self._woken.clear()
-                self._woken.wait(min(left / 1e9, POLL_S * (1 if asked else 5)))
-            is_running = engine.is_running()  # before the look: what ends after it is still to be sent
+        for window in windows(self._plan, [engine], self._stop, start_ns):
             self._say(
                 "window",
-                number=number,
-                is_last=not is_running,
+                number=window.number,
+                is_last=window.is_last,
                 gains=packed_changes(engine.changes()),
                 live=packed_live(engine.live()),
                 events=engine.events(),
             )
-            before, number = due, number + 1
 
     def _finish(self, _: dict[str, Any]) -> None:
         assert self._engine is not None
