@@ -1,6 +1,7 @@
-"""What each kind of fault asks of a scenario. Adding one to scenario files is one entry here."""
+"""What each kind of fault asks of a scenario: data only. How it is made stands in `chaos.faults`."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -8,8 +9,8 @@ class FaultFacts:
     """What an entry under `faults` of this kind may and must say."""
 
     explanation: str
-    lasts: str
-    """"never": over at once, healing is a restart; "must": stays for a stated time; "may": either."""
+    lasts: Literal["never", "must", "may"]
+    """Never: over at once, healing is a restart. Must: stays for a stated time. May: either."""
     needs: tuple[str, ...] = ()
     """Settings it must have."""
     takes: tuple[str, ...] = ()
