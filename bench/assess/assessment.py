@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.assess.capacity import Headroom, capacity_met, rooms
 from bench.assess.evidence import Evidence, EvidenceSet, command_for, gather
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.assess.sources import ScenarioFiles
+    from bench.stack.probes.health import ServiceHealth
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def assess(
     files: ScenarioFiles,
     now_ns: int,
     max_age_ns: int,
-    health_rows: Sequence[dict[str, Any]] = (),
+    health_rows: Sequence[ServiceHealth] = (),
     requirements: Sequence[Requirement] = REQUIREMENTS,
 ) -> Assessment:
     """Assess the runs in `results`; `health_rows` are targets asked now. Nothing is written.

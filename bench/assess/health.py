@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bench.assess.evidence import Evidence, EvidenceSet
     from bench.assess.requirements import Requirement
+    from bench.stack.probes.health import ServiceHealth
 
 STANDINGS = {"up": Standing.PASS, "degraded": Standing.WARN, "down": Standing.FAIL}
 
@@ -51,18 +52,18 @@ class TargetHealth:
         return f"{date(began)}, {ago}, by {self.evidence.scenario}"
 
 
-def live(rows: Sequence[dict[str, Any]]) -> list[TargetHealth]:
-    """The rows of `bench.stack.probes.health.health_rows`."""
+def live(rows: Sequence[ServiceHealth]) -> list[TargetHealth]:
+    """Targets that were asked now."""
     return [
         TargetHealth(
-            row["name"],
-            row["kind"],
-            row["address"],
-            row["version"],
-            row["state"],
-            row["uptime_s"],
-            None if row["state"] == "down" else row["latency_ns"],
-            row["detail"],
+            row.name,
+            row.kind,
+            row.address,
+            row.version,
+            row.state,
+            row.uptime_s,
+            None if row.state == "down" else row.latency_ns,
+            row.detail,
         )
         for row in rows
     ]

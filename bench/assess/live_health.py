@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError, UsageError
 from bench.stack.background.state import read_kept
 from bench.stack.external import URL_VARIABLES, further_services, named_by_the_user, services_in, url_in
-from bench.stack.probes.health import health_rows
+from bench.stack.probes.health import ServiceHealth, health_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 ASKABLE = ("external", "compose")
 
 
-def live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[dict[str, Any]]:
-    """One row per target, as `health_rows` of bench.stack.probes.health; none where nobody asked and no
-    stack is up.
+def live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[ServiceHealth]:
+    """The health of each target; none where nobody asked and no stack is up.
 
     `stack` is None, "external" (what the environment names) or "compose" (the project that runs). Nothing is
     started. Raises UsageError for another stack, TargetError for a service without a name.
@@ -41,30 +40,19 @@ def live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[d
     for target in [*named, *further_services(), *given]:
         if all((target.name, target.address) != (other.name, other.address) for other in targets):
             targets.append(target)
-    return health_rows(targets) + (_compose_rows() if stack == "compose" else [])
+    return health_of(targets) + (_compose_rows() if stack == "compose" else [])
 
 
-def _compose_rows() -> list[dict[str, Any]]:
+def _compose_rows() -> list[ServiceHealth]:
     """Each target that a compose project can have, by itself: one that is missing hides no other."""
     from bench.stack.docker.compose import TARGET_KINDS, ComposeStack
 
-    rows: list[dict[str, Any]] = []
+    rows: list[ServiceHealth] = []
     with tempfile.TemporaryDirectory(prefix="holdfast-") as logs:
         for name, kind in TARGET_KINDS.items():
             try:
                 with ComposeStack({name}, Path(logs)) as stack:
                     rows += stack.health()
             except TargetError as error:
-                rows.append(
-                    {
-                        "name": name,
-                        "kind": kind,
-                        "address": "unknown",
-                        "state": "down",
-                        "detail": str(error),
-                        "version": None,
-                        "uptime_s": None,
-                        "latency_ns": 0,
-                    }
-                )
+                rows.append(ServiceHealth(name, kind, "unknown", "down", str(error)))
     return rows

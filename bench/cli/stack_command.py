@@ -7,6 +7,7 @@ import os
 import shlex
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from bench.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from bench.stack.background.state import BackgroundStack
+    from bench.stack.probes.health import ServiceHealth
     from bench.stack.target import Target
 
 
@@ -28,8 +30,8 @@ DETAILED = ("elasticsearch",)
 """Kinds whose detail says more than that they are up."""
 
 
-def health_table(rows: Sequence[dict[str, Any]], *, colour: bool) -> str:
-    """One line per row of bench.stack.probes.health.health_rows, below it what is wrong, if anything is."""
+def health_table(rows: Sequence[ServiceHealth], *, colour: bool) -> str:
+    """One line per target, below it what is wrong, if anything is."""
     cells = [_cells(row) for row in rows]
     widths = _widths([COLUMNS, *cells])
     lines = [_line(COLUMNS, widths)]
@@ -37,14 +39,14 @@ def health_table(rows: Sequence[dict[str, Any]], *, colour: bool) -> str:
         line = _line(words, widths)
         if colour:
             begin = sum(widths[:3]) + 6
-            state = click.style(words[3], fg=COLOURS[row["state"]])
+            state = click.style(words[3], fg=COLOURS[row.state])
             line = line[:begin] + state + line[begin + len(words[3]) :]
         lines.append(line)
-        if len(row["address"]) > widths[COLUMNS.index("address")]:
-            lines.append(f"    at {row['address']}")
-        if row["detail"] and (row["state"] != "up" or row["kind"] in DETAILED):
+        if len(row.address) > widths[COLUMNS.index("address")]:
+            lines.append(f"    at {row.address}")
+        if row.detail and (row.state != "up" or row.kind in DETAILED):
             lines += textwrap.wrap(
-                row["detail"],
+                row.detail,
                 WIDTH,
                 initial_indent="    ",
                 subsequent_indent="    ",
@@ -69,18 +71,18 @@ def format_uptime(uptime_s: float | None) -> str:
     return f"{int(uptime_s / 86_400)} d"
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _cells(row: ServiceHealth) -> tuple[str, ...]:
     from bench.core.units import format_duration_ns
 
-    is_down = row["state"] == "down"
+    is_down = row.state == "down"
     return (
-        row["name"],
-        row["kind"],
-        row["address"],
-        row["state"],
-        "-" if is_down else format_uptime(row["uptime_s"]),
-        "-" if is_down else row["version"] or "unknown",
-        "-" if is_down else format_duration_ns(row["latency_ns"]),
+        row.name,
+        row.kind,
+        row.address,
+        row.state,
+        "-" if is_down else format_uptime(row.uptime_s),
+        "-" if is_down else row.version or "unknown",
+        "-" if is_down else format_duration_ns(row.latency_ns),
     )
 
 
@@ -184,14 +186,15 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
     URLs begin with redis://, postgresql://, http://, tcp://, elasticsearch://, neo4j:// or proxy://.
     """
     from bench.stack.background.state import read_kept
-    from bench.stack.probes.health import health_rows
+    from bench.stack.probes.health import health_of
 
     kept = read_kept()
     targets = _targets(kept, services)
-    rows = health_rows(targets)
+    rows = health_of(targets)
     if as_json:
         is_up = kept is not None and kept.is_up()
-        say(json.dumps({"format": 1, "is_stack_up": is_up, "targets": rows}, indent=2))
+        entries = [asdict(row) for row in rows]
+        say(json.dumps({"format": 1, "is_stack_up": is_up, "targets": entries}, indent=2))
     else:
         if rows:
             say(health_table(rows, colour=not os.environ.get("NO_COLOR")))
@@ -199,7 +202,7 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
             say("The process that kept the stack was killed; bench stack down clears up after it.")
         elif not rows:
             say("No stack is up and no target is named: bench stack up starts one.")
-    is_well = rows and all(row["state"] != "down" for row in rows)
+    is_well = rows and all(row.state != "down" for row in rows)
     return ExitCode.OK if is_well else ExitCode.TARGET
 
 
@@ -252,11 +255,11 @@ def _exports(kept: BackgroundStack) -> dict[str, str]:
 
 def _as_json(kept: BackgroundStack, exports: dict[str, str]) -> dict[str, Any]:
     shown = ("name", "kind", "address", "server", "version", "log")
-    services = [{key: entry.get(key) for key in shown} for entry in kept.described]
+    services = [{key: getattr(entry, key) for key in shown} for entry in kept.described]
     return {"format": 1, "keeper_pid": kept.keeper.pid, "services": services, "environment": exports}
 
 
 def _what(kept: BackgroundStack, target: Target) -> str:
     """The server's name and version, as it said at the start."""
-    entry = next((entry for entry in kept.described if entry["name"] == target.name), {})
-    return f"{entry.get('server') or target.kind} {entry.get('version') or ''}".strip()
+    entry = next((entry for entry in kept.described if entry.name == target.name), None)
+    return f"{(entry and entry.server) or target.kind} {(entry and entry.version) or ''}".strip()

@@ -10,7 +10,7 @@ import bisect
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import NS_PER_S, monotonic_ns
@@ -24,6 +24,7 @@ from bench.results.layout import GENERATOR, MACHINE
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
+    from bench.stack.description import TargetDescription
     from bench.stack.target import Target
 
 
@@ -101,14 +102,14 @@ class Sampler:
         self,
         plan: Plan,
         targets: Mapping[str, Target],
-        described: Sequence[Mapping[str, Any]],
+        described: Iterable[TargetDescription],
         write: Callable[[Row], None],
         pool: Callable[[], Row] = dict,
     ) -> None:
         self._plan = plan
         self._write = write
         self._pool = pool
-        self._described = {str(entry["name"]): dict(entry) for entry in described}
+        self._described = {target.name: target for target in described}
         self._targets = [WatchedTarget(name, targets.get(name)) for name in self._described]
         self._own = WatchedProcess(with_descendants=False, others=others)
         self._times, self._edges = due_times_ns(plan)
@@ -143,9 +144,9 @@ class Sampler:
         self._asked_before_ns = sum(target.asker.cpu_ns for target in self._targets if target.asker)
         self._thread.start()
 
-    def update(self, described: Sequence[Mapping[str, Any]]) -> None:
+    def update(self, described: Iterable[TargetDescription]) -> None:
         """Take over what the stack says now: a target that was restarted has another process."""
-        self._described = {str(entry["name"]): dict(entry) for entry in described}
+        self._described = {target.name: target for target in described}
 
     def stop(self) -> None:
         """Take a last sample and end. Again, or before the start, is harmless."""
@@ -225,7 +226,7 @@ class Sampler:
         described = self._described
         rows = [self._machine(), self._generator(is_rest)]
         for target in self._targets:
-            row = target.read(described.get(target.name, {}), is_rest=is_rest)
+            row = target.read(described.get(target.name), is_rest=is_rest)
             rows.append({"source": target.name, **row})
         until_s = time.monotonic() + ANSWER_S
         for target, row in zip(self._targets, rows[2:], strict=True):

@@ -12,6 +12,7 @@ from bench.resources.cgroup import read_cgroup
 from bench.resources.processes import ProcessTree
 from bench.resources.run_queue import RunQueue
 from bench.resources.services import Poller, PostgresActivity, RedisInfo, Service
+from bench.stack.description import TargetDescription
 from bench.stack.target import Target
 
 PSS_SHARE, PSS_SHARE_AT_REST = 0.005, 0.02
@@ -99,11 +100,12 @@ class WatchedTarget:
             return {}
         return self.asker.answer(within_s)
 
-    def read(self, described: dict[str, Any], *, is_rest: bool) -> dict[str, Any]:
+    def read(self, described: TargetDescription | None, *, is_rest: bool) -> dict[str, Any]:
         """The columns of its processes, with those of its control group where it has one."""
-        row = self._process.read(described.get("pid"), is_rest=is_rest)
-        if path := described.get("cgroup"):
-            use = read_cgroup(str(path))
+        row = self._process.read(described.pid if described else None, is_rest=is_rest)
+        container = described.container if described else None
+        if container is not None and container.cgroup:
+            use = read_cgroup(container.cgroup)
             if use is not None:
                 cores = os.cpu_count() or 1
                 row |= {

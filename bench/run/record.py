@@ -101,7 +101,7 @@ def first_record(
             "overrides": list(loaded.overrides),
             "segment": [plan.segment.number + 1, plan.segment.count],
         },
-        "stack": {"kind": stack.kind, "targets": stack.describe()},
+        "stack": {"kind": stack.kind, "targets": [target.to_json() for target in stack.describe()]},
         "versions": known,
         "environment": fingerprint(),
         "calibration": calibration,

@@ -292,9 +292,9 @@ class Session:
     def _keep_logs(self, writer: RunWriter) -> None:
         """A copy of every log that the stack's services have written so far."""
         for target in self.stack.describe():
-            log = Path(str(target.get("log") or ""))
+            log = Path(target.log or "")
             if log.is_file():
-                shutil.copyfile(log, writer.artifact(f"{target['name']}.log"))
+                shutil.copyfile(log, writer.artifact(f"{target.name}.log"))
 
     def _stack_events(self, writer: RunWriter, start_ns: int) -> None:
         """What happened to the stack's services during the run, on the run's clock."""

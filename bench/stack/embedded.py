@@ -5,16 +5,14 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
-from bench.core.errors import TargetError
-from bench.stack.probes.health import health_rows
+from bench.stack.description import TargetDescription
 from bench.stack.services.api import ManagedApi
 from bench.stack.services.base import ManagedService
 from bench.stack.services.files import sweep_data_directories
 from bench.stack.services.postgres import ManagedPostgres, ManagedPostgres16
 from bench.stack.services.redis import ManagedRedis
+from bench.stack.stack import Stack, check_names
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
@@ -22,7 +20,7 @@ KINDS: tuple[type[ManagedService], ...] = (ManagedRedis, ManagedPostgres, Manage
 SERVICES = {kind.name: kind for kind in KINDS}
 
 
-class EmbeddedStack:
+class EmbeddedStack(Stack):
     """Starts what is needed, and what that needs; when one does not come up, none stays behind."""
 
     kind = "embedded"
@@ -34,14 +32,7 @@ class EmbeddedStack:
         settings: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         """`settings`: service -> settings of its server, before those that we choose ourselves."""
-        for name in sorted(needed - SERVICES.keys()):
-            raise TargetError(
-                name,
-                "the embedded stack",
-                f"a target that it can start: {', '.join(sorted(SERVICES))}",
-                f"'{name}'",
-                "change the target in the scenario",
-            )
+        check_names(needed, SERVICES, "the embedded stack", "that it can start")
         given = settings or {}
         self._services = [SERVICES[name](log_dir, given.get(name)) for name in with_needs(needed)]
 
@@ -62,13 +53,9 @@ class EmbeddedStack:
         """The targets that have been started."""
         return {service.name: service.target for service in self._services if service.target is not None}
 
-    def describe(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[TargetDescription]:
         """What runs, for the run's record."""
-        return [entry for service in self._services for entry in service.describe()]
-
-    def health(self) -> list[dict[str, Any]]:
-        """How each target is now: see health_rows."""
-        return health_rows(self.targets().values())
+        return [description for service in self._services if (description := service.describe()) is not None]
 
     def events(self) -> list[StackEvent]:
         """Starts, deaths and restarts of the services, oldest first."""
@@ -109,15 +96,6 @@ class EmbeddedStack:
             except BaseException:
                 given_up.set()
                 raise  # when every thread has undone its own
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def with_needs(names: AbstractSet[str]) -> list[str]:

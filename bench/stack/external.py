@@ -8,13 +8,12 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from types import TracebackType
-from typing import Any, Self
 
 from bench.core.errors import TargetError
+from bench.stack.description import TargetDescription
 from bench.stack.probes.connection import ProbeError, resolve
-from bench.stack.probes.health import Facts, ask, health_rows
-from bench.stack.supervisor.supervised import StackEvent
+from bench.stack.probes.health import Facts, ask
+from bench.stack.stack import Stack
 from bench.stack.target import Kind, Target
 
 URL_VARIABLES = {
@@ -33,7 +32,7 @@ ALLOW_VARIABLE = "HOLDFAST_ALLOW_HOSTS"
 DEADLINE_S = 5.0
 
 
-class ExternalStack:
+class ExternalStack(Stack):
     """Connects to what is there; starts and stops nothing."""
 
     kind = "external"
@@ -54,44 +53,23 @@ class ExternalStack:
         """The targets that the environment names."""
         return dict(self._targets)
 
-    def describe(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[TargetDescription]:
         """Who answered at the start, for the run's record."""
         return [
-            {
-                "name": name,
-                "kind": self._targets[name].kind,
-                "address": self._targets[name].address,
-                "server": facts.server,
-                "version": facts.version,
-                "started_by": f"not by us: {URL_VARIABLES[name]}",
-                "program": None,
-                "pid": None,
-                "supervisor_pid": None,
-                "state": "up",
-                "log": None,
-            }
+            TargetDescription(
+                name=name,
+                kind=self._targets[name].kind,
+                address=self._targets[name].address,
+                server=facts.server,
+                version=facts.version,
+                started_by=f"not by us: {URL_VARIABLES[name]}",
+                state="up",
+            )
             for name, facts in self._facts.items()
         ]
 
-    def health(self) -> list[dict[str, Any]]:
-        """How each target is now: see health_rows."""
-        return health_rows(self._targets.values())
-
-    def events(self) -> list[StackEvent]:
-        """None: we watch no process of others."""
-        return []
-
     def stop(self) -> None:
         """Nothing was started."""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def url_in(name: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -1,11 +1,15 @@
 """What every stack can do, and the choice between them."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from bench.core.errors import UsageError
+from bench.core.errors import TargetError, UsageError
+from bench.stack.description import TargetDescription
+from bench.stack.probes.health import ServiceHealth, health_of
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
@@ -15,37 +19,59 @@ if TYPE_CHECKING:
 KINDS = ("embedded", "docker", "compose", "external")
 
 
-class Stack(Protocol):
+class Stack(ABC):
     """The services that a scenario needs, running while the stack is open."""
 
-    kind: str
+    kind: ClassVar[str]
 
+    @abstractmethod
     def start(self) -> None:
         """Bring every needed service up; return when each has answered. Raises TargetError."""
 
+    @abstractmethod
     def targets(self) -> dict[str, Target]:
-        """Target name -> where it listens."""
+        """Target name -> where it listens, of those that have been started or found."""
 
-    def describe(self) -> list[dict[str, Any]]:
-        """One entry per target, without secrets: name, kind, address, server, version, started_by,
-        program, pid, supervisor_pid, state (up or down), log; of a container also: container (its id),
-        image, image_id, cgroup, restart_policy, faults_allowed, is_port_fixed, health_check.
-        """
+    @abstractmethod
+    def describe(self) -> list[TargetDescription]:
+        """One entry per target, as it is now."""
 
-    def health(self) -> list[dict[str, Any]]:
-        """One row per target, asked now: see bench.stack.probes.health.health_rows."""
+    def health(self) -> list[ServiceHealth]:
+        """How each target is, asked now."""
+        return health_of(self.targets().values())
 
     def events(self) -> list[StackEvent]:
         """What happened to services that are ours so far, oldest first."""
+        return []
 
+    @abstractmethod
     def stop(self) -> None:
-        """End what was started. Again is harmless."""
+        """End what was started. Idempotent."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:  # a Ctrl-C too: nothing may stay behind
+            self.stop()
+            raise
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.stop()
+
+
+def check_names(needed: AbstractSet[str], known: Iterable[str], stack: str, what: str) -> None:
+    """Raise TargetError for the first target that a stack does not know; `what` it can do with the others."""
+    for name in sorted(needed - set(known)):
+        raise TargetError(
+            name,
+            stack,
+            f"a target {what}: {', '.join(sorted(known))}",
+            f"'{name}'",
+            "change the target in the scenario",
+        )
 
 
 def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Stack:

@@ -36,8 +36,8 @@ class DiskFull(Fault):
             raise self._refused(f"a file system of at most {LARGEST_BYTES >> 30} GiB", "a larger one")
 
     def _folder(self) -> Path | None:
-        found = self.around.entry(self.plan.target).get("data_directory")
-        return Path(str(found)) if found else None
+        described = self.around.description(self.plan.target)
+        return Path(described.data_directory) if described and described.data_directory else None
 
     def _refused(self, expected: str, found: str) -> Exception:
         return self.around.refuse(

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
@@ -15,6 +15,7 @@ from chaos.schedule import Proof, Timestamps
 from chaos.undo import Undo, nothing
 
 if TYPE_CHECKING:
+    from bench.stack.description import ContainerDescription, TargetDescription
     from bench.stack.stack import Stack
     from bench.stack.target import Target
     from chaos.proxy.client import FaultProxy
@@ -35,24 +36,24 @@ class FaultContext:
     targets: Mapping[str, Target]
     proxies: dict[str, FaultProxy] = field(default_factory=dict)
 
-    def entry(self, name: str) -> dict[str, Any]:
-        """What the stack says of a target now; empty where it says nothing."""
-        return next((one for one in self.stack.describe() if one.get("name") == name), {})
+    def description(self, name: str) -> TargetDescription | None:
+        """What the stack reports of a target now."""
+        return next((target for target in self.stack.describe() if target.name == name), None)
 
     def pid(self, name: str) -> int | None:
         """The target's process, as far as it is ours to see; None while it is down."""
-        pid = self.entry(name).get("pid")
-        return int(pid) if pid else None
+        described = self.description(name)
+        return described.pid if described is not None else None
 
-    def container(self, name: str) -> str | None:
-        """The id of the container that the target runs in."""
-        found = self.entry(name).get("container")
-        return str(found) if found else None
+    def container(self, name: str) -> ContainerDescription | None:
+        """The container that the target runs in."""
+        described = self.description(name)
+        return described.container if described is not None else None
 
     def health_check_ns(self, name: str) -> int | None:
         """How long its container's health check takes to fail; None where it has none."""
-        found = self.entry(name).get("health_check_ns")
-        return None if found is None else int(found)
+        container = self.container(name)
+        return container.health_check_ns if container is not None else None
 
     def answers(self, name: str) -> bool:
         """Whether the target answers its protocol now."""
@@ -60,8 +61,9 @@ class FaultContext:
 
     def require_opt_in(self, name: str) -> None:
         """Raise TargetError for a target that is neither of our own making nor given to us to break."""
-        is_ours = self.entry(name).get("faults_allowed", self.stack.kind == EMBEDDED)
-        allowed = [one.strip() for one in os.environ.get(ALLOW_VARIABLE, "").split(",")]
+        container = self.container(name)
+        is_ours = container.faults_allowed if container is not None else self.stack.kind == EMBEDDED
+        allowed = [target.strip() for target in os.environ.get(ALLOW_VARIABLE, "").split(",")]
         if is_ours or name in allowed:
             return
         raise self.refuse(

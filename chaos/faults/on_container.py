@@ -28,7 +28,8 @@ class OnContainer(Fault):
         """
         container = self._container()
         containers.check(container)
-        if self.plan.kind in MOVES and self.around.entry(self.plan.target).get("is_port_fixed") is False:
+        described = self.around.container(self.plan.target)
+        if self.plan.kind in MOVES and described is not None and not described.is_port_fixed:
             raise self.around.refuse(
                 self.plan.target,
                 f"a published port that is the same after {self.plan.kind}",
@@ -150,7 +151,7 @@ class OnContainer(Fault):
         return f"container {self._container()[:12]}: {words[self.plan.kind]}"
 
     def _container(self) -> str:
-        found = self.around.container(self.plan.target)
-        if found is None:
+        described = self.around.container(self.plan.target)
+        if described is None:
             raise self.around.refuse(self.plan.target, "its container", "none", "look at the stack")
-        return found
+        return described.id

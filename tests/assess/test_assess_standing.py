@@ -1,5 +1,6 @@
 """How requirements stand, and what follows: one FAIL decides, whatever the score."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from bench.assess.recommendation import EXIT_CODES, Recommendation
 from bench.assess.requirements import Proof, Requirement
 from bench.assess.status import Standing
 from bench.core.errors import ExitCode
+from bench.stack.probes.health import ServiceHealth
+from bench.stack.target import State
 from tests.assess.assess_runs import HOUR_NS, LATENCY, assessed, write_run
 from tests.results.fault_run import FaultRun, detection, fault, integrity, recovery
 from tests.results.synthetic_run import MS, S
@@ -214,17 +217,8 @@ def test_a_rate_that_was_offered_and_not_served_validates_nothing_whatever_the_r
     assert found.mets[0].standing is Standing.NOT_SHOWN
 
 
-def health(state: str, kind: str = "redis", name: str = "cache") -> dict[str, Any]:
-    return {
-        "name": name,
-        "kind": kind,
-        "address": "127.0.0.1:1",
-        "state": state,
-        "detail": "as it says",
-        "version": "1",
-        "uptime_s": 90.0,
-        "latency_ns": 1000,
-    }
+def health(state: State, kind: str = "redis", name: str = "cache") -> ServiceHealth:
+    return ServiceHealth(name, kind, "127.0.0.1:1", state, "as it says", "1", 90.0, 1000)
 
 
 UP = Requirement("up", "Health", "Redis is up", kind="redis")
@@ -253,12 +247,12 @@ def test_one_server_is_not_two_because_it_was_asked_and_a_run_has_seen_it(tmp_pa
     seen = {"name": "postgres", "kind": "postgres", "address": "127.0.0.1:5432"}
     write_run(tmp_path / "r", stack={"kind": "embedded", "targets": [seen]})
     for name, address in (("postgres", "127.0.0.1:1"), ("orders", "127.0.0.1:5432")):
-        asked = health("up", "postgres", name) | {"address": address}
+        asked = replace(health("up", "postgres", name), address=address)
         found = assessed(tmp_path / "r", two, health_rows=[asked])
         assert found.mets[0].standing is Standing.NOT_SHOWN
     twice = [health("up", "postgres", name) for name in ("prod", "dev")]
     assert assessed(tmp_path / "r2", two, health_rows=twice).mets[0].standing is Standing.NOT_SHOWN
-    twice[1]["address"] = "127.0.0.1:2"
+    twice[1] = replace(twice[1], address="127.0.0.1:2")
     assert assessed(tmp_path / "r3", two, health_rows=twice).mets[0].standing is Standing.PASS
 
 

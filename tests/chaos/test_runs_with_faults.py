@@ -224,8 +224,8 @@ def test_the_edges_of_outages_are_those_that_an_independent_observer_sees(
 
 def _kill_soon(stack: EmbeddedStack, after_s: float) -> threading.Timer:
     """Somebody else, of whom the run knows nothing, kills Redis."""
-    (entry,) = [one for one in stack.describe() if one["name"] == "redis"]
-    timer = threading.Timer(after_s, os.kill, (entry["pid"], signal.SIGKILL))
+    (entry,) = [target for target in stack.describe() if target.name == "redis"]
+    timer = threading.Timer(after_s, os.kill, (entry.pid, signal.SIGKILL))
     timer.start()
     return timer
 

@@ -34,7 +34,7 @@ class Server:
 
     def signal(self, number: signal.Signals) -> None:
         """Send its present process a signal."""
-        os.kill(int(self._stack.describe()[0]["pid"]), number)
+        os.kill(int(self._stack.describe()[0].pid), number)
 
     def freeze(self) -> None:
         """It keeps its connections and answers nothing."""
@@ -74,7 +74,7 @@ class PostgresServer:
         return rows
 
     def _processes(self) -> list[psutil.Process]:
-        first = psutil.Process(int(self._stack.describe()[0]["pid"]))
+        first = psutil.Process(int(self._stack.describe()[0].pid))
         return [first, *first.children(recursive=True)]
 
     def freeze(self) -> None:

@@ -42,15 +42,15 @@ def test_a_service_of_the_targets_name_is_attached_to_and_left_running(
     eventually(lambda: images.logs(container).count(b"Ready to accept"), "Redis is up")
     with ComposeStack({"redis"}, tmp_path) as stack:
         entry = stack.describe()[0]
-        assert entry["container"] == container
-        assert entry["started_by"] == f"not by us: compose project {PROJECT}"
-        assert (entry["state"], entry["restart_policy"]) == ("up", "always")
-        assert entry["faults_allowed"] is entry["is_port_fixed"] is True
+        assert entry.container.id == container
+        assert entry.started_by == f"not by us: compose project {PROJECT}"
+        assert (entry.state, entry.container.restart_policy) == ("up", "always")
+        assert entry.container.faults_allowed is entry.container.is_port_fixed is True
         assert stack.targets()["redis"].managed
-        assert stack.health()[0]["state"] == "up"
+        assert stack.health()[0].state == "up"
         images.restart(container, timeout=5)
         eventually(lambda: [e.kind for e in stack.events()][-1:] == ["restarted"], "the restart was seen")
-        eventually(lambda: "Ready to accept" in Path(entry["log"]).read_text(), "its log is followed")
+        eventually(lambda: "Ready to accept" in Path(entry.log).read_text(), "its log is followed")
     assert images.inspect_container(container)["State"]["Running"]
 
 
@@ -60,7 +60,7 @@ def test_a_service_of_another_name_is_known_by_its_image_and_not_hit_unless_opte
     container = service("cache")
     eventually(lambda: images.logs(container).count(b"Ready to accept"), "Redis is up")
     with ComposeStack({"redis"}, tmp_path) as stack:
-        assert stack.describe()[0]["faults_allowed"] is False
+        assert stack.describe()[0].container.faults_allowed is False
         assert stack.targets()["redis"].managed is False
 
 
@@ -76,7 +76,7 @@ def test_two_services_that_could_be_meant_are_told_apart_by_name(
     monkeypatch.setenv("HOLDFAST_COMPOSE_SERVICES", "redis=cache")
     eventually(lambda: images.logs(wanted).count(b"Ready to accept"), "Redis is up")
     with ComposeStack({"redis"}, tmp_path) as stack:
-        assert stack.describe()[0]["container"] == wanted
+        assert stack.describe()[0].container.id == wanted
 
 
 def test_a_port_that_is_not_published_is_told_with_the_line_to_write(
@@ -111,7 +111,7 @@ def test_the_log_in_comes_from_the_url_of_the_environment(
     with ComposeStack({"redis"}, tmp_path) as stack:
         target = stack.targets()["redis"]
         assert (target.host, target.db) == ("127.0.0.1", 3)
-        assert stack.describe()[0]["credentials"] == "REDIS_URL"
+        assert stack.describe()[0].credentials == "REDIS_URL"
 
 
 def test_a_container_that_compose_replaced_is_followed_by_project_service_and_number(
@@ -122,15 +122,15 @@ def test_a_container_that_compose_replaced_is_followed_by_project_service_and_nu
     first = service("redis", labels=labels)
     eventually(lambda: images.logs(first).count(b"Ready to accept"), "Redis is up")
     with ComposeStack({"redis"}, tmp_path) as stack:
-        assert stack.describe()[0]["container"] == first
+        assert stack.describe()[0].container.id == first
         images.kill(first)
         service("redis", labels={"com.docker.compose.container-number": "2"})  # another one, scaled up
         second = service("redis", labels=labels)
-        eventually(lambda: stack.describe()[0]["container"] == second, "the new container is followed")
+        eventually(lambda: stack.describe()[0].container.id == second, "the new container is followed")
         eventually(lambda: [e.kind for e in stack.events()][-1:] == ["restarted"], "its start was seen")
-        assert stack.describe()[0]["pid"] == images.inspect_container(second)["State"]["Pid"]
-        eventually(lambda: "Ready to accept" in Path(stack.describe()[0]["log"]).read_text(), "its log")
-        assert stack.health()[0]["state"] == "up"
+        assert stack.describe()[0].pid == images.inspect_container(second)["State"]["Pid"]
+        eventually(lambda: "Ready to accept" in Path(stack.describe()[0].log).read_text(), "its log")
+        assert stack.health()[0].state == "up"
 
 
 @pytest.mark.parametrize("kind", ["kill", "stop", "restart", "disconnect"])

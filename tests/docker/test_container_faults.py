@@ -15,7 +15,7 @@ from chaos.containers import ContainerAct
 
 @pytest.fixture
 def container(redis_stack: DockerStack) -> str:
-    found = str(redis_stack.describe()[0]["container"])
+    found = str(redis_stack.describe()[0].container.id)
     for mend in (containers.undo_stop, containers.undo_pause):
         assert mend(found) is None
     until_up(redis_stack)
@@ -39,7 +39,7 @@ def kinds_since(stack: DockerStack, act: ContainerAct) -> list[str]:
 def test_docker_kill_is_a_stop_by_hand_and_nobody_restarts(
     redis_stack: DockerStack, container: str, images: Any
 ) -> None:
-    before = redis_stack.describe()[0]["pid"]
+    before = redis_stack.describe()[0].pid
     act = containers.kill(container)
     assert act.proof.holds
     assert in_order(act)
@@ -70,7 +70,7 @@ def test_a_crash_from_the_host_is_restarted_by_the_engine(redis_stack: DockerSta
     eventually(lambda: "restarted" in kinds_since(redis_stack, act), "the engine has restarted it")
     assert "signalled" not in kinds_since(redis_stack, act)  # not the engine's doing
     until_up(redis_stack)
-    assert redis_stack.describe()[0]["pid"] != act.pid_before
+    assert redis_stack.describe()[0].pid != act.pid_before
 
 
 def test_a_paused_container_takes_connections_answers_nothing_and_looks_unhealthy_without_an_event(
@@ -87,7 +87,7 @@ def test_a_paused_container_takes_connections_answers_nothing_and_looks_unhealth
     assert ended.proof.holds
     assert in_order(ended)
     until_up(redis_stack)
-    assert redis_stack.describe()[0]["pid"] == act.pid_before
+    assert redis_stack.describe()[0].pid == act.pid_before
     said = [event.text for event in redis_stack.events() if event.kind == "health"]
     assert "unhealthy" not in said
 
@@ -125,7 +125,7 @@ def test_a_disconnected_container_comes_back_with_its_address_and_names(
     assert network()["IPAddress"] == before["IPAddress"]
     assert network()["Aliases"] == before["Aliases"]
     until_up(redis_stack)
-    assert redis_stack.describe()[0]["pid"] == act.pid_before
+    assert redis_stack.describe()[0].pid == act.pid_before
 
 
 def test_every_undoing_is_harmless_twice_and_where_nothing_is_wrong(

@@ -25,7 +25,7 @@ def stack(edge_image: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_the_reverse_proxy_brings_all_that_it_needs(stack: DockerStack) -> None:
     assert list(stack.targets()) == ["redis", "postgres", "api", "edge"]
-    assert all(row["state"] == "up" for row in stack.health())
+    assert all(row.state == "up" for row in stack.health())
     assert all(target.managed for target in stack.targets().values())
 
 
@@ -37,14 +37,14 @@ def test_the_proxy_leads_to_the_api_and_has_a_ping_of_its_own(stack: DockerStack
 
 def test_every_container_is_described_for_the_record(stack: DockerStack) -> None:
     for entry in stack.describe():
-        assert entry["state"] == "up"
-        assert entry["restart_policy"] == "always"
-        assert entry["faults_allowed"] is entry["is_port_fixed"] is True
-        assert entry["health_check"] == "healthy"
-        assert entry["image"].startswith("holdfast/")
-        assert entry["address"].startswith("127.0.0.1:")
+        assert entry.state == "up"
+        assert entry.container.restart_policy == "always"
+        assert entry.container.faults_allowed is entry.container.is_port_fixed is True
+        assert entry.container.health_check == "healthy"
+        assert entry.container.image.startswith("holdfast/")
+        assert entry.address.startswith("127.0.0.1:")
         assert Path(f"/proc/{entry['pid']}").exists()
-        use = read_cgroup(entry["cgroup"])
+        use = read_cgroup(entry.container.cgroup)
         assert use is not None
         assert use.working_set_bytes
 
@@ -52,13 +52,13 @@ def test_every_container_is_described_for_the_record(stack: DockerStack) -> None
 def test_no_password_is_in_what_is_described(stack: DockerStack) -> None:
     password = stack.targets()["postgres"].password
     assert password
-    assert password not in json.dumps(stack.describe())
+    assert password not in json.dumps([entry.to_json() for entry in stack.describe()])
     assert password not in repr(stack.targets())
 
 
 def test_the_engine_looks_every_second_and_restarts_what_dies(stack: DockerStack, images: Any) -> None:
     for entry in stack.describe():
-        inspected = images.inspect_container(entry["container"])
+        inspected = images.inspect_container(entry.container.id)
         check = inspected["Config"]["Healthcheck"]
         assert (check["Interval"], check["Timeout"], check["Retries"]) == (SECOND_NS, SECOND_NS, 3)
         assert inspected["HostConfig"]["RestartPolicy"]["Name"] == "always"
@@ -67,16 +67,16 @@ def test_the_engine_looks_every_second_and_restarts_what_dies(stack: DockerStack
 
 def test_ports_are_published_on_loopback_alone(stack: DockerStack, images: Any) -> None:
     for entry in stack.describe():
-        bindings = images.inspect_container(entry["container"])["HostConfig"]["PortBindings"].values()
+        bindings = images.inspect_container(entry.container.id)["HostConfig"]["PortBindings"].values()
         assert [binding["HostIp"] for ports in bindings for binding in ports] == ["127.0.0.1"]
 
 
 def test_logs_are_copied_to_files(stack: DockerStack) -> None:
     words = {"redis": "Ready to accept", "postgres": "ready to accept", "api": "reference API on"}
     for entry in stack.describe():
-        if entry["name"] in words:
-            text = Path(entry["log"])
-            eventually(lambda text=text, entry=entry: words[entry["name"]] in text.read_text(), entry["name"])
+        if entry.name in words:
+            text = Path(entry.log)
+            eventually(lambda text=text, entry=entry: words[entry.name] in text.read_text(), entry.name)
 
 
 def test_the_engines_events_are_on_the_one_clock(stack: DockerStack) -> None:
@@ -96,8 +96,8 @@ def test_a_service_keeps_port_and_data_over_a_restart(redis_stack: DockerStack, 
         connection.sendall(b"SET kept yes\r\n")
         assert connection.recv(100) == b"+OK\r\n"
     before = redis_stack.describe()[0]
-    images.restart(before["container"], timeout=5)
-    eventually(lambda: redis_stack.describe()[0]["pid"] not in (None, before["pid"]), "another process")
+    images.restart(before.container.id, timeout=5)
+    eventually(lambda: redis_stack.describe()[0].pid not in (None, before.pid), "another process")
     until_up(redis_stack)
     with socket.create_connection((target.host, target.port), 5) as connection:
         connection.sendall(b"GET kept\r\n")

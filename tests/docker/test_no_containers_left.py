@@ -48,7 +48,7 @@ def test_a_harness_that_is_killed_leaves_nothing_even_with_a_paused_container(
     harness: Start, images: Any
 ) -> None:
     process = harness(
-        "stack._engine.pause(stack.describe()[0]['container'])\nprint('x', flush=True)\n" + WAIT
+        "stack._engine.pause(stack.describe()[0].container.id)\nprint('x', flush=True)\n" + WAIT
     )
     run, reaper = introduced(process)
     assert process.stdout is not None

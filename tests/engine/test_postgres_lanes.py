@@ -334,7 +334,7 @@ def test_more_lanes_than_the_server_takes_are_refused_before_the_run(target: Tar
 
 
 def _pid(stack: Stack) -> int:
-    found = next(one["pid"] for one in stack.describe() if one["name"] == "postgres")
+    found = next(target.pid for target in stack.describe() if target.name == "postgres")
     assert found
     return int(found)
 

@@ -123,7 +123,7 @@ def test_publishers_that_are_cut_off_leave_messages_in_doubt_and_not_lost(valkey
 def test_a_killed_server_keeps_the_account_of_messages_whole(valkey: Stack) -> None:
     def kill(engine: WireEngine) -> None:
         eventually(lambda: engine.live().outcomes[OK] > 200, "publishes")
-        os.kill(int(valkey.describe()[0]["pid"]), signal.SIGKILL)
+        os.kill(int(valkey.describe()[0].pid), signal.SIGKILL)
 
     ran = run(pubsub_plan(3), valkey.targets()["redis"], kill)
     assert_messages_add_up(ran)

@@ -28,7 +28,7 @@ def ask(target: Target, *commands: list[str]) -> list[object]:
 
 
 def pid_of(stack: Stack) -> int:
-    return int(stack.describe()[0]["pid"] or 0)
+    return int(stack.describe()[0].pid or 0)
 
 
 def test_a_preloaded_server_answers_every_read(valkey: Stack) -> None:

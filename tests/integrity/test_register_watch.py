@@ -37,7 +37,7 @@ def eventually(claim: Callable[[], bool]) -> None:
 
 
 def test_the_settings_of_the_server_are_those_that_were_asked_for(forgetful: EmbeddedStack) -> None:
-    settings = forgetful.describe()[0]["settings"]
+    settings = forgetful.describe()[0].settings
     assert settings["appendonly"] == "no"
     assert settings["maxclients"] == "20000"
 
@@ -52,7 +52,7 @@ def test_a_redis_that_forgets_is_caught_by_its_registers(forgetful: EmbeddedStac
     for register in range(2):
         assert judge(watch.history_of(register), INITIAL).count == 0
         assert not has_fallen_back(watch.history_of(register))
-    os.kill(int(forgetful.describe()[0]["pid"]), signal.SIGKILL)
+    os.kill(int(forgetful.describe()[0].pid), signal.SIGKILL)
     watch.read_finally()  # waits until it answers again
     store.remove()
     assert watch.failure is None

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from bench.core.clock import monotonic_ns
 from bench.plan.plan import PhasePlan, Plan
 from bench.resources.sampler import Sampler
+from bench.stack.description import TargetDescription
 from bench.stack.target import Target
 
 S = 1_000_000_000
@@ -21,7 +22,7 @@ class Sampleable(Protocol):
 
     def targets(self) -> dict[str, Target]: ...
 
-    def describe(self) -> list[dict[str, Any]]: ...
+    def describe(self) -> list[TargetDescription]: ...
 
 
 class Sampled:

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from typing import Any
 
 import psycopg
 import pytest
@@ -11,6 +10,7 @@ from sampled import sampling, stopped
 
 from bench.resources.services import APPLICATION, PostgresActivity
 from bench.results.layout import COLUMNS
+from bench.stack.description import TargetDescription
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import Stack
 from bench.stack.target import Target
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def pid_of(stack: Stack, name: str) -> int:
-    return next(int(entry["pid"]) for entry in stack.describe() if entry["name"] == name)
+    return next(int(entry.pid) for entry in stack.describe() if entry.name == name)
 
 
 def test_every_source_has_rows_with_its_figures(stack: Stack) -> None:
@@ -116,8 +116,8 @@ class Nobody:
     def targets(self) -> dict[str, Target]:
         return {"redis": Target("redis", "redis", "127.0.0.1", free_loopback_port())}
 
-    def describe(self) -> list[dict[str, Any]]:
-        return [{"name": "redis", "pid": None}]
+    def describe(self) -> list[TargetDescription]:
+        return [TargetDescription("redis", "redis", "127.0.0.1:1", "", "", "not by us", "down")]
 
 
 def test_a_server_that_is_not_there_has_no_row_and_is_no_failure() -> None:

@@ -49,7 +49,7 @@ class Harness:
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "say = lambda text: print(text, flush=True)\n"
             f"with open_stack('embedded', {{{needed!r}}}, Path('logs')) as stack:\n"
-            "    say(json.dumps(stack.describe()[0]))\n"
+            "    say(json.dumps(stack.describe()[0].to_json()))\n"
         ) + "".join(f"    {line}\n" for line in body.splitlines())
         (folder / "tmp").mkdir(mode=0o755)
         self.process = subprocess.Popen(

@@ -25,7 +25,7 @@ def _own_surroundings(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pid_of(stack: Stack) -> int:
-    return int(stack.describe()[0]["pid"] or 0)
+    return int(stack.describe()[0].pid or 0)
 
 
 def new_pid(stack: Stack, old: int) -> int:
@@ -43,13 +43,13 @@ def test_the_server_answers_inside_the_block_and_is_gone_after_it(tmp_path: Path
     with open_stack(None, {"redis"}, tmp_path / "logs") as stack:
         facts = probe_redis(stack.targets()["redis"])
         (described,) = stack.describe()
-        assert facts.process_id == described["pid"]
+        assert facts.process_id == described.pid
         assert facts.is_aof_on
-        assert described["state"] == "up"
-        assert described["version"] == facts.version
+        assert described.state == "up"
+        assert described.version == facts.version
         assert stack.targets()["redis"].managed
-    assert not is_running(described["pid"])
-    assert not is_running(described["supervisor_pid"])
+    assert not is_running(described.pid)
+    assert not is_running(described.supervisor_pid)
     assert not any(temporary.iterdir())
     assert [event.kind for event in stack.events()] == ["started", "ended", "finished"]
 
@@ -115,9 +115,9 @@ def test_a_stopped_supervisor_does_not_keep_the_harness(
     monkeypatch.setattr(supervised, "GRACE_S", 0.1)
     with open_stack("embedded", {"redis"}, tmp_path) as stack:
         described = stack.describe()[0]
-        os.kill(described["supervisor_pid"], signal.SIGSTOP)
-    eventually(lambda: not is_running(described["pid"]), "server killed with its supervisor")
-    assert not is_running(described["supervisor_pid"])
+        os.kill(described.supervisor_pid, signal.SIGSTOP)
+    eventually(lambda: not is_running(described.pid), "server killed with its supervisor")
+    assert not is_running(described.supervisor_pid)
     assert not any(temporary.iterdir())
 
 
@@ -127,7 +127,7 @@ def test_stopping_twice_and_before_the_start_is_harmless(tmp_path: Path) -> None
     stack.start()
     stack.stop()
     stack.stop()
-    assert stack.describe()[0]["state"] == "down"
+    assert stack.describe()[0].state == "down"
 
 
 def test_a_stopped_stack_can_be_started_again_and_keeps_both_logs(tmp_path: Path) -> None:
@@ -249,12 +249,12 @@ def test_an_exception_while_waiting_for_the_server_leaves_nothing(
 def test_the_users_own_server_program_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = open_stack("embedded", {"redis"}, tmp_path)
     with wheel:
-        program = Path(wheel.describe()[0]["program"])
+        program = Path(wheel.describe()[0].program)
     link = tmp_path / "my-redis-server"
     link.symlink_to(program)
     monkeypatch.setenv("HOLDFAST_REDIS_SERVER", str(link))
     with open_stack("embedded", {"redis"}, tmp_path) as stack:
-        assert "HOLDFAST_REDIS_SERVER" in stack.describe()[0]["started_by"]
+        assert "HOLDFAST_REDIS_SERVER" in stack.describe()[0].started_by
 
 
 @pytest.mark.parametrize(("named", "found"), [("/nowhere/redis-server", "nothing there"), ("/", "a folder")])

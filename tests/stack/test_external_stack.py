@@ -49,8 +49,8 @@ def test_a_url_in_the_environment_means_the_external_stack(
         (described,) = stack.describe()
         assert stack.kind == "external"
         assert (target.address, target.db, target.managed) == (running.address, 2, False)
-        assert described["server"] in ("redis", "valkey")
-        assert described["pid"] is None
+        assert described.server in ("redis", "valkey")
+        assert described.pid is None
         assert stack.events() == []
 
 
@@ -59,7 +59,7 @@ def test_leaving_the_external_stack_leaves_the_server_alone(
 ) -> None:
     for _ in range(2):
         with external_stack(f"redis://localhost:{running.port}") as stack:
-            assert stack.describe()[0]["state"] == "up"
+            assert stack.describe()[0].state == "up"
 
 
 def test_asking_for_external_without_an_address_is_told(
@@ -112,12 +112,12 @@ def test_each_kind_of_target_has_its_variable(
     monkeypatch.setenv("DATABASE_16_URL", url_of(servers["postgres"]))
     monkeypatch.setenv("API_URL", f"http://127.0.0.1:{scripted_server(behave)}/base")
     with open_stack(None, {"redis", "postgres", "postgres_16", "api"}, Path()) as stack:
-        described = {entry["name"]: entry for entry in stack.describe()}
-        assert {name: entry["kind"] for name, entry in described.items()} == external.KINDS
-        assert described["postgres"]["started_by"] == "not by us: DATABASE_URL"
-        assert described["postgres_16"]["server"] == "postgres"
-        assert described["api"]["server"] == "little"
-        assert [row["state"] for row in stack.health()] == ["up"] * 4
+        described = {entry.name: entry for entry in stack.describe()}
+        assert {name: entry.kind for name, entry in described.items()} == external.KINDS
+        assert described["postgres"].started_by == "not by us: DATABASE_URL"
+        assert described["postgres_16"].server == "postgres"
+        assert described["api"].server == "little"
+        assert [row.state for row in stack.health()] == ["up"] * 4
         assert servers["postgres"].password
         assert str(servers["postgres"].password) not in str(described) + str(stack.health())
 

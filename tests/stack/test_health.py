@@ -3,6 +3,8 @@
 import json
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from click import unstyle
@@ -11,7 +13,7 @@ from bench.cli.stack_command import format_uptime, health_table
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.external import further_services, services_in
-from bench.stack.probes.health import health_rows, probe
+from bench.stack.probes.health import ServiceHealth, health_of, probe
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import Stack
 from bench.stack.target import Target
@@ -27,15 +29,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_a_stack_tells_the_health_of_its_targets(stack: Stack) -> None:
-    rows = {row["name"]: row for row in stack.health()}
+    rows = {row.name: row for row in stack.health()}
     assert rows.keys() == {"redis", "postgres"}
     for row in rows.values():
-        assert row.keys() == FIELDS
-        assert row["state"] == "up"
-        assert row["version"]
-        assert row["uptime_s"] >= 0
-        assert row["latency_ns"] > 0
-    assert "connections" in rows["postgres"]["detail"]
+        assert asdict(row).keys() == FIELDS
+        assert row.state == "up"
+        assert row.version
+        assert row.uptime_s >= 0
+        assert row.latency_ns > 0
+    assert "connections" in rows["postgres"].detail
 
 
 def test_a_target_that_is_down_is_an_answer_and_no_error() -> None:
@@ -57,15 +59,15 @@ def test_rows_stand_in_the_order_of_the_targets_and_are_asked_at_once(
 
     port = scripted_server(silent)
     slow = [Target(f"slow{n}", "redis", "127.0.0.1", port) for n in range(3)]
-    rows = health_rows([slow[0], stack.targets()["redis"], *slow[1:]], 1.0)
-    assert [(row["name"], row["state"]) for row in rows] == [
+    rows = health_of([slow[0], stack.targets()["redis"], *slow[1:]], 1.0)
+    assert [(row.name, row.state) for row in rows] == [
         ("slow0", "down"),
         ("redis", "up"),
         ("slow1", "down"),
         ("slow2", "down"),
     ]
     assert len(waiting) == 3
-    assert health_rows([]) == []
+    assert health_of([]) == []
 
 
 def test_a_red_cluster_is_down_with_its_status(scripted_server: StartServer) -> None:
@@ -79,9 +81,9 @@ def test_a_red_cluster_is_down_with_its_status(scripted_server: StartServer) -> 
     assert (facts.state, facts.detail) == ("down", "red, 1 node")
 
 
-def row(**changes: object) -> dict[str, object]:
-    plain = {"name": "redis", "kind": "redis", "address": "127.0.0.1:6379", "state": "up", "detail": "fine"}
-    return {**plain, "version": "9.1.2", "uptime_s": 5.0, "latency_ns": 81_200, **changes}
+def row(**changes: Any) -> ServiceHealth:
+    plain = ServiceHealth("redis", "redis", "127.0.0.1:6379", "up", "fine", "9.1.2", 5.0, 81_200)
+    return replace(plain, **changes)
 
 
 def test_the_table_fits_80_columns_and_shows_details_where_they_matter() -> None:

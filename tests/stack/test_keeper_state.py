@@ -15,6 +15,7 @@ from harness_process import ROOT
 from bench.core.errors import UsageError
 from bench.stack.background.control import kept_stack
 from bench.stack.background.state import KeeperLock, living_keeper, read_kept, state_folder, write_kept
+from bench.stack.description import TargetDescription
 from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target
 
@@ -70,12 +71,15 @@ def test_the_state_is_for_this_user_alone_and_gives_the_targets_back(folder: Pat
         Target("redis", "redis", "127.0.0.1", 1, managed=True),
         Target("postgres", "postgres", "127.0.0.1", 2, "u", "p@ss/", database="d", managed=True),
     ]
-    write_kept("docker", targets, [{"name": "redis", "supervisor_pid": os.getpid()}])
+    described = TargetDescription(
+        "redis", "redis", "127.0.0.1:1", "valkey", "8", "by us", "up", supervisor_pid=os.getpid()
+    )
+    write_kept("docker", targets, [described])
     assert stat.S_IMODE((folder / "stack.json").stat().st_mode) == 0o600
     kept = read_kept()
     assert kept is not None
     assert list(kept.targets) == targets
-    assert kept.described == ({"name": "redis", "supervisor_pid": os.getpid()},)
+    assert kept.described == (described,)
     assert kept.supervisors == (ProcessIdentity.of(os.getpid()),)
     assert kept.is_up()
     assert kept_stack() == kept

@@ -29,8 +29,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
 
 
 def test_the_api_brings_up_what_it_needs_before_itself(stack: EmbeddedStack) -> None:
-    assert [entry["name"] for entry in stack.describe()] == ["redis", "postgres", "api"]
-    assert {entry["state"] for entry in stack.describe()} == {"up"}
+    assert [entry.name for entry in stack.describe()] == ["redis", "postgres", "api"]
+    assert {entry.state for entry in stack.describe()} == {"up"}
     assert {name: target.kind for name, target in stack.targets().items()} == {
         "redis": "redis",
         "postgres": "postgres",
@@ -51,20 +51,20 @@ def test_the_password_of_the_database_is_shown_nowhere(stack: EmbeddedStack) -> 
     password = str(stack.targets()["postgres"].password)
     texts = [repr(stack.describe()), repr(stack.targets()), repr(stack.events())]
     for entry in stack.describe():
-        texts.append(Path(entry["log"]).read_text())
-        pids = (entry["pid"], entry["supervisor_pid"])
+        texts.append(Path(entry.log).read_text())
+        pids = (entry.pid, entry.supervisor_pid)
         texts += [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
     assert not [text for text in texts if password in text]
 
 
 def test_a_killed_api_comes_back_on_its_port(stack: EmbeddedStack) -> None:
     target = stack.targets()["api"]
-    first = stack.describe()[-1]["pid"]
+    first = stack.describe()[-1].pid
     os.kill(first, signal.SIGKILL)
 
     def facts_of_another() -> HttpFacts | None:
         try:
-            return probe_http(target) if stack.describe()[-1]["pid"] not in (None, first) else None
+            return probe_http(target) if stack.describe()[-1].pid not in (None, first) else None
         except TargetError:
             return None
 

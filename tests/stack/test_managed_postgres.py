@@ -14,6 +14,7 @@ from harness_process import Harness, eventually, is_running
 from postgres_traces import Traces, connect
 
 from bench.core.errors import TargetError
+from bench.stack.description import TargetDescription
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.services import base as managed_service
 from bench.stack.services.files import sweep_data_directories
@@ -42,12 +43,12 @@ def temporary(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return open_folder
 
 
-def described(stack: Stack, name: str = "postgres") -> dict[str, object]:
-    return next(entry for entry in stack.describe() if entry["name"] == name)
+def described(stack: Stack, name: str = "postgres") -> TargetDescription:
+    return next(entry for entry in stack.describe() if entry.name == name)
 
 
 def pid_of(stack: Stack) -> int:
-    pid = described(stack)["pid"]
+    pid = described(stack).pid
     return pid if isinstance(pid, int) else 0
 
 
@@ -67,7 +68,7 @@ def test_both_versions_run_side_by_side_and_are_logged_into(both: Stack) -> None
             assert row[:2] == ("holdfast", "holdfast")
             versions[name] = str(row[2]).split()[1].split(".")[0]
     assert versions == {"postgres": "18", "postgres_16": "16"}
-    assert [entry["version"].split(".")[0] for entry in both.describe()] == ["18", "16"]
+    assert [entry.version.split(".")[0] for entry in both.describe()] == ["18", "16"]
 
 
 def test_a_wrong_password_is_refused_and_so_is_the_other_servers(both: Stack) -> None:
@@ -82,17 +83,17 @@ def test_the_password_is_in_no_description_no_log_and_no_command_line(both: Stac
     passwords = [str(target.password) for target in both.targets().values()]
     texts = [repr(both.targets()), repr(both.describe()), repr(both.events())]
     for entry in both.describe():
-        texts.append(Path(entry["log"]).read_text())
-        pids = (entry["pid"], entry["supervisor_pid"])
+        texts.append(Path(entry.log).read_text())
+        pids = (entry.pid, entry.supervisor_pid)
         texts += [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
     assert not [text for text in texts for password in passwords if password in text]
 
 
 def test_what_was_set_is_described_and_in_force(both: Stack) -> None:
     for entry in both.describe():
-        assert entry["settings"]["fsync"] == "on"
-        with connect(both.targets()[entry["name"]]) as connection:
-            for name, value in entry["settings"].items():
+        assert entry.settings["fsync"] == "on"
+        with connect(both.targets()[entry.name]) as connection:
+            for name, value in entry.settings.items():
                 assert connection.execute(f"SHOW {name}").fetchone() == (value,)
             assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
 
@@ -172,7 +173,7 @@ def test_an_end_with_clients_connected_and_one_stopped_leaves_nothing(
     with open_stack("embedded", {"postgres_16"}, tmp_path) as stack:
         target = stack.targets()["postgres_16"]
         clients = [connect(target) for _ in range(3)]
-        postmaster = described(stack, "postgres_16")["pid"]
+        postmaster = described(stack, "postgres_16").pid
         assert isinstance(postmaster, int)
         traces = Traces(postmaster, data_of(target))
         os.kill(postmaster, signal.SIGSTOP)
@@ -191,7 +192,7 @@ def test_a_supervisor_that_is_killed_takes_the_server_and_its_backends_with_it(
         traces = Traces(pid_of(stack), data_of(target))
         assert client.info.backend_pid in traces.processes
         os.kill(client.info.backend_pid, signal.SIGSTOP)
-        supervisor = described(stack)["supervisor_pid"]
+        supervisor = described(stack).supervisor_pid
         assert isinstance(supervisor, int)
         os.kill(supervisor, signal.SIGKILL)
         eventually(lambda: pid_of(stack) == 0, "the death noted")

@@ -36,7 +36,7 @@ def test_a_fork_that_outlives_the_harness_does_not_keep_the_server(harness: Star
 def test_a_fork_that_leaves_the_stack_does_not_stop_it(harness: StartHarness) -> None:
     started = harness(
         "fork = os.fork()\nif fork == 0:\n    stack.stop()\n    os._exit(0)\n"
-        "os.waitpid(fork, 0)\nsay(stack.describe()[0]['state'])"
+        "os.waitpid(fork, 0)\nsay(stack.describe()[0].state)"
     )
     assert started.read_line() == "up"
     assert started.process.wait() == 0
@@ -44,7 +44,7 @@ def test_a_fork_that_leaves_the_stack_does_not_stop_it(harness: StartHarness) ->
 
 
 def test_a_supervisor_that_is_killed_takes_the_server_with_it(harness: StartHarness) -> None:
-    started = harness(WAIT + "\nsay(stack.describe()[0]['state'])")
+    started = harness(WAIT + "\nsay(stack.describe()[0].state)")
     os.kill(started.supervisor_pid, signal.SIGKILL)
     eventually(lambda: not is_running(started.server_pid), "server gone with its supervisor")
     assert started.process.stdin is not None

@@ -290,9 +290,9 @@ def test_a_run_uses_the_stack_that_is_up_and_leaves_it_up(as_settled: User, tmp_
             target = stack.targets()["redis"]
             assert stack.kind == "embedded"
             assert target.managed
-            assert [described["supervisor_pid"], described["pid"]] == pids[1:]
-            assert [row["state"] for row in stack.health()] == ["up"]
-            assert probe_redis(target).process_id == described["pid"]
+            assert [described.supervisor_pid, described.pid] == pids[1:]
+            assert [row.state for row in stack.health()] == ["up"]
+            assert probe_redis(target).process_id == described.pid
     assert as_settled.pids() == pids
     assert all(map(is_running, pids))
 
@@ -303,10 +303,10 @@ def test_a_run_sees_what_happens_to_a_service_of_the_stack_that_is_up(user: User
         patch.delenv("REDIS_URL", raising=False)
         patch.setenv("XDG_STATE_HOME", str(user.state))
         with a_run(tmp_path) as stack:
-            killed = stack.describe()[0]["pid"]
+            killed = stack.describe()[0].pid
             os.kill(killed, signal.SIGKILL)
             pid = eventually(
-                lambda: (now := stack.describe()[0]["pid"]) != killed and now, "the server was restarted"
+                lambda: (now := stack.describe()[0].pid) != killed and now, "the server was restarted"
             )
             assert is_running(pid)
             assert [event.kind for event in stack.events()] == ["started", "died", "restarted"]
@@ -328,4 +328,4 @@ def test_a_run_that_needs_more_or_asks_for_it_starts_its_own(as_settled: User, t
     mine = as_settled.pids()[2]
     assert open_stack(None, {"redis", "postgres"}, tmp_path).describe() == []
     with open_stack("embedded", {"redis"}, tmp_path) as stack:
-        assert stack.describe()[0]["pid"] not in (None, mine)
+        assert stack.describe()[0].pid not in (None, mine)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from bench.stack.background.state import BackgroundStack
+from bench.stack.description import TargetDescription
 from bench.stack.docker.client import connect_engine
 from bench.stack.docker.container_facts import cgroup_of, health_of
 from bench.stack.docker.events import ContainerLog, EngineEvents
 from bench.stack.docker.services import containers_with_needs
 from bench.stack.embedded import with_needs
-from bench.stack.probes.health import ask, health_rows
+from bench.stack.probes.health import ask
+from bench.stack.stack import Stack
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 LIVES = ("started", "restarted", "died", "ended")
 
 
-class AttachedStack:
+class AttachedStack(Stack):
     """Embedded services under a keeper. They may be killed, for they are ours; they outlive the run."""
 
     kind = "embedded"
@@ -44,18 +46,14 @@ class AttachedStack:
         """The needed targets, and those that they need themselves."""
         return {target.name: target for target in self._kept.targets if target.name in self._used}
 
-    def describe(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[TargetDescription]:
         """What runs, with the process ids of now."""
         pids = _pids(self.events())
         return [
-            {**entry, "pid": (pid := pids.get(str(entry["name"]))), "state": "down" if pid is None else "up"}
-            for entry in self._kept.described
-            if entry["name"] in self._used
+            replace(started, pid=(pid := pids.get(started.name)), state="down" if pid is None else "up")
+            for started in self._kept.described
+            if started.name in self._used
         ]
-
-    def health(self) -> list[dict[str, Any]]:
-        """How each target is now: see health_rows."""
-        return health_rows(self.targets().values())
 
     def events(self) -> list[StackEvent]:
         """What happened to the services since the stack was started, oldest first."""
@@ -72,15 +70,6 @@ class AttachedStack:
     def stop(self) -> None:
         """Nothing: the stack stays up until `bench stack down`."""
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
 
 def _pids(events: list[StackEvent]) -> dict[str, int]:
     """Service -> the process that it is now; services that are down are left out."""
@@ -95,7 +84,7 @@ def _pids(events: list[StackEvent]) -> dict[str, int]:
     return pids
 
 
-class KeptContainers:
+class KeptContainers(Stack):
     """Containers under a keeper: ours, so that faults may hit them, but they outlive the run."""
 
     kind = "docker"
@@ -103,7 +92,7 @@ class KeptContainers:
     def __init__(self, kept: BackgroundStack, needed: AbstractSet[str], log_dir: Path) -> None:
         used = {service.name for service in containers_with_needs(needed)}
         self._targets = {target.name: target for target in kept.targets if target.name in used}
-        self._entries = {str(entry["name"]): entry for entry in kept.described if entry["name"] in used}
+        self._started = {target.name: target for target in kept.described if target.name in used}
         self._log_dir = log_dir
         self._logs: dict[str, ContainerLog] = {}
         self._health: dict[str, str] = {}
@@ -121,7 +110,11 @@ class KeptContainers:
         def pid_of(container: str) -> int | None:
             return engine.inspect_container(container)["State"]["Pid"] or None
 
-        ids = {str(entry["container"]): name for name, entry in self._entries.items()}
+        ids = {
+            started.container.id: name
+            for name, started in self._started.items()
+            if started.container is not None
+        }
         self._events = events = EngineEvents(engine, ids, pid_of)
         events.start()
         for container, name in ids.items():
@@ -135,21 +128,27 @@ class KeptContainers:
         """The needed targets, and those that they need themselves."""
         return dict(self._targets)
 
-    def describe(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[TargetDescription]:
         """What runs: as it was started, with the processes of now."""
         assert self._events is not None
-        found = []
-        for name, entry in self._entries.items():
-            pid = self._events.pid(str(entry["container"]))
-            now = {"pid": pid, "state": "down" if pid is None else "up", "cgroup": cgroup_of(pid)}
-            told = [one for one in self._events.all() if one.service == name and one.kind == "health"]
-            health = str(told[-1].text) if told else self._health[name]
-            found.append({**entry, **now, "log": str(self._logs[name].path), "health_check": health})
-        return found
-
-    def health(self) -> list[dict[str, Any]]:
-        """How each target is now: see health_rows."""
-        return health_rows(self._targets.values())
+        descriptions = []
+        for name, started in self._started.items():
+            assert started.container is not None
+            pid = self._events.pid(started.container.id)
+            reported = [
+                event for event in self._events.all() if event.service == name and event.kind == "health"
+            ]
+            health = str(reported[-1].text) if reported else self._health[name]
+            descriptions.append(
+                replace(
+                    started,
+                    pid=pid,
+                    state="down" if pid is None else "up",
+                    log=str(self._logs[name].path),
+                    container=replace(started.container, cgroup=cgroup_of(pid), health_check=health),
+                )
+            )
+        return descriptions
 
     def events(self) -> list[StackEvent]:
         """What the engine said of the containers since the run began, oldest first."""
@@ -163,16 +162,3 @@ class KeptContainers:
             log.let_go()
         if self._engine is not None:
             self._engine.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

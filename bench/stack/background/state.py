@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import TargetError, UsageError
+from bench.stack.description import TargetDescription
 from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target, url_of
 
@@ -32,8 +33,8 @@ class BackgroundStack:
     kind: str
     """embedded or docker."""
     targets: tuple[Target, ...]
-    described: tuple[dict[str, Any], ...]
-    """What each service said at the start: see Stack.describe."""
+    described: tuple[TargetDescription, ...]
+    """What each service was at the start."""
     supervisors: tuple[ProcessIdentity, ...]
     logs: Path
 
@@ -68,9 +69,9 @@ def read_kept() -> BackgroundStack | None:
         return None
 
 
-def write_kept(kind: str, targets: list[Target], described: list[dict[str, Any]]) -> None:
+def write_kept(kind: str, targets: list[Target], described: list[TargetDescription]) -> None:
     """Write the state of this process's stack. Raises OSError."""
-    pids = {entry["supervisor_pid"] for entry in described if entry.get("supervisor_pid")}
+    pids = {target.supervisor_pid for target in described if target.supervisor_pid}
     supervisors = [identity for pid in sorted(pids) if (identity := ProcessIdentity.of(pid))]
     state = {
         "format": FORMAT,
@@ -79,7 +80,7 @@ def write_kept(kind: str, targets: list[Target], described: list[dict[str, Any]]
         "supervisors": [identity.to_json() for identity in supervisors],
         "logs": str(logs_folder()),
         "targets": [{"name": target.name, "url": url_of(target)} for target in targets],
-        "described": described,
+        "described": [target.to_json() for target in described],
     }
     path = _state_file()
     new = path.with_suffix(".new")
@@ -167,7 +168,7 @@ def _from_json(state: dict[str, Any]) -> BackgroundStack | None:
         keeper=keeper,
         kind=str(state.get("kind", "embedded")),  # before containers could be kept, it was not written
         targets=tuple(_target(entry) for entry in state["targets"]),
-        described=tuple(dict(entry) for entry in state["described"]),
+        described=tuple(TargetDescription.from_json(entry) for entry in state["described"]),
         supervisors=tuple(identity for identity in supervisors if identity is not None),
         logs=Path(state["logs"]),
     )

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import TargetError
+from bench.stack.description import ContainerDescription, TargetDescription
 from bench.stack.docker.client import connect_engine, engine_host
 from bench.stack.docker.container_facts import (
     cgroup_of,
@@ -24,7 +24,8 @@ from bench.stack.docker.container_facts import (
 )
 from bench.stack.docker.events import ContainerLog, EngineEvents
 from bench.stack.external import KINDS, URL_VARIABLES, named_by_the_user, url_in
-from bench.stack.probes.health import Facts, ask, health_rows
+from bench.stack.probes.health import Facts, ask
+from bench.stack.stack import Stack, check_names
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Kind, Target
 
@@ -128,20 +129,13 @@ TARGET_KINDS: dict[str, Kind] = {**KINDS, "edge": "http"}
 PORTS = {"redis": 6379, "postgres": 5432, "postgres_16": 5432, "api": 8000, "edge": 80}
 
 
-class ComposeStack:
+class ComposeStack(Stack):
     """Attaches to running containers, follows their events and logs, and leaves them as they are."""
 
     kind = "compose"
 
     def __init__(self, needed: AbstractSet[str], log_dir: Path) -> None:
-        for name in sorted(needed - TARGET_KINDS.keys()):
-            raise TargetError(
-                name,
-                "the compose stack",
-                f"a target that it can find: {', '.join(sorted(TARGET_KINDS))}",
-                f"'{name}'",
-                "change the target in the scenario",
-            )
+        check_names(needed, TARGET_KINDS, "the compose stack", "that it can find")
         self._needed = sorted(needed)
         self._log_dir = log_dir
         self._project = ""
@@ -175,13 +169,9 @@ class ComposeStack:
         """The targets that were found."""
         return dict(self._targets)
 
-    def describe(self) -> list[dict[str, Any]]:
-        """What runs, for the run's record: the same keys as of the docker stack."""
+    def describe(self) -> list[TargetDescription]:
+        """What runs, for the run's record."""
         return [self._described(name) for name in self._facts]
-
-    def health(self) -> list[dict[str, Any]]:
-        """How each target is now: see health_rows."""
-        return health_rows(self._targets.values())
 
     def events(self) -> list[StackEvent]:
         """What the engine said of the containers since we attached, oldest first."""
@@ -277,47 +267,35 @@ class ComposeStack:
                 return name
         return None
 
-    def _described(self, name: str) -> dict[str, Any]:
+    def _described(self, name: str) -> TargetDescription:
         assert self._events is not None
         found, facts = self._containers[name], self._facts[name]
         pid = self._events.pid(found["Id"])
         image = found["Config"]["Image"]
-        return {
-            "name": name,
-            "kind": self._targets[name].kind,
-            "address": self._targets[name].address,
-            "server": facts.server or image,
-            "version": facts.version,
-            "started_by": f"not by us: compose project {self._project}",
-            "credentials": URL_VARIABLES[name] if url_in(name) else "the container's environment",
-            "program": image,
-            "pid": pid,
-            "supervisor_pid": None,
-            "state": "down" if pid is None else "up",
-            "log": str(self._logs[name].path),
-            "container": found["Id"],
-            "image": image,
-            "image_id": found["Image"],
-            "cgroup": cgroup_of(pid),
-            "restart_policy": policy_of(found),
-            "faults_allowed": is_opted_in(found),
-            "is_port_fixed": is_port_fixed(found, self._ports[name]),
-            "health_check": health_of(found),
-            "health_check_ns": health_check_ns(found),
-        }
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        return TargetDescription(
+            name=name,
+            kind=self._targets[name].kind,
+            address=self._targets[name].address,
+            server=facts.server or image,
+            version=facts.version,
+            started_by=f"not by us: compose project {self._project}",
+            state="down" if pid is None else "up",
+            credentials=URL_VARIABLES[name] if url_in(name) else "the container's environment",
+            program=image,
+            pid=pid,
+            log=str(self._logs[name].path),
+            container=ContainerDescription(
+                id=found["Id"],
+                image=image,
+                image_id=found["Image"],
+                cgroup=cgroup_of(pid),
+                restart_policy=policy_of(found),
+                faults_allowed=is_opted_in(found),
+                is_port_fixed=is_port_fixed(found, self._ports[name]),
+                health_check=health_of(found),
+                health_check_ns=health_check_ns(found),
+            ),
+        )
 
 
 def _labels(inspected: Inspected) -> dict[str, str]:

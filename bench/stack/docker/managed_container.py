@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
+from bench.stack.description import ContainerDescription, TargetDescription
 from bench.stack.docker.client import ADDRESS, ALLOW, CHAOS, SERVICE, labels_of, said
 from bench.stack.docker.container_facts import cgroup_of
 from bench.stack.docker.events import ContainerLog, EngineEvents
@@ -91,7 +92,7 @@ class ManagedContainer:
         self._facts = self._wait_until_ready(target, given_up)
         self.target = target
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> TargetDescription:
         """What runs, for the run's record."""
         assert self.target is not None
         assert self._facts is not None
@@ -99,29 +100,30 @@ class ManagedContainer:
         pid = self._events.pid(self.id)
         if self._cgroup[0] != pid:
             self._cgroup = (pid, cgroup_of(pid))
-        return {
-            "name": self.service.name,
-            "kind": self.target.kind,
-            "address": self.target.address,
-            "server": self._facts.server or self._image.name,
-            "version": self._facts.version,
-            "started_by": f"the Docker engine, by us; image: {self._image.origin}",
-            "program": self._image.name,
-            "pid": pid,
-            "supervisor_pid": None,
-            "state": "down" if pid is None else "up",
-            "log": str(self._log.path) if self._log else None,
-            "settings": dict(self.service.settings),
-            "container": self.id,
-            "image": self._image.name,
-            "image_id": self._inspected["Id"],
-            "cgroup": self._cgroup[1],
-            "restart_policy": RESTART_POLICY,
-            "faults_allowed": True,
-            "is_port_fixed": True,
-            "health_check": self._health_check(),
-            "health_check_ns": (HEALTH_RETRIES - 1) * SECOND_NS,
-        }
+        return TargetDescription(
+            name=self.service.name,
+            kind=self.target.kind,
+            address=self.target.address,
+            server=self._facts.server or self._image.name,
+            version=self._facts.version,
+            started_by=f"the Docker engine, by us; image: {self._image.origin}",
+            state="down" if pid is None else "up",
+            program=self._image.name,
+            pid=pid,
+            log=str(self._log.path) if self._log else None,
+            settings=dict(self.service.settings),
+            container=ContainerDescription(
+                id=self.id,
+                image=self._image.name,
+                image_id=self._inspected["Id"],
+                cgroup=self._cgroup[1],
+                restart_policy=RESTART_POLICY,
+                faults_allowed=True,
+                is_port_fixed=True,
+                health_check=self._health_check(),
+                health_check_ns=(HEALTH_RETRIES - 1) * SECOND_NS,
+            ),
+        )
 
     def wait_until_healthy(self, deadline: float) -> None:
         """Wait for the engine's own first good health check, so that the first event of a run is no relic.

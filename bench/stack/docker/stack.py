@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
-from bench.core.errors import TargetError
+from bench.stack.description import TargetDescription
 from bench.stack.docker.cleanup import Reaper, remove_run, sweep
 from bench.stack.docker.client import connect_engine, create_network, labels_of
 from bench.stack.docker.events import EngineEvents
 from bench.stack.docker.managed_container import ManagedContainer, Place
 from bench.stack.docker.services import SERVICES, containers_with_needs, ready_image
-from bench.stack.probes.health import health_rows
+from bench.stack.stack import Stack, check_names
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
@@ -32,20 +31,13 @@ if TYPE_CHECKING:
 HEALTHY_DEADLINE_S = 10.0
 
 
-class DockerStack:
+class DockerStack(Stack):
     """Starts what is needed, and what that needs; when one does not come up, none stays behind."""
 
     kind = "docker"
 
     def __init__(self, needed: AbstractSet[str], log_dir: Path) -> None:
-        for name in sorted(needed - SERVICES.keys()):
-            raise TargetError(
-                name,
-                "the docker stack",
-                f"a target that it can start: {', '.join(sorted(SERVICES))}",
-                f"'{name}'",
-                "change the target in the scenario",
-            )
+        check_names(needed, SERVICES, "the docker stack", "that it can start")
         self._services = containers_with_needs(needed)
         self._log_dir = log_dir
         self._run = secrets.token_hex(6)
@@ -83,15 +75,9 @@ class DockerStack:
         """The targets that have been started."""
         return {one.service.name: one.target for one in self._containers if one.target is not None}
 
-    def describe(self) -> list[dict[str, Any]]:
-        """What runs, for the run's record. Beside what every stack says: container (its id), image,
-        image_id, cgroup, restart_policy, faults_allowed, is_port_fixed, health_check.
-        """
+    def describe(self) -> list[TargetDescription]:
+        """What runs, for the run's record."""
         return [one.describe() for one in self._containers if one.target is not None]
-
-    def health(self) -> list[dict[str, Any]]:
-        """How each target is now: see health_rows."""
-        return health_rows(self.targets().values())
 
     def events(self) -> list[StackEvent]:
         """What the engine said of the containers, oldest first; they can be read after the stop too."""
@@ -163,12 +149,3 @@ class DockerStack:
             except BaseException:
                 given_up.set()
                 raise  # when every thread has ended
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
@@ -37,15 +37,19 @@ class Facts(Protocol):
 
 
 @dataclass(frozen=True)
-class HealthFacts:
-    """How a target is. `latency_ns` is that of one question, or the time until it was given up."""
+class ServiceHealth:
+    """How a target is; its fields are the keys of `bench stack status --json`."""
 
+    name: str
+    kind: str
+    address: str
     state: State
     detail: str
-    """What it says, or the error's sentence when it is down."""
-    version: str | None
-    uptime_s: float | None
-    latency_ns: int
+    """What it reports, or the error's sentence when it is down."""
+    version: str | None = None
+    uptime_s: float | None = None
+    latency_ns: int = 0
+    """Of one question, or the time until it was given up."""
 
 
 def ask(target: Target, deadline_s: float = DEADLINE_S) -> Facts:
@@ -81,7 +85,7 @@ def ask(target: Target, deadline_s: float = DEADLINE_S) -> Facts:
             return probe_proxy(target, deadline_s)
 
 
-def probe(target: Target, deadline_s: float = DEADLINE_S) -> HealthFacts:
+def probe(target: Target, deadline_s: float = DEADLINE_S) -> ServiceHealth:
     """How a target is; one that is down is no error here, but the answer."""
     begin = monotonic_ns()
     try:
@@ -89,30 +93,25 @@ def probe(target: Target, deadline_s: float = DEADLINE_S) -> HealthFacts:
     except TargetError as error:
         # What follows "target redis at host:port: " there: the table has a column for that.
         detail = str(error).removeprefix(f"target {target.name} at {target.address}: ")
-        return HealthFacts("down", detail, None, None, monotonic_ns() - begin)
+        elapsed_ns = monotonic_ns() - begin
+        return ServiceHealth(target.name, target.kind, target.address, "down", detail, latency_ns=elapsed_ns)
     state, detail = facts.health()
-    return HealthFacts(state, detail, facts.version or None, facts.uptime_s, facts.answer_ns)
+    return ServiceHealth(
+        target.name,
+        target.kind,
+        target.address,
+        state,
+        detail,
+        facts.version or None,
+        facts.uptime_s,
+        facts.answer_ns,
+    )
 
 
-def health_rows(targets: Iterable[Target], deadline_s: float = DEADLINE_S) -> list[dict[str, Any]]:
-    """One row per target, in their order, all asked at once: name, kind, address, state, detail,
-    version, uptime_s, latency_ns.
-    """
+def health_of(targets: Iterable[Target], deadline_s: float = DEADLINE_S) -> list[ServiceHealth]:
+    """How the targets are, in their order, all asked at once."""
     asked = list(targets)
     if not asked:
         return []
     with ThreadPoolExecutor(min(len(asked), AT_ONCE)) as threads:
-        found = list(threads.map(lambda target: probe(target, deadline_s), asked))
-    return [
-        {
-            "name": target.name,
-            "kind": target.kind,
-            "address": target.address,
-            "state": facts.state,
-            "detail": facts.detail,
-            "version": facts.version,
-            "uptime_s": facts.uptime_s,
-            "latency_ns": facts.latency_ns,
-        }
-        for target, facts in zip(asked, found, strict=True)
-    ]
+        return list(threads.map(lambda target: probe(target, deadline_s), asked))

@@ -11,11 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bench.core.errors import TargetError, UsageError
 from bench.core.sanitize import redacted
 from bench.core.units import duration_ns
+from bench.stack.description import TargetDescription
 from bench.stack.services.files import DataDirectory, last_lines, new_log_file
 from bench.stack.services.loopback_port import free_loopback_port, is_listener
 from bench.stack.services.programs import ServerBinary
@@ -127,28 +128,26 @@ class ManagedService(ABC):
             "look for a program that opens and closes many ports on this machine",
         )
 
-    def describe(self) -> list[dict[str, Any]]:
-        """What runs, for the run's record: one entry, none before the start."""
+    def describe(self) -> TargetDescription | None:
+        """What runs, for the run's record; None before the start."""
         if self.target is None or self._identity is None or self._binary is None:
-            return []
+            return None
         pid = self._supervised.service_pid() if self._supervised else None
-        return [
-            {
-                "name": self.name,
-                "kind": self.target.kind,
-                "address": self.target.address,
-                "server": self._identity.server,
-                "version": self._identity.version,
-                "started_by": f"supervisor{self._run_as()}; the program is from {self._binary.origin}",
-                "program": str(self._binary.path),
-                "pid": pid,
-                "supervisor_pid": self._supervised.pid if self._supervised else None,
-                "state": "down" if pid is None else "up",
-                "log": str(self._log),
-                "data_directory": str(self._data.path) if self._data else None,
-                "settings": self._settings(),
-            }
-        ]
+        return TargetDescription(
+            name=self.name,
+            kind=self.target.kind,
+            address=self.target.address,
+            server=self._identity.server,
+            version=self._identity.version,
+            started_by=f"supervisor{self._run_as()}; the program is from {self._binary.origin}",
+            state="down" if pid is None else "up",
+            program=str(self._binary.path),
+            pid=pid,
+            supervisor_pid=self._supervised.pid if self._supervised else None,
+            log=str(self._log),
+            data_directory=str(self._data.path) if self._data else None,
+            settings=self._settings(),
+        )
 
     def events(self) -> list[StackEvent]:
         """Starts, deaths and restarts so far, oldest first; they can be read after the stop too."""

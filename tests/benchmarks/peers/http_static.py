@@ -58,8 +58,9 @@ class HttpStatic:
     def to_json(self) -> dict[str, Any]:
         """The task and the server."""
         shown = ("kind", "server", "version", "started_by")
-        servers = [{name: entry.get(name) for name in shown} for entry in self._server.describe()]
-        return {"task": {**self._task.to_json(), "body_bytes": len(nginx.BODY)}, "servers": servers}
+        server = self._server.describe()
+        facts = {name: getattr(server, name) for name in shown}
+        return {"task": {**self._task.to_json(), "body_bytes": len(nginx.BODY)}, "servers": [facts]}
 
 
 @contextmanager

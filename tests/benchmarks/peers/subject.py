@@ -59,4 +59,4 @@ class SubjectKind:
 def servers_of(stack: Stack) -> list[dict[str, Any]]:
     """The servers of a stack, for the record."""
     shown = ("kind", "server", "version", "started_by")
-    return [{name: entry.get(name) for name in shown} for entry in stack.describe()]
+    return [{name: getattr(entry, name) for name in shown} for entry in stack.describe()]
