@@ -27,8 +27,8 @@ settings.load_profile("shared machine")
 
 ROOT = Path(__file__).parent
 WITHOUT_THE_LOOP = (
-    *("architecture", "assess", "compare", "histogram", "judge", "plan", "recovery", "report", "report_html"),
-    *("results", "scenario", "wire"),
+    *("architecture", "assess", "chaos/recovery", "compare", "core", "judge", "plan", "protocols", "report"),
+    *("results", "scenario"),
 )
 """Folders of tests that do not run the measuring loop. They come first: it is compiled meanwhile."""
 
@@ -85,5 +85,4 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 def runs_the_loop(item: pytest.Item) -> bool:
     """Whether a test is in a folder whose tests may need the compiled loop."""
-    parts = item.path.relative_to(ROOT).parts if item.path.is_relative_to(ROOT) else ()
-    return not (len(parts) > 1 and parts[1] in WITHOUT_THE_LOOP)
+    return not any(item.path.is_relative_to(ROOT / "tests" / folder) for folder in WITHOUT_THE_LOOP)

@@ -154,7 +154,7 @@ def coverage(session: nox.Session) -> None:
     install(session)
     plain = {"NUMBA_DISABLE_JIT": "1"}
     # Plain Python cannot keep up with load, so only the pure parts run with the JIT off.
-    pure = ["tests/wire", "tests/plan", "tests/histogram"]
+    pure = ["tests/protocols", "tests/plan", "tests/core"]
     session.run("coverage", "run", "-m", "pytest", "-q", *pure, env=plain)
     session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
     session.run("coverage", "combine")

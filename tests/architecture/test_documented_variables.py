@@ -2,7 +2,7 @@
 
 import re
 
-from sources import ROOT, modules
+from tests.architecture.sources import ROOT, modules
 
 NAME = re.compile(r"HOLDFAST_[A-Z][A-Z0-9_]*[A-Z0-9]")
 OF_THE_NIGHT = {"HOLDFAST_FORM", "HOLDFAST_THRESHOLD"}

@@ -9,7 +9,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from sources import ROOT, imports_of, modules, tops, tree_of
+
+from tests.architecture.sources import ROOT, imports_of, modules, tops, tree_of
 
 HEAVY = (
     "locust",
@@ -188,14 +189,11 @@ def test_no_source_names_a_machine_or_leaves_work_undone() -> None:
             assert word not in text, (path, word)
 
 
-def test_no_two_files_of_the_tests_have_one_name() -> None:
-    """They are imported by their names alone: two of one name would be mixed up within a process."""
-    names = [
-        path.name
-        for path in (ROOT / "tests").rglob("*.py")
-        if path.name != "conftest.py" and not path.is_relative_to(ROOT / "tests" / "benchmarks")
-    ]
-    assert sorted({name for name in names if names.count(name) > 1}) == []
+def test_every_folder_of_tests_is_a_package() -> None:
+    """So two files may have one name, and helpers are imported by their whole names."""
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py")}
+    folders.remove(ROOT / "tests" / "recorded" / "scenarios")
+    assert sorted(folder for folder in folders if not (folder / "__init__.py").exists()) == []
 
 
 def test_nothing_is_imported_that_is_not_declared() -> None:

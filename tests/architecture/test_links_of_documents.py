@@ -5,7 +5,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from sources import ROOT, modules
+
+from tests.architecture.sources import ROOT, modules
 
 FOLDERS = ("", "docs", "docs/decisions", "scenarios", "results", ".github")
 PAGES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))

@@ -4,7 +4,7 @@ import fnmatch
 import re
 from collections import Counter
 
-from sources import ROOT
+from tests.architecture.sources import ROOT
 
 BENCH = ROOT / "bench"
 STARTED_OR_BUILT = {"__init__.py", "__main__.py"}

@@ -2,13 +2,12 @@
 
 import os
 
-from reference_page import reference_page
-from sources import ROOT
-
 from bench.scenario.drivers import DRIVERS
 from bench.scenario.fault_kinds import FAULT_KINDS
 from bench.scenario.rules.grammar import Rule, parse_rule
 from bench.scenario.rules.metrics import Outline, metrics_of_outlines
+from tests.architecture.reference_page import reference_page
+from tests.architecture.sources import ROOT
 
 PAGE = ROOT / "docs" / "reference.md"
 

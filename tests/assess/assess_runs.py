@@ -11,7 +11,7 @@ from bench.assess.assessment import Assessment, assess
 from bench.assess.requirements import Proof, Requirement
 from bench.assess.sources import ScenarioFiles, read_scenarios
 from bench.core.clock import NS_PER_S
-from tests.results.synthetic_run import MS, SyntheticRun
+from tests.helpers.synthetic_run import MS, SyntheticRun
 
 NOW_NS = int(datetime(2026, 2, 10, tzinfo=UTC).timestamp()) * NS_PER_S
 HOUR_NS = 3600 * NS_PER_S

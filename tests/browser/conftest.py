@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ui_process import UiProcess, brief_scenarios
+
+from tests.helpers.ui_process import UiProcess, brief_scenarios
 
 
 @pytest.fixture(scope="module")

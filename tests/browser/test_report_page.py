@@ -13,8 +13,8 @@ import pytest
 
 from bench.judge.judge import judge
 from bench.report import html
-from tests.report_html.windowed_run import WindowedRun
-from tests.results.fault_run import detection, fault, recovery
+from tests.helpers.fault_run import detection, fault, recovery
+from tests.helpers.windowed_run import WindowedRun
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

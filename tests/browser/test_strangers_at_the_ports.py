@@ -16,7 +16,8 @@ import msgpack
 import psutil
 import pytest
 import zmq
-from ui_process import ROOT, UiProcess, environment, free_port
+
+from tests.helpers.ui_process import ROOT, UiProcess, environment, free_port
 
 pytestmark = pytest.mark.timeout(400)
 SESAME = "open-sesame-1234"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ui_process import UiProcess, is_measuring, label_of
+
+from tests.helpers.ui_process import UiProcess, is_measuring, label_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

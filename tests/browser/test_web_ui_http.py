@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ui_process import ROOT, UiProcess, environment, is_measuring
+
+from tests.helpers.ui_process import ROOT, UiProcess, environment, is_measuring
 
 pytestmark = pytest.mark.timeout(400)
 SHORT = {"scenario": "brief"}

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from ui_process import UiProcess, is_measuring
+
+from tests.helpers.ui_process import UiProcess, is_measuring
 
 pytestmark = pytest.mark.timeout(400)
 

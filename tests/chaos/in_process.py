@@ -15,7 +15,7 @@ from bench.run.session import Session
 from bench.scenario.load import load_scenario
 from bench.stack.stack import Stack
 from chaos.plugin import Chaos
-from tests.results.other_work import is_excused, undisturbed
+from tests.helpers.other_work import is_excused, undisturbed
 
 SCENARIO = """\
 scenario: broken

@@ -22,7 +22,7 @@ from chaos.plugin import Chaos
 from tests.chaos.in_process import Ended, run, undisturbed_run
 from tests.chaos.outage_edges import CLOSE_NS, compared
 from tests.chaos.outage_list import scenario_text
-from tests.results.other_work import is_excused, undisturbed, was_held_up
+from tests.helpers.other_work import is_excused, undisturbed, was_held_up
 
 if TYPE_CHECKING:
     from bench.results.writer import RunWriter

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.results.other_work import is_excused, undisturbed
+from tests.helpers.other_work import is_excused, undisturbed
 
 SCENARIO = """\
 scenario: brief

@@ -14,7 +14,7 @@ import pytest
 
 from bench.cli.main import run as bench
 from bench.results.layout import write_whole
-from tests.results.synthetic_run import MS, SyntheticRun
+from tests.helpers.synthetic_run import MS, SyntheticRun
 
 ROOT = Path(__file__).parents[2]
 

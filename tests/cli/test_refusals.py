@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import SCENARIO, Bench
-from tests.results.other_work import is_excused
+from tests.helpers.other_work import is_excused
 
 pytestmark = pytest.mark.timeout(300)
 

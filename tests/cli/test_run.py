@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.cli.conftest import SCENARIO, Bench, await_that
-from tests.results.other_work import is_excused, undisturbed
+from tests.helpers.other_work import is_excused, undisturbed
 
 pytestmark = pytest.mark.timeout(300)
 

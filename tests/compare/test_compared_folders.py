@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bench.cli.main import run as bench
-from tests.compare.fabricated_nights import write_night
-from tests.results.fault_run import detection, fault, recovery
-from tests.results.synthetic_run import resource_rows
+from tests.helpers.fabricated_nights import write_night
+from tests.helpers.fault_run import detection, fault, recovery
+from tests.helpers.synthetic_run import resource_rows
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -20,7 +20,7 @@ from bench.compare.difference import (
     difference,
     t_quantile,
 )
-from tests.compare.fabricated_nights import STATS, estimates, times_ns
+from tests.helpers.fabricated_nights import STATS, estimates, times_ns
 
 THRESHOLD = 0.1
 NIGHTS = 40

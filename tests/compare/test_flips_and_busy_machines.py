@@ -13,8 +13,8 @@ from bench.compare.difference import Finding, status_changes
 from bench.core.histogram import percentile_ns
 from bench.judge.verdict import Check, Status, Verdict
 from bench.results.reader import Run
-from tests.compare.fabricated_nights import write_night
-from tests.results.synthetic_run import resource_rows
+from tests.helpers.fabricated_nights import write_night
+from tests.helpers.synthetic_run import resource_rows
 
 
 @pytest.fixture(scope="module")

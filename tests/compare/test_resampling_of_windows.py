@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.compare.load_figures import REPLICATES, block_length, drawn_windows, percentile_spreads, sum_spread
-from tests.compare.fabricated_nights import estimates, levels, times_ns
+from tests.helpers.fabricated_nights import estimates, levels, times_ns
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.integers(0, 1000))

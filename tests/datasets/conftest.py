@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from asking import ask, elsewhere
 
 from bench.datasets import dataset
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
+from tests.datasets.asking import ask, elsewhere
 
 EMPTY = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

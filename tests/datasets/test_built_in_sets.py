@@ -5,13 +5,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from asking import ask, connect, elsewhere, pgbench
 
 from bench.core.errors import TargetError
 from bench.datasets import DataSet, check, drop, load
 from bench.datasets.dataset import rows_of
 from bench.datasets.loading import read_mark
 from bench.stack.target import Target
+from tests.datasets.asking import ask, connect, elsewhere, pgbench
 
 TPCB, APP = DataSet("tpcb"), DataSet("app")
 KEPT = {"tpcb": DataSet("tpcb", keep=True), "app": DataSet("app", keep=True)}

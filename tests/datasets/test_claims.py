@@ -1,11 +1,11 @@
 """Two runs on one database: what one of them uses, the other neither replaces nor drops."""
 
 import pytest
-from asking import ask
 
 from bench.core.errors import TargetError
 from bench.datasets import DataSet, claim_on, drop, load
 from bench.stack.target import Target
+from tests.datasets.asking import ask
 
 ONCE = DataSet("tpcb")
 KEPT = DataSet("tpcb", keep=True)

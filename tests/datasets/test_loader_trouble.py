@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from asking import ask, connect, elsewhere
 
 from bench.core.errors import ExitCode, TargetError
 from bench.datasets import DataSet, SqlFile, check, connection, drop, load
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
+from tests.datasets.asking import ask, connect, elsewhere
 
 ROOT = Path(__file__).parent.parent.parent
 LOADER = """

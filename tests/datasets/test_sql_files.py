@@ -1,11 +1,11 @@
 """SQL files of the user's: run whole or not at all, refused with their place."""
 
 import pytest
-from asking import ask, elsewhere
 
 from bench.core.errors import ExitCode, ScenarioError
 from bench.datasets import DataSet, SqlFile, SqlRefused, check, drop, load
 from bench.stack.target import Target
+from tests.datasets.asking import ask, elsewhere
 
 SETUP = """\
 -- Items and what is done to them.

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from asking import connect
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.core.sql_splitter import place, statements
 from bench.stack.target import Target
+from tests.datasets.asking import connect
 
 
 def texts(sql: str) -> list[str]:

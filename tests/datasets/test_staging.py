@@ -2,13 +2,12 @@
 
 import threading
 
-from asking import ask, connect
-
 from bench.datasets.connection import LOADERS_LOCK
 from bench.plan.compile import compile_plan
 from bench.run.fixtures import DatasetFixtures
 from bench.scenario.model import Scenario
 from bench.stack.target import Target
+from tests.datasets.asking import ask, connect
 
 LIMIT_S = 30.0
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from container_waits import eventually
 
 from bench.core.errors import TargetError
 from bench.stack.docker.compose import ComposeStack
@@ -13,6 +12,7 @@ from bench.stack.services.loopback_port import free_loopback_port
 from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
 from chaos.schedule import FaultPlan
+from tests.docker.container_waits import eventually
 
 PROJECT = "test-holdfast"
 

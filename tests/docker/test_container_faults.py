@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from container_waits import SHORT_S, eventually, health_now, until_up
 
 from bench.core.errors import TargetError
 from bench.stack.docker.stack import DockerStack
 from bench.stack.probes.health import probe
 from chaos import containers
 from chaos.containers import ContainerAct
+from tests.docker.container_waits import SHORT_S, eventually, health_now, until_up
 
 
 @pytest.fixture

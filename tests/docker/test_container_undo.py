@@ -14,13 +14,13 @@ from typing import Any
 
 import psutil
 import pytest
-from container_waits import eventually
 
 from bench.core.errors import HealError
 from bench.stack.services.loopback_port import free_loopback_port
 from chaos import containers
 from chaos.journal import Journal, heal, leftovers, read_journal
 from chaos.undo import connect_container, undo
+from tests.docker.container_waits import eventually
 
 ROOT = Path(__file__).parents[2]
 HARNESS = Path(__file__).parent / "doomed_container_harness.py"

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from container_waits import eventually, until_up
 
 from bench.core.errors import TargetError
 from bench.resources.cgroup import read_cgroup
 from bench.stack.docker.cleanup import left_overs
 from bench.stack.docker.stack import DockerStack
 from bench.stack.probes.http import http_get
+from tests.docker.container_waits import eventually, until_up
 
 SECOND_NS = 1_000_000_000
 

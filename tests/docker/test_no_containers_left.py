@@ -6,9 +6,8 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from container_waits import eventually, traces_of
-
 from bench.stack.docker.cleanup import sweep
+from tests.docker.container_waits import eventually, traces_of
 
 Start = Callable[[str], "subprocess.Popen[str]"]
 WAIT = "sys.stdin.readline()"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from little_servers import Behaviour, LittleServer, Talk
 
 from bench.stack.stack import Stack, open_stack
+from tests.helpers.servers import Behaviour, LittleServer, Talk
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,19 +6,14 @@ Argument: the port of a server that answers as `scripted` in test_without_the_ji
 import hashlib
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent.parent), str(HERE), str(HERE.parent / "wire")]
-
-from reply_trees import scan_all  # noqa: E402 - the path is set above
-from runs import plan_of, run  # noqa: E402
-
-from bench.core.jit import PLAIN  # noqa: E402
-from bench.plan.walk import first_arrivals  # noqa: E402
-from bench.stack.target import Target  # noqa: E402
+from bench.core.jit import PLAIN
+from bench.plan.walk import first_arrivals
+from bench.stack.target import Target
+from tests.engine.runs import plan_of, run
+from tests.protocols.reply_trees import scan_all
 
 RECORDED = (
     b"+OK\r\n-ERR no\r\n:42\r\n$5\r\nhello\r\n$-1\r\n*2\r\n$1\r\na\r\n*-1\r\n%1\r\n+a\r\n,1.5\r\n_\r\n"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import plan_of
 
 from bench.core.clock import monotonic_ns
 from bench.core.jit import PLAIN
@@ -40,6 +39,7 @@ from bench.engine.wire.messages import missing_messages, unseen
 from bench.engine.wire.replies import on_readable
 from bench.engine.wire.shard import Shard, new_queue
 from bench.engine.wire.subscriber import HEAD_DIGITS, WINDOW, check_off, on_message
+from tests.engine.runs import plan_of
 
 assert PLAIN, "run me with NUMBA_DISABLE_JIT=1"
 

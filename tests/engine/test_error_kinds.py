@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from little_servers import LittleServer, Talk
-from runs import plan_of, run
 
 from bench.core.answers import ErrorKinds, error_text, kind_of
 from bench.engine.api import EngineResult
@@ -19,9 +17,11 @@ from bench.engine.wire.recording import write_kind
 from bench.protocols.state import TEXT_BYTES
 from bench.stack.stack import Stack, open_stack
 from bench.swarm.distributed.sums import merged_result
-from tests.client.client_runs import client
-from tests.client.client_runs import plan_of as client_plan_of
-from tests.client.client_runs import run as run_client
+from tests.engine.runs import plan_of, run
+from tests.helpers.client_runs import client
+from tests.helpers.client_runs import plan_of as client_plan_of
+from tests.helpers.client_runs import run as run_client
+from tests.helpers.servers import LittleServer, Talk
 
 
 def compiled_kind(text: str) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from little_http import OK as FINE
-from little_http import Answerer, Asked, LittleHttp, always
-from runs import eventually, plan_of, run
 
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
+from tests.engine.runs import eventually, plan_of, run
+from tests.helpers.http_server import OK as FINE
+from tests.helpers.http_server import Answerer, Asked, LittleHttp, always
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT
 RESET, REFUSED, DROPPED = Outcome.RESET, Outcome.REFUSED, Outcome.DROPPED

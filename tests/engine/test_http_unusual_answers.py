@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from little_http import OK as FINE
-from little_http import Answerer, LittleHttp, always
-from runs import eventually, plan_of, run
 
 from bench.core.outcome import Outcome
+from tests.engine.runs import eventually, plan_of, run
+from tests.helpers.http_server import OK as FINE
+from tests.helpers.http_server import Answerer, LittleHttp, always
 
 OK, ERROR = Outcome.OK, Outcome.ERROR
 Serve = Callable[..., LittleHttp]

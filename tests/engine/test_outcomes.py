@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from little_servers import Behaviour, LittleServer, Talk, answer, read_only
-from runs import eventually, plan_of, run
 
 from bench.core.errors import TargetError
 from bench.core.histogram import percentile_ns
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
 from bench.stack.target import Target
+from tests.engine.runs import eventually, plan_of, run
+from tests.helpers.servers import Behaviour, LittleServer, Talk, answer, read_only
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT
 RESET, REFUSED, DROPPED = Outcome.RESET, Outcome.REFUSED, Outcome.DROPPED

@@ -12,13 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from runs import eventually, plan_of, run
 
 from bench.core.outcome import Outcome
 from bench.drivers.postgres.connection import open_connection
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
+from tests.engine.runs import eventually, plan_of, run
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT
 RESET, REFUSED = Outcome.RESET, Outcome.REFUSED

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import Ran, eventually, plan_of, run
 
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
 from bench.stack.probes.redis import RespClient
 from bench.stack.stack import Stack
 from bench.stack.target import Target
+from tests.engine.runs import Ran, eventually, plan_of, run
 
 OK, RESET, DROPPED = Outcome.OK, Outcome.RESET, Outcome.DROPPED
 PUBLISHERS, CHANNELS, SUBSCRIBERS = 3, 4, 5

@@ -6,7 +6,6 @@ import threading
 from dataclasses import replace
 
 import pytest
-from runs import eventually, plan_of, run
 
 from bench.core.errors import TargetError
 from bench.core.histogram import max_ns, percentile_ns
@@ -15,6 +14,7 @@ from bench.engine.wire.engine import WireEngine
 from bench.stack.probes.redis import RespClient
 from bench.stack.stack import Stack
 from bench.stack.target import Target
+from tests.engine.runs import eventually, plan_of, run
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT
 RESET, REFUSED, DROPPED = Outcome.RESET, Outcome.REFUSED, Outcome.DROPPED

@@ -1,12 +1,12 @@
 """Load and rest in turn: in a rest nothing is taken from the plan, whoever decides when."""
 
 import pytest
-from runs import plan_of, run
 
 from bench.core.histogram import bucket_of
 from bench.core.histogram import mean_ns as mean_of
 from bench.core.outcome import Outcome
 from bench.stack.stack import Stack
+from tests.engine.runs import plan_of, run
 
 CYCLES = ({"name": "cycles", "for": "600ms", "cycles": 6, "rest": "40%"},)
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from little_servers import Behaviour, LittleServer, answer
-from runs import plan_of, run
+
+from tests.engine.runs import plan_of, run
+from tests.helpers.servers import Behaviour, LittleServer, answer
 
 Serve = Callable[[Behaviour], LittleServer]
 MIX = {"set": {"command": ["SET", "{key}", "{value}"], "weight": 3}, "get": {"command": ["GET", "{key}"]}}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from little_servers import Behaviour, LittleServer, Talk, answer
-from runs import plan_of, run
 
 from bench.core.outcome import Outcome
+from tests.engine.runs import plan_of, run
+from tests.helpers.servers import Behaviour, LittleServer, Talk, answer
 
 Serve = Callable[[Behaviour], LittleServer]
 SERVICE_S = 0.01

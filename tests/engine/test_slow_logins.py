@@ -8,8 +8,6 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from little_servers import LittleServer, Talk, answer
-from runs import eventually, plan_of, run
 
 from bench.core.outcome import Outcome
 from bench.engine.wire import layout
@@ -17,6 +15,8 @@ from bench.engine.wire.connector import Connector
 from bench.engine.wire.engine import WireEngine
 from bench.engine.wire.pending_dials import ATTEMPT_S, MOST, PendingDials, patience_s
 from bench.engine.wire.shard import Shard
+from tests.engine.runs import eventually, plan_of, run
+from tests.helpers.servers import LittleServer, Talk, answer
 
 OK = Outcome.OK
 SLOW_S = 1.5

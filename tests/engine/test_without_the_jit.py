@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from little_servers import Behaviour, LittleServer, Talk
+
+from tests.helpers.servers import Behaviour, LittleServer, Talk
 
 pytestmark = pytest.mark.timeout(300)
 
-SCRIPT = Path(__file__).parent / "equivalence.py"
+ROOT = Path(__file__).parents[2]
 
 
 def scripted(talk: Talk) -> None:
@@ -33,8 +34,8 @@ def told(port: int, *, plain: bool) -> dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_DISABLE_JIT"}
     if plain:
         environment["NUMBA_DISABLE_JIT"] = "1"
-    command = [sys.executable, str(SCRIPT), str(port)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.engine.equivalence", str(port)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-5000:]
     answer: dict[str, Any] = json.loads(done.stdout)
     assert answer["plain"] == plain

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from seen_runs import RECORD, show, view_of
 
 from bench.core.clock import WallLabel
 from bench.core.histogram import HIGHEST_NS, bucket_of, empty, upper_edge_ns
 from bench.exporters.families import families
 from bench.exporters.figures import BOUNDS_NS, MOST_EVENTS, STEPS_NS, CoalescingBuffer, Distribution, Figures
+from tests.exporters.seen_runs import RECORD, show, view_of
 
 ZERO = WallLabel(0, 0)
 

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from otlp_receiver import OtlpReceiver
-from seen_runs import show
 
 from bench.core.clock import WallLabel
 from bench.core.errors import UsageError
@@ -23,6 +21,8 @@ from bench.exporters import choice, otel, prometheus
 from bench.exporters.choice import Asked, open_exporters, otel_collector
 from bench.exporters.prometheus import PASSWORD, USERNAME, PrometheusExporter
 from bench.run.plugins import RunObserver
+from tests.exporters.otlp_receiver import OtlpReceiver
+from tests.exporters.seen_runs import show
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from otlp_receiver import OtlpReceiver, labels_of
 from prometheus_client.parser import text_string_to_metric_families
-from seen_runs import show, verdict_of
 
 from bench.core.histogram import bucket_of
 from bench.exporters.choice import Asked, open_exporters
 from bench.exporters.figures import BOUNDS_NS
 from bench.judge.verdict import Status
 from bench.results.reader import Run
+from tests.exporters.otlp_receiver import OtlpReceiver, labels_of
+from tests.exporters.seen_runs import show, verdict_of
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -8,7 +8,7 @@ from bench.judge.judge import judge
 from bench.judge.verdict import Check, Status
 from bench.report import data, markdown, text
 from bench.report.html.run_page import render as page
-from tests.results.synthetic_run import MS, SyntheticRun
+from tests.helpers.synthetic_run import MS, SyntheticRun
 
 GETS = {"cache/get/response/ok": [(MS, 400)], "cache/set/response/ok": [(MS, 100)]}
 LOOKUPS: dict[str, Any] = {"get": {"hits": 360, "misses": 40}}

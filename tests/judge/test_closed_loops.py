@@ -4,7 +4,7 @@ import pytest
 
 from bench.judge.judge import judge
 from bench.judge.verdict import Status
-from tests.results.synthetic_run import MS, S, SyntheticRun
+from tests.helpers.synthetic_run import MS, S, SyntheticRun
 
 OK, NET, SERVICE, SERVICE_NET = (
     f"cache/get/{kind}/ok" for kind in ("response", "net", "service", "service_net")

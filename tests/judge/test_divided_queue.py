@@ -9,7 +9,7 @@ import pytest
 
 from bench.judge.judge import judge
 from bench.judge.verdict import Check, Status
-from tests.results.synthetic_run import MS, S, SyntheticRun
+from tests.helpers.synthetic_run import MS, S, SyntheticRun
 
 OK, DROPPED, TIMEOUT = (f"cache/get/response/{label}" for label in ("ok", "dropped", "timeout"))
 SERVICE = "cache/get/service/ok"

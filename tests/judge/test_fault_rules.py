@@ -11,7 +11,7 @@ from bench.judge.observation import Repeat, observed
 from bench.judge.outcome_counts import spaced
 from bench.judge.verdict import Check, Status, Verdict
 from bench.scenario.rules.grammar import Metric
-from tests.results.fault_run import (
+from tests.helpers.fault_run import (
     BASELINE,
     FaultRun,
     detection,
@@ -21,7 +21,7 @@ from tests.results.fault_run import (
     unaffected,
     unclean,
 )
-from tests.results.synthetic_run import MS, S
+from tests.helpers.synthetic_run import MS, S
 
 
 def verdict(tmp_path: Path, rule: str, **parts: Any) -> Verdict:

@@ -6,7 +6,7 @@ from bench.judge.judge import judge
 from bench.judge.verdict import Status, exit_code, worst
 from bench.results.reader import Run
 from bench.scenario.rules.grammar import parse_rule
-from tests.results.synthetic_run import MS, NAME, S, SyntheticRun
+from tests.helpers.synthetic_run import MS, NAME, S, SyntheticRun
 
 US = 1_000
 OK = "cache/get/response/ok"

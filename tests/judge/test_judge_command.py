@@ -10,7 +10,7 @@ from bench.cli.judge_command import command
 from bench.cli.main import run as bench
 from bench.judge.verdict import Status, saved
 from bench.results.writer import RunWriter
-from tests.results.synthetic_run import MS, NAME, ZERO, SyntheticRun
+from tests.helpers.synthetic_run import MS, NAME, ZERO, SyntheticRun
 
 ROOT = Path(__file__).parents[2]
 

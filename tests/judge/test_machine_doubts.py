@@ -4,8 +4,8 @@ import pytest
 
 from bench.judge.judge import judge
 from bench.judge.verdict import Status
-from tests.results.machine_samples import rows
-from tests.results.synthetic_run import MS, S, SyntheticRun
+from tests.helpers.machine_samples import rows
+from tests.helpers.synthetic_run import MS, S, SyntheticRun
 
 OK = "cache/get/response/ok"
 DROPPED = "cache/get/response/dropped"

@@ -4,10 +4,10 @@ import pytest
 
 from bench.judge.judge import judge
 from bench.judge.verdict import Status
+from tests.helpers.fault_run import FaultRun, fault, recovery
+from tests.helpers.machine_samples import rows
+from tests.helpers.synthetic_run import MS, S, SyntheticRun
 from tests.judge.test_machine_doubts import OK, STARVED, STARVED_TARGET, checked, in_phases
-from tests.results.fault_run import FaultRun, fault, recovery
-from tests.results.machine_samples import rows
-from tests.results.synthetic_run import MS, S, SyntheticRun
 
 HUNG_UP = {OK: [(MS, 1800)], "cache/get/response/reset": [(S, 200)]}
 TURNED_AWAY = {OK: [(MS, 1200)], "cache/get/response/refused": [(S, 800)]}

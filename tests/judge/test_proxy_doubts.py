@@ -12,7 +12,7 @@ from bench.judge.measures import floor_ns
 from bench.judge.verdict import Check, Status
 from bench.report.context import generator
 from bench.report.html.run_details import generator as page_part
-from tests.results.synthetic_run import MS, SyntheticRun
+from tests.helpers.synthetic_run import MS, SyntheticRun
 
 OK, LOST = "cache/get/response/ok", "cache/get/response/timeout"
 GRID = [10_000 << power for power in range(21)]

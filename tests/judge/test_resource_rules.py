@@ -8,7 +8,7 @@ import pytest
 
 from bench.judge.judge import judge
 from bench.judge.verdict import Check, Status
-from tests.results.synthetic_run import MS, S, SyntheticRun, resource_rows
+from tests.helpers.synthetic_run import MS, S, SyntheticRun, resource_rows
 
 MB = 1e6
 WARM_PHASE = {"name": "warmup", "measured": False, "start_ns": 0, "end_ns": S}

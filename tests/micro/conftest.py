@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from saved_ratios import saved_ratios, trouble_with
+
+from tests.micro.saved_ratios import saved_ratios, trouble_with
 
 ROUNDS = 40
 WIDE = 2.0
@@ -63,7 +64,7 @@ def measure(benchmark: Any, request: pytest.FixtureRequest, baseline: dict[str, 
         rounds: int = ROUNDS,
         wide: float = 1.0,
     ) -> None:
-        from reference_kernels import compiled_steps, interpreted_steps
+        from tests.micro.reference_kernels import compiled_steps, interpreted_steps
 
         reference = interpreted_steps if interpreted else compiled_steps
         best_step_s = [float("inf")]

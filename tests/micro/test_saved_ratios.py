@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from saved_ratios import saved_ratios, trouble_with
+from tests.micro.saved_ratios import saved_ratios, trouble_with
 
 MACHINE = {
     "node": "here",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from raw_servers import Answer
-
 from bench.core.outcome import Outcome
 from bench.protocols.state import CLOSED_EARLY, CONNECTION_RESET, TEXTS
+from tests.parity.raw_servers import Answer
 
 OK, ERROR, TIMEOUT, RESET = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT, Outcome.RESET
 

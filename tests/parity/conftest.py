@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
-from cases import Case, Group
-from parity_runs import Found, Look, run_group
 
 from bench.core.outcome import Outcome
 from bench.engine.api import EngineResult
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
+from tests.parity.cases import Case, Group
+from tests.parity.parity_runs import Found, Look, run_group
 
 TABLE = pytest.StashKey[dict[tuple[str, str], dict[str, str]]]()
 

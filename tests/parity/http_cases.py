@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 
-from cases import BROKEN_OFF, CLOSED, ERROR, OK, RESET, TIMEOUT, Case, Group, unreadable
-from raw_servers import CLOSE, DROP, SILENCE, Answer
-from raw_servers import RESET as RESETS
-
 from bench.protocols import state as why
 from bench.protocols.http.state import ENCODED_BODY, MISSING
+from tests.parity.cases import BROKEN_OFF, CLOSED, ERROR, OK, RESET, TIMEOUT, Case, Group, unreadable
+from tests.parity.raw_servers import CLOSE, DROP, SILENCE, Answer
+from tests.parity.raw_servers import RESET as RESETS
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PACKED = gzip.compress(b'{"status": "ok"}')

@@ -8,16 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "client")]
-
-import raw_servers  # noqa: E402 - the path is set above
-from client_runs import client, plan_of, run  # noqa: E402
-from raw_servers import Answer, RawServer  # noqa: E402
-
-from bench.core.outcome import Outcome  # noqa: E402
-from bench.engine.wire.engine import WireEngine  # noqa: E402
-from bench.stack.target import Target  # noqa: E402
+from bench.core.outcome import Outcome
+from bench.engine.wire.engine import WireEngine
+from bench.stack.target import Target
+from tests.helpers.client_runs import client, plan_of, run
+from tests.parity import raw_servers
+from tests.parity.raw_servers import Answer, RawServer
 
 NAME = "moving.test"
 BEFORE, AFTER = "127.0.0.2", "127.0.0.3"

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import raw_servers
-from cases import BROKEN_OFF, Case, Group
-from raw_servers import RawServer
-
 from bench.core.outcome import Outcome
 from bench.engine.api import EngineResult
 from bench.engine.wire.engine import WireEngine
 from bench.stack.target import Target
-from tests.client.client_runs import client, plan_of, run
+from tests.helpers.client_runs import client, plan_of, run
+from tests.parity import raw_servers
+from tests.parity.cases import BROKEN_OFF, Case, Group
+from tests.parity.raw_servers import RawServer
 
 ENGINES = ("wire", "client")
 LANES = 24

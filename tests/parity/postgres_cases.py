@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import struct
 
-from cases import BROKEN_OFF, CLOSED, ERROR, OK, RESET, TIMEOUT, Case, Group, unreadable
-from raw_servers import CLOSE, SILENCE, Answer
-from raw_servers import RESET as RESETS
-
 from bench.protocols import state as why
+from tests.parity.cases import BROKEN_OFF, CLOSED, ERROR, OK, RESET, TIMEOUT, Case, Group, unreadable
+from tests.parity.raw_servers import CLOSE, SILENCE, Answer
+from tests.parity.raw_servers import RESET as RESETS
 
 
 def said(kind: bytes, body: bytes = b"") -> bytes:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from cases import BROKEN_OFF, CLOSED, ERROR, OK, RESET, TIMEOUT, Case, Group, unreadable
-from raw_servers import CLOSE, SILENCE, Answer
-from raw_servers import RESET as RESETS
-
 from bench.protocols import state as why
+from tests.parity.cases import BROKEN_OFF, CLOSED, ERROR, OK, RESET, TIMEOUT, Case, Group, unreadable
+from tests.parity.raw_servers import CLOSE, SILENCE, Answer
+from tests.parity.raw_servers import RESET as RESETS
 
 WRONG_TYPE = b"WRONGTYPE Operation against a key holding the wrong kind of value"
 

@@ -10,6 +10,8 @@ import pytest
 
 OWN_HOSTS = 'mount --bind "$0" /etc/hosts && exec "$@"'
 
+ROOT = Path(__file__).parents[2]
+
 
 def with_own_hosts(hosts: Path, *command: str) -> list[str]:
     """A command in a mount namespace whose /etc/hosts is the given file."""
@@ -32,9 +34,9 @@ def hosts(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("engine", ["wire", "client"])
 @pytest.mark.parametrize("driver", ["redis", "http"])
 def test_lanes_follow_a_name_that_leads_elsewhere(hosts: Path, driver: str, engine: str) -> None:
-    program = str(Path(__file__).parent / "moving_name.py")
-    command = with_own_hosts(hosts, sys.executable, program, str(hosts), driver, engine)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    program = (sys.executable, "-m", "tests.parity.moving_name")
+    command = with_own_hosts(hosts, *program, str(hosts), driver, engine)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert found["before"] > 0

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from parity_runs import ENGINES
 from psycopg.conninfo import make_conninfo
 
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target
-from tests.client.client_runs import Ran, client, plan_of, run
+from tests.helpers.client_runs import Ran, client, plan_of, run
+from tests.parity.parity_runs import ENGINES
 
 LANES = 4
 PLAIN = {"read": {"sql": "SELECT * FROM changing WHERE id = {id}"}}

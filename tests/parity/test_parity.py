@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import http_cases
-import postgres_cases
 import pytest
-import redis_cases
-from cases import Case, Group
-from parity_runs import ENGINES, Look
+
+from tests.parity import http_cases, postgres_cases, redis_cases
+from tests.parity.cases import Case, Group
+from tests.parity.parity_runs import ENGINES, Look
 
 GROUPS = (*http_cases.GROUPS, *redis_cases.GROUPS, *postgres_cases.GROUPS)
 CASES = [(group, case) for group in GROUPS for case in group.cases]

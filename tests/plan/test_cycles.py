@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planned import PHASE, PLANNED, arrivals, plan_of
 
 from bench.core.intervals import load_ns, stretches
 from bench.plan.pacing import P_EXPECTED, P_NUMBER, P_REST, stretch_at
+from tests.plan.planned import PHASE, PLANNED, arrivals, plan_of
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from planned import KEY, OPERATION, PLANNED, arrivals, plan_of
 from scipy import stats
 
 from bench.plan.draws import GAUSSIAN, SEQUENTIAL, UNIFORM, ZIPF, draw, stream_key, unit, variable_row
+from tests.plan.planned import KEY, OPERATION, PLANNED, arrivals, plan_of
 
 pytestmark = pytest.mark.timeout(300)
 

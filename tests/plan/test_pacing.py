@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from planned import INDEX, PHASE, PLANNED, arrivals, plan_of
 from scipy import stats
 
 from bench.plan.plan import PhasePlan, pacing_table
+from tests.plan.planned import INDEX, PHASE, PLANNED, arrivals, plan_of
 
 pytestmark = pytest.mark.timeout(300)
 

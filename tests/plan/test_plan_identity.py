@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planned import INDEX, arrivals, plan_of
 
 from bench.core.errors import ScenarioError
 from bench.engine.wire.engine import share_of
 from bench.plan.compile import workload_seed
 from bench.plan.plan import Segment
 from bench.plan.walk import PlanWalk, first_arrivals
+from tests.plan.planned import INDEX, arrivals, plan_of
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -101,9 +101,8 @@ def test_whatever_changes_what_is_sent_changes_the_digest(change: dict[str, obje
 
 
 def test_the_digest_is_the_same_in_another_process_with_another_hash_seed() -> None:
-    here = Path(__file__).parent
-    program = "from planned import plan_of; print(plan_of(seed=9, arrivals='poisson').digest)"
-    environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": f"{here}:{here.parent.parent}"}
+    program = "from tests.plan.planned import plan_of; print(plan_of(seed=9, arrivals='poisson').digest)"
+    environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(Path(__file__).parents[2])}
     told = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.browser.ui_process import UiProcess, environment
+from tests.helpers.ui_process import UiProcess, environment
 
 HERE = Path(__file__).parent
 SCENARIOS = HERE / "scenarios"

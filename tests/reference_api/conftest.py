@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from api_process import Api, Servers
 
 from bench.stack.embedded import EmbeddedStack
+from tests.reference_api.api_process import Api, Servers
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from bench.report import data, text
 from bench.report.faults.detection import TimeLine, drawn
 from bench.report.faults.recovery import counts_of, fault_phases, spans_of
 from bench.results.reader import Run
-from tests.results.fault_run import FaultRun, detection, fault, integrity, recovery, unaffected, unclean
-from tests.results.synthetic_run import MS, S
+from tests.helpers.fault_run import FaultRun, detection, fault, integrity, recovery, unaffected, unclean
+from tests.helpers.synthetic_run import MS, S
 
 GOLDEN = Path(__file__).parent / "golden"
 

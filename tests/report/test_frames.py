@@ -6,7 +6,7 @@ import pytest
 
 import bench
 from bench.core.errors import ResultError
-from tests.results.synthetic_run import MS, SyntheticRun
+from tests.helpers.synthetic_run import MS, SyntheticRun
 
 ROOT = Path(__file__).parents[2]
 OTHER = "20260203t024000z-redis_latency-0a1b2d"

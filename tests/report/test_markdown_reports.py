@@ -16,9 +16,9 @@ from bench.report.html.page import UNSHOWABLE
 from bench.report.index.entries import entry_with
 from bench.report.markdown_form import APART, code, folded, mark, table, text
 from bench.results.reader import Run
+from tests.helpers.synthetic_run import MS, SyntheticRun
 from tests.report.test_fault_reports import RUNS as FAULT_RUNS
 from tests.report.test_reports import RUNS as LOAD_RUNS
-from tests.results.synthetic_run import MS, SyntheticRun
 
 GOLDEN = Path(__file__).parent / "golden"
 RUNS = {**LOAD_RUNS, **FAULT_RUNS}

@@ -14,7 +14,7 @@ from bench.report import data, text
 from bench.results.ownership import sweep
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
-from tests.results.synthetic_run import MS, NAME, S, SyntheticRun, resource_rows
+from tests.helpers.synthetic_run import MS, NAME, S, SyntheticRun, resource_rows
 
 GOLDEN = Path(__file__).parent / "golden"
 US = 1_000

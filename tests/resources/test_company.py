@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from sampled import sampling
 
 from bench.report.context import others_at_work
 from bench.report.html.run_details import generator
 from bench.resources.machine import Look
 from bench.resources.starvation import Starvation, slices
 from bench.stack.stack import Stack
-from tests.results.synthetic_run import SyntheticRun
+from tests.helpers.synthetic_run import SyntheticRun
+from tests.resources.sampled import sampling
 
 LOOP = "import time\nend = time.monotonic() + 20\nprint('on', flush=True)\nwhile time.monotonic() < end: pass"
 

@@ -8,7 +8,7 @@ import pytest
 
 from bench.cli.main import run as bench
 from bench.results.reader import Run
-from tests.results.other_work import undisturbed, was_held_up
+from tests.helpers.other_work import undisturbed, was_held_up
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -6,7 +6,6 @@ import time
 
 import psycopg
 import pytest
-from sampled import sampling, stopped
 
 from bench.resources.services import APPLICATION, PostgresActivity
 from bench.results.layout import COLUMNS
@@ -14,6 +13,7 @@ from bench.stack.description import TargetDescription
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import Stack
 from bench.stack.target import Target
+from tests.resources.sampled import sampling, stopped
 
 pytestmark = pytest.mark.timeout(300)
 

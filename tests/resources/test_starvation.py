@@ -3,7 +3,7 @@
 import pytest
 
 from bench.resources.starvation import starvation
-from tests.results.machine_samples import S, rows
+from tests.helpers.machine_samples import S, rows
 
 MEASURED = [(0, 10 * S)]
 

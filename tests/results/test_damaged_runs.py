@@ -22,7 +22,7 @@ from bench.results.ownership import sweep
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
 from chaos.results import _events
-from tests.results.fault_run import FaultRun, detection, integrity
+from tests.helpers.fault_run import FaultRun, detection, integrity
 
 SLA = ["cache.response.p99 < 1s", "cache.recovery.stable < 6s", "cache.availability(5s) >= 50%"]
 

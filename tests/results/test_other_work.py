@@ -5,9 +5,9 @@ import pytest
 from bench.judge.judge import judge
 from bench.judge.verdict import Status
 from bench.results.reader import Run
-from tests.results.machine_samples import rows
-from tests.results.other_work import is_excused, undisturbed, was_held_up
-from tests.results.synthetic_run import MS, S, SyntheticRun
+from tests.helpers.machine_samples import rows
+from tests.helpers.other_work import is_excused, undisturbed, was_held_up
+from tests.helpers.synthetic_run import MS, S, SyntheticRun
 
 OK, DROPPED, SLOW = "cache/get/response/ok", "cache/get/response/dropped", "cache/get/service/ok"
 BROKEN = {OK: [(MS, 1000), (300 * MS, 500)], DROPPED: [(S, 500)], SLOW: [(MS // 4, 100), (MS, 1400)]}

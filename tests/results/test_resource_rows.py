@@ -7,7 +7,7 @@ from bench.core.errors import ResultError
 from bench.results.ownership import sweep
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
-from tests.results.synthetic_run import MS, NAME, ZERO, SyntheticRun, resource_rows
+from tests.helpers.synthetic_run import MS, NAME, ZERO, SyntheticRun, resource_rows
 
 ROW = {
     "at_ns": 5,

@@ -6,7 +6,7 @@ import pytest
 from bench.core.errors import ResultError
 from bench.results import layout
 from bench.results.reader import Run
-from tests.results.synthetic_run import MS, S, SyntheticRun
+from tests.helpers.synthetic_run import MS, S, SyntheticRun
 
 SAMPLES = {
     "unmeasured:cache/get/response/ok": [(5 * MS, 7)],

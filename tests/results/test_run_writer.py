@@ -21,7 +21,7 @@ from bench.results.logs import KINDS, Encoder, Tag, Window, decode, line_of, win
 from bench.results.ownership import sweep
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
-from tests.results.synthetic_run import MS, NAME, ZERO, S, SyntheticRun, counts_of
+from tests.helpers.synthetic_run import MS, NAME, ZERO, S, SyntheticRun, counts_of
 
 VALUES = st.lists(
     st.tuples(st.integers(0, histogram.HIGHEST_NS), st.integers(1, 10**9)), min_size=1, max_size=40

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from good_scenario import GOOD
 
 from bench.core.errors import Problem, ScenarioError
 from bench.scenario.load import LoadedScenario, load_scenario
+from tests.helpers.scenarios import GOOD
 
 Loader = Callable[..., LoadedScenario]
 ProblemFinder = Callable[..., list[Problem]]

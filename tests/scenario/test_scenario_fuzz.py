@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from good_scenario import GOOD
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.core.errors import Problem, ScenarioError
 from bench.scenario.load import load_scenario
+from tests.helpers.scenarios import GOOD
 
 RELAXED = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness_process import Harness
-from scripted_server import ScriptedServer
+
+from tests.helpers.processes import Harness
+from tests.stack.scripted_server import ScriptedServer
 
 
 @pytest.fixture

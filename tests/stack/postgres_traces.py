@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import psycopg
-from harness_process import is_running
 
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target
+from tests.helpers.processes import is_running
 
 Connection = psycopg.Connection[tuple[object, ...]]
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness_process import eventually, is_running
 
 from bench.core.errors import TargetError, UsageError
 from bench.stack.probes.redis import RespClient, probe_redis
@@ -16,6 +15,7 @@ from bench.stack.services import base as managed_service
 from bench.stack.services import redis as managed_redis
 from bench.stack.stack import Stack, open_stack
 from bench.stack.supervisor import supervised
+from tests.helpers.processes import eventually, is_running
 
 
 @pytest.fixture(autouse=True)

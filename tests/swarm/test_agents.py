@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from agents_by_pipes import ROOT, Agent, Swarm
-from hosts_in_threads import text_of
 
 from bench.core.clock import NS_PER_S
 from bench.results.logs import Tag
 from bench.results.reader import Run
 from bench.swarm.distributed.coordinator import Coordinator
 from bench.swarm.distributed.messages import dense
+from tests.swarm.agents_by_pipes import ROOT, Agent, Swarm
+from tests.swarm.hosts_in_threads import text_of
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hosts_in_threads import Seen, counts_of, findings_of, run_of, swarm, text_of
 
 from bench.stack.stack import Stack
+from tests.swarm.hosts_in_threads import Seen, counts_of, findings_of, run_of, swarm, text_of
 
 pytestmark = pytest.mark.usefixtures("short_lead")
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hosts_in_threads import findings_of, run_of, swarm, text_of
 
 from bench.core.errors import TargetError, UsageError
 from bench.core.outcome import OUTCOME_COUNT
@@ -27,6 +26,7 @@ from bench.swarm.distributed.engine_host import EngineHost
 from bench.swarm.distributed.messages import unpacked_bytes
 from bench.swarm.distributed.plan_codec import packed_plan
 from bench.swarm.distributed.worker import RemotePart
+from tests.swarm.hosts_in_threads import findings_of, run_of, swarm, text_of
 
 LIVE = {
     **dict.fromkeys(("taken", "in_flight", "connected", "idle_ns", "elapsed_ns"), 1),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hosts_in_threads import Seen, run_of, swarm, text_of
 
 from bench.core.outcome import Outcome
 from bench.stack.stack import Stack
 from chaos.plugin import Chaos
+from tests.swarm.hosts_in_threads import Seen, run_of, swarm, text_of
 
 pytestmark = pytest.mark.usefixtures("short_lead")
 

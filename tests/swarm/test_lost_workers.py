@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
-from hosts_in_threads import Seen, counts_of, findings_of, run_of, swarm, text_of
 
 from bench.core.errors import TargetError
 from bench.judge.judge import judge
 from bench.judge.verdict import Status
 from bench.stack.stack import Stack
 from bench.swarm.distributed import coordinator, engine
+from tests.swarm.hosts_in_threads import Seen, counts_of, findings_of, run_of, swarm, text_of
 
 pytestmark = pytest.mark.usefixtures("short_lead")
 

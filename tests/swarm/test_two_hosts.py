@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from two_hosts import TwoHosts, two_hosts
 
 import bench
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.services.programs import find_server_binary
+from tests.swarm.two_hosts import TwoHosts, two_hosts
 
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(bench.__file__).parents[1]

@@ -1,8 +1,8 @@
 """Runs the steps of a workflow here, in order, in a clean checkout, as GitHub would as far as it matters.
 
-    python tests/workflows/run_steps.py nightly
-    HOLDFAST_FORM=--quick python tests/workflows/run_steps.py nightly --cache /tmp/nights
-    HOLDFAST_TESTS="tests/wire tests/compare" python tests/workflows/run_steps.py ci --matrix python=3.11
+    python -m tests.workflows.run_steps nightly
+    HOLDFAST_FORM=--quick python -m tests.workflows.run_steps nightly --cache /tmp/nights
+    HOLDFAST_TESTS="tests/protocols tests/compare" python -m tests.workflows.run_steps ci --matrix python=3.11
 
 A checkout is a copy of the files that git knows or would know. `run:` steps go through the same shell as
 there (`bash --noprofile --norc -eo pipefail`), with files for GITHUB_ENV, GITHUB_OUTPUT, GITHUB_PATH and
@@ -26,8 +26,7 @@ from typing import Any
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent))
-from workflow_job import ROOT, Job, say
+from tests.workflows.workflow_job import ROOT, Job, say
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 TAIL = 40

@@ -8,7 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from workflow_job import ROOT
+
+from tests.workflows.workflow_job import ROOT
 
 sys.path.insert(0, str(ROOT / ".ci"))
 from newest import Answer, failures, moved

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from slowed_redis import ROOT, redis_behind_proxy, url_of
 
-from tests.results.other_work import undisturbed, was_held_up
+from tests.helpers.other_work import undisturbed, was_held_up
+from tests.workflows.slowed_redis import ROOT, redis_behind_proxy, url_of
 
 SCENARIO = """\
 scenario: watched

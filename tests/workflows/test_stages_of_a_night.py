@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workflow_job import ROOT
 
-from tests.compare.fabricated_nights import write_night
+from tests.helpers.fabricated_nights import write_night
+from tests.workflows.workflow_job import ROOT
 
 Night = Callable[..., subprocess.CompletedProcess[str]]
 

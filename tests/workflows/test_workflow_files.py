@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_steps import WORKFLOWS, load, matrices
-from workflow_expressions import Expression, Unsupported, filled, holds
-from workflow_job import ROOT, Job
+
+from tests.workflows.run_steps import WORKFLOWS, load, matrices
+from tests.workflows.workflow_expressions import Expression, Unsupported, filled, holds
+from tests.workflows.workflow_job import ROOT, Job
 
 NAMES = ("ci", "integration", "nightly")
 LONGEST_RUN = 160

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-from workflow_expressions import Unsupported, filled, holds
+from tests.workflows.workflow_expressions import Unsupported, filled, holds
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TERM", "USER", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")

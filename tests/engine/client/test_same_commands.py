@@ -1,0 +1,109 @@
+"""Both engines send the same commands for the same seed."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import hiredis
+
+from bench.drivers.redis.commands import commands_of
+from bench.engine.wire.engine import WireEngine
+from bench.plan.plan import Plan
+from bench.stack.target import Target
+from tests.helpers.client_runs import client, plan_of, run
+
+OPERATIONS = {
+    "get": {"command": ["GET", "{key}"], "weight": 4},
+    "set": {"command": ["SET", "{key}", "{value}"], "weight": 2},
+    "odd": {"command": ["SET", "100%-{key}:{seq}%d", "a{value}b"]},
+    "pair": {"commands": [["INCR", "n:{seq}"], ["EXPIRE", "{key}", "60"]]},
+}
+OURS = (b"CLIENT", b"PING", b"INFO", b"HELLO")
+
+
+class Recorder:
+    """A server that writes down every command and answers each with an integer."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.commands: list[tuple[bytes, ...]] = []
+        self._listener = listener
+        self._threads: list[threading.Thread] = []
+        self._guard = threading.Lock()
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                thread = threading.Thread(target=self._answer, args=(connection,), daemon=True)
+                thread.start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        reader = hiredis.Reader()
+        with connection, contextlib.suppress(OSError):
+            while data := connection.recv(65536):
+                reader.feed(data)
+                while (command := reader.gets()) is not False:
+                    name = command[0].upper()
+                    if name not in OURS:
+                        with self._guard:
+                            self.commands.append(tuple(command))
+                    greeting = {b"PING": b"+PONG\r\n", b"INFO": b"$0\r\n\r\n", b"CLIENT": b"+OK\r\n"}
+                    connection.sendall(greeting.get(name, b"+OK\r\n" if name == b"SET" else b":1\r\n"))
+
+
+@contextlib.contextmanager
+def recorder() -> Iterator[tuple[Recorder, Target]]:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        recording = Recorder(listener)
+        thread = threading.Thread(target=recording.serve, daemon=True)
+        thread.start()
+        yield recording, Target("redis", "redis", "127.0.0.1", listener.getsockname()[1])
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def plan_for(engine: str, seed: int) -> Plan:
+    return plan_of(
+        engine=engine,
+        seed=seed,
+        arrivals="poisson",
+        operations=OPERATIONS,
+        keys={"count": 1000, "distribution": "zipf", "exponent": 1.1, "prefix": "%k:"},
+        value={"bytes": 40},
+        phases={"short": "1s"},
+    )
+
+
+def sent(engine: str, seed: int) -> list[tuple[bytes, ...]]:
+    plan = plan_for(engine, seed)
+    with recorder() as (recording, target):
+        ran = run(client(plan, target) if engine == "client" else WireEngine(plan, plan.workloads[0], target))
+        ran.assert_adds_up() if engine == "client" else None
+        return sorted(recording.commands)
+
+
+def test_both_engines_send_the_same_commands_for_one_seed() -> None:
+    through_client = sent("client", 7)
+    assert len(through_client) > 100
+    assert through_client == sent("wire", 7)
+    assert through_client != sent("client", 8)
+
+
+def test_words_are_the_templates_words() -> None:
+    """Numbers stand where the wire engine writes them; percent signs are no forms; wide ones are cut."""
+    program = plan_for("client", 1).workloads[0].program
+    names = list(program.names)
+    (odd,) = commands_of(program, names.index("odd"))
+    words = odd.render(arrival=1_234_567_890_123_456, key=42)
+    assert words[0] == "SET"
+    assert words[1] == b"100%-%k:042:567890123456%d"
+    assert words[2][:13] == b"a567890123456"
+    assert len(words[2]) == 42
+    increment, expire = commands_of(program, names.index("pair"))
+    assert increment.render(5, 0) == ["INCR", b"n:000000000005"]
+    assert expire.render(5, 999) == ["EXPIRE", b"%k:999", b"60"]
+    assert odd.render(1, 2)[1] == b"100%-%k:002:000000000001%d", "rendering leaves the template alone"

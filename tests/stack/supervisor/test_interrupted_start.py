@@ -1,0 +1,56 @@
+"""A start that is interrupted or killed leaves nothing, whatever was under way."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.processes import ROOT, eventually, is_running
+from tests.stack.postgres_traces import descendants
+
+PROGRAM = """
+import signal
+from pathlib import Path
+from bench.stack.stack import open_stack
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with open_stack("embedded", {"api", "postgres_16"}, Path("logs")):
+    print("up", flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [("postgres.log", "creating"), ("api-events.jsonl", "started")],
+    ids=["initdb", "api"],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_stays_behind(log: str, said: str, number: signal.Signals, open_folder: Path) -> None:
+    temporary = open_folder / "tmp"
+    temporary.mkdir(mode=0o755)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+        "TMPDIR": str(temporary),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        cwd=open_folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        path = open_folder / "logs" / log
+        eventually(lambda: path.exists() and said in path.read_text(), f"{said} in {log}")
+        started = descendants(process.pid)
+        process.send_signal(number)
+        assert process.stdout is not None
+        assert process.stdout.read() == b""  # it was not up yet
+    assert len(started) > 2
+    eventually(lambda: not any(map(is_running, started)), "every process gone")
+    eventually(lambda: not any(temporary.iterdir()), "every directory gone")
+    rows = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    assert [row for row in rows if int(row.split()[4]) in started] == []  # by whom it was created
