@@ -16,26 +16,18 @@ from bench.scenario.load import load_scenario
 from bench.stack.stack import Stack
 from chaos.plugin import Chaos
 from tests.helpers.other_work import is_excused, undisturbed
+from tests.helpers.scenarios import CACHE
 
-SCENARIO = """\
+SCENARIO = f"""\
 scenario: broken
 purpose: Redis is broken and comes back
 workloads:
-  - name: cache
-    target: redis
-    driver: redis
-    lanes: 8
-    keys: {count: 1000, preload: true}
-    value: {bytes: 64}
-    operations:
-      get: {weight: 80, command: [GET, "{key}"]}
-      set: {weight: 20, command: [SET, "{key}", "{value}"]}
-    arrivals: constant
+{CACHE}    arrivals: constant
     rate: 1000/s
     deadline: 100ms
 phases:
-  - {name: steady, for: 3s}
-detection: {probe_every: 100ms, failures: 3}
+  - {{name: steady, for: 3s}}
+detection: {{probe_every: 100ms, failures: 3}}
 faults:
   - FAULT
 sla:

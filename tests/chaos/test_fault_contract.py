@@ -18,9 +18,10 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
 from chaos.faults.fault import Fault, FaultContext
-from chaos.processes import STOPPED_STATES, wait_until
+from chaos.processes import STOPPED_STATES
 from chaos.undo import undo
 from tests.chaos.conftest import BACK_S, S
+from tests.helpers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +73,7 @@ def made(make: Make, case: Case) -> Fault:
 
 def assert_as_before(around: FaultContext, target: str) -> None:
     """The target answers, nothing of the stack is stopped, and there are no other processes or files."""
-    assert wait_until(lambda: around.answers(target), BACK_S, 0.01)
+    eventually(lambda: around.answers(target), "the target answers")
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it has just ended
             assert process.status() != psutil.STATUS_STOPPED
@@ -159,7 +160,7 @@ def test_an_undo_lets_processes_go_on_that_were_forked_after_it_was_noted(make: 
         child = psutil.Process(int(parent.stdout.readline()))
         for one in (psutil.Process(parent.pid), child):
             one.suspend()
-        assert wait_until(lambda: child.status() == psutil.STATUS_STOPPED, BACK_S)
+        eventually(lambda: child.status() == psutil.STATUS_STOPPED, "a child is stopped")
         assert undo(entry) is None
         assert child.status() != psutil.STATUS_STOPPED
         child.kill()
@@ -169,13 +170,13 @@ def test_a_kill_of_what_is_down_says_so(make: Make, stack: EmbeddedStack, around
     service = stack.service("redis")
     assert service is not None
     service.hold()
-    assert wait_until(lambda: around.pid("redis") is None, BACK_S)
+    eventually(lambda: around.pid("redis") is None, "the server is gone")
     try:
         with pytest.raises(TargetError, match="it is down already"):
             make("kill").aim()
     finally:
         service.release()
-    assert wait_until(lambda: around.answers("redis"), BACK_S, 0.01)
+    eventually(lambda: around.answers("redis"), "the target answers")
 
 
 def test_a_pause_shorter_than_a_look_is_proven_all_the_same(make: Make) -> None:
@@ -234,7 +235,7 @@ def test_a_burner_that_somebody_kills_did_not_last(make: Make) -> None:
     fault.inject()
     stressors = [one for one in psutil.Process().children() if "stressor" in " ".join(one.cmdline())]
     stressors[0].kill()
-    assert wait_until(lambda: stressors[0].status() == psutil.STATUS_ZOMBIE, BACK_S)
+    eventually(lambda: stressors[0].status() == psutil.STATUS_ZOMBIE, "a stressor has ended")
     fault.heal()
     lasted = fault.lasted()
     assert lasted is not None
@@ -246,7 +247,7 @@ def test_a_pause_that_somebody_else_ends_did_not_last(make: Make, around: FaultC
     fault = made(make, Case("pause", for_ns=STAYS))
     fault.inject()
     psutil.Process(around.pid("redis")).resume()
-    assert wait_until(lambda: around.answers("redis"), BACK_S)
+    eventually(lambda: around.answers("redis"), "the target answers")
     fault.heal()
     lasted = fault.lasted()
     assert lasted is not None

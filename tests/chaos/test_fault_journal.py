@@ -29,10 +29,9 @@ from chaos.journal import (
     leftovers,
     read_journal,
 )
-from chaos.processes import wait_until
 from chaos.undo import continue_processes, nothing, remove_file, start_container, undo
 from chaos.watchdog import Watchdog
-from tests.chaos.conftest import BACK_S
+from tests.helpers.waiting import eventually
 
 DEAD = own_entry() | {"pid": 1, "start_ticks": 1, "boot_id": "of another time"}
 """A harness of this machine, before it was started anew."""
@@ -55,7 +54,7 @@ def paused(process: psutil.Process) -> dict[str, Any]:
     identity = ProcessIdentity.of(process.pid)
     assert identity is not None
     process.suspend()
-    assert wait_until(lambda: is_stopped(process), BACK_S)
+    eventually(lambda: is_stopped(process), "the process is stopped")
     return continue_processes([identity])
 
 
@@ -406,8 +405,8 @@ def test_the_reaper_undoes_what_a_killed_harness_leaves(sleeper: psutil.Process)
     process, watchdog = harness(paused(sleeper))
     assert is_stopped(sleeper)
     ended(process)
-    assert wait_until(lambda: not is_stopped(sleeper), BACK_S)
-    assert wait_until(lambda: not psutil.pid_exists(watchdog), BACK_S)
+    eventually(lambda: not is_stopped(sleeper), "the process goes on")
+    eventually(lambda: not psutil.pid_exists(watchdog), "the watchdog has ended")
     assert leftovers() == []
 
 
@@ -420,7 +419,7 @@ def test_who_ends_the_harness_and_its_group_does_not_reach_the_reaper(
     assert psutil.Process(watchdog).status() != psutil.STATUS_ZOMBIE
     assert os.getsid(watchdog) == watchdog
     ended(process)
-    assert wait_until(lambda: not is_stopped(sleeper), BACK_S)
+    eventually(lambda: not is_stopped(sleeper), "the process goes on")
 
 
 def test_with_reaper_and_harness_killed_bench_heal_repairs(sleeper: psutil.Process) -> None:

@@ -12,11 +12,11 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from chaos.faults.fault import Fault, FaultContext, stamped
 from chaos.journal import Journal, leftovers
-from chaos.processes import wait_until
 from chaos.runner import SETTLE_NS, FaultRunner
 from chaos.schedule import FaultPlan, Proof, Timestamps
 from chaos.undo import Undo
 from tests.chaos.conftest import BACK_S, S
+from tests.helpers.waiting import eventually
 
 MS = 1_000_000
 
@@ -85,7 +85,7 @@ class Play:
 
     def whole(self, until_ms: float) -> FaultRunner:
         runner = self.begin()
-        assert wait_until(lambda: monotonic_ns() > self.start_ns + until_ms * MS, BACK_S)
+        eventually(lambda: monotonic_ns() > self.start_ns + until_ms * MS, "the moment has come")
         runner.end()
         return runner
 
@@ -143,7 +143,7 @@ def test_a_fault_that_takes_its_time_makes_no_other_late(play: Play) -> None:
     play.add(10, inject=lambda: held.wait(BACK_S))
     play.add(11)
     runner = play.begin()
-    assert wait_until(lambda: runner.acts[1].healed is not None, BACK_S)
+    eventually(lambda: runner.acts[1].healed is not None, "the second is healed")
     assert runner.acts[0].broke is None
     held.set()
 
@@ -181,7 +181,7 @@ def test_a_journal_that_cannot_be_written_means_that_nothing_is_broken(
 def test_the_end_of_a_run_mends_what_holds_and_makes_nothing_more(play: Play) -> None:
     holds, later = play.add(10, 60_000), play.add(50_000)
     runner = play.begin(duration_s=100)
-    assert wait_until(lambda: runner.acts[0].is_in_force, BACK_S)
+    eventually(lambda: runner.acts[0].is_in_force, "it is in force")
     assert [act.fault.plan.number for act in runner.in_force] == [0]
     runner.end()
     runner.end()
@@ -193,7 +193,7 @@ def test_the_end_of_a_run_mends_what_holds_and_makes_nothing_more(play: Play) ->
 def test_who_ends_a_run_early_does_not_wait_for_a_target_that_never_comes_back(play: Play) -> None:
     play.add(10, healed=lambda: False)
     runner = play.begin(duration_s=3600)
-    assert wait_until(lambda: runner.acts[0].effect is not None, BACK_S)
+    eventually(lambda: runner.acts[0].effect is not None, "its effect is proven")
     begin_ns = monotonic_ns()
     runner.end()
     assert monotonic_ns() - begin_ns < SETTLE_NS + 20 * S

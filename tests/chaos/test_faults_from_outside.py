@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from bench.stack.embedded import EmbeddedStack
-from chaos.processes import wait_until
 from tests.chaos.conftest import BACK_S
 from tests.chaos.in_process import SCENARIO
+from tests.helpers.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
@@ -88,15 +88,9 @@ def stopped_server(of: int) -> psutil.Process | None:
     return None
 
 
-def eventually(look: Callable[[], Any]) -> Any:
-    found: list[Any] = []
-    assert wait_until(lambda: bool(found.append(look()) or found[-1]), 200, 0.01)
-    return found[-1]
-
-
 def test_ctrl_c_during_a_fault_undoes_it_keeps_the_run_and_a_second_run_waits_its_turn(shell: Shell) -> None:
     process = shell.run(PAUSE)
-    server = eventually(lambda: stopped_server(process.pid))
+    server = eventually(lambda: stopped_server(process.pid), "a stopped server", BACK_S)
     code, _, err = finished(shell.run("{nothing: redis, at: 1s}"))
     assert code == 2
     assert "another run with faults is under way" in err
@@ -116,7 +110,7 @@ def test_ctrl_c_during_a_fault_undoes_it_keeps_the_run_and_a_second_run_waits_it
 
 def test_ctrl_c_twice_during_a_fault_undoes_it_all_the_same(shell: Shell) -> None:
     process = shell.run(PAUSE)
-    server = eventually(lambda: stopped_server(process.pid))
+    server = eventually(lambda: stopped_server(process.pid), "a stopped server", BACK_S)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     code, _, err = finished(process)
@@ -137,7 +131,7 @@ def test_a_paused_server_that_outlives_its_harness_goes_on_by_the_reaper_or_by_b
         keeper = state["keeper"]["pid"]
         for reaper_dies in (False, True):
             process = shell.run(PAUSE)
-            server = eventually(lambda: stopped_server(keeper))
+            server = eventually(lambda: stopped_server(keeper), "a stopped server", BACK_S)
             if reaper_dies:
                 reapers = psutil.Process(process.pid).children(recursive=True)
                 (watchdog,) = [one for one in reapers if "chaos.watchdog" in one.cmdline()]
@@ -147,7 +141,7 @@ def test_a_paused_server_that_outlives_its_harness_goes_on_by_the_reaper_or_by_b
             if reaper_dies:
                 assert server.status() == psutil.STATUS_STOPPED
                 assert shell("heal")[:2] == (0, "undone: pause of redis\n")
-            assert wait_until(lambda server=server: server.status() != psutil.STATUS_STOPPED, BACK_S)
+            eventually(lambda server=server: server.status() != psutil.STATUS_STOPPED, "the server goes on")
             assert shell("heal")[:2] == (0, "nothing to heal: no fault is left from any run\n")
     finally:
         assert shell("stack", "down")[0] == 0

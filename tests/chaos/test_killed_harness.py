@@ -16,8 +16,7 @@ import pytest
 
 from bench.scenario.fault_kinds import FAULT_KINDS
 from chaos.journal import leftovers
-from chaos.processes import wait_until
-from tests.chaos.conftest import BACK_S
+from tests.helpers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 NOT_HERE = ("disconnect", "disk_full")
@@ -70,7 +69,7 @@ class Doomed:
 
     def assert_nothing_is_left(self) -> None:
         told = f"{self.kind}, killed {self.moment_s:.3f} s after the one before"
-        assert wait_until(lambda: not marked(self.mark), BACK_S, 0.02), (told, marked(self.mark))
+        eventually(lambda: not marked(self.mark), lambda: f"nothing is left of {told}: {marked(self.mark)}")
         assert leftovers(self.state / "holdfast" / "faults") == [], told
         left = [path.name for path in self.temporary.iterdir() if not path.name.startswith("logs-")]
         assert left == [], told

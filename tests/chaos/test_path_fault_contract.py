@@ -17,11 +17,11 @@ from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.health import probe
 from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
-from chaos.processes import wait_until
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.toxic import ToxicError
 from chaos.schedule import FaultPlan
 from tests.chaos.conftest import BACK_S, S
+from tests.helpers.waiting import eventually
 
 MS = 1_000_000
 CASES = {
@@ -98,7 +98,7 @@ def test_a_fault_on_the_path_is_proven_and_gone_afterwards(proxied: FaultContext
     assert fault.healed(BACK_S).holds
     assert proxy.active() == []
     seen = replace(proxied.targets["redis"], host=proxy.address[0], port=proxy.address[1])
-    assert wait_until(lambda: probe(seen, 1.0).state == "up", BACK_S, 0.01)
+    eventually(lambda: probe(seen, 1.0).state == "up", "the target is up")
 
 
 def test_settings_that_make_no_sense_are_refused_before_anything_starts(proxied: FaultContext) -> None:

@@ -11,8 +11,7 @@ import pytest
 
 from bench.stack.services.files import DataDirectory
 from bench.stack.supervisor.supervised import ServiceCommand, Supervised
-from chaos.processes import wait_until
-from tests.chaos.conftest import BACK_S
+from tests.helpers.waiting import eventually
 
 ORDERLY = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"
 STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.01; done"
@@ -31,7 +30,7 @@ class Service:
         command = ServiceCommand("it", ("/bin/sh", "-c", script), directory, str(self.log), 3600.0)
         self.supervised.start(command, self._data)
         self.await_kinds("started")
-        assert wait_until(lambda: "up" in self.words(), BACK_S)
+        eventually(lambda: "up" in self.words(), "it is up")
 
     def words(self) -> list[str]:
         return self.log.read_text().split() if self.log.exists() else []
@@ -40,7 +39,7 @@ class Service:
         return [event.kind for event in self.supervised.events()]
 
     def await_kinds(self, *kinds: str) -> None:
-        assert wait_until(lambda: self.kinds() == list(kinds), BACK_S, 0.005), self.kinds()
+        eventually(lambda: self.kinds() == list(kinds), lambda: f"{kinds}, but {self.kinds()}")
 
     def close(self) -> None:
         self.supervised.end()
@@ -71,7 +70,7 @@ def test_a_restart_is_an_end_and_a_start_at_once_and_no_death(service: Service) 
         service.supervised.tell("hold")
         service.supervised.tell("release")
         service.await_kinds("started", *["ended", "restarted"] * number)
-        assert wait_until(lambda up=number + 1: service.words().count("up") == up, BACK_S)
+        eventually(lambda up=number + 1: service.words().count("up") == up, "it is up again")
 
 
 def test_one_that_does_not_end_by_itself_is_killed_after_its_grace_and_comes_back(service: Service) -> None:
@@ -124,4 +123,4 @@ def test_a_stopped_service_can_be_held(service: Service) -> None:
     os.kill(pid, signal.SIGSTOP)
     service.await_kinds("started", "stopped")
     service.supervised.tell("hold")
-    assert wait_until(lambda: service.kinds()[-1] == "ended", BACK_S)
+    eventually(lambda: service.kinds()[-1] == "ended", "it has ended")

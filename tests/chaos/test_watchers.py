@@ -14,8 +14,7 @@ import pytest
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
 from chaos.detectors.polling import Breaker, PollingDetector, Probe
-from chaos.processes import wait_until
-from tests.chaos.conftest import BACK_S
+from tests.helpers.waiting import eventually
 
 MS = 1_000_000
 
@@ -123,7 +122,7 @@ def test_a_watcher_looks_until_it_is_stopped_and_stopping_twice_or_early_is_harm
     early.stop()
     watcher = Counter()
     watcher.start()
-    assert wait_until(lambda: len(watcher.looks_ns) > 5, BACK_S)
+    eventually(lambda: len(watcher.looks_ns) > 5, "it has looked six times")
     watcher.stop()
     looks = watcher.looks_ns
     watcher.stop()
@@ -133,6 +132,6 @@ def test_a_watcher_looks_until_it_is_stopped_and_stopping_twice_or_early_is_harm
 def test_a_watcher_that_fails_says_so() -> None:
     watcher = Counter(fails=True)
     watcher.start()
-    assert wait_until(lambda: watcher.failure is not None, BACK_S)
+    eventually(lambda: watcher.failure is not None, "it has failed")
     watcher.stop()
     assert isinstance(watcher.failure, ZeroDivisionError)

@@ -14,7 +14,8 @@ import pytest
 
 from bench.cli.session_opening import stop_signals
 from bench.run.stop_request import StopRequest
-from tests.cli.conftest import Bench, await_that
+from tests.helpers.command_line import Bench
+from tests.helpers.waiting import COMPILE_S, eventually
 
 NOOP = """
 scenario: brief
@@ -121,7 +122,7 @@ def test_ctrl_c_ends_a_start_of_the_stack_and_a_second_one_lets_it_clear_up(benc
     process = bench.start("run", scenario, "--out", bench.results, TMPDIR=str(temporary))
     try:
         log = lambda: [*bench.results.glob(".stack-*/postgres*.log")]  # noqa: E731 - asked again and again
-        await_that(lambda: log() or process.poll() is not None)
+        eventually(lambda: log() or process.poll() is not None, "the log is there", COMPILE_S)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)  # a person's second Ctrl-C; whenever it comes, the same must hold
@@ -133,7 +134,7 @@ def test_ctrl_c_ends_a_start_of_the_stack_and_a_second_one_lets_it_clear_up(benc
     assert "Traceback" not in err
     assert "interrupted while the stack was starting" in err
     assert time.monotonic() - began < 30
-    await_that(lambda: not any(temporary.iterdir()))
+    eventually(lambda: not any(temporary.iterdir()), "nothing is left", COMPILE_S)
     assert bench.partial() == []
 
 

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from bench.core.child_environment import for_program, for_python, for_run, for_users
-from tests.cli.conftest import Bench, await_that
+from tests.helpers.command_line import Bench
+from tests.helpers.waiting import COMPILE_S, eventually
 
 KEY = "AWS_SECRET_ACCESS_KEY"
 OURS = "HOLDFAST_UI_PASSWORD"
@@ -95,7 +96,9 @@ def test_no_child_of_a_run_sees_a_key_that_is_none_of_its_business(bench: Bench)
         return {kind for kind, is_one in KINDS.items() if any(is_one(words) for words, _ in seen.values())}
 
     try:
-        await_that(lambda: kinds() == set(KINDS) or process.poll() is not None)
+        eventually(
+            lambda: kinds() == set(KINDS) or process.poll() is not None, "all kinds of children", COMPILE_S
+        )
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()

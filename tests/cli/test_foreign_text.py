@@ -14,7 +14,7 @@ from bench.cli.main import run as bench_run
 from bench.cli.output import say
 from bench.core.errors import Problem, TargetError
 from bench.core.sanitize import all_visible, one_line, visible, visible_but_colour
-from tests.cli.conftest import Bench
+from tests.helpers.command_line import Bench
 from tests.helpers.synthetic_run import MS, SyntheticRun
 
 HOSTILE = "ERR <b>\x1b[31;1mRED\x1b]0;pwn\x07\x9b2J\u202edrawkcab\u2066\u200b\r\x7f"

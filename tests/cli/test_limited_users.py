@@ -10,7 +10,7 @@ from redis import Redis
 
 from bench.stack.stack import open_stack
 from bench.stack.target import Target
-from tests.cli.conftest import Bench
+from tests.helpers.command_line import Bench
 
 SCENARIO = """
 scenario: limited

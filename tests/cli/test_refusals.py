@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import SCENARIO, Bench
+from tests.helpers.command_line import Bench
 from tests.helpers.other_work import is_excused
+from tests.helpers.scenarios import BRIEF
+from tests.helpers.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -75,18 +77,19 @@ def redis_with_password(folder: Path) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     )
     try:
-        limit = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                assert time.monotonic() < limit
-                time.sleep(0.02)
+        eventually(lambda: accepts(port), "the server accepts connections")
         yield f"redis://:{SECRET}@127.0.0.1:{port}/3"
     finally:
         server.kill()
         server.wait()
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def everything_in(folder: Path) -> str:
@@ -140,8 +143,8 @@ def test_load_leaves_this_machine_only_by_name(bench: Bench) -> None:
 
 
 def test_all_problems_of_all_scenarios_come_at_once_and_nothing_starts(bench: Bench) -> None:
-    bench.scenario(SCENARIO.replace("rate: 500/s", "rate: fast"), "a.yaml")
-    bench.scenario(SCENARIO.replace("lanes: 8", "lanse: 8").replace("p95 < 3s", "p95 < 3MB"), "b.yaml")
+    bench.scenario(BRIEF.replace("rate: 500/s", "rate: fast"), "a.yaml")
+    bench.scenario(BRIEF.replace("lanes: 8", "lanse: 8").replace("p95 < 3s", "p95 < 3MB"), "b.yaml")
     done = bench.run(bench.folder)
     assert done.code == 3
     places = [line.split(":")[0].rpartition("/")[2] for line in done.err.splitlines()]

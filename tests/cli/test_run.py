@@ -9,8 +9,10 @@ import time
 import psutil
 import pytest
 
-from tests.cli.conftest import SCENARIO, Bench, await_that
+from tests.helpers.command_line import Bench
 from tests.helpers.other_work import is_excused, undisturbed
+from tests.helpers.scenarios import BRIEF
+from tests.helpers.waiting import COMPILE_S, eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -56,8 +58,8 @@ def test_a_rule_that_cannot_hold_exits_1(bench: Bench) -> None:
 
 
 def test_several_scenarios_give_one_array_and_the_worst_exit_code(bench: Bench) -> None:
-    bench.scenario(SCENARIO, "a.yaml")
-    bench.scenario(SCENARIO.replace("p95 < 3s", "p95 < 1ns").replace("brief", "other"), "b.yaml")
+    bench.scenario(BRIEF, "a.yaml")
+    bench.scenario(BRIEF.replace("p95 < 3s", "p95 < 1ns").replace("brief", "other"), "b.yaml")
     done = undisturbed(
         lambda: bench.run(bench.folder, "--quick"),
         lambda _: any(is_excused(folder) for folder in bench.folders()[-2:]),
@@ -78,7 +80,7 @@ def test_every_planned_arrival_is_in_the_sums_and_in_the_log(bench: Bench) -> No
 
 
 def test_equal_seeds_give_equal_plans_and_another_seed_another(bench: Bench) -> None:
-    brief = SCENARIO.replace("for: 2s", "for: 200ms").replace("for: 500ms", "for: 100ms")
+    brief = BRIEF.replace("for: 2s", "for: 200ms").replace("for: 500ms", "for: 100ms")
     for seed in ("7", "7", "8"):
         bench.run(bench.scenario(brief), "--seed", seed)
     digests = [json.loads((folder / "run.json").read_text())["plan"]["digest"] for folder in bench.folders()]
@@ -86,17 +88,21 @@ def test_equal_seeds_give_equal_plans_and_another_seed_another(bench: Bench) -> 
 
 
 def test_a_stopped_server_is_seen_in_response_time_and_not_in_service_time(bench: Bench) -> None:
-    text = SCENARIO.replace("for: 2s", "for: 5s").replace("p95 < 3s", "p99 < 10s")
+    text = BRIEF.replace("for: 2s", "for: 5s").replace("p95 < 3s", "p99 < 10s")
     process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
     try:
-        await_that(lambda: has_windows(bench))
+        eventually(lambda: has_windows(bench), "the run has windows", COMPILE_S)
         server = server_of(process.pid)
         server.suspend()
         # The outage is made of the run's own clock: it lasts until a second of windows has gone by.
         (folder,) = bench.partial()
         series = folder / "series.csv"
         start = int(series.read_text().splitlines()[-1].split(",")[1])
-        await_that(lambda: int(series.read_text().splitlines()[-1].split(",")[1]) > start + 1_000_000_000)
+        eventually(
+            lambda: int(series.read_text().splitlines()[-1].split(",")[1]) > start + 1_000_000_000,
+            "another second is written",
+            COMPILE_S,
+        )
         server.resume()
         _, err = process.communicate(timeout=120)
     finally:
@@ -113,10 +119,10 @@ def test_a_stopped_server_is_seen_in_response_time_and_not_in_service_time(bench
 
 
 def test_a_killed_server_is_restarted_and_the_run_goes_on(bench: Bench) -> None:
-    text = SCENARIO.replace("for: 2s", "for: 4s")
+    text = BRIEF.replace("for: 2s", "for: 4s")
     process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
     try:
-        await_that(lambda: has_windows(bench))
+        eventually(lambda: has_windows(bench), "the run has windows", COMPILE_S)
         server_of(process.pid).kill()
         _, err = process.communicate(timeout=120)
     finally:
@@ -131,10 +137,10 @@ def test_a_killed_server_is_restarted_and_the_run_goes_on(bench: Bench) -> None:
 
 
 def test_ctrl_c_keeps_the_partial_run_marks_it_and_leaves_nothing_running(bench: Bench) -> None:
-    text = SCENARIO.replace("for: 2s", "for: 60s")
+    text = BRIEF.replace("for: 2s", "for: 60s")
     process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
     try:
-        await_that(lambda: has_windows(bench))
+        eventually(lambda: has_windows(bench), "the run has windows", COMPILE_S)
         started = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -146,21 +152,21 @@ def test_ctrl_c_keeps_the_partial_run_marks_it_and_leaves_nothing_running(bench:
     assert record["status"] == "interrupted"
     assert {"verdict.json", "report.html"} <= {path.name for path in bench.folders()[0].iterdir()}
     assert sum(outcomes(record).values()) == record["totals"]["planned"] > 0
-    await_that(lambda: not any(child.is_running() for child in started), 20)
+    eventually(lambda: not any(child.is_running() for child in started), "its children have ended")
     assert not bench.partial()
 
 
 def test_a_killed_harness_leaves_no_process_and_its_run_is_kept_as_interrupted(bench: Bench) -> None:
-    text = SCENARIO.replace("for: 2s", "for: 60s")
+    text = BRIEF.replace("for: 2s", "for: 60s")
     process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
     try:
-        await_that(lambda: has_windows(bench))
+        eventually(lambda: has_windows(bench), "the run has windows", COMPILE_S)
         started = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.communicate(timeout=60)
     finally:
         process.kill()
-    await_that(lambda: not any(child.is_running() for child in started), 30)
+    eventually(lambda: not any(child.is_running() for child in started), "its children have ended")
     assert len(bench.partial()) == 1
     done = bench.run(bench.scenario(), "--quick")
     assert done.code == 0 or is_excused(bench.folders()[-1]), done.err
@@ -201,10 +207,10 @@ sla:
 
 
 def test_a_stall_of_the_harness_itself_makes_the_run_invalid_and_not_failed(bench: Bench) -> None:
-    text = SCENARIO.replace("for: 2s", "for: 4s").replace("p95 < 3s", "p95 < 100ms")
+    text = BRIEF.replace("for: 2s", "for: 4s").replace("p95 < 3s", "p95 < 100ms")
     process = bench.start("run", bench.scenario(text), "--json", "--out", bench.results)
     try:
-        await_that(lambda: has_windows(bench))
+        eventually(lambda: has_windows(bench), "the run has windows", COMPILE_S)
         process.send_signal(signal.SIGSTOP)
         time.sleep(1)  # the stall itself
         process.send_signal(signal.SIGCONT)

@@ -10,7 +10,8 @@ import socket
 import psutil
 import pytest
 
-from tests.cli.conftest import Bench, await_that
+from tests.helpers.command_line import Bench
+from tests.helpers.waiting import COMPILE_S, eventually
 
 SCENARIO = """
 scenario: open_ports
@@ -71,9 +72,17 @@ def test_a_stranger_at_every_port_of_a_run_learns_nothing_and_stops_nothing(benc
     seen: set[tuple[str, int]] = set()
     try:
         started = bench.results
-        await_that(lambda: [*started.glob(".2*.partial/run.json")] or process.poll() is not None)
+        eventually(
+            lambda: [*started.glob(".2*.partial/run.json")] or process.poll() is not None,
+            "the run has begun",
+            COMPILE_S,
+        )
         # Redis, Postgres, the API, the metrics, and the proxy before the Redis.
-        await_that(lambda: len(listening(process.pid)) >= 5 or process.poll() is not None)
+        eventually(
+            lambda: len(listening(process.pid)) >= 5 or process.poll() is not None,
+            "its ports are open",
+            COMPILE_S,
+        )
         seen = listening(process.pid)
         for address, port in seen:
             for sent in GARBAGE:

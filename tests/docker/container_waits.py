@@ -1,13 +1,12 @@
 """Waiting for what an engine does, and looking for what it still has."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 from bench.stack.docker.client import RUN
 from bench.stack.docker.stack import DockerStack
 from bench.stack.probes.health import probe
 from bench.stack.target import State
+from tests.helpers.waiting import eventually
 
 DEADLINE_S = 40.0  # far above what anything here takes: only a hang ever meets it
 SHORT_S = 0.3
@@ -21,17 +20,6 @@ def health_now(stack: DockerStack) -> State:
 def until_up(stack: DockerStack) -> None:
     """Wait until the stack's Redis answers."""
     eventually(lambda: health_now(stack) == "up", "Redis answers")
-
-
-def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until the condition holds and return its value."""
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    raise AssertionError(f"never happened: {what}")
 
 
 def traces_of(engine: Any, run: str) -> list[str]:

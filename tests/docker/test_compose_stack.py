@@ -12,7 +12,7 @@ from bench.stack.services.loopback_port import free_loopback_port
 from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
 from chaos.schedule import FaultPlan
-from tests.docker.container_waits import eventually
+from tests.helpers.waiting import eventually
 
 PROJECT = "test-holdfast"
 

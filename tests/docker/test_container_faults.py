@@ -10,7 +10,8 @@ from bench.stack.docker.stack import DockerStack
 from bench.stack.probes.health import probe
 from chaos import containers
 from chaos.containers import ContainerAct
-from tests.docker.container_waits import SHORT_S, eventually, health_now, until_up
+from tests.docker.container_waits import SHORT_S, health_now, until_up
+from tests.helpers.waiting import eventually
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from bench.stack.services.loopback_port import free_loopback_port
 from chaos import containers
 from chaos.journal import Journal, heal, leftovers, read_journal
 from chaos.undo import connect_container, undo
-from tests.docker.container_waits import eventually
+from tests.helpers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 HARNESS = Path(__file__).parent / "doomed_container_harness.py"

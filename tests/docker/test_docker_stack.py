@@ -12,7 +12,8 @@ from bench.resources.cgroup import read_cgroup
 from bench.stack.docker.cleanup import left_overs
 from bench.stack.docker.stack import DockerStack
 from bench.stack.probes.http import http_get
-from tests.docker.container_waits import eventually, until_up
+from tests.docker.container_waits import until_up
+from tests.helpers.waiting import eventually
 
 SECOND_NS = 1_000_000_000
 

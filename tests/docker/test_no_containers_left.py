@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.stack.docker.cleanup import sweep
-from tests.docker.container_waits import eventually, traces_of
+from tests.docker.container_waits import traces_of
+from tests.helpers.waiting import eventually
 
 Start = Callable[[str], "subprocess.Popen[str]"]
 WAIT = "sys.stdin.readline()"

@@ -170,11 +170,3 @@ def _log_of(engine: WireEngine) -> np.ndarray:
 
     parts = [np.fromfile(path, dtype=LOG_RECORD, count=length) for path, length in engine.raw_logs()]
     return np.concatenate(parts)
-
-
-def eventually(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-    """Wait until something is so."""
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, f"never: {what}"
-        time.sleep(0.002)

@@ -9,9 +9,10 @@ import pytest
 
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
-from tests.engine.runs import eventually, plan_of, run
+from tests.engine.runs import plan_of, run
 from tests.helpers.http_server import OK as FINE
 from tests.helpers.http_server import Answerer, Asked, LittleHttp, always
+from tests.helpers.waiting import eventually
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT
 RESET, REFUSED, DROPPED = Outcome.RESET, Outcome.REFUSED, Outcome.DROPPED

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bench.core.outcome import Outcome
-from tests.engine.runs import eventually, plan_of, run
+from tests.engine.runs import plan_of, run
 from tests.helpers.http_server import OK as FINE
 from tests.helpers.http_server import Answerer, LittleHttp, always
+from tests.helpers.waiting import eventually
 
 OK, ERROR = Outcome.OK, Outcome.ERROR
 Serve = Callable[..., LittleHttp]

@@ -15,8 +15,9 @@ from bench.core.histogram import percentile_ns
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
 from bench.stack.target import Target
-from tests.engine.runs import eventually, plan_of, run
+from tests.engine.runs import plan_of, run
 from tests.helpers.servers import Behaviour, LittleServer, Talk, answer, read_only
+from tests.helpers.waiting import eventually
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT
 RESET, REFUSED, DROPPED = Outcome.RESET, Outcome.REFUSED, Outcome.DROPPED

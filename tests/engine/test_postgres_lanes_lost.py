@@ -18,7 +18,8 @@ from bench.drivers.postgres.connection import open_connection
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
-from tests.engine.runs import eventually, plan_of, run
+from tests.engine.runs import plan_of, run
+from tests.helpers.waiting import eventually
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT
 RESET, REFUSED = Outcome.RESET, Outcome.REFUSED

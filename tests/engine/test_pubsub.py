@@ -13,7 +13,8 @@ from bench.engine.wire.engine import WireEngine
 from bench.stack.probes.redis import RespClient
 from bench.stack.stack import Stack
 from bench.stack.target import Target
-from tests.engine.runs import Ran, eventually, plan_of, run
+from tests.engine.runs import Ran, plan_of, run
+from tests.helpers.waiting import eventually
 
 OK, RESET, DROPPED = Outcome.OK, Outcome.RESET, Outcome.DROPPED
 PUBLISHERS, CHANNELS, SUBSCRIBERS = 3, 4, 5

@@ -14,7 +14,8 @@ from bench.engine.wire.engine import WireEngine
 from bench.stack.probes.redis import RespClient
 from bench.stack.stack import Stack
 from bench.stack.target import Target
-from tests.engine.runs import eventually, plan_of, run
+from tests.engine.runs import plan_of, run
+from tests.helpers.waiting import eventually
 
 OK, ERROR, TIMEOUT = Outcome.OK, Outcome.ERROR, Outcome.TIMEOUT
 RESET, REFUSED, DROPPED = Outcome.RESET, Outcome.REFUSED, Outcome.DROPPED

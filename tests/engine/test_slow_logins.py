@@ -15,8 +15,9 @@ from bench.engine.wire.connector import Connector
 from bench.engine.wire.engine import WireEngine
 from bench.engine.wire.pending_dials import ATTEMPT_S, MOST, PendingDials, patience_s
 from bench.engine.wire.shard import Shard
-from tests.engine.runs import eventually, plan_of, run
+from tests.engine.runs import plan_of, run
 from tests.helpers.servers import LittleServer, Talk, answer
+from tests.helpers.waiting import eventually
 
 OK = Outcome.OK
 SLOW_S = 1.5

@@ -1,0 +1,1 @@
+"""What tests of several packages share: waiting, servers, processes, scenarios and runs made by hand."""

@@ -65,10 +65,10 @@ class WindowedRun:
         for ends in self.failed.values():
             for outcome, count in ends.items():
                 total[outcome] += count
-        count = {"operation": "get", "phase": "steady", "measured": True}
-        count |= {"planned": sum(total.values()), "outcomes": total}
+        counts: dict[str, Any] = {"operation": "get", "phase": "steady", "measured": True}
+        counts |= {"planned": sum(total.values()), "outcomes": total}
         entries = [
-            {**base["workloads"][0], "name": name, "operations": ["get"], "counts": [count]}
+            {**base["workloads"][0], "name": name, "operations": ["get"], "counts": [counts]}
             for name in self.workloads
         ]
         all_ends = {outcome: ended * len(entries) for outcome, ended in total.items()}

@@ -8,13 +8,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from tests.helpers.waiting import COMPILE_S, eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -288,11 +289,13 @@ def test_ctrl_c_ends_the_run_in_order_and_keeps_what_was_measured(tmp_path: Path
     long.write_text(REDIS.format(name="long").replace("400ms", "600s"))
     process = started(tmp_path, "-m", "pytest", *PLUGINS, *UNWANTED, "--rootdir", tmp_path, long, "--bench")
     try:
-        limit = time.monotonic() + 180
-        while not list((tmp_path / "results").glob(".2*.partial/run.json")):
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < limit
-            time.sleep(0.05)
+        results = tmp_path / "results"
+        eventually(
+            lambda: list(results.glob(".2*.partial/run.json")) or process.poll() is not None,
+            "the run has begun",
+            COMPILE_S,
+        )
+        assert process.poll() is None, process.communicate()[0]
         servers = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)

@@ -14,11 +14,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.helpers.ui_process import UiProcess, environment
+from tests.helpers.waiting import eventually
 
 HERE = Path(__file__).parent
 SCENARIOS = HERE / "scenarios"
@@ -68,11 +68,12 @@ def _interrupt(place: Path, name: str) -> None:
         env=environment(),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    end = time.monotonic() + WAIT_S
-    while _windows(place / "results") < INTERRUPTED_AFTER_WINDOWS:
-        if process.poll() is not None or time.monotonic() > end:
-            sys.exit(f"{name}: never had {INTERRUPTED_AFTER_WINDOWS} windows")
-        time.sleep(0.05)
+    results = place / "results"
+    eventually(
+        lambda: _windows(results) >= INTERRUPTED_AFTER_WINDOWS or process.poll() is not None,
+        f"{INTERRUPTED_AFTER_WINDOWS} windows of {name}",
+        WAIT_S,
+    )
     process.send_signal(signal.SIGINT)
     process.wait(WAIT_S)
 

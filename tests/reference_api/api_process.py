@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,6 +18,7 @@ import psutil
 
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import url_of
+from tests.helpers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0
@@ -103,7 +104,7 @@ class Api:
         return float(lines[0].rpartition(" ")[2]) if lines else 0.0
 
     def until_up(self) -> None:
-        until(lambda: self.get("/health").json["status"] == "ok")
+        eventually(lambda: self.get("/health").json["status"] == "ok", "everything is up")
 
     def close(self) -> str:
         """End it; what it wrote on stderr is returned. Again: an empty text."""
@@ -113,14 +114,6 @@ class Api:
             self.process.terminate()
         assert self.process.stderr is not None
         return "" if self.process.stderr.closed else self.process.communicate(timeout=PATIENCE_S)[1]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Ask again and again, and give up after a long time."""
-    end_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come about"
-        time.sleep(0.02)
 
 
 class Servers:

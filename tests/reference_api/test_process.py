@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.reference_api.api_process import PATIENCE_S, SHORT_MS, SHORT_S, SLACK_S, Api, Servers, until
+from tests.helpers.waiting import eventually
+from tests.reference_api.api_process import PATIENCE_S, SHORT_MS, SHORT_S, SLACK_S, Api, Servers
 
 
 def connect(api: Api) -> socket.socket:
@@ -43,7 +44,7 @@ def test_a_signal_ends_it_though_requests_hang(start_api: Callable[..., Api], se
         threads = [threading.Thread(target=lambda: answers.append(api.get("/items"))) for _ in range(3)]
         for thread in threads:
             thread.start()
-        until(lambda: api.metric("pool_in_use", component="postgres") == 3)
+        eventually(lambda: api.metric("pool_in_use", component="postgres") == 3, "all connections are in use")
         api.process.terminate()
         assert api.process.wait(PATIENCE_S) == 0
         for thread in threads:
@@ -96,7 +97,7 @@ def test_clients_that_do_not_wait_for_their_answer_do_no_harm(
                 if linger:  # closed with a reset
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 client.sendall(b"GET /items?limit=5 HTTP/1.1\r\nhost: x\r\n\r\n" * 2)
-        until(lambda: api.metric("requests_in_flight") == 1)
+        eventually(lambda: api.metric("requests_in_flight") == 1, "a request is in flight")
     api.until_up()
     assert api.get("/items?limit=5").status == 200
     assert api.close() == ""

@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from bench.reference_api.cache import FRESH
-from tests.reference_api.api_process import SHORT_MS, SHORT_S, SLACK_S, Answer, Api, Servers, until
+from tests.helpers.waiting import eventually
+from tests.reference_api.api_process import SHORT_MS, SHORT_S, SLACK_S, Answer, Api, Servers
 
 ENVIRONMENT = {"API_DEADLINE_MS": str(SHORT_MS)}
 HOWS = ["killed", "stopped"]
@@ -27,7 +28,7 @@ def until_open(api: Api, name: str) -> list[Answer]:
         answers.append(api.get("/items/41"))
         return bool(api.component(name)["breaker"] != "closed")
 
-    until(is_open)
+    eventually(is_open, "the circuit has opened")
     return answers
 
 
@@ -51,7 +52,7 @@ def test_without_redis_reads_go_to_postgres_and_the_circuit_opens_and_closes(
         assert statistics.median(answer.took_s for answer in later) < SHORT_S / 5
         assert api.order(41).status == 201
     api.until_up()
-    until(lambda: api.get("/items/41").cache == "hit")
+    eventually(lambda: api.get("/items/41").cache == "hit", "it comes from the cache")
     assert api.metric("breaker_transitions_total", component="redis", to="closed") >= 1
     assert api.metric("breaker_open_seconds_total", component="redis") > 0
 
@@ -64,7 +65,7 @@ def test_without_postgres_reads_are_served_and_all_else_is_503(api: Api, servers
         store.delete(f"{FRESH}43")  # as if it had expired
         store.persist(f"{FRESH}42")  # and as if no time went by for this one, however slow the machine is
     with away(servers, how, "postgres"):
-        until(lambda: api.get("/items/43").cache == "stale")
+        eventually(lambda: api.get("/items/43").cache == "stale", "a stale answer")
         until_open(api, "postgres")
         stale, hit = api.get("/items/43"), api.get("/items/42")
         assert (stale.status, stale.cache, stale.body) == (200, "stale", old.body)
@@ -89,7 +90,7 @@ def test_without_postgres_reads_are_served_and_all_else_is_503(api: Api, servers
     with redis.Redis.from_url(servers.environment["REDIS_URL"]) as store:
         store.delete(f"{FRESH}42")
     api.until_up()
-    until(lambda: api.get("/items/43").cache in ("miss", "hit"))
+    eventually(lambda: api.get("/items/43").cache in ("miss", "hit"), "the cache works again")
     assert api.order(42, 1, f"away {how}").status == 201
     assert api.get(f"/items/{never_read}").status == 200
 
@@ -103,7 +104,7 @@ def test_without_both_everything_is_503_within_the_deadline(api: Api, servers: S
         assert {answer.status for answer in answers} == {503}
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
         assert max(answer.took_s for answer in answers) < SHORT_S + SLACK_S
-        until(lambda: api.get("/health").status == 503)
+        eventually(lambda: api.get("/health").status == 503, "it reports that it is down")
         health = api.get("/health")
         assert health.json["status"] == "down"
         assert {one["state"] for one in health.json["components"].values()} == {"down"}
@@ -125,7 +126,7 @@ def test_a_write_while_redis_hangs_is_not_hidden_by_the_copy_that_redis_still_ha
         read = api.get("/items/45")
         assert (read.cache, read.json) == ("bypass", written.json)
         assert api.metric("cache_unsettled_items") >= 1
-    until(lambda: api.metric("cache_unsettled_items") == 0)
+    eventually(lambda: api.metric("cache_unsettled_items") == 0, "all items are settled")
     assert api.get("/items/45").json == written.json
 
 
@@ -160,7 +161,7 @@ def test_it_starts_without_redis_and_postgres_and_is_well_when_they_come(
 ) -> None:
     with servers.killed("redis", "postgres"):
         api = start_api()
-        until(lambda: api.get("/health").status == 503)
+        eventually(lambda: api.get("/health").status == 503, "it reports that it is down")
         answer = api.get("/items/47")
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) >= 1
@@ -185,7 +186,7 @@ def test_a_schema_that_was_dropped_is_made_again(servers: Servers, start_api: Ca
     asyncio.run(run(f"ALTER SCHEMA holdfast_api RENAME TO {other}"))
     try:
         assert api.get("/orders/1").status == 503
-        until(lambda: api.get("/items?limit=1").status == 200)
+        eventually(lambda: api.get("/items?limit=1").status == 200, "it answers again")
         assert api.order(48).json["id"] == 1
     finally:
         asyncio.run(run("DROP SCHEMA IF EXISTS holdfast_api CASCADE"))

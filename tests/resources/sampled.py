@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from bench.plan.plan import PhasePlan, Plan
 from bench.resources.sampler import Sampler
 from bench.stack.description import TargetDescription
 from bench.stack.target import Target
+from tests.helpers.waiting import eventually
 
 S = 1_000_000_000
 LONGEST_S = 60.0
@@ -39,11 +39,12 @@ class Sampled:
 
     def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait for rows, telling the sampler what the stack says as the session does."""
-        limit = time.monotonic() + LONGEST_S
-        while not condition():
-            assert time.monotonic() < limit, f"never: {what}"
+
+        def holds() -> object:
             self.sampler.update(self._stack.describe())
-            time.sleep(0.01)
+            return condition()
+
+        eventually(holds, what, LONGEST_S)
 
 
 @contextmanager

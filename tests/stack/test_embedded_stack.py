@@ -15,7 +15,8 @@ from bench.stack.services import base as managed_service
 from bench.stack.services import redis as managed_redis
 from bench.stack.stack import Stack, open_stack
 from bench.stack.supervisor import supervised
-from tests.helpers.processes import eventually, is_running
+from tests.helpers.processes import is_running
+from tests.helpers.waiting import eventually
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ from bench.swarm.distributed.engine_host import EngineHost
 from bench.swarm.distributed.messages import unpacked_bytes
 from bench.swarm.distributed.plan_codec import packed_plan
 from bench.swarm.distributed.worker import RemotePart
+from tests.helpers.waiting import eventually
 from tests.swarm.hosts_in_threads import findings_of, run_of, swarm, text_of
 
 LIVE = {
@@ -243,14 +244,10 @@ def test_a_run_with_a_liar_is_invalid_and_whole_for_the_others(
 
 
 def told_by(host: EngineHost, said: list[dict[str, Any]], message: dict[str, Any]) -> dict[str, Any]:
-    import time
-
     host.hear(message)
-    until = time.monotonic() + 60
-    while not any(one["kind"] in ("failed", "planned", "prepared") for one in said):
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    return next(one for one in said if one["kind"] in ("failed", "planned", "prepared"))
+    kinds = ("failed", "planned", "prepared")
+    answer = eventually(lambda: [one for one in said if one["kind"] in kinds], "an answer of the worker")
+    return answer[0]
 
 
 def test_a_worker_runs_a_locustfile_that_was_sent_only_where_its_owner_said_so(

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 import bench
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.services.programs import find_server_binary
+from tests.helpers.waiting import COMPILE_S, eventually
 from tests.swarm.two_hosts import TwoHosts, two_hosts
 
 pytestmark = pytest.mark.timeout(300)
@@ -81,13 +81,12 @@ class Swarm:
 
     def until_measuring(self) -> None:
         """Wait until the run has had windows."""
-        until = time.monotonic() + 120
-        while time.monotonic() < until:
-            for series in self.out.glob(".*.partial/series.csv"):
-                if series.read_text().count("\n") > 5:
-                    return
-            time.sleep(0.02)
-        raise AssertionError("no run began")
+
+        def has_windows() -> bool:
+            written = [path.read_text() for path in self.out.glob(".*.partial/series.csv")]
+            return any(text.count("\n") > 5 for text in written)
+
+        eventually(has_windows, "a run has windows", COMPILE_S)
 
     def ended(self) -> tuple[int, dict[str, Any], dict[str, Any]]:
         """Exit code of the master, run.json and verdict.json."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,6 +16,7 @@ from chaos.integrity.registers import INITIAL, RegisterWatch, has_fallen_back
 from chaos.integrity.stores import RedisRegisters
 from chaos.integrity.zones import NEVER, History, judge
 from tests.chaos.integrity.brute_force import Op, history_of
+from tests.helpers.waiting import eventually
 
 LONGEST_S = 30.0
 
@@ -29,13 +29,6 @@ def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStac
         yield stack
 
 
-def eventually(claim: Callable[[], bool]) -> None:
-    limit = time.monotonic() + LONGEST_S
-    while not claim():
-        assert time.monotonic() < limit
-        time.sleep(0.005)
-
-
 def test_the_settings_of_the_server_are_those_that_were_asked_for(forgetful: EmbeddedStack) -> None:
     settings = forgetful.describe()[0].settings
     assert settings["appendonly"] == "no"
@@ -46,7 +39,7 @@ def test_a_redis_that_forgets_is_caught_by_its_registers(forgetful: EmbeddedStac
     store = RedisRegisters(forgetful.targets()["redis"], "here", 2)
     watch = RegisterWatch(store, count=2, clients=3, every_ns=2_000_000, seed=1)
     watch.start()
-    eventually(lambda: len(watch.operations) > 60)
+    eventually(lambda: len(watch.operations) > 60, "it has asked")
     watch.stop()
     watch.read_finally()
     for register in range(2):

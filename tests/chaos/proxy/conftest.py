@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from chaos.proxy.client import FaultProxy
-from tests.chaos.proxy.ends import DEADLINE_S, eventually, opened
+from tests.chaos.proxy.ends import DEADLINE_S, opened
+from tests.helpers.waiting import eventually
 
 Ends = tuple[socket.socket, socket.socket]
 

@@ -5,24 +5,11 @@ import random
 import socket
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 DEADLINE_S = 30.0  # far above what anything here takes: only a hang ever meets it
 MS = 1_000_000
-
-
-def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until the condition holds and return its value."""
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.005)
-    raise AssertionError(f"never happened: {what}")
 
 
 def is_running(pid: int) -> bool:

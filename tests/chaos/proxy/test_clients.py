@@ -11,7 +11,8 @@ import redis
 
 from bench.stack.stack import open_stack
 from chaos.proxy.client import FaultProxy
-from tests.chaos.proxy.ends import MS, eventually
+from tests.chaos.proxy.ends import MS
+from tests.helpers.waiting import eventually
 
 
 @pytest.fixture(scope="module")

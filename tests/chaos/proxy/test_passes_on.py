@@ -13,7 +13,6 @@ from tests.chaos.proxy.ends import (
     break_off,
     carries,
     descriptor_limit,
-    eventually,
     noise,
     open_descriptors,
     opened,
@@ -22,6 +21,7 @@ from tests.chaos.proxy.ends import (
     sending,
     was_reset,
 )
+from tests.helpers.waiting import eventually
 
 BOTH_LOOPS = pytest.mark.parametrize("has_relay", [False, True], ids=["python", "compiled"])
 

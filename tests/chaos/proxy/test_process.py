@@ -14,7 +14,8 @@ import pytest
 import chaos
 from bench.core.errors import TargetError
 from chaos.proxy.client import PROGRAM, FaultProxy
-from tests.chaos.proxy.ends import eventually, is_running, opened, was_reset
+from tests.chaos.proxy.ends import is_running, opened, was_reset
+from tests.helpers.waiting import eventually
 
 ROOT = Path(chaos.__file__).parents[1]
 HARNESS = """

@@ -16,7 +16,8 @@ from bench.engine.wire.relay import POOL
 from chaos.proxy import loop
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.loop import BUCKETS, HIGHEST_NS, bucket_of
-from tests.chaos.proxy.ends import MS, carries, eventually, noise, opened, received, sending
+from tests.chaos.proxy.ends import MS, carries, noise, opened, received, sending
+from tests.helpers.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("has_relay", [True], ids=["compiled"])
 SHORT_S = 0.3

@@ -10,7 +10,8 @@ import pytest
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.composition import KINDS
 from chaos.proxy.toxic import ToxicError
-from tests.chaos.proxy.ends import MS, break_off, carries, eventually, opened
+from tests.chaos.proxy.ends import MS, break_off, carries, opened
+from tests.helpers.waiting import eventually
 
 CHANGES = 150
 CLIENTS = 8

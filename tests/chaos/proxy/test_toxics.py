@@ -14,7 +14,6 @@ from tests.chaos.proxy.ends import (
     MS,
     break_off,
     carries,
-    eventually,
     is_silent,
     is_turned_away,
     noise,
@@ -24,6 +23,7 @@ from tests.chaos.proxy.ends import (
     sending,
     was_reset,
 )
+from tests.helpers.waiting import eventually
 
 HARMLESS = {
     "latency": [("latency", {"delay": 5 * MS, "delay_jitter": 5 * MS})],

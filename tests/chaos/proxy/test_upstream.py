@@ -19,13 +19,13 @@ from tests.chaos.proxy.ends import (
     DEADLINE_S,
     break_off,
     carries,
-    eventually,
     is_silent,
     is_turned_away,
     opened,
     received,
     was_reset,
 )
+from tests.helpers.waiting import eventually
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
 from tests.engine.locust.locust_runs import LocustRun, drive, engine_of, plan_of
 from tests.engine.locust.troubled_shop import SLOW_S, TroubledShop
+from tests.helpers.waiting import eventually
 
 Writer = Callable[[str], Path]
 
@@ -343,10 +343,7 @@ def test_users_end_with_a_harness_that_was_killed_and_take_along_what_they_start
         started = users.children(recursive=True)
         assert [one.name() for one in started] == ["sleep"]
         harness.kill()
-    end = time.monotonic() + 20
-    while any(is_there(one) for one in (users, *started)) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not any(is_there(one) for one in (users, *started))
+    eventually(lambda: not any(is_there(one) for one in (users, *started)), "all of them have ended")
 
 
 def users_of(pid: int) -> list[psutil.Process]:

@@ -16,7 +16,8 @@ from bench.stack.probes.redis import probe_redis
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack import Stack, open_stack
 from bench.stack.supervisor.processes import ProcessIdentity
-from tests.helpers.processes import DEADLINE_S, ROOT, eventually, is_running
+from tests.helpers.processes import DEADLINE_S, ROOT, is_running
+from tests.helpers.waiting import eventually
 
 VARIABLES = ("REDIS_URL", "DATABASE_URL", "DATABASE_16_URL", "API_URL", "HOLDFAST_SERVICES")
 

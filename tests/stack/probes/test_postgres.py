@@ -15,7 +15,7 @@ from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.postgres import libpq_parameters, probe_postgres
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
-from tests.helpers.processes import eventually
+from tests.helpers.waiting import eventually
 
 SECRET = "guess 4711:/@%'"
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"

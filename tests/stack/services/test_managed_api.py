@@ -12,7 +12,8 @@ from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.http import HttpFacts, probe_http
 from bench.stack.services import api as managed_api
 from bench.stack.stack import open_stack
-from tests.helpers.processes import ROOT, eventually
+from tests.helpers.processes import ROOT
+from tests.helpers.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from bench.stack.services.files import sweep_data_directories
 from bench.stack.services.programs import PostgresPrograms, account_for_servers, find_postgres
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
-from tests.helpers.processes import Harness, eventually, is_running
+from tests.helpers.processes import Harness, is_running
+from tests.helpers.waiting import eventually
 from tests.stack.postgres_traces import Traces, connect
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up privileges")

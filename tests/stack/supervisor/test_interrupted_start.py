@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.processes import ROOT, eventually, is_running
+from tests.helpers.processes import ROOT, is_running
+from tests.helpers.waiting import eventually
 from tests.stack.postgres_traces import descendants
 
 PROGRAM = """

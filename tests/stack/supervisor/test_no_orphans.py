@@ -4,7 +4,8 @@ import os
 import signal
 from collections.abc import Callable
 
-from tests.helpers.processes import Harness, eventually, is_running
+from tests.helpers.processes import Harness, is_running
+from tests.helpers.waiting import eventually
 
 WAIT = "sys.stdin.readline()"
 StartHarness = Callable[[str], Harness]

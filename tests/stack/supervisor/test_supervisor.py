@@ -12,7 +12,8 @@ import pytest
 from bench.stack.services.files import DataDirectory
 from bench.stack.services.programs import account_for_servers
 from bench.stack.supervisor.supervised import ServiceCommand, SetUpStep, Supervised
-from tests.helpers.processes import eventually, is_running
+from tests.helpers.processes import is_running
+from tests.helpers.waiting import eventually
 
 
 class Bench:
