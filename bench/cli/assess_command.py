@@ -84,7 +84,7 @@ def command(
     from bench.assess.recommendation import EXIT_CODES
     from bench.cli.output import say
     from bench.core.clock import WallLabel
-    from bench.report.text import is_colourful
+    from bench.report.render.text import is_colourful
 
     rows = live_rows(stack_kind, health, services)
     found = assess(results, _files(scenarios), WallLabel.read().wall_ns, max_age, rows)
@@ -110,24 +110,19 @@ def _files(scenarios: Path | None) -> ScenarioFiles:
 
 
 def _rendered(found: Assessment, form: str, out: Path | None, colour: bool) -> str:
+    from bench.report.assess import forms
+    from bench.report.assess.data import render_json
+
     beside = out.parent if out else Path()
     match form:
         case "html":
-            from bench.report.assess import page
-
-            return page.render(found, beside)
+            return forms.render_html(found, beside)
         case "markdown":
-            from bench.report.assess import markdown
-
-            return markdown.render(found, beside)
+            return forms.render_markdown(found, beside)
         case "json":
-            from bench.report.assess import data
-
-            return data.render(found)
+            return render_json(found)
         case _:
-            from bench.report.assess import text as text_form
-
-            return text_form.render(found, colour)
+            return forms.render_text(found, colour)
 
 
 def _write(out: Path, text: str) -> None:

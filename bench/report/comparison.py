@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.compare.difference import Difference, Finding, StatusChange
 from bench.core import units
-from bench.report.markdown_form import folded, text
+from bench.report.document import Bullets, Column, Facts, Folded, Section, Strong, Table
+from bench.report.render import markdown, text
 from bench.results.layout import as_json
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison, Figure, ScenarioComparison
     from bench.compare.difference import Kind
+    from bench.report.document import Block, Cell
 
 
 LEFT_OUT_SHOWN = 3
@@ -128,122 +130,99 @@ def counted(count: int, word: str) -> str:
     return f"{count} {word}{'s' * (count != 1)}"
 
 
-HEADS = ("metric", "before", "after", "ratio", "95 % interval", "")
+NOT_COMPARABLE = "not comparable"
+TABLE = (
+    Column("metric"),
+    *(Column(title, numeric=True) for title in ("before", "after", "ratio", "95 % interval")),
+    Column(""),
+)
 
 
 def render_text(comparison: Comparison) -> str:
-    """Each scenario with its figures, then what is missing, then every regression in one line."""
-    lines = []
-    for scenario in comparison.scenarios:
-        lines += [*_text_scenario(scenario), ""]
-    lines += [f"missing   {form}: run before, not now" for form in comparison.missing]
-    lines += [f"new       {form}: nothing to compare it with" for form in comparison.new]
-    lines += [f"damaged   {text}" for text in comparison.damaged]
-    for scenario in comparison.scenarios:
-        for found in scenario.regressions:
-            lines.append(f"REGRESSION {regression_text(scenario, found, comparison.threshold)}")
-    lines.append(f"{summary_text(comparison)}; threshold {units.format_ratio(comparison.threshold)}")
-    return "\n".join(lines) + "\n"
-
-
-def _text_scenario(scenario: ScenarioComparison) -> list[str]:
-    lines = [str(scenario.form)]
-    if scenario.not_comparable:
-        return [*lines, f"  not comparable: {scenario.not_comparable}"]
-    lines.append(f"  {setting_text(scenario)}")
-    lines += [f"  {text}" for text in (*left_out_text(scenario), *scenario.notes)]
-    lines += [f"  {one.finding.value}: {status_text(one)}" for one in scenario.statuses]
-    rows = [HEADS, *(_text_row(figure) for figure in scenario.figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
-    lines += ["  " + _line(row, widths) for row in rows]
-    return lines
-
-
-def _text_row(figure: Figure) -> tuple[str, ...]:
-    found = figure.difference
-    words = found.finding.value
-    if found.finding is Finding.CANNOT_TELL and found.because:
-        words += f": {reason_text(found, figure.kind)}"
-    known = found.ratio is not None and found.low is not None and found.high is not None
-    return (
-        figure.metric,
-        value_text(found.before, figure.kind),
-        value_text(found.after, figure.kind),
-        f"x{factor(found.ratio)}" if known and found.ratio is not None else "-",
-        f"{factor(found.low)}..{factor(found.high)}" if known and found.low and found.high else "-",
-        words,
-    )
-
-
-def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    name, *numbers, words = row
-    cells = [
-        f"{name:<{widths[0]}}",
-        *(f"{n:>{w}}" for n, w in zip(numbers, widths[1:-1], strict=True)),
-        words,
-    ]
-    return "  ".join(cells).rstrip()
-
-
-HEAD = "| metric | before | after | ratio | 95 % interval | |\n|---|---:|---:|---:|---:|---|"
+    """For a terminal: each scenario with its figures, then what is missing, then every regression."""
+    scenarios = [Section(str(one.form), _scenario(one)) for one in comparison.scenarios]
+    others = [(label, said) for label, said in _others(comparison) if label != NOT_COMPARABLE]
+    regressions = [("REGRESSION", said) for said in _regressions(comparison)]
+    summary = f"{summary_text(comparison)}; threshold {units.format_ratio(comparison.threshold)}"
+    last = Section("", (Facts((*others, *regressions), width=10), summary))
+    return text.render([*scenarios, last], wraps=False)
 
 
 def render_markdown(comparison: Comparison) -> str:
-    """Markdown that GitHub shows; every text from outside is escaped."""
-    lines = ["## Compared with earlier runs", "", f"{text(summary_text(comparison))}. "]
-    lines[-1] += f"The threshold is {units.format_ratio(comparison.threshold)}."
-    regressions = [
-        f"- **REGRESSION** {text(regression_text(scenario, found, comparison.threshold))}"
+    """For the summary of a workflow: what changed first, the rest folded away."""
+    threshold = units.format_ratio(comparison.threshold)
+    head = Section(
+        "Compared with earlier runs",
+        (
+            f"{summary_text(comparison)}. The threshold is {threshold}.",
+            Bullets(tuple((Strong("REGRESSION"), said) for said in _regressions(comparison))),
+            Bullets(
+                tuple(
+                    (Strong(label), said) if label == "missing" else (f"{label}: {said}",)
+                    for label, said in _others(comparison)
+                )
+            ),
+        ),
+    )
+    scenarios = [
+        Section("", (_folded(scenario),)) for scenario in comparison.scenarios if not scenario.not_comparable
+    ]
+    return markdown.render([head, *scenarios])
+
+
+def _regressions(comparison: Comparison) -> list[str]:
+    return [
+        regression_text(scenario, found, comparison.threshold)
         for scenario in comparison.scenarios
         for found in scenario.regressions
     ]
-    lines += ["", *regressions] if regressions else []
-    told = [
-        *(f"- **missing** {text(str(form))}: run before, not now" for form in comparison.missing),
-        *(f"- new: {text(str(form))}, nothing to compare it with" for form in comparison.new),
-        *(f"- damaged: {text(one)}" for one in comparison.damaged),
+
+
+def _others(comparison: Comparison) -> list[tuple[str, str]]:
+    """What was not compared, each with its label."""
+    return [
+        *(("missing", f"{form}: run before, not now") for form in comparison.missing),
+        *(("new", f"{form}: nothing to compare it with") for form in comparison.new),
+        *(("damaged", reason) for reason in comparison.damaged),
         *(
-            f"- not comparable: {text(str(one.form))}: {text(one.not_comparable)}"
+            (NOT_COMPARABLE, f"{one.form}: {one.not_comparable}")
             for one in comparison.scenarios
             if one.not_comparable
         ),
     ]
-    lines += ["", *told] if told else []
-    for scenario in comparison.scenarios:
-        if not scenario.not_comparable:
-            lines += ["", *_markdown_scenario(scenario)]
-    return "\n".join(lines) + "\n"
 
 
-def _markdown_scenario(scenario: ScenarioComparison) -> list[str]:
+def _folded(scenario: ScenarioComparison) -> Folded:
     count = len(scenario.regressions)
     mark = f": {count} REGRESSION" if count else ""
-    lines = [text(setting_text(scenario)), ""]
-    lines += [f"- {text(note)}" for note in (*left_out_text(scenario), *scenario.notes)]
-    lines += [f"- {one.finding.value}: {text(status_text(one))}" for one in scenario.statuses]
-    lines += ["", HEAD, *(_markdown_row(figure) for figure in scenario.figures)]
-    return folded(f"{scenario.form}{mark}", lines, opened=bool(count))
+    return Folded(f"{scenario.form}{mark}", _scenario(scenario), opened=bool(count))
 
 
-def _markdown_row(figure: Figure) -> str:
-    found = figure.difference
-    words = found.finding.value
-    if found.finding is Finding.REGRESSION:
-        words = f"**{words}**"
-    elif found.finding is Finding.CANNOT_TELL and found.because:
-        words += f": {text(reason_text(found, figure.kind))}"
-    ratio = interval = ""
-    if found.ratio is not None and found.low is not None and found.high is not None:
-        ratio, interval = f"x{factor(found.ratio)}", f"{factor(found.low)}..{factor(found.high)}"
-    cells = (
-        text(figure.metric),
-        value_text(found.before, figure.kind),
-        value_text(found.after, figure.kind),
-        text(ratio),
-        text(interval),
-        words,
+def _scenario(scenario: ScenarioComparison) -> tuple[Block, ...]:
+    if scenario.not_comparable:
+        return (f"{NOT_COMPARABLE}: {scenario.not_comparable}",)
+    notes = [*left_out_text(scenario), *scenario.notes]
+    notes += [f"{one.finding.value}: {status_text(one)}" for one in scenario.statuses]
+    return (
+        setting_text(scenario),
+        Bullets(tuple((note,) for note in notes)),
+        Table("", TABLE, tuple(_row(figure) for figure in scenario.figures)),
     )
-    return "| " + " | ".join(cells) + " |"
+
+
+def _row(figure: Figure) -> tuple[Cell, ...]:
+    difference = figure.difference
+    words: Cell = difference.finding.value
+    if difference.finding is Finding.REGRESSION:
+        words = Strong(difference.finding.value)
+    elif difference.finding is Finding.CANNOT_TELL and difference.because:
+        words = f"{difference.finding.value}: {reason_text(difference, figure.kind)}"
+    ratio = interval = "-"
+    if difference.ratio is not None and difference.low is not None and difference.high is not None:
+        ratio = f"x{factor(difference.ratio)}"
+        interval = f"{factor(difference.low)}..{factor(difference.high)}"
+    before, after = (value_text(value, figure.kind) for value in (difference.before, difference.after))
+    return (figure.metric, before, after, ratio, interval, words)
 
 
 FORMAT = 1

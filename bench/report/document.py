@@ -1,4 +1,8 @@
-"""A report as sections of sentences, lists and tables, before it is HTML, Markdown or text."""
+"""A report as a document: sections of sentences, findings, lists and tables, before they have a form.
+
+A report is content: it says what a run, a comparison or an assessment has shown, in these pieces.
+`bench.report.render` makes text, Markdown and HTML of them; no renderer knows what a report is about.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from bench.assess.status import Standing
+    from bench.judge.verdict import Status
 
 
 @dataclass(frozen=True)
 class Badge:
-    """A standing in a cell: its shape and its word."""
+    """A status by its word and its sign; its colour only adds to them."""
 
-    standing: Standing
+    word: str
+    status: Status | None
+    """Whose colour and sign it has; None: those of what was not judged."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +33,47 @@ class Link:
     path: Path
 
 
-Cell: TypeAlias = "str | Badge | Link"
+@dataclass(frozen=True)
+class Code:
+    """A text in the type of code."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Strong:
+    """What stands out among its neighbours."""
+
+    content: str | Badge
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Several texts below each other in one cell."""
+
+    lines: tuple[str, ...]
+
+
+Cell: TypeAlias = "str | Badge | Link | Code | Strong | Lines"
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a table's column; numbers stand at its right edge."""
+
+    title: str
+    numeric: bool = False
+    width: int | None = None
+    """Characters in a text report; None: as many as its cells need."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells below their heads; `numeric` are the places of columns with numbers."""
+    """Rows of cells below their heads. A row may be shorter than the head: a heading among the rows."""
 
     caption: str
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    numeric: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -47,8 +84,43 @@ class Bullets:
 
 
 @dataclass(frozen=True)
-class Commands:
-    """What to type, to be copied."""
+class Facts:
+    """Sentences beside their labels."""
+
+    entries: tuple[tuple[str, str], ...]
+    width: int = 11
+    """Characters that a label takes in a text report, with the space behind it."""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The outcome of it all: a status, of what, and a few words."""
+
+    badge: Badge
+    subject: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something judged: its status, what it is, what there is to say below it, and what to do."""
+
+    text: str
+    badge: Badge | None = None
+    below: tuple[str | Finding, ...] = ()
+    advice: str | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was judged, in a list."""
+
+    entries: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Preformatted:
+    """Lines to be shown as they are: commands to copy, a drawing."""
 
     lines: tuple[str, ...]
 
@@ -59,21 +131,33 @@ class Folded:
 
     summary: str
     blocks: tuple[Block, ...]
+    opened: bool = False
 
 
-Block: TypeAlias = "str | Table | Bullets | Commands | Folded"
+Block: TypeAlias = "str | Headline | Table | Bullets | Facts | Findings | Preformatted | Folded"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report under its own heading."""
+    """A part of a report; without a title it has no heading."""
 
     title: str
     blocks: tuple[Block, ...]
 
 
+def columns(*titles: str, numeric: Iterable[int] = ()) -> tuple[Column, ...]:
+    """Heads of a table; `numeric` are the places of those with numbers."""
+    places = frozenset(numeric)
+    return tuple(Column(title, place in places) for place, title in enumerate(titles))
+
+
+def text_columns(first: tuple[str, int], *others: tuple[str, int]) -> tuple[Column, ...]:
+    """Heads of a text report's table, each with its width; all but the first are of numbers."""
+    return (Column(first[0], width=first[1]), *(Column(title, True, width) for title, width in others))
+
+
 def table(
-    caption: str, columns: tuple[str, ...], rows: list[tuple[Cell, ...]], *numeric: int
+    caption: str, heads: Sequence[str], rows: Sequence[tuple[Cell, ...]], *numeric: int
 ) -> tuple[Table, ...]:
     """A table; none for no rows."""
-    return (Table(caption, columns, tuple(rows), frozenset(numeric)),) if rows else ()
+    return (Table(caption, columns(*heads, numeric=numeric), tuple(rows)),) if rows else ()

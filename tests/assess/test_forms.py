@@ -10,9 +10,8 @@ import pytest
 from bench.assess.assessment import Assessment
 from bench.assess.requirements import REQUIREMENTS
 from bench.cli.main import run as bench
-from bench.report.assess import data, markdown
-from bench.report.assess import page as html_form
-from bench.report.assess import text as text_form
+from bench.report.assess.data import render_json
+from bench.report.assess.forms import render_html, render_markdown, render_text
 from tests.assess.assess_runs import HOUR_NS, assessed, write_run, write_scenario
 
 FOREVER = ("--max-age", "36500d")
@@ -43,7 +42,7 @@ def whole(results: Path) -> Assessment:
 def test_the_page_is_one_file_that_loads_nothing_and_escapes_what_came_from_outside(
     whole: Assessment, tmp_path: Path
 ) -> None:
-    page = html_form.render(whole, tmp_path)
+    page = render_html(whole, tmp_path)
     assert page.count("<h1>") == 1
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page
@@ -52,7 +51,7 @@ def test_the_page_is_one_file_that_loads_nothing_and_escapes_what_came_from_outs
 
 
 def test_links_lead_from_the_page_to_the_runs(whole: Assessment, results: Path, tmp_path: Path) -> None:
-    page = html_form.render(whole, tmp_path)
+    page = render_html(whole, tmp_path)
     links = {unquote(link) for link in re.findall(r'href="([^"#:]+)"', page)}
     assert any(link.endswith("report.html") for link in links)
     assert all((tmp_path / link).exists() for link in links)
@@ -60,14 +59,14 @@ def test_links_lead_from_the_page_to_the_runs(whole: Assessment, results: Path, 
 
 def test_every_status_of_the_page_has_its_word_beside_its_colour(whole: Assessment, tmp_path: Path) -> None:
     badges = re.findall(
-        r'<span class="badge[^"]*">(.*?)</span> ?([A-Z ]*)</span>', html_form.render(whole, tmp_path)
+        r'<span class="badge[^"]*">(.*?)</span> ?([A-Z ]*)</span>', render_html(whole, tmp_path)
     )
     assert badges
     assert all(word.strip() for _, word in badges)
 
 
 def test_markdown_holds_the_same_and_its_tables_keep_their_columns(whole: Assessment, tmp_path: Path) -> None:
-    text = markdown.render(whole, tmp_path)
+    text = render_markdown(whole, tmp_path)
     assert text.startswith("# Production readiness\n\n## ✖ NOT READY\n")
     assert "<img" not in text
     # The line of a folded part is HTML, where Markdown's backslashes would be seen.
@@ -89,7 +88,7 @@ def test_markdown_holds_the_same_and_its_tables_keep_their_columns(whole: Assess
 
 
 def test_the_terminal_gets_80_columns_with_what_to_run(whole: Assessment) -> None:
-    text = text_form.render(whole)
+    text = render_text(whole)
     assert text.startswith("NOT READY\n")
     long = [line for line in text.splitlines() if len(line) > 80 and "/" not in line]
     assert long == []
@@ -98,7 +97,7 @@ def test_the_terminal_gets_80_columns_with_what_to_run(whole: Assessment) -> Non
 
 
 def test_json_has_every_requirement_and_reason(whole: Assessment) -> None:
-    document = json.loads(data.render(whole))
+    document = json.loads(render_json(whole))
     assert document["recommendation"] == "NOT READY"
     assert [one["key"] for one in document["requirements"]] == [one.key for one in REQUIREMENTS]
     first = document["requirements"][0]["proofs"][0]
@@ -112,9 +111,9 @@ def test_an_empty_folder_is_an_assessment_of_nothing(tmp_path: Path) -> None:
     found = assessed(tmp_path / "empty", *REQUIREMENTS)
     assert found.score.shown == 0
     for text in (
-        html_form.render(found, tmp_path),
-        markdown.render(found, tmp_path),
-        text_form.render(found),
+        render_html(found, tmp_path),
+        render_markdown(found, tmp_path),
+        render_text(found),
     ):
         assert "CANNOT TELL" in text
         assert "PASS" not in text.replace("PASS\n", "")

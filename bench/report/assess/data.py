@@ -1,4 +1,4 @@
-"""The assessment as JSON, for a gate of one's own. Values in base units, as in verdict.json."""
+"""The assessment as JSON, for a gate in a script. Values in base units, as in verdict.json."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from bench.results.layout import as_json
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
-    from bench.assess.matrix import RequirementResult, Row
+    from bench.assess.matrix import Row
 
 
 FORMAT = 1
 
 
-def render(found: Assessment) -> str:
+def render_json(found: Assessment) -> str:
     """The document, with a line end."""
     return as_json(
         {
@@ -31,7 +31,18 @@ def render(found: Assessment) -> str:
             "reasons": [
                 {"standing": one.standing.name, "text": one.text, "todo": one.todo} for one in found.reasons
             ],
-            "requirements": [_met(one) for one in found.mets],
+            "requirements": [
+                {
+                    "key": result.requirement.key,
+                    "area": result.requirement.area,
+                    "demand": result.requirement.demand,
+                    "standing": result.standing.name,
+                    "because": result.because,
+                    "todo": result.todo,
+                    "proofs": [_row(row) for row in result.rows],
+                }
+                for result in found.mets
+            ],
             "further_rules": [_row(one) for one in found.further],
             "targets": [
                 {
@@ -62,18 +73,6 @@ def render(found: Assessment) -> str:
             "to_run": list(found.to_run),
         }
     )
-
-
-def _met(one: RequirementResult) -> dict[str, Any]:
-    return {
-        "key": one.requirement.key,
-        "area": one.requirement.area,
-        "demand": one.requirement.demand,
-        "standing": one.standing.name,
-        "because": one.because,
-        "todo": one.todo,
-        "proofs": [_row(row) for row in one.rows],
-    }
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bench.assess.requirements import FLAGS, LEAST_HEADROOM
 from bench.assess.status import Standing, counted, figure, listed, old, share
 from bench.assess.uncertainty import METHODS
 from bench.core import units
-from bench.judge.verdict import limit_text, warn_text
+from bench.judge.verdict import Status, limit_text, warn_text
 from bench.report.document import Badge, Block, Bullets, Cell, Folded, Link, Section, table
 from bench.scenario.rules.metric_facts import DETECTORS
 
@@ -36,6 +36,12 @@ PROOF = (
     "Headroom",
     "Evidence",
 )
+
+
+def badge_of(standing: Standing) -> Badge:
+    """A standing by its word, in the colour of the status of that name."""
+    status = None if standing is Standing.NOT_SHOWN else Status[standing.name]
+    return Badge(standing.words, status)
 
 
 def compliance(found: Assessment) -> Section:
@@ -79,19 +85,19 @@ def _each_once(found: Assessment) -> list[Row]:
 def _met(met: RequirementResult) -> tuple[Cell, ...]:
     name, row = f"{met.requirement.area}: {met.requirement.demand}", met.tightest
     if row is None:
-        return (name, Badge(met.standing), "-", "-", "-", "-", met.because)
+        return (name, badge_of(met.standing), "-", "-", "-", "-", met.because)
     shown = sum(one.standing.is_shown for one in met.rows)
     achieved = figure(row.check.observed, row.check.unit) if row.check else "-"
     cell = evidence_cell(row.evidence) if row.evidence else met.because
     proofs = f"{shown} of {len(met.rows)}"
-    return (name, Badge(met.standing), achieved, _limit(row), share(row.headroom), proofs, cell)
+    return (name, badge_of(met.standing), achieved, _limit(row), share(row.headroom), proofs, cell)
 
 
 def _proof(row: Row) -> tuple[Cell, ...]:
     name = f"{row.scenario}: {row.rule.metric}"
     return (
         f"{name}. {row.because}" if row.standing.is_open else name,
-        Badge(row.standing),
+        badge_of(row.standing),
         figure(row.check.observed, row.check.unit) if row.check else "-",
         _uncertainty(row),
         _limit(row),
@@ -144,7 +150,7 @@ def resilience_section(found: Assessment) -> Section:
     data: list[tuple[Cell, ...]] = [
         (
             f"{one.workload}, {one.check}",
-            Badge(_data(one.lost, one.unexpected)),
+            badge_of(_data(one.lost, one.unexpected)),
             one.target,
             one.said,
             evidence_cell(one.evidence),
@@ -328,7 +334,7 @@ def _room(room: Headroom, standing: Standing | None) -> tuple[Cell, ...]:
     needed, best = room.capacity.required_per_s, room.best
     return (
         f"{room.capacity.subject} ({room.capacity.unit})",
-        Badge(standing) if standing is not None else "no requirement",
+        badge_of(standing) if standing is not None else "no requirement",
         units.format_rate(needed) if needed else "-",
         units.format_rate(best.rate_per_s) if best else "not measured",
         share(None if room.used is None else 1 - room.used),

@@ -11,8 +11,8 @@ from bench.assess.evidence import REPORT
 from bench.assess.status import Standing, age, counted, date, listed, standing_of
 from bench.core import units
 from bench.judge.verdict import Status
-from bench.report.assess.sections import capacity, compliance, resilience_section, thresholds
-from bench.report.document import Badge, Block, Bullets, Cell, Commands, Folded, Link, Section, table
+from bench.report.assess.sections import badge_of, capacity, compliance, resilience_section, thresholds
+from bench.report.document import Block, Bullets, Cell, Folded, Link, Preformatted, Section, table
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
@@ -52,7 +52,7 @@ def scorecard(found: Assessment) -> Section:
         worst = max((one for one in standings), default=Standing.NOT_SHOWN)
         shown = sum(one.is_shown for one in standings)
         told = [f"{standings.count(one)} {one.words}" for one in sorted(set(standings), reverse=True)]
-        rows.append((area, Badge(worst), f"{shown} of {len(mets)}", ", ".join(told)))
+        rows.append((area, badge_of(worst), f"{shown} of {len(mets)}", ", ".join(told)))
     columns = ("Area", "Worst", "Shown", "Requirements")
     return Section("Scorecard", (SCORE_RULE, *table("Requirements by area", columns, rows, 2)))
 
@@ -62,7 +62,7 @@ def health(found: Assessment) -> Section:
     rows: list[tuple[Cell, ...]] = [
         (
             one.name,
-            Badge(one.standing),
+            badge_of(one.standing),
             one.state,
             _uptime(one),
             one.version or "unknown",
@@ -94,7 +94,7 @@ def health(found: Assessment) -> Section:
     )
     looked = [one for one in found.mets if one.requirement.kind is not None]
     needs: list[tuple[Cell, ...]] = [
-        (one.requirement.demand, Badge(one.standing), one.because, one.todo or "") for one in looked
+        (one.requirement.demand, badge_of(one.standing), one.because, one.todo or "") for one in looked
     ]
     return Section(
         "Infrastructure health and uptime",
@@ -119,7 +119,7 @@ def missing(found: Assessment) -> Section:
     blocks: list[Block] = []
     rows: list[tuple[Cell, ...]] = [
         (
-            Badge(one.standing),
+            badge_of(one.standing),
             f"{one.requirement.area}: {one.requirement.demand}",
             one.because,
             one.todo or "",
@@ -170,7 +170,7 @@ def _to_do(texts: tuple[str, ...]) -> list[Block]:
     commands = tuple(text for text in texts if text.startswith(COMMAND))
     others = tuple((text,) for text in texts if not text.startswith(COMMAND))
     folded = tuple(line for text in commands for line in folded_command(text))
-    return [*([Commands(folded)] if folded else []), *([Bullets(others)] if others else [])]
+    return [*([Preformatted(folded)] if folded else []), *([Bullets(others)] if others else [])]
 
 
 def folded_command(text: str, width: int = 80) -> list[str]:
@@ -194,7 +194,7 @@ def evidence(found: Assessment) -> Section:
     rows: list[tuple[Cell, ...]] = [
         (
             name,
-            Badge(standing_of(one.verdict.status)),
+            badge_of(standing_of(one.verdict.status)),
             one.form,
             age(one.age_ns),
             date(one.started_ns),

@@ -10,6 +10,7 @@ from bench.judge.faults.times import UNKNOWN, first_failure_ns, took_effect
 from bench.judge.observation import nearest_rank
 from bench.judge.outcome_counts import spaced
 from bench.report import context as told
+from bench.report.document import Column
 from bench.report.faults.detection import (
     SIGNS,
     Entry,
@@ -34,7 +35,6 @@ from bench.report.faults.recovery import (
 )
 from bench.report.html.page import (
     Child,
-    Column,
     Html,
     badge,
     details,

@@ -12,11 +12,11 @@ import html
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from bench.report.document import Column
 from bench.results.layout import plain
 
 HERE = Path(__file__).parent
@@ -38,14 +38,6 @@ class Html(str):
 
 Child: TypeAlias = "str | int | float | Iterable[Child] | None"
 """What may stand in an element: text (escaped), Html (as it is), numbers, nothing, or several of these."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """The head of a table's column; numbers stand at its right edge."""
-
-    title: str
-    numeric: bool = False
 
 
 def words(*titles: str) -> list[Column]:

@@ -12,7 +12,8 @@ from urllib.parse import quote_from_bytes
 
 from bench.core import units
 from bench.report.columns import clock_text
-from bench.report.html.page import Column, Html, badge, details, element, page, section, table
+from bench.report.document import Column
+from bench.report.html.page import Html, badge, details, element, page, section, table
 from bench.report.index.entries import COMPLETE, described
 from bench.report.index.trends import METRICS, histories, sparkline
 from bench.results import layout

@@ -1,0 +1,153 @@
+"""The assessment as an HTML page, as Markdown and as text: the recommendation comes first in each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.assess.recommendation import SAID, Recommendation
+from bench.assess.status import Standing, age, date, old
+from bench.judge.verdict import Status
+from bench.report.assess import terminal
+from bench.report.assess.sections import badge_of
+from bench.report.assess.summary import sections
+from bench.report.document import Badge, Bullets, Code, Headline, Section
+from bench.report.html.page import SHAPES, Html, details, element, page
+from bench.report.render import html, markdown, text
+
+if TYPE_CHECKING:
+    from bench.assess.assessment import Assessment
+    from bench.assess.evidence import Evidence
+    from bench.assess.recommendation import Reason
+    from bench.report.document import Cell
+
+TITLE = "Production readiness"
+STYLE = """
+.recommendation { border-left-width: 10px; padding: 1rem 1.2rem; }
+.recommendation h2 { border: 0; margin: 0; padding: 0; font-size: 1.7rem; }
+.banner ul.why { list-style: none; padding: 0; margin: .6rem 0 0; }
+.why li { padding: .35rem 0; border-bottom: 1px solid var(--line); color: var(--ink); }
+.why li:last-child { border-bottom: 0; }
+.why .todo { display: block; color: var(--soft); }
+nav.contents ul { display: flex; flex-wrap: wrap; gap: .2rem 1rem; list-style: none; padding: 0; }
+tbody th { min-width: 9rem; }
+td:has(> .wide), th:has(> .wide) { min-width: 12rem; }
+@media print {
+  nav.contents { display: none; }
+  table { font-size: 7.6pt; }
+  tbody th, td:has(> .wide), th:has(> .wide) { min-width: 0; }
+  .badge { white-space: normal; }
+}
+"""
+LIKE = {
+    Recommendation.READY: Status.PASS,
+    Recommendation.WARNINGS: Status.WARN,
+    Recommendation.NOT_READY: Status.FAIL,
+    Recommendation.CANNOT_TELL: Status.INCONCLUSIVE,
+}
+"""The status whose colour and sign a recommendation has."""
+SIGNS: dict[Status | None, str] = {**{Status[name]: sign for name, sign in SHAPES.items()}, None: "○"}
+SHOWN_REASONS = 8
+
+
+def render_text(assessment: Assessment, colour: bool = False) -> str:
+    """For a terminal, with a line end."""
+    return text.render(terminal.sections(assessment, _headline(assessment)), colour)
+
+
+def render_markdown(assessment: Assessment, beside: Path) -> str:
+    """For a step summary, a ticket or a wiki; links are relative to `beside`."""
+    score = assessment.score
+    head = Section(
+        "",
+        (
+            _headline(assessment),
+            SAID[assessment.recommendation],
+            f"{_subtitle(assessment)} {score.shown} of {score.total} requirements are shown.",
+            Bullets(tuple(_reason_line(reason) for reason in assessment.reasons)),
+        ),
+    )
+    return f"# {TITLE}\n\n" + markdown.render([head, *sections(assessment)], beside, signs=SIGNS)
+
+
+def _headline(assessment: Assessment) -> Headline:
+    return Headline(Badge(assessment.recommendation.value, LIKE[assessment.recommendation]))
+
+
+def _reason_line(reason: Reason) -> tuple[Cell, ...]:
+    line: tuple[Cell, ...] = (badge_of(reason.standing), reason.text)
+    if reason.todo is None:
+        return line
+    return (*line, "To do:", Code(reason.todo) if reason.todo.startswith("bench ") else reason.todo)
+
+
+def _subtitle(assessment: Assessment) -> str:
+    oldest = age(assessment.max_age_ns)
+    return (
+        f"Runs in {assessment.results}, assessed {date(assessment.now_ns)}; "
+        f"runs older than {oldest} do not count."
+    )
+
+
+def render_html(assessment: Assessment, beside: Path) -> str:
+    """The page; links are relative to `beside`, the folder that it will be in."""
+    parts = sections(assessment)
+    links = [element("li", element("a", part.title, href=f"#{html.anchor(part.title)}")) for part in parts]
+    body = [
+        element("h1", TITLE),
+        element("p", _subtitle(assessment), class_="soft"),
+        _banner(assessment, beside),
+        html.cards(_key_figures(assessment)),
+        element("nav", element("ul", links), class_="contents", aria_label="Sections"),
+        element("main", html.sections(parts, beside)),
+    ]
+    return page(f"{assessment.recommendation.value}: {TITLE.lower()}", body, styles=[STYLE])
+
+
+def _banner(assessment: Assessment, beside: Path) -> Html:
+    status = LIKE[assessment.recommendation].name
+    items = [
+        element(
+            "li",
+            html.cell(badge_of(reason.standing), beside),
+            " ",
+            reason.text,
+            [" ", _run_link(reason.evidence, beside)] if reason.evidence else None,
+            element("span", f"To do: {reason.todo}", class_="todo") if reason.todo else None,
+        )
+        for reason in assessment.reasons
+    ]
+    shown, more = items[:SHOWN_REASONS], items[SHOWN_REASONS:]
+    return element(
+        "div",
+        element(
+            "h2",
+            element("span", SHAPES[status], aria_hidden="true", class_="shape"),
+            f" {assessment.recommendation.value}",
+        ),
+        element("p", SAID[assessment.recommendation]),
+        element("ul", shown, class_="why") if shown else None,
+        details(f"{len(more)} more", element("ul", more, class_="why")) if more else None,
+        class_=f"banner recommendation {status.lower()}",
+    )
+
+
+def _run_link(evidence: Evidence, beside: Path) -> Html:
+    quick = ", quick" if evidence.is_quick else ""
+    name = f"({evidence.scenario}, {old(evidence.age_ns)}{quick})"
+    return element("a", name, href=html.relative_url(evidence.shown, beside))
+
+
+def _key_figures(assessment: Assessment) -> list[tuple[str, str, str]]:
+    score, evidence = assessment.score, assessment.body
+    unclear = score.counts[Standing.INCONCLUSIVE] + score.counts[Standing.INVALID]
+    share = f"{100 * score.shown / score.total:.0f} %" if score.total else "-"
+    scenarios = len(evidence.by_scenario) + len(evidence.silent)
+    return [
+        ("Shown", f"{score.shown} of {score.total}", f"{share} of the requirements"),
+        ("Past warning level", str(score.counts[Standing.WARN]), "of those shown"),
+        ("Failed", str(score.counts[Standing.FAIL]), "one is NOT READY"),
+        ("Not shown", str(score.counts[Standing.NOT_SHOWN]), "no run that counts"),
+        ("Cannot tell", str(unclear), "INCONCLUSIVE or INVALID"),
+        ("Runs that speak", str(len(evidence.by_scenario)), f"of {scenarios} scenarios"),
+    ]

@@ -1,0 +1,129 @@
+"""Documents as HTML: the blocks of a page; `bench.report.html.page` has the page around them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from bench.report.document import (
+    Badge,
+    Bullets,
+    Code,
+    Facts,
+    Finding,
+    Findings,
+    Folded,
+    Headline,
+    Lines,
+    Link,
+    Preformatted,
+    Strong,
+    Table,
+)
+from bench.report.html.page import Child, Html, badge, details, element, section, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.report.document import Block, Cell, Section
+
+LONG = 40
+"""From so many characters on a cell is a sentence and needs room."""
+
+
+def sections(parts: Iterable[Section], beside: Path) -> list[Html]:
+    """Each under its own heading; links are relative to `beside`, the folder that the page will be in."""
+    return [
+        section(part.title, [_block(block, beside) for block in part.blocks], anchor=anchor(part.title))
+        for part in parts
+    ]
+
+
+def anchor(title: str) -> str:
+    """The name by which a link of the page leads to a section."""
+    return "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
+
+
+def cards(figures: Iterable[tuple[str, str, str]]) -> Html:
+    """Figures to be seen first, each with its name and a note."""
+    shown = [
+        element(
+            "div",
+            element("div", name, class_="name"),
+            element("div", figure, class_="figure"),
+            element("div", note, class_="note"),
+            class_="card",
+        )
+        for name, figure, note in figures
+    ]
+    return element("div", shown, class_="cards")
+
+
+def relative_url(path: Path, beside: Path) -> str:
+    """A relative URL to a file or folder."""
+    relative = os.path.relpath(path.resolve(), beside.resolve())
+    return quote(relative) + ("/" if path.is_dir() else "")
+
+
+def _block(block: Block, beside: Path) -> Html:
+    match block:
+        case Table():
+            rows = [[cell(part, beside) for part in row] for row in block.rows]
+            return table(block.columns, rows, block.caption)
+        case Bullets():
+            return _list([[[cell(part, beside), " "] for part in entry] for entry in block.entries])
+        case Facts():
+            return _list([[element("strong", label), " ", said] for label, said in block.entries])
+        case Findings():
+            return _list([_finding(entry) for entry in block.entries])
+        case Headline():
+            said = f" {block.subject}: {block.text}" if block.subject else None
+            return element("p", cell(block.badge, beside), said)
+        case Preformatted():
+            return element("pre", "\n".join(block.lines), tabindex=0)
+        case Folded():
+            return details(
+                block.summary, [_block(part, beside) for part in block.blocks], opened=block.opened
+            )
+        case _:
+            return element("p", block)
+
+
+def _list(entries: list[Child]) -> Html:
+    return element("ul", [element("li", entry) for entry in entries]) if entries else Html()
+
+
+def _finding(finding: Finding) -> Child:
+    below = [_finding(part) if isinstance(part, Finding) else element("p", part) for part in finding.below]
+    return [
+        [_badge(finding.badge), " "] if finding.badge else None,
+        finding.text,
+        below,
+        element("span", f"To do: {finding.advice}", class_="todo") if finding.advice else None,
+    ]
+
+
+def cell(content: Cell, beside: Path) -> Child:
+    """What stands in a cell or in a line."""
+    match content:
+        case Badge():
+            return _badge(content)
+        case Link():
+            return element("a", content.text, href=relative_url(content.path, beside))
+        case Code():
+            return element("code", content.text)
+        case Strong():
+            return element("strong", cell(content.content, beside))
+        case Lines():
+            return [element("div", line, class_="line") for line in content.lines]
+        case _:
+            return element("span", content, class_="wide") if len(content) > LONG else content
+
+
+def _badge(shown: Badge) -> Html:
+    if shown.status is not None:
+        return badge(shown.word)
+    shape = element("span", "○", aria_hidden="true", class_="shape")
+    return element("span", shape, " ", shown.word, class_="badge neutral")
