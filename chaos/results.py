@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.scenario.validators.faults import BEHIND
+from bench.scenario.drivers import DEPENDENCIES
 from chaos.detectors.detection import (
     CLIENT_ERRORS,
     IN_A_ROW,
@@ -121,7 +121,7 @@ class FaultResults:
         for act in self.acts:
             if act.broke is not None:
                 plan, healed_ns = act.fault.plan, act.healed_ns
-                above = [name for name, needs in BEHIND.items() if plan.target in needs]
+                above = [name for name, needs in DEPENDENCIES.items() if plan.target in needs]
                 calm_ns = (healed_ns or self.end_ns) + CALM_NS
                 targets = (plan.target, *above)
                 mine = [one for one in recovered if one["fault"] == plan.number]
@@ -152,7 +152,7 @@ class FaultResults:
 
     def _by_detector(self, operations: NDArray[Any]) -> dict[str, list[Observation]]:
         hit = {act.fault.plan.target for act in self.acts}
-        hit |= {name for name, needs in BEHIND.items() if hit & set(needs)}
+        hit |= {name for name, needs in DEPENDENCIES.items() if hit & set(needs)}
         clients: list[Observation] = []
         for number, workload in enumerate(self.plan.workloads):
             if workload.workload.target in hit:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 import string
 
+from bench.scenario.templates import MARKED_BYTES
+
 SEQUENCE_WIDTH = 12
 """Digits of an arrival's number."""
 
 RUN_WIDTH = 13
 """Digits of the number of a run: milliseconds since 1970."""
-
-MARKED_VALUE_BYTES = 16
-"""From this size on a value begins with its arrival's number, so that every written value is unique."""
 
 
 def filler(size: int, seed: int) -> bytes:
@@ -24,6 +23,6 @@ def filler(size: int, seed: int) -> bytes:
 
 def value_content(size: int, seed: int) -> tuple[bytes, int]:
     """Content of a value, and how many of its first bytes are the arrival's number."""
-    digits = SEQUENCE_WIDTH if size >= MARKED_VALUE_BYTES else size
+    digits = SEQUENCE_WIDTH if size >= MARKED_BYTES else size
     mark = b"0" * digits + (b":" if size > digits else b"")
     return mark + filler(size - len(mark), seed), digits

@@ -4,28 +4,26 @@ found wrong is reworded and placed in the file.
 
 import difflib
 from collections.abc import Iterable
-from functools import cache
+from contextlib import suppress
 from itertools import islice
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bench.core.errors import Problem
 from bench.core.units import Mismatch, quoted
-from bench.scenario.drivers import DRIVERS
-from bench.scenario.faults import Detection, Fault, FaultEntry, Integrity, IntegrityCheck
-from bench.scenario.fields import kind_of
-from bench.scenario.model import INCONSISTENT, Keys, Load, Operation, Phase, Scenario, Value, Workload
+from bench.scenario.faults import Detection, FaultEntry, IntegrityCheck
+from bench.scenario.fields import Parts, kind_of
+from bench.scenario.model import Keys, Load, Operation, Phase, Scenario, Value, Workload
 from bench.scenario.operations import DataSetChoice, Expect, Request, SqlSource
-from bench.scenario.problems import Finding, Path, where
+from bench.scenario.problems import Path, Violation, where
 from bench.scenario.rules.grammar import Rule, RuleError, parse_rule
-from bench.scenario.rules.metrics import Outline, check_rule, contacts, metrics_of_outlines
+from bench.scenario.rules.metrics import Outline, check_rule, metrics_of_outlines
 from bench.scenario.source import ListNode, MapNode, Node, Scalar
 from bench.scenario.templates import Parameter
-from bench.scenario.validators.faults import findings_of_faults
-from bench.scenario.validators.integrity import findings_of_integrity
-from bench.scenario.validators.workload import findings_of_phases, findings_of_workload, findings_of_workloads
-from bench.scenario.values import findings_of_data, node_at, place_of_key, plain
+from bench.scenario.validators.scenario import check_scenario
+from bench.scenario.validators.workload import check_workload
+from bench.scenario.values import check_data, node_at, place_of_key, plain
 
 _SHOWN_NAMES = 20
 
@@ -37,21 +35,21 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def placed(finding: Finding, root: Node) -> Problem | None:
-    """A finding as a problem at its node; None if a problem of that node was told already."""
-    node, path = node_at(root, finding.path)
+def placed(violation: Violation, root: Node) -> Problem | None:
+    """A violation as a problem at its node; None if a problem of that node was reported already."""
+    node, path = node_at(root, violation.path)
     if _is_broken(node):
         return None
-    involved = [node, *(node_at(root, other)[0] for other in finding.involves)]
+    involved = [node, *(node_at(root, other)[0] for other in violation.involves)]
     if any(_is_broken(other) for other in involved):
         return None
-    expected, found, advice = finding.expected, finding.found, finding.advice
+    expected, found, advice = violation.expected, violation.found, violation.advice
     secrets = [other.secret_of for other in involved if isinstance(other, Scalar) and other.secret_of]
     if secrets:
         found = f"the value of the environment variable {secrets[0]} (not shown)"
         advice = f"correct {secrets[0]}"
         # A sentence about a rule repeats parts of it.
-        expected = "a rule about a metric of this scenario" if finding.path[:1] == ("sla",) else expected
+        expected = "a rule about a metric of this scenario" if violation.path[:1] == ("sla",) else expected
     place = node.place
     return Problem(place.file, place.line, place.column, where(path), expected, found, advice)
 
@@ -74,9 +72,9 @@ def reworded(error: Any, root: Node, keys: dict[Path, list[str]]) -> Problem | N
     if error["type"] == "too_short" and isinstance(node, ListNode) and node.items:
         return None  # pydantic does not count the items that are wrong themselves; those are told already
     if isinstance(cause, Mismatch):
-        return placed(Finding(path, cause.expected, cause.found, cause.advice), root)
+        return placed(Violation(path, cause.expected, cause.found, cause.advice), root)
     expected, advice = _words(error["type"], error.get("ctx", {}))
-    return placed(Finding(path, expected, _found(error, node), advice), root)
+    return placed(Violation(path, expected, _found(error, node), advice), root)
 
 
 def _found(error: Any, node: Node) -> str:
@@ -208,106 +206,41 @@ _KEYS = {
 
 def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem]]:
     """The scenario (None if its fields are wrong), its rules, and all problems."""
-    raw = plain(root)
+    raw, parts = plain(root), Parts()
     scenario, errors = None, []
     try:
-        scenario = Scenario.model_validate(raw)
+        scenario = Scenario.model_validate(raw, context=parts)
     except ValidationError as error:
-        errors = [item for item in error.errors(include_url=False) if item["type"] != INCONSISTENT]
-    problems = [reworded(error, root, _KEYS) for error in errors[:MAX_REWORDED]]
-    workloads = _right_parts(Workload, raw, "workloads", errors)
-    phases = _right_parts(Phase, raw, "phases", errors)
-    findings = list(islice(findings_of_data(root), MAX_REWORDED))
+        errors = error.errors(include_url=False)
+    written = raw.get("workloads")
+    for item in written[len(parts.of(Workload)) : MAX_LOOKED_AT] if isinstance(written, list) else ():
+        with suppress(ValidationError):  # a list that is too long is not validated to its end
+            Workload.model_validate(item, context=parts)
+    (whole,), workloads, phases = parts.of(Scenario), parts.of(Workload), parts.of(Phase)
+    violations = list(islice(check_data(root), MAX_REWORDED))
     for index, workload in enumerate(workloads):
-        findings += [f.under("workloads", index) for f in findings_of_workload(workload, workload["given"])]
-    findings += findings_of_workloads(workloads)
-    findings += findings_of_phases(phases, workloads)
-    findings += _faults(raw, workloads, phases)
-    findings += _integrity(raw, workloads)
-    rules, rule_findings = _rules(raw, workloads)
-    problems += [placed(finding, root) for finding in [*findings, *rule_findings]]
-    told = [problem for problem in problems if problem is not None]
-    return scenario, rules, told
+        violations += [violation.under("workloads", index) for violation in check_workload(workload)]
+    violations += check_scenario(whole, workloads, phases)
+    rules, unfit = _rules(raw, workloads)
+    problems = [reworded(error, root, _KEYS) for error in errors[:MAX_REWORDED]]
+    problems += [placed(violation, root) for violation in [*violations, *unfit]]
+    return scenario, rules, [problem for problem in problems if problem is not None]
 
 
-def _right_parts(model: type[BaseModel], raw: Any, key: str, errors: list[Any]) -> list[dict[str, Any]]:
-    """For each item of a list the fields that are right on their own, by field name; "given": those set."""
-    items = raw.get(key)
-    if not isinstance(items, list):
-        return []
-    wrong: dict[Any, set[Any]] = {}
-    for error in errors:
-        if error["loc"][:1] == (key,) and len(error["loc"]) > 2:
-            wrong.setdefault(error["loc"][1], set()).add(error["loc"][2])
-    return [
-        _right_fields(model, item, wrong.get(index, set())) if isinstance(item, dict) else {"given": set()}
-        for index, item in enumerate(items[:MAX_LOOKED_AT])
-    ]
-
-
-def _right_fields(model: type[BaseModel], item: dict[str, Any], wrong: set[Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"given": set()}
-    for name, field in model.model_fields.items():
-        alias = field.alias or name
-        if alias in wrong:
-            continue
-        if alias in item:
-            try:
-                fields[name] = _adapter(model, name).validate_python(item[alias])
-            except ValidationError:
-                continue
-            fields["given"].add(name)
-        elif not field.is_required():
-            fields[name] = field.get_default(call_default_factory=True)
-    return fields
-
-
-def _faults(raw: Any, workloads: list[dict[str, Any]], phases: list[dict[str, Any]]) -> list[Finding]:
-    """What is wrong among faults that are right on their own; nothing where one of them is not."""
-    try:
-        faults = TypeAdapter(tuple[Fault, ...]).validate_python(raw.get("faults") or ())
-    except ValidationError:
-        return []
-    known = [w for w in workloads if {"driver", "target"} <= w.keys()]
-    targets = [w["target"] for w in known if DRIVERS[w["driver"]].targets]
-    total = sum(phase.get("duration_ns", 0) for phase in phases)
-    return [finding.under("faults") for finding in findings_of_faults(faults, targets, total)]
-
-
-def _integrity(raw: Any, workloads: list[dict[str, Any]]) -> list[Finding]:
-    """What is wrong among checks that are right on their own; nothing where one of them is not."""
-    try:
-        checks = TypeAdapter(tuple[Integrity, ...]).validate_python(raw.get("integrity") or ())
-    except ValidationError:
-        return []
-    return [finding.under("integrity") for finding in findings_of_integrity(checks, workloads)]
-
-
-@cache
-def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
-    field = model.model_fields[name]
-    annotation: Any = field.annotation
-    return TypeAdapter(Annotated[annotation, *field.metadata] if field.metadata else annotation)
-
-
-def _rules(raw: Any, workloads: list[dict[str, Any]]) -> tuple[tuple[Rule, ...], list[Finding]]:
+def _rules(raw: Any, workloads: list[Workload]) -> tuple[tuple[Rule, ...], list[Violation]]:
     """The rules that are right, and what is wrong with the others."""
     texts = raw.get("sla")
     if not isinstance(texts, list):
         return (), []
-    outlines = [_outline(workload) for workload in workloads]
-    metrics = metrics_of_outlines(
-        [outline for outline in outlines if outline is not None], with_faults=bool(raw.get("faults"))
-    )
+    understood = [w for w in workloads if w.has("name", "engine", "driver", "operations")]
+    metrics = metrics_of_outlines(map(Outline.of, understood), with_faults=bool(raw.get("faults")))
     # Where a workload is not understood, a metric that is missing may well be one of its.
-    known = {outline.name for outline in outlines if outline is not None}
-    names_known = bool(outlines) and None not in outlines
+    known = {workload.name for workload in understood}
+    names_known = bool(workloads) and len(understood) == len(workloads)
     # Rules name workloads and targets, so a sentence about a rule shows both.
-    names: list[Path] = [
-        ("workloads", index, key) for index in range(len(workloads)) for key in ("name", "target")
-    ]
+    names = tuple(("workloads", index, key) for index in range(len(workloads)) for key in ("name", "target"))
     rules: list[Rule] = []
-    findings: list[Finding] = []
+    violations: list[Violation] = []
     seen: dict[str, int] = {}
     for index, text in enumerate(texts[:MAX_LOOKED_AT]):
         if not isinstance(text, str) or not text:
@@ -317,24 +250,14 @@ def _rules(raw: Any, workloads: list[dict[str, Any]]) -> tuple[tuple[Rule, ...],
             if names_known or rule.metric.key in metrics or rule.metric.workload in known:
                 check_rule(rule, metrics)
         except RuleError as error:
-            involved = tuple(names)
-            findings.append(Finding(("sla", index), error.expected, error.found, error.advice, involved))
+            violations.append(Violation(("sla", index), error.expected, error.found, error.advice, names))
             continue
-        if " ".join(text.split()) in seen:
-            first = ("sla", seen[" ".join(text.split())])
-            findings.append(
-                Finding(("sla", index), "every rule once", "the same rule again", "remove it", (first,))
+        words = " ".join(text.split())
+        if words in seen:
+            path, first = ("sla", index), ("sla", seen[words])
+            violations.append(
+                Violation(path, "every rule once", "the same rule again", "remove it", (first,))
             )
-        seen.setdefault(" ".join(text.split()), index)
+        seen.setdefault(words, index)
         rules.append(rule)
-    return tuple(rules), findings
-
-
-def _outline(workload: dict[str, Any]) -> Outline | None:
-    if not {"name", "engine", "driver", "operations"} <= workload.keys():
-        return None
-    facts = DRIVERS[workload["driver"]]
-    operations = facts.operation_names(workload["operations"])
-    target = workload.get("target", "") if contacts(workload["driver"]) else ""
-    name, engine, driver = (workload[key] for key in ("name", "engine", "driver"))
-    return Outline(name, engine, facts.is_pubsub, operations, target, driver)
+    return tuple(rules), violations

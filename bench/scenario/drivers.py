@@ -77,3 +77,12 @@ OWN_SETTINGS = (
     *("locustfile", "user_classes", "arguments"),
 )
 """Settings of a workload that are refused where its driver does not have them."""
+
+DEPENDENCIES = {"api": ("redis", "postgres")}
+"""What another target does its work with, so that it can be hit, and is sampled, too."""
+
+
+def reachable_targets(targets: Iterable[str]) -> tuple[str, ...]:
+    """The targets of workloads, and those that they depend on; an empty name is none."""
+    reached = [name for target in targets for name in (target, *DEPENDENCIES.get(target, ()))]
+    return tuple(dict.fromkeys(filter(None, reached)))

@@ -6,19 +6,25 @@ hurt the machine that reads it.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
+    ModelWrapValidatorHandler,
     StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    field_validator,
+    model_validator,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from bench.core.units import (
     Mismatch,
@@ -29,12 +35,85 @@ from bench.core.units import (
     ratio,
     size_bytes,
 )
+from bench.scenario.problems import Violation
+
+Part = TypeVar("Part", bound="CheckedModel")
 
 
 class StrictModel(BaseModel):
     """Frozen, and a key it does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class CheckedModel(StrictModel):
+    """A part of a scenario whose fields must also fit together.
+
+    Made in Python, a part that violates that is an error. When a file is loaded, every part is kept in
+    `Parts` instead: one with wrong fields has its right ones, so that one pass finds all problems of a file.
+    """
+
+    def violations(self) -> Iterable[Violation]:
+        """What does not fit together although every field is right."""
+        return ()
+
+    def has(self, *names: str) -> bool:
+        """Whether these fields are right; of a complete model all are."""
+        return self.__dict__.keys() >= set(names)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _checked(cls, value: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        if isinstance(info.context, Parts):
+            return info.context.part(cls, value, handler)
+        model = handler(value)
+        for violation in model.violations():
+            sentence = str(violation).replace("{", "(").replace("}", ")")
+            raise PydanticCustomError("inconsistent", sentence)
+        return model
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _right(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        checked = handler(value)
+        if isinstance(info.context, Parts):
+            info.context.right[-1][str(info.field_name)] = checked
+        return checked
+
+
+class Parts:
+    """The context in which a file is validated: its parts in their order, complete or as far as right."""
+
+    def __init__(self) -> None:
+        self.right: list[dict[str, Any]] = []
+        """Right fields of the parts that are being validated, the innermost last."""
+        self._parts: list[CheckedModel] = []
+
+    def of(self, kind: type[Part]) -> list[Part]:
+        """All parts of a kind."""
+        return [part for part in self._parts if isinstance(part, kind)]
+
+    def part(self, kind: type[Part], value: Any, validate: Callable[[Any], Part]) -> Part:
+        """Validate one part. Raises its ValidationError after keeping what is right of it."""
+        self.right.append({})
+        try:
+            part = validate(value)
+        except ValidationError:
+            self._parts.append(_partial(kind, value, self.right[-1]))
+            raise
+        finally:
+            self.right.pop()
+        self._parts.append(part)
+        return part
+
+
+def _partial(kind: type[Part], value: Any, right: dict[str, Any]) -> Part:
+    """A part with its right fields, and the defaults of those that are not written."""
+    part = kind.model_construct(**right)
+    for name, field in kind.model_fields.items():
+        if name not in right and (not isinstance(value, dict) or (field.alias or name) in value):
+            part.__dict__.pop(name, None)
+    return part
 
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"

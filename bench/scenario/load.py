@@ -53,11 +53,11 @@ def with_files(
             workloads.append(workload.model_copy(update={"dataset": choice}))
         elif workload.locustfile is not None:
             path = ("workloads", number, "locustfile")
-            complete, finding = read_locustfile(workload.locustfile, file.parent)
+            complete, violation = read_locustfile(workload.locustfile, file.parent)
             workloads.append(workload.model_copy(update={"locustfile": complete}))
-            if finding is not None:
+            if violation is not None:
                 place = marks.get(path) or Place("--set")
-                told = (finding.expected, finding.found, finding.advice)
+                told = (violation.expected, violation.found, violation.advice)
                 problems.append(Problem(place.file, place.line, place.column, where(path), *told))
         else:
             workloads.append(workload)

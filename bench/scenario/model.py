@@ -4,16 +4,17 @@ Built by `bench.scenario.load` from YAML; `Scenario.model_validate(dict)` takes 
 Schema for editors is made from the models.
 """
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
 
 from bench.core.units import Mismatch
 from bench.scenario.drivers import DRIVERS
 from bench.scenario.faults import Detection, Fault, Integrity
 from bench.scenario.fields import (
     MOST_LANES,
+    CheckedModel,
     Duration,
     LoadRatio,
     Name,
@@ -34,13 +35,8 @@ from bench.scenario.operations import (
     data_set_choice,
     named_locustfile,
 )
+from bench.scenario.problems import Violation
 from bench.scenario.templates import Parameter
-from bench.scenario.validators.faults import findings_of_faults
-from bench.scenario.validators.integrity import findings_of_integrity
-from bench.scenario.validators.workload import findings_of_phases, findings_of_workload, findings_of_workloads
-
-INCONSISTENT = "inconsistent"
-"""Type of the error raised when single fields are right but do not fit together."""
 
 
 class Keys(StrictModel):
@@ -139,7 +135,7 @@ class Operation(StrictModel):
         return self.commands or ((self.command,) if self.command else ())
 
 
-class Workload(StrictModel):
+class Workload(CheckedModel):
     """A stream of arrivals of certain operations against one target."""
 
     name: Name
@@ -224,11 +220,11 @@ class Workload(StrictModel):
                 return {**fields, "engine": facts.engines[0]}
         return fields
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        _raise_first(findings_of_workload(values, self.model_fields_set))
-        return self
+    def violations(self) -> Iterable[Violation]:
+        """Contradictions inside the workload."""
+        from bench.scenario.validators.workload import check_workload  # which knows this class
+
+        return check_workload(self)
 
 
 def _load(value: Any) -> Any:
@@ -245,7 +241,7 @@ class Load(StrictModel):
     end: LoadRatio = Field(alias="to")
 
 
-class Phase(StrictModel):
+class Phase(CheckedModel):
     """A part of the run. Only measured phases are judged."""
 
     name: Name
@@ -275,7 +271,7 @@ class Phase(StrictModel):
         return self.load.end
 
 
-class Scenario(StrictModel):
+class Scenario(CheckedModel):
     """A scenario file: what is sent where and when, and the rules for what comes out."""
 
     scenario: Name = Field(description="Name of the scenario, as runs and reports call it.")
@@ -304,31 +300,11 @@ class Scenario(StrictModel):
         """Length of all phases together, in ns."""
         return sum(phase.duration_ns for phase in self.phases)
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        known = ("name", "driver", "lanes", "arrivals", "rate_per_s")
-        workloads = [{name: getattr(w, name) for name in known} for w in self.workloads]
-        phases = [
-            {name: getattr(p, name) for name in type(p).model_fields} | {"given": p.model_fields_set}
-            for p in self.phases
-        ]
-        targets = [w.target for w in self.workloads if DRIVERS[w.driver].targets]
-        faults = [
-            finding.under("faults") for finding in findings_of_faults(self.faults, targets, self.total_ns)
-        ]
-        whole = [{name: getattr(w, name) for name in type(w).model_fields} for w in self.workloads]
-        integrity = [finding.under("integrity") for finding in findings_of_integrity(self.integrity, whole)]
-        _raise_first(
-            findings_of_workloads(workloads) + findings_of_phases(phases, workloads) + faults + integrity
-        )
-        return self
+    def violations(self) -> Iterable[Violation]:
+        """Contradictions between the parts of the scenario."""
+        from bench.scenario.validators.scenario import check_scenario  # which knows this class
 
-
-def _raise_first(findings: list[Any]) -> None:
-    """A Scenario made in Python is held to the same rules; the loader reports every finding itself."""
-    if findings:
-        sentence = str(findings[0]).replace("{", "(").replace("}", ")")
-        raise PydanticCustomError(INCONSISTENT, sentence)
+        return check_scenario(self, self.workloads, self.phases)
 
 
 def json_schema() -> dict[str, Any]:

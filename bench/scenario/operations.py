@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from bench.core.errors import ScenarioError
 from bench.core.units import Mismatch, quoted
 from bench.scenario.fields import StrictModel, Whole, kind_of
-from bench.scenario.problems import Finding
+from bench.scenario.problems import Violation
 from bench.scenario.source import file_name, read_text
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -172,7 +172,7 @@ def named_locustfile(value: Any) -> Any:
     raise Mismatch("the path of a locustfile", kind_of(value), "write a path such as journeys/shop.py")
 
 
-def read_locustfile(named: Locustfile, folder: Path) -> tuple[Locustfile, Finding | None]:
+def read_locustfile(named: Locustfile, folder: Path) -> tuple[Locustfile, Violation | None]:
     """The file with its text, and what is wrong with it: missing, or no Python. Nothing of it is run."""
     file = folder / named.path
     try:
@@ -181,9 +181,9 @@ def read_locustfile(named: Locustfile, folder: Path) -> tuple[Locustfile, Findin
         problem = error.problems[0]
         found = f"{file_name(file)}: {problem.found}"
         if problem.line:  # a file that is there, and is no text
-            return named, Finding((), f"a locustfile of {problem.expected}", found, problem.advice)
+            return named, Violation((), f"a locustfile of {problem.expected}", found, problem.advice)
         advice = "check the path; it is relative to the scenario"
-        return named, Finding((), "a locustfile beside the scenario", found, advice)
+        return named, Violation((), "a locustfile beside the scenario", found, advice)
     complete = named.model_copy(update={"text": text, "folder": str(folder)})
     try:
         with warnings.catch_warnings():
@@ -191,8 +191,8 @@ def read_locustfile(named: Locustfile, folder: Path) -> tuple[Locustfile, Findin
             compile(text, str(file), "exec", dont_inherit=True)
     except SyntaxError as error:
         found = f"{file_name(file)}, line {error.lineno}: {quoted(error.msg, 200)}"
-        return complete, Finding((), "a locustfile that is Python", found, "correct the file")
+        return complete, Violation((), "a locustfile that is Python", found, "correct the file")
     except (ValueError, RecursionError, MemoryError) as error:
         found = f"{file_name(file)}: {type(error).__name__}"
-        return complete, Finding((), "a locustfile that is Python", found, "correct the file")
+        return complete, Violation((), "a locustfile that is Python", found, "correct the file")
     return complete, None

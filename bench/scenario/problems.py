@@ -19,8 +19,8 @@ def where(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something that does not fit, at `path` from the object that was looked at.
+class Violation:
+    """Something that does not fit, at `path` from the object that was checked.
 
     `involves` are the other places whose values the sentence shows: if one came from the
     environment, the sentence must not be shown as it is.
@@ -35,7 +35,7 @@ class Finding:
     def __str__(self) -> str:
         return f"{'.'.join(map(str, self.path))}: expected {self.expected}, found {self.found}; {self.advice}"
 
-    def under(self, *prefix: str | int) -> "Finding":
-        """The same finding, seen from an outer object."""
+    def under(self, *prefix: str | int) -> "Violation":
+        """The same, seen from an outer object."""
         others = tuple((*prefix, *path) for path in self.involves)
-        return Finding((*prefix, *self.path), self.expected, self.found, self.advice, others)
+        return Violation((*prefix, *self.path), self.expected, self.found, self.advice, others)

@@ -17,6 +17,8 @@ PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 KEY, VALUE, SEQUENCE, RUN = "key", "value", "seq", "run"
 RESERVED = (KEY, VALUE, SEQUENCE, RUN)
 """Names that no parameter may have."""
+MARKED_BYTES = 16
+"""From this size on a value begins with the whole number of its arrival."""
 
 
 class Piece(NamedTuple):

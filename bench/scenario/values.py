@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.core.units import Mismatch, quoted
 from bench.scenario.fields import kind_of
-from bench.scenario.problems import Finding, Path
+from bench.scenario.problems import Path, Violation
 from bench.scenario.source import ListNode, MapNode, Node, Place, Scalar
 
 MOST_DIGITS = 300
@@ -52,8 +52,8 @@ def data_value(text: str) -> Any:
     return int(text) if _DATA_INTEGER.fullmatch(text) else _exact(text)
 
 
-def refused_data(root: Node, path: Path) -> Iterator[Finding]:
-    """A finding for each unquoted scalar below `root`, which stands at `path`, that has no data value."""
+def refused_data(root: Node, path: Path) -> Iterator[Violation]:
+    """A violation for each unquoted scalar below `root`, which stands at `path`, that has no data value."""
     match root:
         case Scalar() if root.is_data_text:
             return
@@ -61,7 +61,7 @@ def refused_data(root: Node, path: Path) -> Iterator[Finding]:
             try:
                 data_value(root.text)
             except Mismatch as mismatch:
-                yield Finding(path, mismatch.expected, mismatch.found, mismatch.advice)
+                yield Violation(path, mismatch.expected, mismatch.found, mismatch.advice)
         case ListNode():
             for index, item in enumerate(root.items):
                 yield from refused_data(item, (*path, index))
@@ -130,19 +130,19 @@ def plain(node: Node, *, is_text: bool = False, is_data: bool = False, is_naming
             }
 
 
-def findings_of_data(node: Node, path: Path = (), *, is_naming: bool = False) -> Iterator[Finding]:
+def check_data(node: Node, path: Path = (), *, is_naming: bool = False) -> Iterator[Violation]:
     """What is wrong with scalars that are sent as JSON, wherever in the tree they stand."""
     match node:
         case ListNode():
             for index, item in enumerate(node.items):
-                yield from findings_of_data(item, (*path, index))
+                yield from check_data(item, (*path, index))
         case MapNode():
             for key, (_, item) in node.entries.items():
                 if key == _DATA_KEY and not is_naming:
                     yield from refused_data(item, (*path, key))
                 elif is_naming or key not in _TEXT_KEYS:
                     is_named = not is_naming and key in _NAMING_KEYS
-                    yield from findings_of_data(item, (*path, key), is_naming=is_named)
+                    yield from check_data(item, (*path, key), is_naming=is_named)
 
 
 def node_at(root: Node, path: Path) -> tuple[Node, Path]:
@@ -201,7 +201,7 @@ def secrets(root: Node) -> dict[Path, str]:
 
 
 def _data_scalar(node: Scalar) -> Any:
-    """As YAML 1.2 has it; one that is refused (`findings_of_data`) as it was written."""
+    """As YAML 1.2 has it; one that is refused (`check_data`) as it was written."""
     try:
         return node.text if node.is_data_text else data_value(node.text)
     except Mismatch:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
+from bench.scenario.drivers import DEPENDENCIES
 from bench.scenario.fault_kinds import LOOKING_ON
-from bench.scenario.validators.faults import BEHIND
 from chaos.integrity.ledger import Blow
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Check(ABC):
 
     def blows(self, evidence: Evidence) -> list[Blow]:
         """The faults that may have cost data: those that took effect on its target or what that stands on."""
-        hit = {self.store, self.workload.target, *BEHIND.get(self.workload.target, ())}
+        hit = {self.store, self.workload.target, *DEPENDENCIES.get(self.workload.target, ())}
         return [
             Blow(fault["number"], fault["effective_ns"], fault["healed_ns"])
             for fault in evidence.record.get("faults", [])

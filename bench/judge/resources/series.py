@@ -9,7 +9,8 @@ import numpy as np
 
 from bench.core.intervals import stretches
 from bench.judge.observation import Unmeasurable
-from bench.scenario.rules.metrics import contacts, sources_of
+from bench.scenario.drivers import reachable_targets
+from bench.scenario.rules.metrics import contacts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def _number(value: float | str | None) -> float:
 
 def targets_of(run: Run) -> tuple[str, ...]:
     """The targets of the run whose use of resources is judged."""
-    return sources_of(
+    return reachable_targets(
         str(entry.get("target", "")) for entry in run.workloads if contacts(entry.get("driver", ""))
     )
 

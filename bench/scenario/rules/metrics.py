@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.core.answers import STATUS_CLASSES
 from bench.core.units import quoted
+from bench.scenario.drivers import reachable_targets
 from bench.scenario.rules.grammar import FAMILIES, Metric, Rule, RuleError, scope_and_name
 from bench.scenario.rules.metric_facts import BY_NAME, FAULT_METRICS, STATS
 
 if TYPE_CHECKING:
-    from bench.scenario.model import Scenario
+    from bench.scenario.model import Scenario, Workload
 
 Better = Literal["lower", "higher"]
 UNIT_WORDS = {
@@ -59,6 +60,13 @@ class Outline:
     target: str = ""
     """Empty for a driver that contacts none."""
     driver: str = ""
+
+    @classmethod
+    def of(cls, workload: Workload) -> Outline:
+        """That of a workload whose name, driver, engine and operations are right."""
+        target = workload.target if contacts(workload.driver) and workload.has("target") else ""
+        names = workload.operation_names
+        return cls(workload.name, workload.engine, workload.is_pubsub, names, target, workload.driver)
 
 
 @dataclass(frozen=True)
@@ -121,9 +129,6 @@ _BY_DRIVER = {
     "locust": _STATUSES,
 }
 _TARGETS, _GENERATOR, _MACHINE = "targets", "generator", "machine"
-BEHIND = {"api": ("redis", "postgres")}
-"""Targets that another one brings along: the reference API does its work with them."""
-
 _RESOURCES: Mapping[_Kind, tuple[str, ...]] = {
     _Kind("memory_growth", "bytes", "lower", "memory at the end minus memory after warm-up"): (
         _TARGETS,
@@ -150,20 +155,8 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {"availability": ("window",)}
 
 def metrics_of(scenario: Scenario) -> dict[str, MetricSpec]:
     """Every metric of a scenario by its catalogue name, such as "cache.get.response.pNN"."""
-    return metrics_of_outlines(
-        [
-            Outline(
-                w.name,
-                w.engine,
-                w.is_pubsub,
-                w.operation_names,
-                w.target if contacts(w.driver) else "",
-                w.driver,
-            )
-            for w in scenario.workloads
-        ],
-        with_faults=bool(scenario.faults),
-    )
+    outlines = map(Outline.of, scenario.workloads)
+    return metrics_of_outlines(outlines, with_faults=bool(scenario.faults))
 
 
 def metrics_of_outlines(outlines: Iterable[Outline], with_faults: bool = False) -> dict[str, MetricSpec]:
@@ -185,16 +178,8 @@ def metrics_of_outlines(outlines: Iterable[Outline], with_faults: bool = False) 
                 for stat in STATS if kind.has_stats else (None,):
                     name = ".".join([*scope, kind.name, *([stat] if stat else [])])
                     metrics.setdefault(name, MetricSpec(name, kind.unit, kind.better, kind.explanation))
-    metrics |= _resources(sources_of(outline.target for outline in outlines))
+    metrics |= _resources(reachable_targets(outline.target for outline in outlines))
     return metrics | _faults(metrics, outlines) if with_faults else metrics
-
-
-def sources_of(targets: Iterable[str]) -> tuple[str, ...]:
-    """The targets whose processes a run samples: those of its workloads, and those behind them."""
-    found: dict[str, None] = {}
-    for target in targets:
-        found |= dict.fromkeys((target, *BEHIND.get(target, ())))
-    return tuple(name for name in found if name)
 
 
 def contacts(driver: str) -> bool:

@@ -1,32 +1,71 @@
-"""What must fit together in the operations of a workload: SQL statements and HTTP requests."""
+"""What must fit together in the operations of a workload: Redis commands, SQL statements, HTTP requests."""
+
+from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bench.core.sql_splitter import quoted_stretches
 from bench.core.units import quoted
-from bench.scenario.problems import Finding, Path
+from bench.scenario.drivers import DRIVERS, OPERATION_FORMS
+from bench.scenario.problems import Path, Violation
 from bench.scenario.templates import KEY, PLACEHOLDER, RESERVED, VALUE, placeholders_in
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bench.scenario.model import Operation, Workload
+    from bench.scenario.operations import Request
+
+# Commands that are not answered exactly once, or that change what a lane is.
+_NOT_ONE_ANSWER = (
+    *("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"),
+    *("MONITOR", "SYNC", "PSYNC", "QUIT", "HELLO", "SHUTDOWN"),
+)
 # What would leave the connection in another state than it was found in.
 _CONTROL = ("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE")
 _NO_ANSWER = ("COPY", "LISTEN", "SET", "RESET", "DISCARD", "DEALLOCATE", "VACUUM")
 _ALLOWED_IN_TRANSACTION = ("SET", "SAVEPOINT", "RELEASE")
 _FIRST_WORD = re.compile(r"\s*([A-Za-z]+)")
 _NUMBERED = re.compile(r"(?<![\w$])\$[0-9]+")
+_NO_BODY = ("GET", "HEAD")
+_MISSING_FORM = {
+    "command": ("a command", 'add command: [GET, "{key}"]'),
+    "sql": ("a statement", "add sql: SELECT 1"),
+    "request": ("a request", "add request: {path: /}"),
+}
 
 
-def findings_of_statements(operation: Any, fields: Mapping[str, Any]) -> list[Finding]:
-    """Contradictions inside the statements of one operation."""
-    found: list[Finding] = []
-    statements = operation.transaction or ((operation.sql,) if operation.sql else ())
-    for index, statement in enumerate(statements):
-        path: Path = ("transaction", index) if operation.transaction else ("sql",)
-        is_inside = operation.transaction is not None
-        found += [finding.under(*path) for finding in _statement(statement, fields, is_inside=is_inside)]
-    return found
+def check_operations(workload: Workload) -> Iterator[Violation]:
+    """Contradictions in the operations of a workload whose driver is right."""
+    facts, operations = DRIVERS[workload.driver], workload.operations
+    if facts.own_operations:
+        if operations:
+            own = " and ".join(facts.own_operations)
+            driver = quoted(workload.driver)
+            expected = f"no operations with the driver {driver}, which brings its own ({own})"
+            advice = "remove the key operations"
+            yield Violation(("operations",), expected, "operations", advice, (("driver",),))
+        return
+    if not operations:
+        if not facts.default_operation and not facts.asks_by_itself:
+            advice = "add operations: {get: {command: [GET, a]}}"
+            yield Violation((), "at least one operation", "none", advice)
+        return
+    if sum(operation.weight for operation in operations.values()) <= 0:
+        weights = tuple(("operations", name, "weight") for name in operations)
+        advice = "give one operation a weight above 0"
+        yield Violation(("operations",), "a sum of weights above 0", "0", advice, weights)
+    for name, operation in operations.items():
+        violations = list(_forms(operation, workload.driver)) or _contents(operation, workload)
+        yield from (violation.under("operations", name) for violation in violations)
+
+
+def check_headers(workload: Workload) -> Iterator[Violation]:
+    """Contradictions inside the headers of a whole workload."""
+    for name, text in workload.headers.items():
+        yield from _placeholders(text, workload, ("headers", name))
 
 
 def bare(statement: str) -> str:
@@ -38,113 +77,6 @@ def bare(statement: str) -> str:
     return "".join([*pieces, statement[at:]])
 
 
-def _statement(statement: str, fields: Mapping[str, Any], *, is_inside: bool) -> list[Finding]:
-    found = []
-    code = bare(statement)
-    first = _FIRST_WORD.match(code)
-    word = first[1].upper() if first else ""
-    allowed = _ALLOWED_IN_TRANSACTION if is_inside else ()
-    if not code.strip(" \n\t;"):
-        found.append(Finding((), "a statement", "no SQL", "write one, such as SELECT 1"))
-    elif word in _CONTROL + _NO_ANSWER and word not in allowed:
-        advice = "list the statements under transaction: BEGIN and COMMIT are sent around them"
-        if word in _NO_ANSWER:
-            advice = "put it under session: or into the data set's SQL"
-        found.append(Finding((), "a statement that leaves the connection as it was", quoted(word), advice))
-    if ";" in code.rstrip(" \n\t;"):
-        advice = "list the statements under transaction"
-        found.append(Finding((), "one statement", "several, separated by ;", advice))
-    if "\0" in statement:
-        found.append(Finding((), "SQL as text", "a NUL character", "remove it"))
-    if numbered := _NUMBERED.search(code):
-        advice = "name it under parameters and write its name in braces"
-        found.append(Finding((), "parameters by their names", quoted(numbered[0]), advice))
-    known = (*fields.get("parameters", {}), *(name for name in RESERVED if name != KEY))
-    for name in dict.fromkeys(PLACEHOLDER.findall(code)):
-        shown = quoted("{" + name + "}")
-        if name not in known:
-            if "parameters" not in fields:
-                continue  # they are wrong themselves, which is told
-            choices = ", ".join("{" + one + "}" for one in known)
-            advice = f"add it to the workload: parameters: {{{name}: {{count: 1000}}}}"
-            found.append(Finding((), f"one of {choices}", f"the placeholder {shown}", advice))
-        elif name == "value" and "value" in fields and fields["value"] is None:
-            advice = "add value: {bytes: 128} to the workload"
-            found.append(Finding((), f"a value in the workload for {shown}", "none", advice))
-    for start, end in quoted_stretches(statement):
-        inside = [name for name in PLACEHOLDER.findall(statement, start, end) if name in known]
-        if inside and statement[start] in "'eE":
-            shown = "{" + inside[0] + "}"
-            advice = f"write {shown} without quotes: it is sent as a parameter, with its type"
-            found.append(Finding((), f"no quotes around {shown}", "it inside a string", advice))
-    return found
-
-
-_NO_BODY = ("GET", "HEAD")
-DECLARED = "JSON, as its content type says"
-
-
-def findings_of_request(request: Any, fields: Mapping[str, Any]) -> list[Finding]:
-    """Contradictions inside one request."""
-    found = [finding.under("path") for finding in _placeholders(request.path, fields)]
-    for name, text in request.headers.items():
-        found += [finding.under("headers", name) for finding in _placeholders(text, fields)]
-    if request.body is not None and request.json_body is not None:
-        found.append(Finding(("body",), "either json or body", "both", "keep one of the two"))
-    has_body = request.body is not None or request.json_body is not None
-    if has_body and request.method in _NO_BODY:
-        key = "body" if request.body is not None else "json"
-        found.append(
-            Finding((key,), f"no body with {request.method}", key, "remove it, or write method: POST")
-        )
-    if request.method == "HEAD" and request.expect.contains is not None:
-        path: Path = ("expect", "contains")
-        found.append(Finding(path, "no body check with HEAD, whose answer has none", "one", "remove it"))
-    if request.body is not None:
-        found += [finding.under("body") for finding in _placeholders(request.body, fields)]
-        if declares_json(request.headers, fields.get("headers", {})):
-            found += [finding.under("body") for finding in _json_text(request.body, DECLARED)]
-    if isinstance(request.json_body, str):
-        found += [finding.under("json") for finding in _placeholders(request.json_body, fields)]
-        found += [finding.under("json") for finding in _json_text(request.json_body, "JSON")]
-    elif request.json_body is not None:
-        try:
-            texts = json.dumps(request.json_body, allow_nan=False)
-        except ValueError:
-            advice = "write null or a number"
-            return [
-                *found,
-                Finding(("json",), "JSON", "a number that JSON does not have, such as .nan", advice),
-            ]
-        found += [finding.under("json") for finding in _placeholders(texts, fields)]
-    return found
-
-
-def findings_of_headers(headers: Mapping[str, str], fields: Mapping[str, Any]) -> list[Finding]:
-    """Contradictions inside the headers of a whole workload."""
-    return [
-        finding.under("headers", name)
-        for name, text in headers.items()
-        for finding in _placeholders(text, fields)
-    ]
-
-
-def _placeholders(text: str, fields: Mapping[str, Any]) -> list[Finding]:
-    found = []
-    known = (*fields.get("parameters", {}), *(name for name in RESERVED if name != KEY))
-    for name in placeholders_in(text):
-        shown = quoted("{" + name + "}")
-        if name not in known:
-            if "parameters" in fields:
-                choices = ", ".join("{" + one + "}" for one in known)
-                advice = f"add it to the workload: parameters: {{{name}: {{count: 1000}}}}"
-                found.append(Finding((), f"one of {choices}", f"the placeholder {shown}", advice))
-        elif name == "value" and "value" in fields and fields["value"] is None:
-            advice = "add value: {bytes: 128} to the workload"
-            found.append(Finding((), f"a value in the workload for {shown}", "none", advice))
-    return found
-
-
 def declares_json(own: Mapping[str, str], common: Mapping[str, str]) -> bool:
     """Whether a request with these headers, its own before those of the workload, says that it sends JSON."""
     for headers in (own, common):
@@ -154,6 +86,141 @@ def declares_json(own: Mapping[str, str], common: Mapping[str, str]) -> bool:
     return False
 
 
+def _forms(operation: Operation, driver: str) -> Iterator[Violation]:
+    """An operation says what it does in exactly one of its driver's forms."""
+    facts = DRIVERS[driver]
+    given = [form for form in OPERATION_FORMS if getattr(operation, form) is not None]
+    own = [form for form in given if form in facts.forms]
+    for form in given:
+        if form not in facts.forms:
+            expected = f"{' or '.join(facts.forms) or f'no {form}'} with the driver {driver}"
+            yield Violation((form,), expected, form, "correct it")
+    if len(own) > 1:
+        yield Violation((own[1],), f"either {' or '.join(own)}", "both", "keep one of the two")
+    if not given and facts.default_operation is None and not facts.asks_by_itself:
+        expected, advice = _MISSING_FORM[facts.forms[0]]
+        yield Violation((), expected, "none", advice)
+
+
+def _contents(operation: Operation, workload: Workload) -> Iterator[Violation]:
+    for index, command in enumerate(operation.all_commands):
+        path: Path = ("command",) if operation.command is not None else ("commands", index)
+        yield from (violation.under(*path) for violation in _command(command, workload))
+    if operation.sql:
+        yield from (violation.under("sql") for violation in _statement(operation.sql, workload, ()))
+    for index, statement in enumerate(operation.transaction or ()):
+        violations = _statement(statement, workload, _ALLOWED_IN_TRANSACTION)
+        yield from (violation.under("transaction", index) for violation in violations)
+    if operation.request is not None:
+        violations = _request(operation.request, workload)
+        yield from (violation.under("request") for violation in violations)
+
+
+def _placeholders(
+    text: str, workload: Workload, path: Path = (), *, has_keys: bool = False
+) -> Iterator[Violation]:
+    """Names in braces that nothing is put in for. Commands have keys, all else has parameters."""
+    if not has_keys and not workload.has("parameters"):
+        known: tuple[str, ...] | None = None  # they are wrong themselves, which is reported
+    else:
+        known = RESERVED if has_keys else (*workload.parameters, *(name for name in RESERVED if name != KEY))
+    for name in placeholders_in(text):
+        shown = quoted("{" + name + "}")
+        if known is not None and name not in known:
+            choices = ", ".join("{" + choice + "}" for choice in known)
+            advice = f"add it to the workload: parameters: {{{name}: {{count: 1000}}}}"
+            advice = "use one of those" if has_keys else advice
+            yield Violation(path, f"one of {choices}", f"the placeholder {shown}", advice)
+        elif has_keys and name == KEY and workload.has("keys") and workload.keys is None:
+            advice = "add keys: {count: 1000} to the workload"
+            yield Violation(path, f"keys in the workload for {shown}", "none", advice)
+        elif name == VALUE and workload.has("value") and workload.value is None:
+            advice = "add value: {bytes: 128} to the workload"
+            yield Violation(path, f"a value in the workload for {shown}", "none", advice)
+
+
+def _command(command: Sequence[str], workload: Workload) -> Iterator[Violation]:
+    name = command[0].upper()
+    if not name:
+        yield Violation((0,), "the name of a command", "empty text", "write a command such as GET")
+    if name in _NOT_ONE_ANSWER or (name == "CLIENT" and len(command) > 1 and command[1].upper() == "REPLY"):
+        advice = "remove it; for messages use the driver redis_pubsub"
+        yield Violation((0,), "a command that the server answers exactly once", quoted(name), advice)
+    for index, word in enumerate(command):
+        yield from _placeholders(word, workload, (index,), has_keys=True)
+
+
+def _statement(statement: str, workload: Workload, allowed: Sequence[str]) -> Iterator[Violation]:
+    code = bare(statement)
+    first = _FIRST_WORD.match(code)
+    word = first[1].upper() if first else ""
+    if not code.strip(" \n\t;"):
+        yield Violation((), "a statement", "no SQL", "write one, such as SELECT 1")
+    elif word in _CONTROL + _NO_ANSWER and word not in allowed:
+        advice = "list the statements under transaction: BEGIN and COMMIT are sent around them"
+        if word in _NO_ANSWER:
+            advice = "put it under session: or into the data set's SQL"
+        yield Violation((), "a statement that leaves the connection as it was", quoted(word), advice)
+    if ";" in code.rstrip(" \n\t;"):
+        advice = "list the statements under transaction"
+        yield Violation((), "one statement", "several, separated by ;", advice)
+    if "\0" in statement:
+        yield Violation((), "SQL as text", "a NUL character", "remove it")
+    if numbered := _NUMBERED.search(code):
+        advice = "name it under parameters and write its name in braces"
+        yield Violation((), "parameters by their names", quoted(numbered[0]), advice)
+    yield from _placeholders(code, workload)
+    known = {*(workload.parameters if workload.has("parameters") else ()), *RESERVED} - {KEY}
+    for start, end in quoted_stretches(statement):
+        inside = [name for name in PLACEHOLDER.findall(statement, start, end) if name in known]
+        if inside and statement[start] in "'eE":
+            shown = "{" + inside[0] + "}"
+            advice = f"write {shown} without quotes: it is sent as a parameter, with its type"
+            yield Violation((), f"no quotes around {shown}", "it inside a string", advice)
+
+
+def _request(request: Request, workload: Workload) -> Iterator[Violation]:
+    yield from _placeholders(request.path, workload, ("path",))
+    for name, text in request.headers.items():
+        yield from _placeholders(text, workload, ("headers", name))
+    body, json_body = request.body, request.json_body
+    if body is not None and json_body is not None:
+        yield Violation(("body",), "either json or body", "both", "keep one of the two")
+    if (body is not None or json_body is not None) and request.method in _NO_BODY:
+        key = "body" if body is not None else "json"
+        advice = "remove it, or write method: POST"
+        yield Violation((key,), f"no body with {request.method}", key, advice)
+    if request.method == "HEAD" and request.expect.contains is not None:
+        expected = "no body check with HEAD, whose answer has none"
+        yield Violation(("expect", "contains"), expected, "one", "remove it")
+    if body is not None:
+        yield from _placeholders(body, workload, ("body",))
+        if declares_json(request.headers, workload.headers if workload.has("headers") else {}):
+            yield from _json_text(body, ("body",), "JSON, as its content type says")
+    if isinstance(json_body, str):
+        yield from _placeholders(json_body, workload, ("json",))
+        yield from _json_text(json_body, ("json",), "JSON")
+    elif json_body is not None:
+        try:
+            yield from _placeholders(json.dumps(json_body, allow_nan=False), workload, ("json",))
+        except ValueError:
+            advice = "write null or a number"
+            yield Violation(("json",), "JSON", "a number that JSON does not have, such as .nan", advice)
+
+
+def _json_text(text: str, path: Path, expected: str) -> Iterator[Violation]:
+    """Whether a template is JSON once its placeholders are replaced."""
+    try:
+        json.loads(PLACEHOLDER.sub(_stand_in, text), parse_constant=_no_constant)
+    except RecursionError:
+        yield Violation(path, expected, "too many levels of nesting", "flatten it")
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at line {error.lineno}, column {error.colno} of the body"
+        yield Violation(path, expected, quoted(reason, 200), "correct the body")
+    except ValueError as error:
+        yield Violation(path, expected, quoted(str(error), 200), "correct the body")
+
+
 def _stand_in(match: re.Match[str]) -> str:
     """What a placeholder becomes, at the same length: letters, or a number behind the blanks that pad it."""
     return ("x" * len(match[0])) if match[1] == VALUE else "1".rjust(len(match[0]))
@@ -161,17 +228,3 @@ def _stand_in(match: re.Match[str]) -> str:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name}, a number that JSON does not have")
-
-
-def _json_text(text: str, expected: str) -> list[Finding]:
-    """Whether a template is JSON once its placeholders are replaced."""
-    try:
-        json.loads(PLACEHOLDER.sub(_stand_in, text), parse_constant=_no_constant)
-    except RecursionError:
-        return [Finding((), expected, "too many levels of nesting", "flatten it")]
-    except ValueError as error:
-        at = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        found = f"{reason} at {at} of the body" if at else reason
-        return [Finding((), expected, quoted(found, 200), "correct the body")]
-    return []
