@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import TargetError
 from bench.stack.docker.client import ALLOW, CHAOS, connect_engine, said
-from bench.stack.docker.container_facts import cgroup_of, is_opted_in, policy_of
+from bench.stack.docker.container_facts import Container, cgroup_of
 from bench.stack.supervisor.processes import ProcessIdentity
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def inspect(container: str) -> Inspected:
 def victim(container: str, *, running: bool = False) -> Inspected:
     """A container that faults may hit. Raises TargetError for any other, or one that does not run."""
     inspected = inspect(container)
-    if not is_opted_in(inspected):
+    if not Container.read(inspected).is_opted_in:
         advice = f"give it the label {CHAOS}={ALLOW} if faults may hit it"
         raise refusal(inspected, f"a container with the label {CHAOS}={ALLOW}", "one without", advice)
     if running and process_number(inspected) is None:
@@ -218,7 +218,7 @@ def pid_of(container: str) -> int | None:
 
 def restart_policy(container: str) -> str:
     """The engine's name for what it does when the container dies: no, always, on-failure, unless-stopped."""
-    return policy_of(inspect(container))
+    return Container.read(inspect(container)).restart_policy
 
 
 def seen_process(inspected: Inspected) -> ProcessIdentity | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,12 @@ Undo = dict[str, Any]
 
 def continue_processes(processes: list[ProcessIdentity]) -> Undo:
     """Let stopped processes go on, and all that descend from them by then."""
-    return {"way": "continue_processes", "processes": [process.to_json() for process in processes]}
+    return {"way": "continue_processes", "processes": [asdict(process) for process in processes]}
 
 
 def end_processes(processes: list[ProcessIdentity]) -> Undo:
     """Kill processes of our own."""
-    return {"way": "end_processes", "processes": [process.to_json() for process in processes]}
+    return {"way": "end_processes", "processes": [asdict(process) for process in processes]}
 
 
 def remove_file(path: Path) -> Undo:

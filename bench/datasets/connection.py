@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import IsolationLevel
+from psycopg.conninfo import make_conninfo
 
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
@@ -130,9 +131,9 @@ def is_of_the_target(error: psycopg.Error) -> bool:
 
 
 def _connect(target: Target) -> psycopg.Connection:
-    parameters: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, **libpq_parameters(target)}
+    parameters = {"connect_timeout": str(CONNECT_TIMEOUT_S), **libpq_parameters(target)}
     parameters |= {"application_name": "holdfast-datasets", "client_encoding": "UTF8"}
-    return psycopg.connect(**parameters)
+    return psycopg.connect(make_conninfo(**parameters))
 
 
 def _set_up(connection: psycopg.Connection) -> None:

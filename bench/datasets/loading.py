@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.rows import dict_row
@@ -21,7 +21,7 @@ from bench.datasets.sql_files import run_files
 from bench.datasets.tpcb import TPCB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from psycopg import Connection
 
@@ -240,7 +240,7 @@ def _drop_schema(connection: psycopg.Connection, built_in: BuiltIn, found: Stand
         pass  # someone put something of theirs into it
 
 
-def _figures(connection: psycopg.Connection, built_in: BuiltIn) -> dict[str, Any]:
+def _figures(connection: psycopg.Connection, built_in: BuiltIn) -> Mapping[str, int]:
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(built_in.figures.encode()).fetchone() or {}
 

@@ -69,11 +69,10 @@ class TargetDescription:
         return entry
 
     @classmethod
-    def from_json(cls, entry: Mapping[str, Any]) -> TargetDescription:
+    def from_json(cls, entry: Any) -> TargetDescription:
         """What `to_json` made. Raises KeyError or TypeError for anything else."""
         known = {field.name: entry[field.name] for field in fields(cls) if field.name in entry}
         if "container" in entry:
             names = (field.name for field in fields(ContainerDescription))
-            facts: dict[str, Any] = {name: entry.get(_KEYS.get(name, name)) for name in names}
-            known["container"] = ContainerDescription(**facts)
+            known["container"] = ContainerDescription(*(entry.get(_KEYS.get(name, name)) for name in names))
         return cls(**known)

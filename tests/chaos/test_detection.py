@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.outcome import Outcome
 from bench.engine.wire.layout import LOG_RECORD
-from bench.stack.docker.container_facts import health_check_ns
+from bench.stack.docker.container_facts import Container
 from bench.stack.supervisor.supervised import StackEvent
 from chaos.detectors.detection import (
     Observation,
@@ -291,5 +291,5 @@ def test_a_health_check_cannot_have_seen_what_is_over_before_it_has_failed_often
 def test_how_long_a_health_check_needs_follows_from_its_interval_and_its_retries(
     check: dict[str, Any] | None, needs_s: int | None
 ) -> None:
-    found = health_check_ns({"Config": {"Healthcheck": check}})
+    found = Container.read({"Config": {"Healthcheck": check}}).health_check_ns
     assert found == (None if needs_s is None else needs_s * S)

@@ -11,13 +11,7 @@ import pytest
 
 from bench.core.clock import WallLabel, monotonic_ns
 from bench.stack.docker import client
-from bench.stack.docker.container_facts import (
-    cgroup_of,
-    health_of,
-    is_opted_in,
-    is_port_fixed,
-    published_port,
-)
+from bench.stack.docker.container_facts import Container, cgroup_of
 from bench.stack.docker.events import EngineEvents, exit_status, monotonic_of, wall_text
 
 
@@ -163,14 +157,14 @@ def published(host: str, port: str, asked: str) -> dict[str, Any]:
 
 
 def test_a_port_that_is_published_everywhere_is_used_on_loopback() -> None:
-    assert published_port(published("0.0.0.0", "7000", "7000"), 6379) == ("127.0.0.1", 7000)
-    assert published_port(published("127.0.0.1", "7000", "7000"), 80) is None
+    assert Container.read(published("0.0.0.0", "7000", "7000")).published.get(6379) == ("127.0.0.1", 7000)
+    assert Container.read(published("127.0.0.1", "7000", "7000")).published.get(80) is None
 
 
 def test_a_port_that_the_engine_chose_is_not_fixed() -> None:
-    assert is_port_fixed(published("", "7000", "7000"), 6379)
-    assert not is_port_fixed(published("", "49153", ""), 6379)
-    assert not is_port_fixed(published("", "49153", "0"), 6379)
+    assert 6379 in Container.read(published("", "7000", "7000")).fixed_ports
+    assert 6379 not in Container.read(published("", "49153", "")).fixed_ports
+    assert 6379 not in Container.read(published("", "49153", "0")).fixed_ports
 
 
 @pytest.mark.parametrize(
@@ -178,12 +172,12 @@ def test_a_port_that_the_engine_chose_is_not_fixed() -> None:
 )
 def test_only_the_exact_label_opts_in(value: str | None, allowed: bool) -> None:
     found = {} if value is None else {"bench.chaos": value}
-    assert is_opted_in({"Config": {"Labels": found}}) is allowed
+    assert Container.read({"Config": {"Labels": found}}).is_opted_in is allowed
 
 
 def test_a_container_without_a_health_check_says_none() -> None:
-    assert health_of({"State": {}}) == "none"
-    assert health_of({"State": {"Health": {"Status": "healthy"}}}) == "healthy"
+    assert Container.read({"State": {}}).health_check == "none"
+    assert Container.read({"State": {"Health": {"Status": "healthy"}}}).health_check == "healthy"
 
 
 def changed(**fields: object) -> str:

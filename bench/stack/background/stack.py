@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from bench.stack.background.state import BackgroundStack
 from bench.stack.description import TargetDescription
 from bench.stack.docker.client import connect_engine
-from bench.stack.docker.container_facts import cgroup_of, health_of
-from bench.stack.docker.events import ContainerLog, EngineEvents
+from bench.stack.docker.container_facts import Container, cgroup_of
+from bench.stack.docker.events import FollowedContainers
 from bench.stack.docker.services import containers_with_needs
 from bench.stack.embedded import with_needs
 from bench.stack.probes.health import ask
@@ -94,35 +94,26 @@ class KeptContainers(Stack):
         self._targets = {target.name: target for target in kept.targets if target.name in used}
         self._started = {target.name: target for target in kept.described if target.name in used}
         self._log_dir = log_dir
-        self._logs: dict[str, ContainerLog] = {}
         self._health: dict[str, str] = {}
         self._engine: APIClient | None = None
-        self._events: EngineEvents | None = None
+        self._followed: FollowedContainers | None = None
 
     def start(self) -> None:
         """Check that the targets answer, and follow their containers. Raises TargetError."""
-        if self._events is not None:
+        if self._followed is not None:
             return
         for target in self._targets.values():
             ask(target)
         self._engine = engine = connect_engine()
-
-        def pid_of(container: str) -> int | None:
-            return engine.inspect_container(container)["State"]["Pid"] or None
-
         ids = {
             started.container.id: name
             for name, started in self._started.items()
             if started.container is not None
         }
-        self._events = events = EngineEvents(engine, ids, pid_of)
-        events.start()
+        self._followed = FollowedContainers(engine, ids, self._log_dir)
+        self._followed.start()
         for container, name in ids.items():
-            if pid := pid_of(container):
-                events.note_running(container, pid)
-            self._health[name] = health_of(engine.inspect_container(container))
-            self._logs[name] = log = ContainerLog(engine, container, self._log_dir, name, from_now=True)
-            log.start(lambda container=container: events.pid(container) is not None)  # type: ignore[misc]
+            self._health[name] = Container.read(engine.inspect_container(container)).health_check
 
     def targets(self) -> dict[str, Target]:
         """The needed targets, and those that they need themselves."""
@@ -130,35 +121,32 @@ class KeptContainers(Stack):
 
     def describe(self) -> list[TargetDescription]:
         """What runs: as it was started, with the processes of now."""
-        assert self._events is not None
+        assert self._followed is not None
+        events = self._followed.events
         descriptions = []
         for name, started in self._started.items():
             assert started.container is not None
-            pid = self._events.pid(started.container.id)
-            reported = [
-                event for event in self._events.all() if event.service == name and event.kind == "health"
-            ]
+            pid = events.pid(started.container.id)
+            reported = [event for event in events.all() if event.service == name and event.kind == "health"]
             health = str(reported[-1].text) if reported else self._health[name]
             descriptions.append(
                 replace(
                     started,
                     pid=pid,
                     state="down" if pid is None else "up",
-                    log=str(self._logs[name].path),
+                    log=str(self._followed.log_of(name)),
                     container=replace(started.container, cgroup=cgroup_of(pid), health_check=health),
                 )
             )
         return descriptions
 
     def events(self) -> list[StackEvent]:
-        """What the engine said of the containers since the run began, oldest first."""
-        return [] if self._events is None else self._events.all()
+        """What the engine reported of the containers since the run began, oldest first."""
+        return [] if self._followed is None else self._followed.events.all()
 
     def stop(self) -> None:
-        """Let go of the containers; they run on until `bench stack down`. Again is harmless."""
-        if self._events is not None:
-            self._events.close()
-        for log in self._logs.values():
-            log.let_go()
+        """Let go of the containers; they run on until `bench stack down`. Idempotent."""
+        if self._followed is not None:
+            self._followed.close()
         if self._engine is not None:
             self._engine.close()

@@ -11,9 +11,9 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from bench.core.errors import TargetError, UsageError
 from bench.stack.description import TargetDescription
@@ -21,6 +21,8 @@ from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target, url_of
 
 FORMAT = 1
+NO_STATE = (ValueError, KeyError, TypeError, AttributeError)
+"""Raised for a file of another form or content."""
 LOCK_PATIENCE_S = 0.3
 """Others hold the lock for the time of a look at most."""
 
@@ -39,8 +41,38 @@ class BackgroundStack:
     logs: Path
 
     def is_up(self) -> bool:
-        """Whether its keeper lives; how its services are, only a probe can tell."""
+        """Whether its daemon lives; how its services are, only a probe can tell."""
         return self.keeper.is_alive()
+
+    def text(self) -> str:
+        """For the state file. It holds the passwords of the targets' URLs."""
+        state = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "keeper": asdict(self.keeper),
+            "supervisors": [asdict(supervisor) for supervisor in self.supervisors],
+            "logs": str(self.logs),
+            "targets": [{"name": target.name, "url": url_of(target)} for target in self.targets],
+            "described": [target.to_json() for target in self.described],
+        }
+        return json.dumps(state)
+
+    @classmethod
+    def read(cls, text: bytes) -> Self:
+        """What `text` gave. Raises TargetError or one of NO_STATE for anything else."""
+        state = json.loads(text)
+        keeper = ProcessIdentity.from_json(state["keeper"])
+        if state["format"] != FORMAT or keeper is None:
+            raise ValueError("a state of another format")
+        supervisors = map(ProcessIdentity.from_json, state["supervisors"])
+        return cls(
+            keeper=keeper,
+            kind=str(state.get("kind", "embedded")),  # before containers could be kept, it was not written
+            targets=tuple(_target(entry["name"], entry["url"]) for entry in state["targets"]),
+            described=tuple(map(TargetDescription.from_json, state["described"])),
+            supervisors=tuple(identity for identity in supervisors if identity is not None),
+            logs=Path(state["logs"]),
+        )
 
 
 def state_folder() -> Path:
@@ -64,29 +96,23 @@ def logs_folder() -> Path:
 def read_kept() -> BackgroundStack | None:
     """The stack in the state file, its keeper alive or dead; None when there is none that can be read."""
     try:
-        return _from_json(json.loads(_state_file().read_bytes()))
-    except (OSError, UsageError, ValueError, KeyError, TypeError, AttributeError, TargetError):
+        return BackgroundStack.read(_state_file().read_bytes())
+    except (OSError, UsageError, TargetError, *NO_STATE):
         return None
 
 
 def write_kept(kind: str, targets: list[Target], described: list[TargetDescription]) -> None:
     """Write the state of this process's stack. Raises OSError."""
     pids = {target.supervisor_pid for target in described if target.supervisor_pid}
-    supervisors = [identity for pid in sorted(pids) if (identity := ProcessIdentity.of(pid))]
-    state = {
-        "format": FORMAT,
-        "kind": kind,
-        "keeper": _own_identity().to_json(),
-        "supervisors": [identity.to_json() for identity in supervisors],
-        "logs": str(logs_folder()),
-        "targets": [{"name": target.name, "url": url_of(target)} for target in targets],
-        "described": [target.to_json() for target in described],
-    }
+    supervisors = tuple(identity for pid in sorted(pids) if (identity := ProcessIdentity.of(pid)))
+    state = BackgroundStack(
+        _own_identity(), kind, tuple(targets), tuple(described), supervisors, logs_folder()
+    )
     path = _state_file()
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-        json.dump(state, file)
+        file.write(state.text())
     new.replace(path)
 
 
@@ -115,7 +141,7 @@ class KeeperLock:
                 return None
             time.sleep(0.01)
         os.truncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(_own_identity().to_json()).encode(), 0)
+        os.pwrite(descriptor, json.dumps(asdict(_own_identity())).encode(), 0)
         return cls(descriptor)
 
     def sweep(self) -> None:
@@ -159,22 +185,5 @@ def _state_file() -> Path:
     return state_folder() / "stack.json"
 
 
-def _from_json(state: dict[str, Any]) -> BackgroundStack | None:
-    keeper = ProcessIdentity.from_json(state["keeper"])
-    if state["format"] != FORMAT or keeper is None:
-        return None
-    supervisors = [ProcessIdentity.from_json(entry) for entry in state["supervisors"]]
-    return BackgroundStack(
-        keeper=keeper,
-        kind=str(state.get("kind", "embedded")),  # before containers could be kept, it was not written
-        targets=tuple(_target(entry) for entry in state["targets"]),
-        described=tuple(TargetDescription.from_json(entry) for entry in state["described"]),
-        supervisors=tuple(identity for identity in supervisors if identity is not None),
-        logs=Path(state["logs"]),
-    )
-
-
-def _target(entry: dict[str, Any]) -> Target:
-    from dataclasses import replace
-
-    return replace(Target.from_url(entry["url"], name=entry["name"], source="the state file"), managed=True)
+def _target(name: str, url: str) -> Target:
+    return replace(Target.from_url(url, name=name, source="the state file"), managed=True)

@@ -8,21 +8,13 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
 from bench.stack.description import ContainerDescription, TargetDescription
 from bench.stack.docker.client import connect_engine, engine_host
-from bench.stack.docker.container_facts import (
-    cgroup_of,
-    health_check_ns,
-    health_of,
-    is_opted_in,
-    is_port_fixed,
-    policy_of,
-    published_port,
-)
-from bench.stack.docker.events import ContainerLog, EngineEvents
+from bench.stack.docker.container_facts import Container, cgroup_of
+from bench.stack.docker.events import FollowedContainers
 from bench.stack.external import KINDS, URL_VARIABLES, named_by_the_user, url_in
 from bench.stack.probes.health import Facts, ask
 from bench.stack.stack import Stack, check_names
@@ -44,13 +36,12 @@ IMAGES: Mapping[str, tuple[str, ...]] = {
     "edge": ("nginx", "traefik", "haproxy", "caddy", "envoy"),
 }
 """By what images a target is known where no service bears its name."""
-Inspected = dict[str, Any]
 
 
 def project_name(engine: APIClient) -> str:
     """The project that is named, or the only one that runs. Raises TargetError."""
     named = os.environ.get(PROJECT_VARIABLE, "").strip()
-    running = sorted({one["Labels"][PROJECT] for one in engine.containers(filters={"label": PROJECT})})
+    running = sorted({entry["Labels"][PROJECT] for entry in engine.containers(filters={"label": PROJECT})})
     if named in running or (not named and len(running) == 1):
         return named or running[0]
     raise TargetError(
@@ -62,25 +53,26 @@ def project_name(engine: APIClient) -> str:
     )
 
 
-def services_of(engine: APIClient, project: str) -> dict[str, list[Inspected]]:
+def services_of(engine: APIClient, project: str) -> dict[str, list[Container]]:
     """Service -> its running containers as the engine knows them."""
-    found: dict[str, list[Inspected]] = {}
-    for one in engine.containers(filters={"label": f"{PROJECT}={project}"}):
-        labels = one["Labels"]
+    services: dict[str, list[Container]] = {}
+    for entry in engine.containers(filters={"label": f"{PROJECT}={project}"}):
+        labels = entry["Labels"]
         if labels.get(ONE_OFF, "False") != "True":
-            found.setdefault(labels.get(SERVICE, ""), []).append(engine.inspect_container(one["Id"]))
-    return found
+            container = Container.read(engine.inspect_container(entry["Id"]))
+            services.setdefault(labels.get(SERVICE, ""), []).append(container)
+    return services
 
 
-def container_for(target: str, project: str, services: Mapping[str, list[Inspected]]) -> Inspected:
+def container_for(target: str, project: str, services: Mapping[str, list[Container]]) -> Container:
     """The one container that a target of a scenario is. Raises TargetError when there is not exactly one.
 
     It is the service that HOLDFAST_COMPOSE_SERVICES names for it (cache=redis: TARGET=SERVICE, separated by
     commas), else the one of the same name, else the only one whose image says so.
     """
-    told = _told()
-    if target in told:
-        names = [name for name in services if name == told[target]]
+    named = _named_services()
+    if target in named:
+        names = [name for name in services if name == named[target]]
     else:
         names = [name for name in services if _plain(name) == _plain(target)] or [
             name for name, containers in services.items() if _image(containers[0]) in IMAGES.get(target, ())
@@ -110,7 +102,7 @@ def _refusal(target: str, project: str, expected: str, found: str, example: str)
     return TargetError(target, f"compose project {project}", expected, found, advice)
 
 
-def _told() -> dict[str, str]:
+def _named_services() -> dict[str, str]:
     pairs = (entry.partition("=") for entry in os.environ.get(SERVICES_VARIABLE, "").split(","))
     return {name.strip(): service.strip() for name, equals, service in pairs if equals}
 
@@ -119,10 +111,9 @@ def _plain(name: str) -> str:
     return name.replace("-", "_").lower()
 
 
-def _image(container: Inspected) -> str:
+def _image(container: Container) -> str:
     """The last word of an image's name: redis of registry.example:5000/library/redis:7@sha256:..."""
-    name = str((container.get("Config") or {}).get("Image") or "")
-    return PurePosixPath(name.partition("@")[0]).name.partition(":")[0]
+    return PurePosixPath(container.image.partition("@")[0]).name.partition(":")[0]
 
 
 TARGET_KINDS: dict[str, Kind] = {**KINDS, "edge": "http"}
@@ -139,31 +130,30 @@ class ComposeStack(Stack):
         self._needed = sorted(needed)
         self._log_dir = log_dir
         self._project = ""
-        self._containers: dict[str, Inspected] = {}
+        self._containers: dict[str, Container] = {}
         self._targets: dict[str, Target] = {}
         self._ports: dict[str, int] = {}
         self._facts: dict[str, Facts] = {}
-        self._logs: dict[str, ContainerLog] = {}
-        self._past_logs: list[ContainerLog] = []
-        """Of containers that were replaced."""
         self._ids: dict[str, str] = {}
         self._engine: APIClient | None = None
-        self._events: EngineEvents | None = None
+        self._followed: FollowedContainers | None = None
 
     def start(self) -> None:
         """Find the targets' containers and ask each. Raises TargetError."""
-        if not self._needed or self._events is not None:
+        if not self._needed or self._followed is not None:
             return
         self._engine = engine = connect_engine()
         self._project = project_name(engine)
         services = services_of(engine, self._project)
         for name in self._needed:
-            found = container_for(name, self._project, services)
-            self._containers[name] = found
-            self._targets[name] = self._target(name, found)
+            container = container_for(name, self._project, services)
+            self._containers[name] = container
+            self._targets[name] = self._target(name, container)
         for name, target in self._targets.items():
             self._facts[name] = ask(target)
-        self._follow(engine)
+        self._ids = {container.id: name for name, container in self._containers.items()}
+        self._followed = FollowedContainers(engine, self._ids, self._log_dir, self._replaced)
+        self._followed.start()
 
     def targets(self) -> dict[str, Target]:
         """The targets that were found."""
@@ -174,48 +164,42 @@ class ComposeStack(Stack):
         return [self._described(name) for name in self._facts]
 
     def events(self) -> list[StackEvent]:
-        """What the engine said of the containers since we attached, oldest first."""
-        return [] if self._events is None else self._events.all()
+        """What the engine reported of the containers since we attached, oldest first."""
+        return [] if self._followed is None else self._followed.events.all()
 
     def stop(self) -> None:
-        """Let go of the containers; they run on. Again is harmless."""
-        if self._events is not None:
-            self._events.close()
-        for log in (*self._logs.values(), *self._past_logs):
-            log.let_go()
+        """Let go of the containers; they run on. Idempotent."""
+        if self._followed is not None:
+            self._followed.close()
         if self._engine is not None:
             self._engine.close()
 
-    def _target(self, name: str, found: Inspected) -> Target:
-        published = self._published(name, found)
+    def _target(self, name: str, container: Container) -> Target:
+        published = self._published(name, container)
         kind = TARGET_KINDS[name]
         if url_in(name):
             target = named_by_the_user(name)
         elif kind == "postgres":
-            said = dict(entry.partition("=")[::2] for entry in found["Config"].get("Env") or ())
-            user = said.get("POSTGRES_USER") or "postgres"
+            settings = container.environment
+            user = settings.get("POSTGRES_USER") or "postgres"
             target = Target(
                 name,
                 kind,
                 "",
                 0,
                 username=user,
-                password=said.get("POSTGRES_PASSWORD") or None,
-                database=said.get("POSTGRES_DB") or user,
+                password=settings.get("POSTGRES_PASSWORD") or None,
+                database=settings.get("POSTGRES_DB") or user,
             )
         else:
             target = Target(name, kind, "", 0)
-        return replace(target, host=published[0], port=published[1], managed=is_opted_in(found))
+        return replace(target, host=published[0], port=published[1], managed=container.is_opted_in)
 
-    def _published(self, name: str, found: Inspected) -> tuple[str, int]:
+    def _published(self, name: str, container: Container) -> tuple[str, int]:
         """Where its own port is published; where that is not, the only port that is."""
-        open_ports = [
-            int(port.partition("/")[0])
-            for port, bindings in (found["NetworkSettings"].get("Ports") or {}).items()
-            if bindings and port.endswith("/tcp")
-        ]
+        open_ports = container.open_ports
         inner = PORTS[name] if PORTS[name] in open_ports or len(open_ports) != 1 else open_ports[0]
-        published = published_port(found, inner)
+        published = container.published.get(inner)
         if published is None:
             raise TargetError(
                 name,
@@ -227,25 +211,6 @@ class ComposeStack(Stack):
         self._ports[name] = inner
         return published
 
-    def _follow(self, engine: APIClient) -> None:
-        def pid_of(container: str) -> int | None:
-            return engine.inspect_container(container)["State"]["Pid"] or None
-
-        self._ids = {found["Id"]: name for name, found in self._containers.items()}
-        self._events = events = EngineEvents(engine, self._ids, pid_of, self._replaced)
-        events.start()
-        for name, found in self._containers.items():
-            if pid := pid_of(found["Id"]):
-                events.note_running(found["Id"], pid)
-            self._follow_log(engine, name, found["Id"])
-
-    def _follow_log(self, engine: APIClient, name: str, container: str) -> None:
-        events = self._events
-        assert events is not None
-        log = ContainerLog(engine, container, self._log_dir, name, from_now=True)
-        log.start(lambda: events.pid(container) is not None)
-        self._logs[name] = log
-
     def _replaced(self, container: str, labels: Mapping[str, str]) -> str | None:
         """The target that a new container goes on with: that of its project, service and number.
 
@@ -254,49 +219,44 @@ class ComposeStack(Stack):
         from docker.errors import APIError
 
         for name, before in self._containers.items():
-            if labels.get(ONE_OFF, "False") == "True" or place_of(labels) != place_of(_labels(before)):
+            if labels.get(ONE_OFF, "False") == "True" or place_of(labels) != place_of(before.labels):
                 continue
             assert self._engine is not None
+            assert self._followed is not None
             with contextlib.suppress(APIError, TargetError):  # gone again already
-                found = self._engine.inspect_container(container)
-                self._targets[name] = self._target(name, found)
-                self._containers[name] = found
+                successor = Container.read(self._engine.inspect_container(container))
+                self._targets[name] = self._target(name, successor)
+                self._containers[name] = successor
                 self._ids[container] = name
-                self._past_logs.append(self._logs[name])
-                self._follow_log(self._engine, name, container)
+                self._followed.copy_log(container, name)
                 return name
         return None
 
     def _described(self, name: str) -> TargetDescription:
-        assert self._events is not None
-        found, facts = self._containers[name], self._facts[name]
-        pid = self._events.pid(found["Id"])
-        image = found["Config"]["Image"]
+        assert self._followed is not None
+        container, facts = self._containers[name], self._facts[name]
+        pid = self._followed.events.pid(container.id)
         return TargetDescription(
             name=name,
             kind=self._targets[name].kind,
             address=self._targets[name].address,
-            server=facts.server or image,
+            server=facts.server or container.image,
             version=facts.version,
             started_by=f"not by us: compose project {self._project}",
             state="down" if pid is None else "up",
             credentials=URL_VARIABLES[name] if url_in(name) else "the container's environment",
-            program=image,
+            program=container.image,
             pid=pid,
-            log=str(self._logs[name].path),
+            log=str(self._followed.log_of(name)),
             container=ContainerDescription(
-                id=found["Id"],
-                image=image,
-                image_id=found["Image"],
+                id=container.id,
+                image=container.image,
+                image_id=container.image_id,
                 cgroup=cgroup_of(pid),
-                restart_policy=policy_of(found),
-                faults_allowed=is_opted_in(found),
-                is_port_fixed=is_port_fixed(found, self._ports[name]),
-                health_check=health_of(found),
-                health_check_ns=health_check_ns(found),
+                restart_policy=container.restart_policy,
+                faults_allowed=container.is_opted_in,
+                is_port_fixed=self._ports[name] in container.fixed_ports,
+                health_check=container.health_check,
+                health_check_ns=container.health_check_ns,
             ),
         )
-
-
-def _labels(inspected: Inspected) -> dict[str, str]:
-    return (inspected.get("Config") or {}).get("Labels") or {}

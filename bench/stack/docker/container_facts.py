@@ -1,15 +1,84 @@
-"""What a run's record says of a container, out of what the engine and the kernel say."""
+"""A container as the engine and the kernel report it: for the stack's description, and for faults."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.resources.cgroup import ROOT as CGROUPS
 from bench.stack.docker.client import ALLOW, CHAOS
 
+CGROUPS = Path("/sys/fs/cgroup")
 DEFAULT_INTERVAL_NS, DEFAULT_RETRIES = 30_000_000_000, 3
 """Of a health check that says nothing else."""
+ANYWHERE = ("", "0.0.0.0")  # noqa: S104 - what the engine says of a port that is published on all addresses
+
+
+@dataclass(frozen=True)
+class Container:
+    """What `inspect` says of a container, as far as it is used here."""
+
+    id: str
+    image: str
+    """As it was named."""
+    image_id: str
+    pid: int | None
+    """Of its first process; None while it is down."""
+    labels: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
+    """It may hold passwords."""
+    restart_policy: str
+    health_check: str
+    """What the engine's health check said last: healthy, unhealthy, starting, or none without a check.
+
+    Not to be taken for a detection: of a container that is paused or dead it says unhealthy immediately,
+    without any check. The event is what counts.
+    """
+    health_check_ns: int | None
+    """How long a service must be down for its health check to fail; None where it has no check.
+
+    So many failed checks in a row make it unhealthy, and the pause between two of them is the interval.
+    """
+    open_ports: tuple[int, ...]
+    """Its TCP ports that are published anywhere."""
+    published: Mapping[int, tuple[str, int]]
+    """Its TCP port -> (host, port) of this machine, of those that are published on IPv4."""
+    fixed_ports: frozenset[int]
+    """Those published on a port that stays the same over a restart: one that the engine chose does not."""
+
+    @property
+    def is_opted_in(self) -> bool:
+        """Whether faults may hit it."""
+        return self.labels.get(CHAOS) == ALLOW
+
+    @classmethod
+    def read(cls, inspected: Any) -> Container:
+        """What the engine answered."""
+        config = inspected.get("Config") or {}
+        host = inspected.get("HostConfig") or {}
+        state = inspected.get("State") or {}
+        ports = _tcp((inspected.get("NetworkSettings") or {}).get("Ports"))
+        return cls(
+            id=str(inspected.get("Id", "")),
+            image=str(config.get("Image") or ""),
+            image_id=str(inspected.get("Image", "")),
+            pid=state.get("Pid") or None,
+            labels=config.get("Labels") or {},
+            environment=dict(entry.partition("=")[::2] for entry in config.get("Env") or ()),
+            restart_policy=str((host.get("RestartPolicy") or {}).get("Name") or "no"),
+            health_check=str((state.get("Health") or {}).get("Status") or "none"),
+            health_check_ns=_health_check_ns(config.get("Healthcheck") or {}),
+            open_ports=tuple(ports),
+            published={
+                port: place for port, bindings in ports.items() if (place := _published(bindings)) is not None
+            },
+            fixed_ports=frozenset(
+                port
+                for port, bindings in _tcp(host.get("PortBindings")).items()
+                if any(str(binding.get("HostPort") or "0") != "0" for binding in bindings)
+            ),
+        )
 
 
 def cgroup_of(pid: int | None) -> str | None:
@@ -23,11 +92,11 @@ def cgroup_of(pid: int | None) -> str | None:
         lines = Path(f"/proc/{pid}/cgroup").read_text(errors="replace").split("\n")
     except OSError:
         return None
-    found = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines if line)}
-    for controllers, path in found.items():
+    groups = {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines if line)}
+    for controllers, path in groups.items():
         if "memory" in controllers.split(","):
             return path.lstrip("/") or None
-    return found.get("", "").lstrip("/") or None
+    return groups.get("", "").lstrip("/") or None
 
 
 def is_frozen(pid: int | None) -> bool | None:
@@ -46,51 +115,27 @@ def is_frozen(pid: int | None) -> bool | None:
     return None
 
 
-def policy_of(inspected: dict[str, Any]) -> str:
-    """The restart policy in words."""
-    return str(((inspected.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no")
-
-
-def health_of(inspected: dict[str, Any]) -> str:
-    """What the engine's health check said last: healthy, unhealthy, starting, or none without a check.
-
-    Not to be taken for a detection: of a container that is paused or dead it says unhealthy at once,
-    without any check. The event is what counts.
-    """
-    return str(((inspected.get("State") or {}).get("Health") or {}).get("Status") or "none")
-
-
-def health_check_ns(inspected: dict[str, Any]) -> int | None:
-    """How long a service must be away for its health check to say so; None where it has no check.
-
-    So many failed checks in a row make it unhealthy, and the pause between two of them is the interval.
-    """
-    check = (inspected.get("Config") or {}).get("Healthcheck") or {}
-    test = check.get("Test") or ["NONE"]
-    if test[0] == "NONE":
+def _health_check_ns(check: Any) -> int | None:
+    if (check.get("Test") or ["NONE"])[0] == "NONE":
         return None
     interval_ns = int(check.get("Interval") or 0) or DEFAULT_INTERVAL_NS
     retries = int(check.get("Retries") or 0) or DEFAULT_RETRIES
     return (retries - 1) * interval_ns
 
 
-def is_opted_in(inspected: dict[str, Any]) -> bool:
-    """Whether faults may hit this container."""
-    return (((inspected.get("Config") or {}).get("Labels")) or {}).get(CHAOS) == ALLOW
+def _tcp(ports: Any) -> dict[int, list[Mapping[str, str]]]:
+    """Port -> its bindings, of the TCP ports that have any."""
+    return {
+        int(port.partition("/")[0]): bindings
+        for port, bindings in (ports or {}).items()
+        if bindings and port.endswith("/tcp")
+    }
 
 
-def published_port(inspected: dict[str, Any], port: int) -> tuple[str, int] | None:
-    """(host, port) of this machine where a port of the container is published; None where it is not."""
-    ports = ((inspected.get("NetworkSettings") or {}).get("Ports")) or {}
-    for binding in ports.get(f"{port}/tcp") or ():
+def _published(bindings: list[Mapping[str, str]]) -> tuple[str, int] | None:
+    for binding in bindings:
         host = str(binding.get("HostIp") or "")
         if ":" not in host and binding.get("HostPort"):
             # Everywhere includes loopback, and that is where the load may go.
-            return ("127.0.0.1" if host in ("", "0.0.0.0") else host), int(binding["HostPort"])  # noqa: S104
+            return ("127.0.0.1" if host in ANYWHERE else host), int(binding["HostPort"])
     return None
-
-
-def is_port_fixed(inspected: dict[str, Any], port: int) -> bool:
-    """Whether the published port stays the same over a restart: one that the engine chose does not."""
-    bindings = ((inspected.get("HostConfig") or {}).get("PortBindings") or {}).get(f"{port}/tcp") or ()
-    return any(str(binding.get("HostPort") or "0") != "0" for binding in bindings)

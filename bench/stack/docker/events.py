@@ -11,11 +11,13 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import NS_PER_S, WallLabel
+from bench.stack.docker.container_facts import Container
 from bench.stack.services.files import new_log_file
 from bench.stack.supervisor.supervised import StackEvent
 
@@ -46,10 +48,33 @@ KINDS = {
 SIGNALLED = 128
 
 
+@dataclass(frozen=True)
+class EngineEvent:
+    """One event as the engine sends it."""
+
+    at_ns: int
+    """On the one clock."""
+    type: str
+    """container, network ..."""
+    action: str
+    container: str
+    """Its id, of an event of a network too."""
+    attributes: Mapping[str, str]
+
+    @classmethod
+    def read(cls, entry: Any) -> EngineEvent:
+        """A line of the engine's stream."""
+        actor, kind = entry.get("Actor", {}), entry.get("Type", "")
+        attributes = actor.get("Attributes", {})
+        container = attributes.get("container", "") if kind == "network" else actor.get("ID", "")
+        return cls(monotonic_of(int(entry["timeNano"])), kind, str(entry["Action"]), container, attributes)
+
+
 class EngineEvents:
     """Follows the engine's events of some containers in a thread of its own.
 
-    services: container id -> service. pid_of: container id -> the process that it is now, if any.
+    services: container id -> service. pid_of: container id -> the process that it is now, if any; the
+    engine is asked where it is not given.
     replaces: id and labels of a container that starts and is none of these -> the service that it goes on
     with in the place of another, if it does.
     """
@@ -58,13 +83,13 @@ class EngineEvents:
         self,
         engine: APIClient,
         services: Mapping[str, str],
-        pid_of: Callable[[str], int | None],
+        pid_of: Callable[[str], int | None] | None = None,
         replaces: Callable[[str, Mapping[str, str]], str | None] = lambda container, labels: None,  # noqa: ARG005
     ) -> None:
         self._engine = engine
         self._services = services
         self._replaces = replaces
-        self._pid_of = pid_of
+        self.pid_of = pid_of or (lambda container: Container.read(engine.inspect_container(container)).pid)
         self._pids: dict[str, int] = {}
         self._started: set[str] = set()
         self._events: list[StackEvent] = []
@@ -117,38 +142,30 @@ class EngineEvents:
         # The engine went away, or the stream was closed: there is nothing more to follow.
         with contextlib.suppress(Exception):
             for entry in self._stream:
-                self._take(entry)
+                self._take(EngineEvent.read(entry))
 
-    def _take(self, entry: dict[str, Any]) -> None:
-        attributes = entry.get("Actor", {}).get("Attributes", {})
-        container = (
-            attributes.get("container", "")
-            if entry.get("Type") == "network"
-            else entry["Actor"].get("ID", "")
-        )
-        service = self._services.get(container)
-        if service is None and entry.get("Type") == "container" and entry["Action"] == "start":
-            service = self._replaces(container, attributes)
+    def _take(self, event: EngineEvent) -> None:
+        service = self._services.get(event.container)
+        if service is None and event.type == "container" and event.action == "start":
+            service = self._replaces(event.container, event.attributes)
             if service is not None:
-                self._started.add(container)  # another life of the same service
-        if service is None or entry.get("Type") not in ("container", "network"):
+                self._started.add(event.container)  # another life of the same service
+        if service is None or event.type not in ("container", "network"):
             return
-        at_ns = monotonic_of(int(entry["timeNano"]))
-        event = self._event(entry, container, service, attributes, at_ns)
+        stack_event = self._stack_event(event, service)
         with self._changed:
-            self._events.append(event)
+            self._events.append(stack_event)
             self._changed.notify_all()
 
-    def _event(
-        self, entry: dict[str, Any], container: str, service: str, attributes: dict[str, str], at_ns: int
-    ) -> StackEvent:
-        action, _, rest = str(entry["Action"]).partition(": ")
+    def _stack_event(self, event: EngineEvent, service: str) -> StackEvent:
+        container, attributes = event.container, event.attributes
+        action, _, rest = event.action.partition(": ")
         pid, status, text = self._pids.get(container), None, None
         match action:
             case "start":
                 kind = "restarted" if container in self._started else "started"
                 self._started.add(container)
-                pid = self._pid_of(container)
+                pid = self.pid_of(container)
                 with self._changed:
                     if pid:
                         self._pids[container] = pid
@@ -163,8 +180,8 @@ class EngineEvents:
                 kind, text = "health", rest
             case _:
                 kind = KINDS[action]
-                text = attributes.get("name") if entry.get("Type") == "network" else None
-        return StackEvent(at_ns, kind, service, pid, status, text)
+                text = attributes.get("name") if event.type == "network" else None
+        return StackEvent(event.at_ns, kind, service, pid, status, text)
 
 
 def monotonic_of(wall_ns: int) -> int:
@@ -203,11 +220,9 @@ def awaited_events(
     stream = engine.events(since=since, until=wall_text(deadline_s), filters=filters, decode=True)
     found: dict[str, int] = {}
     try:
-        for entry in stream:
-            attributes = entry["Actor"].get("Attributes", {})
-            subject = attributes.get("container") if network else entry["Actor"]["ID"]
-            if subject == container:
-                found.setdefault(entry["Action"], monotonic_of(int(entry["timeNano"])))
+        for event in map(EngineEvent.read, stream):
+            if event.container == container:
+                found.setdefault(event.action, event.at_ns)
             if actions[-1] in found:
                 break
     finally:
@@ -287,3 +302,47 @@ class ContainerLog:
 def _seconds(stamp: bytes) -> int:
     """Whole seconds of a stamp such as 2025-01-31T12:00:00.123456789Z."""
     return int(datetime.fromisoformat(f"{stamp[:19].decode()}+00:00").timestamp())
+
+
+class FollowedContainers:
+    """Containers that run already and run on: what happens to them, and what they print from now on.
+
+    ids: container id -> service; one that takes the place of another is added by `replaces` (EngineEvents).
+    """
+
+    def __init__(
+        self,
+        engine: APIClient,
+        ids: Mapping[str, str],
+        log_dir: Path,
+        replaces: Callable[[str, Mapping[str, str]], str | None] = lambda container, labels: None,  # noqa: ARG005
+    ) -> None:
+        self.events = EngineEvents(engine, ids, replaces=replaces)
+        self._engine = engine
+        self._ids = ids
+        self._log_dir = log_dir
+        self._logs: list[tuple[str, ContainerLog]] = []
+
+    def start(self) -> None:
+        """Begin with the containers of now."""
+        self.events.start()
+        for container, service in dict(self._ids).items():
+            if pid := self.events.pid_of(container):
+                self.events.note_running(container, pid)
+            self.copy_log(container, service)
+
+    def copy_log(self, container: str, service: str) -> None:
+        """Follow its log too."""
+        log = ContainerLog(self._engine, container, self._log_dir, service, from_now=True)
+        log.start(lambda: self.events.pid(container) is not None)
+        self._logs.append((service, log))
+
+    def log_of(self, service: str) -> Path:
+        """The file with the log of the container that the service is now."""
+        return next(log.path for name, log in reversed(self._logs) if name == service)
+
+    def close(self) -> None:
+        """Let go of them. Idempotent."""
+        self.events.close()
+        for _, log in self._logs:
+            log.let_go()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
@@ -17,7 +17,7 @@ from bench.stack.description import ContainerDescription, TargetDescription
 from bench.stack.docker.client import ADDRESS, ALLOW, CHAOS, SERVICE, labels_of, said
 from bench.stack.docker.container_facts import cgroup_of
 from bench.stack.docker.events import ContainerLog, EngineEvents
-from bench.stack.docker.services import ContainerService, ImageChoice, variable_of
+from bench.stack.docker.services import ContainerService, ReadyImage, variable_of
 from bench.stack.probes.health import Facts, ask
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
@@ -55,12 +55,11 @@ class Place:
 class ManagedContainer:
     """A service in a container of our own; the engine restarts it when it dies."""
 
-    def __init__(self, service: ContainerService, image: ImageChoice, inspected: dict[str, Any]) -> None:
+    def __init__(self, service: ContainerService, image: ReadyImage) -> None:
         self.service = service
         self.target: Target | None = None
         self.id = ""
         self._image = image
-        self._inspected = inspected
         self._place: Place | None = None
         self._events: EngineEvents | None = None
         self._log: ContainerLog | None = None
@@ -115,7 +114,7 @@ class ManagedContainer:
             container=ContainerDescription(
                 id=self.id,
                 image=self._image.name,
-                image_id=self._inspected["Id"],
+                image_id=self._image.id,
                 cgroup=self._cgroup[1],
                 restart_policy=RESTART_POLICY,
                 faults_allowed=True,
@@ -193,7 +192,7 @@ class ManagedContainer:
         endpoint = engine.create_endpoint_config(aliases=[service.name], ipv4_address=place.address)
         created = engine.create_container(
             self._image.name,
-            command=service.command(self._inspected),
+            command=service.command(self._image.command),
             name=name,
             hostname=service.name,
             environment=service.environment(others),

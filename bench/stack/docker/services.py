@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
 from bench.stack import images
@@ -54,18 +54,27 @@ def chosen_image(engine: APIClient, service: str) -> ImageChoice:
     return ImageChoice(image_name(service), "built on this machine", False)
 
 
-def ready_image(engine: APIClient, service: str) -> tuple[ImageChoice, dict[str, Any]]:
-    """The image for a service, fetched or built if need be, and what the engine knows of it.
+@dataclass(frozen=True)
+class ReadyImage:
+    """An image that the engine has."""
 
-    Raises TargetError when it cannot be had.
-    """
+    name: str
+    origin: str
+    id: str
+    command: tuple[str, ...]
+    """What it runs by itself."""
+
+
+def ready_image(engine: APIClient, service: str) -> ReadyImage:
+    """The image for a service, fetched or built if need be. Raises TargetError when it cannot be had."""
     choice = chosen_image(engine, service)
     if choice.name == image_name(service):
         build_image(engine, service, named_base(engine, service))
     elif not choice.is_here:
         _fetch(engine, service, choice)
-    inspected: dict[str, Any] = engine.inspect_image(choice.name)
-    return choice, inspected
+    inspected = engine.inspect_image(choice.name)
+    command = (inspected.get("Config") or {}).get("Cmd") or ()
+    return ReadyImage(choice.name, choice.origin, inspected["Id"], tuple(command))
 
 
 def _fetch(engine: APIClient, service: str, choice: ImageChoice) -> None:
@@ -114,11 +123,15 @@ Others = Mapping[str, Target]
 """The targets of what a service needs, as containers see them: by address in the run's network."""
 
 
-def _nothing(_: Others) -> dict[str, Any]:
+def _no_environment(_: Others) -> dict[str, str]:
     return {}
 
 
-def _as_image_says(_: Mapping[str, Any]) -> list[str] | None:
+def _no_files(_: Others) -> dict[str, bytes]:
+    return {}
+
+
+def _as_image_says(_: tuple[str, ...]) -> list[str] | None:
     return None
 
 
@@ -144,9 +157,9 @@ class ContainerService:
     """Where its data is; empty for none."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """What is set otherwise than the program has it by itself."""
-    command: Callable[[Mapping[str, Any]], list[str] | None] = _as_image_says
-    """What to run in an image; None for what that says itself."""
-    environment: Callable[[Others], dict[str, str]] = _nothing
+    command: Callable[[tuple[str, ...]], list[str] | None] = _as_image_says
+    """What to run in an image, by what it runs by itself; None for just that."""
+    environment: Callable[[Others], dict[str, str]] = _no_environment
     files: Callable[[Others], dict[str, bytes]] = _check_of_health
     """To be put into the container before its start, by absolute path."""
     ready_deadline_s: float = 60.0
@@ -155,10 +168,9 @@ class ContainerService:
 def _redis() -> ContainerService:
     """A Redis that keeps what it acknowledged in its append-only file."""
 
-    def command(image: Mapping[str, Any]) -> list[str]:
-        own = (image.get("Config") or {}).get("Cmd") or [""]
+    def command(own: tuple[str, ...]) -> list[str]:
         # Valkey's images name their program otherwise.
-        program = own[0] if PurePosixPath(own[0]).name == "valkey-server" else "redis-server"
+        program = own[0] if own and PurePosixPath(own[0]).name == "valkey-server" else "redis-server"
         options = {**REDIS_SETTINGS, "protected-mode": "no", "dir": REDIS_DATA}
         return [program, *(word for key, value in options.items() for word in (f"--{key}", value))]
 
@@ -208,7 +220,7 @@ def _postgres(name: str, host_number: int) -> ContainerService:
         settings=settings,
         command=lambda _: ["postgres", *words],
         environment=lambda _: environment,
-        files=_nothing,
+        files=_no_files,
     )
 
 

@@ -58,10 +58,11 @@ class DockerStack(Stack):
             self._reaper = Reaper(self._run)
             sweep(engine)
             for service in self._services:
-                self._containers.append(ManagedContainer(service, *ready_image(engine, service.name)))
+                self._containers.append(ManagedContainer(service, ready_image(engine, service.name)))
             self._reaper.wait_until_ready()
             subnet = create_network(engine, f"holdfast-{self._run}", labels_of(self._run))
-            self._follow(engine)
+            self._events = EngineEvents(engine, self._ids)
+            self._events.start()
             for together in self._in_turns():
                 self._start_together(together, engine, subnet)
             deadline = time.monotonic() + HEALTHY_DEADLINE_S
@@ -102,13 +103,6 @@ class DockerStack(Stack):
         self._reaper = None
         self._containers, self._ids = [], {}
         self._engine.close()
-
-    def _follow(self, engine: APIClient) -> None:
-        def pid_of(container: str) -> int | None:
-            return engine.inspect_container(container)["State"]["Pid"] or None
-
-        self._events = EngineEvents(engine, self._ids, pid_of)
-        self._events.start()
 
     def _in_turns(self) -> Iterator[list[ManagedContainer]]:
         """The containers, those together that need only what was before them."""

@@ -14,10 +14,10 @@ import itertools
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import bench
 from bench.core.errors import TargetError, UsageError
@@ -207,7 +207,7 @@ def _context(service: str) -> io.BytesIO:
     return file
 
 
-def _follow(service: str, build: Callable[[], Iterator[dict[str, Any]]]) -> None:
+def _follow(service: str, build: Callable[[], Iterator[Mapping[str, str]]]) -> None:
     from docker.errors import APIError
 
     last: list[str] = []

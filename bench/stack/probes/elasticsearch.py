@@ -1,6 +1,7 @@
 """Ask an Elasticsearch, or an OpenSearch, for the health of its cluster."""
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ def probe_elasticsearch(target: Target, deadline_s: float = 5.0) -> Elasticsearc
     if said.get("status") not in _STATES:
         found = f"the answer '{answer}' without the status of a cluster"
         raise probe_error(target, f"the health of a cluster for GET {HEALTH_PATH}", found)
-    about: dict[str, Any] = {}
+    about: Mapping[str, Any] = {}
     uptime_s = None
     with suppress(ProbeError):  # who may ask for the health may not ask for all of this
         about = get("/").json()
@@ -79,7 +80,7 @@ def probe_elasticsearch(target: Target, deadline_s: float = 5.0) -> Elasticsearc
     )
 
 
-def _uptime_s(said: dict[str, Any]) -> float | None:
+def _uptime_s(said: Mapping[str, Any]) -> float | None:
     with suppress(AttributeError, TypeError, KeyError):  # an answer of another form says nothing to us
         for node in said["nodes"].values():
             return float(node["jvm"]["uptime_in_millis"] / 1000)

@@ -174,10 +174,10 @@ class _Inquiry:
 
     def _ask(self, left_s: float) -> PostgresFacts:
         from psycopg import connect
+        from psycopg.conninfo import make_conninfo
 
-        parameters: dict[str, Any] = libpq_parameters(self._target, self._peer)
-        parameters["connect_timeout"] = math.ceil(left_s)
-        with connect(**parameters, autocommit=True) as connection:
+        parameters = libpq_parameters(self._target, self._peer) | {"connect_timeout": str(math.ceil(left_s))}
+        with connect(make_conninfo(**parameters), autocommit=True) as connection:
             with self._lock:
                 self._connection = connection
                 if self._is_late:

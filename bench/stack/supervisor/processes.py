@@ -21,7 +21,7 @@ import select
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -44,15 +44,11 @@ class ProcessIdentity:
 
     @classmethod
     def from_json(cls, entry: Any) -> Self | None:
-        """What `to_json` gave; None for anything else."""
+        """Its fields out of a file; None for anything else."""
         match entry:
             case {"pid": int(pid), "start_ticks": int(start_ticks), "boot_id": str(boot_id)} if pid > 0:
                 return cls(pid, start_ticks, boot_id)
         return None
-
-    def to_json(self) -> dict[str, Any]:
-        """For a file."""
-        return {"pid": self.pid, "start_ticks": self.start_ticks, "boot_id": self.boot_id}
 
     def is_alive(self) -> bool:
         """Whether this very process still runs."""
@@ -117,7 +113,7 @@ def own_entry() -> dict[str, Any]:
     """This process: its identity, its machine and its name space of process numbers."""
     identity = ProcessIdentity.of(os.getpid())
     assert identity is not None
-    return {**identity.to_json(), "host": platform.node(), "pids": _name_space()}
+    return {**asdict(identity), "host": platform.node(), "pids": _name_space()}
 
 
 def fate_of(entry: Any) -> Fate:

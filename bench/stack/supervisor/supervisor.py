@@ -35,7 +35,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -63,13 +63,20 @@ class EventFile:
             os.write(self._fd, json.dumps(entry).encode() + b"\n")
 
 
+class SetUpStep(NamedTuple):
+    """A program that must have ended with status 0 before the service is started for the first time."""
+
+    command: list[str]
+    input: str
+
+
 class Service:
     """One process to be kept running: what to start, where, as whom, and the restart policy."""
 
     def __init__(self, specification: dict[str, Any], events: EventFile) -> None:
         self.name: str = specification["name"]
         self.restart_at_ns: int | None = None
-        self._set_up: deque[dict[str, Any]] = deque(specification["set_up"])
+        self._set_up: deque[SetUpStep] = deque(SetUpStep(**step) for step in specification["set_up"])
         self._command: list[str] = specification["command"]
         self._directory: str = specification["directory"]
         self._log: str = specification["log"]
@@ -100,7 +107,7 @@ class Service:
             if step is None:
                 self._process = self._spawn(self._command)
             else:
-                self._process = self._spawn(step["command"], step["input"])
+                self._process = self._spawn(step.command, step.input)
         except (OSError, subprocess.SubprocessError) as error:
             self._events.write("failed", self.name, text=f"cannot be started: {error}")
             if step is None:
@@ -192,7 +199,7 @@ class Service:
             )
 
     def _after_set_up(self, status: int, *, ending: bool) -> None:
-        program = Path(self._set_up[0]["command"][0]).name
+        program = Path(self._set_up[0].command[0]).name
         if status == 0:
             self._set_up.popleft()
             if not ending:

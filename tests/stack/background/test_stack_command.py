@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +235,7 @@ def test_down_kills_no_stranger_with_the_keepers_number(user: User) -> None:
     with subprocess.Popen(["sleep", "600"]) as stranger:
         identity = ProcessIdentity.of(stranger.pid)
         assert identity is not None
-        state["keeper"] = {**identity.to_json(), "start_ticks": identity.start_ticks - 1}
+        state["keeper"] = {**asdict(identity), "start_ticks": identity.start_ticks - 1}
         state["supervisors"] = [state["keeper"]]
         user.state_file.write_text(json.dumps(state))
         assert "was killed" in user.types("down")

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def identity_of(process: "subprocess.Popen[bytes]") -> ProcessIdentity:
 def test_a_process_is_known_beyond_its_number(sleeper: "subprocess.Popen[bytes]") -> None:
     identity = identity_of(sleeper)
     assert identity.is_alive()
-    assert ProcessIdentity.from_json(json.loads(json.dumps(identity.to_json()))) == identity
+    assert ProcessIdentity.from_json(json.loads(json.dumps(asdict(identity)))) == identity
     assert not ProcessIdentity(identity.pid, identity.start_ticks + 1, identity.boot_id).is_alive()
     assert not ProcessIdentity(identity.pid, identity.start_ticks, "another boot").is_alive()
     assert not identity.wait(0)
