@@ -123,11 +123,11 @@ def environments(body: EvidenceSet) -> dict[str, list[str]]:
 
 def _environment(evidence: Evidence) -> str:
     record = evidence.run.record
-    machine = record.get("environment")
-    key = machine.get("key", {}) if isinstance(machine, dict) else {}
-    stack = record.get("stack")
-    kind = stack.get("kind", "unknown") if isinstance(stack, dict) else "unknown"
-    told = {"stack": kind, **{str(name): value for name, value in key.items() if value is not None}}
+    key = record.environment.key
+    told = {
+        "stack": record.stack.kind or "unknown",
+        **{str(name): value for name, value in key.items() if value is not None},
+    }
     return json.dumps(told, sort_keys=True, default=str)
 
 

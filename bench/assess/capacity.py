@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.assess.evidence import command_for
 from bench.assess.matrix import RequirementResult
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bench.assess.matrix import RequirementResult, Row
     from bench.assess.sources import ScenarioFiles
     from bench.results.reader import Run
+    from bench.results.run_record import WorkloadRecord
 
 
 NOISE = 3
@@ -133,7 +134,7 @@ def _validated(capacity: Capacity, body: EvidenceSet) -> list[Validated]:
     return sorted((one for one in found if one.rate_per_s > 0), key=lambda one: -one.rate_per_s)
 
 
-def _of(evidence: Evidence, workload: dict[str, Any]) -> Validated:
+def _of(evidence: Evidence, workload: WorkloadRecord) -> Validated:
     run, name = evidence.run, str(workload["name"])
     is_closed = workload.get("arrivals") == "closed"
     completed = observe(run, Metric((name,), "throughput")).value
@@ -150,7 +151,7 @@ def _of(evidence: Evidence, workload: dict[str, Any]) -> Validated:
     )
 
 
-def _rate_per_s(run: Run, workload: dict[str, Any], arrivals: int) -> float:
+def _rate_per_s(run: Run, workload: WorkloadRecord, arrivals: int) -> float:
     """So many arrivals per measured second; the rate of the scenario where it is that but for chance."""
     measured_s = max(run.measured_s, 1e-9)
     rate = workload.get("rate_per_s")

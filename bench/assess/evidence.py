@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.assess.sources import Damaged, changes_since, started_ns
 from bench.assess.status import age, listed
@@ -136,17 +136,11 @@ def gather(
 
 def overrides_of(run: Run) -> list[str]:
     """The texts of --set that the run was made with."""
-    overrides = _plan(run).get("overrides")
-    return [str(text) for text in overrides] if isinstance(overrides, list) else []
-
-
-def _plan(run: Run) -> dict[str, Any]:
-    plan = run.record.get("plan")
-    return plan if isinstance(plan, dict) else {}
+    return run.record.plan.overrides
 
 
 def _is_quick(run: Run) -> bool:
-    return bool(_plan(run).get("quick"))
+    return run.record.plan.quick
 
 
 def command_for(scenario: str, file: ScenarioFile | None) -> str:
@@ -226,7 +220,7 @@ def _file_marks(run: Run, file: ScenarioFile | None) -> list[Caveat]:
     elif run.record.get("scenario", {}).get("digest") != file.digest:
         text = f"{file.path} has changed since, in comments or in what is judged only"
         marks.append(Caveat("rewritten since", text, warns=False))
-    seed = _plan(run).get("seed", file.seed)
+    seed = run.record.plan.get("seed", file.seed)
     if seed != file.seed:
         marks.append(Caveat(f"seed {seed}", f"made with seed {seed} instead of {file.seed}", warns=False))
     return marks

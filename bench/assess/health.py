@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.assess.matrix import RequirementResult
 from bench.assess.status import Standing, age, counted, date
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bench.assess.evidence import Evidence, EvidenceSet
     from bench.assess.requirements import Requirement
+    from bench.results.run_record import TargetRecord
     from bench.stack.probes.health import ServiceHealth
 
 STANDINGS = {"up": Standing.PASS, "degraded": Standing.WARN, "down": Standing.FAIL}
@@ -74,18 +75,15 @@ def from_runs(body: EvidenceSet) -> list[TargetHealth]:
     found: dict[str, tuple[bool, TargetHealth]] = {}
     for evidence in sorted(body.by_scenario.values(), key=lambda one: -one.started_ns):
         loaded = {str(workload.get("target")) for workload in evidence.run.workloads}
-        stack = evidence.run.record.get("stack")
-        for entry in (stack.get("targets") or []) if isinstance(stack, dict) else []:
-            if not isinstance(entry, dict) or not entry.get("name"):
-                continue
-            name = str(entry["name"])
+        for entry in evidence.run.record.stack.targets:
+            name = entry.name
             is_loaded = name in loaded and not evidence.run.record.get("faults")
             if name not in found or (is_loaded and not found[name][0]):
                 found[name] = (is_loaded, _seen(entry, evidence, is_loaded))
     return sorted((one for _, one in found.values()), key=lambda one: one.name)
 
 
-def _seen(entry: dict[str, Any], evidence: Evidence, is_loaded: bool) -> TargetHealth:
+def _seen(entry: TargetRecord, evidence: Evidence, is_loaded: bool) -> TargetHealth:
     record = evidence.run.record
     lasted_s = float(record.get("duration_ns") or 0) / units.NS["s"]
     hits = [

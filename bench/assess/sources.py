@@ -64,53 +64,15 @@ def find_runs(folder: Path) -> FoundRuns:
             except ResultError as error:
                 damaged.append(Damaged(path, str(error)))
                 continue
-            if (problem := _misshapen(run)) is None:
-                runs.append(run)
-            else:
-                damaged.append(Damaged(path, f"{path / layout.RECORD}: this run cannot be read: {problem}"))
+            runs.append(run)
     runs.sort(key=lambda run: (started_ns(run), run.name), reverse=True)
     return FoundRuns(folder, tuple(runs), tuple(damaged), tuple(unfinished))
 
 
-def _misshapen(run: Run) -> str | None:
-    """What is wrong with the sections that only an assessment calculates with; None for nothing."""
-    for name, kind in SHAPES.items():
-        section: object = run.record
-        for key in name.split("."):
-            section = section.get(key) if isinstance(section, dict) else None
-        if section is not None and (not isinstance(section, kind) or isinstance(section, bool)):
-            return f"{name}: expected {NAMES[kind]}"
-    entries = (run.record.get("stack") or {}).get("targets") or []
-    if not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in entries):
-        return "stack.targets: expected objects with a name"
-    for phase in run.record.get("phases", []):
-        if not isinstance(phase.get("cycles"), int | None):
-            return "phases: expected a whole number of cycles, or null"
-    return None
-
-
-SHAPES: dict[str, type] = {
-    "plan": dict,
-    "plan.overrides": list,
-    "started": dict,
-    "started.wall_ns": int,
-    "duration_ns": int,
-    "stack": dict,
-    "stack.targets": list,
-    "environment": dict,
-    "environment.key": dict,
-    "generator": dict,
-    "scenario.text": str,
-}
-NAMES = {dict: "an object", list: "a list", int: "a whole number", str: "a text"}
-
-
 def started_ns(run: Run) -> int:
     """When the run began, in ns of wall time; by its name where the record lacks it; else 0."""
-    started = run.record.get("started")
-    wall_ns = started.get("wall_ns") if isinstance(started, dict) else None
-    if isinstance(wall_ns, int) and not isinstance(wall_ns, bool):
-        return wall_ns
+    if run.record.started.wall_ns is not None:
+        return run.record.started.wall_ns
     match = layout.RUN_NAME.fullmatch(run.name)
     if match is None:
         return 0

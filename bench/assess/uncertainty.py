@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.assess.sampled_intervals import percentile_interval, share_interval, throughput_interval
 from bench.core import units
@@ -27,18 +27,19 @@ if TYPE_CHECKING:
 
     from bench.judge.resources.series import Series, Times
     from bench.judge.verdict import Check
+    from bench.results.run_record import PhaseRecord
     from bench.scenario.rules.grammar import Metric, Rule
 
 
 def with_faults(run: Run, numbers: Collection[int]) -> Run:
     """The same run as if only these faults had been made."""
-    record = {
-        **run.record,
-        "faults": [one for one in run.record.get("faults", []) if one["number"] in numbers],
-        "recoveries": [one for one in run.record.get("recoveries", []) if one["fault"] in numbers],
-        "detections": [one for one in run.record.get("detections", []) if one["fault"] in numbers],
+    record = run.record
+    sections = {
+        "faults": [fault for fault in record.faults if fault.number in numbers],
+        "recoveries": [recovery for recovery in record.recoveries if recovery.fault in numbers],
+        "detections": [detection for detection in record.detections if detection.fault in numbers],
     }
-    return Run(run.path, record)
+    return Run(run.path, record.model_copy(update=sections))
 
 
 def tenths(run: Run, pieces: int = 10) -> list[Run]:
@@ -46,26 +47,29 @@ def tenths(run: Run, pieces: int = 10) -> list[Run]:
 
     Fewer pieces where a phase has fewer cycles. Each piece has its samples of resources, no counts.
     """
-    phases = [phase for phase in run.record.get("phases", []) if phase.get("measured")]
+    phases = [phase for phase in run.record.phases if phase.measured]
     if not phases:
         return []
-    longest = max(phases, key=lambda phase: int(phase["end_ns"]) - int(phase["start_ns"]))
-    return [Run(run.path, {**run.record, "phases": [piece]}) for piece in _cut(longest, pieces)]
+    longest = max(phases, key=lambda phase: phase.end_ns - phase.start_ns)
+    return [
+        Run(run.path, run.record.model_copy(update={"phases": [piece]})) for piece in _cut(longest, pieces)
+    ]
 
 
-def _cut(phase: dict[str, Any], pieces: int) -> list[dict[str, Any]]:
-    start, length = int(phase["start_ns"]), int(phase["end_ns"]) - int(phase["start_ns"])
-    cycles = phase.get("cycles") or 0
+def _cut(phase: PhaseRecord, pieces: int) -> list[PhaseRecord]:
+    start, length = phase.start_ns, phase.end_ns - phase.start_ns
+    cycles = phase.cycles or 0
     pieces = min(pieces, cycles) if cycles else pieces
     edges = [cycles * number // pieces for number in range(pieces + 1)] if cycles else range(pieces + 1)
     whole = cycles or pieces
     return [
-        {
-            **phase,
-            "start_ns": start + length * first // whole,
-            "end_ns": start + length * last // whole,
-            "cycles": (last - first) if cycles else None,
-        }
+        phase.model_copy(
+            update={
+                "start_ns": start + length * first // whole,
+                "end_ns": start + length * last // whole,
+                "cycles": (last - first) if cycles else None,
+            }
+        )
         for first, last in pairwise(edges)
     ]
 

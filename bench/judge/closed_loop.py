@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bench.core.histogram import Counts
     from bench.judge.observation import Observation
     from bench.results.reader import Run
+    from bench.results.run_record import WorkloadRecord
     from bench.scenario.rules.grammar import Metric, Rule
 
 CLOSED = "closed"
@@ -175,11 +176,11 @@ def _lanes_ns(run: Run, metric: Metric) -> float:
     return float(places * (load_ns or run.measured_s * NS_PER_S))
 
 
-def _lost_connections(entry: dict[str, Any]) -> int:
-    return int(entry.get("counters", {}).get("lost_connections", 0))
+def _lost_connections(entry: WorkloadRecord) -> int:
+    return entry.counters.get("lost_connections", 0)
 
 
-def _workloads(run: Run, metric: Metric) -> list[dict[str, Any]]:
+def _workloads(run: Run, metric: Metric) -> list[WorkloadRecord]:
     return [entry for entry in run.workloads if metric.workload in (None, entry["name"])]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.core.answers import Answers
     from bench.core.histogram import Counts
     from bench.results.reader import Run
+    from bench.results.run_record import RunRecord, WorkloadRecord
 
 
 MESSAGES = {"lost_messages": "lost", "duplicate_messages": "duplicate", "reordered_messages": "reordered"}
@@ -39,7 +40,7 @@ def losses(run: Run) -> list[str]:
     return lines
 
 
-def _answers(run: Run, entry: dict[str, Any]) -> list[str]:
+def _answers(run: Run, entry: WorkloadRecord) -> list[str]:
     """What the answers of the measured phases brought: statuses, hits and misses."""
     found = answers_of(run, (entry["name"],))
     lines = []
@@ -59,7 +60,7 @@ def lookups_text(found: Answers, driver: str) -> str:
     return f"{spaced(found.hits)} hits, {spaced(found.misses)} misses {misses}"
 
 
-def _messages(run: Run, entry: dict[str, Any]) -> list[str]:
+def _messages(run: Run, entry: WorkloadRecord) -> list[str]:
     counters = entry.get("counters", {})
     found = [f"{spaced(counters[key])} {word}" for key, word in MESSAGES.items() if key in counters]
     if closed := counters.get(LOST_SUBSCRIBERS):
@@ -70,7 +71,7 @@ def _messages(run: Run, entry: dict[str, Any]) -> list[str]:
     return beside("Messages", f"{entry['name']}: {spaced(delivered)} delivered, {joined(found)}")
 
 
-def _connections(run: Run, entry: dict[str, Any]) -> list[str]:
+def _connections(run: Run, entry: WorkloadRecord) -> list[str]:
     counters, lines = entry.get("counters", {}), []
     pool = run.record.get("pool", {}).get(entry["name"])
     if pool:
@@ -90,7 +91,7 @@ def _connections(run: Run, entry: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _errors(entry: dict[str, Any]) -> list[str]:
+def _errors(entry: WorkloadRecord) -> list[str]:
     errors = sorted(entry.get("errors", []), key=lambda error: -error.get("count", 0))
     lines = []
     for error in errors[:SHOWN_ERRORS]:
@@ -200,7 +201,7 @@ def _target(target: dict[str, Any]) -> str:
     return f"{target.get('name', '?')} at {target.get('address', '?')}" + (f" ({version})" if version else "")
 
 
-def command_again(record: dict[str, Any]) -> str:
+def command_again(record: RunRecord) -> str:
     """The command line that does the same run again."""
     plan = record.get("plan", {})
     words = ["bench", "run", str(record["scenario"]["path"])]

@@ -73,7 +73,7 @@ def load_runs(path: str | Path) -> RunFrames:
         series=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.series()]),
         resources=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.resources()]),
         faults=pd.DataFrame(
-            [{"run": run.name, **fault} for run in runs for fault in run.record.get("faults", [])]
+            [{"run": run.name, **fault.to_json()} for run in runs for fault in run.record.faults]
         ),
         detections=pd.DataFrame([row for run in runs for row in _detection_rows(run)]),
         recoveries=pd.DataFrame([row for run in runs for row in _recovery_rows(run)]),
@@ -82,42 +82,44 @@ def load_runs(path: str | Path) -> RunFrames:
 
 def _run_row(run: Run, verdict: Verdict) -> dict[str, Any]:
     tally = tally_of(run)
-    plan = run.record.get("plan", {})
+    record, plan = run.record, run.record.plan
     return {
         "run": run.name,
         "scenario": run.scenario,
         "verdict": verdict.status.name,
         "is_complete": run.is_complete,
-        "started_utc": run.record.get("started", {}).get("utc"),
+        "started_utc": record.started.utc or None,
         "measured_s": run.measured_s,
-        "seed": plan.get("seed"),
-        "quick": plan.get("quick"),
+        "seed": plan.seed,
+        "quick": plan.quick if record.has("plan") else None,
         "planned": tally.planned,
         **tally.outcomes,
     }
 
 
 def _detection_rows(run: Run) -> list[dict[str, Any]]:
-    effective = {fault["number"]: fault["effective_ns"] for fault in run.record.get("faults", [])}
+    effective = {fault.number: fault.effective_ns for fault in run.record.faults}
     rows = []
-    for one in run.record.get("detections", []):
-        failure_ns = first_failure_ns(run, one["fault"])
-        since_ns = effective.get(one["fault"]) if failure_ns is None else failure_ns
-        known = one["at_ns"] is not None and since_ns is not None
-        rows.append({"run": run.name, **one, "after_ns": one["at_ns"] - since_ns if known else None})
+    for detection in run.record.detections:
+        failure_ns = first_failure_ns(run, detection.fault)
+        since_ns = effective.get(detection.fault) if failure_ns is None else failure_ns
+        after_ns = None if detection.at_ns is None or since_ns is None else detection.at_ns - since_ns
+        rows.append({"run": run.name, **detection.to_json(), "after_ns": after_ns})
     return rows
 
 
 def _recovery_rows(run: Run) -> list[dict[str, Any]]:
     """Nested sections as columns such as `baseline_band_ns`; `first_after_ns` and its like count from t1."""
     rows = []
-    for one in run.record.get("recoveries", []):
-        flat = {key: value for key, value in one.items() if not isinstance(value, dict)}
-        nested = {key: value for key, value in one.items() if isinstance(value, dict)}
-        failure_ns = one["first_failure_ns"]
+    for recovery in run.record.recoveries:
+        written = recovery.to_json()
+        flat = {key: value for key, value in written.items() if not isinstance(value, dict)}
+        nested = {key: value for key, value in written.items() if isinstance(value, dict)}
+        failure_ns = recovery.first_failure_ns
+        stamps = {"first": recovery.first_success_ns, "stable": recovery.stable_ns, "full": recovery.full_ns}
         after = {
-            f"{name}_after_ns": None if None in (failure_ns, one[stamp]) else one[stamp] - failure_ns
-            for name, stamp in (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_ns"))
+            f"{name}_after_ns": None if failure_ns is None or at_ns is None else at_ns - failure_ns
+            for name, at_ns in stamps.items()
         }
         parts = {f"{key}_{name}": value for key, values in nested.items() for name, value in values.items()}
         rows.append({"run": run.name, **flat, **after, **parts})

@@ -70,8 +70,8 @@ MACHINE = "machine"
 
 
 def plain(value: object) -> object:
-    """JSON's fallback: numpy's numbers and arrays as Python's. Raises TypeError for anything else."""
-    convert = getattr(value, "tolist", None)
+    """JSON's fallback: a record, or what is numpy's, as Python's own. Raises TypeError for anything else."""
+    convert = getattr(value, "to_json", None) or getattr(value, "tolist", None)
     if convert is None:
         raise TypeError(f"expected a value that JSON knows, found {type(value).__name__}")
     converted: object = convert()

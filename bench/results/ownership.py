@@ -11,12 +11,12 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from bench.core.disk import RAW_LOG_PREFIX
 from bench.results import layout
 from bench.results.layout import OWNER
-from bench.results.record import checked
+from bench.results.run_record import INTERRUPTED, Anomaly, RunRecord, ScenarioRecord
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -78,11 +78,11 @@ class Ownership:
             self._descriptor = -1
 
 
-GONE = {
-    "code": "harness_gone",
-    "severity": "invalid",
-    "message": "the harness ended without finishing this run; it holds what had been written until then",
-}
+GONE = Anomaly(
+    code="harness_gone",
+    severity="invalid",
+    message="the harness ended without finishing this run; it holds what had been written until then",
+)
 
 
 def sweep(out: Path) -> list[Path]:
@@ -137,23 +137,23 @@ def _remove_raw_logs(folder: Path) -> None:
 
 def _mark_interrupted(folder: Path, run: str) -> None:
     record = _outline(folder)
-    layout.write_whole(folder / layout.RECORD, layout.as_json(_marked(record, run)))
+    marked = record.model_copy(
+        update={
+            "format": layout.FORMAT,
+            "run": run,
+            "status": INTERRUPTED,
+            "anomalies": [*record.anomalies, GONE],
+        }
+    )
+    layout.write_whole(folder / layout.RECORD, layout.as_json(marked.to_json()))
 
 
-def _marked(record: dict[str, Any], run: str) -> dict[str, Any]:
-    anomalies = [*record.get("anomalies", []), GONE]
-    return {"format": layout.FORMAT, **record, "run": run, "status": "interrupted", "anomalies": anomalies}
-
-
-def _outline(folder: Path) -> dict[str, Any]:
-    """What the run had written about itself, or at least the scenario that its name tells."""
+def _outline(folder: Path) -> RunRecord:
+    """What the run had written about itself, or at least the scenario that its name contains."""
     try:
-        record = layout.read_json(folder / layout.RECORD)
-        checked(_marked(record, ""))
-    except (OSError, ValueError, TypeError, AttributeError):
+        return RunRecord.read(layout.read_json(folder / layout.RECORD))
+    except (OSError, ValueError):
         pass  # killed before the outline, or damaged since: the name is what remains
-    else:
-        return dict(record)
     named = layout.PARTIAL_NAME.fullmatch(folder.name)
     parts = layout.RUN_NAME.fullmatch(named["run"]) if named else None
-    return {"scenario": {"name": parts["scenario"]}} if parts else {}
+    return RunRecord(scenario=ScenarioRecord(name=parts["scenario"])) if parts else RunRecord()

@@ -17,7 +17,7 @@ from bench.core.errors import ResultError
 from bench.core.sanitize import all_visible
 from bench.results import layout
 from bench.results.logs import OPERATION, Tag, Window, window_of
-from bench.results.record import checked, visible_record
+from bench.results.run_record import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.core.histogram import Counts
+    from bench.results.run_record import Anomaly, WorkloadRecord
 
 DELIVERY = "deliver"
 """The operation of a pub/sub workload that holds end-to-end times: no arrival of the plan's."""
@@ -33,7 +34,7 @@ DELIVERY = "deliver"
 class Run:
     """One run as it lies on disk. `record` is run.json; histograms are read when first asked for."""
 
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+    def __init__(self, path: Path, record: RunRecord) -> None:
         self.path = path
         self.record = record
 
@@ -47,48 +48,49 @@ class Run:
         if not file.is_file():
             raise ResultError(_no_run_at(folder))
         try:
-            return cls(folder, visible_record(checked(layout.read_json(file))))
+            return cls(folder, RunRecord.read(layout.read_json(file)))
         except (OSError, ValueError) as error:
             raise ResultError(f"{file}: this run cannot be read: {error}") from error
 
     @property
     def name(self) -> str:
         """The run's name: that of its folder when it was written."""
-        return str(self.record.get("run", self.path.name))
+        return self.record.run or self.path.name
 
     @property
     def scenario(self) -> str:
         """The scenario's name."""
-        return str(self.record.get("scenario", {}).get("name", "unknown"))
+        return self.record.scenario.name
 
     @property
     def is_complete(self) -> bool:
         """False for a run that was interrupted."""
-        return bool(self.record.get("status") == "complete")
+        return self.record.is_complete
 
     @property
     def rules(self) -> list[str]:
         """The SLA rules in force when the run was made, as text."""
-        return list(self.record.get("sla", []))
+        return self.record.sla
 
     @property
-    def workloads(self) -> list[dict[str, Any]]:
+    def workloads(self) -> list[WorkloadRecord]:
         """The workloads' entries in run.json."""
-        return list(self.record.get("workloads", []))
+        return self.record.workloads
 
     @property
-    def anomalies(self) -> list[dict[str, Any]]:
+    def anomalies(self) -> list[Anomaly]:
         """What the session found odd: code, severity, message."""
-        return list(self.record.get("anomalies", []))
+        return self.record.anomalies
 
     @property
     def measured_s(self) -> float:
         """Seconds of measured phases."""
-        return float(self.record.get("measured_ns", 0)) / NS_PER_S
+        return self.record.measured_ns / NS_PER_S
 
     def arrives(self, workload: str, operation: str) -> bool:
         """Whether the plan makes arrivals of this operation; a pub/sub delivery is none."""
-        return not (operation == DELIVERY and self._drivers.get(workload) == "redis_pubsub")
+        record = self._workloads.get(workload)
+        return record is None or record.is_planned(operation)
 
     def histogram(
         self,
@@ -152,7 +154,7 @@ class Run:
     def _resources(self) -> list[dict[str, float | str | None]]:
         file = self.path / layout.RESOURCES
         rows = self._table(layout.RESOURCES) if file.exists() else []
-        told = self.record.get("resources", {}).get("samples") or 0
+        told = self.record.resources.samples
         sources = Counter(row.get("source") for row in rows)
         if self.is_complete and told > max(sources.values(), default=0):
             found = max(sources.values(), default=0)
@@ -163,9 +165,9 @@ class Run:
 
     def _expect_up_to_the_end(self, name: str, rows: list[Any], last_ns: float | None) -> None:
         """A table that was cut between two lines reads well and would show less. Raises ResultError."""
-        if not self.is_complete or not self.record["totals"]["planned"]:
+        if not self.is_complete or self.record.totals is None or not self.record.totals.planned:
             return
-        whole_ns = self.record.get("duration_ns") or 0
+        whole_ns = self.record.duration_ns
         if not rows or (last_ns is not None and last_ns < whole_ns):
             found = f"up to {int(last_ns or 0)}" if rows else "none"
             raise ResultError(
@@ -248,8 +250,8 @@ class Run:
         """A log that lost whole lines reads well and would make a good run bad. Raises ResultError."""
         if not self.is_complete:
             return
-        for told in self.record.get("response", []):
-            name, operation = told["workload"], told.get("operation")
+        for told in self.record.response:
+            name, operation = told.workload, told.operation
             if operation is None:
                 continue  # all of them together
             logged = sum(
@@ -257,15 +259,15 @@ class Run:
                 for tag, counts in sums.items()
                 if tag.measured and (tag.workload, tag.operation, tag.kind) == (name, operation, "response")
             )
-            if logged != told["samples"]:
+            if logged != told.samples:
                 raise ResultError(
-                    f"{self.path / layout.WINDOWS}: expected {told['samples']} response times of "
+                    f"{self.path / layout.WINDOWS}: expected {told.samples} response times of "
                     f"{name}.{operation}, as run.json says, found {logged}; the run is damaged"
                 )
 
     @cached_property
-    def _drivers(self) -> dict[str, str]:
-        return {workload["name"]: workload.get("driver", "") for workload in self.workloads}
+    def _workloads(self) -> dict[str, WorkloadRecord]:
+        return {workload.name: workload for workload in self.workloads}
 
 
 def _no_run_at(folder: Path) -> str:

@@ -27,7 +27,7 @@ from bench.results.layout import COLUMNS
 from bench.results.logs import Encoder, Tag, Window, header, line_of
 from bench.results.ownership import Ownership
 from bench.results.reader import DELIVERY
-from bench.results.record import visible_record
+from bench.results.run_record import visible_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

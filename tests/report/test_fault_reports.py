@@ -116,7 +116,7 @@ def test_the_report_of_faults_is_as_it_was_approved(loaded, name, ending, unicod
 def test_the_json_report_passes_the_faults_on(loaded):
     run = loaded("kills")
     report = json.loads(data.render_json(run, judge(run)))
-    assert report["recoveries"] == run.record["recoveries"]
+    assert report["recoveries"] == run.record.to_json()["recoveries"]
     assert len(report["faults"]) == 5
     assert report["integrity"][0]["bound"].startswith("0 of 5000 lost")
 

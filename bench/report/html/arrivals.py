@@ -18,6 +18,7 @@ from bench.report.html.slices import LABELS, Slices
 if TYPE_CHECKING:
     from bench.judge.verdict import Verdict
     from bench.results.reader import Run
+    from bench.results.run_record import WorkloadRecord
 
 
 FIRST_SHOWN = 4
@@ -56,7 +57,7 @@ def _totals(run: Run) -> Html | None:
 
 
 def _throughput(
-    verdict: Verdict, book: Book, entry: dict[str, object], fine: Slices, coarse: Slices, number: int
+    verdict: Verdict, book: Book, entry: WorkloadRecord, fine: Slices, coarse: Slices, number: int
 ) -> Html:
     name = str(entry["name"])
     planned, done = fine.rates(name, "planned"), fine.rates(name, "ok")

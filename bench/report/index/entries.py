@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.errors import ResultError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.judge.verdict import Status, Verdict
+    from bench.results.run_record import ResponseRecord, WorkloadRecord
 
 
 Form = tuple[tuple[str, str], ...]
@@ -226,7 +227,7 @@ def _verdict(run: Run) -> tuple[Verdict | None, str | None]:
     return None, f"{ended}; bench judge does it"
 
 
-def _workload(run: Run, entry: dict[str, Any], verdict: Verdict | None) -> list[WorkloadFigures]:
+def _workload(run: Run, entry: WorkloadRecord, verdict: Verdict | None) -> list[WorkloadFigures]:
     name = entry["name"]
     tally = tally_of(run, (name,))
     whole = WorkloadFigures(
@@ -260,18 +261,15 @@ def _throughput(run: Run, workload: str, verdict: Verdict | None) -> float | Non
     row = _response(run, workload, None)
     if not run.is_complete or not run.measured_s:
         return None  # of a run cut short the measured time is that of the plan
-    if row is not None and row.get("done") is not None:
-        return int(row["done"]) / run.measured_s
+    if row is not None and row.done is not None:
+        return row.done / run.measured_s
     return _observed(verdict, f"{workload}.throughput")
 
 
-def _response(run: Run, workload: str, operation: str | None) -> dict[str, Any] | None:
+def _response(run: Run, workload: str, operation: str | None) -> ResponseRecord | None:
     """The row of the section `response` in run.json; None in a run of an older version, or cut short."""
-    for row in run.record.get("response", []):
-        if row["workload"] == workload and row.get("operation") == operation:
-            assert isinstance(row, dict)
-            return row
-    return None
+    rows = run.record.response
+    return next((row for row in rows if (row.workload, row.operation) == (workload, operation)), None)
 
 
 def _observed(verdict: Verdict | None, metric: str) -> float | None:

@@ -1,0 +1,161 @@
+"""The sections of run.json about faults: what was done, who noticed, what came back, what was lost."""
+
+from __future__ import annotations
+
+from pydantic import Field, JsonValue
+
+from bench.results.model import Number, Record, Whole
+
+
+class FaultRecord(Record):
+    """One fault: what was done, when, and its proof. Times are ns from run zero, None for never."""
+
+    number: Whole
+    kind: str
+    target: str
+    repeat: Whole | None = None
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    how: str | None = None
+    mended_by: str | None = None
+    planned_ns: Whole | None = None
+    for_ns: Whole | None = None
+    asked_ns: Whole | None = None
+    effective_ns: Whole | None
+    returned_ns: Whole | None = None
+    heal_asked_ns: Whole | None = None
+    healed_ns: Whole | None = None
+    proof: str | None = None
+    took_effect: bool
+    healed: bool | None = None
+    """None where the target had to come back by itself, and did not."""
+    uncertainty_ns: Whole | None = None
+
+
+class DetectionRecord(Record):
+    """Whether one detector noticed one fault."""
+
+    fault: Whole
+    detector: str
+    state: str | None = None
+    """None in runs of older versions: then no `at_ns` is a miss."""
+    at_ns: Whole | None
+    detail: str | None = None
+    alarm_since_ns: Whole | None = None
+
+
+class FalseAlarmRecord(Record):
+    """What a detector reported without a fault."""
+
+    detector: str
+    at_ns: Whole
+    detail: str | None = None
+    target: str | None = None
+
+
+class BaselineRecord(Record):
+    """How a workload was before the first fault."""
+
+    from_ns: Whole
+    until_ns: Whole
+    samples: Whole | None = None
+    p99_ns: Whole | None = None
+    band_ns: Whole | None
+    """What counts as full performance; None where too little is known."""
+    stall_ns: Whole | None = None
+    ok_per_s: Number | None = None
+    harmed_ratio: Number | None = None
+    planned_per_s: Number | None = None
+
+
+class BrownOutRecord(Record):
+    """Response time beyond the band, summed up: planned before the outage, in it and after it."""
+
+    before_ns: Whole | None = None
+    outage_ns: Whole | None = None
+    after_ns: Whole | None = None
+
+
+class ReconnectsRecord(Record):
+    """How many lanes lost their connection, and for how long."""
+
+    count: Whole
+    p50_ns: Whole | None = None
+    max_ns: Whole | None = None
+
+
+class CriteriaRecord(Record):
+    """What counts as stable and as full performance."""
+
+    quiet_ns: Whole | None = None
+    arrivals: Whole | None = None
+    window_ns: Whole | None = None
+
+
+class RecoveryRecord(Record):
+    """What one fault did to one workload, by its single arrivals."""
+
+    fault: Whole
+    workload: str
+    clean: bool | None = None
+    state: str
+    effective_ns: Whole
+    until_ns: Whole
+    first_failure_ns: Whole | None
+    first_success_ns: Whole | None
+    stable_ns: Whole | None
+    full_ns: Whole | None
+    quiet_since_ns: Whole | None
+    slow_from_ns: Whole | None
+    full_cut_short: bool
+    downtime_ns: Whole
+    failed: Whole
+    outcomes: dict[str, Whole] = Field(default_factory=dict)
+    stalled: Whole
+    failed_after_stable: Whole | None = None
+    planned_in_outage: Whole | None = None
+    drained_ns: Whole | None = None
+    resolution_ns: Whole | None
+    closed: bool | None = None
+    baseline: BaselineRecord
+    criteria: CriteriaRecord | None = None
+    waited_ns: Whole | None = None
+    brown_out_ns: Whole
+    brown_out: BrownOutRecord = Field(default_factory=BrownOutRecord)
+    reconnects: ReconnectsRecord | None = None
+
+
+class IntegrityRecord(Record):
+    """One check of data; None for what does not apply to it, or could not be found out."""
+
+    check: str
+    workload: str
+    target: str | None = None
+    acknowledged: Whole | None
+    attempted: Whole | None = None
+    found: Whole | None
+    lost: Whole | None
+    unexpected: Whole | None
+    unknown_survived: Whole | None = None
+    duplicates: Whole | None = None
+    oldest_lost_age_ns: Whole | None = None
+    bound: str | None = None
+    operation: str | None = None
+    changed: Whole | None = None
+    holes: Whole | None = None
+    reordered: Whole | None = None
+    examples: list[JsonValue] = Field(default_factory=list)
+    caveat: str | None = None
+    inconclusive: str | None = None
+
+
+class OutageRecord(Record):
+    """A stretch in which nothing of a workload succeeded."""
+
+    workload: str
+    from_ns: Whole
+    until_ns: Whole
+    planned: Whole
+    failed: Whole
+    whose: str
+    fault: Whole | None = None
+    resolution_ns: Whole

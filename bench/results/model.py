@@ -1,0 +1,122 @@
+"""What every record of a run is: a frozen model, read from JSON with the place of whatever is wrong in it.
+
+A key that this version does not know is kept and written again; one that is absent stays absent. So a record
+that is read and written is the same, also when it is that of a newer or an older version.
+"""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator
+
+if TYPE_CHECKING:
+    from pydantic import ValidatorFunctionWrapHandler
+    from pydantic_core import ErrorDetails
+
+HIGHEST = 2**63 - 1
+"""No time and no count of a run is beyond this."""
+
+
+def _as_written(value: float, check: ValidatorFunctionWrapHandler) -> float:
+    check(value)
+    return value
+
+
+Whole = Annotated[int, Field(ge=-HIGHEST, le=HIGHEST)]
+Number = Annotated[float, WrapValidator(_as_written)]
+"""Any finite number; a whole one stays whole."""
+
+KINDS: dict[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+class Record(BaseModel):
+    """A part of what a run has written."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """The record that was written as `value`. Raises ValueError: what is wrong first, and where."""
+        if not isinstance(value, dict):
+            raise ValueError(f"expected an object, found {kind_of(value)}")  # noqa: TRY004 - one error for all damage
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise ValueError(_sentence(cls, error.errors(include_url=False)[0])) from error
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is written: the keys that it was made with."""
+        return self.model_dump(exclude_unset=True)
+
+    # The same as a mapping of what was written, for readers that have not been switched to the fields yet.
+
+    def __bool__(self) -> bool:
+        return bool(self.keys())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or `default` where the run has none."""
+        return getattr(self, key) if key in self else default
+
+    def keys(self) -> list[str]:
+        """The keys that were written, in the order of the fields."""
+        fields = type(self).model_fields
+        return [name for name in fields if name in self.model_fields_set] + list(self.model_extra or {})
+
+    def items(self) -> list[tuple[str, Any]]:
+        """The keys that were written, with their values."""
+        return [(key, getattr(self, key)) for key in self.keys()]
+
+
+def kind_of(value: object) -> str:
+    """What `value` is, in JSON's words: "a whole number"; "nothing" for null."""
+    if isinstance(value, int | float) and not -HIGHEST <= value <= HIGHEST:
+        return "a number out of range"  # NaN, too
+    return "nothing" if value is None else KINDS.get(type(value), type(value).__name__)
+
+
+def _sentence(model: type[Record], error: ErrorDetails) -> str:
+    place = ""
+    for step in error["loc"]:
+        place += f"[{step}]" if isinstance(step, int) else f".{step}" if place else str(step)
+    if error["type"] == "value_error":
+        return f"{place}: {error['ctx']['error']}"
+    found = None if error["type"] == "missing" else error["input"]
+    return f"{place}: expected {_expected(model, error['loc'])}, found {kind_of(found)}"
+
+
+def _expected(annotation: Any, steps: tuple[int | str, ...]) -> str:
+    """What belongs at a place of a model, in JSON's words."""
+    or_null = ""
+    for step in steps:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            field = annotation.model_fields[str(step)]
+            annotation = field.annotation
+            or_null = " or null" if field.is_required() and type(None) in get_args(annotation) else ""
+        else:
+            annotation = get_args(annotation)[-1]
+        annotation = _without_null(annotation)
+    kind = get_origin(annotation) or annotation
+    return KINDS.get(kind, "an object") + or_null
+
+
+def _without_null(annotation: Any) -> Any:
+    if get_origin(annotation) in (UnionType, Union):
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

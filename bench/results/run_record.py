@@ -1,0 +1,447 @@
+"""run.json as it is read and written. `results/FORMAT.md` says what each key means.
+
+What an older version did not write has a default. A complete run must have the sections in `OF_COMPLETE`; one
+that was interrupted may lack any.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, JsonValue
+
+from bench.core.answers import Answers
+from bench.core.outcome import OUTCOMES
+from bench.core.sanitize import all_visible
+from bench.results import layout
+from bench.results.fault_records import (
+    DetectionRecord,
+    FalseAlarmRecord,
+    FaultRecord,
+    IntegrityRecord,
+    OutageRecord,
+    RecoveryRecord,
+)
+from bench.results.model import KINDS, Number, Record, Whole, kind_of
+
+COMPLETE, INTERRUPTED = "complete", "interrupted"
+OF_COMPLETE: dict[str, type] = {
+    "scenario": dict,
+    "sla": list,
+    "phases": list,
+    "workloads": list,
+    "totals": dict,
+    "anomalies": list,
+    "measured_ns": int,
+}
+LABELS = frozenset(outcome.label for outcome in OUTCOMES)
+RECEIVED_BY = {"redis_pubsub": frozenset({"deliver"})}
+"""Operations that are no arrivals of the plan, by driver: of runs that do not say so themselves."""
+
+
+def _known_outcomes(outcomes: dict[str, int]) -> dict[str, int]:
+    for label in outcomes:
+        if label not in LABELS:
+            raise ValueError(f"expected one of {', '.join(sorted(LABELS))}, found {label!r}")
+    return outcomes
+
+
+def _http_statuses(statuses: dict[str, int]) -> dict[str, int]:
+    for status in statuses:
+        if not (status.isascii() and status.isdigit() and len(status) == 3):
+            raise ValueError(f"expected HTTP statuses, found {status!r}")
+    return statuses
+
+
+Percentiles = dict[str, Whole]
+"""By name ("p50", "p99.9"), in ns."""
+Outcomes = Annotated[dict[str, Whole], AfterValidator(_known_outcomes)]
+"""How many arrivals ended in each outcome, by its label."""
+
+
+class ScenarioRecord(Record):
+    """The scenario as it was when the run was made."""
+
+    name: str = "unknown"
+    purpose: str = ""
+    text: str = ""
+    digest: str = ""
+    path: str = ""
+
+
+class PlanRecord(Record):
+    """The plan that the scenario and its seed gave."""
+
+    digest: str | None = None
+    seed: Whole | None = None
+    quick: bool = False
+    overrides: list[str] = Field(default_factory=list)
+    segment: list[Whole] = Field(default_factory=list)
+
+
+class StartRecord(Record):
+    """Run zero on both clocks."""
+
+    utc: str = ""
+    monotonic_ns: Whole | None = None
+    wall_ns: Whole | None = None
+    run_label: Whole | None = None
+    """The value of {run}."""
+
+
+class TargetRecord(Record):
+    """One service of the system under test, as its stack described it."""
+
+    name: str
+    kind: str = ""
+    address: str = ""
+    server: str | None = None
+    version: str | None = None
+    started_by: str | None = None
+    program: str | None = None
+    pid: Whole | None = None
+    supervisor_pid: Whole | None = None
+    state: str | None = None
+    log: str | None = None
+    container: str | None = None
+    image: str | None = None
+    cgroup: str | None = None
+    restart_policy: str | None = None
+    data_directory: str | None = None
+    settings: dict[str, str | None] = Field(default_factory=dict)
+    """What differs from the server's own."""
+
+
+class StackRecord(Record):
+    """The system under test."""
+
+    kind: str = ""
+    targets: list[TargetRecord] = Field(default_factory=list)
+
+
+class MachineFacts(Record):
+    """About the machine, beside what two runs must share."""
+
+    load_average: list[Number] = Field(default_factory=list)
+    memory_bytes: Whole | None = None
+    clock_source: str | None = None
+    system: str | None = None
+
+
+class EnvironmentRecord(Record):
+    """The machine that made the load."""
+
+    key: dict[str, JsonValue] = Field(default_factory=dict)
+    """What two runs must share to be compared."""
+    facts: MachineFacts = Field(default_factory=MachineFacts)
+
+
+class MeasurementRecord(Record):
+    """One row of a self-measurement: delays that a server gave, and what was recorded."""
+
+    profile: str | None = None
+    rate_per_s: Number | None = None
+    arrivals: Whole | None = None
+    given_ns: Percentiles = Field(default_factory=dict)
+    recorded_ns: Percentiles = Field(default_factory=dict)
+    lag_ns: Percentiles = Field(default_factory=dict)
+    late_ns: Percentiles = Field(default_factory=dict)
+    error_ns: Percentiles = Field(default_factory=dict)
+    worker: str | None = None
+
+
+class CalibrationRecord(Record):
+    """What this machine adds to a known delay."""
+
+    floor_ns: Percentiles = Field(default_factory=dict)
+    lag_ns: Percentiles = Field(default_factory=dict)
+    table: list[MeasurementRecord] = Field(default_factory=list)
+
+
+class PhaseRecord(Record):
+    """A part of the run's time."""
+
+    name: str
+    measured: bool
+    start_ns: Whole
+    end_ns: Whole
+    cycles: Whole | None = None
+    rest: Number | None = None
+
+
+class CountRecord(Record):
+    """How the arrivals of one operation that were planned in one phase ended, and what answers brought."""
+
+    operation: str
+    phase: str = "unknown"
+    measured: bool
+    planned: Whole
+    outcomes: Outcomes
+    hits: Whole = 0
+    misses: Whole = 0
+    statuses: Annotated[dict[str, Whole], AfterValidator(_http_statuses)] = Field(default_factory=dict)
+
+    @property
+    def ended(self) -> int:
+        """How many ended, whichever way."""
+        return sum(self.outcomes.values())
+
+    @property
+    def answers(self) -> Answers:
+        """What answers brought. Raises ValueError for a count below zero."""
+        return Answers.from_record(self.model_dump(include={"hits", "misses", "statuses"}))
+
+
+class ErrorRecord(Record):
+    """Errors of one operation that differ at most in the values they name."""
+
+    operation: str
+    text: str
+    count: Whole
+    example: str | None = None
+
+
+class WorkloadRecord(Record):
+    """One workload: what was planned, and how it ended."""
+
+    name: str
+    driver: str = ""
+    engine: str = "wire"
+    target: str = ""
+    lanes: Whole = 0
+    threads: Whole | None = None
+    pipeline: Whole | None = None
+    arrivals: str | None = None
+    rate_per_s: Number | None = None
+    """At 100 % load; None in a closed loop."""
+    deadline_ns: Whole | None = None
+    subscribers: Whole | None = None
+    operations: list[str] = Field(default_factory=list)
+    counts: list[CountRecord] = Field(default_factory=list)
+    counters: dict[str, Whole] = Field(default_factory=dict)
+    errors: list[ErrorRecord] = Field(default_factory=list)
+    idle_ratio: Number | None = None
+    run_delay_ns: Whole | None = None
+
+    def is_planned(self, operation: str) -> bool:
+        """Whether the plan makes arrivals of this operation: it makes none of what is only received."""
+        return operation not in RECEIVED_BY.get(self.driver, ())
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the lanes ask as fast as they are answered, without a plan."""
+        return self.arrivals == "closed"
+
+
+class TotalsRecord(Record):
+    """All arrivals of all workloads in all phases."""
+
+    planned: Whole
+    outcomes: Outcomes
+
+
+class ResponseRecord(Record):
+    """Measured response times of one operation, or of all of a workload together."""
+
+    workload: str
+    operation: str | None = None
+    samples: Whole
+    p50_ns: Whole
+    p95_ns: Whole
+    p99_ns: Whole
+    max_ns: Whole
+    done: Whole | None = None
+
+
+class ClockRecord(Record):
+    """A worker's clock, compared with the coordinator's."""
+
+    same: bool | None = None
+    offset_ns: Whole | None = None
+    uncertainty_ns: Whole | None = None
+    measured_ns: Whole | None = None
+    round_trip_ns: Whole | None = None
+    drift_ns: Whole | None = None
+
+
+class WorkerRecord(Record):
+    """One process of a distributed run."""
+
+    name: str
+    host: str | None = None
+    pid: Whole | None = None
+    segment: list[Whole] | None = None
+    workloads: dict[str, list[Whole] | None] = Field(default_factory=dict)
+    clock: ClockRecord | None = None
+    floor_ns: Percentiles = Field(default_factory=dict)
+    idle_ratio: Number | None = None
+    planned: Whole | None = None
+    late_windows: Whole | None = None
+    lost: str | None = None
+
+
+class GeneratorRecord(Record):
+    """How the load generator coped."""
+
+    idle_ratio: Number | None = None
+    saturated: bool = False
+    busy: list[str] = Field(default_factory=list)
+    """Closed loops in which it never had time to spare."""
+    run_delay_ns: Whole | None = None
+    littles_law: dict[str, Number] = Field(default_factory=dict)
+
+
+class OtherProcessesRecord(Record):
+    """What other processes did to the run on its machine."""
+
+    cores: Whole
+    others_cores: Number
+    starved_ratio: Number
+    held_up_ratio: Number
+    because: str
+
+
+class ResourceRecord(Record):
+    """How resources were sampled, and what else was going on."""
+
+    samples: Whole = 0
+    interval_ns: Whole | None = None
+    cores: Whole | None = None
+    cpu_ns_per_sample: Whole | None = None
+    longest_ns: Whole | None = None
+    failure: str | None = None
+    others: OtherProcessesRecord | None = None
+    pressure: dict[str, Number] = Field(default_factory=dict)
+
+
+class PoolRecord(Record):
+    """A connection pool of the client engine."""
+
+    size: Whole | None = None
+    utilization_max: Number | None = None
+    utilization_mean: Number | None = None
+
+
+class DataSetRecord(Record):
+    """Data that was loaded before the run."""
+
+    target: str
+    name: str | None = None
+    scale: Whole | None = None
+    files: list[str] = Field(default_factory=list)
+    reused: bool | None = None
+    rows: dict[str, Whole | None] = Field(default_factory=dict)
+    took_ms: Whole | None = None
+
+
+class ProxyRecord(Record):
+    """A fault proxy, which is in the load's path for the whole run."""
+
+    target: str
+    ended: str | None = None
+    compiled: bool | None = None
+    dials_failed: Whole | None = None
+    reads: Whole | None = None
+    most_ready: Whole | None = None
+    busy_ratio: Number | None = None
+    cpu_ratio: Number | None = None
+    run_queue_ratio: Number | None = None
+    stalls: Whole = 0
+    stalled_ns: Whole = 0
+    lateness_ns: Percentiles = Field(default_factory=dict)
+    """Percentiles, `mean` and `max`."""
+    later_than: list[list[Whole]] = Field(default_factory=list)
+    """Pairs: ns, and how many reads were later."""
+    floor_ns: Percentiles = Field(default_factory=dict)
+    lag_ns: Percentiles = Field(default_factory=dict)
+    table: list[JsonValue] = Field(default_factory=list)
+
+
+class Anomaly(Record):
+    """Something odd about a run: `severity` note, inconclusive, fail or invalid."""
+
+    code: str = "anomaly"
+    severity: str = ""
+    message: str = "no message"
+    advice: str | None = None
+
+
+class RunRecord(Record):
+    """run.json."""
+
+    format: int = layout.FORMAT
+    holdfast: str = "unknown"
+    run: str = ""
+    status: str = ""
+    scenario: ScenarioRecord = Field(default_factory=ScenarioRecord)
+    sla: list[str] = Field(default_factory=list)
+    plan: PlanRecord = Field(default_factory=PlanRecord)
+    started: StartRecord = Field(default_factory=StartRecord)
+    duration_ns: Whole = 0
+    measured_ns: Whole = 0
+    stack: StackRecord = Field(default_factory=StackRecord)
+    versions: dict[str, str | None] = Field(default_factory=dict)
+    environment: EnvironmentRecord = Field(default_factory=EnvironmentRecord)
+    calibration: CalibrationRecord = Field(default_factory=CalibrationRecord)
+    phases: list[PhaseRecord] = Field(default_factory=list)
+    workloads: list[WorkloadRecord] = Field(default_factory=list)
+    totals: TotalsRecord | None = None
+    response: list[ResponseRecord] = Field(default_factory=list)
+    workers: list[WorkerRecord] = Field(default_factory=list)
+    generator: GeneratorRecord = Field(default_factory=GeneratorRecord)
+    resources: ResourceRecord = Field(default_factory=ResourceRecord)
+    pool: dict[str, PoolRecord] = Field(default_factory=dict)
+    data_sets: list[DataSetRecord] = Field(default_factory=list)
+    faults: list[FaultRecord] = Field(default_factory=list)
+    detections: list[DetectionRecord] = Field(default_factory=list)
+    false_alarms: list[FalseAlarmRecord] = Field(default_factory=list)
+    recoveries: list[RecoveryRecord] = Field(default_factory=list)
+    integrity: list[IntegrityRecord] = Field(default_factory=list)
+    breaker_open_ns: Whole | None = None
+    proxies: list[ProxyRecord] = Field(default_factory=list)
+    outages: list[OutageRecord] = Field(default_factory=list)
+    anomalies: list[Anomaly] = Field(default_factory=list)
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """The record, with every text that others wrote made visible; the scenario's own text stays as it is.
+
+        Raises ValueError that says what was expected and found, and where.
+        """
+        if isinstance(value, dict):
+            value = visible_record(value)
+            _check_version(value)
+            for section, kind in OF_COMPLETE.items():
+                is_there = section in value or value.get("status") == COMPLETE
+                if is_there and value.get(section) is None:
+                    raise ValueError(f"{section}: expected {KINDS[kind]}, found {kind_of(None)}")
+        return super().read(value)
+
+    @property
+    def is_complete(self) -> bool:
+        """False for a run that was interrupted."""
+        return self.status == COMPLETE
+
+    def has(self, section: str) -> bool:
+        """Whether the run has a section at all, be it empty."""
+        return section in self.model_fields_set
+
+
+def visible_record(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as JSON has it, with every text made visible that others wrote."""
+    shown: dict[str, Any] = all_visible(record)
+    scenario = record.get("scenario")
+    if isinstance(scenario, dict) and "text" in scenario:
+        shown["scenario"]["text"] = scenario["text"]
+    return shown
+
+
+def _check_version(record: dict[str, Any]) -> None:
+    version = record.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError(f"expected a format number, found {version!r}")
+    if version > layout.FORMAT:
+        raise ValueError(
+            f"expected format {layout.FORMAT} or older, found {version}, "
+            f"written by Holdfast {record.get('holdfast', 'of a newer version')}; read it with that version"
+        )
