@@ -47,6 +47,9 @@ __all__ = [
     "crash",
     "disconnect",
     "endpoints",
+    "heal_disconnect",
+    "heal_pause",
+    "heal_stop",
     "kill",
     "pause",
     "pid_of",
@@ -54,9 +57,6 @@ __all__ = [
     "restart_policy",
     "start",
     "stop",
-    "undo_disconnect",
-    "undo_pause",
-    "undo_stop",
     "unpause",
     "why_no_crash",
     "why_no_disconnect",
@@ -197,22 +197,22 @@ def endpoints_that_differ(container: str, known: tuple[Endpoint, ...]) -> str | 
     return "; ".join(missing_or_different(known, endpoints(container))) or None
 
 
-def undo_pause(container: str, settled_at: float = 0.0) -> str | None:
+def heal_pause(container: str, settled_at: float = 0.0) -> str | None:
     """Unpause it; None when it is not paused, or not there, any more, else what is wrong.
 
     settled_at: seconds since the epoch until which an order of who is gone may still take effect.
     """
-    return _undone(container, lambda: unpause(container), settled_at)
+    return _healed(container, lambda: unpause(container), settled_at)
 
 
-def undo_stop(container: str, settled_at: float = 0.0) -> str | None:
+def heal_stop(container: str, settled_at: float = 0.0) -> str | None:
     """Start it; None when it runs, or is not there any more, else what is wrong."""
-    return _undone(container, lambda: start(container), settled_at)
+    return _healed(container, lambda: start(container), settled_at)
 
 
-def undo_disconnect(container: str, known: tuple[Endpoint, ...], settled_at: float = 0.0) -> str | None:
+def heal_disconnect(container: str, known: tuple[Endpoint, ...], settled_at: float = 0.0) -> str | None:
     """Connect it as it was; None when it is, or is not there any more, else what is wrong."""
-    return _undone(container, lambda: connect(container, known), settled_at)
+    return _healed(container, lambda: connect(container, known), settled_at)
 
 
 def _ending(what: str, container: str, act: Callable[[], Any], events: Sequence[str]) -> ContainerAct:
@@ -274,15 +274,15 @@ def _so_already(what: str, container: str, text: str, pid: int | None) -> Contai
     return ContainerAct(what, container, Timestamps(now, now), Proof(True, text), pid, pid)
 
 
-def _undone(container: str, mend: Callable[[], ContainerAct], settled_at: float) -> str | None:
-    """Mend it, and again until nothing can be under way any more that would break it after all."""
+def _healed(container: str, heal: Callable[[], ContainerAct], settled_at: float) -> str | None:
+    """Heal it, and again until nothing can be under way any more that would break it after all."""
     from docker.errors import APIError, DockerException, NotFound
 
     left_s = settled_at - WallLabel.read().wall_ns / NS_PER_S
     deadline = time.monotonic() + min(left_s, MOST_SETTLE_S)
     try:
         view.engine().inspect_container(container)
-        while (act := mend()).proof.holds and time.monotonic() < deadline:
+        while (act := heal()).proof.holds and time.monotonic() < deadline:
             time.sleep(SETTLE_POLL_S)
     except NotFound:
         return None  # removed with all that was wrong with it

@@ -1,7 +1,7 @@
-"""The journal: what was done to the system and is not undone yet, on disk before it is done.
+"""The journal: what was done to the system and is not healed yet, on disk before it is done.
 
 One file for each run with faults, in the user's state folder: first the harness, then a line when a
-fault is about to be made and one when its undoing was seen to work. A line is on disk before the fault
+fault is about to be made and one when it was seen to be healed. A line is on disk before the fault
 is made. Any process that finds open entries of a dead harness heals them, holding the lock: the
 watchdog at once, `bench heal` or the next run otherwise. A harness of another machine or name space of
 process numbers cannot be judged from here; its journal is left alone.
@@ -19,7 +19,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from typing import Any
 from bench.core.errors import HealError, UsageError
 from bench.stack.background.state import state_folder
 from bench.stack.supervisor.processes import Fate, ProcessIdentity, fate_of, own_entry, place_of
-from chaos.undo import Undo, nothing_left, undo
+from chaos.undo import Undo, read_undo
 
 HEALING_S = 60.0
 """Far longer than all that a run can have left takes to be undone."""
@@ -116,18 +116,18 @@ class Journal:
             new.unlink(missing_ok=True)
             raise
 
-    def intend(self, what: str, entry: Undo) -> str:
-        """Note what is about to be done and how to undo it; the number of the entry. Synced.
+    def intend(self, what: str, undo: Undo) -> str:
+        """Note what is about to be done and how it is healed; the number of the entry. Synced.
 
         Raises OSError; then nothing is noted, and nothing may be done.
         """
         number = uuid.uuid4().hex
-        self._append({"intend": number, "what": what, "undo": entry})
+        self._append({"intend": number, "what": what, "undo": undo.to_json()})
         self._open.add(number)
         return number
 
     def done(self, number: str) -> None:
-        """Its undoing was seen to work. A disk without room is no harm: undoing it again is none."""
+        """It was seen to be healed. A disk without room is no harm: healing it again is none."""
         with contextlib.suppress(OSError):
             self._append({"done": number})
         self._open.discard(number)
@@ -142,7 +142,7 @@ class Journal:
             self.path.unlink(missing_ok=True)
         self.lock.close()
 
-    def _append(self, line: dict[str, Any]) -> None:
+    def _append(self, line: Mapping[str, object]) -> None:
         text = json.dumps(line).encode() + b"\n"
         with self._writing:
             before = os.fstat(self._fd).st_size
@@ -156,9 +156,17 @@ class Journal:
                 raise
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A fault that is not known to be healed, and how anybody can heal it."""
+
+    what: str
+    undo: Undo
+
+
 @dataclass
 class Leftover:
-    """A journal that somebody left, with what is open in it."""
+    """A journal that was left behind, with what is open in it."""
 
     path: Path
     harness: ProcessIdentity | None
@@ -166,7 +174,7 @@ class Leftover:
     """Of its harness. One that the journal does not name has not got as far as a fault."""
     place: str = ""
     """Where that is, in words."""
-    entries: dict[str, tuple[str, Undo]] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
 
     @property
     def is_orphaned(self) -> bool:
@@ -183,54 +191,54 @@ def leftovers(folder: Path | None = None) -> list[Leftover]:
 
 def is_run_under_way(folder: Path | None = None) -> bool:
     """Whether the harness of a journal lives, or may live elsewhere."""
-    return any(one.fate != "gone" for one in leftovers(folder))
+    return any(journal.fate != "gone" for journal in leftovers(folder))
 
 
 def left_alone(folder: Path | None = None) -> list[str]:
     """A sentence for each journal of a harness that cannot be judged from here."""
-    return [_why_left_alone(one) for one in leftovers(folder) if one.fate == "unknown"]
+    return [_why_left_alone(journal) for journal in leftovers(folder) if journal.fate == "unknown"]
 
 
-def heal(one: Leftover) -> list[str]:
-    """Undo what is open in a journal, the last first; what became of each entry, one sentence each.
+def heal(journal: Leftover) -> list[str]:
+    """Heal what is open in a journal, the last first; what became of each entry, one sentence each.
 
-    One that cannot be undone hinders no other. Raises HealError then, with the journal kept. The journal
-    of a harness that cannot be judged from here is left as it is.
+    An entry that cannot be healed does not stop the others. Raises HealError then, with the journal kept. The
+    journal of a harness that cannot be judged from here is left as it is.
     """
-    if one.fate == "unknown":
-        return [_why_left_alone(one)]
-    told, failed = [], []
-    for number, (what, entry) in reversed(one.entries.items()):
-        skipped, problem = nothing_left(entry), undo(entry)
+    if journal.fate == "unknown":
+        return [_why_left_alone(journal)]
+    done, failed = [], []
+    for number, entry in reversed(journal.entries.items()):
+        skipped, problem = entry.undo.nothing_left(), entry.undo.heal()
         if problem is None:
-            told.append(f"skipped: {what}: {skipped}" if skipped else f"undone: {what}")
-            # Where that cannot be written it is undone once more the next time, which is harmless.
-            with contextlib.suppress(OSError), one.path.open("ab") as file:
+            done.append(f"skipped: {entry.what}: {skipped}" if skipped else f"healed: {entry.what}")
+            # Where that cannot be written it is healed once more the next time, which is harmless.
+            with contextlib.suppress(OSError), journal.path.open("ab") as file:
                 file.write(b"\n" + json.dumps({"done": number}).encode() + b"\n")
         else:
-            failed.append(f"{what}: {problem}")
+            failed.append(f"{entry.what}: {problem}")
     if not failed:
         try:
-            one.path.unlink(missing_ok=True)
+            journal.path.unlink(missing_ok=True)
         except OSError as error:
-            failed.append(f"{one.path}: {error.strerror}; remove it, all that it notes is undone")
+            failed.append(f"{journal.path}: {error.strerror}; remove it, all that it notes is healed")
     if failed:
         raise HealError(
-            f"not undone: {'; '.join(failed)}. The journal {one.path} is kept; run `bench heal` again when"
-            " what is in the way is gone, or remove it when there is nothing left to undo",
-            tuple(told),
+            f"not healed: {'; '.join(failed)}. The journal {journal.path} is kept; run `bench heal` again"
+            " when what is in the way is gone, or remove it when there is nothing left to heal",
+            tuple(done),
         )
-    return told
+    return done
 
 
 def heal_orphans(folder: Path | None = None, journal: Journal | None = None) -> list[str]:
-    """Undo what harnesses that are gone have left, one after the other, whatever becomes of each.
+    """Heal what dead harnesses have left, one after the other, whatever becomes of each.
 
     journal: of the caller, who then holds the lock. While another one's run holds it nothing is done:
     it has healed when it began. Raises HealError when all were tried.
     """
     folder = folder or journal_folder()
-    if not any(one.is_orphaned for one in leftovers(folder)):
+    if not any(left.is_orphaned for left in leftovers(folder)):
         return []
     lock = None
     if journal is None:
@@ -238,48 +246,49 @@ def heal_orphans(folder: Path | None = None, journal: Journal | None = None) -> 
             lock = JournalLock.take(folder, lambda: is_run_under_way(folder))
         except OSError as error:
             raise HealError(
-                f"{folder / 'lock'}: {error.strerror}; it is taken before anything is undone"
+                f"{folder / 'lock'}: {error.strerror}; it is taken before anything is healed"
             ) from None
         if lock is None:
             return []
     try:
-        return _heal_all([one for one in leftovers(folder) if one.is_orphaned])
+        return _heal_all([left for left in leftovers(folder) if left.is_orphaned])
     finally:
         if lock is not None:
             lock.close()
 
 
-def _heal_all(found: list[Leftover]) -> list[str]:
-    told: list[str] = []
+def _heal_all(orphans: list[Leftover]) -> list[str]:
+    done: list[str] = []
     failed = []
-    for one in found:
+    for journal in orphans:
         try:
-            told += heal(one)
+            done += heal(journal)
         except HealError as error:
-            told += error.done
+            done += error.done
             failed.append(str(error))
     if failed:
-        raise HealError("\n".join(failed), tuple(told))
-    return told
+        raise HealError("\n".join(failed), tuple(done))
+    return done
 
 
 def read_journal(path: Path) -> Leftover:
     """What is open in a journal; a half-written last line is not."""
-    found = Leftover(path, None)
+    journal = Leftover(path, None)
     for line in _lines(path):
         if "harness" in line:
-            found.harness = ProcessIdentity.from_json(line["harness"])
-            found.place = place_of(line["harness"])
-            if found.harness is not None:
-                found.fate = fate_of(line["harness"])
+            journal.harness = ProcessIdentity.from_json(line["harness"])
+            journal.place = place_of(line["harness"])
+            if journal.harness is not None:
+                journal.fate = fate_of(line["harness"])
         elif "intend" in line:
-            found.entries[str(line["intend"])] = (str(line.get("what", "a fault")), line.get("undo", {}))
+            entry = Entry(str(line.get("what", "a fault")), read_undo(line.get("undo", {})))
+            journal.entries[str(line["intend"])] = entry
         elif "done" in line:
-            found.entries.pop(str(line["done"]), None)
-    return found
+            journal.entries.pop(str(line["done"]), None)
+    return journal
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
     with contextlib.suppress(OSError):
         for text in path.read_bytes().split(b"\n"):
             # Half a line at the end is an entry that was not yet acted on.
@@ -289,11 +298,11 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                     yield line
 
 
-def _why_left_alone(one: Leftover) -> str:
-    what = ", ".join(what for what, _ in one.entries.values()) or "nothing open"
+def _why_left_alone(journal: Leftover) -> str:
+    what = ", ".join(entry.what for entry in journal.entries.values()) or "nothing open"
     return (
-        f"left alone: the journal {one.path} ({what}), whose run belongs to {one.place}; run `bench heal`"
-        " there, or remove the file when that run is gone and nothing of it is left"
+        f"left alone: the journal {journal.path} ({what}), whose run belongs to {journal.place}; run"
+        " `bench heal` there, or remove the file when that run is gone and nothing of it is left"
     )
 
 
@@ -303,7 +312,7 @@ def _why_refused(folder: Path) -> str:
             "another run with faults is under way; wait for its end: two at once could not tell"
             " apart what each of them broke"
         )
-    return f"somebody has been healing for {HEALING_S:.0f} s; wait for its end, which `bench heal` tells"
+    return f"another process has been healing for {HEALING_S:.0f} s; wait until `bench heal` reports its end"
 
 
 def _unwritable(folder: Path, error: OSError) -> UsageError:

@@ -243,7 +243,7 @@ def _floor_through(proxy: FaultProxy, plan: Plan) -> dict[str, Any]:
 
 
 def _require_healed(journal: Path) -> None:
-    """FaultRunner and watchdog have done what they could; what is still noted is not undone."""
-    left = [what for what, _ in read_journal(journal).entries.values()]
+    """FaultRunner and watchdog have done what they could; what is still noted is not healed."""
+    left = [entry.what for entry in read_journal(journal).entries.values()]
     if left:
-        raise HealError(f"not undone: {', '.join(left)}; run `bench heal`, which says what is in the way")
+        raise HealError(f"not healed: {', '.join(left)}; run `bench heal`, which reports what is in the way")

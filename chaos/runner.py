@@ -21,7 +21,6 @@ from chaos.faults.fault import Fault
 from chaos.journal import Journal
 from chaos.processes import wait_until
 from chaos.schedule import Proof, Timestamps
-from chaos.undo import given_later
 
 if TYPE_CHECKING:
     from bench.stack.target import Target
@@ -243,7 +242,7 @@ class FaultRunner:
         try:
             act.fault.aim()
             assert self._journal is not None
-            how = given_later(act.fault.undo(), 0.0 if plan.when is None else HOOK_S)
+            how = act.fault.undo().later(0.0 if plan.when is None else HOOK_S)
             act.entry = self._journal.intend(f"{plan.kind} of {plan.target}", how)
         except HoldfastError as error:
             self._miss(act, str(error))

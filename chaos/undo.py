@@ -1,16 +1,18 @@
-"""How faults are undone, by anyone, from what stands in the journal.
+"""How faults are undone, by any process, from what stands in the journal.
 
-An undo is a JSON object with the name of a way and what that way needs. Undoing twice is harmless, and
-so is undoing what never happened: the entry is written before the fault.
+An undo is a JSON object with the name of a way and what that way needs: a class below writes it and reads it
+again. Healing by it twice is harmless, and so is healing what never happened: the entry is written before the
+fault.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from bench.core.clock import NS_PER_S, WallLabel
 from bench.stack.docker.client import ADDRESS, engine_host
@@ -21,120 +23,264 @@ from chaos.processes import STOPPED_STATES, family, state_of, wait_until
 CONTINUED_S = 2.0
 ENDED_S = 5.0
 ORDER_S = 0.5
-"""How long an order to the engine may be under way when who gave it is gone."""
-
-Undo = dict[str, Any]
+"""How long an order to the engine may be under way when the process that gave it is gone."""
 
 
-def continue_processes(processes: list[ProcessIdentity]) -> Undo:
-    """Let stopped processes go on, and all that descend from them by then."""
-    return {"way": "continue_processes", "processes": [asdict(process) for process in processes]}
+@dataclass(frozen=True)
+class Undo(ABC):
+    """One way to heal one fault."""
+
+    way: ClassVar[str]
+    """Its name in the journal."""
+
+    def heal(self) -> str | None:
+        """Undo it and look whether that worked; None when it did, else what is still wrong.
+
+        Whatever goes wrong here is reported and not raised: the next entry is to be healed too.
+        """
+        try:
+            return self._heal()
+        except Exception as error:  # noqa: BLE001 - of any library that a way goes through
+            return f"{type(error).__name__}: {error}"
+
+    def nothing_left(self) -> str | None:
+        """Why there is nothing to heal, asked before `heal`; None where there may be something."""
+        return None
+
+    def later(self, seconds: float) -> Self:  # noqa: ARG002 - only some ways have a time
+        """The same for a fault that may be made so much later than it is noted."""
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """For the journal."""
+        return {"way": self.way, **self._fields()}
+
+    @abstractmethod
+    def _heal(self) -> str | None: ...
+
+    def _fields(self) -> Mapping[str, object]:
+        return {}
+
+    @classmethod
+    def _read(cls, entry: Mapping[str, Any]) -> Self:  # noqa: ARG003 - of the ways that need nothing
+        """From its entry. Raises KeyError, TypeError or ValueError for one that is damaged."""
+        return cls()
 
 
-def end_processes(processes: list[ProcessIdentity]) -> Undo:
-    """Kill processes of our own."""
-    return {"way": "end_processes", "processes": [asdict(process) for process in processes]}
-
-
-def remove_file(path: Path) -> Undo:
-    """Remove a file of our own."""
-    return {"way": "remove_file", "path": str(path)}
-
-
-def nothing() -> Undo:
+@dataclass(frozen=True)
+class Nothing(Undo):
     """Nothing can be left: it ends with the harness, or is over when it has happened."""
-    return {"way": "nothing"}
+
+    way = "nothing"
+
+    def _heal(self) -> str | None:
+        return None
 
 
-def unpause_container(container: str) -> Undo:
+@dataclass(frozen=True)
+class Unreadable(Undo):
+    """An entry that this version cannot act on."""
+
+    way = "unreadable"
+    why: str
+
+    def _heal(self) -> str | None:
+        return self.why
+
+
+@dataclass(frozen=True)
+class _OnProcesses(Undo):
+    processes: tuple[ProcessIdentity, ...]
+
+    def nothing_left(self) -> str | None:
+        if not self.processes or any(process.is_alive() for process in self.processes):
+            return None
+        numbers = ", ".join(str(process.pid) for process in self.processes)
+        if len(self.processes) == 1:
+            return f"process {numbers} has ended, and its number may be another's by now"
+        return f"processes {numbers} have ended, and their numbers may be others' by now"
+
+    def _fields(self) -> Mapping[str, object]:
+        return {"processes": [asdict(process) for process in self.processes]}
+
+    @classmethod
+    def _read(cls, entry: Mapping[str, Any]) -> Self:
+        found = (ProcessIdentity.from_json(process) for process in entry.get("processes", ()))
+        return cls(tuple(process for process in found if process is not None))
+
+
+@dataclass(frozen=True)
+class ContinueProcesses(_OnProcesses):
+    """Let stopped processes go on, and all that descend from them by then."""
+
+    way = "continue_processes"
+
+    def _heal(self) -> str | None:
+        roots = self.processes
+        # A child that was forked between the note and the fault was stopped too. Children first.
+        families = [process for root in roots if root.is_alive() for process in family(root.pid)]
+        processes = list(dict.fromkeys([*reversed(families), *roots]))
+        refused = _send_each(processes, signal.SIGCONT)
+
+        def stopped() -> list[int]:
+            return [process.pid for process in processes if (state_of(process) or "-") in STOPPED_STATES]
+
+        if wait_until(lambda: not stopped(), CONTINUED_S):
+            return None
+        return f"processes {', '.join(map(str, stopped()))} are still stopped{refused}"
+
+
+@dataclass(frozen=True)
+class EndProcesses(_OnProcesses):
+    """Kill processes of ours. No fault of this version notes it; older ones did."""
+
+    way = "end_processes"
+
+    def _heal(self) -> str | None:
+        refused = _send_each(self.processes, signal.SIGKILL)
+        left = [process.pid for process in self.processes if not process.wait(ENDED_S)]
+        return f"processes {', '.join(map(str, left))} are still there{refused}" if left else None
+
+
+@dataclass(frozen=True)
+class RemoveFile(Undo):
+    """Remove a file of ours."""
+
+    way = "remove_file"
+    path: Path
+
+    def _heal(self) -> str | None:
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            return f"{self.path} is still there: {error.strerror}"
+        return None
+
+    def _fields(self) -> Mapping[str, object]:
+        return {"path": str(self.path)}
+
+    @classmethod
+    def _read(cls, entry: Mapping[str, Any]) -> Self:
+        return cls(Path(str(entry["path"])))
+
+
+@dataclass(frozen=True)
+class _OnContainer(Undo):
+    container: str
+    engine: str
+    """The one that it was done on."""
+    settled_at: float = 0.0
+    """Seconds since the epoch: from then on no order of a dead harness is still under way."""
+
+    @classmethod
+    def of(cls, container: str) -> Self:
+        """For an order that is about to be given to the engine in use."""
+        return cls(container, engine_host(), WallLabel.read().wall_ns / NS_PER_S + ORDER_S)
+
+    def later(self, seconds: float) -> Self:
+        return replace(self, settled_at=self.settled_at + seconds)
+
+    def _heal(self) -> str | None:
+        """Another engine does not know the container, which must not pass for one that was removed."""
+        if self.engine != engine_host():
+            return (
+                f"it was done to a container of the engine {self.engine}, and DOCKER_HOST now leads to"
+                f" {engine_host()}; run: DOCKER_HOST={self.engine} bench heal"
+            )
+        return self._heal_container()
+
+    @abstractmethod
+    def _heal_container(self) -> str | None: ...
+
+    def _fields(self) -> Mapping[str, object]:
+        return {"container": self.container, "engine": self.engine, "settled_at": self.settled_at}
+
+    @classmethod
+    def _read(cls, entry: Mapping[str, Any]) -> Self:
+        engine = str(entry.get("engine") or engine_host())
+        return cls(str(entry["container"]), engine, float(entry.get("settled_at", 0.0)))
+
+
+@dataclass(frozen=True)
+class UnpauseContainer(_OnContainer):
     """Let a paused container go on."""
-    return _on_engine("unpause_container", container)
+
+    way = "unpause_container"
+
+    def _heal_container(self) -> str | None:
+        from chaos import containers
+
+        return containers.heal_pause(self.container, self.settled_at)
 
 
-def start_container(container: str, grace_s: float = 0.0) -> Undo:
-    """Start a container again that was stopped or killed. grace_s: how long its end may take."""
-    return given_later(_on_engine("start_container", container), grace_s)
+@dataclass(frozen=True)
+class StartContainer(_OnContainer):
+    """Start a container again that was stopped or killed."""
+
+    way = "start_container"
+
+    def _heal_container(self) -> str | None:
+        from chaos import containers
+
+        return containers.heal_stop(self.container, self.settled_at)
 
 
-def connect_container(container: str, endpoints: Sequence[Endpoint]) -> Undo:
+@dataclass(frozen=True)
+class ConnectContainer(_OnContainer):
     """Connect a container to its networks again, to each as it was."""
-    entry = _on_engine("connect_container", container)
-    return entry | {"endpoints": [one.to_json() for one in endpoints]}
+
+    way = "connect_container"
+    endpoints: tuple[Endpoint, ...] = ()
+    has_address: bool = True
+    """Older versions noted one network and the names there; the address stood in a label of ours."""
+
+    @classmethod
+    def to(cls, container: str, endpoints: tuple[Endpoint, ...]) -> Self:
+        """For a disconnection that is about to be ordered."""
+        return replace(cls.of(container), endpoints=endpoints)
+
+    def _heal_container(self) -> str | None:
+        from chaos import containers
+
+        endpoints = self.endpoints
+        if not self.has_address:
+            endpoints = tuple(replace(one, ipv4=_labelled_address(self.container)) for one in endpoints)
+        return containers.heal_disconnect(self.container, endpoints, self.settled_at)
+
+    def _fields(self) -> Mapping[str, object]:
+        return {**super()._fields(), "endpoints": [endpoint.to_json() for endpoint in self.endpoints]}
+
+    @classmethod
+    def _read(cls, entry: Mapping[str, Any]) -> Self:
+        has_address = "endpoints" in entry
+        endpoints = tuple(map(Endpoint.from_json, entry["endpoints"] if has_address else (entry,)))
+        return replace(super()._read(entry), endpoints=endpoints, has_address=has_address)
 
 
-def _on_engine(way: str, container: str) -> Undo:
-    """settled_at, in seconds since the epoch: from then on no order of who is gone is still under way."""
-    return {
-        "way": way,
-        "container": container,
-        "engine": engine_host(),
-        "settled_at": WallLabel.read().wall_ns / NS_PER_S + ORDER_S,
-    }
+_WAYS: Mapping[str, type[Undo]] = {
+    kind.way: kind
+    for kind in (
+        Nothing,
+        ContinueProcesses,
+        EndProcesses,
+        RemoveFile,
+        UnpauseContainer,
+        StartContainer,
+        ConnectContainer,
+    )
+}
 
 
-def given_later(entry: Undo, seconds: float) -> Undo:
-    """The same for a fault that may be made so much later than it is noted."""
-    return entry | ({"settled_at": entry["settled_at"] + seconds} if "settled_at" in entry else {})
-
-
-def undo(entry: Undo) -> str | None:
-    """Undo it and look whether that worked; None when it did, else what is still wrong.
-
-    Whatever goes wrong here is told and not raised: the next entry is to be undone too.
-    """
+def read_undo(entry: object) -> Undo:
+    """The undo of an entry in the journal; `Unreadable` for one of another version, or that is damaged."""
     name = entry.get("way") if isinstance(entry, dict) else None
-    way = _WAYS.get(str(name))
-    if way is None:
-        return f"this version does not know how to undo '{name}'"
+    kind = _WAYS.get(str(name))
+    if kind is None or not isinstance(entry, dict):
+        return Unreadable(f"this version does not know how to undo '{name}'")
     try:
-        return way(entry)
+        return kind._read(entry)
     except (KeyError, TypeError, ValueError):
-        return f"its entry for '{name}' is damaged"
-    except Exception as error:  # noqa: BLE001 - of any library that a way goes through
-        return f"{type(error).__name__}: {error}"
-
-
-def nothing_left(entry: Undo) -> str | None:
-    """Why there is nothing to undo, asked before `undo`; None where there may be something."""
-    if not isinstance(entry, dict) or entry.get("way") not in ("continue_processes", "end_processes"):
-        return None
-    try:
-        processes = _processes(entry)
-    except (TypeError, ValueError):
-        return None
-    if not processes or any(process.is_alive() for process in processes):
-        return None
-    numbers = ", ".join(str(process.pid) for process in processes)
-    if len(processes) == 1:
-        return f"process {numbers} has ended, and its number may be another's by now"
-    return f"processes {numbers} have ended, and their numbers may be others' by now"
-
-
-def _processes(entry: Undo) -> list[ProcessIdentity]:
-    found = (ProcessIdentity.from_json(one) for one in entry.get("processes", ()))
-    return [process for process in found if process is not None]
-
-
-def _continue(entry: Undo) -> str | None:
-    roots = _processes(entry)
-    # A child that was forked between the note and the fault was stopped too. Children first.
-    found = [one for root in roots if root.is_alive() for one in family(root.pid)]
-    processes = list(dict.fromkeys([*reversed(found), *roots]))
-    refused = _send_each(processes, signal.SIGCONT)
-
-    def stopped() -> list[int]:
-        return [process.pid for process in processes if (state_of(process) or "-") in STOPPED_STATES]
-
-    if wait_until(lambda: not stopped(), CONTINUED_S):
-        return None
-    return f"processes {', '.join(map(str, stopped()))} are still stopped{refused}"
-
-
-def _end(entry: Undo) -> str | None:
-    processes = _processes(entry)
-    refused = _send_each(processes, signal.SIGKILL)
-    left = [process.pid for process in processes if not process.wait(ENDED_S)]
-    return f"processes {', '.join(map(str, left))} are still there{refused}" if left else None
+        return Unreadable(f"its entry for '{name}' is damaged")
 
 
 def _send_each(processes: Sequence[ProcessIdentity], number: signal.Signals) -> str:
@@ -148,74 +294,13 @@ def _send_each(processes: Sequence[ProcessIdentity], number: signal.Signals) -> 
     return "".join(refused)
 
 
-def _remove(entry: Undo) -> str | None:
-    try:
-        Path(str(entry.get("path"))).unlink(missing_ok=True)
-    except OSError as error:
-        return f"{entry.get('path')} is still there: {error.strerror}"
-    return None
-
-
-def _unpause(entry: Undo) -> str | None:
-    from chaos import containers
-
-    return _elsewhere(entry) or containers.undo_pause(str(entry["container"]), _settled_at(entry))
-
-
-def _start(entry: Undo) -> str | None:
-    from chaos import containers
-
-    return _elsewhere(entry) or containers.undo_stop(str(entry["container"]), _settled_at(entry))
-
-
-def _connect(entry: Undo) -> str | None:
-    from chaos import containers
-
-    if wrong := _elsewhere(entry):
-        return wrong
-    container = str(entry["container"])
-    known = (
-        tuple(Endpoint.from_json(one) for one in entry["endpoints"])
-        if "endpoints" in entry
-        else (_endpoint_of_before(entry),)
-    )
-    return containers.undo_disconnect(container, known, _settled_at(entry))
-
-
-def _endpoint_of_before(entry: Undo) -> Endpoint:
-    """Older versions noted one network and the names there; the address stood in a label of ours."""
+def _labelled_address(container: str) -> str:
     from docker.errors import NotFound
 
     from chaos import container_view
 
     try:
-        labels = container_view.engine().inspect_container(str(entry["container"]))["Config"].get("Labels")
+        labels = container_view.engine().inspect_container(container)["Config"].get("Labels")
     except NotFound:
         labels = None
-    return Endpoint.from_json(entry | {"ipv4": (labels or {}).get(ADDRESS, "")})
-
-
-def _elsewhere(entry: Undo) -> str | None:
-    """Another engine does not know the container, which must not pass for one that was removed."""
-    made_on = str(entry.get("engine") or engine_host())
-    if made_on == engine_host():
-        return None
-    return (
-        f"it was done to a container of the engine {made_on}, and DOCKER_HOST now leads to {engine_host()}; "
-        f"run: DOCKER_HOST={made_on} bench heal"
-    )
-
-
-def _settled_at(entry: Undo) -> float:
-    return float(entry.get("settled_at", 0.0))
-
-
-_WAYS: dict[str, Callable[[Undo], str | None]] = {
-    "nothing": lambda _: None,
-    "continue_processes": _continue,
-    "end_processes": _end,
-    "remove_file": _remove,
-    "unpause_container": _unpause,
-    "start_container": _start,
-    "connect_container": _connect,
-}
+    return str((labels or {}).get(ADDRESS, ""))

@@ -14,7 +14,7 @@ from bench.stack.machine import Finding
 
 
 def faults_left() -> Finding:
-    """What killed harnesses have left undone."""
+    """What killed harnesses have left unhealed."""
     from chaos.journal import leftovers
 
     orphaned = [one for one in leftovers() if one.is_orphaned and one.entries]
@@ -24,7 +24,7 @@ def faults_left() -> Finding:
         if elsewhere:
             text += f" of this machine; {elsewhere} noted by runs elsewhere, see `bench heal`"
         return Finding("faults", text, {"left": 0})
-    what = ", ".join(what for one in orphaned for what, _ in one.entries.values())
+    what = ", ".join(entry.what for one in orphaned for entry in one.entries.values())
     return Finding(
         "faults", f"left from runs that were killed: {what}", {"left": len(orphaned)}, "bench heal"
     )

@@ -1,4 +1,4 @@
-"""`bench heal`: undo what a harness that is gone has left in the system."""
+"""`bench heal`: heal what a killed harness has left in the system."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def command() -> int:
     from chaos.journal import heal_orphans, left_alone, leftovers
 
     try:
-        told = heal_orphans()
+        healed = heal_orphans()
     except HealError as error:
         for sentence in error.done:
             say(sentence)
         raise
     alone = left_alone()
-    for sentence in (*told, *alone):
+    for sentence in (*healed, *alone):
         say(sentence)
     living = [one for one in leftovers() if one.fate == "alive"]
     if living:
-        say("a run with faults is under way; its faults are its own to undo")
-    elif not told and not alone:
+        say("a run with faults is under way; it heals its own faults")
+    elif not healed and not alone:
         say("nothing to heal: no fault is left from any run")
     return ExitCode.OK

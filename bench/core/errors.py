@@ -8,7 +8,7 @@ HoldfastError            70  our bug, if it ever surfaces bare
 ├── MachineLimit          2  this machine does not give us what a run needs
 ├── MachineLimit          2  this machine does not give us what a run needs
 ├── ResultError           2  a run folder is missing, damaged or of a newer format
-├── HealError             6  a fault could not be undone
+├── HealError             6  a fault could not be healed
 └── InterruptedRun      130  Ctrl-C or SIGTERM; the partial run is kept
 """
 
@@ -120,14 +120,14 @@ class ResultError(HoldfastError):
 
 
 class HealError(HoldfastError):
-    """A fault that could not be undone: the system may be left damaged."""
+    """A fault that could not be healed: the system may be left damaged."""
 
     exit_code = ExitCode.HEAL
 
     def __init__(self, text: str, done: tuple[str, ...] = ()) -> None:
         super().__init__(text)
         self.done = done
-        """What was undone all the same, one sentence each."""
+        """What was healed all the same, one sentence each."""
 
 
 class InterruptedRun(HoldfastError):  # noqa: N818 - what happened is the name, it is no error of anyone's

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.core.clock import monotonic_ns
 from chaos.faults.fault import Fault, stamped
 from chaos.schedule import Proof, Timestamps
-from chaos.undo import Undo, remove_file
+from chaos.undo import RemoveFile, Undo
 
 LARGEST_BYTES = 4 << 30
 BLOCK_BYTES = 1 << 20
@@ -55,7 +55,7 @@ class DiskFull(Fault):
 
     def undo(self) -> Undo:
         """Remove the file."""
-        return remove_file(self._file)
+        return RemoveFile(self._file)
 
     def inject(self) -> Timestamps:
         """Write until there is no room."""

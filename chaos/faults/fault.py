@@ -12,7 +12,7 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.stack.probes.health import probe
 from chaos.schedule import Proof, Timestamps
-from chaos.undo import Undo, nothing
+from chaos.undo import Nothing, Undo
 
 if TYPE_CHECKING:
     from bench.stack.description import ContainerDescription, TargetDescription
@@ -99,7 +99,7 @@ class Fault(ABC):
 
     def undo(self) -> Undo:
         """How anybody can undo it; asked after `aim` and noted before `inject`."""
-        return nothing()
+        return Nothing()
 
     @abstractmethod
     def inject(self) -> Timestamps:

@@ -9,7 +9,7 @@ from chaos.containers import GRACE_S, ContainerAct, Endpoint
 from chaos.faults.fault import Fault
 from chaos.processes import wait_until
 from chaos.schedule import Proof, Timestamps
-from chaos.undo import Undo, connect_container, nothing, start_container, unpause_container
+from chaos.undo import ConnectContainer, Nothing, StartContainer, Undo, UnpauseContainer
 
 POLL_S = 0.01
 NEVER = "no"
@@ -62,14 +62,14 @@ class OnContainer(Fault):
         container = self._container()
         match self.plan.kind:
             case "pause":
-                return unpause_container(container)
+                return UnpauseContainer.of(container)
             case "kill" | "crash":
-                return start_container(container)
+                return StartContainer.of(container)
             case "stop" | "restart":
-                return start_container(container, GRACE_S)
+                return StartContainer.of(container).later(GRACE_S)
             case "disconnect":
-                return connect_container(container, self._known)
-        return nothing()
+                return ConnectContainer.to(container, self._known)
+        return Nothing()
 
     def inject(self) -> Timestamps:
         """The act, by its name."""

@@ -10,7 +10,7 @@ from bench.stack.supervisor.processes import ProcessIdentity
 from chaos.faults.fault import EFFECT_S, Fault, stamped
 from chaos.processes import are_gone, are_stopped, family, send_all, state_of, wait_until
 from chaos.schedule import Proof, Timestamps
-from chaos.undo import Undo, continue_processes
+from chaos.undo import ContinueProcesses, Undo
 
 if TYPE_CHECKING:
     from bench.stack.embedded import EmbeddedStack
@@ -105,7 +105,7 @@ class Pause(Kill):
 
     def undo(self) -> Undo:
         """Let them go on."""
-        return continue_processes(self._hit)
+        return ContinueProcesses(tuple(self._hit))
 
     def inject(self) -> Timestamps:
         """The main process first: it forks no more while the others are stopped."""

@@ -19,7 +19,6 @@ from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
 from chaos.faults.fault import Fault, FaultContext
 from chaos.processes import STOPPED_STATES
-from chaos.undo import undo
 from tests.chaos.conftest import BACK_S, S
 from tests.helpers.waiting import eventually
 
@@ -106,14 +105,18 @@ def test_what_is_noted_in_the_journal_undoes_it_and_undoing_twice_or_early_is_ha
     make: Make, around: FaultContext, case: Case
 ) -> None:
     fault = made(make, case)
-    entry = fault.undo()
-    assert undo(entry) is None  # before it was made: a harness that died in between
+    undo = fault.undo()
+    assert undo.heal() is None  # before it was made: a harness that died in between
     fault.inject()
     # As the watchdog does it: another process, which knows nothing but the entry.
-    text = "import json,sys; from chaos.undo import undo; sys.exit(undo(json.load(sys.stdin)))"
-    other = subprocess.run([sys.executable, "-c", text], input=json.dumps(entry), text=True, cwd=ROOT)
+    text = (
+        "import json,sys; from chaos.undo import read_undo; sys.exit(read_undo(json.load(sys.stdin)).heal())"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", text], input=json.dumps(undo.to_json()), text=True, cwd=ROOT
+    )
     assert other.returncode == 0
-    assert undo(entry) is None
+    assert undo.heal() is None
     fault.heal()
     assert fault.healed(BACK_S).holds
     assert fault.heal() is None or fault.healed(BACK_S).holds
@@ -136,7 +139,7 @@ def test_a_paused_family_is_stopped_to_its_last_process(make: Make, around: Faul
 
 
 def test_an_undo_lets_processes_go_on_that_were_forked_after_it_was_noted(make: Make) -> None:
-    from chaos.undo import continue_processes
+    from chaos.undo import ContinueProcesses
 
     program = (
         "import subprocess, sys\n"
@@ -152,7 +155,7 @@ def test_an_undo_lets_processes_go_on_that_were_forked_after_it_was_noted(make: 
 
         identity = ProcessIdentity.of(parent.pid)
         assert identity is not None
-        entry = continue_processes([identity])
+        entry = ContinueProcesses((identity,))
         assert parent.stdin is not None
         assert parent.stdout is not None
         parent.stdin.write("\n")
@@ -161,7 +164,7 @@ def test_an_undo_lets_processes_go_on_that_were_forked_after_it_was_noted(make: 
         for one in (psutil.Process(parent.pid), child):
             one.suspend()
         eventually(lambda: child.status() == psutil.STATUS_STOPPED, "a child is stopped")
-        assert undo(entry) is None
+        assert entry.heal() is None
         assert child.status() != psutil.STATUS_STOPPED
         child.kill()
 

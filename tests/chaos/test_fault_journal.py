@@ -10,16 +10,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-import chaos.undo
 from bench.core.errors import HealError, UsageError
 from bench.stack.supervisor.processes import ProcessIdentity, own_entry
 from chaos.journal import (
+    Entry,
     Journal,
     JournalLock,
     heal,
@@ -29,7 +30,16 @@ from chaos.journal import (
     leftovers,
     read_journal,
 )
-from chaos.undo import continue_processes, nothing, remove_file, start_container, undo
+from chaos.undo import (
+    ConnectContainer,
+    ContinueProcesses,
+    Nothing,
+    RemoveFile,
+    StartContainer,
+    Undo,
+    UnpauseContainer,
+    read_undo,
+)
 from chaos.watchdog import Watchdog
 from tests.helpers.waiting import eventually
 
@@ -49,13 +59,13 @@ def is_stopped(process: psutil.Process) -> bool:
     return process.status() == psutil.STATUS_STOPPED
 
 
-def paused(process: psutil.Process) -> dict[str, Any]:
-    """The process stopped, and how to undo it."""
+def paused(process: psutil.Process) -> ContinueProcesses:
+    """The process stopped, and how it is healed."""
     identity = ProcessIdentity.of(process.pid)
     assert identity is not None
     process.suspend()
     eventually(lambda: is_stopped(process), "the process is stopped")
-    return continue_processes([identity])
+    return ContinueProcesses((identity,))
 
 
 def left_by_the_dead(folder: Path, *lines: Any) -> Path:
@@ -68,14 +78,14 @@ def left_by_the_dead(folder: Path, *lines: Any) -> Path:
 
 
 def intent(entry: Any, number: str = "1", what: str = "a pause") -> dict[str, Any]:
-    return {"intend": number, "what": what, "undo": entry}
+    return {"intend": number, "what": what, "undo": entry.to_json() if isinstance(entry, Undo) else entry}
 
 
 def test_an_intent_is_on_disk_when_it_returns_and_gone_when_it_is_done(journals: Path) -> None:
     journal = Journal()
-    number = journal.intend("pause of redis", nothing())
+    number = journal.intend("pause of redis", Nothing())
     found = read_journal(journal.path)
-    assert found.entries == {number: ("pause of redis", {"way": "nothing"})}
+    assert found.entries == {number: Entry("pause of redis", Nothing())}
     assert found.harness == ProcessIdentity.of(os.getpid())
     assert not found.is_orphaned
     journal.done(number)
@@ -88,7 +98,7 @@ def test_an_intent_is_on_disk_when_it_returns_and_gone_when_it_is_done(journals:
 
 def test_what_is_open_when_a_journal_is_closed_stays_for_others() -> None:
     journal = Journal()
-    journal.intend("pause of redis", nothing())
+    journal.intend("pause of redis", Nothing())
     journal.close()
     (left,) = leftovers()
     assert len(left.entries) == 1
@@ -112,7 +122,7 @@ def test_a_harness_that_lives_is_left_alone(sleeper: psutil.Process) -> None:
 
 def test_what_the_dead_have_left_is_undone_and_told(journals: Path, sleeper: psutil.Process) -> None:
     path = left_by_the_dead(journals, intent(paused(sleeper)))
-    assert heal_orphans() == ["undone: a pause"]
+    assert heal_orphans() == ["healed: a pause"]
     assert not is_stopped(sleeper)
     assert not path.exists()
     assert heal_orphans() == []
@@ -124,14 +134,14 @@ def test_the_number_of_a_dead_harness_may_be_anybodys_by_now(journals: Path, sle
     journals.mkdir(parents=True)
     text = json.dumps({"harness": own_entry() | {"start_ticks": mine.start_ticks - 1}})
     (journals / "old.jsonl").write_text(text + "\n" + json.dumps(intent(paused(sleeper))) + "\n")
-    assert heal_orphans() == ["undone: a pause"]
+    assert heal_orphans() == ["healed: a pause"]
     assert not is_stopped(sleeper)
 
 
 def test_an_undo_never_hits_a_stranger_with_the_same_number(sleeper: psutil.Process) -> None:
-    entry = paused(sleeper)
-    entry["processes"][0]["start_ticks"] += 1
-    assert undo(entry) is None
+    (identity,) = paused(sleeper).processes
+    stranger = replace(identity, start_ticks=identity.start_ticks + 1)
+    assert ContinueProcesses((stranger,)).heal() is None
     assert is_stopped(sleeper)
 
 
@@ -140,14 +150,14 @@ def test_an_undo_never_hits_a_stranger_with_the_same_number(sleeper: psutil.Proc
 )
 def test_half_a_line_at_the_end_hides_no_other(journals: Path, sleeper: psutil.Process, rest: str) -> None:
     left_by_the_dead(journals, intent(paused(sleeper)), rest)
-    assert heal_orphans() == ["undone: a pause"]
+    assert heal_orphans() == ["healed: a pause"]
     assert not is_stopped(sleeper)
 
 
 def test_entries_are_undone_from_the_last_to_the_first_and_those_done_are_not(journals: Path) -> None:
-    lines = [intent(nothing(), str(n), f"fault {n}") for n in range(3)]
+    lines = [intent(Nothing(), str(n), f"fault {n}") for n in range(3)]
     left_by_the_dead(journals, *lines, {"done": "1"})
-    assert heal_orphans() == ["undone: fault 2", "undone: fault 0"]
+    assert heal_orphans() == ["healed: fault 2", "healed: fault 0"]
 
 
 DAMAGED = [
@@ -167,7 +177,7 @@ def test_what_cannot_be_undone_is_told_and_kept_and_hinders_no_other(
     journals: Path, sleeper: psutil.Process, entry: Any
 ) -> None:
     path = left_by_the_dead(journals, intent(paused(sleeper), "1"), intent(entry, "2", "the odd one"))
-    with pytest.raises(HealError, match=r"not undone: the odd one: .*\. The journal .* is kept"):
+    with pytest.raises(HealError, match=r"not healed: the odd one: .*\. The journal .* is kept"):
         heal_orphans()
     assert not is_stopped(sleeper)
     assert list(read_journal(path).entries) == ["2"]
@@ -189,7 +199,7 @@ def test_the_number_of_a_thread_is_no_process_and_the_next_entry_is_healed(
     left_by_the_dead(journals, intent(paused(sleeper), "1"), intent(way, "2", "pause of redis"))
     skipped, undone = heal_orphans()
     assert skipped.startswith(f"skipped: pause of redis: process {thread.native_id} has ended")
-    assert undone == "undone: a pause"
+    assert undone == "healed: a pause"
     assert not is_stopped(sleeper)
     over.set()
     thread.join()
@@ -201,12 +211,12 @@ def test_an_entry_whose_undoing_fails_in_any_way_is_told_and_hinders_no_other(
     def broken(_: Any) -> str | None:
         raise ConnectionResetError("the engine went away")
 
-    monkeypatch.setitem(chaos.undo._WAYS, "unpause_container", broken)
+    monkeypatch.setattr(UnpauseContainer, "_heal", broken)
     way = {"way": "unpause_container", "container": "c"}
     left_by_the_dead(journals, intent(paused(sleeper), "1"), intent(way, "2", "pause of redis"))
     with pytest.raises(HealError, match="pause of redis: ConnectionResetError: the engine went away") as told:
         heal_orphans()
-    assert told.value.done == ("undone: a pause",)
+    assert told.value.done == ("healed: a pause",)
     assert not is_stopped(sleeper)
 
 
@@ -215,7 +225,7 @@ def test_a_journal_that_cannot_be_healed_hinders_no_other(journals: Path, sleepe
     left_by_the_dead(journals, intent({"way": "of the future"}))
     with pytest.raises(HealError, match="of the future") as told:
         heal_orphans()
-    assert told.value.done == ("undone: a pause",)
+    assert told.value.done == ("healed: a pause",)
     assert not is_stopped(sleeper)
     assert [one.path.name for one in leftovers()] == ["left.jsonl"]
 
@@ -293,14 +303,14 @@ def test_a_container_of_another_engine_does_not_pass_for_one_that_was_removed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///run/of-then.sock")
-    entry = start_container("c")
+    entry = StartContainer.of("c")
     monkeypatch.setenv("DOCKER_HOST", "unix:///run/of-now.sock")
-    assert "run: DOCKER_HOST=unix:///run/of-then.sock bench heal" in (undo(entry) or "")
+    assert "run: DOCKER_HOST=unix:///run/of-then.sock bench heal" in (entry.heal() or "")
 
 
 def test_a_line_is_whole_when_the_one_before_was_cut_off(journals: Path) -> None:
     """Healing adds to a file whose last line may be half."""
-    path = left_by_the_dead(journals, intent({"way": "odd"}, "1"), intent(nothing(), "2"), '{"half')
+    path = left_by_the_dead(journals, intent({"way": "odd"}, "1"), intent(Nothing(), "2"), '{"half')
     with pytest.raises(HealError):
         heal(read_journal(path))
     assert list(read_journal(path).entries) == ["1"]
@@ -310,7 +320,7 @@ def test_a_disk_without_room_refuses_the_intent_and_keeps_the_journal_readable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     journal = Journal()
-    first = journal.intend("one", nothing())
+    first = journal.intend("one", Nothing())
     write = os.write
 
     def half(fd: int, data: bytes) -> int:
@@ -321,10 +331,10 @@ def test_a_disk_without_room_refuses_the_intent_and_keeps_the_journal_readable(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", half)
         with pytest.raises(OSError, match="No space left"):
-            journal.intend("two", nothing())
+            journal.intend("two", Nothing())
         journal.done(first)  # no harm: undoing it once more is none
     assert list(read_journal(journal.path).entries) == [first]
-    third = journal.intend("three", nothing())
+    third = journal.intend("three", Nothing())
     assert list(read_journal(journal.path).entries) == [first, third]
     journal.done(third)
     journal.close()
@@ -336,7 +346,7 @@ def test_threads_do_not_mix_their_lines() -> None:
 
     def work() -> None:
         for _ in range(20):
-            journal.done(journal.intend("x" * 1000, nothing()))
+            journal.done(journal.intend("x" * 1000, Nothing()))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -359,10 +369,35 @@ def test_a_folder_that_cannot_be_written_is_said_with_what_to_do(
     assert leftovers() == []
 
 
+PROCESS = {"pid": 4711, "start_ticks": 12, "boot_id": "of then"}
+ENGINE = {"container": "c0ffee", "engine": "unix:///run/docker.sock", "settled_at": 1764370800.5}
+NOTED = [
+    {"way": "nothing"},
+    {"way": "continue_processes", "processes": [PROCESS, PROCESS | {"pid": 4712}]},
+    {"way": "end_processes", "processes": [PROCESS]},
+    {"way": "remove_file", "path": "/mnt/small/.holdfast-full-1"},
+    {"way": "unpause_container", **ENGINE},
+    {"way": "start_container", **ENGINE},
+    {"way": "connect_container", **ENGINE, "endpoints": [{"network": "n1", "aliases": ["redis"]}]},
+]
+
+
+@pytest.mark.parametrize("entry", NOTED, ids=lambda entry: str(entry["way"]))
+def test_what_any_version_notes_is_read_and_written_again_as_it_was(entry: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(read_undo(entry).to_json())) == entry
+
+
+def test_a_disconnection_of_older_versions_is_read_with_its_one_network() -> None:
+    undo = read_undo({"way": "connect_container", "container": "c", "network": "n1", "aliases": ["redis"]})
+    assert isinstance(undo, ConnectContainer)
+    assert not undo.has_address
+    assert [(one.network, one.aliases) for one in undo.endpoints] == [("n1", ("redis",))]
+
+
 def test_removing_a_file_twice_is_harmless(tmp_path: Path) -> None:
     (tmp_path / "full").touch()
     for _ in range(2):
-        assert undo(remove_file(tmp_path / "full")) is None
+        assert RemoveFile(tmp_path / "full").heal() is None
     assert not list(tmp_path.iterdir())
 
 
@@ -371,19 +406,20 @@ def test_removing_a_file_twice_is_harmless(tmp_path: Path) -> None:
 HARNESS = """
 import json, os, signal, sys
 from chaos.journal import Journal
+from chaos.undo import read_undo
 from chaos.watchdog import Watchdog
 journal = Journal()
 watchdog = Watchdog(journal.path, journal.lock)
-journal.intend("pause", json.loads(sys.argv[1]))
+journal.intend("pause", read_undo(json.loads(sys.argv[1])))
 print(watchdog._process.pid, flush=True)
 sys.stdin.readline()
 """
 
 
-def harness(entry: dict[str, Any]) -> tuple[subprocess.Popen[str], int]:
+def harness(undo: Undo) -> tuple[subprocess.Popen[str], int]:
     """A process with a fault in its journal and a watchdog, and that watchdog's number."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HARNESS, json.dumps(entry)],
+        [sys.executable, "-c", HARNESS, json.dumps(undo.to_json())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -428,7 +464,7 @@ def test_with_reaper_and_harness_killed_bench_heal_repairs(sleeper: psutil.Proce
     ended(process)
     assert is_stopped(sleeper)
     assert len(leftovers()) == 1
-    for expected in ("undone: pause\n", "nothing to heal: no fault is left from any run\n"):
+    for expected in ("healed: pause\n", "nothing to heal: no fault is left from any run\n"):
         command = [sys.executable, "-m", "bench", "heal"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
         assert (done.returncode, done.stdout) == (0, expected)
@@ -467,14 +503,14 @@ def test_bench_heal_tells_what_it_undid_and_names_what_it_could_not_with_exit_co
     ]
     left_by_the_dead(journals, *entries)
     command = [sys.executable, "-m", "bench", "heal"]
-    for told in (["skipped: pause of postgres: process", "undone: a pause"], []):
+    for told in (["skipped: pause of postgres: process", "healed: a pause"], []):
         done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
         assert done.returncode == 6
         lines = done.stdout.splitlines()
         assert len(lines) == len(told)
         assert all(line.startswith(words) for line, words in zip(lines, told, strict=True))
         assert (
-            "not undone: a flood of api: this version does not know how to undo 'of the future'"
+            "not healed: a flood of api: this version does not know how to undo 'of the future'"
             in done.stderr
         )
         assert "Traceback" not in done.stderr

@@ -14,7 +14,7 @@ from chaos.faults.fault import Fault, FaultContext, stamped
 from chaos.journal import Journal, leftovers
 from chaos.runner import SETTLE_NS, FaultRunner
 from chaos.schedule import FaultPlan, Proof, Timestamps
-from chaos.undo import Undo
+from chaos.undo import Nothing, Undo
 from tests.chaos.conftest import BACK_S, S
 from tests.helpers.waiting import eventually
 
@@ -39,7 +39,7 @@ class Scripted(Fault):
         self._say("aim")
 
     def undo(self) -> Undo:
-        return {"way": "nothing", "of": self.plan.number}
+        return Nothing()
 
     def inject(self) -> Timestamps:
         asked = monotonic_ns()
@@ -165,7 +165,7 @@ def test_what_fails_half_way_is_missed_mended_and_left_to_the_reaper(play: Play,
     assert runner.failure is None
     play.journal.close()
     (left,) = leftovers()
-    assert [undo for _, undo in left.entries.values()] == [{"way": "nothing", "of": 0}]
+    assert [entry.undo for entry in left.entries.values()] == [Nothing()]
 
 
 def test_a_journal_that_cannot_be_written_means_that_nothing_is_broken(

@@ -140,7 +140,7 @@ def test_a_paused_server_that_outlives_its_harness_goes_on_by_the_reaper_or_by_b
             process.wait()
             if reaper_dies:
                 assert server.status() == psutil.STATUS_STOPPED
-                assert shell("heal")[:2] == (0, "undone: pause of redis\n")
+                assert shell("heal")[:2] == (0, "healed: pause of redis\n")
             eventually(lambda server=server: server.status() != psutil.STATUS_STOPPED, "the server goes on")
             assert shell("heal")[:2] == (0, "nothing to heal: no fault is left from any run\n")
     finally:

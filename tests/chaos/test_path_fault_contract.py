@@ -20,6 +20,7 @@ from chaos.faults.fault import FaultContext
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.toxic import ToxicError
 from chaos.schedule import FaultPlan
+from chaos.undo import Nothing
 from tests.chaos.conftest import BACK_S, S
 from tests.helpers.waiting import eventually
 
@@ -82,7 +83,7 @@ def test_a_fault_on_the_path_is_proven_and_gone_afterwards(proxied: FaultContext
     fault = fault_for(FaultPlan(0, kind, "redis", 0, for_ns, settings), proxied)
     fault.check()
     fault.aim()
-    assert fault.undo() == {"way": "nothing"}  # the proxy ends with the harness, and the fault with it
+    assert fault.undo() == Nothing()  # the proxy ends with the harness, and the fault with it
     proxy = proxied.proxies["redis"]
     broke = fault.inject()
     assert broke.effective_ns is not None

@@ -17,8 +17,8 @@ from tests.helpers.waiting import eventually
 @pytest.fixture
 def container(redis_stack: DockerStack) -> str:
     found = str(redis_stack.describe()[0].container.id)
-    for mend in (containers.undo_stop, containers.undo_pause):
-        assert mend(found) is None
+    for heal in (containers.heal_stop, containers.heal_pause):
+        assert heal(found) is None
     until_up(redis_stack)
     return found
 
@@ -98,7 +98,7 @@ def test_a_stop_lasts_until_the_start(redis_stack: DockerStack, container: str) 
     assert act.proof.holds
     assert "exit code 0" in act.proof.text
     assert health_now(redis_stack) == "down"
-    assert containers.undo_stop(container) is None
+    assert containers.heal_stop(container) is None
     until_up(redis_stack)
 
 
@@ -122,7 +122,7 @@ def test_a_disconnected_container_comes_back_with_its_address_and_names(
     assert in_order(act)
     assert network() == {}
     assert health_now(redis_stack) == "down"
-    assert containers.undo_disconnect(container, known) is None
+    assert containers.heal_disconnect(container, known) is None
     assert network()["IPAddress"] == before["IPAddress"]
     assert network()["Aliases"] == before["Aliases"]
     until_up(redis_stack)
@@ -134,15 +134,15 @@ def test_every_undoing_is_harmless_twice_and_where_nothing_is_wrong(
 ) -> None:
     known = containers.endpoints(container)
     for _ in range(2):
-        assert containers.undo_pause(container) is None
-        assert containers.undo_stop(container) is None
-        assert containers.undo_disconnect(container, known) is None
+        assert containers.heal_pause(container) is None
+        assert containers.heal_stop(container) is None
+        assert containers.heal_disconnect(container, known) is None
     assert health_now(redis_stack) == "up"
 
 
 def test_undoing_on_a_container_that_is_gone_is_nothing_to_do(images: Any) -> None:
-    assert containers.undo_pause("0" * 64) is None
-    assert containers.undo_stop("0" * 64) is None
+    assert containers.heal_pause("0" * 64) is None
+    assert containers.heal_stop("0" * 64) is None
 
 
 def test_a_container_that_is_not_opted_in_is_never_hit(

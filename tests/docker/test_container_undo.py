@@ -19,7 +19,7 @@ from bench.core.errors import HealError
 from bench.stack.services.loopback_port import free_loopback_port
 from chaos import containers
 from chaos.journal import Journal, heal, leftovers, read_journal
-from chaos.undo import connect_container, undo
+from chaos.undo import ConnectContainer
 from tests.helpers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +152,7 @@ def test_bench_heal_repairs_all_networks_when_harness_and_reaper_are_gone(
         reaper.kill()
         process.kill()
     assert whole(images, container) == {}
-    for expected in ("undone: disconnect of redis\n", "nothing to heal: no fault is left from any run\n"):
+    for expected in ("healed: disconnect of redis\n", "nothing to heal: no fault is left from any run\n"):
         done = subprocess.run(
             [sys.executable, "-m", "bench", "heal"], capture_output=True, text=True, cwd=ROOT, check=False
         )
@@ -167,10 +167,10 @@ def test_a_network_that_is_gone_is_named_and_the_others_are_restored(
     images.connect_container_to_network(container, gone)
     before = whole(images, container)
     journal = Journal()
-    journal.intend("disconnect of redis", connect_container(container, containers.endpoints(container)))
+    journal.intend("disconnect of redis", ConnectContainer.to(container, containers.endpoints(container)))
     containers.disconnect(container)
     images.remove_network(gone)
-    with pytest.raises(HealError, match=rf"not undone: disconnect of redis: .*{PROJECT}-gone not found"):
+    with pytest.raises(HealError, match=rf"not healed: disconnect of redis: .*{PROJECT}-gone not found"):
         heal(read_journal(journal.path))
     del before[f"{PROJECT}-gone"]
     assert whole(images, container) == before
@@ -181,11 +181,11 @@ def test_what_somebody_connected_meanwhile_without_its_address_is_connected_as_i
     images: Any, container: str, networks: dict[str, str]
 ) -> None:
     before = whole(images, container)
-    entry = connect_container(container, containers.endpoints(container))
+    entry = ConnectContainer.to(container, containers.endpoints(container))
     containers.disconnect(container)
     images.connect_container_to_network(container, networks[BACK])
     for _ in range(2):
-        assert undo(entry) is None
+        assert entry.heal() is None
         assert whole(images, container) == before
 
 
@@ -206,11 +206,11 @@ def test_a_container_without_a_network_of_its_own_is_refused_before_anything_sta
 def test_an_order_that_takes_effect_after_the_first_look_is_undone_too(images: Any, container: str) -> None:
     orders = [images.pause]
 
-    def mend() -> containers.ContainerAct:
+    def heal() -> containers.ContainerAct:
         act = containers.unpause(container)
         while orders:
             orders.pop()(container)
         return act
 
-    assert containers._undone(container, mend, time.time() + 3) is None
+    assert containers._healed(container, heal, time.time() + 3) is None
     assert is_well(images, container)
