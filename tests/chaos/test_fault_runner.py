@@ -12,7 +12,7 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from chaos.faults.fault import Fault, FaultContext, stamped
 from chaos.journal import Journal, leftovers
-from chaos.runner import SETTLE_NS, FaultRunner
+from chaos.runner import SETTLE_NS, FaultExecution, FaultRunner
 from chaos.schedule import FaultPlan, Proof, Timestamps
 from chaos.undo import Nothing, Undo
 from tests.chaos.conftest import BACK_S, S
@@ -62,6 +62,11 @@ class Scripted(Fault):
         return Proof(self.told.get("healed", lambda: True)(), "as told")
 
 
+def was_played(act: FaultExecution) -> bool:
+    lasts = act.fault.plan.for_ns is not None
+    return act.missed is not None or (act.mended if lasts else act.broke) is not None
+
+
 class Play:
     """A runner with scripted faults."""
 
@@ -83,9 +88,10 @@ class Play:
         self.runner.begin(self.start_ns)
         return self.runner
 
-    def whole(self, until_ms: float) -> FaultRunner:
+    def whole(self) -> FaultRunner:
+        """Until each fault was made and its time is over, or it was missed."""
         runner = self.begin()
-        eventually(lambda: monotonic_ns() > self.start_ns + until_ms * MS, "the moment has come")
+        eventually(lambda: all(map(was_played, runner.acts)), "each fault was made or missed")
         runner.end()
         return runner
 
@@ -114,7 +120,7 @@ GONE = TargetError("redis", "here", "a process", "none", "wait")
 
 def test_a_fault_is_made_at_its_time_proven_undone_at_its_end_and_proven_again(play: Play) -> None:
     fault = play.add(50, 50)
-    runner = play.whole(until_ms=150)
+    runner = play.whole()
     (act,) = runner.acts
     assert fault.calls == ["aim", "inject", "took_effect", "heal", "lasted"]
     assert kinds(runner) == [
@@ -135,7 +141,7 @@ def test_a_fault_is_made_at_its_time_proven_undone_at_its_end_and_proven_again(p
 
 def test_a_fault_at_zero_is_made(play: Play) -> None:
     play.add(0)
-    assert play.whole(until_ms=50).acts[0].broke is not None
+    assert play.whole().acts[0].broke is not None
 
 
 def test_a_fault_that_takes_its_time_makes_no_other_late(play: Play) -> None:
@@ -150,7 +156,7 @@ def test_a_fault_that_takes_its_time_makes_no_other_late(play: Play) -> None:
 
 def test_what_is_not_there_to_be_hit_is_missed_and_said(play: Play) -> None:
     fault = play.add(10, aim=raising(GONE))
-    runner = play.whole(until_ms=100)
+    runner = play.whole()
     assert fault.calls == ["aim"]
     assert runner.acts[0].missed == str(GONE)
     assert kinds(runner) == [(0, "fault_missed")]
@@ -159,7 +165,7 @@ def test_what_is_not_there_to_be_hit_is_missed_and_said(play: Play) -> None:
 @pytest.mark.parametrize("error", [GONE, OSError("no room for a process")])
 def test_what_fails_half_way_is_missed_mended_and_left_to_the_reaper(play: Play, error: Exception) -> None:
     fault = play.add(10, 1000, inject=raising(error), heal=raising(AttributeError("half made")))
-    runner = play.whole(until_ms=100)
+    runner = play.whole()
     assert fault.calls == ["aim", "inject", "heal"]
     assert runner.acts[0].missed == str(error)
     assert runner.failure is None
@@ -173,7 +179,7 @@ def test_a_journal_that_cannot_be_written_means_that_nothing_is_broken(
 ) -> None:
     monkeypatch.setattr(play.journal, "intend", lambda *_: raising(OSError("No space left on device"))())
     fault = play.add(10)
-    runner = play.whole(until_ms=100)
+    runner = play.whole()
     assert fault.calls == ["aim"]
     assert "No space left on device" in str(runner.acts[0].missed)
 
@@ -207,7 +213,7 @@ def test_who_ends_a_run_early_does_not_wait_for_a_target_that_never_comes_back(p
 def test_one_that_is_healed_late_is_healed(play: Play) -> None:
     looks: list[int] = []
     play.add(10, healed=lambda: bool(looks.append(1)) or len(looks) > 3)
-    runner = play.whole(until_ms=100)
+    runner = play.whole()
     (act,) = runner.acts
     assert act.healed is not None
     assert act.healed.holds
@@ -215,11 +221,11 @@ def test_one_that_is_healed_late_is_healed(play: Play) -> None:
 
 def test_what_did_not_last_is_noted(play: Play) -> None:
     play.add(10, 10, lasted=lambda: Proof(False, "it was gone"))
-    (act,) = play.whole(until_ms=100).acts
+    (act,) = play.whole().acts
     assert act.lasted == Proof(False, "it was gone")
 
 
 def test_a_failure_of_ours_is_told_to_the_session(play: Play) -> None:
     play.add(10, took_effect=raising(ZeroDivisionError()))
-    runner = play.whole(until_ms=100)
+    runner = play.whole()
     assert isinstance(runner.failure, ZeroDivisionError)
