@@ -47,9 +47,7 @@ def _redis_rewrite(target: Target, stop: threading.Event) -> bool:
     from bench.stack.probes.redis import ErrorReply, RespClient
 
     try:
-        with RespClient(target.host, target.port, HOOK_S) as server:
-            if target.password is not None:
-                server.ask("AUTH", *([target.username] if target.username else []), target.password)
+        with RespClient.logged_in(target, HOOK_S) as server:
 
             def is_under_way() -> bool:
                 facts = str(server.ask("INFO", "persistence"))

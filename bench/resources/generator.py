@@ -81,12 +81,8 @@ class GeneratorUse:
         return time.monotonic(), time.process_time() + cpu_s()
 
 
-def pool_use(engines: Sequence[Engine]) -> dict[str, Any]:
-    """Columns for the generator's row: connections in use and in all; none where there is no pool."""
-    in_use, size = 0, 0
-    for engine in engines:
-        workload = engine.plan.workload
-        if workload.engine == "client":
-            in_use += engine.live().pool_in_use or 0
-            size += workload.pool
-    return {"pool_in_use": in_use, "pool_size": size} if size else {}
+def pool_use(engines: Sequence[Engine]) -> tuple[int, int] | None:
+    """Connections in use and in all, of the pools of all client engines; None where there is no pool."""
+    pools = [engine for engine in engines if engine.plan.workload.engine == "client"]
+    size = sum(engine.plan.workload.pool for engine in pools)
+    return (sum(engine.live().pool_in_use or 0 for engine in pools), size) if size else None

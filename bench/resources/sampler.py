@@ -18,6 +18,7 @@ from bench.core.errors import ResultError
 from bench.resources.cgroup import throttled_s
 from bench.resources.generator import cpu_s, others
 from bench.resources.machine import read_machine, read_pressure
+from bench.resources.row import Cell, ResourceRow
 from bench.resources.starvation import Cutter, Slice, Sum
 from bench.resources.watched import WatchedProcess, WatchedTarget
 from bench.results.layout import GENERATOR, MACHINE
@@ -92,8 +93,6 @@ HELD_UP_TWICE = 2
 """Slices in a row: one alone is no more than a hiccup."""
 PRESSURES = {"cpu": "cpu_pressure_s", "memory": "memory_pressure_s", "io": "io_pressure_s"}
 
-Row = dict[str, Any]
-
 
 class Sampler:
     """Writes one row per sample and source from run zero until `stop`."""
@@ -103,8 +102,8 @@ class Sampler:
         plan: Plan,
         targets: Mapping[str, Target],
         described: Iterable[TargetDescription],
-        write: Callable[[Row], None],
-        pool: Callable[[], Row] = dict,
+        write: Callable[[dict[str, Cell]], None],
+        pool: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
         self._plan = plan
         self._write = write
@@ -131,17 +130,17 @@ class Sampler:
         self._others = Sum([(phase.start_ns, phase.end_ns) for phase in plan.phases if phase.measured])
         self._held_up = 0
         self._alarm: str | None = None
-        self._pressure: tuple[Row, Row] | None = None
+        self._pressure: tuple[ResourceRow, ResourceRow] | None = None
         self.failure: str | None = None
         """Why the samples ended early, if they did."""
         for target in self._targets:
-            if target.asker is not None:
-                target.asker.begin()  # imports and connects, before the clock starts
+            if target.poller is not None:
+                target.poller.begin()  # imports and connects, before the clock starts
 
     def start(self, start_ns: int) -> None:
         """Begin at run zero `start_ns` on CLOCK_MONOTONIC."""
         self._start_ns = start_ns
-        self._asked_before_ns = sum(target.asker.cpu_ns for target in self._targets if target.asker)
+        self._asked_before_ns = sum(target.poller.cpu_ns for target in self._targets if target.poller)
         self._thread.start()
 
     def update(self, described: Iterable[TargetDescription]) -> None:
@@ -174,11 +173,12 @@ class Sampler:
         if self._pressure is None:
             return {}
         first, last = self._pressure
-        length_s = max((last["at_ns"] - first["at_ns"]) / NS_PER_S, 1e-9)
+        length_s = max((last.at_ns - first.at_ns) / NS_PER_S, 1e-9)
+        before, after = first.figures(), last.figures()
         return {
-            name: round(min(max(last[column] - first[column], 0.0) / length_s, 1.0), 4)
+            name: round(min(max(after[column] - before[column], 0.0) / length_s, 1.0), 4)
             for name, column in PRESSURES.items()
-            if first.get(column) is not None and last.get(column) is not None
+            if column in before and column in after
         }
 
     def take_alarm(self) -> str | None:
@@ -213,7 +213,7 @@ class Sampler:
         return self._spent_ns() <= MOST_CPU_SHARE * (monotonic_ns() - self._start_ns) + FREE_CPU_NS
 
     def _spent_ns(self) -> int:
-        asked = sum(target.asker.cpu_ns for target in self._targets if target.asker)
+        asked = sum(target.poller.cpu_ns for target in self._targets if target.poller)
         return self._cpu_ns + asked - self._asked_before_ns
 
     def _sample(self) -> None:
@@ -224,58 +224,59 @@ class Sampler:
         for target in self._targets:
             target.ask(is_rest=is_rest)
         described = self._described
-        rows = [self._machine(), self._generator(is_rest)]
+        phase = next((phase.name for phase in self._plan.phases if at_ns < phase.end_ns), "drain")
+        machine = self._machine(at_ns, phase)
+        rows = [machine, self._generator(at_ns, phase, is_rest)]
         for target in self._targets:
-            row = target.read(described.get(target.name), is_rest=is_rest)
-            rows.append({"source": target.name, **row})
+            row = ResourceRow(at_ns, phase, target.name)
+            target.read(row, described.get(target.name), is_rest=is_rest)
+            rows.append(row)
         until_s = time.monotonic() + ANSWER_S
         for target, row in zip(self._targets, rows[2:], strict=True):
-            row.update(target.answer(until_s - time.monotonic()))
-        phase = next((phase.name for phase in self._plan.phases if at_ns < phase.end_ns), "drain")
-        for row in rows:
-            if len(row) > 1:  # a source of which nothing is known has no row
-                self._write({"at_ns": at_ns, "phase": phase, **row})
-        one = self._cutter.add(at_ns, {row["source"]: row for row in rows if len(row) > 1})
-        if one is not None:
-            self._look_at(one)
-        machine = {"at_ns": at_ns, **rows[0]}
+            row.add(target.answer(until_s - time.monotonic()))
+        known = [row for row in rows if row.figures()]  # a source of which nothing is known has no row
+        for row in known:
+            self._write(row.cells())
+        cut = self._cutter.add(at_ns, {row.source: row for row in known})
+        if cut is not None:
+            self._look_at(cut)
         self._pressure = (self._pressure[0] if self._pressure else machine, machine)
         self._samples += 1
         self._cpu_ns = time.thread_time_ns()
         self._longest_ns = max(self._longest_ns, monotonic_ns() - self._start_ns - at_ns)
 
-    def _look_at(self, one: Slice) -> None:
-        self._others.add(one)
-        self._held_up = self._held_up + 1 if one.held_up else 0
+    def _look_at(self, cut: Slice) -> None:
+        self._others.add(cut)
+        self._held_up = self._held_up + 1 if cut.held_up else 0
         if self._held_up == HELD_UP_TWICE:
             self._alarm = (
-                f"this machine is busy with other work: others use {one.others_cores:.1f} of its {one.cores} "
-                f"cores, and {one.who} ({one.held_up * 100:.0f} % of the time)"
+                f"this machine is busy with other work: others use {cut.others_cores:.1f} of its {cut.cores} "
+                f"cores, and {cut.who} ({cut.held_up * 100:.0f} % of the time)"
             )
 
-    def _machine(self) -> Row:
+    def _machine(self, at_ns: int, phase: str) -> ResourceRow:
         use, pressure = read_machine(), read_pressure()
-        return {
-            "source": MACHINE,
-            "cores": use.cores,
-            "cpu_s": use.cpu_s,
-            "working_set_bytes": use.working_set_bytes,
-            "steal_s": use.steal_s,
-            "cpu_pressure_s": pressure.cpu_s,
-            "memory_pressure_s": pressure.memory_s,
-            "io_pressure_s": pressure.io_s,
-        }
+        return ResourceRow(
+            at_ns,
+            phase,
+            MACHINE,
+            cores=use.cores,
+            cpu_s=use.cpu_s,
+            working_set_bytes=use.working_set_bytes,
+            steal_s=use.steal_s,
+            cpu_pressure_s=pressure.cpu_s,
+            memory_pressure_s=pressure.memory_s,
+            io_pressure_s=pressure.io_s,
+        )
 
-    def _generator(self, is_rest: bool) -> Row:
-        row = self._own.read(os.getpid(), is_rest=is_rest)
+    def _generator(self, at_ns: int, phase: str, is_rest: bool) -> ResourceRow:
+        row = ResourceRow(at_ns, phase, GENERATOR)
+        self._own.read(row, os.getpid(), is_rest=is_rest)
         # Finer than the kernel's ticks, which is what the other processes have.
-        return {
-            "source": GENERATOR,
-            **row,
-            "cpu_s": round(time.process_time() + cpu_s(), 6),
-            "throttled_s": throttled_s(),
-            **self._pool(),
-        }
+        row.cpu_s, row.throttled_s = round(time.process_time() + cpu_s(), 6), throttled_s()
+        if (pool := self._pool()) is not None:
+            row.pool_in_use, row.pool_size = pool
+        return row
 
     def _is_rest(self, at_ns: int) -> bool:
         place = bisect.bisect_right(self._rests, (at_ns, self._plan.duration_ns)) - 1

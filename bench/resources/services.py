@@ -47,7 +47,7 @@ class Poller:
         self._ended = threading.Event()
         self._ended.set()
         self._begun_s = 0.0
-        self._answer: dict[str, Any] = {}
+        self._answer: dict[str, float] = {}
         self._is_closed = False
         self.cpu_ns = 0
         """What asking has cost us so far."""
@@ -65,7 +65,7 @@ class Poller:
         self._answer = {}
         self._begun.set()
 
-    def answer(self, within_s: float) -> dict[str, Any]:
+    def answer(self, within_s: float) -> dict[str, float]:
         """What was answered to the last question, once; nothing when it takes longer than so many seconds."""
         if not self._ended.wait(max(within_s, 0.0)):
             return {}
@@ -117,15 +117,12 @@ class RedisInfo:
 
     def ask(self) -> dict[str, float]:
         """The columns; none while the server is away, or will not tell this user."""
-        target = self._target
         try:
-            with RespClient(target.host, target.port, DEADLINE_S) as server:
-                if target.password is not None:
-                    server.ask("AUTH", *([target.username] if target.username else []), target.password)
-                told = [server.ask("INFO", section) for section in SECTIONS]
+            with RespClient.logged_in(self._target, DEADLINE_S) as server:
+                sections = [server.ask("INFO", section) for section in SECTIONS]
         except (ProbeError, ErrorReply):
             return {}
-        return redis_columns("\n".join(str(text) for text in told))
+        return redis_columns("\n".join(str(text) for text in sections))
 
     def abort(self) -> None:
         """Nothing to do: no question outlasts its deadline."""

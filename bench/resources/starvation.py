@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.core.clock import NS_PER_S
+from bench.resources.row import Cell, ResourceRow
 from bench.results.layout import GENERATOR, MACHINE
 
 LEAST_SLICE_NS = 200_000_000
@@ -29,8 +30,6 @@ WORTH_CORES = 0.25
 """Of all cores: others that use as much are named, whether or not they held anybody up."""
 PRESSING = ("cpu", "memory", "io")
 """Faults that make the machine busy: what happens under them was asked for."""
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -103,22 +102,23 @@ NOBODY = Starvation(0.0, 1, 0.0, 0.0, "nobody")
 
 
 def starvation(
-    rows: Iterable[Row], spans: Sequence[tuple[int, int]], apart: Sequence[tuple[int, int]] = ()
+    rows: Iterable[Mapping[str, Cell]],
+    spans: Sequence[tuple[int, int]],
+    apart: Sequence[tuple[int, int]] = (),
 ) -> Starvation:
     """Of the rows of resources.csv, in the spans of the measured time, without what lies in `apart`."""
-    found = Sum(spans, apart)
-    for one in slices(rows):
-        found.add(one)
-    return found.result()
+    total = Sum(spans, apart)
+    for cut in slices(rows):
+        total.add(cut)
+    return total.result()
 
 
-def slices(rows: Iterable[Row]) -> Iterator[Slice]:
+def slices(rows: Iterable[Mapping[str, Cell]]) -> Iterator[Slice]:
     """The pieces into which the rows of resources.csv cut a run, in their order."""
     cutter = Cutter()
-    for at_ns, sample in _samples(rows):
-        one = cutter.add(at_ns, sample)
-        if one is not None:
-            yield one
+    for at_ns, sample in _samples(map(ResourceRow.read, rows)):
+        if (cut := cutter.add(at_ns, sample)) is not None:
+            yield cut
 
 
 class Sum:
@@ -128,20 +128,20 @@ class Sum:
         self._spans, self._apart = spans, apart
         self._cores = 1
         self._measured_ns = self._starved_ns = self._used_ns = self._held_up_ns = 0.0
-        self._told: dict[str, float] = {}
+        self._reasons_ns: dict[str, float] = {}
 
-    def add(self, one: Slice) -> None:
+    def add(self, cut: Slice) -> None:
         """Take the part of it that was measured."""
-        size_ns = sum(max(min(one.end_ns, end) - max(one.start_ns, start), 0) for start, end in self._spans)
-        if not size_ns or any(one.start_ns < end and start < one.end_ns for start, end in self._apart):
+        size_ns = sum(max(min(cut.end_ns, end) - max(cut.start_ns, start), 0) for start, end in self._spans)
+        if not size_ns or any(cut.start_ns < end and start < cut.end_ns for start, end in self._apart):
             return
         self._measured_ns += size_ns
-        self._cores = one.cores
-        self._used_ns += one.others_cores * size_ns
-        if one.held_up:
+        self._cores = cut.cores
+        self._used_ns += cut.others_cores * size_ns
+        if cut.held_up:
             self._starved_ns += size_ns
-            self._held_up_ns += one.held_up * size_ns
-            self._told[one.who] = self._told.get(one.who, 0.0) + size_ns
+            self._held_up_ns += cut.held_up * size_ns
+            self._reasons_ns[cut.who] = self._reasons_ns.get(cut.who, 0.0) + size_ns
 
     def result(self) -> Starvation:
         """So far."""
@@ -152,7 +152,7 @@ class Sum:
             self._cores,
             self._used_ns / self._measured_ns,
             self._held_up_ns / self._starved_ns if self._starved_ns else 0.0,
-            max(self._told, key=lambda who: self._told[who]) if self._told else "nobody",
+            max(self._reasons_ns, key=lambda who: self._reasons_ns[who]) if self._reasons_ns else "nobody",
         )
 
 
@@ -160,14 +160,14 @@ class Cutter:
     """Cuts a run at its samples."""
 
     def __init__(self) -> None:
-        self._before: Mapping[str, Row] | None = None
+        self._before: Mapping[str, ResourceRow] | None = None
         self._before_ns = 0
         self._worst_s = 0.0
 
-    def add(self, at_ns: int, sample: Mapping[str, Row]) -> Slice | None:
+    def add(self, at_ns: int, sample: Mapping[str, ResourceRow]) -> Slice | None:
         """The next sample, its rows by source; the slice that ends with it, where one does."""
-        # Told since the sample before, so of a longer slice it is a sum.
-        self._worst_s += _number(sample.get(GENERATOR, {}), "run_queue_worst_s") or 0.0
+        # Since the sample before, so of a longer slice it is a sum.
+        self._worst_s += (sample[GENERATOR].run_queue_worst_s or 0.0) if GENERATOR in sample else 0.0
         before, worst_s = self._before, self._worst_s
         if before is not None and at_ns - self._before_ns < LEAST_SLICE_NS:
             return None
@@ -178,42 +178,45 @@ class Cutter:
         return _slice(begin_ns, at_ns, before, sample, worst_s)
 
 
-def _samples(rows: Iterable[Row]) -> Iterator[tuple[int, dict[str, Row]]]:
+def _samples(rows: Iterable[ResourceRow]) -> Iterator[tuple[int, dict[str, ResourceRow]]]:
     """Rows of one moment together."""
     now: int | None = None
-    sample: dict[str, Row] = {}
+    sample: dict[str, ResourceRow] = {}
     for row in rows:
-        at_ns = int(row["at_ns"])
-        if now is not None and at_ns != now:
+        if now is not None and row.at_ns != now:
             yield now, sample
             sample = {}
-        now = at_ns
-        sample[str(row["source"])] = row
+        now = row.at_ns
+        sample[row.source] = row
     if now is not None:
         yield now, sample
 
 
 def _slice(
-    start_ns: int, end_ns: int, before: Mapping[str, Row], after: Mapping[str, Row], worst_s: float
+    start_ns: int,
+    end_ns: int,
+    before: Mapping[str, ResourceRow],
+    after: Mapping[str, ResourceRow],
+    worst_s: float,
 ) -> Slice:
     length_s = (end_ns - start_ns) / NS_PER_S
 
     def gained(source: str, column: str) -> float:
-        first = _number(before.get(source, {}), column)
-        last = _number(after.get(source, {}), column)
+        first = getattr(before.get(source), column, None)
+        last = getattr(after.get(source), column, None)
         return max(last - first, 0.0) if first is not None and last is not None else 0.0
 
     targets = [name for name in after if name not in (MACHINE, GENERATOR)]
     used = {name: gained(name, "cpu_s") / length_s for name in (GENERATOR, *targets)}
     busy = gained(MACHINE, "cpu_s") / length_s
-    cores = _number(after[MACHINE], "cores") or 1.0
+    cores = after[MACHINE].cores or 1.0
     others = min(max(busy - sum(used.values()), 0.0), cores)  # ticks are counted a little late
     # Who runs while one of ours waits: everybody but itself.
     found = [(_by_others(worst_s / length_s, others, busy), "the generator waited for a processor")]
     for name in targets:
         waited = gained(name, "run_queue_s") / length_s
         # The processes of one target wait for each other, too.
-        is_alone = (_number(after[name], "processes") or 1) == 1
+        is_alone = (after[name].processes or 1) == 1
         part = _by_others(1.0, others, busy - used[name] if is_alone else busy)
         of_wanted = waited / (waited + used[name]) if waited else 0.0
         if of_wanted * part >= LEAST_WAIT_OF_WANTED:
@@ -229,10 +232,3 @@ def _slice(
 def _by_others(waited: float, others: float, running: float) -> float:
     """The part of a wait that was others' doing: as large as their part of what ran."""
     return min(waited, 1.0) * min(others / running, 1.0) if running > 0 else 0.0
-
-
-def _number(row: Row, column: str) -> float | None:
-    value = row.get(column)
-    if value is None or value == "":
-        return None
-    return float(value)

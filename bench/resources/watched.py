@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 from bench.core.clock import monotonic_ns
 from bench.resources.cgroup import read_cgroup
 from bench.resources.processes import ProcessTree
+from bench.resources.row import ResourceRow
 from bench.resources.run_queue import RunQueue
 from bench.resources.services import Poller, PostgresActivity, RedisInfo, Service
 from bench.stack.description import TargetDescription
@@ -38,11 +38,11 @@ class WatchedProcess:
         self._files_at_ns = 0
         self._pss_cost_ns = 0
 
-    def read(self, pid: int | None, *, is_rest: bool) -> dict[str, Any]:
-        """The columns of a process; none when it is not there. PSS as often as it is cheap enough."""
+    def read(self, row: ResourceRow, pid: int | None, *, is_rest: bool) -> None:
+        """Set the columns of a process that is there. PSS as often as it is cheap enough."""
         if not pid:
             self._tree = None
-            return {}
+            return
         if self._tree is None or self._tree.pid != pid:
             self._tree = ProcessTree(pid, with_descendants=self._with_descendants, others=self._others)
         with_files = is_rest or monotonic_ns() - self._files_at_ns >= FILES_APART_NS
@@ -51,28 +51,19 @@ class WatchedProcess:
         use = self._tree.read(with_files=with_files)
         if use is None:
             self._tree = None
-            return {}
-        row = {
-            "pid": use.pid,
-            "processes": use.processes,
-            "cores": os.cpu_count() or 1,
-            "cpu_s": round(use.cpu_s, 3),
-            "rss_bytes": use.rss_bytes,
-            "fds": use.fds,
-            "threads": use.threads,
-            "read_bytes": use.read_bytes,
-            "write_bytes": use.write_bytes,
-        }
+            return
+        row.pid, row.processes, row.cores = use.pid, use.processes, os.cpu_count() or 1
+        row.cpu_s, row.rss_bytes = round(use.cpu_s, 3), use.rss_bytes
+        row.fds, row.threads = use.fds, use.threads
+        row.read_bytes, row.write_bytes = use.read_bytes, use.write_bytes
         waited = self._run_queue.read(self._tree.pids)
         if waited is not None:
-            row["run_queue_s"] = round(waited.waited_s, 6)
-            row["run_queue_worst_s"] = round(waited.worst_s, 6)
+            row.run_queue_s, row.run_queue_worst_s = round(waited.waited_s, 6), round(waited.worst_s, 6)
         share = PSS_SHARE_AT_REST if is_rest else PSS_SHARE
         if monotonic_ns() - self._pss_at_ns >= self._pss_cost_ns / share:
             self._pss_at_ns, before_ns = monotonic_ns(), time.thread_time_ns()
-            row["pss_bytes"] = self._tree.read_pss()
+            row.pss_bytes = self._tree.read_pss()
             self._pss_cost_ns = time.thread_time_ns() - before_ns
-        return row
 
 
 class WatchedTarget:
@@ -82,43 +73,36 @@ class WatchedTarget:
         self.name = name
         self._process = WatchedProcess()
         service = SERVICES.get(target.kind) if target is not None else None
-        self.asker = Poller(name, service(target)) if service is not None and target is not None else None
+        self.poller = Poller(name, service(target)) if service is not None and target is not None else None
         self._asked_ns: int | None = None
 
     def ask(self, *, is_rest: bool) -> None:
         """Ask what it says itself, if there is something to ask; sooner than ASK_APART_NS in a rest only."""
         now_ns = monotonic_ns()
-        if self.asker is not None and (
+        if self.poller is not None and (
             is_rest or self._asked_ns is None or now_ns - self._asked_ns >= ASK_APART_NS
         ):
             self._asked_ns = now_ns
-            self.asker.begin()
+            self.poller.begin()
 
-    def answer(self, within_s: float) -> dict[str, Any]:
+    def answer(self, within_s: float) -> dict[str, float]:
         """What it says itself, if it was asked and says so soon enough."""
-        if self.asker is None or self._asked_ns is None:
+        if self.poller is None or self._asked_ns is None:
             return {}
-        return self.asker.answer(within_s)
+        return self.poller.answer(within_s)
 
-    def read(self, described: TargetDescription | None, *, is_rest: bool) -> dict[str, Any]:
-        """The columns of its processes, with those of its control group where it has one."""
-        row = self._process.read(described.pid if described else None, is_rest=is_rest)
+    def read(self, row: ResourceRow, described: TargetDescription | None, *, is_rest: bool) -> None:
+        """Set the columns of its processes, with those of its control group where it has one."""
+        self._process.read(row, described.pid if described else None, is_rest=is_rest)
         container = described.container if described else None
-        if container is not None and container.cgroup:
-            use = read_cgroup(container.cgroup)
-            if use is not None:
-                cores = os.cpu_count() or 1
-                row |= {
-                    "processes": use.processes,
-                    "cores": min(use.cores, cores) if use.cores else cores,
-                    "cpu_s": use.cpu_s,
-                    "working_set_bytes": use.working_set_bytes,
-                    "read_bytes": use.read_bytes,
-                    "write_bytes": use.write_bytes,
-                }
-        return row
+        use = read_cgroup(container.cgroup) if container is not None and container.cgroup else None
+        if use is not None:
+            cores = os.cpu_count() or 1
+            row.processes, row.cores = use.processes, min(use.cores, cores) if use.cores else cores
+            row.cpu_s, row.working_set_bytes = use.cpu_s, use.working_set_bytes
+            row.read_bytes, row.write_bytes = use.read_bytes, use.write_bytes
 
     def close(self) -> None:
         """End its thread, if it has one."""
-        if self.asker is not None:
-            self.asker.close()
+        if self.poller is not None:
+            self.poller.close()

@@ -69,9 +69,7 @@ class ExhaustRedis(Pressure):
 
         found = "an answer without maxclients"
         try:
-            with RespClient(target.host, target.port, 1.0) as server:
-                if target.password is not None:
-                    server.ask("AUTH", *([target.username] if target.username else []), target.password)
+            with RespClient.logged_in(target, 1.0) as server:
                 for line in str(server.ask("INFO", "clients")).splitlines():
                     if line.startswith("maxclients:"):
                         return int(line.partition(":")[2])

@@ -14,6 +14,7 @@ from bench.core.errors import Problem, ScenarioError, TargetError
 from bench.core.sanitize import redacted
 from bench.drivers.redis.commands import encode
 from bench.scenario.templates import RUN
+from bench.stack.probes.redis import login_commands
 from chaos.integrity.check import ANSWER_S, WHOLE_S, NotYet, Unreadable, patiently
 from chaos.integrity.ledger import Found, written_form
 
@@ -45,13 +46,8 @@ class RedisReader:
             self._socket = socket.create_connection((target.host, target.port), timeout=ANSWER_S)
         except OSError as error:
             raise NotYet(f"no connection to {target.name} ({error})") from None
-        login: list[Sequence[bytes | str | int]] = []
-        if target.password:
-            login.append(["AUTH", *([target.username] if target.username else []), target.password])
-        if target.db:
-            login.append(["SELECT", target.db])
         try:
-            self.ask_all(login)
+            self.ask_all(login_commands(target))
         except BaseException:
             self._socket.close()
             raise

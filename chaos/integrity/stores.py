@@ -56,6 +56,7 @@ class RedisRegisters:
     async def connect(self) -> RegisterConnection:
         """Open and log in."""
         from bench.drivers.redis.commands import encode
+        from bench.stack.probes.redis import login_commands
 
         target = self._target
         async with asyncio.timeout(CONNECT_S):
@@ -63,11 +64,8 @@ class RedisRegisters:
         connection = _RedisConnection(reader, writer, self._names)
         try:
             async with asyncio.timeout(CONNECT_S):
-                if target.password:
-                    name = [target.username] if target.username else []
-                    await connection.ask(encode("AUTH", *name, target.password))
-                if target.db:
-                    await connection.ask(encode("SELECT", target.db))
+                for words in login_commands(target):
+                    await connection.ask(encode(*words))
         except BaseException:
             connection.abort()
             raise

@@ -44,7 +44,7 @@ def test_every_container_is_described_for_the_record(stack: DockerStack) -> None
         assert entry.container.health_check == "healthy"
         assert entry.container.image.startswith("holdfast/")
         assert entry.address.startswith("127.0.0.1:")
-        assert Path(f"/proc/{entry['pid']}").exists()
+        assert Path(f"/proc/{entry.pid}").exists()
         use = read_cgroup(entry.container.cgroup)
         assert use is not None
         assert use.working_set_bytes

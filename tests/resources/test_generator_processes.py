@@ -21,7 +21,7 @@ def test_the_cpu_of_a_process_beside_is_in_every_sample_and_stays_used() -> None
     rows: list[dict[str, Any]] = []
     sampler = Sampler(Plan("x", 1, (PhasePlan("s", True, 0, 10**10),), (), ""), {}, [], rows.append)
     use = GeneratorUse()
-    before, own_before = sampler._generator(False)["cpu_s"], time.process_time()
+    before, own_before = sampler._generator(0, "s", False).cpu_s, time.process_time()
     with subprocess.Popen(
         [sys.executable, "-c", BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
@@ -31,13 +31,13 @@ def test_the_cpu_of_a_process_beside_is_in_every_sample_and_stays_used() -> None
         stat = stat_of(child.pid)
         assert stat is not None
         assert stat.cpu_s >= BURNED_S - TICK_S
-        during, own_during = sampler._generator(False)["cpu_s"], time.process_time()
+        during, own_during = sampler._generator(0, "s", False).cpu_s, time.process_time()
         assert during - before >= (own_during - own_before) + BURNED_S - 2 * TICK_S
         leave(child.pid)
         child.communicate(b"\n")
     until = time.process_time() + 0.05
     while time.process_time() < until:
         pass
-    after, own_after = sampler._generator(False)["cpu_s"], time.process_time()
+    after, own_after = sampler._generator(0, "s", False).cpu_s, time.process_time()
     assert after - during >= own_after - own_during - 2 * TICK_S, "what is used after it has left counts too"
     assert use.window()["generator_cpu_ratio"] > 0

@@ -13,6 +13,7 @@ from bench.drivers.redis.commands import CommandWriter, encode, key_width, looku
 from bench.drivers.templates import variable_of
 from bench.drivers.values import value_content
 from bench.plan.program import Program, Step, Template
+from bench.stack.probes.redis import auth_words, login_commands
 
 if TYPE_CHECKING:
     from bench.scenario.model import Workload
@@ -52,9 +53,8 @@ async def log_in(connection: socket.socket, target: Target, workload: Workload) 
     import hiredis
 
     commands: list[tuple[str, bytes]] = []
-    if target.password is not None:
-        user = [target.username] if target.username else []
-        commands.append(("AUTH", encode("AUTH", *user, target.password)))
+    if (words := auth_words(target)) is not None:
+        commands.append(("AUTH", encode(*words)))
     if workload.resp == 3:
         commands.append(("HELLO 3", encode("HELLO", 3)))
     if target.db:
@@ -153,12 +153,7 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:
         return
     content, _ = value_content(workload.value.bytes if workload.value else 1, seed)
     width = key_width(keys.count)
-    login = (
-        [encode("AUTH", *([target.username] if target.username else []), target.password)]
-        if target.password
-        else []
-    )
-    login += [encode("SELECT", target.db)] if target.db else []
+    login = [encode(*words) for words in login_commands(target)]
     try:
         with socket.create_connection((target.host, target.port), timeout=PRELOAD_TIMEOUT_S) as connection:
             _exchange(connection, login, target)

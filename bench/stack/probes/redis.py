@@ -19,6 +19,19 @@ class ErrorReply(Exception):  # noqa: N818 - the server's word for it
     """The server answered with an error; the text is the server's."""
 
 
+def auth_words(target: Target) -> tuple[str, ...] | None:
+    """The command that logs in as the URL says; None where it names no password."""
+    if target.password is None:
+        return None
+    return ("AUTH", *([target.username] if target.username else []), target.password)
+
+
+def login_commands(target: Target) -> list[tuple[str, ...]]:
+    """What a connection to the target begins with: its credentials and its database, where it names them."""
+    words = auth_words(target)
+    return ([words] if words else []) + ([("SELECT", str(target.db))] if target.db else [])
+
+
 class RespClient:
     """One connection: ask a command, get its answer.
 
@@ -28,13 +41,33 @@ class RespClient:
     def __init__(self, host: str, port: int, deadline_s: float) -> None:
         self._connection = Connection(host, port, deadline_s)
 
+    @classmethod
+    def logged_in(cls, target: Target, deadline_s: float) -> Self:
+        """A connection with the credentials of the target. Raises ProbeError, ErrorReply."""
+        client = cls(target.host, target.port, deadline_s)
+        try:
+            client.log_in(target)
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def log_in(self, target: Target) -> None:
+        """Send the credentials of the target, if it has any. Raises ProbeError, ErrorReply."""
+        if (words := auth_words(target)) is not None:
+            self.ask(*words)
+
+    def close(self) -> None:
+        """Close it. Idempotent."""
+        self._connection.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        self.close()
 
     def ask(self, *words: str) -> Reply:
         """Send one command; a string, a number or None comes back. Raises ErrorReply, ProbeError."""
@@ -143,11 +176,8 @@ def _expect_redis(target: Target, server: RespClient) -> None:
 
 
 def _log_in(target: Target, server: RespClient) -> None:
-    if target.password is None:
-        return
-    words = [target.password] if target.username is None else [target.username, target.password]
     try:
-        server.ask("AUTH", *words)
+        server.log_in(target)
     except ErrorReply as reply:
         raise probe_error(
             target,
