@@ -39,6 +39,9 @@ from bench.scenario.problems import Violation
 
 Part = TypeVar("Part", bound="CheckedModel")
 
+PARSED = object()
+"""Context of a validation whose values come from a model's dump: quantities are numbers, without a unit."""
+
 
 class StrictModel(BaseModel):
     """Frozen, and a key it does not know is an error."""
@@ -198,7 +201,9 @@ def quantity(
 ) -> BeforeValidator:
     """A text with a unit. `fits` returns "" or the words for the range that the value must be in."""
 
-    def check(value: Any) -> Any:
+    def check(value: Any, info: ValidationInfo) -> Any:
+        if info.context is PARSED:
+            return value
         if isinstance(value, int | float) and not isinstance(value, bool):
             advice = f'write "{value}{unit}"' if value > 0 else f"write {example}"
             raise Mismatch(example, f"{kind_of(value)} without a unit", advice)

@@ -8,11 +8,11 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from bench.core.errors import ScenarioError
 from bench.core.units import Mismatch, quoted
-from bench.scenario.fields import StrictModel, Whole, kind_of
+from bench.scenario.fields import PARSED, StrictModel, Whole, kind_of
 from bench.scenario.problems import Violation
 from bench.scenario.source import file_name, read_text
 
@@ -163,11 +163,11 @@ class Locustfile(StrictModel):
         return Path(self.folder or ".", self.path)
 
 
-def named_locustfile(value: Any) -> Any:
+def named_locustfile(value: Any, info: ValidationInfo) -> Any:
     """`journey.py` is how a scenario writes {path: journey.py}."""
     if isinstance(value, str) and value:
         return {"path": value}
-    if isinstance(value, Locustfile) or value is None:
+    if isinstance(value, Locustfile) or value is None or info.context is PARSED:
         return value
     raise Mismatch("the path of a locustfile", kind_of(value), "write a path such as journeys/shop.py")
 

@@ -1,86 +1,202 @@
-"""What a Locust process and its agent say to each other: the request for a run, and a window of it."""
+"""What a Locust process and its agent say to each other, as JSON, one object a line.
 
-from __future__ import annotations
+An object with `do` goes to the agent, one with `say` comes from it.
+"""
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    PlainValidator,
+)
 
-from bench.core.errors import UsageError
-from bench.core.histogram import empty, lower_edge_ns, upper_edge_ns
+from bench.core.histogram import Counts, empty, lower_edge_ns, upper_edge_ns
+from bench.core.messages import Messages
+from bench.judge.verdict import Verdict
 from bench.results.logs import Tag
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+RECENT_NS = 2_000_000_000
+"""What is shown as "now" is the last two seconds: samples enough for a percentile, and an outage shows."""
 
-    from numpy.typing import NDArray
 
-    from bench.core.histogram import Counts
+# --- to the agent ----------------------------------------------------------------------------------
+
+
+def _named(value: object) -> object:
+    if value == "":
+        raise ValueError("an empty path")
+    return value
+
+
+def _different(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("one name twice")
+    return names
+
+
+NamedPath = Annotated[Path, BeforeValidator(_named)]
 
 
 @dataclass(frozen=True)
 class RunRequest:
     """One run: as the arguments of `bench run`, and who makes the load."""
 
-    scenario: Path
+    scenario: NamedPath
     overrides: tuple[str, ...] = ()
     quick: bool = False
     stack: str | None = None
-    out: Path = Path("results")
-    seed: int | None = None
-    workers: tuple[str, ...] = ()
+    out: NamedPath = Path("results")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    workers: Annotated[tuple[str, ...], AfterValidator(_different)] = ()
     """Names of the workers whose engine hosts can be relayed to; none: the load is made here."""
-
-    @classmethod
-    def read(cls, order: dict[str, Any]) -> Self:
-        """The order in `{"do": "run", ...}`. Raises UsageError that names the key."""
-        overrides, workers = order.get("overrides", []), order.get("workers", [])
-        stack, seed = order.get("stack"), order.get("seed")
-        is_seed = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**63
-        for key, holds, expected in (
-            ("scenario", _is_named(order.get("scenario")), "a path"),
-            ("out", _is_named(order.get("out", "results")), "a path"),
-            ("overrides", _are_texts(overrides), "a list of KEY=VALUE"),
-            ("workers", _are_texts(workers) and len(set(workers)) == len(workers), "a list of names"),
-            ("stack", stack is None or isinstance(stack, str), "a name or null"),
-            ("seed", seed is None or is_seed, "a whole number of 0 to 2^63 - 1, or null"),
-        ):
-            if not holds:
-                found = repr(order.get(key))[:80]
-                raise UsageError(f"order run: {key}: expected {expected}, found {found}; correct the order")
-        return cls(
-            Path(order["scenario"]),
-            tuple(overrides),
-            bool(order.get("quick")),
-            stack,
-            Path(order.get("out", "results")),
-            seed,
-            tuple(workers),
-        )
-
-
-def _is_named(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-RECENT_NS = 2_000_000_000
-"""What is shown as "now" is the last two seconds: samples enough for a percentile, and an outage shows."""
+    do: Literal["run"] = "run"
 
 
 @dataclass(frozen=True)
-class HistogramDelta:
-    """What one histogram gained: buckets (bench.core.histogram) and their counts, of equal length, int64."""
+class HostRequest:
+    """Be the engine host of a worker."""
 
-    tag: Tag
-    buckets: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    do: Literal["host"] = "host"
+
+
+@dataclass(frozen=True)
+class StopRun:
+    """End the run in order, or immediately."""
+
+    at_once: bool = False
+    do: Literal["stop"] = "stop"
+
+
+@dataclass(frozen=True)
+class RelayedMessage:
+    """A message of an engine host or of the coordinator; its reader is in bench.swarm.distributed."""
+
+    sender: Annotated[str, Field(alias="from")]
+    message: Any
+    do: Literal["relay"] = "relay"
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker of the run is gone."""
+
+    worker: str
+    reason: str
+    do: Literal["worker_lost"] = "worker_lost"
+
+
+@dataclass(frozen=True)
+class WorkerJoined:
+    """A worker came during the run; it takes no part."""
+
+    worker: str
+    do: Literal["worker_joined"] = "worker_joined"
+
+
+ToAgent = RunRequest | HostRequest | StopRun | RelayedMessage | WorkerLost | WorkerJoined
+TO_AGENT: Messages[ToAgent] = Messages(Annotated[ToAgent, Field(discriminator="do")])
+
+
+# --- from the agent --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something before or after the run."""
+
+    text: str
+    say: Literal["step"] = "step"
+
+
+@dataclass(frozen=True)
+class PhaseFacts:
+    """A phase of the run that begins."""
+
+    name: str
+    measured: bool
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True)
+class WorkloadFacts:
+    """A workload of the run that begins."""
+
+    name: str
+    driver: str
+    operations: tuple[str, ...]
+    arrivals: str
+    rate_per_s: float | None
+    lanes: int
+    deadline_ns: int
+
+
+@dataclass(frozen=True)
+class Started:
+    """What will run, and when its run zero is."""
+
+    run: str
+    scenario: str
+    purpose: str
+    rules: tuple[str, ...]
+    phases: tuple[PhaseFacts, ...]
+    workloads: tuple[WorkloadFacts, ...]
+    wall_ns: int
+    segments: int
+    say: Literal["started"] = "started"
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any], wall_ns: int, segments: int) -> Self:
+        """What run.json says at the begin."""
+        return cls(
+            run=record["run"],
+            scenario=record["scenario"]["name"],
+            purpose=record["scenario"]["purpose"],
+            rules=tuple(record["sla"]),
+            phases=tuple(
+                PhaseFacts(**{field.name: phase[field.name] for field in fields(PhaseFacts)})
+                for phase in record["phases"]
+            ),
+            workloads=tuple(
+                WorkloadFacts(**{field.name: workload[field.name] for field in fields(WorkloadFacts)})
+                for workload in record["workloads"]
+            ),
+            wall_ns=wall_ns,
+            segments=segments,
+        )
+
+
+Numbers = Annotated[
+    NDArray[np.int64],
+    PlainValidator(lambda values: np.array(values, dtype=np.int64)),
+    PlainSerializer(lambda values: values.tolist()),
+]
+
+
+class HistogramDelta(NamedTuple):
+    """What one histogram gained: buckets (bench.core.histogram) and their counts, of equal length."""
+
+    tag: Annotated[Tag, PlainValidator(Tag.parse), PlainSerializer(str)]
+    buckets: Numbers
+    counts: Numbers
+
+    @classmethod
+    def of(cls, tag: Tag, counts: Counts) -> Self:
+        """What a whole histogram holds."""
+        used = counts.nonzero()[0]
+        return cls(tag, used, counts[used])
 
     @property
     def total(self) -> int:
@@ -93,34 +209,27 @@ class HistogramDelta:
         return [lower_edge_ns(int(b)) for b in self.buckets], [upper_edge_ns(int(b)) for b in self.buckets]
 
 
+class SeriesRow(BaseModel):
+    """A row of series.csv, None for an empty cell."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    workload: str
+    connected: int | None = None
+    in_flight: int | None = None
+
+
 @dataclass(frozen=True)
 class WindowMessage:
-    """One window; times in ns from run zero."""
+    """One window with what its histograms gained, sparse and exact; times in ns from run zero."""
 
     start_ns: int
     end_ns: int
     phase: str
     under_way: str
-    series: tuple[Mapping[str, Any], ...]
+    series: tuple[SeriesRow, ...]
     gains: tuple[HistogramDelta, ...]
-
-    @classmethod
-    def of(cls, message: Mapping[str, Any]) -> WindowMessage:
-        """The window in an agent's message."""
-        gains = (
-            HistogramDelta(
-                Tag.parse(tag), np.array(buckets, dtype=np.int64), np.array(counts, dtype=np.int64)
-            )
-            for tag, buckets, counts in message["gains"]
-        )
-        return cls(
-            message["start_ns"],
-            message["end_ns"],
-            message["phase"],
-            message["under_way"],
-            tuple(message["series"]),
-            tuple(gain for gain in gains if gain.buckets.size),
-        )
+    say: Literal["window"] = "window"
 
 
 class RollingWindow:
@@ -160,3 +269,58 @@ class RollingWindow:
             for gain in gains:
                 merged[gain.buckets] += gain.counts
         return merged
+
+
+class EventMessage(BaseModel):
+    """An entry of events.jsonl, whatever fields it has."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    at_ns: int
+    kind: str
+    say: Literal["event"] = "event"
+
+    @property
+    def details(self) -> dict[str, JsonValue]:
+        """All other fields."""
+        return self.model_extra or {}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The run folder is complete."""
+
+    path: Path
+    interrupted: bool
+    say: Literal["ended"] = "ended"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdict, and the exit code that belongs to it."""
+
+    verdict: Annotated[Verdict, PlainValidator(Verdict.from_json), PlainSerializer(Verdict.to_json)]
+    exit_code: int
+    say: Literal["judged"] = "judged"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """There is no run, or no verdict."""
+
+    message: str
+    exit_code: int
+    say: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True)
+class RelayRequest:
+    """A message for an engine host, or for the coordinator (None)."""
+
+    to: str | None
+    message: Any
+    say: Literal["relay"] = "relay"
+
+
+FromAgent = Step | Started | WindowMessage | EventMessage | Ended | Judged | Failed | RelayRequest
+FROM_AGENT: Messages[FromAgent] = Messages(Annotated[FromAgent, Field(discriminator="say")])

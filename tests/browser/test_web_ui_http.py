@@ -169,6 +169,7 @@ def test_ctrl_c_ends_a_run_in_order_and_leaves_nobody(brief: Path, tmp_path: Pat
         below = ui.family()[1:]
         assert below
         assert ui.interrupt() == 130
+        assert "KeyboardInterrupt" not in ui.log.read_text()
         assert psutil.wait_procs(below, 30)[1] == []
         (record,) = (tmp_path / "results").glob("*/run.json")
         assert json.loads(record.read_text())["status"] == "interrupted"

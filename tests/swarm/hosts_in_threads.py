@@ -13,7 +13,6 @@ from typing import Any
 from bench.core.clock import WallLabel
 from bench.judge.judge import judge
 from bench.judge.verdict import Verdict
-from bench.results.layout import plain
 from bench.results.reader import Run
 from bench.run.plugins import Observers, RunPlugin, WindowView
 from bench.run.progress import Silent
@@ -24,6 +23,7 @@ from bench.scenario.model import Scenario
 from bench.stack.stack import Stack
 from bench.swarm.distributed.coordinator import Coordinator
 from bench.swarm.distributed.engine_host import EngineHost
+from bench.swarm.distributed.messages import FROM_HOST, TO_HOST, CoordinatorMessage, HostMessage
 
 SCENARIO = """\
 scenario: spread
@@ -92,14 +92,14 @@ class ThreadedHost:
         scratch.mkdir()
         self.is_cut_off = False
         self._name, self._fleet = name, fleet
-        self._inbox: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.host = EngineHost(self._say, scratch)
         threading.Thread(target=self._hear, name=f"inbox-{name}", daemon=True).start()
         self.thread = threading.Thread(target=self.host.run, name=f"host-{name}", daemon=True)
         self.thread.start()
 
-    def tell(self, message: dict[str, Any]) -> None:
-        self._inbox.put(json.dumps(message))
+    def tell(self, message: CoordinatorMessage) -> None:
+        self._inbox.put(TO_HOST.write(message))
 
     def _hear(self) -> None:
         while True:
@@ -110,9 +110,9 @@ class ThreadedHost:
                 self.host.end()
                 return
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _say(self, message: HostMessage) -> None:
         if not self.is_cut_off:
-            self._fleet.hear(self._name, json.loads(json.dumps(message, default=plain)))
+            self._fleet.hear(self._name, json.loads(FROM_HOST.write(message)))
 
 
 class ThreadedSwarm:

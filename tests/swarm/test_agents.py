@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -16,10 +17,14 @@ import psutil
 import pytest
 
 from bench.core.clock import NS_PER_S
+from bench.core.errors import UsageError
+from bench.core.histogram import empty
 from bench.results.logs import Tag
 from bench.results.reader import Run
+from bench.swarm.channel import read_order
 from bench.swarm.distributed.coordinator import Coordinator
-from bench.swarm.distributed.messages import dense
+from bench.swarm.distributed.messages import TO_HOST, CoordinatorMessage
+from bench.swarm.messages import FROM_AGENT, WindowMessage
 from tests.swarm.agents_by_pipes import ROOT, Agent, Swarm
 from tests.swarm.hosts_in_threads import text_of
 
@@ -73,9 +78,9 @@ def test_what_an_agent_tells_of_a_run_is_what_the_run_folder_holds(
     assert started["wall_ns"] == run.record["started"]["wall_ns"]
     told: dict[Tag, Any] = {}
     for one in said:
-        for text, buckets, counts in one.get("gains", []):
-            tag = Tag.parse(text)
-            told[tag] = told.get(tag, 0) + dense(buckets, counts)
+        message = FROM_AGENT.of(one)
+        for tag, buckets, counts in message.gains if isinstance(message, WindowMessage) else ():
+            told.setdefault(tag, empty())[buckets] += counts
     kept: dict[Tag, Any] = {}
     for window in run.windows():
         kept[window.tag] = kept.get(window.tag, 0) + window.counts
@@ -103,11 +108,9 @@ def test_a_bad_order_is_refused_with_the_words_and_the_exit_code_of_bench_run(
     ("key", "value"), [("seed", -1), ("workers", ["a", "a"]), ("overrides", "a=b"), ("out", ""), ("stack", 3)]
 )
 def test_an_order_that_is_none_is_refused_by_its_key(tmp_path: Path, key: str, value: object) -> None:
-    from bench.core.errors import UsageError
-    from bench.swarm.messages import RunRequest
-
+    line = json.dumps(order_of(tmp_path, text_of()) | {key: value}).encode()
     with pytest.raises(UsageError, match=f"order run: {key}: expected"):
-        RunRequest.read(order_of(tmp_path, text_of()) | {key: value})
+        read_order(line)
 
 
 def test_an_agent_whose_parent_goes_ends_at_once_and_keeps_what_was_measured(
@@ -156,7 +159,11 @@ def test_the_offset_of_a_clock_that_is_another_one_is_measured(
         pytest.skip("time namespaces need root and unshare")
     if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this kernel or its rights have no time namespaces")
-    fleet = Coordinator(["w1"], lambda name, one: host.tell({"do": "relay", "from": "c", "message": one}))
+
+    def relay(message: CoordinatorMessage) -> dict[str, Any]:
+        return {"do": "relay", "from": "c", "message": json.loads(TO_HOST.write(message))}
+
+    fleet = Coordinator(["w1"], lambda name, one: host.tell(relay(one)))
     host = start(Agent, lambda said: fleet.hear("w1", said["message"]), apart)
     host.tell({"do": "host"})
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,16 +12,12 @@ from hypothesis import strategies as st
 from bench.core.errors import UsageError
 from bench.engine.wire.engine import share_of
 from bench.plan.compile import compile_plan
+from bench.plan.plan import Plan
 from bench.scenario.load import discover, load_scenario
 from bench.scenario.model import Scenario
 from bench.stack.target import Target
-from bench.swarm.distributed.plan_codec import (
-    packed_plan,
-    packed_target,
-    segments_of,
-    unpacked_plan,
-    unpacked_target,
-)
+from bench.swarm.distributed.messages import TO_HOST, CoordinatorMessage, Prepare, TakePlan
+from bench.swarm.distributed.plan_codec import PlanMessage, segments_of
 from bench.swarm.distributed.worker import ClockOffset, Round
 
 SAMPLES = discover([Path(__file__).parents[2] / "scenarios"])
@@ -79,10 +74,22 @@ def test_what_cannot_be_cut_goes_round_the_workers() -> None:
     assert [list(one) for one in found] == [["a"], ["b", "c"], ["a"], ["b"]]
 
 
+def sent(message: CoordinatorMessage) -> CoordinatorMessage:
+    """The message as it arrives."""
+    return TO_HOST.read(TO_HOST.write(message))
+
+
+def taken(message: PlanMessage, scratch: Path) -> Plan:
+    arrived = sent(TakePlan(message))
+    assert isinstance(arrived, TakePlan)
+    return arrived.plan.plan(scratch)
+
+
+@pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("path", SAMPLES, ids=[path.stem for path in SAMPLES])
-def test_a_worker_compiles_the_same_plan_without_the_file(path: Path, tmp_path: Path) -> None:
-    plan = compile_plan(load_scenario(path).scenario, seed=5)
-    found = unpacked_plan(json.loads(json.dumps(packed_plan(plan))), tmp_path)
+def test_a_worker_compiles_the_same_plan_without_the_file(path: Path, tmp_path: Path, quick: bool) -> None:
+    plan = compile_plan(load_scenario(path, quick=quick).scenario, seed=5)
+    found = taken(PlanMessage.of(plan), tmp_path)
     assert found.digest == plan.digest
     assert [one.workload for one in found.workloads] == [one.workload for one in plan.workloads]
     assert found.phases == plan.phases
@@ -91,16 +98,15 @@ def test_a_worker_compiles_the_same_plan_without_the_file(path: Path, tmp_path: 
 def test_a_plan_that_another_version_would_run_otherwise_is_refused(tmp_path: Path) -> None:
     plan = compile_plan(scenario_of({**REDIS, "lanes": 2}))
     with pytest.raises(UsageError, match="install the same version"):
-        unpacked_plan(packed_plan(replace(plan, digest="0" * 64)), tmp_path)
+        taken(PlanMessage.of(replace(plan, digest="0" * 64)), tmp_path)
 
 
 def test_a_locustfile_that_the_worker_does_not_have_comes_with_the_plan(tmp_path: Path) -> None:
     (path,) = [path for path in SAMPLES if path.stem == "api_locust_journey"]
-    plan = compile_plan(load_scenario(path).scenario)
-    values = json.loads(json.dumps(packed_plan(plan)))
-    (there,) = [one for one in values["workloads"] if one["locustfile"]]
-    there["locustfile"]["folder"] = str(tmp_path / "nowhere")
-    (found,) = [one.workload for one in unpacked_plan(values, tmp_path).workloads if one.workload.locustfile]
+    message = PlanMessage.of(compile_plan(load_scenario(path).scenario))
+    elsewhere = [replace(workload, folder=str(tmp_path / "nowhere")) for workload in message.workloads]
+    plan = taken(replace(message, workloads=tuple(elsewhere)), tmp_path)
+    (found,) = [entry.workload for entry in plan.workloads if entry.workload.locustfile]
     assert found.locustfile is not None
     assert found.locustfile.file.read_text("utf-8") == found.locustfile.text
     assert tmp_path in found.locustfile.file.parents
@@ -110,8 +116,8 @@ def test_a_target_keeps_its_password_and_options() -> None:
     target = Target(
         "postgres", "postgres", "10.0.0.1", 5432, "me", "s3cret", options=(("sslmode", "require"),)
     )
-    assert unpacked_target(json.loads(json.dumps(packed_target(target)))) == target
-    assert unpacked_target(packed_target(None)) is None
+    for prepare in (Prepare(0, (1, 2), target), Prepare(0, (0, 1), None)):
+        assert sent(prepare) == prepare
 
 
 @settings(deadline=None)

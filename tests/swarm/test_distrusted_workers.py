@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import queue
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,12 +22,20 @@ from bench.scenario.load import load_scenario
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 from bench.swarm.distributed import trust
-from bench.swarm.distributed.coordinator import Members
+from bench.swarm.distributed.coordinator import Coordinator
 from bench.swarm.distributed.engine_host import EngineHost
-from bench.swarm.distributed.messages import unpacked_bytes
-from bench.swarm.distributed.plan_codec import packed_plan
+from bench.swarm.distributed.messages import (
+    FROM_HOST,
+    TO_HOST,
+    Failed,
+    HostMessage,
+    Planned,
+    TakePlan,
+    Window,
+    unpacked_bytes,
+)
+from bench.swarm.distributed.plan_codec import PlanMessage
 from bench.swarm.distributed.worker import RemotePart
-from tests.helpers.waiting import eventually
 from tests.swarm.hosts_in_threads import findings_of, run_of, swarm, text_of
 
 LIVE = {
@@ -69,12 +78,12 @@ RESULT: dict[str, Any] = {
 
 
 @pytest.fixture
-def members(tmp_path: Path) -> Members:
+def members(tmp_path: Path) -> Coordinator:
     """One worker with half of a plan of two phases and two operations, 1000/s for 0.5 s."""
     path = tmp_path / "spread.yaml"
     path.write_text(text_of(arrivals="constant\n    rate: 1000/s"), encoding="utf-8")
     plan = compile_plan(load_scenario(path).scenario)
-    made = Members(["liar", "honest"], lambda *_: None)
+    made = Coordinator(["liar", "honest"], lambda *_: None)
     for worker in made.workers.values():
         worker.parts[0] = RemotePart.of(Segment(0, 2), plan.workloads[0], plan.duration_ns)
     return made
@@ -91,7 +100,7 @@ def changed(message: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return found
 
 
-def test_messages_that_can_be_are_taken(members: Members) -> None:
+def test_messages_that_can_be_are_taken(members: Coordinator) -> None:
     for name in members.workers:
         members.hear(name, WINDOW)
         members.hear(name, changed(changed(WINDOW, "number", 1), "gains", []))
@@ -128,23 +137,23 @@ def test_messages_that_can_be_are_taken(members: Members) -> None:
                 "time_namespace": "",
                 "network_namespace": "",
             },
-            "nobody had asked",
+            "a question that was not asked",
         ),
         (changed(WINDOW, "number", -1), "window -1 after window -1"),
         (changed(WINDOW, "number", True), "damaged message"),
         (changed(WINDOW, "number", 2**70), "damaged message"),
         (changed(WINDOW, "gains.0.4", [-3, 2]), "a count that cannot be"),
-        (changed(WINDOW, "gains.0.4", [3.5, 2]), "no whole number"),
+        (changed(WINDOW, "gains.0.4", [3.5, 2]), "window.gains.0.4.0: Input should be a valid integer"),
         (changed(WINDOW, "gains.0.4", [3]), "buckets have no counts"),
         (changed(WINDOW, "gains.0.4", [2**60, 2]), "a count that cannot be"),
         (changed(WINDOW, "gains.0.4", [400, 2]), "it claims 402 arrivals"),
-        (changed(WINDOW, "gains.0.3", [100, 10**9]), "buckets that are none"),
-        (changed(WINDOW, "gains.0.3", [101, 101]), "buckets that are none"),
+        (changed(WINDOW, "gains.0.3", [100, 10**9]), "invalid buckets"),
+        (changed(WINDOW, "gains.0.3", [101, 101]), "invalid buckets"),
         (changed(WINDOW, "gains.0.0", 4), "not in the plan"),
         (changed(WINDOW, "gains.0.0", -1), "not in the plan"),
         (changed(WINDOW, "gains.0.2", OUTCOME_COUNT), "not in the plan"),
         (changed(WINDOW, "gains.0.1", "<b>"), "unknown kind"),
-        (changed(WINDOW, "gains.0", ["x"]), "without its parts"),
+        (changed(WINDOW, "gains.0", ["x"]), "damaged message: window.gains.0"),
         (changed(WINDOW, "live.taken", "many"), "damaged message"),
         (changed(WINDOW, "live.in_flight", -1), "below zero"),
         (changed(WINDOW, "live.outcomes", [1]), "below zero"),
@@ -155,7 +164,7 @@ def test_messages_that_can_be_are_taken(members: Members) -> None:
     ],
 )
 def test_a_message_that_cannot_be_makes_its_worker_refused_and_nobody_else(
-    members: Members, message: Any, because: str
+    members: Coordinator, message: Any, because: str
 ) -> None:
     members.hear("liar", message)
     members.hear("honest", WINDOW)
@@ -185,7 +194,7 @@ def test_a_message_that_cannot_be_makes_its_worker_refused_and_nobody_else(
     ],
 )
 def test_a_result_that_is_not_what_was_sent_is_refused(
-    members: Members, path: str, value: Any, because: str
+    members: Coordinator, path: str, value: Any, because: str
 ) -> None:
     members.hear("liar", WINDOW)
     members.hear("liar", changed(RESULT, path, value))
@@ -193,7 +202,7 @@ def test_a_result_that_is_not_what_was_sent_is_refused(
     assert members.workers["liar"].parts[0].result is None
 
 
-def test_a_second_result_and_a_window_after_the_last_are_refused(members: Members) -> None:
+def test_a_second_result_and_a_window_after_the_last_are_refused(members: Coordinator) -> None:
     for name, then in (("liar", RESULT), ("honest", changed(WINDOW, "number", 1))):
         members.hear(name, WINDOW)
         members.hear(name, RESULT)
@@ -224,8 +233,11 @@ def test_a_run_with_a_liar_is_invalid_and_whole_for_the_others(
         liar = made.hosts["w2"]
         say = liar.host._send
 
-        def lying(message: dict[str, Any]) -> None:
-            say(LIES[lie](message) if message["kind"] == "window" and message["number"] == 3 else message)
+        def lying(message: HostMessage) -> None:
+            if isinstance(message, Window) and message.number == 3:
+                made.fleet.hear("w2", LIES[lie](json.loads(FROM_HOST.write(message))))
+            else:
+                say(message)
 
         liar.host._send = lying
         run = run_of(tmp_path / "run", redis_for_swarms, text_of(), made)
@@ -243,11 +255,11 @@ def test_a_run_with_a_liar_is_invalid_and_whole_for_the_others(
 # --- what a worker lets a master do ------------------------------------------------------------------
 
 
-def told_by(host: EngineHost, said: list[dict[str, Any]], message: dict[str, Any]) -> dict[str, Any]:
-    host.hear(message)
-    kinds = ("failed", "planned", "prepared")
-    answer = eventually(lambda: [one for one in said if one["kind"] in kinds], "an answer of the worker")
-    return answer[0]
+def told_by(folder: Path, plan: PlanMessage) -> HostMessage:
+    """What a worker answers to a plan."""
+    said: queue.SimpleQueue[HostMessage] = queue.SimpleQueue()
+    EngineHost(said.put, folder).hear(json.loads(TO_HOST.write(TakePlan(plan))))
+    return said.get(timeout=60)
 
 
 def test_a_worker_runs_a_locustfile_that_was_sent_only_where_its_owner_said_so(
@@ -255,16 +267,13 @@ def test_a_worker_runs_a_locustfile_that_was_sent_only_where_its_owner_said_so(
 ) -> None:
     monkeypatch.delenv(trust.LOCUSTFILES_VARIABLE, raising=False)
     scenario = Path(__file__).parents[2] / "scenarios" / "api_locust_journey.yaml"
-    plan = packed_plan(compile_plan(load_scenario(scenario).scenario))
-    said: list[dict[str, Any]] = []
-    answer = told_by(EngineHost(said.append, tmp_path), said, {"kind": "plan", "plan": plan})
-    assert "--allow-locustfiles" in answer["error"]["message"]
+    plan = PlanMessage.of(compile_plan(load_scenario(scenario).scenario))
+    answer = told_by(tmp_path, plan)
+    assert isinstance(answer, Failed)
+    assert "--allow-locustfiles" in answer.error.message
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv(trust.LOCUSTFILES_VARIABLE, "1")
-    said.clear()
-    assert (
-        told_by(EngineHost(said.append, tmp_path), said, {"kind": "plan", "plan": plan})["kind"] == "planned"
-    )
+    assert told_by(tmp_path, plan) == Planned()
 
 
 def test_a_worker_sends_load_only_to_hosts_that_its_owner_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,8 +291,8 @@ def test_a_fork_of_the_master_may_what_the_master_may(monkeypatch: pytest.Monkey
     for name, value in trust.trust_variables(is_fork=True, may_run_files=False).items():
         monkeypatch.setenv(name, value)
     trust.check_target(Target("redis", "redis", "192.0.2.1", 6379))
-    trust.check_locustfiles({"workloads": [{"locustfile": {"path": "x.py"}}]})
+    trust.check_locustfiles(["x.py"])
     monkeypatch.undo()
     assert trust.trust_variables(is_fork=False, may_run_files=False) == {}
     with pytest.raises(UsageError):
-        trust.check_locustfiles({"workloads": [{"locustfile": {"path": "x.py"}}]})
+        trust.check_locustfiles(["x.py"])

@@ -13,6 +13,7 @@ from bench.judge.judge import judge
 from bench.judge.verdict import Status
 from bench.stack.stack import Stack
 from bench.swarm.distributed import coordinator, engine
+from bench.swarm.distributed.messages import HostMessage, Window
 from tests.swarm.hosts_in_threads import Seen, counts_of, findings_of, run_of, swarm, text_of
 
 pytestmark = pytest.mark.usefixtures("short_lead")
@@ -27,9 +28,9 @@ def test_a_worker_that_falls_silent_is_lost_and_what_it_sent_is_kept(
         host = made.hosts["w2"]
         say = host.host._send
 
-        def falls_silent(message: dict[str, object]) -> None:
+        def falls_silent(message: HostMessage) -> None:
             """By its own windows: those that are seen may come late, when it has said all."""
-            host.is_cut_off |= message["kind"] == "window" and int(str(message["number"])) >= 20
+            host.is_cut_off |= isinstance(message, Window) and message.number >= 20
             say(message)
 
         host.host._send = falls_silent
@@ -55,11 +56,11 @@ def test_a_worker_that_lags_is_told_and_all_it_counted_is_in_the_run(
     with swarm(tmp_path, 2) as made:
         host = made.hosts["w2"]
         say = host.host._send
-        held: list[dict[str, object]] = []
+        held: list[HostMessage] = []
 
-        def late(message: dict[str, object]) -> None:
+        def late(message: HostMessage) -> None:
             """Windows 20 and on come together with the last one."""
-            if message["kind"] == "window" and int(str(message["number"])) >= 20 and not message["is_last"]:
+            if isinstance(message, Window) and message.number >= 20 and not message.is_last:
                 held.append(message)
                 return
             # Late by what the coordinator has seen, not by a time in which it may have stood still.

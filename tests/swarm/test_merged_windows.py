@@ -16,20 +16,22 @@ from bench.core.histogram import BUCKET_COUNT, empty
 from bench.core.outcome import OUTCOME_COUNT
 from bench.engine.api import EngineResult, EngineStats
 from bench.plan.compile import compile_plan
+from bench.results.logs import Tag
 from bench.scenario.model import Scenario
-from bench.swarm.channel import sparse
 from bench.swarm.distributed.coordinator import Coordinator
 from bench.swarm.distributed.engine import RemoteEngine
 from bench.swarm.distributed.messages import (
-    dense,
+    FROM_HOST,
+    HistogramGain,
+    HostMessage,
+    Result,
+    ResultValues,
+    Window,
     packed_bytes,
-    packed_live,
-    packed_result,
     unpacked_bytes,
-    unpacked_live,
-    unpacked_result,
 )
 from bench.swarm.distributed.sums import merged_result
+from bench.swarm.messages import HistogramDelta
 
 NAMES = ("w1", "w2", "w3")
 LIVE = EngineStats(0, (0,) * OUTCOME_COUNT, 0, 0, 0, 0, 0, 0)
@@ -75,19 +77,16 @@ def engine_of(folder: Path = Path()) -> tuple[Coordinator, RemoteEngine]:
     return fleet, RemoteEngine(fleet, PLAN, 0, list(fleet.workers.values()), None, folder)
 
 
-def window(
-    number: int, found: list[Any], *, is_last: bool = False, live: EngineStats = LIVE
-) -> dict[str, Any]:
-    packed = [[0, kind, outcome, list(cells), list(cells.values())] for kind, outcome, cells in found]
-    return {
-        "kind": "window",
-        "workload": 0,
-        "number": number,
-        "is_last": is_last,
-        "gains": packed,
-        "live": packed_live(live),
-        "events": [],
-    }
+def window(number: int, found: list[Any], *, is_last: bool = False, live: EngineStats = LIVE) -> Any:
+    gained = [
+        HistogramGain(0, kind, outcome, list(cells), list(cells.values())) for kind, outcome, cells in found
+    ]
+    return json.loads(FROM_HOST.write(Window(0, number, is_last, gained, live, [])))
+
+
+def sent(message: HostMessage) -> HostMessage:
+    """The message as it arrives."""
+    return FROM_HOST.read(FROM_HOST.write(message))
 
 
 @settings(max_examples=40, deadline=None)
@@ -119,7 +118,10 @@ def test_a_histogram_survives_its_sparse_form(cells: dict[int, int]) -> None:
     counts = empty()
     for bucket, count in cells.items():
         counts[bucket] = count
-    assert np.array_equal(dense(*sparse(counts)), counts)
+    delta = HistogramDelta.of(Tag("w", "get", "response", "ok"), counts)
+    again = empty()
+    again[delta.buckets] = delta.counts
+    assert np.array_equal(again, counts)
 
 
 @settings(deadline=None)
@@ -174,11 +176,12 @@ def test_results_are_added_up_and_the_worst_worker_speaks_for_all() -> None:
             anomalies=[("generator_stalled", "note", "it stood still")],
         )
 
-    sent = [
-        (name, unpacked_result(packed_result(one)))
-        for name, one in (("w1", result(3, 0.9, 50)), ("w2", result(4, 0.2, None)))
-    ]
-    merged = merged_result(sent, are_several=True)
+    results = []
+    for name, one in (("w1", result(3, 0.9, 50)), ("w2", result(4, 0.2, None))):
+        message = sent(Result(0, ResultValues.of(one), [], []))
+        assert isinstance(message, Result)
+        results.append((name, message.result.result()))
+    merged = merged_result(results, are_several=True)
     assert (merged.taken.tolist(), merged.tallies[0, 0]) == ([7], 7)
     assert (merged.idle_ratio, merged.phase_idle_ratios, merged.phase_lag_p50_ns) == (0.2, [0.2], [50])
     assert merged.answers == {0: Answers(7, 2, {200: 7, 302: 10})}
@@ -188,6 +191,5 @@ def test_results_are_added_up_and_the_worst_worker_speaks_for_all() -> None:
         "it stood still (worker w1)",
         "it stood still (worker w2)",
     ]
-    assert unpacked_live(packed_live(LIVE)) == LIVE
-    answered = replace(LIVE, answers=Answers(1, 2, {503: 3}))
-    assert unpacked_live(json.loads(json.dumps(packed_live(answered)))) == answered
+    answered = Window(0, 0, False, [], replace(LIVE, answers=Answers(1, 2, {503: 3})), [])
+    assert sent(answered) == answered

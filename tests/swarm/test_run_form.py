@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core.errors import ScenarioError
+from bench.swarm.messages import TO_AGENT
 from bench.swarm.web.form import Choice, FilledForm, choices_in, read_form
 
 SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
@@ -34,20 +35,19 @@ def test_every_scenario_is_offered_with_its_purpose() -> None:
 def test_empty_fields_leave_every_scenario_as_it_is() -> None:
     for choice in OFFERED:
         form = filled(choice.label, rate="", duration="", lanes="", target="", stack="automatic", seed="")
-        assert form.order.overrides == ()
-        assert form.order.scenario == choice.path
-        assert form.message(["a"])["workers"] == ["a"]
+        assert form.request.overrides == ()
+        assert form.request.scenario == choice.path
 
 
 def test_a_value_alone_is_for_the_only_workload() -> None:
     form = filled("redis_latency", rate="2000/s", lanes="10", duration="5s", quick="true", seed="7")
-    assert form.order.overrides == (
+    assert form.request.overrides == (
         "workloads.cache.rate=2000/s",
         "workloads.cache.lanes=10",
         "phases.1.for=5s",
     )
-    assert form.order.quick
-    assert form.order.seed == 7
+    assert form.request.quick
+    assert form.request.seed == 7
 
 
 def test_several_workloads_must_be_named() -> None:
@@ -56,7 +56,7 @@ def test_several_workloads_must_be_named() -> None:
     assert told.startswith("rate: field: expected the workload that it is for (of ")
     names = told.partition("(of ")[2].partition(")")[0].split(", ")
     form = filled(several.label, lanes=f"{names[0]}=3, {names[1]} = 4")
-    assert form.order.overrides == (f"workloads.{names[0]}.lanes=3", f"workloads.{names[1]}.lanes=4")
+    assert form.request.overrides == (f"workloads.{names[0]}.lanes=3", f"workloads.{names[1]}.lanes=4")
 
 
 def test_targets_become_the_environment_of_the_agent_and_are_not_repeated() -> None:
@@ -65,9 +65,9 @@ def test_targets_become_the_environment_of_the_agent_and_are_not_repeated() -> N
         "REDIS_URL": "redis://:secret@127.0.0.1:6379",
         "API_URL": "http://127.0.0.1:8000",
     }
-    assert form.order.stack == "external"
+    assert form.request.stack == "external"
     assert "secret" not in repr(form)
-    assert "secret" not in str(form.message([]))
+    assert b"secret" not in TO_AGENT.write(form.request)
 
 
 @pytest.mark.parametrize(

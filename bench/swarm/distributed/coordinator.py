@@ -1,34 +1,5 @@
-"""The workers of a run: what they say, what is said to them, and who of them is lost.
-
-The messages, each an object with `kind`. Times are of CLOCK_MONOTONIC of the one who reads it there:
-
-    coordinator -> engine host
-      hello      sent_ns                          ask where it is, and what its clock says
-      beat                                        the coordinator is there
-      calibrate  rate_per_s, lanes                measure yourself
-      plan       plan                             (bench.swarm.distributed.plan_codec) the whole plan
-      prepare    workload, segment [k, n], target make the engine of that segment (k from 0) and connect
-      begin      workload, start_ns, run_label    run zero, on the worker's clock
-      stop       workload, at_once
-      finish     workload                         after the last window
-      log        workload, file, first, count     a piece of an operation log
-      end                                         release everything and exit
-    engine host -> coordinator
-      here       sent_ns (as asked), at_ns, and the fields of HostInfo
-      beat       generator_cpu_ratio, generator_rss_bytes
-      calibrated calibration
-      planned
-      prepared   workload
-      late       workload, by_ns                  was told of run zero too late to take part
-      window     workload, number, is_last, gains, live, events
-      result     workload, result, gains, logs (records of each operation log)
-      log_piece  workload, file, first, content
-      failed     workload or null, error          (bench.swarm.distributed.messages)
-
-Windows are those of Plan.window_ends, numbered from 0, then steps of DRAIN_STEP_NS until the engine ends.
-
-The workers of a run as those who make its load: the coordinator's side.
-"""
+"""The workers of a run: what is said to them, what they say, which of them are lost, and how together they
+generate the load of a session."""
 
 from __future__ import annotations
 
@@ -37,121 +8,138 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.core.messages import MessageError
+from bench.swarm.distributed.host import PROTOCOL, HostInfo, WorkerError
 from bench.swarm.distributed.messages import (
-    WorkerError,
-    problem_of,
-    problem_of_result,
-    problem_of_window,
-    unpacked_failure,
-    unpacked_live,
-    unpacked_result,
+    FROM_HOST,
+    Beat,
+    Calibrate,
+    Calibrated,
+    End,
+    Failed,
+    Hello,
+    Here,
+    HostBeat,
+    Late,
+    LogPiece,
+    Planned,
+    Prepared,
+    Result,
+    TakePlan,
+    Window,
 )
-from bench.swarm.distributed.plan_codec import packed_plan, segments_of
+from bench.swarm.distributed.plan_codec import PlanMessage, segments_of
 from bench.swarm.distributed.sums import add_workers, worst_calibration
-from bench.swarm.distributed.worker import LAST, PROTOCOL, HostInfo, RemotePart, Round, Worker
+from bench.swarm.distributed.worker import RemotePart, Round, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from bench.engine.api import Engine
-    from bench.plan.plan import Plan, WorkloadPlan
+    from bench.plan.plan import Plan, Segment, WorkloadPlan
     from bench.run.plugins import GeneratorUsage
     from bench.stack.target import Target
-
+    from bench.swarm.distributed.messages import CoordinatorMessage, HostMessage
 
 BEAT_S = 1.0
 SILENT_S = 10.0
-"""A worker that says nothing for so long is lost: it beats twice a second, whatever it is at."""
+"""A worker that says nothing for so long is lost: it beats twice a second, whatever it is doing."""
 SILENT_BEFORE_S = 45.0
 """The same before run zero, when a worker may be busy compiling."""
+HELLO_ROUNDS = 9
+MEET_S = 30.0
+CALIBRATE_S = 900.0
+"""A worker may have to compile first, on a busy machine. One that is gone falls silent long before."""
+LEAST_LEAD_NS = 1_000_000_000
+TRIPS_OF_LEAD = 20
 
 
-class Members:
-    """All workers of a run. `send` hands a message to the engine host of one; it returns at once.
+class Coordinator:
+    """See bench.run.plugins.LoadGenerator for what the session asks of it.
 
-    What hosts say comes to `hear`, from any one thread.
+    `send` hands a message to the engine host of a worker; it returns immediately. What hosts say comes to
+    `hear`, from any one thread.
     """
 
-    def __init__(self, names: Sequence[str], send: Callable[[str, dict[str, Any]], None]) -> None:
+    closes_windows = True
+
+    def __init__(self, names: Sequence[str], send: Callable[[str, CoordinatorMessage], None]) -> None:
         self.workers = {name: Worker(name) for name in names}
         self.late_joiners: list[tuple[str, int]] = []
         self.changed = threading.Condition()
         """Notified whenever a worker has said something; guards everything that workers send."""
         self.start_ns = 0
         """Run zero, once it is set."""
-        self._send = send
         self.notes: list[dict[str, Any]] = []
-        """Events about workers that no engine has told yet."""
+        """Events about workers that no engine has reported yet."""
+        self.keeps_operations = False
+        self._send = send
+        self._segments: list[dict[str, Segment]] = []
+        self._has_asked_again = False
         self._closed = threading.Event()
 
     # --- what comes in -----------------------------------------------------------------------------
 
-    def hear(self, name: str, message: dict[str, Any]) -> None:
-        """A message of an engine host."""
+    def hear(self, name: str, message: object) -> None:
+        """What an engine host sent, as it was read from JSON."""
         now = monotonic_ns()
         with self.changed:
             worker = self.workers.get(name)
             if worker is None or worker.is_lost:
                 return
             worker.heard_ns = now
-            if problem := self._noted(worker, message, now):
+            if problem := self._problem_of(worker, message, now):
                 self._lose(worker, f"refused, because {problem}")
             self.changed.notify_all()
 
-    def _noted(self, worker: Worker, message: Any, now: int) -> str | None:
+    def _problem_of(self, worker: Worker, message: object, now: int) -> str | None:
         """Take a message, or say why not. Nothing that a worker sends may end the run of the others."""
-        if problem := problem_of(message):
-            return problem
+        if not isinstance(message, dict):
+            return "it sent what is no message"
         try:
-            return self._note(worker, message, now)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            return f"it sent a damaged message: {message['kind']} ({type(error).__name__})"
+            return self._take(worker, FROM_HOST.of(message), now)
+        except MessageError as error:
+            if not error.place:
+                return "it sent a message of an unknown kind"
+            return f"it sent a damaged message: {error}"
 
-    def _note(self, worker: Worker, message: dict[str, Any], now: int) -> str | None:
-        part = worker.parts.get(message["workload"]) if message.get("workload") is not None else None
-        match message["kind"]:
-            case "here" if message["sent_ns"] not in worker.asked_ns:
-                return "it answered what nobody had asked"
-            case "here":
-                worker.asked_ns.discard(message["sent_ns"])
-                worker.where = HostInfo.read(message)
+    def _take(self, worker: Worker, message: HostMessage, now: int) -> str | None:
+        number = getattr(message, "workload", None)
+        part = worker.parts.get(number) if number is not None else None
+        match message:
+            case Here() if message.sent_ns not in worker.asked_ns:
+                return "it answered a question that was not asked"
+            case Here():
+                worker.asked_ns.discard(message.sent_ns)
+                worker.where = message
                 rounds = worker.clock.after if self.start_ns else worker.clock.before
-                rounds.append(Round(message["sent_ns"], message["at_ns"], now))
-            case "beat":
-                worker.use = {key: value for key, value in message.items() if key != "kind"}
-            case "calibrated":
-                worker.calibration = message["calibration"]
-            case "planned":
+                rounds.append(Round(message.sent_ns, message.at_ns, now))
+            case HostBeat():
+                worker.use = message
+            case Calibrated():
+                worker.calibration = message.calibration
+            case Planned():
                 worker.has_plan = True
-            case "failed":
-                failure = unpacked_failure(worker.name, message["error"])
-                if part is None:
-                    worker.failure = failure
-                else:
-                    part.failure = failure
-            case "prepared" if part:
-                part.is_prepared = True
-            case "late":
-                late_ms = message["by_ns"] / 1e6
+            case Failed() if part:
+                part.failure = message.error.error(worker.name)
+            case Failed():
+                worker.failure = message.error.error(worker.name)
+            case Late():
+                late_ms = message.by_ns / 1e6
                 self._lose(worker, f"it was told of the start {late_ms:.0f} ms too late to take part")
-            case "window" if part:
-                if problem := problem_of_window(message, part):
-                    return problem
-                part.add({**message, "live": unpacked_live(message["live"])})
-                part.has_ended = bool(message["is_last"])
-            case "result" if part:
-                if problem := problem_of_result(message, part):
-                    return problem
-                part.add({**message, "number": LAST, "live": None, "events": []})
-                part.log_lengths = message["logs"]
-                part.result = unpacked_result(message["result"])
-            case "log_piece" if part:
+            case Prepared() if part:
+                part.is_prepared = True
+            case Window() if part:
+                return part.add_window(message)
+            case Result() if part:
+                return part.add_result(message)
+            case LogPiece() if part:
                 part.piece = message
         return None
 
     def lost(self, name: str, reason: str) -> None:
-        """Somebody else has seen that a worker is gone."""
+        """A worker is gone, as was noticed elsewhere."""
         with self.changed:
             if (worker := self.workers.get(name)) is not None:
                 self._lose(worker, reason)
@@ -171,14 +159,14 @@ class Members:
         worker.lost_because, worker.lost_ns = reason, monotonic_ns()
         at_ns = worker.lost_ns
         self.notes.append({"at_ns": at_ns, "kind": "worker_lost", "worker": worker.name, "text": reason})
-        self._send(worker.name, {"kind": "end"})  # should it still hear
+        self._send(worker.name, End())  # should it still hear
 
     # --- what goes out -----------------------------------------------------------------------------
 
-    def post(self, worker: Worker, kind: str, **fields: Any) -> None:
+    def post(self, worker: Worker, message: CoordinatorMessage) -> None:
         """A message to a worker that is not lost."""
         if not worker.is_lost:
-            self._send(worker.name, {"kind": kind, **fields})
+            self._send(worker.name, message)
 
     def await_all(
         self, workers: Sequence[Worker], is_done: Callable[[Worker], bool], seconds: float, what: str
@@ -197,14 +185,17 @@ class Members:
                         raise failure
             for worker in workers:
                 if not is_done(worker):
-                    found = worker.lost_because or f"it did not within {seconds:.0f} s"
+                    reason = worker.lost_because or f"it did not within {seconds:.0f} s"
                     raise WorkerError(
                         worker.name,
-                        f"expected it to {what}, found: {found}; look into its log, or leave it out",
+                        f"expected it to {what}, found: {reason}; check its log, or exclude it",
                     )
 
     def watch(self) -> None:
-        """Beat, and see who is silent. Whoever was stopped itself must not take that for others' silence."""
+        """Beat, and see which workers are silent.
+
+        If this process was suspended, that time does not count as missed heartbeats.
+        """
         before = monotonic_ns()
         while not self._closed.wait(BEAT_S):
             now = monotonic_ns()
@@ -215,43 +206,21 @@ class Members:
                     limit_s = SILENT_S if self.start_ns else SILENT_BEFORE_S
                     if not worker.is_lost and now - worker.heard_ns > limit_s * NS_PER_S:
                         self._lose(worker, f"nothing was heard of it for {limit_s:g} s")
-                    self.post(worker, "beat")
+                    self.post(worker, Beat())
                 self.changed.notify_all()
             before = now
 
     def close(self) -> None:
-        """The run is over for every worker; again is harmless."""
+        """The run is over for every worker. Idempotent."""
         self._closed.set()
         for worker in self.workers.values():
-            self._send(worker.name, {"kind": "end"})
+            self._send(worker.name, End())
 
-
-HELLO_ROUNDS = 9
-MEET_S = 30.0
-CALIBRATE_S = 900.0
-"""A worker may have to compile first, on a busy machine. One that is gone falls silent long before."""
-LEAST_LEAD_NS = 1_000_000_000
-TRIPS_OF_LEAD = 20
-
-
-class Coordinator(Members):
-    """See bench.run.plugins.Generators for what the session asks of it.
-
-    `send` hands a message to the engine host of a worker; it returns at once. What hosts say comes to
-    `hear`, from any one thread.
-    """
-
-    closes_windows = True
-
-    def __init__(self, names: Sequence[str], send: Callable[[str, dict[str, Any]], None]) -> None:
-        super().__init__(names, send)
-        self.keeps_operations = False
-        self._segments: list[dict[str, Any]] = []
-        self._has_asked_again = False
+    # --- before the run ------------------------------------------------------------------------------
 
     def meet(self) -> None:
         """Learn where every worker is and what its clock says. Raises WorkerError."""
-        threading.Thread(target=self.watch, name="fleet", daemon=True).start()
+        threading.Thread(target=self.watch, name="workers", daemon=True).start()
         everyone = list(self.workers.values())
         ours = HostInfo.of_this_process()
         self._ask_for_time(everyone, after=False)
@@ -275,10 +244,8 @@ class Coordinator(Members):
         sent_ns = monotonic_ns()
         with self.changed:
             worker.asked_ns.add(sent_ns)
-        self.post(worker, "hello", sent_ns=sent_ns)
+        self.post(worker, Hello(sent_ns))
         self.await_all([worker], lambda _: len(rounds) >= wanted, MEET_S, "tell where it is")
-
-    # --- what the session asks -----------------------------------------------------------------------
 
     @property
     def lead_ns(self) -> int:
@@ -305,9 +272,9 @@ class Coordinator(Members):
 
     def _deal(self, plan: Plan) -> None:
         busy = self.busy()
-        values = packed_plan(plan)
+        message = TakePlan(PlanMessage.of(plan))
         for worker in busy:
-            self.post(worker, "plan", plan=values)
+            self.post(worker, message)
         self.await_all(busy, lambda worker: worker.has_plan, CALIBRATE_S, "take the plan")
 
     def busy(self) -> list[Worker]:
@@ -316,7 +283,7 @@ class Coordinator(Members):
         return [worker for worker in self.workers.values() if worker.name in named]
 
     def calibrate(self, rate_per_s: float | None, lanes: int, note: Callable[[str], None]) -> dict[str, Any]:
-        """All at once, as they will run; the worst of them counts."""
+        """All together, as they will run; the worst of them counts."""
         busy = self.busy()
         idle = len(self.workers) - len(busy)
         if idle:
@@ -326,13 +293,26 @@ class Coordinator(Members):
         note(f"{len(busy)} workers measure themselves against servers of known delays")
         share = rate_per_s / len(busy) if rate_per_s else None
         for worker in busy:
-            self.post(worker, "calibrate", rate_per_s=share, lanes=max(lanes // len(busy), 1))
+            self.post(worker, Calibrate(share, max(lanes // len(busy), 1)))
         self.await_all(busy, lambda worker: worker.calibration is not None, CALIBRATE_S, "measure itself")
-        return worst_calibration({worker.name: worker.calibration or {} for worker in busy})
+        return worst_calibration({worker.name: worker.calibration for worker in busy if worker.calibration})
+
+    # --- during and after the run --------------------------------------------------------------------
 
     def use(self) -> GeneratorUsage:
         """Of all workers together."""
-        return _FleetUse(self)
+        return self
+
+    def window(self) -> dict[str, Any]:
+        """CPU and memory of all workers' processes, as each reported last; see GeneratorUsage."""
+        with self.changed:
+            uses = [worker.use for worker in self.workers.values() if worker.use and not worker.is_lost]
+        cpu = [use.generator_cpu_ratio for use in uses if use.generator_cpu_ratio is not None]
+        rss = [use.generator_rss_bytes for use in uses if use.generator_rss_bytes is not None]
+        return {
+            "generator_cpu_ratio": round(sum(cpu), 3) if cpu else None,
+            "generator_rss_bytes": round(sum(rss), 3) if rss else None,
+        }
 
     def add_to(self, record: dict[str, Any]) -> None:
         """`workers`, and what was wrong with them."""
@@ -350,24 +330,7 @@ class Coordinator(Members):
         if self._has_asked_again:
             return
         self._has_asked_again = True
-        apart = [one for one in self.busy() if not one.is_lost and not one.clock.is_same]
+        apart = [worker for worker in self.busy() if not worker.is_lost and not worker.clock.is_same]
         # One that is lost at this moment did its part; only the drift of its clock stays unknown.
         with contextlib.suppress(WorkerError):
             self._ask_for_time(apart, after=True)
-
-
-class _FleetUse:
-    """CPU and memory of all workers' processes, as each said last."""
-
-    def __init__(self, fleet: Coordinator) -> None:
-        self._fleet = fleet
-
-    def window(self) -> dict[str, Any]:
-        """See bench.run.plugins.Use."""
-        with self._fleet.changed:
-            told = [worker.use for worker in self._fleet.workers.values() if not worker.is_lost]
-        found: dict[str, Any] = {}
-        for key in ("generator_cpu_ratio", "generator_rss_bytes"):
-            values = [use[key] for use in told if use.get(key) is not None]
-            found[key] = round(sum(values), 3) if values else None
-        return found

@@ -1,6 +1,5 @@
 """An engine that stands for the engines of one workload on the workers: it passes on what the session asks
-and adds up exactly. Operation logs are fetched in pieces, so that nobody holds one whole.
-"""
+and adds up exactly. Operation logs are fetched in pieces, so that nobody holds one whole."""
 
 from __future__ import annotations
 
@@ -17,13 +16,12 @@ from bench.engine.board import Change
 from bench.engine.wire.engine import share_of
 from bench.engine.wire.layout import LOG_RECORD
 from bench.stack.target import is_loopback_literal
-from bench.swarm.distributed.messages import WorkerError, unpacked_bytes
-from bench.swarm.distributed.plan_codec import packed_target
+from bench.swarm.distributed.host import HostInfo, WorkerError
+from bench.swarm.distributed.messages import Begin, FetchLog, Finish, Prepare, Stop, unpacked_bytes
 from bench.swarm.distributed.sums import PartialLive, merged_live, merged_result, result_of_the_lost
-from bench.swarm.distributed.worker import LAST, HostInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from bench.core.histogram import Counts
@@ -31,16 +29,22 @@ if TYPE_CHECKING:
     from bench.plan.plan import Plan, WorkloadPlan
     from bench.stack.target import Target
     from bench.swarm.distributed.coordinator import Coordinator
+    from bench.swarm.distributed.messages import HistogramGain, LogPiece, Window
     from bench.swarm.distributed.worker import RemotePart, Worker
-
 
 PIECE = 32_768
 PIECE_S = 30.0
 NEVER = -1
+PREPARE_S = 240.0
+LATE_S = 3.0
+"""How long a window is waited for after its end. What comes later is counted later, and reported."""
+SILENT_S = 2.0
+"""A worker that has said nothing for so long, not even that it lives, is not waited for."""
+FINISH_S = 30.0
 
 
 def fetch_log(
-    fleet: Coordinator,
+    coordinator: Coordinator,
     worker: Worker,
     number: int,
     file: int,
@@ -60,7 +64,7 @@ def fetch_log(
     length, at = part.log_lengths[file], 0
     with to.open("wb") as out:
         while at < length:
-            piece = _piece(fleet, worker, number, file, at)
+            piece = _piece(coordinator, worker, number, file, at)
             if piece is None or not len(piece):
                 break
             for name in ("planned_ns", "sent_ns", "done_ns"):
@@ -74,38 +78,30 @@ def fetch_log(
 
 
 def _piece(
-    fleet: Coordinator, worker: Worker, number: int, file: int, first: int
+    coordinator: Coordinator, worker: Worker, number: int, file: int, first: int
 ) -> np.ndarray[tuple[int], np.dtype[np.void]] | None:
     part = worker.parts[number]
-    piece: dict[str, Any] | None = None
+    piece: LogPiece | None = None
 
     def has_come() -> bool:
         nonlocal piece
         piece, part.piece = part.piece, None
         return piece is not None or worker.is_lost or part.failure is not None
 
-    with fleet.changed:
-        fleet.post(worker, "log", workload=number, file=file, first=first, count=PIECE)
-        fleet.changed.wait_for(has_come, PIECE_S)
+    with coordinator.changed:
+        coordinator.post(worker, FetchLog(number, file, first, PIECE))
+        coordinator.changed.wait_for(has_come, PIECE_S)
         if part.failure is not None:
             raise part.failure
     if piece is None:
-        fleet.lost(worker.name, "a piece of its operation log did not come")
+        coordinator.lost(worker.name, "a piece of its operation log did not come")
         return None
     try:
-        content = unpacked_bytes(piece["content"], PIECE * LOG_RECORD.itemsize)
+        content = unpacked_bytes(piece.content, PIECE * LOG_RECORD.itemsize)
         return np.frombuffer(content, dtype=LOG_RECORD).copy()
     except ValueError:
-        fleet.lost(worker.name, "refused, because it sent a damaged piece of its operation log")
+        coordinator.lost(worker.name, "refused, because it sent a damaged piece of its operation log")
         return None
-
-
-PREPARE_S = 240.0
-LATE_S = 3.0
-"""How long a window is waited for after its end. What comes later is counted later, and said."""
-SILENT_S = 2.0
-"""A worker that has said nothing for so long, not even that it lives, is not waited for."""
-FINISH_S = 30.0
 
 
 class RemoteEngine:
@@ -113,7 +109,7 @@ class RemoteEngine:
 
     def __init__(
         self,
-        fleet: Coordinator,
+        coordinator: Coordinator,
         plan: Plan,
         number: int,
         workers: Sequence[Worker],
@@ -122,7 +118,7 @@ class RemoteEngine:
     ) -> None:
         self.plan = plan.workloads[number]
         self._whole, self._number, self._target, self._folder = plan, number, target, folder
-        self._fleet, self._workers = fleet, list(workers)
+        self._coordinator, self._workers = coordinator, list(workers)
         self._window = -1
         """Number of the window that was asked for last."""
         self._has_finished = False
@@ -137,14 +133,9 @@ class RemoteEngine:
         """Have every worker make its engine. Raises what the first of them says, or WorkerError."""
         for worker in self._workers:
             segment = self._part(worker).segment
-            self._fleet.post(
-                worker,
-                "prepare",
-                workload=self._number,
-                segment=[segment.number, segment.count],
-                target=packed_target(self._target),
-            )
-        self._fleet.await_all(
+            numbers = (segment.number, segment.count)
+            self._coordinator.post(worker, Prepare(self._number, numbers, self._target))
+        self._coordinator.await_all(
             self._workers,
             lambda worker: self._part(worker).is_prepared,
             PREPARE_S,
@@ -166,14 +157,14 @@ class RemoteEngine:
 
     def begin(self, start_ns: int, run_label: int = 0) -> None:
         """Tell every worker run zero on its own clock."""
-        self._fleet.start_ns = start_ns
+        self._coordinator.start_ns = start_ns
         for worker in self._workers:
             there_ns = start_ns + worker.clock.offset_ns
-            self._fleet.post(worker, "begin", workload=self._number, start_ns=there_ns, run_label=run_label)
+            self._coordinator.post(worker, Begin(self._number, there_ns, run_label))
 
     def is_running(self) -> bool:
         """Whether a worker that is not lost still has arrivals open."""
-        with self._fleet.changed:
+        with self._coordinator.changed:
             for worker in self._workers:
                 if failure := self._part(worker).failure:
                     raise failure
@@ -182,21 +173,21 @@ class RemoteEngine:
     def changes(self) -> Iterator[Change]:
         """What the next window gained on all workers; what came late of earlier ones is in it, too."""
         self._window += 1
-        number = LAST if self._has_finished else self._window
-        found: dict[tuple[int, str, int], Counts] = {}
-        with self._fleet.changed:
+        sums: dict[tuple[int, str, int], Counts] = {}
+        with self._coordinator.changed:
             if not self._has_finished:
-                self._await_window(number)
+                self._await_window(self._window)
             looks = []
             for worker in self._workers:
                 part = self._part(worker)
-                everything = worker.is_lost or part.has_ended
-                for window in part.read(LAST if everything else number):
-                    self._take(worker, window, found)
+                everything = self._has_finished or worker.is_lost or part.has_ended
+                for window in part.read(None if everything else self._window):
+                    self._take(worker, window, sums)
+                _add(sums, part.read_last_gains())
                 if part.live is not None:
                     looks.append(part.live)
             self._live = merged_live(looks, self._idle)
-        for (row, kind, outcome), counts in found.items():
+        for (row, kind, outcome), counts in sums.items():
             yield Change(row, kind, Outcome(outcome), counts)
 
     def _await_window(self, number: int) -> None:
@@ -213,7 +204,7 @@ class RemoteEngine:
         for worker in self._workers:
             part = self._part(worker)
             part.is_behind = part.is_behind and not has_come(worker)
-        self._fleet.changed.wait_for(lambda: not any(map(is_waited_for, self._workers)), LATE_S)
+        self._coordinator.changed.wait_for(lambda: not any(map(is_waited_for, self._workers)), LATE_S)
         for worker in self._workers:
             if has_come(worker):
                 continue
@@ -223,20 +214,14 @@ class RemoteEngine:
                 worker.first_late_ns = ends[min(number, len(ends) - 1)]
             worker.late_windows += 1
 
-    def _take(
-        self, worker: Worker, window: dict[str, Any], found: dict[tuple[int, str, int], Counts]
-    ) -> None:
-        for row, kind, outcome, buckets, counts in window["gains"]:
-            # A histogram that several workers gained is summed in place: exact, whatever the order.
-            total = found.setdefault((row, kind, outcome), empty())
-            total[buckets] += counts
-        if window["live"] is not None:
-            part = self._part(worker)
-            self._idle.add(worker.name, part.live, window["live"])
-            part.live = window["live"]
-        for event in window["events"]:
-            at_ns = event["at_ns"] - worker.clock.offset_ns
-            self._events.append({**event, "at_ns": at_ns, "worker": worker.name})
+    def _take(self, worker: Worker, window: Window, sums: dict[tuple[int, str, int], Counts]) -> None:
+        _add(sums, window.gains)
+        part = self._part(worker)
+        self._idle.add(worker.name, part.live, window.live)
+        part.live = window.live
+        for event in window.events:
+            at_ns = event.at_ns - worker.clock.offset_ns
+            self._events.append(event.model_dump() | {"at_ns": at_ns, "worker": worker.name})
 
     def live(self) -> EngineStats:
         """All workers added up, as of the last window."""
@@ -244,35 +229,36 @@ class RemoteEngine:
 
     def events(self) -> list[dict[str, Any]]:
         """What happened to connections, and to workers."""
-        with self._fleet.changed:
-            found, self._events = self._events + self._fleet.notes, []
-            self._fleet.notes = []
-        return found
+        with self._coordinator.changed:
+            events, self._events = self._events + self._coordinator.notes, []
+            self._coordinator.notes = []
+        return events
 
     def stop(self, *, at_once: bool) -> None:
         """Pass it on."""
         for worker in self._workers:
-            self._fleet.post(worker, "stop", workload=self._number, at_once=at_once)
+            self._coordinator.post(worker, Stop(self._number, at_once))
 
     def finish(self) -> EngineResult:
         """Add up what every worker says; of one that is lost, what it had sent."""
-        with self._fleet.changed:
+        with self._coordinator.changed:
             alive = [worker for worker in self._workers if not worker.is_lost]
         for worker in alive:
-            self._fleet.post(worker, "finish", workload=self._number)
+            self._coordinator.post(worker, Finish(self._number))
 
         def has_come(worker: Worker) -> bool:
             part = self._part(worker)
             return part.result is not None or worker.is_lost or part.failure is not None
 
-        with self._fleet.changed:
-            self._fleet.changed.wait_for(lambda: all(map(has_come, alive)), FINISH_S)
+        with self._coordinator.changed:
+            self._coordinator.changed.wait_for(lambda: all(map(has_come, alive)), FINISH_S)
         for worker in alive:
             if failure := self._part(worker).failure:
                 raise failure
             if self._part(worker).result is None:
-                self._fleet.lost(worker.name, f"its result did not come within {FINISH_S:.0f} s of the end")
-        self._fleet.ask_clocks_again()
+                reason = f"its result did not come within {FINISH_S:.0f} s of the end"
+                self._coordinator.lost(worker.name, reason)
+        self._coordinator.ask_clocks_again()
         self._has_finished = True
         results = []
         for worker in self._workers:
@@ -282,16 +268,23 @@ class RemoteEngine:
 
     def raw_logs(self) -> list[tuple[Path, int]]:
         """Fetch the operation logs of every worker; `lane` counts over all of them."""
-        found: list[tuple[Path, int]] = []
+        logs: list[tuple[Path, int]] = []
         for worker in self._workers:
             for file in range(len(self._part(worker).log_lengths)):
                 segment = self._part(worker).segment.number
                 path = self._folder / f"{RAW_LOG_PREFIX}{self.plan.name}-{segment}-{file}"
                 length = fetch_log(
-                    self._fleet, worker, self._number, file, path, self.plan, self._whole.duration_ns
+                    self._coordinator, worker, self._number, file, path, self.plan, self._whole.duration_ns
                 )
-                found.append((path, length))
-        return found
+                logs.append((path, length))
+        return logs
 
     def close(self) -> None:
-        """Nothing: the workers end with the fleet."""
+        """Nothing: the workers end with the coordinator."""
+
+
+def _add(sums: dict[tuple[int, str, int], Counts], gains: Iterable[HistogramGain]) -> None:
+    """A histogram that several workers gained is summed in place: exact, whatever the order."""
+    for gain in gains:
+        total = sums.setdefault((gain.row, gain.kind, gain.outcome), empty())
+        total[gain.buckets] += gain.counts

@@ -2,7 +2,7 @@
 does what the coordinator says, step by step.
 
 It ends when the coordinator says so, when its parent's stream ends, and when nothing was heard of the
-coordinator for long: load that nobody supervises is not made.
+coordinator for long: load that nothing supervises is not made.
 """
 
 from __future__ import annotations
@@ -15,36 +15,64 @@ import tempfile
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import ExitCode
 from bench.plan.plan import Segment
 from bench.run.stop_request import StopRequest
 from bench.run.windows import windows
+from bench.swarm.distributed.host import Failure, HostInfo
 from bench.swarm.distributed.messages import (
+    TO_HOST,
+    Beat,
+    Begin,
+    Calibrate,
+    Calibrated,
+    Calibration,
+    End,
+    Failed,
+    FetchLog,
+    Finish,
+    Hello,
+    Here,
+    HistogramGain,
+    HostBeat,
+    Late,
+    LogPiece,
+    Planned,
+    Prepare,
+    Prepared,
+    Result,
+    ResultValues,
+    Stop,
+    TakePlan,
+    Window,
     packed_bytes,
-    packed_changes,
-    packed_failure,
-    packed_live,
-    packed_result,
 )
 from bench.swarm.distributed.trust import check_locustfiles, check_target
-from bench.swarm.distributed.worker import HostInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bench.engine.api import Engine
     from bench.plan.plan import Plan
-
+    from bench.swarm.distributed.messages import EngineEvent, HostMessage
+    from bench.swarm.distributed.plan_codec import PlanMessage
 
 PREFIX = "holdfast-worker-"
+LEAST_LEAD_NS = 2_000_000
+"""An engine that is told of run zero later than this before it may miss it."""
+BEAT_S = 0.5
+COORDINATOR_SILENT_S = 20.0
 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder of this process alone, gone at the end; those of our killed predecessors go now."""
+    """A folder for operation logs and a locustfile that was sent: of this process alone, gone at the end.
+
+    Those of our killed predecessors go now.
+    """
     for old in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         pid = old.name.removeprefix(PREFIX).partition("-")[0]
         is_ours = old.lstat().st_uid == os.geteuid()
@@ -57,8 +85,7 @@ def scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-LEAST_LEAD_NS = 2_000_000
-"""An engine that is told of run zero later than this before it may miss it."""
+Step = Prepare | Begin | Finish | FetchLog
 
 
 class WorkloadRunner:
@@ -69,103 +96,93 @@ class WorkloadRunner:
         number: int,
         plan: Plan,
         make_engine: Callable[[], Engine],
-        send: Callable[[dict[str, Any]], None],
+        send: Callable[[HostMessage], None],
     ) -> None:
         self._number, self._plan, self._make_engine, self._send = number, plan, make_engine, send
-        self._steps: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._steps: queue.SimpleQueue[Step] = queue.SimpleQueue()
         self._engine: Engine | None = None
         self._stop = StopRequest()
         threading.Thread(target=self._run, name=f"part-{number}", daemon=True).start()
 
-    def do(self, message: dict[str, Any]) -> None:
-        """Take the next step, after those before it; a stop is obeyed in the middle of the windows."""
-        if message["kind"] != "stop":
-            self._steps.put(message)
-        elif message["at_once"]:
+    def do(self, step: Step) -> None:
+        """Take the next step, after those before it."""
+        self._steps.put(step)
+
+    def stop(self, *, at_once: bool) -> None:
+        """Obeyed in the middle of the windows."""
+        if at_once:
             self._stop.ask_at_once()
         else:
             self._stop.ask()
 
     def close(self) -> None:
-        """End the engine, whatever its thread is at."""
+        """End the engine, whatever its thread is doing."""
         if self._engine is not None:
             self._engine.close()
 
     def _run(self) -> None:
-        steps = {
-            "prepare": self._prepare,
-            "begin": self._begin,
-            "finish": self._finish,
-            "log": self._log,
-        }
         while True:
-            message = self._steps.get()
+            step = self._steps.get()
             try:
-                steps[message["kind"]](message)
+                if isinstance(step, Prepare):
+                    self._prepare()
+                else:
+                    assert self._engine is not None
+                    self._take(self._engine, step)
             except Exception as failure:  # noqa: BLE001 - the coordinator is told, whatever it is
-                self._say("failed", error=packed_failure(failure))
+                self._send(Failed(self._number, Failure.of(failure)))
 
-    def _say(self, kind: str, **fields: Any) -> None:
-        self._send({"kind": kind, "workload": self._number, **fields})
-
-    def _prepare(self, _: dict[str, Any]) -> None:
+    def _prepare(self) -> None:
         self._engine = self._make_engine()
         self._engine.prepare()
-        self._say("prepared")
+        self._send(Prepared(self._number))
 
-    def _begin(self, message: dict[str, Any]) -> None:
-        assert self._engine is not None
-        start_ns = int(message["start_ns"])
-        lead_ns = start_ns - monotonic_ns()
-        if lead_ns < LEAST_LEAD_NS:
-            self._say("late", by_ns=LEAST_LEAD_NS - lead_ns)
-            return
-        self._engine.begin(start_ns, message["run_label"])
-        self._windows(self._engine, start_ns)
+    def _take(self, engine: Engine, step: Begin | Finish | FetchLog) -> None:
+        match step:
+            case Begin():
+                lead_ns = step.start_ns - monotonic_ns()
+                if lead_ns < LEAST_LEAD_NS:
+                    self._send(Late(self._number, LEAST_LEAD_NS - lead_ns))
+                    return
+                engine.begin(step.start_ns, step.run_label)
+                self._windows(engine, step.start_ns)
+            case Finish():
+                result = ResultValues.of(engine.finish())
+                logs = [length for _, length in engine.raw_logs()]
+                self._send(Result(self._number, result, _gains(engine), logs))
+            case FetchLog():
+                self._send(self._piece(engine, step))
 
     def _windows(self, engine: Engine, start_ns: int) -> None:
         """Send what was gained in each window of the plan, then in steps until all has ended."""
         for window in windows(self._plan, [engine], self._stop, start_ns):
-            self._say(
-                "window",
-                number=window.number,
-                is_last=window.is_last,
-                gains=packed_changes(engine.changes()),
-                live=packed_live(engine.live()),
-                events=engine.events(),
-            )
+            gains, live = _gains(engine), engine.live()
+            events = [EngineEvent(**event) for event in engine.events()]
+            self._send(Window(self._number, window.number, window.is_last, gains, live, events))
 
-    def _finish(self, _: dict[str, Any]) -> None:
-        assert self._engine is not None
-        result = packed_result(self._engine.finish())
-        logs = [length for _, length in self._engine.raw_logs()]
-        self._say("result", result=result, gains=packed_changes(self._engine.changes()), logs=logs)
-
-    def _log(self, message: dict[str, Any]) -> None:
-        """A piece of one of the operation logs: records from `first` on, at most `count`."""
+    def _piece(self, engine: Engine, step: FetchLog) -> LogPiece:
         from bench.engine.wire.layout import LOG_RECORD
 
-        assert self._engine is not None
-        path, length = self._engine.raw_logs()[message["file"]]
+        path, length = engine.raw_logs()[step.file]
         size = LOG_RECORD.itemsize
-        count = min(message["count"], length - message["first"])
+        count = min(step.count, length - step.first)
         with path.open("rb") as file:
-            file.seek(message["first"] * size)
+            file.seek(step.first * size)
             content = file.read(count * size)
-        self._say("log_piece", file=message["file"], first=message["first"], content=packed_bytes(content))
+        return LogPiece(self._number, step.file, step.first, packed_bytes(content))
 
 
-BEAT_S = 0.5
-COORDINATOR_SILENT_S = 20.0
+def _gains(engine: Engine) -> list[HistogramGain]:
+    return [HistogramGain.of(change) for change in engine.changes()]
 
 
 class EngineHost:
     """Does what the coordinator's messages say; what it has to say goes to `send`.
 
-    The messages are listed in members.py. Operation logs are kept in `scratch` until they are fetched.
+    Operation logs are kept in `scratch` until they are fetched.
     """
 
-    def __init__(self, send: Callable[[dict[str, Any]], None], scratch: Path) -> None:
+    def __init__(self, send: Callable[[HostMessage], None], scratch: Path) -> None:
         self._send, self._scratch = send, scratch
         self._plan: Plan | None = None
         self._parts: dict[int, WorkloadRunner] = {}
@@ -173,26 +190,28 @@ class EngineHost:
         self._code = int(ExitCode.INTERRUPTED)
         self._heard_ns = monotonic_ns()
 
-    def hear(self, message: dict[str, Any]) -> None:
-        """A message of the coordinator, in the order in which they were sent."""
+    def hear(self, message: object) -> None:
+        """A message of the coordinator as it was read from JSON, in the order in which they were sent."""
         self._heard_ns = monotonic_ns()
-        match message["kind"]:
-            case "hello":  # at once: the answer tells the time
-                facts = asdict(HostInfo.of_this_process())
-                self._send({"kind": "here", "sent_ns": message["sent_ns"], "at_ns": monotonic_ns(), **facts})
-            case "calibrate":
-                self._aside(lambda: self._calibrate(message["rate_per_s"], message["lanes"]))
-            case "plan":
-                self._aside(lambda: self._take(message["plan"]))
-            case "prepare":
-                self._prepare(message)
-            case "end":
+        match TO_HOST.of(message):
+            case Hello(sent_ns):  # before all else: the answer tells the time
+                where = asdict(HostInfo.of_this_process())
+                self._send(Here(**where, sent_ns=sent_ns, at_ns=monotonic_ns()))
+            case Calibrate(rate_per_s, lanes):
+                self._aside(lambda: self._calibrate(rate_per_s, lanes))
+            case TakePlan(plan):
+                self._aside(lambda: self._take(plan))
+            case Prepare() as step:
+                self._prepare(step)
+            case Begin() | Finish() | FetchLog() as step if step.workload in self._parts:
+                self._parts[step.workload].do(step)
+            case Stop(workload, at_once) if workload in self._parts:
+                self._parts[workload].stop(at_once=at_once)
+            case End():
                 self._code = int(ExitCode.OK)
                 self._over.ask()
-            case "beat":
+            case Beat():
                 pass
-            case _ if message.get("workload") in self._parts:
-                self._parts[message["workload"]].do(message)
 
     def end(self) -> None:
         """The parent has gone."""
@@ -204,7 +223,7 @@ class EngineHost:
 
         use = GeneratorUse()
         while not self._over.wait(BEAT_S):
-            self._send({"kind": "beat", **use.window()})
+            self._send(HostBeat(**use.window()))
             if monotonic_ns() - self._heard_ns > COORDINATOR_SILENT_S * NS_PER_S:
                 break
         for part in self._parts.values():
@@ -212,40 +231,35 @@ class EngineHost:
         return self._code
 
     def _aside(self, work: Callable[[], None]) -> None:
-        """Do it in a thread of its own, because compiling and measuring take seconds."""
+        """Do it in a separate thread, because compiling and measuring take seconds."""
 
         def run() -> None:
             try:
                 work()
             except Exception as failure:  # noqa: BLE001 - the coordinator is told, whatever it is
-                self._send({"kind": "failed", "workload": None, "error": packed_failure(failure)})
+                self._send(Failed(None, Failure.of(failure)))
 
         threading.Thread(target=run, name="aside", daemon=True).start()
 
     def _calibrate(self, rate_per_s: float | None, lanes: int) -> None:
         from bench.run.calibration.measure import self_measurement
 
-        self._send({"kind": "calibrated", "calibration": self_measurement(rate_per_s, lanes)})
+        self._send(Calibrated(Calibration(**self_measurement(rate_per_s, lanes))))
 
-    def _take(self, values: dict[str, Any]) -> None:
-        from bench.swarm.distributed.plan_codec import unpacked_plan
+    def _take(self, plan: PlanMessage) -> None:
+        check_locustfiles(plan.locustfiles)
+        self._plan = plan.plan(self._scratch)
+        self._send(Planned())
 
-        check_locustfiles(values)
-        self._plan = unpacked_plan(values, self._scratch)
-        self._send({"kind": "planned"})
-
-    def _prepare(self, message: dict[str, Any]) -> None:
+    def _prepare(self, step: Prepare) -> None:
         from bench.engine import engine_for
-        from bench.swarm.distributed.plan_codec import unpacked_target
 
         assert self._plan is not None
-        number, count = message["segment"]
-        plan = replace(self._plan, segment=Segment(number, count))
-        target = unpacked_target(message["target"])
+        plan = replace(self._plan, segment=Segment(*step.segment))
 
         def make() -> Engine:
-            check_target(target)
-            return engine_for(plan, plan.workloads[message["workload"]], target, self._scratch)
+            check_target(step.target)
+            return engine_for(plan, plan.workloads[step.workload], step.target, self._scratch)
 
-        part = self._parts[message["workload"]] = WorkloadRunner(message["workload"], plan, make, self._send)
-        part.do(message)
+        part = self._parts[step.workload] = WorkloadRunner(step.workload, plan, make, self._send)
+        part.do(step)

@@ -1,88 +1,337 @@
-"""The messages between a coordinator and its workers: what engines counted and what failed as JSON values,
-and the check of everything that a worker sends. Pure.
+"""The messages between a coordinator and the engine hosts of its workers.
 
-A worker whose message is damaged, or whose sums cannot be right, is rejected with the reason. Its part
-of the load is missing from then on, and the others continue.
+Each is an object with `kind`. Times are of CLOCK_MONOTONIC of the process that reads it there. Windows are
+those of Plan.window_ends, numbered from 0, then steps of DRAIN_STEP_NS until the engine ends.
 """
 
-from __future__ import annotations
-
 import base64
-import traceback
 import zlib
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, with_config
 
 from bench.core.answers import Answers
-from bench.core.errors import ExitCode, HoldfastError, StatementRefused, TargetError
-from bench.core.histogram import BUCKET_COUNT, empty
-from bench.core.machine_limits import BUG, failure_of
-from bench.core.outcome import OUTCOME_COUNT
+from bench.core.messages import Messages
 from bench.engine.api import EngineResult, EngineStats
-from bench.results.record_shape import RECORD, Each, Needed, is_of, misshapen
-from bench.swarm.channel import sparse
-from bench.swarm.distributed.worker import MOST_COUNTED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bench.core.histogram import Counts
-    from bench.engine.board import Change
-    from bench.swarm.distributed.worker import RemotePart
-
+from bench.engine.board import Change
+from bench.stack.target import Target
+from bench.swarm.distributed.host import Failure, HostInfo
+from bench.swarm.distributed.plan_codec import PlanMessage
 
 LIGHT = 1
 """zlib's level: a worker has other things to do."""
 MOST_BYTES = 1 << 28
 
+Whole = Annotated[int, Field(gt=-(2**63), lt=2**63)]
+"""No time and no count of a run is beyond this."""
 
-def packed_changes(changes: Iterable[Change]) -> list[list[Any]]:
-    """[row, kind, outcome, buckets, counts] for each histogram."""
-    return [[one.row, one.kind, int(one.outcome), *sparse(one.counts)] for one in changes]
+exact = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
+"""For messages of a worker: no field too many, no number that is none."""
 
-
-def dense(buckets: list[int], counts: list[int]) -> Counts:
-    """The histogram that `sparse` was made of."""
-    found = empty()
-    found[buckets] = counts
-    return found
+# --- from the coordinator --------------------------------------------------------------------------
 
 
-def packed_live(live: EngineStats) -> dict[str, Any]:
-    """A look at a workload."""
-    return {**asdict(live), "outcomes": list(live.outcomes), "answers": live.answers.record()}
+@dataclass(frozen=True)
+class Hello:
+    """Ask where it is, and what its clock says."""
+
+    sent_ns: int
+    kind: Literal["hello"] = "hello"
 
 
-def unpacked_live(values: dict[str, Any]) -> EngineStats:
-    """The same look."""
-    answers = Answers.from_record(values["answers"])
-    return EngineStats(**{**values, "outcomes": tuple(values["outcomes"]), "answers": answers})
+@dataclass(frozen=True)
+class Beat:
+    """The coordinator is there."""
+
+    kind: Literal["beat"] = "beat"
 
 
-def packed_result(result: EngineResult) -> dict[str, Any]:
-    """Everything that an engine says at its end."""
-    values = {name: getattr(result, name) for name in EngineResult.__dataclass_fields__}
-    return {
-        **values,
-        "taken": result.taken.tolist(),
-        "tallies": result.tallies.tolist(),
-        "answers": [[row, found.record()] for row, found in result.answers.items()],
-    }
+@dataclass(frozen=True)
+class Calibrate:
+    """Measure yourself."""
+
+    rate_per_s: float | None
+    lanes: int
+    kind: Literal["calibrate"] = "calibrate"
 
 
-def unpacked_result(values: dict[str, Any]) -> EngineResult:
-    """The same result."""
-    return EngineResult(
-        **{
-            **values,
-            "taken": np.array(values["taken"], dtype=np.int64),
-            "tallies": np.array(values["tallies"], dtype=np.int64),
-            "answers": {row: Answers.from_record(found) for row, found in values["answers"]},
-            "anomalies": [tuple(anomaly) for anomaly in values["anomalies"]],
-        }
-    )
+@dataclass(frozen=True)
+class TakePlan:
+    """The whole plan."""
+
+    plan: PlanMessage
+    kind: Literal["plan"] = "plan"
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Make the engine of a segment (its number from 0, and how many there are) and connect."""
+
+    workload: int
+    segment: tuple[int, int]
+    target: Target | None
+    kind: Literal["prepare"] = "prepare"
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Run zero, on the worker's clock."""
+
+    workload: int
+    start_ns: int
+    run_label: int
+    kind: Literal["begin"] = "begin"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Plan nothing further; `at_once`: give up what is in flight."""
+
+    workload: int
+    at_once: bool
+    kind: Literal["stop"] = "stop"
+
+
+@dataclass(frozen=True)
+class Finish:
+    """After the last window: send the result."""
+
+    workload: int
+    kind: Literal["finish"] = "finish"
+
+
+@dataclass(frozen=True)
+class FetchLog:
+    """Send a piece of an operation log: records from `first` on, at most `count`."""
+
+    workload: int
+    file: int
+    first: int
+    count: int
+    kind: Literal["log"] = "log"
+
+
+@dataclass(frozen=True)
+class End:
+    """Release everything and exit."""
+
+    kind: Literal["end"] = "end"
+
+
+# --- from an engine host ---------------------------------------------------------------------------
+
+
+@exact
+@dataclass(frozen=True, kw_only=True)
+class Here(HostInfo):
+    """Answers Hello: when it was asked, and where and when it is."""
+
+    sent_ns: Whole
+    at_ns: Whole
+    kind: Literal["here"] = "here"
+
+
+@exact
+@dataclass(frozen=True)
+class HostBeat:
+    """It lives, and uses so much."""
+
+    generator_cpu_ratio: float | None = None
+    generator_rss_bytes: float | None = None
+    kind: Literal["beat"] = "beat"
+
+
+class CalibrationRow(BaseModel):
+    """A measurement against a server of known delays; times in ns by percentile."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    profile: str | None = None
+    arrivals: int | None = None
+    rate_per_s: float | None = None
+    given_ns: dict[str, Whole] = {}
+    recorded_ns: dict[str, Whole] = {}
+    error_ns: dict[str, Whole] = {}
+    lag_ns: dict[str, Whole] = {}
+    late_ns: dict[str, Whole] = {}
+
+
+class Calibration(BaseModel):
+    """The section `calibration` of run.json, measured on the worker."""
+
+    model_config = ConfigDict(frozen=True)
+
+    floor_ns: dict[str, Whole]
+    lag_ns: dict[str, Whole]
+    table: list[CalibrationRow]
+
+
+@exact
+@dataclass(frozen=True)
+class Calibrated:
+    """Answers Calibrate."""
+
+    calibration: Calibration
+    kind: Literal["calibrated"] = "calibrated"
+
+
+@exact
+@dataclass(frozen=True)
+class Planned:
+    """It has the plan, and would send the same."""
+
+    kind: Literal["planned"] = "planned"
+
+
+@exact
+@dataclass(frozen=True)
+class Prepared:
+    """The engine is connected."""
+
+    workload: Whole
+    kind: Literal["prepared"] = "prepared"
+
+
+@exact
+@dataclass(frozen=True)
+class Late:
+    """It was told of run zero so much too late to take part."""
+
+    workload: Whole
+    by_ns: Whole
+    kind: Literal["late"] = "late"
+
+
+class HistogramGain(NamedTuple):
+    """What one histogram gained: buckets (bench.core.histogram) and their counts, of equal length."""
+
+    row: int
+    kind: str
+    outcome: int
+    buckets: list[int]
+    counts: list[int]
+
+    @classmethod
+    def of(cls, change: Change) -> Self:
+        """A change of a Board."""
+        used = change.counts.nonzero()[0]
+        return cls(change.row, change.kind, int(change.outcome), used.tolist(), change.counts[used].tolist())
+
+
+class EngineEvent(BaseModel):
+    """Something that happened to the connections of an engine, whatever fields it has."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    at_ns: Whole
+    kind: str
+
+    @property
+    def details(self) -> dict[str, JsonValue]:
+        """All other fields."""
+        return self.model_extra or {}
+
+
+@exact
+@dataclass(frozen=True)
+class Window:
+    """What an engine gained in a window, and its state at the end of it."""
+
+    workload: Whole
+    number: Whole
+    is_last: bool
+    gains: list[HistogramGain]
+    live: EngineStats
+    events: list[EngineEvent]
+    kind: Literal["window"] = "window"
+
+
+class ErrorCount(BaseModel):
+    """Errors of one kind."""
+
+    model_config = ConfigDict(frozen=True)
+
+    operation: str
+    text: str
+    count: int
+    example: str | None = None
+
+
+@exact
+@dataclass(frozen=True)
+class ResultValues:
+    """An EngineResult as JSON knows it."""
+
+    taken: list[int]
+    tallies: list[list[int]]
+    idle_ratio: float
+    phase_idle_ratios: list[float] | None
+    phase_lag_p50_ns: list[int | None] | None
+    run_delay_ns: int
+    busy_ns: float | None
+    answers: list[tuple[int, Answers]]
+    counters: dict[str, int]
+    errors: list[ErrorCount]
+    pool: dict[str, float] | None
+    anomalies: list[tuple[str, ...]]
+
+    @classmethod
+    def of(cls, result: EngineResult) -> Self:
+        """What the message has of a result."""
+        same = {field.name: getattr(result, field.name) for field in fields(cls)}
+        errors = [ErrorCount(**error) for error in result.errors]
+        arrays = {"taken": result.taken.tolist(), "tallies": result.tallies.tolist()}
+        return cls(**{**same, **arrays, "answers": list(result.answers.items()), "errors": errors})
+
+    def result(self) -> EngineResult:
+        """The same result."""
+        same = {field.name: getattr(self, field.name) for field in fields(self)}
+        errors = [error.model_dump(exclude_none=True) for error in self.errors]
+        arrays = {name: np.array(same[name], dtype=np.int64) for name in ("taken", "tallies")}
+        return EngineResult(**{**same, **arrays, "answers": dict(self.answers), "errors": errors})
+
+
+@exact
+@dataclass(frozen=True)
+class Result:
+    """Answers Finish: `logs` are the records of each operation log."""
+
+    workload: Whole
+    result: ResultValues
+    gains: list[HistogramGain]
+    logs: list[int]
+    kind: Literal["result"] = "result"
+
+
+@exact
+@dataclass(frozen=True)
+class LogPiece:
+    """Answers FetchLog."""
+
+    workload: Whole
+    file: Whole
+    first: Whole
+    content: str
+    kind: Literal["log_piece"] = "log_piece"
+
+
+@exact
+@dataclass(frozen=True)
+class Failed:
+    """A step that failed: of one workload, or (None) of what it does for the run as a whole."""
+
+    workload: Whole | None
+    error: Failure
+    kind: Literal["failed"] = "failed"
+
+
+CoordinatorMessage = Hello | Beat | Calibrate | TakePlan | Prepare | Begin | Stop | Finish | FetchLog | End
+TO_HOST: Messages[CoordinatorMessage] = Messages(Annotated[CoordinatorMessage, Field(discriminator="kind")])
+
+HostMessage = Here | HostBeat | Calibrated | Planned | Prepared | Late | Window | Result | LogPiece | Failed
+FROM_HOST: Messages[HostMessage] = Messages(Annotated[HostMessage, Field(discriminator="kind")])
 
 
 def packed_bytes(content: bytes) -> str:
@@ -100,170 +349,3 @@ def unpacked_bytes(text: str, most: int = MOST_BYTES) -> bytes:
     if machine.unconsumed_tail or not machine.eof:
         raise ValueError(f"expected at most {most} bytes, found more or a part")
     return content
-
-
-class WorkerError(TargetError):
-    """A worker cannot do its part: it, or its way to the target, is not as it should be."""
-
-    def __init__(self, worker: str, sentence: str, exit_code: int = ExitCode.TARGET) -> None:
-        self.target = self.worker = worker
-        self.exit_code = ExitCode(exit_code)
-        HoldfastError.__init__(self, f"worker {worker}: {sentence}")
-
-
-def packed_failure(error: Exception) -> dict[str, Any]:
-    """An error as values; the traceback of one that is our bug goes to standard error here."""
-    if isinstance(error, StatementRefused):
-        parts = [list(error.path), error.offset, error.expected, error.found, error.advice]
-        return {"refused": parts, "message": str(error), "exit_code": int(error.exit_code)}
-    text, code = failure_of(error)
-    if text == BUG:
-        traceback.print_exception(error)
-        text = (
-            f"{type(error).__name__}: {error}; this is a bug in Holdfast: the worker's log has its traceback"
-        )
-    return {"message": text.removeprefix("bench: "), "exit_code": int(code)}
-
-
-def unpacked_failure(worker: str, values: dict[str, Any]) -> HoldfastError:
-    """The error to raise."""
-    if "refused" in values:
-        path, offset, expected, found, advice = values["refused"]
-        return StatementRefused(tuple(path), offset, expected, f"{found} (on worker {worker})", advice)
-    return WorkerError(worker, values["message"], values["exit_code"])
-
-
-MOST_EVENTS = 10_000
-"""In one window."""
-
-WORKLOAD = {"workload": Needed(int)}
-ANSWERS = Needed({"hits": int, "misses": int, "statuses": Each(Needed(int))})
-LIVE = {one.name: Needed(int) for one in fields(EngineStats)} | {
-    "outcomes": Needed([Needed(int)]),
-    "answers": ANSWERS,
-    "pool_in_use": int,
-}
-GAINS = Needed([Needed([Needed(None)])])
-SHAPES: dict[str, dict[str, Any]] = {
-    "here": {
-        **dict.fromkeys(("sent_ns", "at_ns", "pid", "protocol"), Needed(int)),
-        **dict.fromkeys(("host", "boot", "time_namespace", "network_namespace"), Needed(str)),
-    },
-    "beat": {"generator_cpu_ratio": float, "generator_rss_bytes": float},
-    "calibrated": {"calibration": Needed(RECORD["calibration"])},
-    "planned": {},
-    "prepared": WORKLOAD,
-    "late": {**WORKLOAD, "by_ns": Needed(int)},
-    "window": {
-        **WORKLOAD,
-        "number": Needed(int),
-        "is_last": Needed(bool),
-        "gains": GAINS,
-        "live": Needed(LIVE),
-        "events": Needed([Needed({"at_ns": Needed(int), "kind": Needed(str)})]),
-    },
-    "result": {
-        **WORKLOAD,
-        "gains": GAINS,
-        "logs": Needed([Needed(int)]),
-        "result": Needed(
-            {
-                "taken": Needed([Needed(int)]),
-                "tallies": Needed([Needed([Needed(int)])]),
-                "idle_ratio": Needed(float),
-                "busy_ns": float,
-                "counters": Needed(Each(Needed(int))),
-                "errors": Needed(
-                    [{"operation": Needed(str), "text": Needed(str), "count": Needed(int), "example": str}]
-                ),
-                "anomalies": Needed([Needed([str])]),
-            }
-        ),
-    },
-    "log_piece": {**WORKLOAD, "file": Needed(int), "first": Needed(int), "content": Needed(str)},
-    "failed": {"error": Needed({"message": Needed(str), "exit_code": Needed(int)})},
-}
-
-
-def problem_of(message: object) -> str | None:
-    """What is wrong with the form of a message; None when it can be read."""
-    if not isinstance(message, dict):
-        return "it sent what is no message"
-    kind = message.get("kind")
-    shape = SHAPES.get(kind) if isinstance(kind, str) else None
-    if shape is None:
-        return "it sent a message of an unknown kind"
-    problem = misshapen(message, shape)
-    return f"it sent a damaged message: {kind}.{problem}" if problem else None
-
-
-def problem_of_window(message: dict[str, Any], part: RemotePart) -> str | None:
-    """What cannot be in a window of this part."""
-    number, live = message["number"], message["live"]
-    if part.has_ended or part.result is not None:
-        return f"it sent window {number} after its last one"
-    if number <= part.newest:
-        return f"it sent window {number} after window {part.newest}"
-    if len(message["events"]) > MOST_EVENTS or any("self" in event for event in message["events"]):
-        return "it sent events that cannot be"
-    counts = [value for name, value in live.items() if type(value) is int and name != "idle_ns"]
-    if len(live["outcomes"]) != OUTCOME_COUNT or min([*counts, *live["outcomes"]]) < 0:
-        return "it sent a count below zero"
-    return _problem_of_gains(message["gains"], part)
-
-
-def problem_of_result(message: dict[str, Any], part: RemotePart) -> str | None:
-    """What cannot be in a part's result, which is the sum of what was sent before."""
-    result, rows = message["result"], len(part.tallies)
-    if part.result is not None:
-        return "it sent a second result"
-    if len(result["taken"]) != rows or [len(row) for row in result["tallies"]] != [OUTCOME_COUNT] * rows:
-        return "it sent a result with rows that are not in the plan"
-    told = [count for row in result["tallies"] for count in row]
-    counts = [*told, *result["taken"], *message["logs"], *result["counters"].values()]
-    if min(counts, default=0) < 0 or max(counts, default=0) >= MOST_COUNTED:
-        return "it sent a count that cannot be"
-    for key in ("phase_idle_ratios", "phase_lag_p50_ns"):
-        if result.get(key) and len(result[key]) != part.phases:
-            return f"it sent {len(result[key])} phases, where the plan has {part.phases}"
-    if problem := _problem_of_gains(message["gains"], part):
-        return problem
-    sums = part.tallies.copy()
-    for row, kind, outcome, _, counts in message["gains"]:
-        sums[row, outcome] += sum(counts) if kind == "response" else 0
-    if sums[part.planned].tolist() != [result["tallies"][row] for row in part.planned]:
-        return "its result is not the sum of the windows that it sent"
-    if any(length > part.most_arrivals for length in message["logs"]):
-        return "it claims more records than its part of the plan has arrivals"
-    return None
-
-
-def _problem_of_gains(gains: list[list[Any]], part: RemotePart) -> str | None:
-    claimed = int(part.tallies[part.planned].sum())
-    for gain in gains:
-        if problem := _problem_of_gain(gain, len(part.tallies)):
-            return problem
-        if gain[1] == "response" and gain[0] in part.planned:
-            claimed += sum(gain[4])
-    if claimed > part.most_arrivals:
-        return f"it claims {claimed} arrivals, more than the {part.most_arrivals} that its part can have"
-    return None
-
-
-def _problem_of_gain(gain: list[Any], rows: int) -> str | None:
-    if len(gain) != 5:
-        return "it sent a histogram without its parts"
-    row, kind, outcome, buckets, counts = gain
-    if not (is_of(row, int) and 0 <= row < rows and is_of(outcome, int) and 0 <= outcome < OUTCOME_COUNT):
-        return "it sent a histogram of a row or an outcome that is not in the plan"
-    if not isinstance(kind, str) or not kind.isidentifier():
-        return "it sent a histogram of an unknown kind"
-    if not (isinstance(buckets, list) and isinstance(counts, list) and len(buckets) == len(counts)):
-        return "it sent a histogram whose buckets have no counts"
-    if not all(type(one) is int for one in (*buckets, *counts)):
-        return "it sent a histogram with a count that is no whole number"
-    if any(not 0 <= one < BUCKET_COUNT for one in buckets) or len(set(buckets)) != len(buckets):
-        return "it sent a histogram with buckets that are none"
-    if any(not 0 < one < MOST_COUNTED for one in counts):
-        return "it sent a histogram with a count that cannot be"
-    return None

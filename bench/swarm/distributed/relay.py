@@ -2,16 +2,13 @@
 the agents' messages.
 
 Locust opens its sockets without any authentication. Here each gets ZeroMQ's CURVE
-(rfc.zeromq.org/spec/26): both sides prove that they know the secret before a message passes, neither
-can be impersonated, every message is encrypted and numbered, and an eavesdropper learns nothing. The
-key pairs are derived from the secret, and the master's public key never travels: without the secret
-not even a first message can be made.
+(rfc.zeromq.org/spec/26): both sides prove that they know the secret before a message passes, neither can
+be impersonated, every message is encrypted and numbered, and an eavesdropper learns nothing. The key
+pairs are derived from the secret, and the master's public key never travels: without the secret not even
+a first message can be made.
 
 What the agents say to each other is passed on as text, unread. Every message carries the number of its
 run, so that a late one cannot disturb the next run.
-
-master -> worker   {"run", "do": "host"} {"run", "do": "relay", "text"} {"run", "do": "end"} worker ->
-master   {"run", "say": "relay", "text"} {"run", "say": "host_ended", "exit_code"}
 """
 
 from __future__ import annotations
@@ -22,7 +19,8 @@ import logging
 import time
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import gevent
 import zmq.green as zmq
@@ -32,18 +30,20 @@ from zmq.utils.monitor import recv_monitor_message
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import ExitCode, UsageError
+from bench.core.messages import MessageError, Messages
+from bench.swarm.messages import Failed, HostRequest, RelayedMessage, RelayRequest, WorkerJoined, WorkerLost
 from bench.swarm.web.auth import refuse
-from bench.swarm.web.run_control import AgentProcess
+from bench.swarm.web.run_control import AgentProcess, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from bench.swarm.locust_types import Environment, MasterRunner, Message, WorkerRunner
-
+    from bench.swarm.messages import FromAgent, ToAgent
 
 logger = logging.getLogger(__name__)
 LARGEST_MESSAGE = 64 * 1024 * 1024
-TOLD_EVERY_S = 60.0
+REPORT_EVERY_S = 60.0
 MASTER, WORKER = b"holdfast master", b"holdfast worker"
 COST = {"n": 1 << 14, "r": 8, "p": 1}
 """Of one guess at the secret: some 50 ms and 16 MiB."""
@@ -53,6 +53,15 @@ FAILED = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
+CHANNEL = "holdfast"
+COORDINATOR = "coordinator"
+LOOK_EVERY_S = 0.25
+SILENT_LOOKS = 28
+"""Locust misses a worker after 3 s without a heartbeat; so many looks of ours later it is lost. They are
+counted and not timed: a master that others keep from its processor looks as seldom as it reads.
+"""
+MASTER_SILENT_S = 10
+"""A master says something every second; one that is silent for so long has gone, and its run with it."""
 
 
 def close_to_strangers(secret: Callable[[], bytes]) -> None:
@@ -85,7 +94,7 @@ def _secure(socket: Any, secret: bytes, *, is_master: bool) -> None:
         socket.curve_serverkey, _ = _key_pair(secret, MASTER)
         socket.curve_publickey, socket.curve_secretkey = _key_pair(secret, WORKER)
     events = FAILED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED
-    gevent.spawn(_tell_of_failures, socket.get_monitor_socket(events), is_master=is_master)
+    gevent.spawn(_report_failures, socket.get_monitor_socket(events), is_master=is_master)
 
 
 def _key_pair(secret: bytes, whose: bytes) -> tuple[bytes, bytes]:
@@ -96,9 +105,9 @@ def _key_pair(secret: bytes, whose: bytes) -> tuple[bytes, bytes]:
     return zmq.curve_public(key), key
 
 
-def _tell_of_failures(monitor: Any, *, is_master: bool) -> None:
-    """Say now and then that somebody was turned away, or that we were."""
-    told_s, is_through = -TOLD_EVERY_S, False
+def _report_failures(monitor: Any, *, is_master: bool) -> None:
+    """Log now and then that a stranger was turned away, or that we were."""
+    reported_s, is_through = -REPORT_EVERY_S, False
     while True:
         try:
             event = recv_monitor_message(monitor)["event"]
@@ -106,8 +115,8 @@ def _tell_of_failures(monitor: Any, *, is_master: bool) -> None:
             return  # the socket was closed
         is_through = event == zmq.EVENT_HANDSHAKE_SUCCEEDED or (is_through and event != zmq.EVENT_CONNECTED)
         was_refused = event & FAILED or (not is_master and event == zmq.EVENT_DISCONNECTED and not is_through)
-        if was_refused and time.monotonic() - told_s > TOLD_EVERY_S:
-            told_s = time.monotonic()
+        if was_refused and time.monotonic() - reported_s > REPORT_EVERY_S:
+            reported_s = time.monotonic()
             logger.warning(
                 "somebody without the workers' secret was turned away from the worker port"
                 if is_master
@@ -115,15 +124,27 @@ def _tell_of_failures(monitor: Any, *, is_master: bool) -> None:
             )
 
 
-CHANNEL = "holdfast"
-COORDINATOR = "coordinator"
-LOOK_EVERY_S = 0.25
-SILENT_LOOKS = 28
-"""Locust misses a worker after 3 s without a heartbeat; so many looks of ours later it is lost. They are
-counted and not timed: a master that others keep from its processor looks as seldom as it reads.
-"""
-MASTER_SILENT_S = 10
-"""A master says something every second; one that is silent for so long has gone, and its run with it."""
+@dataclass(frozen=True)
+class WorkerOrder:
+    """Master to worker: start an engine host, hand it a message, end it."""
+
+    run: str
+    do: Literal["host", "relay", "end"]
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """Worker to master: a message of its engine host, or its end."""
+
+    run: str
+    say: Literal["relay", "host_ended"]
+    text: str | None = None
+    exit_code: int | None = None
+
+
+ORDERS: Messages[WorkerOrder] = Messages(WorkerOrder)
+REPORTS: Messages[WorkerReport] = Messages(WorkerReport)
 
 
 class Workers:
@@ -135,7 +156,7 @@ class Workers:
         self._names: dict[str, str] = {}
         self._missed: Counter[str] = Counter()
         """Looks in a row at which Locust missed a worker."""
-        self._to_agent: Callable[[Mapping[str, Any]], None] = lambda _: None
+        self._to_agent: Callable[[ToAgent], None] = lambda _: None
         runner.register_message(CHANNEL, self._heard)
         environment.events.worker_connect.add_listener(self._connected)
 
@@ -145,65 +166,66 @@ class Workers:
 
     @property
     def are_all_lost(self) -> bool:
-        """Whether a run is under way that nobody works on any more."""
+        """Whether a run is under way that no worker works on any more."""
         self._look()
         return bool(self._names) and all(state in ("lost", "late") for state in self._names.values())
 
-    def begin(self, names: Sequence[str], to_agent: Callable[[Mapping[str, Any]], None]) -> None:
-        """See Crew."""
+    def begin(self, names: Sequence[str], to_agent: Callable[[ToAgent], None]) -> None:
+        """See WorkerPool."""
         self._run = uuid.uuid4().hex
         self._names = dict.fromkeys(names, "working")
         self._missed.clear()
         self._to_agent = to_agent
         for name in names:
-            self._send(name, do="host")
+            self._send(name, "host")
         gevent.spawn(self._watch, self._run)
 
-    def relay(self, name: str, message: Mapping[str, Any]) -> None:
-        """See Crew."""
-        if self._names.get(name) == "working":
-            self._send(name, do="relay", text=json.dumps(message))
+    def relay(self, message: RelayRequest) -> None:
+        """See WorkerPool."""
+        if message.to is not None and self._names.get(message.to) == "working":
+            self._send(message.to, "relay", json.dumps(message.message))
 
     def settle(self) -> None:
-        """See Crew."""
+        """See WorkerPool."""
         self._names = {name: "done" if state == "working" else state for name, state in self._names.items()}
 
     def end(self) -> None:
-        """See Crew."""
+        """See WorkerPool."""
         for name in self._names:
             if name in self._runner.clients:
-                self._send(name, do="end")
+                self._send(name, "end")
         self._run = ""
 
-    def state(self) -> list[dict[str, str]]:
-        """See Crew."""
+    def state(self) -> list[WorkerState]:
+        """See WorkerPool."""
         if self._run:
-            return [{"name": name, "state": state} for name, state in self._names.items()]
-        return [{"name": client.id, "state": client.state} for client in self._runner.clients.all]
+            return [WorkerState(name, state) for name, state in self._names.items()]
+        return [WorkerState(client.id, client.state) for client in self._runner.clients.all]
 
-    def _send(self, name: str, **message: str) -> None:
-        self._runner.send_message(CHANNEL, {"run": self._run, **message}, client_id=name)
+    def _send(self, name: str, do: Literal["host", "relay", "end"], text: str | None = None) -> None:
+        self._runner.send_message(CHANNEL, asdict(WorkerOrder(self._run, do, text)), client_id=name)
 
     def _heard(self, environment: Environment, msg: Message, **_: Any) -> None:  # noqa: ARG002 - Locust's form
-        name, told = msg.node_id, msg.data
+        name = msg.node_id
         if not self._run or name not in self._names:
             return
         try:
-            if told["run"] != self._run:
+            report = REPORTS.of(msg.data)
+            if report.run != self._run:
                 return
-            said = json.loads(told["text"]) if told["say"] == "relay" else None
-        except (KeyError, TypeError, ValueError, RecursionError):
+            message = json.loads(report.text or "") if report.say == "relay" else None
+        except (MessageError, TypeError, ValueError, RecursionError):
             self._lost(name, "refused, because it sent what is no message")
             return
-        if told["say"] == "relay":
-            self._to_agent({"do": "relay", "from": name, "message": said})
+        if report.say == "relay":
+            self._to_agent(RelayedMessage(name, message))
         else:
-            self._lost(name, f"its engine host ended with exit code {told.get('exit_code')!r:.20}")
+            self._lost(name, f"its engine host ended with exit code {report.exit_code!r:.20}")
 
     def _connected(self, client_id: str, **_: Any) -> None:
         if self._run and client_id not in self._names:
             self._names[client_id] = "late"
-            self._to_agent({"do": "worker_joined", "worker": client_id})
+            self._to_agent(WorkerJoined(client_id))
 
     def _watch(self, run: str) -> None:
         while self._run == run:
@@ -227,10 +249,10 @@ class Workers:
         if self._run and self._names[name] == "working":
             self._names[name] = "lost"
             logger.warning("worker %s is lost: %s", name, reason)
-            self._to_agent({"do": "worker_lost", "worker": name, "reason": reason})
+            self._to_agent(WorkerLost(name, reason))
 
 
-class EngineHost:
+class HostStarter:
     """The worker's side: one engine host at a time, at the master's word."""
 
     def __init__(
@@ -255,41 +277,41 @@ class EngineHost:
         return self._agent is None or self._agent.wait(seconds)
 
     def _heard(self, environment: Environment, msg: Message, **_: Any) -> None:  # noqa: ARG002 - Locust's form
-        told = msg.data
         try:
-            do, run = told["do"], str(told["run"])
-            message = json.loads(told["text"]) if do == "relay" else None
-        except (KeyError, TypeError, ValueError, RecursionError):
-            logger.warning("the master sent what is no message; it is left out")
+            order = ORDERS.of(msg.data)
+            message = json.loads(order.text or "") if order.do == "relay" else None
+        except (MessageError, TypeError, ValueError, RecursionError):
+            logger.warning("the master sent an invalid message; it is ignored")
             return
-        if do == "host":
+        if order.do == "host":
             self.let_go()
-            self._start(run)
-        elif run == self._run and self._agent is not None:
-            if do == "relay":
-                self._agent.tell({"do": "relay", "from": COORDINATOR, "message": message})
+            self._start(order.run)
+        elif order.run == self._run and self._agent is not None:
+            if order.do == "relay":
+                self._agent.send(RelayedMessage(COORDINATOR, message))
             else:
                 self._agent.let_go()
 
     def _start(self, run: str) -> None:
         self._run = run
 
-        def say(message: dict[str, Any]) -> None:
-            if message["say"] == "relay":
-                self._tell(run, say="relay", text=json.dumps(message["message"]))
-            elif message["say"] == "failed":
-                logger.error("%s", message["message"])
+        def take(message: FromAgent) -> None:
+            match message:
+                case RelayRequest():
+                    self._report(WorkerReport(run, "relay", text=json.dumps(message.message)))
+                case Failed():
+                    logger.error("%s", message.message)
 
         def ended(code: int) -> None:
-            self._tell(run, say="host_ended", exit_code=code)
+            self._report(WorkerReport(run, "host_ended", exit_code=code))
             if self._run == run:
                 self._agent = None
 
-        self._agent = AgentProcess(say, ended, self._variables)
-        self._agent.tell({"do": "host"})
+        self._agent = AgentProcess(take, ended, self._variables)
+        self._agent.send(HostRequest())
 
-    def _tell(self, run: str, **message: Any) -> None:
-        self._runner.send_message(CHANNEL, {"run": run, **message})
+    def _report(self, report: WorkerReport) -> None:
+        self._runner.send_message(CHANNEL, asdict(report))
 
     def _beat(self, **_: Any) -> None:
         self._master_heard_ns = monotonic_ns()

@@ -1,6 +1,5 @@
 """What several workers are together: their engines' results as one result, and what run.json reports about
-them. Pure.
-"""
+them. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from bench.plan.plan import WorkloadPlan
+    from bench.swarm.distributed.messages import Calibration
     from bench.swarm.distributed.worker import RemotePart, Worker
+
+UNCERTAIN_NS = 10_000_000
+"""A clock that is known worse than this cannot time an outage that others see too."""
 
 
 @dataclass
@@ -120,18 +123,14 @@ def merged_result(results: Sequence[tuple[str, EngineResult]], are_several: bool
     )
 
 
-UNCERTAIN_NS = 10_000_000
-"""A clock that is known worse than this cannot time an outage that others see too."""
-
-
-def worst_calibration(found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def worst_calibration(by_worker: Mapping[str, Calibration]) -> dict[str, Any]:
     """The section `calibration` for several workers: by percentile the worst of them, and every table."""
     worst: dict[str, Any] = {"floor_ns": {}, "lag_ns": {}, "table": []}
-    for name, calibration in found.items():
-        for section in ("floor_ns", "lag_ns"):
-            for percent, value in calibration[section].items():
+    for name, calibration in by_worker.items():
+        for section, times in (("floor_ns", calibration.floor_ns), ("lag_ns", calibration.lag_ns)):
+            for percent, value in times.items():
                 worst[section][percent] = max(value, worst[section].get(percent, value))
-        worst["table"] += [{**row, "worker": name} for row in calibration["table"]]
+        worst["table"] += [row.model_dump(exclude_unset=True) | {"worker": name} for row in calibration.table]
     return worst
 
 
@@ -174,7 +173,7 @@ def _entry(worker: Worker, number: int, count: int, names: list[str]) -> dict[st
             for index, part in worker.parts.items()
         },
         "clock": worker.clock.facts() if worker.clock.before else None,
-        "floor_ns": worker.calibration["floor_ns"] if worker.calibration else None,
+        "floor_ns": worker.calibration.floor_ns if worker.calibration else None,
         "idle_ratio": round(min(result.idle_ratio for result in results), 4) if results else None,
         "planned": sum(int(result.taken.sum()) for result in results),
         "late_windows": worker.late_windows,
@@ -193,7 +192,7 @@ def _anomalies(worker: Worker, start_ns: int, *, is_logged: bool) -> list[dict[s
                 "invalid",
                 f"{worker.words} was lost {_seconds(worker.lost_ns - start_ns)}: {worker.lost_because}; "
                 f"its part of the load is missing from then on{unknown}",
-                "look into that worker's log, and run again",
+                "check that worker's log, and run again",
             )
         )
     elif worker.late_windows:

@@ -1,10 +1,10 @@
 """Whom a master and its workers trust: the secret that they share, and what a worker lets a master do with
 it: where load may go, and whether Python that was sent may run.
 
-HOLDFAST_WORKER_SECRET                        in the environment HOLDFAST_WORKER_SECRET_FILE,
---secret-file    the content of a file --processes                                   made in memory:
-the workers are forks of the master else                                          a file of this user,
-made if it is missing
+    HOLDFAST_WORKER_SECRET                        in the environment
+    HOLDFAST_WORKER_SECRET_FILE, --secret-file    the content of a file
+    --processes                                   made in memory: the workers are forks of the master
+    else                                          a file of this user, made if it is missing
 
 The secret is on no command line, which everybody on a machine can read.
 """
@@ -16,14 +16,15 @@ import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.errors import UsageError
 from bench.stack.background.state import state_folder
 
 if TYPE_CHECKING:
-    from bench.stack.target import Target
+    from collections.abc import Sequence
 
+    from bench.stack.target import Target
 
 VARIABLE = "HOLDFAST_WORKER_SECRET"
 FILE_VARIABLE = "HOLDFAST_WORKER_SECRET_FILE"
@@ -132,9 +133,8 @@ def check_target(target: Target | None) -> None:
         check_host(target)
 
 
-def check_locustfiles(plan: dict[str, Any]) -> None:
-    """Raises UsageError for a plan that has some, where this worker's owner has not allowed them."""
-    paths = [one["locustfile"]["path"] for one in plan["workloads"] if one.get("locustfile")]
+def check_locustfiles(paths: Sequence[str]) -> None:
+    """Raises UsageError for a plan with locustfiles, where this worker's owner has not allowed them."""
     if not paths or _is_fork() or os.environ.get(LOCUSTFILES_VARIABLE, "").lower() in YES:
         return
     raise UsageError(

@@ -1,34 +1,52 @@
-"""A worker as the coordinator knows it: its clock, its host, the limits of its part, what it has sent.
+"""A worker as the coordinator knows it: its clock, the limits of its part, what it has sent.
 
 How far its CLOCK_MONOTONIC is ahead of the coordinator's is measured as NTP does it (Mills, RFC 5905,
 section 8): ask for the time, note when asked and when answered. The answer was given between the two,
 so the offset is known to half the round trip, however long either way took. The shortest of several
 rounds is the best.
+
+A worker whose sums cannot be right is rejected with the reason. Its part of the load is missing from then
+on, and the others continue. Pure.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import platform
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.core.clock import monotonic_ns
+from bench.core.histogram import BUCKET_COUNT
 from bench.core.outcome import OUTCOME_COUNT
-from bench.engine.api import EngineResult, EngineStats
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from bench.core.errors import HoldfastError
+    from bench.engine.api import EngineResult, EngineStats
     from bench.plan.plan import Segment, WorkloadPlan
+    from bench.swarm.distributed.host import HostInfo
+    from bench.swarm.distributed.messages import (
+        Calibration,
+        HistogramGain,
+        HostBeat,
+        LogPiece,
+        Result,
+        Window,
+    )
+
+MOST_OF_A_LANE_PER_S = 100_000_000
+"""Arrivals of a closed loop: beyond what any loop makes on one lane."""
+MOST_COUNTED = 2**53
+MOST_EVENTS = 10_000
+"""In one window."""
+DELIVERY = "deliver"
+"""The operation of a pub/sub workload that holds end-to-end times: no arrival of the plan's."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +94,13 @@ class ClockOffset:
 
     @property
     def drift_ns(self) -> int:
-        """By how much the offset grew until the end; 0 where nobody asked again."""
+        """By how much the offset grew until the end; 0 if it was not asked again."""
         return _best(self.after).offset_ns - self.measured_ns if self.after and not self.is_same else 0
 
     @property
     def longest_trip_ns(self) -> int:
         """The worst of what a message may take."""
-        return max((one.trip_ns for one in self.before), default=0)
+        return max((asked.trip_ns for asked in self.before), default=0)
 
     def facts(self) -> dict[str, bool | int]:
         """For run.json."""
@@ -97,69 +115,11 @@ class ClockOffset:
 
 
 def _best(rounds: list[Round]) -> Round:
-    return min(rounds, key=lambda one: one.trip_ns)
+    return min(rounds, key=lambda asked: asked.trip_ns)
 
 
 def _half(trip_ns: int) -> int:
     return (trip_ns + 1) // 2
-
-
-PROTOCOL = 1
-"""Of the messages between coordinator and engine host."""
-
-
-@dataclass(frozen=True)
-class HostInfo:
-    """What two processes must share to share a clock or a loopback."""
-
-    host: str
-    pid: int
-    boot: str
-    time_namespace: str
-    network_namespace: str
-    protocol: int = PROTOCOL
-
-    @classmethod
-    def of_this_process(cls) -> Self:
-        """Ours."""
-        boot = Path("/proc/sys/kernel/random/boot_id")
-        return cls(
-            host=platform.node(),
-            pid=os.getpid(),
-            boot=boot.read_text("ascii").strip() if boot.exists() else "",
-            time_namespace=_namespace("time"),
-            network_namespace=_namespace("net"),
-        )
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Self:
-        """What another process says of itself."""
-        return cls(**{name: values[name] for name in cls.__dataclass_fields__})
-
-    def shares_clock_with(self, other: HostInfo) -> bool:
-        """Whether both read the same CLOCK_MONOTONIC: one kernel, and one time namespace of it."""
-        return self.boot != "" and (self.boot, self.time_namespace) == (other.boot, other.time_namespace)
-
-    def shares_loopback_with(self, other: HostInfo) -> bool:
-        """Whether 127.0.0.1 is the same for both."""
-        return self.boot != "" and (self.boot, self.network_namespace) == (
-            other.boot,
-            other.network_namespace,
-        )
-
-
-def _namespace(kind: str) -> str:
-    try:
-        return str(Path(f"/proc/self/ns/{kind}").readlink())
-    except OSError:
-        return ""  # a kernel without it has one for all
-
-
-MOST_OF_A_LANE_PER_S = 100_000_000
-"""Arrivals of a closed loop: beyond what any loop makes on one lane."""
-MOST_COUNTED = 2**53
-DELIVERY = "deliver"
-"""The operation of a pub/sub workload that holds end-to-end times: no arrival of the plan's."""
 
 
 def most_arrivals(plan: WorkloadPlan, segment: Segment, duration_ns: int) -> int:
@@ -172,10 +132,6 @@ def most_arrivals(plan: WorkloadPlan, segment: Segment, duration_ns: int) -> int
     return int(expected + spread) + 16
 
 
-LAST = 1 << 62
-"""Number of the window that holds what an engine counted at its end."""
-
-
 @dataclass
 class RemotePart:
     """One workload on one worker."""
@@ -184,14 +140,16 @@ class RemotePart:
     tallies: NDArray[np.int64]
     """tallies[row, outcome] of what has been sent: all that is known of a worker that is lost."""
     most_arrivals: int = MOST_COUNTED
-    """What it cannot exceed: see bench.swarm.distributed.worker."""
+    """What it cannot exceed: see `most_arrivals`."""
     phases: int = 1
     planned: list[int] = field(default_factory=list)
     """Rows whose responses are arrivals of the plan."""
     is_prepared: bool = False
     failure: HoldfastError | None = None
-    windows: deque[dict[str, Any]] = field(default_factory=deque)
+    windows: deque[Window] = field(default_factory=deque)
     """Sent and not yet read."""
+    last_gains: list[HistogramGain] = field(default_factory=list)
+    """Sent with the result, and not yet read."""
     newest: int = -1
     """Number of the newest window that was sent."""
     is_behind: bool = False
@@ -201,7 +159,7 @@ class RemotePart:
     """As of the newest window that was read."""
     result: EngineResult | None = None
     log_lengths: list[int] = field(default_factory=list)
-    piece: dict[str, Any] | None = None
+    piece: LogPiece | None = None
 
     @classmethod
     def empty(cls, segment: Segment, rows: int) -> RemotePart:
@@ -218,20 +176,109 @@ class RemotePart:
         part.most_arrivals, part.phases = most_arrivals(plan, segment, duration_ns), plan.phase_count
         return part
 
-    def add(self, window: dict[str, Any]) -> None:
-        """Keep a window that was sent."""
+    def add_window(self, window: Window) -> str | None:
+        """Keep a window that was sent; what is wrong with it, if it cannot be right."""
+        if self.has_ended or self.result is not None:
+            return f"it sent window {window.number} after its last one"
+        if window.number <= self.newest:
+            return f"it sent window {window.number} after window {self.newest}"
+        if len(window.events) > MOST_EVENTS or any("self" in event.details for event in window.events):
+            return "it sent events that cannot be"
+        live = window.live
+        counts = (
+            *(live.taken, live.in_flight, live.connected, live.elapsed_ns, live.run_delay_ns),
+            *(live.lost_connections, live.reconnections, live.pool_in_use or 0, *live.outcomes),
+            *(live.answers.hits, live.answers.misses, *live.answers.statuses.values()),
+        )
+        if len(live.outcomes) != OUTCOME_COUNT or min(counts) < 0:
+            return "it sent a count below zero"
+        if max(*counts, abs(live.idle_ns)) >= MOST_COUNTED:
+            return "it sent a count that cannot be"
+        if problem := self._problem_of(window.gains):
+            return problem
+        self._count(window.gains)
         self.windows.append(window)
-        self.newest = max(self.newest, window["number"])
-        for row, kind, outcome, _, counts in window["gains"]:
-            if kind == "response":  # every arrival that ends has one
-                self.tallies[row, outcome] += sum(counts)
+        self.newest, self.has_ended = window.number, window.is_last
+        return None
 
-    def read(self, up_to: int) -> list[dict[str, Any]]:
-        """Take out the windows up to that number."""
-        found = []
-        while self.windows and self.windows[0]["number"] <= up_to:
-            found.append(self.windows.popleft())
-        return found
+    def add_result(self, message: Result) -> str | None:
+        """Keep the result; what is wrong with it, if it is not the sum of what was sent before."""
+        values, rows = message.result, len(self.tallies)
+        if self.result is not None:
+            return "it sent a second result"
+        if len(values.taken) != rows or [len(row) for row in values.tallies] != [OUTCOME_COUNT] * rows:
+            return "it sent a result with rows that are not in the plan"
+        answers = [
+            count
+            for _, answers in values.answers
+            for count in (answers.hits, answers.misses, *answers.statuses.values())
+        ]
+        tallied = [count for row in values.tallies for count in row]
+        counts = [*tallied, *values.taken, *message.logs, *values.counters.values(), *answers]
+        if min(counts, default=0) < 0 or max(counts, default=0) >= MOST_COUNTED:
+            return "it sent a count that cannot be"
+        for phases in (values.phase_idle_ratios, values.phase_lag_p50_ns):
+            if phases and len(phases) != self.phases:
+                return f"it sent {len(phases)} phases, where the plan has {self.phases}"
+        if problem := self._problem_of(message.gains):
+            return problem
+        before = self.tallies.copy()
+        self._count(message.gains)
+        problem = None
+        if self.tallies[self.planned].tolist() != [values.tallies[row] for row in self.planned]:
+            problem = "its result is not the sum of the windows that it sent"
+        elif any(length > self.most_arrivals for length in message.logs):
+            problem = "it claims more records than its part of the plan has arrivals"
+        if problem:
+            self.tallies = before
+            return problem
+        self.last_gains, self.log_lengths = message.gains, message.logs
+        self.result = values.result()
+        return None
+
+    def read(self, up_to: int | None) -> list[Window]:
+        """Take out the windows up to that number, or all."""
+        windows = []
+        while self.windows and (up_to is None or self.windows[0].number <= up_to):
+            windows.append(self.windows.popleft())
+        return windows
+
+    def read_last_gains(self) -> list[HistogramGain]:
+        """Take out what came with the result."""
+        gains, self.last_gains = self.last_gains, []
+        return gains
+
+    def _count(self, gains: Sequence[HistogramGain]) -> None:
+        for gain in gains:
+            if gain.kind == "response":  # every arrival that ends has one
+                self.tallies[gain.row, gain.outcome] += sum(gain.counts)
+
+    def _problem_of(self, gains: Sequence[HistogramGain]) -> str | None:
+        claimed = int(self.tallies[self.planned].sum())
+        for gain in gains:
+            if problem := _problem_of_gain(gain, len(self.tallies)):
+                return problem
+            if gain.kind == "response" and gain.row in self.planned:
+                claimed += sum(gain.counts)
+        if claimed > self.most_arrivals:
+            return f"it claims {claimed} arrivals, more than the {self.most_arrivals} that its part can have"
+        return None
+
+
+def _problem_of_gain(gain: HistogramGain, rows: int) -> str | None:
+    if not (0 <= gain.row < rows and 0 <= gain.outcome < OUTCOME_COUNT):
+        return "it sent a histogram of a row or an outcome that is not in the plan"
+    if not gain.kind.isidentifier():
+        return "it sent a histogram of an unknown kind"
+    if len(gain.buckets) != len(gain.counts):
+        return "it sent a histogram whose buckets have no counts"
+    if any(not 0 <= bucket < BUCKET_COUNT for bucket in gain.buckets) or len(set(gain.buckets)) != len(
+        gain.buckets
+    ):
+        return "it sent a histogram with invalid buckets"
+    if any(not 0 < count < MOST_COUNTED for count in gain.counts):
+        return "it sent a histogram with a count that cannot be"
+    return None
 
 
 @dataclass
@@ -249,8 +296,8 @@ class Worker:
     has_plan: bool = False
     failure: HoldfastError | None = None
     """Of what it does for the run as a whole."""
-    calibration: dict[str, Any] | None = None
-    use: dict[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    use: HostBeat | None = None
     parts: dict[int, RemotePart] = field(default_factory=dict)
     late_windows: int = 0
     first_late_ns: int = 0
@@ -271,9 +318,9 @@ class Worker:
     @property
     def under_way(self) -> int:
         """Arrivals it had taken and not ended when it was last heard of."""
-        found = 0
+        count = 0
         for part in self.parts.values():
-            live = part.windows[-1]["live"] if part.windows else part.live
-            if isinstance(live, EngineStats) and not part.has_ended:
-                found += max(live.taken - sum(live.outcomes), 0)
-        return found
+            live = part.windows[-1].live if part.windows else part.live
+            if live is not None and not part.has_ended:
+                count += max(live.taken - sum(live.outcomes), 0)
+        return count

@@ -2,11 +2,12 @@
 
 A gate stands before all routes, Locust's and ours:
 
-- On loopback, requests must name a loopback host: a page of the internet that makes its own name point
-to 127.0.0.1 (DNS rebinding) still sends its own name. - What changes something must come from our own
-page (Origin), also where a browser would add credentials by itself. - Beyond loopback a name and a
-password are asked for; they are compared in constant time. - Answers are for our own pages only:
-Locust allows every origin to read them, which is taken back.
+- On loopback, requests must name a loopback host: a page of the internet that makes its own name
+  point to 127.0.0.1 (DNS rebinding) still sends its own name.
+- What changes something must come from our own page (Origin), also where a browser would add
+  credentials by itself.
+- Beyond loopback a name and a password are asked for; they are compared in constant time.
+- Answers are for our own pages only: Locust allows every origin to read them, which is taken back.
 """
 
 from __future__ import annotations

@@ -1,70 +1,198 @@
-"""What the panel shows of a run: made from the agent's messages, as texts that a page only has to place."""
+"""What the panel shows of a run: made from the agent's messages, as texts that a page only has to place.
+
+The classes `...State` are the state as JSON. None of their texts is HTML.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from bench.core import histogram, units
 from bench.core.errors import ExitCode
 from bench.core.outcome import OUTCOMES
-from bench.swarm.messages import RollingWindow, WindowMessage
+from bench.swarm.messages import (
+    Ended,
+    EventMessage,
+    Failed,
+    Judged,
+    RollingWindow,
+    Started,
+    Step,
+    WindowMessage,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from bench.core.histogram import Counts
-    from bench.swarm.messages import HistogramDelta
-
-
-MOST = 200
-TOLD = ("name", "what", "target", "service", "detector", "workload", "text", "detail")
-"""Fields of an event that say what it was about, in the order of a sentence."""
-
-
-class EventLog:
-    """The latest events."""
-
-    def __init__(self) -> None:
-        self._rows: list[dict[str, Any]] = []
-
-    def add(self, event: Mapping[str, Any]) -> None:
-        """One entry of events.jsonl."""
-        what = str(event["kind"]).replace("_", " ")
-        details: dict[str, None] = {}
-        for field in TOLD:
-            if event.get(field) not in (None, ""):
-                details[str(event[field])] = None
-        at_ns, about = event["at_ns"], ", ".join(details)
-        last = self._rows[-1] if self._rows else None
-        if last is not None and (last["what"], last["about"]) == (what, about):
-            last["times"] += 1
-            last["until_ns"] = at_ns
-            return
-        self._rows.append({"at_ns": at_ns, "until_ns": at_ns, "what": what, "about": about, "times": 1})
-        del self._rows[:-MOST]
-
-    def rows(self) -> list[dict[str, str]]:
-        """Texts, the latest first: what happened is often noticed later than what came after it."""
-        return [
-            {
-                "at": _when(row),
-                "what": row["what"] if row["times"] == 1 else f"{row['what']}, {row['times']} times",
-                "about": row["about"],
-            }
-            for row in sorted(self._rows, key=lambda row: -row["at_ns"])
-        ]
-
-
-def _when(row: Mapping[str, Any]) -> str:
-    first = units.format_duration_ns(row["at_ns"])
-    return first if row["times"] == 1 else f"{first} to {units.format_duration_ns(row['until_ns'])}"
-
+    from bench.judge.verdict import Verdict
+    from bench.swarm.messages import FromAgent, HistogramDelta, PhaseFacts, SeriesRow, WorkloadFacts
 
 PERCENTS = (50, 95, 99)
 KINDS = ("response", "service", "lag")
 DELIVERY = "deliver"
 IDLE, PREPARING, RUNNING, ENDING, OVER = "idle", "preparing", "running", "ending", "over"
+MOST_EVENTS = 200
+ABOUT = ("name", "what", "target", "service", "detector", "workload", "text", "detail")
+"""Fields of an event that say what it was about, in the order of a sentence."""
+
+
+@dataclass(frozen=True)
+class PhaseState:
+    """A phase on the bar."""
+
+    name: str
+    measured: bool
+    lasts: str
+    share: float
+    is_now: bool
+
+
+@dataclass(frozen=True)
+class LatencyState:
+    """Times of one kind: percentiles of the last seconds, and of all that was measured."""
+
+    kind: str
+    now: list[str]
+    measured: list[str]
+    max: str
+    samples: str
+
+
+@dataclass(frozen=True)
+class OutcomeState:
+    """How many arrivals ended in one way."""
+
+    name: str
+    count: int
+
+
+@dataclass(frozen=True)
+class WorkloadState:
+    """One workload."""
+
+    name: str
+    plan: str
+    rate: str
+    p95: str
+    failed: str
+    connected: int | None
+    in_flight: int | None
+    latency: list[LatencyState]
+    outcomes: list[OutcomeState]
+
+
+@dataclass(frozen=True)
+class EventState:
+    """A line of the list of events."""
+
+    at: str
+    what: str
+    about: str
+
+
+@dataclass(frozen=True)
+class CheckState:
+    """A check with its figures as people write them."""
+
+    status: str
+    rule: str
+    is_rule: bool
+    observed: str
+    because: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class VerdictState:
+    """The verdict; findings about the run come first."""
+
+    status: str
+    checks: list[CheckState]
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> VerdictState:
+        """The texts of a verdict."""
+        return cls(
+            verdict.status.name,
+            [
+                CheckState(
+                    status=check.status.name,
+                    rule=check.rule,
+                    is_rule=check.is_rule,
+                    observed="-"
+                    if check.observed is None
+                    else units.format_quantity(check.observed, check.unit or "count"),
+                    because=check.because,
+                    advice=check.advice or "",
+                )
+                for check in verdict.checks
+            ],
+        )
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run, from the request to the verdict."""
+
+    status: str
+    headline: str
+    message: str
+    step: str
+    scenario: str
+    purpose: str
+    quick: bool
+    run: str
+    phase: str
+    left: str
+    done: float
+    under_way: str
+    phases: list[PhaseState]
+    workloads: list[WorkloadState]
+    rules: list[str]
+    events: list[EventState]
+    verdict: VerdictState | None
+
+
+@dataclass(frozen=True)
+class _EventRow:
+    at_ns: int
+    until_ns: int
+    what: str
+    about: str
+    times: int = 1
+
+
+class EventLog:
+    """The latest events; many of one kind in a row become one line."""
+
+    def __init__(self) -> None:
+        self._rows: list[_EventRow] = []
+
+    def add(self, event: EventMessage) -> None:
+        """One entry of events.jsonl."""
+        what = event.kind.replace("_", " ")
+        given = (event.details.get(field) for field in ABOUT)
+        about = ", ".join(dict.fromkeys(str(value) for value in given if value not in (None, "")))
+        last = self._rows[-1] if self._rows else None
+        if last is not None and (last.what, last.about) == (what, about):
+            self._rows[-1] = replace(last, until_ns=event.at_ns, times=last.times + 1)
+            return
+        self._rows.append(_EventRow(event.at_ns, event.at_ns, what, about))
+        del self._rows[:-MOST_EVENTS]
+
+    def rows(self) -> list[EventState]:
+        """Texts, the latest first: what happened is often noticed later than what came after it."""
+        return [_event_state(row) for row in sorted(self._rows, key=lambda row: -row.at_ns)]
+
+
+def _event_state(row: _EventRow) -> EventState:
+    first, last = (units.format_duration_ns(at_ns) for at_ns in (row.at_ns, row.until_ns))
+    if row.times == 1:
+        return EventState(first, row.what, row.about)
+    return EventState(f"{first} to {last}", f"{row.what}, {row.times} times", row.about)
 
 
 class Figures:
@@ -81,15 +209,16 @@ class Figures:
             if gain.tag.measured:
                 self.measured[gain.buckets] += gain.counts
 
-    def cells(self) -> dict[str, Any]:
+    def state(self, kind: str) -> LatencyState:
         """Percentiles of the last seconds, and of all that was measured."""
         samples = int(self.measured.sum())
-        return {
-            "now": _percentiles(self.recent.counts()),
-            "measured": _percentiles(self.measured),
-            "max": units.format_duration_ns(histogram.max_ns(self.measured)) if samples else "-",
-            "samples": f"{samples:,}".replace(",", " "),
-        }
+        return LatencyState(
+            kind,
+            now=_percentiles(self.recent.counts()),
+            measured=_percentiles(self.measured),
+            max=units.format_duration_ns(histogram.max_ns(self.measured)) if samples else "-",
+            samples=f"{samples:,}".replace(",", " "),
+        )
 
 
 def _percentiles(counts: Counts) -> list[str]:
@@ -98,17 +227,17 @@ def _percentiles(counts: Counts) -> list[str]:
     return [units.format_duration_ns(histogram.percentile_ns(counts, percent)) for percent in PERCENTS]
 
 
-class WorkloadState:
+class WorkloadFigures:
     """One workload: what was planned, what is, and how it ended so far."""
 
-    def __init__(self, entry: Mapping[str, Any]) -> None:
-        self.name: str = entry["name"]
-        self._entry = entry
+    def __init__(self, facts: WorkloadFacts) -> None:
+        self.name = facts.name
+        self._facts = facts
         self._kinds = {kind: Figures() for kind in KINDS}
         self._deliveries = Figures()
-        self._is_pubsub = str(entry["driver"]).endswith("pubsub")
+        self._is_pubsub = facts.driver.endswith("pubsub")
         self._outcomes = {outcome.label: 0 for outcome in OUTCOMES}
-        self._row: Mapping[str, Any] = {}
+        self._row: SeriesRow | None = None
 
     def take(self, window: WindowMessage) -> None:
         """Add a window."""
@@ -126,44 +255,44 @@ class WorkloadState:
         for kind, figures in self._kinds.items():
             figures.take(window, by_kind[kind])
         self._deliveries.take(window, [gain for gain in delivered if gain.tag.kind == "response"])
-        self._row = next((row for row in window.series if row.get("workload") == self.name), self._row)
+        self._row = next((row for row in window.series if row.workload == self.name), self._row)
 
-    def state(self) -> dict[str, Any]:
-        """As JSON."""
+    def state(self) -> WorkloadState:
+        """As texts."""
         responses = self._kinds["response"].recent
         failed, ended = responses.total(failed=True), responses.total()
-        entry = self._entry
+        facts = self._facts
         arrivals = (
-            f"{entry['arrivals']} arrivals at {units.format_rate(entry['rate_per_s'])}"
-            if entry.get("rate_per_s")
+            f"{facts.arrivals} arrivals at {units.format_rate(facts.rate_per_s)}"
+            if facts.rate_per_s
             else "closed loop"
         )
-        latency = [{"kind": kind} | figures.cells() for kind, figures in self._kinds.items()]
+        latency = [figures.state(kind) for kind, figures in self._kinds.items()]
         if self._is_pubsub:
-            latency.append({"kind": "delivery"} | self._deliveries.cells())
-        return {
-            "name": self.name,
-            "plan": f"{entry['driver']}, {arrivals}, {entry['lanes']} lanes, "
-            f"deadline {units.format_duration_ns(entry['deadline_ns'])}",
-            "rate": units.format_rate(ended / (responses.seconds or 1.0)) if ended else "0/s",
-            "p95": self._kinds["response"].cells()["now"][1],
-            "failed": units.format_ratio(failed / ended) if ended else "-",
-            "connected": self._row.get("connected"),
-            "in_flight": self._row.get("in_flight"),
-            "latency": latency,
-            "outcomes": [{"name": name, "count": count} for name, count in self._outcomes.items()],
-        }
+            latency.append(self._deliveries.state("delivery"))
+        return WorkloadState(
+            name=self.name,
+            plan=f"{facts.driver}, {arrivals}, {facts.lanes} lanes, "
+            f"deadline {units.format_duration_ns(facts.deadline_ns)}",
+            rate=units.format_rate(ended / (responses.seconds or 1.0)) if ended else "0/s",
+            p95=_percentiles(responses.counts())[1],
+            failed=units.format_ratio(failed / ended) if ended else "-",
+            connected=self._row.connected if self._row else None,
+            in_flight=self._row.in_flight if self._row else None,
+            latency=latency,
+            outcomes=[OutcomeState(name, count) for name, count in self._outcomes.items()],
+        )
 
 
-class DashboardState:
-    """One run, from the order to the verdict."""
+class Dashboard:
+    """One run, from the request to the verdict."""
 
     def __init__(self) -> None:
         self.begin("", quick=False)
         self.status = IDLE
 
     def begin(self, scenario: str, *, quick: bool) -> None:
-        """A run was ordered."""
+        """A run was requested."""
         self.status = PREPARING
         self.scenario = scenario
         self.quick = quick
@@ -172,33 +301,33 @@ class DashboardState:
         self.message = ""
         self.run = ""
         self.interrupted = False
-        self.verdict: dict[str, Any] | None = None
-        self._rules: list[str] = []
-        self._phases: list[dict[str, Any]] = []
-        self._workloads: list[WorkloadState] = []
-        self._happenings = EventLog()
+        self.verdict: Verdict | None = None
+        self._rules: Sequence[str] = ()
+        self._phases: Sequence[PhaseFacts] = ()
+        self._workloads: list[WorkloadFigures] = []
+        self._events = EventLog()
         self._now_ns = 0
         self._phase = self._under_way = ""
 
-    def take(self, message: Mapping[str, Any], window: WindowMessage | None = None) -> None:
-        """Something that the agent said; `window` is its window, already read."""
-        match message["say"]:
-            case "step":
-                self.step = str(message["text"])
-            case "started":
+    def take(self, message: FromAgent) -> None:
+        """A message of the agent."""
+        match message:
+            case Step(text):
+                self.step = text
+            case Started():
                 self._started(message)
-            case "window" if window is not None:
-                self._window(window)
-            case "event":
-                self._happenings.add(message)
-            case "ended":
-                self.interrupted = bool(message["interrupted"])
+            case WindowMessage():
+                self._window(message)
+            case EventMessage():
+                self._events.add(message)
+            case Ended():
+                self.interrupted = message.interrupted
                 self.step = "judging"
-            case "judged":
-                self.verdict = message["verdict"]
-            case "failed":
-                self.message = str(message["message"]).removeprefix("bench: ")
-                self.interrupted |= message["exit_code"] == ExitCode.INTERRUPTED
+            case Judged():
+                self.verdict = message.verdict
+            case Failed():
+                self.message = message.message.removeprefix("bench: ")
+                self.interrupted |= message.exit_code == ExitCode.INTERRUPTED
 
     def over(self) -> None:
         """The agent has gone."""
@@ -206,23 +335,22 @@ class DashboardState:
         self.step = ""
 
     def ending(self) -> None:
-        """Somebody asked it to end."""
+        """It was asked to end."""
         if self.status in (PREPARING, RUNNING):
             self.status = ENDING
 
-    def _started(self, message: Mapping[str, Any]) -> None:
+    def _started(self, message: Started) -> None:
         if self.status == PREPARING:
             self.status = RUNNING
         self.step = ""
-        self.scenario, self.purpose, self.run = message["scenario"], message["purpose"], message["run"]
-        self._rules = [str(rule) for rule in message["rules"]]
-        self._phases = list(message["phases"])
-        self._workloads = [WorkloadState(entry) for entry in message["workloads"]]
-        self._phase = self._phases[0]["name"] if self._phases else ""
+        self.scenario, self.purpose, self.run = message.scenario, message.purpose, message.run
+        self._rules, self._phases = message.rules, message.phases
+        self._workloads = [WorkloadFigures(facts) for facts in message.workloads]
+        self._phase = self._phases[0].name if self._phases else ""
 
     def _window(self, window: WindowMessage) -> None:
         self._now_ns = window.end_ns
-        self._phase = next((p["name"] for p in self._phases if window.end_ns < p["end_ns"]), "drain")
+        self._phase = next((phase.name for phase in self._phases if window.end_ns < phase.end_ns), "drain")
         self._under_way = window.under_way
         for workload in self._workloads:
             workload.take(window)
@@ -231,62 +359,42 @@ class DashboardState:
     def headline(self) -> str:
         """The state in a few words."""
         if self.verdict is not None:
-            return str(self.verdict["status"])
+            return self.verdict.status.name
         if self.status != OVER:
             return self.status
         return "interrupted" if self.interrupted else "failed" if self.message else "ended"
 
-    def state(self) -> dict[str, Any]:
-        """As JSON; every value is text or a list of texts to be placed, none of it HTML."""
-        total_ns = self._phases[-1]["end_ns"] if self._phases else 0
-        left_ns = max(total_ns - self._now_ns, 0) if self.status != OVER else 0
-        return {
-            "status": self.status,
-            "headline": self.headline,
-            "message": self.message,
-            "step": self.step,
-            "scenario": self.scenario,
-            "purpose": self.purpose,
-            "quick": self.quick,
-            "run": self.run,
-            "phase": self._phase,
-            "left": f"{left_ns / 1e9:.0f} s",
-            "done": min(self._now_ns / total_ns, 1.0) if total_ns else 0.0,
-            "under_way": self._under_way if self.status != OVER else "",
-            "phases": [self._shown(phase, total_ns) for phase in self._phases],
-            "workloads": [workload.state() for workload in self._workloads],
-            "rules": self._rules,
-            "events": self._happenings.rows(),
-            "verdict": _verdict(self.verdict) if self.verdict else None,
-        }
+    def state(self) -> RunState:
+        """As texts."""
+        total_ns = self._phases[-1].end_ns if self._phases else 0
+        is_over = self.status == OVER
+        left_ns = 0 if is_over else max(total_ns - self._now_ns, 0)
+        return RunState(
+            status=self.status,
+            headline=self.headline,
+            message=self.message,
+            step=self.step,
+            scenario=self.scenario,
+            purpose=self.purpose,
+            quick=self.quick,
+            run=self.run,
+            phase=self._phase,
+            left=f"{left_ns / 1e9:.0f} s",
+            done=min(self._now_ns / total_ns, 1.0) if total_ns else 0.0,
+            under_way="" if is_over else self._under_way,
+            phases=[self._phase_state(phase, total_ns) for phase in self._phases],
+            workloads=[workload.state() for workload in self._workloads],
+            rules=list(self._rules),
+            events=self._events.rows(),
+            verdict=VerdictState.of(self.verdict) if self.verdict else None,
+        )
 
-    def _shown(self, phase: Mapping[str, Any], total_ns: int) -> dict[str, Any]:
-        length_ns = phase["end_ns"] - phase["start_ns"]
-        return {
-            "name": phase["name"],
-            "measured": phase["measured"],
-            "lasts": units.format_duration_ns(length_ns),
-            "share": length_ns / total_ns if total_ns else 0.0,
-            "is_now": self.status != OVER and phase["start_ns"] <= self._now_ns < phase["end_ns"],
-        }
-
-
-def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """Status and checks with their figures as people write them; findings about the run come first."""
-    checks: Sequence[Mapping[str, Any]] = verdict["checks"]
-    return {
-        "status": verdict["status"],
-        "checks": [
-            {
-                "status": check["status"],
-                "rule": check["rule"],
-                "is_rule": not check["metric"].startswith("validity."),
-                "observed": "-"
-                if check["observed"] is None
-                else units.format_quantity(check["observed"], check["unit"] or "count"),
-                "because": check["because"],
-                "advice": check["advice"] or "",
-            }
-            for check in checks
-        ],
-    }
+    def _phase_state(self, phase: PhaseFacts, total_ns: int) -> PhaseState:
+        length_ns = phase.end_ns - phase.start_ns
+        return PhaseState(
+            name=phase.name,
+            measured=phase.measured,
+            lasts=units.format_duration_ns(length_ns),
+            share=length_ns / total_ns if total_ns else 0.0,
+            is_now=self.status != OVER and phase.start_ns <= self._now_ns < phase.end_ns,
+        )

@@ -1,9 +1,9 @@
 """The start form and Locust's command line, read as the request for a run. The scenario loader checks it
 before any load.
 
-rate, lanes = value | name "=" value *( "," name "=" value )    a value alone: of the only workload
-duration    = value                                             every measured phase target      = url
-*( "," url )                                  redis://  postgresql://  http://
+    rate, lanes = value | name "=" value *( "," name "=" value )    a value alone: of the only workload
+    duration    = value                                             every measured phase
+    target      = url *( "," url )                                  redis://  postgresql://  http://
 
 Problems carry the name of their field as the place; an empty field leaves the scenario as it is.
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bench.core.errors import Problem, ScenarioError
@@ -68,18 +68,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class FilledForm:
-    """A run that can be ordered from an agent."""
+    """A run that can be requested from an agent."""
 
-    order: RunRequest
+    request: RunRequest
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of the environment: those that the scenario refers to, and targets. They may hold passwords."""
-
-    def message(self, workers: Sequence[str]) -> dict[str, Any]:
-        """The order in the agent's words; `workers` make the load, the agent itself where there are none."""
-        order = asdict(self.order) | {"workers": list(workers)}
-        return {"do": "run"} | {
-            key: str(value) if isinstance(value, Path) else value for key, value in order.items()
-        }
 
 
 def choices_in(folder: Path) -> tuple[Choice, ...]:
@@ -102,24 +95,25 @@ def choices_in(folder: Path) -> tuple[Choice, ...]:
 
 
 def read_form(values: Mapping[str, str], offered: Sequence[Choice], out: Path) -> FilledForm:
-    """The order that a form's texts make. Raises ScenarioError with every problem of all fields."""
+    """The request that a form's texts make. Raises ScenarioError with every problem of all fields."""
     path = _scenario(values.get("scenario", ""), offered)
     problems: list[Problem] = []
     targets, found = _targets(values.get("target", ""))
     problems += found
     environment = {**os.environ, **targets}
-    scenario = load_scenario(path, environment=environment).scenario
+    quick = values.get("quick", "") in ("true", "True", "on", "1")
+    scenario = load_scenario(path, (), quick, environment).scenario
     overrides, found = _overrides(values, scenario)
     problems += found
     stack, found = _stack(values.get("stack", ""), targets)
     problems += found
     seed, found = _seed(values.get("seed", ""))
     problems += found
-    quick = values.get("quick", "") in ("true", "True", "on", "1")
-    try:
-        load_scenario(path, overrides, quick, environment)
-    except ScenarioError as error:
-        problems += [_of_field(problem) for problem in error.problems]
+    if overrides:
+        try:
+            load_scenario(path, overrides, quick, environment)
+        except ScenarioError as error:
+            problems += [_of_field(problem) for problem in error.problems]
     if problems:
         raise ScenarioError(problems)
     named = variables_in(path.read_text("utf-8"), *overrides)

@@ -16,12 +16,12 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from bench.core.errors import ExitCode, ScenarioError
-from bench.swarm.distributed.relay import EngineHost, Workers, close_to_strangers
+from bench.swarm.distributed.relay import HostStarter, Workers, close_to_strangers
 from bench.swarm.distributed.trust import WorkerSecret, trust_variables
 from bench.swarm.web.auth import Guard, credentials_for, refuse
 from bench.swarm.web.form import FIELDS, Choice, FilledForm, add_options, offered, read_form
 from bench.swarm.web.panel import WebPanel
-from bench.swarm.web.run_control import Alone, RunControl
+from bench.swarm.web.run_control import NoWorkers, RunControl
 from bench.swarm.web.statistics import ExactStatistics, exact_csv
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class LocustHooks:
 
     def listen(self, events: Events) -> None:
         """Be called by Locust."""
+        hub = gevent.get_hub()
+        hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)  # Ctrl-C is how it is ended: Locust obeys it
         close_to_strangers(WorkerSecret().get)
         events.init_command_line_parser.add_listener(self.add_options)
         events.init.add_listener(self.init)
@@ -78,7 +80,7 @@ class LocustHooks:
         exact_csv()
         if isinstance(runner, MasterRunner):
             self._workers = Workers(environment, runner)
-        self.control = RunControl(statistics, self._workers or Alone())
+        self.control = RunControl(statistics, self._workers or NoWorkers())
         self.control.on_failure = self._tell_failure
         environment.shape_class.entrance = self
         environment.process_exit_code = int(ExitCode.OK)
@@ -201,7 +203,7 @@ def _print_report(folder: Path) -> None:
 def _be_a_worker(environment: Environment, runner: WorkerRunner) -> None:
     is_fork = os.getpid() != MAIN_PID
     may_run_files = environment.parsed_options.allow_locustfiles
-    host = EngineHost(environment, runner, trust_variables(is_fork=is_fork, may_run_files=may_run_files))
+    host = HostStarter(environment, runner, trust_variables(is_fork=is_fork, may_run_files=may_run_files))
 
     def leave(**_: Any) -> None:
         host.let_go()

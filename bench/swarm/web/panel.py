@@ -7,6 +7,7 @@ that ended here and a name of the list below: no path comes from a request.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,16 @@ STANDS_ALONE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsaf
 STANDS_ALONE += "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 SHOWN_PERCENTILES = [0.5, 0.95, 0.99]
 STATES_OF_AN_END = ("stopping", "cleanup", "stopped")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A finished run, with those of its files that can be had."""
+
+    run: str
+    headline: str
+    scenario: str
+    files: list[str]
 
 
 class WebPanel:
@@ -100,8 +111,11 @@ class WebPanel:
                 field["default_value"] = getattr(options, name, field["default_value"])  # as chosen last
             # The list has labels; an option may have said a name or a path. Nothing chosen: the first.
             scenario = web_ui.template_args["extra_options"]["scenario"]
-            meant = [one.label for one in self._offered if one.is_meant_by(scenario["default_value"])]
-            scenario["default_value"] = next(iter(meant or [one.label for one in self._offered]), "")
+            labels = [choice.label for choice in self._offered]
+            meant = [
+                choice.label for choice in self._offered if choice.is_meant_by(scenario["default_value"])
+            ]
+            scenario["default_value"] = next(iter(meant or labels), "")
             web_ui.template_args |= {
                 "extended_tabs": [{"title": "Holdfast", "key": "holdfast"}],
                 "missing_host_warning": False,
@@ -134,17 +148,14 @@ class WebPanel:
     def _state(self) -> Response:
         control = self._control
         runs = [
-            {
-                "run": name,
-                "headline": run.headline,
-                "scenario": run.scenario,
-                "files": [one for one in FILES if (run.path / one).is_file()],
-            }
+            RunFiles(
+                name, run.headline, run.scenario, [file for file in FILES if (run.path / file).is_file()]
+            )
             for name, run in reversed(control.finished.items())
         ]
+        workers, is_ending = control.workers.state(), control.is_ending
         return jsonify(
-            control.picture.state()
-            | {"runs": runs, "workers": control.crew.state(), "is_ending": control.is_ending}
+            asdict(control.dashboard.state()) | {"runs": runs, "workers": workers, "is_ending": is_ending}
         )
 
     def _stop(self) -> Response:

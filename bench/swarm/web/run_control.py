@@ -5,12 +5,10 @@ The agent is a plain child, because a process that gevent has patched cannot run
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
 from gevent.event import Event
@@ -19,34 +17,50 @@ from gevent.subprocess import PIPE, Popen
 
 from bench.core.child_environment import for_run
 from bench.core.errors import ExitCode
-from bench.swarm.messages import WindowMessage
-from bench.swarm.web.dashboard import DashboardState
+from bench.core.messages import MessageError
+from bench.swarm.messages import (
+    FROM_AGENT,
+    TO_AGENT,
+    Ended,
+    Failed,
+    Judged,
+    RelayRequest,
+    Started,
+    Step,
+    StopRun,
+    WindowMessage,
+)
+from bench.swarm.web.dashboard import Dashboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
+    from bench.swarm.messages import FromAgent, ToAgent
     from bench.swarm.web.form import FilledForm
     from bench.swarm.web.statistics import ExactStatistics
 
-
 logger = logging.getLogger(__name__)
+IN_ORDER, AT_ONCE, LET_GO = 1, 2, 3
+"""How often the end was asked for, and what it means."""
 
 
 class AgentProcess:
-    """One child: `bench agent`. Orders go in, what it says comes out, in order.
+    """One child: `bench agent`. Orders go in, its messages come out, in order.
 
-    on_say: called for each object that it says. on_end: called once with its exit code, after the last.
+    on_message: called for each of its messages. on_end: called once with its exit code, after the last.
     A signal to our terminal does not reach it; the end of its input does, also when we are killed.
     """
 
     def __init__(
         self,
-        on_say: Callable[[dict[str, Any]], None],
+        on_message: Callable[[FromAgent], None],
         on_end: Callable[[int], None],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._on_say, self._on_end = on_say, on_end
-        self._orders: Queue = Queue()
+        self._on_message = on_message
+        self._on_end = on_end
+        self._orders: Queue[bytes | None] = Queue()
         self._gone = Event()
         self._process = Popen(
             [sys.executable, "-m", "bench", "agent"],
@@ -59,9 +73,9 @@ class AgentProcess:
         gevent.spawn(self._write)
         gevent.spawn(self._read)
 
-    def tell(self, order: Mapping[str, Any]) -> None:
-        """Hand an order over; returns at once."""
-        self._orders.put(json.dumps(order).encode() + b"\n")
+    def send(self, order: ToAgent) -> None:
+        """Hand an order over; returns immediately."""
+        self._orders.put(TO_AGENT.write(order))
 
     def let_go(self) -> None:
         """Close its input: it undoes what it did, and ends."""
@@ -83,16 +97,16 @@ class AgentProcess:
     def _read(self) -> None:
         for line in self._process.stdout:
             try:
-                said = json.loads(line)
-            except ValueError:
-                logger.warning("the agent wrote something that is no JSON: %.200r", line)
+                message = FROM_AGENT.read(line)
+            except MessageError as error:
+                logger.warning("the agent wrote something that is no message (%s): %.200r", error, line)
                 continue
             try:
-                self._on_say(said)
+                self._on_message(message)
             except Exception:
                 # What is shown may then be wrong, but the run goes on and its folder is right.
                 # Not its content: what goes to a worker may hold a target's password.
-                logger.exception("what the agent said could not be shown: %r", said.get("say"))
+                logger.exception("a message of the agent could not be shown: %r", message.say)
         self._process.stdout.close()
         code = self._process.wait()
         self._orders.put(None)
@@ -100,36 +114,40 @@ class AgentProcess:
         self._on_end(code)
 
 
-IN_ORDER, AT_ONCE, LET_GO = 1, 2, 3
-"""How often somebody asked for the end, and what it means."""
+@dataclass(frozen=True)
+class WorkerState:
+    """A worker, and what it is doing."""
+
+    name: str
+    state: str
 
 
 class WorkerPool(Protocol):
     """The workers of a run, seen from the coordinating agent."""
 
-    def begin(self, names: Sequence[str], to_agent: Callable[[Mapping[str, Any]], None]) -> None:
+    def begin(self, names: Sequence[str], to_agent: Callable[[ToAgent], None]) -> None:
         """Start an engine host on each worker; what they say goes to the agent."""
 
-    def relay(self, name: str, message: Mapping[str, Any]) -> None:
+    def relay(self, message: RelayRequest) -> None:
         """A message of the agent to the engine host of one worker."""
 
     def settle(self) -> None:
-        """The run folder is complete: nobody is missed any more."""
+        """The run folder is complete: no worker is missed from now on."""
 
     def end(self) -> None:
         """The run is over: the engine hosts end."""
 
-    def state(self) -> list[dict[str, str]]:
-        """The workers of the run or, before it, those that are ready: name and state."""
+    def state(self) -> list[WorkerState]:
+        """The workers of the run or, before it, those that are ready."""
 
 
-class Alone:
-    """No workers: the agent makes the load itself."""
+class NoWorkers:
+    """The agent makes the load itself."""
 
-    def begin(self, names: Sequence[str], to_agent: Callable[[Mapping[str, Any]], None]) -> None:
+    def begin(self, names: Sequence[str], to_agent: Callable[[ToAgent], None]) -> None:
         """Nothing."""
 
-    def relay(self, name: str, message: Mapping[str, Any]) -> None:
+    def relay(self, message: RelayRequest) -> None:
         """Nothing."""
 
     def settle(self) -> None:
@@ -138,12 +156,12 @@ class Alone:
     def end(self) -> None:
         """Nothing."""
 
-    def state(self) -> list[dict[str, str]]:
+    def state(self) -> list[WorkerState]:
         """None."""
         return []
 
 
-@dataclass
+@dataclass(frozen=True)
 class FinishedRun:
     """A run folder that is complete."""
 
@@ -157,8 +175,8 @@ class RunControl:
     """Starts, watches and ends runs."""
 
     statistics: ExactStatistics
-    crew: WorkerPool = field(default_factory=Alone)
-    picture: DashboardState = field(default_factory=DashboardState)
+    workers: WorkerPool = field(default_factory=NoWorkers)
+    dashboard: Dashboard = field(default_factory=Dashboard)
     finished: dict[str, FinishedRun] = field(default_factory=dict)
     """By the name of the folder, in the order of their ends."""
     exit_code: int = int(ExitCode.OK)
@@ -180,93 +198,92 @@ class RunControl:
 
     @property
     def is_ending(self) -> bool:
-        """Whether somebody asked the run to end."""
+        """Whether the run was asked to end."""
         return not self.is_over and self._asked > 0
 
     def start(self, form: FilledForm, workers: Sequence[str] = ()) -> None:
-        """Start a run; returns at once."""
+        """Start a run; returns immediately."""
         assert self.is_over
         self._over.clear()
         self._asked, self._path = 0, None
         self.exit_code = int(ExitCode.OK)
-        self.picture.begin(form.order.scenario.stem, quick=form.order.quick)
+        self.dashboard.begin(form.request.scenario.stem, quick=form.request.quick)
         self.statistics.clear_all()
         try:
-            self._agent = AgentProcess(self._said, self._ended, form.variables)
+            self._agent = AgentProcess(self._take, self._ended, form.variables)
         except OSError as error:
             self._fail(f"the agent cannot be started: {error.strerror}", int(ExitCode.BUG))
             self._close()
             return
-        self._agent.tell(form.message(workers))
-        self.crew.begin(workers, self._agent.tell)
+        self._agent.send(replace(form.request, workers=tuple(workers)))
+        self.workers.begin(workers, self._agent.send)
 
     def stop(self) -> None:
         """Ask for the end: in order first, then at once, then by letting the agent go."""
         if self._agent is None or self.is_over:
             return
         self._asked += 1
-        self.picture.ending()
+        self.dashboard.ending()
         if self._asked >= LET_GO:
             self._agent.let_go()
         else:
-            self._agent.tell({"do": "stop", "at_once": self._asked >= AT_ONCE})
+            self._agent.send(StopRun(self._asked >= AT_ONCE))
 
     def refuse(self, sentence: str, exit_code: int) -> None:
-        """A run that could not even be ordered."""
-        self.picture.begin("", quick=False)
+        """A run that could not even be requested."""
+        self.dashboard.begin("", quick=False)
         self._fail(sentence, exit_code)
-        self.picture.over()
+        self.dashboard.over()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end of the run; whether it is over."""
         return bool(self._over.wait(seconds))
 
     def let_go(self) -> None:
-        """Leave the agent to itself: it ends at once, undoing what it did."""
+        """Leave the agent to itself: it ends, undoing what it did."""
         if self._agent is not None:
             self._agent.let_go()
 
-    def _said(self, message: dict[str, Any]) -> None:
-        if message["say"] == "relay":
-            self.crew.relay(message["to"], message["message"])
-            return
-        window = WindowMessage.of(message) if message["say"] == "window" else None
-        self.picture.take(message, window)
-        match message["say"]:
-            case "started":
+    def _take(self, message: FromAgent) -> None:
+        self.dashboard.take(message)
+        match message:
+            case RelayRequest():
+                self.workers.relay(message)
+            case Started():
                 self.statistics.begin(message)
-                logger.info("run %s: %s", message["run"], message["scenario"])
-            case "window" if window is not None:
-                self.statistics.take(window)
-            case "step":
-                logger.info("%s", message["text"])
-            case "ended":
-                self._path = Path(message["path"])
-                self.crew.settle()
-            case "judged":
-                logger.info("verdict: %s", message["verdict"]["status"])
-            case "failed" if not self.picture.interrupted:
-                self.on_failure(self.picture.message)
-            case "failed":
-                logger.info("%s", self.picture.message)
+                logger.info("run %s: %s", message.run, message.scenario)
+            case WindowMessage():
+                self.statistics.take(message)
+            case Step(text):
+                logger.info("%s", text)
+            case Ended(path):
+                self._path = path
+                self.workers.settle()
+            case Judged(verdict):
+                logger.info("verdict: %s", verdict.status.name)
+            case Failed() if not self.dashboard.interrupted:
+                self.on_failure(self.dashboard.message)
+            case Failed():
+                logger.info("%s", self.dashboard.message)
 
     def _ended(self, code: int) -> None:
         self._agent = None
         self.exit_code = code
-        if not (self.picture.message or self.picture.verdict or self.picture.interrupted):
+        if not (self.dashboard.message or self.dashboard.verdict or self.dashboard.interrupted):
             self._fail(f"the agent ended with exit code {code}; the lines in the terminal say why", code)
             self.exit_code = code if 0 < code < 256 else int(ExitCode.BUG)
         self._close()
 
     def _close(self) -> None:
-        self.crew.end()
-        self.picture.over()
+        self.workers.end()
+        self.dashboard.over()
         if self._path is not None:
-            finished = FinishedRun(self._path, self.picture.headline, self.picture.scenario)
-            self.finished[self._path.name] = finished
+            self.finished[self._path.name] = FinishedRun(
+                self._path, self.dashboard.headline, self.dashboard.scenario
+            )
         self._over.set()
 
     def _fail(self, sentence: str, exit_code: int) -> None:
         self.exit_code = exit_code
-        self.picture.message = sentence
+        self.dashboard.message = sentence
         self.on_failure(sentence)

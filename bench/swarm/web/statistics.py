@@ -28,10 +28,10 @@ from bench.core.clock import NS_PER_S, WallLabel
 from bench.swarm.messages import RollingWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from bench.core.histogram import Counts
-    from bench.swarm.messages import HistogramDelta, WindowMessage
+    from bench.swarm.messages import HistogramDelta, Started, WindowMessage
 
 NS_PER_MS = 1e6
 DELIVERY = "deliver"
@@ -227,13 +227,13 @@ class ExactStatistics(RequestStats):
         super().reset_all()
         self.history = History(self)
 
-    def begin(self, started: Mapping[str, Any]) -> None:
+    def begin(self, started: Started) -> None:
         """The agent's `started`: a row for every operation, also for those that never come."""
-        self._zero_s = started["wall_ns"] / NS_PER_S
-        for workload in started["workloads"]:
-            self._drivers[workload["name"]] = workload["driver"]
-            for operation in workload["operations"]:
-                self._row(workload["name"], operation)
+        self._zero_s = started.wall_ns / NS_PER_S
+        for workload in started.workloads:
+            self._drivers[workload.name] = workload.driver
+            for operation in workload.operations:
+                self._row(workload.name, operation)
         for entry in (self.total, *self.entries.values()):
             entry.start_time = self._zero_s
 
@@ -259,7 +259,7 @@ class ExactStatistics(RequestStats):
         for gain in arrivals:
             if gain.tag.outcome != "ok" and (gain.tag.measured or not self._measuring):
                 self._note(gain, at_s)
-        self.lanes = sum(int(row.get("connected") or 0) for row in window.series)
+        self.lanes = sum((row.connected or 0) for row in window.series)
 
     def _arrives(self, gain: HistogramDelta) -> bool:
         is_pubsub = self._drivers.get(gain.tag.workload, "").endswith("pubsub")
