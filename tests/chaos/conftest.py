@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.stack.embedded import EmbeddedStack
@@ -60,3 +62,11 @@ def journals(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def closing() -> Iterator[contextlib.ExitStack]:
     with contextlib.ExitStack() as stack:
         yield stack
+
+
+@pytest.fixture
+def sleeper() -> Iterator[psutil.Process]:
+    """A process that nobody watches over: it stays as it is left."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield psutil.Process(process.pid)
+        process.kill()

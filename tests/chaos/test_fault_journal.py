@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,49 +35,11 @@ from chaos.undo import (
     Nothing,
     RemoveFile,
     StartContainer,
-    Undo,
     UnpauseContainer,
     read_undo,
 )
 from chaos.watchdog import Watchdog
-from tests.helpers.waiting import eventually
-
-DEAD = own_entry() | {"pid": 1, "start_ticks": 1, "boot_id": "of another time"}
-"""A harness of this machine, before it was started anew."""
-
-
-@pytest.fixture
-def sleeper() -> Iterator[psutil.Process]:
-    """A process that nobody watches over: it stays as it is left."""
-    with subprocess.Popen(["sleep", "1000"]) as process:
-        yield psutil.Process(process.pid)
-        process.kill()
-
-
-def is_stopped(process: psutil.Process) -> bool:
-    return process.status() == psutil.STATUS_STOPPED
-
-
-def paused(process: psutil.Process) -> ContinueProcesses:
-    """The process stopped, and how it is healed."""
-    identity = ProcessIdentity.of(process.pid)
-    assert identity is not None
-    process.suspend()
-    eventually(lambda: is_stopped(process), "the process is stopped")
-    return ContinueProcesses((identity,))
-
-
-def left_by_the_dead(folder: Path, *lines: Any) -> Path:
-    """A journal whose harness is gone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "left.jsonl"
-    text = [line if isinstance(line, str) else json.dumps(line) for line in ({"harness": DEAD}, *lines)]
-    path.write_text("\n".join(text))
-    return path
-
-
-def intent(entry: Any, number: str = "1", what: str = "a pause") -> dict[str, Any]:
-    return {"intend": number, "what": what, "undo": entry.to_json() if isinstance(entry, Undo) else entry}
+from tests.chaos.journals_left import DEAD, ended, harness, intent, is_stopped, left_by_the_dead, paused
 
 
 def test_an_intent_is_on_disk_when_it_returns_and_gone_when_it_is_done(journals: Path) -> None:
@@ -370,7 +331,11 @@ def test_a_folder_that_cannot_be_written_is_said_with_what_to_do(
 
 
 PROCESS = {"pid": 4711, "start_ticks": 12, "boot_id": "of then"}
+
+
 ENGINE = {"container": "c0ffee", "engine": "unix:///run/docker.sock", "settled_at": 1764370800.5}
+
+
 NOTED = [
     {"way": "nothing"},
     {"way": "continue_processes", "processes": [PROCESS, PROCESS | {"pid": 4712}]},
@@ -399,119 +364,3 @@ def test_removing_a_file_twice_is_harmless(tmp_path: Path) -> None:
     for _ in range(2):
         assert RemoveFile(tmp_path / "full").heal() is None
     assert not list(tmp_path.iterdir())
-
-
-# --- the watchdog -----------------------------------------------------------------------------------------
-
-HARNESS = """
-import json, os, signal, sys
-from chaos.journal import Journal
-from chaos.undo import read_undo
-from chaos.watchdog import Watchdog
-journal = Journal()
-watchdog = Watchdog(journal.path, journal.lock)
-journal.intend("pause", read_undo(json.loads(sys.argv[1])))
-print(watchdog._process.pid, flush=True)
-sys.stdin.readline()
-"""
-
-
-def harness(undo: Undo) -> tuple[subprocess.Popen[str], int]:
-    """A process with a fault in its journal and a watchdog, and that watchdog's number."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HARNESS, json.dumps(undo.to_json())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert process.stdout is not None
-    return process, int(process.stdout.readline())
-
-
-def ended(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait()
-    for stream in (process.stdin, process.stdout):
-        assert stream is not None
-        stream.close()
-
-
-def test_the_reaper_undoes_what_a_killed_harness_leaves(sleeper: psutil.Process) -> None:
-    process, watchdog = harness(paused(sleeper))
-    assert is_stopped(sleeper)
-    ended(process)
-    eventually(lambda: not is_stopped(sleeper), "the process goes on")
-    eventually(lambda: not psutil.pid_exists(watchdog), "the watchdog has ended")
-    assert leftovers() == []
-
-
-def test_who_ends_the_harness_and_its_group_does_not_reach_the_reaper(
-    sleeper: psutil.Process,
-) -> None:
-    process, watchdog = harness(paused(sleeper))
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        os.kill(watchdog, number)
-    assert psutil.Process(watchdog).status() != psutil.STATUS_ZOMBIE
-    assert os.getsid(watchdog) == watchdog
-    ended(process)
-    eventually(lambda: not is_stopped(sleeper), "the process goes on")
-
-
-def test_with_reaper_and_harness_killed_bench_heal_repairs(sleeper: psutil.Process) -> None:
-    process, watchdog = harness(paused(sleeper))
-    psutil.Process(watchdog).kill()
-    ended(process)
-    assert is_stopped(sleeper)
-    assert len(leftovers()) == 1
-    for expected in ("healed: pause\n", "nothing to heal: no fault is left from any run\n"):
-        command = [sys.executable, "-m", "bench", "heal"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-        assert (done.returncode, done.stdout) == (0, expected)
-    assert not is_stopped(sleeper)
-
-
-def test_a_reaper_whose_journal_is_gone_has_nothing_to_do() -> None:
-    journal = Journal()
-    watchdog = Watchdog(journal.path)
-    journal.close()
-    watchdog.close()
-    watchdog.close()
-
-
-def test_what_is_still_open_when_the_harness_ends_in_order_is_undone_before_it_goes_on(
-    sleeper: psutil.Process,
-) -> None:
-    journal = Journal()
-    watchdog = Watchdog(journal.path)
-    journal.intend("pause", paused(sleeper))
-    journal.close()
-    watchdog.close()
-    assert not is_stopped(sleeper)
-    assert leftovers() == []
-
-
-def test_bench_heal_tells_what_it_undid_and_names_what_it_could_not_with_exit_code_6(
-    journals: Path, sleeper: psutil.Process
-) -> None:
-    gone = own_entry() | {"pid": os.getpid(), "start_ticks": 1}
-    skipped = {"way": "continue_processes", "processes": [gone]}
-    entries = [
-        intent(paused(sleeper), "1"),
-        intent(skipped, "2", "pause of postgres"),
-        intent({"way": "of the future"}, "3", "a flood of api"),
-    ]
-    left_by_the_dead(journals, *entries)
-    command = [sys.executable, "-m", "bench", "heal"]
-    for told in (["skipped: pause of postgres: process", "healed: a pause"], []):
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-        assert done.returncode == 6
-        lines = done.stdout.splitlines()
-        assert len(lines) == len(told)
-        assert all(line.startswith(words) for line, words in zip(lines, told, strict=True))
-        assert (
-            "not healed: a flood of api: this version does not know how to undo 'of the future'"
-            in done.stderr
-        )
-        assert "Traceback" not in done.stderr
-    assert not is_stopped(sleeper)

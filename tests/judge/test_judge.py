@@ -1,24 +1,12 @@
-import json
-
 import pytest
 
 from bench.judge.judge import judge
 from bench.judge.verdict import Status, exit_code, worst
-from bench.results.reader import Run
 from bench.scenario.rules.grammar import parse_rule
 from tests.helpers.synthetic_run import MS, NAME, S, SyntheticRun
+from tests.judge.checks import OK, SERVICE, only
 
 US = 1_000
-OK = "cache/get/response/ok"
-SERVICE = "cache/get/service/ok"
-
-
-def only(tmp_path, **fields):
-    """The single check of a run with a single rule."""
-    verdict = judge(SyntheticRun(**fields).load(tmp_path))
-    (check,) = verdict.checks
-    assert verdict.status is check.status
-    return check
 
 
 def test_a_rule_that_holds_passes_with_its_numbers(tmp_path):
@@ -159,92 +147,6 @@ def test_a_limit_below_the_floor_fails_only_when_the_floor_cannot_explain_it(tmp
     assert only(tmp_path / "far", sla=rule, samples={OK: [(200 * US, 200)]}).status is Status.FAIL
 
 
-def test_a_run_whose_generator_was_late_is_invalid_not_failed(tmp_path):
-    late = "cache/get/late/ok"
-    rule = ["response.p95 < 10ms"]
-    explained = only(tmp_path / "late", sla=rule, samples={OK: [(11 * MS, 200)], late: [(2 * MS, 200)]})
-    assert explained.status is Status.INVALID
-    assert explained.because == (
-        "P95 is 11.0 ms, and the generator itself was late by up to 2.00 ms: the delay may be its own"
-    )
-    unexplained = only(tmp_path / "slow", sla=rule, samples={OK: [(13 * MS, 200)], late: [(2 * MS, 200)]})
-    assert unexplained.status is Status.FAIL
-
-
-NET, LATE, SERVICE_NET = "cache/get/net/ok", "cache/get/late/ok", "cache/get/service_net/ok"
-
-
-def test_a_rule_that_holds_without_the_generators_own_lateness_is_invalid(tmp_path):
-    """0.2 % of the answers are slow, and another 0.9 % were sent late: neither percentile says so alone."""
-    samples = {
-        OK: [(MS, 98_900), (50 * MS, 200), (61 * MS, 900)],
-        LATE: [(0, 99_100), (60 * MS, 900)],
-        NET: [(MS, 99_800), (50 * MS, 200)],
-    }
-    check = only(tmp_path, sla=["cache.response.p99 < 10ms"], samples=samples)
-    assert check.status is Status.INVALID
-    assert check.because == (
-        "P99 is 50.0 ms, without the time that the generator itself lost it is 1.00 ms: the rule would hold"
-    )
-    assert check.observed == pytest.approx(50 * MS, rel=0.01), "what was measured, the lateness in it"
-
-
-@pytest.mark.parametrize("stat", ["p95", "p99", "mean", "max"])
-@pytest.mark.parametrize("metric", ["response", "response_ok"])
-def test_a_rule_that_breaks_with_and_without_own_lateness_fails(tmp_path, metric, stat):
-    """The generator was as late as the limit is long, but not with the arrivals that break it."""
-    samples = {
-        OK: [(20 * MS, 1000), (12 * MS, 1000)],
-        LATE: [(0, 1000), (12 * MS, 1000)],
-        NET: [(20 * MS, 1000), (0, 1000)],
-    }
-    limit = "9ms" if stat == "mean" else "10ms"
-    check = only(tmp_path, sla=[f"cache.{metric}.{stat} < {limit}"], samples=samples)
-    assert check.status is Status.FAIL
-
-
-def test_losses_are_no_lateness(tmp_path):
-    lost = {"cache/get/response/timeout": [(S, 200)], "cache/get/net/timeout": [(S, 200)]}
-    samples = {OK: [(MS, 800)], NET: [(MS, 800)], **lost}
-    assert only(tmp_path, sla=["cache.response.p95 < 10ms"], samples=samples).status is Status.FAIL
-
-
-def test_a_service_time_is_never_excused_by_what_was_sent_late(tmp_path):
-    samples = {OK: [(15 * MS, 200)], SERVICE: [(12 * MS, 200)], LATE: [(3 * MS, 200)]}
-    rule = ["cache.service.p95 < 10ms"]
-    new = {**samples, NET: [(12 * MS, 200)], SERVICE_NET: [(12 * MS, 200)]}
-    assert only(tmp_path / "new", sla=rule, samples=new).status is Status.FAIL
-    assert only(tmp_path / "old", sla=rule, samples=samples).status is Status.FAIL
-
-
-def test_a_service_time_is_excused_by_what_lay_unread(tmp_path):
-    samples = {OK: [(12 * MS, 200)], SERVICE: [(12 * MS, 200)], SERVICE_NET: [(9 * MS, 200)]}
-    check = only(tmp_path, sla=["cache.service.p95 < 10ms"], samples=samples)
-    assert check.status is Status.INVALID
-
-
-def test_an_older_run_fails_only_where_its_lateness_cannot_explain_it(tmp_path):
-    """Without times net of lateness a rule is broken for sure where more exceed it than were late."""
-    late = {LATE: [(0, 99_100), (60 * MS, 900)]}
-    rule = ["cache.response.p99 < 10ms"]
-    few = {OK: [(MS, 98_900), (50 * MS, 200), (61 * MS, 900)], **late}
-    assert only(tmp_path / "few", sla=rule, samples=few).status is Status.INVALID
-    many = {OK: [(MS, 97_000), (50 * MS, 2_100), (61 * MS, 900)], **late}
-    assert only(tmp_path / "many", sla=rule, samples=many).status is Status.FAIL
-
-
-def test_end_to_end_times_are_excused_by_late_publishes_and_late_reading(tmp_path):
-    publish = {"cache/publish/response/ok": [(MS, 500)], "cache/publish/net/ok": [(MS, 500)]}
-    deliver = {"cache/deliver/response/ok": [(30 * MS, 1000)], "cache/deliver/net/ok": [(3 * MS, 1000)]}
-    found = only(
-        tmp_path,
-        sla=["end_to_end.p95 < 10ms"],
-        samples={**publish, **deliver},
-        workload={"driver": "redis_pubsub", "counters": {}},
-    )
-    assert found.status is Status.INVALID
-
-
 def test_errors_are_the_share_of_planned_arrivals_that_did_not_end_ok(tmp_path):
     check = only(
         tmp_path,
@@ -383,80 +285,6 @@ def test_other_rules_can_be_put_to_an_old_run(tmp_path):
     run = SyntheticRun(sla=["errors < 1%"], samples={OK: [(MS, 500)]}).load(tmp_path)
     (check,) = judge(run, [parse_rule("response.p50 < 1us")]).checks
     assert (check.rule, check.status) == ("response.p50 < 1us", Status.FAIL)
-
-
-def findings(run: Run) -> list[tuple[str, str, str]]:
-    return [
-        (check.metric, check.status.name, check.because) for check in judge(run).checks if not check.is_rule
-    ]
-
-
-def test_an_interrupted_run_is_invalid(tmp_path):
-    run = SyntheticRun(sla=["errors < 1%"], samples={OK: [(MS, 500)]}, interrupted=True).load(tmp_path)
-    assert findings(run) == [("validity.interrupted", "INVALID", "the run was interrupted before its end")]
-    assert exit_code([judge(run).status]) == 5
-
-
-def test_a_saturated_generator_makes_the_run_invalid(tmp_path):
-    run = SyntheticRun(samples={OK: [(MS, 500)]}, record={"generator": {"saturated": True}}).load(tmp_path)
-    assert [(metric, status) for metric, status, _ in findings(run)] == [
-        ("validity.generator_saturated", "INVALID")
-    ]
-
-
-def test_anomalies_count_by_their_severity(tmp_path):
-    anomalies = [
-        {"code": "quiet", "severity": "note", "message": "nothing much"},
-        {"code": "little", "severity": "inconclusive", "message": "Little's law is off by 7 %"},
-        {"code": "torn", "severity": "invalid", "message": "the plan was not kept"},
-    ]
-    run = SyntheticRun(samples={OK: [(MS, 500)]}, record={"anomalies": anomalies}).load(tmp_path)
-    assert findings(run) == [
-        ("validity.torn", "INVALID", "the plan was not kept"),
-        ("validity.little", "INCONCLUSIVE", "Little's law is off by 7 %"),
-    ]
-
-
-def test_an_arrival_without_outcome_makes_the_run_invalid(tmp_path):
-    counts = [
-        {"operation": "get", "phase": "steady", "measured": True, "planned": 6, "outcomes": {"ok": 5}},
-    ]
-    run = SyntheticRun(
-        sla=["errors < 60%"],
-        samples={OK: [(MS, 5)]},
-        workload={"counts": counts, "operations": ["get"]},
-        record={"totals": {"planned": 6, "outcomes": {"ok": 4}}},
-    )
-    run.workload["counts"][0]["outcomes"] = {"ok": 5, **dict.fromkeys(("error", "timeout", "reset"), 0)}
-    run.workload["counts"][0]["outcomes"] |= {"refused": 0, "dropped": 0}
-    assert findings(run.load(tmp_path)) == [
-        ("validity.sums", "INVALID", "cache.get in phase steady: 6 arrivals planned, 5 ended"),
-        ("validity.sums", "INVALID", "the total says 4 ok, its parts add up to 5"),
-    ]
-
-
-def test_response_times_missing_from_the_log_of_an_older_run_make_it_invalid(tmp_path):
-    folder = SyntheticRun(sla=["errors < 1%"], samples={OK: [(MS, 500)]}, windows=5).write(tmp_path)
-    record = json.loads((folder / "run.json").read_text())
-    del record["response"]
-    (folder / "run.json").write_text(json.dumps(record))
-    log = folder / "windows.hlog"
-    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
-    assert findings(Run.load(folder)) == [
-        ("validity.sums", "INVALID", "cache.get: 500 arrivals ended ok, 400 response times are in the log")
-    ]
-
-
-def test_a_run_without_measured_arrivals_is_invalid(tmp_path):
-    run = SyntheticRun(sla=["errors < 1%"], samples={}).load(tmp_path)
-    assert findings(run) == [
-        ("validity.no_arrivals", "INVALID", "no arrival was planned in a measured phase")
-    ]
-
-
-def test_a_run_without_rules_is_inconclusive(tmp_path):
-    run = SyntheticRun(samples={OK: [(MS, 500)]}).load(tmp_path)
-    assert findings(run) == [("validity.no_rules", "INCONCLUSIVE", "there is no rule to judge")]
 
 
 def test_the_worst_status_wins():

@@ -209,3 +209,11 @@ def read_response(data: bytes, method: str = "GET") -> tuple[int, str, bytes, bo
     body = response.read()
     response.close()
     return response.status, response.reason, body, bool(response.will_close), used[0]
+
+
+def everywhere(data: bytes, expected: list[Reply], needle: bytes = b"", is_head: bool = False) -> None:
+    """In one piece, byte by byte and cut in two at every place."""
+    assert replies_of(data, [], needle, is_head) == expected
+    assert replies_of(data, list(range(len(data))), needle, is_head) == expected
+    for cut in range(len(data)):
+        assert replies_of(data, [cut], needle, is_head) == expected

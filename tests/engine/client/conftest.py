@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
+from tests.helpers.http_server import Behaviour, LittleHttp
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +99,16 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     """One for all tests, each of which leaves it running."""
     with EmbeddedStack({"postgres"}, tmp_path_factory.mktemp("logs")) as stack:
         yield PostgresServer(stack)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Behaviour], LittleHttp]]:
+    """Start little servers; they end with the test."""
+    with contextlib.ExitStack() as cleanup:
+
+        def start(behave: Behaviour) -> LittleHttp:
+            server = LittleHttp(behave)
+            cleanup.callback(server.close)
+            return server
+
+        yield start
