@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
-from bench.scenario.drivers import DEPENDENCIES
+from bench.registry import DEPENDENCIES
 from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors.polling import Breaker, PollingDetector, Probe

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.scenario.drivers import DEPENDENCIES
+from bench.registry import DEPENDENCIES
 from chaos.detectors.detection import (
     CLIENT_ERRORS,
     IN_A_ROW,

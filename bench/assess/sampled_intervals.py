@@ -22,7 +22,6 @@ from bench.core.clock import NS_PER_S
 from bench.core.stats import t_quantile
 from bench.judge.measures import LATENCIES
 from bench.judge.outcome_counts import tally_of
-from bench.results.reader import DELIVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -191,12 +190,14 @@ def wilson(share: float, samples: float) -> tuple[float, float]:
 def _latency_windows(run: Run, metric: Metric) -> Iterator[Window]:
     """The measured windows of a latency metric, as `Run.histogram` would add them up."""
     kind, outcomes = LATENCIES[metric.name]
-    operation = DELIVERY if metric.name == "end_to_end" else metric.operation
+    is_end_to_end = metric.name == "end_to_end"
     for window in run.windows(kind, measured=True):
         tag = window.tag
         if metric.workload not in (None, tag.workload) or (outcomes and tag.outcome not in outcomes):
             continue
-        if tag.operation == operation if operation else run.arrives(tag.workload, tag.operation):
+        if tag.operation == metric.operation or (
+            metric.operation is None and run.arrives(tag.workload, tag.operation) != is_end_to_end
+        ):
             yield window
 
 

@@ -96,7 +96,7 @@ def _faults(scenario: Scenario, seed: int) -> list[dict[str, Any]]:
 
 def _workload(plan: WorkloadPlan, count: int) -> dict[str, Any]:
     from bench.plan.walk import first_arrivals
-    from bench.scenario.drivers import DRIVERS
+    from bench.registry import DRIVERS
 
     workload, names = plan.workload, plan.program.names
     # A user's own program decides what comes next.

@@ -60,7 +60,9 @@ def is_of_kind(loaded: LoadedScenario, only: str | None) -> bool:
 
 def needed_targets(loaded: Sequence[LoadedScenario]) -> set[str]:
     """The services that the scenarios drive, hurt or read back."""
-    needed = {w.target for one in loaded for w in one.scenario.workloads if w.driver != "noop"}
+    from bench.registry import contacts_a_target
+
+    needed = {w.target for one in loaded for w in one.scenario.workloads if contacts_a_target(w.driver)}
     needed |= {fault.target for one in loaded for fault in one.scenario.faults}
     return needed | {check.store for one in loaded for check in one.scenario.integrity if check.store}
 

@@ -26,7 +26,6 @@ from bench.core import histogram
 from bench.judge.guards import SAMPLES_ABOVE, SAMPLES_AT_LEAST
 from bench.judge.measures import floor_ns, percent_of, statistic_ns
 from bench.judge.outcome_counts import tally_of
-from bench.results.reader import DELIVERY
 from bench.scenario.rules.metric_facts import RULE_OF_THREE
 
 if TYPE_CHECKING:
@@ -191,8 +190,6 @@ def _bare(window: Window) -> Window:
     return type(window)(window.tag, window.start_ns, window.end_ns, np.zeros(0, dtype=np.int64))
 
 
-PUBLISH = "publish"
-"""Its lateness is in every delivery."""
 HALF = 0.5
 """Added to counts before a logarithm is taken: a count of 0 has one then."""
 
@@ -211,8 +208,8 @@ def load_figures(run: Run) -> Figures:
         found |= _rates(run, windows, drawn, name)
         for operation in arriving if len(arriving) > 1 else []:
             found |= _responses(run, windows, drawn, name, operation)
-        if DELIVERY in operations and not run.arrives(name, DELIVERY):
-            found |= _responses(run, windows, drawn, name, DELIVERY)
+        for _, received in run.received(name):
+            found |= _responses(run, windows, drawn, name, received)
     return found
 
 
@@ -220,9 +217,9 @@ def _responses(
     run: Run, windows: RunWindows, drawn: NDArray[np.float64], workload: str, operation: str | None
 ) -> Figures:
     counts, edges = windows.histograms(_wanted(run, workload, operation))
-    sender = PUBLISH if operation == DELIVERY and not run.arrives(workload, DELIVERY) else operation
-    late = run.histogram("late", workload, sender)
-    is_delivery = sender != operation
+    is_delivery = operation is not None and not run.arrives(workload, operation)
+    # The lateness of whoever sends a message is in its delivery.
+    late = run.histogram("late", workload, None if is_delivery else operation)
     where = workload if is_delivery or operation is None else f"{workload}.{operation}"
     what = "end_to_end" if is_delivery else "response"
     cumulated = np.cumsum(counts.sum(axis=0))

@@ -4,14 +4,14 @@ of a driver.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.core.answers import Answers
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
     import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bench.engine.board import Change
     from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
     from bench.plan.plan import WorkloadPlan
+    from bench.plan.program import Program
+    from bench.scenario.model import Workload
     from bench.stack.target import Target
 
 
@@ -114,6 +116,34 @@ class Engine(Protocol):
         """Release everything; harmless when repeated, also after a failed `prepare`."""
 
 
+class WireDriver(Protocol):
+    """What the wire engine needs of a driver; modules fulfil it with functions."""
+
+    def program(self, workload: Workload, seed: int, target: Target | None = None) -> Program:
+        """The requests of the workload as templates. Pure. Without a target, as a plan is printed,
+        what only the target knows (the host of an HTTP request) is left open.
+        """
+
+    async def connect(
+        self,
+        dial: Callable[[], Awaitable[socket.socket]],
+        target: Target,
+        workload: Workload,
+        *,
+        subscriber: bool,
+    ) -> int:
+        """A connection that is logged in and has no unread bytes, as a non-blocking descriptor that the
+        caller owns. `dial` opens a plain one to the target.
+
+        Raises OSError or TargetError.
+        """
+
+    def prepare(self, target: Target, workload: Workload, seed: int) -> None:
+        """Put the keys in place that the operations expect, and have the target look at what it will be
+        asked. Raises TargetError, StatementRefused.
+        """
+
+
 class ClientDriver(Protocol):
     """An application's client with its pool; everything but `check` runs in the engine's event loop."""
 
@@ -157,15 +187,3 @@ class ClientModule(Protocol):
         self, target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock
     ) -> ClientDriver:
         """The client, not yet open; called in the engine's event loop."""
-
-
-_MODULES = {
-    "redis": "bench.drivers.redis.client",
-    "postgres": "bench.drivers.postgres.client",
-    "http": "bench.drivers.http.client",
-}
-
-
-def client_module(driver: str) -> ClientModule:
-    """The module for a driver that can be used through a client library."""
-    return importlib.import_module(_MODULES[driver])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.core.clock import NS_PER_S
 from bench.exporters.figures import Distribution
 from bench.judge.verdict import Status
+from bench.registry import is_planned
 from bench.run.recorder import SERIES_PERCENTS
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 Labels = dict[str, str]
 Unit = Literal["seconds", "bytes", "ratio", ""]
-DELIVERY = ("redis_pubsub", "deliver")
-"""The driver and operation whose samples are no arrivals of the plan's."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ def _arrivals(run: RunFigures) -> list[Family]:
             continue
         label = {"workload": tag.workload, "operation": tag.operation, "outcome": tag.outcome}
         key = tuple((_scenario(run) | label | {"measured": _word(tag.measured)}).items())
-        is_delivery = (drivers.get(tag.workload), tag.operation) == DELIVERY
-        (deliveries if is_delivery else arrivals)[key] += distribution.samples
+        is_arrival = is_planned(drivers.get(tag.workload, ""), tag.operation)
+        (arrivals if is_arrival else deliveries)[key] += distribution.samples
     answers: list[tuple[Labels, float]] = [
         (_scenario(run) | {"workload": name, "answer": column.removeprefix("status_")}, count)
         for (name, column), count in run.answers.items()

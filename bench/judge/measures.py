@@ -15,7 +15,7 @@ from bench.judge.faults import measures as fault_measures
 from bench.judge.observation import Observation, Unmeasurable
 from bench.judge.outcome_counts import spaced, tally_of
 from bench.judge.resources import measures as resource_measures
-from bench.results.reader import DELIVERY, Run
+from bench.results.reader import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,9 +86,6 @@ BY_TIME = frozenset({"response", "response_ok", "service"})
 WITH_LATENESS = frozenset({"response", "lag"})
 """Kinds that hold lateness before the send. A service time begins with the send, a pool's wait before it."""
 
-PUBLISH = "publish"
-"""The operation whose lateness is in every delivery."""
-
 COUNTERS = ("lost_messages", "duplicate_messages", "reordered_messages", "leaked_connections")
 
 
@@ -144,20 +141,24 @@ def percent_of(stat: str) -> float:
 def _latency(run: Run, metric: Metric) -> Observation:
     kind, outcomes = LATENCIES[metric.name]
     workload, operation = (*metric.scope, None, None)[:2]
-    if metric.name == "end_to_end":
-        operation = DELIVERY
-    counts = run.histogram(kind, workload, operation, outcomes)
+    scopes: list[tuple[str | None, str | None]] = [(workload, operation)]
+    if is_end_to_end := metric.name == "end_to_end":
+        scopes = [*run.received(workload)]
+    counts = sum((run.histogram(kind, *scope, outcomes) for scope in scopes), histogram.empty())
     samples = int(counts.sum())
     if not samples:
         return Observation(0, "ns", 0, counts=counts)
     stat = metric.stat or "p95"
     net_ns, late = None, None
-    net = run.histogram(NETS[kind], workload, operation, outcomes) if kind in NETS else histogram.empty()
+    net = histogram.empty()
+    if kind in NETS:
+        net += sum((run.histogram(NETS[kind], *scope, outcomes) for scope in scopes), histogram.empty())
     if int(net.sum()) == samples:  # else it is a run of an older version, or a kind that has none
         net_ns = statistic_ns(net, stat)
     elif kind in WITH_LATENESS:
-        sender = PUBLISH if metric.name == "end_to_end" else operation
-        late = run.histogram("late", workload, sender, outcomes)
+        # The lateness of whoever sends a message is in its delivery.
+        senders = [(name, None) for name, _ in scopes] if is_end_to_end else scopes
+        late = sum((run.histogram("late", *scope, outcomes) for scope in senders), histogram.empty())
     spent = None
     if metric.name in BY_TIME and stat != "max" and closed_loop.is_closed(run, metric):
         real = NETS[kind] if net_ns is not None else kind

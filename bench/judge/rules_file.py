@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import Problem, ScenarioError
 from bench.core.units import Mismatch
+from bench.registry import contacts_a_target
 from bench.scenario.rules.grammar import Rule, parse_rule
-from bench.scenario.rules.metrics import MetricSpec, Outline, check_rule, contacts, metrics_of_outlines
+from bench.scenario.rules.metrics import MetricSpec, Outline, check_rule, metrics_of_outlines
 from bench.scenario.source import ListNode, MapNode, Node, Scalar, compose, file_name, read_text
 from bench.scenario.substitution import interpolated
 
@@ -57,9 +58,8 @@ def _outlines(run: Run) -> list[Outline]:
         Outline(
             name=entry["name"],
             engine=entry.get("engine", "wire"),
-            is_pubsub=entry.get("driver") == "redis_pubsub",
             operations=tuple(entry.get("operations", [])),
-            target=entry.get("target", "") if contacts(entry.get("driver", "")) else "",
+            target=entry.get("target", "") if contacts_a_target(entry.get("driver", "")) else "",
             driver=entry.get("driver", ""),
         )
         for entry in run.workloads

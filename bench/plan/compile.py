@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.core.errors import Problem, ScenarioError
-from bench.drivers import driver_named
 from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, pacing_table
+from bench.registry import DRIVERS, load
 
 if TYPE_CHECKING:
+    from bench.plan.program import Program
     from bench.scenario.model import Scenario, Workload
 
 DIGESTED_ARRIVALS = 10_000
@@ -64,8 +65,14 @@ def workload_seed(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:8]) >> 1
 
 
+def program_of(workload: Workload, seed: int) -> Program:
+    """The requests of a workload as templates; what only the target knows is left open."""
+    program: Program = load(DRIVERS[workload.driver].module).program(workload, seed)
+    return program
+
+
 def _workload_plan(workload: Workload, phases: tuple[PhasePlan, ...], seed: int) -> WorkloadPlan:
-    program = driver_named(workload.driver).program(workload, seed)
+    program = program_of(workload, seed)
     rows = len(phases) * len(program.names)
     if rows > MOST_ROWS:
         raise ScenarioError(

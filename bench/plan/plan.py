@@ -79,6 +79,10 @@ class WorkloadPlan:
         loads = np.bincount(self.pacing[:, P_NUMBER].astype(np.int64), lengths, self.phase_count)
         return loads.astype(np.float64)
 
+    def is_planned(self, operation: str) -> bool:
+        """Whether an operation is a planned arrival, and nothing that the server sends by itself."""
+        return operation != self.workload.received_operation
+
     @property
     def is_closed(self) -> bool:
         """Whether lanes send as fast as they are answered."""

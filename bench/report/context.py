@@ -11,9 +11,9 @@ from bench.core.clock import NS_PER_S
 from bench.judge.faults.times import named
 from bench.judge.measures import answers_of
 from bench.judge.outcome_counts import often, spaced
+from bench.registry import kind_of_answers
 from bench.report.columns import beside, heading, joined, row, wrapped
 from bench.resources.starvation import Starvation
-from bench.results.reader import DELIVERY
 
 if TYPE_CHECKING:
     from bench.core.answers import Answers
@@ -55,7 +55,7 @@ def _answers(run: Run, entry: WorkloadRecord) -> list[str]:
 def lookups_text(found: Answers, driver: str) -> str:
     """ "1 204 hits, 96 misses (7.38 %)", of a database in its words."""
     misses = f"({units.format_ratio(found.misses / found.lookups)})"
-    if driver == "postgres":
+    if kind_of_answers(driver) == "rows":
         return f"{spaced(found.hits)} statements found rows, {spaced(found.misses)} none {misses}"
     return f"{spaced(found.hits)} hits, {spaced(found.misses)} misses {misses}"
 
@@ -67,7 +67,8 @@ def _messages(run: Run, entry: WorkloadRecord) -> list[str]:
         found.append(f"{often(closed)} a subscriber's connection was closed")
     if not found:
         return []
-    delivered = int(run.histogram("response", entry["name"], DELIVERY, ("ok",)).sum())
+    received = run.received(entry["name"])
+    delivered = sum(int(run.histogram("response", *scope, ("ok",)).sum()) for scope in received)
     return beside("Messages", f"{entry['name']}: {spaced(delivered)} delivered, {joined(found)}")
 
 

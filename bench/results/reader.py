@@ -15,6 +15,7 @@ from bench.core import histogram
 from bench.core.clock import NS_PER_S
 from bench.core.errors import ResultError
 from bench.core.sanitize import all_visible
+from bench.registry import received_by
 from bench.results import layout
 from bench.results.logs import OPERATION, Tag, Window, window_of
 from bench.results.run_record import RunRecord
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
     from bench.core.histogram import Counts
     from bench.results.run_record import Anomaly, WorkloadRecord
-
-DELIVERY = "deliver"
-"""The operation of a pub/sub workload that holds end-to-end times: no arrival of the plan's."""
 
 
 class Run:
@@ -91,6 +89,14 @@ class Run:
         """Whether the plan makes arrivals of this operation; a pub/sub delivery is none."""
         record = self._workloads.get(workload)
         return record is None or record.is_planned(operation)
+
+    def received(self, workload: str | None = None) -> list[tuple[str, str]]:
+        """The workloads, or this one, that receive what nobody asked for, and the operation counting it."""
+        return [
+            (name, operation)
+            for name, record in self._workloads.items()
+            if workload in (None, name) and (operation := received_by(record.driver)) is not None
+        ]
 
     def histogram(
         self,

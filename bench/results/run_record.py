@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from bench.core.answers import Answers
 from bench.core.outcome import OUTCOMES
 from bench.core.sanitize import all_visible
+from bench.registry import is_planned
 from bench.results import layout
 from bench.results.fault_records import (
     DetectionRecord,
@@ -35,8 +36,6 @@ OF_COMPLETE: dict[str, type] = {
     "measured_ns": int,
 }
 LABELS = frozenset(outcome.label for outcome in OUTCOMES)
-RECEIVED_BY = {"redis_pubsub": frozenset({"deliver"})}
-"""Operations that are no arrivals of the plan, by driver: of runs that do not say so themselves."""
 
 
 def _known_outcomes(outcomes: dict[str, int]) -> dict[str, int]:
@@ -225,7 +224,7 @@ class WorkloadRecord(Record):
 
     def is_planned(self, operation: str) -> bool:
         """Whether the plan makes arrivals of this operation: it makes none of what is only received."""
-        return operation not in RECEIVED_BY.get(self.driver, ())
+        return is_planned(self.driver, operation)
 
     @property
     def is_closed(self) -> bool:

@@ -22,11 +22,11 @@ from bench.core import histogram
 from bench.core.clock import WallLabel
 from bench.core.errors import ResultError
 from bench.core.sanitize import all_visible
+from bench.registry import is_planned
 from bench.results import layout
 from bench.results.layout import COLUMNS
 from bench.results.logs import Encoder, Tag, Window, header, line_of
 from bench.results.ownership import Ownership
-from bench.results.reader import DELIVERY
 from bench.results.run_record import visible_record
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class ResponseTotals:
                 if workload != name:
                     continue
                 found.append(self._figures(name, operation, counts))
-                if operation != DELIVERY or entry.get("driver") != "redis_pubsub":
+                if is_planned(entry.get("driver", ""), operation):
                     arrivals.append(operation)
             if arrivals:
                 found.append(self._together(name, arrivals))

@@ -18,6 +18,7 @@ from bench.core.answers import Answers
 from bench.core.outcome import Outcome
 from bench.judge.outcome_counts import spaced
 from bench.plan.pacing import P_DURATION_NS
+from bench.registry import kind_of_answers
 
 if TYPE_CHECKING:
     from bench.engine.api import Engine, EngineResult
@@ -124,11 +125,7 @@ def _rests(plan: Plan) -> int:
 def kept_ratio(engine: Engine, result: EngineResult, phase: int) -> float:
     """Share of the arrivals planned in a phase that were sent at all."""
     names = engine.plan.program.names
-    rows = [
-        phase * len(names) + number
-        for number, name in enumerate(names)
-        if name != "deliver" or not engine.plan.workload.subscribers
-    ]
+    rows = [phase * len(names) + number for number, name in enumerate(names) if engine.plan.is_planned(name)]
     planned = int(result.taken[rows].sum())
     unsent = int(result.tallies[rows][:, [Outcome.REFUSED, Outcome.DROPPED]].sum())
     return 1.0 if planned == 0 else max(0.0, (planned - unsent) / planned)
@@ -167,7 +164,7 @@ def _misses(workload: Workload, answers: dict[str, Answers]) -> tuple[str, str, 
             parts.append(f"{spaced(one.misses)} of {spaced(one.lookups)} of {name}")
     if not parts:
         return "", "", ""
-    if workload.driver == "postgres":
+    if kind_of_answers(workload.driver) == "rows":
         text = f"nearly all statements touched no row: {', '.join(parts)}"
         return "nothing_found", text, "look at the range of the parameters and at what the tables hold"
     text = f"nearly all lookups found nothing: {', '.join(parts)}; what was measured is a miss"
@@ -190,6 +187,8 @@ def _unwanted(workload: Workload, answers: dict[str, Answers]) -> tuple[str, str
     if not parts:
         return "", "", ""
     text = f"nearly all answers were not 2xx ({'; '.join(parts)})"
-    if workload.driver == "http" and any(one.in_class("3xx") for one in answers.values()):
+    if kind_of_answers(workload.driver) == "statuses" and any(
+        one.in_class("3xx") for one in answers.values()
+    ):
         text += "; redirects are not followed"
     return "not_2xx", text, "say what is expected, such as expect: {status: 200}, and check path and login"

@@ -15,6 +15,7 @@ import psutil
 
 from bench.core.answers import Answers
 from bench.core.outcome import OUTCOMES
+from bench.registry import is_planned
 from bench.run.anomalies import notes_on_answers, saturation
 
 if TYPE_CHECKING:
@@ -154,13 +155,13 @@ def _unsampled(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _workload(plan: Plan, engine: Engine, result: EngineResult) -> dict[str, Any]:
-    workload, names = engine.plan.workload, engine.plan.program.names
+    names = engine.plan.program.names
     counts = []
     for row, tally in enumerate(result.tallies):
         phase, operation = divmod(row, len(names))
         planned = int(result.taken[row])
-        if names[operation] == "deliver" and workload.subscribers:
-            planned = int(tally.sum())  # deliveries are no arrivals: what was received and what was lost
+        if not engine.plan.is_planned(names[operation]):
+            planned = int(tally.sum())  # what was received and what was lost
         counts.append(
             {
                 "operation": names[operation],
@@ -204,7 +205,7 @@ def _totals(workloads: list[dict[str, Any]]) -> dict[str, Any]:
     planned, outcomes = 0, dict.fromkeys((outcome.label for outcome in OUTCOMES), 0)
     for workload in workloads:
         for count in workload["counts"]:
-            if count["operation"] == "deliver" and workload["subscribers"]:
+            if not is_planned(workload["driver"], count["operation"]):
                 continue
             planned += count["planned"]
             for label, number in count["outcomes"].items():

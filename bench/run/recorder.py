@@ -68,7 +68,7 @@ class Recorder:
             self._writer.histogram(tag, start_ns, end_ns, change.counts)
             if self._watchers:
                 self._gains.append((tag, change.counts))
-            if change.kind == "response" and names[operation] != "deliver":
+            if change.kind == "response" and engine.plan.is_planned(names[operation]):
                 responses += change.counts
         return responses
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from bench.core.units import Mismatch
-from bench.scenario.drivers import DRIVERS
+from bench.registry import DRIVERS
 from bench.scenario.faults import Detection, Fault, Integrity
 from bench.scenario.fields import (
     MOST_LANES,
@@ -196,9 +196,9 @@ class Workload(CheckedModel):
     pool: Annotated[int, Whole(1, 10_000)] = Field(50, description="Engine client: connections in the pool.")
 
     @property
-    def is_pubsub(self) -> bool:
-        """Whether the workload publishes and delivers instead of asking and being answered."""
-        return DRIVERS[self.driver].is_pubsub
+    def received_operation(self) -> str | None:
+        """The operation that is no planned arrival: what the server sends by itself (pub/sub)."""
+        return DRIVERS[self.driver].receives
 
     @property
     def first_key(self) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
-from bench.scenario.drivers import DEPENDENCIES
+from bench.registry import DEPENDENCIES
 from bench.scenario.fault_kinds import LOOKING_ON
 from chaos.integrity.ledger import Blow
 

@@ -17,6 +17,7 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.datasets import DataSet
 from bench.datasets import check as check_dataset
+from bench.registry import is_planned
 from bench.scenario.validators.integrity import operation_of
 from chaos.integrity import ledger
 from chaos.integrity.check import Check, Evidence, NotYet, Patience, Site, Unreadable, patiently
@@ -103,7 +104,9 @@ class Messages(Check):
         if lost is None:
             raise Unreadable("the run counted no messages")
         delivered = sum(
-            count["outcomes"]["ok"] for count in workload["counts"] if count["operation"] == "deliver"
+            count["outcomes"]["ok"]
+            for count in workload["counts"]
+            if not is_planned(workload["driver"], count["operation"])
         )
         return {
             "acknowledged": delivered + lost,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.core.outcome import Outcome
 from bench.core.units import BYTES, NS, PER_S
 from bench.judge.verdict import EXIT_CODES, Status
-from bench.scenario.drivers import DRIVERS
+from bench.registry import DRIVERS
 from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS, FaultFacts
 from bench.scenario.rules import grammar
 from bench.scenario.rules.metric_facts import STATS
@@ -92,11 +92,11 @@ def _of_drivers(everywhere: set[str]) -> list[str]:
 def _of_outline(driver: str, *, engine: str = "wire", target: str = "") -> dict[str, MetricSpec]:
     facts = DRIVERS[driver]
     names = facts.own_operations or (OPERATION,)
-    return metrics_of_outlines([Outline(WORKLOAD, engine, facts.is_pubsub, names, target, driver)])
+    return metrics_of_outlines([Outline(WORKLOAD, engine, names, target, driver)])
 
 
 def _of_faults() -> dict[str, MetricSpec]:
-    outline = Outline(WORKLOAD, "wire", False, (OPERATION,), "", "noop")
+    outline = Outline(WORKLOAD, "wire", (OPERATION,), "", "noop")
     return metrics_of_outlines([outline], with_faults=True)
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from bench.scenario.drivers import DRIVERS
+from bench.registry import DRIVERS
 from bench.scenario.fault_kinds import FAULT_KINDS
 from bench.scenario.rules.grammar import Rule, parse_rule
 from bench.scenario.rules.metrics import Outline, metrics_of_outlines
@@ -21,7 +21,7 @@ def test_the_reference_is_the_one_that_the_tables_give() -> None:
 def test_the_reference_names_every_metric_driver_and_fault() -> None:
     page = reference_page()
     outlines = [
-        Outline("w", engine, facts.is_pubsub, (), "redis", driver)
+        Outline("w", engine, (), "redis", driver)
         for driver, facts in DRIVERS.items()
         for engine in facts.engines
     ]

@@ -7,7 +7,7 @@ from bench.scenario.rules.lint import hints_of
 from bench.scenario.rules.metric_facts import kills_needed
 from bench.scenario.rules.metrics import Outline, check_rule, listed, metrics_of_outlines
 
-CACHE = Outline("cache", "wire", False, ("get",), "redis")
+CACHE = Outline("cache", "wire", ("get",), "redis")
 WITH = metrics_of_outlines([CACHE], with_faults=True)
 
 

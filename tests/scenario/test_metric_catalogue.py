@@ -5,12 +5,12 @@ import pytest
 from bench.scenario.rules.grammar import RuleError, parse_rule
 from bench.scenario.rules.metrics import Outline, check_rule, listed, metrics_of_outlines
 
-WEB = Outline("web", "wire", is_pubsub=False, operations=("home",), driver="http")
-STORE = Outline("store", "wire", is_pubsub=False, operations=("get",), driver="redis")
-BASE = Outline("base", "client", is_pubsub=False, operations=("ask",), driver="postgres")
-CACHE = Outline("cache", "wire", is_pubsub=False, operations=("get", "set"))
-APP = Outline("app", "client", is_pubsub=False, operations=("get",))
-NEWS = Outline("news", "wire", is_pubsub=True, operations=("publish", "deliver"))
+WEB = Outline("web", "wire", operations=("home",), driver="http")
+STORE = Outline("store", "wire", operations=("get",), driver="redis")
+BASE = Outline("base", "client", operations=("ask",), driver="postgres")
+CACHE = Outline("cache", "wire", operations=("get", "set"))
+APP = Outline("app", "client", operations=("get",))
+NEWS = Outline("news", "wire", operations=("publish", "deliver"), driver="redis_pubsub")
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from bench.core.units import format_quantity, quantity
 from bench.scenario.rules.grammar import RuleError, parse_rule
 from bench.scenario.rules.metrics import Outline, check_rule, metrics_of_outlines
 
-CACHE = Outline("cache", "wire", False, ("get",), "redis")
-FRONT = Outline("front", "wire", False, ("load",), "api")
-NOTHING = Outline("idle", "wire", False, ("noop",))
+CACHE = Outline("cache", "wire", ("get",), "redis")
+FRONT = Outline("front", "wire", ("load",), "api")
+NOTHING = Outline("idle", "wire", ("noop",))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_without_a_target_only_generator_and_machine_are_left() -> None:
 
 
 def test_a_workload_may_be_named_like_a_source() -> None:
-    metrics = metrics_of_outlines([Outline("redis", "wire", False, ("get",), "redis")])
+    metrics = metrics_of_outlines([Outline("redis", "wire", ("get",), "redis")])
     assert {"redis.memory_growth", "redis.response.pNN", "redis.get.errors"} <= metrics.keys()
 
 

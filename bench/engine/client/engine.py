@@ -19,9 +19,9 @@ from bench.engine.api import (
     BROKEN_REPLIES,
     STRAY_REPLIES,
     ClientDriver,
+    ClientModule,
     EngineResult,
     EngineStats,
-    client_module,
 )
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log
 from bench.engine.client.load import ClientLoad
@@ -30,6 +30,7 @@ from bench.engine.client.results import ResultBatch
 from bench.engine.client.timing import calm, uncalm
 from bench.engine.wire import layout
 from bench.plan.walk import PlanWalk
+from bench.registry import DRIVERS, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,13 +78,19 @@ class ClientEngine:
     def prepare(self) -> None:
         """Check the target, put data in place, open the pool."""
         assert self._target is not None
-        client_module(self.plan.workload.driver).check(self._target, self.plan)
+        self._module().check(self._target, self.plan)
         self._thread = threading.Thread(target=self._run, name="client-engine", daemon=True)
         self._thread.start()
         self._ready.wait()
         self._raise_failure()
         self._is_calm = True
         calm()
+
+    def _module(self) -> ClientModule:
+        client = DRIVERS[self.plan.workload.driver].client
+        assert client is not None
+        module: ClientModule = load(client)
+        return module
 
     def begin(self, start_ns: int, run_label: int = 0) -> None:
         """Set run zero and the run's label."""
@@ -228,8 +235,7 @@ class ClientEngine:
     async def _serve(self) -> None:
         assert self._target is not None
         self._loop = asyncio.get_running_loop()
-        module = client_module(self.plan.workload.driver)
-        self.driver = driver = module.application(self._target, self.plan, self.watch, self._clock)
+        self.driver = driver = self._module().application(self._target, self.plan, self.watch, self._clock)
         try:
             await driver.open()
             self._load = load = ClientLoad(

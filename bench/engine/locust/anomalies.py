@@ -12,8 +12,8 @@ from bench.core.sanitize import redacted
 from bench.core.units import format_duration_ns
 from bench.engine.wire import layout
 from bench.engine.wire.layout import LATENESS
+from bench.registry import OTHER
 from bench.run.anomalies import LEAST_CLIENT_IDLE_RATIO
-from bench.scenario.drivers import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

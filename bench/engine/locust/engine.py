@@ -21,7 +21,7 @@ from bench.engine.locust.anomalies import notes_of
 from bench.engine.locust.process import UsersProcess
 from bench.engine.wire import layout
 from bench.plan.users import user_stretches
-from bench.scenario.drivers import OTHER
+from bench.registry import OTHER
 
 if TYPE_CHECKING:
     from pathlib import Path

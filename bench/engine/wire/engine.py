@@ -13,14 +13,14 @@ from bench.core.answers import OTHERS, Answers, ErrorKinds
 from bench.core.clock import NS_PER_S
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
-from bench.drivers import driver_named
-from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, EngineStats
+from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, EngineStats, WireDriver
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
 from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
 from bench.engine.wire.messages import settle_messages
 from bench.engine.wire.shard import Shard, new_queue
 from bench.engine.wire.subscriber import DELIVER
+from bench.registry import DRIVERS, contacts_a_target, load
 
 if TYPE_CHECKING:
     import socket
@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 
 SUBSCRIBE_S = 10.0
 ENDING_S = 5.0
+PROTOCOL_COUNTERS = {
+    "postgres": {
+        "round_trips": layout.STEPS_SENT,
+        "rows_received": layout.ROWS_RECEIVED,
+        "serialization_failures": layout.SERIALIZATION_FAILURES,
+        "deadlocks": layout.DEADLOCKS,
+        "retries": layout.RETRIES_DONE,
+    },
+    "http": {"closed_after_answer": layout.CLOSED_AFTER_ANSWER},
+}
+"""Counters that only one protocol has, and the gauges that hold them."""
 LONG_STALL_NS = 100_000_000
 """A stall of the generator that is worth a note, whatever it did to the figures."""
 
@@ -42,7 +53,7 @@ class WireEngine:
         self, plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path | None = None
     ) -> None:
         self._target = target
-        self._driver = driver_named(workload.workload.driver)
+        self._driver: WireDriver = load(DRIVERS[workload.workload.driver].module)
         # Made again with the target: an HTTP request names its host.
         program = self._driver.program(workload.workload, workload.seed, target)
         self.plan = workload = replace(workload, program=program)
@@ -54,7 +65,8 @@ class WireEngine:
         self.logs: list[Path] = []
         self._shards: list[Shard] = []
         # A closed loop has no queue, and noop no lanes to wait for.
-        is_shared = threads > 1 and not workload.is_closed and wanted.driver != "noop"
+        contacts = contacts_a_target(wanted.driver)
+        is_shared = threads > 1 and not workload.is_closed and contacts
         self._queue = new_queue(threads) if is_shared else None
         log, first_lane = None, 0
         for number in range(threads):
@@ -81,7 +93,7 @@ class WireEngine:
         self._reader = BoardReader([shard.board for shard in self._shards])
         self._answers = AnswerReader([shard.board for shard in self._shards])
         self._connector: Connector | None = None
-        if target is not None and wanted.driver != "noop":
+        if target is not None and contacts:
             self._connector = Connector(target, self._shards, self._connect, wanted.deadline_ns / NS_PER_S)
         self._measured = [phase.measured for phase in plan.phases]
 
@@ -91,7 +103,8 @@ class WireEngine:
 
     def prepare(self) -> None:
         """Compile, preload, connect, and wait until every subscriber hears its channels."""
-        if self._target is not None and self._is_first:  # once for all segments
+        if self._connector is not None and self._is_first:  # once for all segments
+            assert self._target is not None
             self._driver.prepare(self._target, self.plan.workload, self.plan.seed)
         if self._connector is not None:
             self._connector.open_all()
@@ -166,9 +179,8 @@ class WireEngine:
         )
 
     def _request_rows(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Rows whose operation is planned: all but `deliver`."""
-        names = self.plan.program.names
-        planned = np.array([name != "deliver" or self.plan.workload.subscribers is None for name in names])
+        """Rows whose operation is planned."""
+        planned = np.array([self.plan.is_planned(name) for name in self.plan.program.names])
         return np.tile(planned, self.plan.phase_count)
 
     def _charged_row(self) -> int:
@@ -234,7 +246,9 @@ class WireEngine:
             run_delay_ns=max(shard.run_delay_ns for shard in self._shards),
             phase_idle_ratios=self._phase_idle_ratios(),
             phase_lag_p50_ns=lag_medians_ns([shard.board for shard in self._shards], self.plan.phase_count),
-            busy_ns=float(self._sum(layout.BUSY_NS)) if self.plan.workload.driver != "noop" else None,
+            busy_ns=float(self._sum(layout.BUSY_NS))
+            if contacts_a_target(self.plan.workload.driver)
+            else None,
             answers=self._answers.answers(),
             counters=counters,
             errors=self._errors(),
@@ -243,17 +257,7 @@ class WireEngine:
 
     def _protocol_counters(self) -> dict[str, int]:
         """What only one protocol has."""
-        counted = {
-            "postgres": {
-                "round_trips": layout.STEPS_SENT,
-                "rows_received": layout.ROWS_RECEIVED,
-                "serialization_failures": layout.SERIALIZATION_FAILURES,
-                "deadlocks": layout.DEADLOCKS,
-                "retries": layout.RETRIES_DONE,
-            },
-            "http": {"closed_after_answer": layout.CLOSED_AFTER_ANSWER},
-        }
-        columns = counted.get(self.plan.workload.driver, {})
+        columns = PROTOCOL_COUNTERS.get(DRIVERS[self.plan.workload.driver].protocol or "", {})
         return {name: self._sum(column) for name, column in columns.items()}
 
     def _phase_idle_ratios(self) -> list[float]:

@@ -17,6 +17,7 @@ from bench.engine.wire.layout import Tables
 from bench.engine.wire.subscriber import REMEMBERED, SEEN_WORDS
 from bench.engine.wire.syscalls import EPOLL_CTL_ADD, EPOLLIN, EVENT_WORDS, epoll_change
 from bench.protocols import state as wire_state
+from bench.registry import DRIVERS
 from bench.resources.run_queue import RunDelay
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ SPIN_NS = 60_000
 """How long before a planned arrival the loop stops sleeping. A sleep with sharpened timers ended within
 about 30 µs on the machines measured; the rest is margin."""
 
-PROTOCOLS = {"noop": layout.NOTHING, "postgres": layout.POSTGRES, "http": layout.HTTP}
+PROTOCOLS = {None: layout.NOTHING, "resp": layout.RESP, "postgres": layout.POSTGRES, "http": layout.HTTP}
+"""What the compiled loop calls the protocols of `bench.registry`."""
 RECEIVE_BYTES = 262_144
 EVENTS_AT_ONCE = 512
 ERROR_SLOTS = 16
@@ -100,7 +102,7 @@ class Shard:
         settings[layout.CHANNEL_VARIABLE] = program.channel_variable
         settings[layout.RETRIES] = workload.retries
         if protocol is None:
-            protocol = PROTOCOLS.get(workload.driver, layout.RESP)
+            protocol = PROTOCOLS[DRIVERS[workload.driver].protocol]
         settings[layout.PROTOCOL] = protocol
         settings[layout.SCHEDSTAT] = -1
         self.tables.control[layout.START_NS] = monotonic_ns() + FAR_AHEAD_NS

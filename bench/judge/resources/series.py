@@ -9,8 +9,7 @@ import numpy as np
 
 from bench.core.intervals import stretches
 from bench.judge.observation import Unmeasurable
-from bench.scenario.drivers import reachable_targets
-from bench.scenario.rules.metrics import contacts
+from bench.registry import contacts_a_target, reachable_targets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +75,7 @@ def _number(value: float | str | None) -> float:
 def targets_of(run: Run) -> tuple[str, ...]:
     """The targets of the run whose use of resources is judged."""
     return reachable_targets(
-        str(entry.get("target", "")) for entry in run.workloads if contacts(entry.get("driver", ""))
+        str(entry.get("target", "")) for entry in run.workloads if contacts_a_target(entry.get("driver", ""))
     )
 
 

@@ -10,6 +10,7 @@ from bench.core.clock import NS_PER_S
 from bench.judge.measures import answers_of
 from bench.judge.outcome_counts import spaced
 from bench.judge.verdict import parts_of
+from bench.registry import kind_of_answers
 from bench.report.figures import tallies
 from bench.report.html.page import Child, Html, numbers, section, table, words
 from bench.report.html.plots import Book, Limit, Line, Plot, folded
@@ -142,7 +143,11 @@ def _answers(run: Run) -> Html | None:
         label = f"{workload}.{operation}" if operation else f"{workload}, all"
         kinds = {f"HTTP {status}": count for status, count in found.statuses.items()}
         if found.lookups:
-            names = ("rows found", "no row") if drivers[workload] == "postgres" else ("hit", "miss")
+            names = (
+                ("rows found", "no row")
+                if kind_of_answers(str(drivers[workload])) == "rows"
+                else ("hit", "miss")
+            )
             kinds |= dict(zip(names, (found.hits, found.misses), strict=True))
         total = sum(kinds.values())
         rows += [

@@ -16,7 +16,6 @@ from bench.report.html.page import Child, Html, element, numbers, section, table
 from bench.report.html.plots import Book, Limit, Line, Plot, folded, wants_log
 from bench.report.html.slices import PERCENTILES as DRAWN
 from bench.report.html.slices import Scope, Slices, Spread
-from bench.results.reader import DELIVERY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,9 +97,10 @@ def over_time(
             )
             for place, percent in enumerate(DRAWN)
         ]
-        limits = _limits(verdict, workload, operation)
+        is_received = operation is not None and not run.arrives(workload, operation)
+        limits = _limits(verdict, workload, "end_to_end" if is_received else "response")
         values = [float(ns) for one in known for ns in one.percentiles_ns] + [one.value for one in limits]
-        what = "end to end" if operation == DELIVERY else "response"
+        what = "end to end" if is_received else "response"
         plot = Plot(
             f"latency-{len(figures)}",
             [(one.start_ns + one.end_ns) / 2 / NS_PER_S for one in slices.all],
@@ -154,9 +154,8 @@ def _spread_table(slices: Slices, found: Sequence[Spread | None], title: str) ->
     return table(columns, rows, f"{title}, in steps of {slices.width()}")
 
 
-def _limits(verdict: Verdict, workload: str, operation: str | None) -> list[Limit]:
+def _limits(verdict: Verdict, workload: str, wanted: str) -> list[Limit]:
     """The levels of the rules about percentiles of this workload as a whole."""
-    wanted = "end_to_end" if operation == DELIVERY else "response"
     found = []
     for check in verdict.checks:
         scope, _, name = check.metric.rpartition(f"{wanted}.")
@@ -197,11 +196,8 @@ def distributions(run: Run, book: Book) -> Html:
     for entry in run.workloads:
         workload = entry["name"]
         shown = [(kind, run.histogram(kind, workload), dash, tone) for kind, dash, tone in KINDS]
-        delivered = (
-            run.histogram("response", workload, DELIVERY) if not run.arrives(workload, DELIVERY) else None
-        )
-        if delivered is not None:
-            shown.append(("end to end", delivered, "dashdot", 3))
+        received = run.received(workload)
+        shown += [("end to end", run.histogram("response", *scope), "dashdot", 3) for scope in received]
         shown = [one for one in shown if one[1].any()]
         if not shown:
             continue

@@ -17,7 +17,6 @@ import numpy as np
 from bench.core import histogram
 from bench.core.clock import NS_PER_S
 from bench.core.outcome import OUTCOMES
-from bench.results.reader import DELIVERY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +131,7 @@ def spreads(run: Run, cuts: Sequence[Slices]) -> list[dict[Scope, list[Spread | 
     open_ones: list[dict[Scope, tuple[int, Counts]]] = [{} for _ in cuts]
     for window in run.windows("response"):
         tag = window.tag
-        operation = None if run.arrives(tag.workload, tag.operation) else DELIVERY
+        operation = None if run.arrives(tag.workload, tag.operation) else tag.operation
         scope = (tag.workload, operation)
         for cut, done, held in zip(cuts, found, open_ones, strict=True):
             place = cut.place_of(window.start_ns, window.end_ns)

@@ -18,7 +18,7 @@ from bench.judge.outcome_counts import tally_of
 from bench.judge.verdict import saved
 from bench.results import layout
 from bench.results.ownership import Ownership
-from bench.results.reader import DELIVERY, Run
+from bench.results.reader import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -237,12 +237,12 @@ def _workload(run: Run, entry: WorkloadRecord, verdict: Verdict | None) -> list[
         errors=(tally.planned - tally.ok) / tally.planned if tally.planned else None,
         recovery=recovery_of(run, name),
     )
-    if entry.get("driver") != "redis_pubsub":
-        return [whole]
-    delivered = _percentiles(run, name, DELIVERY, verdict)
-    if not any(delivered):
-        return [whole]
-    return [whole, WorkloadFigures(f"{name}, end to end", *delivered, None, None, None)]
+    found = [whole]
+    for _, operation in run.received(name):
+        delivered = _percentiles(run, name, operation, verdict)
+        if any(delivered):
+            found.append(WorkloadFigures(f"{name}, end to end", *delivered, None, None, None))
+    return found
 
 
 def _percentiles(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.core.answers import STATUS_CLASSES
 from bench.core.units import quoted
-from bench.scenario.drivers import reachable_targets
+from bench.registry import contacts_a_target, is_planned, kind_of_answers, reachable_targets, received_by
 from bench.scenario.rules.grammar import FAMILIES, Metric, Rule, RuleError, scope_and_name
 from bench.scenario.rules.metric_facts import BY_NAME, FAULT_METRICS, STATS
 
@@ -55,7 +55,6 @@ class Outline:
 
     name: str
     engine: str
-    is_pubsub: bool
     operations: tuple[str, ...]
     target: str = ""
     """Empty for a driver that contacts none."""
@@ -64,9 +63,9 @@ class Outline:
     @classmethod
     def of(cls, workload: Workload) -> Outline:
         """That of a workload whose name, driver, engine and operations are right."""
-        target = workload.target if contacts(workload.driver) and workload.has("target") else ""
+        target = workload.target if contacts_a_target(workload.driver) and workload.has("target") else ""
         names = workload.operation_names
-        return cls(workload.name, workload.engine, workload.is_pubsub, names, target, workload.driver)
+        return cls(workload.name, workload.engine, names, target, workload.driver)
 
 
 @dataclass(frozen=True)
@@ -119,14 +118,13 @@ _STATUSES = tuple(
     )
     for name in STATUS_CLASSES
 )
-_BY_DRIVER = {
-    "redis": (
+_OF_ANSWERS: Mapping[str | None, tuple[_Kind, ...]] = {
+    "lookups": (
         _Kind("hits", "ratio", "higher", "share of lookups that found something"),
         _Kind("misses", "ratio", "lower", "share of lookups that found nothing"),
     ),
-    "postgres": (_Kind("empty", "ratio", "lower", "share of statements that returned or changed no row"),),
-    "http": _STATUSES,
-    "locust": _STATUSES,
+    "rows": (_Kind("empty", "ratio", "lower", "share of statements that returned or changed no row"),),
+    "statuses": _STATUSES,
 }
 _TARGETS, _GENERATOR, _MACHINE = "targets", "generator", "machine"
 _RESOURCES: Mapping[_Kind, tuple[str, ...]] = {
@@ -164,13 +162,13 @@ def metrics_of_outlines(outlines: Iterable[Outline], with_faults: bool = False) 
     metrics: dict[str, MetricSpec] = {}
     outlines = list(outlines)
     for outline in outlines:
-        kinds = [*_COMMON, *_BY_DRIVER.get(outline.driver, ())]
+        kinds = [*_COMMON, *_OF_ANSWERS.get(kind_of_answers(outline.driver), ())]
         if outline.engine == "client":
             kinds += _CLIENT
-        if outline.is_pubsub:
+        if received_by(outline.driver) is not None:
             kinds += _PUBSUB
         # Deliveries are not arrivals: they have end_to_end, at the workload.
-        operations = [name for name in outline.operations if not (outline.is_pubsub and name == "deliver")]
+        operations = [name for name in outline.operations if is_planned(outline.driver, name)]
         for kind in kinds:
             scopes: list[tuple[str, ...]] = [(), (outline.name,)]
             scopes += [(outline.name, operation) for operation in operations if kind.per_operation]
@@ -180,11 +178,6 @@ def metrics_of_outlines(outlines: Iterable[Outline], with_faults: bool = False) 
                     metrics.setdefault(name, MetricSpec(name, kind.unit, kind.better, kind.explanation))
     metrics |= _resources(reachable_targets(outline.target for outline in outlines))
     return metrics | _faults(metrics, outlines) if with_faults else metrics
-
-
-def contacts(driver: str) -> bool:
-    """Whether a workload of this driver talks to its target."""
-    return driver != "noop"
 
 
 def _resources(targets: tuple[str, ...]) -> dict[str, MetricSpec]:

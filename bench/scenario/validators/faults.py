@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core.units import format_duration_ns, quoted
-from bench.scenario.drivers import reachable_targets
+from bench.registry import reachable_targets
 from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
 from bench.scenario.problems import Violation
 

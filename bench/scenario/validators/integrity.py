@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core.units import quoted
+from bench.registry import DRIVERS
 from bench.scenario.faults import CHECK_SETTINGS
 from bench.scenario.problems import Path, Violation
 from bench.scenario.templates import KEY, MARKED_BYTES, PLACEHOLDER, RUN, SEQUENCE, VALUE
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
     from bench.scenario.faults import IntegrityCheck
     from bench.scenario.model import Operation, Value, Workload
 
-DRIVERS_OF = {
-    "acknowledged_writes": ("redis", "postgres", "http"),
-    "registers": ("redis", "postgres"),
-    "transfers": ("postgres",),
-    "messages": ("redis_pubsub",),
-}
 STORES = ("postgres", "postgres_16")
 WRITES = {"SET": 3, "RPUSH": 3, "LPUSH": 3, "SADD": 3, "XADD": 5}
 """Redis commands that write once for each arrival and can be read back, and their number of words."""
@@ -58,8 +53,9 @@ def _check(check: IntegrityCheck, workload: Workload) -> Iterator[Violation]:
         yield Violation((key,), f"no {key} with {check.check}", key, "remove it")
     if not workload.has("driver"):
         return
-    if workload.driver not in DRIVERS_OF[check.check]:
-        expected = f"a workload with the driver {' or '.join(DRIVERS_OF[check.check])} for {check.check}"
+    if check.check not in DRIVERS[workload.driver].integrity:
+        drivers = " or ".join(spec.name for spec in DRIVERS.values() if check.check in spec.integrity)
+        expected = f"a workload with the driver {drivers} for {check.check}"
         yield Violation((check.check,), expected, quoted(workload.driver), "name another workload")
         return
     if check.check == "acknowledged_writes" and workload.has("operations"):

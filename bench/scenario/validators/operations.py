@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.sql_splitter import quoted_stretches
 from bench.core.units import quoted
-from bench.scenario.drivers import DRIVERS, OPERATION_FORMS
+from bench.registry import DRIVERS
 from bench.scenario.problems import Path, Violation
 from bench.scenario.templates import KEY, PLACEHOLDER, RESERVED, VALUE, placeholders_in
 
@@ -89,7 +89,8 @@ def declares_json(own: Mapping[str, str], common: Mapping[str, str]) -> bool:
 def _forms(operation: Operation, driver: str) -> Iterator[Violation]:
     """An operation says what it does in exactly one of its driver's forms."""
     facts = DRIVERS[driver]
-    given = [form for form in OPERATION_FORMS if getattr(operation, form) is not None]
+    forms = dict.fromkeys(form for spec in DRIVERS.values() for form in spec.forms)
+    given = [form for form in forms if getattr(operation, form) is not None]
     own = [form for form in given if form in facts.forms]
     for form in given:
         if form not in facts.forms:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bench.core.units import format_duration_ns, quoted
-from bench.scenario.drivers import DRIVERS
+from bench.registry import DRIVERS
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, MOST_LANES, SHORTEST_CYCLE_NS
 from bench.scenario.problems import Violation
 from bench.scenario.validators.faults import check_faults

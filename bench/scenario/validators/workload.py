@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bench.core.units import format_bytes, quoted
-from bench.scenario.drivers import DRIVERS, OTHER, OWN_SETTINGS
+from bench.registry import DRIVERS, OTHER
 from bench.scenario.problems import Path, Violation
 from bench.scenario.templates import RESERVED
 from bench.scenario.validators.operations import check_headers, check_operations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_UNSENT_BYTES = 2 * 10**9
 MAX_STREAMS = 4_000_000
+_SHARED = ("value", "keys", "resp", "pipeline", "channels", "subscribers")
+"""Settings of which each has a check of its own, or that do no harm elsewhere."""
 MIN_MESSAGE_BYTES = 64  # publisher, sequence number and planned time travel inside the message
 _DRIVER: tuple[Path, ...] = (("driver",),)
 _DECIDED_BY_THE_LOCUSTFILE = {
@@ -50,7 +52,7 @@ def check_workload(workload: Workload) -> Iterator[Violation]:
         yield from check_operations(workload)
     if "headers" in DRIVERS[workload.driver].settings and workload.has("headers"):
         yield from check_headers(workload)
-    if DRIVERS[workload.driver].is_pubsub:
+    if DRIVERS[workload.driver].receives is not None:
         yield from _pubsub(workload)
     if DRIVERS[workload.driver].asks_by_itself:
         yield from _users(workload)
@@ -122,15 +124,17 @@ def _settings(workload: Workload) -> Iterator[Violation]:
     """Keys that belong to other drivers."""
     facts, given = DRIVERS[workload.driver], workload.model_fields_set
     own = facts.settings
-    for name in (*OWN_SETTINGS, "keys"):
-        if name not in given or name in own or (name == "keys" and (not own or facts.is_pubsub)):
+    is_pubsub = facts.receives is not None
+    particular = dict.fromkeys(name for spec in DRIVERS.values() for name in spec.settings)
+    for name in (*(name for name in particular if name not in _SHARED), "keys"):
+        if name not in given or name in own or (name == "keys" and (not own or is_pubsub)):
             continue
         drivers = " or ".join(known for known, other in DRIVERS.items() if name in other.settings)
         advice = "remove it"
         if name == "keys" and "parameters" in own:
             advice = "write parameters: {item: {count: 1000}} instead"
         yield Violation((name,), f"{name} only with the driver {drivers}", name, advice, _DRIVER)
-    if not facts.is_pubsub:
+    if not is_pubsub:
         for name in ("channels", "subscribers"):
             if name in given:
                 advice = "remove it, or write driver: redis_pubsub"
@@ -186,7 +190,7 @@ def _engine(workload: Workload) -> Iterator[Violation]:
             reason = "which runs one event loop and one request per connection"
             expected = f"{name}: 1 with engine: client, {reason}"
             yield Violation((name,), expected, str(count), f"remove {name}, or write engine: wire")
-        elif engine == "wire" and name == "pipeline" and workload.driver in ("http", "postgres"):
+        elif engine == "wire" and name == "pipeline" and not DRIVERS[workload.driver].pipelines:
             expected = f"pipeline: 1 with the driver {workload.driver}: one request at a time on a connection"
             yield Violation(
                 (name,), expected, str(count), "remove pipeline; add lanes for more load", _DRIVER

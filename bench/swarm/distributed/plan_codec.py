@@ -12,8 +12,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from bench.core.errors import UsageError
-from bench.drivers import driver_named
-from bench.plan.compile import plan_digest, workload_seed
+from bench.plan.compile import plan_digest, program_of, workload_seed
 from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, pacing_table
 from bench.scenario.fields import PARSED
 from bench.scenario.model import Workload
@@ -42,7 +41,7 @@ def is_indivisible(workload: Workload) -> bool:
     """Whether a workload cannot be cut: its subscribers know all publishers, its pool is that of one
     application, its users share one process.
     """
-    return workload.is_pubsub or workload.engine != "wire"
+    return workload.received_operation is not None or workload.engine != "wire"
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class PlanMessage:
 
     def _workload_plan(self, number: int) -> WorkloadPlan:
         workload, seed = self.workloads[number].workload(), workload_seed(self.seed, number)
-        program = driver_named(workload.driver).program(workload, seed)
+        program = program_of(workload, seed)
         return WorkloadPlan(workload, seed, program, pacing_table(self.phases, workload.rate_per_s or 0.0))
 
 

@@ -45,8 +45,6 @@ MOST_OF_A_LANE_PER_S = 100_000_000
 MOST_COUNTED = 2**53
 MOST_EVENTS = 10_000
 """In one window."""
-DELIVERY = "deliver"
-"""The operation of a pub/sub workload that holds end-to-end times: no arrival of the plan's."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +169,7 @@ class RemotePart:
         """Nothing sent so far of a plan that lasts so long."""
         names = plan.program.names
         part = cls.empty(segment, plan.phase_count * len(names))
-        if plan.workload.is_pubsub:
-            part.planned = [row for row in part.planned if names[row % len(names)] != DELIVERY]
+        part.planned = [row for row in part.planned if plan.is_planned(names[row % len(names)])]
         part.most_arrivals, part.phases = most_arrivals(plan, segment, duration_ns), plan.phase_count
         return part
 

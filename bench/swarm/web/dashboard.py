@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.core import histogram, units
 from bench.core.errors import ExitCode
 from bench.core.outcome import OUTCOMES
+from bench.registry import received_by
 from bench.swarm.messages import (
     Ended,
     EventMessage,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 PERCENTS = (50, 95, 99)
 KINDS = ("response", "service", "lag")
-DELIVERY = "deliver"
 IDLE, PREPARING, RUNNING, ENDING, OVER = "idle", "preparing", "running", "ending", "over"
 MOST_EVENTS = 200
 ABOUT = ("name", "what", "target", "service", "detector", "workload", "text", "detail")
@@ -235,7 +235,7 @@ class WorkloadFigures:
         self._facts = facts
         self._kinds = {kind: Figures() for kind in KINDS}
         self._deliveries = Figures()
-        self._is_pubsub = facts.driver.endswith("pubsub")
+        self._received = received_by(facts.driver)
         self._outcomes = {outcome.label: 0 for outcome in OUTCOMES}
         self._row: SeriesRow | None = None
 
@@ -246,7 +246,7 @@ class WorkloadFigures:
         for gain in window.gains:
             if gain.tag.workload != self.name:
                 continue
-            if self._is_pubsub and gain.tag.operation == DELIVERY:
+            if gain.tag.operation == self._received:
                 delivered.append(gain)
                 continue
             by_kind[gain.tag.kind].append(gain)
@@ -268,7 +268,7 @@ class WorkloadFigures:
             else "closed loop"
         )
         latency = [figures.state(kind) for kind, figures in self._kinds.items()]
-        if self._is_pubsub:
+        if self._received is not None:
             latency.append(self._deliveries.state("delivery"))
         return WorkloadState(
             name=self.name,

@@ -25,6 +25,7 @@ from locust.stats import (
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S, WallLabel
+from bench.registry import is_planned
 from bench.swarm.messages import RollingWindow
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from bench.swarm.messages import HistogramDelta, Started, WindowMessage
 
 NS_PER_MS = 1e6
-DELIVERY = "deliver"
-"""The operation of a subscriber: a time of its own, but no arrival."""
 
 MEANINGS = {
     "error": "error: the server answered that it would not do it",
@@ -262,8 +261,7 @@ class ExactStatistics(RequestStats):
         self.lanes = sum((row.connected or 0) for row in window.series)
 
     def _arrives(self, gain: HistogramDelta) -> bool:
-        is_pubsub = self._drivers.get(gain.tag.workload, "").endswith("pubsub")
-        return not (is_pubsub and gain.tag.operation == DELIVERY)
+        return is_planned(self._drivers.get(gain.tag.workload, ""), gain.tag.operation)
 
     def _row(self, workload: str, operation: str) -> ExactEntry:
         key = (f"{workload}/{operation}", self._drivers.get(workload, ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.drivers import driver_named
+from bench.drivers.redis import wire
 from bench.drivers.redis.commands import key_width
 from bench.scenario.model import Scenario
 from bench.stack.probes.redis import RespClient
@@ -63,7 +63,7 @@ class KeySpace:
     def preload(self) -> None:
         """Write every key once. Raises TargetError."""
         workload = self.scenario(1, preload=True).workloads[0]
-        driver_named("redis").prepare(self.target, workload, self.seed)
+        wire.prepare(self.target, workload, self.seed)
 
     def misses(self) -> int:
         """Reads of keys that were not there, since the server's start. Raises ProbeError."""

@@ -1,0 +1,178 @@
+"""Drivers: one entry each, from which every table of the product is derived.
+
+Data only, and imported by everything. What an entry needs from elsewhere it names as a dotted path,
+"package.module" or "package.module:name", which `load` imports when it is first used. So naming Postgres
+here does not import asyncpg.
+
+A new driver is an entry of `DRIVERS` (docs/adding-a-driver.md). A plug-in from elsewhere calls `register`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+OTHER = "other"
+"""The operation of all that a user's own program asks for and no operation of the workload names."""
+
+
+@dataclass(frozen=True)
+class DriverSpec:
+    """What a workload of this driver may say, and the modules that carry it out."""
+
+    name: str
+    targets: tuple[str, ...]
+    """The targets that it can talk to; none: any name, nothing is contacted."""
+    module: str
+    """It fulfils WireDriver (bench.engine.api); other engines use no more of it than `program`."""
+    engines: tuple[str, ...] = ("wire",)
+    """Those that can run it; a workload need not name one where there is no choice."""
+    client: str | None = None
+    """A module that fulfils ClientModule (bench.engine.api)."""
+    protocol: str | None = None
+    """What the wire engine reads: a key of PROTOCOLS in bench/engine/wire/shard.py."""
+    forms: tuple[str, ...] = ()
+    """Keys of an operation, of which each has exactly one."""
+    settings: tuple[str, ...] = ()
+    """Keys of a workload that only some drivers have, and this one has."""
+    own_operations: tuple[str, ...] = ()
+    """Operations that the driver defines itself; a scenario may then not define any."""
+    receives: str | None = None
+    """The one among them that is no planned arrival: what the server sends by itself, as pub/sub does."""
+    default_operation: str | None = None
+    """The operation of a workload that defines none."""
+    asks_by_itself: bool = False
+    """Whether a user's own program decides what is asked and when: the lanes are its users, the load of a
+    phase says how many of them run, and what it asks for beyond the operations ends in `OTHER`."""
+    pipelines: bool = True
+    """Whether several requests may be in flight on one lane of the wire engine."""
+    answers: Literal["lookups", "rows", "statuses"] | None = None
+    """What its answers bring beside their outcome: found or not, rows or none, an HTTP status."""
+    integrity: frozenset[str] = frozenset()
+    """Checks of the data that its workloads can have."""
+    capacity: str | None = None
+    """The capacity of `bench assess` that its runs show."""
+
+    def operation_names(self, written: Iterable[str]) -> tuple[str, ...]:
+        """The operations of a workload that writes these: in their order, or those of the driver."""
+        if self.own_operations:
+            return self.own_operations
+        default = (self.default_operation,) if self.default_operation else ()
+        return (tuple(written) or default) + ((OTHER,) if self.asks_by_itself else ())
+
+
+_DRIVERS = (
+    DriverSpec(
+        "redis",
+        ("redis",),
+        "bench.drivers.redis.wire",
+        engines=("wire", "client"),
+        client="bench.drivers.redis.client",
+        protocol="resp",
+        forms=("command", "commands"),
+        settings=("keys", "value", "resp", "pipeline"),
+        answers="lookups",
+        integrity=frozenset(("acknowledged_writes", "registers")),
+        capacity="redis",
+    ),
+    DriverSpec(
+        "redis_pubsub",
+        ("redis",),
+        "bench.drivers.redis.pubsub",
+        protocol="resp",
+        settings=("value", "resp", "channels", "subscribers"),
+        own_operations=("publish", "deliver"),
+        receives="deliver",
+        integrity=frozenset(("messages",)),
+        capacity="pubsub",
+    ),
+    DriverSpec(
+        "postgres",
+        ("postgres", "postgres_16"),
+        "bench.drivers.postgres.wire",
+        engines=("wire", "client"),
+        client="bench.drivers.postgres.client",
+        protocol="postgres",
+        forms=("sql", "transaction"),
+        settings=("value", "parameters", "dataset", "session", "retries"),
+        pipelines=False,
+        answers="rows",
+        integrity=frozenset(("acknowledged_writes", "registers", "transfers")),
+        capacity="postgres",
+    ),
+    DriverSpec(
+        "http",
+        ("api",),
+        "bench.drivers.http.wire",
+        engines=("wire", "client"),
+        client="bench.drivers.http.client",
+        protocol="http",
+        forms=("request",),
+        settings=("value", "parameters", "headers"),
+        pipelines=False,
+        answers="statuses",
+        integrity=frozenset(("acknowledged_writes",)),
+        capacity="api",
+    ),
+    DriverSpec(
+        "locust",
+        ("api",),
+        "bench.drivers.no_requests",
+        engines=("locust",),
+        forms=("locust",),
+        settings=("locustfile", "user_classes", "arguments"),
+        asks_by_itself=True,
+        answers="statuses",
+        capacity="api",
+    ),
+    DriverSpec("noop", (), "bench.drivers.no_requests", default_operation="noop"),
+)
+DRIVERS = {driver.name: driver for driver in _DRIVERS}
+
+
+def register(driver: DriverSpec) -> None:
+    """Add the driver of a plug-in, before a scenario that names it is read. Raises ValueError for a name that
+    is taken.
+    """
+    if driver.name in DRIVERS:
+        raise ValueError(f"the driver {driver.name} is registered already")
+    DRIVERS[driver.name] = driver
+
+
+def load(path: str) -> Any:
+    """What a dotted path names: "package.module", or "package.module:name"."""
+    module, _, name = path.partition(":")
+    loaded = importlib.import_module(module)
+    return getattr(loaded, name) if name else loaded
+
+
+def contacts_a_target(driver: str) -> bool:
+    """Whether workloads of this driver talk to their target."""
+    return driver not in DRIVERS or bool(DRIVERS[driver].targets)
+
+
+def kind_of_answers(driver: str) -> str | None:
+    """What the answers to a driver bring beside their outcome; None for an unknown driver too."""
+    return DRIVERS[driver].answers if driver in DRIVERS else None
+
+
+def received_by(driver: str) -> str | None:
+    """The operation of a driver that is no planned arrival; None for an unknown driver too."""
+    return DRIVERS[driver].receives if driver in DRIVERS else None
+
+
+def is_planned(driver: str, operation: str) -> bool:
+    """Whether an operation is a planned arrival, and no message that the server sends by itself."""
+    return operation != received_by(driver)
+
+
+DEPENDENCIES = {"api": ("redis", "postgres")}
+"""What another target does its work with, so that it can be hit, and is sampled, too."""
+
+
+def reachable_targets(targets: Iterable[str]) -> tuple[str, ...]:
+    """The targets of workloads, and those that they depend on; an empty name is none."""
+    reached = [name for target in targets for name in (target, *DEPENDENCIES.get(target, ()))]
+    return tuple(dict.fromkeys(filter(None, reached)))
