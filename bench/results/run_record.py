@@ -272,7 +272,8 @@ class WorkerRecord(Record):
     segment: list[Whole] | None = None
     workloads: dict[str, list[Whole] | None] = Field(default_factory=dict)
     clock: ClockRecord | None = None
-    floor_ns: Percentiles = Field(default_factory=dict)
+    floor_ns: Percentiles | None = None
+    """None of a worker that had nothing to do, or was lost before."""
     idle_ratio: Number | None = None
     planned: Whole | None = None
     late_windows: Whole | None = None

@@ -248,7 +248,7 @@ def test_a_run_with_a_liar_is_invalid_and_whole_for_the_others(
     assert run.record["totals"]["planned"] == sum(run.record["totals"]["outcomes"].values())
     (honest,) = [worker for worker in run.record["workers"] if worker["name"] == "w1"]
     assert honest["planned"] > 100
-    json.dumps(run.record)
+    json.dumps(run.record.to_json())
     assert all(np.isfinite(row["planned"]) for row in run.series())
 
 

@@ -29,7 +29,7 @@ from bench.swarm.distributed.messages import (
     Window,
 )
 from bench.swarm.distributed.plan_codec import PlanMessage, segments_of
-from bench.swarm.distributed.sums import add_workers, worst_calibration
+from bench.swarm.distributed.sums import anomalies_of, late_joiner, worker_record, worst_calibration
 from bench.swarm.distributed.worker import RemotePart, Round, Worker
 
 if TYPE_CHECKING:
@@ -295,7 +295,8 @@ class Coordinator:
         for worker in busy:
             self.post(worker, Calibrate(share, max(lanes // len(busy), 1)))
         self.await_all(busy, lambda worker: worker.calibration is not None, CALIBRATE_S, "measure itself")
-        return worst_calibration({worker.name: worker.calibration for worker in busy if worker.calibration})
+        by_worker = {worker.name: worker.calibration for worker in busy if worker.calibration}
+        return worst_calibration(by_worker).to_json()
 
     # --- during and after the run --------------------------------------------------------------------
 
@@ -316,14 +317,22 @@ class Coordinator:
 
     def add_to(self, record: dict[str, Any]) -> None:
         """`workers`, and what was wrong with them."""
+        names = [workload["name"] for workload in record["workloads"]]
         with self.changed:
-            add_workers(
-                record,
-                self.workers.values(),
-                self.start_ns,
-                self.late_joiners,
-                is_logged=self.keeps_operations,
-            )
+            workers = [
+                worker_record(worker, number, len(self.workers), names)
+                for number, worker in enumerate(self.workers.values(), 1)
+            ]
+            anomalies = [
+                *(
+                    anomaly
+                    for worker in self.workers.values()
+                    for anomaly in anomalies_of(worker, self.start_ns, is_logged=self.keeps_operations)
+                ),
+                *(late_joiner(name, at_ns - self.start_ns) for name, at_ns in self.late_joiners),
+            ]
+        record["workers"] = [worker.to_json() for worker in workers]
+        record["anomalies"] += [anomaly.to_json() for anomaly in anomalies]
 
     def ask_clocks_again(self) -> None:
         """At the end of the run, once: how far clocks that are not ours have drifted in it."""

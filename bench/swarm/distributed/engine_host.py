@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import ExitCode
 from bench.plan.plan import Segment
+from bench.results.run_record import CalibrationRecord
 from bench.run.stop_request import StopRequest
 from bench.run.windows import windows
 from bench.swarm.distributed.host import Failure, HostInfo
@@ -29,7 +30,6 @@ from bench.swarm.distributed.messages import (
     Begin,
     Calibrate,
     Calibrated,
-    Calibration,
     End,
     Failed,
     FetchLog,
@@ -244,7 +244,7 @@ class EngineHost:
     def _calibrate(self, rate_per_s: float | None, lanes: int) -> None:
         from bench.run.calibration.measure import self_measurement
 
-        self._send(Calibrated(Calibration(**self_measurement(rate_per_s, lanes))))
+        self._send(Calibrated(CalibrationRecord.read(self_measurement(rate_per_s, lanes))))
 
     def _take(self, plan: PlanMessage) -> None:
         check_locustfiles(plan.locustfiles)

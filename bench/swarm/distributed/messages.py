@@ -16,6 +16,8 @@ from bench.core.answers import Answers
 from bench.core.messages import Messages
 from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import Change
+from bench.results.model import Whole
+from bench.results.run_record import CalibrationRecord, ErrorRecord
 from bench.stack.target import Target
 from bench.swarm.distributed.host import Failure, HostInfo
 from bench.swarm.distributed.plan_codec import PlanMessage
@@ -23,9 +25,6 @@ from bench.swarm.distributed.plan_codec import PlanMessage
 LIGHT = 1
 """zlib's level: a worker has other things to do."""
 MOST_BYTES = 1 << 28
-
-Whole = Annotated[int, Field(gt=-(2**63), lt=2**63)]
-"""No time and no count of a run is beyond this."""
 
 exact = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
 """For messages of a worker: no field too many, no number that is none."""
@@ -143,37 +142,12 @@ class HostBeat:
     kind: Literal["beat"] = "beat"
 
 
-class CalibrationRow(BaseModel):
-    """A measurement against a server of known delays; times in ns by percentile."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
-
-    profile: str | None = None
-    arrivals: int | None = None
-    rate_per_s: float | None = None
-    given_ns: dict[str, Whole] = {}
-    recorded_ns: dict[str, Whole] = {}
-    error_ns: dict[str, Whole] = {}
-    lag_ns: dict[str, Whole] = {}
-    late_ns: dict[str, Whole] = {}
-
-
-class Calibration(BaseModel):
-    """The section `calibration` of run.json, measured on the worker."""
-
-    model_config = ConfigDict(frozen=True)
-
-    floor_ns: dict[str, Whole]
-    lag_ns: dict[str, Whole]
-    table: list[CalibrationRow]
-
-
 @exact
 @dataclass(frozen=True)
 class Calibrated:
     """Answers Calibrate."""
 
-    calibration: Calibration
+    calibration: CalibrationRecord
     kind: Literal["calibrated"] = "calibrated"
 
 
@@ -248,17 +222,6 @@ class Window:
     kind: Literal["window"] = "window"
 
 
-class ErrorCount(BaseModel):
-    """Errors of one kind."""
-
-    model_config = ConfigDict(frozen=True)
-
-    operation: str
-    text: str
-    count: int
-    example: str | None = None
-
-
 @exact
 @dataclass(frozen=True)
 class ResultValues:
@@ -273,7 +236,7 @@ class ResultValues:
     busy_ns: float | None
     answers: list[tuple[int, Answers]]
     counters: dict[str, int]
-    errors: list[ErrorCount]
+    errors: list[ErrorRecord]
     pool: dict[str, float] | None
     anomalies: list[tuple[str, ...]]
 
@@ -281,14 +244,14 @@ class ResultValues:
     def of(cls, result: EngineResult) -> Self:
         """What the message has of a result."""
         same = {field.name: getattr(result, field.name) for field in fields(cls)}
-        errors = [ErrorCount(**error) for error in result.errors]
+        errors = [ErrorRecord(**error) for error in result.errors]
         arrays = {"taken": result.taken.tolist(), "tallies": result.tallies.tolist()}
         return cls(**{**same, **arrays, "answers": list(result.answers.items()), "errors": errors})
 
     def result(self) -> EngineResult:
         """The same result."""
         same = {field.name: getattr(self, field.name) for field in fields(self)}
-        errors = [error.model_dump(exclude_none=True) for error in self.errors]
+        errors = [error.to_json() for error in self.errors]
         arrays = {name: np.array(same[name], dtype=np.int64) for name in ("taken", "tallies")}
         return EngineResult(**{**same, **arrays, "answers": dict(self.answers), "errors": errors})
 

@@ -3,20 +3,20 @@ them. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bench.core.answers import Answers, ErrorKinds
 from bench.core.outcome import OUTCOME_COUNT
 from bench.core.units import format_duration_ns
 from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import sum_of
+from bench.results.run_record import Anomaly, CalibrationRecord, WorkerRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bench.plan.plan import WorkloadPlan
-    from bench.swarm.distributed.messages import Calibration
     from bench.swarm.distributed.worker import RemotePart, Worker
 
 UNCERTAIN_NS = 10_000_000
@@ -53,9 +53,9 @@ def merged_live(looks: Sequence[EngineStats], idle: PartialLive) -> EngineStats:
     idle.close()
     pools = [look.pool_in_use for look in looks if look.pool_in_use is not None]
     sums = {
-        one.name: sum(getattr(look, one.name) for look in looks)
-        for one in fields(EngineStats)
-        if one.name not in ("outcomes", "answers", "pool_in_use", "idle_ns", "elapsed_ns")
+        name: sum(getattr(look, name) for look in looks)
+        for name in EngineStats.__dataclass_fields__
+        if name not in ("outcomes", "answers", "pool_in_use", "idle_ns", "elapsed_ns")
     }
     outcomes = [sum(look.outcomes[number] for look in looks) for number in range(OUTCOME_COUNT)]
     return EngineStats(
@@ -104,14 +104,14 @@ def merged_result(results: Sequence[tuple[str, EngineResult]], are_several: bool
         run_delay_ns=max(result.run_delay_ns for result in only),
         phase_idle_ratios=[min(ratios) for ratios in zip(*idles, strict=True)] or None,
         phase_lag_p50_ns=[
-            max((lag for lag in one if lag is not None), default=None) for one in zip(*lags, strict=True)
+            max((lag for lag in phase if lag is not None), default=None) for phase in zip(*lags, strict=True)
         ]
         or None,
         answers={
             row: Answers.total(result.answers.get(row, Answers()) for result in only)
             for row in sorted({row for result in only for row in result.answers})
         },
-        busy_ns=None if None in busy else sum(one for one in busy if one is not None),
+        busy_ns=None if None in busy else sum(time for time in busy if time is not None),
         counters=counters,
         errors=errors.entries(),
         pool=next((result.pool for result in only if result.pool is not None), None),
@@ -123,113 +123,96 @@ def merged_result(results: Sequence[tuple[str, EngineResult]], are_several: bool
     )
 
 
-def worst_calibration(by_worker: Mapping[str, Calibration]) -> dict[str, Any]:
+def worst_calibration(by_worker: Mapping[str, CalibrationRecord]) -> CalibrationRecord:
     """The section `calibration` for several workers: by percentile the worst of them, and every table."""
-    worst: dict[str, Any] = {"floor_ns": {}, "lag_ns": {}, "table": []}
-    for name, calibration in by_worker.items():
-        for section, times in (("floor_ns", calibration.floor_ns), ("lag_ns", calibration.lag_ns)):
-            for percent, value in times.items():
-                worst[section][percent] = max(value, worst[section].get(percent, value))
-        worst["table"] += [row.model_dump(exclude_unset=True) | {"worker": name} for row in calibration.table]
+    calibrations = by_worker.values()
+    return CalibrationRecord(
+        floor_ns=_worst(calibration.floor_ns for calibration in calibrations),
+        lag_ns=_worst(calibration.lag_ns for calibration in calibrations),
+        table=[
+            row.model_copy(update={"worker": name})
+            for name, calibration in by_worker.items()
+            for row in calibration.table
+        ],
+    )
+
+
+def _worst(of_workers: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    worst: dict[str, int] = {}
+    for times in of_workers:
+        for percent, value in times.items():
+            worst[percent] = max(value, worst.get(percent, value))
     return worst
 
 
-def add_workers(
-    record: dict[str, Any],
-    workers: Collection[Worker],
-    start_ns: int,
-    late_joiners: Iterable[tuple[str, int]],
-    *,
-    is_logged: bool,
-) -> None:
-    """Add `workers` and the anomalies about them; late joiners are names with times on our clock, in ns."""
-    names = [workload["name"] for workload in record["workloads"]]
-    record["workers"] = [
-        _entry(worker, number, len(workers), names) for number, worker in enumerate(workers, 1)
-    ]
-    for worker in workers:
-        record["anomalies"] += _anomalies(worker, start_ns, is_logged=is_logged)
-    for name, at_ns in late_joiners:
-        record["anomalies"].append(
-            _anomaly(
-                "worker_joined_late",
-                "invalid",
-                f"worker {name} joined {_seconds(at_ns - start_ns)} and took no part",
-                "start every worker before the run",
-            )
-        )
-
-
-def _entry(worker: Worker, number: int, count: int, names: list[str]) -> dict[str, Any]:
+def worker_record(worker: Worker, number: int, count: int, names: Sequence[str]) -> WorkerRecord:
+    """What run.json reports of worker `number` of `count`; `names` are those of the workloads."""
     where = worker.where
     results = [part.result for part in worker.parts.values() if part.result is not None]
-    return {
-        "name": worker.name,
-        "host": where.host if where else None,
-        "pid": where.pid if where else None,
-        "segment": [number, count] if worker.parts else None,
-        "workloads": {
+    return WorkerRecord(
+        name=worker.name,
+        host=where.host if where else None,
+        pid=where.pid if where else None,
+        segment=[number, count] if worker.parts else None,
+        workloads={
             names[index]: [part.segment.number + 1, part.segment.count]
             for index, part in worker.parts.items()
         },
-        "clock": worker.clock.facts() if worker.clock.before else None,
-        "floor_ns": worker.calibration.floor_ns if worker.calibration else None,
-        "idle_ratio": round(min(result.idle_ratio for result in results), 4) if results else None,
-        "planned": sum(int(result.taken.sum()) for result in results),
-        "late_windows": worker.late_windows,
-        "lost": worker.lost_because,
-    }
+        clock=worker.clock.record() if worker.clock.before else None,
+        floor_ns=worker.calibration.floor_ns if worker.calibration else None,
+        idle_ratio=round(min(result.idle_ratio for result in results), 4) if results else None,
+        planned=sum(int(result.taken.sum()) for result in results),
+        late_windows=worker.late_windows,
+        lost=worker.lost_because,
+    )
 
 
-def _anomalies(worker: Worker, start_ns: int, *, is_logged: bool) -> list[dict[str, Any]]:
-    found = []
+def late_joiner(name: str, at_ns: int) -> Anomaly:
+    """A worker that came `at_ns` after run zero."""
+    message = f"worker {name} joined {_seconds(at_ns)} and took no part"
+    return _anomaly("worker_joined_late", "invalid", message, "start every worker before the run")
+
+
+def anomalies_of(worker: Worker, start_ns: int, *, is_logged: bool) -> Iterator[Anomaly]:
+    """What was wrong with a worker; `is_logged`: recoveries are seen in the operation log."""
+    clock = worker.clock
     if worker.is_lost:
         under_way = worker.under_way
         unknown = f"; what became of {under_way} arrivals under way is not known" if under_way else ""
-        found.append(
-            _anomaly(
-                "worker_lost",
-                "invalid",
-                f"{worker.words} was lost {_seconds(worker.lost_ns - start_ns)}: {worker.lost_because}; "
-                f"its part of the load is missing from then on{unknown}",
-                "check that worker's log, and run again",
-            )
+        yield _anomaly(
+            "worker_lost",
+            "invalid",
+            f"{worker.words} was lost {_seconds(worker.lost_ns - start_ns)}: {worker.lost_because}; "
+            f"its part of the load is missing from then on{unknown}",
+            "check that worker's log, and run again",
         )
     elif worker.late_windows:
-        found.append(
-            _anomaly(
-                "worker_late",
-                "invalid",
-                f"{worker.words} did not keep up: {worker.late_windows} of its windows came late, "
-                f"the first at {format_duration_ns(worker.first_late_ns)} into the run",
-                "free that host of other work, or bring it nearer",
-            )
+        yield _anomaly(
+            "worker_late",
+            "invalid",
+            f"{worker.words} did not keep up: {worker.late_windows} of its windows came late, "
+            f"the first at {format_duration_ns(worker.first_late_ns)} into the run",
+            "free that host of other work, or bring it nearer",
         )
     if not worker.parts and not worker.is_lost:
-        found.append(
-            _anomaly(
-                "worker_idle",
-                "note",
-                f"{worker.words} had nothing to do: the load cannot be cut into more segments",
-                "use more lanes or fewer workers; pub/sub, client libraries and Locust are not cut",
-            )
+        yield _anomaly(
+            "worker_idle",
+            "note",
+            f"{worker.words} had nothing to do: the load cannot be cut into more segments",
+            "use more lanes or fewer workers; pub/sub, client libraries and Locust are not cut",
         )
-    if worker.clock.before and worker.clock.uncertainty_ns + abs(worker.clock.drift_ns) > UNCERTAIN_NS:
-        clock = worker.clock
-        found.append(
-            _anomaly(
-                "clock_uncertain",
-                "inconclusive" if is_logged else "note",
-                f"{worker.words}: its clock is known to {clock.uncertainty_ns / 1e6:.1f} ms and drifted by "
-                f"{clock.drift_ns / 1e6:.1f} ms in the run; latencies are its own, but edges of outages move",
-                "bring the workers nearer to the coordinator",
-            )
+    if clock.before and clock.uncertainty_ns + abs(clock.drift_ns) > UNCERTAIN_NS:
+        yield _anomaly(
+            "clock_uncertain",
+            "inconclusive" if is_logged else "note",
+            f"{worker.words}: its clock is known to {clock.uncertainty_ns / 1e6:.1f} ms and drifted by "
+            f"{clock.drift_ns / 1e6:.1f} ms in the run; latencies are its own, but edges of outages move",
+            "bring the workers nearer to the coordinator",
         )
-    return found
 
 
-def _anomaly(code: str, severity: str, message: str, advice: str) -> dict[str, Any]:
-    return {"code": code, "severity": severity, "message": message, "advice": advice}
+def _anomaly(code: str, severity: str, message: str, advice: str) -> Anomaly:
+    return Anomaly(code=code, severity=severity, message=message, advice=advice)
 
 
 def _seconds(ns: int) -> str:

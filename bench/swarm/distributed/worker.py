@@ -21,6 +21,7 @@ import numpy as np
 from bench.core.clock import monotonic_ns
 from bench.core.histogram import BUCKET_COUNT
 from bench.core.outcome import OUTCOME_COUNT
+from bench.results.run_record import ClockRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from bench.core.errors import HoldfastError
     from bench.engine.api import EngineResult, EngineStats
     from bench.plan.plan import Segment, WorkloadPlan
+    from bench.results.run_record import CalibrationRecord
     from bench.swarm.distributed.host import HostInfo
     from bench.swarm.distributed.messages import (
-        Calibration,
         HistogramGain,
         HostBeat,
         LogPiece,
@@ -100,16 +101,16 @@ class ClockOffset:
         """The worst of what a message may take."""
         return max((asked.trip_ns for asked in self.before), default=0)
 
-    def facts(self) -> dict[str, bool | int]:
+    def record(self) -> ClockRecord:
         """For run.json."""
-        return {
-            "same": self.is_same,
-            "offset_ns": self.offset_ns,
-            "uncertainty_ns": self.uncertainty_ns,
-            "measured_ns": self.measured_ns,
-            "round_trip_ns": _best(self.before).trip_ns,
-            "drift_ns": self.drift_ns,
-        }
+        return ClockRecord(
+            same=self.is_same,
+            offset_ns=self.offset_ns,
+            uncertainty_ns=self.uncertainty_ns,
+            measured_ns=self.measured_ns,
+            round_trip_ns=_best(self.before).trip_ns,
+            drift_ns=self.drift_ns,
+        )
 
 
 def _best(rounds: list[Round]) -> Round:
@@ -293,7 +294,7 @@ class Worker:
     has_plan: bool = False
     failure: HoldfastError | None = None
     """Of what it does for the run as a whole."""
-    calibration: Calibration | None = None
+    calibration: CalibrationRecord | None = None
     use: HostBeat | None = None
     parts: dict[int, RemotePart] = field(default_factory=dict)
     late_windows: int = 0
