@@ -11,6 +11,7 @@ took, from which the time it was planned follows to within a window (see `_told_
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,10 +64,10 @@ def _grid(run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Starts and ends of the windows of all measured phases, whether or not anything ended in them."""
     starts: list[int] = []
     ends: list[int] = []
-    for phase in run.record["phases"]:
-        if phase["measured"]:
-            found = window_ends(phase["start_ns"], phase["end_ns"], measured=True)
-            starts += [phase["start_ns"], *found[:-1]]
+    for phase in run.record.phases:
+        if phase.measured:
+            found = window_ends(phase.start_ns, phase.end_ns, measured=True)
+            starts += [phase.start_ns, *found[:-1]]
             ends += found
     return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
 
@@ -80,11 +81,11 @@ def _told_by_the_log(
         return None
     wanted = np.ones(len(log), dtype=bool)
     if scope:
-        number = [entry["name"] for entry in run.workloads].index(scope[0])
+        number = [entry.name for entry in run.workloads].index(scope[0])
         wanted &= log["workload"] == number
         if scope[1:]:
             wanted &= log["operation"] == run.workloads[number]["operations"].index(scope[1])
-    wanted &= np.array([phase["measured"] for phase in run.record["phases"]])[log["phase"]]
+    wanted &= np.array([phase.measured for phase in run.record.phases])[log["phase"]]
     if int(wanted.sum()) != tally.planned:
         return None
     planned_ns = log["planned_ns"][wanted]
@@ -106,7 +107,7 @@ def _told_by_histograms(
     workload, operation = (*scope, None, None)[:2]
     sent = {(tag.workload, tag.operation, tag.outcome) for tag in run.tags() if tag.kind == "service"}
     kinds = ("response", "service") if any(tag[2] in CHARGED_AT_ONCE for tag in sent) else ("response",)
-    for window in (one for kind in kinds for one in run.windows(kind, measured=True)):
+    for window in chain.from_iterable(run.windows(kind, measured=True) for kind in kinds):
         tag = window.tag
         if workload not in (None, tag.workload):
             continue
@@ -116,7 +117,9 @@ def _told_by_histograms(
         if tag.kind != ("service" if by_service else "response"):
             continue
         buckets = np.flatnonzero(window.counts)
-        took_ns = np.array([(lower_edge_ns(int(one)) + upper_edge_ns(int(one))) / 2 for one in buckets])
+        took_ns = np.array(
+            [(lower_edge_ns(int(bucket)) + upper_edge_ns(int(bucket))) / 2 for bucket in buckets]
+        )
         if tag.outcome in CHARGED_AT_ONCE and not by_service:
             took_ns = np.zeros(len(buckets))
         at = (window.start_ns + window.end_ns) / 2 - took_ns

@@ -52,7 +52,7 @@ SELDOM = "a closed loop asks a target that is slow less often"
 def is_closed(run: Run, metric: Metric) -> bool:
     """Whether all that the metric is about comes from closed loops."""
     entries = _workloads(run, metric)
-    return bool(entries) and all(entry.get("arrivals") == CLOSED for entry in entries)
+    return bool(entries) and all(entry.arrivals == CLOSED for entry in entries)
 
 
 def lane_time(run: Run, metric: Metric, kind: str, *, lost: bool) -> LaneTime | None:
@@ -63,7 +63,7 @@ def lane_time(run: Run, metric: Metric, kind: str, *, lost: bool) -> LaneTime | 
     total_ns = float(np.dot(took, times)) + lost_ns + _thinking_ns(run, metric, float(times.sum()))
     if total_ns <= 0:
         return None
-    charge_ns = max((float(entry.get("deadline_ns") or 0) for entry in _workloads(run, metric)), default=0.0)
+    charge_ns = max((float(entry.deadline_ns or 0) for entry in _workloads(run, metric)), default=0.0)
     return LaneTime(took, times, lost_ns, charge_ns, total_ns)
 
 
@@ -130,7 +130,7 @@ def _lost_share(run: Run, metric: Metric) -> float | None:
 
     None for users that think: they ask about as often, whatever they are answered.
     """
-    if any(entry.get("engine") == USERS for entry in _workloads(run, metric)):
+    if any(entry.engine == USERS for entry in _workloads(run, metric)):
         return None
     workload, operation = (*metric.scope, None, None)[:2]
     lost_ns = _sum_ns(run.histogram("service", workload, operation, SENT_AND_LOST))
@@ -158,7 +158,7 @@ def _stalled_share(run: Run, metric: Metric) -> float:
 
 def _thinking_ns(run: Run, metric: Metric, answers: float) -> float:
     """The time that users spent between requests, as much of it as answers belong to the metric."""
-    if not any(entry.get("engine") == USERS for entry in _workloads(run, metric)):
+    if not any(entry.engine == USERS for entry in _workloads(run, metric)):
         return 0.0
     everything = run.histogram("response", metric.workload)
     share = min(answers / max(float(everything.sum()), 1.0), 1.0)
@@ -167,11 +167,11 @@ def _thinking_ns(run: Run, metric: Metric, answers: float) -> float:
 
 def _lanes_ns(run: Run, metric: Metric) -> float:
     """The time of all lanes of the metric's workloads, in measured phases without their rests."""
-    places = sum(entry.get("lanes", 0) * (entry.get("pipeline") or 1) for entry in _workloads(run, metric))
+    places = sum(entry.lanes * entry.pipeline for entry in _workloads(run, metric))
     load_ns = 0
-    for phase in run.record["phases"]:
-        if phase["measured"]:
-            parts = stretches(phase["start_ns"], phase["end_ns"], phase.get("cycles"), phase.get("rest"))
+    for phase in run.record.phases:
+        if phase.measured:
+            parts = stretches(phase.start_ns, phase.end_ns, phase.cycles, phase.rest)
             load_ns += sum(part.end_ns - part.start_ns for part in parts if not part.is_rest)
     return float(places * (load_ns or run.measured_s * NS_PER_S))
 
@@ -181,7 +181,7 @@ def _lost_connections(entry: WorkloadRecord) -> int:
 
 
 def _workloads(run: Run, metric: Metric) -> list[WorkloadRecord]:
-    return [entry for entry in run.workloads if metric.workload in (None, entry["name"])]
+    return [entry for entry in run.workloads if metric.workload in (None, entry.name)]
 
 
 def _spread(counts: Counts) -> tuple[Any, Any]:

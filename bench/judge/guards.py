@@ -63,18 +63,18 @@ def lanes_were_divided(run: Run, rule: Rule, seen: Observation, status: Status) 
 
 def _segments(run: Run, name: str) -> int:
     """Into how many segments the workload was cut."""
-    parts = [worker.get("workloads", {}).get(name) for worker in run.record.get("workers", [])]
+    parts = [worker.workloads.get(name) for worker in run.record.workers]
     return max((part[1] for part in parts if part), default=1)
 
 
 def _divided(run: Run, metric: Metric) -> list[str]:
     """The workloads in question whose queue was divided; a closed loop has none."""
     return [
-        entry["name"]
+        entry.name
         for entry in run.workloads
-        if metric.scope[:1] in ((), (entry["name"],))
-        and entry.get("arrivals") != "closed"
-        and _segments(run, entry["name"]) > 1
+        if metric.scope[:1] in ((), (entry.name,))
+        and entry.arrivals != "closed"
+        and _segments(run, entry.name) > 1
     ]
 
 
@@ -104,12 +104,12 @@ def _without_waiting(run: Run, metric: Metric, seen: Observation) -> float | Non
 
 def _were_full(run: Run, name: str) -> bool:
     """Whether all lanes of a workload were busy for nearly all of the measured time."""
-    (entry,) = [one for one in run.workloads if one["name"] == name]
+    (entry,) = [entry for entry in run.workloads if entry.name == name]
     service = run.histogram("service", name)
-    if not service.any() or not entry.get("lanes") or not run.measured_s:
+    if not service.any() or not entry.lanes or not run.measured_s:
         return False
     busy_ns = histogram.mean_ns(service) * int(service.sum())
-    places = entry["lanes"] * (entry.get("pipeline") or 1)
+    places = entry.lanes * entry.pipeline
     return bool(busy_ns >= FULL * places * run.measured_s * NS_PER_S)
 
 
@@ -229,8 +229,8 @@ def below_the_floor(run: Run, rule: Rule, seen: Observation, status: Status) -> 
 
 def generator_was_busy(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
     """INVALID for a broken limit of a closed loop whose generator never had time to spare."""
-    busy = run.record.get("generator", {}).get("busy", [])
-    scope = rule.metric.scope[:1] or tuple(entry["name"] for entry in run.workloads)
+    busy = run.record.generator.busy
+    scope = rule.metric.scope[:1] or tuple(entry.name for entry in run.workloads)
     if status is not Status.FAIL or rule.metric.name not in BY_SPEED or not set(scope) & set(busy):
         return None
     return Doubt(

@@ -51,7 +51,7 @@ def _interruption(run: Run) -> Iterator[Check]:
 
 
 def _generator(run: Run) -> Iterator[Check]:
-    if run.record.get("generator", {}).get("saturated"):
+    if run.record.generator.saturated:
         yield _finding(
             "generator_saturated",
             "the generator was the bottleneck: it could not keep to the plan",
@@ -61,31 +61,27 @@ def _generator(run: Run) -> Iterator[Check]:
 
 def _anomalies(run: Run) -> Iterator[Check]:
     for anomaly in run.anomalies:
-        status = SEVERITIES.get(str(anomaly.get("severity")))
-        if status is not None:
-            code, message = str(anomaly.get("code", "anomaly")), str(anomaly.get("message", "no message"))
-            yield _finding(code, message, anomaly.get("advice"), status)
+        if (status := SEVERITIES.get(anomaly.severity)) is not None:
+            yield _finding(anomaly.code, anomaly.message, anomaly.advice, status)
 
 
 def _sums(run: Run) -> Iterator[Check]:
     """Every planned arrival ends in exactly one outcome, by operation and in total."""
     for entry in run.workloads:
-        for count in entry.get("counts", []):
-            ended = sum(count["outcomes"].values())
-            if ended != count["planned"] and run.arrives(entry["name"], count["operation"]):
-                where = f"{entry['name']}.{count['operation']} in phase {count.get('phase', 'unknown')}"
-                yield _broken_sum(
-                    f"{where}: {spaced(count['planned'])} arrivals planned, {spaced(ended)} ended"
-                )
+        for count in entry.counts:
+            ended = sum(count.outcomes.values())
+            if ended != count.planned and run.arrives(entry.name, count.operation):
+                where = f"{entry.name}.{count.operation} in phase {count.phase}"
+                yield _broken_sum(f"{where}: {spaced(count.planned)} arrivals planned, {spaced(ended)} ended")
     counted = tally_of(run, measured=None)
-    totals = run.record["totals"]
-    if totals["planned"] != counted.planned:
+    totals = run.record.totals
+    assert totals is not None
+    if totals.planned != counted.planned:
         yield _broken_sum(
-            f"the total says {spaced(totals['planned'])} arrivals, "
-            f"its parts add up to {spaced(counted.planned)}"
+            f"the total says {spaced(totals.planned)} arrivals, its parts add up to {spaced(counted.planned)}"
         )
     for label, ended in counted.outcomes.items():
-        told = totals["outcomes"].get(label, 0)
+        told = totals.outcomes.get(label, 0)
         if told != ended:
             yield _broken_sum(f"the total says {spaced(told)} {label}, its parts add up to {spaced(ended)}")
 
@@ -93,17 +89,17 @@ def _sums(run: Run) -> Iterator[Check]:
 def _log(run: Run) -> Iterator[Check]:
     """Every measured arrival has its response time in the log."""
     for entry in run.workloads:
-        operations = {count["operation"]: None for count in entry.get("counts", [])}
+        operations = {count.operation: None for count in entry.counts}
         for operation in operations:
-            if not run.arrives(entry["name"], operation):
+            if not run.arrives(entry.name, operation):
                 continue
-            tally = tally_of(run, (entry["name"], operation))
+            tally = tally_of(run, (entry.name, operation))
             for outcome in OUTCOMES:
                 label = outcome.label
-                logged = int(run.histogram("response", entry["name"], operation, (label,)).sum())
+                logged = int(run.histogram("response", entry.name, operation, (label,)).sum())
                 if logged != tally.outcomes[label]:
                     yield _broken_sum(
-                        f"{entry['name']}.{operation}: "
+                        f"{entry.name}.{operation}: "
                         f"{spaced(tally.outcomes[label])} arrivals ended {label}, "
                         f"{spaced(logged)} response times are in the log"
                     )

@@ -110,17 +110,17 @@ def _broken_off(run: Run, metric: Metric, seen: Observation, lost: float) -> int
     A lane whose request timed out is given up, with what was sent behind it.
     """
     assert seen.tally is not None
-    workloads = [entry for entry in run.workloads if metric.workload in (None, entry["name"])]
-    behind = max(((entry.get("pipeline") or 1) - 1 for entry in workloads), default=0)
-    in_flight = sum((entry.get("lanes") or 0) * (entry.get("pipeline") or 1) for entry in workloads)
+    workloads = [entry for entry in run.workloads if metric.workload in (None, entry.name)]
+    behind = max((entry.pipeline - 1 for entry in workloads), default=0)
+    in_flight = sum(entry.lanes * entry.pipeline for entry in workloads)
     silences = int(min(lost, 1.0) * run.measured_s * NS_PER_S / SOONEST_NS)
     return int(seen.tally.outcomes["timeout"]) * behind + in_flight * silences
 
 
 def _possible_per_s(run: Run, metric: Metric) -> float:
     """All that is planned but what the server would not do; a closed loop asks for what it can get."""
-    workloads = [entry for entry in run.workloads if metric.workload in (None, entry["name"])]
-    if any(entry.get("arrivals") == "closed" for entry in workloads) or not run.measured_s:
+    workloads = [entry for entry in run.workloads if metric.workload in (None, entry.name)]
+    if any(entry.arrivals == "closed" for entry in workloads) or not run.measured_s:
         return float("inf")
     tally = tally_of(run, metric.scope)
     return (tally.planned - tally.outcomes["error"]) / run.measured_s
@@ -148,32 +148,30 @@ def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) ->
         return None
     scope = rule.metric.scope[:1]
     met = [
-        entry["name"]
+        entry.name
         for entry in run.workloads
-        if scope in ((), (entry["name"],)) and entry.get("counters", {}).get(OWN_LIMITS)
+        if scope in ((), (entry.name,)) and entry.counters.get(OWN_LIMITS)
     ]
     told = [
         anomaly
         for anomaly in run.anomalies
-        if anomaly.get("code") == OWN_LIMIT
-        and any(str(anomaly.get("message", "")).startswith(f"{name}: ") for name in met)
+        if anomaly.code == OWN_LIMIT and any(anomaly.message.startswith(f"{name}: ") for name in met)
     ]
-    targets = {entry.get("target") for entry in run.workloads if scope in ((), (entry["name"],))}
+    targets = {entry.target for entry in run.workloads if scope in ((), (entry.name,))}
     proxies = {
-        one["target"]: int(one["dials_failed"])
-        for one in run.record.get("proxies", [])
-        if one["target"] in targets and one.get("dials_failed")
+        proxy.target: proxy.dials_failed
+        for proxy in run.record.proxies
+        if proxy.target in targets and proxy.dials_failed
     }
     told += [
         anomaly
         for anomaly in run.anomalies
-        if anomaly.get("code") == OWN_LIMIT
-        and any(f"proxy before {name} " in str(anomaly.get("message", "")) for name in proxies)
+        if anomaly.code == OWN_LIMIT and any(f"proxy before {name} " in anomaly.message for name in proxies)
     ]
-    depth = max((entry.get("pipeline") or 1 for entry in run.workloads), default=1)
+    depth = max((entry.pipeline for entry in run.workloads), default=1)
     if not told or not could_hold(run, rule, seen, ALL, sum(proxies.values()) * depth):
         return None
-    return Doubt(Status.INVALID, str(told[0]["message"]), told[0].get("advice"))
+    return Doubt(Status.INVALID, told[0].message, told[0].advice)
 
 
 def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
@@ -205,9 +203,9 @@ def machine_excused(run: Run, found: Found) -> Found:
 
 def _since_it_left(run: Run) -> list[tuple[int, int]]:
     """From the first fault that was not undone to the end of the run."""
-    faults = [one for one in run.record.get("faults", []) if one.get("took_effect") and not one.get("healed")]
-    left_ns = [one["effective_ns"] for one in faults if one.get("effective_ns") is not None]
-    return [(min(left_ns), run.record.get("duration_ns", 0))] if left_ns else []
+    faults = [fault for fault in run.record.faults if fault.took_effect and not fault.healed]
+    left_ns = [fault.effective_ns for fault in faults if fault.effective_ns is not None]
+    return [(min(left_ns), run.record.duration_ns)] if left_ns else []
 
 
 def starvation_of(run: Run, spans: Sequence[tuple[int, int]] = ()) -> Starvation:
@@ -215,15 +213,13 @@ def starvation_of(run: Run, spans: Sequence[tuple[int, int]] = ()) -> Starvation
 
     Faults that make the machine busy were asked for.
     """
-    if run.record.get("workers"):
+    if run.record.workers:
         return NOBODY  # the load came from other processes and machines than the one that was sampled
-    spans = spans or [
-        (phase["start_ns"], phase["end_ns"]) for phase in run.record["phases"] if phase["measured"]
-    ]
+    spans = spans or [(phase.start_ns, phase.end_ns) for phase in run.record.phases if phase.measured]
     asked_for = [
-        (fault["effective_ns"], fault.get("healed_ns") or run.record.get("duration_ns", 0))
-        for fault in run.record.get("faults", [])
-        if fault.get("kind") in PRESSING and fault.get("effective_ns") is not None
+        (fault.effective_ns, fault.healed_ns or run.record.duration_ns)
+        for fault in run.record.faults
+        if fault.kind in PRESSING and fault.effective_ns is not None
     ]
     return starvation(run.resources(), spans, asked_for)
 

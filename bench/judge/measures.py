@@ -31,11 +31,11 @@ def answers_of(run: Run, scope: Sequence[str] = (), measured: bool | None = True
     """What the answers of a workload, an operation or (empty scope) the run brought."""
     workload, operation = (*scope, None, None)[:2]
     return Answers.total(
-        Answers.from_record(count)
+        count.answers
         for entry in run.workloads
-        if workload in (None, entry["name"])
-        for count in entry.get("counts", [])
-        if operation in (None, count["operation"]) and measured in (None, count["measured"])
+        if workload in (None, entry.name)
+        for count in entry.counts
+        if operation in (None, count.operation) and measured in (None, count.measured)
     )
 
 
@@ -112,11 +112,11 @@ def check_scope(run: Run, metric: Metric) -> None:
     if not metric.scope:
         return
     workload, *operations = metric.scope
-    entries = {entry["name"]: entry for entry in run.workloads}
+    entries = {entry.name: entry for entry in run.workloads}
     if workload not in entries:
         known = ", ".join(entries) or "none"
         raise Unmeasurable(f"the run has no workload {workload}", f"its workloads are: {known}")
-    known_operations = entries[workload].get("operations", [])
+    known_operations = entries[workload].operations
     if operations and operations[0] not in known_operations:
         known = ", ".join(known_operations) or "none"
         raise Unmeasurable(
@@ -179,7 +179,7 @@ def _throughput(run: Run, metric: Metric) -> Observation:
 
     Counted by windows: work that was done after the measured time is no throughput of that time.
     """
-    spans = [(p["start_ns"], p["end_ns"]) for p in run.record["phases"] if p["measured"]]
+    spans = [(phase.start_ns, phase.end_ns) for phase in run.record.phases if phase.measured]
     workload, operation = (*metric.scope, None, None)[:2]
     completed = 0
     for window in run.windows("response"):
@@ -214,18 +214,19 @@ def _availability(run: Run, metric: Metric) -> Observation:
 
 
 def _pool_utilization(run: Run, metric: Metric) -> Observation:
-    pools = run.record.get("pool", {})
-    used = [pools[name] for name in _workloads(run, metric) if name in pools]
-    if not used:
+    pools = run.record.pool
+    pools_used = [pools[name].utilization_max for name in _workloads(run, metric) if name in pools]
+    used = [ratio for ratio in pools_used if ratio is not None]
+    if not used or len(used) < len(pools_used):
         raise Unmeasurable("the run has no connection pool", "pools are measured with engine: client")
     samples = tally_of(run, metric.scope).planned
-    return Observation(max(float(pool["utilization_max"]) for pool in used), "ratio", samples)
+    return Observation(max(used), "ratio", samples)
 
 
 def _counter(run: Run, metric: Metric) -> Observation:
     wanted = set(_workloads(run, metric))
-    entries = [entry for entry in run.workloads if entry["name"] in wanted]
-    found = [entry["counters"][metric.name] for entry in entries if metric.name in entry.get("counters", {})]
+    entries = [entry for entry in run.workloads if entry.name in wanted]
+    found = [entry.counters[metric.name] for entry in entries if metric.name in entry.counters]
     if not found:
         raise Unmeasurable(
             f"the run did not count {metric.name}", "it is counted by the workloads that can produce it"
@@ -235,7 +236,7 @@ def _counter(run: Run, metric: Metric) -> Observation:
 
 
 def _workloads(run: Run, metric: Metric) -> list[str]:
-    return [metric.scope[0]] if metric.scope else [entry["name"] for entry in run.workloads]
+    return [metric.scope[0]] if metric.scope else [entry.name for entry in run.workloads]
 
 
 MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
@@ -259,13 +260,11 @@ def floor_ns(run: Run, metric: str, stat: str, workload: str | None = None) -> f
     The mean takes the floor of P50, the maximum that of the highest percentile. workload: the one that is
     asked about, else all. Where one goes through a fault proxy it is the floor of the way through that.
     """
-    name = "lag_ns" if metric == "lag" else "floor_ns"
-    tables = [run.record.get("calibration", {}).get(name, {})]
+    calibration = run.record.calibration
+    tables = [calibration.lag_ns if metric == "lag" else calibration.floor_ns]
     if metric != "lag":
-        targets = {entry.get("target") for entry in run.workloads if workload in (None, entry["name"])}
-        tables += [
-            one.get("floor_ns", {}) for one in run.record.get("proxies", []) if one["target"] in targets
-        ]
+        targets = {entry.target for entry in run.workloads if workload in (None, entry.name)}
+        tables += [proxy.floor_ns for proxy in run.record.proxies if proxy.target in targets]
     found = [floor for table in tables if (floor := _in_table(table, stat)) is not None]
     return max(found, default=None)
 

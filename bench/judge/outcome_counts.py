@@ -45,17 +45,13 @@ def tally_of(run: Run, scope: Sequence[str] = (), measured: bool | None = True) 
     planned = 0
     outcomes = {outcome.label: 0 for outcome in OUTCOMES}
     for entry in run.workloads:
-        if workload not in (None, entry["name"]):
+        if workload not in (None, entry.name):
             continue
-        for count in entry.get("counts", []):
-            wanted = (
-                count["operation"] == operation
-                if operation
-                else run.arrives(entry["name"], count["operation"])
-            )
-            if wanted and measured in (None, count["measured"]):
-                planned += count["planned"]
-                for label, ended in count["outcomes"].items():
+        for count in entry.counts:
+            wanted = count.operation == operation if operation else run.arrives(entry.name, count.operation)
+            if wanted and measured in (None, count.measured):
+                planned += count.planned
+                for label, ended in count.outcomes.items():
                     outcomes[label] += ended
     return Tally(planned, outcomes)
 

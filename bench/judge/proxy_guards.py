@@ -9,7 +9,7 @@ was an error is the target's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.judge.guards import BY_SPEED, exceeding
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bench.judge.observation import Observation
     from bench.results.reader import Run
+    from bench.results.run_record import ProxyRecord
     from bench.scenario.rules.grammar import Rule
 
 BUSY_RATIO = 0.98
@@ -32,11 +33,11 @@ OUTAGES = frozenset({"recovery.first", "recovery.stable", "recovery.full", "down
 ADVICE = "lower the rate, or free the machine of other work"
 
 
-def proxies_of(run: Run, rule: Rule) -> list[dict[str, Any]]:
+def proxies_of(run: Run, rule: Rule) -> list[ProxyRecord]:
     """The record of every proxy between the rule's workloads and their targets."""
     scope = rule.metric.scope[:1]
-    targets = {entry.get("target") for entry in run.workloads if scope in ((), (entry["name"],))}
-    return [one for one in run.record.get("proxies", []) if one["target"] in targets]
+    targets = {entry.target for entry in run.workloads if scope in ((), (entry.name,))}
+    return [proxy for proxy in run.record.proxies if proxy.target in targets]
 
 
 def proxy_was_late(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
@@ -44,12 +45,12 @@ def proxy_was_late(run: Run, rule: Rule, seen: Observation, status: Status) -> D
     if status is not Status.FAIL:
         return None
     for proxy in proxies_of(run, rule):
-        later = [(int(ns), int(count)) for ns, count in proxy.get("later_than", [])]
+        later = [(ns, count) for ns, count in proxy.later_than]
         if later and _may_hold(run, rule, seen, later, proxy):
-            late = proxy["lateness_ns"]
+            late = proxy.lateness_ns
             return Doubt(
                 Status.INVALID,
-                f"the fault proxy before {proxy['target']} passed bytes on up to "
+                f"the fault proxy before {proxy.target} passed bytes on up to "
                 f"{units.format_duration_ns(late['max'])} late, P99 "
                 f"{units.format_duration_ns(late['p99'])}: without that the rule may hold",
                 ADVICE,
@@ -62,10 +63,10 @@ def proxy_was_busy(run: Run, rule: Rule, seen: Observation, status: Status) -> D
     if status is not Status.FAIL or rule.metric.name not in BY_SPEED:
         return None
     for proxy in proxies_of(run, rule):
-        if proxy.get("busy_ratio", 0.0) >= BUSY_RATIO:
+        if (proxy.busy_ratio or 0.0) >= BUSY_RATIO:
             return Doubt(
                 Status.INVALID,
-                f"the rule is broken, but the fault proxy before {proxy['target']} was busy all the time: it "
+                f"the rule is broken, but the fault proxy before {proxy.target} was busy all the time: it "
                 "may be the bottleneck",
                 "use fewer lanes, or free the machine of other work",
             )
@@ -73,9 +74,9 @@ def proxy_was_busy(run: Run, rule: Rule, seen: Observation, status: Status) -> D
 
 
 def _may_hold(
-    run: Run, rule: Rule, seen: Observation, later: list[tuple[int, int]], proxy: dict[str, Any]
+    run: Run, rule: Rule, seen: Observation, later: list[tuple[int, int]], proxy: ProxyRecord
 ) -> bool:
-    name, stat, late = rule.metric.name, rule.metric.stat, proxy["lateness_ns"]
+    name, stat, late = rule.metric.name, rule.metric.stat, proxy.lateness_ns
     if name in LATENCIES and seen.counts is not None:
         if rule.metric.percent is None:
             return rule.holds(seen.value - WAYS * late.get(str(stat), late["max"]))
@@ -92,10 +93,10 @@ def _may_hold(
     return False
 
 
-def _stalled_share(run: Run, proxy: dict[str, Any]) -> float:
+def _stalled_share(run: Run, proxy: ProxyRecord) -> float:
     """Of the measured time: that in which it stood still, each time with a deadline after it."""
-    stalls, stalled_ns = int(proxy.get("stalls", 0)), int(proxy.get("stalled_ns", 0))
-    deadlines = [entry["deadline_ns"] for entry in run.workloads if entry.get("target") == proxy["target"]]
+    stalls, stalled_ns = proxy.stalls, proxy.stalled_ns
+    deadlines = [entry.deadline_ns for entry in run.workloads if entry.target == proxy.target]
     lost_ns = stalled_ns + stalls * max((ns for ns in deadlines if ns), default=0)
     return min(lost_ns / max(run.measured_s * 1e9, 1), 1.0)
 

@@ -34,7 +34,7 @@ def rules_in(path: Path, run: Run) -> list[Rule]:
     replaced, unset = interpolated(listed, os.environ)
     assert isinstance(replaced, ListNode)
     problems += unset
-    metrics = metrics_of_outlines(_outlines(run), with_faults=bool(run.record.get("faults")))
+    metrics = metrics_of_outlines(_outlines(run), with_faults=bool(run.record.faults))
     rules = []
     for index, node in enumerate(replaced.items):
         found = _rule(node, f"sla[{index}]", metrics)
@@ -56,11 +56,11 @@ def _list_of_rules(root: Node | None) -> ListNode | None:
 def _outlines(run: Run) -> list[Outline]:
     return [
         Outline(
-            name=entry["name"],
-            engine=entry.get("engine", "wire"),
-            operations=tuple(entry.get("operations", [])),
-            target=entry.get("target", "") if contacts_a_target(entry.get("driver", "")) else "",
-            driver=entry.get("driver", ""),
+            name=entry.name,
+            engine=entry.engine,
+            operations=tuple(entry.operations),
+            target=entry.target if contacts_a_target(entry.driver) else "",
+            driver=entry.driver,
         )
         for entry in run.workloads
     ]

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bench.core import units
-from bench.core.answers import STATUS_CLASSES, error_text
+from bench.core.answers import STATUS_CLASSES
 from bench.core.clock import NS_PER_S
 from bench.core.outcome import OUTCOMES
 from bench.judge.guards import exceeding
@@ -138,19 +138,19 @@ def _outage_of_nobody(run: Run, rule: Rule, seen: Observation) -> str | None:
     An overload makes a short stretch without a success, too. That is no cause of what broke all along.
     """
     mine = [
-        one
-        for one in run.record.get("outages") or []
-        if one["whose"] == "nobody" and rule.metric.scope[:1] in ((), (one["workload"],))
+        outage
+        for outage in run.record.outages
+        if outage.whose == "nobody" and rule.metric.scope[:1] in ((), (outage.workload,))
     ]
-    touched = sum(max(one["planned"], one["failed"]) for one in mine)
+    touched = sum(max(outage.planned, outage.failed) for outage in mine)
     if not mine or touched < LEAST_OF_WHAT_BROKE * _broke(run, rule, seen):
         return None
-    longest = max(mine, key=lambda one: one["until_ns"] - one["from_ns"])
+    longest = max(mine, key=lambda outage: outage.until_ns - outage.from_ns)
     length, at = (
-        units.format_duration_ns(ns) for ns in (longest["until_ns"] - longest["from_ns"], longest["from_ns"])
+        units.format_duration_ns(ns) for ns in (longest.until_ns - longest.from_ns, longest.from_ns)
     )
     more = f" ({len(mine) - 1} more like it)" if len(mine) > 1 else ""
-    said = f"from {at} on nothing of {longest['workload']} succeeded for {length}{more}"
+    said = f"from {at} on nothing of {longest.workload} succeeded for {length}{more}"
     return f"{said}, and no fault of this run was there: look at the target's log at that time"
 
 
@@ -190,8 +190,8 @@ def _latency_advice(run: Run, rule: Rule) -> str:
 
 
 def _throughput_advice(run: Run, rule: Rule, seen: Observation) -> str:
-    wanted = [entry for entry in run.workloads if rule.metric.scope[:1] in ((), (entry["name"],))]
-    rates = [entry.get("rate_per_s") for entry in wanted]
+    wanted = [entry for entry in run.workloads if rule.metric.scope[:1] in ((), (entry.name,))]
+    rates = [entry.rate_per_s for entry in wanted]
     planned = sum(rate for rate in rates if rate)
     if rates and all(rates) and len(rule.metric.scope) < 2 and planned <= rule.limit:
         return f"the plan offers {units.format_rate(planned)} at 100 %: raise the rate above the limit"
@@ -202,10 +202,10 @@ def _throughput_advice(run: Run, rule: Rule, seen: Observation) -> str:
 
 def _losses_advice(run: Run, rule: Rule, seen: Observation) -> str:
     texts = [
-        (error.get("count", 0), error_text(error), entry["name"])
+        (error.count, error.shown, entry.name)
         for entry in run.workloads
-        if rule.metric.scope[:1] in ((), (entry["name"],))
-        for error in entry.get("errors", [])
+        if rule.metric.scope[:1] in ((), (entry.name,))
+        for error in entry.errors
     ]
     ends = seen.tally.outcomes if seen.tally else {}
     if texts and ends.get("error", 0) == max((ends[label] for label in LOSS_ADVICE), default=0):
@@ -216,9 +216,9 @@ def _losses_advice(run: Run, rule: Rule, seen: Observation) -> str:
 
 def _lost_subscribers(run: Run, rule: Rule) -> int:
     return sum(
-        int(entry.get("counters", {}).get("lost_subscribers", 0))
+        entry.counters.get("lost_subscribers", 0)
         for entry in run.workloads
-        if rule.metric.scope[:1] in ((), (entry["name"],))
+        if rule.metric.scope[:1] in ((), (entry.name,))
     )
 
 
@@ -235,10 +235,10 @@ def _worst_loss(run: Run, rule: Rule, tally: Tally) -> str:
 
 def _broken_by(run: Run, rule: Rule) -> str | None:
     """Bytes that are no reply: each time its connection is given up, and then one is missing."""
-    names = rule.metric.scope[:1] or tuple(entry["name"] for entry in run.workloads)
+    names = rule.metric.scope[:1] or tuple(entry.name for entry in run.workloads)
     for anomaly in run.anomalies:
-        message = str(anomaly.get("message", ""))
-        if anomaly.get("code") in UNREADABLE and message.partition(":")[0] in names:
+        message = anomaly.message
+        if anomaly.code in UNREADABLE and message.partition(":")[0] in names:
             return f"{message}, and its connection is given up each time: look at what the server sends"
     return None
 
@@ -246,13 +246,14 @@ def _broken_by(run: Run, rule: Rule) -> str | None:
 def _lanes_needed(run: Run, rule: Rule) -> str | None:
     """How many lanes the rate needs at the service time that was measured, where there are fewer."""
     for entry in run.workloads:
-        rate, lanes = entry.get("rate_per_s"), entry.get("lanes", 0) * (entry.get("pipeline") or 1)
-        pool = run.record.get("pool", {}).get(entry["name"])
-        service = run.histogram("service", entry["name"])
-        if rule.metric.scope[:1] not in ((), (entry["name"],)) or not rate or not service.any():
+        rate, lanes = entry.rate_per_s, entry.lanes * entry.pipeline
+        pool = run.record.pool.get(entry.name)
+        service = run.histogram("service", entry.name)
+        if rule.metric.scope[:1] not in ((), (entry.name,)) or not rate or not service.any():
             continue
         mean_ns = statistic_ns(service, "mean")
-        needed, lanes = math.ceil(rate * mean_ns / NS_PER_S), pool["size"] if pool else lanes
+        needed = math.ceil(rate * mean_ns / NS_PER_S)
+        lanes = pool.size if pool and pool.size is not None else lanes
         if needed > lanes:
             return (
                 f"at the mean service time of {units.format_duration_ns(mean_ns)}, {units.format_rate(rate)} "

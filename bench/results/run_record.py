@@ -181,14 +181,9 @@ class CountRecord(Record):
     statuses: Annotated[dict[str, Whole], AfterValidator(_http_statuses)] = Field(default_factory=dict)
 
     @property
-    def ended(self) -> int:
-        """How many ended, whichever way."""
-        return sum(self.outcomes.values())
-
-    @property
     def answers(self) -> Answers:
         """What answers brought. Raises ValueError for a count below zero."""
-        return Answers.from_record(self.model_dump(include={"hits", "misses", "statuses"}))
+        return Answers.from_record({"hits": self.hits, "misses": self.misses, "statuses": self.statuses})
 
 
 class ErrorRecord(Record):
@@ -198,6 +193,11 @@ class ErrorRecord(Record):
     text: str
     count: Whole
     example: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """Its text, and an example where that says more."""
+        return f"{self.text} (such as: {self.example})" if self.example else self.text
 
 
 class WorkloadRecord(Record):
@@ -209,7 +209,7 @@ class WorkloadRecord(Record):
     target: str = ""
     lanes: Whole = 0
     threads: Whole | None = None
-    pipeline: Whole | None = None
+    pipeline: Whole = 1
     arrivals: str | None = None
     rate_per_s: Number | None = None
     """At 100 % load; None in a closed loop."""

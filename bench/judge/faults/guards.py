@@ -7,7 +7,7 @@ target's doing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core import histogram, units
 from bench.judge.faults.times import NOTHING, named
@@ -17,10 +17,11 @@ from bench.judge.observation import NEVER, SLOW
 from bench.judge.verdict import Doubt, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from bench.core.histogram import Counts
     from bench.judge.observation import Observation
+    from bench.results.fault_records import FaultRecord, RecoveryRecord
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Rule
 
@@ -34,13 +35,13 @@ Found = tuple[str, str, str, Status]
 
 def fault_findings(run: Run) -> Iterator[Found]:
     """What the faults say about the run as a whole. INVALID where it was no test of the target."""
-    faults = run.record.get("faults", [])
-    without = [one for one in faults if not one.get("took_effect") and one["kind"] != NOTHING]
-    held = [one for one in faults if one.get("took_effect") and not one.get("healed")]
-    held = [one for one in held if one["kind"] != NOTHING]
-    # healed is null where nobody but the target was to mend it.
-    away = [one for one in held if one.get("healed") is None or one["kind"] in RETURNS_BY_ITSELF]
-    left = [one for one in held if one not in away]
+    faults = run.record.faults
+    made = [fault for fault in faults if fault.kind != NOTHING]
+    without = [fault for fault in made if not fault.took_effect]
+    held = [fault for fault in made if fault.took_effect and not fault.healed]
+    # healed is null where the target had to come back by itself.
+    away = [fault for fault in held if fault.healed is None or fault.kind in RETURNS_BY_ITSELF]
+    left = [fault for fault in held if fault not in away]
     if without:
         because = f"there is no proof that {_listed(without, faults, 'took effect')}"
         yield "fault_without_effect", because, "look at events.jsonl for what was done to it", Status.INVALID
@@ -52,9 +53,9 @@ def fault_findings(run: Run) -> Iterator[Found]:
         yield "target_not_back", because, "look at the server's log and at who restarts it", Status.FAIL
 
 
-def _listed(chosen: list[dict[str, Any]], faults: list[dict[str, Any]], what: str) -> str:
+def _listed(chosen: Sequence[FaultRecord], faults: Sequence[FaultRecord], what: str) -> str:
     """The first of them, how many there are, and what the proof of the first says."""
-    proof = f": {chosen[0]['proof']}" if chosen[0].get("proof") else ""
+    proof = f": {chosen[0].proof}" if chosen[0].proof else ""
     more = f" and {len(chosen) - 1} more of {len(faults)}" if len(chosen) > 1 else ""
     return f"{named(chosen[0])}{more} {what}".rstrip() + proof
 
@@ -68,14 +69,12 @@ LEAST_FOR_P99 = 100
 
 def late_around_faults(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
     """INVALID for a full performance that was missed by less than the generator itself was late."""
-    if rule.metric.name != "recovery.full" or any(one.kind == NEVER for one in seen.repeats or ()):
+    if rule.metric.name != "recovery.full" or any(repeat.kind == NEVER for repeat in seen.repeats or ()):
         return None
-    if status is not Status.FAIL and not any(one.kind == SLOW for one in seen.repeats or ()):
+    if status is not Status.FAIL and not any(repeat.kind == SLOW for repeat in seen.repeats or ()):
         return None
     late = run.histogram("late", rule.metric.workload)
-    bands = [
-        band_ns for entry in _entries(run, rule) if (band_ns := entry["baseline"]["band_ns"]) is not None
-    ]
+    bands = [band_ns for entry in _entries(run, rule) if (band_ns := entry.baseline.band_ns) is not None]
     if not late.any() or not bands or histogram.percentile_ns(late, 99) <= min(bands) / 2:
         return None
     if any(_was_slow_by_itself(run, entry, rule.limit) for entry in _entries(run, rule)):
@@ -93,15 +92,17 @@ def stalls_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) -
     """INVALID for an outage of nothing but late answers, as late as the generator itself was."""
     if status is not Status.FAIL or rule.metric.name not in BY_STALLS or seen.repeats is None:
         return None
-    if any(one.kind == NEVER for one in seen.repeats):
+    if any(repeat.kind == NEVER for repeat in seen.repeats):
         return None
-    entries = [entry for entry in _entries(run, rule) if entry["first_failure_ns"] is not None]
-    stalls = [entry["baseline"]["stall_ns"] for entry in entries]
+    entries = [entry for entry in _entries(run, rule) if entry.first_failure_ns is not None]
+    stalls_ns = [entry.baseline.stall_ns for entry in entries if entry.baseline.stall_ns is not None]
     late = run.histogram("late", rule.metric.workload)
-    if not late.any() or None in stalls or not stalls or any(entry["failed"] for entry in entries):
+    if not late.any() or not entries or len(stalls_ns) < len(entries):
         return None
     late_ns = statistic_ns(late, "max")
-    if late_ns < min(stalls) or any(_stalled_by_itself(run, entry) for entry in entries):
+    if any(entry.failed for entry in entries) or late_ns < min(stalls_ns):
+        return None
+    if any(_stalled_by_itself(run, *pair) for pair in zip(entries, stalls_ns, strict=True)):
         return None
     return Doubt(
         Status.INVALID,
@@ -118,14 +119,14 @@ def stall_before_the_outage(run: Run, rule: Rule, seen: Observation, status: Sta
     """
     if rule.metric.name not in OF_A_STRETCH or seen.repeats is None:
         return None
-    observing = {one["number"] for one in run.record.get("faults", []) if one["kind"] == "observe"}
+    observing = {fault.number for fault in run.record.faults if fault.kind == "observe"}
     late = run.histogram("late", rule.metric.workload)
     late_ns = statistic_ns(late, "max") if late.any() else 0.0
     for entry in _entries(run, rule):
-        stall_ns = entry["baseline"]["stall_ns"]
-        lost_later = entry.get("failed_after_stable") or 0
-        is_stall = lost_later and entry["failed"] == lost_later
-        if entry["fault"] in observing and is_stall and stall_ns is not None and late_ns >= stall_ns:
+        stall_ns = entry.baseline.stall_ns
+        lost_later = entry.failed_after_stable or 0
+        is_stall = lost_later and entry.failed == lost_later
+        if entry.fault in observing and is_stall and stall_ns is not None and late_ns >= stall_ns:
             return Doubt(
                 Status.INCONCLUSIVE,
                 f"what was observed first are late answers, and the generator itself was late by up to "
@@ -135,30 +136,28 @@ def stall_before_the_outage(run: Run, rule: Rule, seen: Observation, status: Sta
     return None
 
 
-def _entries(run: Run, rule: Rule) -> list[dict[str, Any]]:
+def _entries(run: Run, rule: Rule) -> list[RecoveryRecord]:
     """The recoveries that the rule is about."""
-    found = run.record.get("recoveries", [])
-    return [entry for entry in found if rule.metric.workload in (None, entry["workload"])]
+    found = run.record.recoveries
+    return [entry for entry in found if rule.metric.workload in (None, entry.workload)]
 
 
-def _was_slow_by_itself(run: Run, entry: dict[str, Any], limit_ns: float) -> bool:
+def _was_slow_by_itself(run: Run, entry: RecoveryRecord, limit_ns: float) -> bool:
     """Whether P99 without own lateness was outside the band after the limit, and before it was all well."""
-    began_ns = (
-        entry["first_failure_ns"] if entry["first_failure_ns"] is not None else entry.get("slow_from_ns")
-    )
-    if began_ns is None or entry["baseline"]["band_ns"] is None:
+    began_ns = entry.first_failure_ns if entry.first_failure_ns is not None else entry.slow_from_ns
+    if began_ns is None or entry.baseline.band_ns is None:
         return False
-    until_ns = entry["until_ns"] if entry["full_ns"] is None else entry["full_ns"]
-    net = _net_between(run, entry["workload"], began_ns + limit_ns, until_ns)
+    until_ns = entry.until_ns if entry.full_ns is None else entry.full_ns
+    net = _net_between(run, entry.workload, began_ns + limit_ns, until_ns)
     if int(net.sum()) < LEAST_FOR_P99:
         return False
-    return bool(histogram.percentile_ns(net, 99) > entry["baseline"]["band_ns"])
+    return bool(histogram.percentile_ns(net, 99) > entry.baseline.band_ns)
 
 
-def _stalled_by_itself(run: Run, entry: dict[str, Any]) -> bool:
+def _stalled_by_itself(run: Run, entry: RecoveryRecord, stall_ns: int) -> bool:
     """Whether most of what stalled did so without own lateness, too."""
-    net = _net_between(run, entry["workload"], entry["effective_ns"], entry["until_ns"])
-    return bool(2 * exceeding(net, entry["baseline"]["stall_ns"]) > entry.get("stalled", 0))
+    net = _net_between(run, entry.workload, entry.effective_ns, entry.until_ns)
+    return bool(2 * exceeding(net, stall_ns) > entry.stalled)
 
 
 def _net_between(run: Run, workload: str, from_ns: float, until_ns: float) -> Counts:

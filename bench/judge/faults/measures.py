@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from bench.core import units
 from bench.judge.faults.times import (
@@ -21,6 +21,7 @@ from bench.scenario.rules.metric_facts import DETECTORS, RECOVERY_STAMPS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from bench.results.fault_records import IntegrityRecord, RecoveryRecord
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Metric
 
@@ -41,7 +42,7 @@ def projected_availability(run: Run, metric: Metric) -> Observation:
     found = [
         Repeat(named(fault), *_cost(entry))
         for fault in took_effect(run)
-        for entry in by_fault.get(fault["number"], [])
+        for entry in by_fault.get(fault.number, [])
     ]
     if not found:
         raise Unmeasurable(
@@ -63,9 +64,9 @@ def projected_availability(run: Run, metric: Metric) -> Observation:
     )
 
 
-def _cost(entry: dict[str, Any]) -> tuple[float, str]:
-    failed_ns = entry["failed"] * (entry["resolution_ns"] or 0)
-    return max(entry["downtime_ns"], failed_ns), NEVER if entry["state"] == NEVER else KNOWN
+def _cost(entry: RecoveryRecord) -> tuple[float, str]:
+    failed_ns = entry.failed * (entry.resolution_ns or 0)
+    return max(entry.downtime_ns, failed_ns), NEVER if entry.state == NEVER else KNOWN
 
 
 def _window(window_ns: float) -> str:
@@ -78,43 +79,40 @@ def _lost_writes(run: Run, metric: Metric) -> Observation:
     checks, doubt = _integrity(run, metric, WRITE_CHECKS, "lost")
     parts = []
     for check in checks:
-        text = f"{_words(check)}: {_number(check['lost'])} of {_number(check['acknowledged'])} acknowledged"
-        if check["lost"] and check.get("oldest_lost_age_ns") is not None:
-            text += (
-                f", the oldest {units.format_duration_ns(check['oldest_lost_age_ns'])} old when it was lost"
-            )
+        text = f"{_words(check)}: {_number(check.lost)} of {_number(check.acknowledged)} acknowledged"
+        if check.lost and check.oldest_lost_age_ns is not None:
+            text += f", the oldest {units.format_duration_ns(check.oldest_lost_age_ns)} old when it was lost"
         # A bound on what may be lost unseen; where some is lost, the numbers stand there already.
-        parts.append(text + (f" ({check['bound']})" if check.get("bound") and not check["lost"] else ""))
-    samples = sum(check["acknowledged"] or 0 for check in checks)
-    total = sum(check["lost"] or 0 for check in checks)
+        parts.append(text + (f" ({check.bound})" if check.bound and not check.lost else ""))
+    samples = sum(check.acknowledged or 0 for check in checks)
+    total = sum(check.lost or 0 for check in checks)
     return Observation(total, "count", samples, basis="; ".join(parts), missing=doubt)
 
 
 def _unexpected_values(run: Run, metric: Metric) -> Observation:
     checks, doubt = _integrity(run, metric, VALUE_CHECKS, "unexpected")
     parts = [
-        f"{_words(check)}: {_number(check['unexpected'])} of {_number(check['found'])} found"
-        for check in checks
+        f"{_words(check)}: {_number(check.unexpected)} of {_number(check.found)} found" for check in checks
     ]
-    samples = sum(check["found"] or 0 for check in checks)
-    total = sum(check["unexpected"] or 0 for check in checks)
+    samples = sum(check.found or 0 for check in checks)
+    total = sum(check.unexpected or 0 for check in checks)
     return Observation(total, "count", samples, basis="; ".join(parts), missing=doubt)
 
 
 def _integrity(
-    run: Run, metric: Metric, kinds: Collection[str], what: str
-) -> tuple[list[dict[str, Any]], Unmeasurable | None]:
+    run: Run, metric: Metric, kinds: Collection[str], what: Literal["lost", "unexpected"]
+) -> tuple[list[IntegrityRecord], Unmeasurable | None]:
     """The checks that could count, and why another could not. Raises Unmeasurable when none could."""
     wanted = [
         check
-        for check in run.record.get("integrity", [])
-        if metric.workload in (None, check["workload"]) and check["check"] in kinds
+        for check in run.record.integrity
+        if metric.workload in (None, check.workload) and check.check in kinds
     ]
-    made = [check for check in wanted if check[what] is not None]
-    missing = next((check for check in wanted if check[what] is None), None)
+    made = [check for check in wanted if getattr(check, what) is not None]
+    missing = next((check for check in wanted if getattr(check, what) is None), None)
     doubt = None
     if missing is not None:
-        reason = missing.get("inconclusive") or f"{what} values could not be counted"
+        reason = missing.inconclusive or f"{what} values could not be counted"
         doubt = Unmeasurable(f"{_words(missing)}: {reason}", "look at the target's log, and run it again")
     if not made:
         whose = f" of {metric.workload}" if metric.workload else ""
@@ -124,25 +122,25 @@ def _integrity(
 
 
 def _false_alarms(run: Run, metric: Metric) -> Observation:
-    if "false_alarms" not in run.record:
+    if not run.record.has("false_alarms"):
         raise Unmeasurable(f"{metric!s} were not looked for in this run", "run it to its end")
-    alarms = run.record["false_alarms"]
-    told = [f"{one['detector']} at {units.format_duration_ns(one['at_ns'])}" for one in alarms]
-    detectors = {one["detector"] for one in run.record.get("detections", [])}
+    alarms = run.record.false_alarms
+    told = [f"{alarm.detector} at {units.format_duration_ns(alarm.at_ns)}" for alarm in alarms]
+    detectors = {detection.detector for detection in run.record.detections}
     basis = listed(told) or f"none by {_count(len(detectors), 'detector')}"
     return Observation(len(alarms), "count", max(1, len(detectors)), basis=basis)
 
 
 def _breaker_open_time(run: Run, metric: Metric) -> Observation:  # noqa: ARG001 - the signature of every measure
-    if run.record.get("breaker_open_ns") is None:
+    if run.record.breaker_open_ns is None:
         raise Unmeasurable("no circuit breaker was watched in this run", "break a target behind the API")
-    open_ns = run.record["breaker_open_ns"]
+    open_ns = run.record.breaker_open_ns
     basis = "all its breakers together" if open_ns else "none was seen open"
     return Observation(open_ns, "ns", 1, basis=basis)
 
 
-def _words(check: dict[str, Any]) -> str:
-    return f"{check['workload']}, {str(check['check']).replace('_', ' ')}"
+def _words(check: IntegrityRecord) -> str:
+    return f"{check.workload}, {check.check.replace('_', ' ')}"
 
 
 def _number(count: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.judge.observation import (
@@ -23,6 +23,7 @@ from bench.scenario.rules.metric_facts import CLEAN_RATIO
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bench.results.fault_records import FaultRecord, RecoveryRecord
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Metric
 
@@ -35,7 +36,6 @@ UNKNOWN = (IN_ALARM, NO_LOOK)
 UNKNOWN_ADVICE = (
     "see what it was in alarm about before the fault, let the fault last longer, or let it look more often"
 )
-Entry = dict[str, Any]
 
 
 def recovery(run: Run, metric: Metric) -> Observation:
@@ -56,25 +56,24 @@ def downtime(run: Run, metric: Metric) -> Observation:
 def detection(run: Run, metric: Metric) -> Observation:
     """From the first failure to the detection of each fault. Raises Unmeasurable."""
     detector = metric.name.partition(".")[2]
-    entries = {one["fault"]: one for one in run.record.get("detections", []) if one["detector"] == detector}
+    detections = run.record.detections
+    entries = {entry.fault: entry for entry in detections if entry.detector == detector}
     if not entries:
-        known = (
-            ", ".join(dict.fromkeys(one["detector"] for one in run.record.get("detections", []))) or "none"
-        )
+        known = ", ".join(dict.fromkeys(entry.detector for entry in detections)) or "none"
         raise Unmeasurable(f"the run has no detector {detector}", f"its detectors are: {known}")
     repeats, unseen, unknown = [], 0, []
     for fault in took_effect(run):
-        if fault["kind"] == NOTHING or fault["number"] not in entries:
+        if fault.kind == NOTHING or fault.number not in entries:
             continue
-        entry, failure_ns = entries[fault["number"]], first_failure_ns(run, fault["number"])
-        at_ns = entry.get("at_ns")
-        if at_ns is None and failure_ns is None and _all_clean(run, fault["number"]):
+        entry, failure_ns = entries[fault.number], first_failure_ns(run, fault.number)
+        at_ns = entry.at_ns
+        if at_ns is None and failure_ns is None and _all_clean(run, fault.number):
             unseen += 1  # no client saw anything: there was nothing to detect
             continue
-        if at_ns is None and entry.get("state") in UNKNOWN:
-            unknown.append(f"{named(fault)}: {detector} did not tell, and {entry['detail']}")
+        if at_ns is None and entry.state in UNKNOWN:
+            unknown.append(f"{named(fault)}: {detector} did not tell, and {entry.detail}")
             continue
-        since_ns = fault["effective_ns"] if failure_ns is None else failure_ns
+        since_ns = _effective_ns(fault) if failure_ns is None else failure_ns
         if at_ns is None:
             repeats.append(Repeat(named(fault), _watched_until(run, fault) - since_ns, NEVER))
         else:
@@ -89,41 +88,46 @@ def detection(run: Run, metric: Metric) -> Observation:
     return replace(observed(repeats, metric, note), missing=missing)
 
 
-def took_effect(run: Run) -> list[Entry]:
+def took_effect(run: Run) -> list[FaultRecord]:
     """The faults of the run that did what they were to do, in the order of time."""
     found = [
         fault
-        for fault in run.record.get("faults", [])
-        if fault.get("effective_ns") is not None and (fault.get("took_effect") or fault["kind"] == NOTHING)
+        for fault in run.record.faults
+        if fault.effective_ns is not None and (fault.took_effect or fault.kind == NOTHING)
     ]
-    return sorted(found, key=lambda fault: int(fault["effective_ns"]))
+    return sorted(found, key=_effective_ns)
 
 
-def named(fault: Entry) -> str:
+def _effective_ns(fault: FaultRecord) -> int:
+    """When a fault took effect that did."""
+    assert fault.effective_ns is not None
+    return fault.effective_ns
+
+
+def named(fault: FaultRecord) -> str:
     """For a sentence: "fault 2 (kill redis)"."""
-    return f"fault {fault['number']} ({fault['kind']} {fault['target']})"
+    return f"fault {fault.number} ({fault.kind} {fault.target})"
 
 
 def first_failure_ns(run: Run, fault: int) -> int | None:
     """When any workload first saw the fault; None where none did, or where none was clean before it."""
-    entries = [one for one in run.record.get("recoveries", []) if one["fault"] == fault and is_clean(one)]
-    return min(
-        (one["first_failure_ns"] for one in entries if one["first_failure_ns"] is not None), default=None
-    )
+    entries = [entry for entry in run.record.recoveries if entry.fault == fault and is_clean(entry)]
+    failures_ns = [entry.first_failure_ns for entry in entries if entry.first_failure_ns is not None]
+    return min(failures_ns, default=None)
 
 
-def recoveries_of(run: Run, metric: Metric) -> dict[int, list[Entry]]:
+def recoveries_of(run: Run, metric: Metric) -> dict[int, list[RecoveryRecord]]:
     """By fault the recoveries that the metric is about, without the unseen ones and without those that had
     no clean baseline. Raises Unmeasurable, also where none is left.
     """
-    if not run.record.get("faults"):
+    if not run.record.faults:
         raise Unmeasurable("the run has no faults", "judge it with a run whose scenario has faults")
-    if "recoveries" not in run.record:
+    if not run.record.has("recoveries"):
         raise Unmeasurable("the run has faults, but no recovery was looked for", "run it again to its end")
-    found: dict[int, list[Entry]] = {}
-    for entry in run.record["recoveries"]:
-        if metric.workload in (None, entry["workload"]) and entry["state"] != UNSEEN and is_clean(entry):
-            found.setdefault(entry["fault"], []).append(entry)
+    found: dict[int, list[RecoveryRecord]] = {}
+    for entry in run.record.recoveries:
+        if metric.workload in (None, entry.workload) and entry.state != UNSEEN and is_clean(entry):
+            found.setdefault(entry.fault, []).append(entry)
     missing = no_clean_baseline(run, metric)
     if missing is not None and not found:
         raise missing
@@ -131,27 +135,27 @@ def recoveries_of(run: Run, metric: Metric) -> dict[int, list[Entry]]:
 
 
 def _all_clean(run: Run, fault: int) -> bool:
-    return all(is_clean(one) for one in run.record.get("recoveries", []) if one["fault"] == fault)
+    return all(is_clean(entry) for entry in run.record.recoveries if entry.fault == fault)
 
 
-def is_clean(entry: Entry) -> bool:
+def is_clean(entry: RecoveryRecord) -> bool:
     """Whether so little failed before the first fault that there was something to come back to."""
-    return float(entry["baseline"].get("harmed_ratio") or 0) <= CLEAN_RATIO
+    return (entry.baseline.harmed_ratio or 0) <= CLEAN_RATIO
 
 
 def no_clean_baseline(run: Run, metric: Metric) -> Unmeasurable | None:
     """Why nothing can be said of the recovery of a workload that the metric is about; None where it can."""
-    for entry in run.record.get("recoveries", []):
-        if metric.workload not in (None, entry["workload"]) or is_clean(entry):
+    for entry in run.record.recoveries:
+        if metric.workload not in (None, entry.workload) or is_clean(entry):
             continue
-        before = entry["baseline"]
-        share, workload = units.format_ratio(before["harmed_ratio"]), entry["workload"]
-        seen = f"{share} of {spaced(before['samples'])} arrivals" if before.get("samples") else share
-        start, end = entry["first_failure_ns"], entry["first_success_ns"]
+        before = entry.baseline
+        share, workload = units.format_ratio(before.harmed_ratio or 0), entry.workload
+        seen = f"{share} of {spaced(before.samples)} arrivals" if before.samples else share
+        start, end = entry.first_failure_ns, entry.first_success_ns
         gone = ""
         if start is not None and end is not None:
             shown = units.format_duration_ns(end - start)
-            gone = f"; after fault {entry['fault']} none was answered for {shown}"
+            gone = f"; after fault {entry.fault} none was answered for {shown}"
         limit = units.format_ratio(CLEAN_RATIO)
         return Unmeasurable(
             f"no clean baseline: {seen} of {workload} failed or stalled before the first fault, and above "
@@ -162,11 +166,13 @@ def no_clean_baseline(run: Run, metric: Metric) -> Unmeasurable | None:
     return None
 
 
-def _worst_by_fault(run: Run, metric: Metric, measure: Callable[[Entry, str], Repeat | None]) -> list[Repeat]:
+def _worst_by_fault(
+    run: Run, metric: Metric, measure: Callable[[RecoveryRecord, str], Repeat | None]
+) -> list[Repeat]:
     by_fault = recoveries_of(run, metric)
     repeats = []
     for fault in took_effect(run):
-        seen = [measure(entry, named(fault)) for entry in by_fault.get(fault["number"], [])]
+        seen = [measure(entry, named(fault)) for entry in by_fault.get(fault.number, [])]
         known = [repeat for repeat in seen if repeat is not None]
         if known:
             worst = known[0]
@@ -179,53 +185,51 @@ def _worst_by_fault(run: Run, metric: Metric, measure: Callable[[Entry, str], Re
     return repeats
 
 
-def _first(entry: Entry, fault: str) -> Repeat | None:
-    failure_ns = entry["first_failure_ns"]
+def _first(entry: RecoveryRecord, fault: str) -> Repeat | None:
+    failure_ns = entry.first_failure_ns
     if failure_ns is None:
         return Repeat(fault, 0)
-    if entry["first_success_ns"] is None:
-        return Repeat(fault, entry["until_ns"] - failure_ns, NEVER)
-    return Repeat(fault, entry["first_success_ns"] - failure_ns)
+    if entry.first_success_ns is None:
+        return Repeat(fault, entry.until_ns - failure_ns, NEVER)
+    return Repeat(fault, entry.first_success_ns - failure_ns)
 
 
-def _stable(entry: Entry, fault: str) -> Repeat | None:
-    failure_ns = entry["first_failure_ns"]
+def _stable(entry: RecoveryRecord, fault: str) -> Repeat | None:
+    failure_ns = entry.first_failure_ns
     if failure_ns is None:
         return Repeat(fault, 0)
-    if entry["stable_ns"] is not None:
-        return Repeat(fault, entry["stable_ns"] - failure_ns)
-    if entry["state"] == CUT_SHORT:
-        return Repeat(fault, entry["quiet_since_ns"] - failure_ns, CUT_SHORT)
-    return Repeat(fault, entry["until_ns"] - failure_ns, NEVER)
+    if entry.stable_ns is not None:
+        return Repeat(fault, entry.stable_ns - failure_ns)
+    if entry.state == CUT_SHORT and entry.quiet_since_ns is not None:
+        return Repeat(fault, entry.quiet_since_ns - failure_ns, CUT_SHORT)
+    return Repeat(fault, entry.until_ns - failure_ns, NEVER)
 
 
-def _full(entry: Entry, fault: str) -> Repeat | None:
-    if entry["baseline"]["band_ns"] is None:
+def _full(entry: RecoveryRecord, fault: str) -> Repeat | None:
+    if entry.baseline.band_ns is None:
         return None  # too little before the fault to know what full performance is
-    failure_ns = entry["first_failure_ns"]
-    since_ns = entry["slow_from_ns"] if failure_ns is None else failure_ns
+    failure_ns = entry.first_failure_ns
+    since_ns = entry.slow_from_ns if failure_ns is None else failure_ns
     if since_ns is None:
         return Repeat(fault, 0)
-    if entry["full_ns"] is not None:
-        return Repeat(fault, entry["full_ns"] - since_ns)
-    if entry["state"] == CUT_SHORT or entry["full_cut_short"]:
-        known_ns = [entry[name] for name in ("stable_ns", "quiet_since_ns") if entry[name] is not None]
+    if entry.full_ns is not None:
+        return Repeat(fault, entry.full_ns - since_ns)
+    if entry.state == CUT_SHORT or entry.full_cut_short:
+        known_ns = [at_ns for at_ns in (entry.stable_ns, entry.quiet_since_ns) if at_ns is not None]
         return Repeat(fault, max([*known_ns, since_ns]) - since_ns, CUT_SHORT)
-    answers = failure_ns is None or entry["stable_ns"] is not None
-    return Repeat(fault, entry["until_ns"] - since_ns, SLOW if answers else NEVER)
+    answers = failure_ns is None or entry.stable_ns is not None
+    return Repeat(fault, entry.until_ns - since_ns, SLOW if answers else NEVER)
 
 
-def _downtime(entry: Entry, fault: str) -> Repeat | None:
-    return Repeat(fault, entry["downtime_ns"], NEVER if entry["state"] == NEVER else KNOWN)
+def _downtime(entry: RecoveryRecord, fault: str) -> Repeat | None:
+    return Repeat(fault, entry.downtime_ns, NEVER if entry.state == NEVER else KNOWN)
 
 
-def _watched_until(run: Run, fault: Entry) -> int:
+def _watched_until(run: Run, fault: FaultRecord) -> int:
     """The end of the watch of a fault: the next one that took effect, or the end of the run."""
-    later = [
-        int(one["effective_ns"]) for one in took_effect(run) if one["effective_ns"] > fault["effective_ns"]
-    ]
-    end_ns = int(run.record.get("duration_ns") or fault["effective_ns"])
-    return min([*later, end_ns])
+    since_ns = _effective_ns(fault)
+    later_ns = [at_ns for other in took_effect(run) if (at_ns := _effective_ns(other)) > since_ns]
+    return min([*later_ns, run.record.duration_ns or since_ns])
 
 
 _STAMPS = {"recovery.first": _first, "recovery.stable": _stable, "recovery.full": _full}

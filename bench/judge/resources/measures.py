@@ -86,7 +86,7 @@ def cpu(series: Series, times: Times) -> Cpu:
 
 def machine_cores(run: Run) -> float | None:
     """The cores of the machine, by the run's record or its samples."""
-    recorded = run.record.get("resources", {}).get("cores")
+    recorded = run.record.resources.cores
     if recorded:
         return float(recorded)
     known = [row.get("cores") for row in run.resources() if row.get("source") == "machine"]

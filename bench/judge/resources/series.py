@@ -74,20 +74,19 @@ def _number(value: float | str | None) -> float:
 
 def targets_of(run: Run) -> tuple[str, ...]:
     """The targets of the run whose use of resources is judged."""
-    return reachable_targets(
-        str(entry.get("target", "")) for entry in run.workloads if contacts_a_target(entry.get("driver", ""))
-    )
+    names = (entry.target for entry in run.workloads if contacts_a_target(entry.driver))
+    return reachable_targets(names)
 
 
 def times_of(run: Run) -> Times:
     """Measured phases, loads and cycles by the run's record."""
     measured, loads, cycles = [], [], []
-    for phase in run.record.get("phases", []):
-        if not phase.get("measured"):
+    for phase in run.record.phases:
+        if not phase.measured:
             continue
-        start, end = int(phase["start_ns"]), int(phase["end_ns"])
+        start, end = int(phase.start_ns), int(phase.end_ns)
         measured.append((start, end))
-        pieces = stretches(start, end, phase.get("cycles"), phase.get("rest"))
+        pieces = stretches(start, end, phase.cycles, phase.rest)
         loads += [(piece.start_ns, piece.end_ns) for piece in pieces if not piece.is_rest]
         rests = [piece for piece in pieces if piece.is_rest]
         cycles += [

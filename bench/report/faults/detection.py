@@ -123,7 +123,7 @@ def round_step_ns(least_ns: float) -> int:
         power *= 10
 
 
-Entry = dict[str, Any]
+Entry = Any
 LABEL_WIDTH = 24
 """Of the first column: "0 exhaust_connections redis" has a line of its own."""
 SHOWN_FAULTS = 10
