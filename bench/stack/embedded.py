@@ -1,9 +1,7 @@
 """The embedded stack: services of our own on loopback, with their data in temporary directories."""
 
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from bench.stack.description import TargetDescription
@@ -12,7 +10,7 @@ from bench.stack.services.base import ManagedService
 from bench.stack.services.files import sweep_data_directories
 from bench.stack.services.postgres import ManagedPostgres, ManagedPostgres16
 from bench.stack.services.redis import ManagedRedis
-from bench.stack.stack import Stack, check_names
+from bench.stack.stack import Stack, check_names, start_in_turns
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
@@ -43,8 +41,7 @@ class EmbeddedStack(Stack):
         if self._services:
             sweep_data_directories()
         try:
-            for together in self._in_turns():
-                self._start_together(together)
+            start_in_turns(self._services, lambda service, given_up: service.start(self.targets(), given_up))
         except BaseException:  # a Ctrl-C too: nothing may stay behind
             self.stop()
             raise
@@ -69,33 +66,10 @@ class EmbeddedStack(Stack):
     def stop(self) -> None:
         """End the services, those first that need others, and remove their data; their logs stay.
 
-        Again is harmless.
+        Idempotent.
         """
         for service in reversed(self._services):
             service.stop()
-
-    def _in_turns(self) -> Iterator[list[ManagedService]]:
-        """The services, those together that need only what was before them."""
-        waiting = list(self._services)
-        ready: set[str] = set()
-        while waiting:
-            together = [service for service in waiting if ready.issuperset(service.needs)]
-            yield together
-            waiting = [service for service in waiting if service not in together]
-            ready.update(service.name for service in together)
-
-    def _start_together(self, services: list[ManagedService]) -> None:
-        given, given_up = self.targets(), threading.Event()
-        if len(services) == 1:
-            services[0].start(given, given_up)
-            return
-        with ThreadPoolExecutor(len(services)) as pool:
-            try:
-                for done in as_completed([pool.submit(each.start, given, given_up) for each in services]):
-                    done.result()
-            except BaseException:
-                given_up.set()
-                raise  # when every thread has undone its own
 
 
 def with_needs(names: AbstractSet[str]) -> list[str]:

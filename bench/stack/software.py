@@ -51,17 +51,7 @@ def redis_server() -> Finding:
         binary = find_server_binary()
     except TargetError as error:
         return Finding("redis server", "none", {"program": None, "origin": None, "version": None}, str(error))
-    command = [str(binary.path), "--version"]
-    done = subprocess.run(
-        command,
-        env=for_program(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=VERSION_DEADLINE_S,
-        check=False,
-        text=True,
-    )
-    words = [word.removeprefix("v=") for word in done.stdout.split() if word.startswith("v=")]
+    words = [word.removeprefix("v=") for word in _version_words(binary.path) if word.startswith("v=")]
     release = words[0] if words else None
     advice = None if release else "it does not tell its version: is it a redis-server or a valkey-server?"
     text = f"{binary.path.name} {release or 'of unknown version'}, from {binary.origin}: {binary.path}"
@@ -178,7 +168,8 @@ def _postgres(name: str, label: str) -> Finding:
     except TargetError as error:
         return Finding(label, "none", {"program": None, "origin": None, "version": None}, str(error))
     program = programs.bin / "postgres"
-    release = _said_version(program, 2)
+    words = _version_words(program)
+    release = words[2] if len(words) > 2 else None
     advice = None if release else "it does not tell its version: is it a postgres?"
     account = account_for_servers()
     run_as = f", run as {account.name}" if account else ""
@@ -187,8 +178,8 @@ def _postgres(name: str, label: str) -> Finding:
     return Finding(label, text, values, advice)
 
 
-def _said_version(program: Path, word: int) -> str | None:
-    """One word of what a program says when it is asked for its version; None where it says less."""
+def _version_words(program: Path) -> list[str]:
+    """What a program prints when it is asked for its version."""
     done = subprocess.run(
         [str(program), "--version"],
         env=for_program(),
@@ -198,8 +189,7 @@ def _said_version(program: Path, word: int) -> str | None:
         check=False,
         text=True,
     )
-    words = done.stdout.split()
-    return words[word] if len(words) > word else None
+    return done.stdout.split()
 
 
 def _version(distribution: str) -> str | None:

@@ -1,11 +1,13 @@
 """What every stack can do, and the choice between them."""
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeVar
 
 from bench.core.errors import TargetError, UsageError
 from bench.stack.description import TargetDescription
@@ -72,6 +74,45 @@ def check_names(needed: AbstractSet[str], known: Iterable[str], stack: str, what
             f"'{name}'",
             "change the target in the scenario",
         )
+
+
+class Startable(Protocol):
+    """A service that can be started when those that it needs have been."""
+
+    @property
+    def name(self) -> str:
+        """Of its target."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of those that must have been started."""
+
+
+S = TypeVar("S", bound=Startable)
+
+
+def start_in_turns(services: Iterable[S], start: Callable[[S, threading.Event], None]) -> None:
+    """Start services, those together that need only what was started before them.
+
+    When one does not come up the others of its turn are told to give up (the event); what it raised is raised
+    when every thread has undone its own.
+    """
+    waiting, ready = list(services), set[str]()
+    while waiting:
+        turn = [service for service in waiting if ready.issuperset(service.needs)]
+        waiting = [service for service in waiting if service not in turn]
+        ready.update(service.name for service in turn)
+        given_up = threading.Event()
+        if len(turn) == 1:
+            start(turn[0], given_up)
+            continue
+        with ThreadPoolExecutor(len(turn)) as threads:
+            try:
+                for done in as_completed([threads.submit(start, service, given_up) for service in turn]):
+                    done.result()
+            except BaseException:
+                given_up.set()
+                raise
 
 
 def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Stack:

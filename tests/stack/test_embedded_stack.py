@@ -237,7 +237,7 @@ def test_an_exception_while_waiting_for_the_server_leaves_nothing(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(managed_redis, "probe_redis", interrupted)
+    monkeypatch.setattr(managed_service, "ask", interrupted)
     stack = open_stack("embedded", {"redis"}, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         stack.start()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +16,11 @@ from bench.stack.docker.services import containers_with_needs
 from bench.stack.embedded import with_needs
 from bench.stack.probes.health import ask
 from bench.stack.stack import Stack
-from bench.stack.supervisor.supervised import StackEvent
+from bench.stack.supervisor.supervised import StackEvent, living_pids, read_events
 from bench.stack.target import Target
 
 if TYPE_CHECKING:
     from docker import APIClient
-
-
-LIVES = ("started", "restarted", "died", "ended")
 
 
 class AttachedStack(Stack):
@@ -48,7 +43,7 @@ class AttachedStack(Stack):
 
     def describe(self) -> list[TargetDescription]:
         """What runs, with the process ids of now."""
-        pids = _pids(self.events())
+        pids = living_pids(self.events())
         return [
             replace(started, pid=(pid := pids.get(started.name)), state="down" if pid is None else "up")
             for started in self._kept.described
@@ -57,31 +52,13 @@ class AttachedStack(Stack):
 
     def events(self) -> list[StackEvent]:
         """What happened to the services since the stack was started, oldest first."""
-        found = []
-        for path in self._kept.logs.glob("*events*.jsonl"):
-            with contextlib.suppress(OSError):
-                # Up to the last line's end: a line may be only half written.
-                lines = path.read_bytes().rpartition(b"\n")[0].splitlines()
-                found += [StackEvent(**json.loads(line)) for line in lines]
-        return sorted(
-            (event for event in found if event.service in (None, *self._used)), key=lambda event: event.at_ns
-        )
+        files = self._kept.logs.glob("*events*.jsonl")
+        events = [event for file in files for event in read_events(file)]
+        used = (event for event in events if event.service in (None, *self._used))
+        return sorted(used, key=lambda event: event.at_ns)
 
     def stop(self) -> None:
         """Nothing: the stack stays up until `bench stack down`."""
-
-
-def _pids(events: list[StackEvent]) -> dict[str, int]:
-    """Service -> the process that it is now; services that are down are left out."""
-    pids: dict[str, int] = {}
-    for event in events:
-        if event.service is None or event.kind not in LIVES:
-            continue
-        if event.kind in ("started", "restarted") and event.pid is not None:
-            pids[event.service] = event.pid
-        else:
-            pids.pop(event.service, None)
-    return pids
 
 
 class KeptContainers(Stack):

@@ -57,6 +57,7 @@ class ManagedContainer:
 
     def __init__(self, service: ContainerService, image: ReadyImage) -> None:
         self.service = service
+        self.name, self.needs = service.name, service.needs
         self.target: Target | None = None
         self.id = ""
         self._image = image
@@ -86,7 +87,7 @@ class ManagedContainer:
         """
         self._place, self._events = place, events
         target = self._started(place, others, ids)
-        self._log = ContainerLog(place.engine, self.id, place.log_dir, self.service.name)
+        self._log = ContainerLog(place.engine, self.id, place.log_dir, self.name)
         self._log.start(lambda: events.pid(self.id) is not None)
         self._facts = self._wait_until_ready(target, given_up)
         self.target = target
@@ -100,7 +101,7 @@ class ManagedContainer:
         if self._cgroup[0] != pid:
             self._cgroup = (pid, cgroup_of(pid))
         return TargetDescription(
-            name=self.service.name,
+            name=self.name,
             kind=self.target.kind,
             address=self.target.address,
             server=self._facts.server or self._image.name,
@@ -136,8 +137,10 @@ class ManagedContainer:
 
     def _health_check(self) -> str:
         assert self._events is not None
-        told = [event for event in self._events.all() if event.service == self.service.name]
-        return next((str(event.text) for event in reversed(told) if event.kind == "health"), "starting")
+        reported = [
+            event.text for event in self._events.all() if (event.service, event.kind) == (self.name, "health")
+        ]
+        return str(reported[-1]) if reported else "starting"
 
     def end_log(self) -> None:
         """Let the log be complete. For when the container is gone."""
@@ -152,7 +155,7 @@ class ManagedContainer:
             port = free_loopback_port()
             try:
                 self.id = self._create(place, port, others)
-                ids[self.id] = self.service.name
+                ids[self.id] = self.name
                 place.engine.start(self.id)
             except APIError as error:
                 found = said(error)
@@ -164,11 +167,11 @@ class ManagedContainer:
             else:
                 return self.service.target(port)
         raise TargetError(
-            self.service.name,
+            self.name,
             "the docker stack",
             f"a container of {self._image.name} that starts",
             found,
-            f"look at the image, or name another one in {variable_of(self.service.name)}",
+            f"look at the image, or name another one in {variable_of(self.name)}",
         )
 
     def _create(self, place: Place, port: int, others: Mapping[str, Target]) -> str:
@@ -237,7 +240,7 @@ class ManagedContainer:
         """What the restart policy would mend later is an error while the service comes up."""
         assert self._events is not None
         for event in self._events.all():
-            if event.service == self.service.name and event.kind == "died":
+            if event.service == self.name and event.kind == "died":
                 raise self._not_ready(target, f"a container that ended with {event.text} before it answered")
 
     def _not_ready(self, target: Target, found: str) -> TargetError:

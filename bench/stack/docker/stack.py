@@ -7,9 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,7 @@ from bench.stack.docker.client import connect_engine, create_network, labels_of
 from bench.stack.docker.events import EngineEvents
 from bench.stack.docker.managed_container import ManagedContainer, Place
 from bench.stack.docker.services import SERVICES, containers_with_needs, ready_image
-from bench.stack.stack import Stack, check_names
+from bench.stack.stack import Stack, check_names, start_in_turns
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
@@ -63,29 +61,33 @@ class DockerStack(Stack):
             subnet = create_network(engine, f"holdfast-{self._run}", labels_of(self._run))
             self._events = EngineEvents(engine, self._ids)
             self._events.start()
-            for together in self._in_turns():
-                self._start_together(together, engine, subnet)
+            start_in_turns(
+                self._containers,
+                lambda container, given_up: self._start(container, given_up, engine, subnet),
+            )
             deadline = time.monotonic() + HEALTHY_DEADLINE_S
-            for one in self._containers:
-                one.wait_until_healthy(deadline)
+            for container in self._containers:
+                container.wait_until_healthy(deadline)
         except BaseException:  # a Ctrl-C too: nothing may stay behind
             self.stop()
             raise
 
     def targets(self) -> dict[str, Target]:
         """The targets that have been started."""
-        return {one.service.name: one.target for one in self._containers if one.target is not None}
+        return {
+            container.name: container.target for container in self._containers if container.target is not None
+        }
 
     def describe(self) -> list[TargetDescription]:
         """What runs, for the run's record."""
-        return [one.describe() for one in self._containers if one.target is not None]
+        return [container.describe() for container in self._containers if container.target is not None]
 
     def events(self) -> list[StackEvent]:
-        """What the engine said of the containers, oldest first; they can be read after the stop too."""
+        """What the engine reported of the containers, oldest first; they can be read after the stop too."""
         return self._past_events if self._events is None else self._events.all()
 
     def stop(self) -> None:
-        """Remove the containers with their data, and the network; the logs stay. Again is harmless."""
+        """Remove the containers with their data, and the network; the logs stay. Idempotent."""
         if os.getpid() != self._owner_pid or self._reaper is None or self._engine is None:
             return  # a fork of the harness that ends: the services are still in use
         if self._events is not None:
@@ -104,42 +106,20 @@ class DockerStack(Stack):
         self._containers, self._ids = [], {}
         self._engine.close()
 
-    def _in_turns(self) -> Iterator[list[ManagedContainer]]:
-        """The containers, those together that need only what was before them."""
-        waiting, ready = list(self._containers), set[str]()
-        while waiting:
-            together = [one for one in waiting if ready.issuperset(one.service.needs)]
-            yield together
-            waiting = [one for one in waiting if one not in together]
-            ready.update(one.service.name for one in together)
-
-    def _start_together(
-        self, together: list[ManagedContainer], engine: APIClient, subnet: ipaddress.IPv4Network
+    def _start(
+        self,
+        container: ManagedContainer,
+        given_up: threading.Event,
+        engine: APIClient,
+        subnet: ipaddress.IPv4Network,
     ) -> None:
-        others = {one.service.name: one.inner_target for one in self._containers if one.target is not None}
-        events, given_up = self._events, threading.Event()
-        assert events is not None
-        with ThreadPoolExecutor(len(together)) as pool:
-            try:
-                starts = [
-                    pool.submit(
-                        one.start,
-                        Place(
-                            engine,
-                            self._run,
-                            f"holdfast-{self._run}",
-                            str(subnet[one.service.host_number]),
-                            self._log_dir,
-                        ),
-                        others,
-                        events,
-                        self._ids,
-                        given_up,
-                    )
-                    for one in together
-                ]
-                for done in as_completed(starts):
-                    done.result()
-            except BaseException:
-                given_up.set()
-                raise  # when every thread has ended
+        others = {other.name: other.inner_target for other in self._containers if other.target is not None}
+        assert self._events is not None
+        place = Place(
+            engine,
+            self._run,
+            f"holdfast-{self._run}",
+            str(subnet[container.service.host_number]),
+            self._log_dir,
+        )
+        container.start(place, others, self._events, self._ids, given_up)

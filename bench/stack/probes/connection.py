@@ -8,13 +8,13 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
+from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
 
 EXCERPT_BYTES = 60
@@ -250,15 +250,8 @@ LISTEN_S = 0.05
 """A forwarder in front of a dead server accepts, and closes as soon as it learns of it."""
 
 
-@dataclass(frozen=True)
-class TcpFacts:
-    """A port that accepts connections."""
-
-    answer_ns: int
-    """How long connecting took."""
-    server: str = ""
-    version: str = ""
-    uptime_s: float | None = None
+class TcpFacts(Facts):
+    """A port that accepts connections; the time is that of connecting."""
 
     def health(self) -> tuple[State, str]:
         """(state, detail)."""
@@ -275,4 +268,4 @@ def probe_tcp(target: Target, deadline_s: float = 5.0) -> TcpFacts:
                 server.receive_more("the connection")
     except ProbeError as fact:
         raise probe_error(target, "a server that keeps a connection", str(fact)) from None
-    return TcpFacts(answer_ns)
+    return TcpFacts(answer_ns=answer_ns)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.stack.probes.connection import ProbeError, probe_error, told
+from bench.stack.probes.health import Facts
 from bench.stack.probes.http import Answer, http_get, word
 from bench.stack.target import State, Target
 
@@ -15,20 +16,15 @@ _STATES: dict[str, State] = {"green": "up", "yellow": "up", "red": "down"}
 _EXPECTED = "an Elasticsearch server"
 
 
-@dataclass(frozen=True)
-class ElasticsearchFacts:
-    """What the cluster says about itself. Empty or None: it did not say."""
+@dataclass(frozen=True, kw_only=True)
+class ElasticsearchFacts(Facts):
+    """What the cluster reports; the uptime is that of the node that answered."""
 
     status: str
     """green, yellow (copies are missing) or red (data is missing)."""
     node_count: int
     unassigned_shards: int
     cluster: str
-    server: str
-    version: str
-    uptime_s: float | None
-    """Of the node that answered."""
-    answer_ns: int
 
     def health(self) -> tuple[State, str]:
         """(state, detail)."""

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
@@ -13,27 +12,20 @@ DEADLINE_S = 5.0
 AT_ONCE = 16
 
 
-class Facts(Protocol):
-    """What every probe finds out, among more of its own."""
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What every probe finds out, among more of its own. Empty or None: the service does not report it."""
 
-    @property
-    def server(self) -> str:
-        """What it is, in its own words; empty where it does not say."""
-
-    @property
-    def version(self) -> str:
-        """Empty where it does not say."""
-
-    @property
-    def uptime_s(self) -> float | None:
-        """None where it does not say."""
-
-    @property
-    def answer_ns(self) -> int:
-        """From the probe's question to its answer."""
+    server: str = ""
+    """What it is, in its own words."""
+    version: str = ""
+    uptime_s: float | None = None
+    answer_ns: int = 0
+    """From the probe's question to its answer."""
 
     def health(self) -> tuple[State, str]:
         """(state, detail)."""
+        return "up", ""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from bench.stack.probes.connection import (
     probe_error,
     told,
 )
+from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
 
 BODY_LIMIT_BYTES = 1024 * 1024
@@ -150,22 +151,17 @@ _STATE_KEYS = ("status", "state")
 _COMPONENT_KEYS = ("components", "checks", "dependencies")
 
 
-@dataclass(frozen=True)
-class HttpFacts:
-    """What an HTTP service says about itself. Empty or None: it did not say."""
+@dataclass(frozen=True, kw_only=True)
+class HttpFacts(Facts):
+    """What an HTTP service reports; `server` is the Server header."""
 
     status: int
     path: str
     """The path that was asked, after the host."""
-    server: str
-    """The Server header."""
-    version: str
     state: str
     """In its own words: ok, degraded..."""
     components: Mapping[str, str]
     """Its parts -> their states, in its own words."""
-    uptime_s: float | None
-    answer_ns: int
 
     def health(self) -> tuple[State, str]:
         """(state, detail): degraded where it, or one of its components, says something else than well."""
@@ -235,17 +231,12 @@ def _is_well(state: str) -> bool:
 BODY_LOOKED_AT_BYTES = 200
 
 
-@dataclass(frozen=True)
-class ProxyFacts:
-    """A proxy that answered its ping."""
+@dataclass(frozen=True, kw_only=True)
+class ProxyFacts(Facts):
+    """A proxy that answered its ping; `server` is the Server header."""
 
-    server: str
-    """The Server header, empty where there is none."""
     body: str
     """The beginning of the answer's text."""
-    answer_ns: int
-    version: str = ""
-    uptime_s: float | None = None
 
     def health(self) -> tuple[State, str]:
         """(state, detail)."""
@@ -263,4 +254,5 @@ def probe_proxy(target: Target, deadline_s: float = 5.0) -> ProxyFacts:
         advice = f"switch the proxy's ping page on at {path}, or name its path in the URL"
         raise probe_error(target, f"200 for GET {path}", f"the answer '{answer}'", advice)
     text = answer.body[:BODY_LOOKED_AT_BYTES].decode(errors="replace")
-    return ProxyFacts(answer.server, word(" ".join(text.split())), answer.answer_ns)
+    body = word(" ".join(text.split()))
+    return ProxyFacts(server=answer.server, body=body, answer_ns=answer.answer_ns)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bench.core.clock import monotonic_ns
 from bench.stack.probes.connection import Connection, ProbeError, probe_error, told
+from bench.stack.probes.health import Facts
 from bench.stack.probes.http import http_get, word
 from bench.stack.target import State, Target
 
@@ -18,17 +19,14 @@ HIGHEST_MAJOR = 9
 _EXPECTED = "a Neo4j server"
 
 
-@dataclass(frozen=True)
-class Neo4jFacts:
+@dataclass(frozen=True, kw_only=True)
+class Neo4jFacts(Facts):
     """A Neo4j that answered. Bolt tells no version of the server before a login."""
 
-    bolt: str
+    bolt: str = ""
     """The version of Bolt that it chose, empty when it was asked over HTTP."""
-    version: str
-    edition: str
-    answer_ns: int
+    edition: str = ""
     server: str = "neo4j"
-    uptime_s: float | None = None
 
     def health(self) -> tuple[State, str]:
         """(state, detail)."""
@@ -59,7 +57,7 @@ def _shake_hands(target: Target, deadline_s: float) -> Neo4jFacts:
         _, _, minor, major = answer[:4]
         if len(answer) > 4 or answer[:2] != b"\0\0" or not 0 < major <= HIGHEST_MAJOR:
             raise server.something_else("a Neo4j", answer)
-    return Neo4jFacts(bolt=f"{major}.{minor}", version="", edition="", answer_ns=answer_ns)
+    return Neo4jFacts(bolt=f"{major}.{minor}", answer_ns=answer_ns)
 
 
 def _discover(target: Target, deadline_s: float) -> Neo4jFacts:
@@ -70,7 +68,6 @@ def _discover(target: Target, deadline_s: float) -> Neo4jFacts:
         found = f"the answer '{answer}' without neo4j_version"
         raise probe_error(target, f"{_EXPECTED}'s discovery for GET /", found)
     return Neo4jFacts(
-        bolt="",
         version=word(version),
         edition=word(said.get("neo4j_edition")),
         answer_ns=answer.answer_ns,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.stack.probes.connection import Connection, ProbeError, expect_postgres, probe_error, told
+from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
 
 if TYPE_CHECKING:
@@ -92,21 +93,15 @@ _REFUSALS: dict[str, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class PostgresFacts:
-    """What a Postgres says about itself."""
+@dataclass(frozen=True, kw_only=True)
+class PostgresFacts(Facts):
+    """What a Postgres reports."""
 
-    server: str
-    """postgres, or the first word of its version."""
-    version: str
     max_connections: int
     connections: int
     """Of clients, this one included."""
     is_in_recovery: bool
     """A standby, which takes no writes."""
-    uptime_s: float
-    answer_ns: int
-    """From SELECT 1 to its answer on the open connection."""
 
     def health(self) -> tuple[State, str]:
         """(state, detail)."""

@@ -7,6 +7,7 @@ from typing import Self
 
 from bench.core.clock import monotonic_ns
 from bench.stack.probes.connection import Connection, ProbeError, advice_for, probe_error, told
+from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
 
 Reply = str | int | None
@@ -112,13 +113,10 @@ class RespClient:
         return line
 
 
-@dataclass(frozen=True)
-class RedisFacts:
-    """What a Redis says about itself. Empty or None: it did not say, or would not tell this user."""
+@dataclass(frozen=True, kw_only=True)
+class RedisFacts(Facts):
+    """What a Redis, or a Valkey, reports. Empty or None too where it would not report it to this user."""
 
-    server: str
-    """redis or valkey."""
-    version: str
     mode: str
     """standalone, cluster or sentinel."""
     role: str
@@ -128,9 +126,6 @@ class RedisFacts:
     """0 is no limit."""
     maxmemory_policy: str
     is_aof_on: bool | None
-    uptime_s: float | None = None
-    answer_ns: int = 0
-    """From PING to its answer on the open connection."""
 
     def health(self) -> tuple[State, str]:
         """(state, detail)."""

@@ -3,16 +3,16 @@
 import importlib.util
 import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
 from bench.core.child_environment import OF_THE_REFERENCE_API, for_python
 from bench.core.errors import TargetError
-from bench.stack.probes.http import probe_http
-from bench.stack.services.base import Identity, ManagedService
+from bench.stack.probes.health import Facts
+from bench.stack.services.base import ManagedService
 from bench.stack.services.programs import ServerBinary
 from bench.stack.supervisor.supervised import ServiceCommand
-from bench.stack.target import Target
+from bench.stack.target import Target, url_of
 
 MODULE = "bench.reference_api"
 LIBRARIES = ("fastapi", "uvicorn", "httptools", "circuitbreaker", "redis", "asyncpg")
@@ -48,26 +48,15 @@ class ManagedApi(ManagedService):
             **for_python(OF_THE_REFERENCE_API),
             "API_HOST": target.host,
             "API_PORT": str(target.port),
-            "REDIS_URL": _url(self._others["redis"]),
-            "DATABASE_URL": _url(self._others["postgres"]),
+            "REDIS_URL": url_of(self._others["redis"]),
+            "DATABASE_URL": url_of(self._others["postgres"]),
         }
         command = (sys.executable, "-P", "-m", MODULE)
         return ServiceCommand(self.name, command, str(directory), str(log), environment=environment)
 
-    def _probe(self, target: Target, deadline_s: float) -> Identity:
-        facts = probe_http(target, deadline_s)
+    def _probe(self, target: Target, deadline_s: float) -> Facts:
+        facts = super()._probe(target, deadline_s)
         state, detail = facts.health()
         if state != "up":
             raise TargetError(self.name, target.address, "an API that is up", detail, "look into its log")
-        return Identity("reference API", facts.version)
-
-
-def _url(target: Target) -> str:
-    """The target's URL with its password: for the environment of a process, and nowhere else."""
-    scheme = "postgresql" if target.kind == "postgres" else "redis"
-    login = (
-        f"{quote(target.username or '', safe='')}:{quote(target.password, safe='')}@"
-        if target.password
-        else ""
-    )
-    return f"{scheme}://{login}{target.address}/{target.database or target.db}"
+        return replace(facts, server="reference API")

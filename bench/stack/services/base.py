@@ -9,7 +9,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from bench.core.errors import TargetError, UsageError
 from bench.core.sanitize import redacted
 from bench.core.units import duration_ns
 from bench.stack.description import TargetDescription
+from bench.stack.probes.health import Facts, ask
 from bench.stack.services.files import DataDirectory, last_lines, new_log_file
 from bench.stack.services.loopback_port import free_loopback_port, is_listener
 from bench.stack.services.programs import ServerBinary
@@ -36,14 +37,6 @@ class _PortTaken(Exception):  # noqa: N818 - never leaves this module
 
 class _GivenUp(Exception):  # noqa: N818 - never leaves the stack
     """The start was given up by another thread."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who answered when the service was ready."""
-
-    server: str
-    version: str
 
 
 class ManagedService(ABC):
@@ -66,7 +59,7 @@ class ManagedService(ABC):
         self._data: DataDirectory | None = None
         self._supervised: Supervised | None = None
         self._binary: ServerBinary | None = None
-        self._identity: Identity | None = None
+        self._facts: Facts | None = None
         self._past_events: list[StackEvent] = []
         self._owner_pid = 0
         self._others: Mapping[str, Target] = {}
@@ -85,9 +78,9 @@ class ManagedService(ABC):
     def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
         """What to run in the new, empty directory, which may be furnished here. Raises TargetError."""
 
-    @abstractmethod
-    def _probe(self, target: Target, deadline_s: float) -> Identity:
+    def _probe(self, target: Target, deadline_s: float) -> Facts:
         """Ask whether it is ready. Raises TargetError while it is not, within `deadline_s`."""
+        return ask(target, deadline_s)
 
     def _settings(self) -> dict[str, str]:
         """What is set otherwise than the program has it by itself."""
@@ -130,15 +123,15 @@ class ManagedService(ABC):
 
     def describe(self) -> TargetDescription | None:
         """What runs, for the run's record; None before the start."""
-        if self.target is None or self._identity is None or self._binary is None:
+        if self.target is None or self._facts is None or self._binary is None:
             return None
         pid = self._supervised.service_pid() if self._supervised else None
         return TargetDescription(
             name=self.name,
             kind=self.target.kind,
             address=self.target.address,
-            server=self._identity.server,
-            version=self._identity.version,
+            server=self._facts.server,
+            version=self._facts.version,
             started_by=f"supervisor{self._run_as()}; the program is from {self._binary.origin}",
             state="down" if pid is None else "up",
             program=str(self._binary.path),
@@ -187,10 +180,10 @@ class ManagedService(ABC):
         command = replace(command, restart_delay_s=restart_delay_s())
         self._supervised = Supervised(events)
         self._supervised.start(command, self._data)
-        self._identity = self._wait_until_ready(target)
+        self._facts = self._wait_until_ready(target)
         self.target = target
 
-    def _wait_until_ready(self, target: Target) -> Identity:
+    def _wait_until_ready(self, target: Target) -> Facts:
         deadline = time.monotonic() + self.ready_deadline_s
         last = "it was not started"
         while (left_s := deadline - time.monotonic()) > 0:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.core.errors import TargetError
-from bench.stack.probes.postgres import probe_postgres
-from bench.stack.services.base import Identity, ManagedService
+from bench.stack.services.base import ManagedService
 from bench.stack.services.files import DATA
 from bench.stack.services.programs import (
     Account,
@@ -102,10 +101,6 @@ class ManagedPostgres(ManagedService):
             # and might outlast the grace; SIGTERM would wait for clients.
             ending_signal="SIGQUIT",
         )
-
-    def _probe(self, target: Target, deadline_s: float) -> Identity:
-        facts = probe_postgres(target, deadline_s)
-        return Identity(facts.server, facts.version)
 
     def _settings(self) -> dict[str, str]:
         return {**SETTINGS, **self._asked}

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from bench.stack.probes.redis import probe_redis
-from bench.stack.services.base import Identity, ManagedService
+from bench.stack.services.base import ManagedService
 from bench.stack.services.programs import ServerBinary, find_server_binary
 from bench.stack.supervisor.supervised import ServiceCommand
 from bench.stack.target import Target
@@ -37,10 +36,6 @@ class ManagedRedis(ManagedService):
         options = {"port": str(target.port), "dir": str(directory), **SURROUNDINGS, **self._settings()}
         words = (word for key, value in options.items() for word in (f"--{key}", value))
         return ServiceCommand(self.name, (str(self._binary.path), *words), str(directory), str(log))
-
-    def _probe(self, target: Target, deadline_s: float) -> Identity:
-        facts = probe_redis(target, deadline_s)
-        return Identity(facts.server, facts.version)
 
     def _settings(self) -> dict[str, str]:
         return {**SETTINGS, **self._asked}

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -68,6 +68,28 @@ class StackEvent:
     text: str | None = None
 
 
+def read_events(path: Path) -> list[StackEvent]:
+    """The events that a supervisor has written so far, oldest first; none where there is no such file."""
+    with contextlib.suppress(OSError):
+        # Up to the last line's end: a line may be only half written.
+        lines = path.read_bytes().rpartition(b"\n")[0].splitlines()
+        return [StackEvent(**json.loads(line)) for line in lines]
+    return []
+
+
+def living_pids(events: Iterable[StackEvent]) -> dict[str, int]:
+    """Service -> the process that it is after these events; services that are down are left out."""
+    pids: dict[str, int] = {}
+    for event in events:
+        if event.service is None or event.kind not in LIFE_KINDS:
+            continue
+        if event.kind in ("started", "restarted") and event.pid is not None:
+            pids[event.service] = event.pid
+        else:
+            pids.pop(event.service, None)
+    return pids
+
+
 class Supervised:
     """A running supervisor and the service under it."""
 
@@ -116,18 +138,13 @@ class Supervised:
 
     def events(self) -> list[StackEvent]:
         """All events so far, oldest first."""
-        with contextlib.suppress(FileNotFoundError):
-            # Up to the last line's end: a line may be only half written.
-            lines = self._events.read_bytes().rpartition(b"\n")[0].splitlines()
-            return [StackEvent(**json.loads(line)) for line in lines]
-        return []
+        return read_events(self._events)
 
     def service_pid(self) -> int | None:
         """The process id of the service, None while it is down."""
         if not self.is_alive:
             return None
-        latest = next((event for event in reversed(self.events()) if event.kind in LIFE_KINDS), None)
-        return latest.pid if latest and latest.kind in ("started", "restarted") else None
+        return next(iter(living_pids(self.events()).values()), None)
 
     def tell(self, word: str) -> None:
         """Say `hold` (end the service, leave it down) or `release` (start it again)."""

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bench.core.errors import TargetError
 from bench.stack.probes.connection import ProbeError
+from bench.stack.probes.health import Facts
 from bench.stack.probes.http import http_get, probe_http
-from bench.stack.services.base import Identity, ManagedService
+from bench.stack.services.base import ManagedService
 from bench.stack.services.programs import ServerBinary, account_for_servers
 from bench.stack.supervisor.supervised import ServiceCommand
 from bench.stack.target import Target
@@ -89,13 +90,13 @@ class StaticNginx(ManagedService):
             group_id=account.group_id if account else None,
         )
 
-    def _probe(self, target: Target, deadline_s: float) -> Identity:
+    def _probe(self, target: Target, deadline_s: float) -> Facts:
         facts = probe_http(target, deadline_s)
         name, _, version = facts.server.partition("/")
         if name != "nginx":
             found = f"the server '{facts.server}'"
             raise TargetError(self.name, target.address, self.ready_means, found, "look at who listens there")
-        return Identity(name, version)
+        return Facts(server=name, version=version)
 
 
 def configuration_of(target: Target, folder: Path) -> str:
