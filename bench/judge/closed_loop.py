@@ -23,7 +23,7 @@ from bench.core.clock import NS_PER_S
 from bench.core.intervals import stretches
 from bench.core.outcome import OUTCOMES
 from bench.judge.observation import LaneTime
-from bench.judge.verdict import Doubt, Status, limit_text
+from bench.judge.verdict import Doubt, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def _tail(spent: LaneTime, rule: Rule, seen: Observation, status: Status) -> Dou
     name = stat.upper() if rule.metric.percent is not None else stat
     found = f"{name} is {answers} by its answers and {time} by the lanes' time, of which"
     share = units.format_ratio(spent.share_beyond(rule.limit))
-    because = f"{SELDOM}: {found} {share} went beyond {limit_text(rule)}"
+    because = f"{SELDOM}: {found} {share} went beyond {rule.written.limit}"
     return Doubt(Status.INCONCLUSIVE, because, ADVICE)
 
 

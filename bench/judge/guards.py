@@ -22,7 +22,7 @@ from bench.judge.closed_loop import unasked
 from bench.judge.measures import floor_ns, statistic_ns
 from bench.judge.observation import CUT_SHORT, NEVER, SLOW, Observation
 from bench.judge.outcome_counts import spaced
-from bench.judge.verdict import Doubt, Status, limit_text
+from bench.judge.verdict import Doubt, Status
 from bench.scenario.rules.metric_facts import (
     BY_NAME,
     SHARES_OF_FEW,
@@ -222,7 +222,7 @@ def below_the_floor(run: Run, rule: Rule, seen: Observation, status: Status) -> 
         Status.INCONCLUSIVE,
         f"{_stat(rule)} is {units.format_duration_ns(seen.value)}, but the floor of this machine is "
         f"{units.format_duration_ns(floor)}: "
-        f"a limit of {limit_text(rule)} cannot be judged here",
+        f"a limit of {rule.written.limit} cannot be judged here",
         "judge this rule on a quieter or faster machine; bench calibrate shows its floor",
     )
 
@@ -248,10 +248,12 @@ def slope_not_shown(run: Run, rule: Rule, seen: Observation, status: Status) -> 
     if status is not Status.FAIL:
         if seen.interval[1] <= TOLD_APART * rule.limit:
             return None
-        because = f"the slope is {found}: even {TOLD_APART} times the limit of {limit_text(rule)} is possible"
+        because = (
+            f"the slope is {found}: even {TOLD_APART} times the limit of {rule.written.limit} is possible"
+        )
         return Doubt(Status.INCONCLUSIVE, because, "measure longer")
     if seen.interval[0] <= rule.limit:
-        because = f"the slope is {found}: it may be as low as the limit of {limit_text(rule)}"
+        because = f"the slope is {found}: it may be as low as the limit of {rule.written.limit}"
         return Doubt(Status.INCONCLUSIVE, because, "measure longer")
     if not seen.goes_on:
         because = f"the slope is {found}, but its later half rises less than the first: still warming up"

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
@@ -66,27 +65,6 @@ class Doubt:
     status: Status
     because: str
     advice: str | None
-
-
-PARTS = re.compile(
-    r"^(?P<metric>.*?(?:\(.*?\))?)\s*(?P<op><=|>=|==|<|>)\s*(?P<limit>.*?)(?:\s+warn\s+(?P<warn>.*?))?\s*$"
-)
-
-
-def parts_of(rule: str) -> dict[str, str]:
-    """The metric, op, limit and warn of a rule in its writer's own words; empty where there is none."""
-    match = PARTS.match(rule)
-    return {name: text or "" for name, text in match.groupdict().items()} if match else {"metric": rule}
-
-
-def limit_text(rule: Rule) -> str:
-    """The limit as it was written: "10ms"."""
-    return parts_of(rule.text).get("limit", str(rule.limit))
-
-
-def warn_text(rule: Rule) -> str:
-    """The warning level as it was written: "8ms"."""
-    return parts_of(rule.text).get("warn", str(rule.warn))
 
 
 def compared(rule: Rule, value: float) -> Status:

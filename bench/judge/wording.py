@@ -13,7 +13,7 @@ from bench.judge.guards import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
 from bench.judge.observation import Observation
 from bench.judge.outcome_counts import Tally, often, spaced, tally_of
-from bench.judge.verdict import Status, headroom, limit_text, warn_text
+from bench.judge.verdict import Status, headroom
 
 if TYPE_CHECKING:
     from bench.results.reader import Run
@@ -63,7 +63,7 @@ ANSWER_ADVICE = {
 def because(rule: Rule, seen: Observation, status: Status) -> str:
     """One sentence that names the value, the limit and the samples."""
     value = units.format_quantity(seen.value, seen.unit)
-    compared = f"is {value}, {_side(rule, seen, status)} {limit_text(rule)}"
+    compared = f"is {value}, {_side(rule, seen, status)} {rule.written.limit}"
     if seen.counts is not None:
         stat = rule.metric.stat or "p95"
         name = stat.upper() if rule.metric.percent is not None else stat
@@ -95,7 +95,7 @@ def _side(rule: Rule, seen: Observation, status: Status) -> str:
             return "which is exactly the limit of"
         return "above the limit of" if seen.value > rule.limit else "below the limit of"
     if status is Status.WARN:
-        return f"past the warning level of {warn_text(rule)}, within the limit of"
+        return f"past the warning level of {rule.written.warn}, within the limit of"
     return "within the limit of"
 
 

@@ -14,7 +14,7 @@ from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.judge.measures import answers_of
 from bench.judge.outcome_counts import spaced
-from bench.judge.verdict import Status, parts_of
+from bench.judge.verdict import Status
 from bench.report import context
 from bench.report import text as text_report
 from bench.report.columns import clock_text
@@ -25,6 +25,7 @@ from bench.report.faults.detection import entries, label, not_shown, shown
 from bench.report.figures import Latency, latencies, tallies
 from bench.report.markdown_form import block, code, folded, mark, table, text
 from bench.report.text import headline, headroom_text
+from bench.scenario.rules.grammar import RuleText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,14 +79,13 @@ def rules(verdict: Verdict) -> list[str]:
 
 
 def _rule(check: Check) -> list[str]:
-    parts = parts_of(check.rule)
-    operator = parts.get("op", "")
+    written = RuleText.of(check.rule)
     observed = "-" if check.observed is None else units.format_quantity(check.observed, check.unit or "count")
-    limit = f"{operator} {parts.get('limit', '')}".strip()
-    if parts.get("warn"):
-        limit += f" (warn {parts['warn']})"
-    cells = [text(cell) for cell in (observed, limit, headroom_text(check, operator))]
-    return [mark(check.status), code(parts["metric"]), *cells, _why(check)]
+    limit = f"{written.op} {written.limit}".strip()
+    if written.warn:
+        limit += f" (warn {written.warn})"
+    cells = [text(cell) for cell in (observed, limit, headroom_text(check, written.op))]
+    return [mark(check.status), code(written.metric), *cells, _why(check)]
 
 
 def _subject(check: Check) -> str:

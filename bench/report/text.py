@@ -15,11 +15,12 @@ from bench.core import units
 from bench.core.outcome import OUTCOMES
 from bench.judge.guards import SAMPLES_ABOVE
 from bench.judge.outcome_counts import spaced
-from bench.judge.verdict import Status, headroom, parts_of
+from bench.judge.verdict import Status, headroom
 from bench.report import context, figures
 from bench.report.columns import heading, row, styled, wrapped
 from bench.report.faults import recovery as faults
 from bench.report.figures import Latency, latencies, tallies
+from bench.scenario.rules.grammar import RuleText
 
 if TYPE_CHECKING:
     from bench.judge.verdict import Check, Verdict
@@ -56,11 +57,10 @@ def rules(verdict: Verdict, colour: bool) -> list[str]:
 
 
 def _rule(check: Check) -> list[str]:
-    parts = parts_of(check.rule)
-    operator = parts.get("op", "")
+    written = RuleText.of(check.rule)
     observed = "-" if check.observed is None else units.format_quantity(check.observed, check.unit or "count")
-    cells = (observed, f"{operator} {parts.get('limit', '')}", headroom_text(check, operator))
-    lines = row(parts["metric"], RULE_WIDTH, zip(cells, RULE_ROOMS, strict=True))
+    cells = (observed, f"{written.op} {written.limit}", headroom_text(check, written.op))
+    lines = row(written.metric, RULE_WIDTH, zip(cells, RULE_ROOMS, strict=True))
     width = RULE_WIDTH + sum(RULE_ROOMS)
     return [*lines[:-1], f"{lines[-1]:<{width}}"]
 

@@ -11,7 +11,7 @@ from bench.assess.requirements import FLAGS, LEAST_HEADROOM
 from bench.assess.status import Standing, counted, figure, listed, old, share
 from bench.assess.uncertainty import METHODS
 from bench.core import units
-from bench.judge.verdict import Status, limit_text, warn_text
+from bench.judge.verdict import Status
 from bench.report.document import Badge, Block, Bullets, Cell, Folded, Link, Section, table
 from bench.scenario.rules.metric_facts import DETECTORS
 
@@ -101,7 +101,7 @@ def _proof(row: Row) -> tuple[Cell, ...]:
         figure(row.check.observed, row.check.unit) if row.check else "-",
         _uncertainty(row),
         _limit(row),
-        warn_text(row.rule) if row.rule.warn is not None else "-",
+        row.rule.written.warn or "-",
         share(row.headroom),
         _age_cell(row.evidence),
     )
@@ -115,7 +115,7 @@ def _age_cell(one: Evidence | None) -> Cell:
 
 
 def _limit(row: Row) -> str:
-    return "to be recorded" if row.is_recorded_only else f"{row.rule.op} {limit_text(row.rule)}"
+    return "to be recorded" if row.is_recorded_only else f"{row.rule.op} {row.rule.written.limit}"
 
 
 def _uncertainty(row: Row) -> str:
@@ -278,8 +278,8 @@ def _alert(one: Alert) -> tuple[Cell, ...]:
     return (
         f"{one.requirement.area}: {one.requirement.demand}",
         ", ".join(metrics),
-        warn_text(rule) if rule.warn is not None else "-",
-        f"{rule.op} {limit_text(rule)}",
+        rule.written.warn or "-",
+        f"{rule.op} {rule.written.limit}",
         *(figure(level, rule.unit) for level in one.levels),
         figure(worst.check.observed, rule.unit) if worst and worst.check else "-",
         f"{one.reached} ({worst.scenario})" if worst else one.reached,

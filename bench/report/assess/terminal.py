@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from bench.assess.recommendation import SAID
 from bench.assess.status import Standing, counted, date, figure, old, share
-from bench.judge.verdict import limit_text
 from bench.report.assess.sections import badge_of
 from bench.report.assess.summary import COMMAND, folded_command
 from bench.report.document import (
@@ -91,7 +90,7 @@ def _requirement(result: RequirementResult) -> Finding:
 def _proof(row: Row) -> Finding:
     assert row.check is not None
     assert row.evidence is not None
-    limit = "to be recorded" if row.is_recorded_only else f"{row.rule.op} {limit_text(row.rule)}"
+    limit = "to be recorded" if row.is_recorded_only else f"{row.rule.op} {row.rule.written.limit}"
     left = "" if row.headroom is None else f", headroom {share(row.headroom)}"
     form = "" if row.evidence.form == "standard" else f", {row.evidence.form}"
     below = []

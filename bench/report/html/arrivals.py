@@ -9,12 +9,12 @@ from bench.core.answers import error_text
 from bench.core.clock import NS_PER_S
 from bench.judge.measures import answers_of
 from bench.judge.outcome_counts import spaced
-from bench.judge.verdict import parts_of
 from bench.registry import kind_of_answers
 from bench.report.figures import tallies
 from bench.report.html.page import Child, Html, numbers, section, table, words
 from bench.report.html.plots import Book, Limit, Line, Plot, folded
 from bench.report.html.slices import LABELS, Slices
+from bench.scenario.rules.grammar import RuleText
 
 if TYPE_CHECKING:
     from bench.judge.verdict import Verdict
@@ -63,7 +63,7 @@ def _throughput(
     name = str(entry["name"])
     planned, done = fine.rates(name, "planned"), fine.rates(name, "ok")
     limits = [
-        Limit(f"{parts_of(check.rule).get('op', '')} {parts_of(check.rule).get('limit', '')}", check.limit)
+        Limit("{0.op} {0.limit}".format(RuleText.of(check.rule)), check.limit)
         for check in verdict.checks
         if check.metric in (f"{name}.throughput", "throughput") and check.limit is not None
     ]

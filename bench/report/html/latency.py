@@ -10,12 +10,12 @@ from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
 from bench.judge.guards import SAMPLES_ABOVE
 from bench.judge.outcome_counts import spaced
-from bench.judge.verdict import parts_of
 from bench.report.figures import PERCENTILES, Latency, latencies
 from bench.report.html.page import Child, Html, element, numbers, section, table, words
 from bench.report.html.plots import Book, Limit, Line, Plot, folded, wants_log
 from bench.report.html.slices import PERCENTILES as DRAWN
 from bench.report.html.slices import Scope, Slices, Spread
+from bench.scenario.rules.grammar import RuleText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,10 +163,10 @@ def _limits(verdict: Verdict, workload: str, wanted: str) -> list[Limit]:
             continue
         if scope.rstrip(".") not in ("", workload):
             continue
-        parts = parts_of(check.rule)
-        found.append(Limit(f"{name.upper()} {parts.get('op', '')} {parts.get('limit', '')}", check.limit))
+        written = RuleText.of(check.rule)
+        found.append(Limit(f"{name.upper()} {written.op} {written.limit}", check.limit))
         if check.warn is not None:
-            found.append(Limit(f"{name.upper()} warn {parts.get('warn', '')}", check.warn, warn=True))
+            found.append(Limit(f"{name.upper()} warn {written.warn or ''}", check.warn, warn=True))
     return list(dict.fromkeys(found))
 
 

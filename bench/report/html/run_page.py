@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.core import units
 from bench.judge.faults.times import is_clean
 from bench.judge.outcome_counts import spaced, tally_of
-from bench.judge.verdict import Status, parts_of
+from bench.judge.verdict import Status
 from bench.report.html import arrivals, faults, latency, resources, run_details
 from bench.report.html.page import (
     Child,
@@ -28,6 +28,7 @@ from bench.report.html.page import (
 from bench.report.html.plots import Book, events_table, marks, used_signs
 from bench.report.html.slices import Slices, spreads
 from bench.report.text import headline, headroom_text
+from bench.scenario.rules.grammar import RuleText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,8 +101,8 @@ def rules(verdict: Verdict) -> Html:
 
 
 def _rule(check: Check) -> list[Child]:
-    parts = parts_of(check.rule)
-    operator, unit = parts.get("op", ""), check.unit or "count"
+    written = RuleText.of(check.rule)
+    operator, unit = written.op, check.unit or "count"
     known = check.observed is not None
     observed: list[Child] = [
         units.format_quantity(check.observed, unit) if check.observed is not None else "-"
@@ -115,11 +116,11 @@ def _rule(check: Check) -> list[Child]:
     if check.advice:
         because.append(element("div", element("strong", "What to do: "), check.advice, class_="advice"))
     return [
-        element("code", parts["metric"]),
+        element("code", written.metric),
         badge(check.status),
         observed if known or len(observed) > 1 else None,
-        f"{operator} {parts.get('limit', '')}".strip(),
-        parts.get("warn") or None,
+        f"{operator} {written.limit}".strip(),
+        written.warn or None,
         headroom_text(check, operator),
         because,
     ]

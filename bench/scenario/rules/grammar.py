@@ -16,8 +16,11 @@ the metric is that of the run as a whole. The metrics of a family have two names
 detection.probe, status.5xx.
 """
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bench.core.answers import STATUS_CLASSES
 from bench.core.units import Mismatch, Quantity, quantity, quoted
@@ -84,6 +87,23 @@ class Metric:
         return ".".join([*self.scope, self.name, *([self.stat] if self.stat else [])])
 
 
+class RuleText(NamedTuple):
+    """A rule in its writer's own words."""
+
+    metric: str
+    op: str = ""
+    limit: str = ""
+    warn: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> RuleText:
+        """Those of a text; where it is no rule, as one of another version may be, all of it is the metric."""
+        try:
+            return _split(text)
+        except RuleError:
+            return cls(text)
+
+
 @dataclass(frozen=True)
 class Rule:
     """One SLA line. The limit is in the base unit: ns, per second, bytes, bytes per second, ratio, count."""
@@ -95,6 +115,8 @@ class Rule:
     warn: float | None
     unit: str
     """"ns", "per_s", "bytes", "bytes_per_s", "ratio" or "count"."""
+    written: RuleText
+    """Its parts as they were written: a limit of "10ms"."""
 
     def holds(self, observed: float, *, warn: bool = False) -> bool:
         """Whether an observed value satisfies the limit, or the warn level where there is one."""
@@ -112,17 +134,18 @@ def parse_rule(text: str) -> Rule:
     """The rule that `text` states, keeping the text. Raises RuleError (a ValueError)."""
     if len(text) > MAX_RULE_CHARACTERS:
         raise RuleError(f"a rule of at most {MAX_RULE_CHARACTERS} characters", f"{len(text)}", "shorten it")
-    head, op, tail = _split(text)
-    metric = _metric(head)
-    limit_text, has_warn, warn_text = _limit_and_warn(tail)
-    limit = _quantity(limit_text, "limit")
-    warn = _quantity(warn_text, "warn level") if has_warn else None
-    if warn is not None:
-        _check_warn(op, limit, warn, warn_text)
-    return Rule(text, metric, op, limit.value, None if warn is None else warn.value, limit.unit)
+    written = _split(text)
+    metric = _metric(written.metric)
+    limit = _quantity(written.limit, "limit")
+    warn = None
+    if written.warn is not None:
+        level = _quantity(written.warn, "warn level")
+        _check_warn(written.op, limit, level, written.warn)
+        warn = level.value
+    return Rule(text, metric, written.op, limit.value, warn, limit.unit, written)
 
 
-def _split(text: str) -> tuple[str, str, str]:
+def _split(text: str) -> RuleText:
     # The "=" of an argument is no operator: look for one after the closing bracket only.
     close = text.rfind(")") + 1
     match = re.search(r"<=|>=|==|<|>|=", text[close:])
@@ -131,7 +154,8 @@ def _split(text: str) -> tuple[str, str, str]:
         raise RuleError(f"a rule such as {quoted(_EXAMPLE)}", quoted(text), advice)
     if match[0] == "=":
         raise RuleError(f"one of the operators {' '.join(OPERATORS)}", '"="', "write == for equality")
-    return text[: close + match.start()].strip(), match[0], text[close + match.end() :].strip()
+    limit, *warn = (part.strip() for part in re.split(r"\bwarn\b", text[close + match.end() :], maxsplit=1))
+    return RuleText(text[: close + match.start()].strip(), match[0], limit, *warn)
 
 
 def _metric(text: str) -> Metric:
@@ -173,13 +197,6 @@ def _arguments(text: str | None) -> dict[str, float]:
             raise RuleError(f"{wanted} for {match[1]}", quoted(match[2]), f"write {wanted}")
         found[match[1]] = value.value
     return found
-
-
-def _limit_and_warn(tail: str) -> tuple[str, bool, str]:
-    match = re.search(r"\bwarn\b", tail)
-    if match is None:
-        return tail, False, ""
-    return tail[: match.start()].strip(), True, tail[match.end() :].strip()
 
 
 def _quantity(text: str, what: str) -> Quantity:
