@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
-from bench.registry import DEPENDENCIES
+from bench.registry import dependencies_of
 from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors.polling import Breaker, PollingDetector, Probe
@@ -82,7 +82,7 @@ class Chaos:
         # Only of an API that the scenario itself puts load on: a breaker opens by calls that fail, and
         # the stack may have an API because another scenario of the command needs one.
         loaded = {one.target for one in scenario.workloads}
-        if "api" in loaded and any(name in ("api", *DEPENDENCIES["api"]) for name in hit):
+        if "api" in loaded and any(name in ("api", *dependencies_of("api")) for name in hit):
             self._watchers.append(Breaker(targets["api"]))
         self._integrity = Integrity(scenario, plan, targets, seen)
         self._integrity.prepare()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.registry import DEPENDENCIES
+from bench.registry import dependents_of
 from chaos.detectors.detection import (
     CLIENT_ERRORS,
     IN_A_ROW,
@@ -121,9 +121,8 @@ class FaultResults:
         for act in self.acts:
             if act.broke is not None:
                 plan, healed_ns = act.fault.plan, act.healed_ns
-                above = [name for name, needs in DEPENDENCIES.items() if plan.target in needs]
                 calm_ns = (healed_ns or self.end_ns) + CALM_NS
-                targets = (plan.target, *above)
+                targets = (plan.target, *dependents_of((plan.target,)))
                 mine = [one for one in recovered if one["fault"] == plan.number]
                 windows.append(
                     Window(
@@ -152,7 +151,7 @@ class FaultResults:
 
     def _by_detector(self, operations: NDArray[Any]) -> dict[str, list[Observation]]:
         hit = {act.fault.plan.target for act in self.acts}
-        hit |= {name for name, needs in DEPENDENCIES.items() if hit & set(needs)}
+        hit.update(dependents_of(hit))
         clients: list[Observation] = []
         for number, workload in enumerate(self.plan.workloads):
             if workload.workload.target in hit:

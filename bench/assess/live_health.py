@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError, UsageError
+from bench.registry import SERVICES, url_variables
 from bench.stack.background.state import read_kept
-from bench.stack.external import URL_VARIABLES, further_services, named_by_the_user, services_in, url_in
+from bench.stack.external import further_services, named_by_the_user, services_in, url_in
 from bench.stack.probes.health import ServiceHealth, health_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[S
     if not (asked or stack or given or is_up):
         return []
     targets: list[Target] = list(kept.targets) if kept is not None and is_up else []
-    named = [named_by_the_user(name) for name in URL_VARIABLES if url_in(name)]
+    named = [named_by_the_user(name) for name in url_variables() if url_in(name)]
     for target in [*named, *further_services(), *given]:
         if all((target.name, target.address) != (other.name, other.address) for other in targets):
             targets.append(target)
@@ -45,14 +46,14 @@ def live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[S
 
 def _compose_rows() -> list[ServiceHealth]:
     """Each target that a compose project can have, by itself: one that is missing hides no other."""
-    from bench.stack.docker.compose import TARGET_KINDS, ComposeStack
+    from bench.stack.docker.compose import ComposeStack
 
     rows: list[ServiceHealth] = []
     with tempfile.TemporaryDirectory(prefix="holdfast-") as logs:
-        for name, kind in TARGET_KINDS.items():
+        for name, service in SERVICES.items():
             try:
                 with ComposeStack({name}, Path(logs)) as stack:
                     rows += stack.health()
             except TargetError as error:
-                rows.append(ServiceHealth(name, kind, "unknown", "down", str(error)))
+                rows.append(ServiceHealth(name, service.kind.name, "unknown", "down", str(error)))
     return rows

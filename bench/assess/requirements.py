@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.registry import DRIVERS
 from bench.scenario.rules.grammar import Rule, parse_rule
 
 NO_LIMIT = "1h"
@@ -73,11 +74,16 @@ FLAGS = (0.7, 0.8)
 """Shares of a validated limit from which on a figure is flagged."""
 
 
+def drivers_of(capacity: str) -> tuple[str, ...]:
+    """The drivers whose runs show a capacity."""
+    return tuple(driver.name for driver in DRIVERS.values() if driver.capacity == capacity)
+
+
 CAPACITIES = (
-    Capacity("redis", "Redis", ("redis",), "operations", "redis_throughput", 1000),
-    Capacity("pubsub", "Redis pub/sub", ("redis_pubsub",), "messages published", "redis_pubsub", None),
-    Capacity("postgres", "Postgres", ("postgres",), "operations", "postgres_mixed", 20),
-    Capacity("api", "API", ("http", "locust"), "requests", "api_load", 50),
+    Capacity("redis", "Redis", drivers_of("redis"), "operations", "redis_throughput", 1000),
+    Capacity("pubsub", "Redis pub/sub", drivers_of("pubsub"), "messages published", "redis_pubsub", None),
+    Capacity("postgres", "Postgres", drivers_of("postgres"), "operations", "postgres_mixed", 20),
+    Capacity("api", "API", drivers_of("api"), "requests", "api_load", 50),
 )
 
 REDIS, PUBSUB, MEMORY, CPU = "Redis", "Redis pub/sub", "Memory", "CPU"

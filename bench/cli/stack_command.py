@@ -14,6 +14,7 @@ import click
 
 from bench.cli.output import say
 from bench.core.errors import ExitCode
+from bench.registry import SERVICES, url_variables
 
 if TYPE_CHECKING:
     from bench.stack.background.state import BackgroundStack
@@ -223,20 +224,16 @@ def down() -> None:
 def _services_of(kind: str) -> list[str]:
     """What a stack of this kind can start, by the names of its targets."""
     if kind == "docker":
-        from bench.stack.docker import services as containers
-
-        return list(containers.SERVICES)
-    from bench.stack import embedded
-
-    return list(embedded.SERVICES)
+        return [service.name for service in SERVICES.values() if service.container is not None]
+    return [service.name for service in SERVICES.values() if service.embedded is not None]
 
 
 def _targets(kept: BackgroundStack | None, given: tuple[str, ...]) -> list[Target]:
     """Each target once: one that the environment names is mostly that of the stack."""
-    from bench.stack.external import URL_VARIABLES, further_services, named_by_the_user, services_in, url_in
+    from bench.stack.external import further_services, named_by_the_user, services_in, url_in
 
     targets = list(kept.targets) if kept is not None else []
-    named = [named_by_the_user(name) for name in URL_VARIABLES if url_in(name)]
+    named = [named_by_the_user(name) for name in url_variables() if url_in(name)]
     for target in [*named, *further_services(), *services_in(given, "the command line")]:
         if all((target.name, target.address) != (other.name, other.address) for other in targets):
             targets.append(target)
@@ -245,12 +242,10 @@ def _targets(kept: BackgroundStack | None, given: tuple[str, ...]) -> list[Targe
 
 def _exports(kept: BackgroundStack) -> dict[str, str]:
     """Variable -> URL, for the targets that have a variable."""
-    from bench.stack.external import URL_VARIABLES
     from bench.stack.target import url_of
 
-    return {
-        URL_VARIABLES[target.name]: url_of(target) for target in kept.targets if target.name in URL_VARIABLES
-    }
+    variables = url_variables()
+    return {variables[target.name]: url_of(target) for target in kept.targets if target.name in variables}
 
 
 def _as_json(kept: BackgroundStack, exports: dict[str, str]) -> dict[str, Any]:

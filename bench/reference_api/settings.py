@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.core.errors import TargetError
-from bench.stack.target import Kind, Target
+from bench.stack.target import Target
 
 
 class SettingsError(Exception):
@@ -60,7 +60,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             problems.append(f"{name}: expected {error}, found {text!r}")
             return default
 
-    def target(name: str, default: str, kind: Kind) -> Target | None:
+    def target(name: str, default: str, kind: str) -> Target | None:
         url = environment.get(name, "").strip() or default
         try:
             return Target.from_url(url, name=kind, source=name, kind=kind)

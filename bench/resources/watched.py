@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 
 from bench.core.clock import monotonic_ns
+from bench.registry import KINDS, load
 from bench.resources.cgroup import read_cgroup
 from bench.resources.processes import ProcessTree
 from bench.resources.row import ResourceRow
 from bench.resources.run_queue import RunQueue
-from bench.resources.services import Poller, PostgresActivity, RedisInfo, Service
+from bench.resources.services import Poller
 from bench.stack.description import TargetDescription
 from bench.stack.target import Target
 
@@ -21,8 +22,6 @@ where it matters most and disturbs least, it may be more."""
 
 ASK_APART_NS = FILES_APART_NS = 200_000_000
 """Not at every sample of a short run, except in rests: questions to services; open files and bytes."""
-
-SERVICES: dict[str, Callable[[Target], Service]] = {"redis": RedisInfo, "postgres": PostgresActivity}
 
 
 class WatchedProcess:
@@ -72,8 +71,10 @@ class WatchedTarget:
     def __init__(self, name: str, target: Target | None) -> None:
         self.name = name
         self._process = WatchedProcess()
-        service = SERVICES.get(target.kind) if target is not None else None
-        self.poller = Poller(name, service(target)) if service is not None and target is not None else None
+        service = KINDS[target.kind].resources if target is not None else None
+        self.poller = (
+            Poller(name, load(service)(target)) if service is not None and target is not None else None
+        )
         self._asked_ns: int | None = None
 
     def ask(self, *, is_rest: bool) -> None:

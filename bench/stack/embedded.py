@@ -4,18 +4,13 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from bench.registry import SERVICES, load, with_dependencies
 from bench.stack.description import TargetDescription
-from bench.stack.services.api import ManagedApi
 from bench.stack.services.base import ManagedService
 from bench.stack.services.files import sweep_data_directories
-from bench.stack.services.postgres import ManagedPostgres, ManagedPostgres16
-from bench.stack.services.redis import ManagedRedis
 from bench.stack.stack import Stack, check_names, start_in_turns
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
-
-KINDS: tuple[type[ManagedService], ...] = (ManagedRedis, ManagedPostgres, ManagedPostgres16, ManagedApi)
-SERVICES = {kind.name: kind for kind in KINDS}
 
 
 class EmbeddedStack(Stack):
@@ -30,9 +25,12 @@ class EmbeddedStack(Stack):
         settings: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         """`settings`: service -> settings of its server, before those that we choose ourselves."""
-        check_names(needed, SERVICES, "the embedded stack", "that it can start")
+        known = {service.name: service.embedded for service in SERVICES.values() if service.embedded}
+        check_names(needed, known, "the embedded stack", "that it can start")
         given = settings or {}
-        self._services = [SERVICES[name](log_dir, given.get(name)) for name in with_needs(needed)]
+        self._services: list[ManagedService] = [
+            load(known[name])(log_dir, given.get(name)) for name in with_dependencies(needed)
+        ]
 
     def start(self) -> None:
         """Start every service and return when all have answered. Raises TargetError."""
@@ -70,12 +68,3 @@ class EmbeddedStack(Stack):
         """
         for service in reversed(self._services):
             service.stop()
-
-
-def with_needs(names: AbstractSet[str]) -> list[str]:
-    """The services to start, in the order of their kinds, which has what is needed before who needs it."""
-    wanted = set(names)
-    for kind in reversed(KINDS):
-        if kind.name in wanted:
-            wanted.update(kind.needs)
-    return [name for name in SERVICES if name in wanted]

@@ -10,24 +10,13 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from bench.core.errors import TargetError
+from bench.registry import SERVICES, url_variables
 from bench.stack.description import TargetDescription
 from bench.stack.probes.connection import ProbeError, resolve
 from bench.stack.probes.health import Facts, ask
 from bench.stack.stack import Stack
-from bench.stack.target import Kind, Target
+from bench.stack.target import Target
 
-URL_VARIABLES = {
-    "redis": "REDIS_URL",
-    "postgres": "DATABASE_URL",
-    "postgres_16": "DATABASE_16_URL",
-    "api": "API_URL",
-}
-KINDS: dict[str, Kind] = {"redis": "redis", "postgres": "postgres", "postgres_16": "postgres", "api": "http"}
-_EXAMPLES: dict[Kind, str] = {
-    "redis": "redis://host:port",
-    "postgres": "postgresql://user:password@host:port/database",
-    "http": "http://host:port",
-}
 ALLOW_VARIABLE = "HOLDFAST_ALLOW_HOSTS"
 DEADLINE_S = 5.0
 
@@ -62,7 +51,7 @@ class ExternalStack(Stack):
                 address=self._targets[name].address,
                 server=facts.server,
                 version=facts.version,
-                started_by=f"not by us: {URL_VARIABLES[name]}",
+                started_by=f"not by us: {url_variables()[name]}",
                 state="up",
             )
             for name, facts in self._facts.items()
@@ -74,21 +63,21 @@ class ExternalStack(Stack):
 
 def url_in(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """What the environment says about where a target is; empty where it says nothing."""
-    return environment.get(URL_VARIABLES.get(name, ""), "").strip()
+    return environment.get(url_variables().get(name, ""), "").strip()
 
 
 def named_by_the_user(name: str) -> Target:
     """The target that the environment names. Raises TargetError, for a missing one too."""
-    variable = URL_VARIABLES.get(name)
+    variable = url_variables().get(name)
     if variable is None:
         raise TargetError(
             name,
             "the external stack",
-            f"a target whose address it can be told: {', '.join(sorted(URL_VARIABLES))}",
+            f"a target whose address it can be told: {', '.join(sorted(url_variables()))}",
             f"'{name}'",
             "change the target in the scenario",
         )
-    kind = KINDS[name]
+    kind = SERVICES[name].kind
     url = url_in(name)
     if not url:
         raise TargetError(
@@ -96,9 +85,9 @@ def named_by_the_user(name: str) -> Target:
             "the external stack",
             f"an address in {variable}",
             f"{variable} empty or not set",
-            f"set {variable}={_EXAMPLES[kind]}, or use --stack embedded",
+            f"set {variable}={kind.example}, or use --stack embedded",
         )
-    return Target.from_url(url, name=name, source=variable, kind=kind)
+    return Target.from_url(url, name=name, source=variable, kind=kind.name)
 
 
 def check_host(target: Target) -> None:

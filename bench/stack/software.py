@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from bench.core.child_environment import for_program
 from bench.core.errors import TargetError
+from bench.registry import url_variables
 from bench.stack.background.control import kept_stack
-from bench.stack.external import URL_VARIABLES, named_by_the_user, url_in
+from bench.stack.external import named_by_the_user, url_in
 from bench.stack.machine import Finding, Value
 from bench.stack.services.programs import account_for_servers, find_postgres, find_server_binary
 
@@ -89,7 +90,7 @@ def postgres_client() -> Finding:
 def default_stack() -> Finding:
     """Which stack `bench run` takes when it is not told."""
     named: dict[str, Value] = {}
-    for name, variable in URL_VARIABLES.items():
+    for name, variable in url_variables().items():
         if url_in(name):
             try:
                 named[variable] = named_by_the_user(name).address

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeVar
 
 from bench.core.errors import TargetError, UsageError
+from bench.registry import dependencies_of
 from bench.stack.description import TargetDescription
 from bench.stack.probes.health import ServiceHealth, health_of
 from bench.stack.supervisor.supervised import StackEvent
@@ -83,10 +84,6 @@ class Startable(Protocol):
     def name(self) -> str:
         """Of its target."""
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The names of those that must have been started."""
-
 
 S = TypeVar("S", bound=Startable)
 
@@ -99,7 +96,7 @@ def start_in_turns(services: Iterable[S], start: Callable[[S, threading.Event], 
     """
     waiting, ready = list(services), set[str]()
     while waiting:
-        turn = [service for service in waiting if ready.issuperset(service.needs)]
+        turn = [service for service in waiting if ready.issuperset(dependencies_of(service.name))]
         waiting = [service for service in waiting if service not in turn]
         ready.update(service.name for service in turn)
         given_up = threading.Event()

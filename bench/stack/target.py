@@ -9,8 +9,8 @@ from typing import Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from bench.core.errors import TargetError
+from bench.registry import KINDS, Scheme, TargetKind
 
-Kind = Literal["redis", "postgres", "http", "tcp", "elasticsearch", "neo4j", "proxy"]
 State = Literal["up", "degraded", "down"]
 """How a target is: degraded where it answers, and says itself that something is missing."""
 
@@ -20,7 +20,8 @@ class Target:
     """Where a service listens and how to log in. The password appears in no repr and no address."""
 
     name: str
-    kind: Kind
+    kind: str
+    """Of bench.registry.KINDS."""
     host: str
     port: int
     username: str | None = None
@@ -50,7 +51,7 @@ class Target:
 
     @classmethod
     def from_url(
-        cls, url: str, *, name: str = "redis", source: str = "REDIS_URL", kind: Kind | None = None
+        cls, url: str, *, name: str = "redis", source: str = "REDIS_URL", kind: str | None = None
     ) -> "Target":
         """Read a URL; its scheme says which kind of target it is. `kind` allows only that one.
 
@@ -82,45 +83,7 @@ _POSTGRES_OPTIONS = ("sslmode", "application_name", "connect_timeout", "options"
 Refusal = Callable[[str, str], TargetError]
 
 
-@dataclass(frozen=True)
-class _Scheme:
-    kind: Kind
-    port: int | None
-    tls: bool = False
-    options: tuple[tuple[str, str], ...] = ()
-
-
-_SCHEMES = {
-    "redis": _Scheme("redis", 6379),
-    "postgresql": _Scheme("postgres", 5432),
-    "postgres": _Scheme("postgres", 5432),
-    "http": _Scheme("http", 80),
-    "https": _Scheme("http", 443, tls=True),
-    "tcp": _Scheme("tcp", None),
-    "elasticsearch": _Scheme("elasticsearch", 9200),
-    "elasticsearch+https": _Scheme("elasticsearch", 9200, tls=True),
-    "neo4j": _Scheme("neo4j", 7687),
-    "bolt": _Scheme("neo4j", 7687),
-    "neo4j+s": _Scheme("neo4j", 7687, tls=True),
-    "bolt+s": _Scheme("neo4j", 7687, tls=True),
-    "neo4j+http": _Scheme("neo4j", 7474, options=(("via", "http"),)),
-    "neo4j+https": _Scheme("neo4j", 7473, tls=True, options=(("via", "http"),)),
-    "proxy": _Scheme("proxy", 80),
-    "proxy+https": _Scheme("proxy", 443, tls=True),
-}
-_FORMS: dict[Kind, str] = {
-    "redis": "redis://[user:password@]host[:port][/database]",
-    "postgres": "postgresql://[user[:password]@]host[:port][/database][?sslmode=...]",
-    "http": "http://[user:password@]host[:port][/path]",
-    "tcp": "tcp://host:port",
-    "elasticsearch": "elasticsearch://[user:password@]host[:port][/path]",
-    "neo4j": "neo4j://host[:port]",
-    "proxy": "proxy://[user:password@]host[:port][/path]",
-}
-DEFAULT_PING_PATH = "/ping"
-
-
-def read_url(url: str, name: str, source: str, kind: Kind | None) -> Target:
+def read_url(url: str, name: str, source: str, kind: str | None) -> Target:
     """The target that the URL names; see Target.from_url. Raises TargetError."""
     url = url.strip()
 
@@ -128,35 +91,34 @@ def read_url(url: str, name: str, source: str, kind: Kind | None) -> Target:
         return lambda found, advice: TargetError(name, source, form, found, advice)
 
     word = url.partition("://")[0].lower() if "://" in url else ""
-    scheme = _SCHEMES.get(word)
-    refuse = refuse_of(_form(kind or (scheme.kind if scheme else None)))
-    if word == "rediss":
-        raise refuse_of(_FORMS["redis"])(
-            "rediss://, which is Redis over TLS",
-            "name a port without TLS: the wire engine speaks plain TCP, and this version has no other way",
-        )
+    found, scheme = _schemes().get(word, (None, Scheme()))
+    wanted = KINDS[kind] if kind else None
+    if found is not None and scheme.refused is not None:
+        raise refuse_of(found.url_form)(*scheme.refused)
+    known = wanted or found
+    refuse = refuse_of(known.url_form if known else f"a URL with one of: {', '.join(_beginnings())}")
     if word == "unix":
         raise refuse("unix://, a socket file", "let the server listen on a TCP port, and name that")
-    if scheme is None or (kind is not None and scheme.kind != kind):
-        begin = f"{_FORMS[kind].partition('://')[0]}://" if kind else "a scheme known here"
-        begin_advice = f"{begin} before the host" if kind else "one of the schemes before the host"
+    if found is None or (wanted is not None and found != wanted):
+        begin = _beginning_of(wanted) if wanted else "a scheme known here"
+        begin_advice = f"{begin} before the host" if wanted else "one of the schemes before the host"
         raise refuse(f"something that does not begin with {begin}", f"write {begin_advice}")
     parts, port = _split(url, refuse)
     if port is None:
         port = scheme.port
     if port is None:
         raise refuse("a URL without a port", "end it in the port that the server listens on")
-    username, password = _credentials(parts, scheme, refuse)
-    database, path, options = _rest(parts, scheme, refuse)
+    username, password = _credentials(parts, found, refuse)
+    database, path, options = _rest(parts, found, refuse)
     return Target(
         name=name,
-        kind=scheme.kind,
+        kind=found.name,
         host=parts.hostname or "",
         port=port,
         username=username,
         password=password,
-        db=int(database or 0) if scheme.kind == "redis" else 0,
-        database=database if scheme.kind == "postgres" else "",
+        db=int(database or 0) if found.after_host == "database number" else 0,
+        database=database if found.after_host == "database" else "",
         path=path,
         tls=scheme.tls or dict(options).get("sslmode") in _TLS_MODES,
         options=scheme.options + options,
@@ -165,33 +127,42 @@ def read_url(url: str, name: str, source: str, kind: Kind | None) -> Target:
 
 def url_of(target: Target) -> str:
     """A URL from which the target can be read back: its password is in it, so mind where it goes."""
-    scheme = next(
+    kind = KINDS[target.kind]
+    via = tuple(pair for pair in target.options if pair[0] == "via")
+    word = next(
         word
-        for word, one in _SCHEMES.items()
-        if one.kind == target.kind
-        and (one.tls == target.tls or target.kind == "postgres")
-        and one.options == tuple(pair for pair in target.options if pair[0] == "via")
+        for word, scheme in kind.schemes.items()
+        # Of Postgres it is an option that asks for TLS.
+        if (scheme.tls == target.tls or kind.after_host == "database") and scheme.options == via
     )
     user = quote(target.username or "", safe="")
     if target.password:
         user += f":{quote(target.password, safe='')}"
     rest = target.path
-    if target.kind == "redis" and target.db:
-        rest = f"/{target.db}"
-    elif target.kind == "postgres":
+    if kind.after_host == "database number":
+        rest = f"/{target.db}" if target.db else ""
+    elif kind.after_host == "database":
         rest = f"/{quote(target.database, safe='')}" if target.database else ""
         options = dict(target.options)
         if target.tls:
             options.setdefault("sslmode", "require")
         if options:
             rest += "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in options.items())
-    elif target.kind == "proxy":
+    elif kind.default_path:
         rest = target.path or "/"
-    return f"{scheme}://{user + '@' if user else ''}{address_of(target.host, target.port)}{rest}"
+    return f"{word}://{user + '@' if user else ''}{address_of(target.host, target.port)}{rest}"
 
 
-def _form(kind: Kind | None) -> str:
-    return _FORMS[kind] if kind else "a URL with one of: " + ", ".join(f"{word}://" for word in _SCHEMES)
+def _schemes() -> dict[str, tuple[TargetKind, Scheme]]:
+    return {word: (kind, scheme) for kind in KINDS.values() for word, scheme in kind.schemes.items()}
+
+
+def _beginnings() -> list[str]:
+    return [f"{word}://" for word, (_, scheme) in _schemes().items() if scheme.refused is None]
+
+
+def _beginning_of(kind: TargetKind) -> str:
+    return kind.url_form.partition("://")[0] + "://"
 
 
 def _split(url: str, refuse: Refusal) -> tuple[SplitResult, int | None]:
@@ -211,47 +182,47 @@ def _split(url: str, refuse: Refusal) -> tuple[SplitResult, int | None]:
     return parts, port
 
 
-def _credentials(parts: SplitResult, scheme: _Scheme, refuse: Refusal) -> tuple[str | None, str | None]:
+def _credentials(parts: SplitResult, kind: TargetKind, refuse: Refusal) -> tuple[str | None, str | None]:
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if scheme.kind in ("tcp", "neo4j") and (username or password):
+    if not kind.has_login and (username or password):
         raise refuse("a user or a password", "leave it out: only the connection is looked at")
-    if username and not password and scheme.kind != "postgres":
-        word = _FORMS[scheme.kind].partition("://")[0]
-        other = f" or {word}://:password@host" if scheme.kind == "redis" else ""
-        raise refuse("a user without a password", f"write {word}://user:password@host{other}")
-    if scheme.kind == "postgres" and "\0" in username + password:
+    if username and not password and kind.after_host != "database":
+        begin = _beginning_of(kind)
+        other = f" or {begin}:password@host" if kind.name == "redis" else ""
+        raise refuse("a user without a password", f"write {begin}user:password@host{other}")
+    if kind.after_host == "database" and "\0" in username + password:
         raise refuse("a user or password with a NUL in it", "Postgres has none such: check the %00")
     return username or None, password or None
 
 
 def _rest(
-    parts: SplitResult, scheme: _Scheme, refuse: Refusal
+    parts: SplitResult, kind: TargetKind, refuse: Refusal
 ) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     """(database, path, options): what stands behind the host."""
-    if parts.fragment or (parts.query and scheme.kind != "postgres"):
+    if parts.fragment or (parts.query and kind.after_host != "database"):
         raise refuse("something after a ? or a #", f"leave options out; {_ENCODING_ADVICE}")
     rest = parts.path.removeprefix("/")
-    if scheme.kind == "redis":
+    if kind.after_host == "database number":
         if rest and not (rest.isascii() and rest.isdigit()):
             raise refuse("a database that is not a number", f"end the URL in /0 or such; {_ENCODING_ADVICE}")
         return rest, "", ()
     if "@" in rest:
         raise refuse("an @ behind the first /", _ENCODING_ADVICE)
-    if scheme.kind == "postgres":
+    if kind.after_host == "database":
         database = unquote(rest)
         if "/" in rest or "\0" in database:
             raise refuse(
                 "a database whose name cannot be read", f"end the URL in its name; {_ENCODING_ADVICE}"
             )
         return database, "", _postgres_options(parts.query, refuse)
-    if scheme.kind in ("tcp", "neo4j"):
+    if kind.after_host == "nothing":
         if rest:
             raise refuse("something behind the port", "end the URL in the port")
         return "", "", ()
     path = parts.path.rstrip("/")
     if not (path.isascii() and path.isprintable() and " " not in path):
         raise refuse("a path with spaces or other characters in it", "write them as %20 and such")
-    return "", path or (DEFAULT_PING_PATH if scheme.kind == "proxy" and not parts.path else path), ()
+    return "", path or ("" if parts.path else kind.default_path), ()
 
 
 def _postgres_options(query: str, refuse: Refusal) -> tuple[tuple[str, str], ...]:

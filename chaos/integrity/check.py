@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
-from bench.registry import DEPENDENCIES
+from bench.registry import dependencies_of
 from bench.scenario.fault_kinds import LOOKING_ON
 from chaos.integrity.ledger import Blow
 
@@ -168,7 +168,7 @@ class Check(ABC):
 
     def blows(self, evidence: Evidence) -> list[Blow]:
         """The faults that may have cost data: those that took effect on its target or what that stands on."""
-        hit = {self.store, self.workload.target, *DEPENDENCIES.get(self.workload.target, ())}
+        hit = {self.store, self.workload.target, *dependencies_of(self.workload.target)}
         return [
             Blow(fault["number"], fault["effective_ns"], fault["healed_ns"])
             for fault in evidence.record.get("faults", [])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.stack.docker.services import IMAGES, SERVICES
-from bench.stack.images.build import FOLDERS
+from bench.registry import SERVICES
+from bench.stack.docker.services import IMAGES
 
 ROOT = IMAGES.parents[2]
 NAMED_BY_COMPOSE = ("redis", "postgres", "api", "edge")
@@ -16,7 +16,7 @@ NAMED_BY_COMPOSE = ("redis", "postgres", "api", "edge")
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_has_a_dockerfile_with_its_base_as_an_argument(service: str) -> None:
-    text = (IMAGES / FOLDERS.get(service, service) / "Dockerfile").read_text()
+    text = (IMAGES / (SERVICES[service].image_folder or service) / "Dockerfile").read_text()
     assert re.search(r"^ARG BASE=\S+\nFROM \$\{BASE\}$", text, re.MULTILINE)
     assert "HEALTHCHECK --interval=1s --timeout=1s" in text
 

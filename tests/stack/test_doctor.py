@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import doctor_command
+from bench.registry import url_variables
 from bench.stack import software
 from bench.stack.background.state import BackgroundStack
-from bench.stack.external import URL_VARIABLES
 from bench.stack.machine import Finding, findings
 from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target
@@ -20,7 +20,7 @@ from bench.stack.target import Target
 @pytest.fixture(autouse=True)
 def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
-        *URL_VARIABLES.values(),
+        *url_variables().values(),
         "HOLDFAST_REDIS_SERVER",
         "HOLDFAST_POSTGRES_BIN",
         "HOLDFAST_POSTGRES_16_BIN",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import TargetError
+from bench.registry import SERVICES, url_variables
 from bench.stack import external
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.stack import Stack, open_stack
@@ -15,7 +16,7 @@ from bench.stack.target import Target, url_of
 
 @pytest.fixture(autouse=True)
 def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*external.URL_VARIABLES.values(), "HOLDFAST_ALLOW_HOSTS"):
+    for name in (*url_variables().values(), "HOLDFAST_ALLOW_HOSTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
@@ -113,7 +114,9 @@ def test_each_kind_of_target_has_its_variable(
     monkeypatch.setenv("API_URL", f"http://127.0.0.1:{scripted_server(behave)}/base")
     with open_stack(None, {"redis", "postgres", "postgres_16", "api"}, Path()) as stack:
         described = {entry.name: entry for entry in stack.describe()}
-        assert {name: entry.kind for name, entry in described.items()} == external.KINDS
+        assert {name: entry.kind for name, entry in described.items()} == {
+            name: SERVICES[name].kind.name for name in url_variables()
+        }
         assert described["postgres"].started_by == "not by us: DATABASE_URL"
         assert described["postgres_16"].server == "postgres"
         assert described["api"].server == "little"
@@ -133,7 +136,7 @@ def test_each_kind_of_target_has_its_variable(
 def test_a_url_of_another_kind_than_the_target_is_refused(
     name: str, url: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(external.URL_VARIABLES[name], url)
+    monkeypatch.setenv(url_variables()[name], url)
     with pytest.raises(TargetError, match=f"does not begin with {form}") as caught:
         open_stack(None, {name}, tmp_path)
     assert "guess-4711" not in str(caught.value)

@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.registry import with_dependencies
 from bench.stack.background.state import BackgroundStack
 from bench.stack.description import TargetDescription
 from bench.stack.docker.client import connect_engine
 from bench.stack.docker.container_facts import Container, cgroup_of
 from bench.stack.docker.events import FollowedContainers
-from bench.stack.docker.services import containers_with_needs
-from bench.stack.embedded import with_needs
 from bench.stack.probes.health import ask
 from bench.stack.stack import Stack
 from bench.stack.supervisor.supervised import StackEvent, living_pids, read_events
@@ -30,7 +29,7 @@ class AttachedStack(Stack):
 
     def __init__(self, kept: BackgroundStack, needed: AbstractSet[str]) -> None:
         self._kept = kept
-        self._used = with_needs(needed)
+        self._used = with_dependencies(needed)
 
     def start(self) -> None:
         """Check that the targets answer. Raises TargetError."""
@@ -67,7 +66,7 @@ class KeptContainers(Stack):
     kind = "docker"
 
     def __init__(self, kept: BackgroundStack, needed: AbstractSet[str], log_dir: Path) -> None:
-        used = {service.name for service in containers_with_needs(needed)}
+        used = set(with_dependencies(needed))
         self._targets = {target.name: target for target in kept.targets if target.name in used}
         self._started = {target.name: target for target in kept.described if target.name in used}
         self._log_dir = log_dir

@@ -11,15 +11,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
+from bench.registry import SERVICES, url_variables
 from bench.stack.description import ContainerDescription, TargetDescription
 from bench.stack.docker.client import connect_engine, engine_host
 from bench.stack.docker.container_facts import Container, cgroup_of
 from bench.stack.docker.events import FollowedContainers
-from bench.stack.external import KINDS, URL_VARIABLES, named_by_the_user, url_in
+from bench.stack.external import named_by_the_user, url_in
 from bench.stack.probes.health import Facts, ask
 from bench.stack.stack import Stack, check_names
 from bench.stack.supervisor.supervised import StackEvent
-from bench.stack.target import Kind, Target
+from bench.stack.target import Target
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -30,12 +31,6 @@ PROJECT, SERVICE, ONE_OFF, NUMBER = (
 )
 PROJECT_VARIABLE = "HOLDFAST_COMPOSE_PROJECT"
 SERVICES_VARIABLE = "HOLDFAST_COMPOSE_SERVICES"
-IMAGES: Mapping[str, tuple[str, ...]] = {
-    "redis": ("redis", "valkey", "redis-stack-server", "keydb"),
-    "postgres": ("postgres", "postgresql", "timescaledb", "postgis", "pgvector"),
-    "edge": ("nginx", "traefik", "haproxy", "caddy", "envoy"),
-}
-"""By what images a target is known where no service bears its name."""
 
 
 def project_name(engine: APIClient) -> str:
@@ -75,7 +70,9 @@ def container_for(target: str, project: str, services: Mapping[str, list[Contain
         names = [name for name in services if name == named[target]]
     else:
         names = [name for name in services if _plain(name) == _plain(target)] or [
-            name for name, containers in services.items() if _image(containers[0]) in IMAGES.get(target, ())
+            name
+            for name, containers in services.items()
+            if _image(containers[0]) in SERVICES[target].known_images
         ]
     if len(names) != 1:
         found = f"{', '.join(sorted(names or services))}" if names else f"only {', '.join(sorted(services))}"
@@ -116,17 +113,13 @@ def _image(container: Container) -> str:
     return PurePosixPath(container.image.partition("@")[0]).name.partition(":")[0]
 
 
-TARGET_KINDS: dict[str, Kind] = {**KINDS, "edge": "http"}
-PORTS = {"redis": 6379, "postgres": 5432, "postgres_16": 5432, "api": 8000, "edge": 80}
-
-
 class ComposeStack(Stack):
     """Attaches to running containers, follows their events and logs, and leaves them as they are."""
 
     kind = "compose"
 
     def __init__(self, needed: AbstractSet[str], log_dir: Path) -> None:
-        check_names(needed, TARGET_KINDS, "the compose stack", "that it can find")
+        check_names(needed, SERVICES, "the compose stack", "that it can find")
         self._needed = sorted(needed)
         self._log_dir = log_dir
         self._project = ""
@@ -176,7 +169,7 @@ class ComposeStack(Stack):
 
     def _target(self, name: str, container: Container) -> Target:
         published = self._published(name, container)
-        kind = TARGET_KINDS[name]
+        kind = SERVICES[name].kind.name
         if url_in(name):
             target = named_by_the_user(name)
         elif kind == "postgres":
@@ -198,7 +191,8 @@ class ComposeStack(Stack):
     def _published(self, name: str, container: Container) -> tuple[str, int]:
         """Where its own port is published; where that is not, the only port that is."""
         open_ports = container.open_ports
-        inner = PORTS[name] if PORTS[name] in open_ports or len(open_ports) != 1 else open_ports[0]
+        own = SERVICES[name].port
+        inner = own if own in open_ports or len(open_ports) != 1 else open_ports[0]
         published = container.published.get(inner)
         if published is None:
             raise TargetError(
@@ -244,7 +238,7 @@ class ComposeStack(Stack):
             version=facts.version,
             started_by=f"not by us: compose project {self._project}",
             state="down" if pid is None else "up",
-            credentials=URL_VARIABLES[name] if url_in(name) else "the container's environment",
+            credentials=url_variables()[name] if url_in(name) else "the container's environment",
             program=container.image,
             pid=pid,
             log=str(self._followed.log_of(name)),

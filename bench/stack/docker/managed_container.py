@@ -57,7 +57,7 @@ class ManagedContainer:
 
     def __init__(self, service: ContainerService, image: ReadyImage) -> None:
         self.service = service
-        self.name, self.needs = service.name, service.needs
+        self.name = service.name
         self.target: Target | None = None
         self.id = ""
         self._image = image

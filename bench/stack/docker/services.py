@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
+from bench.registry import SERVICES, load, with_dependencies
 from bench.stack import images
 from bench.stack.docker.client import said
 from bench.stack.images.build import build_image, built_image, image_name, named_base
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 
-OFFICIAL = {"redis": "redis:7", "postgres": "postgres:18", "postgres_16": "postgres:16", "edge": "nginx:1"}
-"""There is none of the API: it is built on this machine."""
 BUILD = "python -m bench.stack.images build"
 
 
@@ -49,8 +48,8 @@ def chosen_image(engine: APIClient, service: str) -> ImageChoice:
         return ImageChoice(named, variable_of(service), _is_here(engine, named))
     if built_image(engine, service):
         return ImageChoice(image_name(service), "built on this machine", True)
-    if service in OFFICIAL:
-        return ImageChoice(OFFICIAL[service], "the official image", _is_here(engine, OFFICIAL[service]))
+    if official := SERVICES[service].official_image:  # none of the API: it is built on this machine
+        return ImageChoice(official, "the official image", _is_here(engine, official))
     return ImageChoice(image_name(service), "built on this machine", False)
 
 
@@ -152,7 +151,6 @@ class ContainerService:
     """The target behind a port of this machine's loopback."""
     health: tuple[str, ...]
     """The engine's health check."""
-    needs: tuple[str, ...] = ()
     volume: str = ""
     """Where its data is; empty for none."""
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -165,7 +163,7 @@ class ContainerService:
     ready_deadline_s: float = 60.0
 
 
-def _redis() -> ContainerService:
+def redis() -> ContainerService:
     """A Redis that keeps what it acknowledged in its append-only file."""
 
     def command(own: tuple[str, ...]) -> list[str]:
@@ -224,11 +222,20 @@ def _postgres(name: str, host_number: int) -> ContainerService:
     )
 
 
-def _api() -> ContainerService:
+def postgres() -> ContainerService:
+    """The PostgreSQL of this version's measurements."""
+    return _postgres("postgres", 3)
+
+
+def postgres_16() -> ContainerService:
+    """An older PostgreSQL, to compare with."""
+    return _postgres("postgres_16", 4)
+
+
+def api() -> ContainerService:
     """The reference API, between the Redis and the Postgres of the same stack."""
     return ContainerService(
         name="api",
-        needs=("redis", "postgres"),
         port=API_PORT,
         host_number=5,
         target=lambda port: Target("api", "http", LOOPBACK, port, managed=True),
@@ -242,7 +249,7 @@ def _api() -> ContainerService:
     )
 
 
-def _edge() -> ContainerService:
+def edge() -> ContainerService:
     """A reverse proxy in front of the API."""
 
     def files(others: Others) -> dict[str, bytes]:
@@ -253,7 +260,6 @@ def _edge() -> ContainerService:
 
     return ContainerService(
         name="edge",
-        needs=("api",),
         port=80,
         host_number=6,
         target=lambda port: Target("edge", "http", LOOPBACK, port, managed=True),
@@ -262,20 +268,7 @@ def _edge() -> ContainerService:
     )
 
 
-SERVICES: dict[str, Callable[[], ContainerService]] = {
-    "redis": _redis,
-    "postgres": lambda: _postgres("postgres", 3),
-    "postgres_16": lambda: _postgres("postgres_16", 4),
-    "api": _api,
-    "edge": _edge,
-}
-
-
 def containers_with_needs(names: AbstractSet[str]) -> list[ContainerService]:
-    """The services to start, each behind what it needs."""
-    made = [make() for make in SERVICES.values()]
-    wanted = set(names)
-    for service in reversed(made):
-        if service.name in wanted:
-            wanted.update(service.needs)
-    return [service for service in made if service.name in wanted]
+    """The services to start, each after what it depends on."""
+    makers = [SERVICES[name].container for name in with_dependencies(names)]
+    return [load(maker)() for maker in makers if maker is not None]

@@ -11,12 +11,13 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.registry import SERVICES
 from bench.stack.description import TargetDescription
 from bench.stack.docker.cleanup import Reaper, remove_run, sweep
 from bench.stack.docker.client import connect_engine, create_network, labels_of
 from bench.stack.docker.events import EngineEvents
 from bench.stack.docker.managed_container import ManagedContainer, Place
-from bench.stack.docker.services import SERVICES, containers_with_needs, ready_image
+from bench.stack.docker.services import containers_with_needs, ready_image
 from bench.stack.stack import Stack, check_names, start_in_turns
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
@@ -35,7 +36,8 @@ class DockerStack(Stack):
     kind = "docker"
 
     def __init__(self, needed: AbstractSet[str], log_dir: Path) -> None:
-        check_names(needed, SERVICES, "the docker stack", "that it can start")
+        known = [service.name for service in SERVICES.values() if service.container is not None]
+        check_names(needed, known, "the docker stack", "that it can start")
         self._services = containers_with_needs(needed)
         self._log_dir = log_dir
         self._run = secrets.token_hex(6)

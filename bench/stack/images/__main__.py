@@ -22,8 +22,9 @@ def command() -> None:
 )
 def build(services: tuple[str, ...], bases: tuple[str, ...]) -> None:
     """Build the images of these services (default: all), where they are not up to date."""
+    from bench.registry import SERVICES
     from bench.stack.docker.client import connect_engine
-    from bench.stack.images.build import SERVICES, build_image
+    from bench.stack.images.build import build_image
 
     named = dict(base.partition("=")[::2] for base in bases)
     if unknown := sorted({*services, *named} - set(SERVICES)):
@@ -38,9 +39,9 @@ def build(services: tuple[str, ...], bases: tuple[str, ...]) -> None:
 @command.command("list")
 def show() -> None:
     """Show which image `--stack docker` would use for each service, as far as it is on this machine."""
+    from bench.registry import SERVICES
     from bench.stack.docker.client import connect_engine
     from bench.stack.docker.services import chosen_image
-    from bench.stack.images.build import SERVICES
 
     engine = connect_engine()
     for service in SERVICES:

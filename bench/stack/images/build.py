@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import bench
 from bench.core.errors import TargetError, UsageError
+from bench.registry import SERVICES
 from bench.stack.docker.client import BASE, CONTENT, SERVICE, said
 
 if TYPE_CHECKING:
@@ -49,14 +50,9 @@ def build_turn() -> Iterator[None]:
         os.close(descriptor)
 
 
-SERVICES = ("redis", "postgres", "postgres_16", "api", "edge")
 REPOSITORY = "holdfast"
 TAG = "here"
 BUILD_TIMEOUT_S = 600
-FOLDERS = {"postgres_16": "postgres"}
-"""Services that share another one's Dockerfile."""
-API_PARTS = ("core", "reference_api", "stack")
-"""What the reference API is made of, beside the top of the package."""
 PACKAGE = Path(bench.__file__).resolve().parent
 
 
@@ -99,7 +95,7 @@ def _build(engine: APIClient, service: str, base: str | None, say: Callable[[str
         return name
     say(f"building {name} on {on}")
     labels = {SERVICE: service, CONTENT: content, BASE: base or ""}
-    folder = FOLDERS.get(service, service)
+    folder = SERVICES[service].image_folder or service
     _follow(
         service,
         lambda: engine.build(
@@ -192,8 +188,8 @@ def _image_id(engine: APIClient, name: str) -> str:
 def _context(service: str) -> io.BytesIO:
     """What a Dockerfile may copy: the images' own files, and for the API its sources."""
     sources = sorted((PACKAGE / "stack" / "images").rglob("*"))
-    if service == "api":
-        parts = (PACKAGE.glob("*.py"), *(PACKAGE.joinpath(name).rglob("*.py") for name in API_PARTS))
+    if packages := SERVICES[service].image_packages:
+        parts = (PACKAGE.glob("*.py"), *(PACKAGE.joinpath(name).rglob("*.py") for name in packages))
         sources = sorted({*sources, *itertools.chain(*parts)})
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
+from bench.registry import KINDS, load
 from bench.stack.target import State, Target
 
 DEADLINE_S = 5.0
@@ -46,35 +47,8 @@ class ServiceHealth:
 
 def ask(target: Target, deadline_s: float = DEADLINE_S) -> Facts:
     """Ask a target of any kind, as its kind is asked. Raises TargetError within `deadline_s`."""
-    match target.kind:
-        case "redis":
-            from bench.stack.probes.redis import probe_redis
-
-            return probe_redis(target, deadline_s)
-        case "postgres":
-            from bench.stack.probes.postgres import probe_postgres
-
-            return probe_postgres(target, deadline_s)
-        case "http":
-            from bench.stack.probes.http import probe_http
-
-            return probe_http(target, deadline_s)
-        case "tcp":
-            from bench.stack.probes.connection import probe_tcp
-
-            return probe_tcp(target, deadline_s)
-        case "elasticsearch":
-            from bench.stack.probes.elasticsearch import probe_elasticsearch
-
-            return probe_elasticsearch(target, deadline_s)
-        case "neo4j":
-            from bench.stack.probes.neo4j import probe_neo4j
-
-            return probe_neo4j(target, deadline_s)
-        case "proxy":
-            from bench.stack.probes.http import probe_proxy
-
-            return probe_proxy(target, deadline_s)
+    facts: Facts = load(KINDS[target.kind].probe)(target, deadline_s)
+    return facts
 
 
 def probe(target: Target, deadline_s: float = DEADLINE_S) -> ServiceHealth:

@@ -43,8 +43,6 @@ class ManagedService(ABC):
     """One service under its own supervisor. Its log stays in `log_dir`."""
 
     name: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]] = ()
-    """Services that must be ready before this one is started."""
     ready_deadline_s: ClassVar[float]
     poll_s: ClassVar[float] = 0.003
     ready_means: ClassVar[str]
@@ -93,7 +91,7 @@ class ManagedService(ABC):
     def start(self, others: Mapping[str, Target], given_up: threading.Event) -> None:
         """Start it and return when it answers. Raises TargetError with the end of its log.
 
-        others: the targets of what it `needs`, at least.
+        others: the targets of what it depends on, at least.
         given_up: set by another thread to let this one end soon, with everything undone.
         """
         if self._supervised is not None:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from bench.core.errors import Problem, ScenarioError
 from bench.core.units import quoted
+from bench.registry import SERVICES, url_variables
 from bench.scenario.load import discover, load_scenario
 from bench.scenario.substitution import variables_in
 from bench.swarm.distributed.trust import LOCUSTFILES_VARIABLE, OPTION, VARIABLE, YES, word_after
@@ -35,15 +36,6 @@ if TYPE_CHECKING:
 AUTOMATIC = "automatic"
 STACKS = (AUTOMATIC, "embedded", "docker", "compose", "external")
 LABEL_CHARACTERS = 110
-VARIABLES = {
-    "redis": "REDIS_URL",
-    "rediss": "REDIS_URL",
-    "postgres": "DATABASE_URL",
-    "postgresql": "DATABASE_URL",
-    "http": "API_URL",
-    "https": "API_URL",
-}
-"""Scheme of a target's URL -> the variable of the environment that names that target."""
 
 FIELD_OF = {"rate": "rate", "lanes": "lanes", "for": "duration"}
 """Last key of a path in a scenario -> the field that sets it."""
@@ -178,12 +170,13 @@ def _targets(text: str) -> tuple[dict[str, str], list[Problem]]:
     """The variables that the target's URLs set. A URL may hold a password: no problem repeats it."""
     found: dict[str, str] = {}
     problems: list[Problem] = []
+    variables = _variables_of_schemes()
     for url in filter(None, re.split(r"[,\s]+", text)):
         scheme, host = _parts(url)
-        variable = VARIABLES.get(scheme)
+        variable = variables.get(scheme)
         advice = "write for example redis://127.0.0.1:6379"
         if variable is None:
-            expected = f"a URL that begins with one of {', '.join(f'{name}://' for name in VARIABLES)}"
+            expected = f"a URL that begins with one of {', '.join(f'{name}://' for name in variables)}"
             problems.append(
                 _problem("target", expected, f"'{scheme}:'" if scheme else "another text", advice)
             )
@@ -194,6 +187,15 @@ def _targets(text: str) -> tuple[dict[str, str], list[Problem]]:
         else:
             found[variable] = url
     return found, problems
+
+
+def _variables_of_schemes() -> dict[str, str]:
+    """Scheme of a target's URL -> the variable that names such a target; of several, the first one's."""
+    found: dict[str, str] = {}
+    for name, variable in url_variables().items():
+        for scheme in SERVICES[name].kind.schemes:
+            found.setdefault(scheme, variable)
+    return found
 
 
 def _parts(url: str) -> tuple[str, str]:

@@ -15,13 +15,13 @@ from bench.stack.probes.elasticsearch import probe_elasticsearch
 from bench.stack.probes.health import ask
 from bench.stack.probes.http import probe_http, probe_proxy
 from bench.stack.services.loopback_port import free_loopback_port
-from bench.stack.target import Kind, Target
+from bench.stack.target import Target
 
 SECRET = "guess-4711"
 StartServer = Callable[[Callable[[socket.socket], None]], int]
 
 
-def at(port: int, kind: Kind = "http", path: str = "") -> Target:
+def at(port: int, kind: str = "http", path: str = "") -> Target:
     return Target("web", kind, "127.0.0.1", port, "user", SECRET, path=path)
 
 
@@ -203,7 +203,7 @@ def test_a_postgres_at_the_port_is_recognised(scripted_server: StartServer) -> N
         connection.shutdown(socket.SHUT_WR)
 
     port = scripted_server(behave)
-    kinds: tuple[Kind, ...] = ("http", "redis", "elasticsearch", "neo4j", "proxy")
+    kinds: tuple[str, ...] = ("http", "redis", "elasticsearch", "neo4j", "proxy")
     for kind in kinds:
         assert "a Postgres server, it seems" in refusal(at(port, kind))
 
@@ -224,20 +224,18 @@ def test_a_server_that_says_nothing_is_given_up_at_the_deadline(scripted_server:
             pass
 
     port = scripted_server(silent)
-    kinds: tuple[Kind, ...] = ("http", "redis", "postgres", "elasticsearch", "neo4j", "proxy")
+    kinds: tuple[str, ...] = ("http", "redis", "postgres", "elasticsearch", "neo4j", "proxy")
     for kind in kinds:
         assert "within 0.2 s" in refusal(at(port, kind), 0.2)
 
 
 @pytest.mark.parametrize("kind", ["http", "redis", "postgres", "tcp", "elasticsearch", "neo4j", "proxy"])
-def test_a_port_where_nothing_listens_is_told(kind: Kind) -> None:
+def test_a_port_where_nothing_listens_is_told(kind: str) -> None:
     assert "nothing listens there" in refusal(at(free_loopback_port(), kind))
 
 
 @pytest.mark.parametrize("kind", ["http", "elasticsearch", "neo4j", "proxy"])
-def test_a_server_without_tls_is_told_where_the_url_wants_it(
-    kind: Kind, scripted_server: StartServer
-) -> None:
+def test_a_server_without_tls_is_told_where_the_url_wants_it(kind: str, scripted_server: StartServer) -> None:
     def behave(connection: socket.socket) -> None:
         connection.recv(4096)
         connection.sendall(page("400 Bad Request"))

@@ -11,12 +11,12 @@ from bench.core.errors import TargetError
 from bench.stack.probes.connection import probe_tcp
 from bench.stack.probes.health import ask
 from bench.stack.probes.neo4j import probe_neo4j
-from bench.stack.target import Kind, Target
+from bench.stack.target import Target
 
 StartServer = Callable[[Callable[[socket.socket], None]], int]
 
 
-def refusal(port: int, kind: Kind = "neo4j") -> str:
+def refusal(port: int, kind: str = "neo4j") -> str:
     with pytest.raises(TargetError) as caught:
         ask(Target("graph", kind, "127.0.0.1", port), 20.0)
     text = str(caught.value)

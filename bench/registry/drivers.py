@@ -1,18 +1,12 @@
-"""Drivers: one entry each, from which every table of the product is derived.
-
-Data only, and imported by everything. What an entry needs from elsewhere it names as a dotted path,
-"package.module" or "package.module:name", which `load` imports when it is first used. So naming Postgres
-here does not import asyncpg.
-
-A new driver is an entry of `DRIVERS` (docs/adding-a-driver.md). A plug-in from elsewhere calls `register`.
-"""
+"""The drivers, one entry each, and what follows from them."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from bench.registry.services import SERVICES
 
 OTHER = "other"
 """The operation of all that a user's own program asks for and no operation of the workload names."""
@@ -23,8 +17,8 @@ class DriverSpec:
     """What a workload of this driver may say, and the modules that carry it out."""
 
     name: str
-    targets: tuple[str, ...]
-    """The targets that it can talk to; none: any name, nothing is contacted."""
+    kind: str | None
+    """Of the targets that it can talk to; None: any name, nothing is contacted."""
     module: str
     """It fulfils WireDriver (bench.engine.api); other engines use no more of it than `program`."""
     engines: tuple[str, ...] = ("wire",)
@@ -62,11 +56,20 @@ class DriverSpec:
         default = (self.default_operation,) if self.default_operation else ()
         return (tuple(written) or default) + ((OTHER,) if self.asks_by_itself else ())
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The services that its workloads may name; none: any name."""
+        return tuple(
+            service.name
+            for service in SERVICES.values()
+            if service.url_variable is not None and service.kind.name == self.kind
+        )
+
 
 _DRIVERS = (
     DriverSpec(
         "redis",
-        ("redis",),
+        "redis",
         "bench.drivers.redis.wire",
         engines=("wire", "client"),
         client="bench.drivers.redis.client",
@@ -79,7 +82,7 @@ _DRIVERS = (
     ),
     DriverSpec(
         "redis_pubsub",
-        ("redis",),
+        "redis",
         "bench.drivers.redis.pubsub",
         protocol="resp",
         settings=("value", "resp", "channels", "subscribers"),
@@ -90,7 +93,7 @@ _DRIVERS = (
     ),
     DriverSpec(
         "postgres",
-        ("postgres", "postgres_16"),
+        "postgres",
         "bench.drivers.postgres.wire",
         engines=("wire", "client"),
         client="bench.drivers.postgres.client",
@@ -104,7 +107,7 @@ _DRIVERS = (
     ),
     DriverSpec(
         "http",
-        ("api",),
+        "http",
         "bench.drivers.http.wire",
         engines=("wire", "client"),
         client="bench.drivers.http.client",
@@ -118,7 +121,7 @@ _DRIVERS = (
     ),
     DriverSpec(
         "locust",
-        ("api",),
+        "http",
         "bench.drivers.no_requests",
         engines=("locust",),
         forms=("locust",),
@@ -127,30 +130,14 @@ _DRIVERS = (
         answers="statuses",
         capacity="api",
     ),
-    DriverSpec("noop", (), "bench.drivers.no_requests", default_operation="noop"),
+    DriverSpec("noop", None, "bench.drivers.no_requests", default_operation="noop"),
 )
 DRIVERS = {driver.name: driver for driver in _DRIVERS}
 
 
-def register(driver: DriverSpec) -> None:
-    """Add the driver of a plug-in, before a scenario that names it is read. Raises ValueError for a name that
-    is taken.
-    """
-    if driver.name in DRIVERS:
-        raise ValueError(f"the driver {driver.name} is registered already")
-    DRIVERS[driver.name] = driver
-
-
-def load(path: str) -> Any:
-    """What a dotted path names: "package.module", or "package.module:name"."""
-    module, _, name = path.partition(":")
-    loaded = importlib.import_module(module)
-    return getattr(loaded, name) if name else loaded
-
-
 def contacts_a_target(driver: str) -> bool:
     """Whether workloads of this driver talk to their target."""
-    return driver not in DRIVERS or bool(DRIVERS[driver].targets)
+    return driver not in DRIVERS or DRIVERS[driver].kind is not None
 
 
 def kind_of_answers(driver: str) -> str | None:
@@ -166,13 +153,3 @@ def received_by(driver: str) -> str | None:
 def is_planned(driver: str, operation: str) -> bool:
     """Whether an operation is a planned arrival, and no message that the server sends by itself."""
     return operation != received_by(driver)
-
-
-DEPENDENCIES = {"api": ("redis", "postgres")}
-"""What another target does its work with, so that it can be hit, and is sampled, too."""
-
-
-def reachable_targets(targets: Iterable[str]) -> tuple[str, ...]:
-    """The targets of workloads, and those that they depend on; an empty name is none."""
-    reached = [name for target in targets for name in (target, *DEPENDENCIES.get(target, ()))]
-    return tuple(dict.fromkeys(filter(None, reached)))

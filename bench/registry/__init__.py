@@ -1,0 +1,78 @@
+"""Drivers, services and kinds of targets: one entry each, from which every table of the product is derived.
+
+Data only, and imported by everything. What an entry needs from elsewhere it names as a dotted path,
+"package.module" or "package.module:name", which `load` imports when it is first used. So naming Postgres
+here does not import asyncpg.
+
+A new driver is an entry of `DRIVERS`, a new service of the stacks one of `SERVICES`; see
+docs/adding-a-driver.md. A plug-in from elsewhere calls `register`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from bench.registry.drivers import (
+    DRIVERS,
+    OTHER,
+    DriverSpec,
+    contacts_a_target,
+    is_planned,
+    kind_of_answers,
+    received_by,
+)
+from bench.registry.services import (
+    KINDS,
+    SERVICES,
+    Scheme,
+    ServiceSpec,
+    TargetKind,
+    dependencies_of,
+    dependents_of,
+    reachable_targets,
+    url_variables,
+    with_dependencies,
+)
+
+__all__ = [
+    "DRIVERS",
+    "KINDS",
+    "OTHER",
+    "SERVICES",
+    "DriverSpec",
+    "Scheme",
+    "ServiceSpec",
+    "TargetKind",
+    "contacts_a_target",
+    "dependencies_of",
+    "dependents_of",
+    "is_planned",
+    "kind_of_answers",
+    "load",
+    "reachable_targets",
+    "received_by",
+    "register",
+    "url_variables",
+    "with_dependencies",
+]
+
+
+def register(entry: DriverSpec | ServiceSpec) -> None:
+    """Add an entry of a plug-in, before a scenario that names it is read.
+
+    Raises ValueError for a name that is taken.
+    """
+    table: dict[str, Any] = DRIVERS if isinstance(entry, DriverSpec) else SERVICES
+    if entry.name in table:
+        raise ValueError(f"{entry.name} is registered already")
+    table[entry.name] = entry
+    if isinstance(entry, ServiceSpec):
+        KINDS.setdefault(entry.kind.name, entry.kind)
+
+
+def load(path: str) -> Any:
+    """What a dotted path names: "package.module", or "package.module:name"."""
+    module, _, name = path.partition(":")
+    loaded = importlib.import_module(module)
+    return getattr(loaded, name) if name else loaded

@@ -1,0 +1,229 @@
+"""The kinds of targets and the services of the stacks, one entry each, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One way in which the URL of a target may begin."""
+
+    port: int | None = None
+    """Where the URL names none; None: it must name one."""
+    tls: bool = False
+    options: tuple[tuple[str, str], ...] = ()
+    """What the scheme itself says, as options of the target."""
+    refused: tuple[str, str] | None = None
+    """Known, but not possible: what was found there, and the advice."""
+
+
+@dataclass(frozen=True)
+class TargetKind:
+    """A kind of target: how its URL is written, how it is asked for its health, what it reports itself."""
+
+    name: str
+    schemes: Mapping[str, Scheme]
+    """The first one is written where a URL is made."""
+    url_form: str
+    """The whole form of its URL, for messages."""
+    example: str
+    """A short URL, for advice."""
+    probe: str
+    """A function (target, deadline_s) -> Facts (bench.stack.probes.health); raises TargetError."""
+    after_host: Literal["nothing", "path", "database number", "database"] = "path"
+    """What may follow the host in its URL."""
+    has_login: bool = True
+    """Whether its URL may hold a user and a password."""
+    default_path: str = ""
+    """Where its URL has none."""
+    resources: str | None = None
+    """A class that is made with a target and asked for figures (bench.resources.services.Service)."""
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """One service of the stacks: what a scenario names as a target."""
+
+    name: str
+    kind: TargetKind
+    port: int
+    """Inside a container."""
+    url_variable: str | None = None
+    """The environment variable that names one that runs elsewhere; None: it is no target of a scenario."""
+    embedded: str | None = None
+    """A ManagedService (bench.stack.services.base) that starts it on this machine."""
+    container: str | None = None
+    """A function () -> ContainerService (bench.stack.docker.services)."""
+    depends_on: tuple[str, ...] = ()
+    """Services that it needs, and that come with it."""
+    official_image: str | None = None
+    image_folder: str | None = None
+    """Of bench/stack/images, where it is not called like the service."""
+    image_packages: tuple[str, ...] = ()
+    """Folders of this package that its image holds, beside the modules at the top."""
+    known_images: tuple[str, ...] = ()
+    """Names of images by which its container is known in a compose project."""
+
+
+REDIS = TargetKind(
+    "redis",
+    {
+        "redis": Scheme(6379),
+        "rediss": Scheme(
+            refused=(
+                "rediss://, which is Redis over TLS",
+                "name a port without TLS: the wire engine speaks plain TCP, and this version has no other "
+                "way",
+            )
+        ),
+    },
+    "redis://[user:password@]host[:port][/database]",
+    "redis://host:port",
+    "bench.stack.probes.redis:probe_redis",
+    after_host="database number",
+    resources="bench.resources.services:RedisInfo",
+)
+POSTGRES = TargetKind(
+    "postgres",
+    {"postgresql": Scheme(5432), "postgres": Scheme(5432)},
+    "postgresql://[user[:password]@]host[:port][/database][?sslmode=...]",
+    "postgresql://user:password@host:port/database",
+    "bench.stack.probes.postgres:probe_postgres",
+    after_host="database",
+    resources="bench.resources.services:PostgresActivity",
+)
+HTTP = TargetKind(
+    "http",
+    {"http": Scheme(80), "https": Scheme(443, tls=True)},
+    "http://[user:password@]host[:port][/path]",
+    "http://host:port",
+    "bench.stack.probes.http:probe_http",
+)
+TCP = TargetKind(
+    "tcp",
+    {"tcp": Scheme()},
+    "tcp://host:port",
+    "tcp://host:port",
+    "bench.stack.probes.connection:probe_tcp",
+    after_host="nothing",
+    has_login=False,
+)
+ELASTICSEARCH = TargetKind(
+    "elasticsearch",
+    {"elasticsearch": Scheme(9200), "elasticsearch+https": Scheme(9200, tls=True)},
+    "elasticsearch://[user:password@]host[:port][/path]",
+    "elasticsearch://127.0.0.1:9200",
+    "bench.stack.probes.elasticsearch:probe_elasticsearch",
+)
+NEO4J = TargetKind(
+    "neo4j",
+    {
+        "neo4j": Scheme(7687),
+        "bolt": Scheme(7687),
+        "neo4j+s": Scheme(7687, tls=True),
+        "bolt+s": Scheme(7687, tls=True),
+        "neo4j+http": Scheme(7474, options=(("via", "http"),)),
+        "neo4j+https": Scheme(7473, tls=True, options=(("via", "http"),)),
+    },
+    "neo4j://host[:port]",
+    "neo4j://127.0.0.1:7687",
+    "bench.stack.probes.neo4j:probe_neo4j",
+    after_host="nothing",
+    has_login=False,
+)
+PROXY = TargetKind(
+    "proxy",
+    {"proxy": Scheme(80), "proxy+https": Scheme(443, tls=True)},
+    "proxy://[user:password@]host[:port][/path]",
+    "proxy://127.0.0.1:80/ping",
+    "bench.stack.probes.http:probe_proxy",
+    default_path="/ping",
+)
+KINDS = {kind.name: kind for kind in (REDIS, POSTGRES, HTTP, TCP, ELASTICSEARCH, NEO4J, PROXY)}
+
+_SERVICES = (
+    ServiceSpec(
+        "redis",
+        REDIS,
+        6379,
+        url_variable="REDIS_URL",
+        embedded="bench.stack.services.redis:ManagedRedis",
+        container="bench.stack.docker.services:redis",
+        official_image="redis:7",
+        known_images=("redis", "valkey", "redis-stack-server", "keydb"),
+    ),
+    ServiceSpec(
+        "postgres",
+        POSTGRES,
+        5432,
+        url_variable="DATABASE_URL",
+        embedded="bench.stack.services.postgres:ManagedPostgres",
+        container="bench.stack.docker.services:postgres",
+        official_image="postgres:18",
+        known_images=("postgres", "postgresql", "timescaledb", "postgis", "pgvector"),
+    ),
+    ServiceSpec(
+        "postgres_16",
+        POSTGRES,
+        5432,
+        url_variable="DATABASE_16_URL",
+        embedded="bench.stack.services.postgres:ManagedPostgres16",
+        container="bench.stack.docker.services:postgres_16",
+        official_image="postgres:16",
+        image_folder="postgres",
+    ),
+    ServiceSpec(
+        "api",
+        HTTP,
+        8000,
+        url_variable="API_URL",
+        embedded="bench.stack.services.api:ManagedApi",
+        container="bench.stack.docker.services:api",
+        depends_on=("redis", "postgres"),
+        image_packages=("core", "reference_api", "registry", "stack"),
+    ),
+    ServiceSpec(
+        "edge",
+        HTTP,
+        80,
+        container="bench.stack.docker.services:edge",
+        depends_on=("api",),
+        official_image="nginx:1",
+        known_images=("nginx", "traefik", "haproxy", "caddy", "envoy"),
+    ),
+)
+SERVICES = {service.name: service for service in _SERVICES}
+"""In the order in which they are started: each after what it depends on."""
+
+
+def url_variables() -> dict[str, str]:
+    """Target of a scenario -> the environment variable that names one that runs elsewhere."""
+    return {name: spec.url_variable for name, spec in SERVICES.items() if spec.url_variable is not None}
+
+
+def dependencies_of(service: str) -> tuple[str, ...]:
+    """What a service does its work with, so that it can be hit, and is sampled, too."""
+    return SERVICES[service].depends_on if service in SERVICES else ()
+
+
+def dependents_of(services: Iterable[str]) -> tuple[str, ...]:
+    """The targets of scenarios that do their work with one of these."""
+    return tuple(name for name in url_variables() if set(SERVICES[name].depends_on).intersection(services))
+
+
+def with_dependencies(services: Iterable[str]) -> list[str]:
+    """These services and all that they need, each after what it depends on."""
+    wanted = set(services)
+    for service in reversed(SERVICES.values()):
+        if service.name in wanted:
+            wanted.update(service.depends_on)
+    return [name for name in SERVICES if name in wanted]
+
+
+def reachable_targets(targets: Iterable[str]) -> tuple[str, ...]:
+    """The targets of workloads, and those that they depend on; an empty name is none."""
+    reached = [name for target in targets for name in (target, *dependencies_of(target))]
+    return tuple(dict.fromkeys(filter(None, reached)))
