@@ -30,6 +30,7 @@ def command(run: Path, sla: Path | None, write: bool, as_json: bool) -> ExitCode
     from bench.judge.rules_file import rules_in
     from bench.judge.verdict import exit_code, save
     from bench.report import html, text
+    from bench.report.render.text import is_colourful
     from bench.results.layout import as_json as json_text
     from bench.results.ownership import is_under_way
     from bench.results.reader import Run
@@ -44,5 +45,5 @@ def command(run: Path, sla: Path | None, write: bool, as_json: bool) -> ExitCode
     if as_json:
         say(json_text(verdict.to_json()), newline=False)
     else:
-        say(text.render_verdict(found, verdict, colour=text.is_colourful()), newline=False)
+        say(text.render_verdict(found, verdict, colour=is_colourful()), newline=False)
     return exit_code([verdict.status])

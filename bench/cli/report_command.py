@@ -128,9 +128,10 @@ def _of_runs(paths: tuple[Path, ...], form: str, colour_allowed: bool) -> str:
 
 def _text(judged: list[Judged], colour_allowed: bool) -> str:
     from bench.report import text
+    from bench.report.render.text import is_colourful, is_unicode
 
-    colour = colour_allowed and text.is_colourful()
-    unicode = text.is_unicode() or not colour_allowed
+    colour = colour_allowed and is_colourful()
+    unicode = is_unicode() or not colour_allowed
     return "\n".join(text.render(*one, colour=colour, unicode=unicode) for one in judged)
 
 
@@ -160,7 +161,7 @@ def markdown_of(judged: list[Judged]) -> str:
         return markdown.render(*judged[0])
     by_path = {one.run.path: one for one in judged}
     entries = [entry_with(*one) for one in judged]
-    return markdown.render_summary(entries, lambda entry: markdown.render(*by_path[entry.path], level=3))
+    return markdown.render_summary(entries, lambda entry: markdown.blocks(*by_path[entry.path]))
 
 
 def junit_of(judged: list[Judged]) -> str:

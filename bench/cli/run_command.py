@@ -207,11 +207,12 @@ def command(
 
 def _run_and_judge(session: Session, loaded: LoadedScenario, as_json: bool) -> Verdict:
     from bench.report import text
+    from bench.report.render.text import is_colourful, is_unicode
 
     run, verdict = run_and_judge(session, loaded)
     stream = sys.stderr if as_json else sys.stdout
-    colour = stream.isatty() and text.is_colourful()
-    say(text.render_ended(run, verdict, colour, unicode=text.is_unicode(stream)), to=stream)
+    colour = stream.isatty() and is_colourful()
+    say(text.render_ended(run, verdict, colour, unicode=is_unicode(stream)), to=stream)
     return verdict
 
 

@@ -24,6 +24,11 @@ class Badge:
     status: Status | None
     """Whose colour and sign it has; None: those of what was not judged."""
 
+    @classmethod
+    def of(cls, status: Status) -> Badge:
+        """A status by its name."""
+        return cls(status.name, status)
+
 
 @dataclass(frozen=True)
 class Link:
@@ -69,7 +74,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells below their heads. A row may be shorter than the head: a heading among the rows."""
+    """Rows of cells below their heads, if they have any.
+
+    A row may be shorter than the head: a heading among the rows.
+    """
 
     caption: str
     columns: tuple[Column, ...]
@@ -93,10 +101,24 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Line:
+    """Cells in a row, as one paragraph."""
+
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence that must not be missed, set off from the others."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Headline:
     """The outcome of it all: a status, of what, and a few words."""
 
-    badge: Badge
+    badge: Badge | None
     subject: str = ""
     text: str = ""
 
@@ -134,7 +156,7 @@ class Folded:
     opened: bool = False
 
 
-Block: TypeAlias = "str | Headline | Table | Bullets | Facts | Findings | Preformatted | Folded"
+Block: TypeAlias = "str | Line | Note | Headline | Table | Bullets | Facts | Findings | Preformatted | Folded"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bench.judge.outcome_counts import Tally, tally_of
 from bench.judge.resources.growth import MEMORY, by_memory, growth
 from bench.judge.resources.measures import cpu
 from bench.judge.resources.series import series_of, times_of, within
-from bench.report.columns import heading, row
+from bench.report.document import Table, text_columns
 from bench.results.logs import KINDS
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ def tallies(run: Run) -> list[tuple[str, str | None, Tally]]:
     return rows
 
 
-WIDTH = 17
-ROOMS = (11, 13, 13, 13, 11)
+RESOURCES = text_columns(
+    ("Resources", 17), ("CPU", 11), ("memory first", 13), ("last", 13), ("growth", 13), ("open files", 11)
+)
 LAST = ("generator", "machine")
 
 
@@ -112,21 +113,18 @@ def resources(run: Run) -> list[ResourceUse]:
     return [_use(series_of(run, name), times) for name in ordered]
 
 
-def resource_table(run: Run, colour: bool) -> list[str]:
-    """The table of the text report; empty for a run without samples."""
-    uses = resources(run)
-    if not uses:
-        return []
-    heads = zip(("CPU", "memory first", "last", "growth", "open files"), ROOMS, strict=True)
-    lines = [heading(row("Resources", WIDTH, heads)[0], colour)]
-    for use in uses:
-        cells = (
+def resource_table(run: Run) -> Table:
+    """The table of the text report; without rows for a run without samples."""
+    rows = [
+        (
+            use.source,
             "-" if use.cpu is None else units.format_ratio(round(use.cpu, 4)),
-            *(_size(size) for size in (use.first_bytes, use.last_bytes, use.growth_bytes)),
+            *map(_size, (use.first_bytes, use.last_bytes, use.growth_bytes)),
             "-" if use.fds is None else str(use.fds),
         )
-        lines += row(use.source, WIDTH, zip(cells, ROOMS, strict=True))
-    return lines
+        for use in resources(run)
+    ]
+    return Table("", RESOURCES, tuple(rows))
 
 
 def _use(series: Series, times: Times) -> ResourceUse:

@@ -1,25 +1,35 @@
 """The report that a user looks at every day: the verdict first, then what stands behind it.
 
 A run that has just ended is shown the other way round: what is printed last is what stays on the
-screen. 80 columns; colour only on a terminal.
+screen.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from itertools import groupby
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.outcome import OUTCOMES
 from bench.judge.guards import SAMPLES_ABOVE
 from bench.judge.outcome_counts import spaced
 from bench.judge.verdict import Status, headroom
-from bench.report import context, figures
-from bench.report.columns import heading, row, styled, wrapped
+from bench.report import context
+from bench.report.document import (
+    Badge,
+    Column,
+    Facts,
+    Finding,
+    Findings,
+    Headline,
+    Note,
+    Section,
+    Table,
+    text_columns,
+)
 from bench.report.faults import recovery as faults
-from bench.report.figures import Latency, latencies, tallies
+from bench.report.figures import Latency, latencies, resource_table, tallies
+from bench.report.render import text
 from bench.scenario.rules.grammar import RuleText
 
 if TYPE_CHECKING:
@@ -27,101 +37,22 @@ if TYPE_CHECKING:
     from bench.results.reader import Run
 
 
-RULE_WIDTH = 31
-RULE_ROOMS = (11, 13, 11)
 FAR_OVER = 9
 """From ten times the limit on, a multiple reads better than a percentage."""
-
 SHOWN_PERCENTILES = (50.0, 95.0, 99.0, 99.9)
-KIND_WIDTH = 14
-LATENCY_ROOM = 11
-
-ARRIVAL_WIDTH = 17
-ARRIVAL_ROOMS = (10, 10, 8, 9, 8, 9, 9)
-
 SHOWN_KINDS = ("response", "service", "pool_wait")
 """Lag and late are the generator's; they have their own line below the tables."""
-
-
-def rules(verdict: Verdict, colour: bool) -> list[str]:
-    """Each rule with what was observed, its limit, and what is left of it."""
-    judged = [check for check in verdict.checks if check.is_rule]
-    if not judged:
-        return []
-    heads = zip(("observed", "limit", "headroom"), RULE_ROOMS, strict=True)
-    lines = [heading(row("Rule", RULE_WIDTH, heads)[0] + "  status", colour)]
-    for check in judged:
-        *above, last = _rule(check)
-        lines += [*above, f"{last}  {styled(check.status.name, check.status, colour)}"]
-    return lines
-
-
-def _rule(check: Check) -> list[str]:
-    written = RuleText.of(check.rule)
-    observed = "-" if check.observed is None else units.format_quantity(check.observed, check.unit or "count")
-    cells = (observed, f"{written.op} {written.limit}", headroom_text(check, written.op))
-    lines = row(written.metric, RULE_WIDTH, zip(cells, RULE_ROOMS, strict=True))
-    width = RULE_WIDTH + sum(RULE_ROOMS)
-    return [*lines[:-1], f"{lines[-1]:<{width}}"]
-
-
-def headroom_text(check: Check, operator: str) -> str:
-    """The share of the limit that is left: "79 %", or "12x limit" far past it."""
-    if check.observed is None or check.limit is None:
-        return "-"
-    left = headroom(operator, check.limit, check.unit or "count", check.observed)
-    if left is None:
-        return "-"
-    if left <= -FAR_OVER:
-        return f"{1 - left:.0f}x limit"
-    return f"{left * 100:.0f} %"
-
-
-def latency(run: Run, colour: bool) -> list[str]:
-    """P50 to max for every operation: response from the plan, service from the send."""
-    shown = [found for found in latencies(run) if found.kind in SHOWN_KINDS]
-    if not shown:
-        return []
-    heads = [*(f"P{percent:g}" for percent in SHOWN_PERCENTILES), "max", "samples"]
-    lines = [heading(row("Latency", KIND_WIDTH, [(head, LATENCY_ROOM) for head in heads])[0], colour)]
-    for (workload, operation), kinds in groupby(shown, key=lambda found: (found.workload, found.operation)):
-        lines.append(f"{workload}.{operation}" if operation else f"{workload}, all operations")
-        for found in kinds:
-            cells = [(cell, LATENCY_ROOM) for cell in _latency(found)]
-            name = (
-                "end to end" if not run.arrives(workload, operation or "") else found.kind.replace("_", " ")
-            )
-            lines += row(f"  {name}", KIND_WIDTH, cells)
-    if any("~" in line for line in lines):
-        lines.append(f"~ fewer than {SAMPLES_ABOVE} samples lie above: too few to judge by")
-    return lines
-
-
-def _latency(found: Latency) -> list[str]:
-    cells = []
-    for percent in SHOWN_PERCENTILES:
-        # A percentile of very few samples is one accident: it is shown, and marked.
-        above = found.samples * (1 - percent / 100)
-        mark = "" if above >= SAMPLES_ABOVE - 1e-6 else "~"
-        cells.append(mark + units.format_duration_ns(found.percentiles_ns[percent]))
-    return [*cells, units.format_duration_ns(found.max_ns), spaced(found.samples)]
-
-
-def arrivals(run: Run, colour: bool) -> list[str]:
-    """How every planned arrival of the measured phases ended."""
-    rows = [found for found in tallies(run) if run.arrives(found[0], found[1] or "")]
-    if not rows:
-        return []
-    heads = ["planned", *(outcome.label for outcome in OUTCOMES)]
-    lines = row("Arrivals", ARRIVAL_WIDTH, zip(heads, ARRIVAL_ROOMS, strict=True))
-    lines = [heading(lines[0], colour)]
-    for workload, operation, tally in rows:
-        label = f"{workload}.{operation}" if operation else f"{workload}, all"
-        numbers = [tally.planned, *(tally.outcomes[outcome.label] for outcome in OUTCOMES)]
-        lines += row(label, ARRIVAL_WIDTH, zip(map(spaced, numbers), ARRIVAL_ROOMS, strict=True))
-    return lines
-
-
+RULES = (
+    *text_columns(("Rule", 31), ("observed", 11), ("limit", 13), ("headroom", 11)),
+    Column("status"),
+)
+LATENCY = text_columns(
+    ("Latency", 14), *((f"P{percent:g}", 11) for percent in SHOWN_PERCENTILES), ("max", 11), ("samples", 11)
+)
+ARRIVALS = text_columns(
+    ("Arrivals", 17),
+    *zip(("planned", *(outcome.label for outcome in OUTCOMES)), (10, 10, 8, 9, 8, 9, 9), strict=True),
+)
 HEADLINES = {
     Status.PASS: "{n} of {n} rules hold",
     Status.WARN: "every rule holds, {k} of {n} past the warning level",
@@ -136,7 +67,7 @@ def render(run: Run, verdict: Verdict, colour: bool = False, unicode: bool = Tru
 
     Raises ResultError for a damaged run.
     """
-    return _text(*_verdict_blocks(run, verdict, colour), *_evidence(run, colour, unicode))
+    return text.render([*_judgement(run, verdict), *_evidence(run, unicode)], colour)
 
 
 def render_ended(run: Run, verdict: Verdict, colour: bool = False, unicode: bool = True) -> str:
@@ -144,57 +75,50 @@ def render_ended(run: Run, verdict: Verdict, colour: bool = False, unicode: bool
 
     Raises ResultError for a damaged run.
     """
-    return _text(
-        *_evidence(run, colour, unicode),
-        rules(verdict, colour),
-        _unsettled(verdict, colour),
-        _headline(run, verdict, colour),
-    )
-
-
-def _evidence(run: Run, colour: bool, unicode: bool) -> list[list[str]]:
-    return [
-        *faults.blocks(run, colour, unicode),
-        context.outage_table(run, colour),
-        latency(run, colour),
-        arrivals(run, colour),
-        figures.resource_table(run, colour),
-        context.losses(run),
-        context.generator(run),
-        context.run_itself(run),
-    ]
+    return text.render([*_evidence(run, unicode), *reversed(_judgement(run, verdict))], colour)
 
 
 def render_verdict(run: Run, verdict: Verdict, colour: bool = False) -> str:
     """The part of the report that judges: headline, what is not in order, the table of rules."""
-    return _text(*_verdict_blocks(run, verdict, colour))
+    return text.render(_judgement(run, verdict), colour)
 
 
-def is_colourful() -> bool:
-    """Whether standard output is a terminal whose user did not ask for plain text (NO_COLOR)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+def _judgement(run: Run, verdict: Verdict) -> list[Section]:
+    return [head(run, verdict), _unsettled(verdict), _tabled(_rules(verdict))]
 
 
-def is_unicode(stream: TextIO | None = None) -> bool:
-    """Whether a stream, or standard output, can show the characters that lines are drawn with."""
-    return ((stream or sys.stdout).encoding or "").lower().startswith("utf")
+def _evidence(run: Run, unicode: bool) -> list[Section]:
+    outages, times = Table("", context.OUTAGES, tuple(context.outage_rows(run))), _latency_table(run)
+    marked = any("~" in cell for row in times.rows for cell in row if isinstance(cell, str))
+    few = [f"~ fewer than {SAMPLES_ABOVE} samples lie above: too few to judge by"] if marked else []
+    return [
+        *faults.sections(run, unicode),
+        _tabled(outages, *([context.outage_note(run)] if outages.rows else [])),
+        _tabled(times, *few),
+        _tabled(_arrivals(run)),
+        _tabled(resource_table(run)),
+        Section("", (Facts(tuple(context.losses(run))),)),
+        Section("", (Facts(tuple(context.generator(run))),)),
+        Section("", (Facts(tuple(context.run_itself(run))),)),
+    ]
 
 
-def _text(*blocks: list[str]) -> str:
-    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+def _tabled(table: Table, *notes: str) -> Section:
+    return Section("", (table, *notes) if table.rows else ())
 
 
-def _verdict_blocks(run: Run, verdict: Verdict, colour: bool) -> list[list[str]]:
-    return [_headline(run, verdict, colour), _unsettled(verdict, colour), rules(verdict, colour)]
-
-
-def _headline(run: Run, verdict: Verdict, colour: bool) -> list[str]:
-    status = styled(verdict.status.name, verdict.status, colour)
-    lines = [f"{status}  {heading(run.scenario, colour)}: {headline(verdict)}"]
-    lines += wrapped(str(run.record.get("scenario", {}).get("purpose", "")))
-    if run.record.get("plan", {}).get("quick"):
-        lines.append("Quick run with shortened phases: good to see that it works, not to decide by.")
-    return lines
+def head(run: Run, verdict: Verdict) -> Section:
+    """What came of the run, and what it was for."""
+    purpose = str(run.record.get("scenario", {}).get("purpose", ""))
+    quick = Note("Quick run with shortened phases: good to see that it works, not to decide by.")
+    return Section(
+        "",
+        (
+            Headline(Badge.of(verdict.status), run.scenario, headline(verdict)),
+            *([purpose] if purpose else []),
+            *([quick] if run.record.get("plan", {}).get("quick") else []),
+        ),
+    )
 
 
 def headline(verdict: Verdict) -> str:
@@ -207,18 +131,78 @@ def headline(verdict: Verdict) -> str:
     return "the run has flaws" if rules else "there is no rule to judge"
 
 
-def _unsettled(verdict: Verdict, colour: bool) -> list[str]:
+def _unsettled(verdict: Verdict) -> Section:
     """Every check that is not plainly in order, the worst first: what was seen, what to do."""
     unsettled = [check for check in verdict.checks if check.status is not Status.PASS]
-    blocks = [_explained(check, colour) for check in sorted(unsettled, key=lambda check: -check.status)]
-    return [line for block in blocks for line in block]
+    ordered = sorted(unsettled, key=lambda check: -check.status)
+    return Section("", (Findings(tuple(map(finding_of, ordered))),))
 
 
-def _explained(check: Check, colour: bool) -> list[str]:
-    indent = " " * 4
+def finding_of(check: Check) -> Finding:
+    """A check that is not in order: what it is about, why, and what to do."""
     subject = check.rule if check.is_rule else check.metric.removeprefix("validity.").replace("_", " ")
-    lines = [f"{styled(check.status.name, check.status, colour)}  {subject}"]
-    lines += wrapped(check.because, indent, indent)
-    if check.advice:
-        lines += wrapped(check.advice, indent + "-> ", indent + "   ")
-    return lines
+    return Finding(subject, Badge.of(check.status), (check.because,), check.advice)
+
+
+def _rules(verdict: Verdict) -> Table:
+    """Each rule with what was observed, its limit, and what is left of it."""
+    rows = []
+    for check in verdict.checks:
+        if check.is_rule:
+            rule = RuleText.of(check.rule)
+            limit, left = f"{rule.op} {rule.limit}", headroom_text(check, rule.op)
+            rows.append((rule.metric, observed_text(check), limit, left, Badge.of(check.status)))
+    return Table("", RULES, tuple(rows))
+
+
+def observed_text(check: Check) -> str:
+    """What was observed; a dash for nothing."""
+    return "-" if check.observed is None else units.format_quantity(check.observed, check.unit or "count")
+
+
+def headroom_text(check: Check, operator: str) -> str:
+    """The share of the limit that is left: "79 %", or "12x limit" far past it."""
+    if check.observed is None or check.limit is None:
+        return "-"
+    left = headroom(operator, check.limit, check.unit or "count", check.observed)
+    if left is None:
+        return "-"
+    if left <= -FAR_OVER:
+        return f"{1 - left:.0f}x limit"
+    return f"{left * 100:.0f} %"
+
+
+def _latency_table(run: Run) -> Table:
+    """P50 to max for every operation: response from the plan, service from the send."""
+    rows: list[tuple[str, ...]] = []
+    shown = [latency for latency in latencies(run) if latency.kind in SHOWN_KINDS]
+    for (workload, operation), kinds in groupby(shown, key=lambda one: (one.workload, one.operation)):
+        rows.append((f"{workload}.{operation}" if operation else f"{workload}, all operations",))
+        is_delivery = not run.arrives(workload, operation or "")
+        for latency in kinds:
+            name = "end to end" if is_delivery else latency.kind.replace("_", " ")
+            rows.append((f"  {name}", *_times(latency)))
+    return Table("", LATENCY, tuple(rows))
+
+
+def _times(latency: Latency) -> list[str]:
+    cells = []
+    for percent in SHOWN_PERCENTILES:
+        # A percentile of very few samples is one accident: it is shown, and marked.
+        above = latency.samples * (1 - percent / 100)
+        mark = "" if above >= SAMPLES_ABOVE - 1e-6 else "~"
+        cells.append(mark + units.format_duration_ns(latency.percentiles_ns[percent]))
+    return [*cells, units.format_duration_ns(latency.max_ns), spaced(latency.samples)]
+
+
+def _arrivals(run: Run) -> Table:
+    """How every planned arrival of the measured phases ended."""
+    rows = [
+        (
+            f"{workload}.{operation}" if operation else f"{workload}, all",
+            *map(spaced, [tally.planned, *(tally.outcomes[outcome.label] for outcome in OUTCOMES)]),
+        )
+        for workload, operation, tally in tallies(run)
+        if run.arrives(workload, operation or "")
+    ]
+    return Table("", ARRIVALS, tuple(rows))

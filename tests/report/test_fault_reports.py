@@ -125,7 +125,7 @@ def test_a_report_on_a_terminal_that_knows_no_unicode_is_drawn_in_ascii(loaded, 
     run = loaded("kills")
     assert bench(["report", str(run.path)]) == 0
     assert "━━━" in capsys.readouterr().out
-    monkeypatch.setattr(text, "is_unicode", lambda: False)
+    monkeypatch.setattr("bench.report.render.text.is_unicode", lambda: False)
     assert bench(["report", str(run.path)]) == 0
     shown = capsys.readouterr().out
     assert "━" not in shown

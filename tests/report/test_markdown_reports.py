@@ -12,9 +12,11 @@ from markdown_it import MarkdownIt
 from bench.judge.judge import judge
 from bench.judge.verdict import Status
 from bench.report import markdown
+from bench.report.document import Cell, Code, Section, Table, columns
 from bench.report.html.page import UNSHOWABLE
 from bench.report.index.entries import entry_with
-from bench.report.markdown_form import APART, code, folded, mark, table, text
+from bench.report.render import markdown as form
+from bench.report.render.markdown import APART, SIGNS, folded, text
 from bench.results.reader import Run
 from tests.helpers.synthetic_run import MS, SyntheticRun
 from tests.report.test_fault_reports import RUNS as FAULT_RUNS
@@ -66,14 +68,19 @@ def test_the_markdown_report_is_as_it_was_approved(loaded, name):
 def test_every_rule_is_a_row_with_its_status_and_why(loaded):
     run = loaded("failing")
     verdict = judge(run)
-    rows = cells_of("\n".join(markdown.rules(verdict)))
+    rows = cells_of(markdown.render(run, verdict))[: len(verdict.checks)]
     assert [row[0].split()[-1] for row in rows] == [check.status.name for check in verdict.checks]
     assert all(row[-1].startswith(check.because) for row, check in zip(rows, verdict.checks, strict=True))
 
 
+def row_of(cell: Cell) -> Section:
+    """A table with one row, whose first cell it is."""
+    return Section("", (Table("", columns("A", "B"), ((cell, "end"),)),))
+
+
 @given(st.text())
 def test_any_text_in_a_cell_is_shown_as_it_is(value):
-    ((shown, after),) = cells_of("\n".join(table(("A", "B"), [(text(f"x{value}"), "end")])))
+    ((shown, after),) = cells_of(form.render([row_of(f"x{value}")]))
     assert words(shown) == words(UNSHOWABLE.sub("\ufffd", f"x{value}"))
     assert after == "end"
 
@@ -84,7 +91,7 @@ def words(value: str) -> list[str]:
 
 @given(st.text(alphabet="ab |`\\<&@#\n"))
 def test_any_text_as_code_in_a_cell_is_shown_as_it_is(value):
-    ((shown, after),) = cells_of("\n".join(table(("A", "B"), [(code(f"x{value}x"), "end")])))
+    ((shown, after),) = cells_of(form.render([row_of(Code(f"x{value}x"))]))
     assert shown == " ".join(f"x{value}x".split())
     assert after == "end"
 
@@ -131,8 +138,8 @@ def test_the_summary_of_several_runs_has_a_row_for_each_and_opens_what_did_not_p
     runs = {name: Run.load(RUNS[name].write(tmp_path / name)) for name in ("passing", "failing", "kills")}
     judged = {run.path: (run, judge(run)) for run in runs.values()}
     entries = [entry_with(*one) for one in judged.values()]
-    report = markdown.render_summary(entries, lambda entry: markdown.render(*judged[entry.path], level=3))
-    assert report.startswith(f"## {mark(Status.FAIL)}: 3 runs, ")
+    report = markdown.render_summary(entries, lambda entry: markdown.blocks(*judged[entry.path]))
+    assert report.startswith(f"## {SIGNS[Status.FAIL]} FAIL: 3 runs, ")
     assert len(cells_of(report.partition("<details")[0])) == 3
     assert report.count("<details open><summary>FAIL redis_latency</summary>") == 1
     assert "\n### " in report
@@ -141,7 +148,7 @@ def test_the_summary_of_several_runs_has_a_row_for_each_and_opens_what_did_not_p
 def test_a_summary_of_very_many_runs_stays_within_what_github_takes(tmp_path):
     run = Run.load(RUNS["failing"].write(tmp_path))
     entry = entry_with(run, judge(run))
-    report = markdown.render_summary([entry] * 900, lambda _: "x" * 5_000 + "\n")
+    report = markdown.render_summary([entry] * 900, lambda _: ("x" * 5_000,))
     assert len(report.encode()) < 1_000_000
     assert "The 500 runs before these are left out." in report
     assert re.search(r"details of \d+ more runs are left out", report)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bench.core import units
 from bench.judge.faults.times import IN_ALARM, NO_LOOK, NOTHING, first_failure_ns, took_effect
 from bench.judge.outcome_counts import spaced
-from bench.report.columns import WIDTH, heading, row, wrapped
+from bench.report.document import Preformatted, Section, Table, text_columns
+from bench.report.render.text import WIDTH, wrapped
 from bench.scenario.rules.metric_facts import DETECTORS
 
 if TYPE_CHECKING:
@@ -137,13 +138,13 @@ def shown(run: Run) -> list[Entry]:
 
 def not_shown(run: Run) -> list[str]:
     """The faults that have no line: too many, or without an effect."""
-    more = len(took_effect(run)) - SHOWN_FAULTS
-    lines = [f"and {more} more, in run.json"] if more > 0 else []
-    took = {fault["number"] for fault in took_effect(run)}
-    for fault in run.record["faults"]:
-        if fault["number"] not in took:
-            lines += wrapped(f"{label(fault)}: without effect", "", "  ")
-    return lines
+    took = took_effect(run)
+    more, numbers = len(took) - SHOWN_FAULTS, {fault["number"] for fault in took}
+    others = [fault for fault in run.record["faults"] if fault["number"] not in numbers]
+    return [
+        *([f"and {more} more, in run.json"] if more > 0 else []),
+        *(f"{label(fault)}: without effect" for fault in others),
+    ]
 
 
 def entries(run: Run, fault: Entry) -> list[Entry]:
@@ -151,17 +152,16 @@ def entries(run: Run, fault: Entry) -> list[Entry]:
     return [one for one in run.record.get("recoveries", []) if one["fault"] == fault["number"]]
 
 
-def of_fault(
-    fault: Entry, run: Run, rooms: tuple[int, ...], cells_of: Callable[[Entry], tuple[str, ...]]
-) -> list[str]:
-    """A line for the fault; with several workloads, one for each of them below it."""
-    found = entries(run, fault)
-    if len(found) == 1:
-        return row(label(fault), LABEL_WIDTH, zip(cells_of(found[0]), rooms, strict=True))
-    lines = [label(fault)]
-    for entry in found:
-        lines += row(f"  {entry['workload']}", LABEL_WIDTH, zip(cells_of(entry), rooms, strict=True))
-    return lines
+def fault_rows(run: Run, cells_of: Callable[[Entry], tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """A row for each fault shown; with several workloads, one for each of them below it."""
+    rows: list[tuple[str, ...]] = []
+    for fault in shown(run):
+        found = entries(run, fault)
+        if len(found) == 1:
+            rows.append((label(fault), *cells_of(found[0])))
+        else:
+            rows += [(label(fault),), *((f"  {entry['workload']}", *cells_of(entry)) for entry in found)]
+    return rows
 
 
 def label(fault: Entry) -> str:
@@ -174,18 +174,21 @@ SAID = {IN_ALARM: "in alarm", NO_LOOK: "no look"}
 MARKS = (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_ns"))
 
 
-def detection_table(run: Run, colour: bool) -> list[str]:
+def detection_section(run: Run) -> Section:
     """From the first failure to each detector's word, and the false alarms."""
     names = detectors(run)
     if not names:
-        return []
-    rooms = [max(11, len(name) + 2) for name in names]
-    heads = zip((name.replace("_", " ") for name in names), rooms, strict=True)
-    lines = [heading(row("Detection", LABEL_WIDTH, heads)[0], colour)]
-    for fault in shown(run):
-        lines += row(label(fault), LABEL_WIDTH, zip(detection_cells(run, fault), rooms, strict=True))
-    lines += wrapped(f"From the first failure (else from the fault); {false_alarms(run)}.")
-    return lines + [line for text in doubts(run) for line in wrapped(f"{text}.")]
+        return Section("", ())
+    heads = [(name.replace("_", " "), max(11, len(name) + 2)) for name in names]
+    rows = [(label(fault), *detection_cells(run, fault)) for fault in shown(run)]
+    return Section(
+        "",
+        (
+            Table("", text_columns(("Detection", LABEL_WIDTH), *heads), tuple(rows)),
+            f"From the first failure (else from the fault); {false_alarms(run)}.",
+            *(f"{doubt}." for doubt in doubts(run)),
+        ),
+    )
 
 
 def detectors(run: Run) -> list[str]:
@@ -232,9 +235,10 @@ def doubts(run: Run) -> list[str]:
     return list(found.values())
 
 
-def timeline(run: Run, unicode: bool = True) -> list[str]:
+def timeline(run: Run, unicode: bool = True) -> Section:
     """One line for each fault: of several workloads the first failure of any, and the last to come back."""
-    return drawn([time_line(run, fault) for fault in shown(run)], unicode)
+    lines = drawn([time_line(run, fault) for fault in shown(run)], unicode)
+    return Section("", (Preformatted(tuple(lines)),))
 
 
 def time_line(run: Run, fault: Entry) -> TimeLine:

@@ -3,9 +3,10 @@
 Response times before, during and after are those of the operation log. An arrival belongs to the time
 in which it was planned:
 
-before     the baseline: measured time before the first fault fault      from the first failure (or
-from the fault) to the first success recovery   from there until it was as fast as before; where that
-is unknown, until it was stable after      from there to the next fault, or to the end
+    before     the baseline: measured time before the first fault
+    fault      from the first failure (or from the fault) to the first success
+    recovery   from there until it was as fast as before; where that is unknown, until it was stable
+    after      from there to the next fault, or to the end
 
 Where a fault had no visible effect, all of its time is `after`; where it only slowed, the slow time is
 `recovery`.
@@ -13,6 +14,7 @@ Where a fault had no visible effect, all of its time is `after`; where it only s
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +24,10 @@ from bench.core.outcome import Outcome
 from bench.judge.faults.times import is_clean, took_effect
 from bench.judge.observation import CUT_SHORT, nearest_rank
 from bench.judge.outcome_counts import spaced
-from bench.report.columns import beside, heading, joined, row, wrapped
+from bench.report.context import joined
+from bench.report.document import Bullets, Facts, Section, Table, text_columns
 from bench.report.faults import detection as fault_detection
-from bench.report.faults.detection import LABEL_WIDTH, Entry, entries, not_shown, of_fault, shown
+from bench.report.faults.detection import LABEL_WIDTH, Entry, entries, fault_rows, not_shown, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,23 +107,35 @@ def _known(*stamps_ns: int | None) -> int:
     return next(one for one in stamps_ns if one is not None)
 
 
-COST_ROOMS = (11, 9, 9, 11, 7, 9)
-PHASE_ROOM = 11
+COST = text_columns(
+    ("Outage", LABEL_WIDTH),
+    ("down", 11),
+    ("lost", 9),
+    ("stalled", 9),
+    ("brown-out", 11),
+    ("lanes", 7),
+    ("longest", 9),
+)
+COST_NOTE = (
+    "stalled: answered too late to count as an answer; brown-out: time above the usual, over all answers; "
+    "lanes: connections that came back, and the longest absence of one."
+)
+AROUND_FAULTS = text_columns(
+    ("Response around faults", LABEL_WIDTH),
+    ("P50", 11),
+    ("P95", 11),
+    ("P99", 11),
+    ("max", 11),
+    ("samples", 11),
+)
 
 
-def cost_table(run: Run, colour: bool) -> list[str]:
+def cost_section(run: Run) -> Section:
     """Time without success, lost and late answers, lanes that had to reconnect."""
-    heads = ("down", "lost", "stalled", "brown-out", "lanes", "longest")
-    lines = [heading(row("Outage", LABEL_WIDTH, zip(heads, COST_ROOMS, strict=True))[0], colour)]
     found = [entry for fault in shown(run) for entry in entries(run, fault)]
     if not any(entry["first_failure_ns"] is not None or entry["slow_from_ns"] is not None for entry in found):
-        return []
-    for fault in shown(run):
-        lines += of_fault(fault, run, COST_ROOMS, cost_cells)
-    text = (
-        "stalled: answered too late to count as an answer; brown-out: time above the usual, over all answers;"
-    )
-    return [*lines, *wrapped(f"{text} lanes: connections that came back, and the longest absence of one.")]
+        return Section("", ())
+    return Section("", (Table("", COST, tuple(fault_rows(run, cost_cells))), COST_NOTE))
 
 
 def cost_cells(entry: Entry) -> tuple[str, ...]:
@@ -137,28 +152,31 @@ def cost_cells(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def phase_table(run: Run, colour: bool) -> list[str]:
+def phase_section(run: Run) -> Section:
     """Response times before, during and after, from the operation log."""
-    heads = [(head, PHASE_ROOM) for head in ("P50", "P95", "P99", "max", "samples")]
-    lines = [heading(row("Response around faults", LABEL_WIDTH, heads)[0], colour)]
+    rows = []
     for workload, by_phase in fault_phases(run).items():
         for phase in PHASES:
             counts = by_phase[phase]
-            if not counts.any():
-                continue
-            cells = [units.format_duration_ns(histogram.percentile_ns(counts, p)) for p in (50, 95, 99)]
-            cells += [units.format_duration_ns(histogram.max_ns(counts)), spaced(int(counts.sum()))]
-            lines += row(f"{workload}, {phase}", LABEL_WIDTH, [(cell, PHASE_ROOM) for cell in cells])
-    return lines if len(lines) > 1 else []
+            if counts.any():
+                times = [units.format_duration_ns(histogram.percentile_ns(counts, p)) for p in (50, 95, 99)]
+                times.append(units.format_duration_ns(histogram.max_ns(counts)))
+                rows.append((f"{workload}, {phase}", *times, spaced(int(counts.sum()))))
+    return Section("", (Table("", AROUND_FAULTS, tuple(rows)),) if rows else ())
 
 
-def integrity_lines(run: Run) -> list[str]:
+def integrity_facts(run: Run) -> Facts:
     """What was found of the data that the servers had acknowledged."""
-    lines = []
-    for check in run.record.get("integrity", []):
-        name = f"{check['workload']}, {str(check['check']).replace('_', ' ')}"
-        lines += beside("Integrity", f"{name}: {check.get('inconclusive') or integrity_counts(check)}")
-    return lines
+    return Facts(
+        tuple(
+            (
+                "Integrity",
+                f"{check['workload']}, {str(check['check']).replace('_', ' ')}: "
+                f"{check.get('inconclusive') or integrity_counts(check)}",
+            )
+            for check in run.record.get("integrity", [])
+        )
+    )
 
 
 def integrity_counts(check: Entry) -> str:
@@ -175,32 +193,45 @@ def integrity_counts(check: Entry) -> str:
     return joined(parts) or "nothing was counted"
 
 
-ROOMS = (12, 11, 11, 11, 11)
+RECOVERY = text_columns(
+    ("Recovery", LABEL_WIDTH),
+    ("to failure", 12),
+    ("first OK", 11),
+    ("stable", 11),
+    ("full", 11),
+    ("lost", 11),
+)
+REPEATS = tuple(replace(column, title="") for column in RECOVERY)
 STAMPS = ("first_success_ns", "stable_ns", "full_ns")
 
 
-def blocks(run: Run, colour: bool, unicode: bool) -> list[list[str]]:
+def sections(run: Run, unicode: bool) -> list[Section]:
     """The parts of the text report about faults; empty for a run without any. Raises ResultError."""
     if not run.record.get("faults"):
         return []
     return [
-        _recovery(run, colour),
+        _recovery(run),
         fault_detection.timeline(run, unicode),
-        fault_detection.detection_table(run, colour),
-        cost_table(run, colour),
-        phase_table(run, colour),
-        integrity_lines(run),
+        fault_detection.detection_section(run),
+        cost_section(run),
+        phase_section(run),
+        Section("", (integrity_facts(run),)),
     ]
 
 
-def _recovery(run: Run, colour: bool) -> list[str]:
-    """Fault to first failure, then from there to each stamp."""
-    heads = ("to failure", "first OK", "stable", "full", "lost")
-    lines = [heading(row("Recovery", LABEL_WIDTH, zip(heads, ROOMS, strict=True))[0], colour)]
-    for fault in shown(run):
-        lines += of_fault(fault, run, ROOMS, recovery_cells)
-    lines += not_shown(run)
-    return [*lines, *_over_repeats(run)]
+def _recovery(run: Run) -> Section:
+    """Fault to first failure, then from there to each stamp; then the same over the repeats."""
+    repeats: list[tuple[str, ...]] = []
+    for title, hit in repeated(run):
+        repeats += [(title,), ("  median", *statistic(hit, 50)), ("  longest", *statistic(hit, 100))]
+    return Section(
+        "",
+        (
+            Table("", RECOVERY, tuple(fault_rows(run, recovery_cells))),
+            Bullets(tuple((text,) for text in not_shown(run))),
+            Table("", REPEATS, tuple(repeats)),
+        ),
+    )
 
 
 def recovery_cells(entry: Entry) -> tuple[str, ...]:
@@ -228,15 +259,6 @@ def _after(entry: Entry, stamp: str, since_ns: int) -> str:
         if entry["stable_ns"] is not None or entry["first_failure_ns"] is None:
             return f"> {units.format_duration_ns(entry['until_ns'] - since_ns)}"
     return "?" if entry["state"] == CUT_SHORT and stamp != "first_success_ns" else "never"
-
-
-def _over_repeats(run: Run) -> list[str]:
-    lines = []
-    for title, hit in repeated(run):
-        lines.append(title)
-        lines += row("  median", LABEL_WIDTH, zip(statistic(hit, 50), ROOMS, strict=True))
-        lines += row("  longest", LABEL_WIDTH, zip(statistic(hit, 100), ROOMS, strict=True))
-    return lines
 
 
 def repeated(run: Run) -> list[tuple[str, list[Entry]]]:

@@ -9,7 +9,7 @@ from bench.core import histogram, units
 from bench.judge.faults.times import UNKNOWN, first_failure_ns, took_effect
 from bench.judge.observation import nearest_rank
 from bench.judge.outcome_counts import spaced
-from bench.report import context as told
+from bench.report import context
 from bench.report.document import Column
 from bench.report.faults.detection import (
     SIGNS,
@@ -348,12 +348,8 @@ def _state(check: Entry) -> Html:
 
 def outages(run: Run) -> Html:
     """The section; empty for a run without any."""
-    found = told.outages_of(run)
-    if not found:
+    rows = context.outage_rows(run)
+    if not rows:
         return Html()
-    rows = [
-        [one["workload"], *told.outage_cells(one), told.outage_cause(run, one)]
-        for one in found[: told.SHOWN_OUTAGES]
-    ]
-    columns = [*words("workload"), *numbers(*told.OUTAGE_HEADS), *words("whose")]
-    return section("Without any success", table(columns, rows, told.outage_note(run)))
+    columns = [Column("workload"), *context.OUTAGES[1:]]
+    return section("Without any success", table(columns, rows, context.outage_note(run)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
 from bench.core import units
-from bench.report.columns import clock_text
+from bench.report.context import clock_text
 from bench.report.document import Column
 from bench.report.html.page import Html, badge, details, element, page, section, table
 from bench.report.index.entries import COMPLETE, described

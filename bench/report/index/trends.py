@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.core import units
 from bench.judge.verdict import Status
-from bench.report.columns import clock_text
+from bench.report.context import clock_text
 from bench.report.html.page import Html, element
 from bench.report.index.entries import COMPLETE, Form, RunEntry, WorkloadFigures, differences
 

@@ -16,8 +16,10 @@ from bench.report.document import (
     Findings,
     Folded,
     Headline,
+    Line,
     Lines,
     Link,
+    Note,
     Preformatted,
     Strong,
     Table,
@@ -79,8 +81,12 @@ def _block(block: Block, beside: Path) -> Html:
         case Findings():
             return _list([_finding(entry) for entry in block.entries])
         case Headline():
-            said = f" {block.subject}: {block.text}" if block.subject else None
-            return element("p", cell(block.badge, beside), said)
+            said = ": ".join(filter(None, (block.subject, block.text)))
+            return element("p", [_badge(block.badge), " "] if block.badge else None, said)
+        case Line():
+            return element("p", [[cell(part, beside), " "] for part in block.cells])
+        case Note():
+            return element("p", block.text, class_="banner neutral")
         case Preformatted():
             return element("pre", "\n".join(block.lines), tabindex=0)
         case Folded():

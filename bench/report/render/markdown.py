@@ -20,8 +20,10 @@ from bench.report.document import (
     Findings,
     Folded,
     Headline,
+    Line,
     Lines,
     Link,
+    Note,
     Preformatted,
     Strong,
     Table,
@@ -103,15 +105,25 @@ class _Writer:
                 return [f"- {text(label)}: {text(said)}" for label, said in block.entries]
             case Findings():
                 return [self._finding(entry) for entry in block.entries]
+            case Line():
+                return [self._cells(block.cells)]
+            case Note():
+                return [f"> {text(block.text)}"]
             case Headline():
-                said = f" {text(block.subject)}: {text(block.text)}" if block.subject else ""
-                return [f"{self._heading} {self._badge(block.badge)}{said}"]
+                return [f"{self._heading} {self._headline(block)}"]
             case Preformatted():
                 return fenced(block.lines)
             case Folded():
-                return folded(block.summary, apart(map(self._block, block.blocks)), opened=block.opened)
+                inner = _Writer(self._beside, len(self._heading) + 1, self._signs)
+                return folded(block.summary, apart(map(inner._block, block.blocks)), opened=block.opened)
             case _:
                 return [text(block)]
+
+    def _headline(self, headline: Headline) -> str:
+        badge, said = self._badge(headline.badge) if headline.badge else "", text(headline.text)
+        if headline.subject:
+            return f"{badge} {text(headline.subject)}: {said}".lstrip()
+        return f"{badge}: {said}" if said else badge
 
     def _table(self, table: Table) -> list[str]:
         heads = [text(column.title) for column in table.columns]

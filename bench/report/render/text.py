@@ -18,8 +18,10 @@ from bench.report.document import (
     Findings,
     Folded,
     Headline,
+    Line,
     Lines,
     Link,
+    Note,
     Preformatted,
     Strong,
     Table,
@@ -87,7 +89,11 @@ class _Writer:
             case Findings():
                 return [line for entry in block.entries for line in self._finding(entry, indent)]
             case Headline():
-                return [self._headline(block)]
+                return [" " * indent + self._headline(block)]
+            case Line():
+                return self._wrapped(" ".join(map(self._cell, block.cells)), indent, indent)
+            case Note():
+                return self._wrapped(block.text, indent, indent)
             case Preformatted():
                 return [" " * indent + line for line in block.lines]
             case Folded():
@@ -97,8 +103,10 @@ class _Writer:
                 return self._wrapped(block, indent, indent)
 
     def _headline(self, headline: Headline) -> str:
-        said = f"  {self._bold(headline.subject)}: {headline.text}" if headline.subject else ""
-        return self._styled(headline.badge) + said
+        badge = self._styled(headline.badge) if headline.badge else ""
+        if headline.subject:
+            return f"{badge}{'  ' * bool(badge)}{self._bold(headline.subject)}: {headline.text}"
+        return f"{badge}: {headline.text}" if headline.text else badge
 
     def _fact(self, label: str, text: str, width: int) -> list[str]:
         return self._wrapped(text, f"{label:<{width - 1}} ", width)
@@ -128,7 +136,8 @@ class _Writer:
         numbers = 1 + sum(column.numeric for column in table.columns)
         heads = [column.title for column in table.columns]
         *_, line = _row(heads[0], widths[0], zip(heads[1:numbers], widths[1:numbers], strict=True))
-        lines = ["  ".join([self._bold(line), *(head for head in heads[numbers:] if head)])]
+        head = "  ".join([line, *filter(None, heads[numbers:])])
+        lines = [self._bold(head)] if head.strip() else []
         for cells, row in zip(table.rows, rows, strict=True):
             *above, line = _row(row[0], widths[0], zip(row[1:numbers], widths[1:], strict=False))
             if row[numbers:]:
@@ -177,7 +186,7 @@ class _Writer:
 def _row(label: str, width: int, cells: Iterable[tuple[str, int]]) -> list[str]:
     """A label at the left, cells at the right of their columns; a long label has a line of its own."""
     right = "".join(f" {text:>{room - 1}}" for text, room in cells)
-    if len(label) <= width:
+    if len(label) <= width or not right:
         return [f"{label:<{width}}{right}".rstrip()]
     return [label, f"{'':<{width}}{right}".rstrip()]
 

@@ -192,11 +192,12 @@ def _print_report(folder: Path) -> None:
     """What `bench run` would print."""
     from bench.judge.verdict import saved
     from bench.report import text
+    from bench.report.render.text import is_colourful, is_unicode
     from bench.results.reader import Run
 
     verdict = saved(folder)
     if verdict is not None:
-        sys.stdout.write(text.render(Run.load(folder), verdict, text.is_colourful(), text.is_unicode()))
+        sys.stdout.write(text.render(Run.load(folder), verdict, is_colourful(), is_unicode()))
         sys.stdout.flush()
 
 
