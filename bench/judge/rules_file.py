@@ -68,7 +68,6 @@ def _outlines(run: Run) -> list[Outline]:
 
 def _rule(node: Node, where: str, metrics: Mapping[str, MetricSpec]) -> Rule | Problem | None:
     """The rule at `node`, or what is wrong with it; None where that has been told already."""
-    place = node.place
     if not isinstance(node, Scalar):
         wrong = Mismatch("a rule as text", "a collection", "write one rule per line")
     elif node.is_broken:
@@ -84,7 +83,7 @@ def _rule(node: Node, where: str, metrics: Mapping[str, MetricSpec]) -> Rule | P
                 wrong = Mismatch(wrong.expected, hidden, f"correct {node.secret_of}")
         else:
             return rule
-    return Problem(place.file, place.line, place.column, where, wrong.expected, wrong.found, wrong.advice)
+    return node.place.problem(where, wrong.expected, wrong.found, wrong.advice)
 
 
 def _nothing(path: Path) -> Problem:

@@ -2,13 +2,12 @@
 found wrong is reworded and placed in the file.
 """
 
-import difflib
-from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from bench.core.errors import Problem
 from bench.core.units import Mismatch, quoted
@@ -16,7 +15,7 @@ from bench.scenario.faults import Detection, FaultEntry, IntegrityCheck
 from bench.scenario.fields import Parts, kind_of
 from bench.scenario.model import Keys, Load, Operation, Phase, Scenario, Value, Workload
 from bench.scenario.operations import DataSetChoice, Expect, Request, SqlSource
-from bench.scenario.problems import Path, Violation, where
+from bench.scenario.problems import Path, Violation, nearest
 from bench.scenario.rules.grammar import Rule, RuleError, parse_rule
 from bench.scenario.rules.metrics import Outline, check_rule, metrics_of_outlines
 from bench.scenario.source import ListNode, MapNode, Node, Scalar
@@ -26,13 +25,6 @@ from bench.scenario.validators.workload import check_workload
 from bench.scenario.values import check_data, node_at, place_of_key, plain
 
 _SHOWN_NAMES = 20
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that `word` was most likely meant to be, None if none is close."""
-    # Similarity takes quadratic time: nobody misspells a name of hundreds of characters.
-    matches = difflib.get_close_matches(word[:100].lower(), list(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
 
 
 def placed(violation: Violation, root: Node) -> Problem | None:
@@ -50,11 +42,10 @@ def placed(violation: Violation, root: Node) -> Problem | None:
         advice = f"correct {secrets[0]}"
         # A sentence about a rule repeats parts of it.
         expected = "a rule about a metric of this scenario" if violation.path[:1] == ("sla",) else expected
-    place = node.place
-    return Problem(place.file, place.line, place.column, where(path), expected, found, advice)
+    return node.place.problem(path, expected, found, advice)
 
 
-def reworded(error: Any, root: Node, keys: dict[Path, list[str]]) -> Problem | None:
+def reworded(error: ErrorDetails, root: Node, keys: dict[Path, list[str]]) -> Problem | None:
     """One pydantic error (an item of `ValidationError.errors()`) as a problem.
 
     `keys` gives the keys that the mapping at a path may have.
@@ -73,11 +64,11 @@ def reworded(error: Any, root: Node, keys: dict[Path, list[str]]) -> Problem | N
         return None  # pydantic does not count the items that are wrong themselves; those are told already
     if isinstance(cause, Mismatch):
         return placed(Violation(path, cause.expected, cause.found, cause.advice), root)
-    expected, advice = _words(error["type"], error.get("ctx", {}))
+    expected, advice = _words(error)
     return placed(Violation(path, expected, _found(error, node), advice), root)
 
 
-def _found(error: Any, node: Node) -> str:
+def _found(error: ErrorDetails, node: Node) -> str:
     match error["type"]:
         case "string_too_long" | "string_too_short" if isinstance(node, Scalar):
             return f"{len(node.text)} characters" if node.text else "empty text"
@@ -96,9 +87,10 @@ def _count(node: Node) -> int:
     return 1
 
 
-def _words(kind: str, ctx: dict[str, Any]) -> tuple[str, str]:
+def _words(error: ErrorDetails) -> tuple[str, str]:
     """What was expected and what to do, by pydantic's error type."""
-    match kind:
+    ctx = error.get("ctx", {})
+    match error["type"]:
         case "literal_error":
             known = ctx["expected"].replace("'", "").replace(" or ", ", ")
             return f"one of {known}", f"write one of {known}"
@@ -134,28 +126,21 @@ def _unknown_key(path: Path, root: Node, known: list[str]) -> Problem:
     meant = nearest(key, known)
     advice = f"write {quoted(meant)} if that was meant" if meant else "remove it"
     found = f"the unknown key {quoted(key)}"
-    return Problem(
-        place.file, place.line, place.column, where(path), f"one of the keys {listed}", found, advice
-    )
+    return place.problem(path, f"one of the keys {listed}", found, advice)
 
 
 def _missing_key(path: Path, root: Node) -> Problem | None:
     node, above = node_at(root, path[:-1])
     if _is_broken(node):
         return None
-    key, place = path[-1], node.place
-    return Problem(
-        place.file, place.line, place.column, where(above), f"the key {key}", "none", f"add the key {key}"
-    )
+    key = path[-1]
+    return node.place.problem(above, f"the key {key}", "none", f"add the key {key}")
 
 
 def _bad_key(path: Path, root: Node) -> Problem:
-    place = place_of_key(root, path)
     expected = "a name of lower-case letters, digits and _, starting with a letter"
     found = quoted(str(path[-1]))
-    return Problem(
-        place.file, place.line, place.column, where(path), expected, found, "rename it, for example get"
-    )
+    return place_of_key(root, path).problem(path, expected, found, "rename it, for example get")
 
 
 def _indexless(path: Path) -> Path:
@@ -207,7 +192,8 @@ _KEYS = {
 def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem]]:
     """The scenario (None if its fields are wrong), its rules, and all problems."""
     raw, parts = plain(root), Parts()
-    scenario, errors = None, []
+    scenario = None
+    errors: list[ErrorDetails] = []
     try:
         scenario = Scenario.model_validate(raw, context=parts)
     except ValidationError as error:

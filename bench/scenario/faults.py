@@ -96,7 +96,7 @@ class FaultEntry(StrictModel):
     keep: Annotated[int, Whole(0, 10_000)] | None = None
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, float | str]:
         """What the kind takes, by its name in the file; durations in ns, sizes in bytes."""
         values = {
             "delay": self.delay_ns,
@@ -157,26 +157,24 @@ def fault_entry(value: Any) -> Any:
     return {"kind": kind, "target": target, **rest}
 
 
-def _schema() -> dict[str, Any]:
-    """For editors: the settings, and each kind as a key with the name of its target."""
-    fields = FaultEntry.model_json_schema(by_alias=True)["properties"]
-    settings = {name: about for name, about in fields.items() if name not in ("kind", "target")}
-    target = {"type": "string", "pattern": NAME_PATTERN}
-    kinds = {kind: target | {"description": facts.explanation} for kind, facts in FAULT_KINDS.items()}
-    return {
-        "type": "object",
-        "properties": kinds | settings,
-        "additionalProperties": False,
-        "required": ["at"],
-        "oneOf": [{"required": [kind]} for kind in FAULT_KINDS],
-    }
-
-
 class _FaultSchema:
-    """Asked for when the schema is, so that the kinds of plug-ins are in it too."""
+    """For editors: the settings, and each kind as a key with the name of its target.
+
+    Made when it is asked for, so that the kinds of plug-ins are in it too.
+    """
 
     def __get_pydantic_json_schema__(self, _core: CoreSchema, _handler: Any) -> dict[str, Any]:
-        return _schema()
+        fields = FaultEntry.model_json_schema(by_alias=True)["properties"]
+        settings = {name: about for name, about in fields.items() if name not in ("kind", "target")}
+        target = {"type": "string", "pattern": NAME_PATTERN}
+        kinds = {kind: target | {"description": facts.explanation} for kind, facts in FAULT_KINDS.items()}
+        return {
+            "type": "object",
+            "properties": kinds | settings,
+            "additionalProperties": False,
+            "required": ["at"],
+            "oneOf": [{"required": [kind]} for kind in FAULT_KINDS],
+        }
 
 
 Fault = Annotated[FaultEntry, BeforeValidator(fault_entry), _FaultSchema()]

@@ -80,7 +80,7 @@ class CheckedModel(StrictModel):
     def _right(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         checked = handler(value)
         if isinstance(info.context, Parts):
-            info.context.right[-1][str(info.field_name)] = checked
+            info.context.keep(str(info.field_name), checked)
         return checked
 
 
@@ -88,9 +88,9 @@ class Parts:
     """The context in which a file is validated: its parts in their order, complete or as far as right."""
 
     def __init__(self) -> None:
-        self.right: list[dict[str, Any]] = []
-        """Right fields of the parts that are being validated, the innermost last."""
         self._parts: list[CheckedModel] = []
+        self._open: list[CheckedModel] = []
+        """The parts that are being validated, as far as they are known to be right; the innermost last."""
 
     def of(self, kind: type[Part]) -> list[Part]:
         """All parts of a kind."""
@@ -98,25 +98,25 @@ class Parts:
 
     def part(self, kind: type[Part], value: Any, validate: Callable[[Any], Part]) -> Part:
         """Validate one part. Raises its ValidationError after keeping what is right of it."""
-        self.right.append({})
+        partial = kind.model_construct()  # of every field the default
+        for name, field in kind.model_fields.items():
+            if not isinstance(value, dict) or (field.alias or name) in value:
+                partial.__dict__.pop(name, None)
+        self._open.append(partial)
         try:
             part = validate(value)
         except ValidationError:
-            self._parts.append(_partial(kind, value, self.right[-1]))
+            self._parts.append(partial)
             raise
         finally:
-            self.right.pop()
+            self._open.pop()
         self._parts.append(part)
         return part
 
-
-def _partial(kind: type[Part], value: Any, right: dict[str, Any]) -> Part:
-    """A part with its right fields, and the defaults of those that are not written."""
-    part = kind.model_construct(**right)
-    for name, field in kind.model_fields.items():
-        if name not in right and (not isinstance(value, dict) or (field.alias or name) in value):
-            part.__dict__.pop(name, None)
-    return part
+    def keep(self, name: str, value: Any) -> None:
+        """A field of the innermost part is right."""
+        self._open[-1].__dict__[name] = value
+        self._open[-1].model_fields_set.add(name)
 
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"

@@ -1,7 +1,7 @@
 """Text to Scenario: all problems of a file at once, each with its place.
 
-bytes ─ read_text ─▶ text ─ compose ─▶ nodes ─ overridden, interpolated ─▶ nodes ─ decoded ─▶ Scenario
-└──▶ Rules
+    bytes ─ read_text ─▶ text ─ compose ─▶ nodes ─ overridden, interpolated ─▶ nodes ─ decoded ─▶ Scenario
+                                                                                             └──▶ Rules
 
 Every step hands on what is right and notes what is not, so that one mistake does not hide the next.
 Nothing but ScenarioError is raised, whatever the bytes. The files that a scenario names (SQL,
@@ -11,13 +11,12 @@ each fault once. What a target refuses before a run is reported at its place in 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.errors import Problem, ScenarioError
 from bench.scenario.decode import decoded
@@ -25,11 +24,11 @@ from bench.scenario.fields import SHORTEST_CYCLE_NS
 from bench.scenario.model import Phase, Scenario, Workload
 from bench.scenario.operations import DataSetChoice, read_locustfile
 from bench.scenario.problems import Path as KeyPath
-from bench.scenario.problems import where
+from bench.scenario.problems import Violation, nearest, where
 from bench.scenario.rules.grammar import Rule
-from bench.scenario.source import MapNode, Place, compose, file_name, read_text
+from bench.scenario.source import MapNode, Place, Scalar, compose, file_name, read_text
 from bench.scenario.substitution import interpolated, overridden
-from bench.scenario.values import places, secrets
+from bench.scenario.values import nodes
 
 if TYPE_CHECKING:
     from bench.core.errors import StatementRefused
@@ -46,51 +45,37 @@ def with_files(
     problems: list[Problem] = []
     workloads: list[Workload] = []
     for number, workload in enumerate(scenario.workloads):
+        violations: list[Violation] = []
         if workload.dataset is not None and workload.dataset.sql:
-            path: KeyPath = ("workloads", number, "dataset", "sql")
-            choice, found = _read(workload.dataset, file.parent, path, marks)
-            problems += found
-            workloads.append(workload.model_copy(update={"dataset": choice}))
+            data_set, violations = _with_sql(workload.dataset, file.parent)
+            workloads.append(workload.model_copy(update={"dataset": data_set}))
         elif workload.locustfile is not None:
-            path = ("workloads", number, "locustfile")
             complete, violation = read_locustfile(workload.locustfile, file.parent)
             workloads.append(workload.model_copy(update={"locustfile": complete}))
-            if violation is not None:
-                place = marks.get(path) or Place("--set")
-                told = (violation.expected, violation.found, violation.advice)
-                problems.append(Problem(place.file, place.line, place.column, where(path), *told))
+            violations = [violation.under("locustfile")] if violation is not None else []
         else:
             workloads.append(workload)
+        for violation in (violation.under("workloads", number) for violation in violations):
+            path = violation.path
+            place = marks.get(path) or marks.get(path[:-1]) or Place("--set")
+            problems.append(place.problem(path, violation.expected, violation.found, violation.advice))
     return scenario.model_copy(update={"workloads": tuple(workloads)}), problems
 
 
-def _read(
-    choice: DataSetChoice, folder: Path, path: KeyPath, marks: Mapping[KeyPath, Place]
-) -> tuple[DataSetChoice, list[Problem]]:
-    problems: list[Problem] = []
+def _with_sql(data_set: DataSetChoice, folder: Path) -> tuple[DataSetChoice, list[Violation]]:
+    violations: list[Violation] = []
     sources = []
-    for index, source in enumerate(choice.sql):
-        text = source.text
-        if text is None:
-            try:
-                text = read_text(folder / source.path)
-            except ScenarioError as error:
-                place = marks.get((*path, index)) or marks.get(path) or Place("--set")
-                one = error.problems[0]
-                problems.append(
-                    Problem(
-                        place.file,
-                        place.line,
-                        place.column,
-                        where((*path, index)),
-                        "a file with SQL beside the scenario",
-                        f"{one.file}: {one.found}",
-                        "check the path; it is relative to the scenario",
-                    )
-                )
-                continue
-        sources.append(source.model_copy(update={"text": text}))
-    return choice.model_copy(update={"sql": tuple(sources)}), problems
+    for index, source in enumerate(data_set.sql):
+        try:
+            text = read_text(folder / source.path) if source.text is None else source.text
+        except ScenarioError as error:
+            problem = error.problems[0]
+            expected, found = "a file with SQL beside the scenario", f"{problem.file}: {problem.found}"
+            advice = "check the path; it is relative to the scenario"
+            violations.append(Violation(("dataset", "sql", index), expected, found, advice))
+        else:
+            sources.append(source.model_copy(update={"text": text}))
+    return data_set.model_copy(update={"sql": tuple(sources)}), violations
 
 
 MEASURED_NS = 3 * 10**9
@@ -177,16 +162,16 @@ def load_scenario(
     text = read_text(file)
     root, problems = compose(text, file_name(file))
     if root is None:
-        raise ScenarioError([*problems, _nothing(file, "an empty file")])
+        raise ScenarioError([*problems, _nothing(Place(file_name(file), 1, 1), "an empty file")])
     if not isinstance(root, MapNode):
-        raise ScenarioError([*problems, _nothing(file, "something else than key: value lines", root.place)])
+        raise ScenarioError([*problems, _nothing(root.place, "something else than key: value lines")])
     root, found = overridden(root, overrides)
     problems += found
     tree, found = interpolated(root, os.environ if environment is None else environment)
     problems += found
     scenario, rules, found = decoded(tree)
     problems += found
-    marks = places(tree)
+    marks = {path: node.place for path, node in nodes(tree)}
     if scenario is not None:
         scenario, found = with_files(scenario, file, marks)
         problems += found
@@ -194,7 +179,10 @@ def load_scenario(
         raise ScenarioError(_readable(problems))
     if quick:
         scenario = shortened(scenario)
-    return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), marks, secrets(tree))
+    secrets = {
+        path: node.secret_of for path, node in nodes(tree) if isinstance(node, Scalar) and node.secret_of
+    }
+    return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), marks, secrets)
 
 
 def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -244,8 +232,8 @@ def _named(name: str) -> Path | Problem:
                 known.setdefault(found[1], file)
     if name in known:
         return known[name]
-    alike = difflib.get_close_matches(name, known, n=1)
-    advice = f'did you mean "{alike[0]}"?' if alike else "bench list shows those that are there"
+    alike = nearest(name, known)
+    advice = f'did you mean "{alike}"?' if alike else "bench list shows those that are there"
     if not known:
         advice = "name a file, or go to the folder that holds scenarios/"
     return Problem(name, 0, 0, "scenario", f"a file, a folder or a scenario in {FOLDER}/", "none", advice)
@@ -266,10 +254,9 @@ def _is_scenario_file(file: Path, above: Path) -> bool:
     return file.suffix in SUFFIXES and not is_hidden and file.is_file()
 
 
-def _nothing(file: Path, found: str, place: Any = None) -> Problem:
-    line, column = (place.line, place.column) if place is not None else (1, 1)
+def _nothing(place: Place, found: str) -> Problem:
     expected, advice = "a scenario: key: value lines", "start from a file in scenarios/, or see its README.md"
-    return Problem(file_name(file), line, column, "file", expected, found, advice)
+    return place.problem("file", expected, found, advice)
 
 
 NEAR_CHARACTERS = 30

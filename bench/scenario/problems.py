@@ -1,5 +1,7 @@
 """Something in a scenario that does not fit, and the path of keys and indexes that leads to it."""
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.core.units import quoted
@@ -16,6 +18,13 @@ def where(path: Path) -> str:
         else:
             text += ("." if text else "") + quoted(step)[1:-1]
     return text or "file"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that `word` was most likely meant to be, None if none is close."""
+    # Similarity takes quadratic time: nobody misspells a name of hundreds of characters.
+    matches = difflib.get_close_matches(word[:100].lower(), sorted(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import yaml
 
 from bench.core.errors import Problem, ScenarioError
 from bench.core.units import quoted
+from bench.scenario.problems import Path as Keys
 from bench.scenario.problems import where
 
 MAX_FILE_BYTES = 2**20
@@ -78,28 +79,16 @@ def _refused(
 
 MAX_DEPTH = 32  # the deepest scenario needs 7
 
+_QUOTE = "quote the value, or indent the line above"
+_ADD_COLON = 'add ": " after the key, or indent the line'
+_CLOSE_BRACKET = "close the bracket or add the comma"
 # (words in the parser's message, expected, found, advice)
 _COMPLAINTS = [
     ("character '\\t'", "spaces", "a tab", "indent with spaces"),
     ("cannot start any token", "a value", "a character that cannot start one", "put the value in quotes"),
-    (
-        "mapping values are not allowed",
-        "one value",
-        'a second ": " in it',
-        "quote the value, or indent the line above",
-    ),
-    (
-        "expected ':'",
-        'a line "key: value"',
-        'no ": " after the key',
-        'add ": " after the key, or indent the line',
-    ),
-    (
-        "expected ',' or ']'",
-        '"," or "]"',
-        "something else in a list in brackets",
-        "close the bracket or add the comma",
-    ),
+    ("mapping values are not allowed", "one value", 'a second ": " in it', _QUOTE),
+    ("expected ':'", 'a line "key: value"', 'no ": " after the key', _ADD_COLON),
+    ("expected ',' or ']'", '"," or "]"', "something else in a list in brackets", _CLOSE_BRACKET),
     ("expected ',' or '}'", '"," or "}"', "something else in braces", "close the brace or add the comma"),
     ("unexpected end of stream", "a closing quote", "the end of the file", "close the quote"),
     ("unknown escape", "a known escape after \\", "an unknown one", "use single quotes, or write \\\\"),
@@ -158,6 +147,11 @@ class Place:
     file: str
     line: int = 0
     column: int = 0
+
+    def problem(self, path: Keys | str, expected: str, found: str, advice: str) -> Problem:
+        """What is wrong here, with the path of keys that leads to it."""
+        shown = path if isinstance(path, str) else where(path)
+        return Problem(self.file, self.line, self.column, shown, expected, found, advice)
 
 
 @dataclass(frozen=True)
@@ -221,7 +215,7 @@ def compose(text: str, file: str, *, has_lines: bool = True) -> tuple[Node | Non
     except (yaml.YAMLError, UnicodeError) as error:
         problem = syntax_problem(error, text, file)
         if not has_lines:
-            problem = Problem(file, 0, 0, problem.where, problem.expected, problem.found, problem.advice)
+            problem = replace(problem, line=0, column=0)
         raise ScenarioError([*composer.problems, problem]) from None
 
 
@@ -318,15 +312,7 @@ class _Composer:
             first = parent.entries[name][0]
             found = f"the key {quoted(name)} again" + (f", first in line {first.line}" if first.line else "")
             self.problems.append(
-                Problem(
-                    place.file,
-                    place.line,
-                    place.column,
-                    self.where(),
-                    "every key once",
-                    found,
-                    "remove one of the two",
-                )
+                place.problem(self.where(), "every key once", found, "remove one of the two")
             )
         elif not name.startswith("\0"):
             parent.entries[name] = (place, node)
@@ -350,22 +336,14 @@ class _Composer:
             return Place(self.file)
         return Place(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def where(self) -> str:
+    def where(self) -> Keys:
         """The path of the value that is being read."""
-        steps: list[str | int] = []
-        for opened in self.open:
-            if not opened.is_map:
-                steps.append(len(opened.items))
-            elif opened.key is not None:
-                steps.append(opened.key[0])
-        return where(tuple(steps))
+        steps = [opened.key and opened.key[0] if opened.is_map else len(opened.items) for opened in self.open]
+        return tuple(step for step in steps if step is not None)
 
     def note(self, event: Any, expected: str, found: str, advice: str) -> None:
         """Keep a problem and read on."""
-        place = self.place(event)
-        self.problems.append(
-            Problem(place.file, place.line, place.column, self.where(), expected, found, advice)
-        )
+        self.problems.append(self.place(event).problem(self.where(), expected, found, advice))
 
     def stop(self, event: Any, expected: str, found: str, advice: str) -> None:
         """A problem that makes reading on pointless or dangerous."""

@@ -6,8 +6,8 @@ from, and no problem ever shows its text.
 
 `--set key.path=value` replaces, adds or appends values:
 
-path  = step *( "." step ) step  = key | index | name of a list item | "+" (append to a list, last step
-only)
+    path  = step *( "." step )
+    step  = key | index | name of a list item | "+" (append to a list, last step only)
 
 A value is read as YAML and checked like the file: `--set workloads.cache.rate=fast` is a problem with
 the place "--set".
@@ -15,10 +15,11 @@ the place "--set".
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bench.core.errors import Problem, ScenarioError
 from bench.core.units import quoted
-from bench.scenario.problems import Path, where
+from bench.scenario.problems import Path
 from bench.scenario.source import MAX_DEPTH, ListNode, MapNode, Node, Place, Scalar, compose
 
 _REFERENCE = re.compile(r"\$(\$\{)|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\})?")
@@ -69,11 +70,8 @@ def _scalar(node: Scalar, path: Path, environment: Mapping[str, str], problems: 
         if literal:
             return "${"
         if name is None:
-            problems.append(
-                _problem(
-                    node, path, "${NAME} or ${NAME:-default}", quoted(node.text), "correct the reference"
-                )
-            )
+            expected, advice = "${NAME} or ${NAME:-default}", "correct the reference"
+            problems.append(node.place.problem(path, expected, quoted(node.text), advice))
             return ""
         names.append(name)
         set_to = environment.get(name)
@@ -82,7 +80,8 @@ def _scalar(node: Scalar, path: Path, environment: Mapping[str, str], problems: 
             return set_to
         if default is None:
             advice = f"export {name}, or write ${{{name}:-default}}"
-            problems.append(_problem(node, path, f"the environment variable {name}", "it is not set", advice))
+            expected = f"the environment variable {name}"
+            problems.append(node.place.problem(path, expected, "it is not set", advice))
         return default or ""
 
     text = _REFERENCE.sub(value, node.text)
@@ -90,19 +89,8 @@ def _scalar(node: Scalar, path: Path, environment: Mapping[str, str], problems: 
     # password of digits that is sent as JSON stays the text that its quotes say it is.
     is_plain = node.is_plain or bool(names)
     secret_of = from_environment[0] if from_environment else None
-    return Scalar(
-        text,
-        node.place,
-        is_plain,
-        secret_of,
-        is_broken=len(problems) > told_before,
-        is_data_text=node.is_data_text,
-    )
-
-
-def _problem(node: Scalar, path: Path, expected: str, found: str, advice: str) -> Problem:
-    place = node.place
-    return Problem(place.file, place.line, place.column, where(path), expected, found, advice)
+    is_broken = len(problems) > told_before
+    return replace(node, text=text, is_plain=is_plain, secret_of=secret_of, is_broken=is_broken)
 
 
 OVERRIDES_FILE = "--set"
@@ -116,11 +104,8 @@ def overridden(root: MapNode, overrides: Sequence[str]) -> tuple[MapNode, list[P
         key, equals, value = text.partition("=")
         steps = [step.strip() for step in key.split(".")]
         if not equals or not all(steps) or len(steps) > MAX_DEPTH:
-            problems.append(
-                _override_problem(
-                    "key.path=value", quoted(text), "write for example --set workloads.cache.rate=500/s"
-                )
-            )
+            advice = "write for example --set workloads.cache.rate=500/s"
+            problems.append(_PLACE.problem("path", "key.path=value", quoted(text), advice))
             continue
         try:
             node, found = compose(value, OVERRIDES_FILE, has_lines=False)
@@ -191,8 +176,4 @@ def _name(item: Node) -> str | None:
 
 
 def _nowhere(path: Path, expected: str, found: str, advice: str) -> ScenarioError:
-    return ScenarioError([Problem(OVERRIDES_FILE, 0, 0, where(path), expected, found, advice)])
-
-
-def _override_problem(expected: str, found: str, advice: str) -> Problem:
-    return Problem(OVERRIDES_FILE, 0, 0, "path", expected, found, advice)
+    return ScenarioError([_PLACE.problem(path, expected, found, advice)])

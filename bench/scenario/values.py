@@ -21,7 +21,7 @@ from bench.scenario.problems import Path, Violation
 from bench.scenario.source import ListNode, MapNode, Node, Place, Scalar
 
 MOST_DIGITS = 300
-_DATA_WORDS: dict[str, Any] = {
+_DATA_WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -52,22 +52,14 @@ def data_value(text: str) -> Any:
     return int(text) if _DATA_INTEGER.fullmatch(text) else _exact(text)
 
 
-def refused_data(root: Node, path: Path) -> Iterator[Violation]:
+def _refused(root: Node, path: Path) -> Iterator[Violation]:
     """A violation for each unquoted scalar below `root`, which stands at `path`, that has no data value."""
-    match root:
-        case Scalar() if root.is_data_text:
-            return
-        case Scalar():
+    for below, node in nodes(root):
+        if isinstance(node, Scalar) and not node.is_data_text:
             try:
-                data_value(root.text)
+                data_value(node.text)
             except Mismatch as mismatch:
-                yield Violation(path, mismatch.expected, mismatch.found, mismatch.advice)
-        case ListNode():
-            for index, item in enumerate(root.items):
-                yield from refused_data(item, (*path, index))
-        case MapNode():
-            for key, (_, item) in root.entries.items():
-                yield from refused_data(item, (*path, key))
+                yield Violation((*path, *below), mismatch.expected, mismatch.found, mismatch.advice)
 
 
 def _bounded(text: str) -> str:
@@ -95,7 +87,7 @@ def _exact(text: str) -> float:
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}(?:[eE][-+]?[0-9]{1,2})?")
-_WORDS: dict[str, Any] = {"": None, "null": None, "~": None, "true": True, "false": False}
+_WORDS: dict[str, bool | None] = {"": None, "null": None, "~": None, "true": True, "false": False}
 
 # Words, statements and headers go to the server as they stand: 007 and 1.50 are text there.
 _TEXT_KEYS = (
@@ -139,7 +131,7 @@ def check_data(node: Node, path: Path = (), *, is_naming: bool = False) -> Itera
         case MapNode():
             for key, (_, item) in node.entries.items():
                 if key == _DATA_KEY and not is_naming:
-                    yield from refused_data(item, (*path, key))
+                    yield from _refused(item, (*path, key))
                 elif is_naming or key not in _TEXT_KEYS:
                     is_named = not is_naming and key in _NAMING_KEYS
                     yield from check_data(item, (*path, key), is_naming=is_named)
@@ -167,37 +159,16 @@ def place_of_key(root: Node, path: Path) -> Place:
     return node.place
 
 
-def places(root: Node) -> dict[Path, Place]:
-    """Every path of the tree with its place."""
-    found: dict[Path, Place] = {}
+def nodes(root: Node) -> Iterator[tuple[Path, Node]]:
+    """Every node of the tree with its path."""
     waiting: list[tuple[Path, Node]] = [((), root)]
     while waiting:
         path, node = waiting.pop()
-        found[path] = node.place
-        match node:
-            case ListNode():
-                waiting += [((*path, index), item) for index, item in enumerate(node.items)]
-            case MapNode():
-                waiting += [((*path, key), item) for key, (_, item) in node.entries.items()]
-            case Scalar():
-                pass
-    return found
-
-
-def secrets(root: Node) -> dict[Path, str]:
-    """Every path whose value came from an environment variable, with that variable's name."""
-    found: dict[Path, str] = {}
-    waiting: list[tuple[Path, Node]] = [((), root)]
-    while waiting:
-        path, node = waiting.pop()
-        match node:
-            case ListNode():
-                waiting += [((*path, index), item) for index, item in enumerate(node.items)]
-            case MapNode():
-                waiting += [((*path, key), item) for key, (_, item) in node.entries.items()]
-            case Scalar() if node.secret_of:
-                found[path] = node.secret_of
-    return found
+        yield path, node
+        if isinstance(node, ListNode):
+            waiting += [((*path, index), item) for index, item in enumerate(node.items)]
+        elif isinstance(node, MapNode):
+            waiting += [((*path, key), item) for key, (_, item) in node.entries.items()]
 
 
 def _data_scalar(node: Scalar) -> Any:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from bench.core.clock import NS_PER_S
 from bench.core.intervals import stretches
 from bench.core.units import format_duration_ns, format_rate, quoted
 from bench.scenario.rules.grammar import Metric, Rule
@@ -16,7 +17,6 @@ from bench.scenario.templates import placeholders_in
 if TYPE_CHECKING:
     from bench.scenario.model import Phase, Scenario, Workload
 
-NS_PER_S = 1_000_000_000
 MARGIN = 0.98  # Poisson arrivals and the edges of the measured time move the rate by about this much
 SAMPLES_ABOVE = 10  # fewer samples above a percentile say little about it
 SAMPLES_FOR_MEDIAN = 20

@@ -8,7 +8,6 @@ workloads and one of sources, so a workload may be named like a source.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from bench.core.answers import STATUS_CLASSES
 from bench.core.units import quoted
 from bench.registry import contacts_a_target, is_planned, kind_of_answers, reachable_targets, received_by
+from bench.scenario.problems import nearest
 from bench.scenario.rules.grammar import FAMILIES, Metric, Rule, RuleError, scope_and_name
 from bench.scenario.rules.metric_facts import BY_NAME, FAULT_METRICS, STATS
 
@@ -290,8 +290,8 @@ def _meant(metric: Metric, metrics: Mapping[str, MetricSpec]) -> str | None:
     names, scopes = _known(tuple(metrics))
     if metric.scope and metric.scope[-1] in FAMILIES:
         metric = Metric(metric.scope[:-1], f"{metric.scope[-1]}.{metric.name}", metric.stat)
-    name = _nearest(_USUAL.get(metric.name, metric.name), names)
-    scope = [_nearest(step, scopes[depth]) or step for depth, step in enumerate(metric.scope)]
+    name = nearest(_USUAL.get(metric.name, metric.name), names)
+    scope = [nearest(step, scopes[depth]) or step for depth, step in enumerate(metric.scope)]
     if name is None:
         return None
     stat = metric.stat if name in BY_NAME else (metric.stat or "p95") if names[name] else None
@@ -317,8 +317,3 @@ def _parts(full: str) -> tuple[tuple[str, ...], str, str | None]:
     names = full.split(".")
     stat = names.pop() if names[-1] in STATS else None
     return (*scope_and_name(names), stat)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str | None:
-    matches = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
