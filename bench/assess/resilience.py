@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.assess.uncertainty import with_faults
 from bench.core import units
+from bench.core.units import spaced
 from bench.judge.faults.times import NOTHING, took_effect
 from bench.judge.measures import observe
 from bench.judge.observation import KNOWN, Repeat, Unmeasurable, nearest_rank
-from bench.judge.outcome_counts import spaced
 from bench.scenario.rules.grammar import Metric
 from bench.scenario.rules.metric_facts import DETECTORS
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from bench.assess.sampled_intervals import percentile_interval, share_interval, throughput_interval
 from bench.core import units
 from bench.core.clock import NS_PER_S
+from bench.core.units import spaced
 from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import KNOWN, Unmeasurable
-from bench.judge.outcome_counts import spaced
 from bench.judge.resources.growth import SHARE, by_memory, growth, measured_offsets
 from bench.judge.resources.series import series_of, times_of
 from bench.results.reader import Run

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.output import say
+from bench.core.units import spaced
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan, WorkloadPlan
@@ -183,7 +184,7 @@ def _workload_lines(workload: dict[str, Any]) -> list[str]:
         f"{workload['name']}: {workload['driver']} on {workload['target']}, engine {workload['engine']}, "
         f"{workload['lanes']} lanes{_threads(workload)}",
         f"  {workload['arrivals']} arrivals, {rate}"
-        + ("" if expected is None else f", {expected:,.0f} expected in all".replace(",", " ")),
+        + ("" if expected is None else f"  {spaced(expected)} expected in all"),
     ]
     for number, arrival in enumerate(workload["first"], start=1):
         at = (

@@ -177,9 +177,14 @@ def _listed(units: Iterable[str]) -> str:
     return ", ".join(unit for unit in units if unit not in ("KB", "µs"))
 
 
+def spaced(count: float) -> str:
+    """A count for people: "36 000"."""
+    return f"{count:,.0f}".replace(",", " ")
+
+
 def _three_digits(value: float) -> str:
     if value == round(value) and abs(value) < 1000:
         return f"{value:.0f}"
     if abs(value) >= 100:
-        return f"{value:,.0f}".replace(",", " ")
+        return spaced(value)
     return f"{value:.{2 if abs(value) < 10 else 1}f}"

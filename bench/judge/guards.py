@@ -18,10 +18,10 @@ import numpy as np
 
 from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
+from bench.core.units import spaced
 from bench.judge.closed_loop import unasked
 from bench.judge.measures import floor_ns, statistic_ns
 from bench.judge.observation import CUT_SHORT, NEVER, SLOW, Observation
-from bench.judge.outcome_counts import spaced
 from bench.judge.verdict import Doubt, Status
 from bench.scenario.rules.metric_facts import (
     BY_NAME,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.core.outcome import OUTCOMES
+from bench.core.units import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,11 +60,6 @@ def tally_of(run: Run, scope: Sequence[str] = (), measured: bool | None = True) 
 def often(count: int) -> str:
     """ "once", "2 894 times"."""
     return "once" if count == 1 else f"{spaced(count)} times"
-
-
-def spaced(count: int) -> str:
-    """A count for people: "36 000"."""
-    return f"{count:,}".replace(",", " ")
 
 
 def listed(texts: Sequence[str], most: int = MOST_LISTED) -> str:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.clock import NS_PER_S
+from bench.core.units import spaced
 from bench.judge.measures import answers_of
-from bench.judge.outcome_counts import spaced
 from bench.judge.verdict import Status
 from bench.report import context
 from bench.report import text as text_report

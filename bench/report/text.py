@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.outcome import OUTCOMES
+from bench.core.units import spaced
 from bench.judge.guards import SAMPLES_ABOVE
-from bench.judge.outcome_counts import spaced
 from bench.judge.verdict import Status, headroom
 from bench.report import context
 from bench.report.document import (

@@ -10,8 +10,9 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.core.clock import NS_PER_S
+
 ROOT = Path("/sys/fs/cgroup")
-NS_PER_S = 1_000_000_000
 US_PER_S = 1_000_000
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.answers import Answers
 from bench.core.outcome import Outcome
-from bench.judge.outcome_counts import spaced
+from bench.core.units import spaced
 from bench.plan.pacing import P_DURATION_NS
 from bench.registry import kind_of_answers
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.units import spaced
 from bench.judge.judge import judge
-from bench.judge.outcome_counts import spaced
 from bench.judge.verdict import Status
 from tests.helpers.fault_run import (
     BASELINE,

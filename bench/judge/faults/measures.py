@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from bench.core import units
+from bench.core.units import spaced
 from bench.judge.faults.times import (
     detection,
     downtime,
@@ -15,7 +16,7 @@ from bench.judge.faults.times import (
     took_effect,
 )
 from bench.judge.observation import KNOWN, NEVER, Observation, Repeat, Unmeasurable
-from bench.judge.outcome_counts import listed, spaced
+from bench.judge.outcome_counts import listed
 from bench.scenario.rules.metric_facts import DETECTORS, RECOVERY_STAMPS
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.core import units
+from bench.core.units import spaced
 from bench.judge.observation import (
     CUT_SHORT,
     KNOWN,
@@ -17,7 +18,6 @@ from bench.judge.observation import (
     observed,
     worse,
 )
-from bench.judge.outcome_counts import spaced
 from bench.scenario.rules.metric_facts import CLEAN_RATIO
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core import units
+from bench.core.clock import NS_PER_S
+from bench.core.units import spaced
 from bench.judge.observation import Observation, Unmeasurable
-from bench.judge.outcome_counts import spaced
 from bench.judge.resources.growth import by_memory, growth, slope
 from bench.judge.resources.series import (
     Series,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 LEAST_COVERED = 0.5
 """Share of the load's time that the samples must cover."""
-NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True)

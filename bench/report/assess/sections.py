@@ -11,6 +11,7 @@ from bench.assess.requirements import FLAGS, LEAST_HEADROOM
 from bench.assess.status import Standing, counted, figure, listed, old, share
 from bench.assess.uncertainty import METHODS
 from bench.core import units
+from bench.core.units import spaced
 from bench.judge.verdict import Status
 from bench.report.document import Badge, Block, Bullets, Cell, Folded, Link, Section, table
 from bench.scenario.rules.metric_facts import DETECTORS
@@ -203,7 +204,7 @@ def _recovery(one: Resilience) -> tuple[Cell, ...]:
         f"{one.kind} {one.target}",
         number,
         *(_told(one.recovery[name]) for name in ("first", "stable", "full", "downtime")),
-        f"{one.lost_arrivals:,}".replace(",", " "),
+        spaced(one.lost_arrivals),
         "unknown" if one.availability is None else units.format_ratio(one.availability),
         evidence_cell(one.evidence),
     )

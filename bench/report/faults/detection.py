@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.core import units
+from bench.core.units import spaced
 from bench.judge.faults.times import IN_ALARM, NO_LOOK, NOTHING, first_failure_ns, took_effect
-from bench.judge.outcome_counts import spaced
 from bench.report.document import Preformatted, Section, Table, text_columns
 from bench.report.render.text import WIDTH, wrapped
 from bench.scenario.rules.metric_facts import DETECTORS

@@ -21,9 +21,9 @@ import numpy as np
 
 from bench.core import histogram, units
 from bench.core.outcome import Outcome
+from bench.core.units import spaced
 from bench.judge.faults.times import is_clean, took_effect
 from bench.judge.observation import CUT_SHORT, nearest_rank
-from bench.judge.outcome_counts import spaced
 from bench.report.context import joined
 from bench.report.document import Bullets, Facts, Section, Table, text_columns
 from bench.report.faults import detection as fault_detection

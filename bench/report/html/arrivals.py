@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from bench.core import units
 from bench.core.answers import error_text
 from bench.core.clock import NS_PER_S
+from bench.core.units import spaced
 from bench.judge.measures import answers_of
-from bench.judge.outcome_counts import spaced
 from bench.registry import kind_of_answers
 from bench.report.figures import tallies
 from bench.report.html.page import Child, Html, numbers, section, table, words

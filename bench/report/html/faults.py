@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.core import histogram, units
+from bench.core.units import spaced
 from bench.judge.faults.times import UNKNOWN, first_failure_ns, took_effect
 from bench.judge.observation import nearest_rank
-from bench.judge.outcome_counts import spaced
 from bench.report import context
 from bench.report.document import Column
 from bench.report.faults.detection import (

@@ -8,8 +8,8 @@ import numpy as np
 
 from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
+from bench.core.units import spaced
 from bench.judge.guards import SAMPLES_ABOVE
-from bench.judge.outcome_counts import spaced
 from bench.report.figures import PERCENTILES, Latency, latencies
 from bench.report.html.page import Child, Html, element, numbers, section, table, words
 from bench.report.html.plots import Book, Limit, Line, Plot, folded, wants_log

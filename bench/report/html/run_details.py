@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from bench.core import histogram, units
-from bench.judge.outcome_counts import spaced
+from bench.core.units import spaced
 from bench.report.context import command_again, others_at_work
 from bench.report.html.page import Child, Html, badge, details, element, numbers, section, table, words
 from bench.results import layout

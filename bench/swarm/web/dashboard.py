@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.core import histogram, units
 from bench.core.errors import ExitCode
 from bench.core.outcome import OUTCOMES
+from bench.core.units import spaced
 from bench.registry import received_by
 from bench.swarm.messages import (
     Ended,
@@ -217,7 +218,7 @@ class Figures:
             now=_percentiles(self.recent.counts()),
             measured=_percentiles(self.measured),
             max=units.format_duration_ns(histogram.max_ns(self.measured)) if samples else "-",
-            samples=f"{samples:,}".replace(",", " "),
+            samples=spaced(samples),
         )
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from bench.cli.main import run as bench
 from bench.core import units
+from bench.core.units import spaced
 from bench.judge.judge import judge
-from bench.judge.outcome_counts import spaced
 from bench.report import html
 from bench.report.figures import latencies
 from bench.report.html.run_page import render
