@@ -10,32 +10,34 @@ from fastapi import FastAPI
 from bench.reference_api.cache import Cache
 from bench.reference_api.database import Database
 from bench.reference_api.metrics import Metrics
-from bench.reference_api.monitor import Watch, insight_router, product_version
+from bench.reference_api.monitor import HealthMonitor, observability_router, product_version
 from bench.reference_api.resilience import CACHE_SHARE, DATABASE_END
-from bench.reference_api.responses import App, Door, add_refusals
+from bench.reference_api.responses import App, DeadlineMiddleware, add_error_responses
 from bench.reference_api.settings import Settings
 from bench.reference_api.shop import items_router, orders_router
 
 FIRST_LOOK_S = 5.0
-"""So long the start waits for Redis and Postgres. Then it goes on without, and the watch goes on looking."""
+"""How long the start waits for Redis and Postgres; the monitors look on after that too."""
 CLOSE_S = 0.2
 
 
 def create_app(settings: Settings) -> App:
     """The ASGI application. It opens no connection before its start-up event."""
     cache, database, metrics = Cache(settings), Database(settings), Metrics()
-    watches = {
-        "redis": Watch(cache, timeout_s=CACHE_SHARE * settings.deadline_s),
-        "postgres": Watch(database, timeout_s=DATABASE_END * settings.deadline_s, prepare=database.prepare),
+    monitors = {
+        "redis": HealthMonitor(cache, timeout_s=CACHE_SHARE * settings.deadline_s),
+        "postgres": HealthMonitor(
+            database, timeout_s=DATABASE_END * settings.deadline_s, prepare=database.prepare
+        ),
     }
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(watch.run()) for watch in watches.values()]
+        tasks = [asyncio.create_task(monitor.run()) for monitor in monitors.values()]
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LOOK_S):
-                for watch in watches.values():
-                    await watch.has_looked.wait()
+                for monitor in monitors.values():
+                    await monitor.has_looked.wait()
         # What is there now stays: the collector need not look through it again and again.
         gc.collect()
         gc.freeze()
@@ -52,8 +54,8 @@ def create_app(settings: Settings) -> App:
         version=product_version(),
         lifespan=lifespan,
     )
-    add_refusals(app)
+    add_error_responses(app)
     app.include_router(items_router(cache, database, metrics))
     app.include_router(orders_router(cache, database))
-    app.include_router(insight_router(cache, database, metrics, watches))
-    return Door(app, metrics, settings.deadline_s)
+    app.include_router(observability_router(cache, database, metrics, monitors))
+    return DeadlineMiddleware(app, metrics, settings.deadline_s)

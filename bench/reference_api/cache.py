@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from bench.reference_api.resilience import Away, Deadline, Guard, Slots
+from bench.reference_api.resilience import Bulkhead, ComponentBreaker, Deadline, UnavailableError
 from bench.reference_api.settings import Settings
 
 COLUMNS = "id, revision, name, price_cents, stock"
@@ -37,7 +37,7 @@ def item_of(row: Any) -> Item:
 
 FRESH, STALE = "holdfast:api:item:", "holdfast:api:stale:"
 FAILURES = (OSError, RedisError)
-"""Away, loading, full, or not ours to use: a cache that answers with an error is one to do without."""
+"""Unreachable, loading, full, or not ours to use: a cache that answers with an error is one to do without."""
 
 KEEP = """
 local kept = redis.call('GET', KEYS[2])
@@ -51,17 +51,17 @@ return 1
 
 
 class Cache:
-    """Reads and keeps items. Every method raises Away, never later than its deadline says."""
+    """Reads and keeps items. Every method raises UnavailableError, never later than its deadline says."""
 
     def __init__(self, settings: Settings) -> None:
         target = settings.redis
-        self.guard = Guard(
+        self.breaker = ComponentBreaker(
             "redis",
             failures=settings.breaker_failures,
             reset_s=settings.breaker_reset_s,
             is_failure=lambda error: isinstance(error, FAILURES),
         )
-        self.slots = Slots("redis", settings.redis_pool)
+        self.bulkhead = Bulkhead("redis", settings.redis_pool)
         self.unsettled: set[int] = set()
         """Items that were written while Redis could not be told. Their copies are not used until it was."""
         self._ttl_ms = int(settings.cache_ttl_s * 1e3)
@@ -72,9 +72,9 @@ class Cache:
             username=target.username,
             password=target.password,
             db=target.db,
-            max_connections=settings.redis_pool + 1,  # the watch's
+            max_connections=settings.redis_pool + 1,  # the monitor's
             protocol=2,
-            # The guard has the only clock, and every failure is to be seen by it.
+            # The breaker has the only clock, and every failure is to be seen by it.
             socket_timeout=None,
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
@@ -97,13 +97,13 @@ class Cache:
     async def invalidate(self, item: Item, deadline: Deadline) -> None:
         """The row was written: the next read goes to Postgres, and a stale copy is no older than this.
 
-        Raises no Away: while Redis cannot be told, the item is distrusted.
+        Raises no UnavailableError: while Redis cannot be told, the item is distrusted.
         """
         try:
             await self._put(item, 0, deadline)
         except BaseException as error:  # a cancellation too: it may not have got there
             self.distrust(item.id)
-            if not isinstance(error, Away):
+            if not isinstance(error, UnavailableError):
                 raise
 
     def distrust(self, item_id: int) -> None:
@@ -132,20 +132,20 @@ class Cache:
 
     async def _get(self, key: str, deadline: Deadline) -> bytes | None:
         end_s = deadline.cache_end_s()
-        await self.slots.take(end_s)
+        await self.bulkhead.take(end_s)
         try:
             return cast(
-                "bytes | None", await self.guard.call(end_s, self._client.execute_command, "GET", key)
+                "bytes | None", await self.breaker.call(end_s, self._client.execute_command, "GET", key)
             )
         finally:
-            self.slots.give()
+            self.bulkhead.give()
 
     async def _put(self, item: Item, ttl_ms: int, deadline: Deadline) -> None:
         end_s = deadline.cache_end_s()
         keys = [f"{FRESH}{item.id}", f"{STALE}{item.id}"]
         values: list[Any] = [item.revision, item.body, self._stale_ttl_ms, ttl_ms]
-        await self.slots.take(end_s)
+        await self.bulkhead.take(end_s)
         try:
-            await self.guard.call(end_s, self._keep, keys, values)
+            await self.breaker.call(end_s, self._keep, keys, values)
         finally:
-            self.slots.give()
+            self.bulkhead.give()

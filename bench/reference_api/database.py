@@ -20,7 +20,13 @@ from asyncpg.exceptions import (
     UndefinedTableError,
 )
 
-from bench.reference_api.resilience import Away, Deadline, Guard, MaybeDone, Slots
+from bench.reference_api.resilience import (
+    Bulkhead,
+    ComponentBreaker,
+    Deadline,
+    OutcomeUnknownError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -91,16 +97,16 @@ SCHEMA_TIMEOUT_S = 30.0
 
 
 class Database:
-    """Runs statements. Every method raises Away, never later than its deadline says."""
+    """Runs statements. Every method raises UnavailableError, never later than its deadline says."""
 
     def __init__(self, settings: Settings) -> None:
-        self.guard = Guard(
+        self.breaker = ComponentBreaker(
             "postgres",
             failures=settings.breaker_failures,
             reset_s=settings.breaker_reset_s,
             is_failure=is_failure,
         )
-        self.slots = Slots("postgres", settings.pool)
+        self.bulkhead = Bulkhead("postgres", settings.pool)
         self.is_ready = False
         """Whether the schema is there, as far as is known."""
         self._settings = settings
@@ -111,21 +117,21 @@ class Database:
         """Await `body(connection)` outside a transaction: for a single statement."""
         end_s = deadline.database_end_s()
         if not self.is_ready:
-            raise self.guard.away("its schema is not there yet")
-        await self.slots.take(end_s)
+            raise self.breaker.unavailable("its schema is not there yet")
+        await self.bulkhead.take(end_s)
         try:
-            return await self.guard.call(end_s, self._with_connection, body)
+            return await self.breaker.call(end_s, self._with_connection, body)
         except (UndefinedTableError, InvalidSchemaNameError):
-            self.is_ready = False  # the watch makes it
-            raise self.guard.away("its schema is gone") from None
+            self.is_ready = False  # the monitor makes it
+            raise self.breaker.unavailable("its schema is gone") from None
         finally:
-            self.slots.give()
+            self.bulkhead.give()
 
     async def transaction(self, body: Body[T], deadline: Deadline) -> T:
         """Await `body(connection)` in a transaction; again when Postgres broke it off for others' sake.
 
-        What `body` raises rolls it back. Raises MaybeDone when nobody knows whether it was committed, and
-        Away when it was not.
+        What `body` raises rolls it back. Raises OutcomeUnknownError when nobody knows whether it was
+        committed, and UnavailableError when it was not.
         """
         is_committing = False
 
@@ -147,15 +153,17 @@ class Database:
             try:
                 with contextlib.suppress(SerializationError, DeadlockDetectedError):
                     return await self.query(run, deadline)
-            except Away as away:
+            except UnavailableError as error:
                 if is_committing:
-                    raise MaybeDone(away.component, away.because, away.retry_after_s) from away
+                    raise OutcomeUnknownError(error.component, error.because, error.retry_after_s) from error
                 raise
             pause_s = FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
             if deadline.now_s() + pause_s >= deadline.database_end_s():
                 break
             await asyncio.sleep(pause_s)
-        raise Away("postgres", "it broke the transaction off for the sake of others, again and again")
+        raise UnavailableError(
+            "postgres", "it broke the transaction off for the sake of others, again and again"
+        )
 
     async def ping(self) -> None:
         """A round trip."""
@@ -194,7 +202,7 @@ class Database:
             self._pool.terminate()
         self._pool = await asyncpg.create_pool(
             min_size=0,
-            max_size=self._settings.pool + 1,  # the watch's
+            max_size=self._settings.pool + 1,  # the monitor's
             max_queries=2**31,
             max_inactive_connection_lifetime=0,
             reset=_leave_as_it_is,
@@ -244,7 +252,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether the error says that Postgres is away, rather than what it thinks of a statement."""
+    """Whether the error says that Postgres is unavailable, rather than what it thinks of a statement."""
     if isinstance(error, PostgresError):
         return (error.sqlstate or "XX")[:2] in AWAY_CLASSES
     return isinstance(error, OSError | asyncpg.InterfaceError | InternalClientError)

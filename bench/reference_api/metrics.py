@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.reference_api.resilience import Guard, Slots
+    from bench.reference_api.resilience import Bulkhead, ComponentBreaker
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -43,11 +43,13 @@ class Metrics:
         buckets[bisect_left(BOUNDS_S, duration_s)] += 1
         self._sums_s[route] += duration_s
 
-    def render(self, guards: Iterable[Guard], pools: Iterable[Slots], unsettled: int) -> str:
+    def render(self, breakers: Iterable[ComponentBreaker], pools: Iterable[Bulkhead], unsettled: int) -> str:
         """All of it as text."""
-        return "".join(self._families(list(guards), list(pools), unsettled))
+        return "".join(self._families(list(breakers), list(pools), unsettled))
 
-    def _families(self, guards: list[Guard], pools: list[Slots], unsettled: int) -> Iterator[str]:
+    def _families(
+        self, breakers: list[ComponentBreaker], pools: list[Bulkhead], unsettled: int
+    ) -> Iterator[str]:
         yield _family(
             "requests_total",
             "counter",
@@ -73,8 +75,8 @@ class Metrics:
             "gauge",
             "1 for the state that the circuit is in.",
             (
-                (_of(guard, state=state), int(guard.state == state))
-                for guard in guards
+                (_of(breaker, state=state), int(breaker.state == state))
+                for breaker in breakers
                 for state in ("closed", "open", "half_open")
             ),
         )
@@ -82,13 +84,17 @@ class Metrics:
             "breaker_transitions_total",
             "counter",
             "How often the circuit went into a state.",
-            ((_of(guard, to=to), count) for guard in guards for to, count in guard.transitions.items()),
+            (
+                (_of(breaker, to=to), count)
+                for breaker in breakers
+                for to, count in breaker.transitions.items()
+            ),
         )
         yield _family(
             "breaker_open_seconds_total",
             "counter",
             "How long the circuit was not closed.",
-            ((_of(guard), guard.open_s) for guard in guards),
+            ((_of(breaker), breaker.open_s) for breaker in breakers),
         )
         yield _family(
             "pool_size", "gauge", "Connections at most.", ((_of(pool), pool.size) for pool in pools)
@@ -116,7 +122,7 @@ class Metrics:
             yield f'{name}_count{{route="{route}"}} {total}\n'
 
 
-def _of(component: Guard | Slots, **labels: str) -> Labels:
+def _of(component: ComponentBreaker | Bulkhead, **labels: str) -> Labels:
     return (("component", component.component), *labels.items())
 
 

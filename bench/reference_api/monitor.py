@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import NotRequired, Protocol, TypedDict
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
@@ -14,15 +14,15 @@ from fastapi.responses import JSONResponse
 from bench.reference_api.cache import Cache
 from bench.reference_api.database import Database
 from bench.reference_api.metrics import Metrics
-from bench.reference_api.resilience import Away, Guard, in_words
+from bench.reference_api.resilience import ComponentBreaker, UnavailableError, in_words
 
 PERIOD_S = 1.0
 
 
 class Component(Protocol):
-    """What the watch needs of a component."""
+    """What the monitor needs of a component."""
 
-    guard: Guard
+    breaker: ComponentBreaker
 
     async def ping(self) -> None:
         """A round trip."""
@@ -31,7 +31,18 @@ class Component(Protocol):
         """Drop connections that may lead nowhere."""
 
 
-class Watch:
+class ComponentHealth(TypedDict):
+    """What `/health` says of a component."""
+
+    state: str
+    """up or down."""
+    breaker: str
+    latency_ms: float | None
+    because: NotRequired[str]
+    """Why it is down."""
+
+
+class HealthMonitor:
     """Asks every second, tries when a circuit may be tried, and has the answer to `/health` ready."""
 
     def __init__(
@@ -53,49 +64,49 @@ class Watch:
     @property
     def is_up(self) -> bool:
         """Whether it answered when it was last asked, and no circuit has opened since."""
-        return self._is_up and not self._component.guard.opened.is_set()
+        return self._is_up and not self._component.breaker.opened.is_set()
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> ComponentHealth:
         """The component's part of `/health`."""
-        entry: dict[str, Any] = {
-            "state": "up" if self.is_up else "down",
-            "breaker": self._component.guard.state,
-            "latency_ms": self._latency_ms if self.is_up else None,
-        }
+        health = ComponentHealth(
+            state="up" if self.is_up else "down",
+            breaker=self._component.breaker.state,
+            latency_ms=self._latency_ms if self.is_up else None,
+        )
         if not self.is_up:
-            entry["because"] = self._error or self._component.guard.because
-        return entry
+            health["because"] = self._error or self._component.breaker.because
+        return health
 
     async def run(self) -> None:
         """Until cancelled."""
-        guard = self._component.guard
+        breaker = self._component.breaker
         while True:
             try:
                 await self._look()
-            except Exception:  # the watch must not end: nobody else closes a circuit
-                logging.getLogger(__name__).exception("the watch over %s", guard.component)
+            except Exception:  # the monitor must not end: nobody else closes a circuit
+                logging.getLogger(__name__).exception("the monitor of %s", breaker.component)
                 self._is_up = False
             self.has_looked.set()
-            if guard.opened.is_set():
-                await asyncio.sleep(max(guard.until_trial_s(), 0.01))
+            if breaker.opened.is_set():
+                await asyncio.sleep(max(breaker.until_trial_s(), 0.01))
             else:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(PERIOD_S):
-                        await guard.opened.wait()
+                        await breaker.opened.wait()
 
     async def _look(self) -> None:
-        guard = self._component.guard
-        if guard.state == "open":
+        breaker = self._component.breaker
+        if breaker.state == "open":
             return
         end_s = asyncio.get_running_loop().time() + self._timeout_s
         begin_s = time.monotonic()
         try:
-            if guard.state == "half_open":
-                await guard.trial(end_s, self._ping_anew)
+            if breaker.state == "half_open":
+                await breaker.trial(end_s, self._ping_anew)
             else:
-                await guard.call(end_s, self._component.ping)
-        except Away as away:
-            self._is_up, self._error = False, str(away)
+                await breaker.call(end_s, self._component.ping)
+        except UnavailableError as error:
+            self._is_up, self._error = False, str(error)
             return
         self._latency_ms = round((time.monotonic() - begin_s) * 1e3, 3)
         if self._prepare is not None:
@@ -122,29 +133,29 @@ def product_version() -> str:
         return "checkout"
 
 
-def insight_router(
-    cache: Cache, database: Database, metrics: Metrics, watches: dict[str, Watch]
+def observability_router(
+    cache: Cache, database: Database, metrics: Metrics, monitors: dict[str, HealthMonitor]
 ) -> APIRouter:
     """The routes."""
-    router = APIRouter(tags=["insight"])
+    router = APIRouter(tags=["observability"])
     release = product_version()
 
     @router.get("/health", summary="How the API and what it needs are: ok, degraded or down")
     async def health() -> Response:
-        up = sum(watch.is_up for watch in watches.values())
-        status = "ok" if up == len(watches) else "degraded" if up else "down"
+        up = sum(monitor.is_up for monitor in monitors.values())
+        status = "ok" if up == len(monitors) else "degraded" if up else "down"
         content = {
             "status": status,
             "uptime_s": round(metrics.uptime_s, 3),
             "version": release,
-            "components": {name: watch.describe() for name, watch in watches.items()},
+            "components": {name: monitor.describe() for name, monitor in monitors.items()},
         }
         return JSONResponse(content, 503 if status == "down" else 200)
 
     @router.get("/metrics", summary="Counters for Prometheus")
     async def metrics_text() -> Response:
         text = metrics.render(
-            (cache.guard, database.guard), (cache.slots, database.slots), len(cache.unsettled)
+            (cache.breaker, database.breaker), (cache.bulkhead, database.bulkhead), len(cache.unsettled)
         )
         return Response(text, media_type=PROMETHEUS)
 

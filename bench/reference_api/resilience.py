@@ -1,11 +1,12 @@
-"""What stands between a request and the components it needs: refusals, a deadline, a bulkhead, a circuit
-breaker.
+"""What stands between a request and its components: errors, a deadline, a bulkhead, a circuit breaker.
 
 The shares of the deadline make the order of falling back possible:
 
-0                                  75 %           95 %   100 % ├── Redis: at most 20 % a call      │
-│      │ ├── Postgres until here ────────────┤              │      │ ├── Redis again: a stale copy, or
-the cache after a write ┤ └── whatever hangs: the answer is made here ──────────────┘
+    0                                  75 %           95 %   100 %
+    ├── Redis: at most 20 % a call      │              │      │
+    ├── Postgres until here ────────────┤              │      │
+    ├── Redis again: a stale copy, or the cache after a write ┤
+    └── whatever hangs: the answer is made here ──────────────┘
 
 A hung Redis leaves time for Postgres, and a hung Postgres leaves time for a stale copy from Redis.
 
@@ -27,25 +28,25 @@ from typing import ParamSpec, TypeVar
 from circuitbreaker import STATE_CLOSED, CircuitBreaker
 
 
-class Away(Exception):  # noqa: N818 - what happened is the name
+class UnavailableError(Exception):
     """A component cannot be asked now: 503 with Retry-After, unless there is another way."""
 
     def __init__(self, component: str, because: str, retry_after_s: int = 1) -> None:
         self.component = component
         self.because = because
         self.retry_after_s = retry_after_s
-        super().__init__(f"{component} is away: {because}")
+        super().__init__(f"{component} is unavailable: {because}")
 
 
-class Busy(Away):
+class BusyError(UnavailableError):
     """All of the pool's connections stayed in use. The component itself may be well: no breaker counts it."""
 
 
-class MaybeDone(Away):
-    """As Away, but while the commit was under way: nobody knows whether it took place."""
+class OutcomeUnknownError(UnavailableError):
+    """As UnavailableError, but while the commit was under way: nobody knows whether it took place."""
 
 
-class Refused(Exception):  # noqa: N818 - what happened is the name
+class RejectedError(Exception):
     """The request cannot be granted by anyone: a status from 400 to 499 and a sentence."""
 
     def __init__(self, status: int, because: str) -> None:
@@ -83,7 +84,7 @@ class Deadline:
         return self._begin_s + DATABASE_END * self._total_s
 
 
-class Slots:
+class Bulkhead:
     """Stands before a client library's pool, so that waiting for a connection can be told from waiting for
     the server: the first is our own load, and only the second says anything about the server.
     """
@@ -96,7 +97,7 @@ class Slots:
         self._free = asyncio.Semaphore(size)
 
     async def take(self, end_s: float) -> None:
-        """Hold one slot until `give`. Raises Busy when none is free until `end_s` on the loop's clock."""
+        """Hold one slot until `give`. Raises BusyError when none is free by `end_s` on the loop's clock."""
         if self._free.locked():
             await self._wait(end_s)
         else:
@@ -114,7 +115,7 @@ class Slots:
             async with asyncio.timeout_at(end_s):
                 await self._free.acquire()
         except TimeoutError:
-            raise Busy(self.component, f"all {self.size} connections stayed in use") from None
+            raise BusyError(self.component, f"all {self.size} connections stayed in use") from None
         finally:
             self.waiting -= 1
 
@@ -123,7 +124,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Guard:
+class ComponentBreaker:
     """Lets calls through to a component while it answers."""
 
     def __init__(
@@ -165,26 +166,26 @@ class Guard:
         """How long an open circuit stays open from now."""
         return max(self._tried_s + self._reset_s - time.monotonic(), 0.0)
 
-    def away(self, because: str) -> Away:
+    def unavailable(self, because: str) -> UnavailableError:
         """What a caller is told, with the time after which asking again makes sense."""
-        return Away(self.component, because, max(1, ceil(self.until_trial_s())))
+        return UnavailableError(self.component, because, max(1, ceil(self.until_trial_s())))
 
     async def call(
         self, end_s: float, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Await `function(...)` until `end_s` on the loop's clock.
 
-        Raises Away at once while the circuit is not closed, and when the call fails or takes too long. What
-        is no failure of the component comes out as it is.
+        Raises UnavailableError immediately while the circuit is not closed, and when the call fails or takes
+        too long. What is no failure of the component comes out as it is.
         """
         if self._breaker.state != STATE_CLOSED:
-            raise self.away(f"its circuit is open after: {self.because}")
+            raise self.unavailable(f"its circuit is open after: {self.because}")
         return await self._attempt(end_s, function, *args, **kwargs)
 
     async def trial(
         self, end_s: float, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """As `call`, past the open circuit: success closes it. Only the watch may."""
+        """As `call`, past the open circuit: success closes it. Only the monitor may."""
         self.transitions["half_open"] += 1
         return await self._attempt(end_s, function, *args, **kwargs)
 
@@ -198,7 +199,7 @@ class Guard:
         except Exception as error:
             if self._is_failure(error):
                 self._failed(error, epoch)
-                raise self.away(in_words(error)) from error
+                raise self.unavailable(in_words(error)) from error
             self._succeeded(epoch)
             raise
         self._succeeded(epoch)

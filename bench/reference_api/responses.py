@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from bench.reference_api.metrics import Metrics
-from bench.reference_api.resilience import Away, Deadline, Refused
+from bench.reference_api.resilience import Deadline, RejectedError, UnavailableError
 
 
 def json_bytes(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -24,21 +24,21 @@ def json_bytes(body: bytes, status: int = 200, headers: Mapping[str, str] | None
     return Response(body, status, headers, "application/json")
 
 
-def add_refusals(app: FastAPI) -> None:
+def add_error_responses(app: FastAPI) -> None:
     """Tell the framework how the API refuses."""
-    app.add_exception_handler(Away, _away)
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(UnavailableError, _unavailable)
+    app.add_exception_handler(RejectedError, _rejected)
     app.add_exception_handler(RequestValidationError, _invalid)
 
 
-async def _away(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Away)
+async def _unavailable(_: Request, error: Exception) -> Response:
+    assert isinstance(error, UnavailableError)
     headers = {"Retry-After": str(error.retry_after_s)}
     return JSONResponse({"detail": str(error)}, 503, headers)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+async def _rejected(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RejectedError)
     return JSONResponse({"detail": str(error)}, error.status)
 
 
@@ -66,7 +66,7 @@ def deadline_of(request: Request) -> Deadline:
     return cast("Deadline", request.scope[_KEY])
 
 
-class Door:
+class DeadlineMiddleware:
     """An ASGI application around another one. No answer comes later than `deadline_s` after the request."""
 
     def __init__(self, app: App, metrics: Metrics, deadline_s: float) -> None:

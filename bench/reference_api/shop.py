@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from bench.reference_api.cache import COLUMNS, Cache, Item, item_of
 from bench.reference_api.database import REVISION, Database
 from bench.reference_api.metrics import Metrics
-from bench.reference_api.resilience import Away, MaybeDone, Refused
+from bench.reference_api.resilience import OutcomeUnknownError, RejectedError, UnavailableError
 from bench.reference_api.responses import deadline_of, json_bytes
 
 MOST_BIGINT = 2**63 - 1
@@ -48,30 +48,30 @@ def items_router(cache: Cache, database: Database, metrics: Metrics) -> APIRoute
     router = APIRouter(tags=["items"])
 
     async def read_through(item_id: int, request: Request) -> tuple[bytes, str]:
-        """(body, hit | miss | stale | bypass). Raises Away, or Refused when there is no such item."""
+        """(body, hit | miss | stale | bypass). Raises UnavailableError; RejectedError for an unknown id."""
         deadline = deadline_of(request)
         found = "miss" if cache.is_trusted(item_id) else "bypass"
         if found == "miss":
             try:
                 body = await cache.fresh(item_id, deadline)
-            except Away:
+            except UnavailableError:
                 found = "bypass"
             else:
                 if body is not None:
                     return body, "hit"
         try:
             row = await database.query(lambda connection: connection.fetchrow(SELECT_ITEM, item_id), deadline)
-        except Away as away:
+        except UnavailableError as error:
             if found == "miss" and (body := await _stale(cache, item_id, request)) is not None:
                 return body, "stale"
-            raise away from None
+            raise error from None
         if row is None:
-            raise Refused(404, f"there is no item {item_id}")
+            raise RejectedError(404, f"there is no item {item_id}")
         item = item_of(row)
         if found == "miss" and cache.is_trusted(item_id):
             try:
                 await cache.fill(item, deadline)
-            except Away:
+            except UnavailableError:
                 found = "bypass"
         return item.body, found
 
@@ -104,11 +104,11 @@ def items_router(cache: Cache, database: Database, metrics: Metrics) -> APIRoute
             row = await database.transaction(
                 lambda connection: connection.fetchrow(UPDATE, *values), deadline
             )
-        except MaybeDone:
+        except OutcomeUnknownError:
             cache.distrust(item_id)
             raise
         if row is None:
-            raise Refused(404, f"there is no item {item_id}")
+            raise RejectedError(404, f"there is no item {item_id}")
         item: Item = item_of(row)
         await cache.invalidate(item, deadline)
         return json_bytes(item.body)
@@ -119,7 +119,7 @@ def items_router(cache: Cache, database: Database, metrics: Metrics) -> APIRoute
 async def _stale(cache: Cache, item_id: int, request: Request) -> bytes | None:
     try:
         return await cache.stale(item_id, deadline_of(request))
-    except Away:
+    except UnavailableError:
         return None
 
 
@@ -167,7 +167,7 @@ def orders_router(cache: Cache, database: Database) -> APIRouter:
             order, item = await database.transaction(
                 lambda connection: _place(connection, wish, key), deadline
             )
-        except MaybeDone:
+        except OutcomeUnknownError:
             cache.distrust(wish.item)
             raise
         if item is None:
@@ -181,29 +181,29 @@ def orders_router(cache: Cache, database: Database) -> APIRouter:
             lambda connection: connection.fetchrow(SELECT_BY_ID, order_id), deadline_of(request)
         )
         if row is None:
-            raise Refused(404, f"there is no order {order_id}")
+            raise RejectedError(404, f"there is no order {order_id}")
         return json_bytes(_order_bytes(row))
 
     return router
 
 
 async def _place(connection: Any, wish: OrderWish, key: str | None) -> tuple[bytes, Item | None]:
-    """(the order, the item that was taken from; None: the order was there already). Raises Refused."""
+    """(the order, the item that was taken from; None: the order was there already). Raises RejectedError."""
     order = await connection.fetchrow(INSERT, key, wish.item, wish.quantity, wish.customer)
     if order is None:
         earlier = None if key is None else await connection.fetchrow(SELECT_BY_KEY, key)
         if earlier is None:
-            raise Refused(404, f"there is no item {wish.item}")
+            raise RejectedError(404, f"there is no item {wish.item}")
         if (earlier["item_id"], earlier["quantity"], earlier["customer"]) != (
             wish.item,
             wish.quantity,
             wish.customer,
         ):
-            raise Refused(422, "this idempotency key was used for another order")
+            raise RejectedError(422, "this idempotency key was used for another order")
         return _order_bytes(earlier), None
     taken = await connection.fetchrow(TAKE, wish.item, wish.quantity)
     if taken is None:
-        raise Refused(409, f"item {wish.item} has fewer than {wish.quantity} in stock")
+        raise RejectedError(409, f"item {wish.item} has fewer than {wish.quantity} in stock")
     return _order_bytes(order), item_of(taken)
 
 

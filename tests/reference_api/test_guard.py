@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bench.reference_api.resilience import Away, Busy, Guard, Slots
+from bench.reference_api.resilience import Bulkhead, BusyError, ComponentBreaker, UnavailableError
 
 
-def guard(failures: int = 2, reset_s: float = 60.0) -> Guard:
-    return Guard(
+def guard(failures: int = 2, reset_s: float = 60.0) -> ComponentBreaker:
+    return ComponentBreaker(
         "redis",
         failures=failures,
         reset_s=reset_s,
@@ -51,9 +51,9 @@ def in_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 async def test_failures_in_a_row_open_the_circuit_and_calls_are_refused_at_once() -> None:
     one = guard()
     for _ in range(2):
-        with pytest.raises(Away, match="nobody there"):
+        with pytest.raises(UnavailableError, match="nobody there"):
             await one.call(soon(), broken)
-    with pytest.raises(Away, match="circuit is open") as caught:
+    with pytest.raises(UnavailableError, match="circuit is open") as caught:
         await one.call(soon(), hanging)
     assert caught.value.retry_after_s == 60
     assert one.state == "open"
@@ -64,7 +64,7 @@ async def test_failures_in_a_row_open_the_circuit_and_calls_are_refused_at_once(
 async def test_a_success_between_failures_starts_the_count_anew() -> None:
     one = guard()
     for _ in range(5):
-        with pytest.raises(Away):
+        with pytest.raises(UnavailableError):
             await one.call(soon(), broken)
         assert await one.call(soon(), well) == "well"
     assert one.state == "closed"
@@ -73,7 +73,7 @@ async def test_a_success_between_failures_starts_the_count_anew() -> None:
 @in_loop
 async def test_a_call_past_its_end_is_a_failure() -> None:
     one = guard(failures=1)
-    with pytest.raises(Away, match="no answer in time"):
+    with pytest.raises(UnavailableError, match="no answer in time"):
         await one.call(soon(0.01), hanging)
     assert one.state == "open"
 
@@ -82,7 +82,7 @@ async def test_a_call_past_its_end_is_a_failure() -> None:
 async def test_an_error_that_is_no_failure_of_the_component_comes_out_and_counts_as_an_answer() -> None:
     one = guard()
     for _ in range(5):
-        with pytest.raises(Away):
+        with pytest.raises(UnavailableError):
             await one.call(soon(), broken)
         with pytest.raises(ValueError, match="ours"):
             await one.call(soon(), wrong)
@@ -92,13 +92,13 @@ async def test_an_error_that_is_no_failure_of_the_component_comes_out_and_counts
 @in_loop
 async def test_a_trial_that_fails_opens_again_and_one_that_succeeds_closes() -> None:
     one = guard(failures=1, reset_s=0.01)
-    with pytest.raises(Away):
+    with pytest.raises(UnavailableError):
         await one.call(soon(), broken)
     await asyncio.sleep(one.until_trial_s() + 0.001)
     assert one.state == "half_open"
-    with pytest.raises(Away):  # nobody but the watch may try
+    with pytest.raises(UnavailableError):  # nobody but the monitor may try
         await one.call(soon(), well)
-    with pytest.raises(Away):
+    with pytest.raises(UnavailableError):
         await one.trial(soon(), broken)
     assert one.state in ("open", "half_open")
     assert one.opened.is_set()
@@ -119,7 +119,7 @@ async def test_what_comes_in_late_from_before_the_opening_changes_nothing() -> N
 
     task = asyncio.create_task(one.call(soon(), late))
     await asyncio.sleep(0)
-    with pytest.raises(Away):
+    with pytest.raises(UnavailableError):
         await one.call(soon(), broken)
     answer.set_result("late")
     assert await task == "late"
@@ -128,21 +128,21 @@ async def test_what_comes_in_late_from_before_the_opening_changes_nothing() -> N
 
 @in_loop
 async def test_who_waits_for_a_slot_waits_in_order_and_not_past_the_end() -> None:
-    slots = Slots("postgres", 1)
-    await slots.take(soon())
-    with pytest.raises(Busy, match="all 1 connections"):
-        await slots.take(soon(0.01))
+    bulkhead = Bulkhead("postgres", 1)
+    await bulkhead.take(soon())
+    with pytest.raises(BusyError, match="all 1 connections"):
+        await bulkhead.take(soon(0.01))
     order = []
 
     async def worker(number: int) -> None:
-        await slots.take(soon())
+        await bulkhead.take(soon())
         order.append(number)
-        slots.give()
+        bulkhead.give()
 
     tasks = [asyncio.create_task(worker(number)) for number in range(3)]
     await asyncio.sleep(0)
-    assert (slots.in_use, slots.waiting) == (1, 3)
-    slots.give()
+    assert (bulkhead.in_use, bulkhead.waiting) == (1, 3)
+    bulkhead.give()
     await asyncio.gather(*tasks)
     assert order == [0, 1, 2]
-    assert (slots.in_use, slots.waiting) == (0, 0)
+    assert (bulkhead.in_use, bulkhead.waiting) == (0, 0)

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from bench.reference_api.database import Database
-from bench.reference_api.resilience import Away, Deadline, MaybeDone
+from bench.reference_api.resilience import Deadline, OutcomeUnknownError, UnavailableError
 from bench.reference_api.settings import read_settings
 from tests.reference_api.api_process import PATIENT_MS, Api, Servers
 
@@ -183,9 +183,9 @@ def test_a_commit_that_is_not_answered_may_have_been_done_and_the_key_tells(serv
 
                 try:
                     await database.transaction(body, Deadline(2.0))
-                except Away as away:
-                    found.append(type(away))
+                except UnavailableError as error:
+                    found.append(type(error))
         await database.close()
         return found
 
-    assert asyncio.run(outcomes()) == [Away, MaybeDone]
+    assert asyncio.run(outcomes()) == [UnavailableError, OutcomeUnknownError]

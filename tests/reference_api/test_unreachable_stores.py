@@ -1,4 +1,4 @@
-"""Redis, Postgres or both away: killed, or hanging. Answers get worse, but come; then all is well again."""
+"""Redis, Postgres or both unreachable, killed or hanging: answers get worse, but come; then all is well."""
 
 import contextlib
 import statistics
@@ -16,7 +16,7 @@ ENVIRONMENT = {"API_DEADLINE_MS": str(SHORT_MS)}
 HOWS = ["killed", "stopped"]
 
 
-def away(servers: Servers, how: str, *names: str) -> contextlib.AbstractContextManager[None]:
+def unreachable(servers: Servers, how: str, *names: str) -> contextlib.AbstractContextManager[None]:
     return servers.killed(*names) if how == "killed" else servers.stopped(*names)
 
 
@@ -37,7 +37,7 @@ def test_without_redis_reads_go_to_postgres_and_the_circuit_opens_and_closes(
     api: Api, servers: Servers, how: str
 ) -> None:
     api.get("/items/41")
-    with away(servers, how, "redis"):
+    with unreachable(servers, how, "redis"):
         answers = until_open(api, "redis")
         assert {answer.status for answer in answers} == {200}
         assert answers[-1].cache == "bypass"
@@ -64,7 +64,7 @@ def test_without_postgres_reads_are_served_and_all_else_is_503(api: Api, servers
     with redis.Redis.from_url(servers.environment["REDIS_URL"]) as store:
         store.delete(f"{FRESH}43")  # as if it had expired
         store.persist(f"{FRESH}42")  # and as if no time went by for this one, however slow the machine is
-    with away(servers, how, "postgres"):
+    with unreachable(servers, how, "postgres"):
         eventually(lambda: api.get("/items/43").cache == "stale", "a stale answer")
         until_open(api, "postgres")
         stale, hit = api.get("/items/43"), api.get("/items/42")
@@ -79,7 +79,7 @@ def test_without_postgres_reads_are_served_and_all_else_is_503(api: Api, servers
         ):
             assert answer.status == 503
             assert int(answer.headers["retry-after"]) >= 1
-            assert "postgres is away" in answer.json["detail"]
+            assert "postgres is unavailable" in answer.json["detail"]
             assert answer.took_s < SHORT_S + SLACK_S
         # Writes that were refused are no reason to do without the copies.
         assert api.metric("cache_unsettled_items") == 0
@@ -97,7 +97,7 @@ def test_without_postgres_reads_are_served_and_all_else_is_503(api: Api, servers
 
 @pytest.mark.parametrize("how", HOWS)
 def test_without_both_everything_is_503_within_the_deadline(api: Api, servers: Servers, how: str) -> None:
-    with away(servers, how, "redis", "postgres"), ThreadPoolExecutor(20) as pool:
+    with unreachable(servers, how, "redis", "postgres"), ThreadPoolExecutor(20) as pool:
         paths = ["/items/41", "/items", "/orders/1"] * 20
         answers = list(pool.map(api.get, paths))
         answers += [api.order(41) for _ in range(3)]

@@ -1,6 +1,6 @@
 """Removes what a run has made in the engine: containers, then networks, then volumes.
 
-python -P -m bench.stack.docker.cleanup RUN HARNESS_PID
+    python -P -m bench.stack.docker.cleanup RUN HARNESS_PID
 
 is the reaper, a process that does so when the harness is gone, however it ended. It prints "ready"
 when it watches. Then it waits for the end of its stdin, or of the harness's process, and removes what

@@ -329,11 +329,11 @@ class FollowedContainers:
         for container, service in dict(self._ids).items():
             if pid := self.events.pid_of(container):
                 self.events.note_running(container, pid)
-            self.copy_log(container, service)
+            self.copy_log(container, service, from_now=True)
 
-    def copy_log(self, container: str, service: str) -> None:
-        """Follow its log too."""
-        log = ContainerLog(self._engine, container, self._log_dir, service, from_now=True)
+    def copy_log(self, container: str, service: str, *, from_now: bool = False) -> None:
+        """Follow its log too: all of it, or what is printed from now on."""
+        log = ContainerLog(self._engine, container, self._log_dir, service, from_now=from_now)
         log.start(lambda: self.events.pid(container) is not None)
         self._logs.append((service, log))
 
