@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.output import NamedPath, say
 from bench.core.errors import ResultError, UsageError
+from bench.report.formats import (
+    DEFAULT,
+    DEFAULT_OF_FOLDER,
+    FORMATS,
+    JudgedRun,
+    Reader,
+    RunFolder,
+    folder_formats,
+)
 
 if TYPE_CHECKING:
-    from bench.judge.verdict import Verdict
-    from bench.results.reader import Run
-
-OF_ONE, OF_FOLDER = ("html",), ("html", "json", "markdown", "junit")
-"""Forms that are of a single run; forms that a folder of runs has."""
+    from click.shell_completion import CompletionItem
 
 
-class Judged(NamedTuple):
-    """A run and its verdict."""
+class FormatName(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in some versions of click
+    """One of the formats that are registered when it is asked for."""
 
-    run: Run
-    verdict: Verdict
+    name = "format"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:  # noqa: ARG002 - Click's
+        """Click's hook: the names between brackets."""
+        return f"[{'|'.join(FORMATS)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Click's hook: a usage error for another name."""
+        return str(_choice().convert(value, param, ctx))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Click's hook: the names that begin like that."""
+        return _choice().shell_complete(ctx, param, incomplete)
+
+
+def _choice() -> click.Choice:  # type: ignore[type-arg, unused-ignore]  # generic in some versions of click only
+    return click.Choice(list(FORMATS))
 
 
 @click.command()
@@ -31,7 +52,7 @@ class Judged(NamedTuple):
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "csv", "html", "markdown", "junit"]),
+    type=FormatName(),
     help="Output format (default: text; html for a folder of runs).",
 )
 @click.option(
@@ -56,11 +77,12 @@ def command(runs: tuple[Path, ...], form: str | None, out: Path | None) -> None:
     if folders and len(runs) > 1:
         raise UsageError(f"{folders[0]} is a folder of runs: name it alone, or name only runs")
     if folders:
-        page = _of_folder(folders[0], form or "html", out)
-        if out is None and (form or "html") == "html":
-            out = folders[0] / "index.html"
+        form = form or DEFAULT_OF_FOLDER
+        page = _of_folder(folders[0], form, out)
+        if out is None and form == DEFAULT_OF_FOLDER:
+            out = folders[0] / f"index{FORMATS[form].suffix}"
     else:
-        page = _of_runs(runs, form or "text", colour_allowed=out is None)
+        page = _of_runs(runs, form or DEFAULT, out)
     if out is None:
         click.echo(page, nl=False)
         return
@@ -81,98 +103,26 @@ def write_report(path: Path, text: str) -> None:
 
 
 def _of_folder(folder: Path, form: str, out: Path | None) -> str:
-    from bench.report import data, junit, markdown
-    from bench.report.index import page as render
     from bench.report.index.entries import entries_in
 
-    if form not in OF_FOLDER:
+    if form not in folder_formats():
         raise UsageError(
             f"--format {form} is of runs, and {folder} is a folder of them; name its runs, or use "
-            f"one of {', '.join(OF_FOLDER)}"
+            f"one of {', '.join(folder_formats())}"
         )
-    entries = entries_in(folder)
-    match form:
-        case "json":
-            return data.render_folder_json(entries)
-        case "markdown":
-            return markdown.render_summary(entries)
-        case "junit":
-            return junit.render(entries)
-        case _:
-            return render.render(entries, folder if out is None else out.parent, folder.resolve().name)
+    found = RunFolder(folder.resolve().name, entries_in(folder))
+    return FORMATS[form].of_folder(found, Reader(folder if out is None else out.parent))
 
 
-def _of_runs(paths: tuple[Path, ...], form: str, colour_allowed: bool) -> str:
+def _of_runs(paths: tuple[Path, ...], form: str, out: Path | None) -> str:
     from bench.judge.judge import judge
     from bench.judge.verdict import saved
+    from bench.report.render.text import is_colourful, is_unicode
     from bench.results.reader import Run
 
-    if len(paths) > 1 and form in OF_ONE:
+    if len(paths) > 1 and not FORMATS[form].of_several:
         raise UsageError(f"--format {form} is of one run; for several name the folder that they are in")
     loaded = [Run.load(path) for path in paths]
-    judged = [Judged(run, saved(run.path) or judge(run)) for run in loaded]
-    match form:
-        case "json":
-            return _json(judged)
-        case "csv":
-            return _csv(judged)
-        case "markdown":
-            return markdown_of(judged)
-        case "junit":
-            return junit_of(judged)
-        case "html":
-            return _html(judged[0])
-        case _:
-            return _text(judged, colour_allowed)
-
-
-def _text(judged: list[Judged], colour_allowed: bool) -> str:
-    from bench.report import text
-    from bench.report.render.text import is_colourful, is_unicode
-
-    colour = colour_allowed and is_colourful()
-    unicode = is_unicode() or not colour_allowed
-    return "\n".join(text.render(*one, colour=colour, unicode=unicode) for one in judged)
-
-
-def _json(judged: list[Judged]) -> str:
-    from bench.report import data
-    from bench.results.layout import as_json
-
-    texts = [data.render_json(*one) for one in judged]
-    if len(texts) == 1:
-        return texts[0]
-    return as_json({"format": data.FORMAT, "runs": [json.loads(text) for text in texts]})
-
-
-def _csv(judged: list[Judged]) -> str:
-    from bench.report import data
-
-    first, *others = [data.render_csv(*one) for one in judged]
-    return first + "".join(text.partition("\n")[2] for text in others)
-
-
-def markdown_of(judged: list[Judged]) -> str:
-    """One run in full; several as a table with each of them folded below it."""
-    from bench.report import markdown
-    from bench.report.index.entries import entry_with
-
-    if len(judged) == 1:
-        return markdown.render(*judged[0])
-    by_path = {one.run.path: one for one in judged}
-    entries = [entry_with(*one) for one in judged]
-    return markdown.render_summary(entries, lambda entry: markdown.blocks(*by_path[entry.path]))
-
-
-def junit_of(judged: list[Judged]) -> str:
-    """Runs as one document."""
-    from bench.report import junit
-    from bench.report.index.entries import entry_with
-
-    return junit.render([entry_with(*one) for one in judged])
-
-
-def _html(one: Judged) -> str:
-    from bench.report.html.run_page import render
-
-    return render(*one)
+    judged = [JudgedRun(run, saved(run.path) or judge(run)) for run in loaded]
+    reader = Reader(Path(), is_colourful(), is_unicode()) if out is None else Reader(out.parent)
+    return FORMATS[form].of_runs(judged, reader)

@@ -101,17 +101,14 @@ def ci_reports(asked: CiReports, out: Path, verdicts: list[Verdict]) -> Iterator
 def _write(asked: CiReports, out: Path, verdicts: list[Verdict]) -> None:
     if asked == (None, None):
         return
-    from bench.cli.report_command import Judged, junit_of, markdown_of, write_report
+    from bench.cli.report_command import write_report
+    from bench.report.formats import FORMATS, JudgedRun, Reader
     from bench.results.reader import Run
 
-    judged = [Judged(Run.load(out / verdict.run), verdict) for verdict in verdicts]
-    forms: list[tuple[Path | None, Callable[[list[Judged]], str]]] = [
-        (asked.junit, junit_of),
-        (asked.markdown, markdown_of),
-    ]
-    for path, form in forms:
+    judged = [JudgedRun(Run.load(out / verdict.run), verdict) for verdict in verdicts]
+    for form, path in (("junit", asked.junit), ("markdown", asked.markdown)):
         if path is not None:
-            write_report(path, form(judged))
+            write_report(path, FORMATS[form].of_runs(judged, Reader(path.parent)))
 
 
 @click.command()

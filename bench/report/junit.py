@@ -16,17 +16,29 @@ from xml.sax.saxutils import escape, quoteattr
 
 from bench.core.clock import NS_PER_S
 from bench.judge.verdict import Status
+from bench.report.index.entries import entry_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bench.judge.verdict import Check
+    from bench.report.formats import JudgedRun, Reader, RunFolder
     from bench.report.index.entries import RunEntry
 
 # What XML 1.0 cannot hold in any form.
 FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 SPACES = re.compile(r"\s+")
 ELEMENTS = {Status.FAIL: "failure", Status.INCONCLUSIVE: "error", Status.INVALID: "error"}
+
+
+def render_runs(runs: Sequence[JudgedRun], _: Reader) -> str:
+    """Judged runs as one document."""
+    return render([entry_with(*judged) for judged in runs])
+
+
+def render_folder(folder: RunFolder, _: Reader) -> str:
+    """All runs of a folder as one document."""
+    return render(folder.entries)
 
 
 def render(entries: Sequence[RunEntry]) -> str:

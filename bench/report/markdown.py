@@ -36,6 +36,7 @@ from bench.report.faults import detection as fault_detection
 from bench.report.faults import recovery as faults
 from bench.report.faults.detection import entries, label, not_shown, shown
 from bench.report.figures import Latency, latencies, tallies
+from bench.report.index.entries import entry_with
 from bench.report.render import markdown
 from bench.report.text import finding_of, head, headline, headroom_text, observed_text
 from bench.scenario.rules.grammar import RuleText
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from bench.judge.verdict import Check, Verdict
     from bench.report.document import Block, Cell
+    from bench.report.formats import JudgedRun, Reader, RunFolder
     from bench.report.index.entries import RunEntry, WorkloadFigures
     from bench.results.reader import Run
 
@@ -202,6 +204,21 @@ def _origin(run: Run) -> tuple[Block, ...]:
     if not record.get("scenario", {}).get("path"):
         return (origin,)
     return (origin, Line(("Again:", Code(command_again(record)))))
+
+
+def render_runs(runs: Sequence[JudgedRun], _: Reader) -> str:
+    """One run in full; several as a table with each of them folded below it. Raises ResultError."""
+    if len(runs) == 1:
+        return render(*runs[0])
+    by_path = {judged.run.path: judged for judged in runs}
+    return render_summary(
+        [entry_with(*judged) for judged in runs], lambda entry: blocks(*by_path[entry.path])
+    )
+
+
+def render_folder(folder: RunFolder, _: Reader) -> str:
+    """The runs of a folder."""
+    return render_summary(folder.entries)
 
 
 def render_summary(

@@ -33,7 +33,10 @@ from bench.report.render import text
 from bench.scenario.rules.grammar import RuleText
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.judge.verdict import Check, Verdict
+    from bench.report.formats import JudgedRun, Reader
     from bench.results.reader import Run
 
 
@@ -68,6 +71,11 @@ def render(run: Run, verdict: Verdict, colour: bool = False, unicode: bool = Tru
     Raises ResultError for a damaged run.
     """
     return text.render([*_judgement(run, verdict), *_evidence(run, unicode)], colour)
+
+
+def render_runs(runs: Sequence[JudgedRun], reader: Reader) -> str:
+    """Several runs one after the other. Raises ResultError for a damaged run."""
+    return "\n".join(render(*judged, colour=reader.colour, unicode=reader.unicode) for judged in runs)
 
 
 def render_ended(run: Run, verdict: Verdict, colour: bool = False, unicode: bool = True) -> str:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.judge.verdict import Check, Verdict
+    from bench.report.formats import JudgedRun, Reader
     from bench.results.reader import Run
 
 
@@ -237,6 +238,12 @@ def render(run: Run, verdict: Verdict) -> str:
         if len(text.encode()) < LARGEST_BYTES:
             break
     return text
+
+
+def render_runs(runs: Sequence[JudgedRun], _: Reader) -> str:
+    """The page of the one run there is. Raises ResultError for a damaged run."""
+    ((run, verdict),) = runs
+    return render(run, verdict)
 
 
 def _rendered(run: Run, verdict: Verdict, share: float) -> str:

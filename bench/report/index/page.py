@@ -21,6 +21,7 @@ from bench.results import layout
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bench.report.formats import Reader, RunFolder
     from bench.report.html.page import Child
     from bench.report.index.entries import RunEntry, WorkloadFigures
     from bench.report.index.trends import FormHistory, Metric, ScenarioHistory
@@ -221,17 +222,16 @@ FEW = 2
 """Up to so many runs there is nothing to filter."""
 
 
-def render(entries: Sequence[RunEntry], base: Path, name: str) -> str:
-    """The whole page. `entries`: newest first, at least one; `base`: the folder that it will stand in, from
-    which its links go; `name`: what the folder of runs is called in its title.
-    """
+def render(folder: RunFolder, reader: Reader) -> str:
+    """The whole page over at least one run; its links go from the reader's folder."""
+    entries, name = folder.entries, folder.name
     body = element(
         "main",
         element("h1", f"Runs in {name}"),
         element("p", _summary(entries), class_="soft"),
         _cards(entries),
         section("Scenarios", scenario_tables(histories(entries))),
-        section("All runs", _filters(entries), run_table(entries, base)),
+        section("All runs", _filters(entries), run_table(entries, reader.folder)),
     )
     styles = [_source("index.css"), _rules(entries)]
     return page(f"Runs in {name}", body, scripts=[_source("shown_count.js")], styles=styles)

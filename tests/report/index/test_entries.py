@@ -11,6 +11,7 @@ from bench.judge.judge import judge
 from bench.judge.verdict import Status
 from bench.report import data, junit, markdown
 from bench.report.figures import latencies
+from bench.report.formats import Reader, RunFolder
 from bench.report.index.entries import (
     COMPLETE,
     INTERRUPTED,
@@ -149,7 +150,8 @@ def test_whatever_stands_in_a_record_the_page_is_made(tmp_path_factory, section,
     record = json.loads((path / "run.json").read_text())
     (path / "run.json").write_text(json.dumps({**record, section: value}))
     entries = entries_in(out)
-    assert render(entries, out, "results")
-    assert json.loads(data.render_folder_json(entries))
-    assert markdown.render_summary(entries)
-    assert junit.render(entries)
+    folder, reader = RunFolder("results", entries), Reader(out)
+    assert render(folder, reader)
+    assert json.loads(data.render_folder_json(folder, reader))
+    assert markdown.render_folder(folder, reader)
+    assert junit.render_folder(folder, reader)

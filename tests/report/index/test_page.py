@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+from bench.report.formats import Reader, RunFolder
 from bench.report.index import trends
 from bench.report.index.entries import entries_in
 from bench.report.index.page import render
@@ -41,7 +42,7 @@ def words_of(page: str) -> str:
 def test_the_page_is_as_it_was_approved(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put_everything(Path("results"))
-    page = render(entries_in(Path("results")), Path("results"), "results")
+    page = render(RunFolder("results", entries_in(Path("results"))), Reader(Path("results")))
     shown = words_of(page)
     file = GOLDEN / "index_page.txt"
     if os.environ.get("HOLDFAST_UPDATE_GOLDEN"):
@@ -54,7 +55,7 @@ def test_links_lead_from_the_page_to_files_that_are_there(tmp_path):
     out = tmp_path / "a b"
     put(out, 1)
     (out / "20260201t024000z-redis_latency-000001").rename(out / "x:y #1?")
-    page = render(entries_in(out), out, "results")
+    page = render(RunFolder("results", entries_in(out)), Reader(out))
     found = [address for address in Links(page).addresses if not address.startswith(("data:", "#"))]
     assert len(found) == 2
     for address in found:
@@ -64,7 +65,7 @@ def test_links_lead_from_the_page_to_files_that_are_there(tmp_path):
 
 def test_from_another_folder_the_links_lead_there_too(tmp_path):
     put(tmp_path / "results", 1)
-    page = render(entries_in(tmp_path / "results"), tmp_path / "pages", "results")
+    page = render(RunFolder("results", entries_in(tmp_path / "results")), Reader(tmp_path / "pages"))
     assert 'href="../results/20260201t024000z-redis_latency-000001/verdict.json"' in page
 
 
@@ -73,7 +74,7 @@ def test_names_from_outside_are_text(tmp_path):
     put(tmp_path, 1, scenario={"name": hostile, "digest": hostile}, stack={"kind": hostile})
     put(tmp_path, 2)
     put(tmp_path, 3)
-    page = render(entries_in(tmp_path), tmp_path, hostile)
+    page = render(RunFolder(hostile, entries_in(tmp_path)), Reader(tmp_path))
     assert "<script>alert" not in page
     assert page.count("&lt;script&gt;alert(1)") >= 3
     assert Links(page).elements.count("script") == 1
@@ -103,14 +104,14 @@ def test_of_a_great_many_runs_all_are_in_the_table_and_the_last_on_the_lines(tmp
     monkeypatch.setattr(trends, "MOST_RUNS", 3)
     for day in range(1, 6):
         put(tmp_path, day)
-    page = render(entries_in(tmp_path), tmp_path, "results")
+    page = render(RunFolder("results", entries_in(tmp_path)), Reader(tmp_path))
     assert page.count('id="run-') == 5
     assert "P95 over 3 comparable runs" in page
 
 
 def test_every_row_can_be_chosen_by_its_scenario_and_its_status(tmp_path):
     put_everything(tmp_path)
-    page = render(entries_in(tmp_path), tmp_path, "results")
+    page = render(RunFolder("results", entries_in(tmp_path)), Reader(tmp_path))
     values = set(re.findall(r'<option value="([so]\d+)"', page))
     rows = re.findall(r'<tr class="(s\d+) (o\d+)[^"]*" id="run-', page)
     assert rows
