@@ -146,7 +146,7 @@ def judge(run: Run, rules: Sequence[Rule] | None = None) -> Verdict:
     checks = findings(run)
     asked: Sequence[Rule | str] = run.rules if rules is None else rules
     checks += [_check(run, rule) for rule in asked]
-    return Verdict(run.scenario, run.name, tuple(checks or [no_rules()]))
+    return Verdict(scenario=run.scenario, run=run.name, checks=tuple(checks or [no_rules()]))
 
 
 def _check(run: Run, asked: Rule | str) -> Check:

@@ -4,18 +4,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, WrapValidator
 
 from bench.core.errors import ExitCode, ResultError
 from bench.core.sanitize import all_visible
 from bench.results import layout
-from bench.results.record_shape import Needed, misshapen
+from bench.results.model import Number, Record, UnplacedError, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from pydantic import ValidationInfo, ValidatorFunctionWrapHandler
 
     from bench.scenario.rules.grammar import Rule
 
@@ -88,28 +92,24 @@ def headroom(op: str, limit: float, unit: str, value: float) -> float | None:
 
 FORMAT = 1
 
-WRITTEN = {
-    "format": Needed(int),
-    "scenario": Needed(str),
-    "run": Needed(str),
-    "checks": Needed(
-        [
-            Needed(
-                {
-                    **dict.fromkeys(("rule", "metric", "status", "because"), Needed(str)),
-                    **dict.fromkeys(("observed", "limit", "warn"), float),
-                    **dict.fromkeys(("unit", "advice"), str),
-                    "samples": int,
-                }
-            )
-        ]
-    ),
-}
-"""What stands in verdict.json, as a shape of `bench.results.record_shape`."""
+
+def _status(value: object) -> object:
+    if isinstance(value, str) and value not in Status.__members__:
+        raise UnplacedError(f"expected one of {', '.join(Status.__members__)}, found {value!r}")
+    return Status[value] if isinstance(value, str) else value
 
 
-@dataclass(frozen=True)
-class Check:
+def _interval(value: object, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+    if not value:
+        return None
+    try:
+        return check(value)
+    except ValidationError as error:
+        whose = f"the interval of {info.data.get('metric')!r}"
+        raise UnplacedError(f"expected two numbers as {whose}, found {value!r}") from error
+
+
+class Check(Record):
     """One judged rule, or one reason why the run cannot be judged (metric `validity.*`).
 
     `observed`, `limit` and `warn` are in the base unit `unit`: ns, per_s, ratio, count, bytes, bytes_per_s.
@@ -118,15 +118,15 @@ class Check:
 
     rule: str
     metric: str
-    observed: float | None
-    unit: str | None
-    limit: float | None
-    warn: float | None
-    interval: tuple[float, float] | None
-    samples: int | None
-    status: Status
+    observed: Number | None = None
+    unit: str | None = None
+    limit: Number | None = None
+    warn: Number | None = None
+    interval: Annotated[tuple[Number, Number] | None, Field(strict=False), WrapValidator(_interval)] = None
+    samples: Whole | None = None
+    status: Annotated[Status, BeforeValidator(_status), PlainSerializer(lambda status: status.name)]
     because: str
-    advice: str | None
+    advice: str | None = None
 
     @property
     def is_rule(self) -> bool:
@@ -134,13 +134,13 @@ class Check:
         return not self.metric.startswith("validity.")
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """What a run says about its rules: findings about the run first, then the rules in their order."""
 
+    format: Whole = FORMAT
     scenario: str
     run: str
-    checks: tuple[Check, ...]
+    checks: Annotated[tuple[Check, ...], Field(strict=False)]
 
     @property
     def status(self) -> Status:
@@ -149,35 +149,22 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as it stands in verdict.json."""
-        checks = [{**asdict(check), "status": check.status.name} for check in self.checks]
         return {
             "format": FORMAT,
             "scenario": self.scenario,
             "run": self.run,
             "status": self.status.name,
-            "checks": checks,
+            "checks": [check.model_dump() for check in self.checks],
         }
 
     @classmethod
-    def from_json(cls, found: Any) -> Self:
-        """The verdict written as `found`. Raises ValueError that says what is wrong for anything else."""
-        if isinstance(found, dict) and found.get("format") not in (None, FORMAT):
-            raise ValueError(f"expected format {FORMAT}, found {found['format']!r}")
-        if problem := misshapen(found, WRITTEN):
-            raise ValueError(problem)
-        return cls(found["scenario"], found["run"], tuple(map(_check_from, found["checks"])))
-
-
-def _check_from(entry: dict[str, Any]) -> Check:
-    if entry["status"] not in Status.__members__:
-        raise ValueError(f"expected one of {', '.join(Status.__members__)}, found {entry['status']!r}")
-    interval = entry.get("interval")
-    if interval and (misshapen(interval, [Needed(float)]) or len(interval) != 2):
-        raise ValueError(f"expected two numbers as the interval of {entry['metric']!r}, found {interval!r}")
-    known: dict[str, Any] = {field.name: entry.get(field.name) for field in fields(Check)}
-    return Check(
-        **{**known, "status": Status[entry["status"]], "interval": tuple(interval) if interval else None}
-    )
+    def from_json(cls, value: object) -> Self:
+        """The verdict written as `value`. Raises ValueError that says what is wrong for anything else."""
+        if not isinstance(value, dict):
+            return cls.read(value)
+        if value.get("format") not in (None, FORMAT):
+            raise ValueError(f"expected format {FORMAT}, found {value['format']!r}")
+        return cls.read({name: item for name, item in value.items() if name != "status"})
 
 
 def save(verdict: Verdict, folder: Path) -> Path:

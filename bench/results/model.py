@@ -38,6 +38,10 @@ KINDS: dict[type, str] = {
 }
 
 
+class UnplacedError(ValueError):
+    """What is wrong, in a sentence that says where by itself."""
+
+
 class Record(BaseModel):
     """A part of what a run has written."""
 
@@ -96,7 +100,8 @@ def _sentence(model: type[Record], error: ErrorDetails) -> str:
     for step in error["loc"]:
         place += f"[{step}]" if isinstance(step, int) else f".{step}" if place else str(step)
     if error["type"] == "value_error":
-        return f"{place}: {error['ctx']['error']}"
+        reason = error["ctx"]["error"]
+        return str(reason) if isinstance(reason, UnplacedError) else f"{place}: {reason}"
     found = None if error["type"] == "missing" else error["input"]
     return f"{place}: expected {_expected(model, error['loc'])}, found {kind_of(found)}"
 
@@ -110,10 +115,10 @@ def _expected(annotation: Any, steps: tuple[int | str, ...]) -> str:
             annotation = field.annotation
             or_null = " or null" if field.is_required() and type(None) in get_args(annotation) else ""
         else:
-            annotation = get_args(annotation)[-1]
+            annotation = get_args(annotation)[1 if get_origin(annotation) is dict else 0]
         annotation = _without_null(annotation)
     kind = get_origin(annotation) or annotation
-    return KINDS.get(kind, "an object") + or_null
+    return ("a list" if kind is tuple else KINDS.get(kind, "an object")) + or_null
 
 
 def _without_null(annotation: Any) -> Any:

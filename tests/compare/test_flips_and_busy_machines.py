@@ -70,7 +70,7 @@ def test_a_flip_of_a_rule_without_a_figure_of_its_own_is_told_by_its_values(
         metric = rule.partition(" ")[0]
         values = {"metric": metric, "observed": value, "unit": unit, "samples": 10_000}
         check = Check(rule=rule, status=status, because="", **values, **fields)  # type: ignore[arg-type]
-        verdicts.append(Verdict("redis_latency", "r", (check,)))
+        verdicts.append(Verdict(scenario="redis_latency", run="r", checks=(check,)))
     (found,) = status_changes(verdicts[:1], verdicts[1], {}, 0.1)
     assert found.finding is finding
 

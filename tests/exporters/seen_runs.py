@@ -46,8 +46,17 @@ def view_of(number: int, *times_ns: int, outcome: str = "ok") -> WindowView:
 
 
 def verdict_of(status: Status = Status.PASS) -> Verdict:
-    check = Check("cache.errors < 1%", "cache.errors", 0, "ratio", 0.01, None, None, 3, status, "so", None)
-    return Verdict("made_up", RECORD["run"], (check,))
+    check = Check(
+        rule="cache.errors < 1%",
+        metric="cache.errors",
+        observed=0,
+        unit="ratio",
+        limit=0.01,
+        samples=3,
+        status=status,
+        because="so",
+    )
+    return Verdict(scenario="made_up", run=RECORD["run"], checks=(check,))
 
 
 def show(watcher: RunObserver, verdict: Verdict | None = None) -> None:
