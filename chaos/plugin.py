@@ -1,4 +1,4 @@
-"""Chaos as a companion of a run: faults and detectors beside the load, and what they found after it."""
+"""The plugin for faults: faults and detectors beside the load, and what they found after it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
 from bench.registry import dependencies_of
+from bench.results.run_record import Anomaly, CalibrationRecord, ProxyRecord, RunRecord
 from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors.polling import Breaker, PollingDetector, Probe
@@ -37,17 +38,16 @@ class Chaos:
     """The plugin of a run with faults. See bench.run.plugins.RunPlugin for the order of calls."""
 
     def __init__(self) -> None:
-        self._conductor: FaultRunner | None = None
-        self._around: FaultContext | None = None
+        self._runner: FaultRunner | None = None
+        self._context: FaultContext | None = None
         self._journal: Journal | None = None
-        self._reaper: Watchdog | None = None
-        self._watchers: list[PollingDetector] = []
+        self._watchdog: Watchdog | None = None
+        self._detectors: list[PollingDetector] = []
         self._proxies: list[FaultProxy] = []
         self._proxy_watches: list[ProxyWatch] = []
-        self._floors: dict[str, dict[str, Any]] = {}
+        self._floors: dict[str, CalibrationRecord] = {}
         self._integrity: Integrity | None = None
         self._writer: RunWriter | None = None
-        self._seen: Mapping[str, Target] = {}
 
     def prepare(
         self, scenario: Scenario, plan: Plan, stack: Stack, targets: Mapping[str, Target]
@@ -55,35 +55,33 @@ class Chaos:
         """Check every fault, heal what an earlier run has left, put proxies in front of their targets."""
         planned = planned_faults(scenario.faults, plan.seed)
         self._plan, self._stack = plan, stack
-        self._around = around = FaultContext(stack, dict(targets))
-        for name in dict.fromkeys(one.target for one in planned if one.kind not in LOOKING_ON):
-            around.require_opt_in(name)
-        faults = [fault_for(one, around) for one in planned]
+        self._context = context = FaultContext(stack, dict(targets))
+        for name in dict.fromkeys(fault.target for fault in planned if fault.kind not in LOOKING_ON):
+            context.require_opt_in(name)
+        faults = [fault_for(fault, context) for fault in planned]
         for fault in faults:
             fault.check()
         if planned:
             self._journal = Journal()
             heal_orphans(journal=self._journal)
-            self._reaper = Watchdog(self._journal.path, self._journal.lock)
+            self._watchdog = Watchdog(self._journal.path, self._journal.lock)
         seen = dict(targets)
-        for name in dict.fromkeys(one.target for one in planned if FAULT_KINDS[one.kind].through_proxy):
+        through = dict.fromkeys(fault.target for fault in planned if FAULT_KINDS[fault.kind].through_proxy)
+        for name in through:
             seen[name] = self._behind_proxy(name, targets[name], plan.seed)
         for proxy in self._proxies:
             proxy.await_relay()  # all load at the same time, and none while it is measured
             self._proxy_watches.append(ProxyWatch(proxy, plan))
-        self._seen = seen
-        self._conductor = FaultRunner(faults, self._journal, plan.duration_ns)
-        hit = dict.fromkeys(one.target for one in planned)
-        for name in hit:
-            self._watchers.append(
-                Probe(seen[name], scenario.detection.probe_every_ns, scenario.detection.failures)
-            )
-        self._hit = list(hit)
+        self._runner = FaultRunner(faults, self._journal, plan.duration_ns)
+        self._hit = list(dict.fromkeys(fault.target for fault in planned))
+        probing = scenario.detection
+        for name in self._hit:
+            self._detectors.append(Probe(seen[name], probing.probe_every_ns, probing.failures))
         # Only of an API that the scenario itself puts load on: a breaker opens by calls that fail, and
         # the stack may have an API because another scenario of the command needs one.
-        loaded = {one.target for one in scenario.workloads}
-        if "api" in loaded and any(name in ("api", *dependencies_of("api")) for name in hit):
-            self._watchers.append(Breaker(targets["api"]))
+        loaded = {workload.target for workload in scenario.workloads}
+        if "api" in loaded and any(name in ("api", *dependencies_of("api")) for name in self._hit):
+            self._detectors.append(Breaker(targets["api"]))
         self._integrity = Integrity(scenario, plan, targets, seen)
         self._integrity.prepare()
         return seen
@@ -93,8 +91,8 @@ class Chaos:
 
         proxy = FaultProxy(target.host, target.port, name=name, seed=seed)
         self._proxies.append(proxy)
-        assert self._around is not None
-        self._around.proxies[name] = proxy
+        assert self._context is not None
+        self._context.proxies[name] = proxy
         host, port = proxy.start()
         return replace(target, host=host, port=port)
 
@@ -107,139 +105,148 @@ class Chaos:
         """Detectors first, so that the first fault finds them at work."""
         self._writer = writer
         self._start_ns = start_ns
-        for watcher in self._watchers:
-            watcher.start()
+        for detector in self._detectors:
+            detector.start()
         assert self._integrity is not None
         self._integrity.begin(start_ns)
-        assert self._conductor is not None
-        self._conductor.begin(start_ns)
+        assert self._runner is not None
+        self._runner.begin(start_ns)
 
     def look(self, now_ns: int) -> str | None:
-        """Write what happened since the last look; name the faults that hold."""
-        assert self._conductor is not None
+        """Write what happened since the last call; name the faults in force."""
+        assert self._runner is not None
         assert self._writer is not None
-        for failure in (self._conductor.failure, *(watcher.failure for watcher in self._watchers)):
+        for failure in (self._runner.failure, *(detector.failure for detector in self._detectors)):
             if failure is not None:
                 raise failure
-        for proxy in self._proxy_watches:
-            proxy.look(now_ns)
-        while self._conductor.events:
-            at_ns, kind, fields = self._conductor.events.popleft()
-            self._writer.event(at_ns - self._start_ns, kind, **fields)
-        holding = [f"{act.fault.plan.kind} {act.fault.plan.target}" for act in self._conductor.in_force]
-        return ", ".join(holding) or None
+        for watch in self._proxy_watches:
+            watch.look(now_ns)
+        while self._runner.events:
+            event = self._runner.events.popleft()
+            self._writer.event(event.at_ns - self._start_ns, event.kind, **event.fields())
+        in_force = [f"{act.fault.plan.kind} {act.fault.plan.target}" for act in self._runner.in_force]
+        return ", ".join(in_force) or None
 
     def finish(self, record: dict[str, Any], folder: Path) -> None:
-        """Mend, look at everything that was seen, and put it into the record."""
-        assert self._conductor is not None
-        assert self._around is not None
-        self._watch_proxies_to_the_end(record)
-        self._conductor.end()
-        for watcher in self._watchers:
-            watcher.stop()
+        """Heal, look at everything that was seen, and put it into the record."""
+        assert self._runner is not None
+        proxies, anomalies = self._proxy_records(record["duration_ns"])
+        self._runner.end()
+        for detector in self._detectors:
+            detector.stop()
         self.look(record["duration_ns"])
-        findings = FaultResults(
-            acts=self._conductor.acts,
-            observations=[one for watcher in self._watchers for one in watcher.observations],
-            detectors=self._detectors(),
+        results = FaultResults(
+            acts=self._runner.acts,
+            observations=[each for detector in self._detectors for each in detector.observations],
+            detectors=self._detector_names(),
             blind=self._blind(),
             stack_events=self._stack.events(),
             plan=self._plan,
             start_ns=self._start_ns,
             end_ns=monotonic_ns(),
         )
-        findings.add_to(record, folder)
-        self._tell(record)
+        run = RunRecord.model_validate(record)
+        found = results.sections(run, folder)
+        self._write_events(found)
         assert self._integrity is not None
-        self._integrity.finish(record, folder)
+        checks, holes = self._integrity.finish(run.model_copy(update={"faults": found.faults}), folder)
+        record |= found.to_json()
+        if proxies:
+            record["proxies"] = [proxy.to_json() for proxy in proxies]
+        if checks:
+            record["integrity"] = [check.to_json() for check in checks]
+        record["anomalies"] += [anomaly.to_json() for anomaly in (*anomalies, *holes)]
 
-    def _watch_proxies_to_the_end(self, record: dict[str, Any]) -> None:
-        """Before they are used for healing: what they were like under the load."""
-        open_workloads = [one for one in self._plan.workloads if not one.is_closed]
-        entries = []
+    def _proxy_records(self, end_ns: int) -> tuple[list[ProxyRecord], list[Anomaly]]:
+        """What the proxies were like under the load, before they are used for healing."""
+        open_loops = [workload for workload in self._plan.workloads if not workload.is_closed]
+        records: list[ProxyRecord] = []
+        anomalies: list[Anomaly] = []
         for watch in self._proxy_watches:
             name = watch.proxy.name
-            entries.append(watch.entry(record["duration_ns"], self._floors.get(name, {})))
-            loads = (one.name for one in open_workloads if one.workload.target == name)
-            record["anomalies"] += watch.anomalies(entries[-1], loads)
-        if entries:
-            record["proxies"] = entries
+            records.append(watch.entry(end_ns, self._floors.get(name)))
+            loads = (workload.name for workload in open_loops if workload.workload.target == name)
+            anomalies += watch.anomalies(records[-1], loads)
+        return records, anomalies
 
-    def _tell(self, record: dict[str, Any]) -> None:
+    def _write_events(self, found: RunRecord) -> None:
         """What only the end of the run shows, into the events too."""
         assert self._writer is not None
-        for one in record["detections"]:
-            if one["at_ns"] is not None:
-                self._writer.event(one["at_ns"], "detected", fault=one["fault"], detector=one["detector"])
-        for one in record["false_alarms"]:
-            self._writer.event(one["at_ns"], "false_alarm", detector=one["detector"], text=one["detail"])
-        for one in record["recoveries"]:
-            if one["stable_ns"] is not None:
+        for detection in found.detections:
+            if detection.at_ns is not None:
                 self._writer.event(
-                    one["stable_ns"], "recovered", fault=one["fault"], workload=one["workload"]
+                    detection.at_ns, "detected", fault=detection.fault, detector=detection.detector
+                )
+        for alarm in found.false_alarms:
+            self._writer.event(alarm.at_ns, "false_alarm", detector=alarm.detector, text=alarm.detail)
+        for recovery in found.recoveries:
+            if recovery.stable_ns is not None:
+                self._writer.event(
+                    recovery.stable_ns, "recovered", fault=recovery.fault, workload=recovery.workload
                 )
 
-    def _detectors(self) -> list[str]:
+    def _detector_names(self) -> list[str]:
         """Those that are at work beside the clients themselves."""
-        assert self._around is not None
-        found = [watcher.detector for watcher in self._watchers]
+        assert self._context is not None
+        names = [detector.detector for detector in self._detectors]
         if self._stack.kind != "external":
-            found.append(ENGINE_EVENT)
-        if any(self._around.health_check_ns(name) is not None for name in self._hit):
-            found.append(CONTAINER_HEALTH)
-        return list(dict.fromkeys(found))
+            names.append(ENGINE_EVENT)
+        if any(self._context.health_check_ns(name) is not None for name in self._hit):
+            names.append(CONTAINER_HEALTH)
+        return list(dict.fromkeys(names))
 
     def _blind(self) -> dict[str, WhyBlind]:
         """What each of them cannot see, as far as it is known how they look."""
-        assert self._around is not None
-        found: dict[str, WhyBlind] = {}
-        for watcher in self._watchers:
+        assert self._context is not None
+        blind: dict[str, WhyBlind] = {}
+        for detector in self._detectors:
             # Several of one name look at one target each, all at the same times.
-            found[watcher.detector] = too_few_looks(watcher.looks_ns, watcher.needed)
-        needed = [self._around.health_check_ns(name) for name in self._hit]
-        if known := [one for one in needed if one is not None]:
-            found[CONTAINER_HEALTH] = shorter_than(min(known))
-        return found
+            blind[detector.detector] = too_few_looks(detector.looks_ns, detector.needed)
+        needed = [self._context.health_check_ns(name) for name in self._hit]
+        if known := [needed_ns for needed_ns in needed if needed_ns is not None]:
+            blind[CONTAINER_HEALTH] = shorter_than(min(known))
+        return blind
 
     def close(self) -> None:
-        """End everything in any case; what could not be mended stays in the journal for `bench heal`.
+        """End everything in any case; what could not be healed stays in the journal for `bench heal`.
 
         Raises HealError where something stays.
         """
         with contextlib.ExitStack() as cleanup:
             if self._journal is not None:
                 cleanup.callback(_require_healed, self._journal.path)
-            if self._reaper is not None:
-                cleanup.callback(self._reaper.close)
-                self._reaper = None
+            if self._watchdog is not None:
+                cleanup.callback(self._watchdog.close)
+                self._watchdog = None
             if self._journal is not None:
                 cleanup.callback(self._journal.close)
                 self._journal = None
             for proxy in self._proxies:
                 cleanup.callback(proxy.close)
             self._proxies = []
-            for watcher in self._watchers:
-                cleanup.callback(watcher.stop)
+            for detector in self._detectors:
+                cleanup.callback(detector.stop)
             if self._integrity is not None:
                 cleanup.callback(self._integrity.close)
-            if self._conductor is not None:
-                cleanup.callback(self._conductor.end)
+            if self._runner is not None:
+                cleanup.callback(self._runner.end)
 
 
-def _floor_through(proxy: FaultProxy, plan: Plan) -> dict[str, Any]:
+def _floor_through(proxy: FaultProxy, plan: Plan) -> CalibrationRecord:
     """What the harness adds to a known delay on the way through a proxy, as the self-measurement has it."""
     from bench.run.calibration.measure import self_measurement
 
-    loads = [one.workload for one in plan.workloads if one.workload.target == proxy.name]
-    rates = [one.rate_per_s for one in loads if one.rate_per_s]
+    loads = [workload.workload for workload in plan.workloads if workload.workload.target == proxy.name]
+    rates = [load.rate_per_s for load in loads if load.rate_per_s]
     try:
-        return self_measurement(
+        measured = self_measurement(
             max(rates, default=None),
-            max((one.lanes for one in loads), default=1),
+            max((load.lanes for load in loads), default=1),
             through=proxy.lead_to,
         )
     finally:
         proxy.lead_back()
+    return CalibrationRecord.model_validate(measured)
 
 
 def _require_healed(journal: Path) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.registry import dependents_of
+from bench.results.fault_records import DetectionRecord, FalseAlarmRecord, FaultRecord
+from bench.results.run_record import RunRecord
 from chaos.detectors.detection import (
     CLIENT_ERRORS,
     IN_A_ROW,
@@ -22,19 +24,20 @@ from chaos.detectors.detection import (
     too_few_failures,
 )
 from chaos.detectors.polling import BREAKER, open_time_ns
-from chaos.recovery.recovery import recoveries
+from chaos.recovery.recovery import Reconnection, recoveries
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.plan.plan import Plan
+    from bench.results.fault_records import RecoveryRecord
     from bench.stack.supervisor.supervised import StackEvent
-    from chaos.detectors.detection import Observation
+    from chaos.detectors.detection import Detection, Observation
     from chaos.runner import FaultExecution
 
 ENDS = ("died", "ended", "stopped")
 CALM_NS = 5_000_000_000
-"""How long after a target was mended a detector may still come to know of the fault."""
+"""How long after a target was healed a detector may still come to know of the fault."""
 
 
 @dataclass(frozen=True)
@@ -52,53 +55,69 @@ class FaultResults:
     start_ns: int
     end_ns: int
 
-    def add_to(self, record: dict[str, Any], folder: Path) -> None:
-        """Add faults, detections, false alarms and recoveries; the folder holds operations.npy."""
-        operations = np.load(folder / "operations.npy", mmap_mode="r")
-        record["faults"] = [self._fault(act) for act in self.acts]
-        record["recoveries"] = recoveries(operations, record, record["faults"], _events(folder))
-        detections, alarms = self._detections(operations, record["recoveries"])
-        record["detections"] = [self._from_zero(one) for one in detections]
-        record["false_alarms"] = [self._from_zero(one) for one in alarms]
-        if BREAKER in self.detectors:
-            breakers = [one for one in self.observations if one.detector == BREAKER]
-            record["breaker_open_ns"] = open_time_ns(breakers, self.end_ns)
+    def sections(self, record: RunRecord, folder: Path) -> RunRecord:
+        """What is to be added to the record: faults, recoveries, detections, false alarms.
 
-    def _fault(self, act: FaultExecution) -> dict[str, Any]:
+        The folder holds operations.npy and events.jsonl.
+        """
+        operations = np.load(folder / "operations.npy", mmap_mode="r")
+        faults = [self._fault(act) for act in self.acts]
+        recovered = recoveries(operations, record, faults, _reconnections(folder))
+        detections, alarms = self._detections(operations, recovered)
+        found = RunRecord(
+            faults=faults,
+            recoveries=recovered,
+            detections=[self._detection(detection) for detection in detections],
+            false_alarms=[
+                FalseAlarmRecord(
+                    detector=alarm.detector,
+                    target=alarm.target,
+                    at_ns=alarm.at_ns - self.start_ns,
+                    detail=alarm.detail,
+                )
+                for alarm in alarms
+            ],
+        )
+        if BREAKER not in self.detectors:
+            return found
+        breakers = [each for each in self.observations if each.detector == BREAKER]
+        return found.model_copy(update={"breaker_open_ns": open_time_ns(breakers, self.end_ns)})
+
+    def _fault(self, act: FaultExecution) -> FaultRecord:
         plan, broke = act.fault.plan, act.broke
         effect, healed = act.effect, act.healed
         if broke is None:
             proof = act.missed or "the run ended before it was made"
         else:
-            proof = "; ".join(one.text for one in (effect, act.lasted, healed) if one is not None)
-        # A target that was to come back by itself and did not has failed; what we were to mend and is
-        # not mended makes the run worthless.
-        mended = healed.holds if healed is not None else None
-        if mended is False and act.mended is None:
-            mended = None
-        return {
-            "number": plan.number,
-            "kind": plan.kind,
-            "target": plan.target,
-            "repeat": plan.repeat,
-            "settings": plan.settings,
-            "how": act.fault.how if broke is not None else "not made",
-            "mended_by": act.fault.mended_by,
-            "planned_ns": plan.at_ns,
-            "for_ns": plan.for_ns,
-            "asked_ns": self._zero(broke.asked_ns if broke else None),
-            "effective_ns": self._zero(self._effective(act)),
-            "returned_ns": self._zero(broke.returned_ns if broke else None),
-            "heal_asked_ns": self._zero(act.mended.asked_ns if act.mended else None),
-            "healed_ns": self._zero(act.healed_ns),
-            "proof": proof,
-            "took_effect": bool(effect and effect.holds and (act.lasted is None or act.lasted.holds)),
-            "healed": mended,
-            "uncertainty_ns": broke.returned_ns - broke.asked_ns if broke else None,
-        }
+            proof = "; ".join(each.text for each in (effect, act.lasted, healed) if each is not None)
+        # A target that was to come back by itself and did not has failed; what we were to heal and is
+        # not healed makes the run worthless.
+        is_healed = healed.holds if healed is not None else None
+        if is_healed is False and act.healing is None:
+            is_healed = None
+        return FaultRecord(
+            number=plan.number,
+            kind=plan.kind,
+            target=plan.target,
+            repeat=plan.repeat,
+            settings=dict(plan.settings),
+            how=act.fault.how if broke is not None else "not made",
+            mended_by=act.fault.healed_by,
+            planned_ns=plan.at_ns,
+            for_ns=plan.for_ns,
+            asked_ns=self._zero(broke.asked_ns if broke else None),
+            effective_ns=self._zero(self._effective(act)),
+            returned_ns=self._zero(broke.returned_ns if broke else None),
+            heal_asked_ns=self._zero(act.healing.asked_ns if act.healing else None),
+            healed_ns=self._zero(act.healed_ns),
+            proof=proof,
+            took_effect=bool(effect and effect.holds and (act.lasted is None or act.lasted.holds)),
+            healed=is_healed,
+            uncertainty_ns=broke.returned_ns - broke.asked_ns if broke else None,
+        )
 
     def _effective(self, act: FaultExecution) -> int | None:
-        """When it took effect: by the harness's own stamp, or by the supervisor's where that is earlier.
+        """When it took effect: by the harness's own timestamp, or by the supervisor's where that is earlier.
 
         Both see what the kernel did, each as soon as it gets a processor.
         """
@@ -115,39 +134,39 @@ class FaultResults:
         return min([own, *seen])
 
     def _detections(
-        self, operations: NDArray[Any], recovered: Sequence[Mapping[str, Any]]
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        self, operations: NDArray[Any], recovered: Sequence[RecoveryRecord]
+    ) -> tuple[list[Detection], list[Observation]]:
         windows = []
         for act in self.acts:
             if act.broke is not None:
                 plan, healed_ns = act.fault.plan, act.healed_ns
-                calm_ns = (healed_ns or self.end_ns) + CALM_NS
-                targets = (plan.target, *dependents_of((plan.target,)))
-                mine = [one for one in recovered if one["fault"] == plan.number]
+                mine = [recovery for recovery in recovered if recovery.fault == plan.number]
                 windows.append(
                     Window(
-                        plan.number,
-                        plan.kind,
-                        targets,
-                        act.broke.asked_ns,
-                        healed_ns,
-                        calm_ns,
-                        self._away(mine),
-                        sum(one["failed"] for one in mine),
+                        fault=plan.number,
+                        kind=plan.kind,
+                        targets=(plan.target, *dependents_of((plan.target,))),
+                        from_ns=act.broke.asked_ns,
+                        healed_ns=healed_ns,
+                        calm_ns=(healed_ns or self.end_ns) + CALM_NS,
+                        outage=self._outage(mine),
+                        failed=sum(recovery.failed for recovery in mine),
                     )
                 )
         blind = {CLIENT_ERRORS: too_few_failures(IN_A_ROW), **self.blind}
         return matched(windows, self._by_detector(operations), blind)
 
-    def _away(self, recovered: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    def _outage(self, recovered: Sequence[RecoveryRecord]) -> tuple[int, int] | None:
         """From the first failure that a client saw of a fault to when the last of them was answered again."""
-        hit = [one for one in recovered if one["first_failure_ns"] is not None]
-        if not hit:
-            return None
-        ends = [
-            one["until_ns"] if one["first_success_ns"] is None else one["first_success_ns"] for one in hit
+        edges = [
+            (each.first_failure_ns, each.until_ns if each.first_success_ns is None else each.first_success_ns)
+            for each in recovered
+            if each.first_failure_ns is not None
         ]
-        return min(one["first_failure_ns"] for one in hit) + self.start_ns, max(ends) + self.start_ns
+        if not edges:
+            return None
+        begins, ends = zip(*edges, strict=True)
+        return min(begins) + self.start_ns, max(ends) + self.start_ns
 
     def _by_detector(self, operations: NDArray[Any]) -> dict[str, list[Observation]]:
         hit = {act.fault.plan.target for act in self.acts}
@@ -158,29 +177,42 @@ class FaultResults:
                 own = operations[operations["workload"] == number]
                 clients += client_observations(own, workload.workload.target, self.start_ns)
         # All that were at work, so that one that saw nothing has missed.
-        found: dict[str, list[Observation]] = {
+        by_detector: dict[str, list[Observation]] = {
             CLIENT_ERRORS: clients,
             **{name: [] for name in self.detectors},
         }
         of_stack = [
-            one
-            for one in stack_observations(self.stack_events)
-            if one.target in hit and one.at_ns >= self.start_ns
+            observation
+            for observation in stack_observations(self.stack_events)
+            if observation.target in hit and observation.at_ns >= self.start_ns
         ]
-        for one in [*self.observations, *of_stack]:
-            found.setdefault(one.detector, []).append(one)
-        for observations in found.values():
-            observations.sort(key=lambda one: one.at_ns)
-        return found
+        for observation in [*self.observations, *of_stack]:
+            by_detector.setdefault(observation.detector, []).append(observation)
+        for observations in by_detector.values():
+            observations.sort(key=lambda observation: observation.at_ns)
+        return by_detector
+
+    def _detection(self, detection: Detection) -> DetectionRecord:
+        return DetectionRecord(
+            fault=detection.fault,
+            detector=detection.detector,
+            state=detection.state,
+            at_ns=self._zero(detection.at_ns),
+            detail=detection.detail,
+            alarm_since_ns=self._zero(detection.alarm_since_ns),
+        )
 
     def _zero(self, at_ns: int | None) -> int | None:
         return None if at_ns is None else at_ns - self.start_ns
 
-    def _from_zero(self, entry: dict[str, Any]) -> dict[str, Any]:
-        stamps = {name: self._zero(entry[name]) for name in ("at_ns", "alarm_since_ns") if name in entry}
-        return entry | stamps
 
-
-def _events(folder: Path) -> list[dict[str, Any]]:
+def _reconnections(folder: Path) -> list[Reconnection]:
+    """Of the lanes, from events.jsonl."""
     # Not `splitlines`: a text may hold characters that it takes for the end of a line.
-    return [json.loads(line) for line in (folder / "events.jsonl").read_bytes().split(b"\n") if line]
+    lines = (folder / "events.jsonl").read_bytes().split(b"\n")
+    events = [json.loads(line) for line in lines if line]
+    return [
+        Reconnection(event["workload"], int(event["at_ns"]), int(event["away_ns"]))
+        for event in events
+        if event["kind"] == "reconnected" and event.get("away_ns") is not None
+    ]

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,14 +32,14 @@ HOOK_S = 10.0
 POLL_S = 0.001
 
 
-def await_hook(plan: FaultPlan, around: FaultContext, stop: threading.Event) -> bool:
+def await_hook(plan: FaultPlan, context: FaultContext, stop: threading.Event) -> bool:
     """Bring the moment about at the plan's target and return when it is there; False when it did not come.
 
     Small data is written quickly, so the moment may pass unseen: it is brought about until it is seen,
     for HOOK_S or until `stop`. Raises TargetError.
     """
     bring_about = {"redis_rewrite": _redis_rewrite, "postgres_checkpoint": _postgres_checkpoint}
-    return bring_about[str(plan.when)](around.targets[plan.target], stop)
+    return bring_about[str(plan.when)](context.targets[plan.target], stop)
 
 
 def _redis_rewrite(target: Target, stop: threading.Event) -> bool:
@@ -114,19 +114,38 @@ def _refused(target: Target, expected: str, found: str) -> TargetError:
 
 
 SLEEP_SHORT_NS = 300_000
-"""A sleep ends late by about as much; the rest of a wait is spun away."""
+"""A sleep ends late by about as much; the remainder of a wait is spent spinning."""
 
 AIM_NS = 20_000_000
 """So long before its time a fault is aimed and noted: a slow disk must not make it late."""
 
 HEAL_S = 10.0
-"""How long something that we mend may take to answer again, after the run as well."""
+"""How long something that we heal may take to answer again, after the run as well."""
 
 SETTLE_NS = 1_000_000_000
 """How long after the end of the run a target may still come back by itself."""
 
 LOOK_S = 0.25
 """A look for healing is repeated, so that the end of the run can cut the waiting short."""
+
+
+@dataclass(frozen=True)
+class FaultEvent:
+    """What happened to a fault; ns on CLOCK_MONOTONIC."""
+
+    at_ns: int
+    kind: str
+    plan: FaultPlan
+    text: str | None
+
+    def fields(self) -> Mapping[str, int | str]:
+        """What stands in events.jsonl beside time and kind."""
+        what: Mapping[str, int | str] = {
+            "fault": self.plan.number,
+            "what": self.plan.kind,
+            "target": self.plan.target,
+        }
+        return what if self.text is None else {**what, "text": self.text}
 
 
 @dataclass
@@ -137,7 +156,7 @@ class FaultExecution:
     missed: str | None = None
     """Why it could not be made; None when it could."""
     broke: Timestamps | None = None
-    mended: Timestamps | None = None
+    healing: Timestamps | None = None
     effect: Proof | None = None
     lasted: Proof | None = None
     """Whether one that stays held until its time was over; None where nothing speaks against it."""
@@ -146,7 +165,7 @@ class FaultExecution:
     entry: str | None = None
     """Its number in the journal, while it is open."""
     is_over: bool = False
-    """Nothing of ours is left to be undone."""
+    """Nothing of ours is left to be healed."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -169,8 +188,8 @@ class FaultRunner:
     def __init__(self, faults: Sequence[Fault], journal: Journal | None, duration_ns: int) -> None:
         """journal: None only without any fault. duration_ns: of the run's plan."""
         self.acts = [FaultExecution(fault) for fault in faults]
-        self.events: deque[tuple[int, str, dict[str, Any]]] = deque()
-        """(ns on CLOCK_MONOTONIC, kind, fields), for the session to write."""
+        self.events: deque[FaultEvent] = deque()
+        """For the session to write."""
         self.failure: BaseException | None = None
         """The first that happened in a thread of ours."""
         self._journal = journal
@@ -195,7 +214,7 @@ class FaultRunner:
         return [act for act in self.acts if act.is_in_force]
 
     def end(self) -> None:
-        """Make no further fault, mend what holds, wait for what is still to be seen. Again is harmless.
+        """Make no further fault, heal what holds, wait for what is still to be seen. Again is harmless.
 
         A run that ends before its time waits no longer than SETTLE_NS for what comes back by itself.
         """
@@ -206,7 +225,7 @@ class FaultRunner:
             thread.join()
         for act in self.acts:
             if act.fault.plan.for_ns is not None:
-                self._mend_in_any_case(act)
+                self._heal_in_any_case(act)
         for witness in self._witnesses:
             witness.join()
 
@@ -223,10 +242,10 @@ class FaultRunner:
             self._break(act)
             if plan.for_ns is not None and act.broke is not None:
                 self._sleep_until(self._start_ns + plan.ends_ns)
-                self._mend(act)
+                self._heal(act)
 
     def _sleep_until(self, due_ns: int) -> bool:
-        """False when told to stop."""
+        """False when asked to stop."""
         while (left := due_ns - monotonic_ns()) > SLEEP_SHORT_NS:
             if self._stop.wait((left - SLEEP_SHORT_NS) / 1e9):
                 return False
@@ -235,7 +254,7 @@ class FaultRunner:
         return not self._stop.is_set()
 
     def _aim(self, act: FaultExecution) -> bool:
-        """Find what is to be hit and note how to undo it; False, and said so, where that cannot be."""
+        """Find what is to be hit and note how it is healed; False, and said so, where that cannot be."""
         plan = act.fault.plan
         try:
             act.fault.aim()
@@ -251,7 +270,7 @@ class FaultRunner:
     def _break(self, act: FaultExecution) -> None:
         fault = act.fault
         try:
-            if fault.plan.when is not None and not await_hook(fault.plan, fault.around, self._stop):
+            if fault.plan.when is not None and not await_hook(fault.plan, fault.context, self._stop):
                 if not self._stop.is_set():
                     self._miss(act, f"{fault.plan.when} was not under way in time")
                 self._close(act)
@@ -263,28 +282,28 @@ class FaultRunner:
             with contextlib.suppress(Exception):
                 fault.heal()
             return
-        self._tell("fault_asked", act, act.broke.asked_ns)
+        self._report("fault_asked", act, act.broke.asked_ns)
         self._witness(lambda: self._see_effect(act))
 
     def _miss(self, act: FaultExecution, why: str) -> None:
         act.missed = why
-        self._tell("fault_missed", act, monotonic_ns(), text=why)
+        self._report("fault_missed", act, monotonic_ns(), text=why)
 
-    def _mend(self, act: FaultExecution) -> None:
+    def _heal(self, act: FaultExecution) -> None:
         with act.lock:
             if act.broke is None or act.is_over:
                 return
-            act.mended = act.fault.heal()
+            act.healing = act.fault.heal()
             act.lasted = act.fault.lasted()
-            self._tell("fault_undone", act, monotonic_ns())
+            self._report("fault_undone", act, monotonic_ns())
             act.is_over = True
         self._witness(lambda: self._see_healing(act))
 
-    def _mend_in_any_case(self, act: FaultExecution) -> None:
-        """What cannot be mended hinders no other; its entry stays open, for the watchdog."""
+    def _heal_in_any_case(self, act: FaultExecution) -> None:
+        """What cannot be healed does not stop the others; its entry stays open, for the watchdog."""
         try:
-            self._mend(act)
-        except Exception as failure:  # noqa: BLE001 - the session's to tell, when all were tried
+            self._heal(act)
+        except Exception as failure:  # noqa: BLE001 - the session's to report, when all were tried
             self.failure = self.failure or failure
 
     def _close(self, act: FaultExecution) -> None:
@@ -301,7 +320,7 @@ class FaultRunner:
         def run() -> None:
             try:
                 work()
-            except BaseException as failure:  # noqa: BLE001 - a thread's failure is the session's to tell
+            except BaseException as failure:  # noqa: BLE001 - a thread's failure is the session's to report
                 self.failure = self.failure or failure
 
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -312,14 +331,14 @@ class FaultRunner:
         act.effect = act.fault.took_effect()
         at_ns = act.effective_ns or monotonic_ns()
         kind = "fault_effective" if act.effect.holds else "fault_without_effect"
-        self._tell(kind, act, at_ns, text=act.effect.text)
+        self._report(kind, act, at_ns, text=act.effect.text)
         if act.fault.plan.for_ns is None:
-            act.fault.bring_back()
-            self._close(act)  # nothing of ours is left to be undone
+            act.fault.heal()
+            self._close(act)  # nothing of ours is left to be healed
             self._see_healing(act)
 
     def _see_healing(self, act: FaultExecution) -> None:
-        """Look until it is healed; what we mend has HEAL_S, what mends itself the rest of the run."""
+        """Look until it is healed; what we heal has HEAL_S, what heals itself the rest of the run."""
         begin_ns = monotonic_ns()
         limit_ns = begin_ns + int(HEAL_S * 1e9)
         by_us = act.fault.plan.for_ns is not None
@@ -331,13 +350,10 @@ class FaultRunner:
         act.healed_ns = (act.fault.healed_ns() or monotonic_ns()) if found.holds else None
         act.healed = found
         if found.holds:
-            self._tell("fault_healed", act, act.healed_ns or monotonic_ns(), text=found.text)
+            self._report("fault_healed", act, act.healed_ns or monotonic_ns(), text=found.text)
             self._close(act)
         else:
-            self._tell("fault_not_healed", act, monotonic_ns(), text=found.text)
+            self._report("fault_not_healed", act, monotonic_ns(), text=found.text)
 
-    def _tell(self, kind: str, act: FaultExecution, at_ns: int, **fields: Any) -> None:
-        plan = act.fault.plan
-        self.events.append(
-            (at_ns, kind, {"fault": plan.number, "what": plan.kind, "target": plan.target, **fields})
-        )
+    def _report(self, kind: str, act: FaultExecution, at_ns: int, text: str | None = None) -> None:
+        self.events.append(FaultEvent(at_ns, kind, act.fault.plan, text))

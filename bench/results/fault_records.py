@@ -124,6 +124,28 @@ class RecoveryRecord(Record):
     reconnects: ReconnectsRecord | None = None
 
 
+class ExampleRecord(Record):
+    """One thing that a check of data found wrong; which keys it has depends on what that is.
+
+    One of a register has its number as `register`, too, which no field can be called.
+    """
+
+    what: str
+    arrival: int | None = None
+    """Of the write, and when it was acknowledged."""
+    acknowledged_ns: int | None = None
+    fault: int | None = None
+    """The one that may have cost it, and how old the write was then."""
+    age_ns: int | None = None
+    found: str | None = None
+    expected: str | None = None
+    at_ns: int | None = None
+    value: int | None = None
+    values: list[int] | None = None
+    invoke_ns: int | None = None
+    return_ns: int | None = None
+
+
 class IntegrityRecord(Record):
     """One check of data; None for what does not apply to it, or could not be found out."""
 
@@ -143,7 +165,9 @@ class IntegrityRecord(Record):
     changed: Whole | None = None
     holes: Whole | None = None
     reordered: Whole | None = None
-    examples: list[JsonValue] = Field(default_factory=list)
+    examples: list[ExampleRecord] = Field(default_factory=list)
+    text: str | None = None
+    """What about it fails the run, in one sentence."""
     caveat: str | None = None
     inconclusive: str | None = None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ class Window:
     """None: it never was."""
     calm_ns: int
     """When nothing of it is to be seen any more; what comes later is a false alarm."""
-    away: tuple[int, int] | None = None
+    outage: tuple[int, int] | None = None
     """From the first failure that a client saw to the first success; None where none saw anything."""
     failed: int = 0
     """Arrivals that failed."""
@@ -75,9 +75,9 @@ def too_few_looks(looks_ns: Sequence[tuple[int, int]], needed: int) -> WhyBlind:
     """
 
     def why(window: Window) -> str | None:
-        if window.away is None:
+        if window.outage is None:
             return None
-        start_ns, end_ns = window.away
+        start_ns, end_ns = window.outage
         first = bisect_left(looks_ns, (start_ns, 0))
         last = bisect_left(looks_ns, (end_ns, 0))
         found = sum(end <= end_ns for _, end in looks_ns[first:last])
@@ -104,85 +104,104 @@ def shorter_than(needed_ns: int) -> WhyBlind:
     """Of one whose looks are not to be seen: what is over sooner cannot have failed all that it needs."""
 
     def why(window: Window) -> str | None:
-        if window.away is None or window.away[1] - window.away[0] >= needed_ns:
+        if window.outage is None or window.outage[1] - window.outage[0] >= needed_ns:
             return None
-        length = format_duration_ns(window.away[1] - window.away[0])
+        length = format_duration_ns(window.outage[1] - window.outage[0])
         return f"the {length} without answers are less than the {format_duration_ns(needed_ns)} that it needs"
 
     return why
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Whether a detector noticed a fault; ns on CLOCK_MONOTONIC."""
+
+    fault: int
+    detector: str
+    state: str
+    detail: str
+    at_ns: int | None = None
+    """None where it did not report the fault."""
+    alarm_since_ns: int | None = None
+    """Of one that was in alarm already."""
 
 
 def matched(
     windows: Sequence[Window],
     detectors: Mapping[str, Iterable[Observation]],
     blind: Mapping[str, WhyBlind] | None = None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Detections (one for each fault and detector; at_ns None where it told none) and false alarms.
+) -> tuple[list[Detection], list[Observation]]:
+    """Detections, one for each fault and detector, and false alarms.
 
-    A run that breaks nothing must find nothing: what is seen after a fault of kind `nothing` is a
-    false alarm, unless another fault explains it. So is what is seen while we look on (`observe`) and no
-    client is failed. `blind` knows of detectors what they cannot see.
+    A run that breaks nothing must detect nothing: what is seen after a fault of kind `nothing` is a
+    false alarm, unless another fault explains it. So is what is seen while we only observe and no
+    client is failed. `blind` has what detectors cannot see.
     """
-    detections: list[dict[str, Any]] = []
-    false_alarms: list[dict[str, Any]] = []
+    detections: list[Detection] = []
+    false_alarms: list[Observation] = []
     real = [window for window in windows if window.kind != NOTHING and not _saw_nothing(window)]
     for name, observations in detectors.items():
-        seen = sorted(observations, key=lambda one: one.at_ns)
-        downs = [one for one in seen if one.is_down]
+        seen = sorted(observations, key=lambda observation: observation.at_ns)
+        alarms = [observation for observation in seen if observation.is_down]
         claimed: set[int] = set()
         for window in real:
             ends_ns = _end(window, real)
             mine = [
                 number
-                for number, one in enumerate(downs)
-                if one.target in window.targets and window.from_ns <= one.at_ns < ends_ns
+                for number, alarm in enumerate(alarms)
+                if alarm.target in window.targets and window.from_ns <= alarm.at_ns < ends_ns
             ]
             claimed.update(mine)
-            found = _told(window, [downs[number] for number in mine], seen)
-            why = blind[name](window) if found["state"] == MISSED and blind and name in blind else None
-            if why is not None:
-                found |= {"state": NO_LOOK, "detail": why}
-            detections.append({"fault": window.fault, "detector": name, **found})
-        false_alarms += [
-            {"detector": name, "target": one.target, "at_ns": one.at_ns, "detail": one.detail}
-            for number, one in enumerate(downs)
-            if number not in claimed
-        ]
-    return detections, sorted(false_alarms, key=lambda alarm: alarm["at_ns"])
+            detection = _detection(name, window, [alarms[number] for number in mine], seen)
+            if detection.state == MISSED and blind and (why := blind.get(name, _sees_all)(window)):
+                detection = replace(detection, state=NO_LOOK, detail=why)
+            detections.append(detection)
+        false_alarms += [alarm for number, alarm in enumerate(alarms) if number not in claimed]
+    return detections, sorted(false_alarms, key=lambda alarm: alarm.at_ns)
+
+
+def _sees_all(_window: Window) -> str | None:
+    return None
 
 
 def _saw_nothing(window: Window) -> bool:
-    return window.kind == OBSERVE and window.away is None
+    return window.kind == OBSERVE and window.outage is None
 
 
-def _told(window: Window, downs: Sequence[Observation], seen: Sequence[Observation]) -> dict[str, Any]:
-    """What the detector said of a fault: the first word on a target that it was not in alarm about.
+def _detection(
+    detector: str, window: Window, alarms: Sequence[Observation], seen: Sequence[Observation]
+) -> Detection:
+    """What the detector reported of a fault: the first alarm for a target that it was not in alarm about.
 
-    Of one that it was, it can tell nothing: an alarm that follows its all-clear is about what comes then.
+    Of one that it was, it can report nothing: an alarm that follows its all-clear is about what comes then.
     A further alarm without one in between is news all the same.
     """
-    before = {one.target: one for one in seen if one.target in window.targets and one.at_ns < window.from_ns}
-    alarms = {target: one for target, one in before.items() if one.is_down}
+    before = {
+        observation.target: observation
+        for observation in seen
+        if observation.target in window.targets and observation.at_ns < window.from_ns
+    }
+    old = {target: observation for target, observation in before.items() if observation.is_down}
     clear_ns = {
         target: min(
             (
-                one.at_ns
-                for one in seen
-                if one.target == target and not one.is_down and one.at_ns > alarm.at_ns
+                each.at_ns
+                for each in seen
+                if each.target == target and not each.is_down and each.at_ns > alarm.at_ns
             ),
             default=window.calm_ns,
         )
-        for target, alarm in alarms.items()
+        for target, alarm in old.items()
     }
-    first = next((one for one in downs if one.at_ns <= clear_ns.get(one.target, one.at_ns)), None)
+    first = next((alarm for alarm in alarms if alarm.at_ns <= clear_ns.get(alarm.target, alarm.at_ns)), None)
     if first is not None:
-        return {"state": DETECTED, "at_ns": first.at_ns, "detail": first.detail, "alarm_since_ns": None}
-    if alarms:
-        since = min(alarms.values(), key=lambda one: one.at_ns)
+        return Detection(window.fault, detector, DETECTED, first.detail, first.at_ns)
+    if old:
+        since = min(old.values(), key=lambda alarm: alarm.at_ns)
         ago = format_duration_ns(window.from_ns - since.at_ns)
         detail = f"it was in alarm already, since {ago} before the fault: {since.detail}"
-        return {"state": IN_ALARM, "at_ns": None, "detail": detail, "alarm_since_ns": since.at_ns}
-    return {"state": MISSED, "at_ns": None, "detail": "it did not notice", "alarm_since_ns": None}
+        return Detection(window.fault, detector, IN_ALARM, detail, alarm_since_ns=since.at_ns)
+    return Detection(window.fault, detector, MISSED, "it did not notice")
 
 
 def _end(window: Window, windows: Iterable[Window]) -> int:

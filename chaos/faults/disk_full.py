@@ -36,11 +36,11 @@ class DiskFull(Fault):
             raise self._refused(f"a file system of at most {LARGEST_BYTES >> 30} GiB", "a larger one")
 
     def _folder(self) -> Path | None:
-        described = self.around.description(self.plan.target)
+        described = self.context.description(self.plan.target)
         return Path(described.data_directory) if described and described.data_directory else None
 
     def _refused(self, expected: str, found: str) -> Exception:
-        return self.around.refuse(
+        return self.context.refuse(
             self.plan.target,
             expected,
             found,

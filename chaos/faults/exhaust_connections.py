@@ -46,9 +46,9 @@ class ExhaustRedis(Pressure):
 
     def check(self) -> None:
         """It must be a Redis that tells its limit, and that we can reach."""
-        target = self.around.targets[self.plan.target]
+        target = self.context.targets[self.plan.target]
         if target.kind != "redis" or target.tls:
-            raise self.around.refuse(
+            raise self.context.refuse(
                 target.name,
                 "a Redis or Postgres without TLS, which says when it takes no more connections",
                 f"{target.kind} over TLS" if target.tls else target.kind,
@@ -56,7 +56,7 @@ class ExhaustRedis(Pressure):
             )
         self._holders, self._most_each = self._split(self._limit(target))
         if self._holders > MOST_HOLDERS:
-            raise self.around.refuse(
+            raise self.context.refuse(
                 target.name,
                 f"a limit that {MOST_HOLDERS} processes of ours can reach",
                 f"{self._holders * self._most_each} connections",
@@ -75,7 +75,7 @@ class ExhaustRedis(Pressure):
                         return int(line.partition(":")[2])
         except (ProbeError, ErrorReply) as fact:
             found = str(fact)
-        raise self.around.refuse(
+        raise self.context.refuse(
             target.name, "its limit of connections in INFO clients", found, "let the user read INFO"
         )
 
@@ -87,7 +87,7 @@ class ExhaustRedis(Pressure):
         return holders, math.ceil(limit / holders)
 
     def _commands(self) -> list[list[str]]:
-        target = self.around.targets[self.plan.target]
+        target = self.context.targets[self.plan.target]
         keep = self.plan.settings.get("keep", DEFAULT_KEEP)
         wait_s = (self.plan.for_ns or 0) / 1e9
         # At the same time: who comes last finds it full, and all then give back their share of `keep`.
@@ -135,7 +135,7 @@ class ExhaustPostgres(Fault):
         needed = self._limit() + SPARE_DESCRIPTORS * 20
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if resource.RLIM_INFINITY not in (soft, hard) and hard < needed:
-            raise self.around.refuse(
+            raise self.context.refuse(
                 self.plan.target,
                 f"{needed} open files for this process, to hold that many sessions",
                 f"at most {hard}",
@@ -145,7 +145,7 @@ class ExhaustPostgres(Fault):
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
     def aim(self) -> None:
-        """Nothing is held yet; what is held ends with the harness, so nobody else has to undo it."""
+        """Nothing is held yet; what is held ends with the harness, so no other process has to heal it."""
         self._held: list[socket.socket] = []
         self._was_full = False
 
@@ -172,7 +172,7 @@ class ExhaustPostgres(Fault):
                 return int(row[0]) if row else 0
         except psycopg.Error as error:
             found = str(error).strip().partition("\n")[0]
-            raise self.around.refuse(
+            raise self.context.refuse(
                 self.plan.target, "its limit of connections", found, "see whether it is up"
             ) from None
 
@@ -200,7 +200,7 @@ class ExhaustPostgres(Fault):
 
         from bench.stack.probes.postgres import libpq_parameters
 
-        parameters = {**libpq_parameters(self.around.targets[self.plan.target]), "connect_timeout": "2"}
+        parameters = {**libpq_parameters(self.context.targets[self.plan.target]), "connect_timeout": "2"}
         return psycopg.connect(make_conninfo(**parameters))
 
     def took_effect(self) -> Proof:
@@ -230,6 +230,6 @@ class ExhaustPostgres(Fault):
 
 
 def _takes_again(fault: Fault, deadline_s: float) -> Proof:
-    if wait_until(lambda: fault.around.answers(fault.plan.target), deadline_s, 0.005):
+    if wait_until(lambda: fault.context.answers(fault.plan.target), deadline_s, 0.005):
         return Proof(True, "it takes connections again")
     return Proof(False, "it takes no connection after ours were closed")

@@ -89,7 +89,7 @@ class Fault(ABC):
 
     def __init__(self, plan: FaultPlan, context: FaultContext) -> None:
         self.plan = plan
-        self.around = context
+        self.context = context
 
     def check(self) -> None:  # noqa: B027 - most faults need no more than their target
         """Before anything starts: whether this can be done here at all. Raises TargetError."""
@@ -98,7 +98,7 @@ class Fault(ABC):
         """Right before the fault: find what it is about to hit. Raises TargetError when that is not there."""
 
     def undo(self) -> Undo:
-        """How anybody can undo it; asked after `aim` and noted before `inject`."""
+        """How any process can heal it; asked after `aim` and noted before `inject`."""
         return Nothing()
 
     @abstractmethod
@@ -109,33 +109,33 @@ class Fault(ABC):
     def took_effect(self) -> Proof:
         """Whether it broke, by evidence of its own; may wait up to EFFECT_S."""
 
-    def bring_back(self) -> None:  # noqa: B027 - most targets are brought back by whoever watches over them
-        """After the effect of a fault that is over at once: start again what nobody else starts."""
-
     def lasted(self) -> Proof | None:
         """After `heal`: that it was gone before its time, where that can be seen; else None."""
         return None
 
     def heal(self) -> Timestamps | None:
-        """Mend it; None for what mends itself (a supervisor's restart)."""
+        """Heal it; None for what heals itself (a supervisor's restart).
+
+        Called when its time is over, or after the effect of a fault that is over at once.
+        """
         return None
 
     @abstractmethod
     def healed(self, deadline_s: float) -> Proof:
-        """Whether it is mended; waits until it is, or for so long."""
+        """Whether it is healed; waits until it is, or for so long."""
 
     @property
-    def mended_by(self) -> str:
-        """Who mends it."""
+    def healed_by(self) -> str:
+        """Who heals it."""
         return "us" if self.plan.for_ns is not None else "nobody: it was over at once"
 
     @property
     @abstractmethod
     def how(self) -> str:
-        """What was done by what means, and who mends it; one sentence, true after `inject`."""
+        """What was done by what means, and who heals it; one sentence, true after `inject`."""
 
     def healed_ns(self) -> int | None:
-        """When it was mended by evidence, ns on CLOCK_MONOTONIC; None: when `healed` said so."""
+        """When it was healed by evidence, ns on CLOCK_MONOTONIC; None: when `healed` said so."""
         return None
 
 

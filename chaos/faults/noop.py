@@ -20,7 +20,7 @@ class Noop(Fault):
         return Proof(True, "nothing was done")
 
     def heal(self) -> Timestamps | None:
-        """Nothing to mend."""
+        """Nothing to heal."""
         now = monotonic_ns()
         return stamped(now, now)
 

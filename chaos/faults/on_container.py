@@ -28,9 +28,9 @@ class OnContainer(Fault):
         """
         container = self._container()
         containers.check(container)
-        described = self.around.container(self.plan.target)
+        described = self.context.container(self.plan.target)
         if self.plan.kind in MOVES and described is not None and not described.is_port_fixed:
-            raise self.around.refuse(
+            raise self.context.refuse(
                 self.plan.target,
                 f"a published port that is the same after {self.plan.kind}",
                 "one that the engine chooses anew at every start",
@@ -38,12 +38,12 @@ class OnContainer(Fault):
             )
         why = containers.why_no_crash(container) if self.plan.kind == "crash" else None
         if why is not None:
-            raise self.around.refuse(
+            raise self.context.refuse(
                 self.plan.target, "a process that may be killed from here", why, "use kill, or run as root"
             )
         why = containers.why_no_disconnect(container) if self.plan.kind == "disconnect" else None
         if why is not None:
-            raise self.around.refuse(
+            raise self.context.refuse(
                 self.plan.target,
                 "a container with a network of its own",
                 why,
@@ -91,19 +91,21 @@ class OnContainer(Fault):
         """What the engine and the kernel said."""
         return self._act.proof
 
-    def bring_back(self) -> None:
-        """After `docker kill` the restart policy does not act: it counts as a stop by hand."""
-        if self.plan.kind == "kill" or self._is_left_dead:
-            containers.start(self._container())
-
     @property
     def _is_left_dead(self) -> bool:
         return self.plan.kind == "crash" and self._policy == NEVER
 
     def heal(self) -> Timestamps | None:
-        """The act that takes it back."""
+        """The act that takes it back.
+
+        After `docker kill` the restart policy does not act: it counts as a stop by hand.
+        """
         container = self._container()
         match self.plan.kind:
+            case "kill":
+                return containers.start(container).stamps
+            case "crash" if self._is_left_dead:
+                return containers.start(container).stamps
             case "pause":
                 return containers.unpause(container).stamps
             case "stop":
@@ -119,7 +121,7 @@ class OnContainer(Fault):
 
         def is_back() -> bool:
             pid = containers.pid_of(self._container())
-            return pid is not None and (pid != before or not is_new) and self.around.answers(name)
+            return pid is not None and (pid != before or not is_new) and self.context.answers(name)
 
         if not wait_until(is_back, deadline_s, POLL_S):
             return Proof(False, f"{name} did not answer for {deadline_s:.0f} s")
@@ -130,8 +132,8 @@ class OnContainer(Fault):
         return Proof(differs is None, f"{text}, {differs or containers.ON_ALL}")
 
     @property
-    def mended_by(self) -> str:
-        """By kind: see bring_back."""
+    def healed_by(self) -> str:
+        """By kind: see `heal`."""
         if self.plan.kind == "crash" and not self._is_left_dead:
             return f"the engine's restart policy ({containers.restart_policy(self._container())})"
         return "us" if self.plan.kind != "restart" else "the engine"
@@ -151,7 +153,7 @@ class OnContainer(Fault):
         return f"container {self._container()[:12]}: {words[self.plan.kind]}"
 
     def _container(self) -> str:
-        described = self.around.container(self.plan.target)
+        described = self.context.container(self.plan.target)
         if described is None:
-            raise self.around.refuse(self.plan.target, "its container", "none", "look at the stack")
+            raise self.context.refuse(self.plan.target, "its container", "none", "look at the stack")
         return described.id

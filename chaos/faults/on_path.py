@@ -26,7 +26,7 @@ class OnPath(Fault):
         return self.plan.settings if self.plan.for_ns is not None else {"new_connections": False}
 
     def _proxy(self) -> FaultProxy:
-        return self.around.proxies[self.plan.target]
+        return self.context.proxies[self.plan.target]
 
     def aim(self) -> None:
         """Nothing is in force yet."""

@@ -39,7 +39,7 @@ class Pressure(Fault):
         """The arguments of each stressor, without the time."""
 
     def aim(self) -> None:
-        """Nothing is hit, and nothing needs to be undone by others: a stressor ends with the harness."""
+        """Nothing is hit, and nothing needs to be healed by others: a stressor ends with the harness."""
         self._running: list[subprocess.Popen[bytes]] = []
         self._identities: list[ProcessIdentity] = []
         self._said: list[bytes] = []
@@ -122,7 +122,7 @@ class MemoryPressure(Pressure):
         """Never so much that the kernel must kill somebody."""
         wanted, free = int(self.plan.settings["bytes"]), psutil.virtual_memory().available
         if wanted > free * MOST_OF_MEMORY:
-            raise self.around.refuse(
+            raise self.context.refuse(
                 self.plan.target,
                 f"at most {format_bytes(free * MOST_OF_MEMORY)} of memory pressure on this machine",
                 format_bytes(wanted),
@@ -143,7 +143,7 @@ class IoPressure(Pressure):
         """There must be room for the file, and to spare."""
         wanted, free = int(self.plan.settings["bytes"]), psutil.disk_usage(tempfile.gettempdir()).free
         if wanted > free * MOST_OF_DISK:
-            raise self.around.refuse(
+            raise self.context.refuse(
                 self.plan.target,
                 f"at most {format_bytes(free * MOST_OF_DISK)} of pressure on {tempfile.gettempdir()}",
                 format_bytes(wanted),

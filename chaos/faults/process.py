@@ -28,8 +28,8 @@ class Kill(Fault):
 
     def check(self) -> None:
         """There must be a process of ours that somebody starts again."""
-        if self.around.pid(self.plan.target) is None:
-            raise self.around.refuse(
+        if self.context.pid(self.plan.target) is None:
+            raise self.context.refuse(
                 self.plan.target,
                 f"a process of ours to {self.plan.kind}",
                 "a service that the harness did not start",
@@ -38,10 +38,10 @@ class Kill(Fault):
 
     def aim(self) -> None:
         """Find the process."""
-        pid = self.around.pid(self.plan.target)
+        pid = self.context.pid(self.plan.target)
         found = family(pid) if pid is not None else []
         if not found:
-            raise self.around.refuse(
+            raise self.context.refuse(
                 self.plan.target, "a living process to hit", "none: it is down already", "lengthen `every`"
             )
         self._main = found[0]
@@ -69,21 +69,21 @@ class Kill(Fault):
         name = self.plan.target
 
         def is_back() -> bool:
-            pid = self.around.pid(name)
-            return pid not in (None, self._main.pid) and self.around.answers(name)
+            pid = self.context.pid(name)
+            return pid not in (None, self._main.pid) and self.context.answers(name)
 
         if wait_until(is_back, deadline_s, 0.005):
-            return Proof(True, f"another process, {self.around.pid(name)}, answers")
+            return Proof(True, f"another process, {self.context.pid(name)}, answers")
         return Proof(False, f"nothing answers as {name}")
 
     @property
-    def mended_by(self) -> str:
-        """What stays is ours to mend; what dies is its supervisor's to start again."""
+    def healed_by(self) -> str:
+        """What stays is ours to heal; what dies is its supervisor's to start again."""
         return "us" if self.plan.for_ns is not None else "the target's supervisor"
 
     @property
     def how(self) -> str:
-        """The signal and who mends it."""
+        """The signal and who heals it."""
         count = f" and {len(self._hit) - 1} below it" if len(self._hit) > 1 else ""
         return f"SIGKILL to process {self._main.pid}{count}; the supervisor starts it again"
 
@@ -150,7 +150,7 @@ class Pause(Kill):
         name = self.plan.target
 
         def goes_on() -> bool:
-            return not any(state_of(process) in ("T", "t") for process in self._hit) and self.around.answers(
+            return not any(state_of(process) in ("T", "t") for process in self._hit) and self.context.answers(
                 name
             )
 
@@ -170,16 +170,16 @@ class Stop(Kill):
     def check(self) -> None:
         """Only who started the service can ask for an ordered end."""
         super().check()
-        if not hasattr(self.around.stack, "service"):
-            raise self.around.refuse(
+        if not hasattr(self.context.stack, "service"):
+            raise self.context.refuse(
                 self.plan.target,
                 f"a service whose supervisor is ours to {self.plan.kind}",
-                f"the {self.around.stack.kind} stack, which another process keeps",
+                f"the {self.context.stack.kind} stack, which another process keeps",
                 "use --stack embedded or docker, or kill instead",
             )
 
     def _service(self) -> ManagedService:
-        found = cast("EmbeddedStack", self.around.stack).service(self.plan.target)
+        found = cast("EmbeddedStack", self.context.stack).service(self.plan.target)
         assert found is not None
         return found
 
@@ -217,7 +217,7 @@ class Restart(Stop):
         return stamped(asked)
 
     def heal(self) -> Timestamps | None:
-        """It mends itself."""
+        """It heals itself."""
         return None
 
     @property
@@ -231,7 +231,7 @@ class Disconnect(Kill):
 
     def check(self) -> None:
         """Always refused."""
-        raise self.around.refuse(
+        raise self.context.refuse(
             self.plan.target,
             "a container, whose network can be taken away",
             "a process on loopback",

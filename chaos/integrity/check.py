@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
 from bench.registry import dependencies_of
+from bench.results.fault_records import IntegrityRecord
 from bench.scenario.fault_kinds import LOOKING_ON
 from chaos.integrity.ledger import Blow
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.plan.plan import Plan
+    from bench.results.fault_records import ExampleRecord
+    from bench.results.run_record import RunRecord
     from bench.scenario.faults import IntegrityCheck
     from bench.scenario.model import Workload
     from bench.stack.target import Target
@@ -92,13 +95,6 @@ def patiently(read: Callable[[], Read], patience: Patience | None = None) -> Rea
     return found[0]
 
 
-COUNTS = (
-    *("acknowledged", "attempted", "found", "lost", "unexpected", "unknown_survived"),
-    *("duplicates", "oldest_lost_age_ns", "bound"),
-)
-"""What every entry names, None where it was not counted."""
-
-
 @dataclass(frozen=True)
 class Site:
     """Where a check is made."""
@@ -114,7 +110,7 @@ class Site:
 class Evidence:
     """What a run has left, for a check to look at."""
 
-    record: Mapping[str, Any]
+    record: RunRecord
     """With the run's faults."""
     operations: NDArray[Any]
     """operations.npy."""
@@ -160,8 +156,8 @@ class Check(ABC):
         """Run zero is set."""
 
     @abstractmethod
-    def finish(self, evidence: Evidence) -> dict[str, Any]:
-        """All is healed: what was found, by the names of `entry`. Raises Unreadable."""
+    def finish(self, evidence: Evidence) -> IntegrityRecord:
+        """All is healed: what was found. Raises Unreadable."""
 
     def close(self) -> None:  # noqa: B027 - most hold nothing
         """Give back what it holds, in any case. Again is harmless."""
@@ -170,24 +166,43 @@ class Check(ABC):
         """The faults that may have cost data: those that took effect on its target or what that stands on."""
         hit = {self.store, self.workload.target, *dependencies_of(self.workload.target)}
         return [
-            Blow(fault["number"], fault["effective_ns"], fault["healed_ns"])
-            for fault in evidence.record.get("faults", [])
-            if fault["target"] in hit
-            and fault["kind"] not in LOOKING_ON
-            and fault["effective_ns"] is not None
+            Blow(fault.number, fault.effective_ns, fault.healed_ns)
+            for fault in evidence.record.faults
+            if fault.target in hit and fault.kind not in LOOKING_ON and fault.effective_ns is not None
         ]
 
-    def entry(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """The record's entry. What the check has no word for is None."""
-        return {
-            "check": self.wanted.check,
-            "workload": self.wanted.workload,
-            "target": self.store,
-            **dict.fromkeys(COUNTS),
-            **found,
-            "inconclusive": None,
-        }
+    def record(
+        self,
+        *,
+        acknowledged: int | None = None,
+        attempted: int | None = None,
+        found: int | None = None,
+        lost: int | None = None,
+        unexpected: int | None = None,
+        unknown_survived: int | None = None,
+        duplicates: int | None = None,
+        oldest_lost_age_ns: int | None = None,
+        bound: str | None = None,
+        examples: Sequence[ExampleRecord] = (),
+        inconclusive: str | None = None,
+    ) -> IntegrityRecord:
+        """The entry of the run's record, None for what was not counted.
 
-    def unknown(self, reason: str) -> dict[str, Any]:
-        """The entry of a check that could not be made: it counts nothing, and `inconclusive` says why."""
-        return self.entry({"examples": []}) | {"inconclusive": reason}
+        inconclusive: why the check could not be made; then it counts nothing.
+        """
+        return IntegrityRecord(
+            check=self.wanted.check,
+            workload=self.wanted.workload,
+            target=self.store,
+            acknowledged=acknowledged,
+            attempted=attempted,
+            found=found,
+            lost=lost,
+            unexpected=unexpected,
+            unknown_survived=unknown_survived,
+            duplicates=duplicates,
+            oldest_lost_age_ns=oldest_lost_age_ns,
+            bound=bound,
+            examples=list(examples),
+            inconclusive=inconclusive,
+        )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,8 @@ from bench.core.errors import TargetError
 from bench.datasets import DataSet
 from bench.datasets import check as check_dataset
 from bench.registry import is_planned
+from bench.results.fault_records import ExampleRecord, IntegrityRecord
+from bench.results.run_record import Anomaly
 from bench.scenario.validators.integrity import operation_of
 from chaos.integrity import ledger
 from chaos.integrity.check import Check, Evidence, NotYet, Patience, Site, Unreadable, patiently
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.plan.plan import Plan
+    from bench.results.run_record import RunRecord
     from bench.scenario.model import Scenario
     from bench.stack.target import Target
 
@@ -56,10 +58,9 @@ class AcknowledgedWrites(Check):
         if self.wanted.found is not None:
             rehearse(self, self.wanted.found, "found")
 
-    def finish(self, evidence: Evidence) -> dict[str, Any]:
+    def finish(self, evidence: Evidence) -> IntegrityRecord:
         """Read back and compare."""
-        full = [one for one in evidence.record["anomalies"] if one["code"] == "operation_log_full"]
-        if full:
+        if any(anomaly.code == "operation_log_full" for anomaly in evidence.record.anomalies):
             raise Unreadable("the operation log was full, so not every attempt is known")
         own = evidence.operations[evidence.operations["workload"] == self.number]
         if not len(own):
@@ -67,13 +68,30 @@ class AcknowledgedWrites(Check):
         last_arrival = int(own["arrival"].max())
         found = patiently(lambda: self._read_back(evidence, last_arrival), evidence.patience)
         judged = ledger.judge(self._attempts(own), found, self.blows(evidence))
-        told = {"operation": self.operation, **asdict(judged), "caveat": CAVEAT}
+        record = self.record(
+            acknowledged=judged.acknowledged,
+            attempted=judged.attempted,
+            found=judged.found,
+            lost=judged.lost,
+            unexpected=judged.unexpected,
+            unknown_survived=judged.unknown_survived,
+            duplicates=judged.duplicates,
+            oldest_lost_age_ns=judged.oldest_lost_age_ns,
+            bound=judged.bound,
+            examples=judged.examples,
+        )
+        more: dict[str, int | str] = {
+            "operation": self.operation,
+            "changed": judged.changed,
+            "holes": judged.holes,
+            "caveat": CAVEAT,
+        }
         if judged.holes:
-            told["text"] = (
+            more["text"] = (
                 f"{judged.holes} of the lost were acknowledged before writes that survived the same fault:"
                 " no end of the log that was not written in time, but a hole in it"
             )
-        return told
+        return record.model_copy(update=more)
 
     def _attempts(self, own: NDArray[Any]) -> ledger.Attempts:
         names = self.site.plan.workloads[self.number].program.names
@@ -86,7 +104,8 @@ class AcknowledgedWrites(Check):
         )
 
     def _read_back(self, evidence: Evidence, last_arrival: int) -> ledger.Found:
-        run_label = evidence.record["started"]["run_label"]
+        run_label = evidence.record.started.run_label
+        assert run_label is not None
         if self.wanted.found is not None:
             return read_postgres(self.target, self.wanted.found, run_label)
         seed = self.site.plan.workloads[self.number].seed
@@ -96,27 +115,26 @@ class AcknowledgedWrites(Check):
 class Messages(Check):
     """Pub/sub keeps nothing to read back: each subscriber has counted what it missed."""
 
-    def finish(self, evidence: Evidence) -> dict[str, Any]:
+    def finish(self, evidence: Evidence) -> IntegrityRecord:
         """From the counters of the run."""
-        workload = evidence.record["workloads"][self.number]
-        counters = workload["counters"]
+        workload = evidence.record.workloads[self.number]
+        counters = workload.counters
         lost = counters.get("lost_messages")
         if lost is None:
             raise Unreadable("the run counted no messages")
         delivered = sum(
-            count["outcomes"]["ok"]
-            for count in workload["counts"]
-            if not is_planned(workload["driver"], count["operation"])
+            count.outcomes["ok"]
+            for count in workload.counts
+            if not is_planned(workload.driver, count.operation)
         )
-        return {
-            "acknowledged": delivered + lost,
-            "found": delivered,
-            "lost": lost,
-            "duplicates": counters.get("duplicate_messages"),
-            "reordered": counters.get("reordered_messages"),
-            "bound": bound(lost, delivered + lost),
-            "examples": [],
-        }
+        record = self.record(
+            acknowledged=delivered + lost,
+            found=delivered,
+            lost=lost,
+            duplicates=counters.get("duplicate_messages"),
+            bound=bound(lost, delivered + lost),
+        )
+        return record.model_copy(update={"reordered": counters.get("reordered_messages")})
 
 
 EVERY_S = 0.5
@@ -138,22 +156,22 @@ class Transfers(Check):
         if self._watch is not None:
             self._watch.start(start_ns)
 
-    def finish(self, evidence: Evidence) -> dict[str, Any]:
+    def finish(self, evidence: Evidence) -> IntegrityRecord:
         """The readings of the total, and what the data set says of its sums."""
-        found: dict[str, Any] = {"found": 0, "unexpected": 0, "examples": []}
+        found, unexpected, examples = 0, 0, list[ExampleRecord]()
         if self._watch is not None:
             judged = judge_totals(self._watch.finish(evidence.patience))
-            found = {"found": judged.readings, "unexpected": judged.wrong, "examples": judged.examples}
+            found, unexpected, examples = judged.readings, judged.wrong, judged.examples
         dataset = self.workload.dataset
         if dataset is not None and dataset.name is not None:
             try:
                 sentences = check_dataset(self.target, DataSet(dataset.name, dataset.scale, dataset.keep))
             except TargetError as error:
                 raise Unreadable(str(error)) from None
-            found["found"] += 1
-            found["unexpected"] += len(sentences)
-            found["examples"] += [{"what": sentence} for sentence in sentences]
-        return found
+            found += 1
+            unexpected += len(sentences)
+            examples += [ExampleRecord(what=sentence) for sentence in sentences]
+        return self.record(found=found, unexpected=unexpected, examples=examples)
 
     def close(self) -> None:
         """Ask no more."""
@@ -199,7 +217,7 @@ class TotalWatch:
                 with contextlib.suppress(NotYet):  # it is away, and is asked when it is back
                     self._readings.append(self._reading())
                 self._end.wait(EVERY_S)
-        except BaseException as failure:  # noqa: BLE001 - told with the result
+        except BaseException as failure:  # noqa: BLE001 - reported with the result
             self._failure = failure
 
 
@@ -231,22 +249,24 @@ class Integrity:
         for check in self._checks:
             check.begin(start_ns)
 
-    def finish(self, record: dict[str, Any], folder: Path) -> None:
-        """All is healed and the record has its faults: add what was found as record["integrity"].
+    def finish(self, record: RunRecord, folder: Path) -> tuple[list[IntegrityRecord], list[Anomaly]]:
+        """All is healed and the record has its faults: what was found, and what of it fails the run.
 
         A check that could not be made says why, and counts nothing: never a silent 0.
         """
         if not self._checks:
-            return
+            return [], []
         import numpy as np
 
         operations = np.load(folder / "operations.npy", mmap_mode="r")
         evidence = Evidence(record, operations)
-        record["integrity"] = [_finished(check, evidence) for check in self._checks]
-        for entry in record["integrity"]:
-            if entry.get("text"):
-                message = f"{entry['workload']}: {entry['text']}"
-                record["anomalies"].append({"code": "integrity_hole", "severity": "fail", "message": message})
+        records = [_finished(check, evidence) for check in self._checks]
+        anomalies = [
+            Anomaly(code="integrity_hole", severity="fail", message=f"{found.workload}: {found.text}")
+            for found in records
+            if found.text
+        ]
+        return records, anomalies
 
     def close(self) -> None:
         """Give back what the checks hold. Again is harmless."""
@@ -255,10 +275,10 @@ class Integrity:
                 cleanup.callback(check.close)
 
 
-def _finished(check: Check, evidence: Evidence) -> dict[str, Any]:
+def _finished(check: Check, evidence: Evidence) -> IntegrityRecord:
     try:
-        return check.entry(check.finish(evidence))
+        return check.finish(evidence)
     except (Unreadable, NotYet) as reason:
-        return check.unknown(f"not checked: {reason}")
+        return check.record(inconclusive=f"not checked: {reason}")
     except Exception as failure:  # noqa: BLE001 - a check that crashes knows nothing; the run must be kept
-        return check.unknown(f"the check itself failed: {type(failure).__name__}: {failure}")
+        return check.record(inconclusive=f"the check itself failed: {type(failure).__name__}: {failure}")

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.core.outcome import Outcome
 from bench.drivers.values import RUN_WIDTH, SEQUENCE_WIDTH, value_content
+from bench.results.fault_records import ExampleRecord
 from bench.scenario.templates import RUN, SEQUENCE, pieces_of
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Judgement:
     oldest_lost_age_ns: int | None
     """How long before the fault the oldest lost write had been acknowledged."""
     bound: str
-    examples: list[dict[str, Any]]
+    examples: list[ExampleRecord]
 
 
 def judge(attempts: Attempts, found: Found, blows: Sequence[Blow] = ()) -> Judgement:
@@ -167,8 +168,8 @@ def judge(attempts: Attempts, found: Found, blows: Sequence[Blow] = ()) -> Judge
         oldest_lost_age_ns=int(dated.max()) if len(dated) else None,
         bound=bound(lost, acknowledged),
         examples=_examples(attempts, is_lost, is_hole, blow_of, age_ns, order)
-        + [{"what": "unexpected", "arrival": int(one)} for one in unexpected[:MOST_EXAMPLES]]
-        + [{"what": "unexpected", "found": text} for text in found.foreign[:MOST_EXAMPLES]],
+        + [ExampleRecord(what="unexpected", arrival=int(arrival)) for arrival in unexpected[:MOST_EXAMPLES]]
+        + [ExampleRecord(what="unexpected", found=text) for text in found.foreign[:MOST_EXAMPLES]],
     )
 
 
@@ -227,18 +228,18 @@ def _examples(
     blow_of: Whole,
     age_ns: Whole,
     blows: Sequence[Blow],
-) -> list[dict[str, Any]]:
+) -> list[ExampleRecord]:
     """The worst of the lost: holes first, then the oldest."""
     lost = np.flatnonzero(is_lost)
     worst = lost[np.lexsort((-age_ns[lost], ~is_hole[lost]))][:MOST_EXAMPLES]
     return [
-        {
-            "what": "lost, though a later one survived" if is_hole[at] else "lost",
-            "arrival": int(attempts.arrival[at]),
-            "acknowledged_ns": int(attempts.done_ns[at]),
-            "fault": blows[int(blow_of[at])].number if blow_of[at] >= 0 else None,
-            "age_ns": int(age_ns[at]) if blow_of[at] >= 0 else None,
-        }
+        ExampleRecord(
+            what="lost, though a later one survived" if is_hole[at] else "lost",
+            arrival=int(attempts.arrival[at]),
+            acknowledged_ns=int(attempts.done_ns[at]),
+            fault=blows[int(blow_of[at])].number if blow_of[at] >= 0 else None,
+            age_ns=int(age_ns[at]) if blow_of[at] >= 0 else None,
+        )
         for at in worst
     ]
 
@@ -257,7 +258,7 @@ class TotalsJudgement:
 
     readings: int
     wrong: int
-    examples: list[dict[str, Any]]
+    examples: list[ExampleRecord]
     """The first, the worst and the last of them."""
 
 
@@ -279,13 +280,13 @@ def judge_totals(readings: Sequence[Reading]) -> TotalsJudgement:
         len(readings),
         len(wrong),
         [
-            {
-                "what": "another total",
-                "at_ns": one.at_ns,
-                "expected": _text(expected),
-                "found": _text(one.total),
-            }
-            for one in shown
+            ExampleRecord(
+                what="another total",
+                at_ns=reading.at_ns,
+                expected=_text(expected),
+                found=_text(reading.total),
+            )
+            for reading in shown
         ],
     )
 

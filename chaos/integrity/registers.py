@@ -13,7 +13,7 @@ import random
 import secrets
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from chaos.integrity.stores import registers_in
 from chaos.integrity.zones import NEVER, History
 
 if TYPE_CHECKING:
+    from bench.results.fault_records import ExampleRecord, IntegrityRecord
     from chaos.integrity.stores import RegisterConnection, RegisterStore
 
 
@@ -175,7 +176,7 @@ class Registers(Check):
         assert self._watch is not None
         self._watch.start()
 
-    def finish(self, evidence: Evidence) -> dict[str, Any]:
+    def finish(self, evidence: Evidence) -> IntegrityRecord:
         """Read each register once more, and judge each history."""
         watch = self._watch
         assert watch is not None
@@ -195,20 +196,21 @@ class Registers(Check):
         writes = [one for one in watch.operations if one.is_write]
         acknowledged = sum(one.return_ns != NEVER for one in writes)
         read = {one.value for one in watch.operations if not one.is_write and one.return_ns != NEVER}
+        zero_ns = evidence.record.started.monotonic_ns or 0
         examples = [
-            {"register": register, **_from_zero(example, evidence.record["started"]["monotonic_ns"])}
-            for register, one in enumerate(judged)
-            for example in one.examples
+            _placed(example, register, zero_ns)
+            for register, judgement in enumerate(judged)
+            for example in judgement.examples
         ]
-        return {
-            "acknowledged": acknowledged,
-            "attempted": len(writes),
-            "found": sum(not one.is_write and one.return_ns != NEVER for one in watch.operations),
-            "lost": None if unread is not None else sum(has_fallen_back(history) for history in histories),
-            "unexpected": violations,
-            "unknown_survived": sum(one.return_ns == NEVER and one.value in read for one in writes),
-            "examples": examples[:MOST_EXAMPLES],
-        }
+        return self.record(
+            acknowledged=acknowledged,
+            attempted=len(writes),
+            found=sum(not call.is_write and call.return_ns != NEVER for call in watch.operations),
+            lost=None if unread is not None else sum(has_fallen_back(history) for history in histories),
+            unexpected=violations,
+            unknown_survived=sum(call.return_ns == NEVER and call.value in read for call in writes),
+            examples=examples[:MOST_EXAMPLES],
+        )
 
     def close(self) -> None:
         """End the clients and take the registers away; a target that is gone keeps them."""
@@ -234,8 +236,9 @@ def has_fallen_back(history: History) -> bool:
     return bool(replaced.any())
 
 
-def _from_zero(example: dict[str, Any], zero_ns: int) -> dict[str, Any]:
-    return {
-        name: value - zero_ns if name.endswith("_ns") and value not in (NEVER, zones.BEFORE_ALL) else value
-        for name, value in example.items()
-    }
+def _placed(example: ExampleRecord, register: int, zero_ns: int) -> ExampleRecord:
+    """An example of a register, its times from run zero."""
+    times = {"invoke_ns": example.invoke_ns, "return_ns": example.return_ns}
+    known = {name: at_ns for name, at_ns in times.items() if at_ns not in (None, NEVER, zones.BEFORE_ALL)}
+    from_zero = {name: at_ns - zero_ns for name, at_ns in known.items() if at_ns is not None}
+    return example.model_copy(update={"register": register, **from_zero})

@@ -15,9 +15,11 @@ are concurrent.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from bench.results.fault_records import ExampleRecord
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +53,7 @@ class Judgement:
 
     count: int = 0
     """Reads of values that were not there to be read, and values whose times contradict another's."""
-    examples: list[dict[str, Any]] = field(default_factory=list)
+    examples: list[ExampleRecord] = field(default_factory=list)
 
 
 def judge(history: History, initial: int | None = None, most_examples: int = 5) -> Judgement:
@@ -74,7 +76,7 @@ def judge(history: History, initial: int | None = None, most_examples: int = 5) 
     invoked = known.invoke_ns[known.is_write][places]
     early = np.flatnonzero(~is_orphan & ~known.is_write)
     early = early[known.return_ns[early] < invoked[cluster[early]]]
-    examples: list[dict[str, Any]] = [
+    examples = [
         _read_example("a value that nobody wrote was read", known, at) for at in orphans[:most_examples]
     ]
     examples += [
@@ -82,7 +84,9 @@ def judge(history: History, initial: int | None = None, most_examples: int = 5) 
     ]
     pairs, count = _contradictions(*_zones(known, cluster, ~is_orphan, len(values)), most_examples)
     examples += [
-        {"what": "each of two values was there before the other", "values": [int(values[a]), int(values[b])]}
+        ExampleRecord(
+            what="each of two values was there before the other", values=[int(values[a]), int(values[b])]
+        )
         for a, b in pairs
     ]
     return Judgement(len(orphans) + len(early) + count, examples[:most_examples])
@@ -144,10 +148,10 @@ def _contradictions(first_return: Whole, last_invoke: Whole, most: int) -> tuple
     return pairs[:most], len(overlapped) + len(inside)
 
 
-def _read_example(what: str, history: History, at: int) -> dict[str, Any]:
-    return {
-        "what": what,
-        "value": int(history.value[at]),
-        "invoke_ns": int(history.invoke_ns[at]),
-        "return_ns": int(history.return_ns[at]),
-    }
+def _read_example(what: str, history: History, at: int) -> ExampleRecord:
+    return ExampleRecord(
+        what=what,
+        value=int(history.value[at]),
+        invoke_ns=int(history.invoke_ns[at]),
+        return_ns=int(history.return_ns[at]),
+    )

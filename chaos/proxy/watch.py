@@ -10,22 +10,24 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core import histogram
 from bench.core.errors import TargetError
 from bench.core.machine_limits import CODE as OWN_LIMIT
+from bench.results.run_record import Anomaly, ProxyRecord
 from chaos.proxy.loop import LOOP, MOST_READY, READS, RELAY, THREAD
 
 if TYPE_CHECKING:
     from bench.core.histogram import Counts
     from bench.plan.plan import Plan
+    from bench.results.run_record import CalibrationRecord
     from chaos.proxy.client import FaultProxy
 
 BUSY_RATIO = 0.98
 """A thread that runs, or waits to run, for this share of a phase has no time to spare."""
 BEYOND_NS = tuple(10_000 << power for power in range(21))
-"""Delays from 10 µs to 10 s for which it is told how many reads were later."""
+"""Delays from 10 µs to 10 s for which the record has how many reads were later."""
 STALL_NS = 10_000_000
 FIRST_STALLED = histogram.bucket_of(STALL_NS)
 """What was passed on later than STALL_NS tells of a time in which nothing was."""
@@ -79,7 +81,7 @@ class ProxyWatch:
             self._since = self._sample(now_ns) if is_measured else None
             self._seen = None if self._since is None else self._since.lateness
 
-    def entry(self, end_ns: int, floor: dict[str, Any]) -> dict[str, Any]:
+    def entry(self, end_ns: int, floor: CalibrationRecord | None) -> ProxyRecord:
         """For the run's record, when the load has ended. floor: of the measurement through it."""
         if self.ended is None:
             self.ended = self.proxy.ending()
@@ -91,56 +93,55 @@ class ProxyWatch:
         late = {f"p{percent:g}": histogram.percentile_ns(counts, percent) for percent in PERCENTS if total}
         if total:
             late |= {"mean": round(histogram.mean_ns(counts)), "max": histogram.max_ns(counts)}
-        return {
-            "target": self.proxy.name,
-            "ended": self.ended,
-            "compiled": bool(self.proxy.row(RELAY)[READS]),
-            "dials_failed": self._dials_failed(),
-            "reads": self._reads,
-            "most_ready": int(max(self.proxy.row(number)[MOST_READY] for number in (RELAY, LOOP))),
-            "busy_ratio": round(self._busiest, 4),
-            "cpu_ratio": round(self._ran_ns / max(self._span_ns, 1), 4),
-            "run_queue_ratio": round(self._waited_ns / max(self._span_ns, 1), 4),
-            "stalls": len(self._stalls_ns),
-            "stalled_ns": min(sum(self._stalls_ns), self._span_ns),
-            "lateness_ns": late,
-            "later_than": [
-                [ns, int(counts[histogram.bucket_of(ns) + 1 :].sum())] for ns in BEYOND_NS if total
-            ],
-            **floor,
-        }
+        record = ProxyRecord(
+            target=self.proxy.name,
+            ended=self.ended,
+            compiled=bool(self.proxy.row(RELAY)[READS]),
+            dials_failed=self._dials_failed(),
+            reads=self._reads,
+            most_ready=int(max(self.proxy.row(number)[MOST_READY] for number in (RELAY, LOOP))),
+            busy_ratio=round(self._busiest, 4),
+            cpu_ratio=round(self._ran_ns / max(self._span_ns, 1), 4),
+            run_queue_ratio=round(self._waited_ns / max(self._span_ns, 1), 4),
+            stalls=len(self._stalls_ns),
+            stalled_ns=min(sum(self._stalls_ns), self._span_ns),
+            lateness_ns=late,
+            later_than=[[ns, int(counts[histogram.bucket_of(ns) + 1 :].sum())] for ns in BEYOND_NS if total],
+        )
+        return record if floor is None else record.model_copy(update=floor.to_json())
 
-    def anomalies(self, entry: dict[str, Any], open_workloads: Iterable[str]) -> list[dict[str, Any]]:
-        """What of the entry makes the run no measurement of the target."""
-        name, found = self.proxy.name, []
-        if entry["ended"] is not None:
-            found.append(
+    def anomalies(self, record: ProxyRecord, open_workloads: Iterable[str]) -> list[Anomaly]:
+        """What of the record makes the run no measurement of the target."""
+        name, anomalies = self.proxy.name, []
+        if record.ended is not None:
+            anomalies.append(
                 _anomaly(
                     "proxy_ended",
-                    f"the fault proxy before {name} ended during the run ({entry['ended']}): what came after"
+                    f"the fault proxy before {name} ended during the run ({record.ended}): what came after"
                     " is not the target's doing",
                     "see who ended it (the kernel's log tells of memory), then run again",
                 )
             )
-        if entry["dials_failed"]:
-            found.append(
+        if record.dials_failed:
+            anomalies.append(
                 _anomaly(
                     OWN_LIMIT,
-                    f"the fault proxy before {name} could not make {entry['dials_failed']} connections: this "
+                    f"the fault proxy before {name} could not make {record.dials_failed} connections: this "
                     "machine had no local port, no descriptor or no memory for them",
                     "raise the limits of this machine (bench doctor shows them), or use fewer lanes",
                 )
             )
-        if entry["ended"] is None and entry["busy_ratio"] >= BUSY_RATIO and list(open_workloads):
-            found.append(
+        busy_ratio = record.busy_ratio or 0.0
+        if record.ended is None and busy_ratio >= BUSY_RATIO and list(open_workloads):
+            anomalies.append(
                 _anomaly(
                     "proxy_saturated",
                     f"the fault proxy before {name} ran or waited for a processor for "
-                    f"{entry['busy_ratio'] * 100:.1f} % of a phase: it was the bottleneck, not the target",
+                    f"{busy_ratio * 100:.1f} % of a phase: it was the bottleneck, not the target",
                     "lower the rate, or free the machine of other work",
                 )
             )
-        return found
+        return anomalies
 
     def _dials_failed(self) -> int:
         """Asked once, when the load has ended; one that is gone tells nothing."""
@@ -195,5 +196,5 @@ def _schedule_of(pid: int | None, thread: int) -> tuple[int, int] | None:
         return None
 
 
-def _anomaly(code: str, message: str, advice: str) -> dict[str, Any]:
-    return {"code": code, "severity": "invalid", "message": message, "advice": advice}
+def _anomaly(code: str, message: str, advice: str) -> Anomaly:
+    return Anomaly(code=code, severity="invalid", message=message, advice=advice)

@@ -14,6 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.core.outcome import OUTCOMES, Outcome
+from bench.results.fault_records import (
+    BaselineRecord,
+    BrownOutRecord,
+    CriteriaRecord,
+    ReconnectsRecord,
+    RecoveryRecord,
+)
 from chaos.recovery.baseline import Arrivals, Baseline, Seen, baseline_of, seen_of
 from chaos.recovery.outage import (
     SLOW_PERCENT,
@@ -29,9 +36,12 @@ from chaos.recovery.outage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+
+    from bench.results.fault_records import FaultRecord
+    from bench.results.run_record import RunRecord
 
 
 def downtime_ns(seen: Seen, failure_ns: int, end_ns: int, stall_ns: int) -> int:
@@ -82,21 +92,28 @@ def drained(seen: Seen, failure_ns: int, success_ns: int, band_ns: int | None) -
     return int(arrivals.done_ns[chosen].min()) if chosen.any() else None
 
 
+@dataclass(frozen=True)
+class Reconnection:
+    """A lane of a workload that came back; ns from run zero."""
+
+    workload: str
+    at_ns: int
+    away_ns: int
+    """How long it had no connection."""
+
+
 def reconnects(
-    events: Iterable[Mapping[str, Any]], workload: str, from_ns: int, until_ns: int
-) -> dict[str, int | None]:
+    reconnections: Iterable[Reconnection], workload: str, from_ns: int, until_ns: int
+) -> ReconnectsRecord:
     """How many lanes came back between two times, and their time away: median (nearest rank) and longest."""
     away = sorted(
-        int(event["away_ns"])
-        for event in events
-        if event.get("kind") == "reconnected"
-        and event.get("workload") == workload
-        and from_ns <= int(event["at_ns"]) < until_ns
-        and event.get("away_ns") is not None
+        lane.away_ns
+        for lane in reconnections
+        if lane.workload == workload and from_ns <= lane.at_ns < until_ns
     )
     if not away:
-        return {"count": 0, "p50_ns": None, "max_ns": None}
-    return {"count": len(away), "p50_ns": away[(len(away) + 1) // 2 - 1], "max_ns": away[-1]}
+        return ReconnectsRecord(count=0, p50_ns=None, max_ns=None)
+    return ReconnectsRecord(count=len(away), p50_ns=away[(len(away) + 1) // 2 - 1], max_ns=away[-1])
 
 
 UNSEEN = "unseen"
@@ -147,17 +164,39 @@ class Recovery:
     baseline: Baseline
     criteria: Criteria
 
-    def to_json(self) -> dict[str, Any]:
-        """As it stands under `recoveries` in run.json, without the fault, the workload and its lanes."""
-        found = asdict(self)
-        parts = ("before_ns", "outage_ns", "after_ns")
-        areas = {part: found.pop(f"brown_out_{part}") for part in parts}
-        return {
-            **found,
-            "waited_ns": self.until_ns - self.effective_ns,
-            "brown_out_ns": sum(areas.values()),
-            "brown_out": areas,
-        }
+    def record(self, fault: int, workload: str, clean: bool, lanes: ReconnectsRecord) -> RecoveryRecord:
+        """As it stands under `recoveries` in run.json."""
+        areas = (self.brown_out_before_ns, self.brown_out_outage_ns, self.brown_out_after_ns)
+        return RecoveryRecord(
+            fault=fault,
+            workload=workload,
+            clean=clean,
+            state=self.state,
+            effective_ns=self.effective_ns,
+            until_ns=self.until_ns,
+            first_failure_ns=self.first_failure_ns,
+            first_success_ns=self.first_success_ns,
+            stable_ns=self.stable_ns,
+            full_ns=self.full_ns,
+            quiet_since_ns=self.quiet_since_ns,
+            slow_from_ns=self.slow_from_ns,
+            full_cut_short=self.full_cut_short,
+            downtime_ns=self.downtime_ns,
+            failed=self.failed,
+            outcomes=self.outcomes,
+            stalled=self.stalled,
+            failed_after_stable=self.failed_after_stable,
+            planned_in_outage=self.planned_in_outage,
+            drained_ns=self.drained_ns,
+            resolution_ns=self.resolution_ns,
+            closed=self.closed,
+            baseline=BaselineRecord(**asdict(self.baseline)),
+            criteria=CriteriaRecord(**asdict(self.criteria)),
+            waited_ns=self.until_ns - self.effective_ns,
+            brown_out_ns=sum(areas),
+            brown_out=BrownOutRecord(before_ns=areas[0], outage_ns=areas[1], after_ns=areas[2]),
+            reconnects=lanes,
+        )
 
 
 def recovery_of(
@@ -219,59 +258,49 @@ def recovery_of(
 
 def recoveries(
     operations: NDArray[Any],
-    record: Mapping[str, Any],
-    faults: Sequence[Mapping[str, Any]],
-    events: Sequence[Mapping[str, Any]] = (),
+    record: RunRecord,
+    faults: Sequence[FaultRecord],
+    reconnections: Sequence[Reconnection] = (),
     criteria: Criteria | None = None,
-) -> list[dict[str, Any]]:
+) -> list[RecoveryRecord]:
     """The section `recoveries` of run.json: each fault that took effect, for each workload.
 
-    `operations` is operations.npy, `record` holds workloads, phases and duration_ns as run.json does,
-    `faults` the section of that name, `events` the entries of events.jsonl.
+    `operations` is operations.npy; `record` holds workloads, phases and duration.
     """
     took = sorted(
-        (one for one in faults if _took_effect(one)),
-        key=lambda one: int(one["effective_ns"]),
+        ((fault, fault.effective_ns) for fault in faults if fault.effective_ns is not None and _acted(fault)),
+        key=lambda each: each[1],
     )
     if not took:
         return []
-    measured = [(int(one["start_ns"]), int(one["end_ns"])) for one in record["phases"] if one["measured"]]
-    starts = [int(one["effective_ns"] if one.get("asked_ns") is None else one["asked_ns"]) for one in took]
-    last_ns = max(int(record["duration_ns"]), int(took[-1]["effective_ns"]))
-    ends = [_watched_until(one, end) for one, end in zip(took, [*starts[1:], last_ns], strict=True)]
-    by_fault: dict[tuple[int, int], dict[str, Any]] = {}
-    for number, workload in enumerate(record["workloads"]):
-        arrivals = Arrivals.of(
-            operations[operations["workload"] == number], closed=workload.get("arrivals") == "closed"
-        )
+    measured = [(phase.start_ns, phase.end_ns) for phase in record.phases if phase.measured]
+    starts = [effective_ns if fault.asked_ns is None else fault.asked_ns for fault, effective_ns in took]
+    last_ns = max(record.duration_ns, took[-1][1])
+    ends = [_watched_until(*each, end_ns) for each, end_ns in zip(took, [*starts[1:], last_ns], strict=True)]
+    by_fault: dict[tuple[int, int], RecoveryRecord] = {}
+    for number, workload in enumerate(record.workloads):
+        arrivals = Arrivals.of(operations[operations["workload"] == number], closed=workload.is_closed)
         baseline = baseline_of(arrivals, measured, starts[0])
         clean = True
-        for place, (fault, until) in enumerate(zip(took, ends, strict=True)):
-            start = starts[place]
-            found = recovery_of(
-                arrivals, baseline, int(fault["effective_ns"]), until, criteria, asked_ns=start
-            )
-            by_fault[place, number] = {
-                "fault": int(fault["number"]),
-                "workload": str(workload["name"]),
-                "clean": clean,
-                **found.to_json(),
-                "reconnects": reconnects(events, workload["name"], start, until),
-            }
-            clean = found.state in (RECOVERED, UNAFFECTED)
+        for place, ((fault, effective_ns), until_ns) in enumerate(zip(took, ends, strict=True)):
+            start_ns = starts[place]
+            recovery = recovery_of(arrivals, baseline, effective_ns, until_ns, criteria, asked_ns=start_ns)
+            lanes = reconnects(reconnections, workload.name, start_ns, until_ns)
+            by_fault[place, number] = recovery.record(fault.number, workload.name, clean, lanes)
+            clean = recovery.state in (RECOVERED, UNAFFECTED)
     return [by_fault[key] for key in sorted(by_fault)]
 
 
-def _watched_until(fault: Mapping[str, Any], end_ns: int) -> int:
-    """Who only looks on does so for the time that was said; a fault is watched until the next one."""
-    if fault["kind"] != "observe" or not fault.get("for_ns"):
+def _watched_until(fault: FaultRecord, effective_ns: int, end_ns: int) -> int:
+    """`observe` ends when its time is over; any other fault is watched until the next one."""
+    if fault.kind != "observe" or not fault.for_ns:
         return end_ns
-    return min(end_ns, int(fault["effective_ns"]) + int(fault["for_ns"]))
+    return min(end_ns, effective_ns + fault.for_ns)
 
 
-def _took_effect(fault: Mapping[str, Any]) -> bool:
+def _acted(fault: FaultRecord) -> bool:
     """Whether it did what it was to do; one that is to do nothing always does."""
-    return fault["effective_ns"] is not None and bool(fault.get("took_effect") or fault["kind"] == "nothing")
+    return fault.took_effect or fault.kind == "nothing"
 
 
 def _first(*stamps_ns: int | None) -> int:

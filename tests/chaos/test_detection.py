@@ -44,9 +44,9 @@ def window(fault: int, from_s: float, healed_s: float | None, kind: str = "kill"
 def told(windows: list[Window], *seen: Observation) -> tuple[dict[int, float | None], list[float]]:
     """When each fault was detected, and the false alarms; in seconds."""
     detections, alarms = matched(windows, {"probe": seen})
-    at = {one["fault"]: one["at_ns"] for one in detections}
+    at = {one.fault: one.at_ns for one in detections}
     return {fault: None if ns is None else ns / S for fault, ns in at.items()}, [
-        alarm["at_ns"] / S for alarm in alarms
+        alarm.at_ns / S for alarm in alarms
     ]
 
 
@@ -105,7 +105,7 @@ def test_what_is_seen_after_nothing_was_done_is_a_false_alarm_and_no_miss() -> N
 def test_what_is_seen_while_we_look_on_is_a_false_alarm_unless_a_client_was_failed() -> None:
     looks = window(0, 10, 10, "observe")
     assert told([looks], down(10.5)) == ({}, [10.5])
-    assert told([replace(looks, away=(round(10.2 * S), 11 * S))], down(10.5)) == ({0: 10.5}, [])
+    assert told([replace(looks, outage=(round(10.2 * S), 11 * S))], down(10.5)) == ({0: 10.5}, [])
 
 
 def test_nothing_beside_a_fault_takes_no_observation_from_it() -> None:
@@ -115,7 +115,7 @@ def test_nothing_beside_a_fault_takes_no_observation_from_it() -> None:
 
 def test_every_detector_that_was_at_work_has_a_say_on_every_fault() -> None:
     detections, _ = matched([window(0, 10, 11)], {"probe": [down(10.5)], "engine_event": []})
-    assert [(one["detector"], one["at_ns"]) for one in detections] == [
+    assert [(one.detector, one.at_ns) for one in detections] == [
         ("probe", 10.5 * S),
         ("engine_event", None),
     ]
@@ -213,17 +213,15 @@ LOOKS = [(round(at * S), round((at + 0.01) * S)) for at in (9.5, 10.0, 10.5, 11.
 def states(windows: list[Window], *seen: Observation, **blind: Any) -> list[tuple[str, float | None]]:
     """State and time of each fault's detection by the probe."""
     detections, _ = matched(windows, {"probe": seen}, blind)
-    return [(one["state"], None if one["at_ns"] is None else one["at_ns"] / S) for one in detections]
+    return [(one.state, None if one.at_ns is None else one.at_ns / S) for one in detections]
 
 
 def test_a_detector_in_alarm_when_the_fault_began_is_not_scored_by_its_next_alarm() -> None:
     """In alarm since 9 s; it saw the target back at 10.8 s, and down once more at 11.5 s."""
     detections, alarms = matched([window(0, 10, 12)], {"probe": [down(9), up(10.8), down(11.5)]})
-    assert [(one["state"], one["at_ns"], one["alarm_since_ns"]) for one in detections] == [
-        ("in_alarm", None, 9 * S)
-    ]
-    assert detections[0]["detail"] == "it was in alarm already, since 1 s before the fault: down"
-    assert [one["at_ns"] for one in alarms] == [9 * S]
+    assert [(one.state, one.at_ns, one.alarm_since_ns) for one in detections] == [("in_alarm", None, 9 * S)]
+    assert detections[0].detail == "it was in alarm already, since 1 s before the fault: down"
+    assert [one.at_ns for one in alarms] == [9 * S]
 
 
 def test_an_alarm_that_was_over_before_the_fault_takes_nothing_from_it() -> None:
@@ -254,19 +252,19 @@ def test_a_detector_in_alarm_about_one_target_can_still_tell_of_another_that_was
 def test_a_detector_that_did_not_look_while_the_target_was_away_has_not_missed_it(
     away: tuple[float, float], needed: int, state: str
 ) -> None:
-    hit = replace(window(0, 10, 12), away=(round(away[0] * S), round(away[1] * S)))
+    hit = replace(window(0, 10, 12), outage=(round(away[0] * S), round(away[1] * S)))
     assert states([hit], probe=too_few_looks(LOOKS, needed)) == [(state, None)]
 
 
 def test_what_a_detector_could_not_see_is_said_with_how_often_it_looked() -> None:
-    hit = replace(window(0, 10, 12), away=(round(10.1 * S), round(10.6 * S)))
+    hit = replace(window(0, 10, 12), outage=(round(10.1 * S), round(10.6 * S)))
     detections, _ = matched([hit], {"probe": []}, {"probe": too_few_looks(LOOKS, 2)})
-    assert detections[0]["detail"] == "it looked 1 times in the 500 ms without answers, and needs 2"
+    assert detections[0].detail == "it looked 1 times in the 500 ms without answers, and needs 2"
 
 
 @pytest.mark.parametrize(("failed", "state"), [(0, "no_look"), (2, "no_look"), (3, "missed")])
 def test_clients_of_whom_fewer_failed_than_an_alarm_needs_have_not_missed_it(failed: int, state: str) -> None:
-    hit = replace(window(0, 10, 12), away=(10 * S, 11 * S), failed=failed)
+    hit = replace(window(0, 10, 12), outage=(10 * S, 11 * S), failed=failed)
     assert states([hit], probe=too_few_failures(3)) == [(state, None)]
 
 
@@ -274,7 +272,7 @@ def test_clients_of_whom_fewer_failed_than_an_alarm_needs_have_not_missed_it(fai
 def test_a_health_check_cannot_have_seen_what_is_over_before_it_has_failed_often_enough(
     away_s: float, state: str
 ) -> None:
-    hit = replace(window(0, 10, 15), away=(10 * S, round((10 + away_s) * S)))
+    hit = replace(window(0, 10, 15), outage=(10 * S, round((10 + away_s) * S)))
     assert states([hit], probe=shorter_than(2 * S)) == [(state, None)]
 
 

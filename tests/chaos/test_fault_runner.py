@@ -64,7 +64,7 @@ class Scripted(Fault):
 
 def was_played(act: FaultExecution) -> bool:
     lasts = act.fault.plan.for_ns is not None
-    return act.missed is not None or (act.mended if lasts else act.broke) is not None
+    return act.missed is not None or (act.healing if lasts else act.broke) is not None
 
 
 class Play:
@@ -105,7 +105,7 @@ def play(around: FaultContext) -> Iterator[Play]:
 
 
 def kinds(runner: FaultRunner) -> list[tuple[int, str]]:
-    return [(fields["fault"], kind) for _, kind, fields in runner.events]
+    return [(event.plan.number, event.kind) for event in runner.events]
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -130,9 +130,9 @@ def test_a_fault_is_made_at_its_time_proven_undone_at_its_end_and_proven_again(p
         (0, "fault_healed"),
     ]
     assert act.broke is not None
-    assert act.mended is not None
+    assert act.healing is not None
     assert act.broke.asked_ns >= play.start_ns + 50 * MS
-    assert act.mended.asked_ns >= play.start_ns + 100 * MS
+    assert act.healing.asked_ns >= play.start_ns + 100 * MS
     assert act.healed is not None
     assert act.healed.holds
     play.journal.close()

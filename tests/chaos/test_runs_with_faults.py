@@ -104,7 +104,7 @@ def test_every_stamp_of_a_kill_is_in_the_record_and_in_its_order(
     kinds = [event["kind"] for event in ended.run.events()]
     for kind in ("fault_asked", "fault_effective", "fault_healed", "service_died", "service_restarted"):
         assert kinds.count(kind) == 1
-    assert {"mended_by", "how", "proof"} <= fault.keys()
+    assert {"mended_by", "how", "proof"} <= set(fault.keys())
 
 
 class WithApi:

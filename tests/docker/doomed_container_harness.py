@@ -55,7 +55,7 @@ def main() -> None:
             while act.healed is None:
                 threading.Event().wait(0.01)
             runner.end()
-            sys.stdout.write(f"{act.healed.holds} {act.healed.text}; mended by {act.fault.mended_by}\n")
+            sys.stdout.write(f"{act.healed.holds} {act.healed.text}; healed by {act.fault.healed_by}\n")
             sys.stdout.flush()
             journal.close()
             reaper.close()

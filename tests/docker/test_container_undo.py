@@ -112,7 +112,7 @@ def test_a_disconnected_container_comes_back_with_its_whole_endpoints_in_order(
     with started("disconnect", 0.3, "end") as process:
         out, _ = process.communicate()
     assert out.startswith("True process ")
-    assert f"answers, {containers.ON_ALL}; mended by us" in out
+    assert f"answers, {containers.ON_ALL}; healed by us" in out
     assert whole(images, container) == before
     assert images.inspect_container(container)["NetworkSettings"]["Networks"][BACK]["IPAddress"] == ADDRESS
 
@@ -122,7 +122,7 @@ def test_a_crash_without_a_restart_policy_is_started_again_by_us(images: Any, co
     with started("crash", 0, "end") as process:
         out, _ = process.communicate()
     assert out.startswith("True process ")
-    assert out.endswith("mended by us\n")
+    assert out.endswith("healed by us\n")
     assert is_well(images, container)
 
 

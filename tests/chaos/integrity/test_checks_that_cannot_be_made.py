@@ -12,6 +12,7 @@ import pytest
 from bench.core.errors import ScenarioError, TargetError
 from bench.plan.compile import compile_plan
 from bench.results.logs import OPERATION
+from bench.results.run_record import RunRecord
 from bench.scenario.model import Scenario
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
@@ -73,11 +74,11 @@ def finished(integrity: Integrity, folder: Path, count: int = 3, **more: Any) ->
         "started": {"run_label": 1, "monotonic_ns": 0},
         "anomalies": [],
         "faults": [],
-        "workloads": [{"counters": {}, "counts": []}],
+        "workloads": [{"name": "writes", "counters": {}, "counts": []}],
         **more,
     }
-    integrity.finish(record, folder)
-    return record
+    records, anomalies = integrity.finish(RunRecord.model_validate(record), folder)
+    return record | {"integrity": records, "anomalies": record["anomalies"] + anomalies}
 
 
 WRITES = {"acknowledged_writes": "writes"}

@@ -49,7 +49,7 @@ def test_an_unknown_outcome_may_survive_or_not() -> None:
 def test_what_was_never_sent_must_not_be_there() -> None:
     result = judge(attempts(Outcome.OK, Outcome.REFUSED, Outcome.DROPPED), found(0, 1, 99))
     assert (result.lost, result.unexpected) == (0, 2)
-    assert [one["arrival"] for one in result.examples] == [1, 99]
+    assert [one.arrival for one in result.examples] == [1, 99]
 
 
 def test_a_write_that_is_there_twice_is_told() -> None:
@@ -67,18 +67,18 @@ def test_the_age_of_a_loss_is_that_before_the_next_fault() -> None:
     result = judged(30, found(*range(8), *range(10, 18), *range(20, 30)), first, second)
     assert (result.lost, result.holes) == (4, 0)
     assert result.oldest_lost_age_ns == 20 * MS - 18 * MS - MS // 2
-    assert [(one["arrival"], one["fault"]) for one in result.examples] == [(8, 0), (18, 1), (9, 0), (19, 1)]
+    assert [(one.arrival, one.fault) for one in result.examples] == [(8, 0), (18, 1), (9, 0), (19, 1)]
 
 
 def test_what_a_dying_server_still_acknowledged_was_lost_by_that_fault() -> None:
     result = judged(12, found(*range(10)), Blow(0, 10 * MS, 15 * MS))
-    assert [(one["fault"], one["age_ns"]) for one in result.examples] == [(0, 0), (0, 0)]
+    assert [(one.fault, one.age_ns) for one in result.examples] == [(0, 0), (0, 0)]
 
 
 def test_a_loss_after_the_last_fault_has_no_age() -> None:
     result = judged(10, found(*range(9)), Blow(0, 2 * MS, 3 * MS))
     assert result.oldest_lost_age_ns is None
-    assert result.examples[0]["fault"] is None
+    assert result.examples[0].fault is None
 
 
 def test_a_suffix_of_the_order_is_no_hole_and_a_gap_is() -> None:
@@ -86,7 +86,7 @@ def test_a_suffix_of_the_order_is_no_hole_and_a_gap_is() -> None:
     assert judged(10, found(*range(6)), kill).holes == 0
     gap = judged(10, found(*range(4), *range(5, 10)), kill)
     assert (gap.lost, gap.holes) == (1, 1)
-    assert gap.examples[0]["what"] == "lost, though a later one survived"
+    assert gap.examples[0].what == "lost, though a later one survived"
 
 
 def test_writes_under_way_at_the_same_time_have_no_order() -> None:

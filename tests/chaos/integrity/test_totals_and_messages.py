@@ -22,11 +22,11 @@ def test_a_total_that_stays_is_right() -> None:
 def test_the_first_the_worst_and_the_last_wrong_total_are_shown() -> None:
     found = judge_totals(readings(100, 99, 100, 40, 105, 101))
     assert found.wrong == 4
-    assert [one["found"] for one in found.examples] == ["99", "40", "101"]
+    assert [one.found for one in found.examples] == ["99", "40", "101"]
 
 
 def test_a_total_that_is_gone_is_wrong() -> None:
-    assert judge_totals(readings(100, None)).examples[0]["found"] == "nothing"
+    assert judge_totals(readings(100, None)).examples[0].found == "nothing"
 
 
 def test_numbers_of_other_types_are_the_same_number() -> None:

@@ -67,7 +67,7 @@ def ops(*listed: tuple[int, int, int, bool]) -> History:
 def test_a_stale_read_is_found_with_its_values() -> None:
     found = judge(ops((0, 1, 1, True), (2, 3, 2, True), (4, 5, 1, False)), INITIAL)
     assert found.count == 1
-    assert sorted(found.examples[0]["values"]) == [1, 2]
+    assert sorted(found.examples[0].values) == [1, 2]
 
 
 def test_a_register_that_is_empty_again_is_found() -> None:
@@ -76,7 +76,7 @@ def test_a_register_that_is_empty_again_is_found() -> None:
 
 def test_a_value_that_nobody_wrote_is_found() -> None:
     found = judge(ops((0, 1, 1, True), (2, 3, 77, False)), INITIAL)
-    assert found.examples == [
+    assert [example.to_json() for example in found.examples] == [
         {"what": "a value that nobody wrote was read", "value": 77, "invoke_ns": 2, "return_ns": 3}
     ]
 

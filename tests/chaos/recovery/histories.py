@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.core.outcome import Outcome
+from bench.results.fault_records import ReconnectsRecord, RecoveryRecord
 from bench.results.logs import OPERATION
 from chaos.recovery.baseline import Arrivals, Baseline
 from chaos.recovery.outage import Criteria
@@ -78,3 +79,9 @@ def after(
 def ms(stamp_ns: int | None) -> float | None:
     """In milliseconds, to be read beside the histories."""
     return None if stamp_ns is None else stamp_ns / MS
+
+
+def written(recovery: Recovery) -> RecoveryRecord:
+    """As it stands in run.json."""
+    lanes = ReconnectsRecord(count=0, p50_ns=None, max_ns=None)
+    return recovery.record(0, "cache", clean=True, lanes=lanes)
