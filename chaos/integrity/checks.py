@@ -105,7 +105,7 @@ class AcknowledgedWrites(Check):
 
     def _read_back(self, evidence: Evidence, last_arrival: int) -> ledger.Found:
         run_label = evidence.record.started.run_label
-        assert run_label is not None
+        assert run_label is not None, "the run has no label"
         if self.wanted.found is not None:
             return read_postgres(self.target, self.wanted.found, run_label)
         seed = self.site.plan.workloads[self.number].seed

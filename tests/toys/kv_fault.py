@@ -42,6 +42,6 @@ class Stall(Fault):
         return "STALL was sent to the server, which goes on by itself"
 
     def _ask(self, *words: str, deadline_s: float = EFFECT_S) -> object:
-        target = self.around.targets[self.plan.target]
+        target = self.context.targets[self.plan.target]
         with RespClient(target.host, target.port, deadline_s) as server:
             return server.ask(*words)
