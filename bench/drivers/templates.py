@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.jit import PLAIN
-from bench.drivers.values import RUN_WIDTH, SEQUENCE_WIDTH, value_content
 from bench.engine.wire.layout import FROM_ARRIVAL, FROM_RUN, FROM_VARIABLE, NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.draws import GAUSSIAN, SEQUENTIAL, STREAM_FIRST_VARIABLE, UNIFORM, ZIPF, draw, variable_row
 from bench.plan.program import Field
-from bench.scenario.templates import RUN, SEQUENCE, VALUE, pieces_of
+from bench.scenario.templates import RUN, RUN_WIDTH, SEQUENCE, SEQUENCE_WIDTH, VALUE, pieces_of, value_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable

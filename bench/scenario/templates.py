@@ -3,7 +3,9 @@
 A parameter is a named number that every arrival draws from the plan.
 """
 
+import random
 import re
+import string
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -19,6 +21,11 @@ RESERVED = (KEY, VALUE, SEQUENCE, RUN)
 """Names that no parameter may have."""
 MARKED_BYTES = 16
 """From this size on a value begins with the whole number of its arrival."""
+SEQUENCE_WIDTH = 12
+"""Digits of an arrival's number."""
+
+RUN_WIDTH = 13
+"""Digits of the number of a run: milliseconds since 1970."""
 
 
 class Piece(NamedTuple):
@@ -89,3 +96,17 @@ class Parameter(StrictModel):
         if self.low is not None and self.high is not None and self.low > self.high:
             raise Mismatch("from to be at most to", f"{self.low} and {self.high}", "swap them")
         return self
+
+
+def filler(size: int, seed: int) -> bytes:
+    """`size` letters and digits that depend on the seed alone: nothing that compresses to nothing."""
+    letters = random.Random(seed).choices(string.ascii_letters + string.digits, k=min(size, 65536))  # noqa: S311 - not a secret
+    text = "".join(letters).encode()
+    return (text * (size // max(len(text), 1) + 1))[:size]
+
+
+def value_content(size: int, seed: int) -> tuple[bytes, int]:
+    """Content of a value, and how many of its first bytes are the arrival's number."""
+    digits = SEQUENCE_WIDTH if size >= MARKED_BYTES else size
+    mark = b"0" * digits + (b":" if size > digits else b"")
+    return mark + filler(size - len(mark), seed), digits

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.outcome import Outcome
-from bench.drivers.values import RUN_WIDTH, SEQUENCE_WIDTH, value_content
 from bench.results.fault_records import ExampleRecord
-from bench.scenario.templates import RUN, SEQUENCE, pieces_of
+from bench.scenario.templates import RUN, RUN_WIDTH, SEQUENCE, SEQUENCE_WIDTH, pieces_of, value_content
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,7 +22,6 @@ from bench.core.answers import FOUND, MISSED
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.outcome import Outcome
 from bench.core.sanitize import redacted
-from bench.drivers.postgres import pooler
 from bench.drivers.postgres import wire as postgres
 from bench.drivers.postgres.answers import (
     DEADLOCK_DETECTED,
@@ -33,7 +32,7 @@ from bench.drivers.postgres.answers import (
     sqlstate_of,
     text_of,
 )
-from bench.drivers.postgres.connection import advice_for_refusal
+from bench.drivers.postgres.connection import advice_for_refusal, is_refusal, refusal_of
 from bench.drivers.postgres.pool import Lease, WatchedPool, connect_options
 from bench.drivers.postgres.wire import statements_of
 from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
@@ -170,8 +169,8 @@ class PostgresApplication:
             raise self._unopened(f"fewer after {START_S:.0f} s", TOO_SLOW) from None
         except (PostgresError, InterfaceError, InternalClientError, OSError) as error:
             said = self.text_of(error)
-            if pooler.is_refusal(said):
-                raise pooler.refusal_of(self._target) from None
+            if is_refusal(said):
+                raise refusal_of(self._target) from None
             state = sqlstate_of(error)  # none is no word of the server's: it hung up, or is not there
             advice = AWAY if state is None else advice_for_refusal(said, state)
             raise self._unopened(f"'{said}'", advice) from None

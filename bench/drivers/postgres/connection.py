@@ -2,6 +2,10 @@
 
 Every way to log in that PostgreSQL knows is libpq's business. What the loop gets is a plain socket on
 which nothing is under way: the settings are made, the statements prepared, all answers read.
+
+A pooler before the server invents the process id that a client is given at its log-in; the server's own is
+another. In transaction mode what one client sets for its session is there for the next: statements and
+settings that a workload prepares once for each connection then belong to whoever comes next.
 """
 
 from __future__ import annotations
@@ -19,7 +23,6 @@ from psycopg.conninfo import make_conninfo
 from bench.core.errors import TargetError
 from bench.core.machine_limits import limit_in
 from bench.core.sanitize import redacted
-from bench.drivers.postgres import pooler
 from bench.drivers.postgres.wire import message, parse, statements_of
 from bench.protocols import postgres
 from bench.protocols.state import (
@@ -139,8 +142,8 @@ async def _make_ready(connection: socket.socket, target: Target, workload: Workl
     for one in statements_of(workload).values():
         wanted += parse(one.name, one.sql)
     said = await _asked(connection, wanted + message(b"S"))
-    if said is not None and pooler.is_refusal(said):
-        raise pooler.refusal_of(target)
+    if said is not None and is_refusal(said):
+        raise refusal_of(target)
     if said is not None:
         raise TargetError(
             target.name,
@@ -187,3 +190,44 @@ def _refused(target: Target, error: psycopg.Error) -> Exception:
         f"'{said}'",
         advice_for_refusal(said, error.sqlstate),
     )
+
+
+MARK = "holdfast.pooled"
+NO_OWN_STATEMENT = ("42P05", "26000")
+"""SQLSTATE: a prepared statement is there already, or is not there: what a transaction pool makes of them."""
+
+
+def is_pooled(connection: psycopg.Connection) -> bool:
+    """Whether something between us and the server made up the process id of this session."""
+    row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    return row is not None and row[0] != connection.info.backend_pid
+
+
+def leave_mark(connection: psycopg.Connection) -> None:
+    """Set something for this session; one that is its own ends with it."""
+    connection.execute("SELECT pg_catalog.set_config(%s, 'here', false)", (MARK,))
+
+
+def takes_marks_over(connection: psycopg.Connection) -> bool:
+    """Whether another session's mark is here; then it is wiped off."""
+    row = connection.execute("SELECT pg_catalog.current_setting(%s, true)", (MARK,)).fetchone()
+    is_there = row is not None and row[0] == "here"
+    if is_there:
+        connection.execute(f"RESET {MARK}")
+    return is_there
+
+
+def refusal_of(target: Target) -> TargetError:
+    """Why a workload cannot run through a pooler in transaction mode."""
+    return TargetError(
+        target.name,
+        target.address,
+        "connections that keep the statements prepared and the settings made on them",
+        "a pooler in transaction mode, which gives each transaction another connection of the server",
+        "pool by session (pool_mode=session of PgBouncer), or name the server itself in the URL",
+    )
+
+
+def is_refusal(said: str) -> bool:
+    """Whether a server's error, which begins with its SQLSTATE, is what such a pooler makes of ours."""
+    return said.startswith(NO_OWN_STATEMENT)

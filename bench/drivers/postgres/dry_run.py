@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.sanitize import redacted
-from bench.drivers.postgres import pooler
+from bench.drivers.postgres.connection import is_pooled, leave_mark, refusal_of, takes_marks_over
 from bench.drivers.postgres.wire import Statement, source_position, statements_of
 from bench.stack.probes.postgres import libpq_parameters, probe_postgres
 
@@ -37,14 +37,14 @@ def rehearse(target: Target, workload: Workload) -> None:
     conninfo = make_conninfo(**(libpq_parameters(target) | own))
     try:
         with psycopg.connect(conninfo, autocommit=True) as connection:
-            has_pooler = pooler.is_pooled(connection)
+            has_pooler = is_pooled(connection)
             if has_pooler:
-                pooler.leave_mark(connection)
+                leave_mark(connection)
         if not has_pooler:
             _expect_room(target, workload, facts.max_connections)
         with psycopg.connect(conninfo, autocommit=True) as connection:
-            if has_pooler and pooler.takes_marks_over(connection):
-                raise pooler.refusal_of(target)
+            if has_pooler and takes_marks_over(connection):
+                raise refusal_of(target)
             # Undone where the connection is not ours; elsewhere it would count among the server's rollbacks.
             with connection.transaction(force_rollback=True) if has_pooler else nullcontext():
                 for name, value in workload.session.items():

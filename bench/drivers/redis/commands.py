@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.core.answers import FOUND, MISSED
-from bench.drivers.values import RUN_WIDTH, SEQUENCE_WIDTH, value_content
 from bench.engine.wire.layout import (
     F_OFFSET,
     F_SOURCE,
@@ -28,6 +27,7 @@ from bench.engine.wire.layout import (
     T_START,
 )
 from bench.plan.program import Field
+from bench.scenario.templates import RUN_WIDTH, SEQUENCE_WIDTH, value_content
 
 if TYPE_CHECKING:
     import numpy as np

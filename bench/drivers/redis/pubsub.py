@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from bench.drivers.redis.commands import encode
 from bench.drivers.redis.wire import log_in
-from bench.drivers.values import filler
 from bench.engine.wire.layout import FROM_PLANNED, FROM_PUBLISHER, FROM_SEQUENCE, FROM_VARIABLE
 from bench.engine.wire.subscriber import (
     CHANNEL_DIGITS,
@@ -19,6 +18,7 @@ from bench.engine.wire.subscriber import (
 )
 from bench.plan.draws import STREAM_FIRST_VARIABLE, UNIFORM, variable_row
 from bench.plan.program import Field, Program, Template
+from bench.scenario.templates import filler
 
 if TYPE_CHECKING:
     import socket

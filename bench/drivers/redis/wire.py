@@ -11,8 +11,8 @@ from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
 from bench.drivers.redis.commands import CommandWriter, encode, key_width, lookup_of
 from bench.drivers.templates import variable_of
-from bench.drivers.values import value_content
 from bench.plan.program import Program, Step, Template
+from bench.scenario.templates import value_content
 from bench.stack.probes.redis import auth_words, login_commands
 
 if TYPE_CHECKING:

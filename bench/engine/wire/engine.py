@@ -17,9 +17,8 @@ from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, Engine
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
 from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
-from bench.engine.wire.messages import settle_messages
 from bench.engine.wire.shard import Shard, new_queue
-from bench.engine.wire.subscriber import DELIVER
+from bench.engine.wire.subscriber import DELIVER, settle_messages
 from bench.registry import DRIVERS, contacts_a_target, load
 
 if TYPE_CHECKING:
@@ -234,7 +233,9 @@ class WireEngine:
         anomalies = self._anomalies() + self._stalls() + self._refusals() + self._own_limits()
         if self.plan.workload.subscribers:
             for shard in self._shards:
-                found, more = settle_messages(shard, self._charged_row(), self.plan.workload.deadline_ns)
+                found, more = settle_messages(
+                    shard.tables, shard.board, self._charged_row(), self.plan.workload.deadline_ns
+                )
                 anomalies += more
                 for name, count in found.items():
                     counters[name] = counters.get(name, 0) + count

@@ -5,12 +5,19 @@ time (ns from run zero). Sequence numbers count per publisher (one connection, s
 their order) and channel. For every (subscriber, publisher, channel) the next number and a bitmap
 of the last WINDOW numbers are kept: a set bit seen again is a duplicate, an unset one below the
 highest is reordered, and one that leaves the window unset is missing. Memory does not grow with the
-run. Missing numbers are listed, because one whose publish was never acknowledged is not lost.
+run. Missing numbers are listed, because one whose publish was never acknowledged is not lost: after the run
+`settle_messages` finds out which are.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.core.histogram import bucket_of
 from bench.core.jit import inner, int64
+from bench.core.outcome import Outcome
 from bench.engine.wire.lateness import unread_by_stall
 from bench.engine.wire.layout import (
     CHANNELS,
@@ -18,6 +25,7 @@ from bench.engine.wire.layout import (
     DUPLICATES,
     DURATION_NS,
     LANES,
+    LOST_SUBSCRIBERS,
     MISSING_FULL,
     MISSING_LENGTH,
     NET,
@@ -27,11 +35,18 @@ from bench.engine.wire.layout import (
     REORDERED,
     RESPONSE,
     STRAY_MESSAGES,
+    UNCERTAIN_FULL,
+    UNCERTAIN_LENGTH,
     Tables,
 )
 from bench.engine.wire.recording import OK, add_value
 from bench.engine.wire.render import read_digits
 from bench.plan.pacing import P_NUMBER, stretch_at
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.engine.board import Board
 
 PUBLISHER_DIGITS, CHANNEL_DIGITS, SEQUENCE_DIGITS, PLANNED_DIGITS = (int64(n) for n in (5, 5, 12, 18))
 HEAD_DIGITS = PUBLISHER_DIGITS + CHANNEL_DIGITS + SEQUENCE_DIGITS + PLANNED_DIGITS
@@ -135,3 +150,67 @@ def on_message(t: Tables, lane: int, size: int, now: int) -> None:
     add_value(t, row, NET, OK, now - planned - own)
     t.tallies[row, OK] += 1
     t.gauges[DELIVERED] += 1
+
+
+def unseen(row: NDArray[np.int64], published: int) -> NDArray[np.int64]:
+    """NDArray[np.int64] 0..published-1 that one (subscriber, publisher, channel) row still waits for.
+
+    Those older than the window were listed by the loop as they left it.
+    """
+    ahead = int(row[0])
+    recent = np.arange(max(0, ahead - WINDOW), ahead, dtype=np.int64)
+    words = row[1 + recent % WINDOW // WORD_BITS]
+    came = (words >> (recent % WORD_BITS)) & 1
+    return np.concatenate([recent[came == 0], np.arange(ahead, published, dtype=np.int64)])
+
+
+def missing_messages(t: Tables) -> NDArray[np.int64]:
+    """Every (subscriber, publisher, channel, number) that never came, one row each."""
+    listed = t.missing[: int(t.gauges[MISSING_LENGTH])]
+    found = [listed]
+    subscribers, publishers, channels, _ = t.seen.shape
+    for subscriber in range(subscribers):
+        for publisher in range(publishers):
+            for channel in range(channels):
+                published = int(t.sequences[publisher, channel])
+                numbers = unseen(t.seen[subscriber, publisher, channel], published)
+                if numbers.size:
+                    rows = np.empty((numbers.size, 4), dtype=np.int64)
+                    rows[:] = (subscriber, publisher, channel, 0)
+                    rows[:, 3] = numbers
+                    found.append(rows)
+    return np.concatenate(found)
+
+
+def settle_messages(
+    t: Tables, board: Board, row: int, deadline_ns: int
+) -> tuple[dict[str, int], list[tuple[str, str, str]]]:
+    """Count what subscribers missed and charge it; return counters and anomalies. Once per run.
+
+    A message whose publish was never acknowledged may be missing without being lost: the server may
+    never have had it. A lost one is charged to `deliver` at the deadline, as DROPPED, in Board row
+    `row`, so that losing messages cannot improve the end-to-end percentiles.
+    """
+    missing = missing_messages(t)
+    uncertain = {tuple(map(int, entry)) for entry in t.uncertain[: int(t.gauges[UNCERTAIN_LENGTH])]}
+    unacknowledged = sum(tuple(map(int, entry[1:])) in uncertain for entry in missing) if uncertain else 0
+    overflow = int(t.gauges[MISSING_FULL])
+    lost = len(missing) - unacknowledged + overflow
+    for kind in (RESPONSE, NET):
+        board.counts[row, kind, Outcome.DROPPED, bucket_of(deadline_ns)] += lost
+    board.tallies[row, Outcome.DROPPED] += lost
+    anomalies = []
+    if overflow or int(t.gauges[UNCERTAIN_FULL]):
+        text = (
+            f"more messages were missing than can be listed ({len(missing)}); those beyond all count as lost"
+        )
+        anomalies.append(("missing_list_full", "note", text))
+    counters = {
+        "lost_messages": lost,
+        "uncertain_messages": unacknowledged,
+        "duplicate_messages": int(t.gauges[DUPLICATES]),
+        "reordered_messages": int(t.gauges[REORDERED]),
+        "delivered_messages": int(t.gauges[DELIVERED]),
+        "lost_subscribers": int(t.gauges[LOST_SUBSCRIBERS]),
+    }
+    return counters, anomalies

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from bench.core.jit import PLAIN
 from bench.core.outcome import Outcome
 from bench.engine.wire import layout
-from bench.engine.wire.messages import missing_messages, unseen
-from bench.engine.wire.subscriber import HEAD_DIGITS, WINDOW, check_off, on_message
+from bench.engine.wire.subscriber import HEAD_DIGITS, WINDOW, check_off, missing_messages, on_message, unseen
 from tests.engine.kernels.shards import shard_of
 
 assert PLAIN, "run me with NUMBA_DISABLE_JIT=1"
@@ -61,7 +60,7 @@ def compare(numbers: list[int]) -> None:
         assert shard.gauge(layout.REORDERED) == naive.reordered
         published = max(numbers, default=-1) + 3
         tables.sequences[1, 1] = published
-        listed = {int(row[3]) for row in missing_messages(shard) if tuple(row[:3]) == (2, 1, 1)}
+        listed = {int(row[3]) for row in missing_messages(shard.tables) if tuple(row[:3]) == (2, 1, 1)}
         assert listed == naive.missing(published)
         assert shard.gauge(layout.MISSING_FULL) == 0
     finally:
