@@ -173,6 +173,11 @@ def _everyday(scales: Scales) -> str:
     return next(unit for unit in ("ms", "/s", "MB") if unit in scales)
 
 
+def often(count: int) -> str:
+    """ "once", "2 894 times"."""
+    return "once" if count == 1 else f"{spaced(count)} times"
+
+
 def _listed(units: Iterable[str]) -> str:
     return ", ".join(unit for unit in units if unit not in ("KB", "µs"))
 

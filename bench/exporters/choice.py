@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -16,8 +17,6 @@ from urllib.parse import urlsplit
 from bench.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from bench.run.plugins import RunObserver
 
 
@@ -109,35 +108,63 @@ class Asked:
     otel_endpoint: str | None = None
 
 
+Tell = Callable[[str], None]
+"""Is given what a user should know."""
+Opener = Callable[[Asked, Tell, Mapping[str, str]], "RunObserver | None"]
+"""The exporter at work, or None where neither the command line nor the environment asks for it.
+
+Raises UsageError if the command line asks for it and it cannot be had. If only the environment names it, it
+tells so and returns None.
+"""
+
+
 def open_exporters(
-    asked: Asked, tell: Callable[[str], None], environment: Mapping[str, str] = os.environ
+    asked: Asked, tell: Tell, environment: Mapping[str, str] = os.environ
 ) -> list[RunObserver]:
-    """The exporters, at work; each is to be closed. `tell` is given what a user should know.
-
-    Raises UsageError for one that was asked for and cannot be had. One that only the environment names
-    is told of and left out.
-    """
+    """The exporters of the table that are asked for, at work; each is to be closed. Raises UsageError."""
     with contextlib.ExitStack() as undo:
-        found: list[RunObserver] = []
-        if asked.prometheus_port is not None:
-            _demand("prometheus_client", "--prometheus", "prometheus")
-            from bench.exporters.prometheus import PrometheusExporter
-
-            prometheus = PrometheusExporter(asked.prometheus_port, asked.prometheus_host, environment)
-            undo.callback(prometheus.close)
-            tell(f"metrics of the run in progress: {prometheus.address}")
-            found.append(prometheus)
-        if collectors := _collectors(asked, tell, environment):
-            from bench.exporters.otel import OtelExporter
-
-            otel = OtelExporter(collectors, tell, environment)
-            undo.callback(otel.close)
-            found.append(otel)
+        observers: list[RunObserver] = []
+        for opener in EXPORTERS.values():
+            observer = opener(asked, tell, environment)
+            if observer is not None:
+                undo.callback(observer.close)
+                observers.append(observer)
         undo.pop_all()
-        return found
+        return observers
 
 
-def _collectors(asked: Asked, tell: Callable[[str], None], environment: Mapping[str, str]) -> list[Collector]:
+def register(name: str, opener: Opener) -> None:
+    """Add a plug-in's exporter before a session is opened. Raises ValueError for a name that is taken."""
+    if name in EXPORTERS:
+        raise ValueError(f"the exporter {name} is registered already")
+    EXPORTERS[name] = opener
+
+
+def _prometheus(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> RunObserver | None:
+    if asked.prometheus_port is None:
+        return None
+    _demand("prometheus_client", "--prometheus", "prometheus")
+    from bench.exporters.prometheus import PrometheusExporter
+
+    prometheus = PrometheusExporter(asked.prometheus_port, asked.prometheus_host, environment)
+    tell(f"metrics of the run in progress: {prometheus.address}")
+    return prometheus
+
+
+def _otlp(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> RunObserver | None:
+    collectors = _collectors(asked, tell, environment)
+    if not collectors:
+        return None
+    from bench.exporters.otel import OtelExporter
+
+    return OtelExporter(collectors, tell, environment)
+
+
+EXPORTERS: dict[str, Opener] = {"prometheus": _prometheus, "otlp": _otlp}
+"""Every exporter by its name. What is heavy is imported by an opener, once it is wanted."""
+
+
+def _collectors(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> list[Collector]:
     """Where metrics and traces are sent by OTLP."""
     found: list[Collector] = []
     if asked.otel_endpoint is not None:
@@ -167,7 +194,7 @@ def _demand(package: str, option: str, extra: str) -> None:
         )
 
 
-def _is_there(package: str, because: str, extra: str, tell: Callable[[str], None]) -> bool:
+def _is_there(package: str, because: str, extra: str, tell: Tell) -> bool:
     if _is_installed(package):
         return True
     tell(f"{because}, but there is no package {package}: nothing is sent; pip install 'holdfast[{extra}]'")

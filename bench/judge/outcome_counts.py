@@ -57,11 +57,6 @@ def tally_of(run: Run, scope: Sequence[str] = (), measured: bool | None = True) 
     return Tally(planned, outcomes)
 
 
-def often(count: int) -> str:
-    """ "once", "2 894 times"."""
-    return "once" if count == 1 else f"{spaced(count)} times"
-
-
 def listed(texts: Sequence[str], most: int = MOST_LISTED) -> str:
     """The texts with commas; of more than `most` the first ones, and how many there are beside them.
 

@@ -9,11 +9,11 @@ from bench.core import units
 from bench.core.answers import STATUS_CLASSES
 from bench.core.clock import NS_PER_S
 from bench.core.outcome import OUTCOMES
-from bench.core.units import spaced
+from bench.core.units import often, spaced
 from bench.judge.guards import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
 from bench.judge.observation import Observation
-from bench.judge.outcome_counts import Tally, often, tally_of
+from bench.judge.outcome_counts import Tally, tally_of
 from bench.judge.verdict import Status, headroom
 
 if TYPE_CHECKING:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from bench.core import histogram, units
 from bench.core.answers import error_text
 from bench.core.clock import NS_PER_S
-from bench.core.units import spaced
+from bench.core.units import often, spaced
 from bench.judge.faults.times import named
 from bench.judge.measures import answers_of
-from bench.judge.outcome_counts import often
 from bench.registry import kind_of_answers
 from bench.report.document import Column, text_columns
 from bench.resources.starvation import Starvation

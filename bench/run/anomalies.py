@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.answers import Answers
 from bench.core.outcome import Outcome
-from bench.core.units import spaced
+from bench.core.units import often, spaced
 from bench.plan.pacing import P_DURATION_NS
 from bench.registry import kind_of_answers
 
@@ -96,7 +96,7 @@ def _closed_loop(
         return []
     lost = result.counters.get("lost_connections")
     reason = (
-        f"connections were lost {lost} times, and a closed loop asks for nothing while its lanes are away"
+        f"connections were lost {often(lost)}, and a closed loop asks for nothing while its lanes are away"
         if lost
         else "time was spent that no histogram holds"
     )

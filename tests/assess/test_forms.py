@@ -96,6 +96,14 @@ def test_the_terminal_gets_80_columns_with_what_to_run(whole: Assessment) -> Non
     assert "\x1b" not in text
 
 
+def test_one_reason_that_is_not_shown_is_no_plural(
+    whole: Assessment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hidden, words in ((1, "and 1 more reason:"), (2, "and 2 more reasons:")):
+        monkeypatch.setattr("bench.report.assess.terminal.SHOWN_REASONS", len(whole.reasons) - hidden)
+        assert words in render_text(whole)
+
+
 def test_json_has_every_requirement_and_reason(whole: Assessment) -> None:
     document = json.loads(render_json(whole))
     assert document["recommendation"] == "NOT READY"

@@ -18,6 +18,14 @@ from bench.core.errors import StatementRefused, TargetError
 from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import AnswerReader, BoardReader, Change, SharedBoard, lag_medians_ns, open_log
 from bench.engine.locust.anomalies import notes_of
+from bench.engine.locust.messages import (
+    BeginUsers,
+    StopUsers,
+    UsersEnded,
+    UsersReady,
+    UsersRefused,
+    UsersTask,
+)
 from bench.engine.locust.process import UsersProcess
 from bench.engine.wire import layout
 from bench.plan.users import user_stretches
@@ -64,11 +72,11 @@ class LocustEngine:
         self._dial(self._target)
         users = self._users = UsersProcess(self._task(self._target), (self._shared.fd,))
         users.start()
-        said = users.wait_for("ready", "refused", seconds=START_S)
-        if said is not None and said["say"] == "ready":
+        answer = users.wait_for(UsersReady, UsersRefused, seconds=START_S)
+        if isinstance(answer, UsersRefused):
+            raise StatementRefused((answer.key,), None, answer.expected, answer.found, answer.advice)
+        if answer is not None:
             return
-        if said is not None:
-            raise StatementRefused((said["key"],), None, said["expected"], said["found"], said["advice"])
         if users.failure is not None:
             raise users.failure
         self._refuse_silence(users)
@@ -77,7 +85,7 @@ class LocustEngine:
         """Set run zero."""
         assert self._users is not None
         self._last_ns = start_ns + self._plan.duration_ns + self._grace_ns
-        self._users.say(do="begin", start_ns=start_ns)
+        self._users.send(BeginUsers(start_ns))
 
     @property
     def _grace_ns(self) -> int:
@@ -86,7 +94,7 @@ class LocustEngine:
     def is_running(self) -> bool:
         """Whether users may still ask. One that does not end in time is killed."""
         users = self._users
-        if users is None or not users.is_running or users.said("ended") is not None:
+        if users is None or not users.is_running or users.said(UsersEnded) is not None:
             return False
         if self._last_ns and monotonic_ns() > self._last_ns:
             self._is_overdue = True
@@ -121,14 +129,14 @@ class LocustEngine:
     def stop(self, *, at_once: bool) -> None:
         """Let users finish what they are at, or end them."""
         if self._users is not None:
-            self._users.say(do="stop", at_once=at_once)
+            self._users.send(StopUsers(at_once))
             self._last_ns = min(self._last_ns, monotonic_ns() + self._grace_ns)
 
     def finish(self) -> EngineResult:
         """After the process has ended, or told all that there is to tell."""
         users = self._users
         assert users is not None
-        told = users.said("ended")
+        told = users.said(UsersEnded)
         if not users.wait(ENDING_S):
             users.close()
         board, gauges = self._shared.board, self._shared.gauges
@@ -144,8 +152,8 @@ class LocustEngine:
             busy_ns=None,
             phase_lag_p50_ns=lag_medians_ns([board], self.plan.phase_count),
             answers=self._answers.answers(),
-            counters=told["counters"] if told else {},
-            errors=told["errors"] if told else [],
+            counters=told.counters if told else {},
+            errors=told.errors if told else [],
             anomalies=notes_of(
                 self.plan,
                 board,
@@ -185,27 +193,25 @@ class LocustEngine:
             advice = "check the address and that it runs"
             raise TargetError(target.name, target.address, "a server that listens", found, advice) from None
 
-    def _task(self, target: Target) -> dict[str, Any]:
-        """What the process must know; the locustfile was read with the scenario."""
+    def _task(self, target: Target) -> UsersTask:
         workload, program = self.plan.workload, self.plan.program
         assert workload.locustfile is not None
-        return {
-            "path": str(workload.locustfile.file.resolve()),
-            "user_classes": list(workload.user_classes),
-            "arguments": workload.arguments,
-            "host": self._host(target),
-            "secrets": self._secrets,
-            "lanes": workload.lanes,
-            "operations": [
-                (name, workload.operations[name].locust or name) for name in program.names if name != OTHER
-            ],
-            "deadline_ns": workload.deadline_ns,
-            "phase_ends_ns": [phase.end_ns for phase in self._plan.phases],
-            "stretches": user_stretches(self._plan.phases, workload.lanes),
-            "rows": self._shared.board.rows,
-            "board_fd": self._shared.fd,
-            "log": (str(self._log[0]), self._log[1]) if self._log else None,
-        }
+        operations = [name for name in program.names if name != OTHER]
+        return UsersTask(
+            path=str(workload.locustfile.file.resolve()),
+            user_classes=workload.user_classes,
+            arguments=workload.arguments,
+            host=self._host(target),
+            secrets=tuple(self._secrets),
+            lanes=workload.lanes,
+            operations=tuple((name, workload.operations[name].locust or name) for name in operations),
+            deadline_ns=workload.deadline_ns,
+            phase_ends_ns=tuple(phase.end_ns for phase in self._plan.phases),
+            stretches=tuple(user_stretches(self._plan.phases, workload.lanes)),
+            rows=self._shared.board.rows,
+            board_fd=self._shared.fd,
+            log=(str(self._log[0]), self._log[1]) if self._log else None,
+        )
 
     def _host(self, target: Target) -> str:
         """The target's URL with its login, which Locust's clients send as basic authentication."""

@@ -8,7 +8,6 @@ Ctrl-C at the terminal reaches the harness alone. It ends by itself when the soc
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import signal
@@ -18,26 +17,32 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from bench.core.child_environment import for_users
+from bench.engine.locust.messages import FROM_USERS, TASK, TO_USERS
 from bench.resources.generator import join, leave
+
+if TYPE_CHECKING:
+    from bench.engine.locust.messages import FromUsers, ToUsers, UsersTask
 
 MODULE = "bench.swarm.users"
 KEPT_LINES = 12
 LINE_CHARACTERS = 200
 CHUNK = 65536
 
+M = TypeVar("M")
+
 
 class UsersProcess:
     """Methods may be called from any thread."""
 
-    def __init__(self, task: dict[str, Any], fds: tuple[int, ...]) -> None:
+    def __init__(self, task: UsersTask, fds: tuple[int, ...]) -> None:
         """`task` is sent as soon as it runs; it inherits `fds` under their numbers."""
         self._task = task
         self._fds = fds
         self._changed = threading.Condition()
-        self._said: dict[str, dict[str, Any]] = {}
+        self._said: list[FromUsers] = []
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._half_line = b""
         self._half_message = b""
@@ -58,16 +63,16 @@ class UsersProcess:
         """Whether the process, or the thread that waits for it, is there."""
         return self._thread.is_alive()
 
-    def said(self, kind: str) -> dict[str, Any] | None:
-        """The last message of a kind; None before it came."""
+    def said(self, kind: type[M]) -> M | None:
+        """The message of a kind; None before it came."""
         with self._changed:
-            return self._said.get(kind)
+            return next((message for message in self._said if isinstance(message, kind)), None)
 
-    def wait_for(self, *kinds: str, seconds: float) -> dict[str, Any] | None:
+    def wait_for(self, *kinds: type[M], seconds: float) -> M | None:
         """The first message of any of these kinds; None when it has ended without, or time is up."""
 
-        def told() -> dict[str, Any] | None:
-            return next((self._said[kind] for kind in kinds if kind in self._said), None)
+        def told() -> M | None:
+            return next((message for message in self._said if isinstance(message, kinds)), None)
 
         end = time.monotonic() + seconds
         with self._changed:
@@ -75,10 +80,13 @@ class UsersProcess:
                 self._changed.wait(min(end - time.monotonic(), 0.1))
             return told()
 
-    def say(self, **message: Any) -> None:
+    def send(self, message: ToUsers) -> None:
         """Send it a message; one that has ended needs none."""
+        self._send(TO_USERS.write(message))
+
+    def _send(self, line: bytes) -> None:
         with contextlib.suppress(OSError):
-            self._ours.sendall(json.dumps(message).encode() + b"\n")
+            self._ours.sendall(line)
 
     def last_lines(self) -> list[str]:
         """The end of what it wrote to stderr."""
@@ -116,7 +124,7 @@ class UsersProcess:
             self._theirs.close()
         join(process.pid)
         try:
-            self.say(**self._task)
+            self._send(TASK.write(self._task))
             self._listen(read_end)
             # Not collected yet, so its number is still that of its group.
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -164,9 +172,7 @@ class UsersProcess:
     def _hear(self, data: bytes) -> None:
         *lines, self._half_message = (self._half_message + data).split(b"\n")
         with self._changed:
-            for line in lines:
-                message = json.loads(line)
-                self._said[message["say"]] = message
+            self._said += map(FROM_USERS.read, lines)
             self._changed.notify_all()
 
     def _read_line(self, data: bytes) -> None:

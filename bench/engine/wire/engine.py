@@ -13,6 +13,7 @@ from bench.core.answers import OTHERS, Answers, ErrorKinds
 from bench.core.clock import NS_PER_S
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
+from bench.core.units import often
 from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, EngineStats, WireDriver
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
 from bench.engine.wire import layout
@@ -334,18 +335,18 @@ class WireEngine:
         found: list[tuple[str, ...]] = []
         if connector is not None and connector.last_refusal is not None:
             count, last = connector.refusal_count, connector.last_refusal
-            text = f"{self.plan.name}: a lost lane was refused {count} times, the last time by {last}"
+            text = f"{self.plan.name}: a lost lane was refused {often(count)}, the last time by {last}"
             found.append(("reconnections_refused", "note", text))
         if connector is not None and connector.lanes_away and connector.last_failure is not None:
             text = f"{connector.lanes_away} lanes had no connection at the end: {connector.last_failure}"
             found.append(("lanes_away", "note", f"{self.plan.name}: {text}"))
             if connector.unfinished_count:
                 text = (
-                    f"logging in was given up {connector.unfinished_count} times after "
+                    f"logging in was given up {often(connector.unfinished_count)} after "
                     f"{connector.patience_s:.1f} s although the target answered other lanes meanwhile"
                 )
                 advice = (
-                    "find out why it lets nobody in, or set a longer deadline: a log-in gets four of them"
+                    "find out why it accepts no log-in, or set a longer deadline: a log-in gets four of them"
                 )
                 found.append(("log_in_given_up", "invalid", f"{self.plan.name}: {text}", advice))
         return found

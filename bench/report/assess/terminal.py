@@ -61,7 +61,8 @@ def _reasons(assessment: Assessment) -> list[Section]:
     ]
     shown = [Section("", (Findings((finding,)),)) for finding in findings]
     more = len(assessment.reasons) - SHOWN_REASONS
-    return [*shown, Section("", (f"and {more} more reasons: see --format html",))] if more > 0 else shown
+    words = f"and {counted(more, 'more reason')}: see --format html"
+    return [*shown, Section("", (words,))] if more > 0 else shown
 
 
 def _scorecard(assessment: Assessment) -> Section:

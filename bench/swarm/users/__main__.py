@@ -8,7 +8,6 @@ becomes of that, and takes along what the locustfile has started.
 from __future__ import annotations
 
 import _thread
-import json
 import os
 import select
 import signal
@@ -27,13 +26,14 @@ def main() -> None:
     os.dup2(2, 1)
     # Before gevent is imported: a real thread, which notices the end also while a user computes.
     _thread.start_new_thread(end_with, (fd, harness_pid))
-    task = json.loads(_line(fd))
+    line = _line(fd)
     raise_descriptor_limit()
     import locust  # noqa: F401 - patches the standard library, so it comes before all else
 
+    from bench.engine.locust.messages import TASK
     from bench.swarm.users.run import run
 
-    run(task, fd)
+    run(TASK.read(line), fd)
     sys.stdout.flush()
     sys.stderr.flush()
     # Threads and exit functions of a locustfile are not waited for.

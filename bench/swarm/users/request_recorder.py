@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.engine.board import SharedBoard
+    from bench.engine.locust.messages import UsersTask
 
 NEVER = -1
 NO_WAIT = -1
@@ -34,54 +34,43 @@ ERROR_KINDS = 64
 NAMES = 500
 OTHER_NAME = "other names"
 MOST_LANES = 2**15
-TOLD_NAMES = 5
 
 
-class UserBooks:
+class RequestRecorder:
     """Written by the one thread of the users' process."""
 
-    def __init__(
-        self,
-        shared: SharedBoard,
-        log: NDArray[np.int64] | None,
-        *,
-        operations: Sequence[tuple[str, str]],
-        phase_ends_ns: Sequence[int],
-        deadline_ns: int,
-        secrets: Sequence[str] = (),
-    ) -> None:
-        """`operations`: name and request of each but the last, which takes all other requests."""
+    def __init__(self, shared: SharedBoard, log: NDArray[np.int64] | None, task: UsersTask) -> None:
         self.lag = LoopLag()
         """Of the loop of all users; times from run zero."""
         self.gauges = shared.gauges
-        self.end_ns = phase_ends_ns[-1]
+        self.end_ns = task.phase_ends_ns[-1]
         """From run zero: what begins later is no part of the run."""
         self.errors = ErrorKinds(ERROR_KINDS)
         self.own_limits = OwnLimits()
         """What of this machine's own prevented connections."""
         self.unmatched: Counter[str] = Counter()
         self.after_the_end = 0
-        self._names = [name for name, _ in operations]
-        self._requests = {request: number for number, (_, request) in enumerate(operations)}
-        self._other = len(operations)
-        self._operation_count = len(operations) + 1
-        self._phase_ends_ns = list(phase_ends_ns)
+        self._names = [name for name, _ in task.operations]
+        self._requests = {request: number for number, (_, request) in enumerate(task.operations)}
+        self._other = len(task.operations)
+        self._operation_count = len(task.operations) + 1
+        self._phase_ends_ns = task.phase_ends_ns
         self._phase = 0
-        self._deadline_ns = deadline_ns
-        self._secrets = secrets
+        self._deadline_ns = task.deadline_ns
+        self._secrets = task.secrets
         self._zero_ns = 0
         self._arrivals = 0
         self._taken = shared.board.taken
         self._answers = shared.board.answers
         self._batch = array("q")
         settings = np.zeros(layout.SETTING_COLUMNS, dtype=np.int64)
-        settings[layout.DEADLINE_NS] = deadline_ns
+        settings[layout.DEADLINE_NS] = task.deadline_ns
         settings[layout.DURATION_NS] = self.end_ns
         settings[layout.OPERATION_COUNT] = self._operation_count
         settings[layout.LOGGING] = log is not None
         empty = np.zeros((0, layout.LOG_WORDS), dtype=np.int64)
         board = shared.board
-        self._accounts = BoardWriter(
+        self._writer = BoardWriter(
             settings,
             board.counts,
             board.tallies,
@@ -135,7 +124,7 @@ class UserBooks:
         if status is not None and FIRST_STATUS <= status < ANSWER_COLUMNS:
             self._answers[row, status] += 1
         sent = NEVER if outcome is Outcome.REFUSED else start
-        # The columns of a flight (layout), then those of client_books; lateness is known at the next stroke.
+        # The columns of a flight (layout), then those of a batch; lateness is known at the next stroke.
         self._batch.extend((start, sent, self._arrivals, row, NEVER, NEVER, 0, outcome, start + took_ns))
         self._batch.extend((NO_WAIT, lane % MOST_LANES, 0))
         self._arrivals += 1
@@ -149,17 +138,9 @@ class UserBooks:
         self.gauges[layout.TAKEN] += len(rows)
         if PLAIN:
             with np.errstate(over="ignore"):
-                enter(self._accounts, rows, self.lag.stretches())
+                enter(self._writer, rows, self.lag.stretches())
         else:
-            enter(self._accounts, rows, self.lag.stretches())
-
-    def told_errors(self) -> list[dict[str, object]]:
-        """Operation, text and count of every kind of error, the most frequent first."""
-        return self.errors.entries()
-
-    def told_unmatched(self) -> list[tuple[str, int]]:
-        """The most frequent names of requests that no operation names, with how often they came."""
-        return self.unmatched.most_common(TOLD_NAMES)
+            enter(self._writer, rows, self.lag.stretches())
 
     def _operation(self, method: str, name: str) -> int:
         number = self._requests.get(f"{method} {name}", self._requests.get(name))

@@ -26,7 +26,7 @@ from bench.core.clock import monotonic_ns
 from bench.core.outcome import Outcome
 
 if TYPE_CHECKING:
-    from bench.swarm.users.request_recorder import UserBooks
+    from bench.swarm.users.request_recorder import RequestRecorder
 
 NS_PER_MS = 1e6
 
@@ -56,10 +56,10 @@ class PendingRequest:
 
 
 class Requests:
-    """Listens to all requests of one Locust environment and writes them into the books."""
+    """Listens to all requests of one Locust environment and records them."""
 
-    def __init__(self, books: UserBooks, deadline_ns: int) -> None:
-        self._books = books
+    def __init__(self, recorder: RequestRecorder, deadline_ns: int) -> None:
+        self._recorder = recorder
         self._deadline_ns = deadline_ns
         self._open: set[PendingRequest] = set()
         self._current: dict[Any, PendingRequest] = {}
@@ -87,22 +87,22 @@ class Requests:
 
     def has_open(self) -> bool:
         """Whether anything that belongs to the run is not answered yet."""
-        return any(self._books.counts(ticket.start_ns) for ticket in self._open)
+        return any(self._recorder.counts(pending.start_ns) for pending in self._open)
 
     def settle(self) -> None:
         """Record what its users have dropped since the last call."""
         abandoned, self._abandoned = self._abandoned, []
-        for ticket in abandoned:
-            error = ticket.error or Unreported("an exception left its with-block")
-            self._end(ticket, ticket.took_ns or 0, error)
+        for pending in abandoned:
+            error = pending.error or Unreported("an exception left its with-block")
+            self._end(pending, pending.took_ns or 0, error)
 
     def give_up(self) -> None:
         """Record all that has not ended, once nobody is left who could end it."""
         self._abandoned += self._answered.values()
         self._answered.clear()
         self.settle()
-        for ticket in list(self._open):
-            self._killed(ticket)
+        for pending in list(self._open):
+            self._killed(pending)
 
     # --- from the users' greenlets ---------------------------------------------------------------
 
@@ -113,10 +113,10 @@ class Requests:
         def request(
             session: Any, method: Any, url: Any, name: str | None = None, *rest: Any, **more: Any
         ) -> Any:
-            with self._under_way(_text(method), name or session.request_name or _path(url)) as ticket:
+            with self._under_way(_text(method), name or session.request_name or _path(url)) as pending:
                 answer = original(session, method, url, name, *rest, **more)
-                if not ticket.has_ended:
-                    self._await_event(ticket, answer)
+                if not pending.has_ended:
+                    self._await_event(pending, answer)
                 return answer
 
         return request
@@ -128,17 +128,17 @@ class Requests:
         @functools.wraps(original)
         def measure(request_type: str, name: str, *rest: Any, **more: Any) -> Iterator[dict[str, Any]]:
             with (
-                self._under_way(request_type, name) as ticket,
+                self._under_way(request_type, name) as pending,
                 original(request_type, name, *rest, **more) as meta,
             ):
-                ticket.is_ending = False
+                pending.is_ending = False
                 try:
                     yield meta
                 except GreenletExit:
-                    self._killed(ticket)  # Locust would tell of a success
+                    self._killed(pending)  # Locust would tell of a success
                     raise
                 finally:
-                    ticket.is_ending = True
+                    pending.is_ending = True
 
         return measure
 
@@ -147,37 +147,37 @@ class Requests:
         """A request from its begin until its answer, or until it broke off."""
         greenlet = gevent.getcurrent()
         outer = self._current.get(greenlet)
-        ticket = PendingRequest(method, name, self._lane(greenlet))
-        self._current[greenlet] = ticket
-        self._open.add(ticket)
+        pending = PendingRequest(method, name, self._lane(greenlet))
+        self._current[greenlet] = pending
+        self._open.add(pending)
         try:
-            yield ticket
+            yield pending
         except GreenletExit:
-            self._killed(ticket)
+            self._killed(pending)
             raise
         except BaseException as error:
-            self._end(ticket, monotonic_ns() - ticket.start_ns, error)
+            self._end(pending, monotonic_ns() - pending.start_ns, error)
             raise
         finally:
-            self._open.discard(ticket)
+            self._open.discard(pending)
             if outer is None:
                 del self._current[greenlet]
             else:
                 self._current[greenlet] = outer
 
-    def _await_event(self, ticket: PendingRequest, answer: Any) -> None:
+    def _await_event(self, pending: PendingRequest, answer: Any) -> None:
         """Answered, and told of when its `with` block ends; if its answer is dropped before, never."""
-        ticket.took_ns = monotonic_ns() - ticket.start_ns
+        pending.took_ns = monotonic_ns() - pending.start_ns
         told = answer.request_meta["response"]
-        ticket.error = getattr(told, "error", None)
+        pending.error = getattr(told, "error", None)
         key = id(told)
 
         def drop(_: Any) -> None:
-            if self._answered.get(key) is ticket:
+            if self._answered.get(key) is pending:
                 self._abandoned.append(self._answered.pop(key))
 
-        ticket.answer = weakref.ref(told, drop)
-        self._answered[key] = ticket
+        pending.answer = weakref.ref(told, drop)
+        self._answered[key] = pending
 
     def _on_request(
         self,
@@ -189,47 +189,49 @@ class Requests:
         **_: Any,
     ) -> None:
         greenlet = gevent.getcurrent()
-        ticket = self._answered.pop(id(response), None) if response is not None else None
-        if ticket is None:
+        pending = self._answered.pop(id(response), None) if response is not None else None
+        if pending is None:
             current = self._current.get(greenlet)
-            ticket = current if current is not None and current.is_ending else None
+            pending = current if current is not None and current.is_ending else None
         is_timed = response_time is not None and math.isfinite(response_time)
         took_ns = round(response_time * NS_PER_MS) if response_time is not None and is_timed else None
         status = getattr(response, "status_code", None)
         status = status if isinstance(status, int) else None
         error = exception if isinstance(exception, BaseException) or not exception else Unreported(exception)
-        if ticket is not None:
-            ticket.method, ticket.name = request_type, name
-            took_ns = monotonic_ns() - ticket.start_ns if took_ns is None else took_ns
-            self._end(ticket, took_ns, error, status)
+        if pending is not None:
+            pending.method, pending.name = request_type, name
+            took_ns = monotonic_ns() - pending.start_ns if took_ns is None else took_ns
+            self._end(pending, took_ns, error, status)
             return
         self.only_told += 1
         if took_ns is None:
             self.without_time += 1
             return
         start_ns = monotonic_ns() - took_ns
-        self._books.record(request_type, name, start_ns, took_ns, error, self._lane(greenlet), status=status)
+        self._recorder.record(
+            request_type, name, start_ns, took_ns, error, self._lane(greenlet), status=status
+        )
 
     # --- ends ------------------------------------------------------------------------------------
 
-    def _end(self, ticket: PendingRequest, took_ns: int, error: Any, status: int | None = None) -> None:
-        if not ticket.has_ended:
-            ticket.has_ended = True
-            self._books.record(
-                ticket.method, ticket.name, ticket.start_ns, took_ns, error, ticket.lane, status=status
+    def _end(self, pending: PendingRequest, took_ns: int, error: Any, status: int | None = None) -> None:
+        if not pending.has_ended:
+            pending.has_ended = True
+            self._recorder.record(
+                pending.method, pending.name, pending.start_ns, took_ns, error, pending.lane, status=status
             )
 
-    def _killed(self, ticket: PendingRequest) -> None:
+    def _killed(self, pending: PendingRequest) -> None:
         """Ended by us or by the locustfile, without an answer: a timeout if it had its time."""
-        self._open.discard(ticket)
-        if ticket.has_ended:
+        self._open.discard(pending)
+        if pending.has_ended:
             return
-        ticket.has_ended = True
-        took_ns = monotonic_ns() - ticket.start_ns
+        pending.has_ended = True
+        took_ns = monotonic_ns() - pending.start_ns
         outcome = Outcome.TIMEOUT if took_ns >= self._deadline_ns else Outcome.RESET
         error = Unreported("its user was stopped before the answer")
-        self._books.record(
-            ticket.method, ticket.name, ticket.start_ns, took_ns, error, ticket.lane, outcome=outcome
+        self._recorder.record(
+            pending.method, pending.name, pending.start_ns, took_ns, error, pending.lane, outcome=outcome
         )
 
     def _lane(self, greenlet: Any) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import json
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,17 @@ from locust.runners import WorkerNode
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.engine.board import SharedBoard
 from bench.engine.client.timing import TICK_NS
+from bench.engine.locust.messages import (
+    FROM_USERS,
+    TO_USERS,
+    BeginUsers,
+    StopUsers,
+    UsersEnded,
+    UsersReady,
+    UsersRefused,
+)
 from bench.engine.wire import layout
-from bench.plan.users import UserStretch, users_at
+from bench.plan.users import users_at
 from bench.resources.run_queue import ThreadUse
 from bench.swarm.users.load import (
     Refused,
@@ -37,18 +45,21 @@ from bench.swarm.users.load import (
     quit_as_locust,
 )
 from bench.swarm.users.outcomes import shown
-from bench.swarm.users.request_recorder import UserBooks
+from bench.swarm.users.request_recorder import RequestRecorder
 from bench.swarm.users.requests import Requests
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from locust.env import Environment
     from numpy.typing import NDArray
 
+    from bench.engine.locust.messages import FromUsers, ToUsers, UsersTask
 
 FOREVER_S = 1e6
 
 
-class Crowd:
+class UserPool:
     """Spawns and retires users of one environment.
 
     A user that is to go finishes its task first. One that has ended by itself is not replaced, as
@@ -129,73 +140,65 @@ LINGER_NS = NS_PER_S
 LAST_S = 2.0
 """For `on_stop` of users that had to be killed."""
 TASK_ERRORS = 20
+MOST_UNMATCHED = 5
 
 
 class Channel:
-    """Lines of JSON to and from the harness."""
+    """Messages to and from the harness."""
 
     def __init__(self, fd: int) -> None:
         self._socket = gevent.socket.socket(fileno=fd)
-        self.asked: Queue[dict[str, Any]] = Queue()
+        self.asked: Queue[ToUsers] = Queue()
         gevent.spawn(self._listen)
 
-    def say(self, **message: Any) -> None:
+    def send(self, message: FromUsers) -> None:
         """Send one message."""
-        self._socket.sendall(json.dumps(message).encode() + b"\n")
+        self._socket.sendall(FROM_USERS.write(message))
 
     def _listen(self) -> None:
         for line in self._socket.makefile("rb"):
-            self.asked.put(json.loads(line))
+            self.asked.put(TO_USERS.read(line))
 
 
-def run(task: dict[str, Any], fd: int) -> None:
-    """Import, say so, wait for the start, run, tell what there is to tell beside the Board."""
+def run(task: UsersTask, fd: int) -> None:
+    """Import, say so, wait for the start, run, report what there is beside the Board."""
     channel = Channel(fd)
     try:
-        classes, shapes = import_users(task["path"], task["secrets"])
-        picked = chosen(classes, task["user_classes"])
-        hosts = other_hosts(picked, task["host"])
-        options = parsed_options(task["arguments"])
-        environment = environment_for(
-            picked, task["path"], task["host"], task["lanes"], task["secrets"], options
-        )
+        classes, shapes = import_users(task.path, task.secrets)
+        picked = chosen(classes, task.user_classes)
+        hosts = other_hosts(picked, task.host)
+        options = parsed_options(task.arguments)
+        environment = environment_for(picked, task.path, task.host, task.lanes, task.secrets, options)
     except Refused as refused:
-        told = {"expected": refused.expected, "found": refused.found, "advice": refused.advice}
-        channel.say(say="refused", key=refused.key, **told)
+        channel.send(UsersRefused(refused.key, refused.expected, refused.found, refused.advice))
         return
-    shared = SharedBoard.open(task["board_fd"], task["rows"])
-    books = UserBooks(
-        shared,
-        _log(task["log"]),
-        operations=[(name, request) for name, request in task["operations"]],
-        phase_ends_ns=task["phase_ends_ns"],
-        deadline_ns=task["deadline_ns"],
-        secrets=task["secrets"],
-    )
-    users = Users(task, environment, books, channel)
+    recorder = RequestRecorder(SharedBoard.open(task.board_fd, task.rows), _log(task.log), task)
+    users = Users(task, environment, recorder, channel)
     inspect.stack()  # Locust calls it when it stops, and the first time takes long
     gc.collect()
     gc.freeze()
-    channel.say(say="ready", user_classes=[one.__name__ for one in picked])
+    channel.send(UsersReady(tuple(user_class.__name__ for user_class in picked)))
     users.run()
     exit_code, exit_by = quit_as_locust(environment, LAST_S)
-    channel.say(say="ended", shapes=shapes, hosts=hosts, exit_code=exit_code, exit_by=exit_by, **users.told())
+    channel.send(users.ended(shapes, hosts, exit_code, exit_by))
 
 
 class Users:
     """The run itself."""
 
-    def __init__(self, task: dict[str, Any], environment: Any, books: UserBooks, channel: Channel) -> None:
-        self._books = books
+    def __init__(
+        self, task: UsersTask, environment: Any, recorder: RequestRecorder, channel: Channel
+    ) -> None:
+        self._recorder = recorder
         self._channel = channel
-        self._deadline_ns: int = task["deadline_ns"]
-        self._stretches = [UserStretch(*stretch) for stretch in task["stretches"]]
-        self._secrets = task["secrets"]
-        self._requests = Requests(books, self._deadline_ns)
+        self._deadline_ns = task.deadline_ns
+        self._stretches = task.stretches
+        self._secrets = task.secrets
+        self._requests = Requests(recorder, self._deadline_ns)
         self._requests.watch(environment.events.request)
-        self._crowd = Crowd(environment)
+        self._users = UserPool(environment)
         # A request of any other client is known by its end only.
-        self._sees_all = all(issubclass(one, HttpUser | FastHttpUser) for one in environment.user_classes)
+        self._sees_all = all(issubclass(kind, HttpUser | FastHttpUser) for kind in environment.user_classes)
         self._task_errors: Counter[str] = Counter()
         environment.events.user_error.add_listener(self._on_user_error)
         self._zero_ns = 0
@@ -205,88 +208,93 @@ class Users:
         self._killed_blind = 0
 
     def run(self) -> None:
-        """From the start message until nobody is left."""
+        """From the start message until no user is left."""
         asked = self._channel.asked.get()
-        if asked["do"] != "begin":
+        if not isinstance(asked, BeginUsers):
             return
-        self._zero_ns = asked["start_ns"]
-        self._books.begin(self._zero_ns)
+        self._zero_ns = asked.start_ns
+        self._recorder.begin(self._zero_ns)
         self._wait_until(self._zero_ns)
         self._use = ThreadUse()
         self._delay_ns = self._use.run_delay_ns()
-        self._crowd.begin()
+        self._users.begin()
         end_ns = self._run_plan()
         self._run_out(end_ns)
         self._requests.give_up()
         self._gauge(monotonic_ns() - self._zero_ns)
-        self._books.gauges[layout.IN_FLIGHT] = self._books.gauges[layout.CONNECTED] = 0
-        self._books.flush()
+        self._recorder.gauges[layout.IN_FLIGHT] = self._recorder.gauges[layout.CONNECTED] = 0
+        self._recorder.flush()
 
     def _run_plan(self) -> int:
         """Until the plan's end, or an earlier one that was asked for; when that was, from run zero."""
         due_ns = self._zero_ns
         while True:
             now = due_ns - self._zero_ns
-            if now >= self._books.end_ns or self._is_asked_to_stop():
+            if now >= self._recorder.end_ns or self._is_asked_to_stop():
                 break
-            if self._crowd.was_stopped_by_others:
+            if self._users.was_stopped_by_others:
                 self._stopped_by_others = True
                 break
-            self._crowd.become(users_at(self._stretches, now))
+            self._users.become(users_at(self._stretches, now))
             due_ns = self._strike(due_ns + TICK_NS)
-        end_ns = min(self._books.end_ns, monotonic_ns() - self._zero_ns)
-        self._books.end_ns = end_ns
+        end_ns = min(self._recorder.end_ns, monotonic_ns() - self._zero_ns)
+        self._recorder.end_ns = end_ns
         return end_ns
 
     def _run_out(self, end_ns: int) -> None:
-        """Users finish what they are at; what began in time has its deadline, and nobody stays for longer."""
+        """Users finish what they are doing; what began in time has its deadline, and no user stays longer."""
         now = monotonic_ns() - self._zero_ns
         limit_ns = max(end_ns + self._deadline_ns, now)
-        self._crowd.stop((limit_ns - now) / NS_PER_S)
+        self._users.stop((limit_ns - now) / NS_PER_S)
         due_ns = monotonic_ns()
         is_killed = False
-        while not self._crowd.has_gone():
+        while not self._users.has_gone():
             now = monotonic_ns() - self._zero_ns
             sees_all = self._sees_all and not self._requests.only_told
             is_idle = sees_all and now >= end_ns + LINGER_NS and not self._requests.has_open()
             if not is_killed and (is_idle or now >= limit_ns or self._is_asked_to_hurry()):
                 is_killed = True
-                self._killed_blind = 0 if sees_all else self._crowd.running
+                self._killed_blind = 0 if sees_all else self._users.running
                 limit_ns = min(limit_ns, now)
-                self._crowd.kill()
+                self._users.kill()
             if now >= limit_ns + LAST_S * NS_PER_S:
                 return  # an on_stop that hangs
             due_ns = self._strike(due_ns + TICK_NS)
 
-    def told(self) -> dict[str, Any]:
+    def ended(self, shapes: Sequence[str], hosts: dict[str, str], exit_code: int, exit_by: str) -> UsersEnded:
         """What the Board cannot hold."""
-        return {
-            "errors": self._books.told_errors(),
-            "unmatched": self._books.told_unmatched(),
-            "task_errors": self._task_errors.most_common(3),
-            "stopped_by_others": self._stopped_by_others,
-            "killed_blind": self._killed_blind,
-            "without_time": self._requests.without_time,
-            "lost_users": self._crowd.most_lost,
-            "own_limits": self._books.own_limits.told(),
-            "counters": {
-                "users_started": self._crowd.started,
+        own_limits = self._recorder.own_limits
+        return UsersEnded(
+            shapes=tuple(shapes),
+            hosts=hosts,
+            exit_code=exit_code,
+            exit_by=exit_by,
+            errors=self._recorder.errors.entries(),
+            unmatched=self._recorder.unmatched.most_common(MOST_UNMATCHED),
+            task_errors=self._task_errors.most_common(3),
+            stopped_by_others=self._stopped_by_others,
+            killed_blind=self._killed_blind,
+            without_time=self._requests.without_time,
+            lost_users=self._users.most_lost,
+            own_limits=own_limits.told(),
+            counters={
+                "users_started": self._users.started,
                 "user_errors": self._task_errors.total(),
-                "after_the_end": self._books.after_the_end,
-                **self._books.own_limits.counters(),
+                "after_the_end": self._recorder.after_the_end,
+                **own_limits.counters(),
             },
-        }
+        )
 
     def _strike(self, due_ns: int) -> int:
         """Sleep until `due_ns`, enter what was recorded; when the next stroke counts from."""
         self._wait_until(due_ns)
         now = monotonic_ns()
         zero_ns, delay_ns = self._zero_ns, self._use.run_delay_ns()
-        self._books.lag.struck(due_ns - zero_ns, now - zero_ns, delay_ns - self._delay_ns)
+        self._recorder.lag.struck(due_ns - zero_ns, now - zero_ns, delay_ns - self._delay_ns)
         self._delay_ns = delay_ns
         self._requests.settle()
         self._gauge(now - self._zero_ns)
-        self._books.flush()
+        self._recorder.flush()
         return max(due_ns, now - TICK_NS)
 
     def _wait_until(self, at_ns: int) -> None:
@@ -294,19 +302,20 @@ class Users:
 
     def _gauge(self, now_ns: int) -> None:
         """How the process fares. Idle is wall time in which the thread of all users wanted no processor."""
-        gauges = self._books.gauges
+        gauges = self._recorder.gauges
         gauges[layout.HEARTBEAT] = gauges[layout.ELAPSED_NS] = now_ns
         gauges[layout.IDLE_NS] = max(now_ns - self._use.busy_ns(), 0)
         gauges[layout.RUN_DELAY_NS] = self._use.run_delay_ns()
         gauges[layout.IN_FLIGHT] = self._requests.under_way
-        gauges[layout.CONNECTED] = self._crowd.running
+        gauges[layout.CONNECTED] = self._users.running
 
     def _is_asked_to_stop(self) -> bool:
         return not self._channel.asked.empty()
 
     def _is_asked_to_hurry(self) -> bool:
         while not self._channel.asked.empty():
-            if self._channel.asked.get()["at_once"]:
+            asked = self._channel.asked.get()
+            if isinstance(asked, StopUsers) and asked.at_once:
                 return True
         return False
 

@@ -193,7 +193,7 @@ def _event_state(row: _EventRow) -> EventState:
     first, last = (units.format_duration_ns(at_ns) for at_ns in (row.at_ns, row.until_ns))
     if row.times == 1:
         return EventState(first, row.what, row.about)
-    return EventState(f"{first} to {last}", f"{row.what}, {row.times} times", row.about)
+    return EventState(f"{first} to {last}", f"{row.what}, {units.often(row.times)}", row.about)
 
 
 class Figures:
