@@ -4,22 +4,19 @@ found wrong is reworded and placed in the file.
 
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bench.core.errors import Problem
 from bench.core.units import Mismatch, quoted
-from bench.scenario.faults import Detection, FaultEntry, IntegrityCheck
 from bench.scenario.fields import Parts, kind_of
-from bench.scenario.model import Keys, Load, Operation, Phase, Scenario, Value, Workload
-from bench.scenario.operations import DataSetChoice, Expect, Request, SqlSource
+from bench.scenario.model import Phase, Scenario, Workload
 from bench.scenario.problems import Path, Violation, nearest
 from bench.scenario.rules.grammar import Rule, RuleError, parse_rule
 from bench.scenario.rules.metrics import Outline, check_rule, metrics_of_outlines
 from bench.scenario.source import ListNode, MapNode, Node, Scalar
-from bench.scenario.templates import Parameter
 from bench.scenario.validators.scenario import check_scenario
 from bench.scenario.validators.workload import check_workload
 from bench.scenario.values import check_data, node_at, place_of_key, plain
@@ -45,17 +42,14 @@ def placed(violation: Violation, root: Node) -> Problem | None:
     return node.place.problem(path, expected, found, advice)
 
 
-def reworded(error: ErrorDetails, root: Node, keys: dict[Path, list[str]]) -> Problem | None:
-    """One pydantic error (an item of `ValidationError.errors()`) as a problem.
-
-    `keys` gives the keys that the mapping at a path may have.
-    """
+def reworded(error: ErrorDetails, root: Node) -> Problem | None:
+    """One pydantic error (an item of `ValidationError.errors()`) as a problem."""
     path: Path = tuple(error["loc"])
     if path and path[-1] == "[key]":
         return _bad_key(path[:-1], root)
     match error["type"]:
         case "extra_forbidden":
-            return _unknown_key(path, root, keys.get(_indexless(path[:-1]), []))
+            return _unknown_key(path, root, _keys_at(path[:-1]))
         case "missing":
             return _missing_key(path, root)
     cause = error.get("ctx", {}).get("error")
@@ -143,16 +137,6 @@ def _bad_key(path: Path, root: Node) -> Problem:
     return place_of_key(root, path).problem(path, expected, found, "rename it, for example get")
 
 
-def _indexless(path: Path) -> Path:
-    """List indexes and names that the file chooses replaced by "*": the form in which keys are looked up."""
-    steps: list[str | int] = []
-    for step in path:
-        steps.append(
-            "*" if isinstance(step, int) or (steps and steps[-1] in ("operations", "parameters")) else step
-        )
-    return tuple(steps)
-
-
 def _is_broken(node: Node) -> bool:
     match node:
         case Scalar():
@@ -166,27 +150,25 @@ def _is_broken(node: Node) -> bool:
 MAX_REWORDED = 600
 MAX_LOOKED_AT = 1000  # no list may be longer: see the model
 
-_MODELS: dict[Path, type[BaseModel]] = {
-    (): Scenario,
-    ("workloads", "*"): Workload,
-    ("workloads", "*", "keys"): Keys,
-    ("workloads", "*", "value"): Value,
-    ("workloads", "*", "parameters", "*"): Parameter,
-    ("workloads", "*", "dataset"): DataSetChoice,
-    ("workloads", "*", "dataset", "sql", "*"): SqlSource,
-    ("workloads", "*", "operations", "*"): Operation,
-    ("workloads", "*", "operations", "*", "request"): Request,
-    ("workloads", "*", "operations", "*", "request", "expect"): Expect,
-    ("faults", "*"): FaultEntry,
-    ("detection",): Detection,
-    ("integrity", "*"): IntegrityCheck,
-    ("phases", "*"): Phase,
-    ("phases", "*", "load"): Load,
-}
-_KEYS = {
-    path: [field.alias or name for name, field in model.model_fields.items()]
-    for path, model in _MODELS.items()
-}
+
+def _keys_at(path: Path) -> list[str]:
+    """The keys that the mapping at a path of a scenario may have."""
+    model: type[BaseModel] = Scenario
+    is_name = False  # one that the file gives: of an operation or a parameter
+    for step in path:
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        if is_name or step not in fields:
+            is_name = False
+            continue
+        is_name = get_origin(fields[str(step)].annotation) is dict
+        model = _model_in(fields[str(step)].annotation) or BaseModel
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)
 
 
 def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem]]:
@@ -208,7 +190,7 @@ def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem
         violations += [violation.under("workloads", index) for violation in check_workload(workload)]
     violations += check_scenario(whole, workloads, phases)
     rules, unfit = _rules(raw, workloads)
-    problems = [reworded(error, root, _KEYS) for error in errors[:MAX_REWORDED]]
+    problems = [reworded(error, root) for error in errors[:MAX_REWORDED]]
     problems += [placed(violation, root) for violation in [*violations, *unfit]]
     return scenario, rules, [problem for problem in problems if problem is not None]
 

@@ -3,6 +3,7 @@ data afterwards: one entry for each check of data.
 """
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -14,6 +15,7 @@ from bench.scenario.fields import (
     DURATION,
     MAX_TOTAL_NS,
     NAME_PATTERN,
+    ByteSize,
     Duration,
     Name,
     StrictModel,
@@ -21,8 +23,6 @@ from bench.scenario.fields import (
     kind_of,
     quantity,
 )
-
-MOST_BYTES = 10**12
 
 
 def _within_run(ns: float) -> str:
@@ -33,17 +33,7 @@ def _within_processor(share: float) -> str:
     return "" if 0 < share <= 1 else "a load above 0% and at most 100%"
 
 
-def _bytes(value: Any) -> Any:
-    size = size_bytes(value) if isinstance(value, str) else value
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST_BYTES:
-        expected = "a number of bytes, 1 to 1000000000000 (1000GB)"
-        raise Mismatch(expected, kind_of(value), 'write a whole number such as 128, or "100MB"')
-    return size
-
-
 def _bytes_per_s(value: Any) -> Any:
-    from bench.core.units import size_bytes
-
     if not isinstance(value, str) or not value.endswith("/s"):
         raise Mismatch('a size per second such as "100kB/s"', kind_of(value), 'write "100kB/s"')
     size = size_bytes(value.removesuffix("/s"))
@@ -57,11 +47,7 @@ Start = Annotated[
     quantity(duration_ns, DURATION, "s", _within_run),
     WithJsonSchema({"type": "string", "examples": ["10s"]}),
 ]
-Bytes = Annotated[
-    int,
-    BeforeValidator(_bytes),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_BYTES}, {"type": "string"}]}),
-]
+Bytes = Annotated[int, ByteSize(1, 10**12, ", 1 to 1000000000000 (1000GB)", "100MB")]
 Rate = Annotated[
     int, BeforeValidator(_bytes_per_s), WithJsonSchema({"type": "string", "examples": ["100kB/s"]})
 ]
@@ -98,15 +84,8 @@ class FaultEntry(StrictModel):
     @property
     def settings(self) -> dict[str, float | str]:
         """What the kind takes, by its name in the file; durations in ns, sizes in bytes."""
-        values = {
-            "delay": self.delay_ns,
-            "delay_jitter": self.delay_jitter_ns,
-            "direction": self.direction,
-            "rate": self.rate,
-            "bytes": self.bytes,
-            "load": self.load,
-            "keep": self.keep,
-        }
+        fields = ("delay_ns", "delay_jitter_ns", "direction", "rate", "bytes", "load", "keep")
+        values = {type(self).model_fields[name].alias or name: getattr(self, name) for name in fields}
         return {name: value for name, value in values.items() if value is not None}
 
     @model_validator(mode="after")
@@ -135,6 +114,15 @@ class FaultEntry(StrictModel):
         return self
 
 
+def _only_key(value: dict[str, Any], kinds: Collection[str], example: str) -> str:
+    """The one key that says what an entry is."""
+    given = [key for key in value if key in kinds]
+    if len(given) != 1:
+        found = " and ".join(given) if given else "none of them"
+        raise Mismatch(f"exactly one of {', '.join(kinds)}", found, f"write for example {example}")
+    return given[0]
+
+
 def fault_entry(value: Any) -> Any:
     """`{kill: redis, ...}` with the kind and the target taken out of their key."""
     if isinstance(value, FaultEntry):
@@ -142,19 +130,14 @@ def fault_entry(value: Any) -> Any:
     if not isinstance(value, dict):
         raise Mismatch("a fault such as {kill: redis, at: 10s}", kind_of(value), "write one in braces")
     # `memory`, `cpu` and `bytes` are different words, so a key is a kind or a setting, never both.
-    kinds = [key for key in value if key in FAULT_KINDS]
-    if len(kinds) != 1:
-        known = ", ".join(FAULT_KINDS)
-        found = " and ".join(kinds) if kinds else "none of them"
-        raise Mismatch(f"exactly one of {known}", found, "write for example {kill: redis, at: 10s}")
-    kind, target = kinds[0], value[kinds[0]]
+    kind = _only_key(value, FAULT_KINDS, "{kill: redis, at: 10s}")
+    target = value[kind]
     if not isinstance(target, str) or not re.fullmatch(NAME_PATTERN, target):
         raise Mismatch(f"the name of a target after {kind}:", kind_of(target), f"write {{{kind}: redis}}")
     for key in ("kind", "target"):
         if key in value:
             raise Mismatch(f"a fault such as {{{kind}: {target}}}", f"the key {key} too", "remove it")
-    rest = {key: item for key, item in value.items() if key != kind}
-    return {"kind": kind, "target": target, **rest}
+    return {"kind": kind, "target": target} | {key: item for key, item in value.items() if key != kind}
 
 
 class _FaultSchema:
@@ -240,13 +223,9 @@ def integrity_entry(value: Any) -> Any:
         raise Mismatch(expected, kind_of(value), "write one in braces")
     if "check" in value and "workload" in value:
         return value
-    kinds = [key for key in value if key in CHECKS]
-    if len(kinds) != 1:
-        found = " and ".join(kinds) if kinds else "none of them"
-        expected = f"exactly one of {', '.join(CHECKS)}"
-        raise Mismatch(expected, found, "write for example {acknowledged_writes: cache}")
-    rest = {key: item for key, item in value.items() if key != kinds[0]}
-    return {"check": kinds[0], "workload": value[kinds[0]], **rest}
+    check = _only_key(value, CHECKS, "{acknowledged_writes: cache}")
+    rest = {key: item for key, item in value.items() if key != check}
+    return {"check": check, "workload": value[check], **rest}
 
 
 Integrity = Annotated[IntegrityCheck, BeforeValidator(integrity_entry, json_schema_input_type=dict)]

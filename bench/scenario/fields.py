@@ -125,7 +125,6 @@ MAX_TOTAL_NS = 24 * 3600 * 10**9
 MAX_LOAD = 100.0
 MOST_LANES = 10_000
 SHORTEST_CYCLE_NS = 20_000_000
-MAX_VALUE_BYTES = 16 * 2**20
 
 Name = Annotated[str, StringConstraints(strict=True, pattern=NAME_PATTERN, max_length=64)]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=4000)]
@@ -196,6 +195,31 @@ class Number:
         return float(value)
 
 
+@dataclass(frozen=True)
+class ByteSize:
+    """Annotation of a field: a number of bytes within low..high, or a text such as "16MiB"."""
+
+    low: int
+    high: int
+    shown_range: str
+    example: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Pydantic's hook: our check, described as a bounded integer or a text in the JSON Schema."""
+        described = core_schema.union_schema(
+            [core_schema.int_schema(ge=self.low, le=self.high), core_schema.str_schema()]
+        )
+        return core_schema.no_info_plain_validator_function(self.check, json_schema_input_schema=described)
+
+    def check(self, value: Any) -> int:
+        """The number of bytes. Raises Mismatch."""
+        size = size_bytes(value) if isinstance(value, str) else value
+        if isinstance(size, bool) or not isinstance(size, int) or not self.low <= size <= self.high:
+            advice = f'write a whole number such as 128, or "{self.example}"'
+            raise Mismatch(f"a number of bytes{self.shown_range}", kind_of(value), advice)
+        return size
+
+
 def quantity(
     parse: Callable[[str], float], example: str, unit: str, fits: Callable[[float], str]
 ) -> BeforeValidator:
@@ -238,14 +262,6 @@ def _within_rest(rest: float) -> str:
     return "" if 0 < rest < 1 else "a rest above 0% and below 100%"
 
 
-def _value_bytes(value: Any) -> int:
-    size = size_bytes(value) if isinstance(value, str) else value
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_VALUE_BYTES:
-        expected = "a number of bytes 1..16777216 (16MiB)"
-        raise Mismatch(expected, kind_of(value), 'write a whole number such as 128, or "1KiB"')
-    return size
-
-
 DURATION = 'a duration such as "10ms" or "30s"'
 Duration = Annotated[
     int,
@@ -267,10 +283,4 @@ RestRatio = Annotated[
     quantity(ratio, 'a share such as "30%"', "%", _within_rest),
     WithJsonSchema({"type": "string", "examples": ["30%"]}),
 ]
-ValueBytes = Annotated[
-    int,
-    BeforeValidator(_value_bytes),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_VALUE_BYTES}, {"type": "string"}]}
-    ),
-]
+ValueBytes = Annotated[int, ByteSize(1, 16 * 2**20, " 1..16777216 (16MiB)", "1KiB")]

@@ -78,10 +78,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_VALUE_TAB, _VALUE_LF, _VALUE_CR, _VALUE_SPACE, _VALUE_COMMA = b"\t\n\r ,"
-_BLANKS = (_VALUE_SPACE, _VALUE_TAB, _VALUE_CR)
-_VALUE_ZERO, _VALUE_NINE = b"09"
-_VALUE_C, _VALUE_K = b"ck"
+_TAB, _LF, _CR, _SPACE, _COMMA, _COLON = b"\t\n\r ,:"
+_BLANKS = (_SPACE, _TAB, _CR)
+_ZERO, _ONE, _NINE = b"019"
+_LETTER_C, _LETTER_E, _LETTER_K, _LETTER_N, _LETTER_T = b"ceknt"
 
 
 @inner
@@ -125,11 +125,11 @@ def end_element(state: NDArray[np.int64]) -> None:
 @inner
 def _on_digit(state: NDArray[np.int64], byte: np.int64) -> None:
     """A byte of a Content-Length."""
-    if state[PHASE] == BEHIND or not _VALUE_ZERO <= byte <= _VALUE_NINE:
+    if state[PHASE] == BEHIND or not _ZERO <= byte <= _NINE:
         break_off(state, CONTENT_LENGTH_INVALID)
         return
     state[PHASE] = INSIDE
-    state[NUMBER] = state[NUMBER] * 10 + (byte - _VALUE_ZERO)
+    state[NUMBER] = state[NUMBER] * 10 + (byte - _ZERO)
     if state[NUMBER] > MAX_CONTENT_LENGTH:
         break_off(state, CONTENT_LENGTH_INVALID)
 
@@ -156,9 +156,9 @@ def _on_token_byte(state: NDArray[np.int64], byte: np.int64) -> None:
         state[PHASE] = INSIDE
         state[MATCHED] = 0
         state[WORD] = OTHER_WORD
-        if small == _VALUE_C:
+        if small == _LETTER_C:
             state[WORD] = CHUNKED if state[HEADER] == TRANSFER_ENCODING else CLOSE
-        elif small == _VALUE_K:
+        elif small == _LETTER_K:
             state[WORD] = KEEP_ALIVE  # no coding; _end_token does not take it for one
     word = state[WORD]
     if word == OTHER_WORD:
@@ -175,13 +175,13 @@ def read_value(state: NDArray[np.int64], data: NDArray[np.uint8], at: int, stop:
     while at < stop and state[RESULT] == MORE:
         byte = np.int64(data[at])
         at += 1
-        if byte == _VALUE_LF:
+        if byte == _LF:
             # A value that is folded may go on; what follows a blank is no part of the same element.
             if state[PHASE] == INSIDE:
                 state[PHASE] = BEHIND
             state[STEP] = AT_LINE
             break
-        if byte == _VALUE_COMMA:
+        if byte == _COMMA:
             end_element(state)
         elif byte in _BLANKS:
             if state[PHASE] == INSIDE:
@@ -192,10 +192,6 @@ def read_value(state: NDArray[np.int64], data: NDArray[np.uint8], at: int, stop:
             _on_token_byte(state, byte)
     return at
 
-
-_TAB, _LF, _CR, _SPACE, _COLON = b"\t\n\r :"
-_ZERO, _ONE, _NINE = b"019"
-_LETTER_C, _LETTER_E, _LETTER_N, _LETTER_T = b"cent"
 
 _VERSION = np.array(list(b"HTTP/1."), dtype=np.int64)
 # Places in `HTTP/1.x nnn`.
