@@ -8,7 +8,7 @@ from bench.core.clock import monotonic_ns
 from bench.core.units import format_bytes, format_duration_ns
 from chaos.faults.fault import Fault
 from chaos.proxy.client import FaultProxy
-from chaos.proxy.composition import toxin_of
+from chaos.proxy.composition import toxic_of
 from chaos.proxy.messages import Applied
 from chaos.schedule import Proof, Timestamps
 
@@ -18,7 +18,7 @@ class OnPath(Fault):
 
     def check(self) -> None:
         """The proxy must understand the settings. Raises ToxicError."""
-        toxin_of(self.plan.kind, self._settings)
+        toxic_of(self.plan.kind, self._settings)
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -30,34 +30,34 @@ class OnPath(Fault):
 
     def aim(self) -> None:
         """Nothing is in force yet."""
-        self._toxin: Applied | None = None
+        self._toxic: Applied | None = None
 
     def inject(self) -> Timestamps:
         """Have the proxy apply it to every connection, live and new."""
         asked = monotonic_ns()
         self._before = self._proxy().stats()
-        self._toxin = self._proxy().add(self.plan.kind, self._settings)
+        self._toxic = self._proxy().add(self.plan.kind, self._settings)
         if self.plan.for_ns is None:
-            self._proxy().remove(self._toxin)
-        return Timestamps(asked, monotonic_ns(), self._toxin.effective_ns)
+            self._proxy().remove(self._toxic)
+        return Timestamps(asked, monotonic_ns(), self._toxic.effective_ns)
 
     def took_effect(self) -> Proof:
         """The proxy counts what it did."""
-        assert self._toxin is not None
-        return self._proxy().proof_of(self._toxin, self._before)
+        assert self._toxic is not None
+        return self._proxy().proof_of(self._toxic, self._before)
 
     def heal(self) -> Timestamps | None:
         """Have the proxy take it away."""
         asked = monotonic_ns()
-        if self._toxin is None:
+        if self._toxic is None:
             return None
-        effective = self._proxy().remove(self._toxin)
+        effective = self._proxy().remove(self._toxic)
         return Timestamps(asked, monotonic_ns(), effective)
 
     def healed(self, deadline_s: float) -> Proof:  # noqa: ARG002 - the form of every fault
         """The proxy holds nothing any more."""
         left = self._proxy().active()
-        return Proof(self._toxin not in left, "the proxy passes everything on again")
+        return Proof(self._toxic not in left, "the proxy passes everything on again")
 
     @property
     def how(self) -> str:

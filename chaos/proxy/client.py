@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import mmap
 import os
 import select
@@ -16,15 +15,35 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from bench.core.child_environment import for_python
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
 from bench.stack.services.loopback_port import free_loopback_port
-from chaos.proxy.composition import KINDS, toxin_of
+from chaos.proxy.composition import KINDS, toxic_of
 from chaos.proxy.loop import BUCKETS, ROW, ROWS, SIZE_BYTES
-from chaos.proxy.messages import Applied, ProxyStats
+from chaos.proxy.messages import (
+    Add,
+    Answer,
+    Applied,
+    AskEffects,
+    AskStats,
+    Changed,
+    Clear,
+    Command,
+    Done,
+    Effects,
+    Failed,
+    LeadTo,
+    Listening,
+    ProxyStats,
+    Refused,
+    Remove,
+    Specification,
+    read_answer,
+    to_line,
+)
 from chaos.proxy.toxic import ToxicError
 from chaos.proxy.traffic import LOADING, RUNNING
 from chaos.schedule import Proof
@@ -43,6 +62,7 @@ LOAD_STEP_S = 0.01
 PROOF_S = 3.0
 PROOF_STEP_S = 0.005
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+Some = TypeVar("Some", bound=Answer)
 
 
 class FaultProxy:
@@ -84,17 +104,17 @@ class FaultProxy:
         self._gauges_fd = os.memfd_create("holdfast-proxy", os.MFD_CLOEXEC)
         os.ftruncate(self._gauges_fd, SIZE_BYTES)
         self._gauges = mmap.mmap(self._gauges_fd, SIZE_BYTES)
-        specification = {
-            "harness_pid": os.getpid(),
-            "upstream_host": self._numeric_upstream(),
-            "upstream_port": self._upstream[1],
-            "listen_host": LOOPBACK,
-            "listen_port": port,
-            "seed": self._seed,
-            "dial_deadline_ns": self._dial_deadline_ns,
-            "gauges": self._gauges_fd,
-            "packages": [place for place in sys.path if place] if self._has_relay else None,
-        }
+        specification = Specification(
+            harness_pid=os.getpid(),
+            upstream_host=self._numeric_upstream(),
+            upstream_port=self._upstream[1],
+            listen_host=LOOPBACK,
+            listen_port=port,
+            seed=self._seed,
+            dial_deadline_ns=self._dial_deadline_ns,
+            gauges=self._gauges_fd,
+            packages=tuple(place for place in sys.path if place) if self._has_relay else None,
+        )
         self._partial, self._asked = b"", -1
         # As the supervisor's: nothing of the user's environment can break it. Should a Ctrl-C hit
         # between the start and the assignment, its stdin closes with the lost object and it ends.
@@ -109,14 +129,15 @@ class FaultProxy:
             cwd="/",
         )
         try:
-            answer = self._ask(specification)
-            if not answer["ok"]:
-                self._refuse("a fault proxy that listens", answer["failed"], "choose another port")
+            answer = self._answered(specification)
+            if isinstance(answer, Failed):
+                self._refuse("a fault proxy that listens", answer.why, "choose another port")
+            assert isinstance(answer, Listening)
         except BaseException:
             self.close()
             raise
-        host, self._port = answer["address"]
-        return str(host), int(answer["address"][1])
+        self._port = answer.port
+        return answer.host, answer.port
 
     def __enter__(self) -> Self:
         self.start()
@@ -157,33 +178,33 @@ class FaultProxy:
 
         Raises ToxicError when its settings make no sense or it cannot act together with another.
         """
-        toxin_of(kind, settings)
+        toxic_of(kind, settings)
         asked_ns = monotonic_ns()
-        answer = self._ask({"do": "add", "kind": kind, "settings": dict(settings)})
+        change = self._ask(Add(kind, dict(settings)), Changed)
         applied = Applied(
-            number=answer["toxic"],
+            number=change.toxic,
             kind=kind,
             settings=dict(settings),
             asked_ns=asked_ns,
-            effective_ns=answer["effective_ns"],
-            applied_ns=answer["applied_ns"],
+            effective_ns=change.effective_ns,
+            applied_ns=change.applied_ns,
             returned_ns=monotonic_ns(),
-            connections=answer["connections"],
+            connections=change.connections,
         )
         self._in_force[applied.number] = applied
         return applied
 
     def remove(self, toxic: Applied) -> int:
         """Take a toxic away; when that took effect, ns. Again is harmless."""
-        effective_ns: int = self._ask({"do": "remove", "toxic": toxic.number})["effective_ns"]
+        change = self._ask(Remove(toxic.number), Changed)
         self._in_force.pop(toxic.number, None)
-        return effective_ns
+        return change.effective_ns
 
     def clear(self) -> int:
         """Take all toxics away; when that took effect, ns."""
-        effective_ns: int = self._ask({"do": "clear"})["effective_ns"]
+        change = self._ask(Clear(), Changed)
         self._in_force.clear()
-        return effective_ns
+        return change.effective_ns
 
     def active(self) -> list[Applied]:
         """The toxics that the proxy says are in force."""
@@ -198,7 +219,7 @@ class FaultProxy:
 
     def lead_to(self, host: str, port: int) -> tuple[str, int]:
         """Connect those that come from now on to another upstream; its own address, for them."""
-        self._ask({"do": "lead_to", "host": host, "port": port})
+        self._ask(LeadTo(host, port), Done)
         return self.address
 
     def lateness(self) -> Counts:
@@ -217,7 +238,11 @@ class FaultProxy:
 
     def stats(self) -> ProxyStats:
         """What it has done and what it holds."""
-        return ProxyStats.read(self._ask({"do": "stats"}))
+        return self._ask(AskStats(), ProxyStats)
+
+    def effects(self, toxic: Applied) -> Effects:
+        """What a toxic, in force or gone, has done so far."""
+        return self._ask(AskEffects(toxic.number), Effects)
 
     def proof_of(self, toxic: Applied, before: ProxyStats | None = None, wait_s: float = PROOF_S) -> Proof:
         """Whether a toxic did something, by the proxy's own counts; waits for it up to `wait_s`.
@@ -226,21 +251,21 @@ class FaultProxy:
         """
         deadline_ns = monotonic_ns() + round(wait_s * NS_PER_S)
         while True:
-            effect = self._ask({"do": "effects", "toxic": toxic.number})
-            if effect["count"] or monotonic_ns() >= deadline_ns:
+            effect = self.effects(toxic)
+            if effect.count or monotonic_ns() >= deadline_ns:
                 break
             time.sleep(PROOF_STEP_S)
         stats = self.stats()
-        text = f"the proxy counts {effect['count']} {KINDS[toxic.kind].unit}"
-        if effect["bytes"]:
-            text += f" with {effect['bytes']} bytes"
+        text = f"the proxy counts {effect.count} {KINDS[toxic.kind].unit}"
+        if effect.bytes:
+            text += f" with {effect.bytes} bytes"
         unread = stats.unread_up_bytes + stats.unread_down_bytes
         if toxic.kind == "black_hole" and unread:
             text += f", {unread} bytes wait"
         if before is not None:
             passed = stats.up_bytes + stats.down_bytes - before.up_bytes - before.down_bytes
             text += f"; {passed} bytes went through since"
-        return Proof(effect["count"] > 0, text)
+        return Proof(effect.count > 0, text)
 
     def close(self) -> None:
         """End it and return when it is gone; its connections break. Again is harmless."""
@@ -272,7 +297,15 @@ class FaultProxy:
         found.sort(key=lambda one: one[0] != socket.AF_INET)
         return str(found[0][4][0])
 
-    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, command: Command, kind: type[Some]) -> Some:
+        """The answer to a command, which is of that kind. Raises ToxicError where it is refused."""
+        answer = self._answered(command)
+        if isinstance(answer, Refused):
+            raise ToxicError(answer.where, answer.expected, answer.found, answer.advice)
+        assert isinstance(answer, kind)
+        return answer
+
+    def _answered(self, message: Specification | Command) -> Answer:
         with self._lock:
             process = self._process
             if process is None:
@@ -280,20 +313,17 @@ class FaultProxy:
             assert process.stdin is not None
             try:
                 self._asked += 1
-                process.stdin.write(json.dumps({"id": self._asked, **message}).encode() + b"\n")
+                process.stdin.write(to_line(self._asked, message))
                 process.stdin.flush()
-                answer = self._answer(process)
+                return self._answer(process)
             except BrokenPipeError:
                 self._fail(process)
-        if "refused" in answer:
-            raise ToxicError(*answer["refused"])
-        return answer
 
-    def _answer(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    def _answer(self, process: subprocess.Popen[bytes]) -> Answer:
         """To what was asked last; what was given up earlier may be answered late."""
         while True:
-            answer: dict[str, Any] = json.loads(self._line(process))
-            if answer["id"] == self._asked:
+            number, answer = read_answer(self._line(process))
+            if number == self._asked:
                 return answer
 
     def _line(self, process: subprocess.Popen[bytes]) -> bytes:

@@ -47,7 +47,7 @@ LATENCY_READ_AHEAD_BYTES = 1_048_576
 Some = TypeVar("Some", bound=Toxic)
 
 
-def toxin_of(kind: object, settings: Mapping[str, Any], number: int = 0, seed: int = 0) -> Toxic:
+def toxic_of(kind: object, settings: Mapping[str, Any], number: int = 0, seed: int = 0) -> Toxic:
     """A toxic of a kind, its settings checked. Raises ToxicError."""
     known = KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:

@@ -154,9 +154,9 @@ class Connection:
         if self.is_closed:
             return False
         self.is_closed = True
-        accounts = self.traffic.accounts
-        accounts.up_bytes += self.up.all_passed_bytes
-        accounts.down_bytes += self.down.all_passed_bytes
+        counters = self.traffic.counters
+        counters.up_bytes += self.up.all_passed_bytes
+        counters.down_bytes += self.down.all_passed_bytes
         self.traffic.lending.ended(self)
         self._linger_timer.drop()
         for flow in self.flows:

@@ -335,7 +335,7 @@ class Flow:
     def _pass_end_on(self, end: str) -> None:
         self.is_done = True
         if end == RST:
-            self._traffic.accounts.resets_passed_on += 1
+            self._traffic.counters.resets_passed_on += 1
             self._connection.reset()
         else:
             self._sink.shut_down()

@@ -231,22 +231,22 @@ class Front:
             return
         if self.is_held:
             return  # nobody can know; it is dialled again afterwards
-        accounts = self._traffic.accounts
+        counters = self._traffic.counters
         if failure == REFUSED:
-            accounts.upstream_refused += 1
+            counters.upstream_refused += 1
             # First, so that a client that comes again at once is refused by the kernel.
             self._begin_refusing()
         elif failure == TIMED_OUT:
-            accounts.dials_timed_out += 1
+            counters.dials_timed_out += 1
         elif failure == BROKEN:
-            accounts.resets_passed_on += 1
+            counters.resets_passed_on += 1
         else:
-            accounts.dials_failed += 1
+            counters.dials_failed += 1
         self.drop(waiting)
 
     def _join(self, waiting: Client, counterpart: socket.socket) -> None:
         del self._clients[waiting]
-        self._traffic.accounts.connected += 1
+        self._traffic.counters.connected += 1
         self._connect(waiting.leave(), counterpart)
 
     def _begin_refusing(self) -> None:

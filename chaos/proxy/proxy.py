@@ -1,33 +1,42 @@
 """The proxy as a whole: its port, its toxics, applied to all connections at one instant, and its control.
 
-The port can be shut and opened again without ever giving it away. The harness controls the proxy by one
-JSON object a line, in on stdin, out on stdout.
-
-    {"id": 1, "do": "add", "kind": "latency", "settings": {"delay": 5000000}}
-    {"id": 2, "do": "remove", "toxic": 1}    {"id": 3, "do": "clear"}
-    {"id": 4, "do": "effects", "toxic": 1}   {"id": 5, "do": "stats"}
-    {"id": 6, "do": "lead_to", "host": "127.0.0.1", "port": 6379}
-
-Each is answered, in order and after it has been done, with {"id": 1, "ok": true, ...} or
-{"id": 1, "ok": false, "refused": [where, expected, found, advice]}. The end of stdin is the end of the proxy.
+The port can be shut and opened again without ever giving it away. The harness controls the proxy by the
+lines of `chaos.proxy.messages`, in on stdin, out on stdout; the end of stdin is the end of the proxy.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import select
 import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from chaos.proxy.composition import Path, refuse_conflicts, toxin_of
+from chaos.proxy.composition import Path, refuse_conflicts, toxic_of
 from chaos.proxy.connection import Connection
 from chaos.proxy.endpoint import reset
 from chaos.proxy.front import Front
 from chaos.proxy.loop import Loop, Timer, now_ns
+from chaos.proxy.messages import (
+    Add,
+    Answer,
+    AskEffects,
+    AskStats,
+    Changed,
+    Clear,
+    Command,
+    Done,
+    Effects,
+    LeadTo,
+    ProxyStats,
+    Refused,
+    Remove,
+    Specification,
+    read_command,
+    to_line,
+)
 from chaos.proxy.toxic import DOWN, UP, Toxic, ToxicError
 from chaos.proxy.toxics.black_hole import BlackHole
 from chaos.proxy.toxics.refuse import Refuse
@@ -118,52 +127,50 @@ class Listener:
 
 
 class Proxy:
-    """One listening port before one upstream. `specification` is FaultProxy's."""
+    """One listening port before one upstream."""
 
-    def __init__(self, loop: Loop, specification: Mapping[str, Any]) -> None:
+    def __init__(self, loop: Loop, specification: Specification) -> None:
         self._traffic = Traffic(loop)
         self._connections: dict[int, Connection] = {}
         """Live ones by their number."""
-        self._seed: int = specification["seed"]
-        self._toxins: dict[int, Toxic] = {}
+        self._seed = specification.seed
+        self._toxics: dict[int, Toxic] = {}
         self._gone: dict[int, Toxic] = {}
         """Toxics that were removed; what they did is still asked for."""
         self._numbered = 0
         self._front = Front(
             self._traffic,
-            (specification["upstream_host"], specification["upstream_port"]),
-            specification["dial_deadline_ns"],
+            (specification.upstream_host, specification.upstream_port),
+            specification.dial_deadline_ns,
             self._connect,
             self._open_or_shut,
         )
-        self._listener = Listener(
-            loop, specification["listen_host"], specification["listen_port"], self._on_client
-        )
+        self._listener = Listener(loop, specification.listen_host, specification.listen_port, self._on_client)
         self.address = self._listener.address
 
-    def add(self, kind: object, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def add(self, kind: object, settings: Mapping[str, Any]) -> Changed:
         """Bring a toxic into force for all connections. Raises ToxicError."""
-        toxic = toxin_of(kind, settings, self._numbered + 1, self._seed)
-        refuse_conflicts(toxic, self._toxins.values())
+        toxic = toxic_of(kind, settings, self._numbered + 1, self._seed)
+        refuse_conflicts(toxic, self._toxics.values())
         self._numbered += 1
         self._traffic.lending.halt()
         effective_ns = now_ns()
         # From this assignment on every connection, live or new, goes by it.
-        self._toxins[toxic.number] = toxic
+        self._toxics[toxic.number] = toxic
         self._apply()
         if isinstance(toxic, Reset) or (isinstance(toxic, Refuse) and toxic.settings["reset_live"]):
             count = self._reset_all()
             toxic.count += count if isinstance(toxic, Reset) else 0
         self._relay_if_plain()
-        return {"toxic": toxic.number, **self._applied(effective_ns)}
+        return self._changed(effective_ns, toxic.number)
 
-    def remove(self, number: int) -> dict[str, Any]:
+    def remove(self, number: int) -> Changed:
         """Take a toxic away from all connections; one that is not in force any more is no error."""
-        return self._remove([self._toxins[number]] if number in self._toxins else [])
+        return self._remove([self._toxics[number]] if number in self._toxics else [])
 
-    def clear(self) -> dict[str, Any]:
+    def clear(self) -> Changed:
         """Take all toxics away."""
-        return self._remove(list(self._toxins.values()))
+        return self._remove(list(self._toxics.values()))
 
     def use_relay(self, relay: Relay) -> None:
         """It has been loaded: from now on it passes on what no toxic acts on."""
@@ -179,48 +186,46 @@ class Proxy:
         """For who loads the relay."""
         return self._traffic.lending
 
-    def lead_to(self, host: str, port: int) -> dict[str, Any]:
+    def lead_to(self, host: str, port: int) -> Done:
         """Connect those that come from now on to another upstream."""
         self._front.lead_to((host, port))
-        return {}
+        return Done()
 
-    def effects(self, number: int) -> dict[str, int]:
+    def effects(self, number: int) -> Effects:
         """What one toxic, in force or gone, has done so far."""
-        toxic = self._toxins.get(number) or self._gone[number]
-        if isinstance(toxic, Refuse) and number in self._toxins:
+        toxic = self._toxics.get(number) or self._gone[number]
+        if isinstance(toxic, Refuse) and number in self._toxics:
             toxic.count += self._listener.refuses()
-        return toxic.effects
+        return Effects(toxic.count, toxic.bytes)
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> ProxyStats:
         """What it has done so far, and what it holds now."""
         traffic, front = self._traffic, self._front
         held = dict.fromkeys((UP, DOWN), 0)
         unread = dict.fromkeys((UP, DOWN), 0)
-        passed = {UP: traffic.accounts.up_bytes, DOWN: traffic.accounts.down_bytes}
+        passed = {UP: traffic.counters.up_bytes, DOWN: traffic.counters.down_bytes}
         for connection in self._connections.values():
             for direction, flow in ((UP, connection.up), (DOWN, connection.down)):
                 held[direction] += flow.all_held_bytes
                 passed[direction] += flow.all_passed_bytes
                 if flow.is_held:
                     unread[direction] += flow.unread_bytes()
-        accounts = {**vars(traffic.accounts), "up_bytes": passed[UP], "down_bytes": passed[DOWN]}
-        return {
-            "at_ns": now_ns(),
-            **accounts,
-            "connections": len(self._connections),
-            "waiting": front.waiting,
-            "held_up_bytes": held[UP],
-            "held_down_bytes": held[DOWN],
-            "unread_up_bytes": unread[UP],
-            "unread_down_bytes": unread[DOWN],
-            "is_listening": self._listener.is_open,
-            "upstream_refuses": front.upstream_refuses,
-            "refused_ns": front.refused_ns,
-            "back_ns": front.back_ns,
-            "relay": traffic.lending.state,
-            "in_force": list(self._toxins),
-            "effects": {str(number): toxic.effects for number, toxic in self._toxins.items()},
-        }
+        return ProxyStats(
+            **{**vars(traffic.counters), "up_bytes": passed[UP], "down_bytes": passed[DOWN]},
+            at_ns=now_ns(),
+            connections=len(self._connections),
+            waiting=front.waiting,
+            held_up_bytes=held[UP],
+            held_down_bytes=held[DOWN],
+            unread_up_bytes=unread[UP],
+            unread_down_bytes=unread[DOWN],
+            is_listening=self._listener.is_open,
+            upstream_refuses=front.upstream_refuses,
+            refused_ns=front.refused_ns,
+            back_ns=front.back_ns,
+            relay=traffic.lending.state,
+            in_force=tuple(self._toxics),
+        )
 
     def close(self) -> None:
         """Break every connection and give the port back."""
@@ -230,31 +235,26 @@ class Proxy:
         self._front.close()
         self._listener.close()
 
-    def _remove(self, toxics: list[Toxic]) -> dict[str, Any]:
+    def _remove(self, toxics: list[Toxic]) -> Changed:
         self._traffic.lending.halt()
         effective_ns = now_ns()
         for toxic in toxics:
-            self._gone[toxic.number] = self._toxins.pop(toxic.number)
+            self._gone[toxic.number] = self._toxics.pop(toxic.number)
         if any(isinstance(toxic, BlackHole) and toxic.settings["reset_on_heal"] for toxic in toxics):
             self._reset_all()
         self._apply()
         self._relay_if_plain()
-        return self._applied(effective_ns)
+        return self._changed(effective_ns)
 
     def _relay_if_plain(self) -> None:
         if self._traffic.is_plain:
             self._traffic.lending.go_on(list(self._connections.values()))
 
-    def _applied(self, effective_ns: int) -> dict[str, Any]:
-        """effective_ns: no byte has passed by the old rules since. applied_ns: every connection is done."""
-        return {
-            "effective_ns": effective_ns,
-            "applied_ns": now_ns(),
-            "connections": len(self._connections),
-        }
+    def _changed(self, effective_ns: int, toxic: int = 0) -> Changed:
+        return Changed(toxic, effective_ns, applied_ns=now_ns(), connections=len(self._connections))
 
     def _apply(self) -> None:
-        traffic, toxics = self._traffic, self._toxins.values()
+        traffic, toxics = self._traffic, self._toxics.values()
         traffic.generation += 1
         traffic.paths = {direction: Path(traffic.generation, direction, toxics) for direction in (UP, DOWN)}
         self._open_or_shut()
@@ -266,7 +266,7 @@ class Proxy:
                     flow.adopt()
 
     def _open_or_shut(self) -> None:
-        refused = any(isinstance(toxic, Refuse) for toxic in self._toxins.values())
+        refused = any(isinstance(toxic, Refuse) for toxic in self._toxics.values())
         # In a black hole a client cannot learn that upstream refuses.
         known_down = self._front.upstream_refuses and not self._black_holes()
         self._listener.set_open(not refused and not known_down)
@@ -280,11 +280,11 @@ class Proxy:
             self._front.release()
 
     def _black_holes(self) -> list[Toxic]:
-        return [toxic for toxic in self._toxins.values() if isinstance(toxic, BlackHole)]
+        return [toxic for toxic in self._toxics.values() if isinstance(toxic, BlackHole)]
 
     def _on_client(self, client: socket.socket) -> None:
-        self._traffic.accounts.accepted += 1
-        for toxic in self._toxins.values():
+        self._traffic.counters.accepted += 1
+        for toxic in self._toxics.values():
             if isinstance(toxic, Reset) and toxic.settings["new_connections"]:
                 toxic.count += 1
                 reset(client)
@@ -294,7 +294,7 @@ class Proxy:
         self._front.receive(client)
 
     def _connect(self, client: socket.socket, server: socket.socket) -> None:
-        number = self._traffic.accounts.connected
+        number = self._traffic.counters.connected
         Connection(self._traffic, self._connections, number, client, server)
 
     def _reset_all(self) -> int:
@@ -323,38 +323,33 @@ class Control:
             return
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
-            asked = json.loads(line)
-            self.say({"id": asked["id"], **self._answer(asked)})
+            number, command = read_command(line)
+            try:
+                answer = self._done(command)
+            except ToxicError as refusal:
+                answer = Refused(*refusal.parts)
+            self.say(number, answer)
 
-    def say(self, answer: dict[str, Any]) -> None:
+    def say(self, number: int, answer: Answer) -> None:
         """One line; the harness waits for it, so the pipe takes it."""
-        data = json.dumps(answer).encode() + b"\n"
+        data = to_line(number, answer)
         try:
             while data:
                 data = data[os.write(self._out_fd, data) :]
         except BrokenPipeError:
-            self._loop.end()  # nobody is left who could undo anything
+            self._loop.end()  # no process is left that could heal anything
 
-    def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return {"ok": True, **self._done(asked)}
-        except ToxicError as refusal:
-            return {"ok": False, "refused": refusal.parts}
-
-    def _done(self, asked: dict[str, Any]) -> dict[str, Any]:
-        match asked["do"]:
-            case "add":
-                return self._proxy.add(asked["kind"], asked["settings"])
-            case "remove":
-                return self._proxy.remove(asked["toxic"])
-            case "effects":
-                return self._proxy.effects(asked["toxic"])
-            case "clear":
+    def _done(self, command: Command) -> Answer:
+        match command:
+            case Add():
+                return self._proxy.add(command.kind, command.settings)
+            case Remove():
+                return self._proxy.remove(command.toxic)
+            case Clear():
                 return self._proxy.clear()
-            case "stats":
+            case AskEffects():
+                return self._proxy.effects(command.toxic)
+            case AskStats():
                 return self._proxy.stats()
-            case "lead_to":
-                return self._proxy.lead_to(asked["host"], asked["port"])
-            case unknown:
-                expected, advice = "add, remove, clear, effects, stats or lead_to", "ask for one of these"
-                raise ToxicError("control", expected, repr(unknown), advice)
+            case LeadTo():
+                return self._proxy.lead_to(command.host, command.port)

@@ -1,6 +1,6 @@
 """The proxy's program: started by its path, with the standard library alone, up within some 60 ms.
 
-The first line of stdin is the specification (JSON, see `FaultProxy`), the first line of stdout the
+The first line of stdin is the specification (see `chaos.proxy.messages`), the first line of stdout the
 address that it listens on, or why it does not. After that, see `chaos.proxy.proxy`.
 
 It ends when stdin does, when the harness's process is gone (a fork of it may hold stdin open for
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import resource
 import select
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chaos.proxy.loop import Gauges, Loop
     from chaos.proxy.proxy import Proxy
     from chaos.proxy.relay import Relay
@@ -34,6 +35,7 @@ def main() -> None:
     # At the end of the path, where the packages hide no module of the standard library's.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
     from chaos.proxy.loop import LOOP, Gauges, Loop
+    from chaos.proxy.messages import Failed, Listening, read_specification, to_line
     from chaos.proxy.proxy import Control, Proxy
 
     # Unbuffered: what follows the first line belongs to `Control`.
@@ -43,7 +45,7 @@ def main() -> None:
         if not data:
             return
         line += data
-    specification = json.loads(line)
+    specification = read_specification(line)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -52,32 +54,32 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection takes two
 
-    gauges = Gauges(specification["gauges"])
+    gauges = Gauges(specification.gauges)
     gauges.is_here(LOOP, threading.get_native_id())
     loop = Loop(gauges)
     try:
         proxy = Proxy(loop, specification)
     except OSError as error:
-        os.write(1, json.dumps({"id": 0, "ok": False, "failed": str(error)}).encode() + b"\n")
+        os.write(1, to_line(0, Failed(str(error))))
         return
     control = Control(loop, proxy, 0, 1)
     loop.register(0, select.EPOLLIN, control.on_readable)
     with contextlib.suppress(OSError):  # Linux 5.3
-        loop.register(os.pidfd_open(specification["harness_pid"]), select.EPOLLIN, lambda _mask: loop.end())
-    if os.getppid() != specification["harness_pid"]:
+        loop.register(os.pidfd_open(specification.harness_pid), select.EPOLLIN, lambda _mask: loop.end())
+    if os.getppid() != specification.harness_pid:
         return  # it died before it could be watched
     # Connections break their cycles when they close; a collection would be in somebody's latency.
     gc.collect()
     gc.disable()
-    control.say({"id": 0, "ok": True, "address": proxy.address})
-    if specification["packages"] is None:
+    control.say(0, Listening(*proxy.address))
+    if specification.packages is None:
         proxy.without_relay("not asked for")
     else:
-        _load_relay(loop, proxy, gauges, specification["packages"])
+        _load_relay(loop, proxy, gauges, specification.packages)
     loop.run()
 
 
-def _load_relay(loop: Loop, proxy: Proxy, gauges: Gauges, packages: list[str]) -> None:
+def _load_relay(loop: Loop, proxy: Proxy, gauges: Gauges, packages: Sequence[str]) -> None:
     """Load it in a thread, for that takes a second; the loop serves without it until then."""
     loaded: list[Relay | str] = []
     told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

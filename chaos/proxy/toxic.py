@@ -54,7 +54,7 @@ class Choice:
 
 
 class Toxic:
-    """One toxic in force. `effects` counts what it did, as the proof that it did something."""
+    """One toxic in force, which counts what it did as the proof that it did something."""
 
     kind: ClassVar[str]
     takes: ClassVar[Mapping[str, Setting | Choice]]
@@ -75,13 +75,8 @@ class Toxic:
         """The directions it acts on."""
         return DIRECTIONS[self.settings.get("direction", "both")]
 
-    @property
-    def effects(self) -> dict[str, int]:
-        """What it has done so far."""
-        return {"count": self.count, "bytes": self.bytes}
-
     @classmethod
-    def _checked(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _checked(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         for name in given:
             if name not in cls.takes:
                 known = ", ".join(cls.takes) or "no settings"

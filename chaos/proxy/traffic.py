@@ -207,7 +207,7 @@ READ_BYTES = 65_536
 """At most so much of one connection in one turn."""
 
 
-class Accounts:
+class Counters:
     """Counts since the start, of what the toxics did not do."""
 
     def __init__(self) -> None:
@@ -233,7 +233,7 @@ class Traffic:
         self.loop = loop
         self.buffer = bytearray(READ_BYTES)
         self.view = memoryview(self.buffer)
-        self.accounts = Accounts()
+        self.counters = Counters()
         self.generation = 0
         """Changes with the paths; what has another one asks for its path first."""
         self.paths = {direction: Path(0, direction, ()) for direction in (UP, DOWN)}

@@ -17,12 +17,14 @@ from bench.report import text
 from bench.report.html import run_page
 from bench.run.session import Session
 from bench.stack.embedded import EmbeddedStack
+from bench.stack.probes.health import probe
 from bench.stack.target import Target
 from chaos.plugin import Chaos
 from tests.chaos.in_process import Ended, run, undisturbed_run
 from tests.chaos.outage_edges import CLOSE_NS, compared
 from tests.chaos.outage_list import scenario_text
 from tests.helpers.other_work import is_excused, undisturbed, was_held_up
+from tests.helpers.waiting import eventually
 
 if TYPE_CHECKING:
     from bench.results.writer import RunWriter
@@ -184,6 +186,7 @@ def test_faults_of_different_targets_at_one_moment_each_have_their_own_detection
     )
     for length in ("3s", "12s", "30s"):
         steady = f"phases.steady.for={length}"
+        eventually(lambda: probe(stack.targets()["postgres"], 1.0).state != "down", "the database is back")
         ended = run(stack, tmp_path, "", f"workloads.+={database}", faults, steady, "sla=[]")
         redis, postgres = ended.record["faults"]
         if redis["healed"] and postgres["healed"]:

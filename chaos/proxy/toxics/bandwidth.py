@@ -30,10 +30,10 @@ class Bandwidth(Toxic):
 class Link:
     """Busy with a piece for size / rate. It counts on from planned times: lateness does not add up."""
 
-    __slots__ = ("_free_ns", "_quantum_bytes", "_rate", "_toxin")
+    __slots__ = ("_free_ns", "_quantum_bytes", "_rate", "_toxic")
 
     def __init__(self, toxic: Bandwidth) -> None:
-        self._toxin = toxic
+        self._toxic = toxic
         self._rate: int = toxic.settings["rate"]
         self._quantum_bytes: int = min(MOST_QUANTUM_BYTES, max(1, self._rate * QUANTUM_NS // _NS_PER_S))
         self._free_ns: int = 0
@@ -50,5 +50,5 @@ class Link:
     def left(self, at_ns: int, size: int) -> None:
         """The link is free again."""
         self._free_ns = at_ns
-        self._toxin.count += 1
-        self._toxin.bytes += size
+        self._toxic.count += 1
+        self._toxic.bytes += size

@@ -53,10 +53,10 @@ class Latency(Toxic):
 class Delays:
     """Draws the delay of one read after the other."""
 
-    __slots__ = ("_delay_ns", "_draws", "_jitter_ns", "_toxin")
+    __slots__ = ("_delay_ns", "_draws", "_jitter_ns", "_toxic")
 
     def __init__(self, toxic: Latency, draws: Draws) -> None:
-        self._toxin = toxic
+        self._toxic = toxic
         self._delay_ns: int = toxic.settings["delay"]
         self._jitter_ns: int = toxic.settings["delay_jitter"]
         self._draws = draws
@@ -67,5 +67,5 @@ class Delays:
 
     def delayed(self, size: int) -> None:
         """Count a read that has been delayed."""
-        self._toxin.count += 1
-        self._toxin.bytes += size
+        self._toxic.count += 1
+        self._toxic.bytes += size

@@ -24,17 +24,17 @@ class LimitData(Toxic):
 class Allowance:
     """How many bytes are left."""
 
-    __slots__ = ("_toxin", "left_bytes")
+    __slots__ = ("_toxic", "left_bytes")
 
     def __init__(self, toxic: LimitData) -> None:
-        self._toxin = toxic
+        self._toxic = toxic
         self.left_bytes: int = toxic.settings["bytes"]
 
     def spend(self, size: int) -> int:
         """How many of so many bytes may still pass; at 0 left the connection is to end."""
         passed = min(size, self.left_bytes)
         self.left_bytes -= passed
-        self._toxin.bytes += passed
+        self._toxic.bytes += passed
         if self.left_bytes == 0 and passed:
-            self._toxin.count += 1
+            self._toxic.count += 1
         return passed

@@ -22,10 +22,10 @@ class Slicer(Toxic):
 class Slices:
     """Cuts what stands ready; a piece may be smaller, for it never waits for bytes to come."""
 
-    __slots__ = ("_next_ns", "_pause_ns", "_size_bytes", "_toxin")
+    __slots__ = ("_next_ns", "_pause_ns", "_size_bytes", "_toxic")
 
     def __init__(self, toxic: Slicer) -> None:
-        self._toxin = toxic
+        self._toxic = toxic
         self._size_bytes: int = toxic.settings["bytes"]
         self._pause_ns: int = toxic.settings["delay"]
         self._next_ns = 0
@@ -41,5 +41,5 @@ class Slices:
     def left(self, at_ns: int, size: int) -> None:
         """The pause begins."""
         self._next_ns = at_ns + self._pause_ns
-        self._toxin.count += 1
-        self._toxin.bytes += size
+        self._toxic.count += 1
+        self._toxic.bytes += size

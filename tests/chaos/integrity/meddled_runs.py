@@ -11,9 +11,11 @@ from typing import Any
 from bench.run.progress import Silent
 from bench.run.session import Session
 from bench.scenario.load import load_scenario
+from bench.stack.probes.health import probe
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 from chaos.plugin import Chaos
+from tests.helpers.waiting import eventually
 
 Meddle = Callable[[Mapping[str, Target], int], None]
 
@@ -30,6 +32,8 @@ class Meddled(Chaos):
         for check in self._integrity._checks:
             if (watch := getattr(check, "_watch", None)) is not None:
                 watch.stop()  # its clients would write over what is changed here
+        for name, target in self._targets.items():  # what a fault has hit may still be coming back
+            eventually(lambda target=target: probe(target, 1.0).state != "down", f"{name} answers")
         self._meddle(self._targets, record["started"]["run_label"])
         super().finish(record, folder)
 

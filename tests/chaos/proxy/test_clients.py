@@ -28,7 +28,7 @@ TOXINS = [
 ]
 
 
-def test_redis_through_the_proxy_and_through_toxins(targets):
+def test_redis_through_the_proxy_and_through_toxics(targets):
     target = targets["redis"]
     with FaultProxy(target.host, target.port, name="redis") as proxy:
         host, port = proxy.address
@@ -52,7 +52,7 @@ def test_redis_through_the_proxy_and_through_toxins(targets):
         client.close()
 
 
-def test_postgres_through_the_proxy_and_through_toxins(targets):
+def test_postgres_through_the_proxy_and_through_toxics(targets):
     target = targets["postgres"]
     with FaultProxy(target.host, target.port, name="postgres") as proxy:
         host, port = proxy.address
@@ -93,7 +93,7 @@ class Pages(http.server.BaseHTTPRequestHandler):
         """Silent."""
 
 
-def test_http_keep_alive_through_the_proxy_and_through_toxins():
+def test_http_keep_alive_through_the_proxy_and_through_toxics():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

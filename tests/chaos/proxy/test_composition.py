@@ -3,7 +3,7 @@
 import pytest
 
 from bench.scenario.fault_kinds import FAULT_KINDS
-from chaos.proxy.composition import KINDS, Path, refuse_conflicts, toxin_of
+from chaos.proxy.composition import KINDS, Path, refuse_conflicts, toxic_of
 from chaos.proxy.toxic import DOWN, UP, ToxicError
 
 LEAST = {
@@ -48,30 +48,30 @@ def test_every_kind_of_a_scenario_that_needs_the_proxy_is_there_with_its_setting
 )
 def test_wrong_settings_are_refused_with_their_place(kind, settings, where):
     with pytest.raises(ToxicError) as refusal:
-        toxin_of(kind, settings)
+        toxic_of(kind, settings)
     assert where in str(refusal.value)
 
 
 @pytest.mark.parametrize("kind", LEAST)
 def test_two_of_a_kind_cannot_act_together(kind):
     with pytest.raises(ToxicError):
-        refuse_conflicts(toxin_of(kind, LEAST[kind], 2), [toxin_of(kind, LEAST[kind], 1)])
+        refuse_conflicts(toxic_of(kind, LEAST[kind], 2), [toxic_of(kind, LEAST[kind], 1)])
 
 
 def test_two_of_a_kind_may_act_on_two_directions():
-    up = toxin_of("latency", {"delay": 1, "direction": "up"}, 1)
-    down = toxin_of("latency", {"delay": 2, "direction": "down"}, 2)
+    up = toxic_of("latency", {"delay": 1, "direction": "up"}, 1)
+    down = toxic_of("latency", {"delay": 2, "direction": "down"}, 2)
     refuse_conflicts(down, [up])
     assert Path(1, UP, [up, down]).latency is up
     assert Path(1, DOWN, [up, down]).latency is down
     with pytest.raises(ToxicError, match="found latency in force on up"):
-        refuse_conflicts(toxin_of("latency", {"delay": 3}, 3), [up])
+        refuse_conflicts(toxic_of("latency", {"delay": 3}, 3), [up])
 
 
 @pytest.mark.parametrize("kind", [kind for kind in LEAST if kind != "reset"])
 def test_nothing_acts_together_with_a_reset_of_new_connections(kind):
-    every, once = toxin_of("reset", {}), toxin_of("reset", {"new_connections": False})
-    other = toxin_of(kind, LEAST[kind])
+    every, once = toxic_of("reset", {}), toxic_of("reset", {"new_connections": False})
+    other = toxic_of(kind, LEAST[kind])
     for new, old in ((every, other), (other, every)):
         with pytest.raises(ToxicError, match="expected no other toxic with reset"):
             refuse_conflicts(new, [old])

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.proxy.composition import Path, toxin_of
+from chaos.proxy.composition import Path, toxic_of
 from chaos.proxy.delay_queue import FIN, RST, DelayQueue
 from chaos.proxy.toxic import DOWN, UP, Toxic
 from chaos.proxy.toxics.latency import Draws
@@ -51,7 +51,7 @@ def played(
 
 @given(reads=READS, delay=st.integers(0, 10**7), jitter=st.integers(0, 10**7))
 def test_latency_keeps_the_order_and_delays_at_least_by_the_delay(reads, delay, jitter):
-    out = played(line_under(toxin_of("latency", {"delay": delay, "delay_jitter": jitter})), reads)
+    out = played(line_under(toxic_of("latency", {"delay": delay, "delay_jitter": jitter})), reads)
     assert b"".join(data for _, data in out) == b"".join(data for data, _ in reads)
     came = 0
     for (data, gap), (left, piece) in zip(reads, out, strict=True):
@@ -63,7 +63,7 @@ def test_latency_keeps_the_order_and_delays_at_least_by_the_delay(reads, delay, 
 
 @given(reads=READS, delay=st.integers(0, 10**7))
 def test_latency_without_jitter_is_exact(reads, delay):
-    out = played(line_under(toxin_of("latency", {"delay": delay})), reads)
+    out = played(line_under(toxic_of("latency", {"delay": delay})), reads)
     came = 0
     for (_, gap), (left, _) in zip(reads, out, strict=True):
         came += gap
@@ -72,7 +72,7 @@ def test_latency_without_jitter_is_exact(reads, delay):
 
 @given(reads=READS, rate=st.integers(1, 10**9))
 def test_bandwidth_lets_no_byte_through_before_its_time(reads, rate):
-    out = played(line_under(toxin_of("bandwidth", {"rate": rate})), reads)
+    out = played(line_under(toxic_of("bandwidth", {"rate": rate})), reads)
     assert b"".join(data for _, data in out) == b"".join(data for data, _ in reads)
     if reads:
         first_came, passed = reads[0][1], 0
@@ -83,7 +83,7 @@ def test_bandwidth_lets_no_byte_through_before_its_time(reads, rate):
 
 @given(size=st.integers(1, 5_000), rate=st.integers(1, 10**6))
 def test_bandwidth_wastes_none_of_the_rate_on_bytes_that_stand_ready(size, rate):
-    line = line_under(toxin_of("bandwidth", {"rate": rate}))
+    line = line_under(toxic_of("bandwidth", {"rate": rate}))
     out = played(line, [(bytes(size), 0)])
     # Each piece may be rounded up to the next nanosecond.
     assert out[-1][0] <= size * 10**9 // rate + len(out)
@@ -91,28 +91,28 @@ def test_bandwidth_wastes_none_of_the_rate_on_bytes_that_stand_ready(size, rate)
 
 @given(reads=READS, size=st.integers(1, 50), pause=st.integers(0, 10**6))
 def test_a_slicer_cuts_pieces_of_at_most_its_size_with_its_pauses(reads, size, pause):
-    toxic = toxin_of("slicer", {"bytes": size, "delay": pause})
+    toxic = toxic_of("slicer", {"bytes": size, "delay": pause})
     out = played(line_under(toxic), reads)
     assert b"".join(data for _, data in out) == b"".join(data for data, _ in reads)
     assert all(0 < len(piece) <= size for _, piece in out)
     assert all(later - earlier >= pause for (earlier, _), (later, _) in pairwise(out))
-    assert len(out) == sum(-(-len(data) // size) for data, _ in reads) == toxic.effects["count"]
+    assert len(out) == sum(-(-len(data) // size) for data, _ in reads) == toxic.count
 
 
 @given(sizes=st.lists(st.integers(1, 100), max_size=30), limit=st.integers(1, 1_000))
 def test_a_limit_lets_exactly_its_bytes_through(sizes, limit):
-    toxic = toxin_of("limit_data", {"bytes": limit})
+    toxic = toxic_of("limit_data", {"bytes": limit})
     assert isinstance(toxic, LimitData)
     allowance = toxic.stage(1, UP)
     passed = [allowance.spend(size) for size in sizes]
-    assert sum(passed) == min(limit, sum(sizes)) == toxic.effects["bytes"]
+    assert sum(passed) == min(limit, sum(sizes)) == toxic.bytes
     assert allowance.left_bytes == max(0, limit - sum(sizes))
-    assert toxic.effects["count"] == (sum(sizes) >= limit)
+    assert toxic.count == (sum(sizes) >= limit)
 
 
 @given(reads=READS.filter(bool), end=st.sampled_from([FIN, RST]), slow=st.integers(0, 10**6))
 def test_the_end_comes_last_and_an_orderly_one_waits_for_slow_close(reads, end, slow):
-    toxics = toxin_of("latency", {"delay": 500}), toxin_of("slow_close", {"delay": slow})
+    toxics = toxic_of("latency", {"delay": 500}), toxic_of("slow_close", {"delay": slow})
     out = played(line_under(*toxics), reads, end)
     assert b"".join(data for _, data in out[:-1]) == b"".join(data for data, _ in reads)
     last_left, (ended, what) = out[-2][0], out[-1]
@@ -121,11 +121,11 @@ def test_the_end_comes_last_and_an_orderly_one_waits_for_slow_close(reads, end, 
 
 
 @given(reads=READS.filter(bool), delay=st.integers(1, 10**6))
-def test_what_is_under_way_goes_by_the_toxins_that_came_later(reads, delay):
-    line = line_under(toxin_of("latency", {"delay": 10**9}))
+def test_what_is_under_way_goes_by_the_toxics_that_came_later(reads, delay):
+    line = line_under(toxic_of("latency", {"delay": 10**9}))
     for data, _ in reads:
         line.put(memoryview(data), 0)
-    follow(line, Path(2, UP, [toxin_of("latency", {"delay": delay}, number=2)]))
+    follow(line, Path(2, UP, [toxic_of("latency", {"delay": delay}, number=2)]))
     assert line.take(delay - 1) is None
     assert line.take(delay) is not None
     follow(line, Path(3, UP, []))
@@ -136,14 +136,14 @@ def test_what_is_under_way_goes_by_the_toxins_that_came_later(reads, delay):
 
 
 def test_a_reader_that_stood_still_is_not_paid_back_in_speed():
-    line = line_under(toxin_of("bandwidth", {"rate": 1000}))
+    line = line_under(toxic_of("bandwidth", {"rate": 1000}))
     line.put(memoryview(bytes(10)), 0)
     line.resume(10**12)
     assert line.ready_ns() == 10**12 + 5 * 10**6
 
 
 def test_a_reset_does_not_wait_for_bytes_that_nobody_takes():
-    line = line_under(toxin_of("latency", {"delay": 5}))
+    line = line_under(toxic_of("latency", {"delay": 5}))
     line.put(memoryview(b"x"), 0)
     assert line.cut_off_ns is None
     line.finish(RST, 1)
@@ -151,7 +151,7 @@ def test_a_reset_does_not_wait_for_bytes_that_nobody_takes():
 
 
 def test_a_line_is_full_by_bytes_or_by_the_number_of_reads():
-    line = line_under(toxin_of("latency", {"delay": 5}))
+    line = line_under(toxic_of("latency", {"delay": 5}))
     line.put(memoryview(bytes(100)), 0)
     assert line.is_full(100)
     assert not line.is_full(101)
@@ -162,7 +162,7 @@ def test_a_line_is_full_by_bytes_or_by_the_number_of_reads():
 
 def test_equal_seeds_give_equal_jitter_and_every_connection_its_own():
     def delays(seed: int, connection: int, direction: str) -> list[int]:
-        toxic = toxin_of("latency", {"delay": 10, "delay_jitter": 10**6}, number=1, seed=seed)
+        toxic = toxic_of("latency", {"delay": 10, "delay_jitter": 10**6}, number=1, seed=seed)
         stage = toxic.stage(connection, direction)
         return [stage.next_ns() for _ in range(50)]
 

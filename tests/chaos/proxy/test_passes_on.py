@@ -171,19 +171,23 @@ def test_connections_are_freed_without_the_collector(listener):
     from chaos.proxy.flow import Flow
     from chaos.proxy.front import Dial
     from chaos.proxy.loop import Loop
+    from chaos.proxy.messages import Specification
     from chaos.proxy.proxy import Proxy
 
     loop = Loop()
     made = Proxy(
         loop,
-        {
-            "seed": 1,
-            "upstream_host": "127.0.0.1",
-            "upstream_port": listener.getsockname()[1],
-            "listen_host": "127.0.0.1",
-            "listen_port": 0,
-            "dial_deadline_ns": 10**10,
-        },
+        Specification(
+            harness_pid=os.getpid(),
+            upstream_host="127.0.0.1",
+            upstream_port=listener.getsockname()[1],
+            listen_host="127.0.0.1",
+            listen_port=0,
+            seed=1,
+            dial_deadline_ns=10**10,
+            gauges=-1,
+            packages=None,
+        ),
     )
     wake, waker = os.pipe()
     loop.register(wake, select.EPOLLIN, lambda _mask: loop.end())

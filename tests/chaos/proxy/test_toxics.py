@@ -9,6 +9,7 @@ import time
 import pytest
 
 from bench.core.clock import monotonic_ns
+from chaos.proxy.messages import Effects
 from chaos.proxy.toxic import ToxicError
 from tests.chaos.proxy.ends import (
     MS,
@@ -61,7 +62,7 @@ def test_random_bytes_and_ends_go_unchanged_through(toxics, connected, proxy):
 
 
 @COMPILED
-def test_toxins_that_come_and_go_during_a_transfer_lose_nothing(connected, proxy):
+def test_toxics_that_come_and_go_during_a_transfer_lose_nothing(connected, proxy):
     """Every kind of change on bytes under way, in both directions, on several connections."""
     pairs = [connected() for _ in range(4)]
     there, back = noise(6_000_000, 1), noise(6_000_000, 2)
@@ -175,7 +176,7 @@ def test_a_slicer_hands_over_small_pieces(ends, proxy):
     assert monotonic_ns() - begun >= 9 * 2 * MS
     assert b"".join(parts) == noise(1_000)
     assert len(parts[0]) % 100 == 0
-    assert proxy.stats().effects[toxic.number] == {"count": 10, "bytes": 1_000}
+    assert proxy.effects(toxic) == Effects(10, 1_000)
     carries(client, server, 1_000_000)
 
 
@@ -213,7 +214,7 @@ def test_limit_data_ends_a_connection_after_exactly_its_bytes(ends, connected, p
             assert rest(client) == data[:limit]
             assert rest(server) == b""  # closed on both sides
             client.close()
-    assert proxy.stats().effects[toxic.number] == {"count": 2, "bytes": 2 * limit}
+    assert proxy.effects(toxic) == Effects(2, 2 * limit)
 
 
 @COMPILED
