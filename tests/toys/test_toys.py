@@ -1,4 +1,4 @@
-"""A driver with a service and a fault, from files of their own, take part in a run like the product's."""
+"""A driver with a service, a fault, an exporter and a report format take part in a run like the product's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import pytest
 
 from bench import registry
 from bench.cli.main import run
+from bench.exporters import choice
 from bench.judge.verdict import Status, saved
+from bench.report import formats
 from bench.results.reader import Run
 from bench.scenario.fault_kinds import FAULT_KINDS
 from chaos import faults
-from tests.toys import kv_driver, kv_fault, kv_service
+from tests.toys import kv_driver, kv_exporter, kv_fault, kv_report, kv_service
 
 SCENARIO = """\
 scenario: stalled_store
@@ -47,17 +49,21 @@ def plugins() -> Iterator[None]:
     registry.register(kv_service.SERVICE)
     registry.register(kv_driver.DRIVER)
     faults.register("stall", kv_fault.FACTS, kv_fault.IMPLEMENTATION)
+    choice.register("lines", kv_exporter.opened)
+    formats.register("lines", kv_report.FORMAT)
     yield
     del registry.SERVICES["kv"], registry.KINDS["kv"], registry.DRIVERS["kv"]
     del FAULT_KINDS["stall"], faults.FAULTS["stall"]
+    del choice.EXPORTERS["lines"], formats.FORMATS["lines"]
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("plugins")
 def test_one_scenario_runs_through_everything_that_was_added(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("KV_URL", raising=False)
+    monkeypatch.setenv(kv_exporter.VARIABLE, str(tmp_path / "exported"))
     file = tmp_path / "stalled.yaml"
     file.write_text(SCENARIO)
     run(["run", str(file), "--out", str(tmp_path / "results")])
@@ -72,6 +78,13 @@ def test_one_scenario_runs_through_everything_that_was_added(
     assert (fault.kind, fault.target, fault.took_effect) == ("stall", "kv", True)
     (target,) = done.record.stack.targets
     assert (target.name, target.kind, target.server) == ("kv", "kv", "kv")
+    exported = (tmp_path / "exported").read_text().splitlines()
+    assert exported[0] == "started"
+    assert exported[-2:] == [f"ended {folder.name}", f"judged {verdict.status.name}"]
+    assert sum(line.startswith("window ") for line in exported) > 1
+    capsys.readouterr()
+    assert run(["report", str(folder), "--format", "lines"]) == 0
+    assert capsys.readouterr().out == f"stalled_store {verdict.status.name} 2 rules\n"
 
 
 @pytest.mark.usefixtures("plugins")
