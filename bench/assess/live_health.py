@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError, UsageError
 from bench.registry import SERVICES, url_variables
-from bench.stack.background.state import read_kept
+from bench.stack.background.state import read_state
 from bench.stack.external import further_services, named_by_the_user, services_in, url_in
 from bench.stack.probes.health import ServiceHealth, health_of
 
@@ -32,11 +32,11 @@ def live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[S
             "bench stack up keeps an embedded stack up, and that one is asked without --stack"
         )
     given = services_in(services, "the command line")
-    kept = read_kept()
-    is_up = kept is not None and kept.is_up()
+    background = read_state()
+    is_up = background is not None and background.is_up()
     if not (asked or stack or given or is_up):
         return []
-    targets: list[Target] = list(kept.targets) if kept is not None and is_up else []
+    targets: list[Target] = list(background.targets) if background is not None and is_up else []
     named = [named_by_the_user(name) for name in url_variables() if url_in(name)]
     for target in [*named, *further_services(), *given]:
         if all((target.name, target.address) != (other.name, other.address) for other in targets):

@@ -135,7 +135,7 @@ def up(services: tuple[str, ...], kind: str, as_json: bool, only_exports: bool) 
     `bench run` uses a stack that is up. Running this again prints the same lines.
     """
     from bench.core.errors import UsageError
-    from bench.stack.background.control import kept_stack, start_keeper
+    from bench.stack.background.control import background_stack, start_daemon
 
     known = _services_of(kind)
     if unknown := sorted(set(services) - set(known)):
@@ -143,27 +143,27 @@ def up(services: tuple[str, ...], kind: str, as_json: bool, only_exports: bool) 
             f"stack up: expected services among {', '.join(known)}, found '{unknown[0]}'; "
             "bench stack status shows other ones by NAME=URL"
         )
-    kept = kept_stack()
-    begins = kept is None
-    if kept is None:
-        kept = start_keeper(kind, set(services) or set(known))
-    elif kept.kind != kind:
+    background = background_stack()
+    begins = background is None
+    if background is None:
+        background = start_daemon(kind, set(services) or set(known))
+    elif background.kind != kind:
         raise UsageError(
-            f"stack up: expected no stack or one of {kind}, found that one of {kept.kind} is up already; "
-            "end it with bench stack down"
+            f"stack up: expected no stack or one of {kind}, found that one of {background.kind} is up "
+            "already; end it with bench stack down"
         )
-    elif missing := sorted(set(services) - {target.name for target in kept.targets}):
+    elif missing := sorted(set(services) - {target.name for target in background.targets}):
         raise UsageError(
             f"stack up: a stack is up already, without {', '.join(missing)}; end it with bench stack down, "
             "then start all that is needed at once"
         )
-    exports = _exports(kept)
+    exports = _exports(background)
     if as_json:
-        say(json.dumps(_as_json(kept, exports), indent=2))
+        say(json.dumps(_as_json(background, exports), indent=2))
         return
     lines = [f"export {name}={shlex.quote(url)}" for name, url in exports.items()]
     if not only_exports:
-        rows = [(target.name, target.address, _what(kept, target)) for target in kept.targets]
+        rows = [(target.name, target.address, _what(background, target)) for target in background.targets]
         say("The stack is up." if begins else "The stack is up already.")
         say("\n" + address_table([("name", "address", "server"), *rows]) + "\n")
     say("\n".join(lines))
@@ -186,20 +186,20 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
 
     URLs begin with redis://, postgresql://, http://, tcp://, elasticsearch://, neo4j:// or proxy://.
     """
-    from bench.stack.background.state import read_kept
+    from bench.stack.background.state import read_state
     from bench.stack.probes.health import health_of
 
-    kept = read_kept()
-    targets = _targets(kept, services)
+    background = read_state()
+    targets = _targets(background, services)
     rows = health_of(targets)
     if as_json:
-        is_up = kept is not None and kept.is_up()
+        is_up = background is not None and background.is_up()
         entries = [asdict(row) for row in rows]
         say(json.dumps({"format": 1, "is_stack_up": is_up, "targets": entries}, indent=2))
     else:
         if rows:
             say(health_table(rows, colour=not os.environ.get("NO_COLOR")))
-        if kept is not None and not kept.is_up():
+        if background is not None and not background.is_up():
             say("The process that kept the stack was killed; bench stack down clears up after it.")
         elif not rows:
             say("No stack is up and no target is named: bench stack up starts one.")
@@ -210,9 +210,9 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
 @command.command("down")
 def down() -> None:
     """Stop the stack that is up and remove its data. Does nothing if there is none."""
-    from bench.stack.background.control import end_keeper
+    from bench.stack.background.control import end_daemon
 
-    match end_keeper():
+    match end_daemon():
         case "ended":
             say("The stack has ended.")
         case "swept":
@@ -228,11 +228,11 @@ def _services_of(kind: str) -> list[str]:
     return [service.name for service in SERVICES.values() if service.embedded is not None]
 
 
-def _targets(kept: BackgroundStack | None, given: tuple[str, ...]) -> list[Target]:
+def _targets(background: BackgroundStack | None, given: tuple[str, ...]) -> list[Target]:
     """Each target once: one that the environment names is mostly that of the stack."""
     from bench.stack.external import further_services, named_by_the_user, services_in, url_in
 
-    targets = list(kept.targets) if kept is not None else []
+    targets = list(background.targets) if background is not None else []
     named = [named_by_the_user(name) for name in url_variables() if url_in(name)]
     for target in [*named, *further_services(), *services_in(given, "the command line")]:
         if all((target.name, target.address) != (other.name, other.address) for other in targets):
@@ -240,21 +240,23 @@ def _targets(kept: BackgroundStack | None, given: tuple[str, ...]) -> list[Targe
     return targets
 
 
-def _exports(kept: BackgroundStack) -> dict[str, str]:
+def _exports(background: BackgroundStack) -> dict[str, str]:
     """Variable -> URL, for the targets that have a variable."""
     from bench.stack.target import url_of
 
     variables = url_variables()
-    return {variables[target.name]: url_of(target) for target in kept.targets if target.name in variables}
+    return {
+        variables[target.name]: url_of(target) for target in background.targets if target.name in variables
+    }
 
 
-def _as_json(kept: BackgroundStack, exports: dict[str, str]) -> dict[str, Any]:
+def _as_json(background: BackgroundStack, exports: dict[str, str]) -> dict[str, Any]:
     shown = ("name", "kind", "address", "server", "version", "log")
-    services = [{key: getattr(entry, key) for key in shown} for entry in kept.described]
-    return {"format": 1, "keeper_pid": kept.keeper.pid, "services": services, "environment": exports}
+    services = [{key: getattr(entry, key) for key in shown} for entry in background.described]
+    return {"format": 1, "keeper_pid": background.daemon.pid, "services": services, "environment": exports}
 
 
-def _what(kept: BackgroundStack, target: Target) -> str:
+def _what(background: BackgroundStack, target: Target) -> str:
     """The server's name and version, as it said at the start."""
-    entry = next((entry for entry in kept.described if entry.name == target.name), None)
+    entry = next((entry for entry in background.described if entry.name == target.name), None)
     return f"{(entry and entry.server) or target.kind} {(entry and entry.version) or ''}".strip()

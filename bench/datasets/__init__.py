@@ -64,7 +64,7 @@ def check(target: Target, wanted: DataSet) -> list[str]:
 
 
 def drop(target: Target, wanted: DataSet) -> None:
-    """Remove the built-in set, whatever its scale; again is harmless. What SQL files made stays.
+    """Remove the built-in set, whatever its scale; idempotent. What SQL files made stays.
 
     Raises TargetError where the target cannot be asked or refuses, or another run uses the set.
     """

@@ -210,13 +210,13 @@ class Claim:
         self._session.execute(_TAKE, self._key)
 
     def give_back(self) -> None:
-        """The set is free when this returns. A server that was away meanwhile has freed it already."""
+        """The set is free when this returns. A server that was unreachable meanwhile has freed it already."""
         with contextlib.suppress(psycopg.Error):
             self._session.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
         self.close()
 
     def close(self) -> None:
-        """The set is free soon, without waiting for a server that may be stopped. Again is harmless."""
+        """The set is free soon, without waiting for a server that may be stopped. Idempotent."""
         with contextlib.suppress(psycopg.Error):
             self._session.close()
 

@@ -72,7 +72,7 @@ ON CONFLICT (id) DO NOTHING
 
 
 async def create_schema(connection: asyncpg.Connection[asyncpg.Record], items: int) -> None:
-    """Create what is not there yet, and seed items 1 to `items`. Again is harmless."""
+    """Create what is not there yet, and seed items 1 to `items`. Idempotent."""
     async with connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL client_min_messages = warning")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)

@@ -37,7 +37,7 @@ class RunDelay:
         return self._last_ns
 
     def close(self) -> None:
-        """Release the file; harmless when repeated. What was last known stays."""
+        """Release the file; idempotent. What was last known stays."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

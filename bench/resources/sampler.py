@@ -148,7 +148,7 @@ class Sampler:
         self._described = {target.name: target for target in described}
 
     def stop(self) -> None:
-        """Take a last sample and end. Again, or before the start, is harmless."""
+        """Take a last sample and end. Idempotent, also before the start."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(ENDING_S)

@@ -110,13 +110,13 @@ COLUMNS = {
 
 
 class RedisInfo:
-    """Asks over a connection of its own, a new one each time: a server that was away needs no other care."""
+    """Asks over a new connection each time: a server that was unreachable needs no other care."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
 
     def ask(self) -> dict[str, float]:
-        """The columns; none while the server is away, or will not tell this user."""
+        """The columns; none while the server is unreachable, or will not tell this user."""
         try:
             with RespClient.logged_in(self._target, DEADLINE_S) as server:
                 sections = [server.ask("INFO", section) for section in SECTIONS]
@@ -170,14 +170,14 @@ WAITS = {"Lock": "waiting_lock", "LWLock": "waiting_lwlock", "IO": "waiting_io",
 
 
 class PostgresActivity:
-    """Asks over one connection of its own, opened anew when it was lost."""
+    """Asks over one separate connection, opened anew when it was lost."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._connection: psycopg.Connection[Any] | None = None
 
     def ask(self) -> dict[str, float]:
-        """The columns; none while the server is away or has no connection to spare."""
+        """The columns; none while the server is unreachable or has no connection to spare."""
         import psycopg
 
         try:
@@ -200,7 +200,7 @@ class PostgresActivity:
             shared.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Give the connection up. Again is harmless."""
+        """Give the connection up. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(Exception):

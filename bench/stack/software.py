@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from bench.core.child_environment import for_program
 from bench.core.errors import TargetError
 from bench.registry import url_variables
-from bench.stack.background.control import kept_stack
+from bench.stack.background.control import background_stack
 from bench.stack.external import named_by_the_user, url_in
 from bench.stack.machine import Finding, Value
 from bench.stack.services.programs import account_for_servers, find_postgres, find_server_binary
@@ -100,10 +100,11 @@ def default_stack() -> Finding:
     if named:
         names = ", ".join(f"{variable} names {address}" for variable, address in named.items())
         return Finding("stack", f"external: {names}", {"kind": "external", **named})
-    kept = kept_stack()
-    if kept is not None:
-        text = f"{kept.kind}, up since bench stack up: {', '.join(target.name for target in kept.targets)}"
-        return Finding("stack", text, {"kind": kept.kind, "is_up": True})
+    background = background_stack()
+    if background is not None:
+        names = ", ".join(target.name for target in background.targets)
+        text = f"{background.kind}, up since bench stack up: {names}"
+        return Finding("stack", text, {"kind": background.kind, "is_up": True})
     text = "embedded (no stack is up, no URL is set)"
     return Finding("stack", text, {"kind": "embedded", "is_up": False})
 

@@ -125,9 +125,9 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
     from bench.stack.external import ExternalStack, url_in
 
     if kind is None:
-        kept = _kept_with(needed)
-        if kept is not None:
-            return _attached(kept, needed, log_dir)
+        background = _background_with(needed)
+        if background is not None:
+            return _attached(background, needed, log_dir)
         kind = "external" if any(url_in(name) for name in needed) else "embedded"
     if kind == "embedded":
         return EmbeddedStack(needed, log_dir)
@@ -144,29 +144,29 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
     raise UsageError(f"--stack: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}, found '{kind}'")
 
 
-def _attached(kept: "BackgroundStack", needed: AbstractSet[str], log_dir: Path) -> Stack:
-    if kept.kind == "docker":
-        from bench.stack.background.stack import KeptContainers
+def _attached(background: "BackgroundStack", needed: AbstractSet[str], log_dir: Path) -> Stack:
+    if background.kind == "docker":
+        from bench.stack.background.stack import AttachedContainers
 
-        return KeptContainers(kept, needed, log_dir)
+        return AttachedContainers(background, needed, log_dir)
     from bench.stack.background.stack import AttachedStack
 
-    return AttachedStack(kept, needed)
+    return AttachedStack(background, needed)
 
 
-def _kept_with(needed: AbstractSet[str]) -> "BackgroundStack | None":
+def _background_with(needed: AbstractSet[str]) -> "BackgroundStack | None":
     """The stack that is up, if it has all of these and the environment names no others."""
     from dataclasses import replace
 
-    from bench.stack.background.control import kept_stack
+    from bench.stack.background.control import background_stack
     from bench.stack.external import named_by_the_user, url_in
 
-    kept = kept_stack() if needed else None
-    if kept is None:
+    background = background_stack() if needed else None
+    if background is None:
         return None
-    targets = {target.name: target for target in kept.targets}
+    targets = {target.name: target for target in background.targets}
     if not needed <= targets.keys():
         return None
     named = [named_by_the_user(name) for name in needed if url_in(name)]
     is_ours = all(replace(target, managed=True) == targets[target.name] for target in named)
-    return kept if is_ours else None
+    return background if is_ours else None

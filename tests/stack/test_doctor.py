@@ -89,7 +89,7 @@ def test_a_url_that_cannot_be_used_is_advice_without_its_password(monkeypatch: p
 def test_a_stack_that_is_up_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Target("redis", "redis", "127.0.0.1", 1)
     kept = BackgroundStack(ProcessIdentity(1, 1, ""), "embedded", (target,), (), (), Path())
-    monkeypatch.setattr(software, "kept_stack", lambda: kept)
+    monkeypatch.setattr(software, "background_stack", lambda: kept)
     finding = software.default_stack()
     assert finding.text == "embedded, up since bench stack up: redis"
     assert finding.values == {"kind": "embedded", "is_up": True}

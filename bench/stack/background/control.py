@@ -1,4 +1,4 @@
-"""Start a keeper, and end it."""
+"""Start the daemon that keeps a stack up, and end it."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from bench.core.child_environment import OF_THE_REFERENCE_API, for_python
 from bench.core.errors import ExitCode, HoldfastError, UsageError
 from bench.stack.background.state import (
     BackgroundStack,
-    forget_kept,
-    living_keeper,
+    forget_state,
+    living_daemon,
     logs_folder,
-    read_kept,
+    read_state,
     state_folder,
 )
 from bench.stack.services.files import last_lines, sweep_data_directories
@@ -26,21 +26,21 @@ KILLED_DEADLINE_S = 10.0
 LOG_TAIL_LINES = 3
 
 
-class KeeperError(HoldfastError):
-    """The keeper could not start the stack; the text is its own."""
+class DaemonError(HoldfastError):
+    """The daemon could not start the stack; the text is its own."""
 
     def __init__(self, text: str, code: int) -> None:
         self.exit_code = ExitCode(code)
         super().__init__(text)
 
 
-def kept_stack() -> BackgroundStack | None:
+def background_stack() -> BackgroundStack | None:
     """The stack that is up."""
-    kept = read_kept()
-    return kept if kept is not None and kept.is_up() else None
+    background = read_state()
+    return background if background is not None and background.is_up() else None
 
 
-def start_keeper(kind: str, services: AbstractSet[str]) -> BackgroundStack:
+def start_daemon(kind: str, services: AbstractSet[str]) -> BackgroundStack:
     """Start the services so that they outlive this process; return when all have answered.
 
     Raises HoldfastError. A Ctrl-C meanwhile ends what was begun.
@@ -53,9 +53,9 @@ def start_keeper(kind: str, services: AbstractSet[str]) -> BackgroundStack:
             f"stack up: expected a folder for the stack's state at {folder}, found '{error.strerror}'; "
             "set XDG_STATE_HOME to a folder that this user may write to"
         ) from None
-    log = folder / "keeper.log"
-    if living_keeper() is None:
-        _await_end_of(read_kept())
+    log = folder / "daemon.log"
+    if living_daemon() is None:
+        _await_end_of(read_state())
         log.unlink(missing_ok=True)
     reports, report = os.pipe()
     try:
@@ -87,44 +87,44 @@ def start_keeper(kind: str, services: AbstractSet[str]) -> BackgroundStack:
         process.terminate()
         process.wait()
         raise
-    return _told(line, process, log)
+    return _stack_of(line, process, log)
 
 
-def end_keeper() -> Literal["ended", "swept", "none"]:
-    """End the stack that is up, or about to be. Again is harmless.
+def end_daemon() -> Literal["ended", "swept", "none"]:
+    """End the stack that is up, or about to be. Idempotent.
 
-    Returns when its services have ended; swept: they were those of a keeper that had been killed.
+    Returns when its services have ended; swept: they were those of a daemon that had been killed.
     """
-    kept = read_kept()
-    keeper = living_keeper() or (kept.keeper if kept is not None and kept.is_up() else None)
-    if keeper is not None:
-        keeper.send(signal.SIGTERM)
-        keeper.send(signal.SIGCONT)  # a stopped process would not hear the other
-        if not keeper.wait(END_DEADLINE_S):
-            keeper.send(signal.SIGKILL)
-            keeper.wait(KILLED_DEADLINE_S)
-    _await_end_of(kept)
-    if living_keeper() is None:
-        forget_kept()
+    background = read_state()
+    daemon = living_daemon() or (background.daemon if background is not None and background.is_up() else None)
+    if daemon is not None:
+        daemon.send(signal.SIGTERM)
+        daemon.send(signal.SIGCONT)  # a stopped process would not hear the other
+        if not daemon.wait(END_DEADLINE_S):
+            daemon.send(signal.SIGKILL)
+            daemon.wait(KILLED_DEADLINE_S)
+    _await_end_of(background)
+    if living_daemon() is None:
+        forget_state()
         sweep_data_directories()
-    if keeper is not None:
+    if daemon is not None:
         return "ended"
-    return "none" if kept is None else "swept"
+    return "none" if background is None else "swept"
 
 
-def _await_end_of(kept: BackgroundStack | None) -> None:
-    """Supervisors end by themselves when their keeper is gone, and their services before them."""
-    for supervisor in kept.supervisors if kept is not None else ():
+def _await_end_of(background: BackgroundStack | None) -> None:
+    """Supervisors end by themselves when their daemon is gone, and their services before them."""
+    for supervisor in background.supervisors if background is not None else ():
         if not supervisor.wait(KILLED_DEADLINE_S):
             supervisor.send(signal.SIGKILL)
             supervisor.wait(KILLED_DEADLINE_S)
 
 
-def _told(line: bytes, process: "subprocess.Popen[bytes]", log: Path) -> BackgroundStack:
+def _stack_of(line: bytes, process: "subprocess.Popen[bytes]", log: Path) -> BackgroundStack:
     if not line:
         status = process.wait()
         tail = " | ".join(last_lines(log, LOG_TAIL_LINES)) or "it said nothing"
-        raise KeeperError(
+        raise DaemonError(
             f"the process that keeps the stack ended with status {status} before the services were up: "
             f"{tail}; read {log}",
             ExitCode.TARGET,
@@ -132,9 +132,9 @@ def _told(line: bytes, process: "subprocess.Popen[bytes]", log: Path) -> Backgro
     answer = json.loads(line)
     if "error" in answer:
         process.wait()
-        raise KeeperError(f"{answer['error']}; logs are in {logs_folder()}", answer["code"])
+        raise DaemonError(f"{answer['error']}; logs are in {logs_folder()}", answer["code"])
     process.returncode = 0  # it runs on, and this object must not complain about that
-    kept = read_kept()
-    if kept is None:
-        raise KeeperError("the stack ended as soon as it was up", ExitCode.TARGET)
-    return kept
+    background = read_state()
+    if background is None:
+        raise DaemonError("the stack ended as soon as it was up", ExitCode.TARGET)
+    return background

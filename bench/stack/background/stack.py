@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class AttachedStack(Stack):
-    """Embedded services under a keeper. They may be killed, for they are ours; they outlive the run."""
+    """Embedded services under a daemon. They may be killed, for they are ours; they outlive the run."""
 
     kind = "embedded"
 
-    def __init__(self, kept: BackgroundStack, needed: AbstractSet[str]) -> None:
-        self._kept = kept
+    def __init__(self, background: BackgroundStack, needed: AbstractSet[str]) -> None:
+        self._background = background
         self._used = with_dependencies(needed)
 
     def start(self) -> None:
@@ -38,20 +38,20 @@ class AttachedStack(Stack):
 
     def targets(self) -> dict[str, Target]:
         """The needed targets, and those that they need themselves."""
-        return {target.name: target for target in self._kept.targets if target.name in self._used}
+        return {target.name: target for target in self._background.targets if target.name in self._used}
 
     def describe(self) -> list[TargetDescription]:
         """What runs, with the process ids of now."""
         pids = living_pids(self.events())
         return [
             replace(started, pid=(pid := pids.get(started.name)), state="down" if pid is None else "up")
-            for started in self._kept.described
+            for started in self._background.described
             if started.name in self._used
         ]
 
     def events(self) -> list[StackEvent]:
         """What happened to the services since the stack was started, oldest first."""
-        files = self._kept.logs.glob("*events*.jsonl")
+        files = self._background.logs.glob("*events*.jsonl")
         events = [event for file in files for event in read_events(file)]
         used = (event for event in events if event.service in (None, *self._used))
         return sorted(used, key=lambda event: event.at_ns)
@@ -60,15 +60,15 @@ class AttachedStack(Stack):
         """Nothing: the stack stays up until `bench stack down`."""
 
 
-class KeptContainers(Stack):
-    """Containers under a keeper: ours, so that faults may hit them, but they outlive the run."""
+class AttachedContainers(Stack):
+    """Containers under a daemon: ours, so that faults may hit them, but they outlive the run."""
 
     kind = "docker"
 
-    def __init__(self, kept: BackgroundStack, needed: AbstractSet[str], log_dir: Path) -> None:
+    def __init__(self, background: BackgroundStack, needed: AbstractSet[str], log_dir: Path) -> None:
         used = set(with_dependencies(needed))
-        self._targets = {target.name: target for target in kept.targets if target.name in used}
-        self._started = {target.name: target for target in kept.described if target.name in used}
+        self._targets = {target.name: target for target in background.targets if target.name in used}
+        self._started = {target.name: target for target in background.described if target.name in used}
         self._log_dir = log_dir
         self._health: dict[str, str] = {}
         self._engine: APIClient | None = None

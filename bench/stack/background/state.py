@@ -1,6 +1,6 @@
 """What is known of the stack that stays up between commands: a file of this user's, and a lock.
 
-The lock is held by the keeper, the process whose child services the stack is made of; the kernel
+The lock is held by the daemon, the process whose child services the stack is made of; the kernel
 drops it with the process. The file is written once all services have answered. It holds URLs with
 passwords, so nobody else may read it.
 """
@@ -31,7 +31,7 @@ LOCK_PATIENCE_S = 0.3
 class BackgroundStack:
     """A stack that was started, and perhaps still runs."""
 
-    keeper: ProcessIdentity
+    daemon: ProcessIdentity
     kind: str
     """embedded or docker."""
     targets: tuple[Target, ...]
@@ -42,14 +42,14 @@ class BackgroundStack:
 
     def is_up(self) -> bool:
         """Whether its daemon lives; how its services are, only a probe can tell."""
-        return self.keeper.is_alive()
+        return self.daemon.is_alive()
 
     def text(self) -> str:
         """For the state file. It holds the passwords of the targets' URLs."""
         state = {
             "format": FORMAT,
             "kind": self.kind,
-            "keeper": asdict(self.keeper),
+            "keeper": asdict(self.daemon),
             "supervisors": [asdict(supervisor) for supervisor in self.supervisors],
             "logs": str(self.logs),
             "targets": [{"name": target.name, "url": url_of(target)} for target in self.targets],
@@ -61,13 +61,13 @@ class BackgroundStack:
     def read(cls, text: bytes) -> Self:
         """What `text` gave. Raises TargetError or one of NO_STATE for anything else."""
         state = json.loads(text)
-        keeper = ProcessIdentity.from_json(state["keeper"])
-        if state["format"] != FORMAT or keeper is None:
+        daemon = ProcessIdentity.from_json(state["keeper"])
+        if state["format"] != FORMAT or daemon is None:
             raise ValueError("a state of another format")
         supervisors = map(ProcessIdentity.from_json, state["supervisors"])
         return cls(
-            keeper=keeper,
-            kind=str(state.get("kind", "embedded")),  # before containers could be kept, it was not written
+            daemon=daemon,
+            kind=str(state.get("kind", "embedded")),  # before containers could stay up, it was not written
             targets=tuple(_target(entry["name"], entry["url"]) for entry in state["targets"]),
             described=tuple(map(TargetDescription.from_json, state["described"])),
             supervisors=tuple(identity for identity in supervisors if identity is not None),
@@ -93,15 +93,15 @@ def logs_folder() -> Path:
     return state_folder() / "stack-logs"
 
 
-def read_kept() -> BackgroundStack | None:
-    """The stack in the state file, its keeper alive or dead; None when there is none that can be read."""
+def read_state() -> BackgroundStack | None:
+    """The stack in the state file, its daemon alive or dead; None when there is none that can be read."""
     try:
         return BackgroundStack.read(_state_file().read_bytes())
     except (OSError, UsageError, TargetError, *NO_STATE):
         return None
 
 
-def write_kept(kind: str, targets: list[Target], described: list[TargetDescription]) -> None:
+def write_state(kind: str, targets: list[Target], described: list[TargetDescription]) -> None:
     """Write the state of this process's stack. Raises OSError."""
     pids = {target.supervisor_pid for target in described if target.supervisor_pid}
     supervisors = tuple(identity for pid in sorted(pids) if (identity := ProcessIdentity.of(pid)))
@@ -116,21 +116,21 @@ def write_kept(kind: str, targets: list[Target], described: list[TargetDescripti
     new.replace(path)
 
 
-def forget_kept() -> None:
-    """Remove the state file. Only for the keeper, or who has seen that it is gone."""
+def forget_state() -> None:
+    """Remove the state file. Only for the daemon, or who has seen that it is gone."""
     with contextlib.suppress(OSError, UsageError):
         _state_file().unlink()
 
 
-class KeeperLock:
-    """The right to be the one keeper of this user. It ends with the process."""
+class DaemonLock:
+    """The right to be the one daemon of this user. It ends with the process."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @classmethod
-    def take(cls) -> "KeeperLock | None":
-        """Take it and write down who holds it; None while another keeper lives. Raises OSError."""
+    def take(cls) -> "DaemonLock | None":
+        """Take it and write down who holds it; None while another daemon lives. Raises OSError."""
         folder = state_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(folder / "stack.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -145,13 +145,13 @@ class KeeperLock:
         return cls(descriptor)
 
     def sweep(self) -> None:
-        """Remove what a keeper that was killed has left."""
-        forget_kept()
+        """Remove what a daemon that was killed has left."""
+        forget_state()
         shutil.rmtree(logs_folder(), ignore_errors=True)
 
 
-def living_keeper() -> ProcessIdentity | None:
-    """The keeper that holds the lock: of a stack that is up, starting or ending."""
+def living_daemon() -> ProcessIdentity | None:
+    """The daemon that holds the lock: of a stack that is up, starting or ending."""
     try:
         descriptor = os.open(state_folder() / "stack.lock", os.O_RDWR | os.O_CLOEXEC)
     except (OSError, UsageError):

@@ -35,7 +35,7 @@ _GONE = (404, 409)
 
 
 def remove_run(engine: APIClient, run: str, deadline_s: float = DEADLINE_S) -> list[str]:
-    """Remove all that carries the run's label; return the names of what is still there. Again is harmless.
+    """Remove all that carries the run's label; return the names of what is still there. Idempotent.
 
     Asked until nothing is found: the engine may finish a request of a harness that is gone already.
     """
@@ -142,7 +142,7 @@ class Reaper:
             )
 
     def end(self) -> None:
-        """Let it remove what is left, and wait for its end. Again is harmless."""
+        """Let it remove what is left, and wait for its end. Idempotent."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         if not self._process.stdin.closed:

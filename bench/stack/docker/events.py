@@ -71,7 +71,7 @@ class EngineEvent:
 
 
 class EngineEvents:
-    """Follows the engine's events of some containers in a thread of its own.
+    """Follows the engine's events of some containers in a separate thread.
 
     services: container id -> service. pid_of: container id -> the process that it is now, if any; the
     engine is asked where it is not given.
@@ -131,7 +131,7 @@ class EngineEvents:
         self._is_ending = True
 
     def close(self) -> None:
-        """End the thread. Again is harmless."""
+        """End the thread. Idempotent."""
         if self._thread is None:
             return
         close_stream(self._stream)
@@ -243,7 +243,7 @@ END_DEADLINE_S = 2.0
 
 
 class ContainerLog:
-    """Follows one container's output in a thread of its own."""
+    """Follows one container's output in a separate thread."""
 
     def __init__(
         self, engine: APIClient, container: str, folder: Path, service: str, *, from_now: bool = False
@@ -270,7 +270,7 @@ class ContainerLog:
             self._thread.join(END_DEADLINE_S)
 
     def let_go(self) -> None:
-        """Stop following a container that runs on. Again is harmless."""
+        """Stop following a container that runs on. Idempotent."""
         self._ended.set()
         if self._stream is not None:
             close_stream(self._stream)

@@ -65,7 +65,7 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Close it. Again is harmless."""
+        """Close it. Idempotent."""
         self._socket.close()
 
     def send(self, request: bytes, question: str) -> None:

@@ -156,7 +156,7 @@ class ManagedService(ABC):
             self._supervised.tell("release")
 
     def stop(self) -> None:
-        """End it and remove its data. Again is harmless."""
+        """End it and remove its data. Idempotent."""
         if os.getpid() != self._owner_pid:
             return  # a fork of the harness that ends: the service is still in use
         with self._stopping:

@@ -113,7 +113,7 @@ class DataDirectory:
         unlocked.rename(self.path / _LOCK)
 
     def remove(self) -> None:
-        """Remove the directory if it is still there, and let go of the lock. Again is harmless.
+        """Remove the directory if it is still there, and let go of the lock. Idempotent.
 
         Nothing may be running in it any more.
         """

@@ -161,7 +161,7 @@ class Supervised:
         return f"the supervisor ended with status {self._process.wait()}: {text or 'it said nothing'}"
 
     def end(self) -> None:
-        """End the service and the supervisor; return when they are gone. Again is harmless."""
+        """End the service and the supervisor; return when they are gone. Idempotent."""
         if self._process is None:
             return
         assert self._process.stdin is not None

@@ -151,7 +151,7 @@ class Service:
             self.start("restarted")  # released before it had ended
 
     def hold(self, grace_s: float) -> None:
-        """End the process in order and leave it down until `release`. Again is harmless."""
+        """End the process in order and leave it down until `release`. Idempotent."""
         self._is_held = True
         if self._process is not None and not self._is_asked_to_end:
             self._is_asked_to_end = True

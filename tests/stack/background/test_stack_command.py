@@ -200,8 +200,8 @@ def test_a_wrong_url_is_refused_without_its_secret(user: User) -> None:
 
 def test_when_the_keeper_is_killed_its_services_end_and_the_commands_say_so(user: User) -> None:
     user.up()
-    keeper, *others = user.pids()
-    os.kill(keeper, signal.SIGKILL)
+    daemon, *others = user.pids()
+    os.kill(daemon, signal.SIGKILL)
     eventually(lambda: not any(map(is_running, others)), "the services have ended")
     text = user.types("status", code=4)
     assert "down" in text

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import UsageError
-from bench.stack.background.control import kept_stack
-from bench.stack.background.state import KeeperLock, living_keeper, read_kept, state_folder, write_kept
+from bench.stack.background.control import background_stack
+from bench.stack.background.state import DaemonLock, living_daemon, read_state, state_folder, write_state
 from bench.stack.description import TargetDescription
 from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target
@@ -75,38 +75,38 @@ def test_the_state_is_for_this_user_alone_and_gives_the_targets_back(folder: Pat
     described = TargetDescription(
         "redis", "redis", "127.0.0.1:1", "valkey", "8", "by us", "up", supervisor_pid=os.getpid()
     )
-    write_kept("docker", targets, [described])
+    write_state("docker", targets, [described])
     assert stat.S_IMODE((folder / "stack.json").stat().st_mode) == 0o600
-    kept = read_kept()
+    kept = read_state()
     assert kept is not None
     assert list(kept.targets) == targets
     assert kept.described == (described,)
     assert kept.supervisors == (ProcessIdentity.of(os.getpid()),)
     assert kept.is_up()
-    assert kept_stack() == kept
+    assert background_stack() == kept
 
 
 def test_the_state_of_a_dead_keeper_says_so(folder: Path) -> None:
-    write_kept("embedded", [], [])
+    write_state("embedded", [], [])
     state = json.loads((folder / "stack.json").read_text())
     state["keeper"]["start_ticks"] -= 1
     (folder / "stack.json").write_text(json.dumps(state))
-    kept = read_kept()
+    kept = read_state()
     assert kept is not None
     assert not kept.is_up()
-    assert kept_stack() is None
+    assert background_stack() is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"format": 2}', "\x00", '{"keeper": 3}'])
 def test_a_damaged_state_file_is_no_stack(text: str, folder: Path) -> None:
     (folder / "stack.json").write_text(text)
-    assert read_kept() is None
+    assert read_state() is None
 
 
 def test_there_is_one_keeper_at_a_time_and_a_killed_one_lets_go(folder: Path) -> None:
     program = (
-        "from bench.stack.background.state import KeeperLock\n"
-        "lock = KeeperLock.take()\n"
+        "from bench.stack.background.state import DaemonLock\n"
+        "lock = DaemonLock.take()\n"
         "print(lock is not None, flush=True)\n"
         "input()\n"
     )
@@ -116,13 +116,13 @@ def test_there_is_one_keeper_at_a_time_and_a_killed_one_lets_go(folder: Path) ->
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"True\n"
-        assert living_keeper() == ProcessIdentity.of(other.pid)
-        assert KeeperLock.take() is None
+        assert living_daemon() == ProcessIdentity.of(other.pid)
+        assert DaemonLock.take() is None
         other.kill()
         other.wait()
-    assert living_keeper() is None
+    assert living_daemon() is None
     (folder / "stack-logs").mkdir()
-    lock = KeeperLock.take()
+    lock = DaemonLock.take()
     assert lock is not None
     lock.sweep()
     assert not (folder / "stack-logs").exists()
@@ -137,5 +137,5 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("XDG_STATE_HOME", value)
         with pytest.raises(UsageError, match="set XDG_STATE_HOME"):
             state_folder()
-        assert read_kept() is None
-        assert living_keeper() is None
+        assert read_state() is None
+        assert living_daemon() is None
