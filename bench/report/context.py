@@ -149,7 +149,7 @@ def others_at_work(run: Run) -> str:
     resources = run.record.resources
     if resources.others is None:
         return ""
-    found = Starvation.from_json(resources.others.to_json())
+    found = Starvation.of(resources.others)
     if not found.is_worth_a_word:
         return ""
     words = {

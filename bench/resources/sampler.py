@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import ResultError
@@ -22,6 +22,7 @@ from bench.resources.row import Cell, ResourceRow
 from bench.resources.starvation import Cutter, Slice, Sum
 from bench.resources.watched import WatchedProcess, WatchedTarget
 from bench.results.layout import GENERATOR, MACHINE
+from bench.results.run_record import ResourceRecord
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
@@ -155,18 +156,18 @@ class Sampler:
         for target in self._targets:
             target.close()
 
-    def facts(self) -> dict[str, Any]:
+    def record(self) -> ResourceRecord:
         """For the run's record: how often, and what it cost."""
-        return {
-            "samples": self._samples,
-            "interval_ns": self._interval_ns,
-            "cores": os.cpu_count() or 1,
-            "cpu_ns_per_sample": round(self._spent_ns() / max(self._samples, 1)),
-            "longest_ns": self._longest_ns,
-            "failure": self.failure,
-            "others": self._others.result().to_json(),
-            "pressure": self._pressure_shares(),
-        }
+        return ResourceRecord(
+            samples=self._samples,
+            interval_ns=self._interval_ns,
+            cores=os.cpu_count() or 1,
+            cpu_ns_per_sample=round(self._spent_ns() / max(self._samples, 1)),
+            longest_ns=self._longest_ns,
+            failure=self.failure,
+            others=self._others.result().record(),
+            pressure=self._pressure_shares(),
+        )
 
     def _pressure_shares(self) -> dict[str, float]:
         """Shares of the sampled time, by resource; those that the kernel tells of."""

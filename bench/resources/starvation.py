@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bench.core.clock import NS_PER_S
 from bench.resources.row import Cell, ResourceRow
 from bench.results.layout import GENERATOR, MACHINE
+from bench.results.run_record import OtherProcessesRecord
 
 LEAST_SLICE_NS = 200_000_000
 """CPU is counted in ticks of 10 ms: shorter slices say too little."""
@@ -71,25 +71,21 @@ class Starvation:
             f"(for {self.held_up * 100:.0f} % of that time)"
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def record(self) -> OtherProcessesRecord:
         """For run.json."""
-        return {
-            "cores": self.cores,
-            "others_cores": round(self.others_cores, 3),
-            "starved_ratio": round(self.share, 4),
-            "held_up_ratio": round(self.held_up, 4),
-            "because": self.who,
-        }
+        return OtherProcessesRecord(
+            cores=self.cores,
+            others_cores=round(self.others_cores, 3),
+            starved_ratio=round(self.share, 4),
+            held_up_ratio=round(self.held_up, 4),
+            because=self.who,
+        )
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Starvation:
-        """What `to_json` made."""
+    def of(cls, record: OtherProcessesRecord) -> Starvation:
+        """What `record` made."""
         return cls(
-            float(values["starved_ratio"]),
-            int(values["cores"]),
-            float(values["others_cores"]),
-            float(values["held_up_ratio"]),
-            str(values["because"]),
+            record.starved_ratio, record.cores, record.others_cores, record.held_up_ratio, record.because
         )
 
     @property

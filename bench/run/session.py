@@ -164,7 +164,7 @@ class Session:
         recorder = Recorder(plan, engines, writer, self.generators.use(), self.watchers)
         end_ns = self._windows(cast, recorder, start_ns)
         cast.sampler.stop()
-        record["resources"] = cast.sampler.facts()
+        record["resources"] = cast.sampler.record().to_json()
         results = [(engine, engine.finish()) for engine in engines]
         recorder.window(end_ns, max(monotonic_ns() - start_ns, end_ns + 1))
         if plan.operation_log:

@@ -52,8 +52,9 @@ def test_a_crowd_is_in_the_samples_of_a_run_and_raises_one_alarm_when_it_lasts(
 ) -> None:
     with sampling(stack) as found:
         found.until(lambda: len(found.of("machine")) > 12, "samples beside a crowd")
-    facts = found.sampler.facts()
-    assert facts["others"]["others_cores"] > 0.5 * facts["others"]["cores"]
+    others = found.sampler.record().others
+    assert others is not None
+    assert others.others_cores > 0.5 * others.cores
     waited = [row["run_queue_s"] for row in found.of("redis") if row.get("run_queue_s") is not None]
     assert waited == sorted(waited)
     # Whether a crowd starves anybody is for the kernel to decide; once is a hiccup, twice in a row is said.
@@ -66,8 +67,8 @@ def test_a_crowd_is_in_the_samples_of_a_run_and_raises_one_alarm_when_it_lasts(
 
 
 def test_a_run_beside_others_says_so_in_text_and_page_and_one_by_itself_does_not(tmp_path) -> None:
-    beside = Starvation(0.5, 2, 1.9, 0.8, "redis waited for a processor").to_json()
-    alone = Starvation(0.0, 2, 0.05, 0.0, "nobody").to_json()
+    beside = Starvation(0.5, 2, 1.9, 0.8, "redis waited for a processor").record().to_json()
+    alone = Starvation(0.0, 2, 0.05, 0.0, "nobody").record().to_json()
 
     def run(name, others):
         resources = {"samples": 1, "others": others, "pressure": {"cpu": 0.97, "memory": 0.0, "io": 0.0}}

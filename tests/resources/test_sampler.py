@@ -133,11 +133,11 @@ def test_a_server_that_is_not_there_has_no_row_and_is_no_failure() -> None:
 def test_what_sampling_costs_is_part_of_the_record(stack: Stack) -> None:
     with sampling(stack) as found:
         found.until(lambda: len(found.of("machine")) > 5, "samples")
-    facts = found.sampler.facts()
-    assert facts["samples"] == len(found.of("machine"))
-    assert facts["interval_ns"] == 100_000_000
-    assert 0 < facts["cpu_ns_per_sample"] < facts["longest_ns"] * 100
-    assert facts["failure"] is None
+    facts = found.sampler.record()
+    assert facts.samples == len(found.of("machine"))
+    assert facts.interval_ns == 100_000_000
+    assert 0 < facts.cpu_ns_per_sample < facts.longest_ns * 100
+    assert facts.failure is None
 
 
 def test_a_row_has_the_columns_of_the_file() -> None:
