@@ -12,7 +12,7 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
 from bench.registry import dependencies_of
 from bench.results.run_record import Anomaly, CalibrationRecord, ProxyRecord, RunRecord
-from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
+from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors.polling import Breaker, PollingDetector, Probe
 from chaos.faults import fault_for
@@ -56,7 +56,7 @@ class Chaos:
         planned = planned_faults(scenario.faults, plan.seed)
         self._plan, self._stack = plan, stack
         self._context = context = FaultContext(stack, dict(targets))
-        for name in dict.fromkeys(fault.target for fault in planned if fault.kind not in LOOKING_ON):
+        for name in dict.fromkeys(fault.target for fault in planned if fault.kind not in PASSIVE_KINDS):
             context.require_opt_in(name)
         faults = [fault_for(fault, context) for fault in planned]
         for fault in faults:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.assess.matrix import RequirementResult
 from bench.assess.status import Standing, age, counted, date
 from bench.core import units
-from bench.scenario.fault_kinds import LOOKING_ON
+from bench.scenario.fault_kinds import PASSIVE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ def _seen(entry: TargetRecord, evidence: Evidence, is_loaded: bool) -> TargetHea
     hits = [
         one
         for one in record.get("faults", [])
-        if one["target"] == entry["name"] and one["took_effect"] and one["kind"] not in LOOKING_ON
+        if one["target"] == entry["name"] and one["took_effect"] and one["kind"] not in PASSIVE_KINDS
     ]
     back = all(one.get("healed") for one in hits)
     if is_loaded:

@@ -124,7 +124,7 @@ def kind_of(text: str) -> str:
 @dataclass
 class _Kind:
     text: str
-    """As it was said, while it was always said so; then the kind."""
+    """The error text while it is always the same; then the kind."""
     example: str
     count: int = 0
 
@@ -137,7 +137,7 @@ class ErrorKinds:
         self._found: dict[tuple[str, str], _Kind] = {}
 
     def add(self, operation: str, text: str, count: int = 1, example: str | None = None) -> None:
-        """Count an error; `example` is how the server said it where `text` is a kind already."""
+        """Count an error; `example` is the server's own text where `text` is a kind already."""
         kind = kind_of(text)
         known = self._found.get((operation, kind))
         if known is None:
@@ -153,7 +153,7 @@ class ErrorKinds:
         return bool(self._found)
 
     def entries(self) -> list[dict[str, Any]]:
-        """As run.json has them, the most frequent first; an example where it says more than the text."""
+        """As run.json has them, the most frequent first; an example where it differs."""
         return [
             {"operation": operation, "text": one.text, "count": one.count}
             | ({"example": one.example} if one.example != one.text else {})
@@ -162,6 +162,6 @@ class ErrorKinds:
 
 
 def error_text(error: Mapping[str, Any]) -> str:
-    """An entry of `errors` in run.json for people: its text, and an example where there is one."""
+    """An entry of `errors` in run.json, human-readable: its text, and an example where there is one."""
     text, example = str(error.get("text", "")), error.get("example")
     return f"{text} (such as: {example})" if example else text

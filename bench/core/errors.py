@@ -3,7 +3,7 @@
 HoldfastError            70  our bug, if it ever surfaces bare
 ├── UsageError            2  the command line was wrong
 ├── ScenarioError         3  the scenario file is wrong: every problem at once
-├── StatementRefused      3  the target refuses a part of the scenario; the session says where it stands
+├── StatementRefused      3  the target refuses a part of the scenario, reported at its place
 ├── TargetError           4  a stack or target cannot be reached or is not what it should be
 ├── MachineLimit          2  this machine does not give us what a run needs
 ├── MachineLimit          2  this machine does not give us what a run needs

@@ -1,5 +1,5 @@
 """Limits of the machine that the load comes from (no free local port, no descriptor, no memory for a
-socket), and what a command says when it fails.
+socket), and what a command reports when it fails.
 
 A connection that was not made for one of these limits never left this machine, so the target is not to
 blame: whoever dials counts it here, and the run is INVALID with the cause. The sentence and the exit
@@ -51,21 +51,21 @@ def raise_descriptor_limit() -> None:
 
 def limit_in(error: BaseException) -> int | None:
     """The system's number of the limit that `error` comes from; None where it has another reason."""
-    for one in _causes(error):
+    for cause in _causes(error):
         found = None
-        if isinstance(one, OSError):
-            numbers = {one.errno} if one.errno else set()
-            numbers |= {int(text) for text in _NUMBER_IN_TEXT.findall(str(one))}
+        if isinstance(cause, OSError):
+            numbers = {cause.errno} if cause.errno else set()
+            numbers |= {int(text) for text in _NUMBER_IN_TEXT.findall(str(cause))}
             found = next((number for number in NUMBERS if number in numbers), None)
-        elif type(one).__module__.startswith("psycopg"):
-            found = _named_by_libpq(one)
+        elif type(cause).__module__.startswith("psycopg"):
+            found = _named_by_libpq(cause)
         if found is not None:
             return found
     return None
 
 
 def _named_by_libpq(error: BaseException) -> int | None:
-    """libpq tells the system's words and not its number; a server that lacks the same says FATAL."""
+    """libpq has the system's words and not its number; a server that lacks the same reports FATAL."""
     text = str(error)
     if getattr(error, "sqlstate", None) is not None or "FATAL" in text:
         return None
@@ -111,7 +111,7 @@ def refusal_of(number: int, expected: str) -> MachineLimit:
 def expect_address_space() -> None:
     """Refuse a shell whose limit of virtual memory (ulimit -v) ends a run somewhere in its middle.
 
-    Raises MachineLimit. Below it threads do not start, or die before their first step, and nobody is told.
+    Raises MachineLimit. Below it threads do not start, or die before their first step unnoticed.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
@@ -156,7 +156,7 @@ class OwnLimits:
         """All of them, among a workload's counters; none where no limit was met."""
         return {COUNTER: self._counts.total()} if self._counts else {}
 
-    def told(self) -> list[tuple[str, str]]:
+    def causes(self) -> list[tuple[str, str]]:
         """What was met, and what to do about it; the most frequent first."""
         return [
             (
@@ -167,9 +167,9 @@ class OwnLimits:
         ]
 
     def anomalies(self, workload: str, unsent: int) -> list[tuple[str, ...]]:
-        """To be said of a run in which so many arrivals of the workload had no connection."""
+        """Anomalies of a run in which so many arrivals of the workload had no connection."""
         severity = "invalid" if unsent else "note"
-        return [(CODE, severity, f"{workload}: {what}", advice) for what, advice in self.told()]
+        return [(CODE, severity, f"{workload}: {what}", advice) for what, advice in self.causes()]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

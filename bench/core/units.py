@@ -1,8 +1,8 @@
-"""Quantities as people write them, and back: durations, rates, sizes, growth, ratios, counts.
+"""Quantities as text with units, and back: durations, rates, sizes, growth, ratios, counts.
 
 Inside the product a duration is int ns, a rate float per second, a size int bytes, a growth float
 bytes per second, a ratio float (1.0 is 100 %). Text with units exists at the edges only, and every
-parser demands the unit: `10` is refused where `10ms` is meant, so nobody has to guess.
+parser demands the unit: `10` is refused where `10ms` is meant, so no one has to guess.
 """
 
 import math
@@ -69,7 +69,7 @@ def ratio(text: str) -> float:
 
 
 def quantity(text: str) -> Quantity:
-    """A quantity of any kind, its kind told by its unit; without a unit it is a count.
+    """A quantity of any kind, its kind given by its unit; without a unit it is a count.
 
     Raises Mismatch (a ValueError).
     """
@@ -85,7 +85,7 @@ def quantity(text: str) -> Quantity:
 
 
 def format_duration_ns(duration: float) -> str:
-    """A duration for people, three significant digits: "9.87 ms"."""
+    """A human-readable duration of three significant digits: "9.87 ms"."""
     for unit in ("h", "min", "s", "ms", "µs"):
         if abs(duration) >= NS[unit] * 0.9995 and (unit not in ("h", "min") or abs(duration) >= 2 * NS[unit]):
             return f"{_three_digits(duration / NS[unit])} {unit}"
@@ -93,12 +93,12 @@ def format_duration_ns(duration: float) -> str:
 
 
 def format_rate(per_s: float) -> str:
-    """A rate for people: "1 200/s"."""
+    """A human-readable rate: "1 200/s"."""
     return f"{_three_digits(per_s)}/s"
 
 
 def format_bytes(size: float) -> str:
-    """A size for people, in powers of 1000: "75.3 MB"."""
+    """A human-readable size, in powers of 1000: "75.3 MB"."""
     for unit in ("GB", "MB", "kB"):
         if abs(size) >= BYTES[unit] * 0.9995:
             return f"{_three_digits(size / BYTES[unit])} {unit}"
@@ -106,12 +106,12 @@ def format_bytes(size: float) -> str:
 
 
 def format_growth(bytes_per_s: float) -> str:
-    """How fast a size grows, for people: "1.20 MB/min". A minute, because what matters is slow."""
+    """How fast a size grows, human-readable: "1.20 MB/min". A minute, because what matters is slow."""
     return f"{format_bytes(bytes_per_s * 60)}/min"
 
 
 def format_ratio(value: float) -> str:
-    """A ratio for people. Near 100 % the digits that matter are those after the nines."""
+    """A human-readable ratio. Near 100 % the digits that matter are those after the nines."""
     percent = value * 100
     if percent in (0, 100):
         return f"{percent:.0f} %"
@@ -121,7 +121,7 @@ def format_ratio(value: float) -> str:
 
 
 def format_quantity(value: float, unit: str) -> str:
-    """A value for people; its base unit is "ns", "per_s", "bytes", "bytes_per_s", "ratio" or "count"."""
+    """A human-readable value; its base unit is "ns", "per_s", "bytes", "bytes_per_s", "ratio" or "count"."""
     match unit:
         case "ns":
             return format_duration_ns(value)
@@ -183,7 +183,7 @@ def _listed(units: Iterable[str]) -> str:
 
 
 def spaced(count: float) -> str:
-    """A count for people: "36 000"."""
+    """A human-readable count: "36 000"."""
     return f"{count:,.0f}".replace(",", " ")
 
 

@@ -20,7 +20,7 @@ class UserStretch(NamedTuple):
 
 
 def user_stretches(phases: Iterable[PhasePlan], lanes: int) -> list[UserStretch]:
-    """The whole plan for a workload of `lanes` users at 100 % load; nobody runs in a rest."""
+    """The whole plan for a workload of `lanes` users at 100 % load; no user runs in a rest."""
     found = []
     for phase in phases:
         slope = (phase.load_to - phase.load_from) / (phase.end_ns - phase.start_ns)

@@ -14,7 +14,7 @@ from itertools import groupby
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from bench.scenario.fault_kinds import LOOKING_ON
+from bench.scenario.fault_kinds import PASSIVE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -130,7 +130,7 @@ def _fault(record: Mapping[str, Any], workload: str, since_ns: int, until_ns: in
     recoveries = {one["fault"]: one for one in record.get("recoveries", []) if one["workload"] == workload}
     found = None
     for fault in record.get("faults", []):
-        if fault["kind"] in LOOKING_ON or fault.get("asked_ns") is None:
+        if fault["kind"] in PASSIVE_KINDS or fault.get("asked_ns") is None:
             continue
         ends = [fault["asked_ns"], fault.get("healed_ns") or fault.get("returned_ns") or 0]
         if fault.get("healed") is False or fault.get("healed_ns") is None:

@@ -55,7 +55,7 @@ def reworded(error: ErrorDetails, root: Node) -> Problem | None:
     cause = error.get("ctx", {}).get("error")
     node, _ = node_at(root, path)
     if error["type"] == "too_short" and isinstance(node, ListNode) and node.items:
-        return None  # pydantic does not count the items that are wrong themselves; those are told already
+        return None  # pydantic does not count the items that are wrong themselves; those are reported already
     if isinstance(cause, Mismatch):
         return placed(Violation(path, cause.expected, cause.found, cause.advice), root)
     expected, advice = _words(error)
@@ -146,7 +146,7 @@ def _is_broken(node: Node) -> bool:
     return any(_is_broken(item) for item in node.items)
 
 
-# A hostile file can have tens of thousands of each; nobody reads the rest.
+# A hostile file can have tens of thousands of each; no one reads the rest.
 MAX_REWORDED = 600
 MAX_LOOKED_AT = 1000  # no list may be longer: see the model
 

@@ -21,7 +21,7 @@ class FaultFacts:
     """It acts on the target's process or container, and only one such fault can hold at a time."""
 
 
-LOOKING_ON = ("nothing", "observe")
+PASSIVE_KINDS = ("nothing", "observe")
 """Kinds that do nothing to their target."""
 
 FAULT_KINDS = {

@@ -115,7 +115,7 @@ class FaultEntry(StrictModel):
 
 
 def _only_key(value: dict[str, Any], kinds: Collection[str], example: str) -> str:
-    """The one key that says what an entry is."""
+    """The one key that names the kind of an entry."""
     given = [key for key in value if key in kinds]
     if len(given) != 1:
         found = " and ".join(given) if given else "none of them"

@@ -124,7 +124,7 @@ def _short(phase: Phase) -> Phase:
     return phase.model_copy(update={"duration_ns": length, "cycles": cycles})
 
 
-MAX_TOLD = 500
+MAX_REPORTED = 500
 SUFFIXES = (".yaml", ".yml")
 FOLDER = "scenarios"
 """Where scenarios are looked for by name."""
@@ -202,7 +202,7 @@ def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
                 files[named] = None
             continue
         if not path.is_dir():
-            # A file that is missing or unreadable is told by load_scenario, with all else.
+            # A file that is missing or unreadable is reported by load_scenario, with all else.
             files[path] = None
             continue
         inside = sorted(file for file in path.rglob("*") if _is_scenario_file(file, path))
@@ -241,12 +241,12 @@ def _named(name: str) -> Path | Problem:
 
 def _readable(problems: list[Problem]) -> list[Problem]:
     """The first problems of a file that has more than anyone reads."""
-    told = sorted(set(problems))
-    if len(told) <= MAX_TOLD:
-        return told
-    expected, found = f"at most {MAX_TOLD} problems", f"{len(told)} or more"
-    more = Problem(told[0].file, 0, 0, "file", expected, found, "correct those below first")
-    return [more, *told[:MAX_TOLD]]
+    reported = sorted(set(problems))
+    if len(reported) <= MAX_REPORTED:
+        return reported
+    expected, found = f"at most {MAX_REPORTED} problems", f"{len(reported)} or more"
+    more = Problem(reported[0].file, 0, 0, "file", expected, found, "correct those below first")
+    return [more, *reported[:MAX_REPORTED]]
 
 
 def _is_scenario_file(file: Path, above: Path) -> bool:

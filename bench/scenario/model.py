@@ -213,7 +213,7 @@ class Workload(CheckedModel):
     @model_validator(mode="before")
     @classmethod
     def _engine_of_the_driver(cls, fields: Any) -> Any:
-        """A driver that has one engine only need not be told of it."""
+        """A driver with only one engine needs no key `engine`."""
         if isinstance(fields, dict) and "engine" not in fields:
             facts = DRIVERS.get(fields["driver"]) if isinstance(fields.get("driver"), str) else None
             if facts is not None and len(facts.engines) == 1:

@@ -22,7 +22,7 @@ def where(path: Path) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known name that `word` was most likely meant to be, None if none is close."""
-    # Similarity takes quadratic time: nobody misspells a name of hundreds of characters.
+    # Similarity takes quadratic time: no one misspells a name of hundreds of characters.
     matches = difflib.get_close_matches(word[:100].lower(), sorted(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
 

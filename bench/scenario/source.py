@@ -3,7 +3,7 @@
 A scenario file is untrusted text. The tree is built from the parser's events, one at a time, so that
 nesting and size are bounded while reading and nothing of the file is ever executed. An alias shares
 the node of its anchor, and every node knows how large it is when all aliases are written out: a file
-that explodes is refused by arithmetic, not by running out of memory.
+that explodes is rejected by arithmetic, not by running out of memory.
 """
 
 import os
@@ -28,7 +28,7 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\
 
 
 def file_name(path: Path) -> str:
-    """The path for people: names that are no UTF-8 and control characters cannot disturb a terminal."""
+    """The path, printable: names that are not UTF-8 and control characters cannot disturb a terminal."""
     text = os.fsencode(path).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -108,14 +108,14 @@ _COMPLAINTS = [
 def syntax_problem(error: yaml.YAMLError | UnicodeError, text: str, file: str) -> Problem:
     """The one problem that the parser's error stands for, at the place it gives."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    said = f"{getattr(error, 'context', None) or ''} {getattr(error, 'problem', None) or ''}".strip()
+    complaint = f"{getattr(error, 'context', None) or ''} {getattr(error, 'problem', None) or ''}".strip()
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
     if _starts_with_tab(text, line):
         return Problem(file, line, 1, "file", "spaces", "a tab", "indent with spaces")
     for words, expected, found, advice in _COMPLAINTS:
-        if words in said:
+        if words in complaint:
             return Problem(file, line, column, "file", expected, found, advice)
-    found = quoted(said or _first_line(error))[1:-1]
+    found = quoted(complaint or _first_line(error))[1:-1]
     advice = "check quotes, brackets and indentation here"
     return Problem(file, line, column, "file", "valid YAML", found, advice)
 
@@ -134,7 +134,7 @@ def _first_line(error: Any) -> str:
 
 
 MAX_NODES = 50_000  # a scenario of 20 workloads with 50 operations each has half of that
-MAX_TOLD_BEFORE = 500
+MAX_REPORTED_BEFORE = 500
 
 # Parsing events in C is 20 times faster; both give the same events.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -142,7 +142,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands. Lines and columns count from 1; 0 means unknown."""
+    """Where something is written. Lines and columns count from 1; 0 means unknown."""
 
     file: str
     line: int = 0
@@ -164,9 +164,9 @@ class Scalar:
     secret_of: str | None = None
     """The environment variable that the text came from, which must then not be shown."""
     is_broken: bool = False
-    """A problem has been told already: whatever else is wrong here follows from it."""
+    """A problem has been reported already: whatever else is wrong here follows from it."""
     is_data_text: bool = False
-    """In data, which travels to a server, it is text: it stands in quotes, or as a block of text."""
+    """In data, which travels to a server, it is text: it is in quotes, or a block of text."""
     size: int = 1
     depth: int = 1
 
@@ -348,7 +348,7 @@ class _Composer:
     def stop(self, event: Any, expected: str, found: str, advice: str) -> None:
         """A problem that makes reading on pointless or dangerous."""
         self.note(event, expected, found, advice)
-        raise ScenarioError(self.problems[-MAX_TOLD_BEFORE:])
+        raise ScenarioError(self.problems[-MAX_REPORTED_BEFORE:])
 
 
 @dataclass

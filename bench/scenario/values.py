@@ -152,7 +152,7 @@ def node_at(root: Node, path: Path) -> tuple[Node, Path]:
 
 
 def place_of_key(root: Node, path: Path) -> Place:
-    """Where the key that ends `path` stands; the place of the nearest node above if there is none."""
+    """Where the key that ends `path` is written; the place of the nearest node above if there is none."""
     node, _ = node_at(root, path[:-1])
     if path and isinstance(node, MapNode) and path[-1] in node.entries:
         return node.entries[str(path[-1])][0]

@@ -39,7 +39,7 @@ def hints_of(scenario: Scenario, rules: Iterable[Rule]) -> list[str]:
 
 
 def hints_before_a_run(scenario: Scenario, rules: Iterable[Rule], *, quick: bool = False) -> list[str]:
-    """Those of them that the verdict depends on. That a quick run has few samples, everybody knows."""
+    """Those of them that the verdict depends on. That a quick run has few samples, is no news."""
     rules = list(rules)
     hints = [hint for rule in rules for hint in _plan_of_rule(scenario, rule)]
     if not quick:

@@ -193,7 +193,7 @@ def _resources(targets: tuple[str, ...]) -> dict[str, MetricSpec]:
 
 
 def _faults(metrics: Mapping[str, MetricSpec], outlines: Iterable[Outline]) -> dict[str, MetricSpec]:
-    """What a scenario with faults has in addition: metrics of its own, and a projected availability."""
+    """What a scenario with faults has in addition: its metrics, and a projected availability."""
     workloads = [outline.name for outline in outlines]
     found = {
         name: replace(metrics[name], may_have=("incidents",))

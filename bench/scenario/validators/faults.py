@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.units import format_duration_ns, quoted
 from bench.registry import reachable_targets
-from bench.scenario.fault_kinds import FAULT_KINDS, LOOKING_ON
+from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
 from bench.scenario.problems import Violation
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _meet(one: FaultEntry, other: FaultEntry) -> bool:
 
 def _exclude(one: FaultEntry, other: FaultEntry) -> bool:
     """Whether the two cannot hold at once on one target."""
-    if one.kind in LOOKING_ON or other.kind in LOOKING_ON:
+    if one.kind in PASSIVE_KINDS or other.kind in PASSIVE_KINDS:
         return False
     first, second = FAULT_KINDS[one.kind], FAULT_KINDS[other.kind]
     if one.kind == other.kind:

@@ -78,7 +78,7 @@ def bare(statement: str) -> str:
 
 
 def declares_json(own: Mapping[str, str], common: Mapping[str, str]) -> bool:
-    """Whether a request with these headers, its own before those of the workload, says that it sends JSON."""
+    """Whether a request with these headers, its own before those of the workload, declares JSON."""
     for headers in (own, common):
         for name, text in headers.items():
             if name.lower() == "content-type":
@@ -87,7 +87,7 @@ def declares_json(own: Mapping[str, str], common: Mapping[str, str]) -> bool:
 
 
 def _forms(operation: Operation, driver: str) -> Iterator[Violation]:
-    """An operation says what it does in exactly one of its driver's forms."""
+    """An operation has exactly one of its driver's forms."""
     facts = DRIVERS[driver]
     forms = dict.fromkeys(form for spec in DRIVERS.values() for form in spec.forms)
     given = [form for form in forms if getattr(operation, form) is not None]

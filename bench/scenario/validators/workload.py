@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_UNSENT_BYTES = 2 * 10**9
 MAX_STREAMS = 4_000_000
 _SHARED = ("value", "keys", "resp", "pipeline", "channels", "subscribers")
-"""Settings of which each has a check of its own, or that do no harm elsewhere."""
+"""Settings that are checked separately, or do no harm elsewhere."""
 MIN_MESSAGE_BYTES = 64  # publisher, sequence number and planned time travel inside the message
 _DRIVER: tuple[Path, ...] = (("driver",),)
 _DECIDED_BY_THE_LOCUSTFILE = {

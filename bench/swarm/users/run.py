@@ -276,7 +276,7 @@ class Users:
             killed_blind=self._killed_blind,
             without_time=self._requests.without_time,
             lost_users=self._users.most_lost,
-            own_limits=own_limits.told(),
+            own_limits=own_limits.causes(),
             counters={
                 "users_started": self._users.started,
                 "user_errors": self._task_errors.total(),
