@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.assess.uncertainty import with_faults
 from bench.core import units
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bench.assess.evidence import Evidence, EvidenceSet
+    from bench.results.fault_records import FaultRecord, IntegrityRecord
     from bench.results.reader import Run
 
 MONTH_NS = 30 * units.NS["d"]
-Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def resilience(body: EvidenceSet) -> list[Resilience]:
     """Every kind of fault and target of the runs that speak, INVALID ones left out."""
     found = []
     for evidence in _with_faults(body):
-        faults = [one for one in evidence.run.record.get("faults", []) if one["kind"] != NOTHING]
-        for kind, target in dict.fromkeys((one["kind"], one["target"]) for one in faults):
-            chosen = [one for one in faults if (one["kind"], one["target"]) == (kind, target)]
+        faults = [one for one in evidence.run.record.faults if one.kind != NOTHING]
+        for kind, target in dict.fromkeys((one.kind, one.target) for one in faults):
+            chosen = [one for one in faults if (one.kind, one.target) == (kind, target)]
             found.append(_resilience(kind, target, evidence, chosen))
     return sorted(found, key=lambda one: (one.target, one.kind, one.evidence.scenario))
 
@@ -103,16 +103,16 @@ def integrity(body: EvidenceSet) -> list[Integrity]:
     return [
         Integrity(
             evidence,
-            str(entry["check"]).replace("_", " "),
-            entry["workload"],
-            str(entry.get("target") or "unknown"),
-            entry["lost"],
-            entry["acknowledged"],
-            entry["unexpected"],
+            entry.check.replace("_", " "),
+            entry.workload,
+            entry.target or "unknown",
+            entry.lost,
+            entry.acknowledged,
+            entry.unexpected,
             _said(entry),
         )
         for evidence in _valid(body)
-        for entry in evidence.run.record.get("integrity", [])
+        for entry in evidence.run.record.integrity
     ]
 
 
@@ -121,12 +121,12 @@ def alarms(body: EvidenceSet) -> list[Alarms]:
     return [
         Alarms(
             evidence,
-            len(evidence.run.record["false_alarms"]),
-            len({one["detector"] for one in evidence.run.record.get("detections", [])}),
-            float(evidence.run.record.get("duration_ns") or 0) / units.NS["s"],
+            len(evidence.run.record.false_alarms),
+            len({one.detector for one in evidence.run.record.detections}),
+            float(evidence.run.record.duration_ns) / units.NS["s"],
         )
         for evidence in _with_faults(body)
-        if "false_alarms" in evidence.run.record
+        if evidence.run.record.has("false_alarms")
     ]
 
 
@@ -135,14 +135,14 @@ def _valid(body: EvidenceSet) -> list[Evidence]:
 
 
 def _with_faults(body: EvidenceSet) -> list[Evidence]:
-    return [one for one in _valid(body) if one.run.record.get("faults")]
+    return [one for one in _valid(body) if one.run.record.faults]
 
 
-def _resilience(kind: str, target: str, evidence: Evidence, faults: list[Entry]) -> Resilience:
-    numbers = {fault["number"] for fault in faults}
+def _resilience(kind: str, target: str, evidence: Evidence, faults: list[FaultRecord]) -> Resilience:
+    numbers = {fault.number for fault in faults}
     run = evidence.run
-    effective = sum(fault["number"] in numbers for fault in took_effect(run))
-    names = {one["detector"] for one in run.record.get("detections", []) if one["fault"] in numbers}
+    effective = sum(fault.number in numbers for fault in took_effect(run))
+    names = {one.detector for one in run.record.detections if one.fault in numbers}
     only = with_faults(run, numbers)
     return Resilience(
         kind,
@@ -155,7 +155,7 @@ def _resilience(kind: str, target: str, evidence: Evidence, faults: list[Entry])
             name: _spread(only, name if name == "downtime" else f"recovery.{name}")
             for name in ("first", "stable", "full", "downtime")
         },
-        sum(one["failed"] for one in only.record["recoveries"]),
+        sum(one.failed for one in only.record.recoveries),
         _availability(only),
     )
 
@@ -186,16 +186,16 @@ def _availability(run: Run) -> float | None:
     return None if seen.never else seen.value
 
 
-def _said(entry: Entry) -> str:
-    if entry["lost"] is None and entry["unexpected"] is None:
-        return str(entry.get("inconclusive") or "nothing was counted")
+def _said(entry: IntegrityRecord) -> str:
+    if entry.lost is None and entry.unexpected is None:
+        return entry.inconclusive or "nothing was counted"
     parts = []
-    if entry["lost"] is not None:
-        lost, of = entry["lost"], entry["acknowledged"]
+    if entry.lost is not None:
+        lost, of = entry.lost, entry.acknowledged
         if lost == 0 and of:
             parts.append(f"0 of {spaced(of)} lost, at most {units.format_ratio(3 / of)} (3/n, 95 %)")
         else:
             parts.append(f"{spaced(lost)} of {'unknown' if of is None else spaced(of)} lost")
-    if entry["unexpected"] is not None:
-        parts.append(f"{spaced(entry['unexpected'])} unexpected")
+    if entry.unexpected is not None:
+        parts.append(f"{spaced(entry.unexpected)} unexpected")
     return ", ".join(parts)

@@ -73,7 +73,7 @@ def detection(run: Run, metric: Metric) -> Observation:
         if at_ns is None and entry.state in UNKNOWN:
             unknown.append(f"{named(fault)}: {detector} did not tell, and {entry.detail}")
             continue
-        since_ns = _effective_ns(fault) if failure_ns is None else failure_ns
+        since_ns = effective_ns(fault) if failure_ns is None else failure_ns
         if at_ns is None:
             repeats.append(Repeat(named(fault), _watched_until(run, fault) - since_ns, NEVER))
         else:
@@ -95,10 +95,10 @@ def took_effect(run: Run) -> list[FaultRecord]:
         for fault in run.record.faults
         if fault.effective_ns is not None and (fault.took_effect or fault.kind == NOTHING)
     ]
-    return sorted(found, key=_effective_ns)
+    return sorted(found, key=effective_ns)
 
 
-def _effective_ns(fault: FaultRecord) -> int:
+def effective_ns(fault: FaultRecord) -> int:
     """When a fault took effect that did."""
     assert fault.effective_ns is not None
     return fault.effective_ns
@@ -227,8 +227,8 @@ def _downtime(entry: RecoveryRecord, fault: str) -> Repeat | None:
 
 def _watched_until(run: Run, fault: FaultRecord) -> int:
     """The end of the watch of a fault: the next one that took effect, or the end of the run."""
-    since_ns = _effective_ns(fault)
-    later_ns = [at_ns for other in took_effect(run) if (at_ns := _effective_ns(other)) > since_ns]
+    since_ns = effective_ns(fault)
+    later_ns = [at_ns for other in took_effect(run) if (at_ns := effective_ns(other)) > since_ns]
     return min([*later_ns, run.record.duration_ns or since_ns])
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.units import spaced
-from bench.judge.faults.times import IN_ALARM, NO_LOOK, NOTHING, first_failure_ns, took_effect
+from bench.judge.faults.times import IN_ALARM, NO_LOOK, NOTHING, effective_ns, first_failure_ns, took_effect
 from bench.report.document import Preformatted, Section, Table, text_columns
 from bench.report.render.text import WIDTH, wrapped
 from bench.scenario.rules.metric_facts import DETECTORS
@@ -16,6 +16,7 @@ from bench.scenario.rules.metric_facts import DETECTORS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.results.fault_records import DetectionRecord, FaultRecord, RecoveryRecord
     from bench.results.reader import Run
 
 
@@ -124,14 +125,13 @@ def round_step_ns(least_ns: float) -> int:
         power *= 10
 
 
-Entry = Any
 LABEL_WIDTH = 24
 """Of the first column: "0 exhaust_connections redis" has a line of its own."""
 SHOWN_FAULTS = 10
 """More are in run.json; what is said over all repeats is about all of them."""
 
 
-def shown(run: Run) -> list[Entry]:
+def shown(run: Run) -> list[FaultRecord]:
     """The faults that have lines of their own: the first of those that took effect."""
     return took_effect(run)[:SHOWN_FAULTS]
 
@@ -139,20 +139,20 @@ def shown(run: Run) -> list[Entry]:
 def not_shown(run: Run) -> list[str]:
     """The faults that have no line: too many, or without an effect."""
     took = took_effect(run)
-    more, numbers = len(took) - SHOWN_FAULTS, {fault["number"] for fault in took}
-    others = [fault for fault in run.record["faults"] if fault["number"] not in numbers]
+    more, numbers = len(took) - SHOWN_FAULTS, {fault.number for fault in took}
+    others = [fault for fault in run.record.faults if fault.number not in numbers]
     return [
         *([f"and {more} more, in run.json"] if more > 0 else []),
         *(f"{label(fault)}: without effect" for fault in others),
     ]
 
 
-def entries(run: Run, fault: Entry) -> list[Entry]:
+def entries(run: Run, fault: FaultRecord) -> list[RecoveryRecord]:
     """The recoveries of each workload after a fault."""
-    return [one for one in run.record.get("recoveries", []) if one["fault"] == fault["number"]]
+    return [one for one in run.record.recoveries if one.fault == fault.number]
 
 
-def fault_rows(run: Run, cells_of: Callable[[Entry], tuple[str, ...]]) -> list[tuple[str, ...]]:
+def fault_rows(run: Run, cells_of: Callable[[RecoveryRecord], tuple[str, ...]]) -> list[tuple[str, ...]]:
     """A row for each fault shown; with several workloads, one for each of them below it."""
     rows: list[tuple[str, ...]] = []
     for fault in shown(run):
@@ -160,13 +160,13 @@ def fault_rows(run: Run, cells_of: Callable[[Entry], tuple[str, ...]]) -> list[t
         if len(found) == 1:
             rows.append((label(fault), *cells_of(found[0])))
         else:
-            rows += [(label(fault),), *((f"  {entry['workload']}", *cells_of(entry)) for entry in found)]
+            rows += [(label(fault),), *((f"  {entry.workload}", *cells_of(entry)) for entry in found)]
     return rows
 
 
-def label(fault: Entry) -> str:
+def label(fault: FaultRecord) -> str:
     """As in "0 kill redis"."""
-    return f"{fault['number']} {fault['kind']} {fault['target']}"
+    return f"{fault.number} {fault.kind} {fault.target}"
 
 
 SAID = {IN_ALARM: "in alarm", NO_LOOK: "no look"}
@@ -193,45 +193,45 @@ def detection_section(run: Run) -> Section:
 
 def detectors(run: Run) -> list[str]:
     """The detectors that looked on, in their usual order."""
-    detections = run.record.get("detections", [])
-    return [name for name in DETECTORS if any(one["detector"] == name for one in detections)]
+    detections = run.record.detections
+    return [name for name in DETECTORS if any(one.detector == name for one in detections)]
 
 
-def detection_cells(run: Run, fault: Entry) -> list[str]:
+def detection_cells(run: Run, fault: FaultRecord) -> list[str]:
     """For each detector the time from the first failure to its word, "missed", or "-"."""
-    told = {
-        one["detector"]: one for one in run.record.get("detections", []) if one["fault"] == fault["number"]
-    }
-    failure_ns = first_failure_ns(run, fault["number"])
-    since_ns = fault["effective_ns"] if failure_ns is None else failure_ns
+    told = {one.detector: one for one in run.record.detections if one.fault == fault.number}
+    failure_ns = first_failure_ns(run, fault.number)
+    since_ns = effective_ns(fault) if failure_ns is None else failure_ns
     return [_detected(told.get(name), since_ns, failure_ns, fault) for name in detectors(run)]
 
 
 def false_alarms(run: Run) -> str:
     """How many there were, and the first of them: "1 false alarm: probe at 3.00 s"."""
-    alarms = run.record.get("false_alarms", [])
-    told = ", ".join(f"{one['detector']} at {units.format_duration_ns(one['at_ns'])}" for one in alarms[:5])
+    alarms = run.record.false_alarms
+    told = ", ".join(f"{one.detector} at {units.format_duration_ns(one.at_ns)}" for one in alarms[:5])
     text = f"{spaced(len(alarms))} false alarm{'' if len(alarms) == 1 else 's'}"
     return f"{text}: {told}" if told else text
 
 
-def _detected(entry: Entry | None, since_ns: int, failure_ns: int | None, fault: Entry) -> str:
+def _detected(
+    entry: DetectionRecord | None, since_ns: int, failure_ns: int | None, fault: FaultRecord
+) -> str:
     if entry is None:
         return "-"
-    if entry["at_ns"] is not None:
-        return units.format_duration_ns(entry["at_ns"] - since_ns)
-    if failure_ns is None or fault["kind"] == NOTHING:
+    if entry.at_ns is not None:
+        return units.format_duration_ns(entry.at_ns - since_ns)
+    if failure_ns is None or fault.kind == NOTHING:
         return "-"
-    return SAID.get(entry.get("state", ""), "missed")
+    return SAID.get(entry.state or "", "missed")
 
 
 def doubts(run: Run) -> list[str]:
     """Of detectors that told nothing of a fault and did not miss it: why, a sentence for each kind."""
     found: dict[tuple[str, str], str] = {}
-    for one in run.record.get("detections", []):
-        if one["at_ns"] is None and one.get("state") in SAID:
-            text = f"{one['detector'].replace('_', ' ')}, fault {one['fault']}: {one['detail']}"
-            found.setdefault((one["detector"], one["state"]), text)
+    for one in run.record.detections:
+        if one.at_ns is None and one.state in SAID:
+            text = f"{one.detector.replace('_', ' ')}, fault {one.fault}: {one.detail}"
+            found.setdefault((one.detector, one.state), text)
     return list(found.values())
 
 
@@ -241,24 +241,25 @@ def timeline(run: Run, unicode: bool = True) -> Section:
     return Section("", (Preformatted(tuple(lines)),))
 
 
-def time_line(run: Run, fault: Entry) -> TimeLine:
+def time_line(run: Run, fault: FaultRecord) -> TimeLine:
     """What followed a fault: of several workloads the first failure of any, and the last to come back."""
-    start_ns = fault["effective_ns"]
+    start_ns = effective_ns(fault)
     marks = {"fault": start_ns}
-    for one in run.record.get("detections", []):
-        if one["fault"] == fault["number"] and one["at_ns"] is not None and one["detector"] in DETECTORS:
-            marks[one["detector"]] = one["at_ns"]
-    hit = [one for one in entries(run, fault) if one["first_failure_ns"] is not None]
-    slow = [] if hit else [one for one in entries(run, fault) if one["slow_from_ns"] is not None]
+    for one in run.record.detections:
+        if one.fault == fault.number and one.at_ns is not None and one.detector in DETECTORS:
+            marks[one.detector] = one.at_ns
+    hit = [one for one in entries(run, fault) if one.first_failure_ns is not None]
+    slow = [] if hit else [one for one in entries(run, fault) if one.slow_from_ns is not None]
     for name, stamp in MARKS:
-        stamps = [entry[stamp] for entry in hit or slow]
-        if stamps and None not in stamps:
-            marks[name] = max(stamps)
-    failures = [one["first_failure_ns"] - start_ns for one in hit]
+        stamps: list[int | None] = [getattr(entry, stamp) for entry in hit or slow]
+        known = [at_ns for at_ns in stamps if at_ns is not None]
+        if stamps and len(known) == len(stamps):
+            marks[name] = max(known)
+    failures = [one.first_failure_ns - start_ns for one in hit if one.first_failure_ns is not None]
     return TimeLine(
         label(fault),
         {name: at_ns - start_ns for name, at_ns in marks.items()},
         min(failures, default=None),
-        max((one["until_ns"] for one in hit or slow), default=start_ns) - start_ns,
-        min((one["slow_from_ns"] - start_ns for one in slow), default=None),
+        max((one.until_ns for one in hit or slow), default=start_ns) - start_ns,
+        min((one.slow_from_ns - start_ns for one in slow if one.slow_from_ns is not None), default=None),
     )

@@ -15,7 +15,7 @@ Where a fault had no visible effect, all of its time is `after`; where it only s
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,14 +27,15 @@ from bench.judge.observation import CUT_SHORT, nearest_rank
 from bench.report.context import joined
 from bench.report.document import Bullets, Facts, Section, Table, text_columns
 from bench.report.faults import detection as fault_detection
-from bench.report.faults.detection import LABEL_WIDTH, Entry, entries, fault_rows, not_shown, shown
+from bench.report.faults.detection import LABEL_WIDTH, entries, fault_rows, not_shown, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from bench.core.histogram import Counts
+    from bench.results.fault_records import IntegrityRecord, RecoveryRecord
     from bench.results.reader import Run
 
 
@@ -47,40 +48,39 @@ def fault_phases(run: Run) -> dict[str, dict[str, Counts]]:
 
     A lost arrival is charged no less than its deadline, as in windows.hlog. Raises ResultError.
     """
-    recoveries = run.record.get("recoveries") or []
+    recoveries = run.record.recoveries or []
     operations = run.operations() if recoveries else None
     if operations is None:
         return {}
     found = {}
     for number, workload in enumerate(run.workloads):
-        own = [one for one in recoveries if one["workload"] == workload["name"]]
+        own = [one for one in recoveries if one.workload == workload.name]
         if not own:
             continue
         log = operations[operations["workload"] == number]
         response_ns = log["done_ns"] - log["planned_ns"]
         lost = log["outcome"] != Outcome.OK
-        response_ns[lost] = np.maximum(response_ns[lost], workload.get("deadline_ns") or 0)
-        found[workload["name"]] = {
+        response_ns[lost] = np.maximum(response_ns[lost], workload.deadline_ns or 0)
+        found[workload.name] = {
             phase: counts_of(response_ns[_within(log["planned_ns"], spans)])
             for phase, spans in spans_of(own).items()
         }
     return found
 
 
-def spans_of(recoveries: Sequence[Mapping[str, Any]]) -> Spans:
+def spans_of(recoveries: Sequence[RecoveryRecord]) -> Spans:
     """The spans of each phase, ns from run zero, of the recoveries of one workload."""
-    baseline = recoveries[0]["baseline"]
+    baseline = recoveries[0].baseline
     spans: Spans = {phase: [] for phase in PHASES}
-    spans["before"].append((baseline["from_ns"], baseline["until_ns"]))
+    spans["before"].append((baseline.from_ns, baseline.until_ns))
     for one in recoveries:
-        until = one["until_ns"]
-        start = _known(one["first_failure_ns"], one["slow_from_ns"], one["effective_ns"])
-        if one["first_failure_ns"] is None:
-            back, whole = start, one["full_ns"] if one["slow_from_ns"] is not None else start
+        until = one.until_ns
+        start = _known(one.first_failure_ns, one.slow_from_ns, one.effective_ns)
+        if one.first_failure_ns is None:
+            back, full_ns = start, one.full_ns if one.slow_from_ns is not None else start
         else:
-            back, whole = one["first_success_ns"], _known(one["full_ns"], one["stable_ns"], until)
-        back = _known(back, until)
-        whole = max(back, _known(whole, until))
+            back, full_ns = _known(one.first_success_ns, until), _known(one.full_ns, one.stable_ns, until)
+        whole = max(back, _known(full_ns, until))
         spans["fault"].append((start, back))
         spans["recovery"].append((back, whole))
         spans["after"].append((whole, until))
@@ -133,21 +133,21 @@ AROUND_FAULTS = text_columns(
 def cost_section(run: Run) -> Section:
     """Time without success, lost and late answers, lanes that had to reconnect."""
     found = [entry for fault in shown(run) for entry in entries(run, fault)]
-    if not any(entry["first_failure_ns"] is not None or entry["slow_from_ns"] is not None for entry in found):
+    if not any(entry.first_failure_ns is not None or entry.slow_from_ns is not None for entry in found):
         return Section("", ())
     return Section("", (Table("", COST, tuple(fault_rows(run, cost_cells))), COST_NOTE))
 
 
-def cost_cells(entry: Entry) -> tuple[str, ...]:
+def cost_cells(entry: RecoveryRecord) -> tuple[str, ...]:
     """Time without success, lost, stalled, brown-out, lanes that came back and their longest absence."""
-    reconnects = entry.get("reconnects") or {}
-    longest_ns = reconnects.get("max_ns")
+    reconnects = entry.reconnects
+    longest_ns = reconnects.max_ns if reconnects else None
     return (
-        units.format_duration_ns(entry["downtime_ns"]) if is_clean(entry) else "?",
-        spaced(entry["failed"]),
-        spaced(entry["stalled"]),
-        units.format_duration_ns(entry["brown_out_ns"]),
-        spaced(reconnects.get("count", 0)),
+        units.format_duration_ns(entry.downtime_ns) if is_clean(entry) else "?",
+        spaced(entry.failed),
+        spaced(entry.stalled),
+        units.format_duration_ns(entry.brown_out_ns),
+        spaced(reconnects.count if reconnects else 0),
         "-" if longest_ns is None else units.format_duration_ns(longest_ns),
     )
 
@@ -171,25 +171,25 @@ def integrity_facts(run: Run) -> Facts:
         tuple(
             (
                 "Integrity",
-                f"{check['workload']}, {str(check['check']).replace('_', ' ')}: "
-                f"{check.get('inconclusive') or integrity_counts(check)}",
+                f"{check.workload}, {str(check.check).replace('_', ' ')}: "
+                f"{check.inconclusive or integrity_counts(check)}",
             )
-            for check in run.record.get("integrity", [])
+            for check in run.record.integrity
         )
     )
 
 
-def integrity_counts(check: Entry) -> str:
+def integrity_counts(check: IntegrityRecord) -> str:
     """What a check of data counted, as one line."""
     parts = []
-    if check["lost"] is not None:
-        of = "" if check["acknowledged"] is None else f" of {spaced(check['acknowledged'])}"
-        parts.append(check.get("bound") or f"{spaced(check['lost'])}{of} lost")
-    if check.get("oldest_lost_age_ns") is not None:
-        parts.append(f"the oldest {units.format_duration_ns(check['oldest_lost_age_ns'])} old")
-    if check["unexpected"] is not None:
-        of = "" if check["found"] is None else f" of {spaced(check['found'])} found"
-        parts.append(f"{spaced(check['unexpected'])}{of} unexpected")
+    if check.lost is not None:
+        of = "" if check.acknowledged is None else f" of {spaced(check.acknowledged)}"
+        parts.append(check.bound or f"{spaced(check.lost)}{of} lost")
+    if check.oldest_lost_age_ns is not None:
+        parts.append(f"the oldest {units.format_duration_ns(check.oldest_lost_age_ns)} old")
+    if check.unexpected is not None:
+        of = "" if check.found is None else f" of {spaced(check.found)} found"
+        parts.append(f"{spaced(check.unexpected)}{of} unexpected")
     return joined(parts) or "nothing was counted"
 
 
@@ -207,7 +207,7 @@ STAMPS = ("first_success_ns", "stable_ns", "full_ns")
 
 def sections(run: Run, unicode: bool) -> list[Section]:
     """The parts of the text report about faults; empty for a run without any. Raises ResultError."""
-    if not run.record.get("faults"):
+    if not run.record.faults:
         return []
     return [
         _recovery(run),
@@ -234,57 +234,60 @@ def _recovery(run: Run) -> Section:
     )
 
 
-def recovery_cells(entry: Entry) -> tuple[str, ...]:
+def recovery_cells(entry: RecoveryRecord) -> tuple[str, ...]:
     """Fault to first failure; from there to the first OK, stable, full; arrivals lost."""
-    failure_ns, lost = entry["first_failure_ns"], spaced(entry["failed"])
-    if entry["state"] == "unseen":
+    failure_ns, lost = entry.first_failure_ns, spaced(entry.failed)
+    if entry.state == "unseen":
         return ("no arrivals", "-", "-", "-", "-")
     if not is_clean(entry):
         return ("no baseline", "?", "?", "?", lost)
     if failure_ns is None:
-        slow_ns = entry["slow_from_ns"]
+        slow_ns = entry.slow_from_ns
         full = "-" if slow_ns is None else _after(entry, "full_ns", slow_ns)
         return ("unaffected" if slow_ns is None else "slower", "-", "-", full, lost)
-    since_fault = units.format_duration_ns(failure_ns - entry["effective_ns"])
+    since_fault = units.format_duration_ns(failure_ns - entry.effective_ns)
     return (since_fault, *(_after(entry, stamp, failure_ns) for stamp in STAMPS), lost)
 
 
-def _after(entry: Entry, stamp: str, since_ns: int) -> str:
+def _after(entry: RecoveryRecord, stamp: str, since_ns: int) -> str:
     """The time to a stamp, "never", or "?" where the watch ended too early to tell."""
-    if entry[stamp] is not None:
-        return units.format_duration_ns(entry[stamp] - since_ns)
+    at_ns: int | None = getattr(entry, stamp)
+    if at_ns is not None:
+        return units.format_duration_ns(at_ns - since_ns)
     if stamp == "full_ns":
-        if entry["full_cut_short"] or entry["baseline"]["band_ns"] is None:
+        if entry.full_cut_short or entry.baseline.band_ns is None:
             return "?"
-        if entry["stable_ns"] is not None or entry["first_failure_ns"] is None:
-            return f"> {units.format_duration_ns(entry['until_ns'] - since_ns)}"
-    return "?" if entry["state"] == CUT_SHORT and stamp != "first_success_ns" else "never"
+        if entry.stable_ns is not None or entry.first_failure_ns is None:
+            return f"> {units.format_duration_ns(entry.until_ns - since_ns)}"
+    return "?" if entry.state == CUT_SHORT and stamp != "first_success_ns" else "never"
 
 
-def repeated(run: Run) -> list[tuple[str, list[Entry]]]:
+def repeated(run: Run) -> list[tuple[str, list[RecoveryRecord]]]:
     """What was hit in the same way more than once, as in "5 x kill redis", and what failed of it."""
-    groups: dict[tuple[str, str, str], list[Entry]] = {}
+    groups: dict[tuple[str, str, str], list[RecoveryRecord]] = {}
     for fault in took_effect(run):
         for entry in entries(run, fault):
-            groups.setdefault((fault["kind"], fault["target"], entry["workload"]), []).append(entry)
+            groups.setdefault((fault.kind, fault.target, entry.workload), []).append(entry)
     found = []
     for (kind, target, workload), alike in groups.items():
-        hit = [entry for entry in alike if entry["first_failure_ns"] is not None and is_clean(entry)]
+        hit = [entry for entry in alike if entry.first_failure_ns is not None and is_clean(entry)]
         if len(alike) >= 2 and hit:
             among = f", {workload}" if len({name for _, _, name in groups}) > 1 else ""
             found.append((f"{len(alike)} x {kind} {target}{among}", hit))
     return found
 
 
-def statistic(hit: list[Entry], percent: float) -> tuple[str, ...]:
+def statistic(hit: list[RecoveryRecord], percent: float) -> tuple[str, ...]:
     """Nearest rank over those that were hit; where a stamp is missing, the longest is not known."""
-    delays = sorted(entry["first_failure_ns"] - entry["effective_ns"] for entry in hit)
+    failures_ns = [entry.first_failure_ns or 0 for entry in hit]
+    delays = sorted(at_ns - entry.effective_ns for at_ns, entry in zip(failures_ns, hit, strict=True))
     cells = [units.format_duration_ns(nearest_rank(delays, percent))]
     for stamp in STAMPS:
+        stamps_ns = [getattr(entry, stamp) for entry in hit]
         ordered = sorted(
-            float("inf") if entry[stamp] is None else entry[stamp] - entry["first_failure_ns"]
-            for entry in hit
+            float("inf") if at_ns is None else at_ns - failure_ns
+            for at_ns, failure_ns in zip(stamps_ns, failures_ns, strict=True)
         )
         found = nearest_rank(ordered, percent)
         cells.append("-" if found == float("inf") else units.format_duration_ns(found))
-    return (*cells, spaced(int(nearest_rank(sorted(entry["failed"] for entry in hit), percent))))
+    return (*cells, spaced(int(nearest_rank(sorted(entry.failed for entry in hit), percent))))

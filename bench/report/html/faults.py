@@ -13,7 +13,6 @@ from bench.report import context
 from bench.report.document import Column
 from bench.report.faults.detection import (
     SIGNS,
-    Entry,
     detection_cells,
     detectors,
     doubts,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.report.faults.detection import TimeLine
+    from bench.results.fault_records import FaultRecord, IntegrityRecord, RecoveryRecord
     from bench.results.reader import Run
 
 
@@ -173,7 +173,7 @@ DRAWN_FAULTS = 20
 
 def recovery(run: Run) -> Html:
     """The section about faults; empty for a run without any. Raises ResultError."""
-    if not run.record.get("faults"):
+    if not run.record.faults:
         return Html()
     faults = took_effect(run)
     lines = [time_line(run, fault) for fault in faults[:DRAWN_FAULTS]]
@@ -194,10 +194,10 @@ def recovery(run: Run) -> Html:
     )
 
 
-def _recoveries(run: Run, faults: list[Entry]) -> Html | None:
+def _recoveries(run: Run, faults: list[FaultRecord]) -> Html | None:
     """Median and longest over repeats, then one row for each fault and workload."""
     names = detectors(run)
-    several = len({one["workload"] for one in run.record.get("recoveries", [])}) > 1
+    several = len({one.workload for one in run.record.recoveries}) > 1
     heads = ["to failure", "down", "first OK", "stable", "full", "lost", "stalled", "brown-out", "lanes back"]
     columns = [
         *words("fault"),
@@ -215,7 +215,7 @@ def _recoveries(run: Run, faults: list[Entry]) -> Html | None:
         noticed = detection_cells(run, fault)
         for number, entry in enumerate(entries(run, fault)):
             own = noticed if number == 0 else ["" for _ in names]
-            where = [entry["workload"]] if several else []
+            where = [entry.workload] if several else []
             rows.append([label(fault), *where, *_cells(entry), *own])
     left_out = len(rows) - SHOWN_ROWS
     rows = rows[:SHOWN_ROWS]
@@ -233,34 +233,36 @@ def _recoveries(run: Run, faults: list[Entry]) -> Html | None:
     return table(columns, rows, caption, narrow="scroll")
 
 
-def _cells(entry: Entry) -> list[str]:
+def _cells(entry: RecoveryRecord) -> list[str]:
     to_failure, first, stable, full, lost = recovery_cells(entry)
     down, _, stalled, brown_out, lanes, longest = cost_cells(entry)
     back = lanes if longest == "-" else f"{lanes} in {longest}"
     return [to_failure, down, first, stable, full, lost, stalled, brown_out, back]
 
 
-def _over(hit: list[Entry], percent: float) -> list[str]:
+def _over(hit: list[RecoveryRecord], percent: float) -> list[str]:
     to_failure, first, stable, full, lost = statistic(hit, percent)
 
     down, stalled, brown_out = (
-        nearest_rank(sorted(float(entry[key]) for entry in hit), percent)
-        for key in ("downtime_ns", "stalled", "brown_out_ns")
+        nearest_rank(sorted(map(float, values)), percent)
+        for values in zip(
+            *((entry.downtime_ns, entry.stalled, entry.brown_out_ns) for entry in hit), strict=True
+        )
     )
     spent = (units.format_duration_ns(down), first, stable, full, lost, spaced(int(stalled)))
     return [to_failure, *spent, units.format_duration_ns(brown_out), ""]
 
 
-def _noticed(run: Run, hit: list[Entry], names: list[str], percent: float) -> list[str]:
+def _noticed(run: Run, hit: list[RecoveryRecord], names: list[str], percent: float) -> list[str]:
     """Over repeats, of each detector; one that missed a fault has no longest."""
-    told = {(one["fault"], one["detector"]): one for one in run.record.get("detections", [])}
+    told = {(one.fault, one.detector): one for one in run.record.detections}
     cells = []
     for name in names:
         after = []
         for entry in hit:
-            one, since_ns = told.get((entry["fault"], name), {}), first_failure_ns(run, entry["fault"])
-            at_ns = one.get("at_ns")
-            if at_ns is None and one.get("state") in UNKNOWN:
+            detection, since_ns = told.get((entry.fault, name)), first_failure_ns(run, entry.fault)
+            at_ns = detection.at_ns if detection else None
+            if at_ns is None and detection and detection.state in UNKNOWN:
                 continue
             after.append(float("inf") if at_ns is None or since_ns is None else float(at_ns - since_ns))
         if not after:
@@ -291,19 +293,19 @@ def _around(run: Run) -> Html | None:
 
 
 def _done(run: Run) -> Html:
-    took = {fault["number"] for fault in took_effect(run)}
+    took = {fault.number for fault in took_effect(run)}
     rows = []
-    for fault in run.record["faults"][:SHOWN_FAULTS]:
-        effect = "took effect" if fault["number"] in took else badge("without effect")
-        sure = fault.get("uncertainty_ns")
+    for fault in run.record.faults[:SHOWN_FAULTS]:
+        effect = "took effect" if fault.number in took else badge("without effect")
+        sure = fault.uncertainty_ns
         rows.append(
             [
                 label(fault),
-                _time(fault.get("asked_ns")),
-                _time(fault.get("effective_ns")),
+                _time(fault.asked_ns),
+                _time(fault.effective_ns),
                 None if sure is None else f"± {units.format_duration_ns(sure)}",
-                _time(fault.get("healed_ns")),
-                [effect, ": ", str(fault.get("proof") or "no proof"), ". ", str(fault.get("how") or "")],
+                _time(fault.healed_ns),
+                [effect, ": ", str(fault.proof or "no proof"), ". ", str(fault.how or "")],
             ]
         )
     columns = [*words("fault"), *numbers("asked", "effective", "known to", "healed")]
@@ -316,20 +318,20 @@ def _time(at_ns: int | None) -> str | None:
 
 def integrity(run: Run) -> Html:
     """What was found of the data that the servers had acknowledged; empty without such checks."""
-    checks = run.record.get("integrity", [])
+    checks = run.record.integrity
     rows: list[list[Child]] = []
     for check in checks:
-        told = [str(check.get("inconclusive") or integrity_counts(check))]
-        told += [str(check[key]) for key in ("text", "caveat") if check.get(key)]
-        examples = [str(one) for one in (check.get("examples") or [])[:5]]
+        notes = filter(None, (check.inconclusive or integrity_counts(check), check.text, check.caveat))
+        # The number of a register, which is no field, comes first.
+        examples = [str({**(one.model_extra or {}), **one.to_json()}) for one in check.examples[:5]]
         shown = element("div", "Examples: ", ", ".join(examples), class_="soft small") if examples else None
-        counts = [check.get(key) for key in ("acknowledged", "found", "lost", "unexpected")]
+        counts = (check.acknowledged, check.found, check.lost, check.unexpected)
         rows.append(
             [
-                f"{check['workload']}, {str(check['check']).replace('_', ' ')}",
+                f"{check.workload}, {str(check.check).replace('_', ' ')}",
                 _state(check),
                 *(None if count is None else spaced(count) for count in counts),
-                [*(element("div", text) for text in dict.fromkeys(told)), shown],
+                [*(element("div", text) for text in dict.fromkeys(notes)), shown],
             ]
         )
     if not rows:
@@ -340,10 +342,10 @@ def integrity(run: Run) -> Html:
     return section("Data integrity", table(columns, rows, caption, narrow="cards"))
 
 
-def _state(check: Entry) -> Html:
-    if check.get("inconclusive"):
+def _state(check: IntegrityRecord) -> Html:
+    if check.inconclusive:
         return badge("not checked")
-    return badge("harmed" if check["lost"] or check["unexpected"] else "intact")
+    return badge("harmed" if check.lost or check.unexpected else "intact")
 
 
 def outages(run: Run) -> Html:

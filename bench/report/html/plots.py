@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench.core import units
 from bench.core.clock import NS_PER_S
-from bench.judge.faults.times import took_effect
+from bench.judge.faults.times import effective_ns, took_effect
 from bench.report.faults.detection import SIGNS, label, time_line
 from bench.report.html.page import Child, Html, details, element, escape, numbers, table, words
 
@@ -104,7 +104,8 @@ class Plot:
 class Book:
     """The plots of a page; x axes that are alike are kept once."""
 
-    plots: dict[str, Any] = field(default_factory=dict)
+    plots: list[tuple[Plot, str]] = field(default_factory=list)
+    """Each with the name of its x axis."""
     axes: dict[str, list[float]] = field(default_factory=dict)
     _names: dict[tuple[float, ...], str] = field(default_factory=dict)
 
@@ -114,7 +115,7 @@ class Book:
         if key not in self._names:
             self._names[key] = f"x{len(self._names)}"
             self.axes[self._names[key]] = list(key)
-        self.plots[plot.name] = plot.to_json(self._names[key])
+        self.plots.append((plot, self._names[key]))
         caption = element("figcaption", element("h3", title), element("p", text, class_="soft small"))
         canvas = element(
             "div",
@@ -129,7 +130,7 @@ class Book:
 
     def to_json(self) -> dict[str, Any]:
         """Everything that the script draws."""
-        return {"axes": self.axes, "plots": self.plots}
+        return {"axes": self.axes, "plots": {plot.name: plot.to_json(axis) for plot, axis in self.plots}}
 
 
 def line_style(number: int) -> tuple[int, Dash]:
@@ -165,21 +166,21 @@ def marks(run: Run) -> dict[str, Any]:
     """For the script, in seconds: the run's begin and end, `phases`, `spans` (down, slow) and `points`."""
     phases = [
         {
-            "name": str(phase.get("name", "")),
-            "measured": bool(phase.get("measured")),
-            "from": _s(phase.get("start_ns", 0)),
-            "to": _s(phase.get("end_ns", 0)),
+            "name": phase.name,
+            "measured": phase.measured,
+            "from": _s(phase.start_ns),
+            "to": _s(phase.end_ns),
         }
-        for phase in run.record.get("phases", [])
+        for phase in run.record.phases
     ]
     points = [
         {"at": _s(at_ns), "sign": SIGNS[name][0], "fault": name == "fault"}
         for at_ns, name, _ in _points(run)[:MOST_MARKS]
     ]
-    ends = [_s(phase.get("end_ns", 0)) for phase in run.record.get("phases", [])]
-    ends.append(_s(run.record.get("duration_ns") or 0))
+    ends = [_s(phase.end_ns) for phase in run.record.phases]
+    ends.append(_s(run.record.duration_ns))
     return {
-        "workloads": [entry["name"] for entry in run.workloads],
+        "workloads": [entry.name for entry in run.workloads],
         "from": 0,
         "to": max(ends),
         "phases": phases,
@@ -198,12 +199,12 @@ def events_table(run: Run) -> Html | None:
     """Phases and marks in the order of time; None for a run with one phase and no marks."""
     rows: list[tuple[int, str, str]] = [
         (
-            int(phase.get("start_ns", 0)),
-            f"phase {phase.get('name', '')}",
-            f"{'measured' if phase.get('measured') else 'not measured'}, "
-            f"until {units.format_duration_ns(phase.get('end_ns', 0))}",
+            phase.start_ns,
+            f"phase {phase.name}",
+            f"{'measured' if phase.measured else 'not measured'}, "
+            f"until {units.format_duration_ns(phase.end_ns)}",
         )
-        for phase in run.record.get("phases", [])
+        for phase in run.record.phases
     ]
     for at_ns, name, text in _points(run):
         rows.append((at_ns, SIGNS[name][1], f"fault {text}"))
@@ -223,24 +224,23 @@ def _points(run: Run) -> list[tuple[int, str, str]]:
     found = []
     for fault in took_effect(run):
         for name, after_ns in time_line(run, fault).marks.items():
-            found.append((fault["effective_ns"] + after_ns, name, label(fault)))
+            found.append((effective_ns(fault) + after_ns, name, label(fault)))
     return sorted(found, key=lambda point: (point[0], list(SIGNS).index(point[1])))
 
 
 def _spans(run: Run) -> list[tuple[int, int, float, float]]:
     """Workload by its place, 1 for down (0: answered, not yet as before), begin and end."""
-    places = {entry["name"]: place for place, entry in enumerate(run.workloads)}
+    places = {entry.name: place for place, entry in enumerate(run.workloads)}
     spans = []
-    for one in run.record.get("recoveries", []):
-        place, since = places.get(one["workload"], -1), one["first_failure_ns"]
+    for one in run.record.recoveries:
+        place, since = places.get(one.workload, -1), one.first_failure_ns
+        back = one.slow_from_ns
         if since is not None:
-            back = one["first_success_ns"] if one["first_success_ns"] is not None else one["until_ns"]
+            back = one.until_ns if one.first_success_ns is None else one.first_success_ns
             spans.append((place, 1, _s(since), _s(back)))
-        else:
-            back = one["slow_from_ns"]
         if back is None:
             continue
-        whole = next((one[key] for key in ("full_ns", "stable_ns", "until_ns") if one[key] is not None), back)
+        whole = next(at_ns for at_ns in (one.full_ns, one.stable_ns, one.until_ns) if at_ns is not None)
         if whole > back:
             spans.append((place, 0, _s(back), _s(whole)))
     return spans
