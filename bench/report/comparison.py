@@ -8,7 +8,7 @@ workflow commands.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.compare.difference import Difference, Finding, StatusChange
 from bench.core import units
@@ -230,6 +230,50 @@ FORMAT = 1
 
 def render_json(comparison: Comparison) -> str:
     """One object; ratios that are no number are null."""
+    scenarios = [
+        {
+            "scenario": scenario.form.scenario,
+            "quick": scenario.form.quick,
+            "overrides": list(scenario.form.overrides),
+            "stack": scenario.form.stack,
+            "path": scenario.path,
+            "after": scenario.after,
+            "before": scenario.before,
+            "left_out": scenario.left_out,
+            "notes": scenario.notes,
+            "not_comparable": scenario.not_comparable,
+            "regressions": [
+                regression_text(scenario, one, comparison.threshold) for one in scenario.regressions
+            ],
+            "statuses": [
+                {
+                    "rule": change.rule,
+                    "finding": change.finding.value,
+                    "before": change.before.name,
+                    "after": change.after.name,
+                    "because": change.because or None,
+                }
+                for change in scenario.statuses
+            ],
+            "figures": [
+                {
+                    "metric": figure.metric,
+                    "unit": figure.kind.unit,
+                    "finding": difference.finding.value,
+                    "before": _finite(difference.before),
+                    "after": _finite(difference.after),
+                    "ratio": _finite(difference.ratio),
+                    "interval": None
+                    if difference.low is None
+                    else [_finite(difference.low), _finite(difference.high)],
+                    "because": reason_text(difference, figure.kind) or None,
+                }
+                for figure in scenario.figures
+                for difference in (figure.difference,)
+            ],
+        }
+        for scenario in comparison.scenarios
+    ]
     return as_json(
         {
             "format": FORMAT,
@@ -237,54 +281,12 @@ def render_json(comparison: Comparison) -> str:
             "exit_code": int(comparison.exit_code),
             "summary": summary_text(comparison),
             "regressions": comparison.regressions,
-            "scenarios": [_scenario_data(one, comparison.threshold) for one in comparison.scenarios],
+            "scenarios": scenarios,
             "missing": [str(form) for form in comparison.missing],
             "new": [str(form) for form in comparison.new],
             "damaged": comparison.damaged,
         }
     )
-
-
-def _scenario_data(scenario: ScenarioComparison, threshold: float) -> dict[str, Any]:
-    form = scenario.form
-    return {
-        "scenario": form.scenario,
-        "quick": form.quick,
-        "overrides": list(form.overrides),
-        "stack": form.stack,
-        "path": scenario.path,
-        "after": scenario.after,
-        "before": scenario.before,
-        "left_out": scenario.left_out,
-        "notes": scenario.notes,
-        "not_comparable": scenario.not_comparable,
-        "regressions": [regression_text(scenario, one, threshold) for one in scenario.regressions],
-        "statuses": [
-            {
-                "rule": one.rule,
-                "finding": one.finding.value,
-                "before": one.before.name,
-                "after": one.after.name,
-                "because": one.because or None,
-            }
-            for one in scenario.statuses
-        ],
-        "figures": [_figure(one) for one in scenario.figures],
-    }
-
-
-def _figure(figure: Figure) -> dict[str, Any]:
-    found = figure.difference
-    return {
-        "metric": figure.metric,
-        "unit": figure.kind.unit,
-        "finding": found.finding.value,
-        "before": _finite(found.before),
-        "after": _finite(found.after),
-        "ratio": _finite(found.ratio),
-        "interval": None if found.low is None else [_finite(found.low), _finite(found.high)],
-        "because": reason_text(found, figure.kind) or None,
-    }
 
 
 def _finite(value: float | None) -> float | None:

@@ -17,6 +17,7 @@ from bench.judge.judge import judge
 from bench.report import data, text
 from bench.report.faults.detection import TimeLine, drawn
 from bench.report.faults.recovery import counts_of, fault_phases, spans_of
+from bench.results.fault_records import RecoveryRecord
 from bench.results.reader import Run
 from tests.helpers.fault_run import FaultRun, detection, fault, integrity, recovery, unaffected, unclean
 from tests.helpers.synthetic_run import MS, S
@@ -217,7 +218,7 @@ def test_response_times_are_split_by_the_stamps(tmp_path):
 
 
 def test_a_fault_without_effect_has_only_an_after():
-    spans = spans_of([unaffected(0, 2)])
+    spans = spans_of([RecoveryRecord.read(unaffected(0, 2))])
     assert spans["fault"] == spans["recovery"] == [(2 * S + MS // 5,) * 2]
     assert spans["after"] == [(2 * S + MS // 5, 11 * S)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core import histogram, units
 from bench.core.units import spaced
@@ -12,7 +12,16 @@ from bench.report.html.page import Child, Html, badge, details, element, numbers
 from bench.results import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bench.results.reader import Run
+    from bench.results.run_record import (
+        CalibrationRecord,
+        ClockRecord,
+        DataSetRecord,
+        StackRecord,
+        WorkerRecord,
+    )
 
 
 SEVERITIES = {"invalid": "INVALID", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
@@ -33,25 +42,22 @@ ADDRESSES = "REDIS_URL, DATABASE_URL and API_URL"
 
 def anomalies(run: Run) -> Html:
     """What the session found odd, the worst first; said also where there was nothing."""
-    order: list[Any] = ["invalid", "fail", "inconclusive", "note"]
+    order = ["invalid", "fail", "inconclusive", "note"]
     found = sorted(
-        run.anomalies,
-        key=lambda one: [*order, one.get("severity")].index(one.get("severity")),
+        run.anomalies, key=lambda one: order.index(one.severity) if one.severity in order else len(order)
     )
     if not found:
         return section("Anomalies", element("p", "None."))
     rows = [
         [
-            str(one.get("code", "")).replace("_", " "),
-            badge(SEVERITIES.get(str(one.get("severity")), str(one.get("severity", "note")))),
+            anomaly.code.replace("_", " "),
+            badge(SEVERITIES.get(anomaly.severity, anomaly.severity or "note")),
             [
-                element("div", str(one.get("message", ""))),
-                element("div", element("strong", "What to do: "), str(one["advice"]))
-                if one.get("advice")
-                else None,
+                element("div", anomaly.message),
+                element("div", element("strong", "What to do: "), anomaly.advice) if anomaly.advice else None,
             ],
         ]
-        for one in found[:SHOWN_ANOMALIES]
+        for anomaly in found[:SHOWN_ANOMALIES]
     ]
     left_out = len(found) - SHOWN_ANOMALIES
     caption = f"The worst first{f'; {left_out} more are in run.json' if left_out > 0 else ''}"
@@ -67,31 +73,23 @@ def generator(run: Run) -> Html:
         if counts.any():
             times = [units.format_duration_ns(histogram.percentile_ns(counts, p)) for p in (50, 95, 99)]
             rows.append([text, *times, units.format_duration_ns(histogram.max_ns(counts))])
-    calibration = run.record.get("calibration", {})
-    floors = calibration.get("floor_ns", {})
+    calibration, made = run.record.calibration, run.record.generator
+    floors = calibration.floor_ns
     if floors:
-        known = (floors.get(name) for name in ("p50", "p95", "p99"))
-        shown = (None if ns is None else units.format_duration_ns(ns) for ns in known)
-        rows.append(["floor: shorter limits cannot be judged on this machine", *shown, None])
-    for proxy in run.record.get("proxies", []):
-        where = f"the fault proxy before {proxy['target']}"
-        for text, times_of in (
-            (f"passed on by {where} after", proxy.get("lateness_ns", {})),
-            (f"floor through {where}", proxy.get("floor_ns", {})),
-        ):
-            times_ns = [times_of.get(name) for name in ("p50", "p95", "p99", "max")]
-            rows.append([text, *(None if ns is None else units.format_duration_ns(ns) for ns in times_ns)])
+        rows.append(
+            ["floor: shorter limits cannot be judged on this machine", *_times(floors, "p50 p95 p99"), None]
+        )
+    for proxy in run.record.proxies:
+        where = f"the fault proxy before {proxy.target}"
+        rows.append([f"passed on by {where} after", *_times(proxy.lateness_ns, "p50 p95 p99 max")])
+        rows.append([f"floor through {where}", *_times(proxy.floor_ns, "p50 p95 p99 max")])
     columns = [*words("time"), *numbers("P50", "P95", "P99", "max")]
-    made = run.record.get("generator", {})
+    idle, waited = made.idle_ratio, made.run_delay_ns
     parts = [
         "The calibration is missing: the floor of this machine is unknown." if not floors else "",
-        f"The generator was idle {units.format_ratio(made['idle_ratio'])} of the time."
-        if made.get("idle_ratio") is not None
-        else "",
-        f"A thread of it waited {units.format_duration_ns(made['run_delay_ns'])} for a processor."
-        if made.get("run_delay_ns")
-        else "",
-        "It was the bottleneck." if made.get("saturated") else "",
+        "" if idle is None else f"The generator was idle {units.format_ratio(idle)} of the time.",
+        f"A thread of it waited {units.format_duration_ns(waited)} for a processor." if waited else "",
+        "It was the bottleneck." if made.saturated else "",
         f"Beside it {company}." if (company := others_at_work(run)) else "",
     ]
     text = element("p", " ".join(part for part in parts if part))
@@ -102,15 +100,18 @@ def generator(run: Run) -> Html:
     )
 
 
-def _calibration(calibration: dict[str, Any]) -> Html | None:
+def _times(percentiles: dict[str, int], names: str) -> list[str | None]:
+    known = (percentiles.get(name) for name in names.split())
+    return [None if ns is None else units.format_duration_ns(ns) for ns in known]
+
+
+def _calibration(calibration: CalibrationRecord) -> Html | None:
     rows: list[list[Child]] = []
-    for one in calibration.get("table", []):
-        for percent in one.get("given_ns", {}):
-            figures = [
-                one.get(kind, {}).get(percent) for kind in ("given_ns", "recorded_ns", "error_ns", "lag_ns")
-            ]
-            shown = [None if ns is None else units.format_duration_ns(ns) for ns in figures]
-            rows.append([f"{one.get('profile', '')}, {percent.upper()}", *shown])
+    for row in calibration.table:
+        for percent in row.given_ns:
+            kinds = (row.given_ns, row.recorded_ns, row.error_ns, row.lag_ns)
+            shown = [time for kind in kinds for time in _times(kind, percent)]
+            rows.append([f"{row.profile or ''}, {percent.upper()}", *shown])
     if not rows:
         return None
     heads = ("given by the server", "recorded", "error", "lag")
@@ -121,19 +122,19 @@ def _calibration(calibration: dict[str, Any]) -> Html | None:
 def workers(run: Run) -> Html:
     """Who made the load, where it was made by several; empty else."""
     rows: list[list[Child]] = []
-    for one in run.record.get("workers") or []:
-        idle, planned, late = (one.get(key) for key in ("idle_ratio", "planned", "late_windows"))
+    for worker in run.record.workers:
+        idle, planned, late = worker.idle_ratio, worker.planned, worker.late_windows
         rows.append(
             [
-                str(one.get("name", "?")),
-                f"{one.get('host') or '?'}, process {one.get('pid') or '?'}",
-                _shares(one),
+                worker.name,
+                f"{worker.host or '?'}, process {worker.pid or '?'}",
+                _shares(worker),
                 None if planned is None else spaced(planned),
-                _clock(one.get("clock") or {}),
-                _floor(one.get("floor_ns") or {}),
+                _clock(worker.clock) if worker.clock else "",
+                _floor(worker.floor_ns or {}),
                 None if idle is None else units.format_ratio(idle),
                 None if late is None else spaced(late),
-                [badge("lost"), " ", str(one["lost"])] if one.get("lost") else "in time",
+                [badge("lost"), " ", worker.lost] if worker.lost else "in time",
             ]
         )
     if not rows:
@@ -149,18 +150,19 @@ def workers(run: Run) -> Html:
     return section("Workers", table(columns, rows, caption, narrow="cards"))
 
 
-def _shares(worker: dict[str, Any]) -> str:
+def _shares(worker: WorkerRecord) -> str:
     """Its segments; of workloads that are not cut, only the one that has them does anything."""
-    by_workload = worker.get("workloads") or {}
-    if not by_workload:
-        return " of ".join(map(str, worker.get("segment") or ["nothing"]))
-    return ", ".join(f"{name} {' of '.join(map(str, segment))}" for name, segment in by_workload.items())
+    if not worker.workloads:
+        return " of ".join(map(str, worker.segment)) if worker.segment else "nothing"
+    return ", ".join(
+        f"{name} {' of '.join(map(str, segment or ()))}" for name, segment in worker.workloads.items()
+    )
 
 
-def _clock(clock: dict[str, Any]) -> str:
-    if clock.get("same"):
+def _clock(clock: ClockRecord) -> str:
+    if clock.same:
         return "the coordinator's own"
-    offset, sure, drift = (clock.get(f"{name}_ns") for name in ("offset", "uncertainty", "drift"))
+    offset, sure, drift = clock.offset_ns, clock.uncertainty_ns, clock.drift_ns
     parts = [
         "" if offset is None else f"off by {units.format_duration_ns(offset)}",
         "" if sure is None else f"± {units.format_duration_ns(sure)}",
@@ -176,15 +178,12 @@ def _floor(floors: dict[str, int]) -> str:
 def environment(run: Run) -> Html:
     """Machine, versions, stack and data."""
     record = run.record
-    machine = {
-        **record.get("environment", {}).get("key", {}),
-        **record.get("environment", {}).get("facts", {}),
-    }
+    machine = {**record.environment.key, **record.environment.facts.to_json()}
     parts: list[Html | None] = [
         _pairs("Machine", {name: _fact(name, value) for name, value in machine.items()}),
-        _pairs("Versions", {"holdfast": record.get("holdfast"), **record.get("versions", {})}),
-        _targets(record.get("stack", {})),
-        _data_sets(record.get("data_sets") or []),
+        _pairs("Versions", {"holdfast": record.holdfast, **record.versions}),
+        _targets(record.stack),
+        _data_sets(record.data_sets),
     ]
     return section("Environment", *parts)
 
@@ -195,7 +194,7 @@ def _fact(name: str, value: object) -> object:
     return value
 
 
-def _pairs(title: str, pairs: dict[str, object]) -> Html | None:
+def _pairs(title: str, pairs: Mapping[str, object]) -> Html | None:
     known = {name: value for name, value in pairs.items() if value not in (None, "", [])}
     if not known:
         return None
@@ -212,37 +211,25 @@ def _plain(value: object) -> str:
     return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
-def _targets(stack: dict[str, Any]) -> Html | None:
+def _targets(stack: StackRecord) -> Html | None:
     rows: list[list[Child]] = []
-    for one in stack.get("targets", []):
-        settings = ", ".join(
-            f"{key} {value or chr(34) * 2}" for key, value in (one.get("settings") or {}).items()
-        )
-        made_of = one.get("image") or one.get("started_by")
-        rows.append(
-            [
-                str(one.get("name", "?")),
-                " ".join(str(one[key]) for key in ("server", "version") if one.get(key)) or None,
-                str(one.get("address", "")),
-                None if made_of is None else str(made_of),
-                settings or None,
-            ]
-        )
+    for target in stack.targets:
+        settings = ", ".join(f"{key} {value or chr(34) * 2}" for key, value in target.settings.items())
+        server = " ".join(filter(None, (target.server, target.version)))
+        made_of = target.image or target.started_by
+        rows.append([target.name, server or None, target.address, made_of, settings or None])
     if not rows:
         return None
     columns = ["target", "server", "address", "from", "settings that differ from the server's own"]
-    return Html(element("h3", "Stack") + table(columns, rows, f"Stack: {stack.get('kind', 'unknown')}"))
+    return Html(element("h3", "Stack") + table(columns, rows, f"Stack: {stack.kind or 'unknown'}"))
 
 
-def _data_sets(sets: list[dict[str, Any]]) -> Html | None:
+def _data_sets(sets: list[DataSetRecord]) -> Html | None:
     rows: list[list[Child]] = []
-    for one in sets:
-        counted = one.get("rows")
-        shown = spaced(counted) if isinstance(counted, int) else _plain(counted) if counted else None
-        state = "reused" if one.get("reused") else "put in place"
-        rows.append(
-            [f"{one.get('target', '?')}: {one.get('name', '?')}", str(one.get("scale") or ""), shown, state]
-        )
+    for data_set in sets:
+        shown = _plain(data_set.rows) if data_set.rows else None
+        state = "reused" if data_set.reused else "put in place"
+        rows.append([f"{data_set.target}: {data_set.name or '?'}", str(data_set.scale or ""), shown, state])
     if not rows:
         return None
     return table(["data set", "scale", "rows", "state"], rows, "Data in place before the run")
@@ -251,21 +238,21 @@ def _data_sets(sets: list[dict[str, Any]]) -> Html | None:
 def again(run: Run) -> Html:
     """The command that does the same run, the scenario as it stood, and the files of this run."""
     record = run.record
-    scenario, plan = record.get("scenario", {}), record.get("plan", {})
+    scenario, plan = record.scenario, record.plan
     parts: list[Child] = []
-    if scenario.get("path"):
+    if scenario.path:
         parts.append(element("pre", element("code", command_again(record)), tabindex=0))
-    if record.get("stack", {}).get("kind") == "external":
+    if record.stack.kind == "external":
         parts.append(element("p", f"The addresses came from the environment: {ADDRESSES}."))
     facts = {
-        "digest of the plan": plan.get("digest"),
-        "digest of the scenario": scenario.get("digest"),
-        "seed": plan.get("seed"),
-        "changed by --set": ", ".join(map(str, plan.get("overrides", []))),
+        "digest of the plan": plan.digest,
+        "digest of the scenario": scenario.digest,
+        "seed": plan.seed,
+        "changed by --set": ", ".join(plan.overrides),
     }
     parts.append(_pairs("Plan", facts))
-    if scenario.get("text"):
-        text = element("pre", element("code", str(scenario["text"])[:LONGEST_TEXT]), tabindex=0)
+    if scenario.text:
+        text = element("pre", element("code", scenario.text[:LONGEST_TEXT]), tabindex=0)
         parts.append(details("The scenario file as it stood", text))
     there = [(name, text) for name, text in FILES if (run.path / name).exists()]
     links = [element("li", element("a", name, href=name), f": {text}") for name, text in there]
