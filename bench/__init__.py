@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.results.dataframes import RunFrames, load_runs
+    from bench.report.dataframes import RunFrames, load_runs
 
 __all__ = ["RunFrames", "load_runs"]
 
@@ -11,7 +11,7 @@ __all__ = ["RunFrames", "load_runs"]
 def __getattr__(name: str) -> object:
     """Import the frames when they are asked for: `import bench` stays light."""
     if name in __all__:
-        from bench.results import dataframes as frames
+        from bench.report import dataframes as frames
 
         return getattr(frames, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

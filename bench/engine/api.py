@@ -30,6 +30,9 @@ BROKEN_REPLIES = ("broken_replies", "inconclusive", "times the server sent bytes
 STRAY_REPLIES = ("stray_replies", "inconclusive", "replies came that nothing had asked for")
 """Anomalies that every engine can find: code, severity, what stands behind the count."""
 
+LEAST_CLIENT_IDLE_RATIO = 0.1
+"""A Python event loop with less to spare than this serves its tasks late: its time shows as service time."""
+
 
 @dataclass(frozen=True)
 class EngineStats:

@@ -1,20 +1,13 @@
-"""What the generator itself uses: this process, the other processes that are part of it, its connection
-pools.
-"""
+"""What the generator itself uses: this process, and the other processes that are part of it."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.resources.processes import stat_of
-
-if TYPE_CHECKING:
-    from bench.engine.api import Engine
-
 
 _guard = threading.Lock()
 _pids: set[int] = set()
@@ -79,10 +72,3 @@ class GeneratorUse:
 
     def _look(self) -> tuple[float, float]:
         return time.monotonic(), time.process_time() + cpu_s()
-
-
-def pool_use(engines: Sequence[Engine]) -> tuple[int, int] | None:
-    """Connections in use and in all, of the pools of all client engines; None where there is no pool."""
-    pools = [engine for engine in engines if engine.plan.workload.engine == "client"]
-    size = sum(engine.plan.workload.pool for engine in pools)
-    return (sum(engine.live().pool_in_use or 0 for engine in pools), size) if size else None

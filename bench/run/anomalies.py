@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.answers import Answers
 from bench.core.outcome import Outcome
 from bench.core.units import often, spaced
+from bench.engine.api import LEAST_CLIENT_IDLE_RATIO
 from bench.plan.pacing import P_DURATION_NS
 from bench.registry import kind_of_answers
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 
 LEAST_IDLE_RATIO = 0.02
-LEAST_CLIENT_IDLE_RATIO = 0.1
-"""A Python event loop with less to spare than this serves its tasks late: its time shows as service time."""
 LEAST_KEPT_RATIO = 0.99
 """An open plan counts as kept when this share of it was sent."""
 

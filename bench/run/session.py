@@ -18,7 +18,6 @@ from bench.core.clock import WallLabel, monotonic_ns
 from bench.core.errors import InterruptedRun, StatementRefused
 from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.compile import compile_plan
-from bench.resources.generator import pool_use
 from bench.resources.machine import Look as CompanyLook
 from bench.resources.sampler import Sampler
 from bench.results.layout import run_name
@@ -308,3 +307,10 @@ class Session:
                     status=event.status,
                     text=event.text,
                 )
+
+
+def pool_use(engines: list[Engine]) -> tuple[int, int] | None:
+    """Connections in use and in all, of the pools of all client engines; None where there is no pool."""
+    pools = [engine for engine in engines if engine.plan.workload.engine == "client"]
+    size = sum(engine.plan.workload.pool for engine in pools)
+    return (sum(engine.live().pool_in_use or 0 for engine in pools), size) if size else None

@@ -38,6 +38,27 @@ def imports_of(path: Path, *, everywhere: bool = True) -> set[str]:
     return found
 
 
+@cache
+def modules_imported(path: Path, *, in_functions: bool = True) -> frozenset[str]:
+    """The product's modules that a file imports, those for types included."""
+    inside = {
+        below
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for below in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree_of(path)):
+        if node in inside and not in_functions:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in modules() else str(node.module) for name in names}
+    return frozenset(found & set(modules()) - {name for name, file in modules().items() if file == path})
+
+
 def _at_import(node: ast.AST) -> Iterator[ast.AST]:
     """Nodes that run at import: no function bodies, nothing under `if TYPE_CHECKING`."""
     for child in ast.iter_child_nodes(node):

@@ -10,10 +10,10 @@ from bench.core.histogram import percentile_ns
 from bench.core.machine_limits import CODE as OWN_LIMIT
 from bench.core.sanitize import redacted
 from bench.core.units import format_duration_ns
+from bench.engine.api import LEAST_CLIENT_IDLE_RATIO
 from bench.engine.wire import layout
 from bench.engine.wire.layout import LATENESS
 from bench.registry import OTHER
-from bench.run.anomalies import LEAST_CLIENT_IDLE_RATIO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
