@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,6 @@ from bench.stack.supervisor.processes import ProcessIdentity
 if TYPE_CHECKING:
     from docker import APIClient
 
-
-Inspected = dict[str, Any]
 
 KEEPS_HARDWARE_ADDRESS = (1, 44)
 """The first version of the engine's API that takes a hardware address at a connection."""
@@ -54,7 +52,7 @@ class Endpoint:
         return {name: value for name, value in asdict(self).items() if value}
 
     @classmethod
-    def from_json(cls, entry: dict[str, Any]) -> Endpoint:
+    def from_json(cls, entry: Mapping[str, Any]) -> Endpoint:
         """What `to_json` gave. Raises KeyError, TypeError or ValueError for anything else."""
         return cls(
             network=str(entry["network"]),
@@ -89,7 +87,7 @@ class Endpoint:
         return found
 
 
-def endpoints_of(inspected: Inspected, api_version: str = "") -> tuple[Endpoint, ...]:
+def endpoints_of(inspected: Mapping[str, Any], api_version: str = "") -> tuple[Endpoint, ...]:
     """The endpoints of a container; of one that is stopped, those that it will have."""
     networks = ((inspected.get("NetworkSettings") or {}).get("Networks")) or {}
     return tuple(_endpoint(name, entry or {}, inspected, api_version) for name, entry in networks.items())
@@ -109,7 +107,9 @@ def missing_or_different(asked: Iterable[Endpoint], now: Iterable[Endpoint]) -> 
     return found
 
 
-def _endpoint(name: str, entry: dict[str, Any], inspected: Inspected, api_version: str) -> Endpoint:
+def _endpoint(
+    name: str, entry: Mapping[str, Any], inspected: Mapping[str, Any], api_version: str
+) -> Endpoint:
     asked = entry.get("IPAMConfig") or {}
     own = str(inspected.get("Id", ""))[:12]
     return Endpoint(
@@ -127,7 +127,7 @@ def _endpoint(name: str, entry: dict[str, Any], inspected: Inspected, api_versio
     )
 
 
-def _hardware_address(entry: dict[str, Any], inspected: Inspected, api_version: str) -> str:
+def _hardware_address(entry: Mapping[str, Any], inspected: Mapping[str, Any], api_version: str) -> str:
     """The one that was asked for, or that the engine can be asked to keep.
 
     One that an engine has made from an address of its own choice must not be kept: the next container
@@ -162,111 +162,112 @@ def engine() -> APIClient:
     return connect_engine()
 
 
-def inspect(container: str) -> Inspected:
-    """What the engine knows of a container. Raises TargetError when it is not there."""
+@dataclass(frozen=True)
+class ContainerView:
+    """What the engine reports of a container, as far as faults need it."""
+
+    id: str
+    name: str
+    status: str
+    is_running: bool
+    is_restarting: bool
+    is_paused: bool
+    exit_code: int
+    pid: int | None
+    """Its first process as the host numbers it; None while it is down."""
+    is_opted_in: bool
+    restart_policy: str
+    """The engine's name for what it does when the container dies: no, always, on-failure, unless-stopped."""
+    network_mode: str
+    endpoints: tuple[Endpoint, ...]
+    """The networks that it is on, each with all that was asked for there."""
+
+    @classmethod
+    def read(cls, inspected: Mapping[str, Any], api_version: str) -> ContainerView:
+        """From the engine's answer."""
+        state, known = inspected["State"], Container.read(inspected)
+        return cls(
+            id=known.id,
+            name=str(inspected.get("Name") or known.id[:12]).lstrip("/"),
+            status=str(state["Status"]),
+            is_running=bool(state["Running"]),
+            is_restarting=bool(state["Restarting"]),
+            is_paused=bool(state["Paused"]),
+            exit_code=int(state["ExitCode"]),
+            pid=known.pid,
+            is_opted_in=known.is_opted_in,
+            restart_policy=known.restart_policy,
+            network_mode=str((inspected.get("HostConfig") or {}).get("NetworkMode") or ""),
+            endpoints=endpoints_of(inspected, api_version),
+        )
+
+    def refusal(self, expected: str, found: str, advice: str) -> TargetError:
+        """That an act is not possible on this container."""
+        return TargetError(self.name, "the Docker engine", expected, found, advice)
+
+    @property
+    def seen_process(self) -> ProcessIdentity | None:
+        """The container's first process; None where it is not to be seen from here.
+
+        The engine may run in another machine or name space, where the number is another process's.
+        """
+        identity = None if self.pid is None else ProcessIdentity.of(self.pid)
+        return identity if self.id in (cgroup_of(self.pid) or "") else None
+
+    def host_process(self) -> ProcessIdentity | str:
+        """The container's first process, ready to be signalled; or why it is out of reach."""
+        if self.pid is None:
+            return f"a container that is {self.status}"
+        identity = self.seen_process
+        if identity is None:
+            return "an engine whose processes are not to be seen from here"
+        try:
+            os.kill(identity.pid, 0)
+        except PermissionError:
+            return "a process that this user may not signal"
+        except ProcessLookupError:
+            return "a process that has just ended"
+        return identity
+
+    @property
+    def why_no_crash(self) -> str | None:
+        """Why its process cannot be killed from here; None when it can. Nothing is done."""
+        process = self.host_process()
+        return process if isinstance(process, str) else None
+
+    @property
+    def why_no_disconnect(self) -> str | None:
+        """Why it cannot be taken off its networks; None when it can. Nothing is done."""
+        if self.network_mode == "host":
+            return "one on the host's own network"
+        if self.network_mode.startswith("container:"):
+            return "one on the network of another container"
+        return None if self.network_mode != "none" and self.endpoints else "one without"
+
+
+def view(container: str) -> ContainerView:
+    """What the engine reports of a container now. Raises TargetError when it is not there."""
     from docker.errors import APIError
 
     try:
-        found: Inspected = engine().inspect_container(container)
+        inspected = engine().inspect_container(container)
     except APIError as error:
         raise TargetError(
             container[:12], "the Docker engine", "a container", said(error), "start the stack again"
         ) from None
-    return found
+    return ContainerView.read(inspected, str(getattr(engine(), "api_version", "")))
 
 
-def victim(container: str, *, running: bool = False) -> Inspected:
+def victim(container: str, *, running: bool = False) -> ContainerView:
     """A container that faults may hit. Raises TargetError for any other, or one that does not run."""
-    inspected = inspect(container)
-    if not Container.read(inspected).is_opted_in:
+    found = view(container)
+    if not found.is_opted_in:
         advice = f"give it the label {CHAOS}={ALLOW} if faults may hit it"
-        raise refusal(inspected, f"a container with the label {CHAOS}={ALLOW}", "one without", advice)
-    if running and process_number(inspected) is None:
-        found = f"one that is {inspected['State']['Status']}"
-        raise refusal(
-            inspected, "a container that runs", found, "start it, or let more time pass between faults"
-        )
-    return inspected
-
-
-def check(container: str) -> None:
-    """That faults may hit this container, and that it runs. Raises TargetError."""
-    victim(container, running=True)
-
-
-def refusal(inspected: Inspected, expected: str, found: str, advice: str) -> TargetError:
-    """That an act is not possible on this container."""
-    name = str(inspected.get("Name") or inspected["Id"][:12]).lstrip("/")
-    return TargetError(name, "the Docker engine", expected, found, advice)
-
-
-def state(container: str) -> dict[str, Any]:
-    """The engine's State: Status, Running, Paused, Pid, ExitCode ..."""
-    found: dict[str, Any] = inspect(container)["State"]
+        raise found.refusal(f"a container with the label {CHAOS}={ALLOW}", "one without", advice)
+    if running and found.pid is None:
+        advice = "start it, or let more time pass between faults"
+        raise found.refusal("a container that runs", f"one that is {found.status}", advice)
     return found
-
-
-def process_number(inspected: Inspected) -> int | None:
-    """Its first process as the host numbers it; None while it is down."""
-    return inspected["State"]["Pid"] or None
-
-
-def pid_of(container: str) -> int | None:
-    """The same, asked now."""
-    return process_number(inspect(container))
-
-
-def restart_policy(container: str) -> str:
-    """The engine's name for what it does when the container dies: no, always, on-failure, unless-stopped."""
-    return Container.read(inspect(container)).restart_policy
-
-
-def seen_process(inspected: Inspected) -> ProcessIdentity | None:
-    """The container's first process; None where it is not to be seen from here.
-
-    The engine may run in another machine or name space, where the number is another process's.
-    """
-    pid = process_number(inspected)
-    identity = None if pid is None else ProcessIdentity.of(pid)
-    return identity if inspected["Id"] in (cgroup_of(pid) or "") else None
-
-
-def host_process(inspected: Inspected) -> ProcessIdentity | str:
-    """The container's first process, ready to be signalled; or why it is out of reach."""
-    if process_number(inspected) is None:
-        return f"a container that is {inspected['State']['Status']}"
-    identity = seen_process(inspected)
-    if identity is None:
-        return "an engine whose processes are not to be seen from here"
-    try:
-        os.kill(identity.pid, 0)
-    except PermissionError:
-        return "a process that this user may not signal"
-    except ProcessLookupError:
-        return "a process that has just ended"
-    return identity
-
-
-def why_no_crash(container: str) -> str | None:
-    """Why its process cannot be killed from here; None when it can. Nothing is done."""
-    found = host_process(inspect(container))
-    return found if isinstance(found, str) else None
-
-
-def endpoints(container: str) -> tuple[Endpoint, ...]:
-    """The networks that it is on, each with all that was asked for there."""
-    return endpoints_of(inspect(container), str(getattr(engine(), "api_version", "")))
-
-
-def why_no_disconnect(container: str) -> str | None:
-    """Why it cannot be taken off its networks; None when it can. Nothing is done."""
-    inspected = inspect(container)
-    mode = str((inspected.get("HostConfig") or {}).get("NetworkMode") or "")
-    if mode == "host":
-        return "one on the host's own network"
-    if mode.startswith("container:"):
-        return "one on the network of another container"
-    return None if mode != "none" and endpoints(container) else "one without"
 
 
 def off(container: str, one: Endpoint) -> None:
@@ -291,19 +292,16 @@ def on(container: str, one: Endpoint) -> None:
 
 def _connect_to(container: str, network: str, one: Endpoint) -> None:
     client = engine()
-    asked: dict[str, Any] = {
-        "aliases": list(one.aliases),
-        "links": [tuple(link.split(":", 1)) for link in one.links],
-        "ipv4_address": one.ipv4 or None,
-        "ipv6_address": one.ipv6 or None,
-        "link_local_ips": list(one.link_local) or None,
-        "driver_opt": dict(one.driver_options) or None,
-        "mac_address": one.hardware_address or None,
-    }
-    if not one.gateway_priority:
-        client.connect_container_to_network(container, network, **asked)
-        return
-    # The client does not know this one; the engine does, or it would not have told it.
-    config = {**client.create_endpoint_config(**asked), "GwPriority": one.gateway_priority}
+    asked = client.create_endpoint_config(
+        aliases=list(one.aliases),
+        links=[tuple(link.split(":", 1)) for link in one.links],
+        ipv4_address=one.ipv4 or None,
+        ipv6_address=one.ipv6 or None,
+        link_local_ips=list(one.link_local) or None,
+        driver_opt=dict(one.driver_options) or None,
+        mac_address=one.hardware_address or None,
+    )
+    # The client does not know a priority; an engine that has reported one does.
+    config = {**asked, "GwPriority": one.gateway_priority} if one.gateway_priority else asked
     data = {"Container": container, "EndpointConfig": config}
     client._raise_for_status(client._post_json(client._url("/networks/{0}/connect", network), data=data))

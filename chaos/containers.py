@@ -23,44 +23,9 @@ from bench.core.errors import TargetError
 from bench.stack.docker.client import said
 from bench.stack.docker.container_facts import is_frozen
 from bench.stack.docker.events import awaited_events, wall_text
-from chaos import container_view as view
-from chaos.container_view import (
-    Endpoint,
-    check,
-    endpoints,
-    missing_or_different,
-    off,
-    on,
-    pid_of,
-    restart_policy,
-    why_no_crash,
-    why_no_disconnect,
-)
+from chaos.container_view import Endpoint, engine, missing_or_different, off, on, victim, view
 from chaos.processes import ExitWatcher, wait_until
 from chaos.schedule import Proof, Timestamps
-
-__all__ = [
-    "ContainerAct",
-    "Endpoint",
-    "check",
-    "connect",
-    "crash",
-    "disconnect",
-    "endpoints",
-    "heal_disconnect",
-    "heal_pause",
-    "heal_stop",
-    "kill",
-    "pause",
-    "pid_of",
-    "restart",
-    "restart_policy",
-    "start",
-    "stop",
-    "unpause",
-    "why_no_crash",
-    "why_no_disconnect",
-]
 
 EVENT_S = 3.0
 """How long to wait for the engine's event of an act that has returned."""
@@ -92,7 +57,7 @@ class ContainerAct:
 def kill(container: str) -> ContainerAct:
     """`docker kill`: SIGKILL by the engine. Nobody starts it again but who calls `start`."""
     # Nothing outlives this signal: when the engine has sent it, the process is gone.
-    return _ending("kill", container, lambda: view.engine().kill(container, "SIGKILL"), ("kill", "die"))
+    return _ending("kill", container, lambda: engine().kill(container, "SIGKILL"), ("kill", "die"))
 
 
 def crash(container: str) -> ContainerAct:
@@ -100,74 +65,70 @@ def crash(container: str) -> ContainerAct:
 
     Raises TargetError when that process cannot be reached from here: see why_no_crash.
     """
-    inspected = view.victim(container, running=True)
-    identity = view.host_process(inspected)
+    hit = victim(container, running=True)
+    identity = hit.host_process()
     if isinstance(identity, str):
         advice = "use kill, which the engine does, or run bench as root on the engine's machine"
-        raise view.refusal(inspected, "a process that may be killed from here", identity, advice)
+        raise hit.refusal("a process that may be killed from here", identity, advice)
     return _ending("crash", container, lambda: identity.send(signal.SIGKILL), ("die",))
 
 
 def stop(container: str, grace_s: int = GRACE_S) -> ContainerAct:
     """The signal that the image says, then SIGKILL after the grace. It stays down until `start`."""
-    return _ending("stop", container, lambda: view.engine().stop(container, timeout=grace_s), ("die",))
+    return _ending("stop", container, lambda: engine().stop(container, timeout=grace_s), ("die",))
 
 
 def restart(container: str, grace_s: int = GRACE_S) -> ContainerAct:
     """`stop` and `start` by the engine in one go; took effect when the old process ended."""
-    return _ending("restart", container, lambda: view.engine().restart(container, timeout=grace_s), ("die",))
+    return _ending("restart", container, lambda: engine().restart(container, timeout=grace_s), ("die",))
 
 
 def start(container: str) -> ContainerAct:
     """Start it, if it does not run. Took effect when the engine had started it; that it answers is more."""
-    before = view.state(container)
-    if before["Running"] and not before["Restarting"]:
-        return _so_already("start", container, f"it runs already as process {before['Pid']}", before["Pid"])
-    stamps, _ = _stamped(container, [lambda: view.engine().start(container)], ("start",))
-    pid = view.pid_of(container)
+    before = view(container)
+    if before.is_running and not before.is_restarting:
+        return _so_already("start", container, f"it runs already as process {before.pid}", before.pid)
+    stamps, _ = _stamped(container, [lambda: engine().start(container)], ("start",))
+    pid = view(container).pid
     proof = Proof(pid is not None, f"process {pid} was started" if pid else "it has no process")
     return ContainerAct("start", container, stamps, proof, None, pid, stamps.effective_ns)
 
 
 def pause(container: str) -> ContainerAct:
     """Freeze all its processes: its port stays open, and nothing answers."""
-    pid = view.process_number(view.victim(container, running=True))
-    stamps, _ = _stamped(container, [lambda: view.engine().pause(container)], ("pause",))
+    pid = victim(container, running=True).pid
+    stamps, _ = _stamped(container, [lambda: engine().pause(container)], ("pause",))
     frozen = wait_until(lambda: is_frozen(pid) is not False, EVENT_S, POLL_S)
-    state = view.state(container)
+    after = view(container)
     words = {True: ", its processes are frozen", False: ", but its processes run", None: ""}
-    proof = Proof(
-        bool(state["Paused"]) and frozen, f"the engine says {state['Status']}{words[is_frozen(pid)]}"
-    )
+    proof = Proof(after.is_paused and frozen, f"the engine says {after.status}{words[is_frozen(pid)]}")
     return ContainerAct("pause", container, stamps, proof, pid, pid, stamps.effective_ns)
 
 
 def unpause(container: str) -> ContainerAct:
     """Let it go on, if it is paused."""
-    before = view.state(container)
-    if not before["Paused"]:
-        return _so_already("unpause", container, "it is not paused", before["Pid"] or None)
-    stamps, _ = _stamped(container, [lambda: view.engine().unpause(container)], ("unpause",))
-    after = view.state(container)
-    proof = Proof(not after["Paused"], f"the engine says {after['Status']}")
-    return ContainerAct(
-        "unpause", container, stamps, proof, before["Pid"], after["Pid"] or None, stamps.effective_ns
-    )
+    before = view(container)
+    if not before.is_paused:
+        return _so_already("unpause", container, "it is not paused", before.pid)
+    stamps, _ = _stamped(container, [lambda: engine().unpause(container)], ("unpause",))
+    after = view(container)
+    proof = Proof(not after.is_paused, f"the engine says {after.status}")
+    return ContainerAct("unpause", container, stamps, proof, before.pid, after.pid, stamps.effective_ns)
 
 
 def disconnect(container: str) -> tuple[ContainerAct, tuple[Endpoint, ...]]:
     """Take it off all its networks; what comes back is needed for `connect`."""
-    inspected = view.victim(container, running=True)
-    if (why := why_no_disconnect(container)) is not None:
+    hit = victim(container, running=True)
+    if (why := hit.why_no_disconnect) is not None:
         advice = "use pause, or a fault on the network path"
-        raise view.refusal(inspected, "a container with a network of its own", why, advice)
-    known = endpoints(container)
+        raise hit.refusal("a container with a network of its own", why, advice)
+    known = hit.endpoints
     steps = [partial(off, container, one) for one in known]
     stamps, _ = _stamped(container, steps, ("disconnect",), known[-1].network)
-    left = [one.name for one in endpoints(container)]
+    left = [one.name for one in view(container).endpoints]
     names = ", ".join(one.name for one in known)
     proof = Proof(not left, f"still on {', '.join(left)}" if left else f"off {names}")
-    pid = view.process_number(inspected)
+    pid = hit.pid
     return ContainerAct("disconnect", container, stamps, proof, pid, pid, stamps.effective_ns), known
 
 
@@ -176,9 +137,9 @@ def connect(container: str, known: tuple[Endpoint, ...]) -> ContainerAct:
 
     Every one is tried, whatever became of the others. Raises TargetError where one was refused.
     """
-    now = endpoints(container)
+    before = view(container)
+    now, pid = before.endpoints, before.pid
     waiting = [one for one in known if missing_or_different([one], now)]
-    pid = pid_of(container)
     if not waiting:
         return _so_already("connect", container, ON_ALL, pid)
     steps = []
@@ -194,7 +155,7 @@ def connect(container: str, known: tuple[Endpoint, ...]) -> ContainerAct:
 
 def endpoints_that_differ(container: str, known: tuple[Endpoint, ...]) -> str | None:
     """How its networks differ from what was asked for; None when all is as it was."""
-    return "; ".join(missing_or_different(known, endpoints(container))) or None
+    return "; ".join(missing_or_different(known, view(container).endpoints)) or None
 
 
 def heal_pause(container: str, settled_at: float = 0.0) -> str | None:
@@ -217,27 +178,26 @@ def heal_disconnect(container: str, known: tuple[Endpoint, ...], settled_at: flo
 
 def _ending(what: str, container: str, act: Callable[[], Any], events: Sequence[str]) -> ContainerAct:
     """An act that ends the container's process. events: all that say that it has ended, `die` the last."""
-    inspected = view.victim(container, running=True)
-    pid, identity = view.process_number(inspected), view.seen_process(inspected)
+    hit = victim(container, running=True)
+    pid, identity = hit.pid, hit.seen_process
     death = ExitWatcher(identity) if identity is not None else None
     stamps, told = _stamped(container, [act], events)
     died_ns = death.moment() if death is not None else None
     # Each of them comes after the death: the earliest is the nearest to it.
     effective = min((at_ns for at_ns in (died_ns, *told.values()) if at_ns is not None), default=None)
-    state = view.state(container)
-    after = state["Pid"] or None
+    after = view(container)
     seen = f"process {pid} is gone" if died_ns is not None else f"process {pid} is not to be seen from here"
     later = "the engine told no death"
     if "die" in told and effective is not None:
         later = f"the engine told its death {(told['die'] - effective) / 1e6:.0f} ms later"
-    code = f" with exit code {state['ExitCode']}" if not state["Running"] else ""
+    code = f" with exit code {after.exit_code}" if not after.is_running else ""
     return ContainerAct(
         what,
         container,
         replace(stamps, effective_ns=effective),
-        Proof("die" in told and after != pid, f"{seen}, {later} and now says {state['Status']}{code}"),
+        Proof("die" in told and after.pid != pid, f"{seen}, {later} and now says {after.status}{code}"),
         pid,
-        after,
+        after.pid,
         told.get("die"),
     )
 
@@ -265,7 +225,7 @@ def _stamped(
             container[:12], "the Docker engine", expected, "; ".join(refused), "look at the engine's log"
         )
     returned = monotonic_ns()
-    told = awaited_events(view.engine(), container, events, before, EVENT_S, network)
+    told = awaited_events(engine(), container, events, before, EVENT_S, network)
     return Timestamps(asked, returned, told.get(events[-1])), told
 
 
@@ -281,7 +241,7 @@ def _healed(container: str, heal: Callable[[], ContainerAct], settled_at: float)
     left_s = settled_at - WallLabel.read().wall_ns / NS_PER_S
     deadline = time.monotonic() + min(left_s, MOST_SETTLE_S)
     try:
-        view.engine().inspect_container(container)
+        engine().inspect_container(container)
         while (act := heal()).proof.holds and time.monotonic() < deadline:
             time.sleep(SETTLE_POLL_S)
     except NotFound:

@@ -7,9 +7,9 @@ A scenario's faults become single planned ones here, pure and seeded.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.scenario.faults import FaultEntry
@@ -53,7 +53,7 @@ class FaultPlan:
     at_ns: int
     for_ns: int | None
     """How long it stays; None for one that is over at once."""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, int | float | str] = field(default_factory=dict)
     when: str | None = None
     entry: int = 0
     """Which entry of the scenario it is a repeat of."""

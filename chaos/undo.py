@@ -297,10 +297,10 @@ def _send_each(processes: Sequence[ProcessIdentity], number: signal.Signals) -> 
 def _labelled_address(container: str) -> str:
     from docker.errors import NotFound
 
-    from chaos import container_view
+    from chaos.container_view import engine
 
     try:
-        labels = container_view.engine().inspect_container(container)["Config"].get("Labels")
+        labels = engine().inspect_container(container)["Config"].get("Labels")
     except NotFound:
         labels = None
     return str((labels or {}).get(ADDRESS, ""))

@@ -7,6 +7,7 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from array import array
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.clock import monotonic_ns
@@ -149,7 +150,7 @@ class Breaker(PollingDetector):
                     )
                 )
 
-    def _components(self) -> dict[str, Any]:
+    def _components(self) -> Mapping[str, Any]:
         connection = http.client.HTTPConnection(self._api.host, self._api.port, timeout=DEADLINE_S)
         try:
             connection.request("GET", f"{self._api.path}/health")

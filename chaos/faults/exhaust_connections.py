@@ -88,7 +88,7 @@ class ExhaustRedis(Pressure):
 
     def _commands(self) -> list[list[str]]:
         target = self.context.targets[self.plan.target]
-        keep = self.plan.settings.get("keep", DEFAULT_KEEP)
+        keep = int(self.plan.settings.get("keep", DEFAULT_KEEP))
         wait_s = (self.plan.for_ns or 0) / 1e9
         # At the same time: who comes last finds it full, and all then give back their share of `keep`.
         shares = [keep // self._holders + (number < keep % self._holders) for number in range(self._holders)]

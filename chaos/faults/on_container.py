@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chaos import containers
-from chaos.containers import GRACE_S, ContainerAct, Endpoint
+from chaos.container_view import Endpoint, victim, view
+from chaos.containers import GRACE_S, ContainerAct
 from chaos.faults.fault import Fault
 from chaos.processes import wait_until
 from chaos.schedule import Proof, Timestamps
@@ -26,8 +27,7 @@ class OnContainer(Fault):
         """It must be opted in and running, come back where the load looks for it, and a crash must be
         able to reach its process.
         """
-        container = self._container()
-        containers.check(container)
+        hit = victim(self._container(), running=True)
         described = self.context.container(self.plan.target)
         if self.plan.kind in MOVES and described is not None and not described.is_port_fixed:
             raise self.context.refuse(
@@ -36,12 +36,12 @@ class OnContainer(Fault):
                 "one that the engine chooses anew at every start",
                 'name it in the compose file, as in ports: ["127.0.0.1:6379:6379"], or use pause',
             )
-        why = containers.why_no_crash(container) if self.plan.kind == "crash" else None
+        why = hit.why_no_crash if self.plan.kind == "crash" else None
         if why is not None:
             raise self.context.refuse(
                 self.plan.target, "a process that may be killed from here", why, "use kill, or run as root"
             )
-        why = containers.why_no_disconnect(container) if self.plan.kind == "disconnect" else None
+        why = hit.why_no_disconnect if self.plan.kind == "disconnect" else None
         if why is not None:
             raise self.context.refuse(
                 self.plan.target,
@@ -52,10 +52,9 @@ class OnContainer(Fault):
 
     def aim(self) -> None:
         """Look at it once more."""
-        container = self._container()
-        containers.check(container)
-        self._known: tuple[Endpoint, ...] = containers.endpoints(container)
-        self._policy = containers.restart_policy(container)
+        hit = victim(self._container(), running=True)
+        self._known: tuple[Endpoint, ...] = hit.endpoints
+        self._policy = hit.restart_policy
 
     def undo(self) -> Undo:
         """What takes it back, for whoever comes; also after an order that was given and not yet obeyed."""
@@ -120,12 +119,12 @@ class OnContainer(Fault):
         is_new = self.plan.kind in ("kill", "crash", "stop", "restart")
 
         def is_back() -> bool:
-            pid = containers.pid_of(self._container())
+            pid = view(self._container()).pid
             return pid is not None and (pid != before or not is_new) and self.context.answers(name)
 
         if not wait_until(is_back, deadline_s, POLL_S):
             return Proof(False, f"{name} did not answer for {deadline_s:.0f} s")
-        text = f"process {containers.pid_of(self._container())} answers"
+        text = f"process {view(self._container()).pid} answers"
         if self.plan.kind != "disconnect":
             return Proof(True, text)
         differs = containers.endpoints_that_differ(self._container(), self._known)
@@ -135,7 +134,7 @@ class OnContainer(Fault):
     def healed_by(self) -> str:
         """By kind: see `heal`."""
         if self.plan.kind == "crash" and not self._is_left_dead:
-            return f"the engine's restart policy ({containers.restart_policy(self._container())})"
+            return f"the engine's restart policy ({view(self._container()).restart_policy})"
         return "us" if self.plan.kind != "restart" else "the engine"
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bench.core.clock import monotonic_ns
@@ -21,7 +22,7 @@ class OnPath(Fault):
         toxic_of(self.plan.kind, self._settings)
 
     @property
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self) -> Mapping[str, Any]:
         # A reset without a time is over at once: live connections, and none after.
         return self.plan.settings if self.plan.for_ns is not None else {"new_connections": False}
 

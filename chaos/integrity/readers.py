@@ -217,12 +217,13 @@ def is_arrival(value: Any) -> bool:
 def connected(target: Target, *, is_writing: bool = False) -> Iterator[Connection]:
     """A connection for one transaction, in which nothing can be written unless that is the purpose."""
     import psycopg
+    from psycopg.conninfo import make_conninfo
 
     from bench.stack.probes.postgres import libpq_parameters
 
-    parameters: dict[str, Any] = {"connect_timeout": str(int(ANSWER_S)), **libpq_parameters(target)}
+    parameters = {"connect_timeout": str(int(ANSWER_S)), **libpq_parameters(target)}
     try:
-        with psycopg.connect(**parameters) as connection:
+        with psycopg.connect(make_conninfo(**parameters)) as connection:
             connection.read_only = not is_writing
             connection.execute(f"SET statement_timeout = {int(WHOLE_S * 1000)}")
             yield connection

@@ -9,6 +9,7 @@ from bench.core.errors import TargetError
 from bench.stack.docker.stack import DockerStack
 from bench.stack.probes.health import probe
 from chaos import containers
+from chaos.container_view import victim, view
 from chaos.containers import ContainerAct
 from tests.docker.container_waits import SHORT_S, health_now, until_up
 from tests.helpers.waiting import eventually
@@ -60,8 +61,8 @@ def test_docker_kill_is_a_stop_by_hand_and_nobody_restarts(
 
 
 def test_a_crash_from_the_host_is_restarted_by_the_engine(redis_stack: DockerStack, container: str) -> None:
-    assert containers.why_no_crash(container) is None
-    assert containers.restart_policy(container) == "always"
+    assert view(container).why_no_crash is None
+    assert view(container).restart_policy == "always"
     act = containers.crash(container)
     assert act.proof.holds
     assert in_order(act)
@@ -132,7 +133,7 @@ def test_a_disconnected_container_comes_back_with_its_address_and_names(
 def test_every_undoing_is_harmless_twice_and_where_nothing_is_wrong(
     redis_stack: DockerStack, container: str
 ) -> None:
-    known = containers.endpoints(container)
+    known = view(container).endpoints
     for _ in range(2):
         assert containers.heal_pause(container) is None
         assert containers.heal_stop(container) is None
@@ -156,7 +157,7 @@ def test_a_container_that_is_not_opted_in_is_never_hit(
         containers.restart,
         containers.pause,
         containers.disconnect,
-        containers.check,
+        victim,
     ):
         with pytest.raises(TargetError, match=r"expected a container with the label bench\.chaos=allow"):
             act(stranger)
@@ -170,5 +171,5 @@ def test_a_container_that_is_down_cannot_be_hit(temporary_container: Callable[..
     for act in (containers.kill, containers.crash, containers.pause):
         with pytest.raises(TargetError, match="expected a container that runs, found one that is exited"):
             act(stopped)
-    assert containers.why_no_crash(stopped) == "a container that is exited"
-    assert containers.restart_policy(stopped) == "no"
+    assert view(stopped).why_no_crash == "a container that is exited"
+    assert view(stopped).restart_policy == "no"

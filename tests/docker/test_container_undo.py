@@ -18,6 +18,7 @@ import pytest
 from bench.core.errors import HealError
 from bench.stack.services.loopback_port import free_loopback_port
 from chaos import containers
+from chaos.container_view import view
 from chaos.journal import Journal, heal, leftovers, read_journal
 from chaos.undo import ConnectContainer
 from tests.helpers.waiting import eventually
@@ -118,7 +119,7 @@ def test_a_disconnected_container_comes_back_with_its_whole_endpoints_in_order(
 
 
 def test_a_crash_without_a_restart_policy_is_started_again_by_us(images: Any, container: str) -> None:
-    assert containers.restart_policy(container) == "no"
+    assert view(container).restart_policy == "no"
     with started("crash", 0, "end") as process:
         out, _ = process.communicate()
     assert out.startswith("True process ")
@@ -167,7 +168,7 @@ def test_a_network_that_is_gone_is_named_and_the_others_are_restored(
     images.connect_container_to_network(container, gone)
     before = whole(images, container)
     journal = Journal()
-    journal.intend("disconnect of redis", ConnectContainer.to(container, containers.endpoints(container)))
+    journal.intend("disconnect of redis", ConnectContainer.to(container, view(container).endpoints))
     containers.disconnect(container)
     images.remove_network(gone)
     with pytest.raises(HealError, match=rf"not healed: disconnect of redis: .*{PROJECT}-gone not found"):
@@ -181,7 +182,7 @@ def test_what_somebody_connected_meanwhile_without_its_address_is_connected_as_i
     images: Any, container: str, networks: dict[str, str]
 ) -> None:
     before = whole(images, container)
-    entry = ConnectContainer.to(container, containers.endpoints(container))
+    entry = ConnectContainer.to(container, view(container).endpoints)
     containers.disconnect(container)
     images.connect_container_to_network(container, networks[BACK])
     for _ in range(2):
@@ -192,13 +193,13 @@ def test_what_somebody_connected_meanwhile_without_its_address_is_connected_as_i
 def test_a_container_without_a_network_of_its_own_is_refused_before_anything_starts(
     images: Any, container: str, temporary_container: Callable[..., str]
 ) -> None:
-    assert containers.why_no_disconnect(container) is None
+    assert view(container).why_no_disconnect is None
     for mode, why in (("host", "the host's own network"), (f"container:{container}", "of another container")):
         made = images.create_container(
             "holdfast/redis:here", ["true"], host_config=images.create_host_config(network_mode=mode)
         )["Id"]
         try:
-            assert why in str(containers.why_no_disconnect(made))
+            assert why in str(view(made).why_no_disconnect)
         finally:
             images.remove_container(made, force=True)
 
