@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import TargetError
-from bench.stack.docker.client import ALLOW, CHAOS, connect_engine, said
+from bench.stack.docker.client import ALLOW, CHAOS, connect_engine, explanation
 from bench.stack.docker.container_facts import Container, cgroup_of
 from bench.stack.supervisor.processes import ProcessIdentity
 
@@ -253,7 +253,7 @@ def view(container: str) -> ContainerView:
         inspected = engine().inspect_container(container)
     except APIError as error:
         raise TargetError(
-            container[:12], "the Docker engine", "a container", said(error), "start the stack again"
+            container[:12], "the Docker engine", "a container", explanation(error), "start the stack again"
         ) from None
     return ContainerView.read(inspected, str(getattr(engine(), "api_version", "")))
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.core.clock import NS_PER_S, WallLabel, monotonic_ns
 from bench.core.errors import TargetError
-from bench.stack.docker.client import said
+from bench.stack.docker.client import explanation
 from bench.stack.docker.container_facts import is_frozen
 from bench.stack.docker.events import awaited_events, wall_text
 from chaos.container_view import Endpoint, engine, missing_or_different, off, on, victim, view
@@ -218,7 +218,7 @@ def _stamped(
             step()
         except APIError as error:
             if error.status_code not in _SO_ALREADY:
-                refused.append(said(error))
+                refused.append(explanation(error))
     if refused:
         expected = f"an engine that does what ends in the event {events[-1]}"
         raise TargetError(
@@ -249,5 +249,5 @@ def _healed(container: str, heal: Callable[[], ContainerAct], settled_at: float)
     except TargetError as error:
         return str(error)
     except (APIError, DockerException, OSError) as error:
-        return f"container {container[:12]}: {said(error)}"
+        return f"container {container[:12]}: {explanation(error)}"
     return None if act.proof.holds else f"container {container[:12]}: {act.proof.text}"

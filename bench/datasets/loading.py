@@ -53,12 +53,12 @@ class Mark:
 
 def read_mark(comment: str | None) -> Mark | None:
     """The mark in a comment; None where it is not ours."""
-    found = _MARK.match(comment or "")
-    return Mark(int(found[1]), found[2], int(found[3])) if found else None
+    match = _MARK.match(comment or "")
+    return Mark(int(match[1]), match[2], int(match[3])) if match else None
 
 
 @dataclass(frozen=True)
-class Standing:
+class Inventory:
     """What stands under the names of a set."""
 
     marks: dict[str, Mark | None]
@@ -77,23 +77,23 @@ class Standing:
         ]
 
 
-def standing(connection: Connection, schema: str, tables: list[str]) -> Standing:
+def inventory_of(connection: Connection, schema: str, tables: list[str]) -> Inventory:
     """Look up the names."""
-    found = connection.execute(
+    relations = connection.execute(
         "SELECT c.relname, c.relkind = 'r', pg_catalog.obj_description(c.oid, 'pg_class')"
         " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = %s AND c.relname = ANY(%s)",
         (schema, tables),
     ).fetchall()
-    marks = {name: read_mark(comment) for name, _, comment in found}
+    marks = {name: read_mark(comment) for name, _, comment in relations}
     row = connection.execute(
         "SELECT pg_catalog.obj_description(oid, 'pg_namespace')"
         " FROM pg_catalog.pg_namespace WHERE nspname = %s",
         (schema,),
     ).fetchone()
-    return Standing(
+    return Inventory(
         marks={table: marks[table] for table in tables if table in marks},
-        not_tables=tuple(name for name, is_table, _ in found if not is_table),
+        not_tables=tuple(name for name, is_table, _ in relations if not is_table),
         schema_is_there=row is not None,
         schema_mark=read_mark(row[0]) if row else None,
     )
@@ -111,20 +111,20 @@ def load(target: Target, wanted: DataSet, note: Callable[[str], None], claim: Cl
     built_in = BUILT_IN[wanted.name]
     with connected(target, f"the data set {wanted.name} to be loaded") as connection:
         take_loaders_lock(connection, target, session=False)
-        found = _standing(connection, built_in)
-        _refuse_foreign(target, built_in, found)
-        reused = wanted.keep and _can_be_reused(connection, built_in, wanted.scale, found)
+        inventory = _inventory(connection, built_in)
+        _refuse_foreign(target, built_in, inventory)
+        reused = wanted.keep and _can_be_reused(connection, built_in, wanted.scale, inventory)
         if reused:
             note(f"data set {wanted.name}, scale {wanted.scale}: the one that is there is used again")
         else:
             refuse_while_used(connection, target, wanted.name, "loaded")
-            if wanted.keep and found.marks:
+            if wanted.keep and inventory.marks:
                 note(
                     f"data set {wanted.name}: the one that is there is another or was changed; it is replaced"
                 )
             rows = sum(rows_of(wanted.name, wanted.scale).values())
             note(f"data set {wanted.name}, scale {wanted.scale}: loading {rows:,} rows")
-            _load_anew(connection, target, built_in, wanted.scale, found)
+            _load_anew(connection, target, built_in, wanted.scale, inventory)
         if claim is not None:
             claim.take()
         connection.commit()
@@ -139,7 +139,7 @@ def check(target: Target, wanted: DataSet) -> list[str]:
         return []
     built_in = BUILT_IN[wanted.name]
     with connected(target, f"the data set {wanted.name} to be checked", snapshot=True) as connection:
-        there = _standing(connection, built_in).marks
+        there = _inventory(connection, built_in).marks
         if missing := [table for table in built_in.tables if table not in there]:
             return [f"{built_in.qualified(table)}: expected a table, found none" for table in missing]
         try:
@@ -156,19 +156,19 @@ def drop(target: Target, wanted: DataSet) -> None:
     with connected(target, f"the data set {wanted.name} to be dropped") as connection:
         take_loaders_lock(connection, target, session=False)
         refuse_while_used(connection, target, wanted.name, "dropped")
-        found = _standing(connection, built_in)
-        if not found.foreign(built_in.name):
-            _drop_tables(connection, built_in, found)
-            _drop_schema(connection, built_in, found)
+        inventory = _inventory(connection, built_in)
+        if not inventory.foreign(built_in.name):
+            _drop_tables(connection, built_in, inventory)
+            _drop_schema(connection, built_in, inventory)
         connection.commit()
 
 
-def _standing(connection: psycopg.Connection, built_in: BuiltIn) -> Standing:
-    return standing(connection, built_in.schema, list(built_in.tables))
+def _inventory(connection: psycopg.Connection, built_in: BuiltIn) -> Inventory:
+    return inventory_of(connection, built_in.schema, list(built_in.tables))
 
 
-def _refuse_foreign(target: Target, built_in: BuiltIn, found: Standing) -> None:
-    if foreign := found.foreign(built_in.name):
+def _refuse_foreign(target: Target, built_in: BuiltIn, inventory: Inventory) -> None:
+    if foreign := inventory.foreign(built_in.name):
         names = ", ".join(map(built_in.qualified, foreign))
         raise TargetError(
             target.name,
@@ -180,9 +180,11 @@ def _refuse_foreign(target: Target, built_in: BuiltIn, found: Standing) -> None:
         )
 
 
-def _can_be_reused(connection: psycopg.Connection, built_in: BuiltIn, scale: int, found: Standing) -> bool:
+def _can_be_reused(
+    connection: psycopg.Connection, built_in: BuiltIn, scale: int, inventory: Inventory
+) -> bool:
     mark = Mark(FORMAT, built_in.name, scale)
-    if [*found.marks] != [*built_in.tables] or set(found.marks.values()) != {mark}:
+    if [*inventory.marks] != [*built_in.tables] or set(inventory.marks.values()) != {mark}:
         return False
     try:
         with connection.transaction():  # a savepoint: tables that were altered must not end the load
@@ -192,11 +194,11 @@ def _can_be_reused(connection: psycopg.Connection, built_in: BuiltIn, scale: int
 
 
 def _load_anew(
-    connection: psycopg.Connection, target: Target, built_in: BuiltIn, scale: int, found: Standing
+    connection: psycopg.Connection, target: Target, built_in: BuiltIn, scale: int, inventory: Inventory
 ) -> None:
-    _drop_tables(connection, built_in, found)
+    _drop_tables(connection, built_in, inventory)
     mark = Mark(FORMAT, built_in.name, scale)
-    if not found.schema_is_there:
+    if not inventory.schema_is_there:
         connection.execute(f"CREATE SCHEMA {built_in.schema}".encode())
         connection.execute(f"COMMENT ON SCHEMA {built_in.schema} IS '{mark.comment}'".encode())
     connection.execute(built_in.create.encode())
@@ -223,15 +225,15 @@ def _load_anew(
         )
 
 
-def _drop_tables(connection: psycopg.Connection, built_in: BuiltIn, found: Standing) -> None:
+def _drop_tables(connection: psycopg.Connection, built_in: BuiltIn, inventory: Inventory) -> None:
     """Only what carries our mark, and never what others built upon it."""
-    if found.marks:
-        names = ", ".join(map(built_in.qualified, found.marks))
+    if inventory.marks:
+        names = ", ".join(map(built_in.qualified, inventory.marks))
         connection.execute(f"DROP TABLE {names}".encode())
 
 
-def _drop_schema(connection: psycopg.Connection, built_in: BuiltIn, found: Standing) -> None:
-    if found.schema_mark is None or found.schema_mark.name != built_in.name:
+def _drop_schema(connection: psycopg.Connection, built_in: BuiltIn, inventory: Inventory) -> None:
+    if inventory.schema_mark is None or inventory.schema_mark.name != built_in.name:
         return
     try:
         with connection.transaction():
@@ -246,10 +248,10 @@ def _figures(connection: psycopg.Connection, built_in: BuiltIn) -> Mapping[str, 
 
 
 def _broken(connection: psycopg.Connection, invariants: Iterable[Invariant]) -> list[str]:
-    found = []
+    broken = []
     for invariant in invariants:
         row = connection.execute(invariant.query.encode()).fetchone()
         if row is None or row[0] != row[1]:
             expected, actual = row or ("a row", "none")
-            found.append(f"{invariant.says}: expected {expected}, found {actual}")
-    return found
+            broken.append(f"{invariant.says}: expected {expected}, found {actual}")
+    return broken

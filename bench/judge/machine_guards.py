@@ -21,7 +21,7 @@ from bench.judge.guards import exceeding
 from bench.judge.outcome_counts import tally_of
 from bench.judge.resources.measures import MEASURES as RESOURCES
 from bench.judge.verdict import Doubt, Status
-from bench.resources.starvation import NOBODY, PRESSING, Starvation, starvation
+from bench.resources.starvation import PRESSING, UNDISTURBED, Starvation, starvation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -195,7 +195,7 @@ def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> D
 def machine_excused(run: Run, found: Found) -> Found:
     """A finding that a target did not come back, as INVALID where others had most of its time to do so."""
     code, because, _, status = found
-    others = starvation_of(run, _since_it_left(run)) if status is Status.FAIL else NOBODY
+    others = starvation_of(run, _since_it_left(run)) if status is Status.FAIL else UNDISTURBED
     if waited_share(others) < MOST_OF_ITS_TIME:
         return found
     return code, f"{because}; but {others.sentence()}: it may be their doing", ADVICE, Status.INVALID
@@ -214,7 +214,7 @@ def starvation_of(run: Run, spans: Sequence[tuple[int, int]] = ()) -> Starvation
     Faults that make the machine busy were asked for.
     """
     if run.record.workers:
-        return NOBODY  # the load came from other processes and machines than the one that was sampled
+        return UNDISTURBED  # the load came from other processes and machines than the one that was sampled
     spans = spans or [(phase.start_ns, phase.end_ns) for phase in run.record.phases if phase.measured]
     asked_for = [
         (fault.effective_ns, fault.healed_ns or run.record.duration_ns)

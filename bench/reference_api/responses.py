@@ -45,7 +45,7 @@ async def _rejected(_: Request, error: Exception) -> Response:
 async def _invalid(_: Request, error: Exception) -> Response:
     """What was sent is not repeated: it may be long, and it may be no text at all."""
     assert isinstance(error, RequestValidationError)
-    places = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
+    places = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors()]
     detail = "; ".join(f"{place}: {message}" for place, message in places)
     return JSONResponse({"detail": detail.encode(errors="replace").decode()}, 422)
 

@@ -28,13 +28,13 @@ class Settings:
     deadline_s: float = 1.0
     """API_DEADLINE_MS. No request takes longer, whatever hangs behind."""
     pool: int = 10
-    """API_POOL: connections to Postgres for requests. The watch has one of its own."""
+    """API_POOL: connections to Postgres for requests. The monitor has a separate one."""
     redis_pool: int = 50
-    """API_REDIS_POOL: connections to Redis for requests. The watch has one of its own."""
+    """API_REDIS_POOL: connections to Redis for requests. The monitor has a separate one."""
     cache_ttl_s: float = 30.0
     """API_CACHE_TTL_S: how long a cached item is as good as the row."""
     stale_ttl_s: float = 3600.0
-    """API_STALE_TTL_S: how long it is good enough while Postgres is away."""
+    """API_STALE_TTL_S: how long it is good enough while Postgres is unreachable."""
     breaker_failures: int = 5
     """API_BREAKER_FAILURES: so many in a row, and the component is left alone."""
     breaker_reset_s: float = 1.0

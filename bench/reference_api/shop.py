@@ -93,7 +93,7 @@ def items_router(cache: Cache, database: Database, metrics: Metrics) -> APIRoute
         items = [item_of(row) for row in rows]
         following = b"%d" % items[-1].id if len(items) == limit else b"null"
         return json_bytes(
-            b'{"items":[%s],"next_after":%s}' % (b",".join(one.body for one in items), following)
+            b'{"items":[%s],"next_after":%s}' % (b",".join(item.body for item in items), following)
         )
 
     @router.put("/items/{item_id}", summary="Write an item; the cached copies are dropped")

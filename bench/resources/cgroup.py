@@ -46,7 +46,7 @@ def read_cgroup(path: str, root: Path = ROOT) -> CgroupUse | None:
 
 
 def throttled_s(root: Path = ROOT, proc: Path = Path("/proc")) -> float | None:
-    """For how long a CPU quota has stopped this process's group, or one above it; None where none is told."""
+    """For how long a CPU quota has stopped this process's group, or one above it; None if not reported."""
     found: list[float] = []
     try:
         lines = (proc / "self" / "cgroup").read_text(encoding="ascii", errors="replace").split("\n")
@@ -59,14 +59,14 @@ def throttled_s(root: Path = ROOT, proc: Path = Path("/proc")) -> float | None:
         # Version 1 has a tree for each controller. In a container the path may be that of the host.
         top = root / "cpu" if controllers else root
         group = top / path.strip("/")
-        for one in (group, *group.parents):
-            if one == root.parent:
+        for part in (group, *group.parents):
+            if part == root.parent:
                 break
-            told = _table(one / "cpu.stat")
-            if "throttled_usec" in told:
-                found.append(told["throttled_usec"] / US_PER_S)
-            elif "throttled_time" in told:
-                found.append(told["throttled_time"] / NS_PER_S)
+            stat = _table(part / "cpu.stat")
+            if "throttled_usec" in stat:
+                found.append(stat["throttled_usec"] / US_PER_S)
+            elif "throttled_time" in stat:
+                found.append(stat["throttled_time"] / NS_PER_S)
     return max(found, default=None)
 
 

@@ -74,14 +74,14 @@ class RunQueue:
         worst_ns = 0
         for pid in pids:
             for thread in self._threads(pid):
-                told = self._told(pid, thread)
-                if told is None:
+                times = self._times_ns(pid, thread)
+                if times is None:
                     continue
-                seen[pid, thread] = told
-                ran_ns, waited_ns = self._known.get((pid, thread), told)
-                self._ran_ns += max(told[0] - ran_ns, 0)
-                self._waited_ns += max(told[1] - waited_ns, 0)
-                worst_ns = max(worst_ns, told[1] - waited_ns)
+                seen[pid, thread] = times
+                ran_ns, waited_ns = self._known.get((pid, thread), times)
+                self._ran_ns += max(times[0] - ran_ns, 0)
+                self._waited_ns += max(times[1] - waited_ns, 0)
+                worst_ns = max(worst_ns, times[1] - waited_ns)
         self._known = seen
         if not seen:
             return None
@@ -94,7 +94,7 @@ class RunQueue:
             return []
         return found[:MOST_THREADS]
 
-    def _told(self, pid: int, thread: int) -> tuple[int, int] | None:
+    def _times_ns(self, pid: int, thread: int) -> tuple[int, int] | None:
         try:
             words = (self._proc / str(pid) / "task" / str(thread) / "schedstat").read_bytes().split()
             return int(words[0]), int(words[1])

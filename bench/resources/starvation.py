@@ -94,7 +94,7 @@ class Starvation:
         return self.share >= WORTH_SHARE or self.others_cores >= WORTH_CORES * self.cores
 
 
-NOBODY = Starvation(0.0, 1, 0.0, 0.0, "nobody")
+UNDISTURBED = Starvation(0.0, 1, 0.0, 0.0, "nobody")
 
 
 def starvation(
@@ -142,7 +142,7 @@ class Sum:
     def result(self) -> Starvation:
         """So far."""
         if not self._measured_ns:
-            return NOBODY
+            return UNDISTURBED
         return Starvation(
             self._starved_ns / self._measured_ns,
             self._cores,

@@ -72,12 +72,13 @@ Found = tuple[str, str, dict[str, str]]
 def _look(engine: APIClient, label: str) -> list[Found]:
     filters = {"label": label}
     found: list[Found] = [
-        ("container", one["Id"], one.get("Labels") or {})
-        for one in engine.containers(all=True, filters=filters)
+        ("container", entry["Id"], entry.get("Labels") or {})
+        for entry in engine.containers(all=True, filters=filters)
     ]
-    found += [("network", one["Id"], one.get("Labels") or {}) for one in engine.networks(filters=filters)]
+    networks = engine.networks(filters=filters)
+    found += [("network", entry["Id"], entry.get("Labels") or {}) for entry in networks]
     volumes = engine.volumes(filters=filters).get("Volumes") or []
-    found += [("volume", one["Name"], one.get("Labels") or {}) for one in volumes]
+    found += [("volume", entry["Name"], entry.get("Labels") or {}) for entry in volumes]
     return found
 
 

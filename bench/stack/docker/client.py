@@ -57,7 +57,7 @@ def connect_engine(timeout_s: float = TIMEOUT_S) -> APIClient:
     try:
         return APIClient(base_url=host, version="auto", timeout=timeout_s)  # which asks for the version
     except (DockerException, OSError) as error:
-        raise no_engine("a Docker engine that answers", said(error), f"{START}, {WITHOUT}") from None
+        raise no_engine("a Docker engine that answers", explanation(error), f"{START}, {WITHOUT}") from None
 
 
 def no_engine(expected: str, found: str, advice: str) -> TargetError:
@@ -65,7 +65,7 @@ def no_engine(expected: str, found: str, advice: str) -> TargetError:
     return TargetError("docker", engine_host(), expected, found, advice)
 
 
-def said(error: Exception) -> str:
+def explanation(error: Exception) -> str:
     """What the engine said, in one line."""
     text = getattr(error, "explanation", None) or str(error)
     return " ".join(str(text).split())
@@ -156,7 +156,7 @@ def create_network(engine: APIClient, name: str, labels: dict[str, str]) -> ipad
                 check_duplicate=True,
             )
         except APIError as error:
-            last = said(error)
+            last = explanation(error)
             if "overlap" not in last.lower():
                 break
         else:

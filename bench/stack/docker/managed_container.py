@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
 from bench.stack.description import ContainerDescription, TargetDescription
-from bench.stack.docker.client import ADDRESS, ALLOW, CHAOS, SERVICE, labels_of, said
+from bench.stack.docker.client import ADDRESS, ALLOW, CHAOS, SERVICE, explanation, labels_of
 from bench.stack.docker.container_facts import cgroup_of
 from bench.stack.docker.events import ContainerLog, EngineEvents
 from bench.stack.docker.services import ContainerService, ReadyImage, variable_of
@@ -158,7 +158,7 @@ class ManagedContainer:
                 ids[self.id] = self.name
                 place.engine.start(self.id)
             except APIError as error:
-                found = said(error)
+                found = explanation(error)
                 if self.id:
                     place.engine.remove_container(self.id, force=True)
                     ids.pop(self.id, None)

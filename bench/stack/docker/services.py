@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.core.errors import TargetError
 from bench.registry import SERVICES, load, with_dependencies
 from bench.stack import images
-from bench.stack.docker.client import said
+from bench.stack.docker.client import explanation
 from bench.stack.images.build import build_image, built_image, image_name, named_base
 from bench.stack.services.postgres import DATABASE, USER
 from bench.stack.services.postgres import SETTINGS as POSTGRES_SETTINGS
@@ -89,7 +89,7 @@ def _fetch(engine: APIClient, service: str, choice: ImageChoice) -> None:
             if "error" in step:
                 raise _missing(service, choice, str(step["error"]))
     except APIError as error:
-        raise _missing(service, choice, said(error)) from None
+        raise _missing(service, choice, explanation(error)) from None
 
 
 def _missing(service: str, choice: ImageChoice, reason: str) -> TargetError:

@@ -13,7 +13,7 @@ from bench.core.errors import TargetError
 from bench.stack.images.root_files import RootFiles, files_of_packages
 from bench.stack.services.programs import find_postgres, find_server_binary
 
-PEOPLE = {"root": 0, "www-data": 33, "nginx": 101, "postgres": 999, "redis": 998, "nobody": 65_534}
+USERS = {"root": 0, "www-data": 33, "nginx": 101, "postgres": 999, "redis": 998, "nobody": 65_534}
 """Those whom the servers' own defaults name; numbers as in the official images."""
 TOOLS = ("mkdir", "cat", "ls", "chmod", "chown", "rm", "sleep", "id", "env", "mv")
 """Beside bash, which has kill and TCP built in."""
@@ -58,7 +58,7 @@ def _redis() -> Base:
     files = _common()
     names = [f"/usr/local/bin/{name}" for name in ("redis-server", "valkey-server")]
     files.program(server.path, *names)
-    files.folder("/data", owner=PEOPLE["redis"])
+    files.folder("/data", owner=USERS["redis"])
     changes = ("USER redis", "WORKDIR /data", "VOLUME /data", "EXPOSE 6379", 'CMD ["redis-server"]')
     return Base(files, changes, server.origin)
 
@@ -75,7 +75,7 @@ def _postgres(name: str) -> Base:
     files.libraries_of(installation.rglob("*.so"))
     for program in programs.bin.iterdir():
         files.link(f"/usr/local/bin/{program.name}", str(program))
-    files.folder("/var/lib/postgresql", owner=PEOPLE["postgres"])
+    files.folder("/var/lib/postgresql", owner=USERS["postgres"])
     entry = "/usr/local/bin/docker-entrypoint.sh"
     files.text(entry, (HERE / "postgres" / "entrypoint.sh").read_text(), 0o755)
     changes = (
@@ -136,9 +136,9 @@ def _common() -> RootFiles:
     files.program(_here("bash"), "/bin/bash", "/bin/sh", "/usr/bin/bash")
     for tool in TOOLS:
         files.program(_here(tool), f"/bin/{tool}")
-    users = [f"{name}:x:{number}:{number}:{name}:/:/bin/sh" for name, number in PEOPLE.items()]
-    groups = [f"{name}:x:{number}:" for name, number in PEOPLE.items()]
-    groups.append(f"nogroup:x:{PEOPLE['nobody']}:")
+    users = [f"{name}:x:{number}:{number}:{name}:/:/bin/sh" for name, number in USERS.items()]
+    groups = [f"{name}:x:{number}:" for name, number in USERS.items()]
+    groups.append(f"nogroup:x:{USERS['nobody']}:")
     files.text("/etc/passwd", "\n".join(users) + "\n")
     files.text("/etc/group", "\n".join(groups) + "\n")
     files.text("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")

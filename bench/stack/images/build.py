@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import bench
 from bench.core.errors import TargetError, UsageError
 from bench.registry import SERVICES
-from bench.stack.docker.client import BASE, CONTENT, SERVICE, said
+from bench.stack.docker.client import BASE, CONTENT, SERVICE, explanation
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -171,7 +171,7 @@ def _base_image(engine: APIClient, service: str, say: Callable[[str], None]) -> 
                 archive, repository=repository, tag=tag, changes=[*base.changes, f"LABEL {SERVICE}={service}"]
             )
         except APIError as error:
-            raise _refused(service, said(error)) from None
+            raise _refused(service, explanation(error)) from None
     return name
 
 
@@ -214,7 +214,7 @@ def _follow(service: str, build: Callable[[], Iterator[Mapping[str, str]]]) -> N
             if text := str(step.get("stream", "")).strip():
                 last.append(text)
     except APIError as error:
-        raise _refused(service, said(error)) from None
+        raise _refused(service, explanation(error)) from None
 
 
 def _refused(service: str, found: str) -> TargetError:

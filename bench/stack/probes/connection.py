@@ -224,7 +224,7 @@ def advice_for(target: Target) -> str:
     return "check the host and the port, and that the server is up"
 
 
-def told(target: Target, fact: ProbeError) -> str:
+def with_guess(target: Target, fact: ProbeError) -> str:
     """The fact; where a server closed without a word, with a guess at what it is.
 
     A Postgres does so to whoever does not speak its protocol. One more connection asks it for TLS,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bench.stack.probes.connection import ProbeError, probe_error, told
+from bench.stack.probes.connection import ProbeError, probe_error, with_guess
 from bench.stack.probes.health import Facts
 from bench.stack.probes.http import Answer, http_get, word
 from bench.stack.target import State, Target
@@ -46,15 +46,15 @@ def probe_elasticsearch(target: Target, deadline_s: float = 5.0) -> Elasticsearc
     try:
         answer = get(HEALTH_PATH)
     except ProbeError as fact:
-        raise probe_error(target, _EXPECTED, told(target, fact)) from None
-    said = answer.json()
+        raise probe_error(target, _EXPECTED, with_guess(target, fact)) from None
+    reply = answer.json()
     if answer.status in (401, 403):
         advice = "put a user that may monitor the cluster into the URL: elasticsearch://user:password@host"
         raise probe_error(target, "to be let in", f"the answer '{answer}'", advice)
-    if answer.status in (408, 503) and said.get("status") != "red":
+    if answer.status in (408, 503) and reply.get("status") != "red":
         advice = "wait until the cluster has found its master"
         raise probe_error(target, "a cluster that is ready", f"the answer '{answer}'", advice)
-    if said.get("status") not in _STATES:
+    if reply.get("status") not in _STATES:
         found = f"the answer '{answer}' without the status of a cluster"
         raise probe_error(target, f"the health of a cluster for GET {HEALTH_PATH}", found)
     about: Mapping[str, Any] = {}
@@ -65,10 +65,10 @@ def probe_elasticsearch(target: Target, deadline_s: float = 5.0) -> Elasticsearc
     version = about.get("version")
     version = version if isinstance(version, dict) else {}
     return ElasticsearchFacts(
-        status=said["status"],
-        node_count=_count(said.get("number_of_nodes")),
-        unassigned_shards=_count(said.get("unassigned_shards")),
-        cluster=word(said.get("cluster_name")),
+        status=reply["status"],
+        node_count=_count(reply.get("number_of_nodes")),
+        unassigned_shards=_count(reply.get("unassigned_shards")),
+        cluster=word(reply.get("cluster_name")),
         server=word(version.get("distribution")) or "elasticsearch",
         version=word(version.get("number")),
         uptime_s=uptime_s,
@@ -76,9 +76,9 @@ def probe_elasticsearch(target: Target, deadline_s: float = 5.0) -> Elasticsearc
     )
 
 
-def _uptime_s(said: Mapping[str, Any]) -> float | None:
+def _uptime_s(reply: Mapping[str, Any]) -> float | None:
     with suppress(AttributeError, TypeError, KeyError):  # an answer of another form says nothing to us
-        for node in said["nodes"].values():
+        for node in reply["nodes"].values():
             return float(node["jvm"]["uptime_in_millis"] / 1000)
     return None
 

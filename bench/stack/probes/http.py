@@ -18,7 +18,7 @@ from bench.stack.probes.connection import (
     Connection,
     ProbeError,
     probe_error,
-    told,
+    with_guess,
 )
 from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
@@ -184,25 +184,25 @@ def probe_http(target: Target, deadline_s: float = 5.0) -> HttpFacts:
             path = target.path or "/"
             answer = http_get(target, path, max(deadline - time.monotonic(), 0.001))
     except ProbeError as fact:
-        raise probe_error(target, "an HTTP server", told(target, fact)) from None
-    said = answer.json()
+        raise probe_error(target, "an HTTP server", with_guess(target, fact)) from None
+    reply = answer.json()
     if answer.status >= 500:
-        raise _refusal(target, path, answer, said)
-    uptime = said.get("uptime_s")
+        raise _refusal(target, path, answer, reply)
+    uptime = reply.get("uptime_s")
     return HttpFacts(
         status=answer.status,
         path=path,
         server=answer.server,
-        version=word(said.get("version")),
-        state=next((word(said[key]) for key in _STATE_KEYS if key in said), ""),
-        components=_components(said),
+        version=word(reply.get("version")),
+        state=next((word(reply[key]) for key in _STATE_KEYS if key in reply), ""),
+        components=_components(reply),
         uptime_s=float(uptime) if isinstance(uptime, int | float) else None,
         answer_ns=answer.answer_ns,
     )
 
 
-def _refusal(target: Target, path: str, answer: Answer, said: Mapping[str, Any]) -> Exception:
-    away = [f"{name} {state}" for name, state in _components(said).items() if not _is_well(state)]
+def _refusal(target: Target, path: str, answer: Answer, reply: Mapping[str, Any]) -> Exception:
+    away = [f"{name} {state}" for name, state in _components(reply).items() if not _is_well(state)]
     found = f"the answer '{answer}'" + (f" with {', '.join(away)}" if away else "")
     advice = None
     if answer.status == 503:
@@ -210,9 +210,9 @@ def _refusal(target: Target, path: str, answer: Answer, said: Mapping[str, Any])
     return probe_error(target, f"an answer below 500 for GET {path}", found, advice)
 
 
-def _components(said: Mapping[str, Any]) -> dict[str, str]:
+def _components(reply: Mapping[str, Any]) -> dict[str, str]:
     for key in _COMPONENT_KEYS:
-        parts = said.get(key)
+        parts = reply.get(key)
         if isinstance(parts, dict):
             return {word(name): _state(part) for name, part in parts.items() if _state(part)}
     return {}
@@ -249,7 +249,7 @@ def probe_proxy(target: Target, deadline_s: float = 5.0) -> ProxyFacts:
     try:
         answer = http_get(target, path, deadline_s)
     except ProbeError as fact:
-        raise probe_error(target, "a reverse proxy", told(target, fact)) from None
+        raise probe_error(target, "a reverse proxy", with_guess(target, fact)) from None
     if answer.status != 200:
         advice = f"switch the proxy's ping page on at {path}, or name its path in the URL"
         raise probe_error(target, f"200 for GET {path}", f"the answer '{answer}'", advice)

@@ -8,7 +8,7 @@ that it chose, or with four zeros.
 from dataclasses import dataclass
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Connection, ProbeError, probe_error, told
+from bench.stack.probes.connection import Connection, ProbeError, probe_error, with_guess
 from bench.stack.probes.health import Facts
 from bench.stack.probes.http import http_get, word
 from bench.stack.target import State, Target
@@ -39,7 +39,7 @@ def probe_neo4j(target: Target, deadline_s: float = 5.0) -> Neo4jFacts:
     try:
         return _discover(target, deadline_s) if over_http else _shake_hands(target, deadline_s)
     except ProbeError as fact:
-        raise probe_error(target, _EXPECTED, told(target, fact)) from None
+        raise probe_error(target, _EXPECTED, with_guess(target, fact)) from None
 
 
 def _shake_hands(target: Target, deadline_s: float) -> Neo4jFacts:
@@ -62,13 +62,13 @@ def _shake_hands(target: Target, deadline_s: float) -> Neo4jFacts:
 
 def _discover(target: Target, deadline_s: float) -> Neo4jFacts:
     answer = http_get(target, "/", deadline_s)
-    said = answer.json()
-    version = said.get("neo4j_version")
+    reply = answer.json()
+    version = reply.get("neo4j_version")
     if not isinstance(version, str):
         found = f"the answer '{answer}' without neo4j_version"
         raise probe_error(target, f"{_EXPECTED}'s discovery for GET /", found)
     return Neo4jFacts(
         version=word(version),
-        edition=word(said.get("neo4j_edition")),
+        edition=word(reply.get("neo4j_edition")),
         answer_ns=answer.answer_ns,
     )

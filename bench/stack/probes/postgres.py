@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Connection, ProbeError, expect_postgres, probe_error, told
+from bench.stack.probes.connection import Connection, ProbeError, expect_postgres, probe_error, with_guess
 from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
 
@@ -27,7 +27,7 @@ def libpq_parameters(target: Target, peer: str | None = None) -> dict[str, str]:
     peer: the address to connect to, where the host's name was resolved before. What the URL does
     not say is left out, so that libpq's own defaults and its password file hold.
     """
-    said = dict(target.options)
+    options = dict(target.options)
     parameters = {
         "host": target.host,
         "hostaddr": peer,
@@ -35,11 +35,11 @@ def libpq_parameters(target: Target, peer: str | None = None) -> dict[str, str]:
         "user": target.username,
         "password": target.password,
         "dbname": target.database,
-        "sslmode": said.get("sslmode", "require") if target.tls else "disable",
+        "sslmode": options.get("sslmode", "require") if target.tls else "disable",
         "gssencmode": "disable",  # one round trip and a name look-up less; nothing here asks for it
-        "application_name": said.get("application_name", APPLICATION_NAME),
-        "connect_timeout": said.get("connect_timeout"),
-        "options": said.get("options"),
+        "application_name": options.get("application_name", APPLICATION_NAME),
+        "connect_timeout": options.get("connect_timeout"),
+        "options": options.get("options"),
     }
     return {key: value for key, value in parameters.items() if value}
 
@@ -125,7 +125,7 @@ def probe_postgres(target: Target, deadline_s: float = 5.0) -> PostgresFacts:
             expect_postgres(server)
             left_s, peer = server.left_s("a request for TLS"), server.peer
     except ProbeError as fact:
-        raise probe_error(target, "a Postgres server", told(target, fact)) from None
+        raise probe_error(target, "a Postgres server", with_guess(target, fact)) from None
     return _Inquiry(target, peer).answer(left_s, deadline_s)
 
 
@@ -213,8 +213,8 @@ def _refusal(target: Target, problem: Exception) -> Exception:
 
 def _short(text: str) -> str:
     """The server's own words, else libpq's without what the error says anyway."""
-    said = re.search(r"(?:FATAL|ERROR|PANIC):\s*(.+)", text)
-    if said:
-        return said[1].strip()
+    message = re.search(r"(?:FATAL|ERROR|PANIC):\s*(.+)", text)
+    if message:
+        return message[1].strip()
     line = text.strip().splitlines()[0] if text.strip() else "no reason given"
     return line.removeprefix("connection failed: ").rpartition(" failed: ")[2]

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Connection, ProbeError, advice_for, probe_error, told
+from bench.stack.probes.connection import Connection, ProbeError, advice_for, probe_error, with_guess
 from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
 
@@ -146,7 +146,7 @@ def probe_redis(target: Target, deadline_s: float = 5.0) -> RedisFacts:
             _select(target, server)
             return _facts(_ask_info(server), answer_ns)
     except ProbeError as fact:
-        raise probe_error(target, "a Redis server", told(target, fact)) from None
+        raise probe_error(target, "a Redis server", with_guess(target, fact)) from None
 
 
 def _expect_redis(target: Target, server: RespClient) -> None:

@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 from bench.core.errors import UsageError
-from bench.stack.supervisor.processes import await_end_of_strays
+from bench.stack.supervisor.processes import await_end_of_orphans
 
 DATA = "data"
 """The folder of a Postgres inside its directory."""
@@ -97,7 +97,7 @@ def _named(handle: int) -> Path:
 
 
 PREFIX = "holdfast-"
-STRAYS_DEADLINE_S = 3.0
+ORPHANS_DEADLINE_S = 3.0
 _LOCK = "lock"
 
 
@@ -132,7 +132,7 @@ def sweep_data_directories() -> list[Path]:
                 continue
             with (path / _LOCK).open("rb+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                await_end_of_strays(path, STRAYS_DEADLINE_S)
+                await_end_of_orphans(path, ORPHANS_DEADLINE_S)
                 _remove(path)
                 swept.append(path)
     return swept

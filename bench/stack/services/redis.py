@@ -14,7 +14,7 @@ SETTINGS = {
     "save": "",
     "maxclients": str(MAX_CLIENTS),
 }
-SURROUNDINGS = {"bind": "127.0.0.1", "protected-mode": "yes", "daemonize": "no", "logfile": ""}
+HOST_OPTIONS = {"bind": "127.0.0.1", "protected-mode": "yes", "daemonize": "no", "logfile": ""}
 
 
 class ManagedRedis(ManagedService):
@@ -33,7 +33,7 @@ class ManagedRedis(ManagedService):
 
     def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
         assert self._binary is not None
-        options = {"port": str(target.port), "dir": str(directory), **SURROUNDINGS, **self._settings()}
+        options = {"port": str(target.port), "dir": str(directory), **HOST_OPTIONS, **self._settings()}
         words = (word for key, value in options.items() for word in (f"--{key}", value))
         return ServiceCommand(self.name, (str(self._binary.path), *words), str(directory), str(log))
 

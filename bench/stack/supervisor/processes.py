@@ -149,25 +149,25 @@ def _name_space() -> int:
         return 0
 
 
-def await_end_of_strays(directory: Path, deadline_s: float) -> None:
+def await_end_of_orphans(directory: Path, deadline_s: float) -> None:
     """Kill them until none is left, for `deadline_s` at most."""
     deadline = time.monotonic() + deadline_s
-    while kill_strays(directory) and time.monotonic() < deadline:
+    while kill_orphans(directory) and time.monotonic() < deadline:
         time.sleep(0.002)
 
 
-def kill_strays(directory: Path) -> list[int]:
+def kill_orphans(directory: Path) -> list[int]:
     """Kill the processes that work in the directory; return their ids."""
     killed = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # it ended, or is someone else's
-                if _kill_if_stray(int(entry.name), directory.resolve()):
+                if _kill_if_orphan(int(entry.name), directory.resolve()):
                     killed.append(int(entry.name))
     return killed
 
 
-def _kill_if_stray(pid: int, directory: Path) -> bool:
+def _kill_if_orphan(pid: int, directory: Path) -> bool:
     # Held by a descriptor from before the look: its number may be a stranger's after it.
     process = os.pidfd_open(pid)
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.core.child_environment import for_program
 from bench.stack.services.files import DataDirectory
 from bench.stack.supervisor import supervisor
-from bench.stack.supervisor.processes import await_end_of_strays
+from bench.stack.supervisor.processes import await_end_of_orphans
 
 GRACE_S = 2.0
 """How long a service may take to end by itself before it is killed."""
@@ -176,5 +176,5 @@ class Supervised:
             self._process.wait()
         self._process.stderr.close()
         if self._process.returncode != 0 and self._data is not None:
-            await_end_of_strays(self._data, SUPERVISOR_MARGIN_S)
+            await_end_of_orphans(self._data, SUPERVISOR_MARGIN_S)
         self._process = None

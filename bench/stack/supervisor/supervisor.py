@@ -92,7 +92,7 @@ class Service:
         self._is_held = False
         self._is_asked_to_end = False
         self.kill_at_ns: int | None = None
-        """When a process that was told to end is killed instead."""
+        """When a process that was asked to end is killed instead."""
 
     @property
     def is_running(self) -> bool:
@@ -234,8 +234,8 @@ class Supervisor:
         self._grace_s: float = specification["grace_s"]
         self._remove: list[str] = specification["remove"]
         self._harness_pid: int = specification["harness_pid"]
-        self._is_told_to_end = False
-        self._told = b""
+        self._is_ending = False
+        self._lines = b""
         self._poll = select.poll()
         self._wakeup, self._wakeup_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # What a dead service leaves behind becomes our child, to be found and killed.
@@ -246,9 +246,9 @@ class Supervisor:
     def run(self) -> None:
         """Start the service, keep it running, end it. Returns when nothing is left."""
         try:
-            if not self._is_told_to_end:
+            if not self._is_ending:
                 self._service.start()
-            while not self._is_told_to_end:
+            while not self._is_ending:
                 self._wait(self._until_due_s())
                 self._obey()
                 self._keep_running()
@@ -262,7 +262,7 @@ class Supervisor:
         self._poll.register(self._wakeup, select.POLLIN)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only its byte in the wakeup pipe matters
         for number in ENDING_SIGNALS:
-            signal.signal(number, self._tell_to_end)
+            signal.signal(number, self._ask_to_end)
         # A thread of the harness may have blocked signals, and a new process inherits that.
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
@@ -273,10 +273,10 @@ class Supervisor:
         with contextlib.suppress(OSError):
             self._poll.register(os.pidfd_open(self._harness_pid), select.POLLIN)
         if os.getppid() != self._harness_pid:
-            self._is_told_to_end = True  # it died before it could be watched
+            self._is_ending = True  # it died before it could be watched
 
-    def _tell_to_end(self, *_: object) -> None:
-        self._is_told_to_end = True
+    def _ask_to_end(self, *_: object) -> None:
+        self._is_ending = True
 
     def _wait(self, timeout_s: float | None) -> None:
         # Rounded up to the poll's 1 ms step, or the last part of a wait would be spun away.
@@ -285,16 +285,16 @@ class Supervisor:
             if fd == self._wakeup:
                 os.read(fd, 4096)
                 continue
-            said = os.read(fd, 4096) if fd == sys.stdin.fileno() else b""
-            self._told += said
-            if not said:
+            received = os.read(fd, 4096) if fd == sys.stdin.fileno() else b""
+            self._lines += received
+            if not received:
                 # Level-triggered: unregistered, or every later wait would return at once.
                 self._poll.unregister(fd)
-                self._is_told_to_end = True
+                self._is_ending = True
 
     def _obey(self) -> None:
         """Lines on stdin: `hold` ends the service and leaves it down, `release` starts it again."""
-        *lines, self._told = self._told.split(b"\n")
+        *lines, self._lines = self._lines.split(b"\n")
         for line in lines:
             if line == b"hold":
                 self._service.hold(self._grace_s)
@@ -308,7 +308,7 @@ class Supervisor:
     def _keep_running(self) -> None:
         self._service.collect(ending=False)
         due_ns = self._service.restart_at_ns
-        if due_ns is not None and due_ns <= now_ns() and not self._is_told_to_end:
+        if due_ns is not None and due_ns <= now_ns() and not self._is_ending:
             self._service.start("restarted")
         kill_ns = self._service.kill_at_ns
         if kill_ns is not None and kill_ns <= now_ns():

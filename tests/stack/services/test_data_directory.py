@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from bench.stack.services.files import DataDirectory, sweep_data_directories
-from bench.stack.supervisor.processes import kill_strays
+from bench.stack.supervisor.processes import kill_orphans
 
 
 def test_a_directory_in_use_survives_the_sweep(temporary: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_shell_of_somebody_who_looks_around_is_left_alone(temporary: Path) -> 
         os.execv("/bin/sh", ["sh", "-c", "echo there; exec sleep 1000"])
     try:
         assert b"there" in os.read(terminal, 100)
-        assert kill_strays(left.path) == []
+        assert kill_orphans(left.path) == []
     finally:
         os.kill(shell, signal.SIGKILL)
         os.waitpid(shell, 0)
