@@ -122,6 +122,16 @@ def statements(text: str) -> list[Statement]:
     return found
 
 
+def bare(statement: str) -> str:
+    """The statement with every string, quoted name and comment blanked out, at the same length."""
+    pieces: list[str] = []
+    at = 0
+    for start, end in quoted_stretches(statement):
+        pieces += [statement[at:start], " " * (end - start)]
+        at = end
+    return "".join([*pieces, statement[at:]])
+
+
 def quoted_stretches(text: str) -> list[tuple[int, int]]:
     """Start and end of every string, quoted name and comment: text that the server does not read as SQL."""
     found = []

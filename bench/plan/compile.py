@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from bench.core.errors import Problem, ScenarioError
@@ -26,31 +27,19 @@ MOST_ROWS = 1_000
 def compile_plan(scenario: Scenario, seed: int | None = None, segment: Segment | None = None) -> Plan:
     """The plan of a scenario; `seed` overrides the scenario's own."""
     seed = scenario.seed if seed is None else seed
-    phases: list[PhasePlan] = []
-    start = 0
-    for phase in scenario.phases:
-        end = start + phase.duration_ns
-        phases.append(
-            PhasePlan(
-                phase.name,
-                phase.measured,
-                start,
-                end,
-                phase.load_from,
-                phase.load_to,
-                phase.cycles,
-                phase.rest,
-            )
-        )
-        start = end
+    ends = accumulate(phase.duration_ns for phase in scenario.phases)
+    phases = tuple(
+        PhasePlan(p.name, p.measured, end - p.duration_ns, end, p.load_from, p.load_to, p.cycles, p.rest)
+        for p, end in zip(scenario.phases, ends, strict=True)
+    )
     workloads = tuple(
-        _workload_plan(workload, tuple(phases), workload_seed(seed, number))
+        _workload_plan(workload, phases, workload_seed(seed, number))
         for number, workload in enumerate(scenario.workloads)
     )
     plan = Plan(
         name=scenario.scenario,
         seed=seed,
-        phases=tuple(phases),
+        phases=phases,
         workloads=workloads,
         digest="",
         operation_log=scenario.keeps_operations,
@@ -75,19 +64,10 @@ def _workload_plan(workload: Workload, phases: tuple[PhasePlan, ...], seed: int)
     program = program_of(workload, seed)
     rows = len(phases) * len(program.names)
     if rows > MOST_ROWS:
-        raise ScenarioError(
-            [
-                Problem(
-                    "plan",
-                    0,
-                    0,
-                    f"workload {workload.name}",
-                    f"at most {MOST_ROWS} pairs of a phase and an operation, each with its histograms",
-                    f"{len(phases)} phases x {len(program.names)} operations",
-                    "use fewer phases or operations, or split the scenario",
-                )
-            ]
-        )
+        expected = f"at most {MOST_ROWS} pairs of a phase and an operation, each with its histograms"
+        found = f"{len(phases)} phases x {len(program.names)} operations"
+        advice = "use fewer phases or operations, or split the scenario"
+        raise ScenarioError([Problem("plan", 0, 0, f"workload {workload.name}", expected, found, advice)])
     return WorkloadPlan(workload, seed, program, pacing_table(phases, workload.rate_per_s or 0.0))
 
 

@@ -3,7 +3,7 @@ data afterwards: one entry for each check of data.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -114,7 +114,7 @@ class FaultEntry(StrictModel):
         return self
 
 
-def _only_key(value: dict[str, Any], kinds: Collection[str], example: str) -> str:
+def _only_key(value: Iterable[str], kinds: Collection[str], example: str) -> str:
     """The one key that names the kind of an entry."""
     given = [key for key in value if key in kinds]
     if len(given) != 1:

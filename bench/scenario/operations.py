@@ -5,6 +5,7 @@ A locustfile is read and parsed with the scenario, and never run by that.
 
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -102,6 +103,13 @@ class Request(StrictModel):
         description='The body as JSON: a mapping or a list, or JSON as text. "{item}" alone is a number.',
     )
     expect: Expect = Expect.model_validate({})
+
+    def declares_json(self, common: Mapping[str, str]) -> bool:
+        """Whether its headers, or those `common` to all requests, declare that it sends JSON."""
+        for name, text in (*self.headers.items(), *common.items()):
+            if name.lower() == "content-type":
+                return "json" in text.lower()
+        return False
 
 
 BUILT_IN = ("tpcb", "app")

@@ -37,23 +37,18 @@ def interpolated(node: Node, environment: Mapping[str, str]) -> tuple[Node, list
     done: dict[int, Node] = {}
 
     def replaced(current: Node, path: Path) -> Node:
-        if id(current) not in done:
-            done[id(current)] = _replaced(current, path)
-        return done[id(current)]
-
-    def _replaced(current: Node, path: Path) -> Node:
+        if id(current) in done:
+            return done[id(current)]
         match current:
             case Scalar():
-                return _scalar(current, path, environment, problems)
-            case ListNode():
-                items = tuple(replaced(item, (*path, index)) for index, item in enumerate(current.items))
-                return ListNode(items, current.place)
-            case MapNode():
-                entries = {
-                    key: (place, replaced(item, (*path, key)))
-                    for key, (place, item) in current.entries.items()
-                }
-                return MapNode(entries, current.place)
+                new: Node = _scalar(current, path, environment, problems)
+            case ListNode(items, place):
+                new = ListNode(tuple(replaced(item, (*path, i)) for i, item in enumerate(items)), place)
+            case MapNode(entries, place):
+                changed = {key: (at, replaced(item, (*path, key))) for key, (at, item) in entries.items()}
+                new = MapNode(changed, place)
+        done[id(current)] = new
+        return new
 
     return replaced(node, ()), problems
 

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from bench.core.sql_splitter import quoted_stretches
+from bench.core.sql_splitter import bare, quoted_stretches
 from bench.drivers.postgres.wire import statements_of
 from bench.plan.compile import compile_plan
-from bench.scenario.validators.operations import bare
 
 HEAD = """\
 scenario: example

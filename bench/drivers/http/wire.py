@@ -14,7 +14,6 @@ from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
 from bench.engine.wire.layout import NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.program import Program, Step, Template
 from bench.scenario.templates import PLACEHOLDER, VALUE
-from bench.scenario.validators.operations import declares_json
 
 if TYPE_CHECKING:
     import socket
@@ -105,7 +104,7 @@ def body_of(request: Request, vocabulary: Vocabulary) -> TemplateWriter | None:
         write_json_text(writer, request.json_body)
     elif request.json_body is not None:
         write_json(writer, request.json_body)
-    elif declares_json(request.headers, vocabulary.workload.headers):
+    elif request.declares_json(vocabulary.workload.headers):
         write_json_text(writer, request.body or "")
     else:
         writer.text(request.body or "")

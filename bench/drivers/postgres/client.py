@@ -22,6 +22,7 @@ from bench.core.answers import FOUND, MISSED
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.outcome import Outcome
 from bench.core.sanitize import redacted
+from bench.core.sql_splitter import bare
 from bench.drivers.postgres import wire as postgres
 from bench.drivers.postgres.answers import (
     DEADLOCK_DETECTED,
@@ -39,7 +40,6 @@ from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
 from bench.engine.client.pool import RETURNING, SENT, limit_s
 from bench.protocols.state import TEXT_BYTES
 from bench.scenario.templates import PLACEHOLDER
-from bench.scenario.validators.operations import bare
 
 if TYPE_CHECKING:
     from asyncpg import Type

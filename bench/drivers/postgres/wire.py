@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.core.sql_splitter import bare
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
 from bench.plan.program import Program, Step, Template
 from bench.scenario.templates import PLACEHOLDER, RUN, SEQUENCE, VALUE
-from bench.scenario.validators.operations import bare
 
 if TYPE_CHECKING:
     import socket

@@ -80,68 +80,57 @@ class _Kind:
     per_operation: bool = True
 
 
+def _time(name: str, explanation: str, *, per_operation: bool = True) -> _Kind:
+    return _Kind(name, "ns", "lower", explanation, has_stats=True, per_operation=per_operation)
+
+
+def _count(name: str, explanation: str, *, per_operation: bool = False) -> _Kind:
+    return _Kind(name, "count", "lower", explanation, per_operation=per_operation)
+
+
+def _share(name: str, better: Better, explanation: str, *, per_operation: bool = True) -> _Kind:
+    return _Kind(name, "ratio", better, explanation, per_operation=per_operation)
+
+
 _COMMON = (
-    _Kind(
-        "response", "ns", "lower", "planned to done; every planned arrival, lost ones as their deadline", True
-    ),
-    _Kind("response_ok", "ns", "lower", "planned to done; arrivals answered OK only", True),
-    _Kind("service", "ns", "lower", "sent to done", True),
-    _Kind("lag", "ns", "lower", "planned to sent", True),
+    _time("response", "planned to done; every planned arrival, lost ones as their deadline"),
+    _time("response_ok", "planned to done; arrivals answered OK only"),
+    _time("service", "sent to done"),
+    _time("lag", "planned to sent"),
     _Kind("throughput", "per_s", "higher", "arrivals completed OK per second of measured time"),
-    _Kind("errors", "ratio", "lower", "share of planned arrivals that did not end OK"),
-    _Kind(
-        "availability", "ratio", "higher", "share of planned arrivals that ended OK, over a declared window"
-    ),
-    _Kind("dropped", "count", "lower", "arrivals that were never sent"),
+    _share("errors", "lower", "share of planned arrivals that did not end OK"),
+    _share("availability", "higher", "share of planned arrivals that ended OK, over a declared window"),
+    _count("dropped", "arrivals that were never sent", per_operation=True),
 )
 _CLIENT = (
-    _Kind("pool_wait", "ns", "lower", "waiting for a connection of the pool", True),
-    _Kind("pool_utilization", "ratio", "lower", "highest share of the pool in use", per_operation=False),
-    _Kind(
-        "leaked_connections", "count", "lower", "connections not returned to the pool", per_operation=False
-    ),
+    _time("pool_wait", "waiting for a connection of the pool"),
+    _share("pool_utilization", "lower", "highest share of the pool in use", per_operation=False),
+    _count("leaked_connections", "connections not returned to the pool"),
 )
 _PUBSUB = (
-    _Kind(
-        "end_to_end", "ns", "lower", "planned publish to delivery at a subscriber", True, per_operation=False
-    ),
-    _Kind("lost_messages", "count", "lower", "published, never delivered", per_operation=False),
-    _Kind("duplicate_messages", "count", "lower", "delivered more than once", per_operation=False),
-    _Kind("reordered_messages", "count", "lower", "delivered after a later one", per_operation=False),
-)
-_STATUSES = tuple(
-    _Kind(
-        f"status.{name}",
-        "ratio",
-        "higher" if name == "2xx" else "lower",
-        f"share of answers that were {name}",
-    )
-    for name in STATUS_CLASSES
+    _time("end_to_end", "planned publish to delivery at a subscriber", per_operation=False),
+    _count("lost_messages", "published, never delivered"),
+    _count("duplicate_messages", "delivered more than once"),
+    _count("reordered_messages", "delivered after a later one"),
 )
 _OF_ANSWERS: Mapping[str | None, tuple[_Kind, ...]] = {
     "lookups": (
-        _Kind("hits", "ratio", "higher", "share of lookups that found something"),
-        _Kind("misses", "ratio", "lower", "share of lookups that found nothing"),
+        _share("hits", "higher", "share of lookups that found something"),
+        _share("misses", "lower", "share of lookups that found nothing"),
     ),
-    "rows": (_Kind("empty", "ratio", "lower", "share of statements that returned or changed no row"),),
-    "statuses": _STATUSES,
+    "rows": (_share("empty", "lower", "share of statements that returned or changed no row"),),
+    "statuses": tuple(
+        _share(f"status.{name}", "higher" if name == "2xx" else "lower", f"share of answers that were {name}")
+        for name in STATUS_CLASSES
+    ),
 }
 _TARGETS, _GENERATOR, _MACHINE = "targets", "generator", "machine"
+_PROCESSES = (_TARGETS, _GENERATOR)
 _RESOURCES: Mapping[_Kind, tuple[str, ...]] = {
-    _Kind("memory_growth", "bytes", "lower", "memory at the end minus memory after warm-up"): (
-        _TARGETS,
-        _GENERATOR,
-    ),
-    _Kind("memory_slope", "bytes_per_s", "lower", "how fast memory keeps growing"): (_TARGETS, _GENERATOR),
-    _Kind("cpu", "ratio", "lower", "share of all CPU, on average under load"): (
-        _TARGETS,
-        _GENERATOR,
-        _MACHINE,
-    ),
-    _Kind("fd_growth", "count", "lower", "open files at the end minus those after warm-up"): (
-        _TARGETS,
-        _GENERATOR,
-    ),
+    _Kind("memory_growth", "bytes", "lower", "memory at the end minus memory after warm-up"): _PROCESSES,
+    _Kind("memory_slope", "bytes_per_s", "lower", "how fast memory keeps growing"): _PROCESSES,
+    _share("cpu", "lower", "share of all CPU, on average under load"): (*_PROCESSES, _MACHINE),
+    _count("fd_growth", "open files at the end minus those after warm-up"): _PROCESSES,
 }
 """Metrics of what a run costs, and the kinds of sources that have them. Alone they are about the
 targets: of growth the one that grew most, of CPU all together."""

@@ -6,14 +6,14 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from bench.core.sql_splitter import quoted_stretches
+from bench.core.sql_splitter import bare, quoted_stretches
 from bench.core.units import quoted
 from bench.registry import DRIVERS
 from bench.scenario.problems import Path, Violation
 from bench.scenario.templates import KEY, PLACEHOLDER, RESERVED, VALUE, placeholders_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from bench.scenario.model import Operation, Workload
     from bench.scenario.operations import Request
@@ -66,24 +66,6 @@ def check_headers(workload: Workload) -> Iterator[Violation]:
     """Contradictions inside the headers of a whole workload."""
     for name, text in workload.headers.items():
         yield from _placeholders(text, workload, ("headers", name))
-
-
-def bare(statement: str) -> str:
-    """The statement with every string, quoted name and comment blanked out, at the same length."""
-    pieces, at = [], 0
-    for start, end in quoted_stretches(statement):
-        pieces += [statement[at:start], " " * (end - start)]
-        at = end
-    return "".join([*pieces, statement[at:]])
-
-
-def declares_json(own: Mapping[str, str], common: Mapping[str, str]) -> bool:
-    """Whether a request with these headers, its own before those of the workload, declares JSON."""
-    for headers in (own, common):
-        for name, text in headers.items():
-            if name.lower() == "content-type":
-                return "json" in text.lower()
-    return False
 
 
 def _forms(operation: Operation, driver: str) -> Iterator[Violation]:
@@ -196,7 +178,7 @@ def _request(request: Request, workload: Workload) -> Iterator[Violation]:
         yield Violation(("expect", "contains"), expected, "one", "remove it")
     if body is not None:
         yield from _placeholders(body, workload, ("body",))
-        if declares_json(request.headers, workload.headers if workload.has("headers") else {}):
+        if request.declares_json(workload.headers if workload.has("headers") else {}):
             yield from _json_text(body, ("body",), "JSON, as its content type says")
     if isinstance(json_body, str):
         yield from _placeholders(json_body, workload, ("json",))
