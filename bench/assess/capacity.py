@@ -124,19 +124,19 @@ def _validated(capacity: Capacity, body: EvidenceSet) -> list[Validated]:
     for evidence in body.by_scenario.values():
         record = evidence.run.record
         held = evidence.verdict.status in (Status.PASS, Status.WARN)
-        if not held or evidence.is_stale or record.get("faults"):
+        if not held or evidence.is_stale or record.faults:
             continue
         found += [
             _of(evidence, workload)
             for workload in evidence.run.workloads
-            if workload.get("driver") in capacity.drivers
+            if workload.driver in capacity.drivers
         ]
     return sorted((one for one in found if one.rate_per_s > 0), key=lambda one: -one.rate_per_s)
 
 
 def _of(evidence: Evidence, workload: WorkloadRecord) -> Validated:
-    run, name = evidence.run, str(workload["name"])
-    is_closed = workload.get("arrivals") == "closed"
+    run, name = evidence.run, workload.name
+    is_closed = workload.is_closed
     completed = observe(run, Metric((name,), "throughput")).value
     tally = tally_of(run, (name,))
     return Validated(
@@ -146,24 +146,25 @@ def _of(evidence: Evidence, workload: WorkloadRecord) -> Validated:
         None if is_closed else _rate_per_s(run, workload, tally.planned),
         None if is_closed else _rate_per_s(run, workload, tally.ok),
         completed,
-        _number(workload.get("idle_ratio", run.record.get("generator", {}).get("idle_ratio"))),
-        _cpu(run, str(workload.get("target", ""))),
+        _idle_ratio(run, workload),
+        _cpu(run, workload.target),
     )
 
 
 def _rate_per_s(run: Run, workload: WorkloadRecord, arrivals: int) -> float:
     """So many arrivals per measured second; the rate of the scenario where it is that but for chance."""
     measured_s = max(run.measured_s, 1e-9)
-    rate = workload.get("rate_per_s")
-    if isinstance(rate, int | float) and abs(arrivals - rate * measured_s) <= NOISE * math.sqrt(
-        rate * measured_s
-    ):
+    rate = workload.rate_per_s
+    if rate is not None and abs(arrivals - rate * measured_s) <= NOISE * math.sqrt(rate * measured_s):
         return float(rate)
     return arrivals / measured_s
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+def _idle_ratio(run: Run, workload: WorkloadRecord) -> float | None:
+    """That of the workload's own threads; where the run does not tell them apart, that of the generator."""
+    if "idle_ratio" in workload.model_fields_set:
+        return workload.idle_ratio
+    return run.record.generator.idle_ratio
 
 
 def _cpu(run: Run, target: str) -> float | None:

@@ -217,10 +217,10 @@ def _file_marks(run: Run, file: ScenarioFile | None) -> list[Caveat]:
     if changed := changes_since(run, file):
         text = f"{os.fspath(file.path)} has changed since, in {listed(changed)}"
         marks.append(Caveat("scenario changed since", text))
-    elif run.record.get("scenario", {}).get("digest") != file.digest:
+    elif run.record.scenario.digest != file.digest:
         text = f"{file.path} has changed since, in comments or in what is judged only"
         marks.append(Caveat("rewritten since", text, warns=False))
-    seed = run.record.plan.get("seed", file.seed)
+    seed = file.seed if run.record.plan.seed is None else run.record.plan.seed
     if seed != file.seed:
         marks.append(Caveat(f"seed {seed}", f"made with seed {seed} instead of {file.seed}", warns=False))
     return marks

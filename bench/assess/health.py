@@ -74,10 +74,10 @@ def from_runs(body: EvidenceSet) -> list[TargetHealth]:
     """Each target of the runs that speak, as the newest that loads it has seen it; else the newest of all."""
     found: dict[str, tuple[bool, TargetHealth]] = {}
     for evidence in sorted(body.by_scenario.values(), key=lambda one: -one.started_ns):
-        loaded = {str(workload.get("target")) for workload in evidence.run.workloads}
+        loaded = {workload.target for workload in evidence.run.workloads}
         for entry in evidence.run.record.stack.targets:
             name = entry.name
-            is_loaded = name in loaded and not evidence.run.record.get("faults")
+            is_loaded = name in loaded and not evidence.run.record.faults
             if name not in found or (is_loaded and not found[name][0]):
                 found[name] = (is_loaded, _seen(entry, evidence, is_loaded))
     return sorted((one for _, one in found.values()), key=lambda one: one.name)
@@ -85,13 +85,13 @@ def from_runs(body: EvidenceSet) -> list[TargetHealth]:
 
 def _seen(entry: TargetRecord, evidence: Evidence, is_loaded: bool) -> TargetHealth:
     record = evidence.run.record
-    lasted_s = float(record.get("duration_ns") or 0) / units.NS["s"]
+    lasted_s = float(record.duration_ns) / units.NS["s"]
     hits = [
         one
-        for one in record.get("faults", [])
-        if one["target"] == entry["name"] and one["took_effect"] and one["kind"] not in PASSIVE_KINDS
+        for one in record.faults
+        if one.target == entry.name and one.took_effect and one.kind not in PASSIVE_KINDS
     ]
-    back = all(one.get("healed") for one in hits)
+    back = all(one.healed for one in hits)
     if is_loaded:
         detail = f"was there for its load, {lasted_s:.0f} s"
     elif not hits:
@@ -101,10 +101,10 @@ def _seen(entry: TargetRecord, evidence: Evidence, is_loaded: bool) -> TargetHea
     else:
         detail = "was not proven to be back when the run ended"
     return TargetHealth(
-        str(entry["name"]),
-        str(entry.get("kind", "unknown")),
-        str(entry.get("address", "unknown")),
-        str(entry["version"]) if entry.get("version") else None,
+        entry.name,
+        entry.kind or "unknown",
+        entry.address or "unknown",
+        entry.version or None,
         "up" if back else "down",
         lasted_s if is_loaded else None,
         None,

@@ -10,7 +10,7 @@ from bench.assess.status import Standing, standing_of, worst
 from bench.assess.uncertainty import Uncertainty, uncertainty
 from bench.core import units
 from bench.core.errors import ResultError
-from bench.judge.faults.times import took_effect
+from bench.judge.faults.times import effective_ns, took_effect
 from bench.judge.judge import judge
 from bench.judge.verdict import Status, headroom
 from bench.scenario.rules.grammar import parse_rule
@@ -165,16 +165,16 @@ def _no_proof(rule: Rule, cycles: int, evidence: Evidence) -> str | None:
 
 
 def _cycles_of(evidence: Evidence) -> int:
-    phases = evidence.run.record.get("phases", [])
-    return sum(int(phase.get("cycles") or 0) for phase in phases if phase.get("measured"))
+    phases = evidence.run.record.phases
+    return sum(phase.cycles or 0 for phase in phases if phase.measured)
 
 
 def _cannot_break(rule: Rule, evidence: Evidence) -> str | None:
     """A breaker that never closes is open until the run ends: a run that ends sooner cannot show it."""
-    first_ns = min((int(fault["effective_ns"]) for fault in took_effect(evidence.run)), default=None)
+    first_ns = min((effective_ns(fault) for fault in took_effect(evidence.run)), default=None)
     if first_ns is None:
         return None
-    watched_ns = int(evidence.run.record.get("duration_ns") or 0) - first_ns
+    watched_ns = evidence.run.record.duration_ns - first_ns
     if watched_ns > rule.limit:
         return None
     return (

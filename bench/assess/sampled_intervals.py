@@ -44,11 +44,7 @@ class Slices:
     """
 
     def __init__(self, run: Run) -> None:
-        self._spans = [
-            (int(phase["start_ns"]), int(phase["end_ns"]))
-            for phase in run.record.get("phases", [])
-            if phase.get("measured")
-        ]
+        self._spans = [(phase.start_ns, phase.end_ns) for phase in run.record.phases if phase.measured]
         total_ns = sum(end - start for start, end in self._spans)
         ends_ns = {end for window in run.windows("response") if (end := self._end_ns(window)) is not None}
         self._edges_ns = _edges(sorted(ends_ns), total_ns)

@@ -203,9 +203,9 @@ def _availability(run: Run, rule: Rule) -> Uncertainty:
     if "incidents" not in rule.metric.arguments:
         return _none("the worst window of the run")
     values = []
-    for fault in run.record.get("faults", []):
+    for fault in run.record.faults:
         try:
-            values.append(observe(with_faults(run, {fault["number"]}), rule.metric).value)
+            values.append(observe(with_faults(run, {fault.number}), rule.metric).value)
         except Unmeasurable:
             continue
     return _range(values, "ratio")
@@ -222,8 +222,8 @@ def _memory_growth(run: Run, rule: Rule) -> Uncertainty:
 
 
 def _false_alarms(run: Run, rule: Rule) -> Uncertainty:  # noqa: ARG001 - the signature of every method
-    watched_s = float(run.record.get("duration_ns", 0)) / NS_PER_S
-    alarms = len(run.record.get("false_alarms", []))
+    watched_s = float(run.record.duration_ns) / NS_PER_S
+    alarms = len(run.record.false_alarms)
     if alarms or not watched_s:
         return _none("counted")
     return Uncertainty(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bench.core.errors import ResultError
 from bench.judge.judge import judge
@@ -35,14 +35,13 @@ class Form(NamedTuple):
 
 def form_of(run: Run) -> Form:
     """The form of a run, by its record."""
-    plan = _section(run, "plan")
-    workers = run.record.get("workers")
+    record = run.record
     return Form(
         run.scenario,
-        bool(plan.get("quick")),
-        tuple(sorted(str(one) for one in plan.get("overrides") or ())),
-        str(_section(run, "stack").get("kind", "unknown")),
-        max(1, len(workers)) if isinstance(workers, list) else 1,
+        record.plan.quick,
+        tuple(sorted(record.plan.overrides)),
+        record.stack.kind or "unknown",
+        max(1, len(record.workers)),
     )
 
 
@@ -58,12 +57,12 @@ def obstacles(before: Run, after: Run) -> list[str]:
     ):
         if is_other:
             found.append(f"another {name} ({_shown(earlier, name)}, now {_shown(now, name)})")
-    if _section(before, "scenario").get("digest") != _section(after, "scenario").get("digest"):
+    if before.record.scenario.digest != after.record.scenario.digest:
         found.append("the scenario's file was changed")
-    seeds = [_section(run, "plan").get("seed") for run in (before, after)]
+    seeds = [run.record.plan.seed for run in (before, after)]
     if seeds[0] != seeds[1]:
         found.append(f"another seed ({seeds[0]}, now {seeds[1]})")
-    keys = [_section(run, "environment").get("key") or {} for run in (before, after)]
+    keys = [run.record.environment.key for run in (before, after)]
     return found + [
         f"another machine ({name}: {keys[0].get(name)}, now {keys[1].get(name)})"
         for name in sorted({*keys[0], *keys[1]})
@@ -75,14 +74,13 @@ def notes(before: Run, after: Run) -> list[str]:
     """What else is different and may be the reason of a change: versions of the servers and of Holdfast."""
     found = []
     servers = [
-        {str(t.get("name")): t.get("version") for t in _section(run, "stack").get("targets") or ()}
-        for run in (before, after)
+        {target.name: target.version for target in run.record.stack.targets} for run in (before, after)
     ]
     for name in servers[1]:
         old, new = servers[0].get(name), servers[1][name]
         if old and new and old != new:
             found.append(f"{name} was {old}, is {new}")
-    versions = [str(run.record.get("holdfast", "unknown")) for run in (before, after)]
+    versions = [run.record.holdfast for run in (before, after)]
     if versions[0] != versions[1]:
         found.append(f"Holdfast was {versions[0]}, is {versions[1]}")
     return found
@@ -95,10 +93,6 @@ def _shown(form: Form, name: str) -> str:
         "stack": form.stack,
         "number of workers": str(form.workers),
     }[name]
-
-
-def _section(run: Run, name: str) -> Any:
-    return run.record.get(name) or {}
 
 
 @dataclass(frozen=True)

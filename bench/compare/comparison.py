@@ -218,7 +218,7 @@ def _scenario(
     usable = [one for one in now if one.unusable is None]
     newest = (usable or now)[-1]
     run = newest.run
-    path = str(run.record.get("scenario", {}).get("path", ""))
+    path = run.record.scenario.path
     if not usable:
         return ScenarioComparison(form, run.name, path, [], not_comparable=newest.unusable)
     same, left_out, forced = [], [], []
@@ -255,7 +255,7 @@ def _scenario(
 
 def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure]:
     earlier = [figures(run) for run in before]
-    busy = set(after.record.get("generator", {}).get("busy", []))
+    busy = set(after.record.generator.busy)
     # What is worse may be due to other work now; what is better, to other work then.
     others = {
         Finding.REGRESSION: other_work(after),

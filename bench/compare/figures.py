@@ -65,14 +65,14 @@ REPEAT_SPREAD = {"recovery": 0.15, "detection": 0.4}
 
 def fault_figures(run: Run) -> dict[str, tuple[Kind, Reading]]:
     """By metric, as rules name it; empty for a run without faults."""
-    if not run.record.get("faults"):
+    if not run.record.faults:
         return {}
     found: dict[str, tuple[Kind, Reading]] = {}
     for entry in run.workloads:
         for stamp in STAMPS:
-            metric = Metric((entry["name"],), stamp)
+            metric = Metric((entry.name,), stamp)
             found[str(metric)] = (RECOVERY, _fault_reading(run, metric))
-    seen = {one["detector"] for one in run.record.get("detections", [])}
+    seen = {one.detector for one in run.record.detections}
     for detector in DETECTORS:
         if detector in seen:
             metric = Metric((), f"detection.{detector}")
@@ -102,8 +102,8 @@ def _fault_reading(run: Run, metric: Metric) -> Reading:
 
 def _resolution(run: Run) -> float:
     """How well the edges of an outage are known: between two arrivals, and when the fault took effect."""
-    gaps = [float(entry.get("resolution_ns") or 0) for entry in run.record.get("recoveries", [])]
-    doubts = [float(fault.get("uncertainty_ns") or 0) for fault in run.record["faults"]]
+    gaps = [float(entry.resolution_ns or 0) for entry in run.record.recoveries]
+    doubts = [float(fault.uncertainty_ns or 0) for fault in run.record.faults]
     return max([LEAST_NS, *gaps, *doubts])
 
 

@@ -127,7 +127,7 @@ class RunWindows:
 
     def __init__(self, run: Run) -> None:
         """Read them. Raises ResultError for a damaged run."""
-        self._phases = [(p["start_ns"], p["end_ns"]) for p in run.record.get("phases", []) if p["measured"]]
+        self._phases = [(p.start_ns, p.end_ns) for p in run.record.phases if p.measured]
         kept: list[tuple[Window, NDArray[np.int64], NDArray[np.int64]]] = []
         for window in run.windows("response"):
             if window.tag.measured or self._phase_at(window) is not None:
@@ -202,7 +202,7 @@ def load_figures(run: Run) -> Figures:
     drawn = drawn_windows(windows.phase_of)
     found: Figures = {}
     for entry in run.workloads:
-        name, operations = entry["name"], list(entry.get("operations", []))
+        name, operations = entry.name, list(entry.operations)
         arriving = [operation for operation in operations if run.arrives(name, operation)]
         found |= _responses(run, windows, drawn, name, None)
         found |= _rates(run, windows, drawn, name)

@@ -181,7 +181,7 @@ def run_itself(run: Run) -> list[Fact]:
         "" if plan.seed is None else f"seed {plan.seed}",
     ]
     facts = [("Run", joined(parts))]
-    if stack:
+    if stack.kind or stack.targets:
         facts.append(("Stack", f"{stack.kind or 'unknown'}: {joined(map(_target, stack.targets))}"))
     if machine := record.environment.key:
         known = [f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value is not None]

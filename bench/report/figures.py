@@ -44,9 +44,9 @@ def latencies(run: Run) -> list[Latency]:
     """Every distribution that has samples: by workload and operation, in the order of the scenario."""
     found = []
     for entry in run.workloads:
-        workload = entry["name"]
+        workload = entry.name
         measured = {tag.operation for tag in run.tags() if tag.measured and tag.workload == workload}
-        ordered = [name for name in entry.get("operations", []) if name in measured]
+        ordered = [name for name in entry.operations if name in measured]
         ordered += sorted(measured - set(ordered))
         arriving = [name for name in ordered if run.arrives(workload, name)]
         scopes: list[str | None] = [*ordered, None] if len(arriving) > 1 else list(ordered)
@@ -75,8 +75,8 @@ def tallies(run: Run) -> list[tuple[str, str | None, Tally]]:
     """Workload, operation (None: the workload as a whole) and how its measured arrivals ended."""
     rows: list[tuple[str, str | None, Tally]] = []
     for entry in run.workloads:
-        workload = entry["name"]
-        operations = list(dict.fromkeys(count["operation"] for count in entry.get("counts", [])))
+        workload = entry.name
+        operations = list(dict.fromkeys(count.operation for count in entry.counts))
         rows += [(workload, name, tally_of(run, (workload, name))) for name in operations]
         if sum(run.arrives(workload, name) for name in operations) > 1:
             rows.append((workload, None, tally_of(run, (workload,))))

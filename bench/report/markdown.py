@@ -140,7 +140,7 @@ def _times(latency: Latency) -> list[str]:
 def _losses(run: Run) -> tuple[Block, ...]:
     """How many arrivals did not end well, by workload; one line each."""
     lines = []
-    drivers = {entry["name"]: str(entry.get("driver")) for entry in run.workloads}
+    drivers = {entry.name: entry.driver for entry in run.workloads}
     for workload, operation, tally in tallies(run):
         alone = sum(1 for name, _, _ in tallies(run) if name == workload) == 1
         if (operation is None or alone) and run.arrives(workload, operation or ""):
@@ -159,14 +159,14 @@ def _listed(lines: Sequence[str]) -> Bullets:
 
 def _recovery(run: Run) -> tuple[Block, ...]:
     """Each fault and what followed it; nothing for a run without faults."""
-    if not run.record.get("faults"):
+    if not run.record.faults:
         return ()
     detectors = fault_detection.detectors(run)
     rows: list[tuple[Cell, ...]] = []
     for fault in shown(run):
         detected = fault_detection.detection_cells(run, fault)
         rows += [
-            (label(fault), entry["workload"], *faults.recovery_cells(entry), *detected)
+            (label(fault), entry.workload, *faults.recovery_cells(entry), *detected)
             for entry in entries(run, fault)
         ]
     for title, hit in faults.repeated(run):
@@ -189,19 +189,19 @@ def _outages(run: Run) -> tuple[Block, ...]:
 def _origin(run: Run) -> tuple[Block, ...]:
     """When and on what, in one line; how to do it again, in another."""
     record = run.record
-    machine = record.get("environment", {}).get("key", {})
+    machine = record.environment.key
     known = joined(
         (
-            clock_text(str(record.get("started", {}).get("utc", ""))),
+            clock_text(record.started.utc),
             f"{units.format_duration_ns(run.measured_s * NS_PER_S)} measured",
-            f"stack {record['stack'].get('kind', 'unknown')}" if record.get("stack") else "",
+            f"stack {record.stack.kind or 'unknown'}" if record.has("stack") else "",
             f"{machine['cores']} cores" if machine.get("cores") else "",
             str(machine.get("cpu") or ""),
-            f"seed {record['plan']['seed']}" if "seed" in record.get("plan", {}) else "",
+            "" if record.plan.seed is None else f"seed {record.plan.seed}",
         )
     )
     origin = Line((f"{known}, run", Code(run.name)))
-    if not record.get("scenario", {}).get("path"):
+    if not record.scenario.path:
         return (origin,)
     return (origin, Line(("Again:", Code(command_again(record)))))
 

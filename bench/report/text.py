@@ -117,14 +117,14 @@ def _tabled(table: Table, *notes: str) -> Section:
 
 def head(run: Run, verdict: Verdict) -> Section:
     """What came of the run, and what it was for."""
-    purpose = str(run.record.get("scenario", {}).get("purpose", ""))
+    purpose = run.record.scenario.purpose
     quick = Note("Quick run with shortened phases: good to see that it works, not to decide by.")
     return Section(
         "",
         (
             Headline(Badge.of(verdict.status), run.scenario, headline(verdict)),
             *([purpose] if purpose else []),
-            *([quick] if run.record.get("plan", {}).get("quick") else []),
+            *([quick] if run.record.plan.quick else []),
         ),
     )
 

@@ -32,7 +32,7 @@ def arrivals(run: Run, verdict: Verdict, book: Book, fine: Slices, coarse: Slice
     figures: list[Html | None] = []
     for entry in run.workloads if fine.steps() else ():
         figures.append(_throughput(verdict, book, entry, fine, coarse, len(figures)))
-        figures.append(_outcomes(book, entry["name"], fine, len(figures)))
+        figures.append(_outcomes(book, entry.name, fine, len(figures)))
     plots = folded([one for one in figures if one], 2 * FIRST_SHOWN, "plots")
     return section(
         "Arrivals and throughput", _totals(run), *plots, _answers(run), _errors(run), anchor="arrivals"
@@ -60,7 +60,7 @@ def _totals(run: Run) -> Html | None:
 def _throughput(
     verdict: Verdict, book: Book, entry: WorkloadRecord, fine: Slices, coarse: Slices, number: int
 ) -> Html:
-    name = str(entry["name"])
+    name = entry.name
     planned, done = fine.rates(name, "planned"), fine.rates(name, "ok")
     limits = [
         Limit("{0.op} {0.limit}".format(RuleText.of(check.rule)), check.limit)
@@ -74,7 +74,7 @@ def _throughput(
     plot = Plot(f"throughput-{number}", _edges(fine), lines, "per_s", limits=limits, floor=0.0, workload=name)
     known = [rate for rate in done if rate is not None]
     words = f"Done: {_rate(min(known))} to {_rate(max(known))}." if known else "Nothing was done."
-    closed = entry.get("arrivals") == "closed"
+    closed = entry.arrivals == "closed"
     text = f"Arrivals a second, in steps of {fine.width()}." + (
         " A closed loop plans an arrival when a lane is free." if closed else ""
     )
@@ -137,7 +137,7 @@ def _rate(per_s: float) -> str:
 def _answers(run: Run) -> Html | None:
     """What answers brought, whatever became of their arrivals: statuses, hits and misses."""
     rows: list[list[Child]] = []
-    drivers = {entry["name"]: entry.get("driver") for entry in run.workloads}
+    drivers = {entry.name: entry.driver for entry in run.workloads}
     for workload, operation, _ in tallies(run):
         found = answers_of(run, (workload, operation) if operation else (workload,))
         label = f"{workload}.{operation}" if operation else f"{workload}, all"
@@ -165,13 +165,9 @@ def _answers(run: Run) -> Html | None:
 def _errors(run: Run) -> Html | None:
     """What the servers said, the most frequent first, and what only some drivers count."""
     errors = [
-        (
-            int(error.get("count", 0)),
-            f"{entry['name']}.{error.get('operation', '?')}",
-            error_text(error),
-        )
-        for entry in run.workloads
-        for error in entry.get("errors", [])
+        (error.count, f"{workload.name}.{error.operation}", error_text(error.to_json()))
+        for workload in run.workloads
+        for error in workload.errors
     ]
     errors.sort(key=lambda error: -error[0])
     rows: list[list[Child]] = [[place, spaced(count), text] for count, place, text in errors[:SHOWN_ERRORS]]

@@ -80,7 +80,7 @@ def over_time(
     """Percentiles over time of each workload: `fine` is drawn, `coarse` stands in the tables."""
     slices, drawn = fine
     figures: list[Html] = []
-    names = [entry["name"] for entry in run.workloads]
+    names = [entry.name for entry in run.workloads]
     for scope in sorted(
         drawn, key=lambda scope: (names.index(scope[0]) if scope[0] in names else 99, scope[1] or "")
     ):
@@ -194,7 +194,7 @@ def distributions(run: Run, book: Book) -> Html:
     """Every workload's response, service and lag on one percentile axis."""
     figures: list[Html] = []
     for entry in run.workloads:
-        workload = entry["name"]
+        workload = entry.name
         shown = [(kind, run.histogram(kind, workload), dash, tone) for kind, dash, tone in KINDS]
         received = run.received(workload)
         shown += [("end to end", run.histogram("response", *scope), "dashdot", 3) for scope in received]

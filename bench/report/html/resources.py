@@ -127,7 +127,7 @@ def _totals(run: Run, uses: Sequence[ResourceUse]) -> Html | None:
     pools = [
         f"{name}: {pool.get('size', '?')} connections, "
         f"{units.format_ratio(pool['utilization_max'])} in use at most"
-        for name, pool in run.record.get("pool", {}).items()
+        for name, pool in run.record.pool.items()
         if "utilization_max" in pool
     ]
     if not rows:
@@ -189,12 +189,12 @@ def _pools(run: Run, book: Book, slices: Slices) -> Html | None:
     """Of workloads that drive the target through a client's pool."""
     lines: dict[str, Samples] = {}
     for entry in run.workloads:
-        in_use = slices.highest(entry["name"], "pool_in_use")
+        in_use = slices.highest(entry.name, "pool_in_use")
         known = [(cut.end_ns, used) for cut, used in zip(slices.all, in_use, strict=True) if used is not None]
         if known:
             at_ns, values = zip(*known, strict=True)
-            lines[entry["name"]] = np.array(at_ns, dtype=np.int64), np.array(values)
-    sizes = [str(pool["size"]) for pool in run.record.get("pool", {}).values() if "size" in pool]
+            lines[entry.name] = np.array(at_ns, dtype=np.int64), np.array(values)
+    sizes = [str(pool.size) for pool in run.record.pool.values() if pool.size is not None]
     of = f", of {', '.join(sizes)}" if sizes else ""
     text = f"Connections in use, the most of each {slices.width()}{of}."
     return _together(book, "pools", "Pools of the clients", text, lines)

@@ -229,7 +229,14 @@ def _data_sets(sets: list[DataSetRecord]) -> Html | None:
     for data_set in sets:
         shown = _plain(data_set.rows) if data_set.rows else None
         state = "reused" if data_set.reused else "put in place"
-        rows.append([f"{data_set.target}: {data_set.name or '?'}", str(data_set.scale or ""), shown, state])
+        rows.append(
+            [
+                f"{data_set.target}: {data_set.name or ', '.join(data_set.files) or '?'}",
+                str(data_set.scale or ""),
+                shown,
+                state,
+            ]
+        )
     if not rows:
         return None
     return table(["data set", "scale", "rows", "state"], rows, "Data in place before the run")

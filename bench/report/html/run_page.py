@@ -51,18 +51,18 @@ BANNERS = {
 def head(run: Run, verdict: Verdict) -> list[Html]:
     """The title with the verdict, what the run is for, and banners where it must not be taken at its word."""
     title = element("h1", badge(verdict.status), " ", element("span", f"{run.scenario}: {headline(verdict)}"))
-    purpose = str(run.record.get("scenario", {}).get("purpose", ""))
+    purpose = run.record.scenario.purpose
     return [title, element("p", purpose, class_="purpose"), _when(run), *_banners(run, verdict)]
 
 
 def _when(run: Run) -> Html:
     record = run.record
-    started = str(record.get("started", {}).get("utc", ""))
+    started = record.started.utc
     parts = [
         f"Run {run.name}",
         f"started {started[:19].replace('T', ' ')} UTC" if started else "",
-        f"{units.format_duration_ns(long_ns)} long" if (long_ns := record.get("duration_ns")) else "",
-        f"stack {record['stack']['kind']}" if record.get("stack", {}).get("kind") else "",
+        f"{units.format_duration_ns(record.duration_ns)} long" if record.duration_ns else "",
+        f"stack {record.stack.kind}" if record.stack.kind else "",
     ]
     return element("p", " · ".join(part for part in parts if part), class_="soft small")
 
@@ -76,7 +76,7 @@ def _banners(run: Run, verdict: Verdict) -> list[Html]:
         why = [check.because for check in verdict.checks if check.status is verdict.status]
         name = verdict.status.name.capitalize()
         banners.append(_banner(verdict.status, name, BANNERS[verdict.status], why))
-    if run.record.get("plan", {}).get("quick"):
+    if run.record.plan.quick:
         text = "Its phases are shortened: good to see that it works, not to decide by."
         banners.append(_banner(Status.WARN, "Quick run", text))
     return banners
@@ -187,9 +187,9 @@ def _latency_cards(run: Run) -> list[Html]:
 
     found = []
     for entry in run.workloads:
-        counts = run.histogram("response", entry["name"])
+        counts = run.histogram("response", entry.name)
         if counts.any():
-            found.append((histogram.percentile_ns(counts, 99), entry["name"], counts))
+            found.append((histogram.percentile_ns(counts, 99), entry.name, counts))
     if not found:
         return []
     p99_ns, name, counts = max(found, key=lambda one: one[0])
@@ -202,16 +202,16 @@ def _latency_cards(run: Run) -> list[Html]:
 
 def _fault_cards(run: Run) -> list[Html]:
     cards = []
-    clean = [one for one in run.record.get("recoveries", []) if is_clean(one)]
-    hit = [one for one in clean if one["first_failure_ns"] is not None]
+    clean = [one for one in run.record.recoveries if is_clean(one)]
+    hit = [one for one in clean if one.first_failure_ns is not None]
     if hit:
-        worst = max(hit, key=lambda one: one["downtime_ns"])
-        note = f"{worst['workload']}, fault {worst['fault']}; {spaced(worst['failed'])} arrivals failed"
-        cards.append(_card("Longest downtime", units.format_duration_ns(worst["downtime_ns"]), note))
-    counted = [one for one in run.record.get("integrity", []) if one["lost"] is not None]
+        worst = max(hit, key=lambda one: one.downtime_ns)
+        note = f"{worst.workload}, fault {worst.fault}; {spaced(worst.failed)} arrivals failed"
+        cards.append(_card("Longest downtime", units.format_duration_ns(worst.downtime_ns), note))
+    counted = [one for one in run.record.integrity if one.lost is not None]
     if counted:
-        lost = sum(one["lost"] for one in counted)
-        acknowledged = sum(one["acknowledged"] or 0 for one in counted)
+        lost = sum(one.lost or 0 for one in counted)
+        acknowledged = sum(one.acknowledged or 0 for one in counted)
         cards.append(_card("Acknowledged data lost", spaced(lost), f"of {spaced(acknowledged)} checked"))
     return cards
 
@@ -295,15 +295,7 @@ def _key(run: Run, slices: Slices) -> str:
         )
     signs = used_signs(run)
     marked = f" Above each plot: {', '.join(f'{sign} {word}' for sign, word in signs)}." if signs else ""
-    shades = (
-        " Shaded: not measured."
-        if any(not phase.get("measured") for phase in run.record.get("phases", []))
-        else ""
-    )
-    down = (
-        " Striped: without answers; tinted: answered, not yet as before."
-        if run.record.get("recoveries")
-        else ""
-    )
+    shades = " Shaded: not measured." if any(not phase.measured for phase in run.record.phases) else ""
+    down = " Striped: without answers; tinted: answered, not yet as before." if run.record.recoveries else ""
     text = element("p", f"{KEYS}{shades}{down}{marked}", class_="soft small screen-too")
     return text + (events_table(run) or "")

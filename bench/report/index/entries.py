@@ -21,7 +21,7 @@ from bench.results.ownership import Ownership
 from bench.results.reader import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from bench.judge.verdict import Status, Verdict
@@ -41,15 +41,15 @@ def form_of(run: Run) -> Form:
     Versions of the targets are none of them: how an upgrade shows is what the line is for.
     """
     record = run.record
-    plan = record.get("plan", {})
-    machine = record.get("environment", {}).get("key", {})
+    plan = record.plan
+    machine = record.environment.key
     return (
-        ("length", "quick" if plan.get("quick") else "standard"),
-        ("scenario text", str(record.get("scenario", {}).get("digest", "unknown"))[:SHORT]),
-        ("changed values", ", ".join(map(str, plan.get("overrides", []))) or NONE),
-        ("stack", str(record.get("stack", {}).get("kind", "unknown"))),
+        ("length", "quick" if plan.quick else "standard"),
+        ("scenario text", (record.scenario.digest or "unknown")[:SHORT]),
+        ("changed values", ", ".join(plan.overrides) or NONE),
+        ("stack", record.stack.kind or "unknown"),
         ("machine", _told(machine)),
-        ("load from", _sources(record.get("workers"))),
+        ("load from", _sources(record.workers)),
     )
 
 
@@ -66,15 +66,15 @@ def described(form: Form, names: Sequence[str] | None = None) -> str:
     return ", ".join(f"{name} {text}" for name, text in wanted)
 
 
-def _told(machine: dict[str, object]) -> str:
+def _told(machine: Mapping[str, object]) -> str:
     known = {name: value for name, value in machine.items() if value is not None}
     if all(isinstance(value, str | int | float) for value in known.values()):
         return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in known.items()) or "unknown"
     return json.dumps(known, sort_keys=True)
 
 
-def _sources(workers: object) -> str:
-    count = len(workers) if isinstance(workers, list) else 0
+def _sources(workers: Sequence[object]) -> str:
+    count = len(workers)
     return ALONE if count == 0 else f"{count} worker{'s' if count > 1 else ''}"
 
 
@@ -102,17 +102,17 @@ class Recovery:
 
 def recovery_of(run: Run, workload: str) -> Recovery | None:
     """None for a run without faults, and where no arrival tells anything about them."""
-    nothing = {fault["number"] for fault in run.record.get("faults", []) if fault["kind"] == NOTHING}
+    nothing = {fault.number for fault in run.record.faults if fault.kind == NOTHING}
     found = [
         one
-        for one in run.record.get("recoveries", [])
-        if one["workload"] == workload and one["state"] != "unseen" and one["fault"] not in nothing
+        for one in run.record.recoveries
+        if one.workload == workload and one.state != "unseen" and one.fault not in nothing
     ]
     if not found:
         return None
-    never = any(one["state"] == NEVER for one in found)
-    hit = [one for one in found if one["first_failure_ns"] is not None]
-    times = [one["stable_ns"] - one["first_failure_ns"] for one in hit if one["stable_ns"] is not None]
+    never = any(one.state == NEVER for one in found)
+    hit = [(one.first_failure_ns, one.stable_ns) for one in found if one.first_failure_ns is not None]
+    times = [stable_ns - failure_ns for failure_ns, stable_ns in hit if stable_ns is not None]
     known = len(times) == len(hit) and all(is_clean(one) for one in found)
     return Recovery(max(times, default=0) if known else None, len(found), never)
 
@@ -197,7 +197,6 @@ def entry_with(run: Run, verdict: Verdict | None, problem: str | None = None) ->
     if run.is_complete and not (run.path / layout.WINDOWS).is_file():
         verdict, state = None, UNREADABLE  # nobody could make that verdict again
         problem = f"{run.path / layout.WINDOWS}: expected the file, found none; the run is damaged"
-    duration_ns = record.get("duration_ns")
     return RunEntry(
         path=run.path,
         run=run.name,
@@ -205,10 +204,10 @@ def entry_with(run: Run, verdict: Verdict | None, problem: str | None = None) ->
         state=state,
         problem=problem,
         verdict=verdict,
-        started_utc=_text(record.get("started", {}).get("utc")),
-        duration_ns=duration_ns if isinstance(duration_ns, int) else None,
-        measured_ns=record.get("measured_ns"),
-        quick=bool(record.get("plan", {}).get("quick")),
+        started_utc=record.started.utc or None,
+        duration_ns=record.duration_ns if record.has("duration_ns") else None,
+        measured_ns=record.measured_ns if record.has("measured_ns") else None,
+        quick=record.plan.quick,
         form=form_of(run),
         workloads=tuple(row for entry in run.workloads for row in _workload(run, entry, verdict)),
         files=_files(run.path),
@@ -228,7 +227,7 @@ def _verdict(run: Run) -> tuple[Verdict | None, str | None]:
 
 
 def _workload(run: Run, entry: WorkloadRecord, verdict: Verdict | None) -> list[WorkloadFigures]:
-    name = entry["name"]
+    name = entry.name
     tally = tally_of(run, (name,))
     whole = WorkloadFigures(
         name,
@@ -251,7 +250,7 @@ def _percentiles(
     """P50, P95 and P99 of the run: of run.json, else those that its rules asked for."""
     row = _response(run, workload, operation)
     if row is not None:
-        return int(row["p50_ns"]), int(row["p95_ns"]), int(row["p99_ns"])
+        return row.p50_ns, row.p95_ns, row.p99_ns
     metric = f"{workload}.{'end_to_end' if operation else 'response'}"
     p50, p95, p99 = (_observed(verdict, f"{metric}.{stat}") for stat in ("p50", "p95", "p99"))
     return _whole_ns(p50), _whole_ns(p95), _whole_ns(p99)
@@ -286,10 +285,6 @@ def _files(path: Path) -> tuple[str, ...]:
         return tuple(name for name in LINKED if (path / name).is_file())
     except OSError:
         return ()  # a folder that may not be looked into
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _utc_in(run: str) -> str | None:
