@@ -67,50 +67,37 @@ def _found(error: ErrorDetails, node: Node) -> str:
         case "string_too_long" | "string_too_short" if isinstance(node, Scalar):
             return f"{len(node.text)} characters" if node.text else "empty text"
         case "too_long" | "too_short":
-            count = _count(node)
+            items = plain(node)
+            count = len(items) if isinstance(items, dict | list) else 1
             return f"{count} item{'s' * (count != 1)}" if count else "none"
     return kind_of(plain(node)) if not isinstance(node, Scalar) else kind_of(error["input"])
 
 
-def _count(node: Node) -> int:
-    match node:
-        case MapNode():
-            return len(node.entries)
-        case ListNode():
-            return len(node.items)
-    return 1
-
-
 def _words(error: ErrorDetails) -> tuple[str, str]:
     """What was expected and what to do, by pydantic's error type."""
-    ctx = error.get("ctx", {})
-    match error["type"]:
-        case "literal_error":
-            known = ctx["expected"].replace("'", "").replace(" or ", ", ")
-            return f"one of {known}", f"write one of {known}"
-        case "string_type":
-            return "text", "write text; a number or a truth value needs quotes"
-        case "string_pattern_mismatch":
-            return (
-                "a name of lower-case letters, digits and _, starting with a letter",
-                "rename it, for example redis_cache",
-            )
-        case "string_too_long":
-            return f"at most {ctx['max_length']} characters", "shorten it"
-        case "string_too_short":
-            return "text that is not empty", "write some text, or remove the key"
-        case "too_short":
-            return f"at least {ctx['min_length']} item(s)", "add one"
-        case "too_long":
-            return f"at most {ctx['max_length']} item(s)", "remove some, or split the scenario"
-        case "bool_type":
-            return "true or false", "write true or false"
-        case "tuple_type" | "list_type":
-            return "a list", 'write a list: one item a line, each after "- "'
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return "a mapping", "write key: value lines, indented below"
-        case _:
-            return "a valid value", "see scenarios/README.md, or `bench schema`"
+    context = error.get("ctx", {})
+    if error["type"] == "literal_error":
+        known = context["expected"].replace("'", "").replace(" or ", ", ")
+        return f"one of {known}", f"write one of {known}"
+    expected, advice = _SENTENCES.get(error["type"], _SENTENCES[""])
+    return expected.format(**context), advice
+
+
+_A_NAME = "a name of lower-case letters, digits and _, starting with a letter"
+_A_LIST = ("a list", 'write a list: one item a line, each after "- "')
+_A_MAPPING = ("a mapping", "write key: value lines, indented below")
+_SENTENCES = {
+    "string_type": ("text", "write text; a number or a truth value needs quotes"),
+    "string_pattern_mismatch": (_A_NAME, "rename it, for example redis_cache"),
+    "string_too_long": ("at most {max_length} characters", "shorten it"),
+    "string_too_short": ("text that is not empty", "write some text, or remove the key"),
+    "too_short": ("at least {min_length} item(s)", "add one"),
+    "too_long": ("at most {max_length} item(s)", "remove some, or split the scenario"),
+    "bool_type": ("true or false", "write true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), _A_LIST),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), _A_MAPPING),
+    "": ("a valid value", "see scenarios/README.md, or `bench schema`"),
+}
 
 
 def _unknown_key(path: Path, root: Node, known: list[str]) -> Problem:
@@ -132,9 +119,8 @@ def _missing_key(path: Path, root: Node) -> Problem | None:
 
 
 def _bad_key(path: Path, root: Node) -> Problem:
-    expected = "a name of lower-case letters, digits and _, starting with a letter"
     found = quoted(str(path[-1]))
-    return place_of_key(root, path).problem(path, expected, found, "rename it, for example get")
+    return place_of_key(root, path).problem(path, _A_NAME, found, "rename it, for example get")
 
 
 def _is_broken(node: Node) -> bool:
