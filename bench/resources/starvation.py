@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.core.clock import NS_PER_S
-from bench.resources.row import Cell, ResourceRow
 from bench.results.layout import GENERATOR, MACHINE
+from bench.results.resource_row import Cell, ResourceRow
 from bench.results.run_record import OtherProcessesRecord
 
 LEAST_SLICE_NS = 200_000_000

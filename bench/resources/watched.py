@@ -10,9 +10,9 @@ from bench.core.clock import monotonic_ns
 from bench.registry import KINDS, load
 from bench.resources.cgroup import read_cgroup
 from bench.resources.processes import ProcessTree
-from bench.resources.row import ResourceRow
 from bench.resources.run_queue import RunQueue
 from bench.resources.services import Poller
+from bench.results.resource_row import ResourceRow
 from bench.stack.description import TargetDescription
 from bench.stack.target import Target
 

@@ -7,9 +7,12 @@ import json
 import os
 import re
 import secrets
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from bench.results.resource_row import ResourceRow
 
 FORMAT = 1
 """Grows when an old reader would misread a new run. Its history stands in `results/FORMAT.md`."""
@@ -45,24 +48,8 @@ def partial_name(run: str) -> str:
     return f".{run}.partial"
 
 
-WHEN = ("at_ns", "phase", "source")
-PROCESS = ("pid", "processes", "cores", "cpu_s")
-MEMORY = ("rss_bytes", "pss_bytes", "working_set_bytes")
-FILES = ("fds", "threads", "read_bytes", "write_bytes")
-REDIS = ("used_memory_bytes", "used_memory_rss_bytes", "fragmentation_ratio", "clients", "evicted_keys")
-POSTGRES = (
-    *("active", "idle", "idle_in_transaction", "other_sessions"),
-    *("waiting_lock", "waiting_lwlock", "waiting_io", "waiting_client", "waiting_other"),
-    *("commits", "rollbacks", "deadlocks", "temp_bytes", "buffer_hit_ratio"),
-)
-POOL = ("pool_in_use", "pool_size")
-WAITING = (
-    *("run_queue_s", "run_queue_worst_s", "throttled_s"),
-    *("steal_s", "cpu_pressure_s", "memory_pressure_s", "io_pressure_s"),
-)
-
-COLUMNS = (*WHEN, *PROCESS, *MEMORY, *FILES, *REDIS, *POSTGRES, *POOL, *WAITING)
-
+COLUMNS = tuple(field.name for field in fields(ResourceRow))
+"""Of resources.csv."""
 GENERATOR = "generator"
 """The source that is this process."""
 MACHINE = "machine"

@@ -3,12 +3,10 @@
 import os
 import signal
 import time
-from dataclasses import fields
 
 import psycopg
 import pytest
 
-from bench.resources.row import ResourceRow
 from bench.resources.services import APPLICATION, PostgresActivity
 from bench.results.layout import COLUMNS
 from bench.stack.description import TargetDescription
@@ -138,7 +136,3 @@ def test_what_sampling_costs_is_part_of_the_record(stack: Stack) -> None:
     assert facts.interval_ns == 100_000_000
     assert 0 < facts.cpu_ns_per_sample < facts.longest_ns * 100
     assert facts.failure is None
-
-
-def test_a_row_has_the_columns_of_the_file() -> None:
-    assert tuple(field.name for field in fields(ResourceRow)) == COLUMNS

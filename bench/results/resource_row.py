@@ -1,4 +1,4 @@
-"""One sample of one source, as a row of resources.csv has it. Pure."""
+"""One sample of one source, as a row of resources.csv has it: its fields are the columns, in their order."""
 
 from __future__ import annotations
 
