@@ -129,6 +129,22 @@ class _Kind:
     count: int = 0
 
 
+@dataclass(frozen=True)
+class ErrorCount:
+    """Errors of one operation that differ at most in the values they name."""
+
+    operation: str
+    text: str
+    count: int
+    example: str | None = None
+    """How the server said one of them, where that says more than the text."""
+
+    def to_json(self) -> dict[str, str | int]:
+        """As run.json has it."""
+        example = {} if self.example is None else {"example": self.example}
+        return {"operation": self.operation, "text": self.text, "count": self.count, **example}
+
+
 class ErrorKinds:
     """Counts errors by operation and kind; beyond `most` kinds all others are one."""
 
@@ -152,12 +168,11 @@ class ErrorKinds:
         """Whether there was any."""
         return bool(self._found)
 
-    def entries(self) -> list[dict[str, Any]]:
-        """As run.json has them, the most frequent first; an example where it differs."""
+    def entries(self) -> list[ErrorCount]:
+        """The most frequent first; an example where it says more than the text."""
         return [
-            {"operation": operation, "text": one.text, "count": one.count}
-            | ({"example": one.example} if one.example != one.text else {})
-            for (operation, _), one in sorted(self._found.items(), key=lambda item: -item[1].count)
+            ErrorCount(operation, kind.text, kind.count, kind.example if kind.example != kind.text else None)
+            for (operation, _), kind in sorted(self._found.items(), key=lambda item: -item[1].count)
         ]
 
 

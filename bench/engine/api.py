@@ -4,11 +4,13 @@ of a driver.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
-from bench.core.answers import Answers
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from bench.core.answers import Answers, ErrorCount
 
 if TYPE_CHECKING:
     import socket
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.core.outcome import Outcome
-    from bench.engine.board import Change
+    from bench.engine.board import Change, Reconnection
     from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
     from bench.plan.plan import WorkloadPlan
     from bench.plan.program import Program
@@ -26,12 +28,56 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 
-BROKEN_REPLIES = ("broken_replies", "inconclusive", "times the server sent bytes that are no reply")
-STRAY_REPLIES = ("stray_replies", "inconclusive", "replies came that nothing had asked for")
-"""Anomalies that every engine can find: code, severity, what stands behind the count."""
-
 LEAST_CLIENT_IDLE_RATIO = 0.1
 """A Python event loop with less to spare than this serves its tasks late: its time shows as service time."""
+
+_COUNTED = {
+    "broken_replies": ("inconclusive", "times the server sent bytes that are no reply"),
+    "stray_replies": ("inconclusive", "replies came that nothing had asked for"),
+    "stray_messages": ("inconclusive", "messages came on our channels that are not ours"),
+    "saturated_histogram": ("note", "times were longer than the histogram's hour"),
+    "operation_log_full": ("inconclusive", "operations did not fit into the operation log"),
+}
+"""Anomalies that are a count: code -> severity, and what stands behind the count."""
+
+
+def counted_anomalies(counts: Mapping[str, int]) -> list[tuple[str, ...]]:
+    """(code, severity, message) of every count that is not 0."""
+    return [
+        (code, _COUNTED[code][0], f"{count} {_COUNTED[code][1]}") for code, count in counts.items() if count
+    ]
+
+
+class EngineEvent(BaseModel):
+    """Something that happened to the connections of an engine, at a time on CLOCK_MONOTONIC.
+
+    It has whatever other fields its kind needs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    at_ns: int
+    kind: str
+
+    @property
+    def details(self) -> dict[str, JsonValue]:
+        """All other fields."""
+        return self.model_extra or {}
+
+    @classmethod
+    def reconnected(cls, workload: str, lane: Reconnection) -> Self:
+        """A lane that lost its connection has another."""
+        return cls.model_validate(
+            {
+                "at_ns": lane.back_ns,
+                "kind": "reconnected",
+                "workload": workload,
+                "thread": lane.thread,
+                "lane": lane.lane,
+                "away_ns": lane.back_ns - lane.lost_ns,
+                "attempts": lane.attempts,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -76,8 +122,7 @@ class EngineResult:
     answers: dict[int, Answers] = field(default_factory=dict)
     """What answers brought, by row; rows without any are left out."""
     counters: dict[str, int] = field(default_factory=dict)
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    """Error texts: operation, text, count."""
+    errors: list[ErrorCount] = field(default_factory=list)
     pool: dict[str, float] | None = None
     anomalies: list[tuple[str, ...]] = field(default_factory=list)
     """(code, severity, message), and advice where there is some."""
@@ -103,8 +148,8 @@ class Engine(Protocol):
     def live(self) -> EngineStats:
         """A look at the run."""
 
-    def events(self) -> list[dict[str, Any]]:
-        """What happened to connections since the last call: at_ns (CLOCK_MONOTONIC), kind, more."""
+    def events(self) -> list[EngineEvent]:
+        """What happened to connections since the last call."""
 
     def stop(self, *, at_once: bool) -> None:
         """Plan nothing further; `at_once`: give up what is in flight."""

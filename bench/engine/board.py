@@ -220,3 +220,14 @@ def open_log(
         os.truncate(path, records * layout.LOG_RECORD.itemsize)
     mode: Literal["w+", "r+"] = "w+" if workload.is_closed else "r+"
     return path, np.memmap(path, dtype=np.int64, mode=mode, shape=(records, layout.LOG_WORDS))
+
+
+@dataclass(frozen=True)
+class Reconnection:
+    """One lane that lost its connection and got another; ns on CLOCK_MONOTONIC."""
+
+    thread: int
+    lane: int
+    lost_ns: int
+    back_ns: int
+    attempts: int

@@ -176,7 +176,7 @@ def _workload(plan: Plan, engine: Engine, result: EngineResult) -> dict[str, Any
         **_facts(engine.plan),
         "counts": counts,
         "counters": result.counters,
-        "errors": result.errors,
+        "errors": [error.to_json() for error in result.errors],
         "idle_ratio": round(result.idle_ratio, 4),
         "run_delay_ns": result.run_delay_ns,
     }

@@ -50,8 +50,8 @@ class Recorder:
             responses = self._histograms(engine, start_ns, end_ns)
             rows.append(self._series(number, engine, start_ns, end_ns, responses, resources))
             for event in engine.events():
-                at_ns = event.pop("at_ns") - self._writer.zero.monotonic_ns
-                self._writer.event(at_ns, event.pop("kind"), **event)
+                at_ns = event.at_ns - self._writer.zero.monotonic_ns
+                self._writer.event(at_ns, event.kind, **event.details)
         if self._watchers:
             phase = self._phase_name(start_ns)
             self._watchers.window(

@@ -145,7 +145,7 @@ def run(
         for change in engine.changes():
             key = (change.row, change.kind, change.outcome)
             counts[key] = counts[key] + change.counts if key in counts else change.counts.copy()
-        events.extend(engine.events())
+        events.extend(event.model_dump() for event in engine.events())
 
     try:
         engine.prepare()

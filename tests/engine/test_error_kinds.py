@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.core.answers import ErrorKinds, error_text, kind_of
+from bench.core.answers import ErrorCount, ErrorKinds, error_text, kind_of
 from bench.engine.api import EngineResult
 from bench.engine.wire.recording import write_kind
 from bench.protocols.state import TEXT_BYTES
@@ -65,19 +65,17 @@ def test_a_text_that_never_varied_stays_as_it_was_said() -> None:
     kinds = ErrorKinds()
     for _ in range(3):
         kinds.add("get", "ERR slot 5 is away")
-    assert kinds.entries() == [{"operation": "get", "text": "ERR slot 5 is away", "count": 3}]
+    assert kinds.entries() == [ErrorCount("get", "ERR slot 5 is away", 3)]
     kinds.add("get", "ERR slot 6 is away")
-    assert kinds.entries() == [
-        {"operation": "get", "text": "ERR slot # is away", "count": 4, "example": "ERR slot 5 is away"}
-    ]
-    assert error_text(kinds.entries()[0]) == "ERR slot # is away (such as: ERR slot 5 is away)"
+    assert kinds.entries() == [ErrorCount("get", "ERR slot # is away", 4, "ERR slot 5 is away")]
+    assert error_text(kinds.entries()[0].to_json()) == "ERR slot # is away (such as: ERR slot 5 is away)"
 
 
 def test_kinds_beyond_the_most_are_others() -> None:
     kinds = ErrorKinds(2)
     for text in ("a", "b", "c", "d", "b"):
         kinds.add("get", text)
-    assert {entry["text"]: entry["count"] for entry in kinds.entries()} == {"a": 1, "b": 2, "other errors": 2}
+    assert {entry.text: entry.count for entry in kinds.entries()} == {"a": 1, "b": 2, "other errors": 2}
 
 
 def answering(word: bytes) -> Callable[[Talk], None]:
@@ -106,8 +104,8 @@ def test_redirections_of_a_cluster_are_one_error(
         plan = client_plan_of(operations=operations, keys=None, phases={"short": "500ms"})
         result = run_client(client(plan, target)).result
     (error,) = result.errors
-    assert (error["text"], error["count"]) == (f"{word} # #", int(result.taken.sum()))
-    assert error["example"].startswith(f"{word} ")
+    assert (error.text, error.count) == (f"{word} # #", int(result.taken.sum()))
+    assert error.example.startswith(f"{word} ")
 
 
 @pytest.fixture(scope="module")
@@ -130,13 +128,13 @@ def test_errors_of_postgres_that_name_a_value_are_one_error(stack: Stack, engine
     else:
         plan = client_plan_of(**given_, keys=None, phases={"short": "300ms"})
         result = run_client(client(plan, target)).result
-    assert [error["text"] for error in result.errors] == ['22P02 invalid input syntax for type integer: "#"']
+    assert [error.text for error in result.errors] == ['22P02 invalid input syntax for type integer: "#"']
 
 
 def test_workers_that_met_other_values_are_merged_to_one_kind() -> None:
-    def result(text: str, **more: str) -> EngineResult:
+    def result(text: str, example: str | None = None) -> EngineResult:
         none = np.zeros((1, 6), dtype=np.int64)
-        errors = [{"operation": "get", "text": text, "count": 2, **more}]
+        errors = [ErrorCount("get", text, 2, example)]
         return EngineResult(none.sum(axis=1), none, 1.0, errors=errors)
 
     merged = merged_result(
@@ -147,6 +145,4 @@ def test_workers_that_met_other_values_are_merged_to_one_kind() -> None:
         ],
         are_several=True,
     )
-    assert merged.errors == [
-        {"operation": "get", "text": "MOVED # #", "count": 6, "example": "MOVED 1 10.0.0.1:1"}
-    ]
+    assert merged.errors == [ErrorCount("get", "MOVED # #", 6, "MOVED 1 10.0.0.1:1")]

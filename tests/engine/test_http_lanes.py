@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from bench.core.answers import ErrorCount
 from bench.core.outcome import Outcome
 from bench.engine.wire.engine import WireEngine
 from tests.engine.runs import plan_of, run
@@ -176,7 +177,7 @@ def test_an_answer_that_was_not_expected_is_an_error_with_its_text(
     ran = run(http_plan({"get": {"request": {"path": "/", "expect": expect}}}), server.target)
     ran.assert_sums_hold()
     assert ran.count(ERROR) == ran.planned == 60
-    assert ran.result.errors == [{"operation": "get", "text": text, "count": 60}]
+    assert ran.result.errors == [ErrorCount("get", text, 60)]
     assert server.accepted == 4  # an error is an answer: the connection stays
 
 

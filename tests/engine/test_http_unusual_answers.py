@@ -40,7 +40,7 @@ def test_a_status_that_http_does_not_know_is_an_error(web: Serve, status: int) -
     ran = run(http_plan(operations), server.target)
     ran.assert_sums_hold()
     assert ran.count(ERROR) == ran.planned
-    assert {error["text"] for error in ran.result.errors} == {f"HTTP {status}"}
+    assert {error.text for error in ran.result.errors} == {f"HTTP {status}"}
 
 
 def test_a_server_that_says_goodbye_on_an_idle_connection_has_done_nothing_wrong(web: Serve) -> None:

@@ -59,7 +59,7 @@ def postgres_plan(operations: dict[str, Any], phase: str = "300ms", **workload: 
 def errors_of(ran) -> dict[str, int]:
     found: dict[str, int] = {}
     for error in ran.result.errors:
-        found[error["text"]] = found.get(error["text"], 0) + error["count"]
+        found[error.text] = found.get(error.text, 0) + error.count
     return found
 
 

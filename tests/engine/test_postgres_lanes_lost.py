@@ -108,8 +108,8 @@ def test_a_connection_that_ends_inside_a_transaction_is_one_reset(target: Target
     ran = run(postgres_plan({"end": {"transaction": ["SELECT 1", end]}}, rate="50/s"), target)
     ran.assert_sums_hold()
     assert ran.count(RESET) == ran.planned
-    assert sum(error["count"] for error in ran.result.errors) == ran.planned
-    assert ran.result.errors[0]["text"].startswith("57P01")
+    assert sum(error.count for error in ran.result.errors) == ran.planned
+    assert ran.result.errors[0].text.startswith("57P01")
 
 
 def test_steps_larger_than_the_sockets_buffers_arrive_whole(target: Target, sql) -> None:

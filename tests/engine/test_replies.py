@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from bench.core.answers import ErrorCount
 from bench.core.histogram import percentile_ns
 from bench.core.outcome import Outcome
 from tests.engine.runs import plan_of, run
@@ -181,7 +182,7 @@ def test_an_operation_of_several_commands_ends_with_its_last_answer(serve: Serve
     assert move[OK] == ran.result.taken[0] > 0
     assert fail[ERROR] == ran.result.taken[1] > 0
     assert ran.least_ns("service") >= 9_900_000
-    assert ran.result.errors == [{"operation": "fail", "text": "ERR no", "count": fail[ERROR]}]
+    assert ran.result.errors == [ErrorCount("fail", "ERR no", fail[ERROR])]
 
 
 def test_a_generator_that_waits_for_a_slow_server_knows_that_it_was_idle(serve: Serve) -> None:

@@ -157,7 +157,7 @@ def run_prepared(
             before = histograms.get((change.kind, change.outcome), 0)
             histograms[change.kind, change.outcome] = before + change.counts
         seen.append(engine.live())
-        events.extend(engine.events())
+        events.extend(event.model_dump() for event in engine.events())
 
     start_ns = monotonic_ns() + START_AHEAD_NS
     engine.begin(start_ns)

@@ -71,7 +71,7 @@ def look(pytestconfig: pytest.Config, backend: Callable[[], Target]) -> Look:
         row = result.tallies[group.cases.index(case)]
         summary = Found(
             {outcome: int(row[outcome]) for outcome in Outcome if row[outcome]},
-            frozenset(error["text"] for error in result.errors if error["operation"] == case.name),
+            frozenset(error.text for error in result.errors if error.operation == case.name),
         )
         column = f"{engine}, bytes one by one" if cut else engine
         pytestconfig.stash[TABLE].setdefault((group.driver, case.name), {})[column] = summary.summary

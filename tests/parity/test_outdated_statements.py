@@ -63,7 +63,7 @@ def test_in_a_transaction_it_costs_each_connection_one(target: Target, engine: s
     outcomes = found.outcomes()
     assert set(outcomes) == {Outcome.OK, Outcome.ERROR}
     assert 1 <= outcomes[Outcome.ERROR] <= LANES
-    assert {error["text"] for error in found.result.errors} == {TOLD}
+    assert {error.text for error in found.result.errors} == {TOLD}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -71,4 +71,4 @@ def test_what_cannot_be_prepared_any_more_says_why(target: Target, engine: str) 
     operations = {"read": {"sql": "SELECT v FROM changing WHERE id = {id}"}}
     found = ran(target, engine, operations, "ALTER TABLE changing DROP COLUMN v")
     assert set(found.outcomes()) == {Outcome.OK, Outcome.ERROR}
-    assert {error["text"] for error in found.result.errors} == {'42703 column "v" does not exist'}
+    assert {error.text for error in found.result.errors} == {'42703 column "v" does not exist'}

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.core.answers import Answers
+from bench.core.answers import Answers, ErrorCount
 from bench.core.histogram import BUCKET_COUNT, empty
 from bench.core.outcome import OUTCOME_COUNT
 from bench.engine.api import EngineResult, EngineStats
@@ -172,7 +172,7 @@ def test_results_are_added_up_and_the_worst_worker_speaks_for_all() -> None:
             busy_ns=10.0,
             answers={0: Answers(taken, 1, {200: taken, 302: 5})},
             counters={"reconnects": 1},
-            errors=[{"operation": "get", "text": "no", "count": 2}],
+            errors=[ErrorCount("get", "no", 2)],
             anomalies=[("generator_stalled", "note", "it stood still")],
         )
 
@@ -186,7 +186,7 @@ def test_results_are_added_up_and_the_worst_worker_speaks_for_all() -> None:
     assert (merged.idle_ratio, merged.phase_idle_ratios, merged.phase_lag_p50_ns) == (0.2, [0.2], [50])
     assert merged.answers == {0: Answers(7, 2, {200: 7, 302: 10})}
     assert (merged.busy_ns, merged.counters) == (20.0, {"reconnects": 2})
-    assert merged.errors == [{"operation": "get", "text": "no", "count": 4}]
+    assert merged.errors == [ErrorCount("get", "no", 4)]
     assert [message for _, _, message in merged.anomalies] == [
         "it stood still (worker w1)",
         "it stood still (worker w2)",

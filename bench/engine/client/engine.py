@@ -10,18 +10,18 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.answers import Answers
 from bench.core.histogram import mean_ns
 from bench.core.outcome import Outcome
 from bench.engine.api import (
-    BROKEN_REPLIES,
-    STRAY_REPLIES,
     ClientDriver,
     ClientModule,
+    EngineEvent,
     EngineResult,
     EngineStats,
+    counted_anomalies,
 )
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log
 from bench.engine.client.load import ClientLoad
@@ -62,7 +62,7 @@ class ClientEngine:
         self._reader = BoardReader([self._books.board])
         self._answers = AnswerReader([self._books.board])
         measured = [(phase.start_ns, phase.end_ns) for phase in plan.phases if phase.measured]
-        self.watch = PoolMonitor(workload.name, workload.workload.pool, measured, self._clock)
+        self.watch = PoolMonitor(workload.workload.pool, measured, self._clock)
         self._walk = PlanWalk(workload, workload.seed, self._segment.number, self._segment.count)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,12 +131,12 @@ class ClientEngine:
             pool_in_use=self.watch.use.in_use,
         )
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[EngineEvent]:
         """Reconnections since the last call."""
-        found = []
+        events: list[EngineEvent] = []
         while self.watch.notes:
-            found.append(self.watch.notes.popleft())
-        return found
+            events.append(EngineEvent.reconnected(self.plan.name, self.watch.notes.popleft()))
+        return events
 
     def stop(self, *, at_once: bool) -> None:
         """Plan nothing further."""
@@ -186,17 +186,15 @@ class ClientEngine:
 
     def _anomalies(self) -> list[tuple[str, ...]]:
         gauges = self._books.gauges
-        saturated, full = int(gauges[layout.SATURATED]), int(gauges[layout.LOG_FULL])
-        notes = (
-            (self.watch.broken_replies, *BROKEN_REPLIES),
-            (self.watch.stray_replies, *STRAY_REPLIES),
-            (saturated, "saturated_histogram", "note", "times were longer than the histogram's hour"),
-            (full, "operation_log_full", "inconclusive", "operations did not fit into their log"),
-        )
+        counts = {
+            "broken_replies": self.watch.broken_replies,
+            "stray_replies": self.watch.stray_replies,
+            "saturated_histogram": int(gauges[layout.SATURATED]),
+            "operation_log_full": int(gauges[layout.LOG_FULL]),
+        }
         return [
-            (code, severity, f"{self.plan.name}: {count} {what}")
-            for count, code, severity, what in notes
-            if count
+            (code, severity, f"{self.plan.name}: {message}")
+            for code, severity, message in counted_anomalies(counts)
         ]
 
     def raw_logs(self) -> list[tuple[Path, int]]:

@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from time import monotonic_ns  # CLOCK_MONOTONIC on Linux, as bench.core.clock, at half the price of a call
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from bench.core.clock import NS_PER_S
+from bench.engine.board import Reconnection
 
 WAITING, CONNECTING, SENT, RETURNING = range(4)
 """Stages of a ticket: no connection yet; one given, perhaps being opened; command written; answered."""
@@ -146,9 +147,7 @@ class PoolMonitor:
     Written in the loop's thread; other threads may read the counts and pop the notes.
     """
 
-    def __init__(
-        self, workload: str, size: int, measured: Sequence[tuple[int, int]], clock: RunClock
-    ) -> None:
+    def __init__(self, size: int, measured: Sequence[tuple[int, int]], clock: RunClock) -> None:
         self.size = size
         self.use = PoolUse(size, measured)
         self.created = 0
@@ -161,8 +160,7 @@ class PoolMonitor:
         """Times that bytes were no reply of the protocol."""
         self.stray_replies = 0
         """Replies that nothing had asked for."""
-        self.notes: deque[dict[str, Any]] = deque(maxlen=KEPT_NOTES)
-        self._workload = workload
+        self.notes: deque[Reconnection] = deque(maxlen=KEPT_NOTES)
         self._clock = clock
         self._greeted: set[int] = set()
         self._away: dict[int, tuple[int, int]] = {}
@@ -213,15 +211,13 @@ class PoolMonitor:
         now = self._clock.now_ns()
         self.reconnected += 1
         self.notes.append(
-            {
-                "at_ns": now + self._clock.start_ns,
-                "kind": "reconnected",
-                "workload": self._workload,
-                "thread": 0,
-                "lane": number,
-                "away_ns": now - found,
-                "attempts": attempts,
-            }
+            Reconnection(
+                thread=0,
+                lane=number,
+                lost_ns=found + self._clock.start_ns,
+                back_ns=now + self._clock.start_ns,
+                attempts=attempts,
+            )
         )
 
     def leaked(self) -> int:

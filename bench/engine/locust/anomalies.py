@@ -10,7 +10,7 @@ from bench.core.histogram import percentile_ns
 from bench.core.machine_limits import CODE as OWN_LIMIT
 from bench.core.sanitize import redacted
 from bench.core.units import format_duration_ns
-from bench.engine.api import LEAST_CLIENT_IDLE_RATIO
+from bench.engine.api import LEAST_CLIENT_IDLE_RATIO, counted_anomalies
 from bench.engine.wire import layout
 from bench.engine.wire.layout import LATENESS
 from bench.registry import OTHER
@@ -43,14 +43,12 @@ def notes_of(
     secrets: Sequence[str] = (),
 ) -> list[Note]:
     """`told` is what the process of the users said at its end, None where it said nothing."""
-    notes: list[Note] = [
-        (code, severity, f"{gauges[column]} {what}")
-        for column, code, severity, what in (
-            (layout.SATURATED, "saturated_histogram", "note", "times were longer than the histogram's hour"),
-            (layout.LOG_FULL, "operation_log_full", "inconclusive", "operations did not fit into their log"),
-        )
-        if gauges[column]
-    ]
+    notes: list[Note] = counted_anomalies(
+        {
+            "saturated_histogram": int(gauges[layout.SATURATED]),
+            "operation_log_full": int(gauges[layout.LOG_FULL]),
+        }
+    )
     notes += _generator(board, idle_ratio)
     notes += _ended(told, exit_code, last_lines, secrets)
     if told is not None:

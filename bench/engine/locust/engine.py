@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from bench.core.answers import Answers
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import StatementRefused, TargetError
-from bench.engine.api import EngineResult, EngineStats
+from bench.engine.api import EngineEvent, EngineResult, EngineStats
 from bench.engine.board import AnswerReader, BoardReader, Change, SharedBoard, lag_medians_ns, open_log
 from bench.engine.locust.anomalies import notes_of
 from bench.engine.locust.messages import (
@@ -122,7 +122,7 @@ class LocustEngine:
             answers=Answers.total(self._answers.answers().values()),
         )
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[EngineEvent]:
         """None: users open and close connections as they like."""
         return []
 

@@ -6,8 +6,9 @@ The task is the first line. After it an object with `do` goes to the process, on
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
+from bench.core.answers import ErrorCount
 from bench.core.messages import Messages
 from bench.plan.users import UserStretch
 
@@ -81,7 +82,7 @@ class UsersEnded:
     """User class to the host that it names and that is not used."""
     exit_code: int
     exit_by: str
-    errors: list[dict[str, JsonValue]]
+    errors: list[ErrorCount]
     """As run.json has them."""
     unmatched: list[tuple[str, int]]
     task_errors: list[tuple[str, int]]

@@ -17,13 +17,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.core.machine_limits import OwnLimits, limit_in, refusal_of
 from bench.core.outcome import Outcome
+from bench.engine.board import Reconnection
 from bench.engine.wire.pending_dials import ATTEMPT_S, PendingDials, patience_s
 
 if TYPE_CHECKING:
@@ -52,17 +52,6 @@ TOO_SLOW = (
     "this machine is busy with other work (bench doctor)"
 )
 KEPT_NOTES = 100_000
-
-
-@dataclass(frozen=True)
-class Reconnection:
-    """One lane that lost its connection and got another; ns on CLOCK_MONOTONIC."""
-
-    thread: int
-    lane: int
-    lost_ns: int
-    back_ns: int
-    attempts: int
 
 
 class Connector:

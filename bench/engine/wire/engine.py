@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.core.answers import OTHERS, Answers, ErrorKinds
+from bench.core.answers import OTHERS, Answers, ErrorCount, ErrorKinds
 from bench.core.clock import NS_PER_S
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
 from bench.core.units import often
-from bench.engine.api import BROKEN_REPLIES, STRAY_REPLIES, EngineResult, EngineStats, WireDriver
+from bench.engine.api import EngineEvent, EngineResult, EngineStats, WireDriver, counted_anomalies
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
 from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
@@ -192,24 +192,13 @@ class WireEngine:
     def _sum(self, column: int) -> int:
         return sum(shard.gauge(column) for shard in self._shards)
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[EngineEvent]:
         """Reconnections since the last call."""
-        found: list[dict[str, Any]] = []
+        events: list[EngineEvent] = []
         notes = self._connector.reconnections if self._connector else None
         while notes:
-            note = notes.popleft()
-            found.append(
-                {
-                    "at_ns": note.back_ns,
-                    "kind": "reconnected",
-                    "workload": self.plan.name,
-                    "thread": note.thread,
-                    "lane": note.lane,
-                    "away_ns": note.back_ns - note.lost_ns,
-                    "attempts": note.attempts,
-                }
-            )
-        return found
+            events.append(EngineEvent.reconnected(self.plan.name, notes.popleft()))
+        return events
 
     def stop(self, *, at_once: bool) -> None:
         """Pass the stop on to every shard."""
@@ -270,7 +259,7 @@ class WireEngine:
             for phase in range(len(lengths))
         ]
 
-    def _errors(self) -> list[dict[str, Any]]:
+    def _errors(self) -> list[ErrorCount]:
         kinds = ErrorKinds()
         for shard in self._shards:
             tables = shard.tables
@@ -283,27 +272,16 @@ class WireEngine:
         return kinds.entries()
 
     def _anomalies(self) -> list[tuple[str, ...]]:
-        notes = (
-            (layout.BROKEN_REPLIES, *BROKEN_REPLIES),
-            (layout.STRAY_REPLIES, *STRAY_REPLIES),
-            (
-                layout.STRAY_MESSAGES,
-                "stray_messages",
-                "inconclusive",
-                "messages came on our channels that are not ours",
-            ),
-            (layout.SATURATED, "saturated_histogram", "note", "times were longer than the histogram's hour"),
-            (
-                layout.LOG_FULL,
-                "operation_log_full",
-                "inconclusive",
-                "operations did not fit into the operation log",
-            ),
-        )
+        counts = {
+            "broken_replies": self._sum(layout.BROKEN_REPLIES),
+            "stray_replies": self._sum(layout.STRAY_REPLIES),
+            "stray_messages": self._sum(layout.STRAY_MESSAGES),
+            "saturated_histogram": self._sum(layout.SATURATED),
+            "operation_log_full": self._sum(layout.LOG_FULL),
+        }
         return [
-            (code, severity, f"{self.plan.name}: {self._sum(column)} {what}")
-            for column, code, severity, what in notes
-            if self._sum(column)
+            (code, severity, f"{self.plan.name}: {message}")
+            for code, severity, message in counted_anomalies(counts)
         ]
 
     def _stalls(self) -> list[tuple[str, ...]]:

@@ -12,6 +12,7 @@ from bench.core.disk import RAW_LOG_PREFIX
 from bench.core.errors import TargetError
 from bench.core.histogram import empty
 from bench.core.outcome import Outcome
+from bench.engine.api import EngineEvent
 from bench.engine.board import Change
 from bench.engine.wire.engine import share_of
 from bench.engine.wire.layout import LOG_RECORD
@@ -227,12 +228,12 @@ class RemoteEngine:
         """All workers added up, as of the last window."""
         return self._live
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[EngineEvent]:
         """What happened to connections, and to workers."""
         with self._coordinator.changed:
             events, self._events = self._events + self._coordinator.notes, []
             self._coordinator.notes = []
-        return events
+        return [EngineEvent.model_validate(event) for event in events]
 
     def stop(self, *, at_once: bool) -> None:
         """Pass it on."""

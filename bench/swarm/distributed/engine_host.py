@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from bench.engine.api import Engine
     from bench.plan.plan import Plan
-    from bench.swarm.distributed.messages import EngineEvent, HostMessage
+    from bench.swarm.distributed.messages import HostMessage
     from bench.swarm.distributed.plan_codec import PlanMessage
 
 PREFIX = "holdfast-worker-"
@@ -157,8 +157,7 @@ class WorkloadRunner:
         """Send what was gained in each window of the plan, then in steps until all has ended."""
         for window in windows(self._plan, [engine], self._stop, start_ns):
             gains, live = _gains(engine), engine.live()
-            events = [EngineEvent(**event) for event in engine.events()]
-            self._send(Window(self._number, window.number, window.is_last, gains, live, events))
+            self._send(Window(self._number, window.number, window.is_last, gains, live, engine.events()))
 
     def _piece(self, engine: Engine, step: FetchLog) -> LogPiece:
         from bench.engine.wire.layout import LOG_RECORD

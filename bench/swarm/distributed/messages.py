@@ -10,14 +10,14 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, with_config
+from pydantic import ConfigDict, Field, with_config
 
-from bench.core.answers import Answers
+from bench.core.answers import Answers, ErrorCount
 from bench.core.messages import Messages
-from bench.engine.api import EngineResult, EngineStats
+from bench.engine.api import EngineEvent, EngineResult, EngineStats
 from bench.engine.board import Change
 from bench.results.model import Whole
-from bench.results.run_record import CalibrationRecord, ErrorRecord
+from bench.results.run_record import CalibrationRecord
 from bench.stack.target import Target
 from bench.swarm.distributed.host import Failure, HostInfo
 from bench.swarm.distributed.plan_codec import PlanMessage
@@ -194,20 +194,6 @@ class HistogramGain(NamedTuple):
         return cls(change.row, change.kind, int(change.outcome), used.tolist(), change.counts[used].tolist())
 
 
-class EngineEvent(BaseModel):
-    """Something that happened to the connections of an engine, whatever fields it has."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    at_ns: Whole
-    kind: str
-
-    @property
-    def details(self) -> dict[str, JsonValue]:
-        """All other fields."""
-        return self.model_extra or {}
-
-
 @exact
 @dataclass(frozen=True)
 class Window:
@@ -236,7 +222,7 @@ class ResultValues:
     busy_ns: float | None
     answers: list[tuple[int, Answers]]
     counters: dict[str, int]
-    errors: list[ErrorRecord]
+    errors: list[ErrorCount]
     pool: dict[str, float] | None
     anomalies: list[tuple[str, ...]]
 
@@ -244,16 +230,14 @@ class ResultValues:
     def of(cls, result: EngineResult) -> Self:
         """What the message has of a result."""
         same = {field.name: getattr(result, field.name) for field in fields(cls)}
-        errors = [ErrorRecord(**error) for error in result.errors]
         arrays = {"taken": result.taken.tolist(), "tallies": result.tallies.tolist()}
-        return cls(**{**same, **arrays, "answers": list(result.answers.items()), "errors": errors})
+        return cls(**{**same, **arrays, "answers": list(result.answers.items())})
 
     def result(self) -> EngineResult:
         """The same result."""
         same = {field.name: getattr(self, field.name) for field in fields(self)}
-        errors = [error.to_json() for error in self.errors]
         arrays = {name: np.array(same[name], dtype=np.int64) for name in ("taken", "tallies")}
-        return EngineResult(**{**same, **arrays, "answers": dict(self.answers), "errors": errors})
+        return EngineResult(**{**same, **arrays, "answers": dict(self.answers)})
 
 
 @exact

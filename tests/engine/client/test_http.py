@@ -128,7 +128,7 @@ def test_a_steady_run_adds_up(serve: Callable[[Behaviour], LittleHttp]) -> None:
 
 
 def errors_of(ran: Ran) -> dict[str, str]:
-    return {error["operation"]: error["text"] for error in ran.result.errors}
+    return {error.operation: error.text for error in ran.result.errors}
 
 
 def test_an_answer_that_is_not_what_was_expected_is_an_error(

@@ -37,7 +37,7 @@ def test_a_server_that_is_away_is_named_and_comes_back() -> None:
     assert ran.result.counters["connections_created"] == 10 + ran.result.counters["reconnects"]
     assert ran.result.counters["leaked_connections"] == 0
     assert {event["kind"] for event in ran.events} == {"reconnected"}
-    assert "cannot connect: Connection refused" in [error["text"] for error in ran.result.errors]
+    assert "cannot connect: Connection refused" in [error.text for error in ran.result.errors]
 
 
 @pytest.fixture(scope="module")

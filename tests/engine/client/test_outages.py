@@ -36,7 +36,7 @@ def test_what_is_not_answered_in_time_ends_as_timeout_and_is_charged(server: Ser
     assert found[Outcome.OK] > 200
     for outcome in found.keys() - {Outcome.OK}:
         assert percentile_ns(ran.counts("response", outcome), 0.1) >= DEADLINE_NS
-    assert any("imeout" in error["text"] for error in ran.result.errors)
+    assert any("imeout" in error.text for error in ran.result.errors)
     assert ran.result.counters["reconnects"] > 0
     assert ran.result.counters["leaked_connections"] == 0
 
@@ -60,7 +60,7 @@ def test_a_killed_server_is_named_in_the_outcomes_and_the_run_goes_on(server: Se
     assert ran.result.counters["leaked_connections"] == 0
     assert {event["kind"] for event in ran.events} == {"reconnected"}
     assert all(event["away_ns"] >= 0 and event["attempts"] >= 1 for event in ran.events)
-    assert any("onnect" in error["text"] for error in ran.result.errors)
+    assert any("onnect" in error.text for error in ran.result.errors)
 
 
 def test_arrivals_beyond_the_limit_of_tasks_wait_in_the_plan(server: Server) -> None:

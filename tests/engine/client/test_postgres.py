@@ -35,7 +35,7 @@ def postgres_plan(**workload: Any) -> Plan:
 
 
 def texts(ran: Ran) -> dict[str, str]:
-    return {error["operation"]: error["text"] for error in ran.result.errors}
+    return {error.operation: error.text for error in ran.result.errors}
 
 
 def test_a_steady_run_adds_up(postgres: PostgresServer) -> None:

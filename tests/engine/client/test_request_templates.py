@@ -101,7 +101,7 @@ class Thing:
 
 def test_a_new_connection_takes_the_number_of_one_that_is_gone() -> None:
     clock = RunClock()
-    watch = PoolMonitor("app", 3, [(0, NS_PER_S)], clock)
+    watch = PoolMonitor(3, [(0, NS_PER_S)], clock)
     numbers = ConnectionNumbers[Thing](watch, lambda thing: thing.is_open)
     things = [Thing() for _ in range(3)]
     for thing in things:
@@ -117,7 +117,7 @@ def test_a_new_connection_takes_the_number_of_one_that_is_gone() -> None:
     assert numbers.take() == 1
     numbers.opened(1, Thing())
     assert (watch.connected, watch.reconnected) == (3, 1)
-    assert watch.notes[0]["attempts"] == 2
+    assert watch.notes[0].attempts == 2
 
     things[2].is_open = False  # nobody tells
     assert numbers.take() == 2

@@ -103,9 +103,9 @@ def test_an_answer_that_is_an_error_is_counted_with_its_text(server: Server) -> 
     push, failed = ran.result.taken[1], ran.outcomes()[Outcome.ERROR]
     assert 0 < failed <= push
     (error,) = ran.result.errors
-    assert error["operation"] == "push"
-    assert error["count"] == failed
-    assert "wrong kind of value" in error["text"]
+    assert error.operation == "push"
+    assert error.count == failed
+    assert "wrong kind of value" in error.text
     assert percentile_ns(ran.counts("response", Outcome.ERROR), 0.1) >= 5_000_000_000, "charged the deadline"
     assert ran.result.counters["lost_connections"] == 0
 
