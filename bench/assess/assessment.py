@@ -154,7 +154,7 @@ def _to_run(
 ) -> tuple[str, ...]:
     """One command for all scenarios whose runs are missing or do not count, then what else there is to do."""
     rows = [row for one in mets for row in one.rows] + list(further)
-    names = [row.scenario for row in rows if row.standing.is_open]
+    names = [row.scenario for row in rows if row.status.is_open]
     names += [name for name in files.by_name if name in body.silent]
     names += [name for name, one in body.by_scenario.items() if any(mark.warns for mark in one.marks)]
     chosen = [name for name in dict.fromkeys(names) if name in files.by_name]
@@ -165,5 +165,5 @@ def _to_run(
     away = [name for name in dict.fromkeys(names) if name not in files.by_name]
     if away:
         commands.append(f"run the scenarios whose files are not in the folder: {listed(away)}")
-    others = [one.todo for one in mets if one.todo and not one.standing.is_shown and not one.rows]
+    others = [one.todo for one in mets if one.todo and not one.status.is_shown and not one.rows]
     return (*commands, *dict.fromkeys(others))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.assess.evidence import command_for
 from bench.assess.matrix import RequirementResult
 from bench.assess.requirements import CAPACITIES, FLAGS, LEAST_HEADROOM, Capacity, Requirement
-from bench.assess.status import Standing, share
+from bench.assess.status import RequirementStatus, share
 from bench.core.units import format_rate, format_ratio
 from bench.judge.measures import observe
 from bench.judge.observation import Unmeasurable
@@ -105,18 +105,18 @@ def capacity_met(
     todo = command_for(name, files.by_name.get(name))
     if best is None or used is None:
         because = f"no run whose rules hold shows a rate of {room.capacity.subject}"
-        return RequirementResult(requirement, Standing.NOT_SHOWN, because, todo)
+        return RequirementResult(requirement, RequirementStatus.NOT_SHOWN, because, todo)
     because = (
         f"{format_rate(room.capacity.required_per_s or 0)} needed of {format_rate(best.rate_per_s)} "
         f"validated by {best.evidence.scenario}: headroom {format_ratio(1 - used)}; {best.limit}"
     )
     if 1 - used >= LEAST_HEADROOM:
-        return RequirementResult(requirement, Standing.PASS, because, None)
+        return RequirementResult(requirement, RequirementStatus.PASS, because, None)
     if best.is_closed and (best.idle_ratio is None or best.idle_ratio >= BUSY):
-        return RequirementResult(requirement, Standing.FAIL, because, None)
+        return RequirementResult(requirement, RequirementStatus.FAIL, because, None)
     if name in body.by_scenario and not best.is_closed:
         todo = f"run {best.evidence.scenario} at a higher rate (--set workloads.{best.workload}.rate=...)"
-    return RequirementResult(requirement, Standing.NOT_SHOWN, because, todo)
+    return RequirementResult(requirement, RequirementStatus.NOT_SHOWN, because, todo)
 
 
 def _validated(capacity: Capacity, body: EvidenceSet) -> list[Validated]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.assess.matrix import RequirementResult
-from bench.assess.status import Standing, age, counted, date
+from bench.assess.status import RequirementStatus, age, counted, date
 from bench.core import units
 from bench.scenario.fault_kinds import PASSIVE_KINDS
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.results.run_record import TargetRecord
     from bench.stack.probes.health import ServiceHealth
 
-STANDINGS = {"up": Standing.PASS, "degraded": Standing.WARN, "down": Standing.FAIL}
+STATUSES = {"up": RequirementStatus.PASS, "degraded": RequirementStatus.WARN, "down": RequirementStatus.FAIL}
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class TargetHealth:
     evidence: Evidence | None = None
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> RequirementStatus:
         """What its state means; that of an old run shows nothing."""
         if self.evidence is not None and self.evidence.is_stale:
-            return Standing.NOT_SHOWN
-        return STANDINGS.get(self.state, Standing.INCONCLUSIVE)
+            return RequirementStatus.NOT_SHOWN
+        return STATUSES.get(self.state, RequirementStatus.INCONCLUSIVE)
 
     @property
     def seen(self) -> str:
@@ -120,16 +120,16 @@ def health_met(requirement: Requirement, targets: Sequence[TargetHealth]) -> Req
     wanted = _each_once(asked)
     if len(wanted) < requirement.number:
         wanted = _each_once(kind)
-    wanted = sorted(wanted, key=lambda target: target.standing)
+    wanted = sorted(wanted, key=lambda target: target.status)
     if len(wanted) < requirement.number:
         seen = (
             f"{counted(len(wanted), 'target')} of this kind was seen" if wanted else "no such target was seen"
         )
-        return RequirementResult(requirement, Standing.NOT_SHOWN, seen, _how_to_look(requirement))
+        return RequirementResult(requirement, RequirementStatus.NOT_SHOWN, seen, _how_to_look(requirement))
     telling = wanted[-1]  # the one that stands worst: a second one cannot stand in for it
     because = f"{telling.name} is {telling.state}, {telling.seen}: {telling.detail}".rstrip(": ")
-    todo = None if telling.standing.is_shown else "bench stack status shows each target"
-    return RequirementResult(requirement, telling.standing, because, todo)
+    todo = None if telling.status.is_shown else "bench stack status shows each target"
+    return RequirementResult(requirement, telling.status, because, todo)
 
 
 def _each_once(targets: Sequence[TargetHealth]) -> list[TargetHealth]:
@@ -138,7 +138,7 @@ def _each_once(targets: Sequence[TargetHealth]) -> list[TargetHealth]:
     Of two that are wanted, one that was asked now and seen by a run too is still only one.
     """
     found: list[TargetHealth] = []
-    for target in sorted(targets, key=lambda one: (one.evidence is not None, -one.standing)):
+    for target in sorted(targets, key=lambda one: (one.evidence is not None, -one.status)):
         if all(target.name != one.name and target.address != one.address for one in found):
             found.append(target)
     return found

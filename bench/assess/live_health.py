@@ -21,7 +21,7 @@ ASKABLE = ("external", "compose")
 
 
 def live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[ServiceHealth]:
-    """The health of each target; none where nobody asked and no stack is up.
+    """The health of each target; none where it was not asked for and no stack is up.
 
     `stack` is None, "external" (what the environment names) or "compose" (the project that runs). Nothing is
     started. Raises UsageError for another stack, TargetError for a service without a name.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.assess.evidence import command_for
-from bench.assess.status import Standing, standing_of, worst
+from bench.assess.status import RequirementStatus, status_of, worst
 from bench.assess.uncertainty import Uncertainty, uncertainty
 from bench.core import units
 from bench.core.errors import ResultError
@@ -32,7 +32,7 @@ class Row:
     scenario: str
     rule: Rule
     is_recorded_only: bool
-    standing: Standing
+    status: RequirementStatus
     because: str
     todo: str | None
     evidence: Evidence | None = None
@@ -52,7 +52,7 @@ class RequirementResult:
     """A requirement and how it stands."""
 
     requirement: Requirement
-    standing: Standing
+    status: RequirementStatus
     because: str
     todo: str | None
     rows: tuple[Row, ...] = ()
@@ -60,20 +60,20 @@ class RequirementResult:
     @property
     def tightest(self) -> Row | None:
         """Of the proofs that stand worst the one with the least headroom; None for none."""
-        telling = [row for row in self.rows if row.standing is self.standing]
+        telling = [row for row in self.rows if row.status is self.status]
         return min(telling, key=lambda row: 0.0 if row.headroom is None else row.headroom, default=None)
 
 
 def met(requirement: Requirement, body: EvidenceSet, files: ScenarioFiles) -> RequirementResult:
     """A requirement with proofs: all of them must hold. Raises ResultError for a damaged run."""
     rows = tuple(_row(proof, body, files) for proof in requirement.proofs)
-    standing = worst(row.standing for row in rows)
-    telling = [row for row in rows if row.standing is standing]
+    status = worst(row.status for row in rows)
+    telling = [row for row in rows if row.status is status]
     more = f" (and {len(telling) - 1} more of {len(rows)} proofs)" if len(telling) > 1 else ""
     whose = f"{telling[0].scenario}: " if telling[0].evidence else ""
-    because = whose + telling[0].because + (more if standing > Standing.PASS else "")
+    because = whose + telling[0].because + (more if status > RequirementStatus.PASS else "")
     todo = next((row.todo for row in telling if row.todo), None)
-    return RequirementResult(requirement, standing, because, todo, rows)
+    return RequirementResult(requirement, status, because, todo, rows)
 
 
 def further_rows(body: EvidenceSet, files: ScenarioFiles, proven: Iterable[Row]) -> list[Row]:
@@ -105,7 +105,7 @@ def _row(proof: Proof, body: EvidenceSet, files: ScenarioFiles) -> Row:
             proof.scenario,
             rule,
             proof.is_recorded_only,
-            Standing.NOT_SHOWN,
+            RequirementStatus.NOT_SHOWN,
             silence.because,
             silence.todo,
         )
@@ -117,14 +117,14 @@ def _row(proof: Proof, body: EvidenceSet, files: ScenarioFiles) -> Row:
 def _judged(
     rule: Rule, is_recorded_only: bool, cycles: int, check: Check, evidence: Evidence, todo: str
 ) -> Row:
-    standing, because = _standing(rule, cycles, check, evidence)
+    status, because = _status(rule, cycles, check, evidence)
     return Row(
         evidence.scenario,
         rule,
         is_recorded_only,
-        standing,
+        status,
         because,
-        None if standing.is_shown or standing is Standing.FAIL else todo,
+        None if status.is_shown or status is RequirementStatus.FAIL else todo,
         evidence,
         check,
         _sure(evidence, rule, check),
@@ -138,19 +138,19 @@ def _sure(evidence: Evidence, rule: Rule, check: Check) -> Uncertainty:
         return Uncertainty(None, None, f"unknown: {error}", None)
 
 
-def _standing(rule: Rule, cycles: int, check: Check, evidence: Evidence) -> tuple[Standing, str]:
+def _status(rule: Rule, cycles: int, check: Check, evidence: Evidence) -> tuple[RequirementStatus, str]:
     """What the run as a whole forbids comes first, then a broken limit, then what makes a run no proof."""
     flaw = evidence.flaw
     if flaw is not None and flaw.status is Status.INVALID:
-        return Standing.INVALID, f"the run says nothing: {flaw.because}"
+        return RequirementStatus.INVALID, f"the run says nothing: {flaw.because}"
     if check.status is Status.FAIL:
-        return Standing.FAIL, check.because
+        return RequirementStatus.FAIL, check.because
     if flaw is not None and check.status < Status.INCONCLUSIVE:
-        return Standing.INCONCLUSIVE, flaw.because
+        return RequirementStatus.INCONCLUSIVE, flaw.because
     doubt = _no_proof(rule, cycles, evidence)
-    if doubt is not None and standing_of(check.status).is_shown:
-        return Standing.NOT_SHOWN, doubt
-    return standing_of(check.status), check.because
+    if doubt is not None and status_of(check.status).is_shown:
+        return RequirementStatus.NOT_SHOWN, doubt
+    return status_of(check.status), check.because
 
 
 def _no_proof(rule: Rule, cycles: int, evidence: Evidence) -> str | None:

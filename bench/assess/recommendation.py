@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from bench.assess.status import Standing, counted, listed
+from bench.assess.status import RequirementStatus, counted, listed
 from bench.core.errors import ExitCode
 from bench.judge.verdict import Status
 
@@ -53,9 +53,9 @@ SHOWN_SILENT = 3
 
 @dataclass(frozen=True)
 class Reason:
-    """Why: the standing that it has, a sentence, and what to do, where there is something."""
+    """Why: a status, a sentence, and what to do, where there is something."""
 
-    standing: Standing
+    status: RequirementStatus
     text: str
     todo: str | None = None
     evidence: Evidence | None = None
@@ -65,28 +65,28 @@ class Reason:
 class Score:
     """How many requirements stand how. No weights, no points: a share of requirements shown."""
 
-    counts: dict[Standing, int]
+    counts: dict[RequirementStatus, int]
 
     @property
     def total(self) -> int:
-        """All requirements, but those of parts that a system need not have and that nobody has looked at."""
+        """All requirements, but those of parts that a system need not have and that nothing covers."""
         return sum(self.counts.values())
 
     @property
     def shown(self) -> int:
         """Requirements that a run shows to hold, past their warning level or not."""
-        return sum(count for standing, count in self.counts.items() if standing.is_shown)
+        return sum(count for status, count in self.counts.items() if status.is_shown)
 
 
 def score_of(mets: Sequence[RequirementResult]) -> Score:
     """The score of some requirements."""
     counted_in = [met for met in mets if not is_excused(met)]
-    return Score({one: sum(met.standing is one for met in counted_in) for one in Standing})
+    return Score({one: sum(met.status is one for met in counted_in) for one in RequirementStatus})
 
 
 def is_excused(met: RequirementResult) -> bool:
-    """Whether it is about a part that a system need not have, and nobody has looked."""
-    return met.requirement.where_used and met.standing is Standing.NOT_SHOWN
+    """Whether it is about a part that a system need not have, and nothing covers it."""
+    return met.requirement.where_used and met.status is RequirementStatus.NOT_SHOWN
 
 
 def recommend(
@@ -99,7 +99,7 @@ def recommend(
     """The recommendation and its reasons, the gravest first. `extra`: further things to be warned of."""
     broken = [*_broken(mets, body), *_down(mets, targets)]
     unknown = _unknown(mets)
-    warnings = [*_warnings(mets, further, body), *(Reason(Standing.WARN, text) for text in extra)]
+    warnings = [*_warnings(mets, further, body), *(Reason(RequirementStatus.WARN, text) for text in extra)]
     reasons = [*broken, *unknown, *warnings]
     if broken:
         return Recommendation.NOT_READY, reasons
@@ -117,12 +117,12 @@ def _name(met: RequirementResult) -> str:
 
 
 def _unknown(mets: Sequence[RequirementResult]) -> list[Reason]:
-    """What nobody can tell, gathered by the run that is missing or says nothing."""
+    """What is not known, gathered by the run that is missing or says nothing."""
     asked: dict[tuple[str, str], list[str]] = {}
     rows: dict[tuple[str, str], Row] = {}
     for met in mets:
         for row in met.rows:
-            if row.standing.is_open:
+            if row.status.is_open:
                 rows.setdefault((row.scenario, row.because), row)
                 names = asked.setdefault((row.scenario, row.because), [])
                 names += [_name(met)] * (_name(met) not in names)
@@ -132,31 +132,34 @@ def _unknown(mets: Sequence[RequirementResult]) -> list[Reason]:
         whose = dict.fromkeys(name for key in silent for name in asked[key])
         scenarios = listed(list(dict.fromkeys(scenario for scenario, _ in silent)))
         told = f"no run speaks for {scenarios}: {counted(len(whose), 'requirement')} cannot be shown"
-        found.append(Reason(Standing.NOT_SHOWN, told, "run them; the commands are at the end"))
+        found.append(Reason(RequirementStatus.NOT_SHOWN, told, "run them; the commands are at the end"))
     for key, row in rows.items():
         if row.evidence is None and len(silent) > SHOWN_SILENT:
             continue
         named, more = asked[key][:SHOWN_REQUIREMENTS], len(asked[key]) - SHOWN_REQUIREMENTS
         whose_text = "; ".join(named) + (f"; and {more} more" if more > 0 else "")
         told = row.because if row.evidence is None else f"{row.scenario}: {row.because}"
-        found.append(Reason(row.standing, f"{told} (asked for by: {whose_text})", row.todo, row.evidence))
+        found.append(Reason(row.status, f"{told} (asked for by: {whose_text})", row.todo, row.evidence))
     found += [
-        Reason(met.standing, f"{_name(met)}: {met.because}", met.todo)
+        Reason(met.status, f"{_name(met)}: {met.because}", met.todo)
         for met in mets
-        if met.standing.is_open and not met.rows and not is_excused(met)
+        if met.status.is_open and not met.rows and not is_excused(met)
     ]
-    return sorted(found, key=lambda reason: -reason.standing)
+    return sorted(found, key=lambda reason: -reason.status)
 
 
 def _broken(mets: Sequence[RequirementResult], body: EvidenceSet) -> list[Reason]:
     """Requirements that are broken, then whatever else the runs that speak have broken."""
     found = [
-        Reason(met.standing, f"{_name(met)}: {met.because}", met.todo, _source(met))
+        Reason(met.status, f"{_name(met)}: {met.because}", met.todo, _source(met))
         for met in mets
-        if met.standing is Standing.FAIL
+        if met.status is RequirementStatus.FAIL
     ]
     told = {
-        row.check.because for met in mets for row in met.rows if row.check and row.standing is Standing.FAIL
+        row.check.because
+        for met in mets
+        for row in met.rows
+        if row.check and row.status is RequirementStatus.FAIL
     }
     for name, evidence in body.by_scenario.items():
         if evidence.verdict.status is not Status.FAIL:
@@ -165,35 +168,35 @@ def _broken(mets: Sequence[RequirementResult], body: EvidenceSet) -> list[Reason
             if check.status is Status.FAIL and check.because not in told:
                 what = check.rule if check.is_rule else "the run"
                 found.append(
-                    Reason(Standing.FAIL, f"{name}, {what}: {check.because}", check.advice, evidence)
+                    Reason(RequirementStatus.FAIL, f"{name}, {what}: {check.because}", check.advice, evidence)
                 )
     return found
 
 
 def _down(mets: Sequence[RequirementResult], targets: Sequence[TargetHealth]) -> list[Reason]:
-    told = {met.requirement.kind for met in mets if met.standing is Standing.FAIL}
+    told = {met.requirement.kind for met in mets if met.status is RequirementStatus.FAIL}
     return [
-        Reason(Standing.FAIL, f"{one.name} at {one.address} is down, {one.seen}: {one.detail}")
+        Reason(RequirementStatus.FAIL, f"{one.name} at {one.address} is down, {one.seen}: {one.detail}")
         for one in targets
-        if one.standing is Standing.FAIL and one.kind not in told
+        if one.status is RequirementStatus.FAIL and one.kind not in told
     ]
 
 
 def _warnings(mets: Sequence[RequirementResult], further: Sequence[Row], body: EvidenceSet) -> list[Reason]:
     found = [
-        Reason(met.standing, f"{_name(met)}: {met.because}", None, _source(met))
+        Reason(met.status, f"{_name(met)}: {met.because}", None, _source(met))
         for met in mets
-        if met.standing is Standing.WARN
+        if met.status is RequirementStatus.WARN
     ]
     excused = [met for met in mets if is_excused(met)]
     if excused:
         parts = listed([met.requirement.demand for met in excused])
         text = f"nobody has looked whether {parts}: where the system has none of them, nothing is missing"
-        found.append(Reason(Standing.NOT_SHOWN, text, excused[-1].todo))
+        found.append(Reason(RequirementStatus.NOT_SHOWN, text, excused[-1].todo))
     found += [
-        Reason(row.standing, f"{row.scenario}, {row.rule.text}: {row.because}", row.todo, row.evidence)
+        Reason(row.status, f"{row.scenario}, {row.rule.text}: {row.because}", row.todo, row.evidence)
         for row in further
-        if row.standing is Standing.WARN or row.standing.is_open
+        if row.status is RequirementStatus.WARN or row.status.is_open
     ]
     by_mark: dict[str, list[str]] = {}
     for name, evidence in body.by_scenario.items():
@@ -203,5 +206,5 @@ def _warnings(mets: Sequence[RequirementResult], further: Sequence[Row], body: E
     total = len(body.by_scenario)
     for word, names in by_mark.items():
         whose = "all of it" if len(names) == total > 1 else listed(names)
-        found.append(Reason(Standing.WARN, f"{counted(len(names), 'run')} marked '{word}': {whose}"))
+        found.append(Reason(RequirementStatus.WARN, f"{counted(len(names), 'run')} marked '{word}': {whose}"))
     return found

@@ -1,7 +1,7 @@
-"""How a requirement stands, and the words that every form of the assessment shares: ages, dates, lists,
+"""The status of a requirement, and the words that every form of the assessment shares: ages, dates, lists,
 figures.
 
-A standing is a judged status, or "not shown". The worst of a requirement's proofs is the
+A requirement has a judged status, or is "not shown". The worst of a requirement's proofs is the
 requirement's.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-class Standing(IntEnum):
+class RequirementStatus(IntEnum):
     """A lattice of its own: a FAIL stands above everything, so nothing hides it.
 
     In a run INVALID wins, because all of that run says nothing. Here other runs may say something.
@@ -41,26 +41,26 @@ class Standing(IntEnum):
     @property
     def is_shown(self) -> bool:
         """Whether a run shows that it holds."""
-        return self <= Standing.WARN
+        return self <= RequirementStatus.WARN
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody can tell."""
-        return Standing.WARN < self < Standing.FAIL
+        """Whether it is not known."""
+        return RequirementStatus.WARN < self < RequirementStatus.FAIL
 
 
-def standing_of(status: Status) -> Standing:
-    """The standing that a judged status gives."""
-    return Standing[status.name]
+def status_of(status: Status) -> RequirementStatus:
+    """The requirement's status that a judged one gives."""
+    return RequirementStatus[status.name]
 
 
-def worst(standings: Iterable[Standing]) -> Standing:
+def worst(statuses: Iterable[RequirementStatus]) -> RequirementStatus:
     """The highest of them; NOT_SHOWN for none."""
-    return max(standings, default=Standing.NOT_SHOWN)
+    return max(statuses, default=RequirementStatus.NOT_SHOWN)
 
 
 def age(age_ns: float) -> str:
-    """One number for people: "40 s", "13 min", "31 h", "12 d"."""
+    """As one number: "40 s", "13 min", "31 h", "12 d"."""
     if age_ns < 0:
         return "dated in the future"
     seconds = age_ns / NS_PER_S

@@ -140,7 +140,7 @@ SHARE_BEYOND = 0.05
 class Uncertainty:
     """The bounds of an achieved value in the unit of its metric, None where there is none on that side.
 
-    `text` is for people; `method` names an entry of METHODS, None where there is no interval.
+    `text` says it in words; `method` names an entry of METHODS, None where there is no interval.
     """
 
     low: float | None

@@ -60,7 +60,7 @@ def status_text(found: StatusChange) -> str:
 
 
 def value_text(value: float | None, kind: Kind) -> str:
-    """A value for people; "-" where there is none."""
+    """A value as text; "-" for none."""
     if value is None:
         return "-"
     return units.format_quantity(value, kind.unit)

@@ -8,7 +8,7 @@ import pytest
 from bench.assess.assessment import Assessment
 from bench.assess.recommendation import Recommendation
 from bench.assess.requirements import CAPACITIES, REQUIREMENTS, Proof, Requirement
-from bench.assess.status import Standing
+from bench.assess.status import RequirementStatus
 from bench.core.units import NS
 from bench.scenario.load import load_scenario
 from bench.scenario.rules.metrics import check_rule, metrics_of
@@ -49,7 +49,7 @@ def test_a_requirement_is_shown_by_a_run_and_by_nothing_else(tmp_path: Path) -> 
     shutil.rmtree(folder)
     found = assessed(results)
     assert found.recommendation is Recommendation.CANNOT_TELL
-    assert found.mets[0].standing is Standing.NOT_SHOWN
+    assert found.mets[0].status is RequirementStatus.NOT_SHOWN
     assert found.mets[0].because == "there is no run of redis_latency"
     assert found.to_run[0].startswith("bench run ")
     assert found.to_run[0].endswith("redis_latency.yaml")
@@ -82,7 +82,7 @@ def test_quick_evidence_counts_and_gives_warnings_at_most(tmp_path: Path) -> Non
     found = assessed(tmp_path / "r")
     assert found.recommendation is Recommendation.WARNINGS
     assert marks(found) == ["quick"]
-    assert found.mets[0].standing is Standing.PASS
+    assert found.mets[0].status is RequirementStatus.PASS
 
 
 def test_a_run_with_overrides_speaks_only_where_nothing_else_does(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_run_that_is_not_finished_is_told(tmp_path: Path) -> None:
 def test_a_stale_run_ticks_nothing_but_its_failure_stands(tmp_path: Path) -> None:
     write_run(tmp_path / "r", age_ns=8 * DAY_NS)
     found = assessed(tmp_path / "r")
-    assert found.mets[0].standing is Standing.NOT_SHOWN
+    assert found.mets[0].status is RequirementStatus.NOT_SHOWN
     assert found.mets[0].because == "redis_latency: 8 d old, where at most 7 d counts"
     write_run(tmp_path / "s", age_ns=8 * DAY_NS, **SLOW)
     assert assessed(tmp_path / "s").recommendation is Recommendation.NOT_READY

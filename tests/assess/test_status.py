@@ -8,7 +8,7 @@ import pytest
 
 from bench.assess.recommendation import EXIT_CODES, Recommendation
 from bench.assess.requirements import Proof, Requirement
-from bench.assess.status import Standing
+from bench.assess.status import RequirementStatus
 from bench.core.errors import ExitCode
 from bench.stack.probes.health import ServiceHealth
 from bench.stack.target import State
@@ -38,7 +38,7 @@ def write_fault_run(out: Path, **parts: Any) -> Path:
 def test_a_value_past_its_warning_level_is_shown_with_a_warning(tmp_path: Path) -> None:
     write_run(tmp_path / "r", p95_ms=9)
     found = assessed(tmp_path / "r")
-    assert found.mets[0].standing is Standing.WARN
+    assert found.mets[0].status is RequirementStatus.WARN
     assert found.recommendation is Recommendation.WARNINGS
     assert found.score.shown == 1
 
@@ -47,7 +47,7 @@ def test_a_softened_scenario_ticks_nothing(tmp_path: Path) -> None:
     write_run(tmp_path / "r", p95_ms=50, sla=("cache.response.p95 < 100ms",))
     found = assessed(tmp_path / "r")
     assert found.body.by_scenario["redis_latency"].verdict.status.name == "PASS"
-    assert found.mets[0].standing is Standing.FAIL
+    assert found.mets[0].status is RequirementStatus.FAIL
     assert found.recommendation is Recommendation.NOT_READY
 
 
@@ -57,14 +57,14 @@ def test_a_broken_rule_beyond_the_requirements_is_not_hidden_by_a_full_score(tmp
     assert found.score.shown == found.score.total == 1
     assert found.recommendation is Recommendation.NOT_READY
     assert found.reasons[0].text.startswith("redis_latency, cache.throughput > 5000/s: throughput is 50/s")
-    assert found.further[0].standing is Standing.FAIL
+    assert found.further[0].status is RequirementStatus.FAIL
 
 
 def test_a_flaw_of_the_whole_run_that_breaks_what_must_hold_is_not_ready(tmp_path: Path) -> None:
     lost = {"code": "data_set_sums", "severity": "fail", "message": "money has vanished"}
     write_run(tmp_path / "r", anomalies=[lost])
     found = assessed(tmp_path / "r")
-    assert found.mets[0].standing is Standing.PASS
+    assert found.mets[0].status is RequirementStatus.PASS
     assert found.recommendation is Recommendation.NOT_READY
     assert "money has vanished" in found.reasons[0].text
 
@@ -73,33 +73,34 @@ def test_a_flaw_of_the_whole_run_that_breaks_what_must_hold_is_not_ready(tmp_pat
 def test_an_invalid_run_says_nothing_either_way(tmp_path: Path, p95_ms: int) -> None:
     write_run(tmp_path / "r", p95_ms=p95_ms, generator={"saturated": True})
     found = assessed(tmp_path / "r")
-    assert found.mets[0].standing is Standing.INVALID
+    assert found.mets[0].status is RequirementStatus.INVALID
     assert found.recommendation is Recommendation.CANNOT_TELL
 
 
 def test_too_few_samples_tell_nothing(tmp_path: Path) -> None:
     write_run(tmp_path / "r", run={"samples": {"cache/get/response/ok": [(MS, 50)]}})
-    assert assessed(tmp_path / "r").mets[0].standing is Standing.INCONCLUSIVE
+    assert assessed(tmp_path / "r").mets[0].status is RequirementStatus.INCONCLUSIVE
 
 
 def test_all_proofs_must_hold_and_the_tightest_is_shown(tmp_path: Path) -> None:
     write_run(tmp_path / "r", p95_ms=5)
     found = assessed(tmp_path / "r", proven_by("cache.response.p50 < 50ms", "cache.response.p95 < 10ms"))
-    assert found.mets[0].standing is Standing.PASS
+    assert found.mets[0].status is RequirementStatus.PASS
     assert found.mets[0].tightest is found.mets[0].rows[1]
     found = assessed(tmp_path / "r", proven_by("cache.response.p50 < 50ms", "cache.response.p95 < 2ms"))
-    assert found.mets[0].standing is Standing.FAIL
+    assert found.mets[0].status is RequirementStatus.FAIL
     both = Requirement("key", "Area", "demand", (LATENCY.proofs[0], Proof("never_run", "errors < 1%")))
-    assert assessed(tmp_path / "r", both).mets[0].standing is Standing.NOT_SHOWN
+    assert assessed(tmp_path / "r", both).mets[0].status is RequirementStatus.NOT_SHOWN
 
 
 def test_what_is_only_to_be_recorded_needs_enough_samples_and_no_limit(tmp_path: Path) -> None:
     write_run(tmp_path / "r")
     found = assessed(tmp_path / "r", proven_by("cache.response.p95"))
-    assert found.mets[0].standing is Standing.PASS
+    assert found.mets[0].status is RequirementStatus.PASS
     assert found.mets[0].rows[0].headroom is None
     assert (
-        assessed(tmp_path / "r", proven_by("cache.response.p99.9")).mets[0].standing is Standing.INCONCLUSIVE
+        assessed(tmp_path / "r", proven_by("cache.response.p99.9")).mets[0].status
+        is RequirementStatus.INCONCLUSIVE
     )
 
 
@@ -107,10 +108,11 @@ def test_a_requirement_of_cycles_is_not_shown_by_a_run_with_fewer(tmp_path: Path
     phase = {"name": "cycles", "measured": True, "start_ns": S, "end_ns": 11 * S, "cycles": 15, "rest": 0.3}
     write_run(tmp_path / "r", phases=[phase])
     found = assessed(tmp_path / "r", proven_by("cache.errors < 5%", cycles=50))
-    assert found.mets[0].standing is Standing.NOT_SHOWN
+    assert found.mets[0].status is RequirementStatus.NOT_SHOWN
     assert "15 cycles of load in its measured time, 50 are asked for" in found.mets[0].because
     assert (
-        assessed(tmp_path / "r", proven_by("cache.errors < 5%", cycles=15)).mets[0].standing is Standing.PASS
+        assessed(tmp_path / "r", proven_by("cache.errors < 5%", cycles=15)).mets[0].status
+        is RequirementStatus.PASS
     )
 
 
@@ -118,10 +120,10 @@ def test_a_breaker_that_had_no_time_to_stay_open_is_no_proof_that_it_closes(tmp_
     write_fault_run(tmp_path / "r", breaker_open_ns=2 * S)
     too_short = proven_by("breaker_open_time < 20s", scenario="redis_kill")
     found = assessed(tmp_path / "r", too_short)
-    assert found.mets[0].standing is Standing.NOT_SHOWN
+    assert found.mets[0].status is RequirementStatus.NOT_SHOWN
     assert "the run ended 9.00 s after the fault" in found.mets[0].because
     enough = proven_by("breaker_open_time < 5s", scenario="redis_kill")
-    assert assessed(tmp_path / "r", enough).mets[0].standing is Standing.PASS
+    assert assessed(tmp_path / "r", enough).mets[0].status is RequirementStatus.PASS
 
 
 def test_quick_and_standard_evidence_stand_beside_each_other(tmp_path: Path) -> None:
@@ -176,21 +178,21 @@ def rate_run(out: Path, rate: int, arrivals: str = "poisson", **more: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("rate", "arrivals", "more", "standing"),
+    ("rate", "arrivals", "more", "status"),
     [
-        (2000, "poisson", {}, Standing.PASS),
-        (1200, "poisson", {}, Standing.NOT_SHOWN),
-        (9000, "closed", {"idle_ratio": 0.3}, Standing.PASS),
-        (1200, "closed", {"idle_ratio": 0.3}, Standing.FAIL),
-        (1200, "closed", {"idle_ratio": 0.01}, Standing.NOT_SHOWN),
+        (2000, "poisson", {}, RequirementStatus.PASS),
+        (1200, "poisson", {}, RequirementStatus.NOT_SHOWN),
+        (9000, "closed", {"idle_ratio": 0.3}, RequirementStatus.PASS),
+        (1200, "closed", {"idle_ratio": 0.3}, RequirementStatus.FAIL),
+        (1200, "closed", {"idle_ratio": 0.01}, RequirementStatus.NOT_SHOWN),
     ],
 )
 def test_headroom_is_failed_only_where_the_limit_of_the_target_was_reached(
-    tmp_path: Path, rate: int, arrivals: str, more: dict[str, float], standing: Standing
+    tmp_path: Path, rate: int, arrivals: str, more: dict[str, float], status: RequirementStatus
 ) -> None:
     rate_run(tmp_path / "r", rate, arrivals, **more)
     found = assessed(tmp_path / "r", CAPACITY)
-    assert found.mets[0].standing is standing
+    assert found.mets[0].status is status
     room = found.rooms[0]
     assert room.best is not None
     assert room.best.rate_per_s == pytest.approx(rate)
@@ -201,7 +203,7 @@ def test_a_rate_at_which_rules_broke_validates_nothing(tmp_path: Path) -> None:
     write_run(tmp_path / "r", p95_ms=50)
     found = assessed(tmp_path / "r", CAPACITY)
     assert found.rooms[0].best is None
-    assert found.mets[0].standing is Standing.NOT_SHOWN
+    assert found.mets[0].status is RequirementStatus.NOT_SHOWN
 
 
 @pytest.mark.parametrize("arrivals", ["poisson", "closed"])
@@ -214,7 +216,7 @@ def test_a_rate_that_was_offered_and_not_served_validates_nothing_whatever_the_r
     write_run(tmp_path / "r", "redis_throughput", sla=("cache.response.p95 < 1h",), run=run)
     found = assessed(tmp_path / "r", CAPACITY)
     assert found.rooms[0].best is None
-    assert found.mets[0].standing is Standing.NOT_SHOWN
+    assert found.mets[0].status is RequirementStatus.NOT_SHOWN
 
 
 def health(state: State, kind: str = "redis", name: str = "cache") -> ServiceHealth:
@@ -228,10 +230,10 @@ SEARCH = Requirement("search", "Health", "search is up", kind="elasticsearch", w
 def test_what_a_run_has_seen_is_dated_and_what_is_asked_now_counts_first(tmp_path: Path) -> None:
     write_run(tmp_path / "r", age_ns=3 * HOUR_NS)
     found = assessed(tmp_path / "r", UP)
-    assert found.mets[0].standing is Standing.PASS
+    assert found.mets[0].status is RequirementStatus.PASS
     assert "2026-02-09 21:00 UTC, 3 h ago, by redis_latency" in found.mets[0].because
     found = assessed(tmp_path / "r", UP, health_rows=[health("down")])
-    assert found.mets[0].standing is Standing.FAIL
+    assert found.mets[0].status is RequirementStatus.FAIL
     assert found.recommendation is Recommendation.NOT_READY
     found = assessed(tmp_path / "r", UP, health_rows=[health("degraded")])
     assert found.recommendation is Recommendation.WARNINGS
@@ -239,7 +241,7 @@ def test_what_a_run_has_seen_is_dated_and_what_is_asked_now_counts_first(tmp_pat
 
 def test_a_second_target_does_not_stand_in_for_the_first(tmp_path: Path) -> None:
     found = assessed(tmp_path / "r", UP, health_rows=[health("up"), health("down", name="other")])
-    assert found.mets[0].standing is Standing.FAIL
+    assert found.mets[0].status is RequirementStatus.FAIL
 
 
 def test_one_server_is_not_two_because_it_was_asked_and_a_run_has_seen_it(tmp_path: Path) -> None:
@@ -249,11 +251,11 @@ def test_one_server_is_not_two_because_it_was_asked_and_a_run_has_seen_it(tmp_pa
     for name, address in (("postgres", "127.0.0.1:1"), ("orders", "127.0.0.1:5432")):
         asked = replace(health("up", "postgres", name), address=address)
         found = assessed(tmp_path / "r", two, health_rows=[asked])
-        assert found.mets[0].standing is Standing.NOT_SHOWN
+        assert found.mets[0].status is RequirementStatus.NOT_SHOWN
     twice = [health("up", "postgres", name) for name in ("prod", "dev")]
-    assert assessed(tmp_path / "r2", two, health_rows=twice).mets[0].standing is Standing.NOT_SHOWN
+    assert assessed(tmp_path / "r2", two, health_rows=twice).mets[0].status is RequirementStatus.NOT_SHOWN
     twice[1] = replace(twice[1], address="127.0.0.1:2")
-    assert assessed(tmp_path / "r3", two, health_rows=twice).mets[0].standing is Standing.PASS
+    assert assessed(tmp_path / "r3", two, health_rows=twice).mets[0].status is RequirementStatus.PASS
 
 
 def test_a_part_that_a_system_need_not_have_only_warns_until_it_is_looked_at(tmp_path: Path) -> None:

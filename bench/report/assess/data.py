@@ -26,17 +26,17 @@ def render_json(found: Assessment) -> str:
             "score": {
                 "shown": found.score.shown,
                 "total": found.score.total,
-                **{standing.name.lower(): count for standing, count in found.score.counts.items()},
+                **{status.name.lower(): count for status, count in found.score.counts.items()},
             },
             "reasons": [
-                {"standing": one.standing.name, "text": one.text, "todo": one.todo} for one in found.reasons
+                {"standing": one.status.name, "text": one.text, "todo": one.todo} for one in found.reasons
             ],
             "requirements": [
                 {
                     "key": result.requirement.key,
                     "area": result.requirement.area,
                     "demand": result.requirement.demand,
-                    "standing": result.standing.name,
+                    "standing": result.status.name,
                     "because": result.because,
                     "todo": result.todo,
                     "proofs": [_row(row) for row in result.rows],
@@ -80,7 +80,7 @@ def _row(row: Row) -> dict[str, Any]:
     return {
         "scenario": row.scenario,
         "rule": row.rule.text,
-        "standing": row.standing.name,
+        "standing": row.status.name,
         "because": row.because,
         "observed": check.observed if check else None,
         "unit": row.rule.unit,

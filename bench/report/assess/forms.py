@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.assess.recommendation import SAID, Recommendation
-from bench.assess.status import Standing, age, date, old
+from bench.assess.status import RequirementStatus, age, date, old
 from bench.judge.verdict import Status
 from bench.report.assess import terminal
 from bench.report.assess.sections import badge_of
@@ -75,7 +75,7 @@ def _headline(assessment: Assessment) -> Headline:
 
 
 def _reason_line(reason: Reason) -> tuple[Cell, ...]:
-    line: tuple[Cell, ...] = (badge_of(reason.standing), reason.text)
+    line: tuple[Cell, ...] = (badge_of(reason.status), reason.text)
     if reason.todo is None:
         return line
     return (*line, "To do:", Code(reason.todo) if reason.todo.startswith("bench ") else reason.todo)
@@ -109,7 +109,7 @@ def _banner(assessment: Assessment, beside: Path) -> Html:
     items = [
         element(
             "li",
-            html.cell(badge_of(reason.standing), beside),
+            html.cell(badge_of(reason.status), beside),
             " ",
             reason.text,
             [" ", _run_link(reason.evidence, beside)] if reason.evidence else None,
@@ -140,14 +140,14 @@ def _run_link(evidence: Evidence, beside: Path) -> Html:
 
 def _key_figures(assessment: Assessment) -> list[tuple[str, str, str]]:
     score, evidence = assessment.score, assessment.body
-    unclear = score.counts[Standing.INCONCLUSIVE] + score.counts[Standing.INVALID]
+    unclear = score.counts[RequirementStatus.INCONCLUSIVE] + score.counts[RequirementStatus.INVALID]
     share = f"{100 * score.shown / score.total:.0f} %" if score.total else "-"
     scenarios = len(evidence.by_scenario) + len(evidence.silent)
     return [
         ("Shown", f"{score.shown} of {score.total}", f"{share} of the requirements"),
-        ("Past warning level", str(score.counts[Standing.WARN]), "of those shown"),
-        ("Failed", str(score.counts[Standing.FAIL]), "one is NOT READY"),
-        ("Not shown", str(score.counts[Standing.NOT_SHOWN]), "no run that counts"),
+        ("Past warning level", str(score.counts[RequirementStatus.WARN]), "of those shown"),
+        ("Failed", str(score.counts[RequirementStatus.FAIL]), "one is NOT READY"),
+        ("Not shown", str(score.counts[RequirementStatus.NOT_SHOWN]), "no run that counts"),
         ("Cannot tell", str(unclear), "INCONCLUSIVE or INVALID"),
         ("Runs that speak", str(len(evidence.by_scenario)), f"of {scenarios} scenarios"),
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.assess.capacity import alerts, load_alerts
 from bench.assess.requirements import FLAGS, LEAST_HEADROOM
-from bench.assess.status import Standing, counted, figure, listed, old, share
+from bench.assess.status import RequirementStatus, counted, figure, listed, old, share
 from bench.assess.uncertainty import METHODS
 from bench.core import units
 from bench.core.units import spaced
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from bench.assess.resilience import Resilience, Spread
 
 
-REQUIREMENT = ("Requirement", "Standing", "Achieved", "Limit", "Headroom", "Proofs", "Tightest evidence")
+REQUIREMENT = ("Requirement", "Status", "Achieved", "Limit", "Headroom", "Proofs", "Tightest evidence")
 PROOF = (
     "Scenario and metric",
-    "Standing",
+    "Status",
     "Achieved",
     "Uncertainty",
     "Limit",
@@ -39,10 +39,10 @@ PROOF = (
 )
 
 
-def badge_of(standing: Standing) -> Badge:
-    """A standing by its word, in the colour of the status of that name."""
-    status = None if standing is Standing.NOT_SHOWN else Status[standing.name]
-    return Badge(standing.words, status)
+def badge_of(status: RequirementStatus) -> Badge:
+    """A requirement's status by its words, in the colour of the judged status of that name."""
+    is_judged = status is not RequirementStatus.NOT_SHOWN
+    return Badge(status.words, Status[status.name] if is_judged else None)
 
 
 def compliance(found: Assessment) -> Section:
@@ -68,8 +68,8 @@ def compliance(found: Assessment) -> Section:
 
 def _further(found: Assessment) -> Iterator[Block]:
     """What does not hold in full; what holds is folded away."""
-    odd = [_proof(row) for row in found.further if row.standing is not Standing.PASS]
-    held = [_proof(row) for row in found.further if row.standing is Standing.PASS]
+    odd = [_proof(row) for row in found.further if row.status is not RequirementStatus.PASS]
+    held = [_proof(row) for row in found.further if row.status is RequirementStatus.PASS]
     caption = "Rules of the scenarios beyond the requirements (a FAIL here is NOT READY, too)"
     yield from table(caption, PROOF, odd, 2, 4, 5, 6)
     if held:
@@ -86,19 +86,19 @@ def _each_once(found: Assessment) -> list[Row]:
 def _met(met: RequirementResult) -> tuple[Cell, ...]:
     name, row = f"{met.requirement.area}: {met.requirement.demand}", met.tightest
     if row is None:
-        return (name, badge_of(met.standing), "-", "-", "-", "-", met.because)
-    shown = sum(one.standing.is_shown for one in met.rows)
+        return (name, badge_of(met.status), "-", "-", "-", "-", met.because)
+    shown = sum(one.status.is_shown for one in met.rows)
     achieved = figure(row.check.observed, row.check.unit) if row.check else "-"
     cell = evidence_cell(row.evidence) if row.evidence else met.because
     proofs = f"{shown} of {len(met.rows)}"
-    return (name, badge_of(met.standing), achieved, _limit(row), share(row.headroom), proofs, cell)
+    return (name, badge_of(met.status), achieved, _limit(row), share(row.headroom), proofs, cell)
 
 
 def _proof(row: Row) -> tuple[Cell, ...]:
     name = f"{row.scenario}: {row.rule.metric}"
     return (
-        f"{name}. {row.because}" if row.standing.is_open else name,
-        badge_of(row.standing),
+        f"{name}. {row.because}" if row.status.is_open else name,
+        badge_of(row.status),
         figure(row.check.observed, row.check.unit) if row.check else "-",
         _uncertainty(row),
         _limit(row),
@@ -192,7 +192,7 @@ def resilience_section(found: Assessment) -> Section:
                 7,
             ),
             *table("Time to detect, by detector", ("Fault", *heads, "Run"), detection),
-            *table("Acknowledged data", ("Data", "Standing", "Target", "Found", "Run"), data),
+            *table("Acknowledged data", ("Data", "Status", "Target", "Found", "Run"), data),
             Bullets(tuple(alarms)),
         ),
     )
@@ -223,10 +223,10 @@ def _told(spread: Spread | None) -> str:
     return "not seen" if spread is None else spread.shown
 
 
-def _data(lost: int | None, unexpected: int | None) -> Standing:
+def _data(lost: int | None, unexpected: int | None) -> RequirementStatus:
     if lost or unexpected:
-        return Standing.FAIL
-    return Standing.INCONCLUSIVE if lost is None and unexpected is None else Standing.PASS
+        return RequirementStatus.FAIL
+    return RequirementStatus.INCONCLUSIVE if lost is None and unexpected is None else RequirementStatus.PASS
 
 
 def thresholds(found: Assessment) -> Section:
@@ -294,7 +294,7 @@ def capacity(found: Assessment) -> Section:
     silent = []
     mets = {one.requirement.capacity: one for one in found.mets if one.requirement.capacity}
     for room in found.rooms:
-        best.append(_room(room, mets[room.capacity.key].standing if room.capacity.key in mets else None))
+        best.append(_room(room, mets[room.capacity.key].status if room.capacity.key in mets else None))
         rows += [_validated(room, one) for one in room.validated]
         if room.best is None:
             silent.append(f"{room.capacity.subject}: no rate was validated.")
@@ -306,7 +306,7 @@ def capacity(found: Assessment) -> Section:
     silent.append(
         "Not measured: how rates of several targets limit each other beyond what scenario everything asks."
     )
-    columns = ("Target", "Standing", "Needed", "Validated", "Headroom", "Flag", "By")
+    columns = ("Target", "Status", "Needed", "Validated", "Headroom", "Flag", "By")
     each = (
         "Target",
         "Run",
@@ -331,11 +331,11 @@ def capacity(found: Assessment) -> Section:
     )
 
 
-def _room(room: Headroom, standing: Standing | None) -> tuple[Cell, ...]:
+def _room(room: Headroom, status: RequirementStatus | None) -> tuple[Cell, ...]:
     needed, best = room.capacity.required_per_s, room.best
     return (
         f"{room.capacity.subject} ({room.capacity.unit})",
-        badge_of(standing) if standing is not None else "no requirement",
+        badge_of(status) if status is not None else "no requirement",
         units.format_rate(needed) if needed else "-",
         units.format_rate(best.rate_per_s) if best else "not measured",
         share(None if room.used is None else 1 - room.used),

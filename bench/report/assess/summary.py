@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.assess.assessment import environment_words, environments
 from bench.assess.evidence import REPORT
-from bench.assess.status import Standing, age, counted, date, listed, standing_of
+from bench.assess.status import RequirementStatus, age, counted, date, listed, status_of
 from bench.core import units
 from bench.judge.verdict import Status
 from bench.report.assess.sections import badge_of, capacity, compliance, resilience_section, thresholds
@@ -48,10 +48,10 @@ def scorecard(found: Assessment) -> Section:
     """How the requirements of each area stand."""
     rows: list[tuple[Cell, ...]] = []
     for area, mets in found.areas().items():
-        standings = [one.standing for one in mets]
-        worst = max((one for one in standings), default=Standing.NOT_SHOWN)
-        shown = sum(one.is_shown for one in standings)
-        told = [f"{standings.count(one)} {one.words}" for one in sorted(set(standings), reverse=True)]
+        statuses = [one.status for one in mets]
+        worst = max((one for one in statuses), default=RequirementStatus.NOT_SHOWN)
+        shown = sum(one.is_shown for one in statuses)
+        told = [f"{statuses.count(one)} {one.words}" for one in sorted(set(statuses), reverse=True)]
         rows.append((area, badge_of(worst), f"{shown} of {len(mets)}", ", ".join(told)))
     columns = ("Area", "Worst", "Shown", "Requirements")
     return Section("Scorecard", (SCORE_RULE, *table("Requirements by area", columns, rows, 2)))
@@ -62,7 +62,7 @@ def health(found: Assessment) -> Section:
     rows: list[tuple[Cell, ...]] = [
         (
             one.name,
-            badge_of(one.standing),
+            badge_of(one.status),
             one.state,
             _uptime(one),
             one.version or "unknown",
@@ -76,7 +76,7 @@ def health(found: Assessment) -> Section:
     ]
     columns = (
         "Target",
-        "Standing",
+        "Status",
         "State",
         "Up for",
         "Version",
@@ -94,14 +94,14 @@ def health(found: Assessment) -> Section:
     )
     looked = [one for one in found.mets if one.requirement.kind is not None]
     needs: list[tuple[Cell, ...]] = [
-        (one.requirement.demand, badge_of(one.standing), one.because, one.todo or "") for one in looked
+        (one.requirement.demand, badge_of(one.status), one.because, one.todo or "") for one in looked
     ]
     return Section(
         "Infrastructure health and uptime",
         (
             said,
             *table("Targets", columns, rows, 3, 7),
-            *table("What must be up", ("Requirement", "Standing", "Why", "What to do"), needs),
+            *table("What must be up", ("Requirement", "Status", "Why", "What to do"), needs),
         ),
     )
 
@@ -119,15 +119,15 @@ def missing(found: Assessment) -> Section:
     blocks: list[Block] = []
     rows: list[tuple[Cell, ...]] = [
         (
-            badge_of(one.standing),
+            badge_of(one.status),
             f"{one.requirement.area}: {one.requirement.demand}",
             one.because,
             one.todo or "",
         )
         for one in found.mets
-        if one.standing.is_open
+        if one.status.is_open
     ]
-    blocks += table("Requirements that are not shown", ("Standing", "Requirement", "Why", "What to do"), rows)
+    blocks += table("Requirements that are not shown", ("Status", "Requirement", "Why", "What to do"), rows)
     marked: list[tuple[Cell, ...]] = [
         (Link(name, one.shown), mark.word, mark.text)
         for name, one in found.body.by_scenario.items()
@@ -194,7 +194,7 @@ def evidence(found: Assessment) -> Section:
     rows: list[tuple[Cell, ...]] = [
         (
             name,
-            badge_of(standing_of(one.verdict.status)),
+            badge_of(status_of(one.verdict.status)),
             one.form,
             age(one.age_ns),
             date(one.started_ns),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.assess.recommendation import SAID
-from bench.assess.status import Standing, counted, date, figure, old, share
+from bench.assess.status import RequirementStatus, counted, date, figure, old, share
 from bench.report.assess.sections import badge_of
 from bench.report.assess.summary import COMMAND, folded_command
 from bench.report.document import (
@@ -56,7 +56,7 @@ def _head(assessment: Assessment, headline: Headline) -> Section:
 
 def _reasons(assessment: Assessment) -> list[Section]:
     findings = [
-        Finding(reason.text, badge_of(reason.standing), advice=reason.todo)
+        Finding(reason.text, badge_of(reason.status), advice=reason.todo)
         for reason in assessment.reasons[:SHOWN_REASONS]
     ]
     shown = [Section("", (Findings((finding,)),)) for finding in findings]
@@ -68,10 +68,15 @@ def _reasons(assessment: Assessment) -> list[Section]:
 def _scorecard(assessment: Assessment) -> Section:
     rows: list[tuple[Cell, ...]] = []
     for area, results in assessment.areas().items():
-        standings = [result.standing for result in results]
-        unclear = standings.count(Standing.INCONCLUSIVE) + standings.count(Standing.INVALID)
-        counts = (*map(standings.count, (Standing.WARN, Standing.FAIL, Standing.NOT_SHOWN)), unclear)
-        shown = sum(standing.is_shown for standing in standings)
+        statuses = [result.status for result in results]
+        unclear = statuses.count(RequirementStatus.INCONCLUSIVE) + statuses.count(RequirementStatus.INVALID)
+        counts = (
+            *map(
+                statuses.count, (RequirementStatus.WARN, RequirementStatus.FAIL, RequirementStatus.NOT_SHOWN)
+            ),
+            unclear,
+        )
+        shown = sum(status.is_shown for status in statuses)
         rows.append((area, f"{shown} of {len(results)}", *(str(count or "-") for count in counts)))
     return Section("", (Table("", SCORECARD, tuple(rows)),))
 
@@ -85,7 +90,7 @@ def _requirement(result: RequirementResult) -> Finding:
     below += [_proof(row) for row in result.rows if row.evidence is not None]
     if silent := dict.fromkeys(row.scenario for row in result.rows if row.evidence is None):
         below.append(Finding(f"no run: {', '.join(silent)}"))
-    return Finding(result.requirement.demand, badge_of(result.standing), tuple(below))
+    return Finding(result.requirement.demand, badge_of(result.status), tuple(below))
 
 
 def _proof(row: Row) -> Finding:
@@ -95,10 +100,10 @@ def _proof(row: Row) -> Finding:
     left = "" if row.headroom is None else f", headroom {share(row.headroom)}"
     form = "" if row.evidence.form == "standard" else f", {row.evidence.form}"
     below = []
-    if row.uncertainty is not None and row.uncertainty.method and not row.standing.is_open:
+    if row.uncertainty is not None and row.uncertainty.method and not row.status.is_open:
         below.append(f"uncertainty: {row.uncertainty.text}")
-    if not row.standing.is_shown:
-        below.append(f"{row.standing.words}: {row.because}")
+    if not row.status.is_shown:
+        below.append(f"{row.status.words}: {row.because}")
     return Finding(
         f"{row.scenario}: {row.rule.metric} {figure(row.check.observed, row.check.unit)} ({limit}{left}), "
         f"{old(row.evidence.age_ns)}{form}",
@@ -109,10 +114,10 @@ def _proof(row: Row) -> Finding:
 def _further_rules(assessment: Assessment) -> Section:
     if not assessment.further:
         return Section("", ())
-    odd = [row for row in assessment.further if row.standing is not Standing.PASS]
+    odd = [row for row in assessment.further if row.status is not RequirementStatus.PASS]
     held = len(assessment.further) - len(odd)
     findings = [
-        Finding(f"{row.scenario}, {row.rule.text}: {row.because}", badge_of(row.standing)) for row in odd
+        Finding(f"{row.scenario}, {row.rule.text}: {row.because}", badge_of(row.status)) for row in odd
     ]
     return Section(
         "Rules of the scenarios beyond the requirements",

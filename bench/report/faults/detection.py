@@ -175,7 +175,7 @@ MARKS = (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_
 
 
 def detection_section(run: Run) -> Section:
-    """From the first failure to each detector's word, and the false alarms."""
+    """From the first failure to when each detector noticed it, and the false alarms."""
     names = detectors(run)
     if not names:
         return Section("", ())
@@ -192,13 +192,13 @@ def detection_section(run: Run) -> Section:
 
 
 def detectors(run: Run) -> list[str]:
-    """The detectors that looked on, in their usual order."""
+    """The detectors of the run, in their usual order."""
     detections = run.record.detections
     return [name for name in DETECTORS if any(one.detector == name for one in detections)]
 
 
 def detection_cells(run: Run, fault: FaultRecord) -> list[str]:
-    """For each detector the time from the first failure to its word, "missed", or "-"."""
+    """For each detector the time from the first failure until it noticed, "missed", or "-"."""
     told = {one.detector: one for one in run.record.detections if one.fault == fault.number}
     failure_ns = first_failure_ns(run, fault.number)
     since_ns = effective_ns(fault) if failure_ns is None else failure_ns

@@ -107,7 +107,7 @@ class Slices:
             yield [value for value in found if isinstance(value, float)]
 
     def width(self) -> str:
-        """How much time a slice stands for, for people; empty without slices."""
+        """How much time a slice stands for, as text; empty without slices."""
         from bench.core import units
 
         lengths = sorted(one.end_ns - one.start_ns for one in self.all)

@@ -36,7 +36,7 @@ SHORT = 8
 
 
 def form_of(run: Run) -> Form:
-    """The things a run must share with another one, each as (name, text for people).
+    """The things a run must share with another one, each as (name, text).
 
     Versions of the targets are none of them: how an upgrade shows is what the line is for.
     """
@@ -195,7 +195,7 @@ def entry_with(run: Run, verdict: Verdict | None, problem: str | None = None) ->
     """A run that could be read, with its verdict and what is wrong with it."""
     record, state = run.record, COMPLETE if run.is_complete else INTERRUPTED
     if run.is_complete and not (run.path / layout.WINDOWS).is_file():
-        verdict, state = None, UNREADABLE  # nobody could make that verdict again
+        verdict, state = None, UNREADABLE  # that verdict cannot be made again
         problem = f"{run.path / layout.WINDOWS}: expected the file, found none; the run is damaged"
     return RunEntry(
         path=run.path,
