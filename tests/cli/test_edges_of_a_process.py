@@ -106,6 +106,8 @@ def test_a_run_under_nohup_goes_on_after_the_terminal_has_gone(brief: Path, tmp_
     )
     done = in_shell(tmp_path, script, "run", brief, "--out", "results")
     assert done.returncode in (0, 5), done.stderr
+    # Long enough that it ends by the signal, however late that comes.
+    brief.write_text(NOOP.replace("FOR", "60s"), encoding="utf-8")
     script = script.removeprefix('trap "" HUP; ').replace("results", "others")
     done = in_shell(tmp_path, script, "run", brief, "--out", "others")
     assert done.returncode == 130, done.stderr

@@ -36,6 +36,14 @@ class Found:
         left = {outcome: count for outcome, count in self.outcomes.items() if outcome != Outcome.RESET}
         return Found(left, self.texts.difference(BROKEN_OFF))
 
+    def without_waiting(self) -> Found:
+        """Without the few that waited for a lane until their deadline and never met the bytes."""
+        dropped = self.outcomes.get(Outcome.DROPPED, 0)
+        if dropped * 2 > sum(self.outcomes.values()):
+            return self
+        left = {outcome: count for outcome, count in self.outcomes.items() if outcome != Outcome.DROPPED}
+        return Found(left, self.texts)
+
     @property
     def summary(self) -> str:
         """In a few words."""

@@ -33,7 +33,7 @@ def test_and_however_they_are_cut(look: Look, group: Group, case: Case, engine: 
 
 def check(look: Look, group: Group, case: Case, engine: str, cut: int) -> None:
     """Every arrival has the one outcome of its case, told in its words."""
-    found = look(group, case, engine, cut)
+    found = look(group, case, engine, cut).without_waiting()
     if group.may_cross:
         found = found.without_crossed()
     assert list(found.outcomes) == [case.outcome], found.summary

@@ -30,12 +30,12 @@ def test_a_worker_that_falls_silent_is_lost_and_what_it_sent_is_kept(
 
         def falls_silent(message: HostMessage) -> None:
             """By its own windows: those that are seen may come late, when it has said all."""
-            host.is_cut_off |= isinstance(message, Window) and message.number >= 20
+            host.is_cut_off |= isinstance(message, Window) and message.number >= 8
             say(message)
 
         host.host._send = falls_silent
         seen = Seen()
-        run = run_of(tmp_path, redis_for_swarms, text_of(), made, seen)
+        run = run_of(tmp_path, redis_for_swarms, text_of(steady="2s"), made, seen)
     assert judge(run).status is Status.INVALID
     found = findings_of(run)
     assert "worker w2" in found["worker_lost"]

@@ -15,6 +15,7 @@ from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target
 from chaos.integrity.readers import RedisReader
 from tests.chaos.integrity.meddled_runs import Ran, run
+from tests.helpers.waiting import eventually
 
 LOAD = "arrivals: constant\n    rate: 100/s\n    deadline: 2s"
 SCENARIO = f"""\
@@ -90,6 +91,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
         yield stack
 
 
+def connected(target: Target) -> psycopg.Connection | None:
+    """None while the server that was killed is still coming up."""
+    try:
+        return psycopg.connect(**libpq_parameters(target))  # type: ignore[arg-type]
+    except psycopg.OperationalError:
+        return None
+
+
 def meddle(targets: Mapping[str, Target], run_label: int) -> None:
     """Delete, change, double and invent."""
     with RedisReader(targets["redis"]) as redis:
@@ -101,7 +110,7 @@ def meddle(targets: Mapping[str, Target], run_label: int) -> None:
         redis.ask("SADD", f"set:{run_label}", "member 999999999999")
         for name in redis.ask("KEYS", "holdfast:register:*"):
             redis.ask("DEL", name)
-    with psycopg.connect(**libpq_parameters(targets["postgres"])) as postgres:  # type: ignore[arg-type]
+    with eventually(lambda: connected(targets["postgres"]), "Postgres is up again") as postgres:
         first, second, third = (
             row[0] for row in postgres.execute("SELECT id FROM ledger ORDER BY id LIMIT 3").fetchall()
         )
@@ -199,6 +208,6 @@ def test_nothing_of_the_registers_stays(honest: Ran, meddled: Ran, stack: Embedd
     targets = stack.targets()
     with RedisReader(targets["redis"]) as redis:
         assert redis.ask("KEYS", "holdfast:register:*") == []
-    with psycopg.connect(**libpq_parameters(targets["postgres"])) as postgres:  # type: ignore[arg-type]
+    with eventually(lambda: connected(targets["postgres"]), "Postgres is up again") as postgres:
         rows = postgres.execute("SELECT relname FROM pg_class WHERE relname LIKE 'holdfast_reg%'").fetchall()
     assert rows == []

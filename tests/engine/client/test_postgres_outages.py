@@ -77,8 +77,8 @@ def test_a_stop_at_once_does_not_wait_for_a_server_that_says_nothing(hurt: Postg
     engine = client(plan_for(deadline="60s", phases={"long": "60s"}), hurt.target)
     ran = run(engine, (0.3, hurt.freeze), (0.6, lambda: engine.stop(at_once=True)))
     ran.assert_adds_up()
-    # One that was coming to rest when the server was frozen holds no arrival.
-    assert 7 < ran.outcomes()[Outcome.RESET] <= 10
+    # A lane that was coming to rest when the server was frozen, or has not sent by then, holds no arrival.
+    assert 0 < ran.outcomes()[Outcome.RESET] <= 10
     assert ran.outcomes()[Outcome.DROPPED] > 0
     assert ran.result.counters["leaked_connections"] == 0
 

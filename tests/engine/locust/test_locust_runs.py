@@ -189,6 +189,7 @@ def test_users_come_and_go_as_the_load_says_and_one_that_hangs_is_counted(
     file = locustfile(COMING_AND_GOING)
     phases = [
         {"name": "up", "for": "1s", "load": {"from": "10%", "to": "100%"}},
+        {"name": "full", "for": "1s", "load": "100%"},
         {"name": "down", "for": "1s", "load": "20%"},
     ]
     plan = plan_of(
