@@ -28,10 +28,13 @@ settings.load_profile("shared machine")
 
 ROOT = Path(__file__).parent
 WITHOUT_THE_LOOP = (
-    *("architecture", "assess", "chaos/recovery", "compare", "core", "judge", "plan", "protocols", "report"),
-    *("results", "scenario"),
+    *("architecture", "assess", "chaos/recovery", "compare", "core", "judge", "plan", "protocols"),
+    *("reference_api", "report", "results", "scenario", "stack/probes", "stack/services", "stack/supervisor"),
 )
 """Folders of tests that do not run the measuring loop. They come first: it is compiled meanwhile."""
+
+LONGEST = ("browser", "parity", "engine/locust", "stack/services", "stack/supervisor", "cli", "pytest_plugin")
+"""Folders with the longest files: they begin early, so that none is left to one process at the end."""
 
 COMPILATION = pytest.StashKey[tuple["subprocess.Popen[bytes]", Path]]()
 LOCK = "compilation_lock"
@@ -69,8 +72,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs no compiled loop first; otherwise in the order of the files."""
-    items.sort(key=runs_the_loop)
+    """What needs no compiled loop first; of each kind what is long; otherwise in the order of the files."""
+    items.sort(key=lambda item: (runs_the_loop(item), not is_in(LONGEST, item)))
 
 
 def pytest_collection_finish() -> None:
@@ -96,4 +99,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 def runs_the_loop(item: pytest.Item) -> bool:
     """Whether a test is in a folder whose tests may need the compiled loop."""
-    return not any(item.path.is_relative_to(ROOT / "tests" / folder) for folder in WITHOUT_THE_LOOP)
+    return not is_in(WITHOUT_THE_LOOP, item)
+
+
+def is_in(folders: tuple[str, ...], item: pytest.Item) -> bool:
+    """Whether a test is in one of these folders of tests."""
+    return any(item.path.is_relative_to(ROOT / "tests" / folder) for folder in folders)

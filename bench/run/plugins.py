@@ -181,7 +181,7 @@ class LocalGenerator:
 
 
 class RunPlugin(Protocol):
-    """One companion of one run. Called from the session's thread, in the order of the methods."""
+    """One plugin of one run. Called from the session's thread, in the order of the methods."""
 
     def prepare(
         self, scenario: Scenario, plan: Plan, stack: Stack, targets: Mapping[str, Target]

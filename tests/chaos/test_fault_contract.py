@@ -17,8 +17,9 @@ import pytest
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
+from bench.stack.supervisor.processes import ProcessIdentity
 from chaos.faults.fault import Fault, FaultContext
-from chaos.processes import STOPPED_STATES
+from chaos.processes import are_stopped
 from tests.chaos.conftest import BACK_S, S
 from tests.helpers.waiting import eventually
 
@@ -229,8 +230,14 @@ def test_what_cannot_be_done_here_is_refused_with_the_reason(make: Make, case: C
         make(case.kind, case.target, case.for_ns, **dict(case.settings)).check()
 
 
-def test_stopped_states_are_those_of_the_kernel() -> None:
-    assert STOPPED_STATES == "Tt"
+def test_a_process_counts_as_stopped_while_a_signal_holds_it(sleeper: psutil.Process) -> None:
+    identity = ProcessIdentity.of(sleeper.pid)
+    assert identity is not None
+    assert not are_stopped([identity])
+    sleeper.suspend()
+    eventually(lambda: are_stopped([identity]), "it is stopped")
+    sleeper.resume()
+    eventually(lambda: not are_stopped([identity]), "it goes on")
 
 
 def test_a_burner_that_somebody_kills_did_not_last(make: Make) -> None:
