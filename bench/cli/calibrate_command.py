@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -49,8 +49,7 @@ def command(rates: tuple[int, ...], seconds: float, lanes: int, as_json: bool) -
     if as_json:
         from bench.results.layout import as_json as json_text
 
-        document: list[dict[str, Any]] = [measurement.to_json() for measurement in found]
-        say(json_text(document), newline=False)
+        say(json_text([measurement.to_json() for measurement in found]), newline=False)
     else:
         say(footing(found))
 
@@ -80,8 +79,7 @@ def footing(found: list[Measurement]) -> str:
     """What the table says in a sentence."""
     medians = sorted(measurement.error_ns["p50"] for measurement in found)
     worst = max(found, key=lambda measurement: measurement.error_ns["p99"])
-    overloaded = [one for one in found if is_overloaded(one)]
-    if overloaded:
+    if any(map(is_overloaded, found)):
         return "\n! the generator could not keep this rate here: its row says nothing about smaller ones."
     return (
         f"\nMedian error of P50: {short(medians[len(medians) // 2])}. Largest error of P99: "

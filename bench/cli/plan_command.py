@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,9 @@ from bench.cli.output import say
 from bench.core.units import spaced
 
 if TYPE_CHECKING:
-    from bench.plan.plan import Plan, WorkloadPlan
+    from collections.abc import Mapping, Sequence
+
+    from bench.plan.plan import PhasePlan, Plan, WorkloadPlan
     from bench.scenario.model import Scenario
 
 
@@ -42,89 +45,122 @@ def command(
     found = [Path(scenario)] if Path(scenario).is_dir() else discover([scenario])
     loaded = load_scenario(found[0], overrides, quick)
     plan = compile_plan(loaded.scenario, seed)
-    document = describe(plan, arrivals) | {
-        "faults": _faults(loaded.scenario, plan.seed),
-        "hints": hints_before_a_run(loaded.scenario, loaded.rules, quick=quick),
-    }
+    hints = hints_before_a_run(loaded.scenario, loaded.rules, quick=quick)
+    document = describe(plan, arrivals, loaded.scenario, hints)
     if as_json:
-        say(json_text(document), newline=False)
+        say(json_text(asdict(document)), newline=False)
     else:
         say(text_of(document))
 
 
-def describe(plan: Plan, arrivals: int) -> dict[str, Any]:
-    """The plan as plain values; times in ns from run zero."""
-    return {
-        "scenario": plan.name,
-        "seed": plan.seed,
-        "digest": plan.digest,
-        "duration_ns": plan.duration_ns,
-        "phases": [
-            {
-                "name": phase.name,
-                "measured": phase.measured,
-                "start_ns": phase.start_ns,
-                "end_ns": phase.end_ns,
-                "load_from": phase.load_from,
-                "load_to": phase.load_to,
-                "cycles": phase.cycles,
-                "rest": phase.rest,
-            }
-            for phase in plan.phases
-        ],
-        "workloads": [_workload(workload, arrivals) for workload in plan.workloads],
-    }
+@dataclass(frozen=True)
+class ArrivalEntry:
+    """One planned arrival; None for what a closed loop, or an operation without keys, does not know."""
+
+    planned_ns: int | None
+    operation: str
+    key: int | None
+    parameters: dict[str, int]
 
 
-def _faults(scenario: Scenario, seed: int) -> list[dict[str, Any]]:
-    """Every fault with its seeded time."""
-    if not scenario.faults:
-        return []
+@dataclass(frozen=True)
+class WorkloadEntry:
+    """One workload and its first arrivals."""
+
+    name: str
+    target: str
+    driver: str
+    engine: str
+    lanes: int
+    threads: int
+    arrivals: str
+    rate_per_s: float | None
+    expected_arrivals: float | None
+    operations: list[str]
+    first: list[ArrivalEntry]
+
+
+@dataclass(frozen=True)
+class FaultEntry:
+    """One fault at its seeded time."""
+
+    number: int
+    kind: str
+    target: str
+    at_ns: int
+    for_ns: int | None
+    settings: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class PlanDocument:
+    """A plan as `bench plan` prints it; times in ns from run zero."""
+
+    scenario: str
+    seed: int
+    digest: str
+    duration_ns: int
+    phases: tuple[PhasePlan, ...]
+    workloads: list[WorkloadEntry]
+    faults: list[FaultEntry]
+    hints: list[str]
+
+
+def describe(
+    plan: Plan, arrivals: int, scenario: Scenario | None = None, hints: Sequence[str] = ()
+) -> PlanDocument:
+    """The plan, so many arrivals of each workload, and the faults of its scenario."""
+    return PlanDocument(
+        plan.name,
+        plan.seed,
+        plan.digest,
+        plan.duration_ns,
+        plan.phases,
+        [_workload(workload, arrivals) for workload in plan.workloads],
+        _faults(scenario, plan.seed) if scenario and scenario.faults else [],
+        list(hints),
+    )
+
+
+def _faults(scenario: Scenario, seed: int) -> list[FaultEntry]:
     from chaos.schedule import planned_faults
 
     return [
-        {
-            "number": fault.number,
-            "kind": fault.kind,
-            "target": fault.target,
-            "at_ns": fault.at_ns,
-            "for_ns": fault.for_ns,
-            "settings": fault.settings,
-        }
+        FaultEntry(fault.number, fault.kind, fault.target, fault.at_ns, fault.for_ns, fault.settings)
         for fault in planned_faults(scenario.faults, seed)
     ]
 
 
-def _workload(plan: WorkloadPlan, count: int) -> dict[str, Any]:
+def _workload(plan: WorkloadPlan, count: int) -> WorkloadEntry:
     from bench.plan.walk import first_arrivals
     from bench.registry import DRIVERS
 
     workload, names = plan.workload, plan.program.names
     # A user's own program decides what comes next.
     first = first_arrivals(plan, plan.seed, 0 if DRIVERS[workload.driver].asks_by_itself else count)
-    return {
-        "name": workload.name,
-        "target": workload.target,
-        "driver": workload.driver,
-        "engine": workload.engine,
-        "lanes": workload.lanes,
-        "threads": workload.threads,
-        "arrivals": workload.arrivals,
-        "rate_per_s": workload.rate_per_s,
-        "expected_arrivals": None if plan.is_closed else round(plan.expected_arrivals, 3),
-        "operations": list(names),
-        "first": [
-            {
-                "planned_ns": None if planned < 0 else int(planned),
-                "operation": names[operation],
-                "key": None if key < 0 else int(key) + workload.first_key,
-                "parameters": _parameters(plan, int(index)),
-            }
+    return WorkloadEntry(
+        name=workload.name,
+        target=workload.target,
+        driver=workload.driver,
+        engine=workload.engine,
+        lanes=workload.lanes,
+        threads=workload.threads,
+        arrivals=workload.arrivals,
+        rate_per_s=workload.rate_per_s,
+        expected_arrivals=None if plan.is_closed else round(plan.expected_arrivals, 3),
+        operations=list(names),
+        first=[
+            ArrivalEntry(
+                None if planned < 0 else int(planned),
+                names[operation],
+                None if key < 0 else int(key) + workload.first_key,
+                _parameters(plan, int(index)),
+            )
             for planned, operation, key, index in zip(
                 first.planned_ns, first.operation, first.key, first.index, strict=True
             )
         ],
-    }
+    )
 
 
 def _parameters(plan: WorkloadPlan, index: int) -> dict[str, int]:
@@ -138,61 +174,53 @@ def _parameters(plan: WorkloadPlan, index: int) -> dict[str, int]:
     }
 
 
-def text_of(document: dict[str, Any]) -> str:
+def text_of(document: PlanDocument) -> str:
     """The plan for a reader, 80 columns."""
-    lines = [f"{document['scenario']}  seed {document['seed']}  digest {document['digest'][:16]}", ""]
+    lines = [f"{document.scenario}  seed {document.seed}  digest {document.digest[:16]}", ""]
     lines.append(f"{'phase':<16}{'from':>10}{'to':>10}{'load':>16}")
-    for phase in document["phases"]:
-        first, last = phase["load_from"] * 100, phase["load_to"] * 100
+    for phase in document.phases:
+        first, last = phase.load_from * 100, phase.load_to * 100
         load = f"{first:g} %" if first == last else f"{first:g} % to {last:g} %"
-        name = phase["name"] + ("" if phase["measured"] else " (not measured)")
+        name = phase.name + ("" if phase.measured else " (not measured)")
         if len(name) > 16:
             lines.append(name)
             name = ""
-        lines.append(f"{name:<16}{phase['start_ns'] / 1e9:>8g} s{phase['end_ns'] / 1e9:>8g} s{load:>16}")
-        if phase["cycles"]:
-            lines.append(
-                f"  in {phase['cycles']} cycles, the last {phase['rest'] * 100:g} % of each without load"
-            )
-    for fault in document.get("faults", ()):
-        stays = "" if fault["for_ns"] is None else f", for {fault['for_ns'] / 1e9:g} s"
-        what = f"{fault['kind']} {fault['target']}{stays}"
-        lines.append(f"fault {fault['number']:<4} {fault['at_ns'] / 1e9:>14.6f} s  {what}")
-    for workload in document["workloads"]:
+        lines.append(f"{name:<16}{phase.start_ns / 1e9:>8g} s{phase.end_ns / 1e9:>8g} s{load:>16}")
+        if phase.cycles and phase.rest is not None:
+            lines.append(f"  in {phase.cycles} cycles, the last {phase.rest * 100:g} % of each without load")
+    for fault in document.faults:
+        stays = "" if fault.for_ns is None else f", for {fault.for_ns / 1e9:g} s"
+        what = f"{fault.kind} {fault.target}{stays}"
+        lines.append(f"fault {fault.number:<4} {fault.at_ns / 1e9:>14.6f} s  {what}")
+    for workload in document.workloads:
         lines += ["", *_workload_lines(workload)]
-    for hint in document.get("hints", ()):
+    for hint in document.hints:
         lines += ["", textwrap.fill(f"hint: {hint}", 80, subsequent_indent="  ")]
     return "\n".join(lines)
 
 
-def _threads(workload: dict[str, Any]) -> str:
+def _threads(workload: WorkloadEntry) -> str:
     """How the threads divide the load: nothing where there is one."""
-    if workload["threads"] == 1:
+    if workload.threads == 1:
         return ""
-    shared = "each with its own" if workload["rate_per_s"] is None else "which share one queue"
-    return f", {workload['threads']} threads, {shared}"
+    shared = "each with its own" if workload.rate_per_s is None else "which share one queue"
+    return f", {workload.threads} threads, {shared}"
 
 
-def _workload_lines(workload: dict[str, Any]) -> list[str]:
+def _workload_lines(workload: WorkloadEntry) -> list[str]:
     from bench.core.units import format_rate
 
-    rate = (
-        "as fast as the lanes go" if workload["rate_per_s"] is None else format_rate(workload["rate_per_s"])
-    )
-    expected = workload["expected_arrivals"]
+    rate = "as fast as the lanes go" if workload.rate_per_s is None else format_rate(workload.rate_per_s)
+    expected = workload.expected_arrivals
     lines = [
-        f"{workload['name']}: {workload['driver']} on {workload['target']}, engine {workload['engine']}, "
-        f"{workload['lanes']} lanes{_threads(workload)}",
-        f"  {workload['arrivals']} arrivals, {rate}"
+        f"{workload.name}: {workload.driver} on {workload.target}, engine {workload.engine}, "
+        f"{workload.lanes} lanes{_threads(workload)}",
+        f"  {workload.arrivals} arrivals, {rate}"
         + ("" if expected is None else f"  {spaced(expected)} expected in all"),
     ]
-    for number, arrival in enumerate(workload["first"], start=1):
-        at = (
-            "when a lane is free"
-            if arrival["planned_ns"] is None
-            else f"{arrival['planned_ns'] / 1e6:12.6f} ms"
-        )
-        drawn = arrival["parameters"] or ({} if arrival["key"] is None else {"key": arrival["key"]})
+    for number, arrival in enumerate(workload.first, start=1):
+        at = "when a lane is free" if arrival.planned_ns is None else f"{arrival.planned_ns / 1e6:12.6f} ms"
+        drawn = arrival.parameters or ({} if arrival.key is None else {"key": arrival.key})
         key = "".join(f"  {name} {value}" for name, value in drawn.items())
-        lines.append(f"  {number:>4}  {at}  {arrival['operation']}{key}")
+        lines.append(f"  {number:>4}  {at}  {arrival.operation}{key}")
     return lines

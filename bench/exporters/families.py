@@ -44,14 +44,14 @@ def families(figures: Figures) -> list[Family]:
 
 
 def _run(run: RunFigures) -> list[Family]:
-    plan, label = run.record["plan"], {"scenario": run.scenario}
+    plan, label = run.record.plan, {"scenario": run.scenario}
     facts = {
         "run": run.name,
-        "stack": str(run.record["stack"]["kind"]),
-        "seed": str(plan["seed"]),
-        "quick": _word(plan["quick"]),
+        "stack": run.record.stack.kind,
+        "seed": str(plan.seed),
+        "quick": _word(plan.quick),
     }
-    planned_s = max(phase["end_ns"] for phase in run.record["phases"]) / NS_PER_S
+    planned_s = max(phase.end_ns for phase in run.record.phases) / NS_PER_S
     elapsed_s = run.view.end_ns / NS_PER_S if run.view else 0.0
     return [
         _gauge("holdfast_run_info", "The run in progress, or the last one.", [(label | facts, 1)]),
@@ -65,7 +65,7 @@ def _arrivals(run: RunFigures) -> list[Family]:
     """Outcomes are counted by the response times: every ended arrival has exactly one."""
     arrivals: Counter[tuple[tuple[str, str], ...]] = Counter()
     deliveries: Counter[tuple[tuple[str, str], ...]] = Counter()
-    drivers = {entry["name"]: entry["driver"] for entry in run.record["workloads"]}
+    drivers = {workload.name: workload.driver for workload in run.record.workloads}
     for tag, distribution in run.distributions.items():
         if tag.kind != "response":
             continue
@@ -117,7 +117,7 @@ def _state(run: RunFigures) -> list[Family]:
     view, label = run.view, _scenario(run)
     rows = view.series if view else ()
     present = view.phase if view else ""
-    names = [phase["name"] for phase in run.record["phases"]] + ["drain"]
+    names = [phase.name for phase in run.record.phases] + ["drain"]
 
     def column(name: str, key: str, text: str, unit: Unit = "") -> Family:
         return _gauge(name, text, _column(label, rows, key), unit)

@@ -17,18 +17,21 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bench.core.answers import ANSWER_SERIES
 from bench.core.clock import NS_PER_S
 from bench.core.histogram import BUCKET_COUNT, bucket_of, lower_edge_ns, upper_edge_ns
+from bench.results.run_record import RunRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from pydantic import JsonValue
 
     from bench.core.clock import WallLabel
     from bench.core.histogram import Counts
@@ -90,11 +93,19 @@ MOST_EVENTS = 2_000
 """Kept of one run until they are taken; a kill under load tells of every lane that reconnects."""
 
 
+class Mark(NamedTuple):
+    """An entry of events.jsonl: when, of what kind, and its other fields."""
+
+    at_ns: int
+    kind: str
+    details: Mapping[str, JsonValue]
+
+
 @dataclass
 class Batch:
     """What was seen of one run since the last look; everything but the beginning may come in parts."""
 
-    record: dict[str, Any] | None = None
+    record: RunRecord | None = None
     zero: WallLabel | None = None
     gains: dict[Tag, Counts] = field(default_factory=dict)
     planned: dict[str, int] = field(default_factory=dict)
@@ -103,7 +114,7 @@ class Batch:
     """What answers brought: by workload and column of series.csv, such as "misses" or "status_3xx"."""
     view: WindowView | None = None
     """The last window: for what is a state and not a sum."""
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[Mark] = field(default_factory=list)
     events_lost: int = 0
     path: Path | None = None
     """The run folder, once it is complete."""
@@ -112,7 +123,7 @@ class Batch:
 
 
 class CoalescingBuffer:
-    """A watcher that only collects. Safe for one session and one reader in threads of their own."""
+    """An observer that only collects. Safe for one session and one reader in threads of their own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -123,7 +134,7 @@ class CoalescingBuffer:
     def started(self, record: dict[str, Any], zero: WallLabel) -> None:
         """A run begins; nothing of another is added to it."""
         with self._lock:
-            self._batches.append(Batch(record, zero))
+            self._batches.append(Batch(RunRecord.model_validate(record), zero))
 
     def window(self, view: WindowView) -> None:
         """Add a window to what is not taken yet."""
@@ -147,7 +158,8 @@ class CoalescingBuffer:
         with self._lock:
             batch = self._batches[-1]
             if len(batch.events) < MOST_EVENTS:
-                batch.events.append(entry)
+                details = {name: value for name, value in entry.items() if name not in ("at_ns", "kind")}
+                batch.events.append(Mark(entry["at_ns"], entry["kind"], details))
             else:
                 batch.events_lost += 1
 
@@ -161,6 +173,9 @@ class CoalescingBuffer:
         with self._lock:
             self._batches[-1].verdict = verdict
         self.is_urgent.set()
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def take(self) -> list[Batch]:
         """Everything since the last call, oldest first; parts of the present run go on in a new batch."""
@@ -189,7 +204,7 @@ class Fault:
 class RunFigures:
     """One run, from its beginning to its verdict."""
 
-    record: dict[str, Any]
+    record: RunRecord
     zero: WallLabel
     distributions: dict[Tag, Distribution] = field(default_factory=dict)
     """Of the kinds in KINDS. Every ended arrival has one response, so they are the outcomes too."""
@@ -200,7 +215,7 @@ class RunFigures:
     faults: dict[int, Fault] = field(default_factory=dict)
     events: Counter[str] = field(default_factory=Counter)
     events_lost: int = 0
-    marks: list[dict[str, Any]] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     """Phases, faults and what else happened, as events.jsonl has them."""
     path: Path | None = None
     interrupted: bool = False
@@ -209,12 +224,12 @@ class RunFigures:
     @property
     def scenario(self) -> str:
         """The scenario's name."""
-        return str(self.record["scenario"]["name"])
+        return self.record.scenario.name
 
     @property
     def name(self) -> str:
         """The run's name: that of its folder."""
-        return str(self.record["run"])
+        return self.record.run
 
     def take(self, batch: Batch) -> None:
         """Add what was seen since the last look."""
@@ -225,21 +240,20 @@ class RunFigures:
         self.answers.update(batch.answers)
         self.view = batch.view or self.view
         self.events_lost += batch.events_lost
-        for entry in batch.events:
-            self._event(entry)
+        for mark in batch.events:
+            self._event(mark)
         self.path = batch.path or self.path
         self.interrupted |= batch.interrupted
         self.verdict = batch.verdict or self.verdict
 
-    def _event(self, entry: dict[str, Any]) -> None:
-        kind = str(entry["kind"])
-        self.events[kind] += 1
-        if kind not in MANY and len(self.marks) < MOST_MARKS:
-            self.marks.append(entry)
-        number = entry.get("fault")
-        if kind == "fault_effective":
-            self.faults[int(entry["fault"])] = Fault(str(entry.get("what")), str(entry.get("target")), True)
-        elif kind == "fault_healed" and number in self.faults:
+    def _event(self, mark: Mark) -> None:
+        self.events[mark.kind] += 1
+        if mark.kind not in MANY and len(self.marks) < MOST_MARKS:
+            self.marks.append(mark)
+        number = mark.details.get("fault")
+        if mark.kind == "fault_effective" and isinstance(number, int):
+            self.faults[number] = Fault(str(mark.details.get("what")), str(mark.details.get("target")), True)
+        elif mark.kind == "fault_healed" and isinstance(number, int) and number in self.faults:
             self.faults[number].in_force = False
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -22,16 +22,13 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.exporters.figures import CoalescingBuffer, Figures
 from bench.exporters.otlp import metrics_data, run_span
+from bench.run.plugins import Observers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
-    from bench.core.clock import WallLabel
     from bench.exporters.choice import Collector
     from bench.exporters.figures import RunFigures
-    from bench.judge.verdict import Verdict
-    from bench.run.plugins import WindowView
 
 END_NS = 2 * NS_PER_S
 ATTEMPT_S = 5
@@ -45,8 +42,8 @@ CAUSE = re.compile(r"\[Errno -?\d+\] ([\w ,'-]+)")
 """What the system said stands at the end of a long chain of wrappings."""
 
 
-class OtelExporter:
-    """A watcher that passes everything on to the senders."""
+class OtelExporter(Observers):
+    """Passes everything on to the senders."""
 
     def __init__(
         self,
@@ -54,34 +51,9 @@ class OtelExporter:
         tell: Callable[[str], None],
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        self._tell = tell
         interval_s = _interval_s(environment)
         self._senders = [Sender(collector, interval_s) for collector in collectors]
-
-    def started(self, record: dict[str, Any], zero: WallLabel) -> None:
-        """Pass it on."""
-        for sender in self._senders:
-            sender.inbox.started(record, zero)
-
-    def window(self, view: WindowView) -> None:
-        """Pass it on."""
-        for sender in self._senders:
-            sender.inbox.window(view)
-
-    def event(self, entry: dict[str, Any]) -> None:
-        """Pass it on."""
-        for sender in self._senders:
-            sender.inbox.event(entry)
-
-    def ended(self, path: Path, *, interrupted: bool) -> None:
-        """Pass it on."""
-        for sender in self._senders:
-            sender.inbox.ended(path, interrupted=interrupted)
-
-    def judged(self, verdict: Verdict) -> None:
-        """Pass it on."""
-        for sender in self._senders:
-            sender.inbox.judged(verdict)
+        super().__init__([sender.buffer for sender in self._senders], tell)
 
     def close(self) -> None:
         """Have the last things sent, for END_NS at most; tell what did not arrive."""
@@ -98,7 +70,7 @@ class Sender:
     """Sends to one collector: metrics now and then, the span when a run has ended."""
 
     def __init__(self, collector: Collector, interval_s: float) -> None:
-        self.inbox = CoalescingBuffer()
+        self.buffer = CoalescingBuffer()
         self._collector = collector
         self._interval_s = interval_s
         self._figures = Figures()
@@ -123,7 +95,7 @@ class Sender:
     def finish(self) -> None:
         """Send what is left and end."""
         self._ending.set()
-        self.inbox.is_urgent.set()
+        self.buffer.is_urgent.set()
 
     def await_end(self, until_ns: int) -> str | None:
         """Wait until then at most; the sentence for what did not arrive."""
@@ -138,8 +110,8 @@ class Sender:
     def _send(self) -> None:
         try:
             while not self._ending.is_set():
-                self.inbox.is_urgent.wait(self._interval_s)
-                self.inbox.is_urgent.clear()
+                self.buffer.is_urgent.wait(self._interval_s)
+                self.buffer.is_urgent.clear()
                 self._look()
             self._look()
             self._tell_run()
@@ -147,7 +119,7 @@ class Sender:
             self._trouble = f"{type(failure).__name__}: {failure}"
 
     def _look(self) -> None:
-        for batch in self.inbox.take():
+        for batch in self.buffer.take():
             if batch.record is not None:
                 self._tell_run()
             self._figures.take([batch])
@@ -195,7 +167,7 @@ class _LastWord(logging.Handler):
 
 @contextlib.contextmanager
 def _own_headers_alone(collector: Collector) -> Iterator[None]:
-    """The SDK adds the headers of the environment to any collector's: another's key is none of Logfire's."""
+    """The SDK adds the environment's headers to every collector: do not send another's key to Logfire."""
     if collector.headers is None:
         yield
         return

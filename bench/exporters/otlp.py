@@ -4,7 +4,7 @@ its end, with phases, faults and checks as events.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -30,10 +30,12 @@ from bench.exporters.figures import BOUNDS_NS, MOST_MARKS, Distribution
 from bench.judge.verdict import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.util.types import AttributeValue
+    from pydantic import JsonValue
 
     from bench.exporters.families import Family
     from bench.exporters.figures import Figures, RunFigures
@@ -121,10 +123,10 @@ def run_span(run: RunFigures, resource: Resource) -> ReadableSpan | None:
     span = provider.get_tracer("holdfast").start_span(
         f"run {run.scenario}", start_time=start_ns, attributes=_facts(run)
     )
-    for mark in sorted(run.marks, key=lambda mark: int(mark["at_ns"])):
-        if mark["at_ns"] <= end_ns:
-            fields = {name: _plain(value) for name, value in mark.items() if name not in ("at_ns", "kind")}
-            span.add_event(str(mark["kind"]), fields, start_ns + int(mark["at_ns"]))
+    for mark in sorted(run.marks, key=lambda mark: mark.at_ns):
+        if mark.at_ns <= end_ns:
+            details = {name: _plain(value) for name, value in mark.details.items()}
+            span.add_event(mark.kind, details, start_ns + mark.at_ns)
     if run.verdict is not None:
         for check in run.verdict.checks[:MOST_CHECKS]:
             span.add_event("check", _check(check), start_ns + end_ns)
@@ -133,20 +135,22 @@ def run_span(run: RunFigures, resource: Resource) -> ReadableSpan | None:
     return kept.span
 
 
-def _facts(run: RunFigures) -> dict[str, Any]:
-    plan = run.record["plan"]
-    facts = {
+def _facts(run: RunFigures) -> Mapping[str, AttributeValue]:
+    plan = run.record.plan
+    facts: dict[str, AttributeValue] = {
         "holdfast.scenario": run.scenario,
         "holdfast.run": run.name,
-        "holdfast.stack": str(run.record["stack"]["kind"]),
-        "holdfast.seed": str(plan["seed"]),
-        "holdfast.quick": bool(plan["quick"]),
+        "holdfast.stack": run.record.stack.kind or "",
+        "holdfast.seed": str(plan.seed),
+        "holdfast.quick": bool(plan.quick),
         "holdfast.interrupted": run.interrupted,
     }
-    return facts | ({"holdfast.verdict": run.verdict.status.name} if run.verdict else {})
+    if run.verdict:
+        facts["holdfast.verdict"] = run.verdict.status.name
+    return facts
 
 
-def _check(check: Check) -> dict[str, Any]:
+def _check(check: Check) -> Mapping[str, AttributeValue]:
     known = {
         "rule": check.rule,
         "metric": check.metric,
@@ -168,5 +172,5 @@ def _status(run: RunFigures) -> SpanStatus:
     return SpanStatus(StatusCode.ERROR, worst.name) if worst in BROKEN else SpanStatus(StatusCode.OK)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: JsonValue) -> AttributeValue:
     return value if isinstance(value, str | bool | int | float) else str(value)

@@ -29,10 +29,10 @@ SCENARIO = {
 
 def test_keys_are_the_first_parameters_numbers(tmp_path: Path) -> None:
     plan = compile_plan(Scenario.model_validate(SCENARIO))
-    first = describe(plan, 100)["workloads"][0]["first"]
-    assert {arrival["key"] for arrival in first} == set(range(100, 106))
-    assert all(arrival["parameters"]["account"] == arrival["key"] for arrival in first)
-    assert {arrival["parameters"]["other"] for arrival in first} == set(range(9))
+    first = describe(plan, 100).workloads[0].first
+    assert {arrival.key for arrival in first} == set(range(100, 106))
+    assert all(arrival.parameters["account"] == arrival.key for arrival in first)
+    assert {arrival.parameters["other"] for arrival in first} == set(range(9))
     raw = np.zeros(3, dtype=LOG_RECORD)
     raw["key"] = (0, 5, -1)
     raw.tofile(tmp_path / "raw")

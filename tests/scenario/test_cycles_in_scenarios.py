@@ -63,8 +63,8 @@ def test_rests_are_left_out_of_the_planned_rate(load, good) -> None:
 def test_the_plan_shows_the_cycles(load, good) -> None:
     plan = compile_plan(load(with_cycles(good, "cycles: 50, rest: 25%")).scenario)
     document = describe(plan, 0)
-    assert [phase["cycles"] for phase in document["phases"]] == [None, 50]
+    assert [phase.cycles for phase in document.phases] == [None, 50]
     text = text_of(document)
     assert "\n  in 50 cycles, the last 25 % of each without load\n" in text
     assert max(map(len, text.splitlines())) <= 80
-    assert document["workloads"][0]["expected_arrivals"] == pytest.approx(1200 * (3 + 30 * 0.75))
+    assert document.workloads[0].expected_arrivals == pytest.approx(1200 * (3 + 30 * 0.75))

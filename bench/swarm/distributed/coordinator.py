@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.messages import MessageError
+from bench.engine.api import EngineEvent
 from bench.swarm.distributed.host import PROTOCOL, HostInfo, WorkerError
 from bench.swarm.distributed.messages import (
     FROM_HOST,
@@ -71,7 +72,7 @@ class Coordinator:
         """Notified whenever a worker has said something; guards everything that workers send."""
         self.start_ns = 0
         """Run zero, once it is set."""
-        self.notes: list[dict[str, Any]] = []
+        self.notes: list[EngineEvent] = []
         """Events about workers that no engine has reported yet."""
         self.keeps_operations = False
         self._send = send
@@ -151,14 +152,13 @@ class Coordinator:
             if name not in self.workers and not self._closed.is_set():
                 now = monotonic_ns()
                 self.late_joiners.append((name, now))
-                self.notes.append({"at_ns": now, "kind": "worker_joined_late", "worker": name})
+                self.notes.append(_event(now, "worker_joined_late", worker=name))
 
     def _lose(self, worker: Worker, reason: str) -> None:
         if worker.is_lost or self._closed.is_set():
             return
         worker.lost_because, worker.lost_ns = reason, monotonic_ns()
-        at_ns = worker.lost_ns
-        self.notes.append({"at_ns": at_ns, "kind": "worker_lost", "worker": worker.name, "text": reason})
+        self.notes.append(_event(worker.lost_ns, "worker_lost", worker=worker.name, text=reason))
         self._send(worker.name, End())  # should it still hear
 
     # --- what goes out -----------------------------------------------------------------------------
@@ -343,3 +343,7 @@ class Coordinator:
         # One that is lost at this moment did its part; only the drift of its clock stays unknown.
         with contextlib.suppress(WorkerError):
             self._ask_for_time(apart, after=True)
+
+
+def _event(at_ns: int, kind: str, **details: str) -> EngineEvent:
+    return EngineEvent.model_validate({"at_ns": at_ns, "kind": kind, **details})

@@ -3,7 +3,7 @@ and adds up exactly. Operation logs are fetched in pieces, so that nobody holds 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from bench.core.disk import RAW_LOG_PREFIX
 from bench.core.errors import TargetError
 from bench.core.histogram import empty
 from bench.core.outcome import Outcome
-from bench.engine.api import EngineEvent
 from bench.engine.board import Change
 from bench.engine.wire.engine import share_of
 from bench.engine.wire.layout import LOG_RECORD
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.core.histogram import Counts
-    from bench.engine.api import EngineResult, EngineStats
+    from bench.engine.api import EngineEvent, EngineResult, EngineStats
     from bench.plan.plan import Plan, WorkloadPlan
     from bench.stack.target import Target
     from bench.swarm.distributed.coordinator import Coordinator
@@ -123,7 +122,7 @@ class RemoteEngine:
         self._window = -1
         """Number of the window that was asked for last."""
         self._has_finished = False
-        self._events: list[dict[str, Any]] = []
+        self._events: list[EngineEvent] = []
         self._idle = PartialLive()
         self._live = merged_live([], self._idle)
 
@@ -222,7 +221,7 @@ class RemoteEngine:
         part.live = window.live
         for event in window.events:
             at_ns = event.at_ns - worker.clock.offset_ns
-            self._events.append(event.model_dump() | {"at_ns": at_ns, "worker": worker.name})
+            self._events.append(event.model_copy(update={"at_ns": at_ns, "worker": worker.name}))
 
     def live(self) -> EngineStats:
         """All workers added up, as of the last window."""
@@ -233,7 +232,7 @@ class RemoteEngine:
         with self._coordinator.changed:
             events, self._events = self._events + self._coordinator.notes, []
             self._coordinator.notes = []
-        return [EngineEvent.model_validate(event) for event in events]
+        return events
 
     def stop(self, *, at_once: bool) -> None:
         """Pass it on."""

@@ -27,6 +27,8 @@ from bench.swarm.users.outcomes import shown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from locust import User
+
 
 LOCUST_FAILED = 2
 """What Locust ends with when an exception left a listener."""
@@ -94,7 +96,7 @@ class Refused(Exception):  # noqa: N818 - what happened is the name
         super().__init__(found)
 
 
-def import_users(path: str, secrets: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def import_users(path: str, secrets: Sequence[str]) -> tuple[dict[str, type[User]], list[str]]:
     """The user classes of a locustfile by their names, and the names of its shapes. Raises Refused."""
     expected, advice = "a locustfile that can be imported", "correct it, or what it imports"
     try:
@@ -112,7 +114,7 @@ def import_users(path: str, secrets: Sequence[str]) -> tuple[dict[str, Any], lis
     return classes, [type(shape).__name__ for shape in shapes]
 
 
-def chosen(classes: dict[str, Any], wanted: Sequence[str]) -> list[Any]:
+def chosen(classes: Mapping[str, type[User]], wanted: Sequence[str]) -> list[type[User]]:
     """The classes that are to run: those of these names, or all. Raises Refused."""
     known = ", ".join(sorted(classes))
     for name in wanted:

@@ -30,6 +30,7 @@ from bench.core.errors import ExitCode
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Iterable
+    from wsgiref.types import WSGIEnvironment
 
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -71,7 +72,7 @@ class Guard:
         self._application = application
         self._credentials = credentials
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Pass a request on, or refuse it with a sentence."""
         refusal = self._refusal(environ)
         if refusal is not None:
@@ -88,7 +89,7 @@ class Guard:
 
         return self._application(environ, start)
 
-    def _refusal(self, environ: dict[str, Any]) -> tuple[str, str] | None:
+    def _refusal(self, environ: WSGIEnvironment) -> tuple[str, str] | None:
         host = environ.get("HTTP_HOST", "")
         if self._credentials is None and not _names_loopback(host):
             return "421 Misdirected Request", (
@@ -140,7 +141,7 @@ def _names_loopback(netloc: str) -> bool:
         return False
 
 
-def _is_our_page(environ: dict[str, Any], host: str) -> bool:
+def _is_our_page(environ: WSGIEnvironment, host: str) -> bool:
     """Every browser of today sends Origin or Sec-Fetch-Site with a POST; programs send neither."""
     if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none"):
         return False

@@ -133,7 +133,7 @@ class ExactEntry(StatsEntry):
 
     def to_dict(self, escape_string_values: bool = False) -> dict[str, Any]:
         """Locust's row, without rounding the extremes to whole milliseconds."""
-        row: dict[str, Any] = super().to_dict(escape_string_values)
+        row = super().to_dict(escape_string_values)
         row["min_response_time"] = self.min_response_time or 0
         row["max_response_time"] = self.max_response_time
         row["avg_response_time"] = milliseconds(self.avg_response_time * NS_PER_MS)
