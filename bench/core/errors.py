@@ -6,7 +6,6 @@ HoldfastError            70  our bug, if it ever surfaces bare
 ├── StatementRefused      3  the target refuses a part of the scenario, reported at its place
 ├── TargetError           4  a stack or target cannot be reached or is not what it should be
 ├── MachineLimit          2  this machine does not give us what a run needs
-├── MachineLimit          2  this machine does not give us what a run needs
 ├── ResultError           2  a run folder is missing, damaged or of a newer format
 ├── HealError             6  a fault could not be healed
 └── InterruptedRun      130  Ctrl-C or SIGTERM; the partial run is kept

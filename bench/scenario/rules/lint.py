@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from bench.core.clock import NS_PER_S
@@ -26,39 +26,29 @@ MEDIAN = 50
 
 def hints_of(scenario: Scenario, rules: Iterable[Rule]) -> list[str]:
     """One sentence for each rule that the plan cannot answer well, and for settings without effect."""
-    hints = []
     metrics = metrics_of(scenario)
     rules = list(rules)
+    hints = []
     for rule in rules:
-        hints += _direction(rule, check_rule(rule, metrics).better)
-        hints += _plan_of_rule(scenario, rule)
-        hints += _too_few(scenario, rule)
-        hints += _window(rule, scenario)
-        hints += _closed(rule, scenario)
-    return hints + _plan_of_load(scenario, rules) + _unused(scenario)
+        better = check_rule(rule, metrics).better
+        few = _too_few(scenario, rule)
+        own = (*_direction(rule, better), *_rate(scenario, rule), *few, *_window(rule, scenario))
+        hints += [_about(rule, hint) for hint in (*own, *_closed(rule, scenario))]
+    return [*hints, *_plan_of_load(scenario, rules), *_unused(scenario)]
 
 
 def hints_before_a_run(scenario: Scenario, rules: Iterable[Rule], *, quick: bool = False) -> list[str]:
-    """Those of them that the verdict depends on. That a quick run has few samples, is no news."""
+    """Those of them that the verdict depends on. That a quick run has few samples is no news."""
     rules = list(rules)
-    hints = [hint for rule in rules for hint in _plan_of_rule(scenario, rule)]
+    hints = [_about(rule, hint) for rule in rules for hint in _rate(scenario, rule)]
     if not quick:
-        hints += [hint for rule in rules for hint in _too_few(scenario, rule)]
-    hints += [hint for rule in rules for hint in _closed(rule, scenario)]
-    return hints + _plan_of_load(scenario, rules)
+        hints += [_about(rule, hint) for rule in rules for hint in _too_few(scenario, rule)]
+    hints += [_about(rule, hint) for rule in rules for hint in _closed(rule, scenario)]
+    return [*hints, *_plan_of_load(scenario, rules)]
 
 
-def _plan_of_rule(scenario: Scenario, rule: Rule) -> list[str]:
-    """A rate that the plan cannot reach."""
-    planned = planned_arrivals(scenario, rule.metric)
-    return [] if planned is None else _throughput(rule, planned * NS_PER_S / scenario.measured_ns)
-
-
-def _too_few(scenario: Scenario, rule: Rule) -> list[str]:
-    """What the plan has too few of: samples, arrivals, faults."""
-    planned = planned_arrivals(scenario, rule.metric)
-    found = [] if planned is None else [*_samples(rule, planned), *_resolution(rule, planned)]
-    return [*found, *_kills(rule, scenario)]
+def _about(rule: Rule, hint: str) -> str:
+    return f"rule {quoted(rule.text)}: {hint}"
 
 
 def _plan_of_load(scenario: Scenario, rules: list[Rule]) -> list[str]:
@@ -140,88 +130,68 @@ def _share(workload: Workload, operation: str | None) -> float:
     return workload.operations[operation].weight / sum(o.weight for o in workload.operations.values())
 
 
-def _throughput(rule: Rule, planned_per_s: float) -> list[str]:
-    if rule.metric.name != "throughput" or rule.op not in (">", ">=", "=="):
-        return []
-    if planned_per_s * MARGIN >= rule.limit and rule.op != "==":
-        return []
-    planned, limit = format_rate(planned_per_s), format_rate(rule.limit)
-    return [
-        f"rule {quoted(rule.text)}: the plan offers {planned} in measured time, too close to the limit of"
-        f" {limit} to pass reliably; raise the rate by a tenth above it, or lower the limit"
-    ]
+def _rate(scenario: Scenario, rule: Rule) -> Iterator[str]:
+    """A rate that the plan cannot reach."""
+    arrivals = planned_arrivals(scenario, rule.metric)
+    if arrivals is None or rule.metric.name != "throughput" or rule.op not in (">", ">=", "=="):
+        return
+    planned_per_s = arrivals * NS_PER_S / scenario.measured_ns
+    if planned_per_s * MARGIN < rule.limit or rule.op == "==":
+        planned, limit = format_rate(planned_per_s), format_rate(rule.limit)
+        yield (
+            f"the plan offers {planned} in measured time, too close to the limit of {limit} to pass reliably;"
+            " raise the rate by a tenth above it, or lower the limit"
+        )
 
 
-def _kills(rule: Rule, scenario: Scenario) -> list[str]:
-    """A percentile over faults needs many of them."""
-    percent = rule.metric.percent
-    if percent is None or rule.metric.name not in BY_NAME:
-        return []
-    had, needed = sum(fault.repeat for fault in scenario.faults), kills_needed(percent)
-    if had >= needed:
-        return []
-    return [
-        f"rule {quoted(rule.text)}: {rule.metric.stat} of {rule.metric.name} needs {needed} faults, and the"
-        f" plan has {had}; repeat them more often, or judge {rule.metric.name} alone: the worst of all"
-    ]
+def _too_few(scenario: Scenario, rule: Rule) -> Iterator[str]:
+    """What the plan has too few of: samples, arrivals, faults."""
+    name, percent = rule.metric.name, rule.metric.percent
+    planned = planned_arrivals(scenario, rule.metric)
+    if planned is not None:
+        more = "measure longer or raise the rate, else the verdict is INCONCLUSIVE"
+        if percent is not None and name not in BY_NAME:
+            needed = max(SAMPLES_FOR_MEDIAN, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
+            if planned < needed:
+                yield f"needs {needed} samples, and the plan has about {planned:.0f} in measured time; {more}"
+        # A limit of a share that so few arrivals cannot resolve. A lookup may look for many keys.
+        arrivals = None if name in ("hits", "misses") else arrivals_needed(name, rule.limit)
+        is_projected = name == "availability" and "incidents" in rule.metric.arguments
+        if arrivals is not None and planned < arrivals and not is_projected:
+            has = f"the plan has about {planned:.0f} in measured time"
+            yield f"to judge it needs {arrivals} arrivals, and {has}; {more}"
+    if percent is not None and name in BY_NAME:
+        had, faults = sum(fault.repeat for fault in scenario.faults), kills_needed(percent)
+        if had < faults:
+            yield (
+                f"{rule.metric.stat} of {name} needs {faults} faults, and the plan has {had}; repeat them"
+                f" more often, or judge {name} alone: the worst of all"
+            )
 
 
-def _samples(rule: Rule, planned: float) -> list[str]:
-    percent = rule.metric.percent
-    if percent is None or rule.metric.name in BY_NAME:
-        return []
-    needed = max(SAMPLES_FOR_MEDIAN, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
-    if planned >= needed:
-        return []
-    return [
-        f"rule {quoted(rule.text)}: needs {needed} samples, and the plan has about {planned:.0f} in measured"
-        " time; measure longer or raise the rate, else the verdict is INCONCLUSIVE"
-    ]
+def _direction(rule: Rule, better: str) -> Iterator[str]:
+    if rule.op in ((">", ">=") if better == "lower" else ("<", "<=")):
+        yield f"{better} is better for this metric, and the rule asks for the opposite"
 
 
-def _resolution(rule: Rule, planned: float) -> list[str]:
-    """A limit of a share that so few arrivals cannot resolve. A lookup may look for many keys."""
-    needed = arrivals_needed(rule.metric.name, rule.limit)
-    if needed is None or planned >= needed or rule.metric.name in ("hits", "misses"):
-        return []
-    if rule.metric.name == "availability" and "incidents" in rule.metric.arguments:
-        return []
-    return [
-        f"rule {quoted(rule.text)}: to judge it needs {needed} arrivals, and the plan has about"
-        f" {planned:.0f} in measured time; measure longer or raise the rate, else the verdict is INCONCLUSIVE"
-    ]
-
-
-def _direction(rule: Rule, better: str) -> list[str]:
-    wrong = (">", ">=") if better == "lower" else ("<", "<=")
-    if rule.op not in wrong:
-        return []
-    return [
-        f"rule {quoted(rule.text)}: {better} is better for this metric, and the rule asks for the opposite"
-    ]
-
-
-def _window(rule: Rule, scenario: Scenario) -> list[str]:
+def _window(rule: Rule, scenario: Scenario) -> Iterator[str]:
     window = rule.metric.arguments.get("window")
-    if window is None or window <= scenario.measured_ns or "incidents" in rule.metric.arguments:
-        return []
-    shown, measured = format_duration_ns(window), format_duration_ns(scenario.measured_ns)
-    return [f"rule {quoted(rule.text)}: its window of {shown} is longer than the measured time of {measured}"]
+    if window is not None and window > scenario.measured_ns and "incidents" not in rule.metric.arguments:
+        shown, measured = format_duration_ns(window), format_duration_ns(scenario.measured_ns)
+        yield f"its window of {shown} is longer than the measured time of {measured}"
 
 
-def _closed(rule: Rule, scenario: Scenario) -> list[str]:
+def _closed(rule: Rule, scenario: Scenario) -> Iterator[str]:
     """What a closed loop cannot know: it asks a target that hangs less often."""
     asked = [workload for workload in scenario.workloads if rule.metric.workload in (None, workload.name)]
     if not asked or any(workload.arrivals != "closed" or workload.engine == "locust" for workload in asked):
-        return []
+        return
     is_tail = rule.metric.name in ("response", "response_ok") and (rule.metric.percent or 0) >= TAIL
-    if not is_tail and (rule.metric.name != "availability" or "incidents" in rule.metric.arguments):
-        return []
-    return [
-        f"rule {quoted(rule.text)}: a closed loop asks a target that hangs less often; where the lanes' time"
-        " contradicts the answers the verdict is INCONCLUSIVE; better ask at planned times: arrivals: poisson"
-        " and a rate"
-    ]
+    if is_tail or (rule.metric.name == "availability" and "incidents" not in rule.metric.arguments):
+        yield (
+            "a closed loop asks a target that hangs less often; where the lanes' time contradicts the answers"
+            " the verdict is INCONCLUSIVE; better ask at planned times: arrivals: poisson and a rate"
+        )
 
 
 def _unused(scenario: Scenario) -> list[str]:
