@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S
@@ -23,6 +23,8 @@ from bench.results import layout
 from bench.results.reader import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from bench.judge.verdict import Verdict
@@ -67,71 +69,82 @@ def load_runs(path: str | Path) -> RunFrames:
     verdicts = [saved(run.path) or judge(run) for run in runs]
     judged = list(zip(runs, verdicts, strict=True))
     return RunFrames(
-        runs=pd.DataFrame([_run_row(run, verdict) for run, verdict in judged]),
-        checks=pd.DataFrame([row for run, verdict in judged for row in _check_rows(run, verdict)]),
-        windows=pd.DataFrame([row for run in runs for row in _window_rows(run)]),
+        runs=_runs(judged),
+        checks=pd.DataFrame(
+            [{"run": run.name, **check} for run, verdict in judged for check in verdict.to_json()["checks"]]
+        ),
+        windows=_windows(runs),
         series=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.series()]),
         resources=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.resources()]),
         faults=pd.DataFrame(
             [{"run": run.name, **fault.to_json()} for run in runs for fault in run.record.faults]
         ),
-        detections=pd.DataFrame([row for run in runs for row in _detection_rows(run)]),
-        recoveries=pd.DataFrame([row for run in runs for row in _recovery_rows(run)]),
+        detections=_detections(runs),
+        recoveries=_recoveries(runs),
     )
 
 
-def _run_row(run: Run, verdict: Verdict) -> dict[str, Any]:
-    tally = tally_of(run)
-    record, plan = run.record, run.record.plan
-    return {
-        "run": run.name,
-        "scenario": run.scenario,
-        "verdict": verdict.status.name,
-        "is_complete": run.is_complete,
-        "started_utc": record.started.utc or None,
-        "measured_s": run.measured_s,
-        "seed": plan.seed,
-        "quick": plan.quick if record.has("plan") else None,
-        "planned": tally.planned,
-        **tally.outcomes,
-    }
+def _runs(judged: Sequence[tuple[Run, Verdict]]) -> pd.DataFrame:
+    import pandas as pd
 
-
-def _detection_rows(run: Run) -> list[dict[str, Any]]:
-    effective = {fault.number: fault.effective_ns for fault in run.record.faults}
     rows = []
-    for detection in run.record.detections:
-        failure_ns = first_failure_ns(run, detection.fault)
-        since_ns = effective.get(detection.fault) if failure_ns is None else failure_ns
-        after_ns = None if detection.at_ns is None or since_ns is None else detection.at_ns - since_ns
-        rows.append({"run": run.name, **detection.to_json(), "after_ns": after_ns})
-    return rows
+    for run, verdict in judged:
+        record, tally = run.record, tally_of(run)
+        rows.append(
+            {
+                "run": run.name,
+                "scenario": run.scenario,
+                "verdict": verdict.status.name,
+                "is_complete": run.is_complete,
+                "started_utc": record.started.utc or None,
+                "measured_s": run.measured_s,
+                "seed": record.plan.seed,
+                "quick": record.plan.quick if record.has("plan") else None,
+                "planned": tally.planned,
+                **tally.outcomes,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
-def _recovery_rows(run: Run) -> list[dict[str, Any]]:
+def _detections(runs: Sequence[Run]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for run in runs:
+        effective = {fault.number: fault.effective_ns for fault in run.record.faults}
+        for detection in run.record.detections:
+            failure_ns = first_failure_ns(run, detection.fault)
+            since_ns = effective.get(detection.fault) if failure_ns is None else failure_ns
+            after_ns = None if detection.at_ns is None or since_ns is None else detection.at_ns - since_ns
+            rows.append({"run": run.name, **detection.to_json(), "after_ns": after_ns})
+    return pd.DataFrame(rows)
+
+
+def _recoveries(runs: Sequence[Run]) -> pd.DataFrame:
     """Nested sections as columns such as `baseline_band_ns`; `first_after_ns` and its like count from t1."""
+    import pandas as pd
+
     rows = []
-    for recovery in run.record.recoveries:
+    for name, recovery in [(run.name, recovery) for run in runs for recovery in run.record.recoveries]:
         written = recovery.to_json()
         flat = {key: value for key, value in written.items() if not isinstance(value, dict)}
         nested = {key: value for key, value in written.items() if isinstance(value, dict)}
         failure_ns = recovery.first_failure_ns
         stamps = {"first": recovery.first_success_ns, "stable": recovery.stable_ns, "full": recovery.full_ns}
         after = {
-            f"{name}_after_ns": None if failure_ns is None or at_ns is None else at_ns - failure_ns
-            for name, at_ns in stamps.items()
+            f"{stamp}_after_ns": None if failure_ns is None or at_ns is None else at_ns - failure_ns
+            for stamp, at_ns in stamps.items()
         }
-        parts = {f"{key}_{name}": value for key, values in nested.items() for name, value in values.items()}
-        rows.append({"run": run.name, **flat, **after, **parts})
-    return rows
+        parts = {f"{key}_{part}": value for key, values in nested.items() for part, value in values.items()}
+        rows.append({"run": name, **flat, **after, **parts})
+    return pd.DataFrame(rows)
 
 
-def _check_rows(run: Run, verdict: Verdict) -> list[dict[str, Any]]:
-    return [{"run": run.name, **check} for check in verdict.to_json()["checks"]]
+def _windows(runs: Sequence[Run]) -> pd.DataFrame:
+    import pandas as pd
 
-
-def _window_rows(run: Run) -> list[dict[str, Any]]:
-    return [
+    rows = [
         {
             "run": run.name,
             "start_s": window.start_ns / NS_PER_S,
@@ -145,5 +158,7 @@ def _window_rows(run: Run) -> list[dict[str, Any]]:
             **{f"p{percent}_ns": histogram.percentile_ns(window.counts, percent) for percent in PERCENTILES},
             "max_ns": histogram.max_ns(window.counts),
         }
+        for run in runs
         for window in run.windows()
     ]
+    return pd.DataFrame(rows)
