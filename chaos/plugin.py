@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
@@ -127,14 +127,14 @@ class Chaos:
         in_force = [f"{act.fault.plan.kind} {act.fault.plan.target}" for act in self._runner.in_force]
         return ", ".join(in_force) or None
 
-    def finish(self, record: dict[str, Any], folder: Path) -> None:
+    def finish(self, record: RunRecord, folder: Path) -> RunRecord:
         """Heal, look at everything that was seen, and put it into the record."""
         assert self._runner is not None
-        proxies, anomalies = self._proxy_records(record["duration_ns"])
+        proxies, anomalies = self._proxy_records(record.duration_ns)
         self._runner.end()
         for detector in self._detectors:
             detector.stop()
-        self.look(record["duration_ns"])
+        self.look(record.duration_ns)
         results = FaultResults(
             acts=self._runner.acts,
             observations=[each for detector in self._detectors for each in detector.observations],
@@ -145,17 +145,19 @@ class Chaos:
             start_ns=self._start_ns,
             end_ns=monotonic_ns(),
         )
-        run = RunRecord.model_validate(record)
-        found = results.sections(run, folder)
-        self._write_events(found)
+        sections = results.sections(record, folder)
+        self._write_events(sections)
+        record = record.model_copy(
+            update={name: getattr(sections, name) for name in sections.model_fields_set}
+        )
         assert self._integrity is not None
-        checks, holes = self._integrity.finish(run.model_copy(update={"faults": found.faults}), folder)
-        record |= found.to_json()
+        checks, holes = self._integrity.finish(record, folder)
+        update: dict[str, object] = {"anomalies": [*record.anomalies, *anomalies, *holes]}
         if proxies:
-            record["proxies"] = [proxy.to_json() for proxy in proxies]
+            update["proxies"] = proxies
         if checks:
-            record["integrity"] = [check.to_json() for check in checks]
-        record["anomalies"] += [anomaly.to_json() for anomaly in (*anomalies, *holes)]
+            update["integrity"] = checks
+        return record.model_copy(update=update)
 
     def _proxy_records(self, end_ns: int) -> tuple[list[ProxyRecord], list[Anomaly]]:
         """What the proxies were like under the load, before they are used for healing."""

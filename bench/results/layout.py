@@ -70,6 +70,11 @@ def as_json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=plain) + "\n"
 
 
+def as_read(value: object) -> Any:
+    """What a reader gets of a value that is written as JSON: only Python's own, no numpy numbers."""
+    return json.loads(as_json(value))
+
+
 def write_whole(path: Path, text: str) -> None:
     """Put `text` at `path` so that a reader finds the old file or the new one, never half of one.
 

@@ -380,7 +380,7 @@ class RunRecord(Record):
     duration_ns: Whole = 0
     measured_ns: Whole = 0
     stack: StackRecord = Field(default_factory=StackRecord)
-    versions: dict[str, str | None] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
     environment: EnvironmentRecord = Field(default_factory=EnvironmentRecord)
     calibration: CalibrationRecord = Field(default_factory=CalibrationRecord)
     phases: list[PhaseRecord] = Field(default_factory=list)

@@ -22,12 +22,11 @@ from bench.core import histogram
 from bench.core.clock import WallLabel
 from bench.core.errors import ResultError
 from bench.core.sanitize import all_visible
-from bench.registry import is_planned
 from bench.results import layout
 from bench.results.layout import COLUMNS
 from bench.results.logs import Encoder, Tag, Window, header, line_of
 from bench.results.ownership import Ownership
-from bench.results.run_record import visible_record
+from bench.results.run_record import COMPLETE, INTERRUPTED, ResponseRecord, visible_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bench.core.histogram import Counts
+    from bench.results.run_record import RunRecord, WorkloadRecord
 
 
 PERCENTS = (50, 95, 99)
@@ -66,20 +66,20 @@ class ResponseTotals:
         else:
             self._sums[key] = counts.copy()
 
-    def figures(self, workloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def figures(self, workloads: list[WorkloadRecord]) -> list[ResponseRecord]:
         """The section `response` of run.json: for each workload its operations, then all of them together.
 
         `workloads`: their entries in run.json. Deliveries of a pub/sub workload stand by themselves.
         """
         found = []
-        for entry in workloads:
-            name = entry["name"]
+        for record in workloads:
+            name = record.name
             arrivals = []
             for (workload, operation), counts in sorted(self._sums.items()):
                 if workload != name:
                     continue
                 found.append(self._figures(name, operation, counts))
-                if is_planned(entry.get("driver", ""), operation):
+                if record.is_planned(operation):
                     arrivals.append(operation)
             if arrivals:
                 found.append(self._together(name, arrivals))
@@ -88,22 +88,25 @@ class ResponseTotals:
     def _is_measured(self, at_ns: float) -> bool:
         return any(start_ns <= at_ns < end_ns for start_ns, end_ns in self.spans)
 
-    def _together(self, workload: str, operations: list[str]) -> dict[str, Any]:
+    def _together(self, workload: str, operations: list[str]) -> ResponseRecord:
         whole = sum((self._sums[workload, operation] for operation in operations), histogram.empty())
         return self._figures(workload, None, whole, operations)
 
     def _figures(
         self, workload: str, operation: str | None, counts: Counts, operations: list[str] | None = None
-    ) -> dict[str, Any]:
-        done = sum(self._done.get((workload, one), 0) for one in operations or [operation or ""])
-        return {
-            "workload": workload,
-            "operation": operation,
-            "samples": int(counts.sum()),
-            **{f"p{percent}_ns": histogram.percentile_ns(counts, percent) for percent in PERCENTS},
-            "max_ns": histogram.max_ns(counts),
-            "done": done if self.spans else None,
-        }
+    ) -> ResponseRecord:
+        done = sum(self._done.get((workload, name), 0) for name in operations or [operation or ""])
+        p50_ns, p95_ns, p99_ns = (int(histogram.percentile_ns(counts, percent)) for percent in PERCENTS)
+        return ResponseRecord(
+            workload=workload,
+            operation=operation,
+            samples=int(counts.sum()),
+            p50_ns=p50_ns,
+            p95_ns=p95_ns,
+            p99_ns=p99_ns,
+            max_ns=int(histogram.max_ns(counts)),
+            done=done if self.spans else None,
+        )
 
 
 COLUMN_SET = frozenset(COLUMNS)
@@ -149,11 +152,10 @@ class RunWriter:
         """Where the run is now: the partial folder, until `finish`."""
         return self._folder
 
-    def outline(self, record: dict[str, Any]) -> None:
+    def outline(self, record: RunRecord) -> None:
         """Keep what is known at the start: all that a sweep has when the harness is killed."""
-        phases = record.get("phases", [])
-        self._responses.spans = [(one["start_ns"], one["end_ns"]) for one in phases if one["measured"]]
-        self._write_record(record, "interrupted")
+        self._responses.spans = [(phase.start_ns, phase.end_ns) for phase in record.phases if phase.measured]
+        self._write_record(record, INTERRUPTED)
 
     def histogram(self, tag: Tag | str, start_ns: int, end_ns: int, counts: Counts) -> None:
         """Append the samples of one tag in one window; times in ns since run zero.
@@ -214,15 +216,16 @@ class RunWriter:
             raise ValueError(f"expected a plain file name, found {name!r}")
         return self._folder / name
 
-    def finish(self, record: dict[str, Any], interrupted: bool = False) -> Path:
+    def finish(self, record: RunRecord, interrupted: bool = False) -> Path:
         """Complete the folder, put it under its own name and return its path."""
         final = self._out / self.name
         with self._told_plainly():
             if not self._log_started:
                 self._windows.write(header(self.zero))
             self._close()
-            record = {**record, "response": self._responses.figures(record.get("workloads", []))}
-            self._write_record(record, "interrupted" if interrupted else "complete")
+            figures = self._responses.figures(record.workloads)
+            whole = record.model_copy(update={"response": figures})
+            self._write_record(whole, INTERRUPTED if interrupted else COMPLETE)
             for path in self._folder.rglob("*"):
                 if path.is_file():
                     layout.sync(path)
@@ -262,8 +265,9 @@ class RunWriter:
     def _is_partial(self) -> bool:
         return self._folder.name == layout.partial_name(self.name)
 
-    def _write_record(self, record: dict[str, Any], status: str) -> None:
-        whole = {"format": layout.FORMAT, **visible_record(record), "run": self.name, "status": status}
+    def _write_record(self, record: RunRecord, status: str) -> None:
+        named = record.model_copy(update={"format": layout.FORMAT, "run": self.name, "status": status})
+        whole = visible_record(named.to_json())
         with self._told_plainly():
             layout.write_whole(self._folder / layout.RECORD, layout.as_json(whole))
 

@@ -12,7 +12,7 @@ fails then, so the run carries a note. Pure.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.answers import Answers
 from bench.core.outcome import Outcome
@@ -20,6 +20,7 @@ from bench.core.units import often, spaced
 from bench.engine.api import LEAST_CLIENT_IDLE_RATIO
 from bench.plan.pacing import P_DURATION_NS
 from bench.registry import kind_of_answers
+from bench.results.run_record import Anomaly, GeneratorRecord, WorkloadRecord
 
 if TYPE_CHECKING:
     from bench.engine.api import Engine, EngineResult
@@ -39,25 +40,40 @@ LITTLE_TOLERANCE = 0.03
 
 def saturation(
     plan: Plan, results: list[tuple[Engine, EngineResult]]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The record's `generator` section and what is to be said of it as anomalies."""
-    idle = min((result.idle_ratio for _, result in results), default=1.0)
-    generator: dict[str, Any] = {"idle_ratio": round(idle, 4), "saturated": False, "busy": []}
-    generator["run_delay_ns"] = max((result.run_delay_ns for _, result in results), default=0)
-    anomalies: list[dict[str, Any]] = []
-    for engine, result in results:
-        if engine.plan.is_closed:
-            anomalies += _closed_loop(plan, engine, result, generator)
-            continue
-        for number, phase in enumerate(plan.phases):
-            found = _overload(engine, result, number) if phase.measured else None
-            if found is not None:
-                generator["saturated"] = True
-                anomalies.append(found)
-    return generator, anomalies
+) -> tuple[GeneratorRecord, list[Anomaly]]:
+    """The record's `generator` section, and the anomalies of the generator."""
+    closed = [(engine, result) for engine, result in results if engine.plan.is_closed]
+    busy = [engine.plan.name for engine, result in closed if _was_busy(engine, result)]
+    ratios = {
+        engine.plan.name: ratio
+        for engine, result in closed
+        if (ratio := _lane_time_ratio(plan, engine, result)) is not None
+    }
+    overloads = [
+        anomaly
+        for engine, result in results
+        for number, phase in enumerate(plan.phases)
+        if phase.measured and not engine.plan.is_closed and (anomaly := _overload(engine, result, number))
+    ]
+    gaps = [
+        anomaly
+        for engine, result in closed
+        if engine.plan.name in ratios
+        and (anomaly := _unseen_time(plan, engine, result, ratios[engine.plan.name]))
+    ]
+    generator = GeneratorRecord(
+        idle_ratio=round(float(min((result.idle_ratio for _, result in results), default=1.0)), 4),
+        saturated=bool(overloads),
+        busy=busy,
+        run_delay_ns=max((int(result.run_delay_ns) for _, result in results), default=0),
+    )
+    if ratios:
+        law = {name: round(ratio, 4) for name, ratio in ratios.items()}
+        generator = generator.model_copy(update={"littles_law": law})
+    return generator, [*overloads, *gaps]
 
 
-def _overload(engine: Engine, result: EngineResult, phase: int) -> dict[str, Any] | None:
+def _overload(engine: Engine, result: EngineResult, phase: int) -> Anomaly | None:
     """An anomaly when the generator had no time left in a phase whose plan it did not keep."""
     idle = result.phase_idle_ratios[phase] if result.phase_idle_ratios else _idle_ratio(engine, result)
     least = LEAST_CLIENT_IDLE_RATIO if engine.plan.workload.engine == "client" else LEAST_IDLE_RATIO
@@ -65,50 +81,52 @@ def _overload(engine: Engine, result: EngineResult, phase: int) -> dict[str, Any
     lag_ns = (result.phase_lag_p50_ns[phase] if result.phase_lag_p50_ns else None) or 0
     if idle >= least or (kept >= LEAST_KEPT_RATIO and lag_ns <= LONGEST_LAG_NS):
         return None
-    return {
-        "code": "generator_saturated",
-        "severity": "invalid",
-        "message": f"{engine.plan.name}: the generator was idle {idle * 100:.1f} % of the time, sent "
+    return Anomaly(
+        code="generator_saturated",
+        severity="invalid",
+        message=f"{engine.plan.name}: the generator was idle {idle * 100:.1f} % of the time, sent "
         f"{kept * 100:.1f} % of the plan, half of it more than {lag_ns / 1e6:.1f} ms late: "
         "it was the bottleneck, not the target",
-        "advice": "lower the rate, add threads, or free the machine of other work",
-    }
+        advice="lower the rate, add threads, or free the machine of other work",
+    )
 
 
-def _closed_loop(
-    plan: Plan, engine: Engine, result: EngineResult, generator: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """Little's law; whether lanes were away; whether the generator never had time to spare."""
-    name = engine.plan.name
+def _was_busy(engine: Engine, result: EngineResult) -> bool:
+    """Whether it never had time to spare: a broken limit may then be its own doing, which the judge asks."""
     least = LEAST_CLIENT_IDLE_RATIO if engine.plan.workload.engine == "locust" else LEAST_IDLE_RATIO
-    if _idle_ratio(engine, result) < least:
-        generator["busy"].append(name)  # a broken limit may then be its own doing: the judge asks
+    return _idle_ratio(engine, result) < least
+
+
+def _lane_time_ratio(plan: Plan, engine: Engine, result: EngineResult) -> float | None:
+    """Time in operations of that of all lanes: 1 by Little's law. None where it is not known."""
     if result.busy_ns is None or not result.tallies.any():
-        return []
+        return None
     workload = engine.plan.workload
-    lanes = workload.lanes * workload.pipeline
-    ratio = result.busy_ns / (plan.load_ns * lanes)
-    generator.setdefault("littles_law", {})[name] = round(ratio, 4)
+    return float(result.busy_ns / (plan.load_ns * workload.lanes * workload.pipeline))
+
+
+def _unseen_time(plan: Plan, engine: Engine, result: EngineResult, ratio: float) -> Anomaly | None:
+    """An anomaly for time of the lanes that no histogram holds."""
+    assert result.busy_ns is not None
     # What is under way when a rest begins ends within it: once on each lane, for a service time each.
     into_rests = _rests(plan) * result.busy_ns / max(int(result.tallies.sum()), 1) / plan.load_ns
     if abs(ratio - 1) <= LITTLE_TOLERANCE + into_rests:
-        return []
+        return None
     lost = result.counters.get("lost_connections")
     reason = (
         f"connections were lost {often(lost)}, and a closed loop asks for nothing while its lanes are away"
         if lost
         else "time was spent that no histogram holds"
     )
-    return [
-        {
-            "code": "littles_law",
-            "severity": "inconclusive",
-            "message": f"{name}: throughput x mean service time is {ratio:.3f} of the busy lanes: {reason}",
-            "advice": "measure an outage with planned arrivals (arrivals: poisson and a rate)"
-            if lost
-            else "look at the generator's idle time",
-        }
-    ]
+    return Anomaly(
+        code="littles_law",
+        severity="inconclusive",
+        message=f"{engine.plan.name}: throughput x mean service time is {ratio:.3f} of the busy lanes: "
+        f"{reason}",
+        advice="measure an outage with planned arrivals (arrivals: poisson and a rate)"
+        if lost
+        else "look at the generator's idle time",
+    )
 
 
 def _idle_ratio(engine: Engine, result: EngineResult) -> float:
@@ -135,24 +153,23 @@ AT_LEAST = 20
 """Fewer answers are no pattern."""
 
 
-def notes_on_answers(plan: Plan, workloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def notes_on_answers(plan: Plan, workloads: list[WorkloadRecord]) -> list[Anomaly]:
     """A note for each workload with operations whose answers were, nearly all, empty or not 2xx."""
-    found = []
-    for planned, entry in zip(plan.workloads, workloads, strict=True):
-        answers = {name: _answers(entry, name) for name in entry["operations"]}
+    notes = []
+    for planned, record in zip(plan.workloads, workloads, strict=True):
+        answers = {name: _answers(record, name) for name in record.operations}
         for code, text, advice in (
             _misses(planned.workload, answers),
             _unwanted(planned.workload, answers),
         ):
             if text:
                 message = f"{planned.name}: {text}"
-                found.append({"code": code, "severity": "note", "message": message, "advice": advice})
-    return found
+                notes.append(Anomaly(code=code, severity="note", message=message, advice=advice))
+    return notes
 
 
-def _answers(entry: dict[str, Any], operation: str) -> Answers:
-    counts = entry["counts"]
-    return Answers.total(Answers.from_record(one) for one in counts if one["operation"] == operation)
+def _answers(record: WorkloadRecord, operation: str) -> Answers:
+    return Answers.total(count.answers for count in record.counts if count.operation == operation)
 
 
 def _misses(workload: Workload, answers: dict[str, Answers]) -> tuple[str, str, str]:

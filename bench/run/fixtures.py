@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
 from bench.datasets import DataSet, SqlFile, check, claim_on, drop, load
+from bench.results.run_record import Anomaly, DataSetRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ class DatasetFixtures:
         self._loaded: list[tuple[Target, DataSet]] = []
         self._claims: dict[tuple[Target, DataSet], Claim] = {}
 
-    def put_in_place(self, note: Callable[[str], None]) -> list[dict[str, Any]]:
+    def put_in_place(self, note: Callable[[str], None]) -> list[DataSetRecord]:
         """Load every data set; what was loaded, for the run's record. Raises TargetError, SqlRefused."""
         record = []
         for (name, wanted), target in self._wanted.items():
@@ -48,19 +49,19 @@ class DatasetFixtures:
             # and to drop its tables would be to wait for it.
             self._loaded.append((target, wanted))
             record.append(
-                {
-                    "target": name,
-                    "name": wanted.name,
-                    "scale": wanted.scale,
-                    "files": [file.path for file in wanted.files],
-                    "reused": loaded.reused,
-                    "rows": loaded.rows,
-                    "took_ms": loaded.took_ns // NS_PER_MS,
-                }
+                DataSetRecord(
+                    target=name,
+                    name=wanted.name,
+                    scale=wanted.scale,
+                    files=[file.path for file in wanted.files],
+                    reused=loaded.reused,
+                    rows=dict(loaded.rows),
+                    took_ms=loaded.took_ns // NS_PER_MS,
+                )
             )
         return record
 
-    def check(self) -> list[dict[str, Any]]:
+    def check(self) -> list[Anomaly]:
         """What no longer holds in the data after the run, as anomalies.
 
         Money that is missing means that a transaction was half done: the target failed, whatever its
@@ -74,7 +75,7 @@ class DatasetFixtures:
                 broken = [("data_unchecked", "inconclusive", str(error))]
             for code, severity, sentence in broken:
                 message = f"{_words(wanted)} in {target.name}: {sentence}"
-                found.append({"code": code, "severity": severity, "message": message})
+                found.append(Anomaly(code=code, severity=severity, message=message))
         return found
 
     def take_away(self) -> list[str]:

@@ -14,10 +14,13 @@ from itertools import groupby
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from bench.results.fault_records import OutageRecord
 from bench.scenario.fault_kinds import PASSIVE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from bench.results.run_record import RunRecord
 
 
 FAULT, NOBODY = "fault", "nobody"
@@ -47,9 +50,9 @@ class Slice:
     p99_ns: int | None
 
 
-def outages_of(rows: Iterable[Mapping[str, Any]], record: Mapping[str, Any]) -> list[dict[str, Any]]:
+def outages_of(rows: Iterable[Mapping[str, Any]], record: RunRecord) -> list[OutageRecord]:
     """The section `outages` of run.json, in the order of time. `rows` are those of series.csv."""
-    found: list[dict[str, Any]] = []
+    outages: list[OutageRecord] = []
     by_workload = groupby(
         sorted(rows, key=lambda row: str(row["workload"])), lambda row: str(row["workload"])
     )
@@ -58,19 +61,19 @@ def outages_of(rows: Iterable[Mapping[str, Any]], record: Mapping[str, Any]) -> 
         for stretch in stretches(sorted(slices, key=lambda one: one.start_ns)):
             since, until = stretch[0].start_ns, stretch[-1].end_ns
             fault = _fault(record, workload, since, until)
-            found.append(
-                {
-                    "workload": workload,
-                    "from_ns": since,
-                    "until_ns": until,
-                    "planned": sum(one.planned for one in stretch),
-                    "failed": sum(one.failed for one in stretch),
-                    "whose": NOBODY if fault is None else FAULT,
-                    "fault": fault,
-                    "resolution_ns": max(one.end_ns - one.start_ns for one in stretch),
-                }
+            outages.append(
+                OutageRecord(
+                    workload=workload,
+                    from_ns=since,
+                    until_ns=until,
+                    planned=sum(part.planned for part in stretch),
+                    failed=sum(part.failed for part in stretch),
+                    whose=NOBODY if fault is None else FAULT,
+                    fault=fault,
+                    resolution_ns=max(part.end_ns - part.start_ns for part in stretch),
+                )
             )
-    return sorted(found, key=lambda one: (one["from_ns"], one["workload"]))
+    return sorted(outages, key=lambda outage: (outage.from_ns, outage.workload))
 
 
 def stretches(slices: Sequence[Slice]) -> Iterator[list[Slice]]:
@@ -125,19 +128,19 @@ def _slice(row: Mapping[str, Any]) -> Slice:
     )
 
 
-def _fault(record: Mapping[str, Any], workload: str, since_ns: int, until_ns: int) -> int | None:
+def _fault(record: RunRecord, workload: str, since_ns: int, until_ns: int) -> int | None:
     """The fault that held, or whose harm was not over, in that time; the latest where several did."""
-    recoveries = {one["fault"]: one for one in record.get("recoveries", []) if one["workload"] == workload}
-    found = None
-    for fault in record.get("faults", []):
-        if fault["kind"] in PASSIVE_KINDS or fault.get("asked_ns") is None:
+    recoveries = {entry.fault: entry for entry in record.recoveries if entry.workload == workload}
+    number = None
+    for fault in record.faults:
+        if fault.kind in PASSIVE_KINDS or fault.asked_ns is None:
             continue
-        ends = [fault["asked_ns"], fault.get("healed_ns") or fault.get("returned_ns") or 0]
-        if fault.get("healed") is False or fault.get("healed_ns") is None:
-            ends.append(int(record.get("duration_ns") or 0))
-        if (recovery := recoveries.get(fault["number"])) is not None:
-            back = recovery["stable_ns"] or recovery["first_success_ns"] or recovery["until_ns"]
-            ends.append(back if recovery["first_failure_ns"] is not None else 0)
-        if fault["asked_ns"] < until_ns and since_ns <= max(ends):
-            found = int(fault["number"])
-    return found
+        ends = [fault.asked_ns, fault.healed_ns or fault.returned_ns or 0]
+        if fault.healed is False or fault.healed_ns is None:
+            ends.append(record.duration_ns)
+        if (recovery := recoveries.get(fault.number)) is not None:
+            back = recovery.stable_ns or recovery.first_success_ns or recovery.until_ns
+            ends.append(back if recovery.first_failure_ns is not None else 0)
+        if fault.asked_ns < until_ns and since_ns <= max(ends):
+            number = fault.number
+    return number

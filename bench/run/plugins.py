@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bench.results.run_record import CalibrationRecord, RunRecord
+
 if TYPE_CHECKING:
     from bench.core.clock import WallLabel
     from bench.core.histogram import Counts
@@ -138,14 +140,16 @@ class LoadGenerator(Protocol):
     def engine_for(self, plan: Plan, workload: WorkloadPlan, target: Target | None, folder: Path) -> Engine:
         """The engine of one workload; operation logs go into `folder`."""
 
-    def calibrate(self, rate_per_s: float | None, lanes: int, note: Callable[[str], None]) -> dict[str, Any]:
+    def calibrate(
+        self, rate_per_s: float | None, lanes: int, note: Callable[[str], None]
+    ) -> CalibrationRecord:
         """What a server of known delays shows: the section `calibration` of run.json."""
 
     def use(self) -> GeneratorUsage:
         """What they use from now on."""
 
-    def add_to(self, record: dict[str, Any]) -> None:
-        """After the end: what is to be said of them, into run.json, its anomalies too."""
+    def add_to(self, record: RunRecord) -> RunRecord:
+        """After the end: the record with what is to be reported of them, anomalies included."""
 
 
 class LocalGenerator:
@@ -160,7 +164,9 @@ class LocalGenerator:
 
         return engine_for(plan, workload, target, folder)
 
-    def calibrate(self, rate_per_s: float | None, lanes: int, note: Callable[[str], None]) -> dict[str, Any]:
+    def calibrate(
+        self, rate_per_s: float | None, lanes: int, note: Callable[[str], None]
+    ) -> CalibrationRecord:
         """This process and this machine."""
         from bench.core.jit import is_cold
         from bench.run.calibration.measure import self_measurement
@@ -168,7 +174,7 @@ class LocalGenerator:
         if is_cold():
             note("compiling the engine: once for this version, about 20 s")
         note("measuring this machine against a server of known delays")
-        return self_measurement(rate_per_s, lanes, note)
+        return CalibrationRecord.read(self_measurement(rate_per_s, lanes, note))
 
     def use(self) -> GeneratorUsage:
         """This process, and what belongs to it."""
@@ -176,8 +182,9 @@ class LocalGenerator:
 
         return GeneratorUse()
 
-    def add_to(self, record: dict[str, Any]) -> None:
-        """Nothing: all of it is known."""
+    def add_to(self, record: RunRecord) -> RunRecord:
+        """The same: all of it is known."""
+        return record
 
 
 class RunPlugin(Protocol):
@@ -200,8 +207,8 @@ class RunPlugin(Protocol):
     def look(self, now_ns: int) -> str | None:
         """Called about ten times a second; what is under way, for the progress line."""
 
-    def finish(self, record: dict[str, Any], folder: Path) -> None:
-        """The load has ended and everything is healed: add what was found to the run's record.
+    def finish(self, record: RunRecord, folder: Path) -> RunRecord:
+        """The load has ended and everything is healed: the run's record with what was found.
 
         The folder holds operations.npy; the rest of the record is complete.
         """

@@ -9,18 +9,35 @@ import importlib.metadata
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
 from bench.core.answers import Answers
 from bench.core.outcome import OUTCOMES
-from bench.registry import is_planned
+from bench.results import layout
+from bench.results.run_record import (
+    Anomaly,
+    CountRecord,
+    EnvironmentRecord,
+    ErrorRecord,
+    MachineFacts,
+    PhaseRecord,
+    PlanRecord,
+    PoolRecord,
+    RunRecord,
+    ScenarioRecord,
+    StackRecord,
+    TargetRecord,
+    TotalsRecord,
+    WorkloadRecord,
+)
 from bench.run.anomalies import notes_on_answers, saturation
 
 if TYPE_CHECKING:
     from bench.engine.api import Engine, EngineResult
     from bench.plan.plan import Plan, WorkloadPlan
+    from bench.results.run_record import CalibrationRecord
     from bench.scenario.load import LoadedScenario
     from bench.stack.stack import Stack
 
@@ -28,11 +45,11 @@ if TYPE_CHECKING:
 LIBRARIES = ("holdfast", "numpy", "numba", "hdrhistogram", "redis", "hiredis", "uvloop")
 
 
-def fingerprint() -> dict[str, dict[str, Any]]:
-    """`key`: the comparability key; `facts`: informational."""
+def fingerprint() -> EnvironmentRecord:
+    """The machine: what two runs must share to be compared, and further facts."""
     release = platform.release().split(".")
-    return {
-        "key": {
+    return EnvironmentRecord(
+        key={
             "cpu": _cpu_model(),
             "cores": len(os.sched_getaffinity(0)),
             "kernel": ".".join(release[:2]),
@@ -40,13 +57,13 @@ def fingerprint() -> dict[str, dict[str, Any]]:
             "governor": _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             "cpu_limit": _first_line("/sys/fs/cgroup/cpu.max"),
         },
-        "facts": {
-            "load_average": [round(value, 2) for value in os.getloadavg()],
-            "memory_bytes": psutil.virtual_memory().total,
-            "clock_source": _first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
-            "system": platform.platform(),
-        },
-    }
+        facts=MachineFacts(
+            load_average=[round(value, 2) for value in os.getloadavg()],
+            memory_bytes=psutil.virtual_memory().total,
+            clock_source=_first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+            system=platform.platform(),
+        ),
+    )
 
 
 def versions() -> dict[str, str]:
@@ -81,80 +98,90 @@ NO_ANSWERS = Answers()
 
 
 def first_record(
-    loaded: LoadedScenario, plan: Plan, stack: Stack, calibration: dict[str, Any]
-) -> dict[str, Any]:
+    loaded: LoadedScenario, plan: Plan, stack: Stack, calibration: CalibrationRecord
+) -> RunRecord:
     """What is known at the start (results/FORMAT.md); enough to read a run whose harness was killed."""
     known = versions()
-    return {
-        "holdfast": known.pop("holdfast", "unknown"),
-        "scenario": {
-            "name": plan.name,
-            "purpose": loaded.scenario.purpose,
-            "text": loaded.source_text,
-            "digest": hashlib.sha256(loaded.source_text.encode()).hexdigest(),
-            "path": str(loaded.path),
-        },
-        "sla": [rule.text for rule in loaded.rules],
-        "plan": {
-            "digest": plan.digest,
-            "seed": plan.seed,
-            "quick": loaded.quick,
-            "overrides": list(loaded.overrides),
-            "segment": [plan.segment.number + 1, plan.segment.count],
-        },
-        "stack": {"kind": stack.kind, "targets": [target.to_json() for target in stack.describe()]},
-        "versions": known,
-        "environment": fingerprint(),
-        "calibration": calibration,
-        "phases": [
-            {
-                "name": phase.name,
-                "measured": phase.measured,
-                "start_ns": phase.start_ns,
-                "end_ns": phase.end_ns,
-                "cycles": phase.cycles,
-                "rest": phase.rest,
-            }
+    return RunRecord(
+        format=layout.FORMAT,
+        holdfast=known.pop("holdfast", "unknown"),
+        scenario=ScenarioRecord(
+            name=plan.name,
+            purpose=loaded.scenario.purpose,
+            text=loaded.source_text,
+            digest=hashlib.sha256(loaded.source_text.encode()).hexdigest(),
+            path=str(loaded.path),
+        ),
+        sla=[rule.text for rule in loaded.rules],
+        plan=PlanRecord(
+            digest=plan.digest,
+            seed=plan.seed,
+            quick=loaded.quick,
+            overrides=list(loaded.overrides),
+            segment=[plan.segment.number + 1, plan.segment.count],
+        ),
+        stack=StackRecord(
+            kind=stack.kind, targets=[TargetRecord.read(target.to_json()) for target in stack.describe()]
+        ),
+        versions=known,
+        environment=fingerprint(),
+        calibration=calibration,
+        phases=[
+            PhaseRecord(
+                name=phase.name,
+                measured=phase.measured,
+                start_ns=phase.start_ns,
+                end_ns=phase.end_ns,
+                cycles=phase.cycles,
+                rest=phase.rest,
+            )
             for phase in plan.phases
         ],
-        "measured_ns": plan.measured_ns,
+        measured_ns=plan.measured_ns,
         # Without counts, which only an ended run has; the log of a killed one can be read by these.
-        "workloads": [
-            {**_facts(workload), "counts": [], "counters": {}, "errors": []} for workload in plan.workloads
+        workloads=[
+            _planned(workload).model_copy(update={"counts": [], "counters": {}, "errors": []})
+            for workload in plan.workloads
         ],
-    }
+    )
 
 
 def final_record(
-    record: dict[str, Any], plan: Plan, results: list[tuple[Engine, EngineResult]], end_ns: int
-) -> dict[str, Any]:
+    record: RunRecord, plan: Plan, results: list[tuple[Engine, EngineResult]], end_ns: int
+) -> RunRecord:
     """The whole record, after every engine has ended."""
     workloads = [_workload(plan, engine, result) for engine, result in results]
     anomalies = [
-        dict(zip(("code", "severity", "message", "advice"), anomaly, strict=False))
+        Anomaly.read(dict(zip(("code", "severity", "message", "advice"), anomaly, strict=False)))
         for _, result in results
         for anomaly in result.anomalies
     ]
     generator, found = saturation(plan, results)
-    return {
-        **record,
-        "duration_ns": end_ns,
-        "workloads": workloads,
-        "totals": _totals(workloads),
-        "generator": generator,
-        "pool": {engine.plan.name: result.pool for engine, result in results if result.pool is not None},
-        "anomalies": anomalies + found + _unsampled(record) + notes_on_answers(plan, workloads),
+    pools = {
+        engine.plan.name: PoolRecord.read(layout.as_read(result.pool))
+        for engine, result in results
+        if result.pool is not None
     }
+    return record.model_copy(
+        update={
+            "duration_ns": end_ns,
+            "workloads": workloads,
+            "totals": _totals(workloads),
+            "generator": generator,
+            "pool": pools,
+            "anomalies": anomalies + found + _unsampled(record) + notes_on_answers(plan, workloads),
+        }
+    )
 
 
-def _unsampled(record: dict[str, Any]) -> list[dict[str, Any]]:
+def _unsampled(record: RunRecord) -> list[Anomaly]:
     """A note when the samples of resources ended early; rules about them judge what there is."""
-    failure = record.get("resources", {}).get("failure")
+    failure = record.resources.failure
     message = f"the samples of resources ended early: {failure}"
-    return [{"code": "resources_unsampled", "severity": "note", "message": message}] if failure else []
+    return [Anomaly(code="resources_unsampled", severity="note", message=message)] if failure else []
 
 
-def _workload(plan: Plan, engine: Engine, result: EngineResult) -> dict[str, Any]:
+def _workload(plan: Plan, engine: Engine, result: EngineResult) -> WorkloadRecord:
     names = engine.plan.program.names
     counts = []
     for row, tally in enumerate(result.tallies):
@@ -163,51 +190,52 @@ def _workload(plan: Plan, engine: Engine, result: EngineResult) -> dict[str, Any
         if not engine.plan.is_planned(names[operation]):
             planned = int(tally.sum())  # what was received and what was lost
         counts.append(
-            {
-                "operation": names[operation],
-                "phase": plan.phases[phase].name,
-                "measured": plan.phases[phase].measured,
-                "planned": planned,
-                "outcomes": {outcome.label: int(tally[outcome]) for outcome in OUTCOMES},
+            CountRecord(
+                operation=names[operation],
+                phase=plan.phases[phase].name,
+                measured=plan.phases[phase].measured,
+                planned=planned,
+                outcomes={outcome.label: int(tally[outcome]) for outcome in OUTCOMES},
                 **result.answers.get(row, NO_ANSWERS).record(),
-            }
+            )
         )
-    return {
-        **_facts(engine.plan),
-        "counts": counts,
-        "counters": result.counters,
-        "errors": [error.to_json() for error in result.errors],
-        "idle_ratio": round(result.idle_ratio, 4),
-        "run_delay_ns": result.run_delay_ns,
-    }
+    return _planned(engine.plan).model_copy(
+        update={
+            "counts": counts,
+            "counters": {name: int(count) for name, count in result.counters.items()},
+            "errors": [ErrorRecord.read(layout.as_read(error.to_json())) for error in result.errors],
+            "idle_ratio": round(float(result.idle_ratio), 4),
+            "run_delay_ns": int(result.run_delay_ns),
+        }
+    )
 
 
-def _facts(plan: WorkloadPlan) -> dict[str, Any]:
+def _planned(plan: WorkloadPlan) -> WorkloadRecord:
     """What is known of a workload before it runs."""
     workload = plan.workload
-    return {
-        "name": workload.name,
-        "driver": workload.driver,
-        "engine": workload.engine,
-        "target": workload.target,
-        "lanes": workload.lanes,
-        "threads": workload.threads,
-        "pipeline": workload.pipeline,
-        "arrivals": workload.arrivals,
-        "rate_per_s": workload.rate_per_s,
-        "deadline_ns": workload.deadline_ns,
-        "subscribers": workload.subscribers,
-        "operations": list(plan.program.names),
-    }
+    return WorkloadRecord(
+        name=workload.name,
+        driver=workload.driver,
+        engine=workload.engine,
+        target=workload.target,
+        lanes=workload.lanes,
+        threads=workload.threads,
+        pipeline=workload.pipeline,
+        arrivals=workload.arrivals,
+        rate_per_s=workload.rate_per_s,
+        deadline_ns=workload.deadline_ns,
+        subscribers=workload.subscribers,
+        operations=list(plan.program.names),
+    )
 
 
-def _totals(workloads: list[dict[str, Any]]) -> dict[str, Any]:
+def _totals(workloads: list[WorkloadRecord]) -> TotalsRecord:
     planned, outcomes = 0, dict.fromkeys((outcome.label for outcome in OUTCOMES), 0)
     for workload in workloads:
-        for count in workload["counts"]:
-            if not is_planned(workload["driver"], count["operation"]):
+        for count in workload.counts:
+            if not workload.is_planned(count.operation):
                 continue
-            planned += count["planned"]
-            for label, number in count["outcomes"].items():
+            planned += count.planned
+            for label, number in count.outcomes.items():
                 outcomes[label] += number
-    return {"planned": planned, "outcomes": outcomes}
+    return TotalsRecord(planned=planned, outcomes=outcomes)

@@ -12,7 +12,7 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.clock import WallLabel, monotonic_ns
 from bench.core.errors import InterruptedRun, StatementRefused
@@ -22,6 +22,7 @@ from bench.resources.machine import Look as CompanyLook
 from bench.resources.sampler import Sampler
 from bench.results.layout import run_name
 from bench.results.logs import RawLog, merge
+from bench.results.run_record import DataSetRecord, StartRecord
 from bench.results.writer import RunWriter
 from bench.run.fixtures import DatasetFixtures
 from bench.run.outages import outages_of
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from bench.engine.api import Engine
     from bench.plan.plan import Plan
+    from bench.results.run_record import CalibrationRecord
     from bench.run.plugins import RunPlugin
     from bench.scenario.load import LoadedScenario
     from bench.scenario.model import Scenario
@@ -46,9 +48,9 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 
-def _stamp(zero: WallLabel) -> dict[str, Any]:
+def _start(zero: WallLabel) -> StartRecord:
     """Run zero on both clocks, for the record."""
-    return {"utc": zero.utc.isoformat(), "monotonic_ns": zero.monotonic_ns, "wall_ns": zero.wall_ns}
+    return StartRecord(utc=zero.utc.isoformat(), monotonic_ns=zero.monotonic_ns, wall_ns=zero.wall_ns)
 
 
 @dataclass
@@ -140,30 +142,31 @@ class Session:
         calibration = self._calibrate(plan)
         for plugin in cast.plugins:
             self._while_listening(plugin.calibrate)
-        data_sets: list[dict[str, Any]] = []
+        data_sets: list[DataSetRecord] = []
         self._while_listening(lambda: data_sets.extend(staging.put_in_place(self.progress.step)))
         self._connect(loaded, engines)
-        record = first_record(loaded, plan, self.stack, calibration) | {"data_sets": data_sets}
+        record = first_record(loaded, plan, self.stack, calibration)
         # Written before run zero is set, because a slow disk must not push it into the past.
-        record["started"] = _stamp(writer.zero)
+        record = record.model_copy(update={"data_sets": data_sets, "started": _start(writer.zero)})
         writer.outline(record)
         label = WallLabel.read()
         lead_ns = self.generators.lead_ns
         start_ns = label.monotonic_ns + lead_ns
         writer.zero = WallLabel(start_ns, label.wall_ns + lead_ns)
         run_label = label.wall_ns // 1_000_000
-        record["started"] = _stamp(writer.zero) | {"run_label": run_label}
+        started = _start(writer.zero).model_copy(update={"run_label": run_label})
+        record = record.model_copy(update={"started": started, "run": writer.name})
         for engine in engines:
             engine.begin(start_ns, run_label)
         cast.sampler.start(start_ns)
         for plugin in cast.plugins:
             plugin.begin(start_ns, writer)
         writer.on_event = self.watchers.event
-        self.watchers.started(record | {"run": writer.name}, writer.zero)
+        self.watchers.started(record.to_json(), writer.zero)
         recorder = Recorder(plan, engines, writer, self.generators.use(), self.watchers)
         end_ns = self._windows(cast, recorder, start_ns)
         cast.sampler.stop()
-        record["resources"] = cast.sampler.record().to_json()
+        record = record.model_copy(update={"resources": cast.sampler.record()})
         results = [(engine, engine.finish()) for engine in engines]
         recorder.window(end_ns, max(monotonic_ns() - start_ns, end_ns + 1))
         if plan.operation_log:
@@ -176,15 +179,16 @@ class Session:
         interrupted = self.stop.is_asked
         final = final_record(record, plan, results, end_ns)
         for plugin in cast.plugins:
-            plugin.finish(final, writer.folder)
-        final["outages"] = outages_of(writer.series_so_far(), final)
-        for one in final["outages"]:
-            told = {name: one[name] for name in ("workload", "whose", "fault", "until_ns")}
-            writer.event(one["from_ns"], "outage", **told)
+            final = plugin.finish(final, writer.folder)
+        outages = outages_of(writer.series_so_far(), final)
+        for outage in outages:
+            told = outage.model_dump(include={"workload", "whose", "fault", "until_ns"})
+            writer.event(outage.from_ns, "outage", **told)
         self._stack_events(writer, start_ns)
         self._keep_logs(writer)
-        final["anomalies"] += staging.check()
-        self.generators.add_to(final)
+        anomalies = [*final.anomalies, *staging.check()]
+        final = final.model_copy(update={"outages": outages, "anomalies": anomalies})
+        final = self.generators.add_to(final)
         path = writer.finish(final, interrupted=interrupted)
         self.watchers.ended(path, interrupted=interrupted)
         if interrupted:
@@ -201,10 +205,10 @@ class Session:
                 raise placed_refusal(loaded, number, refused) from None
         self._check_stop()
 
-    def _calibrate(self, plan: Plan) -> dict[str, Any]:
+    def _calibrate(self, plan: Plan) -> CalibrationRecord:
         rates = [w.workload.rate_per_s for w in plan.workloads if w.workload.rate_per_s]
         lanes = max(workload.workload.lanes for workload in plan.workloads)
-        found: list[dict[str, Any]] = []
+        found: list[CalibrationRecord] = []
         look = CompanyLook()
         self._while_listening(
             lambda: found.append(

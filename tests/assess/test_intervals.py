@@ -16,6 +16,7 @@ from bench.results.writer import RunWriter
 from bench.scenario.rules.grammar import parse_rule
 from tests.assess.assess_runs import write_run
 from tests.helpers.fault_run import FaultRun, integrity
+from tests.helpers.run_records import record_of
 from tests.helpers.synthetic_run import MS, NAME, ZERO, S, SyntheticRun, counts_of, resource_rows
 
 
@@ -35,7 +36,7 @@ def windows_run(out: Path, windows: list[list[tuple[int, int]]]) -> Run:
     for number, window in enumerate(windows):
         start_ns = S + number * length_ns
         writer.histogram("cache/get/response/ok", start_ns, start_ns + length_ns, counts_of(*window))
-    return Run.load(writer.finish(record))
+    return Run.load(writer.finish(record_of(record)))
 
 
 @pytest.mark.parametrize("freedom", [4, 9, 19, 29, 100])
@@ -116,7 +117,7 @@ def test_errors_that_come_together_are_less_sure_than_errors_that_do_not(tmp_pat
                 writer.histogram(
                     "cache/get/response/error", start_ns, start_ns + S // 2, counts_of((MS, failed))
                 )
-        return Run.load(writer.finish(record))
+        return Run.load(writer.finish(record_of(record)))
 
     spread = sure(run("spread", [2] * 20), "cache.errors < 5%")
     burst = sure(run("burst", [40, *[0] * 19]), "cache.errors < 5%")

@@ -32,10 +32,11 @@ from tests.chaos.in_process import Ended
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
+    from bench.results.run_record import RunRecord
     from bench.results.writer import RunWriter
     from bench.scenario.model import Scenario
     from bench.stack.stack import Stack
-    from bench.stack.target import Target
+from bench.stack.target import Target
 
 FOLDER = Path(__file__).parent
 MS = 1_000_000
@@ -121,13 +122,14 @@ class Watched(Chaos):
             self._strays.start()
         super().begin(start_ns, writer)
 
-    def finish(self, record: dict[str, Any], folder: Path) -> None:
-        super().finish(record, folder)
+    def finish(self, record: RunRecord, folder: Path) -> RunRecord:
+        finished = super().finish(record, folder)
         assert self._observer is not None
         text, _ = self._observer.communicate()
         self.outages = [json.loads(line) for line in text.splitlines()]
         if self._strays is not None:
             self._strays.join()
+        return finished
 
     def close(self) -> None:
         if self._observer is not None and self._observer.poll() is None:

@@ -16,6 +16,7 @@ from bench.judge.judge import judge
 from bench.judge.verdict import save
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
+from tests.helpers.run_records import record_of
 from tests.helpers.synthetic_run import MS, ZERO, S, SyntheticRun
 
 WINDOWS = 60
@@ -95,6 +96,6 @@ def write_night(
     full["scenario"]["name"] = name.split("-")[1]
     full["calibration"]["floor_ns"] = {"p50": 30_000, "p95": 60_000, "p99": 90_000}
     change(full)
-    folder = writer.finish(full)
+    folder = writer.finish(record_of(full))
     save(judge(Run.load(folder)), folder)
     return folder

@@ -13,6 +13,7 @@ from bench.core.clock import WallLabel
 from bench.core.outcome import OUTCOMES
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
+from tests.helpers.run_records import record_of
 
 ZERO = WallLabel(monotonic_ns=1_000_000_000, wall_ns=1_770_000_000_000_000_000)
 NAME = "20260202t024000z-redis_latency-0a1b2c"
@@ -85,7 +86,7 @@ class SyntheticRun:
             writer.resources(row)
         writer.event(0, "phase", name="warmup")
         writer.event(S, "phase", name="steady")
-        return writer.finish(self.full_record(), interrupted=self.interrupted)
+        return writer.finish(record_of(self.full_record()), interrupted=self.interrupted)
 
     def load(self, out: Path) -> Run:
         return Run.load(self.write(out))

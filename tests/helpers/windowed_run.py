@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
+from tests.helpers.run_records import record_of
 from tests.helpers.synthetic_run import MS, NAME, ZERO, S, SyntheticRun, counts_of, outcomes, resource_rows
 
 
@@ -36,7 +37,7 @@ class WindowedRun:
         if self.resources:
             for row in resource_rows("redis", lambda s: 60e6 + 1e5 * s):
                 writer.resources(row)
-        return writer.finish(self._record(), interrupted=False)
+        return writer.finish(record_of(self._record()), interrupted=False)
 
     def load(self, out: Path) -> Run:
         return Run.load(self.write(out))

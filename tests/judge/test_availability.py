@@ -17,6 +17,7 @@ from bench.results.layout import run_name
 from bench.results.logs import OPERATION
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
+from tests.helpers.run_records import record_of
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -33,7 +34,7 @@ class Ends:
         phases = [phase | {"cycles": None, "rest": None}]
         outcomes = {one.label: 0 for one in OUTCOMES}
         with RunWriter(out, run_name("x")) as writer:
-            writer.outline({"phases": phases})
+            writer.outline(record_of({"phases": phases}))
             for second, kind, outcome, value_ns, count in self.ends:
                 counts = histogram.empty()
                 counts[histogram.bucket_of(value_ns)] = count
@@ -50,7 +51,7 @@ class Ends:
                 "measured_ns": self.seconds * S, "workloads": [workload],
                 "totals": {"planned": planned, "outcomes": outcomes}, "anomalies": [],
             }  # fmt: skip
-            path = writer.finish(record)
+            path = writer.finish(record_of(record))
         if log is not None:
             np.save(path / layout.OPERATIONS, log)
         return [check for check in judge(Run.load(path)).checks if check.is_rule]

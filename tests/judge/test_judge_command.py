@@ -10,6 +10,7 @@ from bench.cli.judge_command import command
 from bench.cli.main import run as bench
 from bench.judge.verdict import Status, saved
 from bench.results.writer import RunWriter
+from tests.helpers.run_records import record_of
 from tests.helpers.synthetic_run import MS, NAME, ZERO, SyntheticRun
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ def test_judging_by_the_runs_own_rules_writes_its_verdict(folder, capsys):
 
 def test_a_run_that_has_not_ended_is_left_to_its_writer(tmp_path):
     with RunWriter(tmp_path, NAME, ZERO) as writer:
-        writer.outline(SyntheticRun(sla=["errors < 1%"]).full_record())
+        writer.outline(record_of(SyntheticRun(sla=["errors < 1%"]).full_record()))
         before = sorted(writer.folder.iterdir())
         assert bench(["judge", str(writer.folder)]) == 5
         assert sorted(writer.folder.iterdir()) == before

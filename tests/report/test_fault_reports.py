@@ -17,6 +17,7 @@ from bench.judge.judge import judge
 from bench.report import data, text
 from bench.report.faults.detection import TimeLine, drawn
 from bench.report.faults.recovery import counts_of, fault_phases, spans_of
+from bench.results import layout
 from bench.results.fault_records import RecoveryRecord
 from bench.results.reader import Run
 from tests.helpers.fault_run import FaultRun, detection, fault, integrity, recovery, unaffected, unclean
@@ -258,10 +259,12 @@ def test_faults_become_frames(tmp_path):
     ],
 )
 def test_a_damaged_record_of_faults_is_told_with_its_place(tmp_path, section, change, problem):
-    run = FaultRun()
-    getattr(run, section)[0].update(change)
+    file = FaultRun().write(tmp_path) / layout.RECORD
+    record = json.loads(file.read_text())
+    record[section][0].update(change)
+    file.write_text(json.dumps(record))
     with pytest.raises(ResultError, match=problem):
-        run.load(tmp_path)
+        Run.load(file.parent)
 
 
 def test_a_damaged_operation_log_is_told(tmp_path):

@@ -21,8 +21,9 @@ from bench.results.layout import run_name
 from bench.results.ownership import sweep
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
-from chaos.results import _events
+from chaos.results import _reconnections
 from tests.helpers.fault_run import FaultRun, detection, integrity
+from tests.helpers.run_records import record_of
 
 SLA = ["cache.response.p99 < 1s", "cache.recovery.stable < 6s", "cache.availability(5s) >= 50%"]
 
@@ -108,13 +109,13 @@ def complete_run(folder: Path) -> Path:
         "resources": {"samples": 3},
     }
     with RunWriter(folder, run_name("e")) as writer:
-        writer.outline(record)
+        writer.outline(record_of(record))
         for start in (0, 10):
             writer.series({"start_ns": start, "end_ns": start + 10, "workload": "a"})
         for at in range(3):
             for source in ("generator", "machine"):
                 writer.resources({"at_ns": at, "source": source})
-        return writer.finish(record)
+        return writer.finish(record_of(record))
 
 
 @pytest.mark.parametrize("name", [layout.SERIES, layout.RESOURCES])
@@ -189,7 +190,7 @@ def test_a_partial_folder_that_has_measured_nothing_says_what_becomes_of_it(tmp_
 def killed(out: Path) -> RunWriter:
     """A run whose harness was killed: nothing is finished, and nobody holds it."""
     writer = RunWriter(out, run_name("killed"))
-    writer.outline({"scenario": {"name": "killed"}, "phases": []})
+    writer.outline(record_of({"scenario": {"name": "killed"}, "phases": []}))
     return writer
 
 
@@ -231,9 +232,10 @@ def test_only_a_line_end_ends_a_line_of_json(tmp_path: Path) -> None:
     """Texts of engines and servers hold separators that are no line ends of ours."""
     text = "answer: a\u2028b \x85 c\u2029d"
     writer = killed(tmp_path)
-    entry = json.dumps({"at_ns": 1, "kind": "fault_healed", "text": text}, ensure_ascii=False)
+    fields = {"at_ns": 1, "kind": "reconnected", "workload": text, "away_ns": 1}
+    entry = json.dumps(fields, ensure_ascii=False)
     (writer.folder / layout.EVENTS).write_text(entry + "\n", encoding="utf-8")
-    assert [one["text"] for one in _events(writer.folder)] == [text]
+    assert [lane.workload for lane in _reconnections(writer.folder)] == [text]
     writer.leave()
     (kept,) = sweep(tmp_path)
     assert len(Run.load(kept).events()) == 1

@@ -7,6 +7,7 @@ from bench.core.errors import ResultError
 from bench.results.ownership import sweep
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
+from tests.helpers.run_records import record_of
 from tests.helpers.synthetic_run import MS, NAME, ZERO, SyntheticRun, resource_rows
 
 ROW = {
@@ -29,7 +30,7 @@ def test_what_was_written_reads_back_and_unknown_cells_are_none(tmp_path):
 
 def test_the_rows_of_a_killed_run_are_there_up_to_the_last_whole_one(tmp_path):
     writer = RunWriter(tmp_path, NAME, ZERO)
-    writer.outline({})
+    writer.outline(record_of({}))
     for _ in range(3):
         writer.resources(ROW)
     file = writer.folder / "resources.csv"

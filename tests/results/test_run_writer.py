@@ -21,6 +21,7 @@ from bench.results.logs import KINDS, Encoder, Tag, Window, decode, line_of, win
 from bench.results.ownership import sweep
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
+from tests.helpers.run_records import record_of
 from tests.helpers.synthetic_run import MS, NAME, ZERO, S, SyntheticRun, counts_of
 
 VALUES = st.lists(
@@ -38,7 +39,7 @@ def test_a_written_histogram_is_read_back_by_the_hdrhistogram_package_with_equal
     out = tmp_path_factory.mktemp("out")
     with RunWriter(out, run_name("property"), ZERO) as writer:
         writer.histogram("cache/get/response/ok", 5 * S, 6 * S, counts)
-        folder = writer.finish({})
+        folder = writer.finish(record_of({}))
 
     reader = HistogramLogReader(
         str(folder / layout.WINDOWS), HdrHistogram(histogram.LOWEST_NS, histogram.HIGHEST_NS, 3)
@@ -95,9 +96,9 @@ def test_any_text_is_a_line_or_a_value_error(text):
 
 def test_a_run_has_its_name_only_when_it_is_complete(tmp_path):
     writer = RunWriter(tmp_path, NAME, ZERO)
-    writer.outline({"scenario": {"name": "redis_latency"}})
+    writer.outline(record_of({"scenario": {"name": "redis_latency"}}))
     assert not (tmp_path / NAME).exists()
-    folder = writer.finish({"scenario": {"name": "redis_latency"}})
+    folder = writer.finish(record_of({"scenario": {"name": "redis_latency"}}))
     assert folder == tmp_path / NAME
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
     assert not (folder / layout.OWNER).exists()
@@ -117,7 +118,7 @@ def test_an_abandoned_run_leaves_nothing(tmp_path):
 def test_a_run_whose_writer_fails_after_its_outline_is_kept_by_the_next_sweep(tmp_path):
     def failing_run():
         with RunWriter(tmp_path, NAME, ZERO) as writer:
-            writer.outline({"scenario": {"name": "redis_latency"}, "sla": ["errors < 1%"]})
+            writer.outline(record_of({"scenario": {"name": "redis_latency"}, "sla": ["errors < 1%"]}))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -132,7 +133,7 @@ def test_a_run_whose_writer_fails_after_its_outline_is_kept_by_the_next_sweep(tm
 def test_a_sweep_leaves_a_living_run_alone(tmp_path):
     writer = RunWriter(tmp_path, NAME, ZERO)
     assert sweep(tmp_path) == []
-    assert writer.finish({}).is_dir()
+    assert writer.finish(record_of({})).is_dir()
     assert sweep(tmp_path) == []
 
 
@@ -144,9 +145,10 @@ KILLED = f"""
 import sys
 from pathlib import Path
 from bench.core import histogram
+from bench.results.run_record import RunRecord, ScenarioRecord
 from bench.results.writer import RunWriter
 writer = RunWriter(Path(sys.argv[1]), {NAME!r})
-writer.outline({{"scenario": {{"name": "redis_latency"}}}})
+writer.outline(RunRecord(scenario=ScenarioRecord(name="redis_latency")))
 counts = histogram.empty()
 counts[1000] = 3
 writer.histogram("cache/get/response/ok", 0, 10, counts)
@@ -192,7 +194,7 @@ def test_a_later_row_may_lack_a_column_but_not_add_one(tmp_path):
     writer.series({"b": 3})
     with pytest.raises(ValueError, match="expected the columns of the first row, found c too"):
         writer.series({"c": 1})
-    folder = writer.finish({})
+    folder = writer.finish(record_of({}))
     assert (folder / layout.SERIES).read_text() == "a,b\n1,2\n,3\n"
 
 
@@ -207,14 +209,15 @@ def test_a_tag_that_is_not_of_the_format_is_refused_when_written(tmp_path):
 def test_a_record_with_nan_is_refused(tmp_path):
     """Other readers of JSON cannot read NaN."""
     with RunWriter(tmp_path, NAME, ZERO) as writer, pytest.raises(ValueError, match="JSON"):
-        writer.finish({"measured_ns": float("nan")})
+        writer.finish(record_of({"value": float("nan")}))
 
 
 def test_numpy_numbers_are_written_as_plain_ones(tmp_path):
     counts = counts_of((5, 2))
-    folder = RunWriter(tmp_path, NAME, ZERO).finish({"measured_ns": counts.sum(), "values": counts[:2]})
-    record = json.loads((folder / layout.RECORD).read_text())
-    assert (record["measured_ns"], record["values"]) == (2, [0, 0])
+    record = record_of({"total": counts.sum(), "values": counts[:2]})
+    folder = RunWriter(tmp_path, NAME, ZERO).finish(record)
+    written = json.loads((folder / layout.RECORD).read_text())
+    assert (written["total"], written["values"]) == (2, [0, 0])
 
 
 def test_a_place_that_cannot_be_written_is_said_plainly(tmp_path):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bench.plan.compile import compile_plan
+from bench.results.run_record import CountRecord, WorkloadRecord
 from bench.run.anomalies import notes_on_answers
 from bench.scenario.model import Scenario
 
@@ -20,11 +21,15 @@ def notes(driver: str, operations: dict[str, Any], counts: dict[str, dict[str, A
             "phases": [{"name": "steady", "for": "1s"}],
         }
     )
-    record = {
-        "operations": list(operations),
-        "counts": [{"operation": name, **found} for name, found in counts.items()],
-    }
-    return [one["message"] for one in notes_on_answers(compile_plan(scenario), [record])]
+    record = WorkloadRecord(
+        name="load",
+        operations=list(operations),
+        counts=[
+            CountRecord(operation=name, measured=True, planned=0, outcomes={}, **found)
+            for name, found in counts.items()
+        ],
+    )
+    return [note.message for note in notes_on_answers(compile_plan(scenario), [record])]
 
 
 GET: dict[str, Any] = {"get": {"command": ["GET", "a"]}, "set": {"command": ["SET", "a", "b"]}}

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from bench.engine.api import Engine
     from bench.plan.plan import Plan, Segment, WorkloadPlan
+    from bench.results.run_record import CalibrationRecord, RunRecord
     from bench.run.plugins import GeneratorUsage
     from bench.stack.target import Target
     from bench.swarm.distributed.messages import CoordinatorMessage, HostMessage
@@ -282,7 +283,9 @@ class Coordinator:
         named = {name for segments in self._segments for name in segments}
         return [worker for worker in self.workers.values() if worker.name in named]
 
-    def calibrate(self, rate_per_s: float | None, lanes: int, note: Callable[[str], None]) -> dict[str, Any]:
+    def calibrate(
+        self, rate_per_s: float | None, lanes: int, note: Callable[[str], None]
+    ) -> CalibrationRecord:
         """All together, as they will run; the worst of them counts."""
         busy = self.busy()
         idle = len(self.workers) - len(busy)
@@ -296,7 +299,7 @@ class Coordinator:
             self.post(worker, Calibrate(share, max(lanes // len(busy), 1)))
         self.await_all(busy, lambda worker: worker.calibration is not None, CALIBRATE_S, "measure itself")
         by_worker = {worker.name: worker.calibration for worker in busy if worker.calibration}
-        return worst_calibration(by_worker).to_json()
+        return worst_calibration(by_worker)
 
     # --- during and after the run --------------------------------------------------------------------
 
@@ -315,9 +318,9 @@ class Coordinator:
             "generator_rss_bytes": round(sum(rss), 3) if rss else None,
         }
 
-    def add_to(self, record: dict[str, Any]) -> None:
+    def add_to(self, record: RunRecord) -> RunRecord:
         """`workers`, and what was wrong with them."""
-        names = [workload["name"] for workload in record["workloads"]]
+        names = [workload.name for workload in record.workloads]
         with self.changed:
             workers = [
                 worker_record(worker, number, len(self.workers), names)
@@ -331,8 +334,7 @@ class Coordinator:
                 ),
                 *(late_joiner(name, at_ns - self.start_ns) for name, at_ns in self.late_joiners),
             ]
-        record["workers"] = [worker.to_json() for worker in workers]
-        record["anomalies"] += [anomaly.to_json() for anomaly in anomalies]
+        return record.model_copy(update={"workers": workers, "anomalies": [*record.anomalies, *anomalies]})
 
     def ask_clocks_again(self) -> None:
         """At the end of the run, once: how far clocks that are not ours have drifted in it."""

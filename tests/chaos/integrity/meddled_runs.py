@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.results.run_record import RunRecord
 from bench.run.progress import Silent
 from bench.run.session import Session
 from bench.scenario.load import load_scenario
@@ -27,15 +28,15 @@ class Meddled(Chaos):
         super().__init__()
         self._targets, self._meddle = targets, meddle
 
-    def finish(self, record: dict[str, Any], folder: Path) -> None:
+    def finish(self, record: RunRecord, folder: Path) -> RunRecord:
         assert self._integrity is not None
         for check in self._integrity._checks:
             if (watch := getattr(check, "_watch", None)) is not None:
                 watch.stop()  # its clients would write over what is changed here
         for name, target in self._targets.items():  # what a fault has hit may still be coming back
             eventually(lambda target=target: probe(target, 1.0).state != "down", f"{name} answers")
-        self._meddle(self._targets, record["started"]["run_label"])
-        super().finish(record, folder)
+        self._meddle(self._targets, record.started.run_label or 0)
+        return super().finish(record, folder)
 
 
 @dataclass(frozen=True)

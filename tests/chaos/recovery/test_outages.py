@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from bench.run.outages import outages_of
+from tests.helpers.fault_run import recovery
+from tests.helpers.run_records import record_of
 
 MS = 1_000_000
 WINDOW = 20
@@ -39,20 +41,22 @@ HANGS = row(0, in_flight=4)
 def times(rows: list[dict[str, Any]], **record: Any) -> list[tuple[float, float, str, int | None]]:
     """Begin and end in ms, whose, and the fault's number."""
     return [
-        (one["from_ns"] / MS, one["until_ns"] / MS, one["whose"], one["fault"])
-        for one in outages_of(rows, {"duration_ns": 60_000 * MS, **record})
+        (outage.from_ns / MS, outage.until_ns / MS, outage.whose, outage.fault)
+        for outage in outages_of(rows, record_of({"duration_ns": 60_000 * MS, **record}))
     ]
 
 
 def kill(at: float, healed: float | None = None, kind: str = "kill") -> dict[str, Any]:
     healed_ns = None if healed is None else round(healed * MS)
     asked = {"asked_ns": round(at * MS), "returned_ns": round(at * MS)}
-    return {"number": 3, "kind": kind, "healed": healed is not None, "healed_ns": healed_ns, **asked}
+    effect = {"target": "redis", "effective_ns": asked["asked_ns"], "took_effect": True}
+    healing = {"healed": healed is not None, "healed_ns": healed_ns}
+    return {"number": 3, "kind": kind, **healing, **asked, **effect}
 
 
 def test_an_outage_that_no_fault_made_is_nobodys() -> None:
-    found = outages_of(windows((50, FINE), (10, AWAY), (50, FINE)), {})
-    assert found == [
+    (outage,) = outages_of(windows((50, FINE), (10, AWAY), (50, FINE)), record_of({}))
+    assert [outage.to_json()] == [
         {
             "workload": "cache",
             "from_ns": 1000 * MS,
@@ -108,8 +112,8 @@ def test_an_outage_is_that_of_the_fault_that_held_then(fault: dict[str, Any], wh
 
 def test_what_follows_a_healed_fault_until_the_workload_is_stable_is_its_too() -> None:
     rows = windows((50, FINE), (10, AWAY), (5, FINE), (10, AWAY), (50, FINE))
-    recovery = {"fault": 3, "workload": "cache", "first_failure_ns": 1000 * MS, "until_ns": 9000 * MS}
-    stable = recovery | {"first_success_ns": 1200 * MS, "stable_ns": 1500 * MS}
+    stamps = {"first_failure_ns": 1000 * MS, "first_success_ns": 1200 * MS, "stable_ns": 1500 * MS}
+    stable = recovery(3, 0.99) | stamps
     assert [one[2] for one in times(rows, faults=[kill(990, 1150)])] == ["fault", "nobody"]
     assert [one[2] for one in times(rows, faults=[kill(990, 1150)], recoveries=[stable])] == [
         "fault",
@@ -129,7 +133,7 @@ def test_workloads_are_told_apart() -> None:
     rows = windows((50, FINE), (10, AWAY), (50, FINE))
     other = windows((110, FINE), workload="orders")
     mixed = [one for pair in zip(rows, other, strict=True) for one in pair]
-    assert [one["workload"] for one in outages_of(mixed, {})] == ["cache"]
+    assert [outage.workload for outage in outages_of(mixed, record_of({}))] == ["cache"]
 
 
 def test_cells_of_a_file_are_text_and_may_be_empty() -> None:

@@ -26,6 +26,7 @@ from bench.results.reader import Run
 from bench.results.writer import RunWriter
 from bench.scenario.rules.grammar import parse_rule
 from tests.helpers.fault_run import FaultRun, recovery
+from tests.helpers.run_records import record_of
 from tests.helpers.synthetic_run import S, SyntheticRun, counts_of
 from tests.report.index.index_runs import put, put_everything
 
@@ -78,13 +79,13 @@ def test_throughput_counts_what_was_done_in_the_measured_time(tmp_path):
     with RunWriter(tmp_path, "20260301t000000z-redis_latency-00000d") as writer:
         samples = {"cache/get/response/ok": [(1000, 30)]}
         full = {**SyntheticRun(samples=samples).full_record(), **record, "measured_ns": S}
-        writer.outline(full)
+        writer.outline(record_of(full))
         writer.histogram("unmeasured:cache/get/response/ok", 0, S, counts_of((1000, 5)))
         writer.histogram("unmeasured:cache/get/response/ok", S, 2 * S, counts_of((1000, 2)))
         writer.histogram("cache/get/response/ok", S, 2 * S, counts_of((1000, 20)))
         writer.histogram("cache/get/response/timeout", S, 2 * S, counts_of((S, 1)))
         writer.histogram("cache/get/response/ok", 2 * S, 3 * S, counts_of((1000, 10)))
-        path = writer.finish(full)
+        path = writer.finish(record_of(full))
     run = Run.load(path)
     judged = judge(run, [parse_rule("cache.throughput >= 1/s")]).checks[-1].observed
     assert entry_of(path).workloads[0].done_per_s == judged == 22
