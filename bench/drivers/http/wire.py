@@ -89,7 +89,7 @@ def headers_of(request: Request, common: dict[str, str], target: Target | None) 
 
 
 def host_of(target: Target | None) -> str:
-    """The Host header's value; without a target, as a plan is printed, a name that is none."""
+    """The Host header's value; without a target, as a plan is printed, a stand-in."""
     if target is None:
         return "target"
     return target.address if target.port != _DEFAULT_PORTS[target.tls] else target.address.rpartition(":")[0]

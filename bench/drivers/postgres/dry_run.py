@@ -1,4 +1,4 @@
-"""Before the run every statement is shown to the server once, so that a mistake is told with its place.
+"""Before the run every statement is shown to the server once, so that a mistake is reported with its place.
 
 No statement is given a name, and behind a pooler all of it happens in one transaction, which is rolled back:
 nothing stays behind on a connection that is handed on.

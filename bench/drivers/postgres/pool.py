@@ -55,7 +55,7 @@ class Lease:
 
 
 def connect_options(target: Target, workload: Workload, statements: int) -> dict[str, Any]:
-    """How asyncpg is told of a target, and of the settings that every connection has from its start."""
+    """The options of asyncpg for a target, and for the settings that every connection has from its start."""
     said = libpq_parameters(target)
     settings = {"application_name": f"holdfast-{workload.name}", **workload.session}
     if "options" in said:

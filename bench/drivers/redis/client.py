@@ -135,7 +135,7 @@ class WatchedPool(BlockingConnectionPool):
         self._watch.on_returned()
 
     async def _settle(self, connection: AbstractConnection) -> None:
-        """After an answer: where more came than that, the next one could no longer be told apart from it."""
+        """After an answer: if more came, the next one could no longer be distinguished from it."""
         parser = self._parsers[connection]
         self._watch.broken_replies += parser.broken
         parser.broken = 0

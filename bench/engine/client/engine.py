@@ -58,9 +58,9 @@ class ClientEngine:
         if plan.operation_log and log_folder is not None:
             path, log = open_log(plan, workload, 0, 1, log_folder)
             self.logs.append(path)
-        self._books = ResultBatch(workload, log)
-        self._reader = BoardReader([self._books.board])
-        self._answers = AnswerReader([self._books.board])
+        self._results = ResultBatch(workload, log)
+        self._reader = BoardReader([self._results.board])
+        self._answers = AnswerReader([self._results.board])
         measured = [(phase.start_ns, phase.end_ns) for phase in plan.phases if phase.measured]
         self.watch = PoolMonitor(workload.workload.pool, measured, self._clock)
         self._walk = PlanWalk(workload, workload.seed, self._segment.number, self._segment.count)
@@ -116,10 +116,10 @@ class ClientEngine:
 
     def live(self) -> EngineStats:
         """The state of a hundredth of a second ago."""
-        gauges = self._books.gauges
+        gauges = self._results.gauges
         return EngineStats(
             taken=int(gauges[layout.TAKEN]),
-            outcomes=tuple(int(count) for count in self._books.board.tallies.sum(axis=0)),
+            outcomes=tuple(int(count) for count in self._results.board.tallies.sum(axis=0)),
             in_flight=int(gauges[layout.IN_FLIGHT]),
             connected=int(gauges[layout.CONNECTED]),
             idle_ns=int(gauges[layout.IDLE_NS]),
@@ -152,7 +152,7 @@ class ClientEngine:
         self._raise_failure()
         assert self._load is not None
         assert self.driver is not None
-        gauges, board = self._books.gauges, self._books.board
+        gauges, board = self._results.gauges, self._results.board
         return EngineResult(
             taken=board.taken.copy(),
             tallies=board.tallies.copy(),
@@ -160,7 +160,7 @@ class ClientEngine:
             idle_ratio=int(gauges[layout.IDLE_NS]) / max(int(gauges[layout.ELAPSED_NS]), 1),
             # A lane is busy while it waits for the pool, too.
             busy_ns=self._sum_ns(int(layout.LAG)) + self._sum_ns(int(layout.SERVICE)),
-            phase_lag_p50_ns=lag_medians_ns([self._books.board], self.plan.phase_count),
+            phase_lag_p50_ns=lag_medians_ns([self._results.board], self.plan.phase_count),
             answers=self._answers.answers(),
             counters={
                 "lost_connections": self.watch.lost,
@@ -177,15 +177,15 @@ class ClientEngine:
         )
 
     def _sum_ns(self, kind: int) -> float:
-        counts = self._books.board.counts[:, kind].sum(axis=(0, 1))
+        counts = self._results.board.counts[:, kind].sum(axis=(0, 1))
         return mean_ns(counts) * float(counts.sum()) if counts.any() else 0.0
 
     def _unsent(self) -> int:
         """Arrivals that never had a connection."""
-        return int(self._books.board.tallies[:, [Outcome.REFUSED, Outcome.DROPPED]].sum())
+        return int(self._results.board.tallies[:, [Outcome.REFUSED, Outcome.DROPPED]].sum())
 
     def _anomalies(self) -> list[tuple[str, ...]]:
-        gauges = self._books.gauges
+        gauges = self._results.gauges
         counts = {
             "broken_replies": self.watch.broken_replies,
             "stray_replies": self.watch.stray_replies,
@@ -199,7 +199,7 @@ class ClientEngine:
 
     def raw_logs(self) -> list[tuple[Path, int]]:
         """The operation log with its number of records; none where it is off."""
-        return [(path, int(self._books.gauges[layout.LOG_LENGTH])) for path in self.logs]
+        return [(path, int(self._results.gauges[layout.LOG_LENGTH])) for path in self.logs]
 
     def close(self) -> None:
         """End what still runs and release everything."""
@@ -241,7 +241,7 @@ class ClientEngine:
                 duration_ns=self._duration_ns,
                 walk=self._walk,
                 driver=driver,
-                books=self._books,
+                results=self._results,
                 watch=self.watch,
                 clock=self._clock,
             )

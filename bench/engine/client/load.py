@@ -56,7 +56,7 @@ class ClientLoad:
         duration_ns: int,
         walk: PlanWalk,
         driver: ClientDriver,
-        books: ResultBatch,
+        results: ResultBatch,
         watch: PoolMonitor,
         clock: RunClock,
     ) -> None:
@@ -71,7 +71,7 @@ class ClientLoad:
         self._pacing = plan.pacing
         self._stretch = 0
         self._rest_end(0)  # compiles, before the run
-        self._driver, self._books, self._watch, self._clock = driver, books, watch, clock
+        self._driver, self._results, self._watch, self._clock = driver, results, watch, clock
         self._plan = _arrivals(walk)
         self._head: tuple[int, int, int, int, int] | None = next(self._plan, None)
         self._loop = asyncio.get_running_loop()
@@ -121,7 +121,7 @@ class ClientLoad:
 
     def close(self) -> None:
         """Enter what was recorded and release the alarm."""
-        self._books.flush()
+        self._results.flush()
         self._alarm.close()
         self._use.close()
 
@@ -133,7 +133,7 @@ class ClientLoad:
                 self._start_lanes()
             else:
                 self._release_due()
-        except Exception as bug:  # noqa: BLE001 - told by the session, which waits for `over`
+        except Exception as bug:  # noqa: BLE001 - reported by the session, which waits for `over`
             self._fail(bug)
 
     def _release_due(self) -> None:
@@ -164,7 +164,7 @@ class ClientLoad:
         planned, phase, operation, key, index = self._head
         self._head = next(self._plan, None)
         row = phase * self._operations + operation
-        self._books.take(row)
+        self._results.take(row)
         return PendingRequest(planned, row, operation, key, index)
 
     def _start_lanes(self) -> None:
@@ -196,7 +196,7 @@ class ClientLoad:
             _, _, operation, key, index = self._head
             self._head = next(self._plan, None)
             row = int(self._pacing[self._stretch, P_NUMBER]) * self._operations + operation
-            self._books.take(row)
+            self._results.take(row)
             ticket = PendingRequest(free, row, operation, key, index)
             ticket.task = task
             self._under_way.add(ticket)
@@ -229,7 +229,7 @@ class ClientLoad:
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every end is an outcome
                 outcome = self._outcome_of(ticket, error)
             self._end(ticket, outcome)
-        except Exception as bug:  # noqa: BLE001 - told by the session, which waits for `over`
+        except Exception as bug:  # noqa: BLE001 - reported by the session, which waits for `over`
             self._fail(bug)
 
     def _outcome_of(self, ticket: PendingRequest, error: BaseException) -> Outcome:
@@ -273,9 +273,9 @@ class ClientLoad:
 
     def _record(self, ticket: PendingRequest, outcome: Outcome, now: int, late: int, wait: int) -> None:
         if ticket.answers:
-            self._books.answer(ticket.row, ticket.answers)
+            self._results.answer(ticket.row, ticket.answers)
         # The columns of a flight (layout), then those of client_books.
-        self._books.batch.extend(
+        self._results.batch.extend(
             (
                 ticket.planned_ns,
                 ticket.sent_ns,
@@ -309,10 +309,10 @@ class ClientLoad:
         if self.over.done():
             return
         now, delay_ns = self._clock.now_ns(), self._use.run_delay_ns()
-        self._books.lag.struck(self._strike_ns, now, delay_ns - self._delay_ns)
+        self._results.lag.struck(self._strike_ns, now, delay_ns - self._delay_ns)
         self._delay_ns = delay_ns
         self._gauge()
-        self._books.flush()
+        self._results.flush()
         self._strike_ns = self._clock.now_ns() + TICK_NS
         self._loop.call_later(TICK_NS / NS_PER_S, self._tick)
 
@@ -320,7 +320,7 @@ class ClientLoad:
         """How the loop fares. Idle is wall time in which the thread wanted no processor."""
         now = self._clock.now_ns()
         self._watch.use.account(now)
-        gauges = self._books.gauges
+        gauges = self._results.gauges
         gauges[layout.HEARTBEAT] = now
         gauges[layout.IN_FLIGHT] = self._watch.use.in_use
         gauges[layout.CONNECTED] = self._watch.connected

@@ -195,7 +195,7 @@ class PoolMonitor:
         self._away[number] = (found, attempts + 1)
 
     def on_parted(self, number: int) -> None:
-        """The connection was closed in peace: the next of that number is no reconnection."""
+        """The connection was closed after an answer: the next of that number is no reconnection."""
         self._greeted.discard(number)
         self._away.pop(number, None)
 
@@ -205,7 +205,7 @@ class PoolMonitor:
         if number not in self._greeted:
             self._greeted.add(number)
             return
-        if number not in self._away:  # it had broken while nobody used it
+        if number not in self._away:  # it had broken while it was not used
             self.on_lost(number)
         found, attempts = self._away.pop(number)
         now = self._clock.now_ns()
@@ -229,7 +229,7 @@ Connection = TypeVar("Connection")
 
 
 class ConnectionNumbers(Generic[Connection]):
-    """Which connection has which number, told to a PoolMonitor. Connections are compared by identity."""
+    """Which connection has which number; a PoolMonitor is notified. Connections are compared by identity."""
 
     def __init__(self, watch: PoolMonitor, is_open: Callable[[Connection], bool]) -> None:
         self._watch = watch
@@ -242,7 +242,7 @@ class ConnectionNumbers(Generic[Connection]):
     def take(self) -> int:
         """The number of a connection that is about to be opened."""
         if not self._free:
-            # Those that broke while nobody used them; nobody told us.
+            # Those that broke while they were not used: nothing reports that.
             for number, connection in list(self._held.items()):
                 if not self._is_open(connection):
                     self.lost(number, connection)

@@ -35,14 +35,14 @@ def notes_of(
     plan: WorkloadPlan,
     board: Board,
     gauges: NDArray[np.int64],
-    told: UsersEnded | None,
+    report: UsersEnded | None,
     *,
     idle_ratio: float,
     exit_code: int | None,
     last_lines: Sequence[str],
     secrets: Sequence[str] = (),
 ) -> list[Note]:
-    """`told` is what the process of the users said at its end, None where it said nothing."""
+    """`report` is what the process of the users sent at its end, None where it sent nothing."""
     notes: list[Note] = counted_anomalies(
         {
             "saturated_histogram": int(gauges[layout.SATURATED]),
@@ -50,10 +50,10 @@ def notes_of(
         }
     )
     notes += _generator(board, idle_ratio)
-    notes += _ended(told, exit_code, last_lines, secrets)
-    if told is not None:
-        notes += [*_users(told), *_requests(told, plan, board)]
-        notes += [(OWN_LIMIT, "invalid", what, advice) for what, advice in told.own_limits]
+    notes += _ended(report, exit_code, last_lines, secrets)
+    if report is not None:
+        notes += [*_users(report), *_requests(report, plan, board)]
+        notes += [(OWN_LIMIT, "invalid", what, advice) for what, advice in report.own_limits]
     return [
         (code, severity, f"{plan.name}: {message}", *advice) for code, severity, message, *advice in notes
     ]
@@ -76,10 +76,10 @@ def _generator(board: Board, idle_ratio: float) -> list[Note]:
 
 
 def _ended(
-    told: UsersEnded | None, exit_code: int | None, last_lines: Sequence[str], secrets: Sequence[str]
+    report: UsersEnded | None, exit_code: int | None, last_lines: Sequence[str], secrets: Sequence[str]
 ) -> list[Note]:
-    if told is not None:
-        return _told_end(told, secrets)
+    if report is not None:
+        return _reported_end(report, secrets)
     if exit_code is None:
         what = "did not end in time and was killed"
     elif exit_code < 0:
@@ -92,53 +92,53 @@ def _ended(
     return [("users_died", "invalid", f"the process of the Locust users {what} before it was done{last}")]
 
 
-def _told_end(told: UsersEnded, secrets: Sequence[str]) -> list[Note]:
+def _reported_end(report: UsersEnded, secrets: Sequence[str]) -> list[Note]:
     notes: list[Note] = []
-    if told.stopped_by_others:
+    if report.stopped_by_others:
         notes.append(("users_stopped", "invalid", "the locustfile ended the test before the plan did"))
-    if told.exit_code:
-        by = redacted(told.exit_by, secrets)
-        message = f"the locustfile ends Locust with exit code {told.exit_code}, by {by}"
+    if report.exit_code:
+        by = redacted(report.exit_by, secrets)
+        message = f"the locustfile ends Locust with exit code {report.exit_code}, by {by}"
         notes.append(("users_exit_code", "fail", message))
     return notes
 
 
-def _users(told: UsersEnded) -> list[Note]:
+def _users(report: UsersEnded) -> list[Note]:
     notes: list[Note] = []
-    errors = "; ".join(f"{count} x {text}" for text, count in told.task_errors)
-    if told.lost_users:
+    errors = "; ".join(f"{count} x {text}" for text, count in report.task_errors)
+    if report.lost_users:
         because = f" ({errors})" if errors else ""
-        missing = f"up to {told.lost_users} of the users ended by themselves{because}"
+        missing = f"up to {report.lost_users} of the users ended by themselves{because}"
         notes.append(("users_lost", "inconclusive", f"{missing}: the load was less than planned"))
     elif errors:
-        count = told.counters["user_errors"]
+        count = report.counters["user_errors"]
         notes.append(("task_errors", "note", f"{count} exceptions left tasks of the locustfile: {errors}"))
-    if told.killed_blind:
+    if report.killed_blind:
         message = (
-            f"{told.killed_blind} users had to be killed, and requests that only an event tells of may"
+            f"{report.killed_blind} users had to be killed, and requests that only an event tells of may"
             " have been under way: they are not counted (events.request.measure shows them from their begin)"
         )
         notes.append(("requests_unseen", "inconclusive", message))
-    if told.without_time:
-        message = f"{told.without_time} request events without a response time are not counted"
+    if report.without_time:
+        message = f"{report.without_time} request events without a response time are not counted"
         notes.append(("requests_without_time", "note", message))
-    if told.hosts:
-        hosts = ", ".join(f"{host} of {name}" for name, host in told.hosts.items())
+    if report.hosts:
+        hosts = ", ".join(f"{host} of {name}" for name, host in report.hosts.items())
         notes.append(
             ("hosts_unused", "note", f"{hosts} is not used: the target's address is the users' host")
         )
-    if told.shapes:
-        shapes = ", ".join(told.shapes)
+    if report.shapes:
+        shapes = ", ".join(report.shapes)
         notes.append(("shape_unused", "note", f"{shapes} is not used: the phases say how many users run"))
     return notes
 
 
-def _requests(told: UsersEnded, plan: WorkloadPlan, board: Board) -> list[Note]:
+def _requests(report: UsersEnded, plan: WorkloadPlan, board: Board) -> list[Note]:
     notes: list[Note] = []
     names = plan.program.names
     by_operation = board.tallies.reshape(plan.phase_count, len(names), -1).sum(axis=(0, 2))
-    if told.unmatched:
-        listed = ", ".join(f"{name} ({count})" for name, count in told.unmatched)
+    if report.unmatched:
+        listed = ", ".join(f"{name} ({count})" for name, count in report.unmatched)
         message = (
             f"{int(by_operation[-1])} requests are in {OTHER}, because no operation names them: {listed}"
         )

@@ -133,10 +133,10 @@ class LocustEngine:
             self._last_ns = min(self._last_ns, monotonic_ns() + self._grace_ns)
 
     def finish(self) -> EngineResult:
-        """After the process has ended, or told all that there is to tell."""
+        """After the process has ended, or sent all that there is to report."""
         users = self._users
         assert users is not None
-        told = users.said(UsersEnded)
+        report = users.said(UsersEnded)
         if not users.wait(ENDING_S):
             users.close()
         board, gauges = self._shared.board, self._shared.gauges
@@ -152,13 +152,13 @@ class LocustEngine:
             busy_ns=None,
             phase_lag_p50_ns=lag_medians_ns([board], self.plan.phase_count),
             answers=self._answers.answers(),
-            counters=told.counters if told else {},
-            errors=told.errors if told else [],
+            counters=report.counters if report else {},
+            errors=report.errors if report else [],
             anomalies=notes_of(
                 self.plan,
                 board,
                 gauges,
-                told,
+                report,
                 idle_ratio=idle_ratio,
                 exit_code=None if self._is_overdue else users.exit_code,
                 last_lines=users.last_lines(),
