@@ -51,6 +51,8 @@ def in_shell(folder: Path, script: str, *words: str | bytes | Path) -> subproces
         capture_output=True,
         check=False,
         timeout=200,
+        # Where the tests run under nohup they ignore it, and so would all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
 
 
