@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import Any
+from dataclasses import dataclass
 
 from bench.resources.processes import stat_of
 
@@ -51,24 +51,33 @@ def others() -> list[int]:
         return sorted(_pids)
 
 
+@dataclass(frozen=True)
+class GeneratorCost:
+    """What the generator used in a window, under the names of the columns of series.csv."""
+
+    generator_cpu_ratio: float | None
+    """Cores."""
+    generator_rss_bytes: float | None
+
+
 class GeneratorUse:
     """CPU and memory of the generator from window to window."""
 
     def __init__(self) -> None:
         self._before = self._look()
 
-    def window(self) -> dict[str, Any]:
-        """Columns for the series: CPU in cores since the last call, resident memory in bytes."""
+    def window(self) -> GeneratorCost:
+        """CPU since the last call, resident memory now."""
         wall_s, cpu_s = self._look()
         before_wall_s, before_cpu_s = self._before
         self._before = (wall_s, cpu_s)
         elapsed_s = wall_s - before_wall_s
         stats = [stat for pid in (os.getpid(), *others()) if (stat := stat_of(pid)) is not None]
         used_s = cpu_s - before_cpu_s
-        return {
-            "generator_cpu_ratio": round(used_s / elapsed_s, 3) if elapsed_s > 0 else None,
-            "generator_rss_bytes": sum(stat.rss_bytes for stat in stats) if stats else None,
-        }
+        return GeneratorCost(
+            round(used_s / elapsed_s, 3) if elapsed_s > 0 else None,
+            sum(stat.rss_bytes for stat in stats) if stats else None,
+        )
 
     def _look(self) -> tuple[float, float]:
         return time.monotonic(), time.process_time() + cpu_s()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bench.engine.api import Engine
     from bench.judge.verdict import Verdict
     from bench.plan.plan import Plan, WorkloadPlan
+    from bench.resources.generator import GeneratorCost
     from bench.results.logs import Tag
     from bench.results.writer import RunWriter
     from bench.scenario.model import Scenario
@@ -122,8 +123,8 @@ LEAD_NS = 50_000_000
 class GeneratorUsage(Protocol):
     """What the generators use, from window to window."""
 
-    def window(self) -> dict[str, Any]:
-        """generator_cpu_ratio (cores) and generator_rss_bytes, since the last call."""
+    def window(self) -> GeneratorCost:
+        """Since the last call."""
 
 
 class LoadGenerator(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bench.core.answers import Answers
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bench.core.histogram import Counts
     from bench.engine.api import Engine
     from bench.plan.plan import Plan
+    from bench.resources.generator import GeneratorCost
     from bench.results.writer import RunWriter
     from bench.run.plugins import GeneratorUsage
 
@@ -43,12 +45,12 @@ class Recorder:
 
     def window(self, start_ns: int, end_ns: int, under_way: str = "") -> None:
         """Close the window start_ns..end_ns (from run zero); `under_way`: the faults that hold."""
-        resources = self._generator.window()
+        cost = self._generator.window()
         self._gains = []
         rows = []
         for number, engine in enumerate(self._engines):
             responses = self._histograms(engine, start_ns, end_ns)
-            rows.append(self._series(number, engine, start_ns, end_ns, responses, resources))
+            rows.append(self._series(number, engine, start_ns, end_ns, responses, cost))
             for event in engine.events():
                 at_ns = event.at_ns - self._writer.zero.monotonic_ns
                 self._writer.event(at_ns, event.kind, **event.details)
@@ -79,7 +81,7 @@ class Recorder:
         start_ns: int,
         end_ns: int,
         responses: Any,
-        resources: dict[str, Any],
+        cost: GeneratorCost,
     ) -> dict[str, Any]:
         before, now = self._looks[number], engine.live()
         self._looks[number] = now
@@ -107,7 +109,7 @@ class Recorder:
         idle = min(idle, max(elapsed - delay, 0))
         row["generator_idle_ratio"] = round(idle / elapsed, 4) if elapsed > 0 else None
         row["generator_run_delay_ratio"] = round(delay / elapsed, 4) if elapsed > 0 else None
-        row |= resources
+        row |= asdict(cost)
         self._writer.series({key: "" if value is None else value for key, value in row.items()})
         return row
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.messages import MessageError
 from bench.engine.api import EngineEvent
+from bench.resources.generator import GeneratorCost
 from bench.swarm.distributed.host import PROTOCOL, HostInfo, WorkerError
 from bench.swarm.distributed.messages import (
     FROM_HOST,
@@ -307,16 +308,13 @@ class Coordinator:
         """Of all workers together."""
         return self
 
-    def window(self) -> dict[str, Any]:
+    def window(self) -> GeneratorCost:
         """CPU and memory of all workers' processes, as each reported last; see GeneratorUsage."""
         with self.changed:
             uses = [worker.use for worker in self.workers.values() if worker.use and not worker.is_lost]
         cpu = [use.generator_cpu_ratio for use in uses if use.generator_cpu_ratio is not None]
         rss = [use.generator_rss_bytes for use in uses if use.generator_rss_bytes is not None]
-        return {
-            "generator_cpu_ratio": round(sum(cpu), 3) if cpu else None,
-            "generator_rss_bytes": round(sum(rss), 3) if rss else None,
-        }
+        return GeneratorCost(round(sum(cpu), 3) if cpu else None, round(sum(rss), 3) if rss else None)
 
     def add_to(self, record: RunRecord) -> RunRecord:
         """`workers`, and what was wrong with them."""

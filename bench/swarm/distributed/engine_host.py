@@ -222,7 +222,7 @@ class EngineHost:
 
         use = GeneratorUse()
         while not self._over.wait(BEAT_S):
-            self._send(HostBeat(**use.window()))
+            self._send(HostBeat(**asdict(use.window())))
             if monotonic_ns() - self._heard_ns > COORDINATOR_SILENT_S * NS_PER_S:
                 break
         for part in self._parts.values():
