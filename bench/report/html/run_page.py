@@ -28,6 +28,7 @@ from bench.report.html.page import (
 )
 from bench.report.html.plots import Book, events_table, marks, used_signs
 from bench.report.html.slices import Slices, spreads
+from bench.report.render import html
 from bench.report.text import headline, headroom_text
 from bench.scenario.rules.grammar import RuleText
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from bench.judge.verdict import Check, Verdict
     from bench.report.formats import JudgedRun, Reader
+    from bench.report.render.html import Card
     from bench.results.reader import Run
 
 
@@ -152,37 +154,27 @@ def findings(verdict: Verdict) -> Html:
 def key_figures(run: Run, verdict: Verdict) -> Html:
     """A few large numbers: rules by status, arrivals, the slowest workload, the longest outage, lost data."""
     cards = [_rule_card(verdict), _arrival_card(run), *_latency_cards(run), *_fault_cards(run)]
-    return element("div", [card for card in cards if card], class_="cards")
+    return html.cards(card for card in cards if card)
 
 
-def _card(name: str, figure: str, note: str) -> Html:
-    return element(
-        "div",
-        element("div", name, class_="name"),
-        element("div", figure, class_="figure"),
-        element("div", note, class_="note"),
-        class_="card",
-    )
-
-
-def _rule_card(verdict: Verdict) -> Html | None:
+def _rule_card(verdict: Verdict) -> Card | None:
     judged = [check.status for check in verdict.checks if check.is_rule]
     if not judged:
         return None
     good = sum(status in (Status.PASS, Status.WARN) for status in judged)
     rest = [f"{judged.count(status)} {status.name}" for status in reversed(Status) if status in judged]
-    return _card("Rules that hold", f"{good} of {len(judged)}", ", ".join(rest))
+    return ("Rules that hold", f"{good} of {len(judged)}", ", ".join(rest))
 
 
-def _arrival_card(run: Run) -> Html | None:
+def _arrival_card(run: Run) -> Card | None:
     tally = tally_of(run)
     if not tally.planned:
         return None
     ended = f"of {spaced(tally.planned)} planned arrivals; {tally.lost or 'none lost'}"
-    return _card("Answered OK", units.format_ratio(tally.ok / tally.planned), ended)
+    return ("Answered OK", units.format_ratio(tally.ok / tally.planned), ended)
 
 
-def _latency_cards(run: Run) -> list[Html]:
+def _latency_cards(run: Run) -> list[Card]:
     from bench.core import histogram
 
     found = []
@@ -196,23 +188,23 @@ def _latency_cards(run: Run) -> list[Html]:
     p50, p95 = (units.format_duration_ns(histogram.percentile_ns(counts, percent)) for percent in (50, 95))
     which = f"{name}, the slowest of {len(found)} workloads" if len(found) > 1 else name
     return [
-        _card("Response P99", units.format_duration_ns(p99_ns), f"P50 {p50}, P95 {p95}; {which}"),
+        ("Response P99", units.format_duration_ns(p99_ns), f"P50 {p50}, P95 {p95}; {which}"),
     ]
 
 
-def _fault_cards(run: Run) -> list[Html]:
-    cards = []
+def _fault_cards(run: Run) -> list[Card]:
+    cards: list[Card] = []
     clean = [one for one in run.record.recoveries if is_clean(one)]
     hit = [one for one in clean if one.first_failure_ns is not None]
     if hit:
         worst = max(hit, key=lambda one: one.downtime_ns)
         note = f"{worst.workload}, fault {worst.fault}; {spaced(worst.failed)} arrivals failed"
-        cards.append(_card("Longest downtime", units.format_duration_ns(worst.downtime_ns), note))
+        cards.append(("Longest downtime", units.format_duration_ns(worst.downtime_ns), note))
     counted = [one for one in run.record.integrity if one.lost is not None]
     if counted:
         lost = sum(one.lost or 0 for one in counted)
         acknowledged = sum(one.acknowledged or 0 for one in counted)
-        cards.append(_card("Acknowledged data lost", spaced(lost), f"of {spaced(acknowledged)} checked"))
+        cards.append(("Acknowledged data lost", spaced(lost), f"of {spaced(acknowledged)} checked"))
     return cards
 
 

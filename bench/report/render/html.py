@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
 from bench.report.document import (
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from bench.report.document import Block, Cell, Section
 
+Card: TypeAlias = "tuple[str, str, str]"
+"""A name, a figure, and a note."""
 LONG = 40
 """From so many characters on a cell is a sentence and needs room."""
 
@@ -48,7 +50,7 @@ def anchor(title: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
 
 
-def cards(figures: Iterable[tuple[str, str, str]]) -> Html:
+def cards(figures: Iterable[Card]) -> Html:
     """Figures to be seen first, each with its name and a note."""
     shown = [
         element(
