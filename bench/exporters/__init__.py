@@ -1,7 +1,7 @@
 """Live metrics and traces of the run in progress, for tools that a team has anyway.
 
-    session ─▶ Inbox ─▶ Figures ─▶ families ─▶ Prometheus (asked by HTTP), OTLP (sent to a collector)
+    session ─▶ buffer ─▶ Figures ─▶ families ─▶ Prometheus (asked by HTTP), OTLP (sent to a collector)
 
-An exporter is a watcher (bench.run.plugins): the session's thread only puts what it sees into an inbox,
-everything else happens in a thread of the exporter's own. Numbers are those of the run folder.
+An exporter is an observer (bench.run.plugins): the session's thread only puts what it sees into a buffer,
+everything else happens in a separate thread. Numbers are those of the run folder.
 """

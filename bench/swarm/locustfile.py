@@ -1,4 +1,4 @@
-"""Runs scenarios out of Locust: `locust -f bench/swarm/locustfile.py`, or `bench ui`, which starts the same.
+"""Runs scenarios from Locust: `locust -f bench/swarm/locustfile.py`, or `bench ui`, which starts the same.
 
 --master, --worker, --processes, --headless and --autostart work as with any locustfile; what to run is
 chosen in the form or with --scenario, --rate, --duration, --lanes, --target, --stack, --seed and --quick.
@@ -6,22 +6,17 @@ chosen in the form or with --scenario, --rate, --duration, --lanes, --target, --
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import gevent
 from locust import LoadTestShape, User, events, task
 
 from bench.swarm.web.locust_hooks import LocustHooks
 
-if TYPE_CHECKING:
-    from bench.swarm.web.locust_hooks import LocustHooks as Entered
-
 
 class Scenario(User):
-    """Stands for the run in Locust's books. The load is made elsewhere."""
+    """Represents the run in Locust's statistics. The load is generated elsewhere."""
 
     @task
-    def look_on(self) -> None:
+    def idle(self) -> None:
         """Nothing, for a while."""
         gevent.sleep(1.0)
 
@@ -29,11 +24,11 @@ class Scenario(User):
 class UntilTheRunEnds(LoadTestShape):
     """A test lasts as long as its run."""
 
-    entrance: Entered
+    hooks: LocustHooks
 
     def tick(self) -> tuple[int, float] | None:
         """How many users, and how fast they come; None when the run is over."""
-        return self.entrance.tick()
+        return self.hooks.tick()
 
 
 LocustHooks().listen(events)

@@ -82,7 +82,7 @@ class LocustHooks:
             self._workers = Workers(environment, runner)
         self.control = RunControl(statistics, self._workers or NoWorkers())
         self.control.on_failure = self._tell_failure
-        environment.shape_class.entrance = self
+        environment.shape_class.hooks = self
         environment.process_exit_code = int(ExitCode.OK)
         environment.events.test_start.add_listener(self._start)
         environment.events.test_stopping.add_listener(self._stop)
