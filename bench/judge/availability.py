@@ -84,7 +84,7 @@ def _told_by_the_log(
         number = [entry.name for entry in run.workloads].index(scope[0])
         wanted &= log["workload"] == number
         if scope[1:]:
-            wanted &= log["operation"] == run.workloads[number]["operations"].index(scope[1])
+            wanted &= log["operation"] == run.workloads[number].operations.index(scope[1])
     wanted &= np.array([phase.measured for phase in run.record.phases])[log["phase"]]
     if int(wanted.sum()) != tally.planned:
         return None

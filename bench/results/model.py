@@ -61,7 +61,7 @@ class Record(BaseModel):
         """As it is written: the keys that it was made with."""
         return self.model_dump(exclude_unset=True)
 
-    # The same as a mapping of what was written, for readers that have not been switched to the fields yet.
+    # The same as a mapping of what was written: no reader of the product asks so any more, some tests do.
 
     def __bool__(self) -> bool:
         return bool(self.keys())

@@ -125,10 +125,10 @@ def _totals(run: Run, uses: Sequence[ResourceUse]) -> Html | None:
             ]
         )
     pools = [
-        f"{name}: {pool.get('size', '?')} connections, "
-        f"{units.format_ratio(pool['utilization_max'])} in use at most"
+        f"{name}: {'?' if pool.size is None else pool.size} connections, "
+        f"{units.format_ratio(pool.utilization_max)} in use at most"
         for name, pool in run.record.pool.items()
-        if "utilization_max" in pool
+        if pool.utilization_max is not None
     ]
     if not rows:
         return None
