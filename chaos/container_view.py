@@ -34,7 +34,7 @@ class Endpoint:
     """One network and what was asked for there."""
 
     network: str
-    """Its id; empty where the engine has told only the name."""
+    """Its id; empty where the engine has reported only the name."""
     name: str = ""
     aliases: tuple[str, ...] = ()
     links: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Faults on containers: kill, crash, stop, start, restart, pause, and the way off the network and back.
 
-Each act gives its three times and its proof. When it took effect is the engine's own word, an event with
-a stamp in ns, or the kernel's where that is earlier: the engine tells a death some 30 ms late. What the
+Each act gives its times and its proof. When it took effect is the engine's own word, an event with
+a stamp in ns, or the kernel's where that is earlier: the engine reports a death some 30 ms late. What the
 engine does differently than one expects:
 
 - `docker kill` counts as a stop by hand, so the restart policy does not act: who kills must start;
@@ -46,7 +46,7 @@ class ContainerAct:
 
     what: str
     container: str
-    stamps: Timestamps
+    times: Timestamps
     proof: Proof
     pid_before: int | None
     pid_after: int | None
@@ -88,21 +88,21 @@ def start(container: str) -> ContainerAct:
     before = view(container)
     if before.is_running and not before.is_restarting:
         return _so_already("start", container, f"it runs already as process {before.pid}", before.pid)
-    stamps, _ = _stamped(container, [lambda: engine().start(container)], ("start",))
+    times, _ = _timed(container, [lambda: engine().start(container)], ("start",))
     pid = view(container).pid
     proof = Proof(pid is not None, f"process {pid} was started" if pid else "it has no process")
-    return ContainerAct("start", container, stamps, proof, None, pid, stamps.effective_ns)
+    return ContainerAct("start", container, times, proof, None, pid, times.effective_ns)
 
 
 def pause(container: str) -> ContainerAct:
     """Freeze all its processes: its port stays open, and nothing answers."""
     pid = victim(container, running=True).pid
-    stamps, _ = _stamped(container, [lambda: engine().pause(container)], ("pause",))
+    times, _ = _timed(container, [lambda: engine().pause(container)], ("pause",))
     frozen = wait_until(lambda: is_frozen(pid) is not False, EVENT_S, POLL_S)
     after = view(container)
     words = {True: ", its processes are frozen", False: ", but its processes run", None: ""}
     proof = Proof(after.is_paused and frozen, f"the engine says {after.status}{words[is_frozen(pid)]}")
-    return ContainerAct("pause", container, stamps, proof, pid, pid, stamps.effective_ns)
+    return ContainerAct("pause", container, times, proof, pid, pid, times.effective_ns)
 
 
 def unpause(container: str) -> ContainerAct:
@@ -110,10 +110,10 @@ def unpause(container: str) -> ContainerAct:
     before = view(container)
     if not before.is_paused:
         return _so_already("unpause", container, "it is not paused", before.pid)
-    stamps, _ = _stamped(container, [lambda: engine().unpause(container)], ("unpause",))
+    times, _ = _timed(container, [lambda: engine().unpause(container)], ("unpause",))
     after = view(container)
     proof = Proof(not after.is_paused, f"the engine says {after.status}")
-    return ContainerAct("unpause", container, stamps, proof, before.pid, after.pid, stamps.effective_ns)
+    return ContainerAct("unpause", container, times, proof, before.pid, after.pid, times.effective_ns)
 
 
 def disconnect(container: str) -> tuple[ContainerAct, tuple[Endpoint, ...]]:
@@ -124,12 +124,12 @@ def disconnect(container: str) -> tuple[ContainerAct, tuple[Endpoint, ...]]:
         raise hit.refusal("a container with a network of its own", why, advice)
     known = hit.endpoints
     steps = [partial(off, container, one) for one in known]
-    stamps, _ = _stamped(container, steps, ("disconnect",), known[-1].network)
+    times, _ = _timed(container, steps, ("disconnect",), known[-1].network)
     left = [one.name for one in view(container).endpoints]
     names = ", ".join(one.name for one in known)
     proof = Proof(not left, f"still on {', '.join(left)}" if left else f"off {names}")
     pid = hit.pid
-    return ContainerAct("disconnect", container, stamps, proof, pid, pid, stamps.effective_ns), known
+    return ContainerAct("disconnect", container, times, proof, pid, pid, times.effective_ns), known
 
 
 def connect(container: str, known: tuple[Endpoint, ...]) -> ContainerAct:
@@ -144,13 +144,13 @@ def connect(container: str, known: tuple[Endpoint, ...]) -> ContainerAct:
         return _so_already("connect", container, ON_ALL, pid)
     steps = []
     for one in waiting:
-        if any(one.is_same_network(other) for other in now):  # somebody else's way back, without the rest
+        if any(one.is_same_network(other) for other in now):  # another has connected it, without the rest
             steps.append(partial(off, container, one))
         steps.append(partial(on, container, one))
-    stamps, _ = _stamped(container, steps, ("connect",), waiting[-1].network)
+    times, _ = _timed(container, steps, ("connect",), waiting[-1].network)
     wrong = endpoints_that_differ(container, known)
     proof = Proof(wrong is None, wrong or ON_ALL)
-    return ContainerAct("connect", container, stamps, proof, pid, pid, stamps.effective_ns)
+    return ContainerAct("connect", container, times, proof, pid, pid, times.effective_ns)
 
 
 def endpoints_that_differ(container: str, known: tuple[Endpoint, ...]) -> str | None:
@@ -181,28 +181,28 @@ def _ending(what: str, container: str, act: Callable[[], Any], events: Sequence[
     hit = victim(container, running=True)
     pid, identity = hit.pid, hit.seen_process
     death = ExitWatcher(identity) if identity is not None else None
-    stamps, told = _stamped(container, [act], events)
+    times, reported = _timed(container, [act], events)
     died_ns = death.moment() if death is not None else None
     # Each of them comes after the death: the earliest is the nearest to it.
-    effective = min((at_ns for at_ns in (died_ns, *told.values()) if at_ns is not None), default=None)
+    effective = min((at_ns for at_ns in (died_ns, *reported.values()) if at_ns is not None), default=None)
     after = view(container)
     seen = f"process {pid} is gone" if died_ns is not None else f"process {pid} is not to be seen from here"
-    later = "the engine told no death"
-    if "die" in told and effective is not None:
-        later = f"the engine told its death {(told['die'] - effective) / 1e6:.0f} ms later"
+    later = "the engine reported no death"
+    if "die" in reported and effective is not None:
+        later = f"the engine reported its death {(reported['die'] - effective) / 1e6:.0f} ms later"
     code = f" with exit code {after.exit_code}" if not after.is_running else ""
     return ContainerAct(
         what,
         container,
-        replace(stamps, effective_ns=effective),
-        Proof("die" in told and after.pid != pid, f"{seen}, {later} and now says {after.status}{code}"),
+        replace(times, effective_ns=effective),
+        Proof("die" in reported and after.pid != pid, f"{seen}, {later} and now says {after.status}{code}"),
         pid,
         after.pid,
-        told.get("die"),
+        reported.get("die"),
     )
 
 
-def _stamped(
+def _timed(
     container: str, steps: Sequence[Callable[[], Any]], events: Sequence[str], network: str | None = None
 ) -> tuple[Timestamps, dict[str, int]]:
     """Take every step, and wait for the engine's events of the last; effective is the last of them.
@@ -225,8 +225,8 @@ def _stamped(
             container[:12], "the Docker engine", expected, "; ".join(refused), "look at the engine's log"
         )
     returned = monotonic_ns()
-    told = awaited_events(engine(), container, events, before, EVENT_S, network)
-    return Timestamps(asked, returned, told.get(events[-1])), told
+    reported = awaited_events(engine(), container, events, before, EVENT_S, network)
+    return Timestamps(asked, returned, reported.get(events[-1])), reported
 
 
 def _so_already(what: str, container: str, text: str, pid: int | None) -> ContainerAct:

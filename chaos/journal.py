@@ -42,7 +42,7 @@ class JournalLock:
 
     @classmethod
     def take(cls, folder: Path, is_run_under_way: Callable[[], bool]) -> JournalLock | None:
-        """Take it, after whoever heals; None while a run holds it, or when HEALING_S are over.
+        """Take it, after any process that heals; None while a run holds it, or when HEALING_S are over.
 
         Raises OSError where the folder cannot be written.
         """

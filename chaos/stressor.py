@@ -7,7 +7,7 @@ Run by its path, standard library only:
     stressor.py io SECONDS BYTES FOLDER
     stressor.py connections SECONDS HOST PORT MOST KEEP WAIT_SECONDS
 
-It says "ready" when it holds what it was told to hold. It ends when its stdin ends, when its parent
+It says "ready" when it holds what it is to hold. It ends when its stdin ends, when its parent
 dies, and when its time is over, whatever comes first. Connections are those of a Redis: MOST at most,
 opened within WAIT_SECONDS, and KEEP of them are given back when it takes no more.
 """
@@ -36,7 +36,7 @@ OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAD
 
 
 def is_over(until: float) -> bool:
-    """Whether to end: the time is over, or nobody holds our stdin any more."""
+    """Whether to end: the time is over, or no process holds our stdin any more."""
     return time.monotonic() >= until or bool(select.select([0], [], [], 0)[0])
 
 
@@ -69,7 +69,7 @@ def write_blocks(until: float, size: int, folder: str) -> None:
     block = os.urandom(min(BLOCK_BYTES, size))
     fd = nameless_file(folder)
     at = 0
-    os.pwrite(fd, block, at)  # a disk without room is told before the word that we are at work
+    os.pwrite(fd, block, at)  # a disk without room is reported before "ready"
     ready()
     while not is_over(until):
         os.pwrite(fd, block, at)
@@ -99,7 +99,7 @@ def hold_connections(until: float, address: tuple[str, int], most: int, keep: in
         except OSError as error:
             if error.errno in OUR_LIMITS:
                 found = "ours"
-            time.sleep(SLICE_S)  # neither taken nor refused: nobody answers at all
+            time.sleep(SLICE_S)  # neither taken nor refused: there is no answer at all
             continue
         held += new
         if new:
@@ -153,7 +153,7 @@ def ready(more: str = "") -> None:
 def main() -> None:
     """Do as the arguments say."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    # Should memory run out after all, the kernel takes this process and nobody else's.
+    # Should memory run out after all, the kernel kills this process and no other.
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123 - as above
         score.write("1000")
     kind, seconds = sys.argv[1], float(sys.argv[2])

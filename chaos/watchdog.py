@@ -24,7 +24,7 @@ class Watchdog:
 
     def __init__(self, journal: Path, lock: JournalLock | None = None) -> None:
         """lock: the harness's, kept by the watchdog until it has healed; without it, it takes one."""
-        # A session of its own: whoever kills the harness's group does not reach it.
+        # A session of its own: what kills the harness's group does not reach it.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "chaos.watchdog", str(journal), *(["held"] if lock else [])],
             stdin=subprocess.PIPE,
@@ -42,7 +42,7 @@ class Watchdog:
     def close(self) -> None:
         """The journal is empty, or what is left in it is the watchdog's to undo now.
 
-        Waits for its end; one that somebody has stopped is killed. Again is harmless.
+        Waits for its end; one that was stopped is killed. Again is harmless.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -63,7 +63,7 @@ def main() -> None:
 
     path, is_lock_held = Path(sys.argv[1]), sys.argv[2:] == ["held"]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # whoever ends the harness wants the healing all the more
+        signal.signal(number, signal.SIG_IGN)  # what ends the harness makes healing all the more necessary
     sys.stdout.buffer.write(READY)
     sys.stdout.buffer.flush()
     while sys.stdin.buffer.read(4096):
@@ -73,7 +73,7 @@ def main() -> None:
     # Another harness that holds it by now has healed this one's journal already.
     lock = None if is_lock_held else JournalLock.take(path.parent, lambda: not path.exists())
     if (is_lock_held or lock is not None) and path.exists():
-        with contextlib.suppress(HealError):  # the journal stays, for `bench heal` to tell
+        with contextlib.suppress(HealError):  # the journal stays, for `bench heal` to report
             heal(read_journal(path))
 
 

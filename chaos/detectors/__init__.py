@@ -1,1 +1,1 @@
-"""Detectors: who notices that a target is away, each on its own, on the run's clock."""
+"""Detectors notice that a target is unreachable, independently of each other, on the run's clock."""

@@ -39,7 +39,7 @@ class Observation:
 NOTHING, OBSERVE = "nothing", "observe"
 DETECTED, MISSED = "detected", "missed"
 IN_ALARM = "in_alarm"
-"""It was in alarm when the fault began: whether it would have noticed nobody knows."""
+"""It was in alarm when the fault began: whether it would have noticed is unknown."""
 NO_LOOK = "no_look"
 """The target was back before the detector had looked as often as it needs to."""
 
@@ -65,13 +65,13 @@ class Window:
 
 
 WhyBlind = Callable[[Window], str | None]
-"""Why a detector that told nothing of a fault could not have seen it; None where it could."""
+"""Why a detector that did not report a fault could not have seen it; None where it could."""
 
 
 def too_few_looks(looks_ns: Sequence[tuple[int, int]], needed: int) -> WhyBlind:
     """Of a detector that looks for itself: begin and end of each look, and how many in a row it needs.
 
-    One that was answered when the target was back did not see it away.
+    A look that was answered when the target was back did not see the outage.
     """
 
     def why(window: Window) -> str | None:
@@ -207,7 +207,7 @@ def _detection(
 def _end(window: Window, windows: Iterable[Window]) -> int:
     """The next fault that the same observation could mean, or calm.
 
-    While two faults hold at once nobody can say which of them was seen: then it is both.
+    While two faults are in force which of them was seen is unknown: then it is both.
     """
     later = [
         other.from_ns

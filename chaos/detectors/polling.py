@@ -61,7 +61,7 @@ class PollingDetector(ABC):
     def _run(self) -> None:
         try:
             self._keep_looking()
-        except BaseException as failure:  # noqa: BLE001 - a detector that went blind is told, not overlooked
+        except BaseException as failure:  # noqa: BLE001 - a detector that went blind is reported, not overlooked
             self.failure = failure
 
     def _keep_looking(self) -> None:
@@ -158,7 +158,7 @@ class Breaker(PollingDetector):
             components = found.get("components", {}) if isinstance(found, dict) else {}
             return components if isinstance(components, dict) else {}
         except (OSError, http.client.HTTPException, ValueError):
-            return {}  # the API itself is away: that is for other detectors to say
+            return {}  # the API itself is unreachable: that is for other detectors to report
         finally:
             connection.close()
 

@@ -40,11 +40,8 @@ class DiskFull(Fault):
         return Path(described.data_directory) if described and described.data_directory else None
 
     def _refused(self, expected: str, found: str) -> Exception:
-        return self.context.refuse(
-            self.plan.target,
-            expected,
-            found,
-            "mount a small one (tmpfs, say) and set TMPDIR there for this stack",
+        return self.refuse(
+            expected, found, "mount a small one (tmpfs, say) and set TMPDIR there for this stack"
         )
 
     def aim(self) -> None:

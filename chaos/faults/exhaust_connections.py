@@ -45,19 +45,17 @@ class ExhaustRedis(Pressure):
     """Processes of ours hold idle connections: a Redis may give more than one process can hold."""
 
     def check(self) -> None:
-        """It must be a Redis that tells its limit, and that we can reach."""
+        """It must be a Redis that reports its limit, which we can reach."""
         target = self.context.targets[self.plan.target]
         if target.kind != "redis" or target.tls:
-            raise self.context.refuse(
-                target.name,
+            raise self.refuse(
                 "a Redis or Postgres without TLS, which says when it takes no more connections",
                 f"{target.kind} over TLS" if target.tls else target.kind,
                 "use {refuse: " + target.name + "}, which refuses new connections",
             )
         self._holders, self._most_each = self._split(self._limit(target))
         if self._holders > MOST_HOLDERS:
-            raise self.context.refuse(
-                target.name,
+            raise self.refuse(
                 f"a limit that {MOST_HOLDERS} processes of ours can reach",
                 f"{self._holders * self._most_each} connections",
                 "lower its maxclients, or raise the limit of open files (ulimit -n)",
@@ -75,9 +73,7 @@ class ExhaustRedis(Pressure):
                         return int(line.partition(":")[2])
         except (ProbeError, ErrorReply) as fact:
             found = str(fact)
-        raise self.context.refuse(
-            target.name, "its limit of connections in INFO clients", found, "let the user read INFO"
-        )
+        raise self.refuse("its limit of connections in INFO clients", found, "let the user read INFO")
 
     def _split(self, limit: int) -> tuple[int, int]:
         """How many processes, and how many connections each: evenly, so that each has some to give back."""
@@ -135,8 +131,7 @@ class ExhaustPostgres(Fault):
         needed = self._limit() + SPARE_DESCRIPTORS * 20
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if resource.RLIM_INFINITY not in (soft, hard) and hard < needed:
-            raise self.context.refuse(
-                self.plan.target,
+            raise self.refuse(
                 f"{needed} open files for this process, to hold that many sessions",
                 f"at most {hard}",
                 f"raise the limit (ulimit -n {needed}), or lower the target's own",
@@ -172,9 +167,7 @@ class ExhaustPostgres(Fault):
                 return int(row[0]) if row else 0
         except psycopg.Error as error:
             found = str(error).strip().partition("\n")[0]
-            raise self.context.refuse(
-                self.plan.target, "its limit of connections", found, "see whether it is up"
-            ) from None
+            raise self.refuse("its limit of connections", found, "see whether it is up") from None
 
     def _one_more(self) -> bool:
         """Whether the target did not refuse."""
@@ -189,7 +182,7 @@ class ExhaustPostgres(Fault):
         except psycopg.OperationalError as error:
             if "FATAL" in str(error):
                 return False
-            time.sleep(UNANSWERED_PAUSE_S)  # neither taken nor refused: nobody answers at all
+            time.sleep(UNANSWERED_PAUSE_S)  # neither taken nor refused: there is no answer at all
             return True
         self._held.append(held)
         return True

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROBE_S = 1.0
 EMBEDDED = "embedded"
 ALLOW_VARIABLE = "HOLDFAST_ALLOW_FAULTS"
-"""Names of targets, separated by commas, that somebody else runs and that may be broken."""
+"""Names of targets, separated by commas, that others run and that may be broken."""
 
 
 @dataclass
@@ -90,6 +90,10 @@ class Fault(ABC):
     def __init__(self, plan: FaultPlan, context: FaultContext) -> None:
         self.plan = plan
         self.context = context
+
+    def refuse(self, expected: str, found: str, advice: str) -> TargetError:
+        """That it cannot be done to its target."""
+        return self.context.refuse(self.plan.target, expected, found, advice)
 
     def check(self) -> None:  # noqa: B027 - most faults need no more than their target
         """Before anything starts: whether this can be done here at all. Raises TargetError."""

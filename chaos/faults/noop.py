@@ -1,4 +1,4 @@
-"""No fault: for runs whose every finding is then the harness's own noise, or somebody else's doing."""
+"""No fault: for runs in which all that is detected is the harness's own noise, or done by others."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Noop(Fault):
 
 
 class Observe(Noop):
-    """Looks on: whoever breaks the target, its outage is judged as that of a fault."""
+    """Whatever breaks the target, its outage is judged as that of a fault."""
 
     @property
     def how(self) -> str:

@@ -30,24 +30,18 @@ class OnContainer(Fault):
         hit = victim(self._container(), running=True)
         described = self.context.container(self.plan.target)
         if self.plan.kind in MOVES and described is not None and not described.is_port_fixed:
-            raise self.context.refuse(
-                self.plan.target,
+            raise self.refuse(
                 f"a published port that is the same after {self.plan.kind}",
                 "one that the engine chooses anew at every start",
                 'name it in the compose file, as in ports: ["127.0.0.1:6379:6379"], or use pause',
             )
         why = hit.why_no_crash if self.plan.kind == "crash" else None
         if why is not None:
-            raise self.context.refuse(
-                self.plan.target, "a process that may be killed from here", why, "use kill, or run as root"
-            )
+            raise self.refuse("a process that may be killed from here", why, "use kill, or run as root")
         why = hit.why_no_disconnect if self.plan.kind == "disconnect" else None
         if why is not None:
-            raise self.context.refuse(
-                self.plan.target,
-                "a container with a network of its own",
-                why,
-                "use pause, or a fault on the network path",
+            raise self.refuse(
+                "a container with a network of its own", why, "use pause, or a fault on the network path"
             )
 
     def aim(self) -> None:
@@ -57,7 +51,7 @@ class OnContainer(Fault):
         self._policy = hit.restart_policy
 
     def undo(self) -> Undo:
-        """What takes it back, for whoever comes; also after an order that was given and not yet obeyed."""
+        """What takes it back, for any process; also after an order that was given and not yet obeyed."""
         container = self._container()
         match self.plan.kind:
             case "pause":
@@ -84,7 +78,7 @@ class OnContainer(Fault):
                 "pause": containers.pause,
             }
             self._act = acts[self.plan.kind](container)
-        return self._act.stamps
+        return self._act.times
 
     def took_effect(self) -> Proof:
         """What the engine and the kernel said."""
@@ -102,15 +96,15 @@ class OnContainer(Fault):
         container = self._container()
         match self.plan.kind:
             case "kill":
-                return containers.start(container).stamps
+                return containers.start(container).times
             case "crash" if self._is_left_dead:
-                return containers.start(container).stamps
+                return containers.start(container).times
             case "pause":
-                return containers.unpause(container).stamps
+                return containers.unpause(container).times
             case "stop":
-                return containers.start(container).stamps
+                return containers.start(container).times
             case "disconnect":
-                return containers.connect(container, self._known).stamps
+                return containers.connect(container, self._known).times
         return None
 
     def healed(self, deadline_s: float) -> Proof:
@@ -154,5 +148,5 @@ class OnContainer(Fault):
     def _container(self) -> str:
         described = self.context.container(self.plan.target)
         if described is None:
-            raise self.context.refuse(self.plan.target, "its container", "none", "look at the stack")
+            raise self.refuse("its container", "none", "look at the stack")
         return described.id

@@ -22,7 +22,7 @@ from chaos.processes import are_gone, wait_until
 from chaos.schedule import Proof, Timestamps
 
 MARGIN_S = 1.0
-"""How much longer than planned a stressor may go on by itself, should nobody end it."""
+"""How much longer than planned a stressor may go on by itself, should it not be ended."""
 END_S = 5.0
 MOST_OF_MEMORY = 0.8
 """Of what is free; beyond that the kernel would choose whom to kill."""
@@ -89,7 +89,7 @@ class Pressure(Fault):
         return stamped(asked)
 
     def lasted(self) -> Proof | None:
-        """A stressor ends before its time when somebody kills it, as the kernel does without memory."""
+        """A stressor ends before its time when it is killed, as the kernel does without memory."""
         if not self._gone:
             return None
         return Proof(
@@ -119,11 +119,10 @@ class MemoryPressure(Pressure):
     """One stressor that holds memory."""
 
     def check(self) -> None:
-        """Never so much that the kernel must kill somebody."""
+        """Never so much that the kernel must kill a process."""
         wanted, free = int(self.plan.settings["bytes"]), psutil.virtual_memory().available
         if wanted > free * MOST_OF_MEMORY:
-            raise self.context.refuse(
-                self.plan.target,
+            raise self.refuse(
                 f"at most {format_bytes(free * MOST_OF_MEMORY)} of memory pressure on this machine",
                 format_bytes(wanted),
                 "ask for less: the kernel would choose whom to kill",
@@ -143,8 +142,7 @@ class IoPressure(Pressure):
         """There must be room for the file, and to spare."""
         wanted, free = int(self.plan.settings["bytes"]), psutil.disk_usage(tempfile.gettempdir()).free
         if wanted > free * MOST_OF_DISK:
-            raise self.context.refuse(
-                self.plan.target,
+            raise self.refuse(
                 f"at most {format_bytes(free * MOST_OF_DISK)} of pressure on {tempfile.gettempdir()}",
                 format_bytes(wanted),
                 "ask for less, or set TMPDIR to a larger disk",

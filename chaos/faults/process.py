@@ -27,10 +27,9 @@ class Kill(Fault):
     whole_family = False
 
     def check(self) -> None:
-        """There must be a process of ours that somebody starts again."""
+        """There must be a process of ours that its supervisor starts again."""
         if self.context.pid(self.plan.target) is None:
-            raise self.context.refuse(
-                self.plan.target,
+            raise self.refuse(
                 f"a process of ours to {self.plan.kind}",
                 "a service that the harness did not start",
                 "use --stack embedded or docker, or label the container bench.chaos=allow",
@@ -41,9 +40,7 @@ class Kill(Fault):
         pid = self.context.pid(self.plan.target)
         found = family(pid) if pid is not None else []
         if not found:
-            raise self.context.refuse(
-                self.plan.target, "a living process to hit", "none: it is down already", "lengthen `every`"
-            )
+            raise self.refuse("a living process to hit", "none: it is down already", "lengthen `every`")
         self._main = found[0]
         self._hit: list[ProcessIdentity] = found if self.whole_family else found[:1]
 
@@ -171,8 +168,7 @@ class Stop(Kill):
         """Only who started the service can ask for an ordered end."""
         super().check()
         if not hasattr(self.context.stack, "service"):
-            raise self.context.refuse(
-                self.plan.target,
+            raise self.refuse(
                 f"a service whose supervisor is ours to {self.plan.kind}",
                 f"the {self.context.stack.kind} stack, which another process keeps",
                 "use --stack embedded or docker, or kill instead",
@@ -231,8 +227,7 @@ class Disconnect(Kill):
 
     def check(self) -> None:
         """Always refused."""
-        raise self.context.refuse(
-            self.plan.target,
+        raise self.refuse(
             "a container, whose network can be taken away",
             "a process on loopback",
             "use --stack docker, or {black_hole: " + self.plan.target + "} to the same effect for the load",

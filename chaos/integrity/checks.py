@@ -214,7 +214,7 @@ class TotalWatch:
     def _run(self) -> None:
         try:
             while not self._end.is_set():
-                with contextlib.suppress(NotYet):  # it is away, and is asked when it is back
+                with contextlib.suppress(NotYet):  # it is unreachable, and is asked when it is back
                     self._readings.append(self._reading())
                 self._end.wait(EVERY_S)
         except BaseException as failure:  # noqa: BLE001 - reported with the result

@@ -245,7 +245,7 @@ MAY_COME = ("42P01", "42703", "3F000")
 def rehearse(check: Check, query: str, key: str) -> None:
     """Have the server plan a query, the check's `key`.
 
-    Raises ScenarioError where it is none, TargetError where nobody answers.
+    Raises ScenarioError where it is rejected, TargetError where there is no answer.
     """
     target = check.target
     try:

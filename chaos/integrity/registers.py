@@ -88,7 +88,7 @@ class RegisterWatch:
     def _run(self) -> None:
         try:
             asyncio.run(self._work())
-        except BaseException as failure:  # noqa: BLE001 - told with the result
+        except BaseException as failure:  # noqa: BLE001 - reported with the result
             self.failure = failure
 
     async def _work(self) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 1.0
 UNREADABLE_VALUE = -1
-"""Stands for whatever is no whole number: nobody has written it."""
+"""Stands for whatever is no whole number: no client has written it."""
 
 
 class RegisterConnection(Protocol):

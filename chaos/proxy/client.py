@@ -21,29 +21,10 @@ from bench.core.child_environment import for_python
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
 from bench.stack.services.loopback_port import free_loopback_port
+from chaos.proxy import messages
 from chaos.proxy.composition import KINDS, toxic_of
 from chaos.proxy.loop import BUCKETS, ROW, ROWS, SIZE_BYTES
-from chaos.proxy.messages import (
-    Add,
-    Answer,
-    Applied,
-    AskEffects,
-    AskStats,
-    Changed,
-    Clear,
-    Command,
-    Done,
-    Effects,
-    Failed,
-    LeadTo,
-    Listening,
-    ProxyStats,
-    Refused,
-    Remove,
-    Specification,
-    read_answer,
-    to_line,
-)
+from chaos.proxy.messages import Applied, Effects, ProxyStats
 from chaos.proxy.toxic import ToxicError
 from chaos.proxy.traffic import LOADING, RUNNING
 from chaos.schedule import Proof
@@ -62,7 +43,7 @@ LOAD_STEP_S = 0.01
 PROOF_S = 3.0
 PROOF_STEP_S = 0.005
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
-Some = TypeVar("Some", bound=Answer)
+Some = TypeVar("Some", bound=messages.Answer)
 
 
 class FaultProxy:
@@ -104,7 +85,7 @@ class FaultProxy:
         self._gauges_fd = os.memfd_create("holdfast-proxy", os.MFD_CLOEXEC)
         os.ftruncate(self._gauges_fd, SIZE_BYTES)
         self._gauges = mmap.mmap(self._gauges_fd, SIZE_BYTES)
-        specification = Specification(
+        specification = messages.Specification(
             harness_pid=os.getpid(),
             upstream_host=self._numeric_upstream(),
             upstream_port=self._upstream[1],
@@ -130,9 +111,9 @@ class FaultProxy:
         )
         try:
             answer = self._answered(specification)
-            if isinstance(answer, Failed):
+            if isinstance(answer, messages.Failed):
                 self._refuse("a fault proxy that listens", answer.why, "choose another port")
-            assert isinstance(answer, Listening)
+            assert isinstance(answer, messages.Listening)
         except BaseException:
             self.close()
             raise
@@ -180,7 +161,7 @@ class FaultProxy:
         """
         toxic_of(kind, settings)
         asked_ns = monotonic_ns()
-        change = self._ask(Add(kind, dict(settings)), Changed)
+        change = self._ask(messages.Add(kind, dict(settings)), messages.Changed)
         applied = Applied(
             number=change.toxic,
             kind=kind,
@@ -196,13 +177,13 @@ class FaultProxy:
 
     def remove(self, toxic: Applied) -> int:
         """Take a toxic away; when that took effect, ns. Again is harmless."""
-        change = self._ask(Remove(toxic.number), Changed)
+        change = self._ask(messages.Remove(toxic.number), messages.Changed)
         self._in_force.pop(toxic.number, None)
         return change.effective_ns
 
     def clear(self) -> int:
         """Take all toxics away; when that took effect, ns."""
-        change = self._ask(Clear(), Changed)
+        change = self._ask(messages.Clear(), messages.Changed)
         self._in_force.clear()
         return change.effective_ns
 
@@ -219,7 +200,7 @@ class FaultProxy:
 
     def lead_to(self, host: str, port: int) -> tuple[str, int]:
         """Connect those that come from now on to another upstream; its own address, for them."""
-        self._ask(LeadTo(host, port), Done)
+        self._ask(messages.LeadTo(host, port), messages.Done)
         return self.address
 
     def lateness(self) -> Counts:
@@ -238,11 +219,11 @@ class FaultProxy:
 
     def stats(self) -> ProxyStats:
         """What it has done and what it holds."""
-        return self._ask(AskStats(), ProxyStats)
+        return self._ask(messages.AskStats(), ProxyStats)
 
     def effects(self, toxic: Applied) -> Effects:
         """What a toxic, in force or gone, has done so far."""
-        return self._ask(AskEffects(toxic.number), Effects)
+        return self._ask(messages.AskEffects(toxic.number), Effects)
 
     def proof_of(self, toxic: Applied, before: ProxyStats | None = None, wait_s: float = PROOF_S) -> Proof:
         """Whether a toxic did something, by the proxy's own counts; waits for it up to `wait_s`.
@@ -297,15 +278,15 @@ class FaultProxy:
         found.sort(key=lambda one: one[0] != socket.AF_INET)
         return str(found[0][4][0])
 
-    def _ask(self, command: Command, kind: type[Some]) -> Some:
+    def _ask(self, command: messages.Command, kind: type[Some]) -> Some:
         """The answer to a command, which is of that kind. Raises ToxicError where it is refused."""
         answer = self._answered(command)
-        if isinstance(answer, Refused):
+        if isinstance(answer, messages.Refused):
             raise ToxicError(answer.where, answer.expected, answer.found, answer.advice)
         assert isinstance(answer, kind)
         return answer
 
-    def _answered(self, message: Specification | Command) -> Answer:
+    def _answered(self, message: messages.Specification | messages.Command) -> messages.Answer:
         with self._lock:
             process = self._process
             if process is None:
@@ -313,16 +294,16 @@ class FaultProxy:
             assert process.stdin is not None
             try:
                 self._asked += 1
-                process.stdin.write(to_line(self._asked, message))
+                process.stdin.write(messages.to_line(self._asked, message))
                 process.stdin.flush()
                 return self._answer(process)
             except BrokenPipeError:
                 self._fail(process)
 
-    def _answer(self, process: subprocess.Popen[bytes]) -> Answer:
+    def _answer(self, process: subprocess.Popen[bytes]) -> messages.Answer:
         """To what was asked last; what was given up earlier may be answered late."""
         while True:
-            number, answer = read_answer(self._line(process))
+            number, answer = messages.read_answer(self._line(process))
             if number == self._asked:
                 return answer
 

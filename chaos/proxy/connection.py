@@ -166,7 +166,7 @@ class Connection:
         return True
 
     def _dismantle(self) -> None:
-        # Cycles would need the collector, whose pauses would be in somebody's latency.
+        # Cycles would need the collector, whose pauses would be in a client's latency.
         for end in (self._client, self._server):
             del end.outgoing, end.incoming
         del self.up, self.down

@@ -104,7 +104,7 @@ class DelayQueue:
         self._end_due_ns = self._due(now_ns, 0)
 
     def resume(self, now_ns: int) -> None:
-        """The receiver takes bytes again: time that it was not taking any is nobody's credit."""
+        """The receiver takes bytes again: time in which it took none is no credit."""
         self._not_before_ns = now_ns
 
     def ready_ns(self) -> int | None:

@@ -21,7 +21,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 def prepare(stream: socket.socket) -> None:
     """Neither blocking nor waiting to fill a segment: a delay shall be the toxics' alone."""
     stream.setblocking(False)
-    with contextlib.suppress(OSError):  # it was reset already: reading will tell
+    with contextlib.suppress(OSError):  # it was reset already, which reading will show
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
@@ -129,7 +129,7 @@ class Endpoint:
             self._loop.register(self.fd, mask, self._on_event, is_traffic=self._is_traffic)
 
     def unwatch(self) -> None:
-        """Stop: epoll would report a hang-up that nobody may look at again and again."""
+        """Stop: epoll would report a hang-up that is not to be handled yet again and again."""
         if self._is_watched:
             self._is_watched = False
             self._loop.unregister(self.fd)
@@ -154,7 +154,7 @@ class Endpoint:
 
     def shut_down(self) -> None:
         """Pass an orderly end on."""
-        with contextlib.suppress(OSError):  # it has gone, and its own flow will tell
+        with contextlib.suppress(OSError):  # it has gone, which its own flow will see
             self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:

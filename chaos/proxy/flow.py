@@ -127,7 +127,7 @@ class Flow:
             self._unsent = memoryview(data)
 
     def see(self, reason: int) -> None:
-        """What the relay was told by the kernel, which tells it only once."""
+        """What the kernel reported to the relay, which it does only once."""
         if reason == SOURCE_RESET:
             self.on_source_reset()
         elif reason == SINK_GONE:

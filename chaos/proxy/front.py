@@ -180,7 +180,7 @@ class Front:
             spare.close()
 
     def hold(self) -> None:
-        """Dial for nobody from now on; a dial that is under way may have arrived already."""
+        """Dial for no client from now on; a dial that is under way may have arrived already."""
         self.is_held = True
 
     def release(self) -> None:
@@ -230,7 +230,7 @@ class Front:
             self._join(waiting, stream)
             return
         if self.is_held:
-            return  # nobody can know; it is dialled again afterwards
+            return  # the answer was held too; it is dialled again afterwards
         counters = self._traffic.counters
         if failure == REFUSED:
             counters.upstream_refused += 1

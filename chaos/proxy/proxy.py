@@ -14,29 +14,13 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from chaos.proxy import messages
 from chaos.proxy.composition import Path, refuse_conflicts, toxic_of
 from chaos.proxy.connection import Connection
 from chaos.proxy.endpoint import reset
 from chaos.proxy.front import Front
 from chaos.proxy.loop import Loop, Timer, now_ns
-from chaos.proxy.messages import (
-    Add,
-    Answer,
-    AskEffects,
-    AskStats,
-    Changed,
-    Clear,
-    Command,
-    Done,
-    Effects,
-    LeadTo,
-    ProxyStats,
-    Refused,
-    Remove,
-    Specification,
-    read_command,
-    to_line,
-)
+from chaos.proxy.messages import Effects, ProxyStats
 from chaos.proxy.toxic import DOWN, UP, Toxic, ToxicError
 from chaos.proxy.toxics.black_hole import BlackHole
 from chaos.proxy.toxics.refuse import Refuse
@@ -129,7 +113,7 @@ class Listener:
 class Proxy:
     """One listening port before one upstream."""
 
-    def __init__(self, loop: Loop, specification: Specification) -> None:
+    def __init__(self, loop: Loop, specification: messages.Specification) -> None:
         self._traffic = Traffic(loop)
         self._connections: dict[int, Connection] = {}
         """Live ones by their number."""
@@ -148,7 +132,7 @@ class Proxy:
         self._listener = Listener(loop, specification.listen_host, specification.listen_port, self._on_client)
         self.address = self._listener.address
 
-    def add(self, kind: object, settings: Mapping[str, Any]) -> Changed:
+    def add(self, kind: object, settings: Mapping[str, Any]) -> messages.Changed:
         """Bring a toxic into force for all connections. Raises ToxicError."""
         toxic = toxic_of(kind, settings, self._numbered + 1, self._seed)
         refuse_conflicts(toxic, self._toxics.values())
@@ -164,11 +148,11 @@ class Proxy:
         self._relay_if_plain()
         return self._changed(effective_ns, toxic.number)
 
-    def remove(self, number: int) -> Changed:
+    def remove(self, number: int) -> messages.Changed:
         """Take a toxic away from all connections; one that is not in force any more is no error."""
         return self._remove([self._toxics[number]] if number in self._toxics else [])
 
-    def clear(self) -> Changed:
+    def clear(self) -> messages.Changed:
         """Take all toxics away."""
         return self._remove(list(self._toxics.values()))
 
@@ -186,10 +170,10 @@ class Proxy:
         """For who loads the relay."""
         return self._traffic.lending
 
-    def lead_to(self, host: str, port: int) -> Done:
+    def lead_to(self, host: str, port: int) -> messages.Done:
         """Connect those that come from now on to another upstream."""
         self._front.lead_to((host, port))
-        return Done()
+        return messages.Done()
 
     def effects(self, number: int) -> Effects:
         """What one toxic, in force or gone, has done so far."""
@@ -235,7 +219,7 @@ class Proxy:
         self._front.close()
         self._listener.close()
 
-    def _remove(self, toxics: list[Toxic]) -> Changed:
+    def _remove(self, toxics: list[Toxic]) -> messages.Changed:
         self._traffic.lending.halt()
         effective_ns = now_ns()
         for toxic in toxics:
@@ -250,8 +234,8 @@ class Proxy:
         if self._traffic.is_plain:
             self._traffic.lending.go_on(list(self._connections.values()))
 
-    def _changed(self, effective_ns: int, toxic: int = 0) -> Changed:
-        return Changed(toxic, effective_ns, applied_ns=now_ns(), connections=len(self._connections))
+    def _changed(self, effective_ns: int, toxic: int = 0) -> messages.Changed:
+        return messages.Changed(toxic, effective_ns, applied_ns=now_ns(), connections=len(self._connections))
 
     def _apply(self) -> None:
         traffic, toxics = self._traffic, self._toxics.values()
@@ -323,33 +307,33 @@ class Control:
             return
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
-            number, command = read_command(line)
+            number, command = messages.read_command(line)
             try:
                 answer = self._done(command)
             except ToxicError as refusal:
-                answer = Refused(*refusal.parts)
+                answer = messages.Refused(*refusal.parts)
             self.say(number, answer)
 
-    def say(self, number: int, answer: Answer) -> None:
+    def say(self, number: int, answer: messages.Answer) -> None:
         """One line; the harness waits for it, so the pipe takes it."""
-        data = to_line(number, answer)
+        data = messages.to_line(number, answer)
         try:
             while data:
                 data = data[os.write(self._out_fd, data) :]
         except BrokenPipeError:
             self._loop.end()  # no process is left that could heal anything
 
-    def _done(self, command: Command) -> Answer:
+    def _done(self, command: messages.Command) -> messages.Answer:
         match command:
-            case Add():
+            case messages.Add():
                 return self._proxy.add(command.kind, command.settings)
-            case Remove():
+            case messages.Remove():
                 return self._proxy.remove(command.toxic)
-            case Clear():
+            case messages.Clear():
                 return self._proxy.clear()
-            case AskEffects():
+            case messages.AskEffects():
                 return self._proxy.effects(command.toxic)
-            case AskStats():
+            case messages.AskStats():
                 return self._proxy.stats()
-            case LeadTo():
+            case messages.LeadTo():
                 return self._proxy.lead_to(command.host, command.port)

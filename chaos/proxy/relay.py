@@ -2,7 +2,7 @@
 
 It is loaded while the proxy already serves, because it needs packages and takes a second; until then,
 and where it cannot be loaded, the Python loop passes the bytes on, as it does under a toxic. Only
-whoever has it parked may touch what it owns.
+the thread that has it parked may touch what it owns.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ STEP_S = 0.00002
 class Relay:
     """Owns pairs of descriptors that are watched by `epoll`."""
 
-    def __init__(self, epoll: int, wake: int, told: int, gauges: Gauges) -> None:
-        """wake: an eventfd that `epoll` reports. told: one that says that pairs were let go of."""
+    def __init__(self, epoll: int, wake: int, released: int, gauges: Gauges) -> None:
+        """wake: an eventfd that `epoll` reports. released: one that says that pairs were let go of."""
         self._resume = os.eventfd(0, os.EFD_CLOEXEC)
         self._wake = wake
         control = self._control = np.zeros(CONTROLS, dtype=np.int64)
-        control[EPOLL], control[WAKE], control[RESUME], control[TOLD] = epoll, wake, self._resume, told
+        control[EPOLL], control[WAKE], control[RESUME], control[TOLD] = epoll, wake, self._resume, released
         self._flows = np.full((MOST_DESCRIPTORS, COLUMNS), -1, dtype=np.int64)
         self._flows[:, PASSED] = 0
         self._most = 0
@@ -174,12 +174,12 @@ class Relay:
         """The descriptors whose bytes wait in a buffer."""
         return [int(fd) for fd in self._owners if fd >= 0]
 
-    def let_go(self, tell: Callable[[int, int], None]) -> None:
+    def let_go(self, report: Callable[[int, int], None]) -> None:
         """Tell each descriptor and reason that it has let go of since the last call."""
         while self._seen < int(self._control[EVICTED]):
             fd, reason = self._evicted[self._seen % MOST_DESCRIPTORS]
             self._seen += 1
-            tell(int(fd), int(reason))
+            report(int(fd), int(reason))
 
     def close(self) -> None:
         """End the thread."""

@@ -5,7 +5,7 @@ address that it listens on, or why it does not. After that, see `chaos.proxy.pro
 
 It ends when stdin does, when the harness's process is gone (a fork of it may hold stdin open for
 longer), and on SIGTERM, SIGINT and SIGHUP; its connections break then, and that is all there is to
-undo. Not by PR_SET_PDEATHSIG: that is the death of the thread that started it, and a harness may
+heal. Not by PR_SET_PDEATHSIG: that is the death of the thread that started it, and a harness may
 start it from a thread that ends.
 """
 
@@ -68,7 +68,7 @@ def main() -> None:
         loop.register(os.pidfd_open(specification.harness_pid), select.EPOLLIN, lambda _mask: loop.end())
     if os.getppid() != specification.harness_pid:
         return  # it died before it could be watched
-    # Connections break their cycles when they close; a collection would be in somebody's latency.
+    # Connections break their cycles when they close; a collection would be in a client's latency.
     gc.collect()
     gc.disable()
     control.say(0, Listening(*proxy.address))
@@ -82,30 +82,30 @@ def main() -> None:
 def _load_relay(loop: Loop, proxy: Proxy, gauges: Gauges, packages: Sequence[str]) -> None:
     """Load it in a thread, for that takes a second; the loop serves without it until then."""
     loaded: list[Relay | str] = []
-    told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def load() -> None:
         try:
             sys.path.extend(packages)
             from chaos.proxy.relay import Relay
 
-            relay = Relay(loop.traffic.fileno(), proxy.lending.wake, proxy.lending.told, gauges)
+            relay = Relay(loop.traffic.fileno(), proxy.lending.wake, proxy.lending.released, gauges)
             relay.start()
             loaded.append(relay)
-        except BaseException as failure:  # noqa: BLE001 - it is told, and bytes are passed on without it
+        except BaseException as failure:  # noqa: BLE001 - it is reported, and bytes are passed on without it
             loaded.append(f"{type(failure).__name__}: {failure}")
-        os.eventfd_write(told, 1)
+        os.eventfd_write(ready, 1)
 
     def take(_mask: int) -> None:
-        loop.unregister(told)
-        os.close(told)
+        loop.unregister(ready)
+        os.close(ready)
         gc.freeze()
         if isinstance(loaded[0], str):
             proxy.without_relay(loaded[0])
         else:
             proxy.use_relay(loaded[0])
 
-    loop.register(told, select.EPOLLIN, take)
+    loop.register(ready, select.EPOLLIN, take)
     threading.Thread(target=load, name="loading", daemon=True).start()
 
 

@@ -70,9 +70,9 @@ class Lending:
         self.failure: str | None = None
         """Why there is no relay and will be none."""
         self.wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.told = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.released = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         loop.register(self.wake, select.EPOLLIN, self._on_wake, is_traffic=True)
-        loop.register(self.told, select.EPOLLIN, self._on_told)
+        loop.register(self.released, select.EPOLLIN, self._on_released)
 
     @property
     def state(self) -> str:
@@ -179,9 +179,9 @@ class Lending:
             connection.add_passed(each, self._relay.take_passed(each))
         connection.take_back(self._relay, fd, reason)
 
-    def _on_told(self, _mask: int) -> None:
+    def _on_released(self, _mask: int) -> None:
         try:
-            os.eventfd_read(self.told)
+            os.eventfd_read(self.released)
         except BlockingIOError:
             return
         if self._relay is None:

@@ -30,7 +30,7 @@ BEYOND_NS = tuple(10_000 << power for power in range(21))
 """Delays from 10 µs to 10 s for which the record has how many reads were later."""
 STALL_NS = 10_000_000
 FIRST_STALLED = histogram.bucket_of(STALL_NS)
-"""What was passed on later than STALL_NS tells of a time in which nothing was."""
+"""What was passed on later than STALL_NS shows a time in which nothing was."""
 PERCENTS = (50.0, 95.0, 99.0, 99.9)
 
 
@@ -144,7 +144,7 @@ class ProxyWatch:
         return anomalies
 
     def _dials_failed(self) -> int:
-        """Asked once, when the load has ended; one that is gone tells nothing."""
+        """Asked once, when the load has ended; a proxy that is gone does not answer."""
         if self.ended is not None:
             return 0
         with suppress(TargetError):

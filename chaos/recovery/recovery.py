@@ -15,9 +15,7 @@ import numpy as np
 
 from bench.core.outcome import OUTCOMES, Outcome
 from bench.results.fault_records import (
-    BaselineRecord,
     BrownOutRecord,
-    CriteriaRecord,
     ReconnectsRecord,
     RecoveryRecord,
 )
@@ -166,36 +164,17 @@ class Recovery:
 
     def record(self, fault: int, workload: str, clean: bool, lanes: ReconnectsRecord) -> RecoveryRecord:
         """As it stands under `recoveries` in run.json."""
-        areas = (self.brown_out_before_ns, self.brown_out_outage_ns, self.brown_out_after_ns)
+        own = asdict(self)
+        before, outage, after = (own.pop(f"brown_out_{part}_ns") for part in ("before", "outage", "after"))
         return RecoveryRecord(
             fault=fault,
             workload=workload,
             clean=clean,
-            state=self.state,
-            effective_ns=self.effective_ns,
-            until_ns=self.until_ns,
-            first_failure_ns=self.first_failure_ns,
-            first_success_ns=self.first_success_ns,
-            stable_ns=self.stable_ns,
-            full_ns=self.full_ns,
-            quiet_since_ns=self.quiet_since_ns,
-            slow_from_ns=self.slow_from_ns,
-            full_cut_short=self.full_cut_short,
-            downtime_ns=self.downtime_ns,
-            failed=self.failed,
-            outcomes=self.outcomes,
-            stalled=self.stalled,
-            failed_after_stable=self.failed_after_stable,
-            planned_in_outage=self.planned_in_outage,
-            drained_ns=self.drained_ns,
-            resolution_ns=self.resolution_ns,
-            closed=self.closed,
-            baseline=BaselineRecord(**asdict(self.baseline)),
-            criteria=CriteriaRecord(**asdict(self.criteria)),
             waited_ns=self.until_ns - self.effective_ns,
-            brown_out_ns=sum(areas),
-            brown_out=BrownOutRecord(before_ns=areas[0], outage_ns=areas[1], after_ns=areas[2]),
+            brown_out_ns=before + outage + after,
+            brown_out=BrownOutRecord(before_ns=before, outage_ns=outage, after_ns=after),
             reconnects=lanes,
+            **own,
         )
 
 

@@ -26,16 +26,16 @@ def container(redis_stack: DockerStack) -> str:
 
 def in_order(act: ContainerAct) -> bool:
     """The three times, as far as they must be in order; the engine's clock is read a moment later."""
-    effective = act.stamps.effective_ns
+    effective = act.times.effective_ns
     return (
         effective is not None
-        and act.stamps.asked_ns <= act.stamps.returned_ns
-        and act.stamps.asked_ns < effective
+        and act.times.asked_ns <= act.times.returned_ns
+        and act.times.asked_ns < effective
     )
 
 
 def kinds_since(stack: DockerStack, act: ContainerAct) -> list[str]:
-    return [event.kind for event in stack.events() if event.at_ns >= act.stamps.asked_ns]
+    return [event.kind for event in stack.events() if event.at_ns >= act.times.asked_ns]
 
 
 def test_docker_kill_is_a_stop_by_hand_and_nobody_restarts(
@@ -67,8 +67,8 @@ def test_a_crash_from_the_host_is_restarted_by_the_engine(redis_stack: DockerSta
     assert act.proof.holds
     assert in_order(act)
     assert act.event_ns is not None
-    assert act.stamps.effective_ns is not None
-    assert act.stamps.effective_ns <= act.event_ns
+    assert act.times.effective_ns is not None
+    assert act.times.effective_ns <= act.event_ns
     eventually(lambda: "restarted" in kinds_since(redis_stack, act), "the engine has restarted it")
     assert "signalled" not in kinds_since(redis_stack, act)  # not the engine's doing
     until_up(redis_stack)

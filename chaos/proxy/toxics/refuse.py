@@ -1,4 +1,4 @@
-"""Refuse: nobody gets in."""
+"""Refuse: the port is closed."""
 
 from __future__ import annotations
 
