@@ -174,9 +174,3 @@ class ErrorKinds:
             ErrorCount(operation, kind.text, kind.count, kind.example if kind.example != kind.text else None)
             for (operation, _), kind in sorted(self._found.items(), key=lambda item: -item[1].count)
         ]
-
-
-def error_text(error: Mapping[str, Any]) -> str:
-    """An entry of `errors` in run.json, human-readable: its text, and an example where there is one."""
-    text, example = str(error.get("text", "")), error.get("example")
-    return f"{text} (such as: {example})" if example else text

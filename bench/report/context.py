@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from bench.core import histogram, units
-from bench.core.answers import error_text
 from bench.core.clock import NS_PER_S
 from bench.core.units import often, spaced
 from bench.judge.faults.times import named
@@ -98,7 +97,7 @@ def _connections(run: Run, workload: WorkloadRecord) -> list[Fact]:
 def _errors(workload: WorkloadRecord) -> list[Fact]:
     errors = sorted(workload.errors, key=lambda error: -error.count)
     facts = [
-        ("Error", f"{workload.name}.{error.operation}, {often(error.count)}: {error_text(error.to_json())}")
+        ("Error", f"{workload.name}.{error.operation}, {often(error.count)}: {error.shown}")
         for error in errors[:SHOWN_ERRORS]
     ]
     more = len(errors) - SHOWN_ERRORS

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.core.answers import ErrorCount, ErrorKinds, error_text, kind_of
+from bench.core.answers import ErrorCount, ErrorKinds, kind_of
 from bench.engine.api import EngineResult
 from bench.engine.wire.recording import write_kind
 from bench.protocols.state import TEXT_BYTES
+from bench.results.run_record import ErrorRecord
 from bench.stack.stack import Stack, open_stack
 from bench.swarm.distributed.sums import merged_result
 from tests.engine.runs import plan_of, run
@@ -68,7 +69,10 @@ def test_a_text_that_never_varied_stays_as_it_was_said() -> None:
     assert kinds.entries() == [ErrorCount("get", "ERR slot 5 is away", 3)]
     kinds.add("get", "ERR slot 6 is away")
     assert kinds.entries() == [ErrorCount("get", "ERR slot # is away", 4, "ERR slot 5 is away")]
-    assert error_text(kinds.entries()[0].to_json()) == "ERR slot # is away (such as: ERR slot 5 is away)"
+    assert (
+        ErrorRecord.read(kinds.entries()[0].to_json()).shown
+        == "ERR slot # is away (such as: ERR slot 5 is away)"
+    )
 
 
 def test_kinds_beyond_the_most_are_others() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core import units
-from bench.core.answers import error_text
 from bench.core.clock import NS_PER_S
 from bench.core.units import spaced
 from bench.judge.measures import answers_of
@@ -165,7 +164,7 @@ def _answers(run: Run) -> Html | None:
 def _errors(run: Run) -> Html | None:
     """What the servers said, the most frequent first, and what only some drivers count."""
     errors = [
-        (error.count, f"{workload.name}.{error.operation}", error_text(error.to_json()))
+        (error.count, f"{workload.name}.{error.operation}", error.shown)
         for workload in run.workloads
         for error in workload.errors
     ]
