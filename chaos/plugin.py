@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
 from bench.registry import dependencies_of
-from bench.results.run_record import Anomaly, CalibrationRecord, ProxyRecord, RunRecord
+from bench.results.generator_records import CalibrationRecord
+from bench.results.run_record import Anomaly, ProxyRecord, RunRecord
 from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors.polling import Breaker, PollingDetector, Probe

@@ -20,9 +20,9 @@ from bench.resources.generator import cpu_s, others
 from bench.resources.machine import read_machine, read_pressure
 from bench.resources.starvation import Cutter, Slice, Sum
 from bench.resources.watched import WatchedProcess, WatchedTarget
+from bench.results.generator_records import ResourceRecord
 from bench.results.layout import GENERATOR, MACHINE
 from bench.results.resource_row import Cell, ResourceRow
-from bench.results.run_record import ResourceRecord
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan

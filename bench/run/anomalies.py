@@ -20,7 +20,8 @@ from bench.core.units import often, spaced
 from bench.engine.api import LEAST_CLIENT_IDLE_RATIO
 from bench.plan.pacing import P_DURATION_NS
 from bench.registry import kind_of_answers
-from bench.results.run_record import Anomaly, GeneratorRecord, WorkloadRecord
+from bench.results.generator_records import GeneratorRecord
+from bench.results.run_record import Anomaly, WorkloadRecord
 
 if TYPE_CHECKING:
     from bench.engine.api import Engine, EngineResult

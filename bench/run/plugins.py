@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.results.run_record import CalibrationRecord, RunRecord
+from bench.results.generator_records import CalibrationRecord
+from bench.results.run_record import RunRecord
 
 if TYPE_CHECKING:
     from bench.core.clock import WallLabel

@@ -16,12 +16,11 @@ import psutil
 from bench.core.answers import Answers
 from bench.core.outcome import OUTCOMES
 from bench.results import layout
+from bench.results.generator_records import EnvironmentRecord, MachineFacts
 from bench.results.run_record import (
     Anomaly,
     CountRecord,
-    EnvironmentRecord,
     ErrorRecord,
-    MachineFacts,
     PhaseRecord,
     PlanRecord,
     PoolRecord,
@@ -37,7 +36,7 @@ from bench.run.anomalies import notes_on_answers, saturation
 if TYPE_CHECKING:
     from bench.engine.api import Engine, EngineResult
     from bench.plan.plan import Plan, WorkloadPlan
-    from bench.results.run_record import CalibrationRecord
+    from bench.results.generator_records import CalibrationRecord
     from bench.scenario.load import LoadedScenario
     from bench.stack.stack import Stack
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from bench.engine.api import Engine
     from bench.plan.plan import Plan
-    from bench.results.run_record import CalibrationRecord
+    from bench.results.generator_records import CalibrationRecord
     from bench.run.plugins import RunPlugin
     from bench.scenario.load import LoadedScenario
     from bench.scenario.model import Scenario

@@ -21,7 +21,7 @@ from chaos.proxy.loop import LOOP, MOST_READY, READS, RELAY, THREAD
 if TYPE_CHECKING:
     from bench.core.histogram import Counts
     from bench.plan.plan import Plan
-    from bench.results.run_record import CalibrationRecord
+    from bench.results.generator_records import CalibrationRecord
     from chaos.proxy.client import FaultProxy
 
 BUSY_RATIO = 0.98

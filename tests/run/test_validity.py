@@ -11,7 +11,7 @@ import pytest
 from bench.engine.api import EngineResult
 from bench.plan.compile import compile_plan
 from bench.plan.plan import Plan, WorkloadPlan
-from bench.results.run_record import GeneratorRecord
+from bench.results.generator_records import GeneratorRecord
 from bench.run.anomalies import saturation
 from bench.scenario.model import Scenario
 

@@ -14,14 +14,9 @@ from bench.results import layout
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bench.results.generator_records import CalibrationRecord, ClockRecord, WorkerRecord
     from bench.results.reader import Run
-    from bench.results.run_record import (
-        CalibrationRecord,
-        ClockRecord,
-        DataSetRecord,
-        StackRecord,
-        WorkerRecord,
-    )
+    from bench.results.run_record import DataSetRecord, StackRecord
 
 
 SEVERITIES = {"invalid": "INVALID", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from bench.engine.api import Engine
     from bench.plan.plan import Plan, Segment, WorkloadPlan
-    from bench.results.run_record import CalibrationRecord, RunRecord
+    from bench.results.generator_records import CalibrationRecord
+    from bench.results.run_record import RunRecord
     from bench.run.plugins import GeneratorUsage
     from bench.stack.target import Target
     from bench.swarm.distributed.messages import CoordinatorMessage, HostMessage

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import ExitCode
 from bench.plan.plan import Segment
-from bench.results.run_record import CalibrationRecord
+from bench.results.generator_records import CalibrationRecord
 from bench.run.stop_request import StopRequest
 from bench.run.windows import windows
 from bench.swarm.distributed.host import Failure, HostInfo

@@ -16,8 +16,8 @@ from bench.core.answers import Answers, ErrorCount
 from bench.core.messages import Messages
 from bench.engine.api import EngineEvent, EngineResult, EngineStats
 from bench.engine.board import Change
+from bench.results.generator_records import CalibrationRecord
 from bench.results.model import Whole
-from bench.results.run_record import CalibrationRecord
 from bench.stack.target import Target
 from bench.swarm.distributed.host import Failure, HostInfo
 from bench.swarm.distributed.plan_codec import PlanMessage

@@ -11,7 +11,8 @@ from bench.core.outcome import OUTCOME_COUNT
 from bench.core.units import format_duration_ns
 from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import sum_of
-from bench.results.run_record import Anomaly, CalibrationRecord, WorkerRecord
+from bench.results.generator_records import CalibrationRecord, WorkerRecord
+from bench.results.run_record import Anomaly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

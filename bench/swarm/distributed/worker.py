@@ -21,7 +21,7 @@ import numpy as np
 from bench.core.clock import monotonic_ns
 from bench.core.histogram import BUCKET_COUNT
 from bench.core.outcome import OUTCOME_COUNT
-from bench.results.run_record import ClockRecord
+from bench.results.generator_records import ClockRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bench.core.errors import HoldfastError
     from bench.engine.api import EngineResult, EngineStats
     from bench.plan.plan import Segment, WorkloadPlan
-    from bench.results.run_record import CalibrationRecord
+    from bench.results.generator_records import CalibrationRecord
     from bench.swarm.distributed.host import HostInfo
     from bench.swarm.distributed.messages import (
         HistogramGain,
