@@ -1,6 +1,11 @@
-"""The highest validated rate of each part and the headroom above what is needed; and the alert levels.
+"""How much more than production needs was shown: the highest rate at which all rules of a run held.
 
-Levels are the warning levels of the rules, and 70 % and 80 % of each limit and of each validated rate.
+Of an open loop the rate is the one that was offered, less what was not answered OK; of a closed loop the one
+that was reached. So rules that ask for little validate no rate that was not served. A closed loop reaches the
+limit of its lanes and says so; an open one whose rules held has not found the limit. The headroom is the
+share of the validated rate that production does not need: 1 - required / validated.
+
+Alert levels are the warning levels of the rules, and 70 % and 80 % of each limit and of each validated rate.
 """
 
 from __future__ import annotations

@@ -1,8 +1,30 @@
 """Whether a figure or the status of a rule differs from earlier runs by more than chance.
 
-Every figure is compared on a logarithmic scale, because what matters is how many times slower
-something became and because times are spread that way. A rule near its limit flips from night to
-night: a flip is a regression only where the value behind it differs by what can be told.
+Every figure is compared on a logarithmic scale, because what matters is how many times slower something
+became and because times are spread that way. `place` is where a run stands on that scale; for a share of
+errors or a growth, which may be 0, it is the logarithm of something that is not (see the kind's figures).
+
+Things that make a figure move without a change: the samples of the run (its own standard error, by the
+resampling in `bench.compare.load_figures`), the run (the next one on the same machine is elsewhere), the
+machine's floor, and other work on the machine (`bench.compare.noise`). With x_i the places of n earlier
+runs and y that of the run now, each with its own standard error:
+
+    point     y - mean(x)
+    between   (D s0^2 + sum (x_i - mean(x))^2) / (D + n - 1)
+    error     sqrt(between (1 + 1/n) + own(y)^2 + mean(own(x)^2) / n)
+    interval  point -+ t(D + n - 1; 97.5 %) error
+
+The variance between runs is a moderated one (Smyth 2004, "Linear models and empirical Bayes methods"): one
+earlier run says nothing about it, so an assumed spread s0 counts as D = 3 runs, and with every night the
+machine's real spread takes its place. A noisy machine thereby widens its own intervals.
+
+A REGRESSION is an interval wholly beyond the threshold whose nearer end is also a difference greater than
+the resolution. NO DIFFERENCE needs a point within the threshold and an interval that excludes three times
+the threshold; an interval that excludes neither a change nor none is CANNOT TELL.
+
+A rule near its limit flips from night to night. So a flip is a regression where the value behind it differs
+by what can be told: the figure of that name says so where there is one, else the two values are compared as
+figures of their kind. Counts (lost messages, false alarms) and what never came need no statistics.
 """
 
 from __future__ import annotations

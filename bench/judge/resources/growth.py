@@ -11,14 +11,15 @@ share would count once for each, so a Postgres would grow with every backend tha
 Slope is told from noise, warm-up, and caches that fill and stop:
 
 1. The least value of each window (60 s; shorter so that there are at least 30, longer so that there
-are at most 60; whole cycles where a phase has at least 20): what is garbage by then does not count. 2.
-The first third of the windows is dropped as warm-up. 3. The slope is Theil and Sen's: the median of
-the slopes between all pairs of points. 4. Its bounds are the 1 % and 99 % points of a moving-block
-bootstrap of the residuals (blocks of four windows, because neighbours are alike), moved apart by 1 + 6
-/ number of blocks: with so few blocks the bootstrap alone promises too much. In simulations of 12 to
-40 windows whose noise takes up to 0.6 of the value before, they held the true slope in 96 to 99 % of
-the cases, before in 62 to 94 %. 5. The guard: a leak does not slow down. Only a later half that still
-rises at 0.6 times the slope of the first half or more is one that goes on; all else may be warm-up.
+   are at most 60; whole cycles where a phase has at least 20): what is garbage by then does not count.
+2. The first third of the windows is dropped as warm-up.
+3. The slope is Theil and Sen's: the median of the slopes between all pairs of points.
+4. Its bounds are the 1 % and 99 % points of a moving-block bootstrap of the residuals (blocks of four
+   windows, because neighbours are alike), moved apart by 1 + 6 / number of blocks: with so few blocks
+   the bootstrap alone promises too much. In simulations of 12 to 40 windows whose noise takes up to
+   0.6 of the value before, they held the true slope in 96 to 99 % of the cases, before in 62 to 94 %.
+5. The guard: a leak does not slow down. Only a later half that still rises at 0.6 times the slope of
+   the first half or more is one that goes on; all else may be warm-up.
 
 A rule is broken when the lower bound is above its limit and the slope goes on. It holds when the slope
 is within the limit and the upper bound within twice the limit; all else is inconclusive. Comparing
