@@ -1,4 +1,4 @@
-"""How faults are undone, by any process, from what stands in the journal.
+"""How faults are healed, by any process, from what the journal keeps.
 
 An undo is a JSON object with the name of a way and what that way needs: a class below writes it and reads it
 again. Healing by it twice is harmless, and so is healing what never happened: the entry is written before the

@@ -1,6 +1,6 @@
 """The watchdog: a process of its own that undoes what a harness leaves when it is gone.
 
-    harness ──stdin──▶ watchdog ──(end of file)──▶ the journal's open entries are undone
+    harness ──stdin──▶ watchdog ──(end of file)──▶ the journal's open entries are healed
 
 It does nothing while the harness lives; a harness that ends in order has emptied its journal.
 """

@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("bench.cli.calibrate_command", "Measure this machine against a server of known delays."),
     "stack": ("bench.cli.stack_command", "Keep services up between runs; show the health of every target."),
     "ui": ("bench.cli.ui_command", "Choose, start and watch runs in a browser (Locust)."),
-    "heal": ("bench.cli.heal_command", "Undo faults that a killed harness has left."),
+    "heal": ("bench.cli.heal_command", "Heal faults that a killed harness left behind."),
     "doctor": ("bench.cli.doctor_command", "Show what this machine can do and what would disturb a run."),
     "schema": ("bench.cli.schema_command", "Print the JSON Schema of scenario files."),
 }

@@ -6,8 +6,8 @@ errors or a growth, which may be 0, it is the logarithm of something that is not
 
 Things that make a figure move without a change: the samples of the run (its own standard error, by the
 resampling in `bench.compare.load_figures`), the run (the next one on the same machine is elsewhere), the
-machine's floor, and other work on the machine (`bench.compare.noise`). With x_i the places of n earlier
-runs and y that of the run now, each with its own standard error:
+machine's floor, and other work on the machine (`held_up` and `other_work` of `bench.compare.comparison`).
+With x_i the places of n earlier runs and y that of the run now, each with its own standard error:
 
     point     y - mean(x)
     between   (D s0^2 + sum (x_i - mean(x))^2) / (D + n - 1)

@@ -70,7 +70,7 @@ class RunObserver(Protocol):
 
 
 class Observers:
-    """All who look on, as one. Methods as of a Watcher; failures stay here."""
+    """All who look on, as one. Methods as of a `RunObserver`; failures stay here."""
 
     def __init__(
         self, watchers: Sequence[RunObserver] = (), tell: Callable[[str], None] = lambda _: None

@@ -65,7 +65,7 @@ class Cast:
     plugins: list[RunPlugin]
 
     def close(self, note: Callable[[str], None]) -> None:
-        """Release everything, each whatever becomes of the others; faults are undone first."""
+        """Release everything, each whatever becomes of the others; faults are healed first."""
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(self._take_data_away, note)
             for engine in self.engines:

@@ -10,8 +10,9 @@ While no toxic is in force, a compiled loop in a thread of its own passes bytes 
 (`bench/engine/wire/relay.py`): one `recvmsg` and one `send`, without the GIL. A toxic finds it standing
 still between two reads, and this program's own epoll loop has all connections from then on (`traffic.py`);
 what is not plain, such as an end or a reset, is always the latter's. The compiled loop needs packages and a
-second to load, so the proxy serves without it until then. `gauges.py` is what both count of themselves, in
-memory shared with the harness: the time from a read's arrival, by the kernel's stamp, to its being sent on.
+second to load, so the proxy serves without it until then. `Gauges` of `loop.py` is what both count of
+themselves, in memory shared with the harness: the time from a read's arrival, by the kernel's stamp, until
+it is sent on.
 What is left is the kernel's: in trials on two cores some 12 us of processor time for a request and its
 answer, nearly all of it two sends with their wake-ups, and 20 us more in a round trip of an idle machine.
 `tests.benchmarks.durability.added_delay` measures what it adds to a round trip on this machine.

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core.errors import ScenarioError
+from bench.registry import url_variables
 from bench.swarm.messages import TO_AGENT
 from bench.swarm.web.form import Choice, FilledForm, choices_in, read_form
 
@@ -59,7 +60,11 @@ def test_several_workloads_must_be_named() -> None:
     assert form.request.overrides == (f"workloads.{names[0]}.lanes=3", f"workloads.{names[1]}.lanes=4")
 
 
-def test_targets_become_the_environment_of_the_agent_and_are_not_repeated() -> None:
+def test_targets_become_the_environment_of_the_agent_and_are_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in url_variables().values():
+        monkeypatch.delenv(variable, raising=False)
     form = filled("redis_latency", target="redis://:secret@127.0.0.1:6379, http://127.0.0.1:8000")
     assert form.variables == {
         "REDIS_URL": "redis://:secret@127.0.0.1:6379",
@@ -68,6 +73,15 @@ def test_targets_become_the_environment_of_the_agent_and_are_not_repeated() -> N
     assert form.request.stack == "external"
     assert "secret" not in repr(form)
     assert b"secret" not in TO_AGENT.write(form.request)
+
+
+def test_every_address_of_a_service_in_the_environment_goes_to_the_agent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number, variable in enumerate(url_variables().values()):
+        monkeypatch.setenv(variable, f"redis://127.0.0.1:{number + 1}")
+    form = filled("redis_latency")
+    assert set(form.variables) >= set(url_variables().values())
 
 
 @pytest.mark.parametrize(

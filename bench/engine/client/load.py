@@ -274,7 +274,7 @@ class ClientLoad:
     def _record(self, ticket: PendingRequest, outcome: Outcome, now: int, late: int, wait: int) -> None:
         if ticket.answers:
             self._results.answer(ticket.row, ticket.answers)
-        # The columns of a flight (layout), then those of client_books.
+        # The columns of a flight (layout), then those of `results`.
         self._results.batch.extend(
             (
                 ticket.planned_ns,

@@ -176,7 +176,7 @@ SETTING_COLUMNS = 32
 RESP, NOTHING, POSTGRES, HTTP = range(4)
 HIGHEST_STATUS = 600
 
-# --- queue[row, column] int64: shared by the threads of a segment (see shared_queue) -----------------------
+# --- queue[row, column] int64: shared by the threads of a segment (see arrivals) -----------------------
 # Row 0 belongs to all of them and changes by compare-and-swap alone. QUEUE_HEAD: the first number of the
 # plan that none has taken. QUEUE_LOGGED: records given out in the operation log. Row 1 + thread has one
 # writer: FREE_LANES, CONNECTED_LANES as of the thread's last turn. A row is two cache lines.

@@ -46,7 +46,7 @@ def new_queue(threads: int) -> NDArray[np.int64]:
 class Shard:
     """Runs one thread of segment `number` of `count` of a workload's plan, on its share of the lanes.
 
-    `queue` is shared by the threads of the segment (see `shared_queue`); None where each goes by itself.
+    `queue` is shared by the threads of the segment (see `arrivals`); None where each goes by itself.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Shard:
         self._thread.start()
 
     def _run(self) -> None:
-        # The loop's module compiles at its first call; a shard is only launched after `compile_loop`.
+        # The loop's module is heavy: it is imported, and compiled, only where a shard runs.
         from bench.engine.wire.loop import run_loop
 
         delay = self._run_delay = RunDelay()

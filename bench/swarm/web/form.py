@@ -109,6 +109,7 @@ def read_form(values: Mapping[str, str], offered: Sequence[Choice], out: Path) -
     if problems:
         raise ScenarioError(problems)
     named = variables_in(path.read_text("utf-8"), *overrides)
+    named |= set(url_variables().values())
     variables = {name: value for name, value in environment.items() if name in named} | targets
     return FilledForm(RunRequest(path, tuple(overrides), quick, stack, out, seed), variables)
 
