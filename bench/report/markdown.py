@@ -194,7 +194,7 @@ def _origin(run: Run) -> tuple[Block, ...]:
         (
             clock_text(record.started.utc),
             f"{units.format_duration_ns(run.measured_s * NS_PER_S)} measured",
-            f"stack {record.stack.kind or 'unknown'}" if record.has("stack") else "",
+            f"stack {record.stack.kind or 'unknown'}" if record.stack.kind or record.stack.targets else "",
             f"{machine['cores']} cores" if machine.get("cores") else "",
             str(machine.get("cpu") or ""),
             "" if record.plan.seed is None else f"seed {record.plan.seed}",

@@ -110,7 +110,7 @@ def test_lanes_beyond_the_hard_limit_are_a_limit_of_this_machine_and_not_of_the_
     text = LANES.format(engine=engine, pool="pool: 300" if engine == "client" else "")
     scenario = bench.scenario(text, "many.yaml")
     # Started here: one that the limited process had started would be as limited.
-    with open_stack("embedded", ["redis"], tmp_path) as stack:
+    with open_stack("embedded", {"redis"}, tmp_path) as stack:
         url = f"redis://{stack.targets()['redis'].address}"
         done = bench.run(scenario, REDIS_URL=url, preexec_fn=limited(100, 256))
     assert done.code == 2, done.err

@@ -82,7 +82,8 @@ def tallies(port: int) -> list[object]:
         counters = {
             name: ran.result.counters[name] for name in ("bytes_sent", "bytes_received", "null_replies")
         }
-        found.append([ran.result.taken.tolist(), ran.result.tallies.tolist(), counters, ran.result.errors])
+        errors = [error.to_json() for error in ran.result.errors]
+        found.append([ran.result.taken.tolist(), ran.result.tallies.tolist(), counters, errors])
     return found
 
 

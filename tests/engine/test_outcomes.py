@@ -62,7 +62,7 @@ def test_errors_are_counted_with_their_texts_by_operation(serve: Serve) -> None:
     assert sets[ERROR] > 0
     assert gets[OK] > 0
     assert gets[ERROR] > 0
-    told = {(entry["operation"], entry["text"]): entry["count"] for entry in ran.result.errors}
+    told = {(error.operation, error.text): error.count for error in ran.result.errors}
     assert told == {
         ("set", "OOM command not allowed"): sets[ERROR],
         ("get", "WRONGTYPE no list"): gets[ERROR],
@@ -79,8 +79,8 @@ def test_more_kinds_of_errors_than_can_be_kept_are_still_counted(serve: Serve) -
 
     ran = run(plan_of(lanes=1), serve(behave).target)
     ran.assert_sums_hold()
-    assert sum(entry["count"] for entry in ran.result.errors) == ran.count(ERROR) == 200
-    assert len({entry["text"] for entry in ran.result.errors}) <= 16
+    assert sum(error.count for error in ran.result.errors) == ran.count(ERROR) == 200
+    assert len({error.text for error in ran.result.errors}) <= 16
 
 
 def test_a_server_that_never_answers_costs_lanes_and_time(serve: Serve) -> None:

@@ -115,7 +115,7 @@ def test_the_floor_is_that_of_the_way_through_the_proxy(tmp_path: Path) -> None:
 def test_reports_tell_how_late_the_proxy_was_and_the_floor_through_it(tmp_path: Path) -> None:
     found = proxy((20_000, 100), (60 * MS, 300), floor_ns={"p50": 90_000}, ended="signal SIGKILL")
     run = SyntheticRun(sla=[P99], samples=SLOW, record={"proxies": [found]}).load(tmp_path)
-    text = " ".join("\n".join(generator(run)).split())
+    text = " ".join(word for fact in generator(run) for part in fact for word in part.split())
     assert "Proxy before redis: passed on after P50 20 µs" in text
     assert "busy 20 % at most; floor through it P50 90 µs; ended: signal SIGKILL" in text
     page = str(page_part(run))

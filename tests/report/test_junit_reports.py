@@ -4,17 +4,20 @@ import os
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.judge.judge import judge
-from bench.judge.verdict import Status
+from bench.judge.verdict import Check, Status, Verdict
 from bench.report import junit
 from bench.report.index.entries import UNREADABLE, broken, entry_with
 from bench.results.reader import Run
 from tests.report.test_reports import RUNS
+
+Same = TypeVar("Same", Check, Verdict)
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -47,6 +50,11 @@ def expect_of_the_schema(element: ET.Element) -> None:
     assert set(element.attrib) <= attributes, element.tag
     for child in element:
         expect_of_the_schema(child)
+
+
+def changed(record: Same, **fields: object) -> Same:
+    """A verdict or a check with other values."""
+    return record.model_copy(update=fields)
 
 
 def test_class_and_name_are_unique_over_all_runs_and_the_newest_keeps_its_history(tmp_path):
@@ -99,8 +107,8 @@ def test_a_suite_counts_its_tests_and_the_document_all_suites(tmp_path):
 )
 def test_a_status_is_what_ci_systems_call_it(tmp_path, status, element):
     entry = entry_of("passing", tmp_path)
-    checks = (replace(entry.verdict.checks[0], status=status, because="so it is", advice="do it"),)
-    entry = replace(entry, verdict=replace(entry.verdict, checks=checks))
+    checks = (changed(entry.verdict.checks[0], status=status, because="so it is", advice="do it"),)
+    entry = replace(entry, verdict=changed(entry.verdict, checks=checks))
     (case,) = ET.fromstring(junit.render([entry])).iter("testcase")
     assert [child.tag for child in case] == ["properties", *([element] if element else [])]
     if element:
@@ -110,9 +118,13 @@ def test_a_status_is_what_ci_systems_call_it(tmp_path, status, element):
 def test_no_rule_of_an_invalid_run_is_green_or_broken(tmp_path):
     entry = entry_of("failing", tmp_path)
     assert {Status.PASS, Status.FAIL} <= {check.status for check in entry.verdict.checks}
-    finding = replace(entry.verdict.checks[0], rule="the run is sound", metric="validity.generator_late")
-    finding = replace(finding, status=Status.INVALID)
-    verdict = replace(entry.verdict, checks=(finding, *entry.verdict.checks))
+    finding = changed(
+        entry.verdict.checks[0],
+        rule="the run is sound",
+        metric="validity.generator_late",
+        status=Status.INVALID,
+    )
+    verdict = changed(entry.verdict, checks=(finding, *entry.verdict.checks))
     assert (verdict.status, finding.is_rule) == (Status.INVALID, False)
     first, *rules = ET.fromstring(junit.render([replace(entry, verdict=verdict)])).iter("testcase")
     assert first.find("error") is not None
@@ -136,7 +148,7 @@ def test_the_numbers_of_a_rule_are_properties_in_base_units(tmp_path):
 def test_two_tests_of_one_rule_have_names_of_their_own(tmp_path):
     entry = entry_of("passing", tmp_path)
     first = entry.verdict.checks[0]
-    entry = replace(entry, verdict=replace(entry.verdict, checks=(first, replace(first, limit=5e6), first)))
+    entry = replace(entry, verdict=changed(entry.verdict, checks=(first, changed(first, limit=5e6), first)))
     root = ET.fromstring(junit.render([entry]))
     cases = [one.get("name") for one in root.iter("testcase")]
     assert len(cases) == len(set(cases))

@@ -137,6 +137,6 @@ def test_an_offset_is_known_to_half_the_shortest_round_trip(offset: int, ways: l
 
 def test_one_clock_has_no_offset_and_what_was_measured_is_stated() -> None:
     clock = ClockOffset(is_same=True, before=[Round(0, 70, 100)], after=[Round(0, 99, 100)])
-    facts = clock.facts()
-    assert (facts["offset_ns"], facts["uncertainty_ns"], facts["drift_ns"]) == (0, 0, 0)
-    assert (facts["measured_ns"], facts["round_trip_ns"]) == (20, 100)
+    record = clock.record()
+    assert (record.offset_ns, record.uncertainty_ns, record.drift_ns) == (0, 0, 0)
+    assert (record.measured_ns, record.round_trip_ns) == (20, 100)

@@ -64,7 +64,7 @@ class PeersSession:
             self._not_opened(kind, str(reason))
 
     def _compare(self, kind: SubjectKind, names: Sequence[str], subject: Subject) -> None:
-        started, environment = datetime.now(UTC), fingerprint()
+        started, environment = datetime.now(UTC), fingerprint().to_json()
         connections = subject.connections
         comparison = Comparison(
             kind.name, subject.title, connections, self._rounds, self._seconds, self._seed

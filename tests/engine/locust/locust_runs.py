@@ -89,7 +89,7 @@ class LocustRun:
         return [(severity, message) for one, severity, message in self.result.anomalies if one == code]
 
     def texts(self) -> dict[tuple[str, str], int]:
-        return {(entry["operation"], entry["text"]): entry["count"] for entry in self.result.errors}
+        return {(error.operation, error.text): error.count for error in self.result.errors}
 
     def assert_adds_up(self) -> None:
         """The histograms, the log and the tallies tell of the same requests."""
