@@ -279,7 +279,7 @@ def read_undo(entry: object) -> Undo:
         return Unreadable(f"this version does not know how to undo '{name}'")
     try:
         return kind._read(entry)
-    except (KeyError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - whatever is wrong with one entry, the others are to be healed
         return Unreadable(f"its entry for '{name}' is damaged")
 
 

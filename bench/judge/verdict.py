@@ -162,7 +162,9 @@ class Verdict(Record):
         """The verdict written as `value`. Raises ValueError that says what is wrong for anything else."""
         if not isinstance(value, dict):
             return cls.read(value)
-        if value.get("format") not in (None, FORMAT):
+        if value.get("format") is None:
+            raise ValueError("format: expected a whole number, found nothing")
+        if value["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT}, found {value['format']!r}")
         return cls.read({name: item for name, item in value.items() if name != "status"})
 

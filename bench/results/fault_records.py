@@ -61,7 +61,8 @@ class BaselineRecord(Record):
     p99_ns: Whole | None = None
     band_ns: Whole | None
     """What counts as full performance; None where too little is known."""
-    stall_ns: Whole | None = None
+    stall_ns: Whole | None
+    """What counts as a stall; likewise."""
     ok_per_s: Number | None = None
     harmed_ratio: Number | None = None
     planned_per_s: Number | None = None

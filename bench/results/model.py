@@ -6,6 +6,7 @@ that is read and written is the same, also when it is that of a newer or an olde
 
 from __future__ import annotations
 
+from enum import Enum
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Self, Union, get_args, get_origin
 
@@ -115,9 +116,14 @@ def _expected(annotation: Any, steps: tuple[int | str, ...]) -> str:
             annotation = field.annotation
             or_null = " or null" if field.is_required() and type(None) in get_args(annotation) else ""
         else:
-            annotation = get_args(annotation)[1 if get_origin(annotation) is dict else 0]
+            parts = get_args(annotation)
+            if get_origin(annotation) not in (dict, list, tuple) or not parts:
+                return "a JSON value"  # what is free in its form is wrong somewhere within
+            annotation = parts[1 if get_origin(annotation) is dict else 0]
         annotation = _without_null(annotation)
     kind = get_origin(annotation) or annotation
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        kind = str  # by its name
     return ("a list" if kind is tuple else KINDS.get(kind, "an object")) + or_null
 
 

@@ -36,6 +36,7 @@ from chaos.undo import (
     RemoveFile,
     StartContainer,
     UnpauseContainer,
+    Unreadable,
     read_undo,
 )
 from chaos.watchdog import Watchdog
@@ -364,3 +365,8 @@ def test_removing_a_file_twice_is_harmless(tmp_path: Path) -> None:
     for _ in range(2):
         assert RemoveFile(tmp_path / "full").heal() is None
     assert not list(tmp_path.iterdir())
+
+
+def test_an_entry_with_an_impossible_number_is_reported_as_damaged_and_stops_nothing() -> None:
+    undo = read_undo({"way": "unpause_container", "container": "x", "engine": "e", "settled_at": 10**400})
+    assert isinstance(undo, Unreadable)

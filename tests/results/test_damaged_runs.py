@@ -55,7 +55,11 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from leaves(item, (*path, key))
 
 
-@pytest.mark.parametrize("put", [None, "text", -1, [], {}], ids=["null", "text", "number", "list", "object"])
+@pytest.mark.parametrize(
+    "put",
+    [None, "text", -1, [], {}, float("nan"), 10**400],
+    ids=["null", "text", "number", "list", "object", "not a number", "huge"],
+)
 def test_a_record_with_anything_in_the_place_of_anything_is_read_or_refused(faulted: Path, put: Any) -> None:
     record = json.loads((faulted / layout.RECORD).read_text())
     read_all(faulted)
@@ -239,3 +243,14 @@ def test_only_a_line_end_ends_a_line_of_json(tmp_path: Path) -> None:
     writer.leave()
     (kept,) = sweep(tmp_path)
     assert len(Run.load(kept).events()) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), json.loads("[" * 300 + "]" * 300)], ids=["NaN", "deep"])
+def test_what_is_free_in_its_form_is_refused_with_its_place_where_it_is_no_json(
+    faulted: Path, value: Any
+) -> None:
+    record = json.loads((faulted / "run.json").read_text())
+    record["environment"] = {"key": {"kernel": value}, "facts": {}}
+    (faulted / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ResultError, match=r"environment\.key.*: expected "):
+        judge(Run.load(faulted))
