@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.core.errors import ExitCode
 
 
-class Threshold(click.ParamType):  # type: ignore[type-arg]
+class Threshold(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in some versions of click
     """A percentage above 0, as a ratio."""
 
     name = "percent"

@@ -84,7 +84,7 @@ class EngineEvents:
         engine: APIClient,
         services: Mapping[str, str],
         pid_of: Callable[[str], int | None] | None = None,
-        replaces: Callable[[str, Mapping[str, str]], str | None] = lambda container, labels: None,  # noqa: ARG005
+        replaces: Callable[[str, Mapping[str, str]], str | None] = lambda container, labels: None,  # noqa: ARG005 - nothing is replaced
     ) -> None:
         self._engine = engine
         self._services = services
@@ -315,7 +315,7 @@ class FollowedContainers:
         engine: APIClient,
         ids: Mapping[str, str],
         log_dir: Path,
-        replaces: Callable[[str, Mapping[str, str]], str | None] = lambda container, labels: None,  # noqa: ARG005
+        replaces: Callable[[str, Mapping[str, str]], str | None] = lambda container, labels: None,  # noqa: ARG005 - nothing is replaced
     ) -> None:
         self.events = EngineEvents(engine, ids, replaces=replaces)
         self._engine = engine
