@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from bench.core.errors import TargetError
 from bench.registry import KINDS, Scheme, TargetKind
 
+Pooler = Literal["none", "session", "transaction"]
+"""What stands between us and a Postgres, by how long it keeps a client on one connection of the server."""
 State = Literal["up", "degraded", "down"]
 """How a target is: degraded where it answers, and says itself that something is missing."""
 
@@ -35,6 +37,8 @@ class Target:
     tls: bool = False
     managed: bool = False
     """Started by us: it may be stopped, killed and restarted by us too."""
+    pooler: Pooler = "none"
+    """With one, no connection is left with a statement or a setting that the next client would meet."""
     options: tuple[tuple[str, str], ...] = ()
     """What else the URL said, in its order: sslmode, application_name and such of Postgres, via=http
     of Neo4j."""
