@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -23,8 +20,8 @@ from bench.drivers.postgres.connection import open_connection
 from bench.drivers.postgres.dry_run import rehearse
 from bench.scenario.model import Workload
 from bench.stack.probes.postgres import libpq_parameters
-from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
+from tests.helpers.pooler import Pooler
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -115,42 +112,6 @@ def test_a_session_that_the_server_ends_at_a_statement_is_told_with_the_servers_
             rehearse(way.target, workload(session={}))
     finally:
         way.close()
-
-
-class Pooler:
-    """PgBouncer before a Postgres."""
-
-    def __init__(self, target: Target, folder: Path, mode: str, size: int) -> None:
-        program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
-        if program is None:
-            pytest.skip("pgbouncer is not installed")
-        port = free_loopback_port()
-        said = libpq_parameters(target)
-        behind = f"host={target.host} port={target.port} dbname={said['dbname']} user={said['user']}"
-        behind += f" password={target.password}" if target.password else ""
-        settings = folder / "pgbouncer.ini"
-        settings.write_text(
-            f"[databases]\n* = {behind}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-            f"unix_socket_dir =\nauth_type = any\nmax_client_conn = 500\ndefault_pool_size = {size}\n"
-            f"pool_mode = {mode}\nignore_startup_parameters = extra_float_digits\n"
-        )
-        who = ["-u", "nobody"] if os.geteuid() == 0 else []
-        settings.chmod(0o644)
-        for above in (folder, *folder.parents[:2]):
-            with suppress(PermissionError):
-                above.chmod(0o755)
-        self._process = subprocess.Popen([program, *who, "-q", str(settings)], stderr=subprocess.DEVNULL)
-        self.target = replace(target, host="127.0.0.1", port=port)
-        end = time.monotonic() + 20
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                return
-            assert self._process.poll() is None, "pgbouncer ended"
-            assert time.monotonic() < end, "pgbouncer does not listen"
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 @pytest.fixture
