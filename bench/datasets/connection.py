@@ -52,6 +52,14 @@ def connected(
     snapshot: all statements see one moment, and nothing can be written.
     Raises TargetError for whatever the server or the network says meanwhile.
     """
+    if autocommit and target.pooler == "transaction":
+        raise TargetError(
+            target.name,
+            target.address,
+            f"a session for {expected}, because it cannot be one transaction",
+            "a pooler in transaction mode",
+            "name the server itself in the URL, or write the files so that they fit into one transaction",
+        )
     try:
         connection = _connect(target)
     except psycopg.Error as error:
@@ -64,7 +72,7 @@ def connected(
                 IsolationLevel.REPEATABLE_READ if snapshot else IsolationLevel.READ_COMMITTED
             )
             connection.read_only = snapshot
-            _set_up(connection)
+            _set_up(connection, is_local=target.pooler == "transaction")
             yield connection
         except psycopg.Error as error:
             raise target_error(target, error, expected) from error
@@ -73,6 +81,7 @@ def connected(
 def unshared(target: Target, expected: str) -> psycopg.Connection:
     """A session that does one thing for long, each statement by itself; the caller closes it.
 
+    Behind a pooler in transaction mode it is one transaction, which keeps its connection of the server.
     Raises TargetError.
     """
     try:
@@ -80,8 +89,11 @@ def unshared(target: Target, expected: str) -> psycopg.Connection:
     except psycopg.Error as error:
         raise _no_connection(target, error) from None
     try:
-        connection.autocommit = True
+        connection.autocommit = target.pooler != "transaction"
         connection.prepare_threshold = None
+        if not connection.autocommit:
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            return connection
         if connection.info.server_version >= 140_000:
             connection.execute("SET idle_session_timeout = 0")
     except psycopg.Error as error:
@@ -136,11 +148,13 @@ def _connect(target: Target) -> psycopg.Connection:
     return psycopg.connect(make_conninfo(**parameters))
 
 
-def _set_up(connection: psycopg.Connection) -> None:
+def _set_up(connection: psycopg.Connection, *, is_local: bool) -> None:
+    """`is_local`: for the first transaction alone; the session is another's afterwards."""
+    command = "SET LOCAL" if is_local else "SET"
     for name, value in {**_SETTINGS, "lock_timeout": str(round(LOCK_DEADLINE_S * 1000))}.items():
         if name != "transaction_timeout" or connection.info.server_version >= 170_000:
-            connection.execute(f"SET {name} = {value}".encode())
-    if not connection.autocommit:
+            connection.execute(f"{command} {name} = {value}".encode())
+    if not connection.autocommit and not is_local:
         connection.commit()  # a rollback later would take the settings with it
 
 
@@ -190,6 +204,7 @@ def _advice(error: psycopg.Error) -> str:
 
 
 _TAKE = "SELECT pg_catalog.pg_advisory_lock_shared(%s, %s)"
+_TAKE_IN_TRANSACTION = "SELECT pg_catalog.pg_advisory_xact_lock_shared(%s, %s)"
 _HOLDERS = (
     "SELECT a.pid FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)"
     " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s AND l.objsubid = 2"
@@ -207,12 +222,15 @@ class Claim:
 
     def take(self) -> None:
         """From now on the set is in use. The caller holds the loaders' lock."""
-        self._session.execute(_TAKE, self._key)
+        self._session.execute(_TAKE if self._session.autocommit else _TAKE_IN_TRANSACTION, self._key)
 
     def give_back(self) -> None:
         """The set is free when this returns. A server that was unreachable meanwhile has freed it already."""
         with contextlib.suppress(psycopg.Error):
-            self._session.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
+            if self._session.autocommit:
+                self._session.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
+            else:
+                self._session.rollback()
         self.close()
 
     def close(self) -> None:

@@ -182,10 +182,14 @@ class PostgresActivity:
 
         try:
             connection = self._connection = self._connection or self._connect()
+            if self._target.pooler != "none":
+                connection.execute(f"SET LOCAL statement_timeout = {STATEMENT_MS}")
             sessions = connection.execute(ACTIVITY).fetchall()
             # An empty name is libpq's default: the database named like the user.
             database = self._target.database or self._target.username or connection.info.user
             totals = connection.execute(TOTALS, (database,)).fetchone()
+            if self._target.pooler != "none":
+                connection.rollback()
         except (psycopg.Error, OSError):
             self.close()
             return {}
@@ -211,11 +215,13 @@ class PostgresActivity:
 
         target = self._target
         given = {name: value for name, value in target.options if name not in OWN_OPTIONS}
+        is_ours = target.pooler == "none"  # a pooler takes no options, and its sessions are of others too
         others = [name for name in OWN_DATABASES if name != target.database]
         for name in (*others, target.database or None):
             try:
                 return psycopg.connect(
-                    autocommit=True,
+                    autocommit=is_ours,
+                    prepare_threshold=None,
                     host=target.host,
                     port=target.port,
                     user=target.username,
@@ -223,7 +229,7 @@ class PostgresActivity:
                     dbname=name,
                     application_name=APPLICATION,
                     connect_timeout=CONNECT_S,
-                    options=f"-c statement_timeout={STATEMENT_MS}",
+                    options=f"-c statement_timeout={STATEMENT_MS}" if is_ours else None,
                     **given,  # type: ignore[arg-type]  # keywords of libpq, all of them text
                 )
             except psycopg.OperationalError as error:
@@ -258,4 +264,5 @@ def postgres_columns(
 
 
 def _is_refusal(error: Exception) -> bool:
-    return "does not exist" in str(error) or "permission denied" in str(error) or "no pg_hba" in str(error)
+    words = ("does not exist", "no such database", "permission denied", "no pg_hba")
+    return any(word in str(error) for word in words)

@@ -225,7 +225,8 @@ def connected(target: Target, *, is_writing: bool = False) -> Iterator[Connectio
     try:
         with psycopg.connect(make_conninfo(**parameters)) as connection:
             connection.read_only = not is_writing
-            connection.execute(f"SET statement_timeout = {int(WHOLE_S * 1000)}")
+            # In the transaction alone: the session may be a pooler's.
+            connection.execute(f"SET LOCAL statement_timeout = {int(WHOLE_S * 1000)}")
             yield connection
     except psycopg.OperationalError as error:
         raise NotYet(_one_line(error, target)) from None

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,11 +18,13 @@ from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
 
+Mode = Literal["session", "transaction"]
+
 
 class Pooler:
     """PgBouncer before a Postgres."""
 
-    def __init__(self, target: Target, folder: Path, mode: str, size: int) -> None:
+    def __init__(self, target: Target, folder: Path, mode: Mode, size: int) -> None:
         program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
         if program is None:
             pytest.skip("pgbouncer is not installed")
@@ -42,6 +45,8 @@ class Pooler:
                 above.chmod(0o755)
         self._process = subprocess.Popen([program, *who, "-q", str(settings)], stderr=subprocess.DEVNULL)
         self.target = replace(target, host="127.0.0.1", port=port)
+        """Without a word of the pooler."""
+        self.declared = replace(self.target, pooler=mode)
         end = time.monotonic() + 20
         while True:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):

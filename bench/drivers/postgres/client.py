@@ -182,9 +182,9 @@ class PostgresApplication:
 
     async def _ask_for_types(self) -> dict[str, Query]:
         queries = {}
-        async with self.pool.pool.acquire() as connection:
+        async with self.pool.pool.acquire() as connection, connection.transaction():
             for source, statement in self._statements.items():
-                prepared = await connection.prepare(statement.sql)
+                prepared = await connection.prepare(statement.sql, name="")
                 makers = makers_of(statement, prepared.get_parameters(), self._vocabulary, self._draws)
                 queries[source] = Query(statement.sql, makers, bool(prepared.get_attributes()))
         return queries

@@ -5,7 +5,8 @@ which nothing is under way: the settings are made, the statements prepared, all 
 
 A pooler before the server invents the process id that a client is given at its log-in; the server's own is
 another. In transaction mode what one client sets for its session is there for the next: statements and
-settings that a workload prepares once for each connection then belong to whoever comes next.
+settings that a workload prepares once for each connection then belong to whoever comes next. So behind a
+pooler that the target names, nothing is prepared, and nothing set but what the workload itself asks for.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from bench.core.errors import TargetError
+from bench.core.errors import StatementRefused, TargetError
 from bench.core.machine_limits import limit_in
 from bench.core.sanitize import redacted
 from bench.drivers.postgres.wire import message, parse, statements_of
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 _ADVICE = (
     (
         ("53300",),
-        ("too many", "remaining connection slots"),
+        ("too many", "remaining connection slots", "no more connections allowed"),
         "use fewer lanes or a smaller pool, or raise the limit: "
         "max_connections of the server, or that of the role or database",
     ),
@@ -59,7 +60,12 @@ _ADVICE = (
         ("password authentication failed", "no password supplied"),
         "check the user and the password in the URL",
     ),
-    (("3D000",), (), "check the database in the URL"),
+    (
+        (),
+        ("unsupported startup parameter",),
+        "leave that option out of the URL, or have the pooler pass over it (ignore_startup_parameters)",
+    ),
+    (("3D000",), ("no such database",), "check the database in the URL"),
     (("28000",), ("pg_hba.conf",), "check the user in the URL, and what pg_hba.conf says of this host"),
 )
 _OTHERWISE = "check user, password and database in the URL; the server's log says more"
@@ -107,8 +113,9 @@ async def open_connection(target: Target, workload: Workload) -> int:
     finally:
         await connection.close()
     try:
-        # An older server does not know it, and another system may not have it.
-        await _asked(plain, message(b"Q", _NOTICE_LEAVING.encode() + b"\0"))
+        if target.pooler == "none":
+            # An older server does not know it, and another system may not have it.
+            await _asked(plain, message(b"Q", _NOTICE_LEAVING.encode() + b"\0"))
         await _make_ready(plain, target, workload)
     except BaseException:
         plain.close()
@@ -139,8 +146,11 @@ async def _make_ready(connection: socket.socket, target: Target, workload: Workl
         bound = b"".join(struct.pack("!i", len(text)) + text for text in texts)
         wanted += message(b"B", b"\0\0" + struct.pack("!hh", 0, len(texts)) + bound + struct.pack("!h", 0))
         wanted += message(b"E", b"\0" + struct.pack("!i", 0))
-    for one in statements_of(workload).values():
-        wanted += parse(one.name, one.sql)
+    if target.pooler == "none":
+        for one in statements_of(workload).values():
+            wanted += parse(one.name, one.sql)
+    elif not wanted:
+        return  # a pooler that has nothing to do keeps no connection of the server for us
     said = await _asked(connection, wanted + message(b"S"))
     if said is not None and is_refusal(said):
         raise refusal_of(target)
@@ -218,13 +228,31 @@ def takes_marks_over(connection: psycopg.Connection) -> bool:
 
 
 def refusal_of(target: Target) -> TargetError:
-    """Why a workload cannot run through a pooler in transaction mode."""
+    """Why a workload cannot run through a pooler in transaction mode that the target does not name."""
     return TargetError(
         target.name,
         target.address,
         "connections that keep the statements prepared and the settings made on them",
-        "a pooler in transaction mode, which gives each transaction another connection of the server",
-        "pool by session (pool_mode=session of PgBouncer), or name the server itself in the URL",
+        "what looks like a pooler in transaction mode, which gives each transaction another connection",
+        "declare `pooler: transaction` for the target in the stack file; or pool by session "
+        "(pool_mode=session of PgBouncer), or name the server itself in the URL",
+    )
+
+
+def refuse_settings(target: Target, workload: Workload) -> None:
+    """Raise StatementRefused for settings of the workload that a pooler would hand to other clients."""
+    if target.pooler == "none" or not workload.session:
+        return
+    if target.pooler == "session" and workload.engine == "wire":
+        return
+    raise StatementRefused(
+        ("session", next(iter(workload.session))),
+        None,
+        "no settings of the session behind a pooler in transaction mode"
+        if target.pooler == "transaction"
+        else "no settings of the session where asyncpg logs in through a pooler, which takes none",
+        f"a setting, and {target.name} with `pooler: {target.pooler}`",
+        "set it for the role (ALTER ROLE ... SET ...), or by SET LOCAL in the operation's transaction",
     )
 
 

@@ -15,7 +15,13 @@ from psycopg.conninfo import make_conninfo
 
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.sanitize import redacted
-from bench.drivers.postgres.connection import is_pooled, leave_mark, refusal_of, takes_marks_over
+from bench.drivers.postgres.connection import (
+    is_pooled,
+    leave_mark,
+    refusal_of,
+    refuse_settings,
+    takes_marks_over,
+)
 from bench.drivers.postgres.wire import Statement, source_position, statements_of
 from bench.stack.probes.postgres import libpq_parameters, probe_postgres
 
@@ -32,18 +38,21 @@ def rehearse(target: Target, workload: Workload) -> None:
     Raises TargetError where the server cannot be reached or takes too few connections,
     StatementRefused for a setting or a statement that it does not accept.
     """
+    refuse_settings(target, workload)
     facts = probe_postgres(target)
     own = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "UTF8"}
     conninfo = make_conninfo(**(libpq_parameters(target) | own))
     try:
-        with psycopg.connect(conninfo, autocommit=True) as connection:
-            has_pooler = is_pooled(connection)
-            if has_pooler:
-                leave_mark(connection)
+        is_declared = has_pooler = target.pooler != "none"
+        if not is_declared:
+            with psycopg.connect(conninfo, autocommit=True) as connection:
+                has_pooler = is_pooled(connection)
+                if has_pooler:
+                    leave_mark(connection)
         if not has_pooler:
             _expect_room(target, workload, facts.max_connections)
         with psycopg.connect(conninfo, autocommit=True) as connection:
-            if has_pooler and takes_marks_over(connection):
+            if has_pooler and not is_declared and takes_marks_over(connection):
                 raise refusal_of(target)
             # Undone where the connection is not ours; elsewhere it would count among the server's rollbacks.
             with connection.transaction(force_rollback=True) if has_pooler else nullcontext():

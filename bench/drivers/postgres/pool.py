@@ -68,7 +68,8 @@ def connect_options(target: Target, workload: Workload, statements: int) -> dict
         "database": target.database or None,
         "ssl": said["sslmode"],
         "server_settings": settings,
-        "statement_cache_size": max(USUAL_STATEMENTS, statements),
+        # asyncpg prepares without a name, and sends no Sync until it has executed, where it keeps none.
+        "statement_cache_size": max(USUAL_STATEMENTS, statements) if target.pooler == "none" else 0,
     }
     if "connect_timeout" in said:
         options["timeout"] = float(said["connect_timeout"])

@@ -1,6 +1,8 @@
 """PostgreSQL: prepared statements in the extended protocol, transactions over several round trips.
 
-Placeholders of a scenario's statements become numbered parameters; each statement has a name.
+Placeholders of a scenario's statements become numbered parameters; each statement has a name. Behind a pooler
+it has none, because a name would stay on a connection that the next client is given: every request then
+carries its statement, in the same flight.
 """
 
 from __future__ import annotations
@@ -97,19 +99,24 @@ def source_position(statement: Statement, position: int) -> int:
 _ALL_ROWS = 0
 
 
-def program(workload: Workload, seed: int, target: Target | None = None) -> Program:  # noqa: ARG001 - the drivers' common form
-    """One step for each round trip: Bind, Execute and Sync of a prepared statement.
+def program(workload: Workload, seed: int, target: Target | None = None) -> Program:
+    """One step for each round trip: Bind, Execute and Sync of a prepared statement, with Parse before them
+    behind a pooler.
 
     Parameters go as text, so that the server takes each for the type that the statement needs. The
     first parameter is what the operation log calls the key.
     """
     statements = statements_of(workload)
     vocabulary = Vocabulary(workload, seed)
-    undo = _step(statements[ROLLBACK], vocabulary) if ROLLBACK in statements else None
+    is_named = target is None or target.pooler == "none"
+    undo = _step(statements[ROLLBACK], vocabulary, is_named=is_named) if ROLLBACK in statements else None
     templates = [
         Template(
             name,
-            tuple(_step(statements[source], vocabulary) for source in operation.all_statements),
+            tuple(
+                _step(statements[source], vocabulary, is_named=is_named)
+                for source in operation.all_statements
+            ),
             undo=undo if operation.transaction is not None else None,
         )
         for name, operation in workload.operations.items()
@@ -119,20 +126,24 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
     return Program.build(templates, weights, variables_of(workload.parameters), key_variable=key)
 
 
-def _step(statement: Statement, vocabulary: Vocabulary) -> Step:
+def _step(statement: Statement, vocabulary: Vocabulary, *, is_named: bool) -> Step:
+    name = statement.name.encode() if is_named else b""
     bind = TemplateWriter(vocabulary)
-    bind.literal(b"\0" + statement.name.encode() + b"\0" + struct.pack("!hh", 0, len(statement.parameters)))
-    for name in statement.parameters:
+    bind.literal(b"\0" + name + b"\0" + struct.pack("!hh", 0, len(statement.parameters)))
+    for parameter in statement.parameters:
         content = TemplateWriter(vocabulary)
-        content.placeholder(name)
+        content.placeholder(parameter)
         bind.literal(struct.pack("!i", len(content.content)))
         bind.include(content)
     bind.literal(struct.pack("!h", 0))
     step = TemplateWriter(vocabulary)
+    if not is_named:
+        step.literal(parse("", statement.sql))
     step.literal(b"B" + struct.pack("!i", len(bind.content) + 4))
     step.include(bind)
     step.literal(message(b"E", b"\0" + struct.pack("!i", _ALL_ROWS)) + message(b"S"))
-    return Step(bytes(step.content), 1, tuple(step.fields), prepare=_preparation(statement))
+    preparation = _preparation(statement) if is_named else b""
+    return Step(bytes(step.content), 1, tuple(step.fields), prepare=preparation)
 
 
 def parse(name: str, sql: str) -> bytes:

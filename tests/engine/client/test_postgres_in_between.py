@@ -127,9 +127,10 @@ def pooled(target: Target, tmp_path: Path, request: pytest.FixtureRequest) -> It
 def test_a_pooler_in_transaction_mode_is_called_so_and_finds_nothing_of_ours_afterwards(
     pooled: Target, engine: str
 ) -> None:
-    with pytest.raises(TargetError, match="found a pooler in transaction mode") as refused:
+    with pytest.raises(TargetError, match="found what looks like a pooler in transaction mode") as refused:
         rehearse(pooled, workload(engine=engine))
     assert refused.value.exit_code == ExitCode.TARGET
+    assert "declare `pooler: transaction`" in str(refused.value)
     assert "pool_mode=session" in str(refused.value)
     assert "server's log" not in str(refused.value)
     with psycopg.connect(**libpq_parameters(pooled), autocommit=True) as connection:
