@@ -10,12 +10,14 @@ from json import dumps
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from bench.reference_api.resilience import Bulkhead, ComponentBreaker, Deadline, UnavailableError
 from bench.reference_api.settings import Settings
+from bench.stack.tls import options_of
 
 COLUMNS = "id, revision, name, price_cents, stock"
 
@@ -66,7 +68,11 @@ class Cache:
         """Items that were written while Redis could not be told. Their copies are not used until it was."""
         self._ttl_ms = int(settings.cache_ttl_s * 1e3)
         self._stale_ttl_ms = max(int(settings.stale_ttl_s * 1e3), self._ttl_ms)
+        # The options of a URL are redis-py's own, but for the server's name: it knows the host's only.
+        tls = [pair for pair in options_of(target.tls) if pair[0] != "ssl_server_name"] if target.tls else []
         self._pool = ConnectionPool(
+            connection_class=SSLConnection if target.tls else Connection,
+            **{name: False if value == "false" else value for name, value in tls},  # type: ignore[arg-type]  # all ssl_*
             host=target.host,
             port=target.port,
             username=target.username,

@@ -242,7 +242,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "user": target.username,
         "password": target.password,
         "database": target.database or None,
-        "ssl": dict(target.options).get("sslmode"),
+        "ssl": target.tls_context() or dict(target.options).get("sslmode"),
         "server_settings": {
             "application_name": "holdfast reference API",
             "statement_timeout": limit_ms,

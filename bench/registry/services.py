@@ -16,8 +16,6 @@ class Scheme:
     tls: bool = False
     options: tuple[tuple[str, str], ...] = ()
     """What the scheme itself says, as options of the target."""
-    refused: tuple[str, str] | None = None
-    """Known, but not possible: what was found there, and the advice."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +70,7 @@ REDIS = TargetKind(
     "redis",
     {
         "redis": Scheme(6379),
-        "rediss": Scheme(
-            refused=(
-                "rediss://, which is Redis over TLS",
-                "name a port without TLS: the wire engine speaks plain TCP, and this version has no other "
-                "way",
-            )
-        ),
+        "rediss": Scheme(6379, tls=True),
     },
     "redis://[user:password@]host[:port][/database]",
     "redis://host:port",

@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.stack.probes.connection import ProbeError
+from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.probes.redis import ErrorReply, RespClient
 
 if TYPE_CHECKING:
@@ -214,7 +215,8 @@ class PostgresActivity:
         import psycopg
 
         target = self._target
-        given = {name: value for name, value in target.options if name not in OWN_OPTIONS}
+        given = libpq_parameters(target)
+        given = {name: value for name, value in given.items() if name not in OWN_OPTIONS}
         is_ours = target.pooler == "none"  # a pooler takes no options, and its sessions are of others too
         others = [name for name in OWN_DATABASES if name != target.database]
         for name in (*others, target.database or None):
@@ -222,10 +224,6 @@ class PostgresActivity:
                 return psycopg.connect(
                     autocommit=is_ours,
                     prepare_threshold=None,
-                    host=target.host,
-                    port=target.port,
-                    user=target.username,
-                    password=target.password,
                     dbname=name,
                     application_name=APPLICATION,
                     connect_timeout=CONNECT_S,

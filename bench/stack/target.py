@@ -5,11 +5,16 @@ one.
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from bench.core.errors import TargetError
 from bench.registry import KINDS, Scheme, TargetKind
+from bench.stack import tls as tls_options
+from bench.stack.tls import TlsSettings
+
+if TYPE_CHECKING:
+    import ssl
 
 Pooler = Literal["none", "session", "transaction"]
 """What stands between us and a Postgres, by how long it keeps a client on one connection of the server."""
@@ -34,14 +39,15 @@ class Target:
     """The name of a Postgres database. Empty: the user's, as libpq has it."""
     path: str = ""
     """Before every path of a request over HTTP; it begins with a slash and does not end in one."""
-    tls: bool = False
+    tls: TlsSettings | None = None
+    """None: the connection is plain."""
     managed: bool = False
     """Started by us: it may be stopped, killed and restarted by us too."""
     pooler: Pooler = "none"
     """With one, no connection is left with a statement or a setting that the next client would meet."""
     options: tuple[tuple[str, str], ...] = ()
-    """What else the URL said, in its order: sslmode, application_name and such of Postgres, via=http
-    of Neo4j."""
+    """What else the URL said, in its order: application_name and such of Postgres, via=http of Neo4j. What
+    it said of TLS is in `tls`."""
 
     @property
     def address(self) -> str:
@@ -52,6 +58,13 @@ class Target:
     def url(self) -> str:
         """`http://host:port/path` of a service that is asked over HTTP, without credentials."""
         return f"{'https' if self.tls else 'http'}://{self.address}{self.path}"
+
+    def tls_context(self) -> "ssl.SSLContext | None":
+        """What a client library takes for TLS; None for a plain connection.
+
+        Raises TargetError for a file that cannot be used.
+        """
+        return self.tls.context(self.name, self.address) if self.tls else None
 
     @classmethod
     def from_url(
@@ -82,9 +95,15 @@ def is_loopback_literal(host: str) -> bool:
 
 _ENCODING_ADVICE = "write / ? # @ : % inside a user name or password as %2F %3F %23 %40 %3A %25"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-_TLS_MODES = ("require", "verify-ca", "verify-full")
-_POSTGRES_OPTIONS = ("sslmode", "application_name", "connect_timeout", "options")
+_POSTGRES_OPTIONS = (
+    "sslmode",
+    *tls_options.POSTGRES_OPTIONS,
+    "application_name",
+    "connect_timeout",
+    "options",
+)
 Refusal = Callable[[str, str], TargetError]
+Options = tuple[tuple[str, str], ...]
 
 
 def read_url(url: str, name: str, source: str, kind: str | None) -> Target:
@@ -97,8 +116,6 @@ def read_url(url: str, name: str, source: str, kind: str | None) -> Target:
     word = url.partition("://")[0].lower() if "://" in url else ""
     found, scheme = _schemes().get(word, (None, Scheme()))
     wanted = KINDS[kind] if kind else None
-    if found is not None and scheme.refused is not None:
-        raise refuse_of(found.url_form)(*scheme.refused)
     known = wanted or found
     refuse = refuse_of(known.url_form if known else f"a URL with one of: {', '.join(_beginnings())}")
     if word == "unix":
@@ -113,7 +130,8 @@ def read_url(url: str, name: str, source: str, kind: str | None) -> Target:
     if port is None:
         raise refuse("a URL without a port", "end it in the port that the server listens on")
     username, password = _credentials(parts, found, refuse)
-    database, path, options = _rest(parts, found, refuse)
+    database, path, options = _rest(parts, found, scheme, refuse)
+    tls, options = _tls_of(found, scheme, options, refuse)
     return Target(
         name=name,
         kind=found.name,
@@ -124,8 +142,8 @@ def read_url(url: str, name: str, source: str, kind: str | None) -> Target:
         db=int(database or 0) if found.after_host == "database number" else 0,
         database=database if found.after_host == "database" else "",
         path=path,
-        tls=scheme.tls or dict(options).get("sslmode") in _TLS_MODES,
-        options=scheme.options + options,
+        tls=tls,
+        options=options,
     )
 
 
@@ -137,7 +155,7 @@ def url_of(target: Target) -> str:
         word
         for word, scheme in kind.schemes.items()
         # Of Postgres it is an option that asks for TLS.
-        if (scheme.tls == target.tls or kind.after_host == "database") and scheme.options == via
+        if (scheme.tls == bool(target.tls) or kind.after_host == "database") and scheme.options == via
     )
     user = quote(target.username or "", safe="")
     if target.password:
@@ -147,14 +165,19 @@ def url_of(target: Target) -> str:
         rest = f"/{target.db}" if target.db else ""
     elif kind.after_host == "database":
         rest = f"/{quote(target.database, safe='')}" if target.database else ""
-        options = dict(target.options)
-        if target.tls:
-            options.setdefault("sslmode", "require")
-        if options:
-            rest += "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in options.items())
     elif kind.default_path:
         rest = target.path or "/"
+    options = _options_of(target, kind)
+    if options:
+        rest += "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in options.items())
     return f"{word}://{user + '@' if user else ''}{address_of(target.host, target.port)}{rest}"
+
+
+def _options_of(target: Target, kind: TargetKind) -> dict[str, str]:
+    if kind.after_host == "database":
+        tls = tls_options.postgres_options_of(target.tls) if target.tls else []
+        return dict(target.options) | dict(tls)
+    return dict(tls_options.options_of(target.tls)) if target.tls else {}
 
 
 def _schemes() -> dict[str, tuple[TargetKind, Scheme]]:
@@ -162,7 +185,7 @@ def _schemes() -> dict[str, tuple[TargetKind, Scheme]]:
 
 
 def _beginnings() -> list[str]:
-    return [f"{word}://" for word, (_, scheme) in _schemes().items() if scheme.refused is None]
+    return [f"{word}://" for word in _schemes()]
 
 
 def _beginning_of(kind: TargetKind) -> str:
@@ -199,17 +222,20 @@ def _credentials(parts: SplitResult, kind: TargetKind, refuse: Refusal) -> tuple
     return username or None, password or None
 
 
-def _rest(
-    parts: SplitResult, kind: TargetKind, refuse: Refusal
-) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+def _rest(parts: SplitResult, kind: TargetKind, scheme: Scheme, refuse: Refusal) -> tuple[str, str, Options]:
     """(database, path, options): what stands behind the host."""
-    if parts.fragment or (parts.query and kind.after_host != "database"):
+    options: Options = ()
+    if kind.after_host != "database" and parts.query and scheme.tls:
+        options = _options_among(tls_options.OPTIONS, parts.query, refuse)
+    elif parts.fragment or (parts.query and kind.after_host != "database"):
+        raise refuse("something after a ? or a #", f"leave options out; {_ENCODING_ADVICE}")
+    if parts.fragment:
         raise refuse("something after a ? or a #", f"leave options out; {_ENCODING_ADVICE}")
     rest = parts.path.removeprefix("/")
     if kind.after_host == "database number":
         if rest and not (rest.isascii() and rest.isdigit()):
             raise refuse("a database that is not a number", f"end the URL in /0 or such; {_ENCODING_ADVICE}")
-        return rest, "", ()
+        return rest, "", options
     if "@" in rest:
         raise refuse("an @ behind the first /", _ENCODING_ADVICE)
     if kind.after_host == "database":
@@ -222,15 +248,15 @@ def _rest(
     if kind.after_host == "nothing":
         if rest:
             raise refuse("something behind the port", "end the URL in the port")
-        return "", "", ()
+        return "", "", options
     path = parts.path.rstrip("/")
     if not (path.isascii() and path.isprintable() and " " not in path):
         raise refuse("a path with spaces or other characters in it", "write them as %20 and such")
-    return "", path or ("" if parts.path else kind.default_path), ()
+    return "", path or ("" if parts.path else kind.default_path), options
 
 
-def _postgres_options(query: str, refuse: Refusal) -> tuple[tuple[str, str], ...]:
-    advice = f"of the options only {', '.join(_POSTGRES_OPTIONS)} are known here; {_ENCODING_ADVICE}"
+def _options_among(known: tuple[str, ...], query: str, refuse: Refusal) -> Options:
+    advice = f"of the options only {', '.join(known)} are known here; {_ENCODING_ADVICE}"
     # A name or a value may be a piece of a password with a bare ? in it: none is quoted. A + is a
     # plus, as libpq has it.
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
@@ -238,16 +264,44 @@ def _postgres_options(query: str, refuse: Refusal) -> tuple[tuple[str, str], ...
         raise refuse("options that cannot be read", advice)
     options = tuple((unquote(key), unquote(value)) for key, _, value in pairs)
     names = [key for key, _ in options]
-    if not set(names) <= set(_POSTGRES_OPTIONS):
+    if not set(names) <= set(known):
         raise refuse("an option that is not known here", advice)
     if len(set(names)) < len(names):
         raise refuse("an option that is given twice", "leave one of the two out")
+    if any("\0" in value for _, value in options):
+        raise refuse("an option with a NUL in it", "no option has one: check the %00")
+    return options
+
+
+def _postgres_options(query: str, refuse: Refusal) -> Options:
+    options = _options_among(_POSTGRES_OPTIONS, query, refuse)
     values = dict(options)
     if values.get("sslmode", "disable") not in _SSL_MODES:
         raise refuse("an sslmode that does not exist", f"write one of {', '.join(_SSL_MODES)}")
     timeout = values.get("connect_timeout", "1")
     if not (timeout.isascii() and timeout.isdigit()):
         raise refuse("a connect_timeout that is not a number", "write whole seconds")
-    if any("\0" in value for value in values.values()):
-        raise refuse("an option with a NUL in it", "Postgres has none such: check the %00")
     return options
+
+
+def _tls_of(
+    kind: TargetKind, scheme: Scheme, options: Options, refuse: Refusal
+) -> tuple[TlsSettings | None, Options]:
+    """(how to reach it over TLS, the options that are left)."""
+    if kind.after_host != "database":
+        try:
+            return (
+                (tls_options.read_options(options), scheme.options) if scheme.tls else (None, scheme.options)
+            )
+        except tls_options.OptionError as error:
+            raise refuse(*error.args) from None
+    mode = dict(options).get("sslmode", "")
+    left = tuple(pair for pair in options if pair[0] not in tls_options.POSTGRES_OPTIONS)
+    if mode in tls_options.TLS_MODES:
+        found = tls_options.read_postgres_options(mode, options)
+        return found, tuple(pair for pair in left if pair[0] != "sslmode")
+    if left != options:
+        raise refuse(
+            "certificates without an sslmode that uses them", f"add sslmode={tls_options.TLS_MODES[-1]}"
+        )
+    return None, options

@@ -150,8 +150,15 @@ class Breaker(PollingDetector):
                     )
                 )
 
+    def _connection(self) -> http.client.HTTPConnection:
+        if (context := self._api.tls_context()) is not None:
+            return http.client.HTTPSConnection(
+                self._api.host, self._api.port, timeout=DEADLINE_S, context=context
+            )
+        return http.client.HTTPConnection(self._api.host, self._api.port, timeout=DEADLINE_S)
+
     def _components(self) -> Mapping[str, Any]:
-        connection = http.client.HTTPConnection(self._api.host, self._api.port, timeout=DEADLINE_S)
+        connection = self._connection()
         try:
             connection.request("GET", f"{self._api.path}/health")
             found = json.loads(connection.getresponse().read())

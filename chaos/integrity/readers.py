@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from bench.core.errors import Problem, ScenarioError, TargetError
 from bench.core.sanitize import redacted
 from bench.drivers.redis.commands import encode
 from bench.scenario.templates import RUN
+from bench.stack.probes.connection import dialled
 from bench.stack.probes.redis import login_commands
 from chaos.integrity.check import ANSWER_S, WHOLE_S, NotYet, Unreadable, patiently
 from chaos.integrity.ledger import Found, written_form
@@ -43,7 +43,7 @@ class RedisReader:
         self._reader = hiredis.Reader()
         self._refusal = hiredis.ReplyError
         try:
-            self._socket = socket.create_connection((target.host, target.port), timeout=ANSWER_S)
+            self._socket = dialled(target, ANSWER_S)
         except OSError as error:
             raise NotYet(f"no connection to {target.name} ({error})") from None
         try:

@@ -60,7 +60,7 @@ class RedisRegisters:
 
         target = self._target
         async with asyncio.timeout(CONNECT_S):
-            reader, writer = await asyncio.open_connection(target.host, target.port)
+            reader, writer = await asyncio.open_connection(target.host, target.port, ssl=target.tls_context())
         connection = _RedisConnection(reader, writer, self._names)
         try:
             async with asyncio.timeout(CONNECT_S):

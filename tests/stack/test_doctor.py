@@ -80,9 +80,9 @@ def test_a_url_with_a_password_is_named_without_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_url_that_cannot_be_used_is_advice_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_URL", "rediss://:guess-4711@db.example:7000")
+    monkeypatch.setenv("REDIS_URL", "rediss://:guess-4711@db.example:7000?ssl_cert_reqs=maybe")
     text = doctor() + doctor("--json")
-    assert "TLS" in text
+    assert "ssl_cert_reqs" in text
     assert "guess-4711" not in text
 
 

@@ -1,6 +1,8 @@
 """Reading URLs of targets: what is understood, and that no refusal shows a password."""
 
 import traceback
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench.core.errors import TargetError
 from bench.stack.target import Target, url_of
+from bench.stack.tls import TlsSettings
 
 SECRET = "s3cr3t-hunter2"
 
@@ -31,7 +34,8 @@ def test_a_redis_url_is_read(url: str, expected: tuple[object, ...]) -> None:
 @pytest.mark.parametrize(
     ("url", "found"),
     [
-        (f"rediss://:{SECRET}@host", "TLS"),
+        (f"rediss://:{SECRET}@host?ssl_cert_reqs=maybe", "an ssl_cert_reqs that does not exist"),
+        (f"rediss://:{SECRET}@host?ssl_{SECRET}=1", "an option that is not known"),
         (f"unix://:{SECRET}@/run/redis.sock", "socket file"),
         (f"http://:{SECRET}@host", "does not begin with redis://"),
         (f"{SECRET}:pw@host:6379", "does not begin with redis://"),
@@ -80,7 +84,7 @@ def test_the_scheme_says_the_kind_and_the_default_port(
     url: str, kind: str, port: int, path: str, tls: bool
 ) -> None:
     target = Target.from_url(url)
-    assert (target.kind, target.port, target.path, target.tls) == (kind, port, path, tls)
+    assert (target.kind, target.port, target.path, bool(target.tls)) == (kind, port, path, tls)
 
 
 def test_a_postgres_url_is_read_with_its_options() -> None:
@@ -88,13 +92,39 @@ def test_a_postgres_url_is_read_with_its_options() -> None:
         "postgresql://us%40er:p%2Fw+@host:7000/my%20data?sslmode=verify-full&options=-c%20a%3Db+c"
     )
     assert (target.username, target.password, target.database) == ("us@er", "p/w+", "my data")
-    assert target.options == (("sslmode", "verify-full"), ("options", "-c a=b+c"))
-    assert target.tls
+    assert target.options == (("options", "-c a=b+c"),)
+    assert target.tls == TlsSettings()
 
 
 @pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
 def test_an_sslmode_that_does_not_insist_is_no_tls(mode: str) -> None:
     assert not Target.from_url(f"postgresql://host?sslmode={mode}").tls
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("sslmode=require", TlsSettings(verify=False)),
+        ("sslmode=verify-ca", TlsSettings(check_name=False)),
+        ("sslmode=verify-full", TlsSettings()),
+        # As libpq has it: who names an authority wants it to be used.
+        ("sslmode=require&sslrootcert=/ca.pem", TlsSettings(ca=Path("/ca.pem"), check_name=False)),
+        (
+            "sslmode=verify-full&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem&ssl_server_name=db.internal",
+            TlsSettings(Path("/ca.pem"), Path("/c.pem"), Path("/k.pem"), "db.internal"),
+        ),
+    ],
+)
+def test_an_sslmode_says_how_much_of_the_certificate_is_checked(options: str, expected: TlsSettings) -> None:
+    assert Target.from_url(f"postgresql://host/db?{options}").tls == expected
+
+
+def test_a_rediss_url_takes_the_options_of_redis_py() -> None:
+    target = Target.from_url(
+        "rediss://:pw@host:6380/2?ssl_ca_certs=/ca.pem&ssl_certfile=/c.pem&ssl_keyfile=/k.pem&ssl_check_hostname=False"
+    )
+    assert (target.port, target.db) == (6380, 2)
+    assert target.tls == TlsSettings(Path("/ca.pem"), Path("/c.pem"), Path("/k.pem"), check_name=False)
 
 
 def test_a_postgres_user_needs_no_password() -> None:
@@ -110,7 +140,7 @@ def test_a_postgres_user_needs_no_password() -> None:
         (f"postgresql://user:1/{SECRET}@host/db", "an @ behind the first /"),
         (f"postgresql://user:1#{SECRET}@host/db", "a ? or a #"),
         (f"postgresql://u:{SECRET}@host/db?sslmode=maybe", "an sslmode that does not exist"),
-        (f"postgresql://u:{SECRET}@host/db?sslrootcert=/ca.pem", "an option that is not known"),
+        (f"postgresql://u:{SECRET}@host/db?sslrootcert=/ca.pem", "certificates without an sslmode"),
         (f"postgresql://u:{SECRET}@host/db?sslmode=require&sslmode=disable", "given twice"),
         (f"postgresql://u:{SECRET}@host/db?connect_timeout=soon", "not a number"),
         (f"postgresql://u:{SECRET}@%2Frun%2Fpostgresql/db", "a socket file"),
@@ -119,13 +149,14 @@ def test_a_postgres_user_needs_no_password() -> None:
         (f"http://user:1/{SECRET}@host", "an @ behind the first /"),
         (f"http://u:{SECRET}@host/a b", "a path with spaces"),
         (f"http://u:{SECRET}@host/?q=1", "a ? or a #"),
+        (f"https://u:{SECRET}@host/?q=1", "an option that is not known"),
         (f"http://{SECRET}@host/", "a user without a password"),
         (f"tcp://u:{SECRET}@host:1", "a user or a password"),
         (f"tcp://{SECRET}", "without a port"),
         ("tcp://host:1/x", "something behind the port"),
         (f"neo4j://neo4j:{SECRET}@host", "a user or a password"),
         (f"mysql://u:{SECRET}@host", "does not begin with a scheme known here"),
-        (f"rediss://:{SECRET}@host", "Redis over TLS"),
+        (f"https://host?ssl_check_hostname={SECRET}", "neither true nor false"),
         (f"redis://:{SECRET}\udc80@host", "cannot be read"),
     ],
 )
@@ -147,11 +178,32 @@ def test_a_url_of_another_kind_than_the_wanted_one_is_refused() -> None:
     port=st.integers(1, 65535),
     path=st.from_regex(r"(/[a-z%20]{1,5}){0,3}", fullmatch=True),
     database=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
-    tls=st.booleans(),
+    tls=st.none()
+    | st.builds(
+        TlsSettings,
+        ca=st.none() | st.just(Path("/certs/c a&b.pem")),
+        certificate=st.none() | st.just(Path("/certs/bench.pem")),
+        key=st.none() | st.just(Path("/certs/bench.key")),
+        server_name=st.none() | st.just("cache.internal"),
+    ),
+    checks=st.sampled_from(["chain and name", "chain", "nothing"]),
 )
 def test_a_target_written_as_a_url_is_read_back(
-    kind: str, user: str, password: str, host: str, port: int, path: str, database: str, tls: bool
+    kind: str,
+    user: str,
+    password: str,
+    host: str,
+    port: int,
+    path: str,
+    database: str,
+    tls: TlsSettings | None,
+    checks: str,
 ) -> None:
+    if tls is not None and checks == "chain":
+        tls = replace(tls, check_name=False)
+    elif tls is not None and checks == "nothing":
+        # libpq would check with an authority that is named: then there is none to be kept.
+        tls = replace(tls, verify=False, ca=None)
     is_http = kind in ("http", "elasticsearch", "proxy")
     target = Target(
         "redis",
@@ -163,8 +215,7 @@ def test_a_target_written_as_a_url_is_read_back(
         db=7 if kind == "redis" else 0,
         database=database if kind == "postgres" else "",
         path=path if is_http else "",
-        tls=tls and kind != "redis",
-        options=(("sslmode", "require"),) if tls and kind == "postgres" else (),
+        tls=tls,
     )
     assert Target.from_url(url_of(target)) == target
 

@@ -158,7 +158,7 @@ class HttpApplication:
         self._size = workload.pool
         self._requests = requests_of(workload, target, Vocabulary(workload, plan.seed), Draws(plan, clock))
         compile_scanner()
-        self.pool = WatchedConnector(watch)
+        self.pool = WatchedConnector(watch, target.tls_context())
         self._session = ClientSession(
             connector=self.pool,
             cookie_jar=DummyCookieJar(),
@@ -203,7 +203,7 @@ class HttpApplication:
     def _unopened(self, found: str) -> TargetError:
         advice = "check the address and the server's limit of connections"
         if self._target.tls:
-            advice += "; a certificate of one's own is trusted when SSL_CERT_FILE names it"
+            advice += "; an own CA is trusted when the target's TLS settings or SSL_CERT_FILE name it"
         return TargetError(
             self._target.name,
             self._target.address,

@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import os
 import re
-import ssl
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -49,6 +48,8 @@ from bench.protocols.state import (
 )
 
 if TYPE_CHECKING:
+    import ssl
+
     from aiohttp import ClientRequest, ClientTimeout
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
@@ -261,12 +262,11 @@ class Passage:
 class WatchedConnector(TCPConnector):
     """A pool of fixed size, which tells a PoolMonitor what happens to its connections."""
 
-    def __init__(self, watch: PoolMonitor) -> None:
-        # Made here and not when aiohttp is imported: SSL_CERT_FILE is read now.
+    def __init__(self, watch: PoolMonitor, tls: ssl.SSLContext | None) -> None:
         super().__init__(
             limit=watch.size,
             keepalive_timeout=NEVER_IDLE_S,
-            ssl=ssl.create_default_context(),
+            ssl=tls or True,
             # A name is looked up whenever a connection is opened, as the other engines do: it may lead
             # elsewhere after a failover.
             use_dns_cache=False,

@@ -9,7 +9,6 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from bench.core.errors import TargetError
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
 from bench.engine.wire.layout import NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.program import Program, Step, Template
@@ -92,7 +91,11 @@ def host_of(target: Target | None) -> str:
     """The Host header's value; without a target, as a plan is printed, a stand-in."""
     if target is None:
         return "target"
-    return target.address if target.port != _DEFAULT_PORTS[target.tls] else target.address.rpartition(":")[0]
+    return (
+        target.address
+        if target.port != _DEFAULT_PORTS[bool(target.tls)]
+        else target.address.rpartition(":")[0]
+    )
 
 
 def body_of(request: Request, vocabulary: Vocabulary) -> TemplateWriter | None:
@@ -158,29 +161,16 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
 
 async def connect(
     dial: Callable[[], Awaitable[socket.socket]],
-    target: Target,
+    target: Target,  # noqa: ARG001 - the drivers' common form
     workload: Workload,  # noqa: ARG001 - the drivers' common form
     *,
     subscriber: bool,
 ) -> int:
     """A plain connection; HTTP begins with the first request."""
     assert not subscriber
-    _expect_plain(target)
     connection = await dial()
     return connection.detach()
 
 
-def prepare(target: Target, workload: Workload, seed: int) -> None:  # noqa: ARG001 - the drivers' common form
+def prepare(target: Target, workload: Workload, seed: int) -> None:
     """Nothing is put in place; what is there is the target's business."""
-    _expect_plain(target)
-
-
-def _expect_plain(target: Target) -> None:
-    if target.tls:
-        raise TargetError(
-            target.name,
-            target.address,
-            "http:// for the wire engine",
-            "https://",
-            "write engine: client for this workload: TLS is a library's business",
-        )

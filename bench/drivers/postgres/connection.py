@@ -92,14 +92,6 @@ async def open_connection(target: Target, workload: Workload) -> int:
 
     Raises OSError where the server is away or breaks off, TargetError where it refuses.
     """
-    if target.tls:
-        raise TargetError(
-            target.name,
-            target.address,
-            "a connection without TLS for the wire engine",
-            "a URL that demands TLS",
-            "write engine: client for this workload, or sslmode=disable in the URL",
-        )
     parameters = libpq_parameters(target) | {
         "application_name": f"holdfast-{workload.name}",
         "client_encoding": "UTF8",

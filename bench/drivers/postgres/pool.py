@@ -66,7 +66,7 @@ def connect_options(target: Target, workload: Workload, statements: int) -> dict
         "user": target.username,
         "password": target.password,
         "database": target.database or None,
-        "ssl": said["sslmode"],
+        "ssl": target.tls_context() or False,
         "server_settings": settings,
         # asyncpg prepares without a name, and sends no Sync until it has executed, where it keeps none.
         "statement_cache_size": max(USUAL_STATEMENTS, statements) if target.pooler == "none" else 0,

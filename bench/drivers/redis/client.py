@@ -13,6 +13,7 @@ from errno import ECONNRESET, EPIPE
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -39,6 +40,8 @@ from bench.protocols.state import CONNECTION_RESET, TEXT_BYTES, TEXTS
 from bench.stack.probes.redis import probe_redis
 
 if TYPE_CHECKING:
+    import ssl
+
     from redis.asyncio.connection import AbstractConnection
 
     from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
@@ -60,6 +63,16 @@ def check(target: Target, plan: WorkloadPlan) -> None:
     redis.prepare(target, plan.workload, plan.seed)
 
 
+class _ReadyContext:
+    """Stands where redis-py would make a context of file names for each connection."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+
+    def get(self) -> ssl.SSLContext | None:
+        return self._context
+
+
 class WatchedPool(BlockingConnectionPool):
     """redis-py's pool, which also tells a PoolMonitor and the running task's ticket what it does.
 
@@ -67,7 +80,17 @@ class WatchedPool(BlockingConnectionPool):
     `release` where it comes back.
     """
 
-    def __init__(self, watch: PoolMonitor, clock: RunClock, deadline_ns: int, **options: Any) -> None:
+    def __init__(
+        self,
+        watch: PoolMonitor,
+        clock: RunClock,
+        deadline_ns: int,
+        tls: ssl.SSLContext | None,
+        **options: Any,
+    ) -> None:
+        self._tls = tls
+        if tls is not None:
+            options["connection_class"] = SSLConnection
         self._watch = watch
         self._clock = clock
         self._deadline_ns = deadline_ns
@@ -91,6 +114,8 @@ class WatchedPool(BlockingConnectionPool):
     def make_connection(self) -> AbstractConnection:
         """A new one, numbered."""
         made: AbstractConnection = super().make_connection()  # type: ignore[no-untyped-call]  # redis-py's
+        if isinstance(made, SSLConnection):
+            made.ssl_context = _ReadyContext(self._tls)  # type: ignore[assignment]  # all that it asks is get()
         self._numbers[made] = self._watch.on_created()
         # Set here and not by the option `parser_class`, so that we have it: it counts.
         self._parsers[made] = made._parser = ScannedReplies(made._socket_read_size)
@@ -160,6 +185,7 @@ class RedisApplication:
             watch,
             clock,
             workload.deadline_ns,
+            target.tls_context(),
             host=target.host,
             port=target.port,
             db=target.db,

@@ -13,6 +13,7 @@ from bench.drivers.redis.commands import CommandWriter, encode, key_width, looku
 from bench.drivers.templates import variable_of
 from bench.plan.program import Program, Step, Template
 from bench.scenario.templates import value_content
+from bench.stack.probes.connection import dialled
 from bench.stack.probes.redis import auth_words, login_commands
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:
     width = key_width(keys.count)
     login = [encode(*words) for words in login_commands(target)]
     try:
-        with socket.create_connection((target.host, target.port), timeout=PRELOAD_TIMEOUT_S) as connection:
+        with dialled(target, PRELOAD_TIMEOUT_S) as connection:
             _exchange(connection, login, target)
             batch = min(PRELOAD_BATCH, PRELOAD_BATCH_BYTES // len(content) + 1)
             for first in range(0, keys.count, batch):

@@ -103,6 +103,8 @@ class WireEngine:
 
     def prepare(self) -> None:
         """Compile, preload, connect, and wait until every subscriber hears its channels."""
+        if self._target is not None and self._target.tls:
+            self._refuse_tls(self._target)
         if self._connector is not None and self._is_first:  # once for all segments
             assert self._target is not None
             self._driver.prepare(self._target, self.plan.workload, self.plan.seed)
@@ -111,6 +113,15 @@ class WireEngine:
         for shard in self._shards:
             shard.launch()
         self._await_ready()
+
+    def _refuse_tls(self, target: Target) -> None:
+        driver = DRIVERS[self.plan.workload.driver]
+        advice = f"the driver {driver.name} has no other engine: name a port without TLS"
+        if "client" in driver.engines:
+            advice = "write engine: client for this workload, which speaks TLS"
+        raise TargetError(
+            target.name, target.address, "a connection without TLS for the wire engine", "TLS", advice
+        )
 
     def _await_ready(self) -> None:
         """The loop has turned (so it is compiled), adopted its lanes, and its subscriptions are confirmed."""

@@ -16,6 +16,7 @@ from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
 from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
+from bench.stack.tls import failure_of
 
 EXCERPT_BYTES = 60
 REFUSED = "connection refused: nothing listens there"
@@ -36,6 +37,9 @@ class ProbeError(Exception):
     It completes "expected ..., found ...".
     """
 
+    advice: str | None = None
+    """What to do, where the failure itself says it."""
+
 
 class ClosedAtOnce(ProbeError):  # noqa: N818 - states a fact about the other side
     """The other side closed the connection before it had said anything."""
@@ -44,7 +48,14 @@ class ClosedAtOnce(ProbeError):  # noqa: N818 - states a fact about the other si
 class Connection:
     """Bytes there and back. Every method raises ProbeError; `question` names what was asked."""
 
-    def __init__(self, host: str, port: int, deadline_s: float, *, tls: bool = False) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        deadline_s: float,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.buffer = bytearray()
         """What has been received; who reads it takes it away."""
         self._sent = b""
@@ -53,8 +64,8 @@ class Connection:
         self.peer = ""
         """The address that answered, of those that the host has."""
         self._socket = self._connect(host, port)
-        if tls:
-            self._socket = self._secured(self._socket, host)
+        if tls is not None:
+            self._socket = self._secured(self._socket, tls, host)
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +88,27 @@ class Connection:
         except TimeoutError:
             raise self.silence(question) from None
         except OSError as error:
-            raise ProbeError(f"a connection that broke on {question} ({reason(error)})") from None
+            raise self._broken(question, self._last_word(error)) from None
+
+    def _last_word(self, error: OSError) -> OSError:
+        """Why a server closed a connection over TLS, where it said so before what we were about to send."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            try:
+                self._socket.recv(1)
+            except ssl.SSLError as said:
+                return said
+            except OSError:
+                pass
+        return error
+
+    def _broken(self, question: str, error: OSError) -> ProbeError:
+        found, advice = failure_of(error) or (
+            f"a connection that broke on {question} ({reason(error)})",
+            None,
+        )
+        fact = ProbeError(found)
+        fact.advice = advice
+        return fact
 
     def receive(self, question: str) -> bool:
         """Wait for more and put it into the buffer; False when the other side has closed."""
@@ -91,7 +122,7 @@ class Connection:
             kind = ProbeError if self.buffer else ClosedAtOnce
             raise kind(f"a connection that broke on {question} ({reason(error)})") from None
         except OSError as error:
-            raise ProbeError(f"a connection that broke on {question} ({reason(error)})") from None
+            raise self._broken(question, error) from None
         self.buffer += received
         return bool(received)
 
@@ -154,17 +185,16 @@ class Connection:
             connection.close()
         raise ProbeError(problem)
 
-    def _secured(self, plain: socket.socket, host: str) -> socket.socket:
+    def _secured(self, plain: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
         try:
             plain.settimeout(self.left_s("the TLS handshake"))
-            return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+            return context.wrap_socket(plain, server_hostname=host)
         except TimeoutError:
             found = self.silence("the TLS handshake")
-        except ssl.SSLCertVerificationError as error:
-            found = ProbeError(f"a certificate that is not trusted here ({error.verify_message})")
         except (OSError, ValueError) as error:
-            why = getattr(error, "reason", None) or reason(error)
-            found = ProbeError(f"no TLS there ({why.lower().replace('_', ' ')})")
+            words, advice = failure_of(error) or (f"no TLS there ({reason(error)})", None)
+            found = ProbeError(words)
+            found.advice = advice
         plain.close()
         raise found
 
@@ -207,9 +237,13 @@ LOOK_AGAIN_S = 0.5
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 
-def probe_error(target: Target, expected: str, found: str, advice: str | None = None) -> TargetError:
+def probe_error(
+    target: Target, expected: str, found: str | ProbeError, advice: str | None = None
+) -> TargetError:
     """The error in one short line, without the password; some servers quote what they were sent."""
-    found = redacted(found, [target.password])
+    if isinstance(found, ProbeError):
+        advice = advice or found.advice
+    found = redacted(str(found), [target.password])
     if len(found) > QUOTE_LIMIT:
         found = found[:QUOTE_LIMIT] + "..."
     return TargetError(
@@ -224,17 +258,17 @@ def advice_for(target: Target) -> str:
     return "check the host and the port, and that the server is up"
 
 
-def with_guess(target: Target, fact: ProbeError) -> str:
+def with_guess(target: Target, fact: ProbeError) -> ProbeError:
     """The fact; where a server closed without a word, with a guess at what it is.
 
     A Postgres does so to whoever does not speak its protocol. One more connection asks it for TLS,
     which it answers with one letter; so does nobody else.
     """
-    if isinstance(fact, ClosedAtOnce):
+    if isinstance(fact, ClosedAtOnce) and not target.tls:
         with suppress(ProbeError), Connection(target.host, target.port, LOOK_AGAIN_S) as server:
             expect_postgres(server)
-            return f"{fact}; a Postgres server, it seems"
-    return str(fact)
+            return ProbeError(f"{fact}; a Postgres server, it seems")
+    return fact
 
 
 def expect_postgres(server: Connection) -> None:
@@ -269,3 +303,14 @@ def probe_tcp(target: Target, deadline_s: float = 5.0) -> TcpFacts:
     except ProbeError as fact:
         raise probe_error(target, "a server that keeps a connection", str(fact)) from None
     return TcpFacts(answer_ns=answer_ns)
+
+
+def dialled(target: Target, timeout_s: float) -> socket.socket:
+    """A blocking connection to the target, over TLS where it has it. Raises OSError, TargetError."""
+    plain = socket.create_connection((target.host, target.port), timeout=timeout_s)
+    try:
+        context = target.tls_context()
+        return plain if context is None else context.wrap_socket(plain, server_hostname=target.host)
+    except BaseException:
+        plain.close()
+        raise

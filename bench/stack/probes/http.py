@@ -67,7 +67,7 @@ def http_get(target: Target, path: str, deadline_s: float) -> Answer:
     begin = monotonic_ns()
     path = path or "/"
     question = f"GET {path}"
-    with Connection(target.host, target.port, deadline_s, tls=target.tls) as server:
+    with Connection(target.host, target.port, deadline_s, tls=target.tls_context()) as server:
         plug = _Plug(server, question)
         exchange = http.client.HTTPConnection(target.host, target.port)
         exchange.sock = cast("Any", plug)  # the three methods are all that it uses of a socket

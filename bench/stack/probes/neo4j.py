@@ -45,7 +45,7 @@ def probe_neo4j(target: Target, deadline_s: float = 5.0) -> Neo4jFacts:
 def _shake_hands(target: Target, deadline_s: float) -> Neo4jFacts:
     question = "the Bolt handshake"
     begin = monotonic_ns()
-    with Connection(target.host, target.port, deadline_s, tls=target.tls) as server:
+    with Connection(target.host, target.port, deadline_s, tls=target.tls_context()) as server:
         server.send(HANDSHAKE, question)
         while len(server.buffer) < 4:
             server.receive_more(question)

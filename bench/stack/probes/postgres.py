@@ -4,15 +4,18 @@ import math
 import os
 import re
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.stack.probes.connection import Connection, ProbeError, expect_postgres, probe_error, with_guess
 from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
+from bench.stack.tls import TlsSettings, postgres_options_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -35,13 +38,29 @@ def libpq_parameters(target: Target, peer: str | None = None) -> dict[str, str]:
         "user": target.username,
         "password": target.password,
         "dbname": target.database,
-        "sslmode": options.get("sslmode", "require") if target.tls else "disable",
+        "sslmode": "disable",
         "gssencmode": "disable",  # one round trip and a name look-up less; nothing here asks for it
         "application_name": options.get("application_name", APPLICATION_NAME),
         "connect_timeout": options.get("connect_timeout"),
         "options": options.get("options"),
     }
+    if target.tls:
+        parameters |= _tls_parameters(target.tls, parameters["hostaddr"], target)
     return {key: value for key, value in parameters.items() if value}
+
+
+def _tls_parameters(tls: TlsSettings, peer: str | None, target: Target) -> dict[str, str | None]:
+    found: dict[str, str | None] = dict(postgres_options_of(tls))
+    if found["sslmode"] == "verify-full" and tls.ca is None and not LIBPQS_CA.exists():
+        # libpq looks at no system's authorities by itself; SSL_CERT_FILE counts as it does elsewhere.
+        found["sslrootcert"] = ssl.get_default_verify_paths().cafile or "system"
+    if name := found.pop("ssl_server_name", None):
+        address = peer or socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)[0][4][0]
+        found |= {"host": name, "hostaddr": str(address)}
+    return found
+
+
+LIBPQS_CA = Path("~/.postgresql/root.crt").expanduser()
 
 
 _QUESTION = """
@@ -53,6 +72,22 @@ _IN = "to be let in"
 # What the server or libpq says -> what was expected, and what to do. A server may speak another
 # language than English; then the general words below must do.
 _REFUSALS: dict[str, tuple[str, str]] = {
+    "requires a valid client certificate|certificate required": (
+        "a server that asks for no client certificate, or a certificate of ours",
+        "name a client certificate and its key: sslcert and sslkey in the URL",
+    ),
+    "certificate authentication failed": (
+        "to be let in with our certificate",
+        "its CN must be the user's name, and pg_hba.conf must say so",
+    ),
+    "private key file|could not load private key|could not read certificate file": (
+        "a client certificate and key that libpq can use",
+        "check both files; the key may be readable by its owner only (chmod 600)",
+    ),
+    "certificate|SSL error|SSL connection": (
+        "TLS with a certificate that is trusted here",
+        "check its authority (sslrootcert), its name and when it expires, or use another sslmode",
+    ),
     "password authentication failed": (
         "to be let in with the given password",
         "check the user name and the password in the URL",
@@ -85,10 +120,6 @@ _REFUSALS: dict[str, tuple[str, str]] = {
     "does not support SSL": (
         "TLS, as sslmode asks",
         "leave sslmode out, or switch ssl on in the server",
-    ),
-    "certificate|SSL error": (
-        "TLS with a certificate that is trusted here",
-        "check the certificate, or use another sslmode",
     ),
 }
 

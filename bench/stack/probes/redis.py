@@ -1,5 +1,6 @@
 """A RESP client over a blocking socket, and the probe that asks a Redis who it is."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -39,13 +40,18 @@ class RespClient:
     Raises ProbeError, whose text completes "expected ..., found ...".
     """
 
-    def __init__(self, host: str, port: int, deadline_s: float) -> None:
-        self._connection = Connection(host, port, deadline_s)
+    def __init__(self, host: str, port: int, deadline_s: float, *, tls: ssl.SSLContext | None = None) -> None:
+        self._connection = Connection(host, port, deadline_s, tls=tls)
+
+    @classmethod
+    def of(cls, target: Target, deadline_s: float) -> Self:
+        """A connection to the target, not logged in. Raises ProbeError; TargetError for its TLS files."""
+        return cls(target.host, target.port, deadline_s, tls=target.tls_context())
 
     @classmethod
     def logged_in(cls, target: Target, deadline_s: float) -> Self:
         """A connection with the credentials of the target. Raises ProbeError, ErrorReply."""
-        client = cls(target.host, target.port, deadline_s)
+        client = cls.of(target, deadline_s)
         try:
             client.log_in(target)
         except BaseException:
@@ -138,7 +144,7 @@ def probe_redis(target: Target, deadline_s: float = 5.0) -> RedisFacts:
     PING goes first, so a password is only ever sent to what answers as a Redis.
     """
     try:
-        with RespClient(target.host, target.port, deadline_s) as server:
+        with RespClient.of(target, deadline_s) as server:
             begin = monotonic_ns()
             _expect_redis(target, server)
             answer_ns = monotonic_ns() - begin

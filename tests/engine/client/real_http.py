@@ -9,6 +9,7 @@ import ssl
 import threading
 
 from bench.stack.target import Target
+from bench.stack.tls import TlsSettings
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -60,7 +61,7 @@ class RealHttp:
 
     @property
     def target(self) -> Target:
-        return Target("api", "http", "127.0.0.1", self.port, tls=self._context is not None)
+        return Target("api", "http", "127.0.0.1", self.port, tls=TlsSettings() if self._context else None)
 
     def start(self) -> None:
         """Listen, at the port of the time before where there was one."""

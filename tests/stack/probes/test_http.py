@@ -16,6 +16,7 @@ from bench.stack.probes.health import ask
 from bench.stack.probes.http import probe_http, probe_proxy
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
+from bench.stack.tls import TlsSettings
 
 SECRET = "guess-4711"
 StartServer = Callable[[Callable[[socket.socket], None]], int]
@@ -242,7 +243,7 @@ def test_a_server_without_tls_is_told_where_the_url_wants_it(kind: str, scripted
         connection.recv(4096)
 
     port = scripted_server(behave)
-    assert "no TLS there" in refusal(Target("web", kind, "127.0.0.1", port, tls=True))
+    assert "no TLS there" in refusal(Target("web", kind, "127.0.0.1", port, tls=TlsSettings()))
 
 
 CLUSTER = {"cluster_name": "c", "status": "yellow", "number_of_nodes": 3, "unassigned_shards": 2}

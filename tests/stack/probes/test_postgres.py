@@ -15,6 +15,7 @@ from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.postgres import libpq_parameters, probe_postgres
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
+from bench.stack.tls import TlsSettings
 from tests.helpers.waiting import eventually
 
 SECRET = "guess 4711:/@%'"
@@ -86,7 +87,7 @@ def test_a_user_that_may_not_log_in_is_told(server: Target) -> None:
 
 
 def test_a_server_without_tls_is_told_where_the_url_wants_it(server: Target) -> None:
-    text = refusal(replace(server, tls=True, options=(("sslmode", "require"),)))
+    text = refusal(replace(server, tls=TlsSettings(verify=False)))
     assert "expected TLS, as sslmode asks" in text
 
 
