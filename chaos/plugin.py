@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
-from bench.registry import dependencies_of
 from bench.results.generator_records import CalibrationRecord
 from bench.results.run_record import Anomaly, ProxyRecord, RunRecord
 from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
@@ -80,9 +79,13 @@ class Chaos:
             self._detectors.append(Probe(seen[name], probing.probe_every_ns, probing.failures))
         # Only of an API that the scenario itself puts load on: a breaker opens by calls that fail, and
         # the stack may have an API because another scenario of the command needs one.
-        loaded = {workload.target for workload in scenario.workloads}
-        if "api" in loaded and any(name in ("api", *dependencies_of("api")) for name in self._hit):
-            self._detectors.append(Breaker(targets["api"]))
+        topology = stack.topology()
+        for name in dict.fromkeys(workload.target for workload in scenario.workloads):
+            outline = topology.get(name)
+            if outline is None or outline.kind != "http" or name not in targets:
+                continue
+            if {name, *outline.behind}.intersection(self._hit):
+                self._detectors.append(Breaker(targets[name]))
         self._integrity = Integrity(scenario, plan, targets, seen)
         self._integrity.prepare()
         return seen
@@ -192,7 +195,7 @@ class Chaos:
         """Those that are at work beside the clients themselves."""
         assert self._context is not None
         names = [detector.detector for detector in self._detectors]
-        if self._stack.kind != "external":
+        if self._stack.reports_events:
             names.append(ENGINE_EVENT)
         if any(self._context.health_check_ns(name) is not None for name in self._hit):
             names.append(CONTAINER_HEALTH)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.plan.plan import Plan
+    from bench.registry import Topology
     from bench.results.fault_records import RecoveryRecord
     from bench.stack.supervisor.supervised import StackEvent
     from chaos.detectors.detection import Detection, Observation
@@ -63,7 +64,7 @@ class FaultResults:
         operations = np.load(folder / "operations.npy", mmap_mode="r")
         faults = [self._fault(act) for act in self.acts]
         recovered = recoveries(operations, record, faults, _reconnections(folder))
-        detections, alarms = self._detections(operations, recovered)
+        detections, alarms = self._detections(operations, recovered, record.topology)
         found = RunRecord(
             faults=faults,
             recoveries=recovered,
@@ -134,7 +135,7 @@ class FaultResults:
         return min([own, *seen])
 
     def _detections(
-        self, operations: NDArray[Any], recovered: Sequence[RecoveryRecord]
+        self, operations: NDArray[Any], recovered: Sequence[RecoveryRecord], topology: Topology
     ) -> tuple[list[Detection], list[Observation]]:
         windows = []
         for act in self.acts:
@@ -145,7 +146,7 @@ class FaultResults:
                     Window(
                         fault=plan.number,
                         kind=plan.kind,
-                        targets=(plan.target, *dependents_of((plan.target,))),
+                        targets=(plan.target, *dependents_of((plan.target,), topology)),
                         from_ns=act.broke.asked_ns,
                         healed_ns=healed_ns,
                         calm_ns=(healed_ns or self.end_ns) + CALM_NS,
@@ -154,7 +155,7 @@ class FaultResults:
                     )
                 )
         blind = {CLIENT_ERRORS: too_few_failures(IN_A_ROW), **self.blind}
-        return matched(windows, self._by_detector(operations), blind)
+        return matched(windows, self._by_detector(operations, topology), blind)
 
     def _outage(self, recovered: Sequence[RecoveryRecord]) -> tuple[int, int] | None:
         """From the first failure that a client saw of a fault to when the last of them was answered again."""
@@ -168,9 +169,9 @@ class FaultResults:
         begins, ends = zip(*edges, strict=True)
         return min(begins) + self.start_ns, max(ends) + self.start_ns
 
-    def _by_detector(self, operations: NDArray[Any]) -> dict[str, list[Observation]]:
+    def _by_detector(self, operations: NDArray[Any], topology: Topology) -> dict[str, list[Observation]]:
         hit = {act.fault.plan.target for act in self.acts}
-        hit.update(dependents_of(hit))
+        hit.update(dependents_of(hit, topology))
         clients: list[Observation] = []
         for number, workload in enumerate(self.plan.workloads):
             if workload.workload.target in hit:

@@ -41,7 +41,13 @@ def command() -> int:
 
 
 def _run(parent: ControlChannel, request: RunRequest) -> int:
-    from bench.cli.session_opening import load_all, open_session, run_and_judge, stop_signals
+    from bench.cli.session_opening import (
+        load_all,
+        named_stack,
+        open_session,
+        run_and_judge,
+        stop_signals,
+    )
     from bench.judge.verdict import exit_code
     from bench.run.plugins import Observers
     from bench.run.stop_request import StopRequest
@@ -56,12 +62,13 @@ def _run(parent: ControlChannel, request: RunRequest) -> int:
     publisher = EventPublisher(parent.lines, segments=len(request.workers) or 1)
     with stop_signals(stop):
         parent.listen(lambda order: _obey(order, stop, workers), stop.ask_at_once)
-        (loaded,) = load_all([request.scenario], request.overrides, request.quick)
+        stack = named_stack(request.stack, [request.scenario])
+        (loaded,) = load_all([request.scenario], request.overrides, request.quick, stack)
         watchers = Observers([publisher], publisher.step)
         with (
             contextlib.closing(workers),
             open_session(
-                [loaded], request.out, request.stack, publisher, stop, seed=request.seed, watchers=watchers
+                [loaded], request.out, stack, publisher, stop, seed=request.seed, watchers=watchers
             ) as session,
         ):
             if request.workers:

@@ -29,21 +29,29 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the scenario."
 )
+@click.option("--stack", "stack_named", metavar="FILE", help="Of which the scenario names the targets.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(
-    scenario: str, arrivals: int, seed: int | None, quick: bool, overrides: tuple[str, ...], as_json: bool
+    scenario: str,
+    arrivals: int,
+    seed: int | None,
+    quick: bool,
+    overrides: tuple[str, ...],
+    stack_named: str | None,
+    as_json: bool,
 ) -> None:
     """Print the plan of SCENARIO, a file or a name: phases, rates, first arrivals, digest.
 
     Equal digests mean that two runs offered the same load: the same requests at the same times.
     """
+    from bench.cli.session_opening import load_for, named_stack
     from bench.plan.compile import compile_plan
     from bench.results.layout import as_json as json_text
-    from bench.scenario.load import discover, load_scenario
+    from bench.scenario.load import discover
     from bench.scenario.rules.lint import hints_before_a_run
 
     found = [Path(scenario)] if Path(scenario).is_dir() else discover([scenario])
-    loaded = load_scenario(found[0], overrides, quick)
+    loaded = load_for(named_stack(stack_named, found), found[0], overrides, quick)
     plan = compile_plan(loaded.scenario, seed)
     hints = hints_before_a_run(loaded.scenario, loaded.rules, quick=quick)
     document = describe(plan, arrivals, loaded.scenario, hints)

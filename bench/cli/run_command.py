@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from bench.cli.output import NamedPath, say, say_problem
-from bench.cli.session_opening import is_of_kind, load_all, open_session, run_and_judge, stop_signals
+from bench.cli.session_opening import (
+    is_of_kind,
+    load_all,
+    named_stack,
+    open_session,
+    run_and_judge,
+    stop_signals,
+)
 from bench.core.errors import ExitCode, InterruptedRun, UsageError
 
 if TYPE_CHECKING:
@@ -114,7 +121,10 @@ def _write(asked: CiReports, out: Path, verdicts: list[Verdict]) -> None:
 @click.command()
 @click.argument("scenarios", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--stack", "stack_kind", help="embedded, docker, compose or external (default: external if a URL is set)."
+    "--stack",
+    "stack_named",
+    metavar="STACK",
+    help="embedded, docker, compose, external (the default if a URL is set), or a stack file.",
 )
 @click.option("--out", type=NamedPath(path_type=Path), default=Path("results"), show_default=True)
 @click.option(
@@ -148,7 +158,7 @@ def _write(asked: CiReports, out: Path, verdicts: list[Verdict]) -> None:
 @exporter_options
 def command(
     scenarios: tuple[Path, ...],
-    stack_kind: str | None,
+    stack_named: str | None,
     out: Path,
     only: str | None,
     seed: int | None,
@@ -172,7 +182,8 @@ def command(
     from bench.run.progress import progress_for
     from bench.run.stop_request import StopRequest
 
-    loaded = [one for one in load_all(scenarios, overrides, quick) if is_of_kind(one, only)]
+    stack = named_stack(stack_named, scenarios)
+    loaded = [each for each in load_all(scenarios, overrides, quick, stack) if is_of_kind(each, only)]
     if not loaded:
         raise UsageError(f"--only {only}: none of the scenarios is of that kind; name others")
     verdicts: list[Verdict] = []
@@ -182,7 +193,7 @@ def command(
     with (
         ci_reports(CiReports(junit, markdown), out, verdicts),
         stop_signals(stop),
-        open_session(loaded, out, stack_kind, progress, stop, seed=seed, watchers=watchers) as session,
+        open_session(loaded, out, stack, progress, stop, seed=seed, watchers=watchers) as session,
     ):
         for one in loaded:
             try:

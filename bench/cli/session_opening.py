@@ -27,23 +27,56 @@ if TYPE_CHECKING:
     from bench.scenario.load import LoadedScenario
     from bench.scenario.model import Scenario
     from bench.stack.stack import Stack
+    from bench.stack.stack_file import StackFile
 
 LEAST_ROOM_BYTES = 1 << 20
 """Without so much room for results nothing is begun."""
 
 
+def named_stack(text: str | None, scenarios: Sequence[Path] = ()) -> str | StackFile | None:
+    """What --stack names: a stack file, read, with its warnings printed; or a shipped stack by its name.
+
+    Where it names none, the scenarios may; all of one command share a stack. Raises UsageError for a name
+    that is none, and for scenarios of several stacks; ScenarioError for a file that cannot be used.
+    """
+    from bench.cli.output import say_problem
+    from bench.core.errors import UsageError
+    from bench.scenario.load import discover, stack_named_in
+    from bench.stack.stack_file import find_stack_file, load_stack_file
+
+    if text is None and scenarios:
+        named = {stack_named_in(path): path for path in discover(scenarios) if path.is_file()}
+        if len(named) > 1:
+            both = " and ".join(f"{stack or 'no stack'} in {path}" for stack, path in list(named.items())[:2])
+            raise UsageError(f"the scenarios of one command share a stack, found {both}; name one by --stack")
+        text = next(iter(named), None)
+    path = find_stack_file(text) if text is not None else None
+    if path is None:
+        return text
+    file = load_stack_file(path)
+    for warning in file.warnings:
+        say_problem(f"bench: {warning}")
+    return file
+
+
 def load_all(
-    paths: Sequence[Path], overrides: Sequence[str] = (), quick: bool = False
+    paths: Sequence[Path],
+    overrides: Sequence[str] = (),
+    quick: bool = False,
+    stack: str | StackFile | None = None,
 ) -> list[LoadedScenario]:
-    """Every scenario that `paths` name. Raises ScenarioError with every problem of all of them at once."""
+    """Every scenario that `paths` name, for its stack.
+
+    Raises ScenarioError with every problem of all of them at once.
+    """
     from bench.core.errors import Problem, ScenarioError
-    from bench.scenario.load import discover, load_scenario
+    from bench.scenario.load import discover
 
     loaded: list[LoadedScenario] = []
     problems: list[Problem] = []
     for path in discover(paths):
         try:
-            loaded.append(load_scenario(path, overrides, quick))
+            loaded.append(load_for(stack, path, overrides, quick))
         except ScenarioError as error:
             problems += [
                 replace(one, file=f"{path}: --set") if one.file == "--set" else one for one in error.problems
@@ -51,6 +84,17 @@ def load_all(
     if problems:
         raise ScenarioError(problems)
     return loaded
+
+
+def load_for(
+    stack: str | StackFile | None, path: Path, overrides: Sequence[str] = (), quick: bool = False
+) -> LoadedScenario:
+    """One scenario, checked against the targets of its stack. Raises ScenarioError."""
+    from bench.scenario.load import load_scenario
+
+    if stack is None or isinstance(stack, str):
+        return load_scenario(path, overrides, quick)
+    return load_scenario(path, overrides, quick, stack.environment, stack.topology)
 
 
 def is_of_kind(loaded: LoadedScenario, only: str | None) -> bool:
@@ -80,7 +124,7 @@ def plugins(scenario: Scenario) -> list[RunPlugin]:
 def open_session(
     loaded: Sequence[LoadedScenario],
     out: Path,
-    stack_kind: str | None,
+    stack_kind: str | StackFile | None,
     progress: Progress,
     stop: StopRequest,
     *,

@@ -19,17 +19,19 @@ WIDTH = 80
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Check with this value replaced."
 )
-def command(paths: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+@click.option("--stack", "stack_named", metavar="FILE", help="Check against the targets of this stack file.")
+def command(paths: tuple[str, ...], overrides: tuple[str, ...], stack_named: str | None) -> None:
     """Check scenario files, or all in a directory; report every problem with file:line.
 
     What is allowed but probably a mistake is printed as a hint. The exit code is 3 if there is a problem.
     """
-    from bench.scenario.load import discover, load_scenario
+    from bench.cli.session_opening import load_for, named_stack
+    from bench.scenario.load import discover
 
     problems: list[Problem] = []
     for path in discover(paths):
         try:
-            loaded = load_scenario(path, overrides)
+            loaded = load_for(named_stack(stack_named, [path]), path, overrides)
         except ScenarioError as error:
             problems += error.problems
             continue
@@ -57,7 +59,7 @@ def _summary(loaded: "LoadedScenario") -> str:
 def _hints(loaded: "LoadedScenario") -> list[str]:
     from bench.scenario.rules.lint import hints_of
 
-    hints = hints_of(loaded.scenario, loaded.rules)
+    hints = hints_of(loaded.scenario, loaded.rules, loaded.topology)
     return [
         textwrap.fill(f"hint: {hint}", WIDTH, initial_indent="  ", subsequent_indent="    ") for hint in hints
     ]

@@ -97,7 +97,7 @@ class TargetError(HoldfastError):
     exit_code = ExitCode.TARGET
 
     def __init__(self, target: str, address: str, expected: str, found: str, advice: str) -> None:
-        self.target, self.expected = target, expected
+        self.target, self.expected, self.found, self.advice = target, expected, found, advice
         super().__init__(
             f"target {target} at {address}: expected {expected}, found {one_line(found)}; {advice}"
         )

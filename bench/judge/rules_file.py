@@ -34,7 +34,7 @@ def rules_in(path: Path, run: Run) -> list[Rule]:
     replaced, unset = interpolated(listed, os.environ)
     assert isinstance(replaced, ListNode)
     problems += unset
-    metrics = metrics_of_outlines(_outlines(run), with_faults=bool(run.record.faults))
+    metrics = metrics_of_outlines(_outlines(run), bool(run.record.faults), run.record.topology)
     rules = []
     for index, node in enumerate(replaced.items):
         found = _rule(node, f"sla[{index}]", metrics)

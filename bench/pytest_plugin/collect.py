@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from bench.cli.session_opening import is_of_kind, open_session, run_and_judge, stop_signals
+from bench.cli.session_opening import (
+    is_of_kind,
+    load_for,
+    named_stack,
+    open_session,
+    run_and_judge,
+    stop_signals,
+)
 from bench.core.errors import HoldfastError, InterruptedRun, ScenarioError
 from bench.judge.verdict import Status, worst
-from bench.scenario.load import load_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,7 +187,11 @@ class Bench:
         try:
             self._session = self._opened.enter_context(
                 open_session(
-                    everything, Path(option("bench_out")), option("bench_stack"), Plain(), self._stop
+                    everything,
+                    Path(option("bench_out")),
+                    named_stack(option("bench_stack"), [file.path for file in files]),
+                    Plain(),
+                    self._stop,
                 )
             )
         except HoldfastError as failure:
@@ -230,7 +240,8 @@ class ScenarioFile(pytest.File):
         """Load the scenario; nothing is started. Raises CollectError for one that cannot be run."""
         option = self.config.getoption
         try:
-            self.loaded = load_scenario(self.path, quick=option("bench_quick"))
+            stack = named_stack(option("bench_stack"), [self.path])
+            self.loaded = load_for(stack, self.path, quick=option("bench_quick"))
         except ScenarioError as error:
             raise self.CollectError(str(error)) from None
         if not is_of_kind(self.loaded, option("bench_only")):

@@ -55,6 +55,8 @@ class ServiceSpec:
     """A ManagedService (bench.stack.services.base) that starts it on this machine."""
     container: str | None = None
     """A function () -> ContainerService (bench.stack.docker.services)."""
+    version: int | None = None
+    """Of the server, where there are services of several."""
     depends_on: tuple[str, ...] = ()
     """Services that it needs, and that come with it."""
     official_image: str | None = None
@@ -154,6 +156,7 @@ _SERVICES = (
         url_variable="DATABASE_URL",
         embedded="bench.stack.services.postgres:ManagedPostgres",
         container="bench.stack.docker.services:postgres",
+        version=18,
         official_image="postgres:18",
         known_images=("postgres", "postgresql", "timescaledb", "postgis", "pgvector"),
     ),
@@ -164,6 +167,7 @@ _SERVICES = (
         url_variable="DATABASE_16_URL",
         embedded="bench.stack.services.postgres:ManagedPostgres16",
         container="bench.stack.docker.services:postgres_16",
+        version=16,
         official_image="postgres:16",
         image_folder="postgres",
     ),
@@ -191,19 +195,33 @@ SERVICES = {service.name: service for service in _SERVICES}
 """In the order in which they are started: each after what it depends on."""
 
 
+@dataclass(frozen=True)
+class TargetOutline:
+    """What a scenario needs to know of a target before anything runs."""
+
+    kind: str
+    """Of KINDS."""
+    behind: tuple[str, ...] = ()
+    """The targets that it does its work with, so that it can be hit, and is sampled, through them too."""
+
+
+Topology = Mapping[str, TargetOutline]
+"""The targets of a stack by name."""
+
+
+def shipped_topology() -> dict[str, TargetOutline]:
+    """The targets of the stacks that come with the product."""
+    return {name: TargetOutline(spec.kind.name, spec.depends_on) for name, spec in SERVICES.items()}
+
+
 def url_variables() -> dict[str, str]:
     """Target of a scenario -> the environment variable that names one that runs elsewhere."""
     return {name: spec.url_variable for name, spec in SERVICES.items() if spec.url_variable is not None}
 
 
-def dependencies_of(service: str) -> tuple[str, ...]:
-    """What a service does its work with, so that it can be hit, and is sampled, too."""
-    return SERVICES[service].depends_on if service in SERVICES else ()
-
-
-def dependents_of(services: Iterable[str]) -> tuple[str, ...]:
-    """The targets of scenarios that do their work with one of these."""
-    return tuple(name for name in url_variables() if set(SERVICES[name].depends_on).intersection(services))
+def dependents_of(targets: Iterable[str], topology: Topology) -> tuple[str, ...]:
+    """The targets that do their work with one of these."""
+    return tuple(name for name, outline in topology.items() if set(outline.behind).intersection(targets))
 
 
 def with_dependencies(services: Iterable[str]) -> list[str]:
@@ -215,7 +233,13 @@ def with_dependencies(services: Iterable[str]) -> list[str]:
     return [name for name in SERVICES if name in wanted]
 
 
-def reachable_targets(targets: Iterable[str]) -> tuple[str, ...]:
-    """The targets of workloads, and those that they depend on; an empty name is none."""
-    reached = [name for target in targets for name in (target, *dependencies_of(target))]
+def reachable_targets(targets: Iterable[str], topology: Topology | None = None) -> tuple[str, ...]:
+    """The targets of workloads, and those that they depend on; an empty name is none.
+
+    `topology`: of the stack; that of the shipped ones where it is not given.
+    """
+    known = shipped_topology() if topology is None else topology
+    reached = [
+        name for target in targets for name in (target, *(known[target].behind if target in known else ()))
+    ]
     return tuple(dict.fromkeys(filter(None, reached)))

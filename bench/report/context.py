@@ -199,7 +199,7 @@ def command_again(record: RunRecord) -> str:
     """The command line that does the same run again."""
     plan = record.plan
     words = ["bench", "run", record.scenario.path]
-    words += ["--stack", record.stack.kind] if record.stack.kind else []
+    words += ["--stack", record.stack.file or record.stack.kind] if record.stack.kind else []
     words += ["--quick"] if plan.quick else []
     words += [] if plan.seed is None else ["--seed", str(plan.seed)]
     for override in plan.overrides:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from bench.core.answers import Answers
 from bench.core.outcome import OUTCOMES
 from bench.core.sanitize import all_visible
-from bench.registry import is_planned
+from bench.registry import TargetOutline, is_planned, shipped_topology
 from bench.results import layout
 from bench.results.fault_records import (
     DetectionRecord,
@@ -115,12 +115,17 @@ class TargetRecord(Record):
     data_directory: str | None = None
     settings: dict[str, str | None] = Field(default_factory=dict)
     """What differs from the server's own."""
+    behind: list[str] | None = None
+    """The targets that it does its work with; None where the stack did not say."""
 
 
 class StackRecord(Record):
     """The system under test."""
 
     kind: str = ""
+    """embedded, docker, compose or external; or the name that a stack file gives."""
+    file: str | None = None
+    """Of that stack file, where there was one."""
     targets: list[TargetRecord] = Field(default_factory=list)
 
 
@@ -326,6 +331,21 @@ class RunRecord(Record):
     def is_complete(self) -> bool:
         """False for a run that was interrupted."""
         return self.status == COMPLETE
+
+    @property
+    def topology(self) -> dict[str, TargetOutline]:
+        """The targets of the run's stack: those that it described, beside those of the shipped stacks."""
+        described = {
+            target.name: TargetOutline(target.kind, tuple(target.behind))
+            for target in self.stack.targets
+            if target.behind is not None
+        }
+        return shipped_topology() | described
+
+    def behind(self, target: str) -> tuple[str, ...]:
+        """The targets that one does its work with."""
+        topology = self.topology
+        return topology[target].behind if target in topology else ()
 
     def has(self, section: str) -> bool:
         """Whether the run has a section at all, be it empty."""

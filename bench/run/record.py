@@ -120,7 +120,9 @@ def first_record(
             segment=[plan.segment.number + 1, plan.segment.count],
         ),
         stack=StackRecord(
-            kind=stack.kind, targets=[TargetRecord.read(target.to_json()) for target in stack.describe()]
+            kind=stack.kind,
+            file=str(stack.file) if stack.file else None,
+            targets=[TargetRecord.read(target.to_json()) for target in stack.describe()],
         ),
         versions=known,
         environment=fingerprint(),

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from bench.core.errors import Problem
 from bench.core.units import Mismatch, quoted
+from bench.registry import Topology, shipped_topology
 from bench.scenario.fields import Parts, kind_of
 from bench.scenario.model import Phase, Scenario, Workload
 from bench.scenario.problems import Path, Violation, nearest
@@ -18,7 +19,7 @@ from bench.scenario.rules.grammar import Rule, RuleError, parse_rule
 from bench.scenario.rules.metrics import Outline, check_rule, metrics_of_outlines
 from bench.scenario.source import ListNode, MapNode, Node, Scalar
 from bench.scenario.validators.scenario import check_scenario
-from bench.scenario.validators.workload import check_workload
+from bench.scenario.validators.workload import check_target, check_workload
 from bench.scenario.values import check_data, node_at, place_of_key, plain
 
 _SHOWN_NAMES = 20
@@ -42,14 +43,14 @@ def placed(violation: Violation, root: Node) -> Problem | None:
     return node.place.problem(path, expected, found, advice)
 
 
-def reworded(error: ErrorDetails, root: Node) -> Problem | None:
-    """One pydantic error (an item of `ValidationError.errors()`) as a problem."""
+def reworded(error: ErrorDetails, root: Node, model: type[BaseModel] = Scenario) -> Problem | None:
+    """One pydantic error (an item of `ValidationError.errors()`) of a model as a problem."""
     path: Path = tuple(error["loc"])
     if path and path[-1] == "[key]":
         return _bad_key(path[:-1], root)
     match error["type"]:
         case "extra_forbidden":
-            return _unknown_key(path, root, _keys_at(path[:-1]))
+            return _unknown_key(path, root, _keys_at(path[:-1], model))
         case "missing":
             return _missing_key(path, root)
     cause = error.get("ctx", {}).get("error")
@@ -137,9 +138,8 @@ MAX_REWORDED = 600
 MAX_LOOKED_AT = 1000  # no list may be longer: see the model
 
 
-def _keys_at(path: Path) -> list[str]:
-    """The keys that the mapping at a path of a scenario may have."""
-    model: type[BaseModel] = Scenario
+def _keys_at(path: Path, model: type[BaseModel]) -> list[str]:
+    """The keys that the mapping at a path of a model may have."""
     is_name = False  # one that the file gives: of an operation or a parameter
     for step in path:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
@@ -157,8 +157,13 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)
 
 
-def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem]]:
-    """The scenario (None if its fields are wrong), its rules, and all problems."""
+def decoded(
+    root: Node, topology: Topology | None = None
+) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem]]:
+    """The scenario (None if its fields are wrong), its rules, and all problems.
+
+    `topology`: the targets that there are; those of the shipped stacks where it is not given.
+    """
     raw, parts = plain(root), Parts()
     scenario = None
     errors: list[ErrorDetails] = []
@@ -173,21 +178,24 @@ def decoded(root: Node) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem
     (whole,), workloads, phases = parts.of(Scenario), parts.of(Workload), parts.of(Phase)
     violations = list(islice(check_data(root), MAX_REWORDED))
     for index, workload in enumerate(workloads):
-        violations += [violation.under("workloads", index) for violation in check_workload(workload)]
-    violations += check_scenario(whole, workloads, phases)
-    rules, unfit = _rules(raw, workloads)
+        unsuited = (*check_target(workload, topology), *check_workload(workload))
+        violations += [violation.under("workloads", index) for violation in unsuited]
+    violations += check_scenario(whole, workloads, phases, topology or shipped_topology())
+    rules, unfit = _rules(raw, workloads, topology)
     problems = [reworded(error, root) for error in errors[:MAX_REWORDED]]
     problems += [placed(violation, root) for violation in [*violations, *unfit]]
     return scenario, rules, [problem for problem in problems if problem is not None]
 
 
-def _rules(raw: Any, workloads: list[Workload]) -> tuple[tuple[Rule, ...], list[Violation]]:
+def _rules(
+    raw: Any, workloads: list[Workload], topology: Topology | None
+) -> tuple[tuple[Rule, ...], list[Violation]]:
     """The rules that are right, and what is wrong with the others."""
     texts = raw.get("sla")
     if not isinstance(texts, list):
         return (), []
     understood = [w for w in workloads if w.has("name", "engine", "driver", "operations")]
-    metrics = metrics_of_outlines(map(Outline.of, understood), with_faults=bool(raw.get("faults")))
+    metrics = metrics_of_outlines(map(Outline.of, understood), bool(raw.get("faults")), topology)
     # Where a workload is not understood, a metric that is missing may well be one of its.
     known = {workload.name for workload in understood}
     names_known = bool(workloads) and len(understood) == len(workloads)

@@ -32,6 +32,7 @@ from bench.scenario.values import nodes
 
 if TYPE_CHECKING:
     from bench.core.errors import StatementRefused
+    from bench.registry import Topology
 
 
 def with_files(
@@ -128,6 +129,9 @@ MAX_REPORTED = 500
 SUFFIXES = (".yaml", ".yml")
 FOLDER = "scenarios"
 """Where scenarios are looked for by name."""
+STACKS = "stacks"
+"""A folder of stack files among them."""
+_STACK_LINE = re.compile(r"^stack:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
 _NAME_LINE = re.compile(r"^scenario:\s*([A-Za-z0-9_.-]+)\s*$", re.MULTILINE)
 
 
@@ -146,6 +150,8 @@ class LoadedScenario:
     """Path of keys and indexes, such as ("phases", 0, "for"), to its place."""
     secrets: Mapping[KeyPath, str]
     """The paths whose values came from the environment and are not shown, with the variable's name."""
+    topology: Topology | None = None
+    """The targets of its stack file; None for the shipped stacks."""
 
 
 def load_scenario(
@@ -153,8 +159,11 @@ def load_scenario(
     overrides: Sequence[str] = (),
     quick: bool = False,
     environment: Mapping[str, str] | None = None,
+    topology: Topology | None = None,
 ) -> LoadedScenario:
     """Read, check and return a scenario; `overrides` are the texts of --set, "key.path=value".
+
+    topology: the targets that its stack has; those of the shipped stacks where it is not given.
 
     Raises ScenarioError with every problem.
     """
@@ -169,7 +178,7 @@ def load_scenario(
     problems += found
     tree, found = interpolated(root, os.environ if environment is None else environment)
     problems += found
-    scenario, rules, found = decoded(tree)
+    scenario, rules, found = decoded(tree, topology)
     problems += found
     marks = {path: node.place for path, node in nodes(tree)}
     if scenario is not None:
@@ -182,7 +191,19 @@ def load_scenario(
     secrets = {
         path: node.secret_of for path, node in nodes(tree) if isinstance(node, Scalar) and node.secret_of
     }
-    return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), marks, secrets)
+    return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), marks, secrets, topology)
+
+
+def stack_named_in(path: Path) -> str | None:
+    """What a scenario file says of its stack: a stack's name, or the path of its file; None if nothing.
+
+    A path is relative to the scenario's folder. Raises ScenarioError for a file that cannot be read.
+    """
+    named = _STACK_LINE.search(read_text(path))
+    if named is None:
+        return None
+    beside = path.parent / named[1]
+    return str(beside) if beside.suffix in SUFFIXES else named[1]
 
 
 def discover(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -250,8 +271,9 @@ def _readable(problems: list[Problem]) -> list[Problem]:
 
 
 def _is_scenario_file(file: Path, above: Path) -> bool:
-    is_hidden = any(part.startswith(".") for part in file.relative_to(above).parts)
-    return file.suffix in SUFFIXES and not is_hidden and file.is_file()
+    parts = file.relative_to(above).parts
+    is_other = any(part.startswith(".") for part in parts) or STACKS in parts[:-1]
+    return file.suffix in SUFFIXES and not is_other and file.is_file()
 
 
 def _nothing(place: Place, found: str) -> Problem:

@@ -276,6 +276,9 @@ class Scenario(CheckedModel):
 
     scenario: Name = Field(description="Name of the scenario, as runs and reports call it.")
     purpose: Text = Field(description="One sentence: what a passing run shows.")
+    stack: Text | None = Field(
+        None, description="The stack, or its file, that it runs against where --stack says nothing."
+    )
     seed: Annotated[int, Whole(0, 2**63 - 1)] = Field(1, description="Equal seeds give equal plans.")
     workloads: Annotated[tuple[Workload, ...], Field(min_length=1, max_length=20)]
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=1000)]

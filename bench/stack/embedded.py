@@ -1,8 +1,9 @@
 """The embedded stack: services of our own on loopback, with their data in temporary directories."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import Self
 
 from bench.registry import SERVICES, load, with_dependencies
 from bench.stack.description import TargetDescription
@@ -31,6 +32,14 @@ class EmbeddedStack(Stack):
         self._services: list[ManagedService] = [
             load(known[name])(log_dir, given.get(name)) for name in with_dependencies(needed)
         ]
+        self._others: Mapping[str, Target] = {}
+
+    @classmethod
+    def of(cls, services: Iterable[ManagedService], others: Mapping[str, Target]) -> Self:
+        """Services that a stack file describes; `others` run already, and may be needed by them."""
+        stack = cls(set(), Path())
+        stack._services, stack._others = list(services), others
+        return stack
 
     def start(self) -> None:
         """Start every service and return when all have answered. Raises TargetError."""
@@ -39,7 +48,10 @@ class EmbeddedStack(Stack):
         if self._services:
             sweep_data_directories()
         try:
-            start_in_turns(self._services, lambda service, given_up: service.start(self.targets(), given_up))
+            start_in_turns(
+                self._services,
+                lambda service, given_up: service.start({**self._others, **self.targets()}, given_up),
+            )
         except BaseException:  # a Ctrl-C too: nothing may stay behind
             self.stop()
             raise

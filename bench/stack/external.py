@@ -25,16 +25,27 @@ class ExternalStack(Stack):
     """Connects to what is there; starts and stops nothing."""
 
     kind = "external"
+    reports_events = False
 
-    def __init__(self, needed: AbstractSet[str]) -> None:
-        self._targets = {name: named_by_the_user(name) for name in sorted(needed)}
+    def __init__(
+        self,
+        needed: AbstractSet[str],
+        described: Mapping[str, Target] | None = None,
+        allowed_hosts: Iterable[str] = (),
+    ) -> None:
+        """`described`: the targets of a stack file, which may be on these hosts; else the environment's."""
+        self._targets = {
+            name: named_by_the_user(name) if described is None else described[name] for name in sorted(needed)
+        }
+        self._is_described = described is not None
+        self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
         self._facts: dict[str, Facts] = {}
 
     def start(self) -> None:
         """Check that each target may be loaded and is what it should be. Raises TargetError."""
         for name, target in self._targets.items():
             deadline = time.monotonic() + DEADLINE_S
-            check_host(target)
+            check_host(target, self._allowed_hosts)
             left_s = max(deadline - time.monotonic(), 0.1)
             self._facts[name] = _usable(target, ask(target, left_s))
 
@@ -51,7 +62,7 @@ class ExternalStack(Stack):
                 address=self._targets[name].address,
                 server=facts.server,
                 version=facts.version,
-                started_by=f"not by us: {url_variables()[name]}",
+                started_by=f"not by us: {'the stack file' if self._is_described else url_variables()[name]}",
                 state="up",
             )
             for name, facts in self._facts.items()
@@ -90,13 +101,15 @@ def named_by_the_user(name: str) -> Target:
     return Target.from_url(url, name=name, source=variable, kind=kind.name)
 
 
-def check_host(target: Target) -> None:
+def check_host(target: Target, allowed_hosts: AbstractSet[str] = frozenset()) -> None:
     """Load goes to this machine only, unless the user names the other host: a typing error hurts no one.
+
+    allowed_hosts: those that a stack file names, in lower case.
 
     Raises TargetError.
     """
     allowed = {host.strip().strip("[]").lower() for host in os.environ.get(ALLOW_VARIABLE, "").split(",")}
-    if target.host.lower() in allowed:
+    if target.host.lower() in allowed | allowed_hosts:
         return
     try:
         addresses = resolve(target.host, target.port, DEADLINE_S)
@@ -111,7 +124,8 @@ def check_host(target: Target) -> None:
                 target.address,
                 "a host on loopback, or one that is allowed by name",
                 "another machine" if address == target.host else f"another machine ({address})",
-                f"set {ALLOW_VARIABLE}={target.host} if load may go there",
+                f"set {ALLOW_VARIABLE}={target.host} if load may go there, or write the host under allow: "
+                "hosts: in a stack file",
             )
 
 

@@ -1,8 +1,10 @@
 """What every stack can do, and the choice between them."""
 
+from __future__ import annotations
+
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -10,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeVar
 
 from bench.core.errors import TargetError, UsageError
-from bench.registry import dependencies_of
+from bench.registry import Topology, shipped_topology
 from bench.stack.description import TargetDescription
 from bench.stack.probes.health import ServiceHealth, health_of
 from bench.stack.supervisor.supervised import StackEvent
@@ -18,6 +20,8 @@ from bench.stack.target import Target
 
 if TYPE_CHECKING:
     from bench.stack.background.state import BackgroundStack
+    from bench.stack.services.base import ManagedService
+    from bench.stack.stack_file import StackFile
 
 KINDS = ("embedded", "docker", "compose", "external")
 
@@ -26,6 +30,21 @@ class Stack(ABC):
     """The services that a scenario needs, running while the stack is open."""
 
     kind: ClassVar[str]
+
+    file: Path | None = None
+    """The stack file that describes it."""
+    reports_events: bool = True
+    """Whether it sees its services end and start."""
+    faults_allowed: Sequence[str] = ()
+    """Targets that others run and that the user gives to be broken."""
+
+    def topology(self) -> Topology:
+        """Every target that it knows, whether started or not, and what each stands on."""
+        return shipped_topology()
+
+    def service(self, name: str) -> ManagedService | None:  # noqa: ARG002 - most have none of their own
+        """The service of ours under its supervisor that is the target of that name."""
+        return None
 
     @abstractmethod
     def start(self) -> None:
@@ -84,6 +103,10 @@ class Startable(Protocol):
     def name(self) -> str:
         """Of its target."""
 
+    @property
+    def behind(self) -> Sequence[str]:
+        """The targets that it needs."""
+
 
 S = TypeVar("S", bound=Startable)
 
@@ -91,12 +114,13 @@ S = TypeVar("S", bound=Startable)
 def start_in_turns(services: Iterable[S], start: Callable[[S, threading.Event], None]) -> None:
     """Start services, those together that need only what was started before them.
 
-    When one does not come up the others of its turn are told to give up (the event); what it raised is raised
-    when every thread has undone its own.
+    What a service needs that is not among them is up already. When one does not come up, the others of its
+    turn are told to give up (the event); what it raised is raised when every thread has undone its own.
     """
     waiting, ready = list(services), set[str]()
+    ours = {service.name for service in waiting}
     while waiting:
-        turn = [service for service in waiting if ready.issuperset(dependencies_of(service.name))]
+        turn = [service for service in waiting if ready.issuperset(ours.intersection(service.behind))]
         waiting = [service for service in waiting if service not in turn]
         ready.update(service.name for service in turn)
         given_up = threading.Event()
@@ -112,11 +136,11 @@ def start_in_turns(services: Iterable[S], start: Callable[[S, threading.Event], 
                 raise
 
 
-def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Stack:
+def open_stack(kind: str | StackFile | None, needed: AbstractSet[str], log_dir: Path) -> Stack:
     """Choose a stack for the targets named in `needed`; entering it starts it.
 
     kind: embedded (a stack of its own), docker (the same as containers), compose (the user's own
-    project, which runs already), external, or None for external where the environment names
+    project, which runs already), external, a stack file, or None for external where the environment names
     one of the targets, else the stack that is up if it has them all, else embedded. Where all that
     the environment names is that very stack, it is taken as such.
     Raises UsageError for a kind that does not exist, TargetError for a target it cannot give.
@@ -124,6 +148,10 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
     from bench.stack.embedded import EmbeddedStack
     from bench.stack.external import ExternalStack, url_in
 
+    if kind is not None and not isinstance(kind, str):
+        from bench.stack.assembled import AssembledStack
+
+        return AssembledStack(kind, needed, log_dir)
     if kind is None:
         background = _background_with(needed)
         if background is not None:
@@ -144,7 +172,7 @@ def open_stack(kind: str | None, needed: AbstractSet[str], log_dir: Path) -> Sta
     raise UsageError(f"--stack: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}, found '{kind}'")
 
 
-def _attached(background: "BackgroundStack", needed: AbstractSet[str], log_dir: Path) -> Stack:
+def _attached(background: BackgroundStack, needed: AbstractSet[str], log_dir: Path) -> Stack:
     if background.kind == "docker":
         from bench.stack.background.stack import AttachedContainers
 
@@ -154,7 +182,7 @@ def _attached(background: "BackgroundStack", needed: AbstractSet[str], log_dir: 
     return AttachedStack(background, needed)
 
 
-def _background_with(needed: AbstractSet[str]) -> "BackgroundStack | None":
+def _background_with(needed: AbstractSet[str]) -> BackgroundStack | None:
     """The stack that is up, if it has all of these and the environment names no others."""
     from dataclasses import replace
 

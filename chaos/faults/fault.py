@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 PROBE_S = 1.0
-EMBEDDED = "embedded"
 ALLOW_VARIABLE = "HOLDFAST_ALLOW_FAULTS"
 """Names of targets, separated by commas, that others run and that may be broken."""
 
@@ -62,8 +61,10 @@ class FaultContext:
     def require_opt_in(self, name: str) -> None:
         """Raise TargetError for a target that is neither of our own making nor given to us to break."""
         container = self.container(name)
-        is_ours = container.faults_allowed if container is not None else self.stack.kind == EMBEDDED
-        allowed = [target.strip() for target in os.environ.get(ALLOW_VARIABLE, "").split(",")]
+        target = self.targets.get(name)
+        is_ours = container.faults_allowed if container is not None else bool(target and target.managed)
+        allowed = [entry.strip() for entry in os.environ.get(ALLOW_VARIABLE, "").split(",")]
+        allowed += self.stack.faults_allowed
         if is_ours or name in allowed:
             return
         raise self.refuse(
@@ -71,7 +72,8 @@ class FaultContext:
             "a target that may be broken",
             "one that the harness did not start and that is not opted in",
             f"use --stack embedded or docker, label its container bench.chaos=allow, or set "
-            f"{ALLOW_VARIABLE}={name} for faults on the way to it",
+            f"{ALLOW_VARIABLE}={name} for faults on the way to it (in a stack file allow: "
+            f"{{faults: [{name}]}})",
         )
 
     def refuse(self, name: str, expected: str, found: str, advice: str) -> TargetError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.stack.supervisor.processes import ProcessIdentity
@@ -13,7 +13,6 @@ from chaos.schedule import Proof, Timestamps
 from chaos.undo import ContinueProcesses, Undo
 
 if TYPE_CHECKING:
-    from bench.stack.embedded import EmbeddedStack
     from bench.stack.services.base import ManagedService
 
 
@@ -167,7 +166,7 @@ class Stop(Kill):
     def check(self) -> None:
         """Only who started the service can ask for an ordered end."""
         super().check()
-        if not hasattr(self.context.stack, "service"):
+        if self.context.stack.service(self.plan.target) is None:
             raise self.refuse(
                 f"a service whose supervisor is ours to {self.plan.kind}",
                 f"the {self.context.stack.kind} stack, which another process keeps",
@@ -175,9 +174,9 @@ class Stop(Kill):
             )
 
     def _service(self) -> ManagedService:
-        found = cast("EmbeddedStack", self.context.stack).service(self.plan.target)
-        assert found is not None
-        return found
+        service = self.context.stack.service(self.plan.target)
+        assert service is not None
+        return service
 
     def inject(self) -> Timestamps:
         """Ask the supervisor to hold it down."""

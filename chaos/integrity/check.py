@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
-from bench.registry import dependencies_of
 from bench.results.fault_records import IntegrityRecord
 from bench.scenario.fault_kinds import PASSIVE_KINDS
 from chaos.integrity.ledger import Blow
@@ -164,7 +163,7 @@ class Check(ABC):
 
     def blows(self, evidence: Evidence) -> list[Blow]:
         """The faults that may have cost data: those that took effect on its target or what that stands on."""
-        hit = {self.store, self.workload.target, *dependencies_of(self.workload.target)}
+        hit = {self.store, self.workload.target, *evidence.record.behind(self.workload.target)}
         return [
             Blow(fault.number, fault.effective_ns, fault.healed_ns)
             for fault in evidence.record.faults

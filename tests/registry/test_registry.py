@@ -38,7 +38,7 @@ def test_a_service_names_what_starts_it_and_comes_after_what_it_needs(
     if service.container is not None:
         assert registry.load(service.container)().name == service.name
     if service.embedded is not None:
-        assert registry.load(service.embedded).name == service.name
+        assert registry.load(service.embedded).service == service.name
     assert registry.with_dependencies([service.name])[-1] == service.name
 
 

@@ -49,7 +49,7 @@ def probe_kv(target: Target, deadline_s: float = 5.0) -> Facts:
 class ManagedKv(ManagedService):
     """A server of our own, under a supervisor."""
 
-    name: ClassVar[str] = "kv"
+    service: ClassVar[str] = "kv"
     ready_deadline_s: ClassVar[float] = 20.0
     ready_means: ClassVar[str] = "a server that answers PING"
 

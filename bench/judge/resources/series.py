@@ -75,7 +75,7 @@ def _number(value: float | str | None) -> float:
 def targets_of(run: Run) -> tuple[str, ...]:
     """The targets of the run whose use of resources is judged."""
     names = (entry.target for entry in run.workloads if contacts_a_target(entry.driver))
-    return reachable_targets(names)
+    return reachable_targets(names, run.record.topology)
 
 
 def times_of(run: Run) -> Times:

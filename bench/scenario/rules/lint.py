@@ -15,6 +15,7 @@ from bench.scenario.rules.metrics import check_rule, metrics_of
 from bench.scenario.templates import placeholders_in
 
 if TYPE_CHECKING:
+    from bench.registry import Topology
     from bench.scenario.model import Phase, Scenario, Workload
 
 MARGIN = 0.98  # Poisson arrivals and the edges of the measured time move the rate by about this much
@@ -24,9 +25,9 @@ TAIL = 99.0
 MEDIAN = 50
 
 
-def hints_of(scenario: Scenario, rules: Iterable[Rule]) -> list[str]:
+def hints_of(scenario: Scenario, rules: Iterable[Rule], topology: Topology | None = None) -> list[str]:
     """One sentence for each rule that the plan cannot answer well, and for settings without effect."""
-    metrics = metrics_of(scenario)
+    metrics = metrics_of(scenario, topology)
     rules = list(rules)
     hints = []
     for rule in rules:

@@ -21,6 +21,7 @@ from bench.scenario.rules.grammar import FAMILIES, Metric, Rule, RuleError, scop
 from bench.scenario.rules.metric_facts import BY_NAME, FAULT_METRICS, STATS
 
 if TYPE_CHECKING:
+    from bench.registry import Topology
     from bench.scenario.model import Scenario, Workload
 
 Better = Literal["lower", "higher"]
@@ -140,13 +141,15 @@ targets: of growth the one that grew most, of CPU all together."""
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {"availability": ("window",)}
 
 
-def metrics_of(scenario: Scenario) -> dict[str, MetricSpec]:
+def metrics_of(scenario: Scenario, topology: Topology | None = None) -> dict[str, MetricSpec]:
     """Every metric of a scenario by its catalogue name, such as "cache.get.response.pNN"."""
     outlines = map(Outline.of, scenario.workloads)
-    return metrics_of_outlines(outlines, with_faults=bool(scenario.faults))
+    return metrics_of_outlines(outlines, bool(scenario.faults), topology)
 
 
-def metrics_of_outlines(outlines: Iterable[Outline], with_faults: bool = False) -> dict[str, MetricSpec]:
+def metrics_of_outlines(
+    outlines: Iterable[Outline], with_faults: bool = False, topology: Topology | None = None
+) -> dict[str, MetricSpec]:
     """The same for workloads of which only the outline is known."""
     metrics: dict[str, MetricSpec] = {}
     outlines = list(outlines)
@@ -165,7 +168,7 @@ def metrics_of_outlines(outlines: Iterable[Outline], with_faults: bool = False) 
                 for stat in STATS if kind.has_stats else (None,):
                     name = ".".join([*scope, kind.name, *([stat] if stat else [])])
                     metrics.setdefault(name, MetricSpec(name, kind.unit, kind.better, kind.explanation))
-    metrics |= _resources(reachable_targets(outline.target for outline in outlines))
+    metrics |= _resources(reachable_targets((outline.target for outline in outlines), topology))
     return metrics | _faults(metrics, outlines) if with_faults else metrics
 
 

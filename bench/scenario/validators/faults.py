@@ -12,13 +12,17 @@ from bench.scenario.problems import Violation
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from bench.registry import Topology
     from bench.scenario.faults import FaultEntry
 
 
-def check_faults(faults: Sequence[FaultEntry], targets: Sequence[str], total_ns: int) -> Iterator[Violation]:
-    """Faults that hit nothing, come too late, or cannot hold at the same time."""
+def check_faults(
+    faults: Sequence[FaultEntry], targets: Sequence[str], total_ns: int, topology: Topology | None
+) -> Iterator[Violation]:
+    """Faults that hit nothing (with a topology), come too late, or cannot hold at the same time."""
+    known = () if topology is None else reachable_targets(targets, topology)
     for index, fault in enumerate(faults):
-        for unfit in (_aim(fault, targets), _time(fault, total_ns)):
+        for unfit in (_aim(fault, targets, known), _time(fault, total_ns)):
             if unfit is not None:
                 yield Violation((index,), *unfit)
         # A process can be in one state only; what holds on the network path composes.
@@ -28,9 +32,8 @@ def check_faults(faults: Sequence[FaultEntry], targets: Sequence[str], total_ns:
                 yield Violation((index,), expected, "both at once", "move one of them in time")
 
 
-def _aim(fault: FaultEntry, targets: Sequence[str]) -> tuple[str, str, str] | None:
+def _aim(fault: FaultEntry, targets: Sequence[str], known: Sequence[str]) -> tuple[str, str, str] | None:
     """Why the fault would hit nothing: expected, found, advice."""
-    known = reachable_targets(targets)
     if known and fault.target not in known:
         advice = "name a target of a workload, or one that it stands on"
         return f"one of the targets {', '.join(known)}", quoted(fault.target), advice

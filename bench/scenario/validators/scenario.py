@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bench.core.units import format_duration_ns, quoted
-from bench.registry import DRIVERS
+from bench.registry import DRIVERS, contacts_a_target
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, MOST_LANES, SHORTEST_CYCLE_NS
 from bench.scenario.problems import Violation
 from bench.scenario.validators.faults import check_faults
@@ -15,21 +15,28 @@ from bench.scenario.validators.integrity import check_integrity
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from bench.registry import Topology
     from bench.scenario.model import Phase, Scenario, Workload
 
 
 def check_scenario(
-    scenario: Scenario, workloads: Sequence[Workload], phases: Sequence[Phase]
+    scenario: Scenario,
+    workloads: Sequence[Workload],
+    phases: Sequence[Phase],
+    topology: Topology | None = None,
 ) -> Iterator[Violation]:
-    """Contradictions between the parts of a scenario; its workloads and phases as far as they are right."""
+    """Contradictions between the parts of a scenario; its workloads and phases as far as they are right.
+
+    Without a topology (a scenario that was checked where it was loaded) what faults aim at is not checked.
+    """
     yield from _under("workloads", _names(workloads, "workload"))
     yield from _under("phases", _names(phases, "phase"))
     yield from _under("phases", _phases(phases, workloads))
     yield from _rates(phases, workloads)
     if scenario.has("faults"):
-        contacted = [w for w in workloads if w.has("driver", "target") and DRIVERS[w.driver].targets]
+        contacted = [w for w in workloads if w.has("driver", "target") and contacts_a_target(w.driver)]
         targets = [workload.target for workload in contacted]
-        yield from _under("faults", check_faults(scenario.faults, targets, _total_ns(phases)))
+        yield from _under("faults", check_faults(scenario.faults, targets, _total_ns(phases), topology))
     if scenario.has("integrity"):
         yield from _under("integrity", check_integrity(scenario.integrity, workloads))
 

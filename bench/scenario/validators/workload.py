@@ -19,6 +19,7 @@ from bench.scenario.validators.operations import check_headers, check_operations
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bench.registry import Topology
     from bench.scenario.model import Keys, Operation, Workload
     from bench.scenario.templates import Parameter
 
@@ -44,7 +45,6 @@ def check_workload(workload: Workload) -> Iterator[Violation]:
     yield from _keys(workload)
     if not workload.has("driver"):
         return
-    yield from _target(workload)
     yield from _settings(workload)
     yield from _engine(workload)
     yield from _parameters(workload)
@@ -112,12 +112,20 @@ def _streams(workload: Workload) -> Iterator[Violation]:
         yield Violation(("channels",), expected, f"{streams:,}", advice, (("lanes",), ("subscribers",)))
 
 
-def _target(workload: Workload) -> Iterator[Violation]:
-    known = DRIVERS[workload.driver].targets
-    if known and workload.has("target") and workload.target not in known:
-        names = " or ".join(quoted(name) for name in known)
-        expected = f"the target {names} for the driver {quoted(workload.driver)}"
-        yield Violation(("target",), expected, quoted(workload.target), f"write target: {known[0]}", _DRIVER)
+def check_target(workload: Workload, topology: Topology | None) -> Iterator[Violation]:
+    """A target that the stack does not have, or of another kind than the driver's."""
+    if not workload.has("driver", "target") or DRIVERS[workload.driver].kind is None:
+        return
+    driver = DRIVERS[workload.driver]
+    known = driver.targets_in(topology)
+    if workload.target in known:
+        return
+    expected = f"the target {' or '.join(map(quoted, known))} for the driver {quoted(workload.driver)}"
+    advice = f"write target: {known[0]}" if known else ""
+    if not known:
+        expected = f"a stack with a target of the kind {driver.kind} for the driver {quoted(workload.driver)}"
+        advice = f"add one to the stack, which has {', '.join(topology or ())}"
+    yield Violation(("target",), expected, quoted(workload.target), advice, _DRIVER)
 
 
 def _settings(workload: Workload) -> Iterator[Violation]:

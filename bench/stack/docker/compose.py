@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from bench.stack.external import named_by_the_user, url_in
 from bench.stack.probes.health import Facts, ask
 from bench.stack.stack import Stack, check_names
 from bench.stack.supervisor.supervised import StackEvent
-from bench.stack.target import Target
+from bench.stack.target import Pooler, Target
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -59,20 +59,23 @@ def services_of(engine: APIClient, project: str) -> dict[str, list[Container]]:
     return services
 
 
-def container_for(target: str, project: str, services: Mapping[str, list[Container]]) -> Container:
+def container_for(
+    target: str, project: str, services: Mapping[str, list[Container]], service: str | None = None
+) -> Container:
     """The one container that a target of a scenario is. Raises TargetError when there is not exactly one.
 
-    It is the service that HOLDFAST_COMPOSE_SERVICES names for it (cache=redis: TARGET=SERVICE, separated by
-    commas), else the one of the same name, else the only one whose image says so.
+    It is `service`, else the service that HOLDFAST_COMPOSE_SERVICES names for it (cache=redis:
+    TARGET=SERVICE, separated by commas), else the one of the same name, else the only one whose image
+    says so.
     """
-    named = _named_services()
+    named = _named_services() if service is None else {target: service}
     if target in named:
         names = [name for name in services if name == named[target]]
     else:
         names = [name for name in services if _plain(name) == _plain(target)] or [
             name
             for name, containers in services.items()
-            if _image(containers[0]) in SERVICES[target].known_images
+            if target in SERVICES and _image(containers[0]) in SERVICES[target].known_images
         ]
     if len(names) != 1:
         found = f"{', '.join(sorted(names or services))}" if names else f"only {', '.join(sorted(services))}"
@@ -113,13 +116,31 @@ def _image(container: Container) -> str:
     return PurePosixPath(container.image.partition("@")[0]).name.partition(":")[0]
 
 
+@dataclass(frozen=True)
+class ComposeTarget:
+    """What is looked for in a project."""
+
+    kind: str
+    port: int
+    """Inside its container; where that is not published, the only port that is."""
+    service: str | None = None
+    """Its name there; None: that of the target, or the one whose image says so."""
+    pooler: Pooler = "none"
+
+
 class ComposeStack(Stack):
     """Attaches to running containers, follows their events and logs, and leaves them as they are."""
 
     kind = "compose"
 
-    def __init__(self, needed: AbstractSet[str], log_dir: Path) -> None:
-        check_names(needed, SERVICES, "the compose stack", "that it can find")
+    def __init__(
+        self, needed: AbstractSet[str], log_dir: Path, wanted: Mapping[str, ComposeTarget] | None = None
+    ) -> None:
+        """`wanted`: what a stack file says of its targets; else they are those of the shipped stacks."""
+        self._wanted = wanted or {
+            name: ComposeTarget(spec.kind.name, port=spec.port) for name, spec in SERVICES.items()
+        }
+        check_names(needed, self._wanted, "the compose stack", "that it can find")
         self._needed = sorted(needed)
         self._log_dir = log_dir
         self._project = ""
@@ -139,7 +160,7 @@ class ComposeStack(Stack):
         self._project = project_name(engine)
         services = services_of(engine, self._project)
         for name in self._needed:
-            container = container_for(name, self._project, services)
+            container = container_for(name, self._project, services, self._wanted[name].service)
             self._containers[name] = container
             self._targets[name] = self._target(name, container)
         for name, target in self._targets.items():
@@ -169,7 +190,7 @@ class ComposeStack(Stack):
 
     def _target(self, name: str, container: Container) -> Target:
         published = self._published(name, container)
-        kind = SERVICES[name].kind.name
+        kind = self._wanted[name].kind
         if url_in(name):
             target = named_by_the_user(name)
         elif kind == "postgres":
@@ -186,12 +207,13 @@ class ComposeStack(Stack):
             )
         else:
             target = Target(name, kind, "", 0)
+        target = replace(target, pooler=self._wanted[name].pooler)
         return replace(target, host=published[0], port=published[1], managed=container.is_opted_in)
 
     def _published(self, name: str, container: Container) -> tuple[str, int]:
         """Where its own port is published; where that is not, the only port that is."""
         open_ports = container.open_ports
-        own = SERVICES[name].port
+        own = self._wanted[name].port
         inner = own if own in open_ports or len(open_ports) != 1 else open_ports[0]
         published = container.published.get(inner)
         if published is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
+from bench.registry import SERVICES
 from bench.stack.description import ContainerDescription, TargetDescription
 from bench.stack.docker.client import ADDRESS, ALLOW, CHAOS, SERVICE, explanation, labels_of
 from bench.stack.docker.container_facts import cgroup_of
@@ -58,6 +59,7 @@ class ManagedContainer:
     def __init__(self, service: ContainerService, image: ReadyImage) -> None:
         self.service = service
         self.name = service.name
+        self.behind = SERVICES[service.name].depends_on
         self.target: Target | None = None
         self.id = ""
         self._image = image

@@ -21,7 +21,7 @@ LIBRARIES = ("fastapi", "uvicorn", "httptools", "circuitbreaker", "redis", "asyn
 class ManagedApi(ManagedService):
     """`python -m bench.reference_api`, told by its environment where Redis and Postgres are."""
 
-    name = "api"
+    service = "api"
     ready_deadline_s = 60.0  # it imports much, and fills its table
     poll_s = 0.02
     ready_means = "an API whose /health says that it and its components are up"

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +16,7 @@ from typing import ClassVar
 from bench.core.errors import TargetError, UsageError
 from bench.core.sanitize import redacted
 from bench.core.units import duration_ns
+from bench.registry import SERVICES
 from bench.stack.description import TargetDescription
 from bench.stack.probes.health import Facts, ask
 from bench.stack.services.files import DataDirectory, last_lines, new_log_file
@@ -42,14 +43,29 @@ class _GivenUp(Exception):  # noqa: N818 - never leaves the stack
 class ManagedService(ABC):
     """One service under its own supervisor. Its log stays in `log_dir`."""
 
-    name: ClassVar[str]
+    service: ClassVar[str]
+    """Its entry in the registry."""
     ready_deadline_s: ClassVar[float]
     poll_s: ClassVar[float] = 0.003
     ready_means: ClassVar[str]
     """Completes "expected ...", when it never became ready."""
 
-    def __init__(self, log_dir: Path, settings: Mapping[str, str] | None = None) -> None:
-        """`settings`: of the server itself, before our own; where it takes none they are not used."""
+    def __init__(
+        self,
+        log_dir: Path,
+        settings: Mapping[str, str] | None = None,
+        name: str | None = None,
+        behind: Sequence[str] | None = None,
+    ) -> None:
+        """`settings`: of the server itself, before our own; where it takes none they are not used.
+
+        name: of the target, if not that of the service. behind: the targets that it needs, if not those of
+        the same names as the services that it depends on.
+        """
+        self.name = name or self.service
+        if behind is None:
+            behind = SERVICES[self.service].depends_on if self.service in SERVICES else ()
+        self.behind = tuple(behind)
         self.target: Target | None = None
         self._asked: Mapping[str, str] = settings or {}
         self._log_dir = log_dir
@@ -61,6 +77,7 @@ class ManagedService(ABC):
         self._past_events: list[StackEvent] = []
         self._owner_pid = 0
         self._others: Mapping[str, Target] = {}
+        """What it needs, by kind."""
         self._given_up = threading.Event()
         self._stopping = threading.RLock()
 
@@ -91,13 +108,13 @@ class ManagedService(ABC):
     def start(self, others: Mapping[str, Target], given_up: threading.Event) -> None:
         """Start it and return when it answers. Raises TargetError with the end of its log.
 
-        others: the targets of what it depends on, at least.
+        others: the targets that it needs, at least, by name.
         given_up: set by another thread to let this one end soon, with everything undone.
         """
         if self._supervised is not None:
             return
         self._owner_pid = os.getpid()
-        self._others = others
+        self._others = {others[name].kind: others[name] for name in self.behind}
         self._given_up = given_up
         self._binary = self.find_program()
         try:

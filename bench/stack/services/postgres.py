@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.core.errors import TargetError
@@ -36,20 +36,26 @@ SETTINGS = {
 class ManagedPostgres(ManagedService):
     """PostgreSQL 18, with a password that only this stack knows."""
 
-    name = "postgres"
+    service = "postgres"
     ready_deadline_s = 60.0  # with initdb, on a machine that is busy with something else
     poll_s = 0.01
     ready_means = "a Postgres that lets us in and answers SELECT"
 
-    def __init__(self, log_dir: Path, settings: Mapping[str, str] | None = None) -> None:
-        super().__init__(log_dir, settings)
+    def __init__(
+        self,
+        log_dir: Path,
+        settings: Mapping[str, str] | None = None,
+        name: str | None = None,
+        behind: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(log_dir, settings, name, behind)
         self._programs: PostgresPrograms | None = None
         self._account: Account | None = None
         self._password = secrets.token_urlsafe(24)
 
     def find_program(self) -> ServerBinary:
         """The user's, else the wheel's. Raises TargetError."""
-        self._programs = find_postgres(self.name)
+        self._programs = find_postgres(self.service)
         self._account = account_for_servers()
         if self._account is not None and not self._account.can_be_assumed():
             raise TargetError(
@@ -130,7 +136,7 @@ class ManagedPostgres(ManagedService):
 class ManagedPostgres16(ManagedPostgres):
     """PostgreSQL 16."""
 
-    name = "postgres_16"
+    service = "postgres_16"
 
 
 def _write_configuration(directory: Path, wanted: Mapping[str, str]) -> Path:

@@ -20,7 +20,7 @@ HOST_OPTIONS = {"bind": "127.0.0.1", "protected-mode": "yes", "daemonize": "no",
 class ManagedRedis(ManagedService):
     """A Redis that keeps what it acknowledged in its append-only file."""
 
-    name = "redis"
+    service = "redis"
     ready_deadline_s = 10.0
     ready_means = "a server that answers PING with PONG"
 

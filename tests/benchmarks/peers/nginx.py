@@ -55,7 +55,7 @@ http {{
 class StaticNginx(ManagedService):
     """One worker, no log, connections kept for as long as anyone likes."""
 
-    name = "static"
+    service = "static"
     ready_deadline_s = 20.0
     ready_means = "an nginx with our answer"
 

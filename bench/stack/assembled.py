@@ -1,0 +1,123 @@
+"""The stack of a stack file: each target found or started where the file says, all of them as one stack."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from bench.registry import KINDS, SERVICES, Topology, load
+from bench.stack.description import TargetDescription
+from bench.stack.embedded import EmbeddedStack
+from bench.stack.external import ExternalStack
+from bench.stack.services.base import ManagedService
+from bench.stack.stack import Stack, check_names
+from bench.stack.stack_file import StackFile, service_of
+from bench.stack.supervisor.supervised import StackEvent
+from bench.stack.target import Target
+
+PORTS = {service.kind.name: service.port for service in reversed(SERVICES.values())}
+"""Kind -> the port that its servers have inside a container, where a file names none."""
+
+PLACES_IN_ORDER = ("url", "compose", "docker", "embedded")
+"""What runs already, then containers, then processes: each may need what comes before it."""
+
+
+class AssembledStack(Stack):
+    """One stack of several: those that run already come first, since what we start may need them."""
+
+    def __init__(self, file: StackFile, needed: AbstractSet[str], log_dir: Path) -> None:
+        """Raises TargetError for a target that the file does not have."""
+        check_names(needed, file.targets, file.name, "of the stack file")
+        self.name = file.name
+        self.file = file.path
+        self.faults_allowed = file.allow.faults
+        self._file = file
+        self._log_dir = log_dir
+        self._names = file.with_needs(set(needed))
+        self._stacks: list[Stack] = []
+        self._opened = ExitStack()
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]  # of the others it is a constant
+        """The name that the file gives to the stack."""
+        return self.name
+
+    @property
+    def reports_events(self) -> bool:  # type: ignore[override]  # the same
+        """Whether any of its targets is one whose ends and starts are seen."""
+        return any(stack.reports_events for stack in self._stacks)
+
+    def topology(self) -> Topology:
+        """Every target of the file."""
+        return self._file.topology
+
+    def service(self, name: str) -> ManagedService | None:
+        """The service of ours that is the target of that name."""
+        return next((found for stack in self._stacks if (found := stack.service(name))), None)
+
+    def start(self) -> None:
+        """Find what runs, start what does not. Raises TargetError."""
+        for place in PLACES_IN_ORDER:
+            names = [name for name in self._names if self._file.targets[name].place == place]
+            if names:
+                self._stacks.append(self._opened.enter_context(self._part(place, names)))
+
+    def targets(self) -> dict[str, Target]:
+        """The targets that were found or started."""
+        return {name: target for stack in self._stacks for name, target in stack.targets().items()}
+
+    def describe(self) -> list[TargetDescription]:
+        """One entry per target, with what it stands on."""
+        return [
+            replace(description, behind=list(self._file.targets[description.name].behind))
+            for stack in self._stacks
+            for description in stack.describe()
+            if description.name in self._file.targets
+        ]
+
+    def events(self) -> list[StackEvent]:
+        """What happened to services that are seen, oldest first."""
+        events = [event for stack in self._stacks for event in stack.events()]
+        return sorted(events, key=lambda event: event.at_ns)
+
+    def stop(self) -> None:
+        """End what was started, the last one first. Idempotent."""
+        self._opened.close()
+
+    def _part(self, place: str, names: list[str]) -> Stack:
+        """The targets of one place as a stack of their own."""
+        if place == "url":
+            return ExternalStack(set(names), self._file.described, self._file.allow.hosts)
+        if place == "compose":
+            return self._compose(names)
+        if place == "docker":
+            from bench.stack.docker.stack import DockerStack
+
+            return DockerStack(set(names), self._log_dir)
+        return EmbeddedStack.of(map(self._embedded, names), self.targets())
+
+    def _compose(self, names: list[str]) -> Stack:
+        from bench.stack.docker.compose import ComposeStack, ComposeTarget
+
+        wanted = {}
+        for name in names:
+            target = self._file.targets[name]
+            assert target.compose is not None
+            port = target.compose.port or PORTS.get(target.kind) or _default_port(target.kind)
+            wanted[name] = ComposeTarget(target.kind, port, target.compose.service, target.pooler)
+        return ComposeStack(set(names), self._log_dir, wanted)
+
+    def _embedded(self, name: str) -> ManagedService:
+        target = self._file.targets[name]
+        service = service_of(name, target)
+        assert service is not None
+        assert service.embedded is not None
+        made: ManagedService = load(service.embedded)(self._log_dir, target.settings, name, target.behind)
+        return made
+
+
+def _default_port(kind: str) -> int:
+    """The first port of the kind's URLs."""
+    return next((scheme.port for scheme in KINDS[kind].schemes.values() if scheme.port), 80)

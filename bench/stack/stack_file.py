@@ -1,0 +1,307 @@
+"""Stack files: the system under test described once, its targets by names that the user chooses.
+
+    text ─ compose ─▶ nodes ─ interpolated ─▶ nodes ─ StackFile, every problem with its place
+
+`${NAME}` reads the environment, and a file `.env` beside the stack file where that says nothing. What a
+stack file describes is started or attached to by `bench.stack.assembled`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from bench.core.errors import ScenarioError, TargetError, UsageError
+from bench.core.units import quoted
+from bench.registry import SERVICES, ServiceSpec, TargetOutline, Topology
+from bench.scenario.decode import placed, reworded
+from bench.scenario.fields import Name, StrictModel, Text, Whole
+from bench.scenario.problems import Violation, nearest
+from bench.scenario.source import MapNode, Node, Place, Scalar, compose, file_name, read_text
+from bench.scenario.substitution import interpolated
+from bench.scenario.values import node_at, nodes, plain
+from bench.stack.target import Pooler, Target
+
+SHIPPED = ("embedded", "docker", "compose", "external")
+"""The stacks that need no file: --stack takes their names."""
+FOLDERS = (Path("stacks"), Path("scenarios", "stacks"))
+"""Where stack files are looked for by name."""
+PLACES = ("url", "embedded", "docker", "compose")
+"""Keys of a target of which exactly one says where it is."""
+MOST_TARGETS = 50
+
+
+class EmbeddedPlace(StrictModel):
+    """A server that we start on this machine."""
+
+    version: Annotated[int, Whole(1, 99)] | None = Field(None, description="Of Postgres: 16 or 18.")
+
+
+class DockerPlace(StrictModel):
+    """A container that we start."""
+
+
+class ComposePlace(StrictModel):
+    """A service of a compose project that runs already."""
+
+    service: Text | None = Field(None, description="Its name there, if it is not that of the target.")
+    port: Annotated[int, Whole(1, 65535)] | None = Field(None, description="Inside its container.")
+
+
+class StackTarget(StrictModel):
+    """One target: what it is, and where."""
+
+    kind: Literal["redis", "postgres", "http", "tcp", "elasticsearch", "neo4j"]
+    url: Text | None = Field(None, description="Where it is, with what it takes to log in.")
+    embedded: EmbeddedPlace | None = Field(None, description="Started on this machine: {}.")
+    docker: DockerPlace | None = Field(None, description="Started as a container: {}.")
+    compose: ComposePlace | None = Field(None, description="Found in the compose project that runs.")
+    behind: Annotated[tuple[Name, ...], Field(max_length=MOST_TARGETS)] = Field(
+        (), description="The targets that it does its work with."
+    )
+    pooler: Pooler = Field("none", description="What stands before a Postgres: none, session or transaction.")
+    settings: dict[str, str] = Field(
+        default_factory=dict, description="Of the server itself, where we start it on this machine."
+    )
+
+    @property
+    def place(self) -> str:
+        """The one of PLACES that it has."""
+        return next(name for name in PLACES if getattr(self, name) is not None)
+
+
+class Allow(StrictModel):
+    """What may be done to targets that others run."""
+
+    hosts: tuple[Text, ...] = Field((), description="Hosts beyond this machine to which load may go.")
+    faults: tuple[Name, ...] = Field((), description="Targets that faults may hit.")
+
+
+class StackContents(StrictModel):
+    """A stack file."""
+
+    stack: Name = Field(description="Its name, as runs and reports call it.")
+    targets: Annotated[dict[Name, StackTarget], Field(min_length=1, max_length=MOST_TARGETS)]
+    allow: Allow = Allow.model_validate({})
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """A stack file that can be used."""
+
+    path: Path
+    name: str
+    targets: Mapping[str, StackTarget]
+    described: Mapping[str, Target]
+    """Those that a URL names, as targets to connect to."""
+    allow: Allow
+    environment: Mapping[str, str]
+    """The process's environment over that of the file .env: scenarios of this stack read it too."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def topology(self) -> Topology:
+        """What scenarios need to know of the targets."""
+        return {name: TargetOutline(entry.kind, entry.behind) for name, entry in self.targets.items()}
+
+    def with_needs(self, names: set[str]) -> list[str]:
+        """These targets and all that they stand on, each after what it needs."""
+        ordered: dict[str, None] = {}
+
+        def add(name: str) -> None:
+            for needed in self.targets[name].behind:
+                add(needed)
+            ordered.setdefault(name)
+
+        for name in self.targets:
+            if name in names:
+                add(name)
+        return list(ordered)
+
+
+def find_stack_file(named: str) -> Path | None:
+    """The file that --stack names: a path, or the name of one in stacks/; None for a stack without a file.
+
+    Raises UsageError for anything else.
+    """
+    if named in SHIPPED:
+        return None
+    path = Path(named)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    known = {file.stem: file for folder in FOLDERS for file in sorted(folder.glob("*.y*ml"))}
+    if named in known:
+        return known[named]
+    choices = [*SHIPPED, *known]
+    meant = nearest(named, choices)
+    advice = f'; did you mean "{meant}"?' if meant else ""
+    raise UsageError(
+        f"--stack: expected {', '.join(choices)} or the path of a stack file (.yaml), "
+        f"found {quoted(named)}{advice}"
+    )
+
+
+def load_stack_file(path: Path) -> StackFile:
+    """Read and check a stack file. Raises ScenarioError with every problem."""
+    shown = file_name(path)
+    if not path.exists():
+        advice = f"check the path; without a file there are {', '.join(SHIPPED)}"
+        raise ScenarioError([Place(shown).problem("file", "a stack file", "no such file", advice)])
+    root, problems = compose(read_text(path), shown)
+    if not isinstance(root, MapNode):
+        expected, advice = "a stack: key: value lines", "see docs/running.md"
+        raise ScenarioError([*problems, Place(shown, 1, 1).problem("file", expected, "none", advice)])
+    environment = {**_env_file(path.parent / ".env"), **os.environ}
+    tree, unset = interpolated(root, environment)
+    problems += unset
+    warnings = tuple(_bare_secrets(root))
+    try:
+        contents = StackContents.model_validate(_contents(tree))
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        found = [reworded(each, tree, StackContents) for each in errors]
+        raise ScenarioError(
+            sorted({*problems, *(problem for problem in found if problem is not None)})
+        ) from None
+    described: dict[str, Target] = {}
+    violations = [*_violations(contents), *_read_urls(contents, shown, described)]
+    found = [placed(violation, tree) for violation in violations]
+    problems += [problem for problem in found if problem is not None]
+    if problems:
+        raise ScenarioError(sorted(set(problems)))
+    return StackFile(path, contents.stack, contents.targets, described, contents.allow, environment, warnings)
+
+
+def service_of(name: str, target: StackTarget) -> ServiceSpec | None:
+    """The service of ours that a target which we start is; None where there is none such."""
+    version = target.embedded.version if target.embedded else None
+    own = SERVICES.get(name)
+    if version is None and own is not None and own.kind.name == target.kind:
+        return own
+    fit = [service for service in SERVICES.values() if service.kind.name == target.kind]
+    if version is not None:
+        fit = [service for service in fit if service.version == version]
+    return next((service for service in fit if service.embedded is not None), None)
+
+
+def _contents(tree: Node) -> object:
+    """The tree as values; those of a server's settings are text as they stand."""
+    values = plain(tree)
+    targets = values.get("targets")
+    for name, target in targets.items() if isinstance(targets, dict) else ():
+        if isinstance(target, dict) and "settings" in target:
+            target["settings"] = plain(node_at(tree, ("targets", name, "settings"))[0], is_text=True)
+    return values
+
+
+def _violations(contents: StackContents) -> Iterator[Violation]:
+    names = contents.targets
+    for name, target in names.items():
+        path = ("targets", name)
+        places = [place for place in PLACES if getattr(target, place) is not None]
+        if len(places) != 1:
+            found = " and ".join(places) or "none"
+            yield Violation(path, f"exactly one of {', '.join(PLACES)}", found, "say where the target is")
+            continue
+        for index, other in enumerate(target.behind):
+            if other not in names:
+                expected = f"one of the targets {', '.join(names)}"
+                yield Violation((*path, "behind", index), expected, quoted(other), "name one of those")
+        if name in _stands_on(name, names):
+            yield Violation((*path, "behind"), "targets that do not need this one", "a circle", "remove one")
+        if target.settings and places != ["embedded"]:
+            yield Violation((*path, "settings"), "settings only with embedded", "settings", "remove them")
+        if target.pooler != "none" and target.kind != "postgres":
+            yield Violation((*path, "pooler"), "a pooler only before a postgres", target.pooler, "remove it")
+        if places[0] in ("embedded", "docker"):
+            yield from (violation.under(*path) for violation in _startable(name, names, places[0]))
+    for index, name in enumerate(contents.allow.faults):
+        if name not in names:
+            expected = f"one of the targets {', '.join(names)}"
+            yield Violation(("allow", "faults", index), expected, quoted(name), "name one of those")
+
+
+def _startable(name: str, targets: Mapping[str, StackTarget], place: str) -> Iterator[Violation]:
+    """Why a target is none that we can start."""
+    target = targets[name]
+    service = service_of(name, target)
+    if service is None:
+        known = [each for each in SERVICES.values() if each.embedded is not None]
+        expected = f"a kind and version that we can start: {', '.join(each.name for each in known)}"
+        yield Violation((place,), expected, target.kind, "name a running one by its url")
+        return
+    if place == "docker" and (name != service.name or set(target.behind) != set(service.depends_on)):
+        needs = f" behind [{', '.join(service.depends_on)}]" if service.depends_on else ""
+        expected = f"the name {service.name}{needs} for a container of ours"
+        advice = f"call it {service.name}, or use embedded or compose"
+        yield Violation((place,), expected, quoted(name), advice)
+    kinds = sorted(SERVICES[each].kind.name for each in service.depends_on)
+    behind = sorted(targets[each].kind for each in target.behind if each in targets)
+    if place == "embedded" and behind != kinds:
+        needed = ", ".join(f"a {SERVICES[each].kind.name}" for each in service.depends_on) or "nothing"
+        found = ", ".join(target.behind) or "none"
+        yield Violation(("behind",), f"{needed}, which our {target.kind} service needs", found, "correct it")
+
+
+def _stands_on(name: str, targets: Mapping[str, StackTarget]) -> set[str]:
+    """All that a target needs, directly or not."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for needed in targets[waiting.pop()].behind:
+            if needed in targets and needed not in seen:
+                seen.add(needed)
+                waiting.append(needed)
+    return seen
+
+
+def _read_urls(contents: StackContents, shown: str, described: dict[str, Target]) -> Iterator[Violation]:
+    """Read the URLs into `described`."""
+    for name, target in contents.targets.items():
+        if target.url is None:
+            continue
+        try:
+            read = Target.from_url(target.url, name=name, source=shown, kind=target.kind)
+        except TargetError as error:
+            yield Violation(("targets", name, "url"), error.expected, error.found, error.advice)
+        else:
+            described[name] = replace(read, pooler=target.pooler)
+
+
+def _bare_secrets(root: Node) -> Iterator[str]:
+    """A sentence for each password that is written into the file instead of the environment."""
+    for path, node in nodes(root):
+        if path[-1:] == ("url",) and isinstance(node, Scalar) and "${" not in node.text:
+            login = node.text.partition("://")[2].rpartition("@")[0]
+            if ":" in login:
+                place = f"{node.place.file}:{node.place.line}"
+                yield (
+                    f"{place}: {'.'.join(map(str, path))} holds a password; "
+                    "write ${NAME} for it, and its value into the environment or .env"
+                )
+
+
+def _env_file(path: Path) -> dict[str, str]:
+    """NAME=VALUE lines; a missing file has none. Raises ScenarioError for a line of another form."""
+    if not path.is_file():
+        return {}
+    values: dict[str, str] = {}
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        text = line.strip().removeprefix("export ").strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            # Not quoted: it may hold a password.
+            place = Place(file_name(path), number, 1)
+            raise ScenarioError([place.problem("line", "NAME=VALUE", "another form", "correct the line")])
+        value = value.strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        values[name.strip()] = value
+    return values
