@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from bench.core.errors import ScenarioError, TargetError, UsageError
 from bench.core.units import quoted
-from bench.registry import SERVICES, ServiceSpec, TargetOutline, Topology
+from bench.registry import KINDS, SERVICES, ServiceSpec, TargetOutline, Topology
 from bench.scenario.decode import placed, reworded
 from bench.scenario.fields import Name, StrictModel, Text, Whole
 from bench.scenario.problems import Violation, nearest
@@ -26,6 +26,7 @@ from bench.scenario.source import MapNode, Node, Place, Scalar, compose, file_na
 from bench.scenario.substitution import interpolated
 from bench.scenario.values import node_at, nodes, plain
 from bench.stack.target import Pooler, Target
+from bench.stack.tls import TlsSettings
 
 SHIPPED = ("embedded", "docker", "compose", "external")
 """The stacks that need no file: --stack takes their names."""
@@ -53,6 +54,18 @@ class ComposePlace(StrictModel):
     port: Annotated[int, Whole(1, 65535)] | None = Field(None, description="Inside its container.")
 
 
+class TlsFiles(StrictModel):
+    """How a target is reached over TLS. Paths are relative to the stack file."""
+
+    ca: Text | None = Field(None, description="PEM of the authorities to trust instead of the system's.")
+    certificate: Text | None = Field(None, description="PEM of our own certificate.")
+    key: Text | None = Field(None, description="PEM of its key.")
+    server_name: Text | None = Field(None, description="The name that the server's certificate must have.")
+    verify: Annotated[bool, Field(strict=True)] = Field(
+        True, description="Whether the server's certificate is checked; a run says where it is not."
+    )
+
+
 class StackTarget(StrictModel):
     """One target: what it is, and where."""
 
@@ -64,6 +77,7 @@ class StackTarget(StrictModel):
     behind: Annotated[tuple[Name, ...], Field(max_length=MOST_TARGETS)] = Field(
         (), description="The targets that it does its work with."
     )
+    tls: TlsFiles | None = Field(None, description="For a URL that asks for TLS, and any of a Postgres.")
     pooler: Pooler = Field("none", description="What stands before a Postgres: none, session or transaction.")
     settings: dict[str, str] = Field(
         default_factory=dict, description="Of the server itself, where we start it on this machine."
@@ -169,7 +183,7 @@ def load_stack_file(path: Path) -> StackFile:
             sorted({*problems, *(problem for problem in found if problem is not None)})
         ) from None
     described: dict[str, Target] = {}
-    violations = [*_violations(contents), *_read_urls(contents, shown, described)]
+    violations = [*_violations(contents), *_read_urls(contents, path, described)]
     found = [placed(violation, tree) for violation in violations]
     problems += [problem for problem in found if problem is not None]
     if problems:
@@ -214,6 +228,8 @@ def _violations(contents: StackContents) -> Iterator[Violation]:
                 yield Violation((*path, "behind", index), expected, quoted(other), "name one of those")
         if name in _stands_on(name, names):
             yield Violation((*path, "behind"), "targets that do not need this one", "a circle", "remove one")
+        if target.tls is not None and places != ["url"]:
+            yield Violation((*path, "tls"), "tls only with a url", "tls", "remove it")
         if target.settings and places != ["embedded"]:
             yield Violation((*path, "settings"), "settings only with embedded", "settings", "remove them")
         if target.pooler != "none" and target.kind != "postgres":
@@ -260,8 +276,9 @@ def _stands_on(name: str, targets: Mapping[str, StackTarget]) -> set[str]:
     return seen
 
 
-def _read_urls(contents: StackContents, shown: str, described: dict[str, Target]) -> Iterator[Violation]:
+def _read_urls(contents: StackContents, file: Path, described: dict[str, Target]) -> Iterator[Violation]:
     """Read the URLs into `described`."""
+    shown = file_name(file)
     for name, target in contents.targets.items():
         if target.url is None:
             continue
@@ -269,8 +286,22 @@ def _read_urls(contents: StackContents, shown: str, described: dict[str, Target]
             read = Target.from_url(target.url, name=name, source=shown, kind=target.kind)
         except TargetError as error:
             yield Violation(("targets", name, "url"), error.expected, error.found, error.advice)
-        else:
-            described[name] = replace(read, pooler=target.pooler)
+            continue
+        tls = read.tls if target.tls is None else _tls(target.tls, file.parent)
+        if target.tls is not None and read.tls is None and target.kind != "postgres":
+            schemes = [f"{word}://" for word, scheme in KINDS[target.kind].schemes.items() if scheme.tls]
+            expected = f"a URL that asks for TLS, as {schemes[0]} does" if schemes else "no tls of this kind"
+            yield Violation(
+                ("targets", name, "tls"), expected, "one that does not", "correct it, or remove tls"
+            )
+        described[name] = replace(read, pooler=target.pooler, tls=tls)
+
+
+def _tls(files: TlsFiles, folder: Path) -> TlsSettings:
+    ca, certificate, key = (
+        folder / text if text is not None else None for text in (files.ca, files.certificate, files.key)
+    )
+    return TlsSettings(ca, certificate, key, files.server_name, files.verify)
 
 
 def _bare_secrets(root: Node) -> Iterator[str]:

@@ -65,6 +65,18 @@ def test_targets_have_the_names_of_the_file(read: Read) -> None:
     assert file.with_needs({"web"}) == ["cache", "web"]
 
 
+def test_tls_has_its_files_beside_the_stack_file(read: Read, tmp_path: Path) -> None:
+    file = read(
+        "stack: x\ntargets:\n  c: {kind: redis, url: 'rediss://h', tls: {ca: ca.pem, server_name: cache}}\n"
+        "  p: {kind: postgres, url: 'postgresql://a@h/x', tls: {verify: false}}\n"
+    )
+    cache, postgres = file.described["c"].tls, file.described["p"].tls
+    assert cache is not None
+    assert (cache.ca, cache.server_name, cache.verify) == (tmp_path / "ca.pem", "cache", True)
+    assert postgres is not None
+    assert not postgres.verify
+
+
 def test_a_file_dotenv_beside_it_is_read_after_the_environment(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +120,8 @@ def test_a_password_in_the_file_is_warned_of_without_it(read: Read) -> None:
         ("{kind: redis, embedded: {}, behind: [zz]}", 'one of the targets c, found "zz"'),
         ("{kind: http, url: 'http://h', behind: [c]}", "targets that do not need this one, found a circle"),
         ("{kind: redis, url: 'redis://h', settings: {a: 1}}", "settings only with embedded"),
+        ("{kind: redis, url: 'redis://h', tls: {}}", "a URL that asks for TLS, as rediss:// does"),
+        ("{kind: redis, embedded: {}, tls: {}}", "tls only with a url"),
         ("{kind: redis, url: 'redis://h', pooler: session}", "a pooler only before a postgres"),
     ],
 )
