@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,34 +130,31 @@ def nginx_over_tls(folder: Path, ca: Path, pair: tuple[Path, Path], *, mutual: b
 
 
 @contextlib.contextmanager
-def postgres_over_tls(
-    folder: Path, ca: Path, pair: tuple[Path, Path], *, mutual: bool = False
-) -> Iterator[int]:
-    """PostgreSQL 15 that lets in over TLS only; its port."""
+def postgres_over_tls(_: Path, ca: Path, pair: tuple[Path, Path], *, mutual: bool = False) -> Iterator[int]:
+    """PostgreSQL 15 that lets in over TLS only, in a folder of its own; its port."""
     port = free_port()
     user = "postgres" if os.getuid() == 0 else None
     initdb, postgres = program("initdb"), program("postgres")
-    folder.mkdir(exist_ok=True)
-    data = folder / "data"
-    for name, source in (("ca.pem", ca), ("server.pem", pair[0]), ("server.key", pair[1])):
-        shutil.copy(source, folder / name)
-        (folder / name).chmod(0o600)
-    if user is not None:
-        for path in (folder, *folder.iterdir()):
-            shutil.chown(path, user)
-        for parent in folder.parents[:3]:
-            if parent.owner() != "root" or parent != Path("/tmp"):
-                parent.chmod(parent.stat().st_mode | 0o055)
-    subprocess.run(
-        [initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"],
-        check=True, capture_output=True, user=user, cwd=folder,
-    )  # fmt: skip
-    rule = "trust clientcert=verify-ca" if mutual else "trust"
-    (data / "pg_hba.conf").write_text(f"hostssl all all 127.0.0.1/32 {rule}\n")
-    command = [
-        *(postgres, "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"),
-        *("-c", "ssl=on", "-c", f"ssl_ca_file={folder}/ca.pem", "-c", "fsync=off"),
-        *("-c", f"ssl_cert_file={folder}/server.pem", "-c", f"ssl_key_file={folder}/server.key"),
-    ]
-    with running(command, port, folder, user, "ready to accept connections"):
-        yield port
+    # Not below pytest's folders: another user than root may not enter those.
+    with tempfile.TemporaryDirectory(prefix="tls-postgres-") as made:
+        folder = Path(made)
+        data = folder / "data"
+        for name, source in (("ca.pem", ca), ("server.pem", pair[0]), ("server.key", pair[1])):
+            shutil.copy(source, folder / name)
+            (folder / name).chmod(0o600)
+        if user is not None:
+            for path in (folder, *folder.iterdir()):
+                shutil.chown(path, user)
+        subprocess.run(
+            [initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"],
+            check=True, capture_output=True, user=user, cwd=folder,
+        )  # fmt: skip
+        rule = "trust clientcert=verify-ca" if mutual else "trust"
+        (data / "pg_hba.conf").write_text(f"hostssl all all 127.0.0.1/32 {rule}\n")
+        command = [
+            *(postgres, "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"),
+            *("-c", "ssl=on", "-c", f"ssl_ca_file={folder}/ca.pem", "-c", "fsync=off"),
+            *("-c", f"ssl_cert_file={folder}/server.pem", "-c", f"ssl_key_file={folder}/server.key"),
+        ]
+        with running(command, port, folder, user, "ready to accept connections"):
+            yield port
