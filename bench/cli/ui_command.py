@@ -11,7 +11,7 @@ import click
 
 from bench.cli.output import NamedPath
 from bench.core.errors import UsageError
-from bench.stack.stack import KINDS
+from bench.registry import SHIPPED_STACKS
 
 FILE = Path(__file__).parent.parent / "swarm" / "locustfile.py"
 WITHOUT_PAGE = frozenset({"--worker", "--headless"})
@@ -40,7 +40,7 @@ WITHOUT_PAGE = frozenset({"--worker", "--headless"})
 @click.option(
     "--stack",
     "stack_kind",
-    type=click.Choice(KINDS),
+    type=click.Choice(SHIPPED_STACKS),
     metavar="STACK",
     help="Stack that the form shows first: embedded, docker, compose or external.",
 )

@@ -25,6 +25,7 @@ from bench.registry.drivers import (
 from bench.registry.services import (
     KINDS,
     SERVICES,
+    SHIPPED_STACKS,
     Scheme,
     ServiceSpec,
     TargetKind,
@@ -42,6 +43,7 @@ __all__ = [
     "KINDS",
     "OTHER",
     "SERVICES",
+    "SHIPPED_STACKS",
     "DriverSpec",
     "Scheme",
     "ServiceSpec",

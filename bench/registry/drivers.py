@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.registry.services import SERVICES, Topology
+from bench.registry.services import Topology
 
 OTHER = "other"
 """The operation of all that a user's own program asks for and no operation of the workload names."""
@@ -56,19 +56,8 @@ class DriverSpec:
         default = (self.default_operation,) if self.default_operation else ()
         return (tuple(written) or default) + ((OTHER,) if self.asks_by_itself else ())
 
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The targets of the shipped stacks that its workloads may name; none: any name."""
-        return tuple(
-            service.name
-            for service in SERVICES.values()
-            if service.url_variable is not None and service.kind.name == self.kind
-        )
-
-    def targets_in(self, topology: Topology | None) -> tuple[str, ...]:
-        """The targets of a stack that its workloads may name, of the shipped ones without a topology."""
-        if topology is None:
-            return self.targets
+    def targets_in(self, topology: Topology) -> tuple[str, ...]:
+        """The targets of a stack that its workloads may name."""
         return tuple(name for name, outline in topology.items() if outline.kind == self.kind)
 
 

@@ -209,9 +209,15 @@ Topology = Mapping[str, TargetOutline]
 """The targets of a stack by name."""
 
 
+SHIPPED_STACKS = ("embedded", "docker", "compose", "external")
+"""The stacks that need no file."""
+
+
 def shipped_topology() -> dict[str, TargetOutline]:
-    """The targets of the stacks that come with the product."""
-    return {name: TargetOutline(spec.kind.name, spec.depends_on) for name, spec in SERVICES.items()}
+    """What a scenario may name as a target of the shipped stacks."""
+    return {
+        name: TargetOutline(SERVICES[name].kind.name, SERVICES[name].depends_on) for name in url_variables()
+    }
 
 
 def url_variables() -> dict[str, str]:

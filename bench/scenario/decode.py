@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from bench.core.errors import Problem
 from bench.core.units import Mismatch, quoted
-from bench.registry import Topology, shipped_topology
+from bench.registry import Topology
 from bench.scenario.fields import Parts, kind_of
 from bench.scenario.model import Phase, Scenario, Workload
 from bench.scenario.problems import Path, Violation, nearest
@@ -157,12 +157,10 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)
 
 
-def decoded(
-    root: Node, topology: Topology | None = None
-) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem]]:
+def decoded(root: Node, topology: Topology) -> tuple[Scenario | None, tuple[Rule, ...], list[Problem]]:
     """The scenario (None if its fields are wrong), its rules, and all problems.
 
-    `topology`: the targets that there are; those of the shipped stacks where it is not given.
+    `topology`: the targets that there are.
     """
     raw, parts = plain(root), Parts()
     scenario = None
@@ -180,7 +178,7 @@ def decoded(
     for index, workload in enumerate(workloads):
         unsuited = (*check_target(workload, topology), *check_workload(workload))
         violations += [violation.under("workloads", index) for violation in unsuited]
-    violations += check_scenario(whole, workloads, phases, topology or shipped_topology())
+    violations += check_scenario(whole, workloads, phases, topology)
     rules, unfit = _rules(raw, workloads, topology)
     problems = [reworded(error, root) for error in errors[:MAX_REWORDED]]
     problems += [placed(violation, root) for violation in [*violations, *unfit]]
@@ -188,7 +186,7 @@ def decoded(
 
 
 def _rules(
-    raw: Any, workloads: list[Workload], topology: Topology | None
+    raw: Any, workloads: list[Workload], topology: Topology
 ) -> tuple[tuple[Rule, ...], list[Violation]]:
     """The rules that are right, and what is wrong with the others."""
     texts = raw.get("sla")

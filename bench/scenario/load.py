@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import Problem, ScenarioError
+from bench.registry import Topology, shipped_topology
 from bench.scenario.decode import decoded
 from bench.scenario.fields import SHORTEST_CYCLE_NS
 from bench.scenario.model import Phase, Scenario, Workload
@@ -32,7 +33,6 @@ from bench.scenario.values import nodes
 
 if TYPE_CHECKING:
     from bench.core.errors import StatementRefused
-    from bench.registry import Topology
 
 
 def with_files(
@@ -150,8 +150,8 @@ class LoadedScenario:
     """Path of keys and indexes, such as ("phases", 0, "for"), to its place."""
     secrets: Mapping[KeyPath, str]
     """The paths whose values came from the environment and are not shown, with the variable's name."""
-    topology: Topology | None = None
-    """The targets of its stack file; None for the shipped stacks."""
+    topology: Topology
+    """The targets of its stack."""
 
 
 def load_scenario(
@@ -178,6 +178,7 @@ def load_scenario(
     problems += found
     tree, found = interpolated(root, os.environ if environment is None else environment)
     problems += found
+    topology = shipped_topology() if topology is None else topology
     scenario, rules, found = decoded(tree, topology)
     problems += found
     marks = {path: node.place for path, node in nodes(tree)}

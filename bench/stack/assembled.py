@@ -30,24 +30,15 @@ class AssembledStack(Stack):
     def __init__(self, file: StackFile, needed: AbstractSet[str], log_dir: Path) -> None:
         """Raises TargetError for a target that the file does not have."""
         check_names(needed, file.targets, file.name, "of the stack file")
-        self.name = file.name
+        self.kind = file.name
         self.file = file.path
         self.faults_allowed = file.allow.faults
         self._file = file
         self._log_dir = log_dir
         self._names = file.with_needs(set(needed))
+        self.reports_events = any(file.targets[name].place != "url" for name in self._names)
         self._stacks: list[Stack] = []
         self._opened = ExitStack()
-
-    @property
-    def kind(self) -> str:  # type: ignore[override]  # of the others it is a constant
-        """The name that the file gives to the stack."""
-        return self.name
-
-    @property
-    def reports_events(self) -> bool:  # type: ignore[override]  # the same
-        """Whether any of its targets is one whose ends and starts are seen."""
-        return any(stack.reports_events for stack in self._stacks)
 
     def topology(self) -> Topology:
         """Every target of the file."""

@@ -9,10 +9,10 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from bench.core.errors import TargetError, UsageError
-from bench.registry import Topology, shipped_topology
+from bench.registry import SHIPPED_STACKS, Topology, shipped_topology
 from bench.stack.description import TargetDescription
 from bench.stack.probes.health import ServiceHealth, health_of
 from bench.stack.supervisor.supervised import StackEvent
@@ -23,14 +23,12 @@ if TYPE_CHECKING:
     from bench.stack.services.base import ManagedService
     from bench.stack.stack_file import StackFile
 
-KINDS = ("embedded", "docker", "compose", "external")
-
 
 class Stack(ABC):
     """The services that a scenario needs, running while the stack is open."""
 
-    kind: ClassVar[str]
-
+    kind: str
+    """One of the shipped stacks, or the name that a stack file gives."""
     file: Path | None = None
     """The stack file that describes it."""
     reports_events: bool = True
@@ -169,7 +167,9 @@ def open_stack(kind: str | StackFile | None, needed: AbstractSet[str], log_dir: 
         from bench.stack.docker.compose import ComposeStack
 
         return ComposeStack(needed, log_dir)
-    raise UsageError(f"--stack: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}, found '{kind}'")
+    raise UsageError(
+        f"--stack: expected {', '.join(SHIPPED_STACKS[:-1])} or {SHIPPED_STACKS[-1]}, found '{kind}'"
+    )
 
 
 def _attached(background: BackgroundStack, needed: AbstractSet[str], log_dir: Path) -> Stack:

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from bench.core.errors import ScenarioError, TargetError, UsageError
 from bench.core.units import quoted
-from bench.registry import KINDS, SERVICES, ServiceSpec, TargetOutline, Topology
+from bench.registry import KINDS, SERVICES, SHIPPED_STACKS, ServiceSpec, TargetOutline, Topology
 from bench.scenario.decode import placed, reworded
 from bench.scenario.fields import Name, StrictModel, Text, Whole
 from bench.scenario.problems import Violation, nearest
@@ -28,8 +28,6 @@ from bench.scenario.values import node_at, nodes, plain
 from bench.stack.target import Pooler, Target
 from bench.stack.tls import TlsSettings
 
-SHIPPED = ("embedded", "docker", "compose", "external")
-"""The stacks that need no file: --stack takes their names."""
 FOLDERS = (Path("stacks"), Path("scenarios", "stacks"))
 """Where stack files are looked for by name."""
 PLACES = ("url", "embedded", "docker", "compose")
@@ -143,7 +141,7 @@ def find_stack_file(named: str) -> Path | None:
 
     Raises UsageError for anything else.
     """
-    if named in SHIPPED:
+    if named in SHIPPED_STACKS:
         return None
     path = Path(named)
     if path.suffix in (".yaml", ".yml") or path.is_file():
@@ -151,7 +149,7 @@ def find_stack_file(named: str) -> Path | None:
     known = {file.stem: file for folder in FOLDERS for file in sorted(folder.glob("*.y*ml"))}
     if named in known:
         return known[named]
-    choices = [*SHIPPED, *known]
+    choices = [*SHIPPED_STACKS, *known]
     meant = nearest(named, choices)
     advice = f'; did you mean "{meant}"?' if meant else ""
     raise UsageError(
@@ -164,7 +162,7 @@ def load_stack_file(path: Path) -> StackFile:
     """Read and check a stack file. Raises ScenarioError with every problem."""
     shown = file_name(path)
     if not path.exists():
-        advice = f"check the path; without a file there are {', '.join(SHIPPED)}"
+        advice = f"check the path; without a file there are {', '.join(SHIPPED_STACKS)}"
         raise ScenarioError([Place(shown).problem("file", "a stack file", "no such file", advice)])
     root, problems = compose(read_text(path), shown)
     if not isinstance(root, MapNode):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.core.outcome import Outcome
 from bench.core.units import BYTES, NS, PER_S
 from bench.judge.verdict import EXIT_CODES, Status
-from bench.registry import DRIVERS
+from bench.registry import DRIVERS, shipped_topology
 from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS, FaultFacts
 from bench.scenario.rules import grammar
 from bench.scenario.rules.metric_facts import STATS
@@ -154,7 +154,7 @@ def _drivers() -> list[str]:
     rows = [
         (
             f"`{name}`",
-            _code(facts.targets) or "any name, nothing is contacted",
+            _code(facts.targets_in(shipped_topology())) or "any name, nothing is contacted",
             _code(facts.engines),
             _code(facts.forms)
             or _code(facts.own_operations) + (" (its own)" if facts.own_operations else ""),

@@ -112,7 +112,7 @@ def _streams(workload: Workload) -> Iterator[Violation]:
         yield Violation(("channels",), expected, f"{streams:,}", advice, (("lanes",), ("subscribers",)))
 
 
-def check_target(workload: Workload, topology: Topology | None) -> Iterator[Violation]:
+def check_target(workload: Workload, topology: Topology) -> Iterator[Violation]:
     """A target that the stack does not have, or of another kind than the driver's."""
     if not workload.has("driver", "target") or DRIVERS[workload.driver].kind is None:
         return
@@ -124,7 +124,7 @@ def check_target(workload: Workload, topology: Topology | None) -> Iterator[Viol
     advice = f"write target: {known[0]}" if known else ""
     if not known:
         expected = f"a stack with a target of the kind {driver.kind} for the driver {quoted(workload.driver)}"
-        advice = f"add one to the stack, which has {', '.join(topology or ())}"
+        advice = f"add one to the stack, which has {', '.join(topology)}"
     yield Violation(("target",), expected, quoted(workload.target), advice, _DRIVER)
 
 

