@@ -33,24 +33,37 @@ LEAST_ROOM_BYTES = 1 << 20
 """Without so much room for results nothing is begun."""
 
 
-def named_stack(text: str | None, scenarios: Sequence[Path] = ()) -> str | StackFile | None:
+def named_stack(text: str | None, scenarios: Sequence[Path]) -> str | StackFile | None:
     """What --stack names: a stack file, read, with its warnings printed; or a shipped stack by its name.
 
     Where it names none, the scenarios may; all of one command share a stack. Raises UsageError for a name
-    that is none, and for scenarios of several stacks; ScenarioError for a file that cannot be used.
+    that is none, and for scenarios of several stacks; ScenarioError for a file that cannot be used, and for
+    a scenario that names no stack that there is.
     """
     from bench.cli.output import say_problem
-    from bench.core.errors import UsageError
+    from bench.core.errors import ScenarioError, UsageError
+    from bench.core.units import quoted
     from bench.scenario.load import discover, stack_named_in
+    from bench.scenario.source import Place, file_name
     from bench.stack.stack_file import find_stack_file, load_stack_file
 
-    if text is None and scenarios:
+    named: dict[str | None, Path] = {}
+    if text is None:
         named = {stack_named_in(path): path for path in discover(scenarios) if path.is_file()}
         if len(named) > 1:
             both = " and ".join(f"{stack or 'no stack'} in {path}" for stack, path in list(named.items())[:2])
             raise UsageError(f"the scenarios of one command share a stack, found {both}; name one by --stack")
         text = next(iter(named), None)
-    path = find_stack_file(text) if text is not None else None
+    if text is None:
+        return None
+    try:
+        path = find_stack_file(text)
+    except UsageError as unknown:
+        if text not in named:
+            raise
+        place = Place(file_name(named[text]))
+        expected, advice = "a shipped stack, or a stack file", str(unknown).removeprefix("--stack: ")
+        raise ScenarioError([place.problem("stack", expected, quoted(text), advice)]) from None
     if path is None:
         return text
     file = load_stack_file(path)

@@ -29,9 +29,10 @@ def command(paths: tuple[str, ...], overrides: tuple[str, ...], stack_named: str
     from bench.scenario.load import discover
 
     problems: list[Problem] = []
+    given = named_stack(stack_named, ()) if stack_named is not None else None
     for path in discover(paths):
         try:
-            loaded = load_for(named_stack(stack_named, [path]), path, overrides)
+            loaded = load_for(given or named_stack(None, [path]), path, overrides)
         except ScenarioError as error:
             problems += error.problems
             continue

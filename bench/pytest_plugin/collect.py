@@ -23,7 +23,7 @@ from bench.cli.session_opening import (
     run_and_judge,
     stop_signals,
 )
-from bench.core.errors import HoldfastError, InterruptedRun, ScenarioError
+from bench.core.errors import HoldfastError, InterruptedRun, ScenarioError, UsageError
 from bench.judge.verdict import Status, worst
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ class ScenarioFile(pytest.File):
         try:
             stack = named_stack(option("bench_stack"), [self.path])
             self.loaded = load_for(stack, self.path, quick=option("bench_quick"))
-        except ScenarioError as error:
+        except (ScenarioError, UsageError) as error:
             raise self.CollectError(str(error)) from None
         if not is_of_kind(self.loaded, option("bench_only")):
             return

@@ -6,6 +6,7 @@ import pytest
 
 from tests.helpers.command_line import Bench
 from tests.helpers.scenarios import BRIEF
+from tests.helpers.tls_servers import Authority, redis_over_tls
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -67,6 +68,13 @@ def test_the_scenario_itself_may_name_its_stack(bench: Bench) -> None:
     assert "share a stack" in both.err
 
 
+def test_a_stack_that_a_scenario_names_and_that_is_none_is_a_problem_of_the_scenario(bench: Bench) -> None:
+    scenario = bench.scenario("stack: nowhere\n" + BRIEF)
+    for done in (bench("validate", scenario), bench("run", scenario)):
+        assert done.code == 3
+        assert 'brief.yaml: stack: expected a shipped stack, or a stack file, found "nowhere"' in done.err
+
+
 def test_a_stack_file_that_is_wrong_ends_the_command_before_anything_starts(bench: Bench) -> None:
     stack = bench.scenario(STACK.replace("kind: http", "kind: htp"), "shop.yaml")
     done = bench("run", bench.scenario(SCENARIO), "--stack", stack)
@@ -75,6 +83,24 @@ def test_a_stack_file_that_is_wrong_ends_the_command_before_anything_starts(benc
     missing = bench("run", bench.scenario(SCENARIO), "--stack", "missing.yaml")
     assert missing.code == 3
     assert "missing.yaml: file: expected a stack file, found no such file" in missing.err
+
+
+def test_a_run_over_tls_says_how_far_the_certificate_was_checked(bench: Bench) -> None:
+    authority = Authority(bench.folder)
+    pair = authority.sign("server", "server")
+    scenario = bench.scenario(BRIEF.replace("target: redis", "target: cache\n    engine: client"))
+    with redis_over_tls(bench.folder / "redis", authority.ca, pair) as port:
+        for tls, said in (("ca: ca.pem", "TLS"), ("verify: false", "TLS, certificate not verified")):
+            target = f"{{kind: redis, url: 'rediss://127.0.0.1:{port}', tls: {{{tls}}}}}"
+            stack = bench.scenario(f"stack: far\ntargets:\n  cache: {target}\n", "far.yaml")
+            done = bench.run(scenario, "--stack", str(stack))
+            assert done.code in {0, 5}, done.err
+            assert bench.record()["stack"]["targets"][0]["tls"] == said
+            report = bench("report", bench.folders()[-1]).out
+            assert f", {said})" in " ".join(report.split())
+        wire = bench.run(scenario, "--stack", str(stack), "--set", "workloads.cache.engine=wire")
+    assert wire.code == 4
+    assert "engine: client" in wire.err
 
 
 def text_of(bench: Bench) -> list[str]:
