@@ -192,7 +192,8 @@ def run_itself(run: Run) -> list[Fact]:
 
 
 def _target(target: TargetRecord) -> str:
-    return f"{target.name} at {target.address or '?'}" + (f" ({target.version})" if target.version else "")
+    facts = ", ".join(filter(None, (target.version, target.tls)))
+    return f"{target.name} at {target.address or '?'}" + (f" ({facts})" if facts else "")
 
 
 def command_again(record: RunRecord) -> str:

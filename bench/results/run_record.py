@@ -115,6 +115,8 @@ class TargetRecord(Record):
     data_directory: str | None = None
     settings: dict[str, str | None] = Field(default_factory=dict)
     """What differs from the server's own."""
+    tls: str | None = None
+    """How far its certificate was checked, where it was reached over TLS."""
     behind: list[str] | None = None
     """The targets that it does its work with; None where the stack did not say."""
 

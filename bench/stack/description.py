@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-_LEFT_OUT = ("credentials", "data_directory", "settings", "behind")
+_LEFT_OUT = ("credentials", "data_directory", "settings", "behind", "tls")
 """Not written where a stack knows nothing of them; all else is written as null."""
 _KEYS = {"id": "container"}
 
@@ -56,6 +56,8 @@ class TargetDescription:
     data_directory: str | None = None
     settings: Mapping[str, str] | None = None
     """Of the server, where they are not its defaults."""
+    tls: str | None = None
+    """How far the certificate of a target over TLS is checked."""
     behind: list[str] | None = None
     """The targets that it does its work with, as a stack file says."""
     container: ContainerDescription | None = None

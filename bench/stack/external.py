@@ -64,6 +64,7 @@ class ExternalStack(Stack):
                 version=facts.version,
                 started_by=f"not by us: {'the stack file' if self._is_described else url_variables()[name]}",
                 state="up",
+                tls=target.tls.trust if (target := self._targets[name]).tls else None,
             )
             for name, facts in self._facts.items()
         ]

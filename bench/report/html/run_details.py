@@ -211,6 +211,7 @@ def _targets(stack: StackRecord) -> Html | None:
     for target in stack.targets:
         settings = ", ".join(f"{key} {value or chr(34) * 2}" for key, value in target.settings.items())
         server = " ".join(filter(None, (target.server, target.version)))
+        server += f" ({target.tls})" if target.tls else ""
         made_of = target.image or target.started_by
         rows.append([target.name, server or None, target.address, made_of, settings or None])
     if not rows:

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Connection, ProbeError, expect_postgres, probe_error, with_guess
+from bench.stack.probes.connection import (
+    Connection,
+    ProbeError,
+    expect_postgres,
+    probe_error,
+    resolve,
+    with_guess,
+)
 from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
 from bench.stack.tls import TlsSettings, postgres_options_of
@@ -55,11 +62,20 @@ def _tls_parameters(tls: TlsSettings, peer: str | None, target: Target) -> dict[
         # libpq looks at no system's authorities by itself; SSL_CERT_FILE counts as it does elsewhere.
         found["sslrootcert"] = ssl.get_default_verify_paths().cafile or "system"
     if name := found.pop("ssl_server_name", None):
-        address = peer or socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)[0][4][0]
-        found |= {"host": name, "hostaddr": str(address)}
+        found |= {"host": name, "hostaddr": peer or _address_of(target)}
     return found
 
 
+def _address_of(target: Target) -> str:
+    """Where to connect, when the host's name is not the server's. Raises TargetError."""
+    try:
+        (_, (address, *_)), *_ = resolve(target.host, target.port, RESOLVE_S)
+    except ProbeError as fact:
+        raise probe_error(target, "a host that can be found", str(fact)) from None
+    return str(address)
+
+
+RESOLVE_S = 5.0
 LIBPQS_CA = Path("~/.postgresql/root.crt").expanduser()
 
 

@@ -135,6 +135,13 @@ def test_nothing_is_checked_where_verification_is_off(park: Park, kind: str, sho
     PROBES[kind](with_tls(park.target(kind, shown), verify=False, ca=None))
 
 
+@pytest.mark.parametrize("kind", PROBES)
+def test_a_host_that_is_not_found_is_the_reason_whatever_the_servers_name_is(kind: str) -> None:
+    tls = TlsSettings(server_name="cache.example")
+    text = refusal(Target(kind, kind, "nowhere.invalid", 1, username="u", tls=tls))
+    assert "nowhere.invalid" in text
+
+
 @pytest.mark.parametrize("kind", ["redis", "postgres"])
 def test_a_server_that_wants_a_client_certificate_says_so_and_takes_one(
     park: Park, certificates: Certificates, kind: str
