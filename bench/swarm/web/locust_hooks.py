@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,11 @@ NO_WORKERS = "workers: expected at least one that is ready, found none; start on
 UNDER_WAY = "run: expected none under way, found one; wait for its end or stop it"
 
 
+def _interrupt_locust() -> None:
+    """Ctrl-C, in Locust's main greenlet, which waits for it."""
+    gevent.get_hub().handle_system_error(KeyboardInterrupt, None)
+
+
 class LocustHooks:
     """One Locust process."""
 
@@ -74,6 +80,9 @@ class LocustHooks:
         if isinstance(runner, WorkerRunner):
             _be_a_worker(environment, runner)
             return
+        # Python would raise it in whichever greenlet runs just then, and the one that reads the agent's
+        # messages would be gone: the end of the run would never be heard of.
+        gevent.signal_handler(signal.SIGINT, _interrupt_locust)
         self._environment = environment
         options = environment.parsed_options
         environment.stats = statistics = ExactStatistics()
