@@ -22,7 +22,7 @@ class Service:
 
     def __init__(self, folder: Path) -> None:
         self.log = folder / "log"
-        self._data = DataDirectory()
+        self._data = DataDirectory().create()
         self.supervised = Supervised(folder / "events.jsonl")
 
     def start(self, script: str) -> None:

@@ -189,14 +189,27 @@ class ManagedService(ABC):
     def _start_on(self, port: int) -> None:
         self._log = new_log_file(self._log_dir, self.name, ".log")
         events = new_log_file(self._log_dir, f"{self.name}-events", ".jsonl")
-        self._data = _data_directory(self.name)
+        data = self._make_data_directory()
         target = self._target_on(port)
-        command = self._service_command(target, self._data.path, self._log)
+        command = self._service_command(target, data.path, self._log)
         command = replace(command, restart_delay_s=restart_delay_s())
         self._supervised = Supervised(events)
-        self._supervised.start(command, self._data)
+        self._supervised.start(command, data)
         self._facts = self._wait_until_ready(target)
         self.target = target
+
+    def _make_data_directory(self) -> DataDirectory:
+        try:
+            self._data = DataDirectory()
+            return self._data.create()
+        except OSError as error:
+            raise TargetError(
+                self.name,
+                "the embedded stack",
+                "a directory for temporary files",
+                f"{error.strerror} ({error.filename})",
+                "set TMPDIR to a directory with free space that this user may write to",
+            ) from None
 
     def _wait_until_ready(self, target: Target) -> Facts:
         deadline = time.monotonic() + self.ready_deadline_s
@@ -265,16 +278,3 @@ def restart_delay_s() -> float:
         return duration_ns(text) / 1e9
     except ValueError as error:
         raise UsageError(f"{RESTART_DELAY_VARIABLE}: {error}") from None
-
-
-def _data_directory(name: str) -> DataDirectory:
-    try:
-        return DataDirectory()
-    except OSError as error:
-        raise TargetError(
-            name,
-            "the embedded stack",
-            "a directory for temporary files",
-            f"{error.strerror} ({error.filename})",
-            "set TMPDIR to a directory with free space that this user may write to",
-        ) from None

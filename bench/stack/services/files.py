@@ -16,10 +16,12 @@ import ctypes
 import fcntl
 import itertools
 import os
+import secrets
 import shutil
 import struct
 import tempfile
 from pathlib import Path
+from typing import Self
 
 from bench.core.errors import UsageError
 from bench.stack.supervisor.processes import await_end_of_orphans
@@ -102,23 +104,32 @@ _LOCK = "lock"
 
 
 class DataDirectory:
-    """A directory of its own with its lock held. Pass `lock_fd` on to who must keep it alive."""
+    """A directory of its own with its lock held. Pass `lock_fd` on to who must keep it alive.
+
+    It has its name before it is made, so that a Ctrl-C in between leaves nothing that nobody knows of.
+    """
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.path = Path(tempfile.gettempdir(), f"{PREFIX}{secrets.token_hex(8)}")
+        self.lock_fd = -1
+
+    def create(self) -> Self:
+        """Make it and take its lock. Raises OSError."""
+        self.path.mkdir(mode=0o700)
         # Locked under another name first: a sweep never sees a `lock` that nobody holds yet.
         unlocked = self.path / "new-lock"
         self.lock_fd = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         unlocked.rename(self.path / _LOCK)
+        return self
 
     def remove(self) -> None:
         """Remove the directory if it is still there, and let go of the lock. Idempotent.
 
         Nothing may be running in it any more.
         """
+        _remove(self.path)
         if self.lock_fd >= 0:
-            _remove(self.path)
             os.close(self.lock_fd)
             self.lock_fd = -1
 

@@ -1,24 +1,29 @@
 """Temporary data: held while somebody lives who needs it, swept afterwards."""
 
+import fcntl
 import os
 import pty
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
+import pytest
+
 from bench.stack.services.files import DataDirectory, sweep_data_directories
+from bench.stack.services.redis import ManagedRedis
 from bench.stack.supervisor.processes import kill_orphans
 
 
 def test_a_directory_in_use_survives_the_sweep(temporary: Path) -> None:
-    held = DataDirectory()
+    held = DataDirectory().create()
     assert sweep_data_directories() == []
     assert held.path.is_dir()
     held.remove()
 
 
 def test_a_directory_whose_holders_are_gone_is_swept(temporary: Path) -> None:
-    left = DataDirectory()
+    left = DataDirectory().create()
     (left.path / "appendonlydir").mkdir()
     os.close(left.lock_fd)
     assert sweep_data_directories() == [left.path]
@@ -26,7 +31,7 @@ def test_a_directory_whose_holders_are_gone_is_swept(temporary: Path) -> None:
 
 
 def test_what_still_runs_in_a_swept_directory_is_killed(temporary: Path) -> None:
-    left = DataDirectory()
+    left = DataDirectory().create()
     with subprocess.Popen(["/bin/sleep", "1000"], cwd=left.path, start_new_session=True) as stray:
         os.close(left.lock_fd)
         assert sweep_data_directories() == [left.path]
@@ -34,7 +39,7 @@ def test_what_still_runs_in_a_swept_directory_is_killed(temporary: Path) -> None
 
 
 def test_a_shell_of_somebody_who_looks_around_is_left_alone(temporary: Path) -> None:
-    left = DataDirectory()
+    left = DataDirectory().create()
     shell, terminal = pty.fork()
     if shell == 0:
         os.chdir(left.path)
@@ -61,7 +66,19 @@ def test_what_is_not_ours_is_left_alone(temporary: Path) -> None:
 
 
 def test_removing_twice_is_harmless(temporary: Path) -> None:
-    directory = DataDirectory()
+    directory = DataDirectory().create()
     directory.remove()
     directory.remove()
     assert not directory.path.exists()
+
+
+def test_a_start_that_is_interrupted_while_it_makes_its_directory_leaves_nothing(
+    temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fcntl, "flock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ManagedRedis(tmp_path / "logs").start({}, threading.Event())
+    assert list(temporary.iterdir()) == []

@@ -21,7 +21,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.log = folder / "service.log"
-        self.data = DataDirectory()
+        self.data = DataDirectory().create()
         self.supervised = Supervised(folder / "events.jsonl")
 
     def start(self, script: str, restarts_per_minute: int = 10, **other: Any) -> None:
