@@ -20,14 +20,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from chaos.proxy.toxic import Toxic, ToxicError
-from chaos.proxy.toxics.bandwidth import Bandwidth
-from chaos.proxy.toxics.black_hole import BlackHole
-from chaos.proxy.toxics.latency import Latency
-from chaos.proxy.toxics.limit_data import LimitData
-from chaos.proxy.toxics.refuse import Refuse
-from chaos.proxy.toxics.reset import Reset
-from chaos.proxy.toxics.slicer import Slicer
-from chaos.proxy.toxics.slow_close import SlowClose
+from chaos.proxy.toxics import (
+    Bandwidth,
+    BlackHole,
+    Latency,
+    LimitData,
+    Refuse,
+    Reset,
+    Slicer,
+    SlowClose,
+)
 
 IN_ORDER: tuple[type[Toxic], ...] = (
     Reset,

@@ -22,9 +22,7 @@ from chaos.proxy.front import Front
 from chaos.proxy.loop import Loop, Timer, now_ns
 from chaos.proxy.messages import Effects, ProxyStats
 from chaos.proxy.toxic import DOWN, UP, Toxic, ToxicError
-from chaos.proxy.toxics.black_hole import BlackHole
-from chaos.proxy.toxics.refuse import Refuse
-from chaos.proxy.toxics.reset import Reset
+from chaos.proxy.toxics import BlackHole, Refuse, Reset
 from chaos.proxy.traffic import Traffic
 
 if TYPE_CHECKING:

@@ -23,7 +23,6 @@ PLUG_INS = (
     "bench.exporters.",
     "bench.stack.",
     "chaos.faults.",
-    "chaos.proxy.toxics.",
 )
 """One small file for each command, driver, exporter, service and fault is what makes them easy to add."""
 

@@ -1,0 +1,248 @@
+"""The toxics, in the order in which they act together; `chaos.proxy.composition` has their rules."""
+
+from __future__ import annotations
+
+from chaos.proxy.toxic import DAY_NS, DIRECTION, DOWN, UP, Choice, Setting, Toxic, settings
+
+_MASK = (1 << 64) - 1
+_STEP = 0x9E3779B97F4A7C15
+QUANTUM_NS = 5_000_000
+MOST_QUANTUM_BYTES = 65_536
+_NS_PER_S = 1_000_000_000
+
+
+class Reset(Toxic):
+    """Every live connection is reset on both sides at once; while it is in force, new ones too.
+
+    With `new_connections` False it is over with that, and may act together with any other toxic.
+    """
+
+    kind = "reset"
+    unit = "connections reset"
+    takes = settings(new_connections=Choice(True, False))
+
+
+class Refuse(Toxic):
+    """The port is closed, so that new connections get ECONNREFUSED; live ones stay, or are reset by option.
+
+    The kernel refuses them, so they cannot be counted. The proof is a connection of our own to the
+    closed port, whenever its effects are asked for.
+    """
+
+    kind = "refuse"
+    unit = "own connections refused"
+    takes = settings(reset_live=Choice(False, True))
+
+
+class BlackHole(Toxic):
+    """Nothing is read and nothing passed on, no end and no reset either; upstream is not dialled.
+
+    With one direction it is half a black hole: requests arrive and answers vanish, or the reverse.
+    What was sent meanwhile waits in the kernel and flows on afterwards, as TCP would resend it;
+    with `reset_on_heal` every connection that lived through it is reset instead.
+    """
+
+    kind = "black_hole"
+    unit = "directions and dials held"
+    takes = settings(direction=DIRECTION, reset_on_heal=Choice(False, True))
+
+
+class LimitData(Toxic):
+    """After exactly `bytes` in one direction the connection is closed, orderly, on both sides.
+
+    Counted for each connection and direction by itself, from the toxic's beginning on. The
+    receiver gets these bytes and then the end; what else had been sent is thrown away.
+    """
+
+    kind = "limit_data"
+    unit = "connections ended"
+    takes = settings(bytes=Setting("bytes", 1, 2**62), direction=DIRECTION)
+
+    def stage(self, _connection: int, _direction: str) -> Allowance:
+        """The allowance of one direction of one connection."""
+        return Allowance(self)
+
+
+class Allowance:
+    """How many bytes are left."""
+
+    __slots__ = ("_toxic", "left_bytes")
+
+    def __init__(self, toxic: LimitData) -> None:
+        self._toxic = toxic
+        self.left_bytes: int = toxic.settings["bytes"]
+
+    def spend(self, size: int) -> int:
+        """How many of so many bytes may still pass; at 0 left the connection is to end."""
+        passed = min(size, self.left_bytes)
+        self.left_bytes -= passed
+        self._toxic.bytes += passed
+        if self.left_bytes == 0 and passed:
+            self._toxic.count += 1
+        return passed
+
+
+def mixed(value: int) -> int:
+    """One of 2**64 values from one of 2**64: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+class Draws:
+    """A separate sequence for every name, a tuple of numbers such as (seed, toxic, connection)."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, *name: int) -> None:
+        state = 0
+        for part in name:
+            state = mixed((state + part * _STEP + _STEP) & _MASK)
+        self._state = state
+
+    def up_to(self, limit: int) -> int:
+        """A whole number in 0..limit, uniform up to a bias of limit / 2**64."""
+        self._state = (self._state + _STEP) & _MASK
+        return (mixed(self._state) * (limit + 1)) >> 64
+
+
+class Latency(Toxic):
+    """Bytes, and their end, leave `delay` after they came, plus a uniform draw of up to `delay_jitter`.
+
+    They keep their order, and a seed always draws the same jitter. At least the delay, in each
+    direction that it acts on: with both, a round trip takes twice as much.
+    """
+
+    kind = "latency"
+    unit = "reads delayed"
+    takes = settings(
+        delay=Setting("ns", 0, DAY_NS), delay_jitter=Setting("ns", 0, DAY_NS, default=0), direction=DIRECTION
+    )
+
+    def stage(self, connection: int, direction: str) -> Delays:
+        """The delays of one direction of one connection: its own sequence of draws."""
+        draws = Draws(self.seed, self.number, connection, (UP, DOWN).index(direction))
+        return Delays(self, draws)
+
+
+class Delays:
+    """Draws the delay of one read after the other."""
+
+    __slots__ = ("_delay_ns", "_draws", "_jitter_ns", "_toxic")
+
+    def __init__(self, toxic: Latency, draws: Draws) -> None:
+        self._toxic = toxic
+        self._delay_ns: int = toxic.settings["delay"]
+        self._jitter_ns: int = toxic.settings["delay_jitter"]
+        self._draws = draws
+
+    def next_ns(self) -> int:
+        """The delay of the next read."""
+        return self._delay_ns + (self._draws.up_to(self._jitter_ns) if self._jitter_ns else 0)
+
+    def delayed(self, size: int) -> None:
+        """Count a read that has been delayed."""
+        self._toxic.count += 1
+        self._toxic.bytes += size
+
+
+class Bandwidth(Toxic):
+    """`rate` bytes/s, for each connection and direction by itself.
+
+    A piece of at most 5 ms arrives when its last byte would have.
+    """
+
+    kind = "bandwidth"
+    unit = "pieces slowed down"
+    takes = settings(rate=Setting("bytes/s", 1, 10**12), direction=DIRECTION)
+
+    def stage(self, _connection: int, _direction: str) -> Link:
+        """The link of one direction of one connection."""
+        return Link(self)
+
+    @property
+    def read_ahead_bytes(self) -> int:
+        """A tenth of a second's bytes: a sender shall feel the link, not a buffer before it."""
+        rate: int = self.settings["rate"]
+        return min(65_536, max(4_096, rate // 10))
+
+
+class Link:
+    """Busy with a piece for size / rate. It counts on from planned times: lateness does not add up."""
+
+    __slots__ = ("_free_ns", "_quantum_bytes", "_rate", "_toxic")
+
+    def __init__(self, toxic: Bandwidth) -> None:
+        self._toxic = toxic
+        self._rate: int = toxic.settings["rate"]
+        self._quantum_bytes: int = min(MOST_QUANTUM_BYTES, max(1, self._rate * QUANTUM_NS // _NS_PER_S))
+        self._free_ns: int = 0
+
+    def piece_bytes(self, available: int) -> int:
+        """One quantum."""
+        return min(available, self._quantum_bytes)
+
+    def leaves_ns(self, ready_ns: int, size: int) -> int:
+        """Its last byte's time, rounded up."""
+        busy_ns: int = -(-size * _NS_PER_S // self._rate)
+        return max(ready_ns, self._free_ns) + busy_ns
+
+    def left(self, at_ns: int, size: int) -> None:
+        """The link is free again."""
+        self._free_ns = at_ns
+        self._toxic.count += 1
+        self._toxic.bytes += size
+
+
+class Slicer(Toxic):
+    """Pieces of at most `bytes`, each `delay` after the one before, each a segment of its own."""
+
+    kind = "slicer"
+    unit = "pieces cut"
+    takes = settings(
+        bytes=Setting("bytes", 1, 2**30), delay=Setting("ns", 0, DAY_NS, default=0), direction=DIRECTION
+    )
+
+    def stage(self, _connection: int, _direction: str) -> Slices:
+        """The slices of one direction of one connection."""
+        return Slices(self)
+
+
+class Slices:
+    """Cuts what is ready; a piece may be smaller, because it never waits for more bytes."""
+
+    __slots__ = ("_next_ns", "_pause_ns", "_size_bytes", "_toxic")
+
+    def __init__(self, toxic: Slicer) -> None:
+        self._toxic = toxic
+        self._size_bytes: int = toxic.settings["bytes"]
+        self._pause_ns: int = toxic.settings["delay"]
+        self._next_ns = 0
+
+    def piece_bytes(self, available: int) -> int:
+        """One slice."""
+        return min(available, self._size_bytes)
+
+    def leaves_ns(self, ready_ns: int, _size: int) -> int:
+        """After the pause."""
+        return max(ready_ns, self._next_ns)
+
+    def left(self, at_ns: int, size: int) -> None:
+        """The pause begins."""
+        self._next_ns = at_ns + self._pause_ns
+        self._toxic.count += 1
+        self._toxic.bytes += size
+
+
+class SlowClose(Toxic):
+    """A FIN is passed on `delay` after it would have been; a reset is not held."""
+
+    kind = "slow_close"
+    unit = "ends delayed"
+    takes = settings(delay=Setting("ns", 0, DAY_NS), direction=DIRECTION)
+
+    @property
+    def delay_ns(self) -> int:
+        """How much later."""
+        delay: int = self.settings["delay"]
+        return delay

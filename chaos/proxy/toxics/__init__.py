@@ -1,1 +1,0 @@
-"""The toxics, one a file. `chaos.proxy.composition` lists them."""
