@@ -192,17 +192,19 @@ def too_few_samples(run: Run, rule: Rule, seen: Observation, status: Status) -> 
 
 def generator_was_late(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
     """INVALID when the rule would hold without the time that the generator itself lost with each arrival."""
-    if status is not Status.FAIL or seen.counts is None:
+    if status is not Status.FAIL:
         return None
-    shown = f"{_stat(rule)} is {units.format_duration_ns(seen.value)}"
+    shown = f"{_stat(rule)} is {units.format_quantity(seen.value, seen.unit)}"
     advice = "lower the rate, add threads, or free the machine of other work"
-    if seen.net_ns is not None:
-        if not rule.holds(seen.net_ns):
+    if seen.net is not None:
+        if not rule.holds(seen.net):
             return None
-        net = units.format_duration_ns(seen.net_ns)
+        net = units.format_quantity(seen.net, seen.unit)
         without = f"without the time that the generator itself lost it is {net}"
         return Doubt(Status.INVALID, f"{shown}, {without}: the rule would hold", advice)
-    if seen.late is None or not seen.late.any() or _breaks_without(seen.counts, seen.late, rule):
+    if seen.counts is None or seen.late is None or not seen.late.any():
+        return None
+    if _breaks_without(seen.counts, seen.late, rule):
         return None
     late = units.format_duration_ns(statistic_ns(seen.late, "max"))
     because = f"{shown}, and the generator itself was late by up to {late}: the delay may be its own"

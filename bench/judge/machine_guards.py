@@ -132,6 +132,8 @@ LEAST_SHARE = 0.02
 """Of the measured time: less than that is what any machine does now and then."""
 LEAST_SHARE_OF_MOMENTS = 0.1
 """The same for a rule that a moment decides: a recovery, a lost message, the fullest moment of a pool."""
+BEFORE_A_MOMENT_NS = 500_000_000
+"""What fills a pool happens just before; resources are sampled no less often."""
 MOST_OF_ITS_TIME = 0.5
 """A target that had the processor for half of the time in which it should have come back had its chance."""
 ALL = 1.0
@@ -178,7 +180,7 @@ def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> D
     """INVALID for a broken rule where others held the run up for long enough to explain it."""
     if (status is not Status.FAIL and not seen.never) or rule.metric.name in RESOURCES:
         return None
-    found = starvation_of(run, _since_it_left(run) if seen.never else ())
+    found = starvation_of(run, _spans_in_question(run, seen))
     if found.share < LEAST_SHARE or (seen.never and waited_share(found) < MOST_OF_ITS_TIME):
         return None
     broken = share_too_many(rule, seen)
@@ -189,7 +191,15 @@ def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> D
         return None
     if not could_hold(run, rule, seen, waited_share(found)):
         return None
-    return Doubt(Status.INVALID, f"{found.sentence()}: what broke this rule may be their doing", ADVICE)
+    of = "the half second before" if seen.at_ns is not None else "the measured time"
+    return Doubt(Status.INVALID, f"{found.sentence(of)}: what broke this rule may be their doing", ADVICE)
+
+
+def _spans_in_question(run: Run, seen: Observation) -> Sequence[tuple[int, int]]:
+    """Where to look for what others did; none: in all of the measured time."""
+    if seen.never:
+        return _since_it_left(run)
+    return () if seen.at_ns is None else [(max(seen.at_ns - BEFORE_A_MOMENT_NS, 0), seen.at_ns + 1)]
 
 
 def machine_excused(run: Run, found: Found) -> Found:

@@ -165,7 +165,7 @@ def _latency(run: Run, metric: Metric) -> Observation:
         real = NETS[kind] if net_ns is not None else kind
         spent = closed_loop.lane_time(run, metric, real, lost=metric.name != "response_ok")
     value = statistic_ns(counts, stat)
-    return Observation(value, "ns", samples, counts=counts, net_ns=net_ns, late=late, lane_time=spent)
+    return Observation(value, "ns", samples, counts=counts, net=net_ns, late=late, lane_time=spent)
 
 
 def _errors(run: Run, metric: Metric) -> Observation:
@@ -216,12 +216,16 @@ def _availability(run: Run, metric: Metric) -> Observation:
 
 def _pool_utilization(run: Run, metric: Metric) -> Observation:
     pools = run.record.pool
-    pools_used = [pools[name].utilization_max for name in _workloads(run, metric) if name in pools]
-    used = [ratio for ratio in pools_used if ratio is not None]
-    if not used or len(used) < len(pools_used):
+    asked = [pools[name] for name in _workloads(run, metric) if name in pools]
+    highest = [pool.utilization_max for pool in asked if pool.utilization_max is not None]
+    if not highest or len(highest) < len(asked):
         raise Unmeasurable("the run has no connection pool", "pools are measured with engine: client")
+    value = max(highest)
+    on_time = [pool.utilization_max_on_time for pool in asked if pool.utilization_max_on_time is not None]
+    at_ns = next(pool.utilization_max_ns for pool in asked if pool.utilization_max == value)
     samples = tally_of(run, metric.scope).planned
-    return Observation(max(used), "ratio", samples)
+    net = max(on_time) if len(on_time) == len(asked) else None
+    return Observation(value, "ratio", samples, net=net, at_ns=at_ns)
 
 
 def _counter(run: Run, metric: Metric) -> Observation:

@@ -123,8 +123,10 @@ class Observation:
     counts: Counts | None = None
     late: Counts | None = None
     """The generator's own lateness in them, where times without it are not recorded."""
-    net_ns: float | None = None
+    net: float | None = None
     """The value without the generator's own lateness; None where that is not recorded."""
+    at_ns: int | None = None
+    """When it was reached, of a value that one moment decides."""
     lane_time: LaneTime | None = None
     """Of a closed loop: the same by the time of its lanes."""
     tally: Tally | None = None

@@ -61,13 +61,13 @@ class Starvation:
     """Of the starved time: the share in which the one that suffered most waited, on average."""
     who: str
 
-    def sentence(self) -> str:
-        """What happened, in figures."""
+    def sentence(self, of: str = "the measured time") -> str:
+        """What happened, in figures; `of`: the time that was looked at."""
         used = f"others used {self.others_cores:.2f} of this machine's {self.cores} cores"
         if not self.share:
             return used
         return (
-            f"{used}; in {self.share * 100:.0f} % of the measured time {self.who} "
+            f"{used}; in {self.share * 100:.0f} % of {of} {self.who} "
             f"(for {self.held_up * 100:.0f} % of that time)"
         )
 

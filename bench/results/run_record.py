@@ -231,6 +231,10 @@ class PoolRecord(Record):
 
     size: Whole | None = None
     utilization_max: Number | None = None
+    utilization_max_on_time: Number | None = None
+    """Without the connections that arrivals held which the generator itself began late."""
+    utilization_max_ns: Whole | None = None
+    """When the highest was first reached, from run zero."""
     utilization_mean: Number | None = None
 
 

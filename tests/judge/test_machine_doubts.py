@@ -76,6 +76,29 @@ def test_what_broke_for_longer_than_anybody_was_starved_is_the_targets_doing(tmp
     assert checked(tmp_path / "b", "cache.response.p95 < 10ms", found, brief).status is Status.INVALID
 
 
+@pytest.mark.parametrize(("full_at", "status"), [(6.2, Status.INVALID), (3.0, Status.FAIL)])
+def test_a_pool_that_filled_while_others_had_the_processor_is_invalid(tmp_path, full_at, status):
+    """The target was starved from 6 s to 6.5 s: 5 % of the time, and all of the time that filled the pool."""
+    used, found = dict.fromkeys(("machine", "generator", "redis"), 0.0), []
+    waited = 0.0
+    for half in range(23):
+        is_starved = half == 13
+        rates = (2.0, 0.05, 0.02) if is_starved else (1.0, 0.3, 0.6)
+        waited += 0.45 if is_starved else 0.0
+        for source, rate in zip(used, rates, strict=True):
+            used[source] += rate / 2
+            row = {"at_ns": half * S // 2, "source": source, "cpu_s": used[source], "cores": 2}
+            if source == "redis":
+                row |= {"run_queue_s": waited, "processes": 1}
+            found.append(row | {"phase": "steady"})
+    pool = {"size": 50, "utilization_max": 1.0, "utilization_max_ns": int(full_at * S)}
+    rule = "cache.pool_utilization < 100%"
+    check = checked(tmp_path, rule, found, {OK: [(MS, 2000)]}, record={"pool": {"cache": pool}})
+    assert check.status is status, check.because
+    if status is Status.INVALID:
+        assert "of the half second before redis waited for a processor" in check.because
+
+
 def test_under_a_fault_that_makes_the_machine_busy_the_target_is_judged_all_the_same(tmp_path):
     fault = {
         "number": 0,

@@ -51,6 +51,22 @@ def test_a_rule_that_breaks_with_and_without_own_lateness_fails(tmp_path, metric
     assert check.status is Status.FAIL
 
 
+@pytest.mark.parametrize(
+    ("on_time", "status"), [(0.3, Status.INVALID), (1.0, Status.FAIL), (None, Status.FAIL)]
+)
+def test_a_pool_that_was_full_only_of_late_arrivals_is_no_failure_of_the_target(tmp_path, on_time, status):
+    pool = {"size": 50, "utilization_max": 1.0, "utilization_max_on_time": on_time, "utilization_mean": 0.1}
+    rule = "cache.pool_utilization < 100% warn 80%"
+    check = only(tmp_path, sla=[rule], samples={OK: [(MS, 500)]}, record={"pool": {"cache": pool}})
+    assert check.status is status
+    assert check.observed == 1.0
+    if status is Status.INVALID:
+        assert check.because == (
+            "pool_utilization is 100 %, without the time that the generator itself lost it is 30 %: "
+            "the rule would hold"
+        )
+
+
 def test_losses_are_no_lateness(tmp_path):
     lost = {"cache/get/response/timeout": [(S, 200)], "cache/get/net/timeout": [(S, 200)]}
     samples = {OK: [(MS, 800)], NET: [(MS, 800)], **lost}

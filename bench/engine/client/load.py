@@ -218,6 +218,8 @@ class ClientLoad:
         """From the task's first step to the arrival's one end. Raises nothing."""
         try:
             ticket.began_ns = now = self._clock.now_ns()
+            # An arrival that was held back for lack of room is not the generator's lateness.
+            ticket.late_ns = max(now - max(ticket.planned_ns, self._room_ns), 0)
             if self._is_stopped or now - ticket.planned_ns >= self._deadline_ns:
                 self._end(ticket, Outcome.DROPPED)
                 return
@@ -253,12 +255,11 @@ class ClientLoad:
 
     def _end(self, ticket: PendingRequest, outcome: Outcome) -> None:
         ticket.done_ns = now = self._clock.now_ns()
-        # An arrival that was held back for lack of room is not the generator's lateness.
-        late = max(ticket.began_ns - max(ticket.planned_ns, self._room_ns), 0)
+        self._watch.on_ended(ticket)
         # All else before the send was waiting for a connection, whether inside the pool or held back.
         waited_until = ticket.sent_ns if ticket.sent_ns != NEVER else now
-        wait = waited_until - ticket.planned_ns - late if ticket.has_asked else NEVER
-        self._record(ticket, outcome, now, late, wait)
+        wait = waited_until - ticket.planned_ns - ticket.late_ns if ticket.has_asked else NEVER
+        self._record(ticket, outcome, now, wait)
         self._under_way.discard(ticket)
         if self._is_full:
             self._room_ns = now
@@ -269,9 +270,9 @@ class ClientLoad:
     def _end_unsent(self, ticket: PendingRequest) -> None:
         """One that never became a task: it has waited since it was planned."""
         now = self._clock.now_ns()
-        self._record(ticket, Outcome.DROPPED, now, NEVER, now - ticket.planned_ns)
+        self._record(ticket, Outcome.DROPPED, now, now - ticket.planned_ns)
 
-    def _record(self, ticket: PendingRequest, outcome: Outcome, now: int, late: int, wait: int) -> None:
+    def _record(self, ticket: PendingRequest, outcome: Outcome, now: int, wait: int) -> None:
         if ticket.answers:
             self._results.answer(ticket.row, ticket.answers)
         # The columns of a flight (layout), then those of `results`.
@@ -288,7 +289,7 @@ class ClientLoad:
                 now,
                 wait,
                 ticket.lane,
-                late,
+                ticket.late_ns,
             )
         )
 

@@ -52,8 +52,10 @@ class PendingRequest:
         "began_ns",
         "done_ns",
         "has_asked",
+        "holds_late",
         "key",
         "lane",
+        "late_ns",
         "operation",
         "planned_ns",
         "row",
@@ -70,6 +72,10 @@ class PendingRequest:
         self.arrival = arrival
         self.began_ns = NEVER
         self.has_asked = False
+        self.late_ns = NEVER
+        """For how long the generator itself held it back; never of one that did not begin."""
+        self.holds_late = False
+        """Whether it took a connection and was late."""
         self.sent_ns = NEVER
         self.done_ns = NEVER
         self.lane = NEVER
@@ -99,7 +105,11 @@ class PoolUse:
         self._since_ns = 0
         self._area = 0
         self._highest = 0
+        self._highest_ns: int | None = None
+        self._highest_on_time = 0
         self.in_use = 0
+        self.in_late_use = 0
+        """Those of them that arrivals hold which the generator itself began late."""
 
     def change(self, now_ns: int, by: int) -> None:
         """`by` connections more (or, negative, fewer) are in use from now on."""
@@ -110,8 +120,8 @@ class PoolUse:
         else:
             self.account(now_ns)
         self.in_use += by
-        if self.in_use > self._highest and self._start_ns <= now_ns:
-            self._highest = self.in_use
+        if by > 0 and self._start_ns <= now_ns:
+            self._note_highest(now_ns)
 
     def account(self, now_ns: int) -> None:
         """Count the time since the last change up to now."""
@@ -119,26 +129,40 @@ class PoolUse:
             overlap = min(now_ns, self._end_ns) - max(self._since_ns, self._start_ns)
             if overlap > 0:
                 self._area += self.in_use * overlap
-                self._highest = max(self._highest, self.in_use)
+                self._note_highest(max(self._since_ns, self._start_ns))
             self._since_ns = min(now_ns, self._end_ns)
             if now_ns >= self._end_ns:
                 self._to_next_phase()
+
+    def _note_highest(self, now_ns: int) -> None:
+        if self.in_use > self._highest:
+            self._highest, self._highest_ns = self.in_use, now_ns
+        self._highest_on_time = max(self._highest_on_time, self.in_use - self.in_late_use)
 
     def _to_next_phase(self) -> None:
         self._start_ns, self._end_ns = next(self._phases, (NO_MORE_NS, NO_MORE_NS))
 
     def figures(self) -> dict[str, float]:
-        """size, and the highest and mean share of it in use; 0 where no measured time has passed."""
+        """size, and the highest and mean share of it in use; 0 where no measured time has passed.
+
+        The highest also without what arrivals held that the generator began late; and when it was reached,
+        where it is not 0.
+        """
         passed = sum(max(min(self._since_ns, end) - start, 0) for start, end in self._measured)
         mean = self._area / passed / self._size if passed else 0.0
+        reached = {} if self._highest_ns is None else {"utilization_max_ns": self._highest_ns}
         return {
+            **reached,
             "size": self._size,
             "utilization_max": self._highest / self._size,
+            "utilization_max_on_time": self._highest_on_time / self._size,
             "utilization_mean": mean,
         }
 
 
 KEPT_NOTES = 100_000
+LATE_NS = 2_000_000
+"""An arrival that began later than this belongs to a burst which the generator made by standing still."""
 
 
 class PoolMonitor:
@@ -177,12 +201,21 @@ class PoolMonitor:
         return self.created - 1
 
     def on_acquired(self) -> None:
-        """One more is in use."""
+        """One more is in use, by the arrival that the running task works on."""
+        ticket = CURRENT.get()
+        if ticket is not None and ticket.late_ns >= LATE_NS and not ticket.holds_late:
+            ticket.holds_late = True
+            self.use.in_late_use += 1
         self.use.change(self._clock.now_ns(), 1)
 
     def on_returned(self) -> None:
         """One fewer is in use."""
         self.use.change(self._clock.now_ns(), -1)
+
+    def on_ended(self, ticket: PendingRequest) -> None:
+        """An arrival has ended, with or without a connection."""
+        if ticket.holds_late:
+            self.use.in_late_use -= 1
 
     def on_lost(self, number: int) -> None:
         """The connection was found broken, or could not be opened."""

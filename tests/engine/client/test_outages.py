@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 from bench.core.histogram import percentile_ns
 from bench.core.outcome import Outcome
 from bench.engine.client.load import LEAST_TASKS
@@ -23,6 +25,18 @@ def test_a_stalled_server_shows_in_the_response_and_hardly_in_the_service(server
     assert ran.result.pool is not None
     assert ran.result.pool["utilization_max"] == 1
     assert ran.result.counters["leaked_connections"] == 0
+
+
+def test_a_pool_that_fills_because_the_generator_stood_still_was_not_full_by_itself(server: Server) -> None:
+    """It holds on to the interpreter for 0.6 s, in which 120 arrivals become due at once."""
+    hold_the_interpreter = ctypes.PyDLL(None).usleep
+    engine = client(plan_of(pool=50, phases={"steady": "2s"}), server.target)
+    ran = run(engine, (0.5, lambda: hold_the_interpreter(600_000)))
+    ran.assert_adds_up()
+    assert ran.result.pool is not None
+    assert ran.result.pool["utilization_max"] == 1
+    assert ran.result.pool["utilization_max_on_time"] < 1
+    assert 0.5e9 < ran.result.pool["utilization_max_ns"] < 2e9
 
 
 def test_what_is_not_answered_in_time_ends_as_timeout_and_is_charged(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import sys
 
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.core.clock import monotonic_ns
-from bench.engine.client.pool import PoolUse
+from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.engine.client.pool import CURRENT, LATE_NS, PendingRequest, PoolMonitor, PoolUse, RunClock
 from bench.engine.client.timing import PreciseTimer, calm, uncalm
 from bench.plan.walk import PlanWalk, first_arrivals
 from tests.helpers.client_runs import plan_of
@@ -38,7 +39,48 @@ def test_use_before_and_after_the_measured_time_does_not_count() -> None:
     use.change(60, -9)
     use.change(250, 10)
     use.account(300)
-    assert use.figures() == {"size": 10, "utilization_max": 0.0, "utilization_mean": 0.0}
+    assert use.figures() == {
+        "size": 10,
+        "utilization_max": 0.0,
+        "utilization_max_on_time": 0.0,
+        "utilization_mean": 0.0,
+    }
+
+
+def test_what_arrivals_hold_that_the_generator_began_late_is_left_out_of_the_use_on_time() -> None:
+    """Two on time, then eight at once after the generator stood still, then one more on time."""
+    clock = RunClock()
+    clock.start_ns = monotonic_ns()
+    watch = PoolMonitor(10, [(0, 3600 * NS_PER_S)], clock)
+    tickets = [PendingRequest(0, 0, 0, 0, number) for number in range(11)]
+
+    def acquire(ticket: PendingRequest) -> None:
+        CURRENT.set(ticket)
+        watch.on_acquired()
+
+    for number, ticket in enumerate(tickets):
+        ticket.late_ns = LATE_NS if 2 <= number < 10 else LATE_NS - 1
+        contextvars.copy_context().run(acquire, ticket)
+        if number == 9:
+            watch.on_returned()
+            watch.on_ended(tickets[2])
+    figures = watch.use.figures()
+    assert figures["utilization_max"] == 1.0
+    assert figures["utilization_max_on_time"] == 0.3
+    assert watch.use.in_late_use == 7
+
+
+def test_the_time_of_the_highest_use_is_that_of_its_first_moment() -> None:
+    use = PoolUse(10, [(100, 200)])
+    use.change(50, 3)
+    use.change(120, 5)
+    use.change(130, -5)
+    use.change(140, 5)
+    assert use.figures()["utilization_max_ns"] == 120
+    held = PoolUse(10, [(100, 200)])
+    held.change(50, 3)
+    held.account(150)
+    assert held.figures()["utilization_max_ns"] == 100, "held since before the measured time"
 
 
 def test_a_run_without_measured_time_has_no_use() -> None:
