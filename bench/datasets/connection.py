@@ -53,9 +53,7 @@ def connected(
     Raises TargetError for whatever the server or the network says meanwhile.
     """
     if autocommit and target.pooler == "transaction":
-        raise TargetError(
-            target.name,
-            target.address,
+        raise target.error(
             f"a session for {expected}, because it cannot be one transaction",
             "a pooler in transaction mode",
             "name the server itself in the URL, or write the files so that they fit into one transaction",
@@ -112,9 +110,7 @@ def take_loaders_lock(connection: psycopg.Connection, target: Target, *, session
         connection.execute(f"SELECT pg_catalog.{function}(%s, %s)", LOADERS_LOCK)
     except psycopg.errors.LockNotAvailable:
         connection.rollback()
-        raise TargetError(
-            target.name,
-            target.address,
+        raise target.error(
             f"the only loader of data sets in this database within {LOCK_DEADLINE_S:g} s",
             f"another one that still works ({_holder(connection)})",
             "wait for it; where nothing runs any more, end it with SELECT pg_terminate_backend(pid)",
@@ -125,7 +121,7 @@ def target_error(target: Target, error: psycopg.Error, expected: str) -> TargetE
     """What the server said, with what to do about it."""
     said = first_line(error, target)
     code = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
-    return TargetError(target.name, target.address, expected, f"'{said}'{code}", _advice(error))
+    return target.error(expected, f"'{said}'{code}", _advice(error))
 
 
 def first_line(error: psycopg.Error, target: Target) -> str:
@@ -177,7 +173,7 @@ def _no_connection(target: Target, error: psycopg.Error) -> TargetError:
         return reason
     advice = "check that the server runs, and the host, port, user and database in the URL"
     expected = "a Postgres that lets us in"
-    return TargetError(target.name, target.address, expected, f"'{first_line(error, target)}'", advice)
+    return target.error(expected, f"'{first_line(error, target)}'", advice)
 
 
 def _advice(error: psycopg.Error) -> str:
@@ -248,9 +244,7 @@ def refuse_while_used(connection: psycopg.Connection, target: Target, name: str,
     """Raise TargetError while a run uses the set. The caller holds the loaders' lock."""
     holders = [str(row[0]) for row in connection.execute(_HOLDERS, lock_of(name)).fetchall()]
     if holders:
-        raise TargetError(
-            target.name,
-            target.address,
+        raise target.error(
             f"the data set {name} to be in use by no other run, so that it can be {to}",
             f"another run at work on it (server process {', '.join(holders)})",
             "wait until that run has ended, or name another database in the URL",

@@ -13,7 +13,6 @@ import psycopg
 from psycopg.rows import dict_row
 
 from bench.core.clock import monotonic_ns
-from bench.core.errors import TargetError
 from bench.datasets.app import APP
 from bench.datasets.connection import connected, refuse_while_used, take_loaders_lock
 from bench.datasets.dataset import DataSet, Loaded, rows_of
@@ -170,9 +169,7 @@ def _inventory(connection: psycopg.Connection, built_in: BuiltIn) -> Inventory:
 def _refuse_foreign(target: Target, built_in: BuiltIn, inventory: Inventory) -> None:
     if foreign := inventory.foreign(built_in.name):
         names = ", ".join(map(built_in.qualified, foreign))
-        raise TargetError(
-            target.name,
-            target.address,
+        raise target.error(
             f"a database without tables of others where the data set {built_in.name} goes",
             f"{names}, which Holdfast did not make",
             "drop or rename them yourself if they can go, name another database in the URL,"
@@ -216,9 +213,7 @@ def _load_anew(
     ]
     wrong += _broken(connection, built_in.invariants(scale))
     if wrong:
-        raise TargetError(
-            target.name,
-            target.address,
+        raise target.error(
             f"the data set {built_in.name} to be complete after its load",
             f"other rows ({'; '.join(wrong)})",
             "look for triggers or rules that change rows in this database",

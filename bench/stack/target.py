@@ -66,6 +66,10 @@ class Target:
         """
         return self.tls.context(self.name, self.address) if self.tls else None
 
+    def error(self, expected: str, found: str, advice: str) -> TargetError:
+        """What is wrong with this target, to be raised."""
+        return TargetError(self.name, self.address, expected, found, advice)
+
     @classmethod
     def from_url(
         cls, url: str, *, name: str = "redis", source: str = "REDIS_URL", kind: str | None = None

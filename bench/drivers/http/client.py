@@ -204,13 +204,7 @@ class HttpApplication:
         advice = "check the address and the server's limit of connections"
         if self._target.tls:
             advice += "; an own CA is trusted when the target's TLS settings or SSL_CERT_FILE name it"
-        return TargetError(
-            self._target.name,
-            self._target.address,
-            f"a pool of {self._size} connections to be opened",
-            found,
-            advice,
-        )
+        return self._target.error(f"a pool of {self._size} connections to be opened", found, advice)
 
     async def call(self, ticket: PendingRequest) -> None:
         """One request, its answer read to the end and looked at."""

@@ -190,13 +190,7 @@ class PostgresApplication:
         return queries
 
     def _unopened(self, found: str, advice: str) -> TargetError:
-        return TargetError(
-            self._target.name,
-            self._target.address,
-            f"a pool of {self._size} connections to be opened",
-            found,
-            advice,
-        )
+        return self._target.error(f"a pool of {self._size} connections to be opened", found, advice)
 
     async def call(self, ticket: PendingRequest) -> None:
         """One operation on one connection, which is given back before the call ends."""

@@ -147,9 +147,7 @@ async def _make_ready(connection: socket.socket, target: Target, workload: Workl
     if said is not None and is_refusal(said):
         raise refusal_of(target)
     if said is not None:
-        raise TargetError(
-            target.name,
-            target.address,
+        raise target.error(
             "every setting to be made and every statement of the workload to be prepared",
             f"the answer '{said}'",
             "look into the server's log",
@@ -185,12 +183,8 @@ def _refused(target: Target, error: psycopg.Error) -> Exception:
         return OSError(limit, said)
     if error.sqlstate is None and not isinstance(error, psycopg.ProgrammingError) and "FATAL" not in said:
         return ConnectionRefusedError(said)
-    return TargetError(
-        target.name,
-        target.address,
-        "a PostgreSQL that takes one more connection",
-        f"'{said}'",
-        advice_for_refusal(said, error.sqlstate),
+    return target.error(
+        "a PostgreSQL that takes one more connection", f"'{said}'", advice_for_refusal(said, error.sqlstate)
     )
 
 
@@ -221,9 +215,7 @@ def takes_marks_over(connection: psycopg.Connection) -> bool:
 
 def refusal_of(target: Target) -> TargetError:
     """Why a workload cannot run through a pooler in transaction mode that the target does not name."""
-    return TargetError(
-        target.name,
-        target.address,
+    return target.error(
         "connections that keep the statements prepared and the settings made on them",
         "what looks like a pooler in transaction mode, which gives each transaction another connection",
         "declare `pooler: transaction` for the target in the stack file; or pool by session "

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from bench.core.errors import StatementRefused, TargetError
+from bench.core.errors import StatementRefused
 from bench.core.sanitize import redacted
 from bench.drivers.postgres.connection import (
     is_pooled,
@@ -62,9 +62,7 @@ def rehearse(target: Target, workload: Workload) -> None:
                     _prepare(connection.pgconn, statement)
     except psycopg.OperationalError as error:
         said = " ".join(str(error).split()) or "no reason given"
-        raise TargetError(
-            target.name,
-            target.address,
+        raise target.error(
             "a PostgreSQL that looks at the statements",
             f"'{redacted(said, [target.password])}'",
             "look into the server's log",
@@ -76,9 +74,7 @@ def _expect_room(target: Target, workload: Workload, free: int | None) -> None:
     is_wire = workload.engine == "wire"
     wanted, fewer = (workload.lanes, "fewer lanes") if is_wire else (workload.pool, "a smaller pool")
     if free is not None and wanted > free:
-        raise TargetError(
-            target.name,
-            target.address,
+        raise target.error(
             f"room for {wanted} connections of the workload {workload.name}",
             f"a server that takes {free} in all",
             f"use {fewer}, or raise its max_connections",

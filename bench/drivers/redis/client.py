@@ -229,13 +229,7 @@ class RedisApplication:
                 await self.pool.release(connection)
 
     def _unopened(self, wanted: int, found: str, advice: str) -> TargetError:
-        return TargetError(
-            self._target.name,
-            self._target.address,
-            f"a pool of {wanted} connections to be opened",
-            found,
-            advice,
-        )
+        return self._target.error(f"a pool of {wanted} connections to be opened", found, advice)
 
     async def call(self, ticket: PendingRequest) -> None:
         """One command by itself, several in a pipeline without MULTI."""

@@ -69,17 +69,13 @@ async def log_in(connection: socket.socket, target: Target, workload: Workload) 
         try:
             reply = await _next_reply(loop, connection, reader)
         except hiredis.ProtocolError:
-            raise TargetError(
-                target.name,
-                target.address,
+            raise target.error(
                 f"a Redis that answers {name}",
                 "bytes that are no reply of Redis",
                 "check the port: something else listens there",
             ) from None
         if name == "PING" and not isinstance(reply, hiredis.ReplyError) and reply != b"PONG":
-            raise TargetError(
-                target.name,
-                target.address,
+            raise target.error(
                 "PONG",
                 f"the answer {str(reply)[:80]!r}",
                 "check the port: something else than a Redis listens there",
@@ -89,9 +85,7 @@ async def log_in(connection: socket.socket, target: Target, workload: Workload) 
             continue  # a Redis that let us in, and whose user may do what the load asks, not PING
         if is_error and name != "CLIENT SETNAME":
             # While the run goes on the connector tries again: LOADING and the like pass.
-            raise TargetError(
-                target.name,
-                target.address,
+            raise target.error(
                 f"{name} to be answered",
                 f"the answer '{redacted(str(reply), [target.password])}'",
                 advice_for_refusal(str(reply)),
@@ -184,10 +178,4 @@ def _exchange(connection: socket.socket, commands: list[bytes], target: Target) 
 
 
 def _failed(target: Target, found: str) -> TargetError:
-    return TargetError(
-        target.name,
-        target.address,
-        "every key to be written before the run",
-        found,
-        "check its memory and its rights",
-    )
+    return target.error("every key to be written before the run", found, "check its memory and its rights")

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from bench.core.answers import Answers
 from bench.core.clock import NS_PER_S, monotonic_ns
-from bench.core.errors import StatementRefused, TargetError
+from bench.core.errors import StatementRefused
 from bench.engine.api import EngineEvent, EngineResult, EngineStats
 from bench.engine.board import AnswerReader, BoardReader, Change, SharedBoard, lag_medians_ns, open_log
 from bench.engine.locust.anomalies import notes_of
@@ -191,7 +191,7 @@ class LocustEngine:
         except OSError as error:
             found = str(error.strerror or error)
             advice = "check the address and that it runs"
-            raise TargetError(target.name, target.address, "a server that listens", found, advice) from None
+            raise target.error("a server that listens", found, advice) from None
 
     def _task(self, target: Target) -> UsersTask:
         workload, program = self.plan.workload, self.plan.program

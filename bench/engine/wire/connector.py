@@ -168,9 +168,7 @@ class Connector:
             if (limit := limit_in(reason)) is not None:
                 raise refusal_of(limit, f"{len(lanes)} connections to {self._target.name}") from None
             found = f"{reason}" if str(reason) else "no answer in time"
-            raise TargetError(
-                self._target.name,
-                self._target.address,
+            raise self._target.error(
                 f"{len(lanes)} connections",
                 found,
                 TOO_SLOW if isinstance(reason, TimeoutError) else NOT_THERE,

@@ -11,7 +11,6 @@ import numpy as np
 
 from bench.core.answers import OTHERS, Answers, ErrorCount, ErrorKinds
 from bench.core.clock import NS_PER_S
-from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
 from bench.core.units import often
 from bench.engine.api import EngineEvent, EngineResult, EngineStats, WireDriver, counted_anomalies
@@ -119,9 +118,7 @@ class WireEngine:
         advice = f"the driver {driver.name} has no other engine: name a port without TLS"
         if "client" in driver.engines:
             advice = "write engine: client for this workload, which speaks TLS"
-        raise TargetError(
-            target.name, target.address, "a connection without TLS for the wire engine", "TLS", advice
-        )
+        raise target.error("a connection without TLS for the wire engine", "TLS", advice)
 
     def _await_ready(self) -> None:
         """The loop has turned (so it is compiled), adopted its lanes, and its subscriptions are confirmed."""
@@ -142,9 +139,7 @@ class WireEngine:
                 deadline = time.monotonic() + SUBSCRIBE_S
             if deadline is not None and time.monotonic() > deadline:
                 assert self._target is not None
-                raise TargetError(
-                    self._target.name,
-                    self._target.address,
+                raise self._target.error(
                     f"{lanes} lanes connected and subscribed",
                     f"{self._sum(layout.CONNECTED)} after {SUBSCRIBE_S:.0f} s",
                     "look into the target's log: it closes connections",

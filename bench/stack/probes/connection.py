@@ -246,9 +246,7 @@ def probe_error(
     found = redacted(str(found), [target.password])
     if len(found) > QUOTE_LIMIT:
         found = found[:QUOTE_LIMIT] + "..."
-    return TargetError(
-        target.name, target.address, expected, " ".join(found.split()), advice or advice_for(target)
-    )
+    return target.error(expected, " ".join(found.split()), advice or advice_for(target))
 
 
 def advice_for(target: Target) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.disk import RAW_LOG_PREFIX
-from bench.core.errors import TargetError
 from bench.core.histogram import empty
 from bench.core.outcome import Outcome
 from bench.engine.board import Change
@@ -151,9 +150,7 @@ class RemoteEngine:
             expected = "an address that every worker can reach"
             found = f"loopback, which is another one on the host of worker {worker.name}"
             advice = "use --stack external with the address of the target in the network"
-            raise WorkerError(
-                worker.name, str(TargetError(target.name, target.address, expected, found, advice))
-            )
+            raise WorkerError(worker.name, str(target.error(expected, found, advice)))
 
     def begin(self, start_ns: int, run_label: int = 0) -> None:
         """Tell every worker run zero on its own clock."""
