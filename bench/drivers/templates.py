@@ -15,7 +15,16 @@ from bench.core.jit import PLAIN
 from bench.engine.wire.layout import FROM_ARRIVAL, FROM_RUN, FROM_VARIABLE, NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.draws import GAUSSIAN, SEQUENTIAL, STREAM_FIRST_VARIABLE, UNIFORM, ZIPF, draw, variable_row
 from bench.plan.program import Field
-from bench.scenario.templates import RUN, RUN_WIDTH, SEQUENCE, SEQUENCE_WIDTH, VALUE, pieces_of, value_content
+from bench.scenario.templates import (
+    KEY,
+    RUN,
+    RUN_WIDTH,
+    SEQUENCE,
+    SEQUENCE_WIDTH,
+    VALUE,
+    pieces_of,
+    value_content,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +65,10 @@ class Vocabulary:
     workload: Workload
     seed: int
 
+    def before(self, name: str) -> bytes:
+        """What stands before the number of a placeholder: the prefix of a key."""
+        return self.workload.keys.prefix.encode() if name == KEY and self.workload.keys else b""
+
     def content(self, name: str) -> tuple[bytes, int, int, int, int]:
         """Bytes that stand for a placeholder, then width, source, variable and base of the field at
         their start.
@@ -68,6 +81,9 @@ class Vocabulary:
             assert self.workload.value is not None
             value, digits = value_content(self.workload.value.bytes, self.seed)
             return value, digits, FROM_ARRIVAL, 0, 0
+        if name == KEY:
+            assert self.workload.keys is not None
+            return b"0" * self.workload.keys.width, self.workload.keys.width, FROM_VARIABLE, 0, 0
         parameter = self.workload.parameters[name]
         number = list(self.workload.parameters).index(name)
         return b"0" * parameter.width, parameter.width, FROM_VARIABLE, number, parameter.first
@@ -87,6 +103,7 @@ class TemplateWriter:
 
     def placeholder(self, name: str, form: int = ZERO_PADDED) -> None:
         """Append what stands for a placeholder; a value is text whatever the form."""
+        self.literal(self._vocabulary.before(name))
         content, width, source, variable, base = self._vocabulary.content(name)
         used = ZERO_PADDED if name == VALUE else form
         self.fields.append(Field(len(self.content), width, source, variable, base, used))

@@ -56,6 +56,11 @@ class Keys(StrictModel):
         False
     )
 
+    @property
+    def width(self) -> int:
+        """Digits of the largest number."""
+        return len(str(self.count - 1))
+
 
 class Value(StrictModel):
     """The values that are written."""

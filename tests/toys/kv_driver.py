@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
-from bench.drivers.redis.commands import CommandWriter, key_width
-from bench.drivers.templates import variable_of
+from bench.drivers.redis.commands import command_template
+from bench.drivers.templates import Vocabulary, variable_of
 from bench.engine.wire.layout import LOOKUP_ONE, NO_LOOKUP
 from bench.plan.program import Program, Step, Template
 from bench.registry import DriverSpec
@@ -38,14 +38,7 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
     templates = []
     for name, operation in workload.operations.items():
         assert operation.command is not None
-        writer = CommandWriter(
-            prefix=keys.prefix,
-            key_count=keys.count,
-            key_variable=0,
-            value_bytes=workload.value.bytes if workload.value else 0,
-            seed=seed,
-        )
-        writer.add(operation.command)
+        writer = command_template(operation.command, Vocabulary(workload, seed))
         lookup = LOOKUP_ONE if operation.command[0] == "GET" else NO_LOOKUP
         step = Step(bytes(writer.content), 1, tuple(writer.fields), (lookup,))
         templates.append(Template(name, (step,)))
@@ -74,7 +67,7 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:
     try:
         with RespClient(target.host, target.port, deadline_s=5.0) as server:
             for number in range(keys.count):
-                server.ask("SET", f"{keys.prefix}{number:0{key_width(keys.count)}d}", value)
+                server.ask("SET", f"{keys.prefix}{number:0{keys.width}d}", value)
     except ProbeError as error:
         advice = "look into its log"
         raise TargetError(

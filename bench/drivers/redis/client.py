@@ -31,9 +31,10 @@ from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
 from bench.core.sanitize import redacted
 from bench.drivers.redis import wire as redis
-from bench.drivers.redis.commands import commands_of, found_by, lookups_of
+from bench.drivers.redis.commands import CommandWords, found_by, lookup_of
 from bench.drivers.redis.replies import NoAnswer, ScannedReplies, UnkeptReply, compile_scanner
 from bench.drivers.redis.wire import advice_for_refusal
+from bench.drivers.templates import Draws, Vocabulary
 from bench.engine.client.pool import CONNECTING, CURRENT, RETURNING, SENT
 from bench.engine.wire.layout import NO_LOOKUP
 from bench.protocols.state import CONNECTION_RESET, TEXT_BYTES, TEXTS
@@ -177,8 +178,12 @@ class RedisApplication:
         self._target = target
         self._clock = clock
         compile_scanner()
-        self._lookups = [lookups_of(plan.program, number) for number in range(len(plan.program.names))]
-        self._commands = [commands_of(plan.program, number) for number in range(len(plan.program.names))]
+        vocabulary, draws = Vocabulary(workload, plan.seed), Draws(plan, clock)
+        written = [operation.all_commands for operation in workload.operations.values()]
+        self._lookups = [tuple(map(lookup_of, commands)) for commands in written]
+        self._commands = [
+            tuple(CommandWords.of(command, vocabulary, draws) for command in commands) for commands in written
+        ]
         deadline_s = workload.deadline_ns / NS_PER_S
         # Any: redis-py leaves the methods that we call untyped.
         self.pool: Any = WatchedPool(
@@ -233,9 +238,7 @@ class RedisApplication:
 
     async def call(self, ticket: PendingRequest) -> None:
         """One command by itself, several in a pipeline without MULTI."""
-        wanted = self._commands[ticket.operation]
-        run_label = self._clock.run_label
-        commands = [command.render(ticket.arrival, ticket.key, run_label) for command in wanted]
+        commands = [command.render(ticket) for command in self._commands[ticket.operation]]
         if len(commands) == 1:
             replies = [await self._client.execute_command(*commands[0])]
         else:

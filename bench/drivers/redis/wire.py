@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
-from bench.drivers.redis.commands import CommandWriter, encode, key_width, lookup_of
-from bench.drivers.templates import variable_of
+from bench.drivers.redis.commands import command_template, encode, lookup_of
+from bench.drivers.templates import TemplateWriter, Vocabulary, variable_of
 from bench.plan.program import Program, Step, Template
 from bench.scenario.templates import value_content
 from bench.stack.probes.connection import dialled
@@ -109,17 +109,12 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
     """One template per operation; `{key}` is variable 0."""
     keys = workload.keys
     variables = [variable_of(keys, keys.count, 0)] if keys is not None else []
+    vocabulary = Vocabulary(workload, seed)
     templates = []
     for name, operation in workload.operations.items():
-        writer = CommandWriter(
-            prefix=keys.prefix if keys else "",
-            key_count=keys.count if keys else 0,
-            key_variable=0,
-            value_bytes=workload.value.bytes if workload.value else 0,
-            seed=seed,
-        )
+        writer = TemplateWriter(vocabulary)
         for command in operation.all_commands:
-            writer.add(command)
+            writer.include(command_template(command, vocabulary))
         lookups = tuple(lookup_of(command) for command in operation.all_commands)
         step = Step(bytes(writer.content), len(lookups), tuple(writer.fields), lookups)
         templates.append(Template(name, (step,)))
@@ -147,14 +142,15 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:
     if keys is None or not keys.preload:
         return
     content, _ = value_content(workload.value.bytes if workload.value else 1, seed)
-    width = key_width(keys.count)
     login = [encode(*words) for words in login_commands(target)]
     try:
         with dialled(target, PRELOAD_TIMEOUT_S) as connection:
             _exchange(connection, login, target)
             batch = min(PRELOAD_BATCH, PRELOAD_BATCH_BYTES // len(content) + 1)
             for first in range(0, keys.count, batch):
-                names = (f"{keys.prefix}{n:0{width}d}" for n in range(first, min(first + batch, keys.count)))
+                names = (
+                    f"{keys.prefix}{n:0{keys.width}d}" for n in range(first, min(first + batch, keys.count))
+                )
                 _exchange(connection, [encode("SET", name, content) for name in names], target)
     except OSError as error:
         raise _failed(target, f"{error}") from error

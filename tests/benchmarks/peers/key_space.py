@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.drivers.redis import wire
-from bench.drivers.redis.commands import key_width
 from bench.scenario.model import Scenario
 from bench.stack.probes.redis import RespClient
 
@@ -35,7 +34,7 @@ class KeySpace:
     @property
     def prefix(self) -> str:
         """What stands before the digits that vary."""
-        return "key:" + "0" * (KEY_DIGITS - key_width(self.key_count))
+        return "key:" + "0" * (KEY_DIGITS - len(str(self.key_count - 1)))
 
     def scenario(self, seconds: float, *, preload: bool = False) -> Scenario:
         """The task as a scenario of ours: one engine thread, one request in flight on each lane."""

@@ -120,10 +120,15 @@ def test_a_check_that_cannot_be_made_is_refused_at_its_place(check: str, said: s
 
 def test_a_run_can_be_named_in_a_redis_command(tmp_path: Path) -> None:
     """Both engines write the run's number with thirteen digits."""
-    from bench.drivers.redis.commands import commands_of
+    from bench.drivers.redis.commands import CommandWords
+    from bench.drivers.templates import Draws, Vocabulary
+    from bench.engine.client.pool import PendingRequest, RunClock
     from bench.plan.compile import compile_plan
 
-    scenario = load(tmp_path, "{registers: cache}").scenario
-    program = compile_plan(scenario).workloads[0].program
-    (command,) = commands_of(program, program.names.index("list"))
-    assert command.render(7, 0, 1_770_000_000_000) == ["RPUSH", b"list:1770000000000", b"000000000007"]
+    plan = compile_plan(load(tmp_path, "{registers: cache}").scenario).workloads[0]
+    clock = RunClock()
+    clock.run_label = 1_770_000_000_000
+    (written,) = plan.workload.operations["list"].all_commands
+    command = CommandWords.of(written, Vocabulary(plan.workload, plan.seed), Draws(plan, clock))
+    ticket = PendingRequest(planned_ns=0, row=0, operation=0, key=0, arrival=7)
+    assert command.render(ticket) == ["RPUSH", b"list:1770000000000", b"000000000007"]

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import hiredis
 
-from bench.drivers.redis.commands import commands_of
+from bench.drivers.redis.commands import CommandWords
+from bench.drivers.templates import Draws, Vocabulary
+from bench.engine.client.pool import PendingRequest, RunClock
 from bench.engine.wire.engine import WireEngine
 from bench.plan.plan import Plan
 from bench.stack.target import Target
@@ -95,15 +97,24 @@ def test_both_engines_send_the_same_commands_for_one_seed() -> None:
 
 def test_words_are_the_templates_words() -> None:
     """Numbers stand where the wire engine writes them; percent signs are no forms; wide ones are cut."""
-    program = plan_for("client", 1).workloads[0].program
-    names = list(program.names)
-    (odd,) = commands_of(program, names.index("odd"))
-    words = odd.render(arrival=1_234_567_890_123_456, key=42)
+    plan = plan_for("client", 1).workloads[0]
+    clock = RunClock()
+    vocabulary, draws = Vocabulary(plan.workload, plan.seed), Draws(plan, clock)
+
+    def render(operation: str, arrival: int, key: int) -> list[list[str | bytes]]:
+        commands = plan.workload.operations[operation].all_commands
+        ticket = PendingRequest(0, 0, 0, key, arrival)
+        return [CommandWords.of(command, vocabulary, draws).render(ticket) for command in commands]
+
+    (words,) = render("odd", 1_234_567_890_123_456, 42)
     assert words[0] == "SET"
     assert words[1] == b"100%-%k:042:567890123456%d"
     assert words[2][:13] == b"a567890123456"
     assert len(words[2]) == 42
-    increment, expire = commands_of(program, names.index("pair"))
-    assert increment.render(5, 0) == ["INCR", b"n:000000000005"]
-    assert expire.render(5, 999) == ["EXPIRE", b"%k:999", b"60"]
-    assert odd.render(1, 2)[1] == b"100%-%k:002:000000000001%d", "rendering leaves the template alone"
+    assert render("pair", 5, 0)[0] == ["INCR", b"n:000000000005"]
+    assert render("pair", 5, 999)[1] == ["EXPIRE", b"%k:999", b"60"]
+    odd = CommandWords.of(plan.workload.operations["odd"].all_commands[0], vocabulary, draws)
+    assert odd.render(PendingRequest(0, 0, 0, 42, 7))[1] == b"100%-%k:042:000000000007%d"
+    assert odd.render(PendingRequest(0, 0, 0, 2, 1))[1] == b"100%-%k:002:000000000001%d", (
+        "rendering leaves the template alone"
+    )
