@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.output import NamedPath
+from bench.cli.output import DurationNs, NamedPath
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
@@ -19,23 +19,6 @@ BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"
 SCENARIOS = Path("scenarios")
 
 
-class Age(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in some versions of click only
-    """A duration such as 7d, in ns."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Click's hook."""
-        from bench.core.units import Mismatch, duration_ns
-
-        if isinstance(value, int):
-            return value
-        try:
-            return duration_ns(value)
-        except Mismatch as mismatch:
-            self.fail(f"{mismatch}; {mismatch.advice}", param, ctx)
-
-
 @click.command()
 @click.argument("results", type=NamedPath(path_type=Path), default=Path("results"))
 @click.option(
@@ -43,7 +26,7 @@ class Age(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic 
     type=click.Path(path_type=Path),
     help="Scenario files, to find what is missing or has changed (default: scenarios/, if it exists).",
 )
-@click.option("--max-age", type=Age(), default="7d", show_default=True, help="Ignore older runs.")
+@click.option("--max-age", type=DurationNs(), default="7d", show_default=True, help="Ignore older runs.")
 @click.option(
     "--format", "form", type=click.Choice(FORMS), help="Output format (default: text, or by FILE's name)."
 )

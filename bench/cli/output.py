@@ -109,3 +109,20 @@ class NamedPath(click.Path):
             named = "name a folder, or . for this one" if self.dir_okay else "name a file"
             self.fail(f"the name is empty; {named}", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class DurationNs(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in some versions of click only
+    """A duration such as 7d, in ns."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Click's hook."""
+        from bench.core.units import Mismatch, duration_ns
+
+        if isinstance(value, int):
+            return value
+        try:
+            return duration_ns(value)
+        except Mismatch as mismatch:
+            self.fail(f"{mismatch}; {mismatch.advice}", param, ctx)

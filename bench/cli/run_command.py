@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from bench.cli.output import NamedPath, say, say_problem
+from bench.cli.output import DurationNs, NamedPath, say, say_problem
 from bench.cli.session_opening import (
     is_of_kind,
     load_all,
@@ -155,6 +155,13 @@ def _write(asked: CiReports, out: Path, verdicts: list[Verdict]) -> None:
     metavar="FILE",
     help="Write a summary of all runs in Markdown.",
 )
+@click.option(
+    "--wait",
+    "wait_ns",
+    type=DurationNs(),
+    metavar="DURATION",
+    help="Wait for targets that do not answer yet (default: 30s for those that say they are starting).",
+)
 @exporter_options
 def command(
     scenarios: tuple[Path, ...],
@@ -167,6 +174,7 @@ def command(
     as_json: bool,
     junit: Path | None,
     markdown: Path | None,
+    wait_ns: int | None,
     asked: Asked,
 ) -> int:
     """Run the scenario files (or all in a folder) and judge them.
@@ -175,6 +183,7 @@ def command(
     bench run scenarios/redis_latency.yaml --quick
     bench run scenarios/redis_latency.yaml --set workloads.cache.rate=5000/s
     """
+    from bench.core.clock import NS_PER_S
     from bench.exporters.choice import open_exporters
     from bench.judge.verdict import exit_code
     from bench.results.layout import as_json as json_text
@@ -190,10 +199,13 @@ def command(
     stop, progress = StopRequest(), progress_for()
     interrupted: InterruptedRun | None = None
     watchers = Observers(open_exporters(asked, progress.step), progress.step)
+    wait_s = None if wait_ns is None else wait_ns / NS_PER_S
     with (
         ci_reports(CiReports(junit, markdown), out, verdicts),
         stop_signals(stop),
-        open_session(loaded, out, stack, progress, stop, seed=seed, watchers=watchers) as session,
+        open_session(
+            loaded, out, stack, progress, stop, seed=seed, watchers=watchers, wait_s=wait_s
+        ) as session,
     ):
         for one in loaded:
             try:

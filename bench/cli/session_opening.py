@@ -143,8 +143,12 @@ def open_session(
     *,
     seed: int | None = None,
     watchers: Observers | None = None,
+    wait_s: float | None = None,
 ) -> Iterator[Session]:
     """A session for these scenarios, its stack up; the stack ends with it, and nobody looks on any more.
+
+    wait_s: the longest that a target which does not answer yet is waited for; None for one that says it
+    is starting only.
 
     Clears away first what a killed harness has left in `out`. Raises TargetError for a stack that does
     not come up, UsageError for one that does not exist, ResultError for a folder that cannot be written.
@@ -154,6 +158,7 @@ def open_session(
     from bench.results.ownership import sweep
     from bench.run.plugins import Observers
     from bench.run.session import Session
+    from bench.stack.probes.health import Patience
     from bench.stack.stack import open_stack
 
     looking_on = Observers() if watchers is None else watchers
@@ -169,7 +174,11 @@ def open_session(
                 "make room or choose another folder with --out"
             ) from None
         with log_folder(out) as logs, contextlib.ExitStack() as open_now:
-            stack = _up(open_now, open_stack(stack_kind, needed_targets(loaded), logs), stop)
+            stack = open_stack(stack_kind, needed_targets(loaded), logs)
+            stack.patience = Patience(say=progress.step)
+            if wait_s is not None:
+                stack.patience = Patience(wait_s, for_absent=True, say=progress.step)
+            stack = _up(open_now, stack, stop)
             yield Session(stack, out, progress, stop, seed, plugins, looking_on)
     finally:
         looking_on.close()

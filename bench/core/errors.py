@@ -14,6 +14,7 @@ HoldfastError            70  our bug, if it ever surfaces bare
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Literal
 
 from bench.core.sanitize import one_line, visible
 
@@ -91,13 +92,27 @@ class StatementRefused(HoldfastError):  # noqa: N818 - what happened is the name
         super().__init__(f"{where}: expected {expected}, found {one_line(found)}; {advice}")
 
 
+Passing = Literal["starting", "absent"]
+"""The target says that it is starting; or nothing answers there, or no longer."""
+
+
 class TargetError(HoldfastError):
     """A target cannot be reached, or something else answers there."""
 
     exit_code = ExitCode.TARGET
 
-    def __init__(self, target: str, address: str, expected: str, found: str, advice: str) -> None:
+    def __init__(
+        self,
+        target: str,
+        address: str,
+        expected: str,
+        found: str,
+        advice: str,
+        passes: Passing | None = None,
+    ) -> None:
         self.target, self.expected, self.found, self.advice = target, expected, found, advice
+        self.passes = passes
+        """Why it may be over in a while; None where waiting does not help."""
         super().__init__(
             f"target {target} at {address}: expected {expected}, found {one_line(found)}; {advice}"
         )

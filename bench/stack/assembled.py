@@ -53,7 +53,9 @@ class AssembledStack(Stack):
         for place in PLACES_IN_ORDER:
             names = [name for name in self._names if self._file.targets[name].place == place]
             if names:
-                self._stacks.append(self._opened.enter_context(self._part(place, names)))
+                part = self._part(place, names)
+                part.patience = self.patience
+                self._stacks.append(self._opened.enter_context(part))
 
     def targets(self) -> dict[str, Target]:
         """The targets that were found or started."""

@@ -5,7 +5,6 @@ monitor.
 import ipaddress
 import os
 import re
-import time
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
@@ -13,7 +12,7 @@ from bench.core.errors import TargetError
 from bench.registry import SERVICES, url_variables
 from bench.stack.description import TargetDescription
 from bench.stack.probes.connection import ProbeError, resolve
-from bench.stack.probes.health import Facts, ask
+from bench.stack.probes.health import Facts, ask_when_ready
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 
@@ -44,10 +43,8 @@ class ExternalStack(Stack):
     def start(self) -> None:
         """Check that each target may be loaded and is what it should be. Raises TargetError."""
         for name, target in self._targets.items():
-            deadline = time.monotonic() + DEADLINE_S
             check_host(target, self._allowed_hosts)
-            left_s = max(deadline - time.monotonic(), 0.1)
-            self._facts[name] = _usable(target, ask(target, left_s))
+            self._facts[name] = _usable(target, ask_when_ready(target, self.patience, DEADLINE_S))
 
     def targets(self) -> dict[str, Target]:
         """The targets that the environment names."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 from bench.core.errors import TargetError, UsageError
 from bench.registry import SHIPPED_STACKS, Topology, shipped_topology
 from bench.stack.description import TargetDescription
-from bench.stack.probes.health import ServiceHealth, health_of
+from bench.stack.probes.health import Patience, ServiceHealth, health_of
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
@@ -35,6 +35,8 @@ class Stack(ABC):
     """Whether it sees its services end and start."""
     faults_allowed: Sequence[str] = ()
     """Targets that others run and that the user gives to be broken."""
+    patience: Patience = Patience()
+    """With targets that others run and that are not ready at the start."""
 
     def topology(self) -> Topology:
         """Every target that it knows, whether started or not, and what each stands on."""

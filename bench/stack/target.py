@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from bench.core.errors import TargetError
+from bench.core.errors import Passing, TargetError
 from bench.registry import KINDS, Scheme, TargetKind
 from bench.stack import tls as tls_options
 from bench.stack.tls import TlsSettings
@@ -66,9 +66,9 @@ class Target:
         """
         return self.tls.context(self.name, self.address) if self.tls else None
 
-    def error(self, expected: str, found: str, advice: str) -> TargetError:
-        """What is wrong with this target, to be raised."""
-        return TargetError(self.name, self.address, expected, found, advice)
+    def error(self, expected: str, found: str, advice: str, passes: Passing | None = None) -> TargetError:
+        """What is wrong with this target, to be raised; `passes`: why it may be over in a while."""
+        return TargetError(self.name, self.address, expected, found, advice, passes)
 
     @classmethod
     def from_url(

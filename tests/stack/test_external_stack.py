@@ -82,7 +82,7 @@ def test_another_machine_is_refused_unless_it_is_allowed_by_name(
 ) -> None:
     bare = host.strip("[]")
     asked: list[str] = []
-    monkeypatch.setattr(external, "ask", lambda target, _: asked.append(target.host))
+    monkeypatch.setattr(external, "ask_when_ready", lambda target, *_: asked.append(target.host))
     monkeypatch.setattr(external, "_usable", lambda _, facts: facts)
     with pytest.raises(TargetError, match=f"set HOLDFAST_ALLOW_HOSTS={bare}".replace(".", r"\.")):
         external_stack(f"redis://{host}:6379").start()

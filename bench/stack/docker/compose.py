@@ -17,7 +17,7 @@ from bench.stack.docker.client import connect_engine, engine_host
 from bench.stack.docker.container_facts import Container, cgroup_of
 from bench.stack.docker.events import FollowedContainers
 from bench.stack.external import named_by_the_user, url_in
-from bench.stack.probes.health import Facts, ask
+from bench.stack.probes.health import Facts, ask_when_ready
 from bench.stack.stack import Stack, check_names
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Pooler, Target
@@ -164,7 +164,7 @@ class ComposeStack(Stack):
             self._containers[name] = container
             self._targets[name] = self._target(name, container)
         for name, target in self._targets.items():
-            self._facts[name] = ask(target)
+            self._facts[name] = ask_when_ready(target, self.patience)
         self._ids = {container.id: name for name, container in self._containers.items()}
         self._followed = FollowedContainers(engine, self._ids, self._log_dir, self._replaced)
         self._followed.start()

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.core.clock import monotonic_ns
-from bench.core.errors import TargetError
+from bench.core.errors import Passing, TargetError
 from bench.core.sanitize import redacted
 from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
@@ -39,10 +39,20 @@ class ProbeError(Exception):
 
     advice: str | None = None
     """What to do, where the failure itself says it."""
+    passes: Passing | None = None
+    """Whether to wait may help; see TargetError."""
 
 
 class ClosedAtOnce(ProbeError):  # noqa: N818 - states a fact about the other side
     """The other side closed the connection before it had said anything."""
+
+    passes = "absent"
+
+
+class NoConnection(ProbeError):  # noqa: N818 - states a fact about the other side
+    """The connection could not be opened, or the host has no address."""
+
+    passes = "absent"
 
 
 class Connection:
@@ -183,7 +193,7 @@ class Connection:
                 # Nobody listens there, and the kernel gave this very port to our end.
                 problem = REFUSED
             connection.close()
-        raise ProbeError(problem)
+        raise NoConnection(problem)
 
     def _secured(self, plain: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
         try:
@@ -217,7 +227,7 @@ def resolve(host: str, port: int, deadline_s: float) -> list[tuple[int, tuple[An
     thread.start()
     thread.join(deadline_s)
     if not found:
-        raise ProbeError(problem)
+        raise NoConnection(problem)
     return list(found)
 
 
@@ -238,15 +248,19 @@ _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 
 def probe_error(
-    target: Target, expected: str, found: str | ProbeError, advice: str | None = None
+    target: Target,
+    expected: str,
+    found: str | ProbeError,
+    advice: str | None = None,
+    passes: Passing | None = None,
 ) -> TargetError:
     """The error in one short line, without the password; some servers quote what they were sent."""
     if isinstance(found, ProbeError):
-        advice = advice or found.advice
+        advice, passes = advice or found.advice, found.passes
     found = redacted(str(found), [target.password])
     if len(found) > QUOTE_LIMIT:
         found = found[:QUOTE_LIMIT] + "..."
-    return target.error(expected, " ".join(found.split()), advice or advice_for(target))
+    return target.error(expected, " ".join(found.split()), advice or advice_for(target), passes)
 
 
 def advice_for(target: Target) -> str:

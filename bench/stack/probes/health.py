@@ -1,6 +1,7 @@
 """The health of targets: whether each is up, since when, and how fast it answers."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from bench.stack.target import State, Target
 
 DEADLINE_S = 5.0
 AT_ONCE = 16
+AGAIN_S = 0.2
+"""Until a target that was not ready is asked again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,35 @@ def ask(target: Target, deadline_s: float = DEADLINE_S) -> Facts:
     """Ask a target of any kind, as its kind is asked. Raises TargetError within `deadline_s`."""
     facts: Facts = load(KINDS[target.kind].probe)(target, deadline_s)
     return facts
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How a target is treated that is not ready yet."""
+
+    wait_s: float = 30.0
+    """The longest that it is waited for, from its first answer on."""
+    for_absent: bool = False
+    """Whether also where nothing answers, and not only where a server says that it is starting."""
+    say: Callable[[str], None] = lambda _: None
+    """Is given a line about each target that is waited for."""
+
+
+def ask_when_ready(target: Target, patience: Patience, deadline_s: float = DEADLINE_S) -> Facts:
+    """Ask a target, again until it is ready. Raises TargetError for what does not pass, or not in time."""
+    until: float | None = None
+    while True:
+        try:
+            return ask(target, deadline_s)
+        except TargetError as error:
+            helps = error.passes == "starting" or (error.passes == "absent" and patience.for_absent)
+            if not helps or (until is not None and time.monotonic() >= until):
+                raise
+            if until is None:
+                until = time.monotonic() + patience.wait_s
+                wait = f"{patience.wait_s:g} s"
+                patience.say(f"waiting up to {wait} for {target.name} at {target.address}: {error.found}")
+            time.sleep(AGAIN_S)
 
 
 def probe(target: Target, deadline_s: float = DEADLINE_S) -> ServiceHealth:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
+from bench.core.errors import Passing
 from bench.stack.probes.connection import (
     Connection,
     ProbeError,
@@ -85,6 +86,7 @@ SELECT version(), current_setting('max_connections')::int, pg_is_in_recovery(),
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')
 """
 _IN = "to be let in"
+STARTING = "starting up|not yet accepting connections|in recovery mode"
 # What the server or libpq says -> what was expected, and what to do. A server may speak another
 # language than English; then the general words below must do.
 _REFUSALS: dict[str, tuple[str, str]] = {
@@ -128,9 +130,9 @@ _REFUSALS: dict[str, tuple[str, str]] = {
         "a free connection",
         "end connections that nobody uses, or raise max_connections",
     ),
-    "starting up|not yet accepting connections|in recovery mode": (
+    STARTING: (
         "a server that is ready",
-        "wait until it has started",
+        "wait until it has started, or let --wait do so for longer",
     ),
     "shutting down": ("a server that is ready", "start it again"),
     "does not support SSL": (
@@ -254,7 +256,8 @@ def _refusal(target: Target, problem: Exception) -> Exception:
     text = _short(str(problem))
     for pattern, (expected, advice) in _REFUSALS.items():
         if re.search(pattern, text):
-            return probe_error(target, expected, f"the answer '{text}'", advice)
+            passes: Passing | None = "starting" if pattern == STARTING else None
+            return probe_error(target, expected, f"the answer '{text}'", advice, passes)
     return probe_error(target, "to be let in and answered", f"'{text}'")
 
 

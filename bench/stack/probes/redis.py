@@ -170,7 +170,8 @@ def _expect_redis(target: Target, server: RespClient) -> None:
             advice = "end connections that nobody uses, or raise maxclients"
             raise probe_error(target, "a free connection", f"the answer '{reply}'", advice) from None
         if str(reply).startswith("LOADING"):
-            raise probe_error(target, "+PONG", str(reply), "wait until it has loaded its data") from None
+            advice = "wait until it has loaded its data, or let --wait do so for longer"
+            raise probe_error(target, "+PONG", str(reply), advice, "starting") from None
         raise probe_error(target, "+PONG", f"the answer '{reply}'", advice_for(target)) from None
     if answer != "PONG":
         raise probe_error(target, "+PONG", f"the answer '{answer}'", advice_for(target))
