@@ -19,6 +19,7 @@ from bench.core.machine_limits import BUG, failure_of, raise_descriptor_limit
 
 # name -> (module, one line for --help). Kept here so that help needs no import.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("bench.cli.init_command", "Write a stack file and a first scenario for your own system."),
     "list": ("bench.cli.list_command", "List the scenarios and what each one asks."),
     "validate": ("bench.cli.validate_command", "Check scenario files; report every problem with its place."),
     "plan": ("bench.cli.plan_command", "Print what a scenario would do, without doing it."),
@@ -32,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ui": ("bench.cli.ui_command", "Choose, start and watch runs in a browser (Locust)."),
     "heal": ("bench.cli.heal_command", "Heal faults that a killed harness left behind."),
     "doctor": ("bench.cli.doctor_command", "Show what this machine can do and what would disturb a run."),
-    "schema": ("bench.cli.schema_command", "Print the JSON Schema of scenario files."),
+    "schema": ("bench.cli.schema_command", "Print the JSON Schema of scenario or stack files."),
 }
 
 COMPLETE = "_BENCH_COMPLETE"

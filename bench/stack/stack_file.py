@@ -170,7 +170,8 @@ def load_stack_file(path: Path) -> StackFile:
         raise ScenarioError([*problems, Place(shown, 1, 1).problem("file", expected, "none", advice)])
     environment = {**_env_file(path.parent / ".env"), **os.environ}
     tree, unset = interpolated(root, environment)
-    problems += unset
+    kept = f"write it into {file_name(path.parent / '.env')}"
+    problems += [replace(one, advice=one.advice.replace("or write", f"or {kept}, or write")) for one in unset]
     warnings = tuple(_bare_secrets(root))
     try:
         contents = StackContents.model_validate(_contents(tree))
@@ -187,6 +188,12 @@ def load_stack_file(path: Path) -> StackFile:
     if problems:
         raise ScenarioError(sorted(set(problems)))
     return StackFile(path, contents.stack, contents.targets, described, contents.allow, environment, warnings)
+
+
+def stack_schema() -> dict[str, object]:
+    """The JSON Schema of stack files. Values may also be ${NAME} references, which an editor cannot check."""
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return draft | StackContents.model_json_schema() | {"title": "Holdfast stack"}
 
 
 def service_of(name: str, target: StackTarget) -> ServiceSpec | None:

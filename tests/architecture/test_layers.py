@@ -7,7 +7,7 @@ from tests.architecture.sources import modules, modules_imported
 LAYERS = (
     *("core", "registry", "protocols", "scenario", "plan", "results", "stack", "resources", "judge"),
     *("compare", "assess", "datasets", "engine", "drivers", "run", "exporters", "report", "swarm"),
-    *("reference_api", "cli", "pytest_plugin"),
+    *("reference_api", "init", "cli", "pytest_plugin"),
 )
 """The packages of `bench`, lowest first: a module imports from its own layer and from lower ones.
 

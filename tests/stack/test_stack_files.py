@@ -1,5 +1,6 @@
 """Stack files: targets by names of the user's own, every problem with its place."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from bench.registry import TargetOutline, shipped_topology
 from bench.scenario.load import discover, load_scenario
 from bench.stack.assembled import AssembledStack
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.stack_file import StackFile, find_stack_file, load_stack_file
+from bench.stack.stack_file import StackFile, find_stack_file, load_stack_file, stack_schema
 from bench.stack.target import url_of
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
@@ -47,6 +48,13 @@ def test_the_shipped_files_are_right_and_are_no_scenarios() -> None:
     files = sorted((SCENARIOS / "stacks").glob("*.yaml"))
     assert [load_stack_file(file).name for file in files] == ["compose", "docker", "embedded", "external"]
     assert not set(files) & set(discover([SCENARIOS]))
+
+
+def test_the_shipped_files_name_the_schema_that_the_models_give() -> None:
+    """Written by `bench schema --stack > scenarios/stack.schema.json`."""
+    assert json.loads((SCENARIOS / "stack.schema.json").read_text()) == stack_schema()
+    for file in (SCENARIOS / "stacks").glob("*.yaml"):
+        assert file.read_text().startswith("# yaml-language-server: $schema=../stack.schema.json\n")
 
 
 def test_targets_have_the_names_of_the_file(read: Read) -> None:

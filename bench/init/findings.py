@@ -1,0 +1,101 @@
+"""What was found of a user's system, before it is written down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bench.registry import DRIVERS, SHIPPED_STACKS
+
+MEASURABLE = ("redis", "postgres", "http", "tcp", "elasticsearch", "neo4j")
+"""Kinds of the targets that a stack file may have."""
+LONGEST_NAME = 40
+
+
+@dataclass(frozen=True)
+class FoundOperation:
+    """One request that an API takes."""
+
+    name: str
+    method: str
+    path: str
+    status: int | None = None
+    """What it answers with, where that is not 2xx or 3xx."""
+    reason: str = ""
+    """Why it is no part of the first load: it is then written as a comment."""
+
+
+@dataclass(frozen=True)
+class FoundTarget:
+    """One service of the system."""
+
+    name: str
+    kind: str
+    url: str | None = None
+    """As it is written into the file: a password in it is a reference to the environment."""
+    service: str | None = None
+    """Of the compose project, where there is no URL."""
+    port: int | None = None
+    """Inside its container, where it is not the usual one of its kind."""
+    behind: tuple[str, ...] = ()
+    pooler: str = "none"
+    has_tls: bool = False
+    far_host: str | None = None
+    """Where it is not on this machine."""
+    secret: str | None = None
+    """The environment variable that its password comes from."""
+    is_secret_encoded: bool = False
+    """Whether the password has letters that a URL writes as %2F and such."""
+    said: str = ""
+    """What it is in its own words, or why it is taken for what it is."""
+    problem: str = ""
+    """Why it cannot be used now: it is then written as a comment."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the guesses, one sentence each."""
+    operations: tuple[FoundOperation, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where it is, for a table."""
+        if self.service is not None:
+            return f"service {self.service}" + (f", port {self.port}" if self.port else "")
+        return (self.url or "").partition("://")[2].rpartition("@")[2] or (self.url or "")
+
+    @property
+    def driver(self) -> str | None:
+        """What drives it in a first scenario."""
+        return next((name for name, facts in DRIVERS.items() if facts.kind == self.kind), None)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A system as far as it is known."""
+
+    name: str
+    source: str
+    """What was read, for the head of the files."""
+    targets: tuple[FoundTarget, ...]
+    left_out: tuple[tuple[str, str], ...] = field(default=())
+    """What else was there, and why it cannot be measured."""
+
+    @property
+    def usable(self) -> tuple[FoundTarget, ...]:
+        """Those that a run can use."""
+        return tuple(target for target in self.targets if not target.problem)
+
+
+def name_from(text: str, taken: Iterable[str] = (), otherwise: str = "system") -> str:
+    """A name as scenarios have them, not among `taken`."""
+    plain = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:LONGEST_NAME].strip("_")
+    if not plain or not plain[0].isalpha():
+        plain = f"{otherwise}_{plain}".strip("_")[:LONGEST_NAME]
+    others, name, number = set(taken), plain, 2
+    while name in others:
+        name, number = f"{plain}_{number}", number + 1
+    return name
+
+
+def stack_name(text: str) -> str:
+    """The name of a stack file: none of those that need no file."""
+    return name_from(text, SHIPPED_STACKS, "my")

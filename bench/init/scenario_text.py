@@ -1,0 +1,133 @@
+"""A first scenario for what was found: modest, harmless, and judged by the limits of an ordinary service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.init.findings import Findings, FoundOperation, FoundTarget
+from bench.init.yaml_text import comment, flow, value
+
+HEAD = """\
+# yaml-language-server: $schema=scenario.schema.json
+#
+"""
+MOST_WORKLOADS = 20
+PHASES = """\
+phases:
+  - {name: warmup, for: 3s, measured: false}
+  - {name: steady, for: 20s}       # longer, and the percentiles are known better"""
+LOADS = {"redis": ("1200/s", 20, "1s"), "postgres": ("40/s", 4, "2s"), "http": ("60/s", 10, "2s")}
+"""Driver -> rate, lanes and deadline of a first load."""
+RULES = {
+    "redis": (
+        "response.p95 < 10ms warn 8ms",
+        "response.p50 < 50ms",
+        "errors < 1% warn 0.5%",
+        "throughput >= 1000/s",
+    ),
+    "postgres": ("response.p95 < 100ms warn 80ms", "errors < 1% warn 0.5%", "throughput > 20/s"),
+    "http": ("response.p95 < 500ms warn 400ms", "errors < 5% warn 3%", "throughput > 50/s"),
+}
+REDIS = """\
+    # Keys of its own: they are written before the clock starts, stay, and no other is touched.
+    # To remove them: redis-cli --scan --pattern 'bench:init:*' | xargs redis-cli del
+    keys: {count: 1000, prefix: "bench:init:", distribution: zipf, preload: true}
+    value: {bytes: 128}
+    operations:
+      get: {weight: 80, command: [GET, "{key}"]}
+      set: {weight: 20, command: [SET, "{key}", "{value}"]}"""
+POSTGRES = """\
+    operations:
+      # It reads no table, so it cannot harm. A query of your application says more, for example:
+      # order: {weight: 5, sql: "SELECT * FROM orders WHERE id = {order}"}
+      # with, above operations: parameters: {order: {from: 1, to: 10000, distribution: zipf}}
+      ping: {sql: "SELECT 1"}"""
+
+
+def scenario_text(findings: Findings) -> str:
+    """One workload for each target that can be driven, its rules, and a fault that is not yet one."""
+    driven = [target for target in findings.usable if target.driver][:MOST_WORKLOADS]
+    names = [target.name for target in driven]
+    lines = [
+        *comment(
+            f"A first load on {findings.name}, written by bench init: modest rates, and no data of yours is "
+            "changed. Rates and limits are guesses that suit an ordinary service; put yours in their place. "
+            "scenarios/README.md of Holdfast has the format, bench help rules the rules."
+        ),
+        f"scenario: {findings.name}",
+        f"purpose: {_listed(names)} {'answer' if len(names) > 1 else 'answers'} within the limits below",
+        f"stack: stacks/{findings.name}.yaml",
+        "workloads:",
+    ]
+    for target in driven:
+        lines += _workload(target)
+    lines += [PHASES, *_fault(driven, findings.name), "sla:"]
+    for target in driven:
+        lines += [f"  - {_load(target)}.{rule}" for rule in RULES[str(target.driver)]]
+    lines.append("  # - recovery.full < 10s          # with the fault above")
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _load(target: FoundTarget) -> str:
+    return f"{target.name}_load"
+
+
+def _workload(target: FoundTarget) -> Iterator[str]:
+    driver = str(target.driver)
+    rate, lanes, deadline = LOADS[driver]
+    yield f"  - name: {_load(target)}"
+    yield f"    target: {target.name}"
+    yield f"    driver: {driver}"
+    if target.has_tls:
+        yield "    engine: client             # the wire engine has no TLS"
+    yield f"    lanes: {lanes:<19} # connections"
+    if driver == "http":
+        yield from _requests(target.operations)
+    else:
+        yield from (REDIS if driver == "redis" else POSTGRES).split("\n")
+    yield "    arrivals: poisson          # planned ahead: they do not wait for answers"
+    yield f"    rate: {rate:<20} # a guess"
+    yield f"    deadline: {deadline:<16} # an answer after this is lost, and counts as this long at least"
+
+
+def _requests(operations: Sequence[FoundOperation]) -> Iterator[str]:
+    if any("login" in operation.reason for operation in operations):
+        yield "    # For requests that ask for a login (API_TOKEN comes from the environment or .env):"
+        yield '    # headers: {Authorization: "Bearer ${API_TOKEN}"}'
+    yield "    operations:"
+    if all(operation.reason for operation in operations):
+        yield "      page: {request: {path: /}}   # a guess: name a page of yours"
+    for reason in dict.fromkeys(operation.reason for operation in operations):
+        if reason:
+            yield from comment(f"{reason}:", "      ")
+        for operation in operations:
+            if operation.reason != reason:
+                continue
+            if operation.status is not None and not reason:
+                said = f"A guess: it answered {operation.status} when asked; name a page that says more."
+                yield from comment(said, "      ")
+            entry = f"{operation.name}: {flow([('request', flow(_request(operation)))])}"
+            yield f"      {'# ' if reason else ''}{entry}"
+
+
+def _request(operation: FoundOperation) -> Iterator[tuple[str, str]]:
+    if operation.method != "GET":
+        yield "method", operation.method
+    yield "path", value(operation.path.replace("${", "$${"))
+    if operation.status is not None and not operation.reason:
+        yield "expect", flow([("status", str(operation.status))])
+
+
+def _fault(driven: Sequence[FoundTarget], name: str) -> Iterator[str]:
+    target = driven[0].name
+    yield from comment(
+        f"How does it fare when {target} answers 50 ms late for five seconds? Remove the # of the two lines "
+        f"below and of the last rule, and write in stacks/{name}.yaml under allow: faults: [{target}]. "
+        "bench help faults lists what else can break."
+    )
+    yield "# faults:"
+    yield f"#   - {{latency: {target}, at: 8s, for: 5s, delay: 50ms}}"

@@ -1,0 +1,86 @@
+"""URLs of running services: each is read, and written without its password."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import quote
+
+from bench.core.errors import UsageError
+from bench.core.units import quoted
+from bench.init.findings import MEASURABLE, FoundTarget, name_from
+from bench.registry import DRIVERS, url_variables
+from bench.stack.target import Target, is_loopback_literal, url_of
+
+_MARK = "holdfast0password"
+
+
+def targets_of(given: Sequence[str]) -> list[Target]:
+    """The targets that words of the command line name: URL or NAME=URL.
+
+    Raises UsageError for a kind that no stack file has, TargetError for a URL that cannot be read.
+    """
+    targets: list[Target] = []
+    for word in given:
+        name, url = _split(word)
+        read = Target.from_url(url, name=name or "URL", source="the command line")
+        if read.kind not in MEASURABLE:
+            raise UsageError(f"init: expected a URL of {', '.join(MEASURABLE)}, found one of {read.kind}")
+        names = [target.name for target in targets]
+        if name in names:
+            raise UsageError(f"init: expected every name once, found {quoted(name)} again")
+        usual = "api" if read.kind == "http" else read.kind
+        targets.append(replace(read, name=name_from(name or usual, names)))
+    return targets
+
+
+def targets_in(environment: Mapping[str, str]) -> dict[str, Target]:
+    """Variable -> the target that it names. Raises TargetError for a URL that cannot be read."""
+    found = {}
+    for name, variable in url_variables().items():
+        if url := environment.get(variable, "").strip():
+            found[variable] = Target.from_url(url, name=name, source=variable)
+    return found
+
+
+def _split(word: str) -> tuple[str, str]:
+    """NAME=URL as its parts; an = inside a URL stands behind its scheme."""
+    name, equals, url = word.partition("=")
+    return (name.strip(), url) if equals and "://" not in name else ("", word)
+
+
+def found_target(target: Target, variable: str | None = None) -> FoundTarget:
+    """The target as it is written down; `variable` has its URL where the environment named it."""
+    secret = None
+    url = url_of(replace(target, password=_MARK if target.password else None))
+    url = url.replace("${", "$${")
+    if target.password:
+        secret = variable or f"{target.name.upper()}_PASSWORD"
+        url = f"${{{variable}}}" if variable else url.replace(_MARK, f"${{{secret}}}")
+    elif variable:
+        # Braces cannot stand in a default; such a URL is left to the environment.
+        url = f"${{{variable}}}" if {"{", "}"} & set(url) else f"${{{variable}:-{url}}}"
+    is_near = target.host == "localhost" or is_loopback_literal(target.host)
+    return FoundTarget(
+        target.name,
+        target.kind,
+        url,
+        pooler=target.pooler,
+        has_tls=target.tls is not None,
+        far_host=None if is_near else target.host,
+        secret=secret,
+        is_secret_encoded=quote(target.password or "", safe="") != (target.password or ""),
+    )
+
+
+def behind_guessed(targets: Sequence[FoundTarget]) -> list[FoundTarget]:
+    """The same, each API with the stores that it may work with."""
+    kinds = {facts.kind for facts in DRIVERS.values()} - {"http", None}
+    stores = tuple(target.name for target in targets if target.kind in kinds and not target.problem)
+    note = "behind is a guess: keep what it works with, so that it is sampled and faults can hit it there"
+    return [
+        replace(target, behind=stores, notes=(*target.notes, note))
+        if target.kind == "http" and stores
+        else target
+        for target in targets
+    ]
