@@ -4,7 +4,7 @@ Each act gives its times and its proof. When it took effect is the engine's own 
 a stamp in ns, or the kernel's where that is earlier: the engine reports a death some 30 ms late. What the
 engine does differently than one expects:
 
-- `docker kill` counts as a stop by hand, so the restart policy does not act: who kills must start;
+- `docker kill` counts as a stop by hand, so the restart policy does not act: it must be started again;
 - a process that is killed from the host is a crash to the engine, and the restart policy acts;
 - an inspected `Health` says unhealthy as soon as a container is paused or dead, without any check.
 """
@@ -44,20 +44,16 @@ _SO_ALREADY = (304, 409)
 class ContainerAct:
     """One act on a container."""
 
-    what: str
-    container: str
     times: Timestamps
     proof: Proof
     pid_before: int | None
-    pid_after: int | None
-    event_ns: int | None = None
-    """When the engine says that it happened."""
+    """Its first process when the act began."""
 
 
 def kill(container: str) -> ContainerAct:
-    """`docker kill`: SIGKILL by the engine. Nobody starts it again but who calls `start`."""
+    """`docker kill`: SIGKILL by the engine. Only `start` starts it again."""
     # Nothing outlives this signal: when the engine has sent it, the process is gone.
-    return _ending("kill", container, lambda: engine().kill(container, "SIGKILL"), ("kill", "die"))
+    return _ending(container, lambda: engine().kill(container, "SIGKILL"), ("kill", "die"))
 
 
 def crash(container: str) -> ContainerAct:
@@ -70,28 +66,28 @@ def crash(container: str) -> ContainerAct:
     if isinstance(identity, str):
         advice = "use kill, which the engine does, or run bench as root on the engine's machine"
         raise hit.refusal("a process that may be killed from here", identity, advice)
-    return _ending("crash", container, lambda: identity.send(signal.SIGKILL), ("die",))
+    return _ending(container, lambda: identity.send(signal.SIGKILL), ("die",))
 
 
 def stop(container: str, grace_s: int = GRACE_S) -> ContainerAct:
     """The signal that the image says, then SIGKILL after the grace. It stays down until `start`."""
-    return _ending("stop", container, lambda: engine().stop(container, timeout=grace_s), ("die",))
+    return _ending(container, lambda: engine().stop(container, timeout=grace_s), ("die",))
 
 
 def restart(container: str, grace_s: int = GRACE_S) -> ContainerAct:
     """`stop` and `start` by the engine in one go; took effect when the old process ended."""
-    return _ending("restart", container, lambda: engine().restart(container, timeout=grace_s), ("die",))
+    return _ending(container, lambda: engine().restart(container, timeout=grace_s), ("die",))
 
 
 def start(container: str) -> ContainerAct:
     """Start it, if it does not run. Took effect when the engine had started it; that it answers is more."""
     before = view(container)
     if before.is_running and not before.is_restarting:
-        return _so_already("start", container, f"it runs already as process {before.pid}", before.pid)
+        return _so_already(f"it runs already as process {before.pid}", before.pid)
     times, _ = _timed(container, [lambda: engine().start(container)], ("start",))
     pid = view(container).pid
     proof = Proof(pid is not None, f"process {pid} was started" if pid else "it has no process")
-    return ContainerAct("start", container, times, proof, None, pid, times.effective_ns)
+    return ContainerAct(times, proof, None)
 
 
 def pause(container: str) -> ContainerAct:
@@ -102,18 +98,18 @@ def pause(container: str) -> ContainerAct:
     after = view(container)
     words = {True: ", its processes are frozen", False: ", but its processes run", None: ""}
     proof = Proof(after.is_paused and frozen, f"the engine says {after.status}{words[is_frozen(pid)]}")
-    return ContainerAct("pause", container, times, proof, pid, pid, times.effective_ns)
+    return ContainerAct(times, proof, pid)
 
 
 def unpause(container: str) -> ContainerAct:
     """Let it go on, if it is paused."""
     before = view(container)
     if not before.is_paused:
-        return _so_already("unpause", container, "it is not paused", before.pid)
+        return _so_already("it is not paused", before.pid)
     times, _ = _timed(container, [lambda: engine().unpause(container)], ("unpause",))
     after = view(container)
     proof = Proof(not after.is_paused, f"the engine says {after.status}")
-    return ContainerAct("unpause", container, times, proof, before.pid, after.pid, times.effective_ns)
+    return ContainerAct(times, proof, before.pid)
 
 
 def disconnect(container: str) -> tuple[ContainerAct, tuple[Endpoint, ...]]:
@@ -128,8 +124,7 @@ def disconnect(container: str) -> tuple[ContainerAct, tuple[Endpoint, ...]]:
     left = [one.name for one in view(container).endpoints]
     names = ", ".join(one.name for one in known)
     proof = Proof(not left, f"still on {', '.join(left)}" if left else f"off {names}")
-    pid = hit.pid
-    return ContainerAct("disconnect", container, times, proof, pid, pid, times.effective_ns), known
+    return ContainerAct(times, proof, hit.pid), known
 
 
 def connect(container: str, known: tuple[Endpoint, ...]) -> ContainerAct:
@@ -141,7 +136,7 @@ def connect(container: str, known: tuple[Endpoint, ...]) -> ContainerAct:
     now, pid = before.endpoints, before.pid
     waiting = [one for one in known if missing_or_different([one], now)]
     if not waiting:
-        return _so_already("connect", container, ON_ALL, pid)
+        return _so_already(ON_ALL, pid)
     steps = []
     for one in waiting:
         if any(one.is_same_network(other) for other in now):  # another has connected it, without the rest
@@ -150,7 +145,7 @@ def connect(container: str, known: tuple[Endpoint, ...]) -> ContainerAct:
     times, _ = _timed(container, steps, ("connect",), waiting[-1].network)
     wrong = endpoints_that_differ(container, known)
     proof = Proof(wrong is None, wrong or ON_ALL)
-    return ContainerAct("connect", container, times, proof, pid, pid, times.effective_ns)
+    return ContainerAct(times, proof, pid)
 
 
 def endpoints_that_differ(container: str, known: tuple[Endpoint, ...]) -> str | None:
@@ -158,25 +153,30 @@ def endpoints_that_differ(container: str, known: tuple[Endpoint, ...]) -> str | 
     return "; ".join(missing_or_different(known, view(container).endpoints)) or None
 
 
-def heal_pause(container: str, settled_at: float = 0.0) -> str | None:
-    """Unpause it; None when it is not paused, or not there, any more, else what is wrong.
+def healed(container: str, heal: Callable[[], ContainerAct], settled_at: float = 0.0) -> str | None:
+    """Heal it, and again until nothing can be under way any more that would break it after all.
 
-    settled_at: seconds since the epoch until which an order of who is gone may still take effect.
+    None when the act's proof holds, or the container is not there any more; else what is wrong.
+    settled_at: seconds since the epoch until which an order of a process that is gone may still take effect.
     """
-    return _healed(container, lambda: unpause(container), settled_at)
+    from docker.errors import APIError, DockerException, NotFound
+
+    left_s = settled_at - WallLabel.read().wall_ns / NS_PER_S
+    deadline = time.monotonic() + min(left_s, MOST_SETTLE_S)
+    try:
+        engine().inspect_container(container)
+        while (act := heal()).proof.holds and time.monotonic() < deadline:
+            time.sleep(SETTLE_POLL_S)
+    except NotFound:
+        return None  # removed with all that was wrong with it
+    except TargetError as error:
+        return str(error)
+    except (APIError, DockerException, OSError) as error:
+        return f"container {container[:12]}: {explanation(error)}"
+    return None if act.proof.holds else f"container {container[:12]}: {act.proof.text}"
 
 
-def heal_stop(container: str, settled_at: float = 0.0) -> str | None:
-    """Start it; None when it runs, or is not there any more, else what is wrong."""
-    return _healed(container, lambda: start(container), settled_at)
-
-
-def heal_disconnect(container: str, known: tuple[Endpoint, ...], settled_at: float = 0.0) -> str | None:
-    """Connect it as it was; None when it is, or is not there any more, else what is wrong."""
-    return _healed(container, lambda: connect(container, known), settled_at)
-
-
-def _ending(what: str, container: str, act: Callable[[], Any], events: Sequence[str]) -> ContainerAct:
+def _ending(container: str, act: Callable[[], Any], events: Sequence[str]) -> ContainerAct:
     """An act that ends the container's process. events: all that say that it has ended, `die` the last."""
     hit = victim(container, running=True)
     pid, identity = hit.pid, hit.seen_process
@@ -191,15 +191,10 @@ def _ending(what: str, container: str, act: Callable[[], Any], events: Sequence[
     if "die" in reported and effective is not None:
         later = f"the engine reported its death {(reported['die'] - effective) / 1e6:.0f} ms later"
     code = f" with exit code {after.exit_code}" if not after.is_running else ""
-    return ContainerAct(
-        what,
-        container,
-        replace(times, effective_ns=effective),
-        Proof("die" in reported and after.pid != pid, f"{seen}, {later} and now says {after.status}{code}"),
-        pid,
-        after.pid,
-        reported.get("die"),
+    proof = Proof(
+        "die" in reported and after.pid != pid, f"{seen}, {later} and now says {after.status}{code}"
     )
+    return ContainerAct(replace(times, effective_ns=effective), proof, pid)
 
 
 def _timed(
@@ -229,25 +224,6 @@ def _timed(
     return Timestamps(asked, returned, reported.get(events[-1])), reported
 
 
-def _so_already(what: str, container: str, text: str, pid: int | None) -> ContainerAct:
+def _so_already(text: str, pid: int | None) -> ContainerAct:
     now = monotonic_ns()
-    return ContainerAct(what, container, Timestamps(now, now), Proof(True, text), pid, pid)
-
-
-def _healed(container: str, heal: Callable[[], ContainerAct], settled_at: float) -> str | None:
-    """Heal it, and again until nothing can be under way any more that would break it after all."""
-    from docker.errors import APIError, DockerException, NotFound
-
-    left_s = settled_at - WallLabel.read().wall_ns / NS_PER_S
-    deadline = time.monotonic() + min(left_s, MOST_SETTLE_S)
-    try:
-        engine().inspect_container(container)
-        while (act := heal()).proof.holds and time.monotonic() < deadline:
-            time.sleep(SETTLE_POLL_S)
-    except NotFound:
-        return None  # removed with all that was wrong with it
-    except TargetError as error:
-        return str(error)
-    except (APIError, DockerException, OSError) as error:
-        return f"container {container[:12]}: {explanation(error)}"
-    return None if act.proof.holds else f"container {container[:12]}: {act.proof.text}"
+    return ContainerAct(Timestamps(now, now), Proof(True, text), pid)

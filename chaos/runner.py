@@ -64,16 +64,15 @@ def _redis_rewrite(target: Target, stop: threading.Event) -> bool:
 
 def _postgres_checkpoint(target: Target, stop: threading.Event) -> bool:
     import psycopg
-    from psycopg.conninfo import make_conninfo
 
-    from bench.stack.probes.postgres import libpq_parameters
+    from bench.stack.probes.postgres import conninfo
 
-    conninfo = make_conninfo(**libpq_parameters(target))
+    how = conninfo(target)
     deadline = time.monotonic() + HOOK_S
     try:
-        with psycopg.connect(conninfo, autocommit=True) as watching:
+        with psycopg.connect(how, autocommit=True) as watching:
             while time.monotonic() < deadline and not stop.is_set():
-                if _checkpoint_is_seen(conninfo, watching, deadline, stop):
+                if _checkpoint_is_seen(how, watching, deadline, stop):
                     return True
     except psycopg.Error as error:
         found = str(error).strip().partition("\n")[0]

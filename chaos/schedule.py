@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -87,12 +87,7 @@ def planned_faults(entries: Sequence[FaultEntry], seed: int) -> list[FaultPlan]:
                 )
             )
     found.sort(key=lambda one: (one.at_ns, one.entry))
-    return [
-        FaultPlan(
-            number, one.kind, one.target, one.at_ns, one.for_ns, one.settings, one.when, one.entry, one.repeat
-        )
-        for number, one in enumerate(found)
-    ]
+    return [replace(one, number=number) for number, one in enumerate(found)]
 
 
 def _share(seed: int, entry: int, repeat: int) -> float:

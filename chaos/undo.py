@@ -12,13 +12,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bench.core.clock import NS_PER_S, WallLabel
 from bench.stack.docker.client import ADDRESS, engine_host
 from bench.stack.supervisor.processes import ProcessIdentity
-from chaos.container_view import Endpoint
+from chaos.container_view import Endpoint, engine
 from chaos.processes import STOPPED_STATES, family, state_of, wait_until
+
+if TYPE_CHECKING:
+    from chaos.containers import ContainerAct
 
 CONTINUED_S = 2.0
 ENDED_S = 5.0
@@ -187,10 +190,12 @@ class _OnContainer(Undo):
                 f"it was done to a container of the engine {self.engine}, and DOCKER_HOST now leads to"
                 f" {engine_host()}; run: DOCKER_HOST={self.engine} bench heal"
             )
-        return self._heal_container()
+        from chaos.containers import healed  # not for a watchdog that starts, and mostly has nothing to heal
+
+        return healed(self.container, self._act, self.settled_at)
 
     @abstractmethod
-    def _heal_container(self) -> str | None: ...
+    def _act(self) -> ContainerAct: ...
 
     def _fields(self) -> Mapping[str, object]:
         return {"container": self.container, "engine": self.engine, "settled_at": self.settled_at}
@@ -207,10 +212,10 @@ class UnpauseContainer(_OnContainer):
 
     way = "unpause_container"
 
-    def _heal_container(self) -> str | None:
-        from chaos import containers
+    def _act(self) -> ContainerAct:
+        from chaos.containers import unpause
 
-        return containers.heal_pause(self.container, self.settled_at)
+        return unpause(self.container)
 
 
 @dataclass(frozen=True)
@@ -219,10 +224,10 @@ class StartContainer(_OnContainer):
 
     way = "start_container"
 
-    def _heal_container(self) -> str | None:
-        from chaos import containers
+    def _act(self) -> ContainerAct:
+        from chaos.containers import start
 
-        return containers.heal_stop(self.container, self.settled_at)
+        return start(self.container)
 
 
 @dataclass(frozen=True)
@@ -239,13 +244,13 @@ class ConnectContainer(_OnContainer):
         """For a disconnection that is about to be ordered."""
         return replace(cls.of(container), endpoints=endpoints)
 
-    def _heal_container(self) -> str | None:
-        from chaos import containers
+    def _act(self) -> ContainerAct:
+        from chaos.containers import connect
 
         endpoints = self.endpoints
         if not self.has_address:
             endpoints = tuple(replace(one, ipv4=_labelled_address(self.container)) for one in endpoints)
-        return containers.heal_disconnect(self.container, endpoints, self.settled_at)
+        return connect(self.container, endpoints)
 
     def _fields(self) -> Mapping[str, object]:
         return {**super()._fields(), "endpoints": [endpoint.to_json() for endpoint in self.endpoints]}
@@ -296,8 +301,6 @@ def _send_each(processes: Sequence[ProcessIdentity], number: signal.Signals) -> 
 
 def _labelled_address(container: str) -> str:
     from docker.errors import NotFound
-
-    from chaos.container_view import engine
 
     try:
         labels = engine().inspect_container(container)["Config"].get("Labels")

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import IsolationLevel
-from psycopg.conninfo import make_conninfo
 
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
-from bench.stack.probes.postgres import libpq_parameters, probe_postgres
+from bench.stack.probes.postgres import conninfo, probe_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,9 +138,9 @@ def is_of_the_target(error: psycopg.Error) -> bool:
 
 
 def _connect(target: Target) -> psycopg.Connection:
-    parameters = {"connect_timeout": str(CONNECT_TIMEOUT_S), **libpq_parameters(target)}
-    parameters |= {"application_name": "holdfast-datasets", "client_encoding": "UTF8"}
-    return psycopg.connect(make_conninfo(**parameters))
+    timeout = dict(target.options).get("connect_timeout", str(CONNECT_TIMEOUT_S))
+    ours = {"application_name": "holdfast-datasets", "client_encoding": "UTF8"}
+    return psycopg.connect(conninfo(target, connect_timeout=timeout, **ours))
 
 
 def _set_up(connection: psycopg.Connection, *, is_local: bool) -> None:

@@ -189,12 +189,10 @@ class ExhaustPostgres(Fault):
 
     def _log_in(self) -> psycopg.Connection[tuple[Any, ...]]:
         import psycopg
-        from psycopg.conninfo import make_conninfo
 
-        from bench.stack.probes.postgres import libpq_parameters
+        from bench.stack.probes.postgres import conninfo
 
-        parameters = {**libpq_parameters(self.context.targets[self.plan.target]), "connect_timeout": "2"}
-        return psycopg.connect(make_conninfo(**parameters))
+        return psycopg.connect(conninfo(self.context.targets[self.plan.target], connect_timeout="2"))
 
     def took_effect(self) -> Proof:
         """The target had none left when we stopped."""

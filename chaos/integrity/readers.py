@@ -217,13 +217,12 @@ def is_arrival(value: Any) -> bool:
 def connected(target: Target, *, is_writing: bool = False) -> Iterator[Connection]:
     """A connection for one transaction, in which nothing can be written unless that is the purpose."""
     import psycopg
-    from psycopg.conninfo import make_conninfo
 
-    from bench.stack.probes.postgres import libpq_parameters
+    from bench.stack.probes.postgres import conninfo
 
-    parameters = {"connect_timeout": str(int(ANSWER_S)), **libpq_parameters(target)}
+    timeout = dict(target.options).get("connect_timeout", str(int(ANSWER_S)))
     try:
-        with psycopg.connect(make_conninfo(**parameters)) as connection:
+        with psycopg.connect(conninfo(target, connect_timeout=timeout)) as connection:
             connection.read_only = not is_writing
             # In the transaction alone: the session may be a pooler's.
             connection.execute(f"SET LOCAL statement_timeout = {int(WHOLE_S * 1000)}")

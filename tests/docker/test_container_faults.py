@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from bench.core.errors import TargetError
+from bench.stack.docker.client import engine_host
 from bench.stack.docker.stack import DockerStack
 from bench.stack.probes.health import probe
 from chaos import containers
 from chaos.container_view import victim, view
 from chaos.containers import ContainerAct
+from chaos.undo import ConnectContainer, StartContainer, UnpauseContainer
 from tests.docker.container_waits import SHORT_S, health_now, until_up
 from tests.helpers.waiting import eventually
 
@@ -18,8 +20,8 @@ from tests.helpers.waiting import eventually
 @pytest.fixture
 def container(redis_stack: DockerStack) -> str:
     found = str(redis_stack.describe()[0].container.id)
-    for heal in (containers.heal_stop, containers.heal_pause):
-        assert heal(found) is None
+    for undo in (StartContainer, UnpauseContainer):
+        assert undo(found, engine_host()).heal() is None
     until_up(redis_stack)
     return found
 
@@ -56,7 +58,7 @@ def test_docker_kill_is_a_stop_by_hand_and_nobody_restarts(
     started = containers.start(container)
     assert started.proof.holds
     assert in_order(started)
-    assert started.pid_after not in (None, before)
+    assert view(container).pid not in (None, before)
     until_up(redis_stack)
 
 
@@ -66,9 +68,11 @@ def test_a_crash_from_the_host_is_restarted_by_the_engine(redis_stack: DockerSta
     act = containers.crash(container)
     assert act.proof.holds
     assert in_order(act)
-    assert act.event_ns is not None
+    died_ns = eventually(
+        lambda: [event.at_ns for event in redis_stack.events() if event.kind == "died"], "the engine saw it"
+    )[-1]
     assert act.times.effective_ns is not None
-    assert act.times.effective_ns <= act.event_ns
+    assert act.times.effective_ns <= died_ns
     eventually(lambda: "restarted" in kinds_since(redis_stack, act), "the engine has restarted it")
     assert "signalled" not in kinds_since(redis_stack, act)  # not the engine's doing
     until_up(redis_stack)
@@ -99,7 +103,7 @@ def test_a_stop_lasts_until_the_start(redis_stack: DockerStack, container: str) 
     assert act.proof.holds
     assert "exit code 0" in act.proof.text
     assert health_now(redis_stack) == "down"
-    assert containers.heal_stop(container) is None
+    assert StartContainer(container, engine_host()).heal() is None
     until_up(redis_stack)
 
 
@@ -107,7 +111,7 @@ def test_a_restart_gives_another_process(redis_stack: DockerStack, container: st
     act = containers.restart(container)
     assert act.proof.holds
     assert in_order(act)
-    assert act.pid_after not in (None, act.pid_before)
+    assert view(container).pid not in (None, act.pid_before)
     until_up(redis_stack)
 
 
@@ -123,7 +127,7 @@ def test_a_disconnected_container_comes_back_with_its_address_and_names(
     assert in_order(act)
     assert network() == {}
     assert health_now(redis_stack) == "down"
-    assert containers.heal_disconnect(container, known) is None
+    assert ConnectContainer(container, engine_host(), endpoints=known).heal() is None
     assert network()["IPAddress"] == before["IPAddress"]
     assert network()["Aliases"] == before["Aliases"]
     until_up(redis_stack)
@@ -135,15 +139,15 @@ def test_every_undoing_is_harmless_twice_and_where_nothing_is_wrong(
 ) -> None:
     known = view(container).endpoints
     for _ in range(2):
-        assert containers.heal_pause(container) is None
-        assert containers.heal_stop(container) is None
-        assert containers.heal_disconnect(container, known) is None
+        assert UnpauseContainer(container, engine_host()).heal() is None
+        assert StartContainer(container, engine_host()).heal() is None
+        assert ConnectContainer(container, engine_host(), endpoints=known).heal() is None
     assert health_now(redis_stack) == "up"
 
 
 def test_undoing_on_a_container_that_is_gone_is_nothing_to_do(images: Any) -> None:
-    assert containers.heal_pause("0" * 64) is None
-    assert containers.heal_stop("0" * 64) is None
+    assert UnpauseContainer("0" * 64, engine_host()).heal() is None
+    assert StartContainer("0" * 64, engine_host()).heal() is None
 
 
 def test_a_container_that_is_not_opted_in_is_never_hit(

@@ -213,5 +213,5 @@ def test_an_order_that_takes_effect_after_the_first_look_is_undone_too(images: A
             orders.pop()(container)
         return act
 
-    assert containers._healed(container, heal, time.time() + 3) is None
+    assert containers.healed(container, heal, time.time() + 3) is None
     assert is_well(images, container)

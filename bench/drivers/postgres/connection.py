@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.machine_limits import limit_in
@@ -36,7 +35,7 @@ from bench.protocols.state import (
     TEXT,
     TEXT_BYTES,
 )
-from bench.stack.probes.postgres import libpq_parameters
+from bench.stack.probes.postgres import conninfo
 
 if TYPE_CHECKING:
     from bench.scenario.model import Workload
@@ -92,12 +91,9 @@ async def open_connection(target: Target, workload: Workload) -> int:
 
     Raises OSError where the server is away or breaks off, TargetError where it refuses.
     """
-    parameters = libpq_parameters(target) | {
-        "application_name": f"holdfast-{workload.name}",
-        "client_encoding": "UTF8",
-    }
+    how = conninfo(target, application_name=f"holdfast-{workload.name}", client_encoding="UTF8")
     try:
-        connection = await psycopg.AsyncConnection.connect(make_conninfo(**parameters), autocommit=True)
+        connection = await psycopg.AsyncConnection.connect(how, autocommit=True)
     except psycopg.OperationalError as error:
         raise _refused(target, error) from None
     try:

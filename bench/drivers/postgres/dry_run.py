@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import make_conninfo
 
 from bench.core.errors import StatementRefused
 from bench.core.sanitize import redacted
@@ -23,7 +22,7 @@ from bench.drivers.postgres.connection import (
     takes_marks_over,
 )
 from bench.drivers.postgres.wire import Statement, source_position, statements_of
-from bench.stack.probes.postgres import libpq_parameters, probe_postgres
+from bench.stack.probes.postgres import conninfo, probe_postgres
 
 if TYPE_CHECKING:
     from bench.scenario.model import Workload
@@ -40,18 +39,17 @@ def rehearse(target: Target, workload: Workload) -> None:
     """
     refuse_settings(target, workload)
     facts = probe_postgres(target)
-    own = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "UTF8"}
-    conninfo = make_conninfo(**(libpq_parameters(target) | own))
+    how = conninfo(target, connect_timeout=CONNECT_TIMEOUT_S, client_encoding="UTF8")
     try:
         is_declared = has_pooler = target.pooler != "none"
         if not is_declared:
-            with psycopg.connect(conninfo, autocommit=True) as connection:
+            with psycopg.connect(how, autocommit=True) as connection:
                 has_pooler = is_pooled(connection)
                 if has_pooler:
                     leave_mark(connection)
         if not has_pooler:
             _expect_room(target, workload, facts.max_connections)
-        with psycopg.connect(conninfo, autocommit=True) as connection:
+        with psycopg.connect(how, autocommit=True) as connection:
             if has_pooler and not is_declared and takes_marks_over(connection):
                 raise refusal_of(target)
             # Undone where the connection is not ours; elsewhere it would count among the server's rollbacks.

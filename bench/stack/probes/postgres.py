@@ -33,7 +33,7 @@ APPLICATION_NAME = "holdfast"
 
 
 def libpq_parameters(target: Target, peer: str | None = None) -> dict[str, str]:
-    """Parameters for psycopg.connect(**parameters), by libpq's names.
+    """Parameters of a connection, by libpq's names.
 
     peer: the address to connect to, where the host's name was resolved before. What the URL does
     not say is left out, so that libpq's own defaults and its password file hold.
@@ -55,6 +55,13 @@ def libpq_parameters(target: Target, peer: str | None = None) -> dict[str, str]:
     if target.tls:
         parameters |= _tls_parameters(target.tls, parameters["hostaddr"], target)
     return {key: value for key, value in parameters.items() if value}
+
+
+def conninfo(target: Target, peer: str | None = None, **ours: str) -> str:
+    """How psycopg connects to a target; `ours`: parameters that come before what its URL says."""
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo(**(libpq_parameters(target, peer) | ours))
 
 
 def _tls_parameters(tls: TlsSettings, peer: str | None, target: Target) -> dict[str, str | None]:
@@ -218,10 +225,9 @@ class _Inquiry:
 
     def _ask(self, left_s: float) -> PostgresFacts:
         from psycopg import connect
-        from psycopg.conninfo import make_conninfo
 
-        parameters = libpq_parameters(self._target, self._peer) | {"connect_timeout": str(math.ceil(left_s))}
-        with connect(make_conninfo(**parameters), autocommit=True) as connection:
+        how = conninfo(self._target, self._peer, connect_timeout=str(math.ceil(left_s)))
+        with connect(how, autocommit=True) as connection:
             with self._lock:
                 self._connection = connection
                 if self._is_late:
