@@ -12,7 +12,7 @@ import pytest
 from bench.core.errors import TargetError, UsageError
 from bench.stack.probes.redis import RespClient, probe_redis
 from bench.stack.services import base as managed_service
-from bench.stack.services import redis as managed_redis
+from bench.stack.services.servers import ManagedRedis
 from bench.stack.stack import Stack, open_stack
 from bench.stack.supervisor import supervised
 from tests.helpers.processes import is_running
@@ -220,7 +220,7 @@ def test_a_program_that_cannot_be_executed_is_told_at_once(
 def test_a_server_that_never_answers_is_given_up_at_the_deadline_and_ended(
     tmp_path: Path, temporary: Path, script: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(managed_redis.ManagedRedis, "ready_deadline_s", 0.3)
+    monkeypatch.setattr(ManagedRedis, "ready_deadline_s", 0.3)
     monkeypatch.setenv("HOLDFAST_REDIS_SERVER", script("exec sleep 1000"))
     stack = open_stack("embedded", {"redis"}, tmp_path)
     with pytest.raises(TargetError, match=r"within 0\.3 s"):

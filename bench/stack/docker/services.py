@@ -15,9 +15,7 @@ from bench.registry import SERVICES, load, with_dependencies
 from bench.stack import images
 from bench.stack.docker.client import explanation
 from bench.stack.images.build import build_image, built_image, image_name, named_base
-from bench.stack.services.postgres import DATABASE, USER
-from bench.stack.services.postgres import SETTINGS as POSTGRES_SETTINGS
-from bench.stack.services.redis import SETTINGS as REDIS_SETTINGS
+from bench.stack.services.servers import DATABASE, POSTGRES_SETTINGS, REDIS_SETTINGS, USER
 from bench.stack.target import Target, url_of
 
 if TYPE_CHECKING:

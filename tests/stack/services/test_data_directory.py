@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.stack.services.files import DataDirectory, sweep_data_directories
-from bench.stack.services.redis import ManagedRedis
+from bench.stack.services.servers import ManagedRedis
 from bench.stack.supervisor.processes import kill_orphans
 
 

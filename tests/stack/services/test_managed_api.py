@@ -10,7 +10,7 @@ import pytest
 from bench.core.errors import TargetError
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.http import HttpFacts, probe_http
-from bench.stack.services import api as managed_api
+from bench.stack.services import servers
 from bench.stack.stack import open_stack
 from tests.helpers.processes import ROOT
 from tests.helpers.waiting import eventually
@@ -82,7 +82,7 @@ def test_what_needs_others_ends_before_them(tmp_path: Path) -> None:
 def test_missing_libraries_are_told_before_anything_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(managed_api, "LIBRARIES", ("uvicorn", "no_such_library"))
+    monkeypatch.setattr(servers, "API_LIBRARIES", ("uvicorn", "no_such_library"))
     with pytest.raises(TargetError, match=r"found no no_such_library .*pip install"):
         open_stack("embedded", {"api"}, tmp_path).start()
     assert not any(tmp_path.iterdir())

