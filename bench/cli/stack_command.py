@@ -135,7 +135,7 @@ def up(services: tuple[str, ...], kind: str, as_json: bool, only_exports: bool) 
     `bench run` uses a stack that is up. Running this again prints the same lines.
     """
     from bench.core.errors import UsageError
-    from bench.stack.background.control import background_stack, start_daemon
+    from bench.stack.background.daemon import background_stack, start_daemon
 
     known = _services_of(kind)
     if unknown := sorted(set(services) - set(known)):
@@ -210,7 +210,7 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
 @command.command("down")
 def down() -> None:
     """Stop the stack that is up and remove its data. Does nothing if there is none."""
-    from bench.stack.background.control import end_daemon
+    from bench.stack.background.daemon import end_daemon
 
     match end_daemon():
         case "ended":

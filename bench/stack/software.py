@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from bench.core.child_environment import for_program
 from bench.core.errors import TargetError
 from bench.registry import url_variables
-from bench.stack.background.control import background_stack
+from bench.stack.background.daemon import background_stack
 from bench.stack.external import named_by_the_user, url_in
 from bench.stack.machine import Finding, Value
 from bench.stack.services.programs import account_for_servers, find_postgres, find_server_binary

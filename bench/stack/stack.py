@@ -188,7 +188,7 @@ def _background_with(needed: AbstractSet[str]) -> BackgroundStack | None:
     """The stack that is up, if it has all of these and the environment names no others."""
     from dataclasses import replace
 
-    from bench.stack.background.control import background_stack
+    from bench.stack.background.daemon import background_stack
     from bench.stack.external import named_by_the_user, url_in
 
     background = background_stack() if needed else None

@@ -1,4 +1,4 @@
-"""The servers of the embedded stack: a Redis, two versions of Postgres, and the reference API between them."""
+"""The servers of the embedded stack: a Redis, Postgres in two versions, and the API between them."""
 
 import importlib.util
 import os

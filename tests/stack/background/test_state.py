@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import UsageError
-from bench.stack.background.control import background_stack
+from bench.stack.background.daemon import background_stack
 from bench.stack.background.state import DaemonLock, living_daemon, read_state, state_folder, write_state
 from bench.stack.description import TargetDescription
 from bench.stack.supervisor.processes import ProcessIdentity
