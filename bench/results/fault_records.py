@@ -93,7 +93,7 @@ class CriteriaRecord(Record):
 
 
 class RecoveryRecord(Record):
-    """What one fault did to one workload, by its single arrivals."""
+    """What one fault did to one workload, by its single arrivals; ns from run zero, None: did not happen."""
 
     fault: Whole
     workload: str
@@ -101,19 +101,25 @@ class RecoveryRecord(Record):
     state: str
     effective_ns: Whole
     until_ns: Whole
+    """End of the watch: the next fault, or the end of the run."""
     first_failure_ns: Whole | None
     first_success_ns: Whole | None
     stable_ns: Whole | None
     full_ns: Whole | None
     quiet_since_ns: Whole | None
+    """Of one cut short: the first success after the last harm."""
     slow_from_ns: Whole | None
+    """Where nothing failed but P99 left the band: when it did."""
     full_cut_short: bool
+    """No whole window lay between stable and the end of the watch, so full performance is unknown."""
     downtime_ns: Whole
     failed: Whole
     outcomes: dict[str, Whole] = Field(default_factory=dict)
     stalled: Whole
+    """Answered OK, but after more than the stall threshold."""
     failed_after_stable: Whole | None = None
     planned_in_outage: Whole | None = None
+    """Arrivals planned between first failure and first success."""
     drained_ns: Whole | None = None
     resolution_ns: Whole | None
     closed: bool | None = None

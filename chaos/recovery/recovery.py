@@ -15,7 +15,9 @@ import numpy as np
 
 from bench.core.outcome import OUTCOMES, Outcome
 from bench.results.fault_records import (
+    BaselineRecord,
     BrownOutRecord,
+    CriteriaRecord,
     ReconnectsRecord,
     RecoveryRecord,
 )
@@ -127,57 +129,6 @@ NO_CLEAN_BASELINE = "no_clean_baseline"
 """So much failed before the first fault that stable and full mean nothing."""
 
 
-@dataclass(frozen=True)
-class Recovery:
-    """One workload after one fault; times in ns from run zero, None for what did not happen."""
-
-    state: str
-    effective_ns: int
-    until_ns: int
-    """End of the watch: the next fault, or the end of the run."""
-    first_failure_ns: int | None
-    first_success_ns: int | None
-    stable_ns: int | None
-    full_ns: int | None
-    quiet_since_ns: int | None
-    """Of one cut short: the first success after the last harm."""
-    slow_from_ns: int | None
-    """Where nothing failed but P99 left the band: when it did."""
-    full_cut_short: bool
-    """No whole window lay between stable and the end of the watch, so full performance is unknown."""
-    downtime_ns: int
-    failed: int
-    outcomes: dict[str, int]
-    stalled: int
-    """Answered OK, but after more than the stall threshold."""
-    failed_after_stable: int
-    planned_in_outage: int
-    """Arrivals planned between first failure and first success."""
-    brown_out_before_ns: int
-    brown_out_outage_ns: int
-    brown_out_after_ns: int
-    drained_ns: int | None
-    resolution_ns: int | None
-    closed: bool
-    baseline: Baseline
-    criteria: Criteria
-
-    def record(self, fault: int, workload: str, clean: bool, lanes: ReconnectsRecord) -> RecoveryRecord:
-        """As it stands under `recoveries` in run.json."""
-        own = asdict(self)
-        before, outage, after = (own.pop(f"brown_out_{part}_ns") for part in ("before", "outage", "after"))
-        return RecoveryRecord(
-            fault=fault,
-            workload=workload,
-            clean=clean,
-            waited_ns=self.until_ns - self.effective_ns,
-            brown_out_ns=before + outage + after,
-            brown_out=BrownOutRecord(before_ns=before, outage_ns=outage, after_ns=after),
-            reconnects=lanes,
-            **own,
-        )
-
-
 def recovery_of(
     arrivals: Arrivals,
     baseline: Baseline,
@@ -185,11 +136,16 @@ def recovery_of(
     until_ns: int,
     criteria: Criteria | None = None,
     asked_ns: int | None = None,
-) -> Recovery:
+    *,
+    fault: int,
+    workload: str,
+    clean: bool,
+    lanes: ReconnectsRecord,
+) -> RecoveryRecord:
     """How the workload of `arrivals` came back after a fault that is watched until `until_ns`.
 
     The fault may have acted before its effective time was noticed, from `asked_ns` on: t1 may lie
-    between the two.
+    between the two. clean: whether the workload was back from the fault before it.
     """
     criteria = criteria or Criteria()
     from_ns = effective_ns if asked_ns is None else min(asked_ns, effective_ns)
@@ -207,7 +163,14 @@ def recovery_of(
     lost = lost_by_outcome(seen)
     brown = t1 is not None or slow is not None
     band_ns = baseline.band_ns if brown else None
-    return Recovery(
+    brown_before = brown_out_ns(seen, from_ns, to if t1 is None else t1, band_ns)
+    brown_outage = 0 if t1 is None else brown_out_ns(seen, t1, min(back, to), band_ns)
+    brown_after = 0 if t1 is None else brown_out_ns(seen, back, to, band_ns)
+    return RecoveryRecord(
+        fault=fault,
+        workload=workload,
+        clean=clean,
+        waited_ns=until_ns - effective_ns,
         state=_state(seen, t1, t4, quiet, baseline.is_clean),
         effective_ns=effective_ns,
         until_ns=until_ns,
@@ -224,14 +187,14 @@ def recovery_of(
         stalled=int((seen.harmed & seen.arrivals.is_ok).sum()),
         failed_after_stable=0 if after_stable is None else int(after_stable.sum()),
         planned_in_outage=0 if t1 is None else int(((planned >= t1) & (planned < back)).sum()),
-        brown_out_before_ns=brown_out_ns(seen, from_ns, to if t1 is None else t1, band_ns),
-        brown_out_outage_ns=0 if t1 is None else brown_out_ns(seen, t1, min(back, to), band_ns),
-        brown_out_after_ns=0 if t1 is None else brown_out_ns(seen, back, to, band_ns),
+        brown_out_ns=brown_before + brown_outage + brown_after,
+        brown_out=BrownOutRecord(before_ns=brown_before, outage_ns=brown_outage, after_ns=brown_after),
         drained_ns=None if t1 is None or t3 is None else drained(seen, t1, t3, baseline.band_ns),
         resolution_ns=baseline.resolution_ns,
         closed=arrivals.closed,
-        baseline=baseline,
-        criteria=criteria,
+        baseline=BaselineRecord(**asdict(baseline)),
+        criteria=CriteriaRecord(**asdict(criteria)),
+        reconnects=lanes,
     )
 
 
@@ -263,9 +226,18 @@ def recoveries(
         clean = True
         for place, ((fault, effective_ns), until_ns) in enumerate(zip(took, ends, strict=True)):
             start_ns = starts[place]
-            recovery = recovery_of(arrivals, baseline, effective_ns, until_ns, criteria, asked_ns=start_ns)
-            lanes = reconnects(reconnections, workload.name, start_ns, until_ns)
-            by_fault[place, number] = recovery.record(fault.number, workload.name, clean, lanes)
+            by_fault[place, number] = recovery = recovery_of(
+                arrivals,
+                baseline,
+                effective_ns,
+                until_ns,
+                criteria,
+                start_ns,
+                fault=fault.number,
+                workload=workload.name,
+                clean=clean,
+                lanes=reconnects(reconnections, workload.name, start_ns, until_ns),
+            )
             clean = recovery.state in (RECOVERED, UNAFFECTED)
     return [by_fault[key] for key in sorted(by_fault)]
 

@@ -12,7 +12,7 @@ from bench.results.fault_records import ReconnectsRecord, RecoveryRecord
 from bench.results.logs import OPERATION
 from chaos.recovery.baseline import Arrivals, Baseline
 from chaos.recovery.outage import Criteria
-from chaos.recovery.recovery import Recovery, recovery_of
+from chaos.recovery.recovery import recovery_of
 
 MS = 1_000_000
 Row = tuple[str, float, float | None, float]
@@ -29,6 +29,13 @@ BEFORE = Baseline(
     harmed_ratio=0.0,
     planned_per_s=1000.0,
 )
+OF = {
+    "fault": 0,
+    "workload": "cache",
+    "clean": True,
+    "lanes": ReconnectsRecord(count=0, p50_ns=None, max_ns=None),
+}
+"""What a recovery is of."""
 SHORT = Criteria(quiet_ns=5 * MS, arrivals=3, window_ns=5 * MS)
 
 
@@ -64,7 +71,7 @@ def after(
     criteria: Criteria = SHORT,
     closed: bool = False,
     asked: float | None = None,
-) -> Recovery:
+) -> RecoveryRecord:
     """The recovery after a fault at `effective`, watched to `until`, in ms."""
     return recovery_of(
         replace(Arrivals.of(log_of(rows)), closed=closed),
@@ -73,15 +80,10 @@ def after(
         round(until * MS),
         criteria,
         None if asked is None else round(asked * MS),
+        **OF,
     )
 
 
 def ms(stamp_ns: int | None) -> float | None:
     """In milliseconds, to be read beside the histories."""
     return None if stamp_ns is None else stamp_ns / MS
-
-
-def written(recovery: Recovery) -> RecoveryRecord:
-    """As it stands in run.json."""
-    lanes = ReconnectsRecord(count=0, p50_ns=None, max_ns=None)
-    return recovery.record(0, "cache", clean=True, lanes=lanes)

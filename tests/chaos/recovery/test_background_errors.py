@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from bench.core.outcome import Outcome
+from bench.results.fault_records import RecoveryRecord
 from chaos.recovery.baseline import Arrivals, baseline_of
-from chaos.recovery.recovery import NO_CLEAN_BASELINE, Recovery, recovery_of
-from tests.chaos.recovery.histories import MS
+from chaos.recovery.recovery import NO_CLEAN_BASELINE, recovery_of
+from tests.chaos.recovery.histories import MS, OF
 
 ASKED, EFFECTIVE, BACK, END = 5000, 5100, 8100, 12_000
 """ms: an arrival each millisecond, of which none is answered between the effect and the return."""
@@ -21,7 +22,7 @@ def harmed_by(
     strays: tuple[int, ...] = (),
     after: float | None = None,
     outage: bool = True,
-) -> Recovery:
+) -> RecoveryRecord:
     """The recovery where `share` of all arrivals fail; `after` the return, another share."""
     planned = np.arange(END, dtype=np.int64) * MS
     chance = np.random.default_rng(seed).random(END)
@@ -37,7 +38,7 @@ def harmed_by(
         done[EFFECTIVE:BACK] += 50 * MS
     arrivals = Arrivals(planned, planned + 1000, done, ends)
     baseline = baseline_of(arrivals, [(0, END * MS)], ASKED * MS)
-    return recovery_of(arrivals, baseline, EFFECTIVE * MS, END * MS, asked_ns=ASKED * MS)
+    return recovery_of(arrivals, baseline, EFFECTIVE * MS, END * MS, asked_ns=ASKED * MS, **OF)
 
 
 @pytest.mark.parametrize("share", [0, 0.002, 0.02, 0.05, 0.08])

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaos.recovery.recovery import Recovery
+from bench.results.fault_records import RecoveryRecord
 from tests.chaos.recovery.histories import BEFORE, MS, SHORT, Row, after, ms, steady
 
 OUTCOMES = ("ok", "ok", "ok", "error", "timeout", "reset", "refused", "dropped")
@@ -42,9 +42,9 @@ STAMPS = (
 )
 
 
-def shifted(found: Recovery, by_ns: int) -> Recovery:
+def shifted(found: RecoveryRecord, by_ns: int) -> RecoveryRecord:
     moved = {name: getattr(found, name) for name in STAMPS}
-    return replace(found, **{name: None if at is None else at + by_ns for name, at in moved.items()})
+    return found.model_copy(update={name: None if at is None else at + by_ns for name, at in moved.items()})
 
 
 @given(histories(), st.integers(0, 10**6))
