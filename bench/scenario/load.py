@@ -27,7 +27,15 @@ from bench.scenario.operations import DataSetChoice, read_locustfile
 from bench.scenario.problems import Path as KeyPath
 from bench.scenario.problems import Violation, nearest, where
 from bench.scenario.rules.grammar import Rule
-from bench.scenario.source import MapNode, Place, Scalar, compose, file_name, read_text
+from bench.scenario.source import (
+    MapNode,
+    Place,
+    Scalar,
+    compose,
+    file_name,
+    read_text,
+    without_extensions,
+)
 from bench.scenario.substitution import interpolated, overridden
 from bench.scenario.values import nodes
 
@@ -174,7 +182,7 @@ def load_scenario(
         raise ScenarioError([*problems, _nothing(Place(file_name(file), 1, 1), "an empty file")])
     if not isinstance(root, MapNode):
         raise ScenarioError([*problems, _nothing(root.place, "something else than key: value lines")])
-    root, found = overridden(root, overrides)
+    root, found = overridden(without_extensions(root), overrides)
     problems += found
     tree, found = interpolated(root, os.environ if environment is None else environment)
     problems += found

@@ -3,7 +3,8 @@
 A scenario file is untrusted text. The tree is built from the parser's events, one at a time, so that
 nesting and size are bounded while reading and nothing of the file is ever executed. An alias shares
 the node of its anchor, and every node knows how large it is when all aliases are written out: a file
-that explodes is rejected by arithmetic, not by running out of memory.
+that explodes is rejected by arithmetic, not by running out of memory. A key `<<` merges mappings, as
+YAML 1.1 defines it: what stands beside it wins, and of several the first.
 """
 
 import os
@@ -202,6 +203,16 @@ class MapNode:
 
 Node = Scalar | ListNode | MapNode
 
+MERGE = "<<"
+EXTENSION = "x-"
+"""How top-level keys begin whose values are only there to be referred to."""
+
+
+def without_extensions(root: MapNode) -> MapNode:
+    """The mapping without its `x-` blocks."""
+    kept = {name: entry for name, entry in root.entries.items() if not name.startswith(EXTENSION)}
+    return MapNode(kept, root.place)
+
 
 def compose(text: str, file: str, *, has_lines: bool = True) -> tuple[Node | None, list[Problem]]:
     """The tree of one YAML document, None for an empty one, and the problems that do not stop reading.
@@ -267,7 +278,12 @@ class _Composer:
     def closed(self, opened: "_Open") -> Node:
         """The node of a collection whose end was reached."""
         place = self.place(opened.event)
-        return MapNode(opened.entries, place) if opened.is_map else ListNode(tuple(opened.items), place)
+        if not opened.is_map:
+            return ListNode(tuple(opened.items), place)
+        entries: dict[str, tuple[Place, Node]] = {}
+        for merged in opened.merged:
+            entries = {**merged.entries, **entries}
+        return MapNode({**entries, **opened.entries}, place)
 
     def finished(self, node: Node, anchor: str | None, event: Any) -> Node | None:
         """A complete node: remember its anchor, hand it to its parent. The node if it is the root."""
@@ -293,8 +309,12 @@ class _Composer:
             parent.items.append(node)
         elif parent.key is None:
             parent.key = self.key(node, event)
+            parent.merges = isinstance(node, Scalar) and node.is_plain and node.text == MERGE
         else:
-            self.add_entry(parent, parent.key, node)
+            if parent.merges:
+                self.merge(parent, parent.key, node)
+            else:
+                self.add_entry(parent, parent.key, node)
             parent.key = None
         return None
 
@@ -316,6 +336,21 @@ class _Composer:
             )
         elif not name.startswith("\0"):
             parent.entries[name] = (place, node)
+
+    def merge(self, parent: "_Open", key: tuple[str, Place], node: Node) -> None:
+        """Take in the entries of a mapping, or of a list of them."""
+        found = node.items if isinstance(node, ListNode) else (node,)
+        wrong = next((each for each in found if not isinstance(each, MapNode)), None)
+        if parent.merged:
+            advice = f"give one a list: {MERGE}: [*a, *b]"
+            expected, what = f"one {MERGE} in a mapping", f"{MERGE} again"
+            self.problems.append(key[1].problem(self.where(), expected, what, advice))
+        elif wrong is None:
+            parent.merged += [each for each in found if isinstance(each, MapNode)]
+        elif not (isinstance(wrong, Scalar) and wrong.is_broken):
+            expected, advice = "a mapping, or a list of mappings, to be merged", "write an alias of a mapping"
+            what = quoted(wrong.text) if isinstance(wrong, Scalar) else "a list in the list"
+            self.problems.append(key[1].problem(self.where(), expected, what, advice))
 
     def aliased(self, event: Any) -> Node:
         """The node that an alias stands for; an unknown one is a problem and reads as nothing."""
@@ -360,4 +395,7 @@ class _Open:
     items: list[Node] = field(default_factory=list)
     entries: dict[str, tuple[Place, Node]] = field(default_factory=dict)
     key: tuple[str, Place] | None = None
+    merges: bool = False
+    """Whether the key is that of a merge."""
+    merged: list[MapNode] = field(default_factory=list)
     size: int = 0

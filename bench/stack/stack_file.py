@@ -22,7 +22,16 @@ from bench.registry import KINDS, SERVICES, SHIPPED_STACKS, ServiceSpec, TargetO
 from bench.scenario.decode import placed, reworded
 from bench.scenario.fields import Name, StrictModel, Text, Whole
 from bench.scenario.problems import Violation, nearest
-from bench.scenario.source import MapNode, Node, Place, Scalar, compose, file_name, read_text
+from bench.scenario.source import (
+    MapNode,
+    Node,
+    Place,
+    Scalar,
+    compose,
+    file_name,
+    read_text,
+    without_extensions,
+)
 from bench.scenario.substitution import interpolated
 from bench.scenario.values import node_at, nodes, plain
 from bench.stack.target import Pooler, Target
@@ -168,6 +177,7 @@ def load_stack_file(path: Path) -> StackFile:
     if not isinstance(root, MapNode):
         expected, advice = "a stack: key: value lines", "see docs/running.md"
         raise ScenarioError([*problems, Place(shown, 1, 1).problem("file", expected, "none", advice)])
+    root = without_extensions(root)
     environment = {**_env_file(path.parent / ".env"), **os.environ}
     tree, unset = interpolated(root, environment)
     kept = f"write it into {file_name(path.parent / '.env')}"

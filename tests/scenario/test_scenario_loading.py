@@ -119,6 +119,46 @@ def test_an_alias_stands_for_its_anchor(load, good) -> None:
     assert load(text).scenario.workloads[0].operations["again"].command == ("GET", "a")
 
 
+def test_a_merge_key_takes_in_a_mapping_and_what_stands_beside_it_wins(load, good) -> None:
+    text = "x-read: &read {weight: 80, command: [GET, a]}\n" + good
+    text = text.replace("    arrivals", "      again: {weight: 3, <<: *read}\n    arrivals")
+    again = load(text).scenario.workloads[0].operations["again"]
+    assert (again.weight, again.command) == (3, ("GET", "a"))
+
+
+def test_of_several_merged_mappings_the_first_wins(load, good) -> None:
+    text = "x-one: &one {weight: 1}\nx-two: &two {weight: 2, command: [GET, b]}\n" + good.replace(
+        "    arrivals", "      again: {<<: [*one, *two]}\n    arrivals"
+    )
+    again = load(text).scenario.workloads[0].operations["again"]
+    assert (again.weight, again.command) == (1, ("GET", "b"))
+
+
+def test_a_mapping_that_was_merged_into_is_merged_with_what_it_took_in(load, good) -> None:
+    text = "x-base: &base {command: [GET, a]}\nx-more: &more {<<: *base, weight: 5}\n" + good.replace(
+        "    arrivals", "      again: {<<: *more}\n    arrivals"
+    )
+    again = load(text).scenario.workloads[0].operations["again"]
+    assert (again.weight, again.command) == (5, ("GET", "a"))
+
+
+def test_a_problem_in_a_merged_value_is_placed_where_it_is_written(problems, good) -> None:
+    text = "x-read: &read {weight: many, command: [GET, a]}\n" + good
+    text = text.replace("    arrivals", "      again: {<<: *read}\n    arrivals")
+    (problem,) = problems(text)
+    assert (problem.line, problem.column) == (1, 24)
+    assert problem.where == "workloads[0].operations.again.weight"
+
+
+def test_blocks_of_extensions_are_left_alone_also_where_they_name_no_variable_that_is_set(load, good) -> None:
+    assert load("x-notes: {any: [thing, '${UNSET}']}\n" + good).scenario.scenario == "example"
+
+
+def test_an_extension_is_known_at_the_top_only(problems, good) -> None:
+    (problem,) = problems(good.replace("    arrivals", "    x-note: 1\n    arrivals"))
+    assert "x-note" in problem.found
+
+
 def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(load, good) -> None:
     assert load(b"\xef\xbb\xbf" + good.replace("\n", "\r\n").encode()).scenario.scenario == "example"
 

@@ -73,6 +73,14 @@ def test_targets_have_the_names_of_the_file(read: Read) -> None:
     assert file.with_needs({"web"}) == ["cache", "web"]
 
 
+def test_targets_share_what_a_block_of_extensions_says(read: Read) -> None:
+    file = read(
+        "x-kind: &kind {kind: redis}\nstack: shop\ntargets:\n"
+        "  cache: {<<: *kind, url: 'redis://127.0.0.1:1'}\n  board: {<<: *kind, url: 'redis://127.0.0.1:2'}\n"
+    )
+    assert [target.kind for target in file.targets.values()] == ["redis", "redis"]
+
+
 def test_tls_has_its_files_beside_the_stack_file(read: Read, tmp_path: Path) -> None:
     file = read(
         "stack: x\ntargets:\n  c: {kind: redis, url: 'rediss://h', tls: {ca: ca.pem, server_name: cache}}\n"
