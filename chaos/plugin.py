@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
+from bench.registry import path_name
 from bench.results.generator_records import CalibrationRecord
 from bench.results.run_record import Anomaly, ProxyRecord, RunRecord
 from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
@@ -19,6 +19,7 @@ from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
 from chaos.integrity.checks import Integrity
 from chaos.journal import Journal, heal_orphans, read_journal
+from chaos.proxy.paths import PathProxies
 from chaos.proxy.watch import ProxyWatch
 from chaos.results import FaultResults
 from chaos.runner import FaultRunner
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
     from bench.stack.stack import Stack
     from bench.stack.target import Target
     from chaos.proxy.client import FaultProxy
+    from chaos.schedule import FaultPlan
 
 
 class Chaos:
     """The plugin of a run with faults. See bench.run.plugins.RunPlugin for the order of calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, paths: PathProxies | None = None) -> None:
+        """paths: the proxies between the services of the stack, where the scenario has faults on them."""
+        self._paths = paths
         self._runner: FaultRunner | None = None
         self._context: FaultContext | None = None
         self._journal: Journal | None = None
@@ -56,8 +60,10 @@ class Chaos:
         planned = planned_faults(scenario.faults, plan.seed)
         self._plan, self._stack = plan, stack
         self._context = context = FaultContext(stack, dict(targets))
-        for name in dict.fromkeys(fault.target for fault in planned if fault.kind not in PASSIVE_KINDS):
+        for name in dict.fromkeys(fault.hit for fault in planned if fault.kind not in PASSIVE_KINDS):
             context.require_opt_in(name)
+        between = self._between(planned, plan.seed)
+        context.proxies.update(between)
         faults = [fault_for(fault, context) for fault in planned]
         for fault in faults:
             fault.check()
@@ -66,14 +72,14 @@ class Chaos:
             heal_orphans(journal=self._journal)
             self._watchdog = Watchdog(self._journal.path, self._journal.lock)
         seen = dict(targets)
-        through = dict.fromkeys(fault.target for fault in planned if FAULT_KINDS[fault.kind].through_proxy)
-        for name in through:
+        through = [fault for fault in planned if FAULT_KINDS[fault.kind].through_proxy]
+        for name in dict.fromkeys(fault.target for fault in through if fault.client is None):
             seen[name] = self._behind_proxy(name, targets[name], plan.seed)
-        for proxy in self._proxies:
+        for proxy in (*self._proxies, *between.values()):
             proxy.await_relay()  # all load at the same time, and none while it is measured
             self._proxy_watches.append(ProxyWatch(proxy, plan))
         self._runner = FaultRunner(faults, self._journal, plan.duration_ns)
-        self._hit = list(dict.fromkeys(fault.target for fault in planned))
+        self._hit = list(dict.fromkeys(fault.hit for fault in planned))
         probing = scenario.detection
         for name in self._hit:
             self._detectors.append(Probe(seen[name], probing.probe_every_ns, probing.failures))
@@ -85,10 +91,21 @@ class Chaos:
             if outline is None or outline.kind != "http" or name not in targets:
                 continue
             if {name, *outline.behind}.intersection(self._hit):
-                self._detectors.append(Breaker(targets[name]))
+                paths = {topology[each].kind: path_name(name, each) for each in outline.behind}
+                self._detectors.append(Breaker(targets[name], paths))
         self._integrity = Integrity(scenario, plan, targets, seen)
         self._integrity.prepare()
         return seen
+
+    def _between(self, planned: Iterable[FaultPlan], seed: int) -> dict[str, FaultProxy]:
+        """The proxies of the paths between services, by the name of the path. Raises TargetError."""
+        between: dict[str, FaultProxy] = {}
+        for fault in planned:
+            if fault.client is not None and fault.where not in between:
+                paths = self._paths or PathProxies(())
+                between[fault.where] = proxy = paths.between(fault.client, fault.target)
+                proxy.seed = seed
+        return between
 
     def _behind_proxy(self, name: str, target: Target, seed: int) -> Target:
         from chaos.proxy.client import FaultProxy
@@ -98,7 +115,7 @@ class Chaos:
         assert self._context is not None
         self._context.proxies[name] = proxy
         host, port = proxy.start()
-        return replace(target, host=host, port=port)
+        return target.through(host, port)
 
     def calibrate(self) -> None:
         """What the harness adds to a known delay on the way through each proxy."""
@@ -128,13 +145,13 @@ class Chaos:
         while self._runner.events:
             event = self._runner.events.popleft()
             self._writer.event(event.at_ns - self._start_ns, event.kind, **event.fields())
-        in_force = [f"{act.fault.plan.kind} {act.fault.plan.target}" for act in self._runner.in_force]
+        in_force = [f"{act.fault.plan.kind} {act.fault.plan.where}" for act in self._runner.in_force]
         return ", ".join(in_force) or None
 
     def finish(self, record: RunRecord, folder: Path) -> RunRecord:
         """Heal, look at everything that was seen, and put it into the record."""
         assert self._runner is not None
-        proxies, anomalies = self._proxy_records(record.duration_ns)
+        proxies, anomalies = self._proxy_records(record)
         self._runner.end()
         for detector in self._detectors:
             detector.stop()
@@ -163,15 +180,18 @@ class Chaos:
             update["integrity"] = checks
         return record.model_copy(update=update)
 
-    def _proxy_records(self, end_ns: int) -> tuple[list[ProxyRecord], list[Anomaly]]:
+    def _proxy_records(self, record: RunRecord) -> tuple[list[ProxyRecord], list[Anomaly]]:
         """What the proxies were like under the load, before they are used for healing."""
+        end_ns = record.duration_ns
         open_loops = [workload for workload in self._plan.workloads if not workload.is_closed]
         records: list[ProxyRecord] = []
         anomalies: list[Anomaly] = []
         for watch in self._proxy_watches:
-            name = watch.proxy.name
-            records.append(watch.entry(end_ns, self._floors.get(name)))
-            loads = (workload.name for workload in open_loops if workload.workload.target == name)
+            proxy = watch.proxy
+            floor = self._floors.get(proxy.name) if proxy.client is None else None
+            records.append(watch.entry(end_ns, floor))
+            through = record.passed_by(records[-1])
+            loads = (workload.name for workload in open_loops if workload.workload.target in through)
             anomalies += watch.anomalies(records[-1], loads)
         return records, anomalies
 

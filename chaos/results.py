@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.registry import dependents_of
+from bench.registry import dependents_of, path_name
 from bench.results.fault_records import DetectionRecord, FalseAlarmRecord, FaultRecord
 from bench.results.run_record import RunRecord
 from chaos.detectors.detection import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bench.stack.supervisor.supervised import StackEvent
     from chaos.detectors.detection import Detection, Observation
     from chaos.runner import FaultExecution
+    from chaos.schedule import FaultPlan
 
 ENDS = ("died", "ended", "stopped")
 CALM_NS = 5_000_000_000
@@ -100,6 +101,7 @@ class FaultResults:
             number=plan.number,
             kind=plan.kind,
             target=plan.target,
+            client=plan.client,
             repeat=plan.repeat,
             settings=dict(plan.settings),
             how=act.fault.how if broke is not None else "not made",
@@ -125,6 +127,8 @@ class FaultResults:
         own, broke = act.effective_ns, act.broke
         if own is None or broke is None:
             return None
+        if act.fault.plan.client is not None:
+            return own  # a way, which no supervisor sees
         seen = [
             event.at_ns
             for event in self.stack_events
@@ -146,7 +150,7 @@ class FaultResults:
                     Window(
                         fault=plan.number,
                         kind=plan.kind,
-                        targets=(plan.target, *dependents_of((plan.target,), topology)),
+                        targets=_noticed_by(plan, topology),
                         from_ns=act.broke.asked_ns,
                         healed_ns=healed_ns,
                         calm_ns=(healed_ns or self.end_ns) + CALM_NS,
@@ -170,7 +174,7 @@ class FaultResults:
         return min(begins) + self.start_ns, max(ends) + self.start_ns
 
     def _by_detector(self, operations: NDArray[Any], topology: Topology) -> dict[str, list[Observation]]:
-        hit = {act.fault.plan.target for act in self.acts}
+        hit = {act.fault.plan.hit for act in self.acts}
         hit.update(dependents_of(hit, topology))
         clients: list[Observation] = []
         for number, workload in enumerate(self.plan.workloads):
@@ -205,6 +209,14 @@ class FaultResults:
 
     def _zero(self, at_ns: int | None) -> int | None:
         return None if at_ns is None else at_ns - self.start_ns
+
+
+def _noticed_by(plan: FaultPlan, topology: Topology) -> tuple[str, ...]:
+    """What an alarm may name that is about this fault: a target, or the path that a breaker stands in."""
+    dependents = dependents_of((plan.hit,), topology)
+    if plan.client is not None:
+        return (plan.client, plan.where, *dependents)
+    return (plan.target, *dependents, *(path_name(name, plan.target) for name in dependents))
 
 
 def _reconnections(folder: Path) -> list[Reconnection]:

@@ -143,6 +143,7 @@ class FaultEvent:
             "fault": self.plan.number,
             "what": self.plan.kind,
             "target": self.plan.target,
+            **({} if self.plan.client is None else {"from": self.plan.client}),
         }
         return what if self.text is None else {**what, "text": self.text}
 

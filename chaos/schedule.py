@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from bench.registry import path_name
+
 if TYPE_CHECKING:
     from bench.scenario.faults import FaultEntry
 
@@ -58,6 +60,18 @@ class FaultPlan:
     entry: int = 0
     """Which entry of the scenario it is a repeat of."""
     repeat: int = 0
+    client: str | None = None
+    """The service on whose way to the target it acts; None: on the way of the load, or on the target."""
+
+    @property
+    def where(self) -> str:
+        """The target, or the path: "api → redis"."""
+        return path_name(self.client, self.target)
+
+    @property
+    def hit(self) -> str:
+        """The target that is harmed first: of a path the service that goes it."""
+        return self.client or self.target
 
     @property
     def ends_ns(self) -> int:
@@ -84,6 +98,7 @@ def planned_faults(entries: Sequence[FaultEntry], seed: int) -> list[FaultPlan]:
                     when=entry.when,
                     entry=index,
                     repeat=repeat,
+                    client=entry.client,
                 )
             )
     found.sort(key=lambda one: (one.at_ns, one.entry))

@@ -89,15 +89,17 @@ def _seen(entry: TargetRecord, evidence: Evidence, is_loaded: bool) -> TargetHea
     hits = [
         one
         for one in record.faults
-        if one.target == entry.name and one.took_effect and one.kind not in PASSIVE_KINDS
+        if one.hit == entry.name and one.took_effect and one.kind not in PASSIVE_KINDS
     ]
     back = all(one.healed for one in hits)
+    ways = ", ".join(dict.fromkeys(one.where for one in hits if one.client is not None))
     if is_loaded:
         detail = f"was there for its load, {lasted_s:.0f} s"
     elif not hits:
         detail = "answered when the run began"
     elif back:
-        detail = f"came back after {counted(len(hits), 'fault')} of the run"
+        on_its_way = f", on the way {ways}" if ways else ""
+        detail = f"came back after {counted(len(hits), 'fault')} of the run{on_its_way}"
     else:
         detail = "was not proven to be back when the run ended"
     return TargetHealth(

@@ -92,9 +92,9 @@ def resilience(body: EvidenceSet) -> list[Resilience]:
     found = []
     for evidence in _with_faults(body):
         faults = [one for one in evidence.run.record.faults if one.kind != NOTHING]
-        for kind, target in dict.fromkeys((one.kind, one.target) for one in faults):
-            chosen = [one for one in faults if (one.kind, one.target) == (kind, target)]
-            found.append(_resilience(kind, target, evidence, chosen))
+        for kind, where in dict.fromkeys((one.kind, one.where) for one in faults):
+            chosen = [one for one in faults if (one.kind, one.where) == (kind, where)]
+            found.append(_resilience(kind, where, evidence, chosen))
     return sorted(found, key=lambda one: (one.target, one.kind, one.evidence.scenario))
 
 

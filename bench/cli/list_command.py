@@ -53,7 +53,7 @@ def _entry(loaded: "LoadedScenario") -> str:
         again = f", {fault.repeat} times" if fault.repeat > 1 else ""
         lasts = f" for {format_duration_ns(fault.for_ns)}" if fault.for_ns else ""
         at = format_duration_ns(fault.at_ns or 0)
-        lines.append(f"  fault: {fault.kind} {fault.target} at {at}{lasts}{again}")
+        lines.append(f"  fault: {fault.kind} {fault.where} at {at}{lasts}{again}")
     lines += [f"  check: {check.check} of {check.workload}" for check in scenario.integrity]
     lines += [f"  rule: {quoted(rule.text, limit=WIDTH - 8)[1:-1]}" for rule in loaded.rules]
     return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ import click
 
 from bench.cli.output import say
 from bench.core.units import spaced
+from bench.registry import path_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,6 +99,8 @@ class FaultEntry:
     at_ns: int
     for_ns: int | None
     settings: Mapping[str, object]
+    client: str | None = None
+    """The service on whose way to the target it acts; None: on the way of the load, or on the target."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,9 @@ def _faults(scenario: Scenario, seed: int) -> list[FaultEntry]:
     from chaos.schedule import planned_faults
 
     return [
-        FaultEntry(fault.number, fault.kind, fault.target, fault.at_ns, fault.for_ns, fault.settings)
+        FaultEntry(
+            fault.number, fault.kind, fault.target, fault.at_ns, fault.for_ns, fault.settings, fault.client
+        )
         for fault in planned_faults(scenario.faults, seed)
     ]
 
@@ -198,7 +203,7 @@ def text_of(document: PlanDocument) -> str:
             lines.append(f"  in {phase.cycles} cycles, the last {phase.rest * 100:g} % of each without load")
     for fault in document.faults:
         stays = "" if fault.for_ns is None else f", for {fault.for_ns / 1e9:g} s"
-        what = f"{fault.kind} {fault.target}{stays}"
+        what = f"{fault.kind} {path_name(fault.client, fault.target)}{stays}"
         lines.append(f"fault {fault.number:<4} {fault.at_ns / 1e9:>14.6f} s  {what}")
     for workload in document.workloads:
         lines += ["", *_workload_lines(workload)]

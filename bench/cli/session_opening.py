@@ -11,6 +11,7 @@ import shutil
 import signal
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from bench.judge.verdict import Verdict
+    from bench.registry import Topology
     from bench.results.reader import Run
     from bench.run.plugins import Observers, RunPlugin
     from bench.run.progress import Progress
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from bench.scenario.model import Scenario
     from bench.stack.stack import Stack
     from bench.stack.stack_file import StackFile
+    from chaos.proxy.paths import PathProxies
 
 LEAST_ROOM_BYTES = 1 << 20
 """Without so much room for results nothing is begun."""
@@ -106,8 +109,21 @@ def load_for(
     from bench.scenario.load import load_scenario
 
     if stack is None or isinstance(stack, str):
-        return load_scenario(path, overrides, quick)
+        return load_scenario(path, overrides, quick, topology=_shipped(stack))
     return load_scenario(path, overrides, quick, stack.environment, stack.topology)
+
+
+def _shipped(stack: str | None) -> Topology:
+    """The targets of a shipped stack; where none is named, those that the environment names run elsewhere."""
+    from bench.registry import shipped_topology
+    from bench.stack.external import url_in
+
+    if stack is not None:
+        return shipped_topology("url" if stack == "external" else stack)
+    return {
+        name: replace(outline, place="url" if url_in(name) else "")
+        for name, outline in shipped_topology().items()
+    }
 
 
 def is_of_kind(loaded: LoadedScenario, only: str | None) -> bool:
@@ -120,17 +136,29 @@ def needed_targets(loaded: Sequence[LoadedScenario]) -> set[str]:
     from bench.registry import contacts_a_target
 
     needed = {w.target for one in loaded for w in one.scenario.workloads if contacts_a_target(w.driver)}
-    needed |= {fault.target for one in loaded for fault in one.scenario.faults}
+    faults = [fault for one in loaded for fault in one.scenario.faults]
+    needed |= {name for fault in faults for name in (fault.target, fault.client) if name is not None}
     return needed | {check.store for one in loaded for check in one.scenario.integrity if check.store}
 
 
-def plugins(scenario: Scenario) -> list[RunPlugin]:
-    """Chaos goes along with faults and checks of data."""
+def plugins(scenario: Scenario, paths: PathProxies | None = None) -> list[RunPlugin]:
+    """Chaos goes along with faults and checks of data. paths: the proxies between services of its stack."""
     if not scenario.faults and not scenario.integrity:
         return []
     from chaos.plugin import Chaos
 
-    return [Chaos()]
+    return [Chaos(paths)]
+
+
+def path_proxies(loaded: Sequence[LoadedScenario]) -> PathProxies | None:
+    """The proxies on which the scenarios have faults between services; None where there is no such fault."""
+    faults = [fault for one in loaded for fault in one.scenario.faults]
+    paths = {(fault.client, fault.target) for fault in faults if fault.client is not None}
+    if not paths:
+        return None
+    from chaos.proxy.paths import PathProxies
+
+    return PathProxies(paths)
 
 
 @contextmanager
@@ -174,12 +202,15 @@ def open_session(
                 "make room or choose another folder with --out"
             ) from None
         with log_folder(out) as logs, contextlib.ExitStack() as open_now:
-            stack = open_stack(stack_kind, needed_targets(loaded), logs)
+            paths = path_proxies(loaded)
+            if paths is not None:
+                open_now.enter_context(paths)
+            stack = open_stack(stack_kind, needed_targets(loaded), logs, paths)
             stack.patience = Patience(say=progress.step)
             if wait_s is not None:
                 stack.patience = Patience(wait_s, for_absent=True, say=progress.step)
             stack = _up(open_now, stack, stop)
-            yield Session(stack, out, progress, stop, seed, plugins, looking_on)
+            yield Session(stack, out, progress, stop, seed, partial(plugins, paths=paths), looking_on)
     finally:
         looking_on.close()
 

@@ -24,6 +24,7 @@ import numpy as np
 from bench.core.answers import ANSWER_SERIES
 from bench.core.clock import NS_PER_S
 from bench.core.histogram import BUCKET_COUNT, bucket_of, lower_edge_ns, upper_edge_ns
+from bench.registry import path_name
 from bench.results.run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -252,7 +253,9 @@ class RunFigures:
             self.marks.append(mark)
         number = mark.details.get("fault")
         if mark.kind == "fault_effective" and isinstance(number, int):
-            self.faults[number] = Fault(str(mark.details.get("what")), str(mark.details.get("target")), True)
+            client, target = mark.details.get("from"), str(mark.details.get("target"))
+            where = path_name(None if client is None else str(client), target)
+            self.faults[number] = Fault(str(mark.details.get("what")), where, True)
         elif mark.kind == "fault_healed" and isinstance(number, int) and number in self.faults:
             self.faults[number].in_force = False
 

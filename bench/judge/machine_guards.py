@@ -161,14 +161,14 @@ def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) ->
     ]
     targets = {entry.target for entry in run.workloads if scope in ((), (entry.name,))}
     proxies = {
-        proxy.target: proxy.dials_failed
+        proxy.name: proxy.dials_failed
         for proxy in run.record.proxies
-        if proxy.target in targets and proxy.dials_failed
+        if targets.intersection(run.record.passed_by(proxy)) and proxy.dials_failed
     }
     told += [
         anomaly
         for anomaly in run.anomalies
-        if anomaly.code == OWN_LIMIT and any(f"proxy before {name} " in anomaly.message for name in proxies)
+        if anomaly.code == OWN_LIMIT and any(f"{name} " in anomaly.message for name in proxies)
     ]
     depth = max((entry.pipeline for entry in run.workloads), default=1)
     if not told or not could_hold(run, rule, seen, ALL, sum(proxies.values()) * depth):

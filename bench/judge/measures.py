@@ -269,7 +269,8 @@ def floor_ns(run: Run, metric: str, stat: str, workload: str | None = None) -> f
     tables = [calibration.lag_ns if metric == "lag" else calibration.floor_ns]
     if metric != "lag":
         targets = {entry.target for entry in run.workloads if workload in (None, entry.name)}
-        tables += [proxy.floor_ns for proxy in run.record.proxies if proxy.target in targets]
+        ways = [proxy for proxy in run.record.proxies if proxy.client is None]  # of the load itself
+        tables += [proxy.floor_ns for proxy in ways if proxy.target in targets]
     found = [floor for table in tables if (floor := _in_table(table, stat)) is not None]
     return max(found, default=None)
 

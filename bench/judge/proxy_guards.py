@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BUSY_RATIO = 0.98
 WAYS = 2
 """Through the proxy: there and back."""
+WAYS_BEHIND = 16
+"""Through one behind the target, which may ask several times for one answer of its own."""
 LATENCIES = frozenset({"response", "response_ok", "service"})
 LOSSES = frozenset({"errors", "availability"})
 OUTAGES = frozenset({"recovery.first", "recovery.stable", "recovery.full", "downtime"})
@@ -34,10 +36,10 @@ ADVICE = "lower the rate, or free the machine of other work"
 
 
 def proxies_of(run: Run, rule: Rule) -> list[ProxyRecord]:
-    """The record of every proxy between the rule's workloads and their targets."""
+    """The record of every proxy that answers to the rule's workloads passed, there or further behind."""
     scope = rule.metric.scope[:1]
     targets = {entry.target for entry in run.workloads if scope in ((), (entry.name,))}
-    return [proxy for proxy in run.record.proxies if proxy.target in targets]
+    return [proxy for proxy in run.record.proxies if targets.intersection(run.record.passed_by(proxy))]
 
 
 def proxy_was_late(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:
@@ -50,7 +52,7 @@ def proxy_was_late(run: Run, rule: Rule, seen: Observation, status: Status) -> D
             late = proxy.lateness_ns
             return Doubt(
                 Status.INVALID,
-                f"the fault proxy before {proxy.target} passed bytes on up to "
+                f"{proxy.name} passed bytes on up to "
                 f"{units.format_duration_ns(late['max'])} late, P99 "
                 f"{units.format_duration_ns(late['p99'])}: without that the rule may hold",
                 ADVICE,
@@ -66,8 +68,7 @@ def proxy_was_busy(run: Run, rule: Rule, seen: Observation, status: Status) -> D
         if (proxy.busy_ratio or 0.0) >= BUSY_RATIO:
             return Doubt(
                 Status.INVALID,
-                f"the rule is broken, but the fault proxy before {proxy.target} was busy all the time: it "
-                "may be the bottleneck",
+                f"the rule is broken, but {proxy.name} was busy all the time: it may be the bottleneck",
                 "use fewer lanes, or free the machine of other work",
             )
     return None
@@ -77,11 +78,12 @@ def _may_hold(
     run: Run, rule: Rule, seen: Observation, later: list[tuple[int, int]], proxy: ProxyRecord
 ) -> bool:
     name, stat, late = rule.metric.name, rule.metric.stat, proxy.lateness_ns
+    ways = WAYS if proxy.client is None else WAYS_BEHIND
     if name in LATENCIES and seen.counts is not None:
         if rule.metric.percent is None:
-            return rule.holds(seen.value - WAYS * late.get(str(stat), late["max"]))
+            return rule.holds(seen.value - ways * late.get(str(stat), late["max"]))
         allowed = seen.samples * (1 - percent_of(stat or "p95") / 100)
-        return all(exceeding(seen.counts, rule.limit + WAYS * ns) - count <= allowed for ns, count in later)
+        return all(exceeding(seen.counts, rule.limit + ways * ns) - count <= allowed for ns, count in later)
     if name in LOSSES and seen.tally is not None:
         allowed = seen.tally.planned * (rule.limit if name == "errors" else 1 - rule.limit)
         ours = seen.tally.planned * _stalled_share(run, proxy)
@@ -89,14 +91,15 @@ def _may_hold(
         unanswered = seen.tally.planned - seen.tally.ok - said_no
         return said_no + max(unanswered - ours, 0.0) <= allowed
     if name in OUTAGES and not seen.never:
-        return rule.holds(seen.value - WAYS * late["max"])
+        return rule.holds(seen.value - ways * late["max"])
     return False
 
 
 def _stalled_share(run: Run, proxy: ProxyRecord) -> float:
     """Of the measured time: that in which it stood still, each time with a deadline after it."""
     stalls, stalled_ns = proxy.stalls, proxy.stalled_ns
-    deadlines = [entry.deadline_ns for entry in run.workloads if entry.target == proxy.target]
+    through = run.record.passed_by(proxy)
+    deadlines = [entry.deadline_ns for entry in run.workloads if entry.target in through]
     lost_ns = stalled_ns + stalls * max((ns for ns in deadlines if ns), default=0)
     return min(lost_ns / max(run.measured_s * 1e9, 1), 1.0)
 

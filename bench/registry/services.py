@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -203,6 +203,8 @@ class TargetOutline:
     """Of KINDS."""
     behind: tuple[str, ...] = ()
     """The targets that it does its work with, so that it can be hit, and is sampled, through them too."""
+    place: str = field(default="", compare=False)
+    """How its stack comes to it: embedded, docker, compose or url. Empty where that is not known yet."""
 
 
 Topology = Mapping[str, TargetOutline]
@@ -213,11 +215,26 @@ SHIPPED_STACKS = ("embedded", "docker", "compose", "external")
 """The stacks that need no file."""
 
 
-def shipped_topology() -> dict[str, TargetOutline]:
-    """What a scenario may name as a target of the shipped stacks."""
+STARTED = ("embedded", "docker")
+"""Places of targets that we start ourselves."""
+
+
+def shipped_topology(place: str = "") -> dict[str, TargetOutline]:
+    """What a scenario may name as a target of the shipped stacks; `place`: of the one that is used."""
     return {
-        name: TargetOutline(SERVICES[name].kind.name, SERVICES[name].depends_on) for name in url_variables()
+        name: TargetOutline(SERVICES[name].kind.name, SERVICES[name].depends_on, place)
+        for name in url_variables()
     }
+
+
+def path_name(client: str | None, target: str) -> str:
+    """Where on the network a fault acts: on the way from one service to another, or from the load (None)."""
+    return target if client is None else f"{client} → {target}"
+
+
+def proxy_name(client: str | None, target: str) -> str:
+    """The fault proxy there, in a sentence."""
+    return f"the fault proxy {f'before {target}' if client is None else f'between {client} and {target}'}"
 
 
 def url_variables() -> dict[str, str]:

@@ -140,7 +140,8 @@ def _proxy(proxy: ProxyRecord) -> str:
         f"floor through it {joined(floors)}" if floors else "",
         f"ended: {proxy.ended}" if proxy.ended else "",
     ]
-    return f"before {proxy.target}: {'; '.join(filter(None, parts))}"
+    where = proxy.name.removeprefix("the fault proxy ")
+    return f"{where}: {'; '.join(filter(None, parts))}"
 
 
 def others_at_work(run: Run) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, JsonValue
 
+from bench.registry import path_name
 from bench.results.model import Number, Record, Whole
 
 
@@ -13,6 +14,8 @@ class FaultRecord(Record):
     number: Whole
     kind: str
     target: str
+    client: str | None = None
+    """The service on whose way to the target it acted; None: on the way of the load, or on the target."""
     repeat: Whole | None = None
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     how: str | None = None
@@ -29,6 +32,16 @@ class FaultRecord(Record):
     healed: bool | None = None
     """None where the target had to come back by itself, and did not."""
     uncertainty_ns: Whole | None = None
+
+    @property
+    def where(self) -> str:
+        """The target, or the path: "api → redis"."""
+        return path_name(self.client, self.target)
+
+    @property
+    def hit(self) -> str:
+        """The target that was harmed first: of a path the service that goes it."""
+        return self.client or self.target
 
 
 class DetectionRecord(Record):

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from bench.core.answers import Answers
 from bench.core.outcome import OUTCOMES
 from bench.core.sanitize import all_visible
-from bench.registry import TargetOutline, is_planned, shipped_topology
+from bench.registry import TargetOutline, dependents_of, is_planned, proxy_name, shipped_topology
 from bench.results import layout
 from bench.results.fault_records import (
     DetectionRecord,
@@ -251,9 +251,11 @@ class DataSetRecord(Record):
 
 
 class ProxyRecord(Record):
-    """A fault proxy, which is in the load's path for the whole run."""
+    """A fault proxy, which is in the path of the load, or of another service, for the whole run."""
 
     target: str
+    client: str | None = None
+    """The service that reached the target through it; None: the load."""
     ended: str | None = None
     compiled: bool | None = None
     dials_failed: Whole | None = None
@@ -271,6 +273,11 @@ class ProxyRecord(Record):
     floor_ns: Percentiles = Field(default_factory=dict)
     lag_ns: Percentiles = Field(default_factory=dict)
     table: list[JsonValue] = Field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """In a sentence."""
+        return proxy_name(self.client, self.target)
 
 
 class Anomaly(Record):
@@ -352,6 +359,20 @@ class RunRecord(Record):
         """The targets that one does its work with."""
         topology = self.topology
         return topology[target].behind if target in topology else ()
+
+    def beyond(self, client: str) -> tuple[str, ...]:
+        """The targets whose answers may come by a way that begins at this one: itself, and what needs it."""
+        return (client, *dependents_of((client,), self.topology))
+
+    def passed_by(self, proxy: ProxyRecord) -> tuple[str, ...]:
+        """The targets whose answers to the load come through a fault proxy, at least in part."""
+        return (proxy.target,) if proxy.client is None else self.beyond(proxy.client)
+
+    def may_hit(self, fault: FaultRecord, target: str) -> bool:
+        """Whether a fault may harm the load on a target. One between two services leaves others alone; of
+        one that hits a server the machine they share is hit too.
+        """
+        return fault.client is None or target in self.beyond(fault.client)
 
     def has(self, section: str) -> bool:
         """Whether the run has a section at all, be it empty."""

@@ -130,10 +130,11 @@ def _slice(row: Mapping[str, Any]) -> Slice:
 
 def _fault(record: RunRecord, workload: str, since_ns: int, until_ns: int) -> int | None:
     """The fault that held, or whose harm was not over, in that time; the latest where several did."""
+    target = next((entry.target for entry in record.workloads if entry.name == workload), "")
     recoveries = {entry.fault: entry for entry in record.recoveries if entry.workload == workload}
     number = None
     for fault in record.faults:
-        if fault.kind in PASSIVE_KINDS or fault.asked_ns is None:
+        if fault.kind in PASSIVE_KINDS or fault.asked_ns is None or not record.may_hit(fault, target):
             continue
         ends = [fault.asked_ns, fault.healed_ns or fault.returned_ns or 0]
         if fault.healed is False or fault.healed_ns is None:

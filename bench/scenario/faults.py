@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import CoreSchema
 
 from bench.core.units import Mismatch, duration_ns, quoted, ratio, size_bytes
+from bench.registry import path_name
 from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS
 from bench.scenario.fields import (
     DURATION,
@@ -63,6 +64,11 @@ class FaultEntry(StrictModel):
 
     kind: str = Field(description="Written as the key, one of FAULT_KINDS: kill, pause, latency.")
     target: Name = Field(description="Written as the key's value: the service that is hit.")
+    client: Name | None = Field(
+        None,
+        alias="from",
+        description="The service on whose way to the target it acts; without it, on the way of the load.",
+    )
     at_ns: Start | None = Field(None, alias="at", description="From the start of the run.")
     for_ns: Duration | None = Field(None, alias="for", description="How long it stays.")
     repeat: Annotated[int, Whole(1, 1000)] = 1
@@ -82,6 +88,11 @@ class FaultEntry(StrictModel):
     keep: Annotated[int, Whole(0, 10_000)] | None = None
 
     @property
+    def where(self) -> str:
+        """The target, or the way to it from another service."""
+        return path_name(self.client, self.target)
+
+    @property
     def settings(self) -> dict[str, float | str]:
         """What the kind takes, by its name in the file; durations in ns, sizes in bytes."""
         fields = ("delay_ns", "delay_jitter_ns", "direction", "rate", "bytes", "load", "keep")
@@ -94,6 +105,9 @@ class FaultEntry(StrictModel):
         if self.when is not None and self.target not in HOOKS[self.when]:
             having = " or ".join(HOOKS[self.when])
             raise Mismatch(f"{self.when} with the target {having}", quoted(self.target), "remove when")
+        if self.client is not None and not facts.through_proxy:
+            paths = ", ".join(kind for kind, other in FAULT_KINDS.items() if other.through_proxy)
+            raise Mismatch(f"from only with {paths}", f"from with {self.kind}", "remove from")
         if self.at_ns is None:
             raise Mismatch("the time of the fault", "none", "add at: 10s")
         if facts.lasts == "must" and self.for_ns is None:

@@ -55,6 +55,7 @@ class AssembledStack(Stack):
             if names:
                 part = self._part(place, names)
                 part.patience = self.patience
+                part.detours = self.detours
                 self._stacks.append(self._opened.enter_context(part))
 
     def targets(self) -> dict[str, Target]:

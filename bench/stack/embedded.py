@@ -13,6 +13,8 @@ from bench.stack.stack import Stack, check_names, start_in_turns
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
+LOOPBACK = "127.0.0.1"
+
 
 class EmbeddedStack(Stack):
     """Starts what is needed, and what that needs; when one does not come up, none stays behind."""
@@ -50,7 +52,9 @@ class EmbeddedStack(Stack):
         try:
             start_in_turns(
                 self._services,
-                lambda service, given_up: service.start({**self._others, **self.targets()}, given_up),
+                lambda service, given_up: service.start(
+                    self.seen_by(service.name, {**self._others, **self.targets()}, LOOPBACK), given_up
+                ),
             )
         except BaseException:  # a Ctrl-C too: nothing may stay behind
             self.stop()

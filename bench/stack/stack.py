@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from bench.stack.stack_file import StackFile
 
 
+class Detours(Protocol):
+    """Ways from a service that we start to one that it needs, other than the direct one."""
+
+    def lead(self, client: str, target: Target, host: str) -> Target:
+        """The target as the service `client` is to see it. host: an address of ours that it can reach."""
+
+
 class Stack(ABC):
     """The services that a scenario needs, running while the stack is open."""
 
@@ -37,6 +44,14 @@ class Stack(ABC):
     """Targets that others run and that the user gives to be broken."""
     patience: Patience = Patience()
     """With targets that others run and that are not ready at the start."""
+    detours: Detours | None = None
+    """Set before the start, to stand between services that we start and what they need."""
+
+    def seen_by(self, client: str, needed: Mapping[str, Target], host: str) -> dict[str, Target]:
+        """The targets that a service of ours is to connect to, by name; host: see Detours."""
+        if self.detours is None:
+            return dict(needed)
+        return {name: self.detours.lead(client, target, host) for name, target in needed.items()}
 
     def topology(self) -> Topology:
         """Every target that it knows, whether started or not, and what each stands on."""
@@ -136,8 +151,15 @@ def start_in_turns(services: Iterable[S], start: Callable[[S, threading.Event], 
                 raise
 
 
-def open_stack(kind: str | StackFile | None, needed: AbstractSet[str], log_dir: Path) -> Stack:
+def open_stack(
+    kind: str | StackFile | None,
+    needed: AbstractSet[str],
+    log_dir: Path,
+    detours: Detours | None = None,
+) -> Stack:
     """Choose a stack for the targets named in `needed`; entering it starts it.
+
+    detours: between its services, which a stack that is up already cannot have.
 
     kind: embedded (a stack of its own), docker (the same as containers), compose (the user's own
     project, which runs already), external, a stack file, or None for external where the environment names
@@ -145,6 +167,14 @@ def open_stack(kind: str | StackFile | None, needed: AbstractSet[str], log_dir: 
     the environment names is that very stack, it is taken as such.
     Raises UsageError for a kind that does not exist, TargetError for a target it cannot give.
     """
+    stack = _chosen(kind, needed, log_dir, may_attach=detours is None)
+    stack.detours = detours
+    return stack
+
+
+def _chosen(
+    kind: str | StackFile | None, needed: AbstractSet[str], log_dir: Path, *, may_attach: bool
+) -> Stack:
     from bench.stack.embedded import EmbeddedStack
     from bench.stack.external import ExternalStack, url_in
 
@@ -153,7 +183,7 @@ def open_stack(kind: str | StackFile | None, needed: AbstractSet[str], log_dir: 
 
         return AssembledStack(kind, needed, log_dir)
     if kind is None:
-        background = _background_with(needed)
+        background = _background_with(needed) if may_attach else None
         if background is not None:
             return _attached(background, needed, log_dir)
         kind = "external" if any(url_in(name) for name in needed) else "embedded"

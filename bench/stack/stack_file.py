@@ -128,7 +128,9 @@ class StackFile:
     @property
     def topology(self) -> Topology:
         """What scenarios need to know of the targets."""
-        return {name: TargetOutline(entry.kind, entry.behind) for name, entry in self.targets.items()}
+        return {
+            name: TargetOutline(entry.kind, entry.behind, entry.place) for name, entry in self.targets.items()
+        }
 
     def with_needs(self, names: set[str]) -> list[str]:
         """These targets and all that they stand on, each after what it needs."""

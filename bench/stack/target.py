@@ -4,7 +4,7 @@ one.
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -58,6 +58,11 @@ class Target:
     def url(self) -> str:
         """`http://host:port/path` of a service that is asked over HTTP, without credentials."""
         return f"{'https' if self.tls else 'http'}://{self.address}{self.path}"
+
+    def through(self, host: str, port: int) -> "Target":
+        """The same server, reached through something that passes bytes on: its certificate keeps its name."""
+        tls = self.tls and replace(self.tls, server_name=self.tls.server_name or self.host)
+        return replace(self, host=host, port=port, tls=tls)
 
     def tls_context(self) -> "ssl.SSLContext | None":
         """What a client library takes for TLS; None for a plain connection.

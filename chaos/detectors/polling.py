@@ -123,9 +123,11 @@ class Breaker(PollingDetector):
 
     detector = BREAKER
 
-    def __init__(self, api: Target) -> None:
+    def __init__(self, api: Target, paths: Mapping[str, str] | None = None) -> None:
+        """paths: component of the API -> the path to it, as the name of what an alarm is about."""
         super().__init__(BREAKER, EVERY_NS)
         self._api = api
+        self._paths = paths or {}
         self._states: dict[str, str] = {}
 
     def look(self) -> None:
@@ -134,19 +136,19 @@ class Breaker(PollingDetector):
         at_ns = monotonic_ns()
         for name, component in components.items():
             state = str(component.get("breaker", "")) if isinstance(component, dict) else ""
-            before = self._states.get(name, CLOSED)
+            before, path = self._states.get(name, CLOSED), self._paths.get(name, name)
             if state == OPEN and before == CLOSED:
                 self._states[name] = OPEN
                 self.observations.append(
                     Observation(
-                        BREAKER, name, at_ns, is_down=True, detail=f"the API's breaker for {name} is open"
+                        BREAKER, path, at_ns, is_down=True, detail=f"the API's breaker for {name} is open"
                     )
                 )
             elif state == CLOSED and before == OPEN:
                 self._states[name] = CLOSED
                 self.observations.append(
                     Observation(
-                        BREAKER, name, at_ns, is_down=False, detail=f"the API's breaker for {name} is closed"
+                        BREAKER, path, at_ns, is_down=False, detail=f"the API's breaker for {name} is closed"
                     )
                 )
 

@@ -15,7 +15,7 @@ from chaos.schedule import Proof, Timestamps
 
 
 class OnPath(Fault):
-    """One toxic of the proxy that the load goes through."""
+    """One toxic of the proxy that the load goes through, or another service."""
 
     def check(self) -> None:
         """The proxy must understand the settings. Raises ToxicError."""
@@ -27,7 +27,7 @@ class OnPath(Fault):
         return self.plan.settings if self.plan.for_ns is not None else {"new_connections": False}
 
     def _proxy(self) -> FaultProxy:
-        return self.context.proxies[self.plan.target]
+        return self.context.proxies[self.plan.where]
 
     def aim(self) -> None:
         """Nothing is in force yet."""
@@ -64,9 +64,7 @@ class OnPath(Fault):
     def how(self) -> str:
         """What was done."""
         settings = ", ".join(f"{name} {_words(name, value)}" for name, value in self.plan.settings.items())
-        return f"{self.plan.kind} in the fault proxy before {self.plan.target}" + (
-            f" ({settings})" if settings else ""
-        )
+        return f"{self.plan.kind} in {self._proxy().place}" + (f" ({settings})" if settings else "")
 
 
 def _words(name: str, value: Any) -> str:

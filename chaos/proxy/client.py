@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from bench.core.child_environment import for_python
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
+from bench.registry import proxy_name
 from bench.stack.services.loopback_port import free_loopback_port
 from chaos.proxy import messages
 from chaos.proxy.composition import KINDS, toxic_of
@@ -59,17 +60,24 @@ class FaultProxy:
         upstream_port: int,
         *,
         name: str = "upstream",
+        client: str | None = None,
+        host: str = LOOPBACK,
         port: int | None = None,
         seed: int = 0,
         dial_deadline_s: float = 5.0,
         relay: bool = True,
     ) -> None:
-        """relay: load the compiled loop, which passes bytes on while no toxic is in force."""
+        """host: where it listens. relay: load the compiled loop, which passes bytes on while no toxic is in
+        force.
+        """
         self.name = name
-        """Of the target behind it, for errors."""
+        """Of the target behind it."""
+        self.client = client
+        """The service that reaches the target through it; None: the load."""
+        self.seed = seed
+        """Of the toxics that are added from now on."""
         self._upstream = upstream_host, upstream_port
-        self._port = port
-        self._seed = seed
+        self._host, self._port = host, port
         self._has_relay = relay
         self._dial_deadline_ns = round(dial_deadline_s * NS_PER_S)
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,9 +97,8 @@ class FaultProxy:
             harness_pid=os.getpid(),
             upstream_host=self._numeric_upstream(),
             upstream_port=self._upstream[1],
-            listen_host=LOOPBACK,
+            listen_host=self._host,
             listen_port=port,
-            seed=self._seed,
             dial_deadline_ns=self._dial_deadline_ns,
             gauges=self._gauges_fd,
             packages=tuple(place for place in sys.path if place) if self._has_relay else None,
@@ -131,7 +138,12 @@ class FaultProxy:
     def address(self) -> tuple[str, int]:
         """Where it listens, once it has been started."""
         assert self._port is not None
-        return LOOPBACK, self._port
+        return self._host, self._port
+
+    @property
+    def place(self) -> str:
+        """In words."""
+        return proxy_name(self.client, self.name)
 
     @property
     def pid(self) -> int | None:
@@ -161,7 +173,7 @@ class FaultProxy:
         """
         toxic_of(kind, settings)
         asked_ns = monotonic_ns()
-        change = self._ask(messages.Add(kind, dict(settings)), messages.Changed)
+        change = self._ask(messages.Add(kind, dict(settings), self.seed), messages.Changed)
         applied = Applied(
             number=change.toxic,
             kind=kind,

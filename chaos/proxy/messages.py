@@ -24,7 +24,6 @@ class Specification:
     upstream_port: int
     listen_host: str
     listen_port: int
-    seed: int
     dial_deadline_ns: int
     gauges: int
     """The descriptor of the shared memory."""
@@ -38,6 +37,7 @@ class Add:
 
     kind: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
 
 @dataclass(frozen=True)

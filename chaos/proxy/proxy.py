@@ -115,7 +115,6 @@ class Proxy:
         self._traffic = Traffic(loop)
         self._connections: dict[int, Connection] = {}
         """Live ones by their number."""
-        self._seed = specification.seed
         self._toxics: dict[int, Toxic] = {}
         self._gone: dict[int, Toxic] = {}
         """Toxics that were removed; what they did is still asked for."""
@@ -130,9 +129,9 @@ class Proxy:
         self._listener = Listener(loop, specification.listen_host, specification.listen_port, self._on_client)
         self.address = self._listener.address
 
-    def add(self, kind: object, settings: Mapping[str, Any]) -> messages.Changed:
+    def add(self, kind: object, settings: Mapping[str, Any], seed: int) -> messages.Changed:
         """Bring a toxic into force for all connections. Raises ToxicError."""
-        toxic = toxic_of(kind, settings, self._numbered + 1, self._seed)
+        toxic = toxic_of(kind, settings, self._numbered + 1, seed)
         refuse_conflicts(toxic, self._toxics.values())
         self._numbered += 1
         self._traffic.lending.halt()
@@ -324,7 +323,7 @@ class Control:
     def _done(self, command: messages.Command) -> messages.Answer:
         match command:
             case messages.Add():
-                return self._proxy.add(command.kind, command.settings)
+                return self._proxy.add(command.kind, command.settings, command.seed)
             case messages.Remove():
                 return self._proxy.remove(command.toxic)
             case messages.Clear():

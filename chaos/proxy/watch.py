@@ -95,6 +95,7 @@ class ProxyWatch:
             late |= {"mean": round(histogram.mean_ns(counts)), "max": histogram.max_ns(counts)}
         record = ProxyRecord(
             target=self.proxy.name,
+            client=self.proxy.client,
             ended=self.ended,
             compiled=bool(self.proxy.row(RELAY)[READS]),
             dials_failed=self._dials_failed(),
@@ -112,12 +113,12 @@ class ProxyWatch:
 
     def anomalies(self, record: ProxyRecord, open_workloads: Iterable[str]) -> list[Anomaly]:
         """What of the record makes the run no measurement of the target."""
-        name, anomalies = self.proxy.name, []
+        name, anomalies = record.name, []
         if record.ended is not None:
             anomalies.append(
                 _anomaly(
                     "proxy_ended",
-                    f"the fault proxy before {name} ended during the run ({record.ended}): what came after"
+                    f"{name} ended during the run ({record.ended}): what came after"
                     " is not the target's doing",
                     "see who ended it (the kernel's log tells of memory), then run again",
                 )
@@ -126,7 +127,7 @@ class ProxyWatch:
             anomalies.append(
                 _anomaly(
                     OWN_LIMIT,
-                    f"the fault proxy before {name} could not make {record.dials_failed} connections: this "
+                    f"{name} could not make {record.dials_failed} connections: this "
                     "machine had no local port, no descriptor or no memory for them",
                     "raise the limits of this machine (bench doctor shows them), or use fewer lanes",
                 )
@@ -136,7 +137,7 @@ class ProxyWatch:
             anomalies.append(
                 _anomaly(
                     "proxy_saturated",
-                    f"the fault proxy before {name} ran or waited for a processor for "
+                    f"{name} ran or waited for a processor for "
                     f"{busy_ratio * 100:.1f} % of a phase: it was the bottleneck, not the target",
                     "lower the rate, or free the machine of other work",
                 )

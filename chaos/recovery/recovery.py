@@ -205,7 +205,7 @@ def recoveries(
     reconnections: Sequence[Reconnection] = (),
     criteria: Criteria | None = None,
 ) -> list[RecoveryRecord]:
-    """The section `recoveries` of run.json: each fault that took effect, for each workload.
+    """The section `recoveries` of run.json: each fault that took effect, for each workload that it may hit.
 
     `operations` is operations.npy; `record` holds workloads, phases and duration.
     """
@@ -216,16 +216,16 @@ def recoveries(
     if not took:
         return []
     measured = [(phase.start_ns, phase.end_ns) for phase in record.phases if phase.measured]
-    starts = [effective_ns if fault.asked_ns is None else fault.asked_ns for fault, effective_ns in took]
     last_ns = max(record.duration_ns, took[-1][1])
-    ends = [_watched_until(*each, end_ns) for each, end_ns in zip(took, [*starts[1:], last_ns], strict=True)]
     by_fault: dict[tuple[int, int], RecoveryRecord] = {}
     for number, workload in enumerate(record.workloads):
         arrivals = Arrivals.of(operations[operations["workload"] == number], closed=workload.is_closed)
-        baseline = baseline_of(arrivals, measured, starts[0])
+        baseline = baseline_of(arrivals, measured, _start(*took[0]))
         clean = True
-        for place, ((fault, effective_ns), until_ns) in enumerate(zip(took, ends, strict=True)):
-            start_ns = starts[place]
+        own = [(place, each) for place, each in enumerate(took) if record.may_hit(each[0], workload.target)]
+        nexts = [_start(*each) for _, each in own[1:]]
+        for (place, (fault, effective_ns)), end_ns in zip(own, [*nexts, last_ns], strict=False):
+            start_ns, until_ns = _start(fault, effective_ns), _watched_until(fault, effective_ns, end_ns)
             by_fault[place, number] = recovery = recovery_of(
                 arrivals,
                 baseline,
@@ -240,6 +240,11 @@ def recoveries(
             )
             clean = recovery.state in (RECOVERED, UNAFFECTED)
     return [by_fault[key] for key in sorted(by_fault)]
+
+
+def _start(fault: FaultRecord, effective_ns: int) -> int:
+    """When it was asked for, as far as that is known: it may have acted before its effect was seen."""
+    return effective_ns if fault.asked_ns is None else fault.asked_ns
 
 
 def _watched_until(fault: FaultRecord, effective_ns: int, end_ns: int) -> int:

@@ -106,7 +106,7 @@ def effective_ns(fault: FaultRecord) -> int:
 
 def named(fault: FaultRecord) -> str:
     """For a sentence: "fault 2 (kill redis)"."""
-    return f"fault {fault.number} ({fault.kind} {fault.target})"
+    return f"fault {fault.number} ({fault.kind} {fault.where})"
 
 
 def first_failure_ns(run: Run, fault: int) -> int | None:

@@ -166,7 +166,7 @@ def fault_rows(run: Run, cells_of: Callable[[RecoveryRecord], tuple[str, ...]]) 
 
 def label(fault: FaultRecord) -> str:
     """As in "0 kill redis"."""
-    return f"{fault.number} {fault.kind} {fault.target}"
+    return f"{fault.number} {fault.kind} {fault.where}"
 
 
 SAID = {IN_ALARM: "in alarm", NO_LOOK: "no look"}

@@ -54,9 +54,8 @@ def fault_phases(run: Run) -> dict[str, dict[str, Counts]]:
         return {}
     found = {}
     for number, workload in enumerate(run.workloads):
-        own = [one for one in recoveries if one.workload == workload.name]
-        if not own:
-            continue
+        # One that no fault could hit is shown at the same times: what it was spared is a finding too.
+        own = [one for one in recoveries if one.workload == workload.name] or recoveries
         log = operations[operations["workload"] == number]
         response_ns = log["done_ns"] - log["planned_ns"]
         lost = log["outcome"] != Outcome.OK
@@ -267,7 +266,7 @@ def repeated(run: Run) -> list[tuple[str, list[RecoveryRecord]]]:
     groups: dict[tuple[str, str, str], list[RecoveryRecord]] = {}
     for fault in took_effect(run):
         for entry in entries(run, fault):
-            groups.setdefault((fault.kind, fault.target, entry.workload), []).append(entry)
+            groups.setdefault((fault.kind, fault.where, entry.workload), []).append(entry)
     found = []
     for (kind, target, workload), alike in groups.items():
         hit = [entry for entry in alike if entry.first_failure_ns is not None and is_clean(entry)]

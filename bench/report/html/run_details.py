@@ -75,9 +75,9 @@ def generator(run: Run) -> Html:
             ["floor: shorter limits cannot be judged on this machine", *_times(floors, "p50 p95 p99"), None]
         )
     for proxy in run.record.proxies:
-        where = f"the fault proxy before {proxy.target}"
-        rows.append([f"passed on by {where} after", *_times(proxy.lateness_ns, "p50 p95 p99 max")])
-        rows.append([f"floor through {where}", *_times(proxy.floor_ns, "p50 p95 p99 max")])
+        rows.append([f"passed on by {proxy.name} after", *_times(proxy.lateness_ns, "p50 p95 p99 max")])
+        if proxy.client is None:
+            rows.append([f"floor through {proxy.name}", *_times(proxy.floor_ns, "p50 p95 p99 max")])
     columns = [*words("time"), *numbers("P50", "P95", "P99", "max")]
     idle, waited = made.idle_ratio, made.run_delay_ns
     parts = [

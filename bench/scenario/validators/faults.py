@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core.units import format_duration_ns, quoted
-from bench.registry import reachable_targets
+from bench.registry import STARTED, reachable_targets
 from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
 from bench.scenario.problems import Violation
 
@@ -22,13 +22,16 @@ def check_faults(
     """Faults that hit nothing (with a topology), come too late, or cannot hold at the same time."""
     known = () if topology is None else reachable_targets(targets, topology)
     for index, fault in enumerate(faults):
-        for unfit in (_aim(fault, targets, known), _time(fault, total_ns)):
-            if unfit is not None:
-                yield Violation((index,), *unfit)
+        if fault.client is not None and topology is not None:
+            yield from (each.under(index) for each in _path(fault, fault.client, targets, topology))
+        elif (unfit := _aim(fault, targets, known)) is not None:
+            yield Violation((index,), *unfit)
+        if (unfit := _time(fault, total_ns)) is not None:
+            yield Violation((index,), *unfit)
         # A process can be in one state only; what holds on the network path composes.
         for other, before in enumerate(faults[:index]):
             if fault.target == before.target and _exclude(fault, before) and _meet(fault, before):
-                expected = f"no {fault.kind} of {fault.target} while fault {other} ({before.kind}) holds"
+                expected = f"no {fault.kind} of {fault.where} while fault {other} ({before.kind}) holds"
                 yield Violation((index,), expected, "both at once", "move one of them in time")
 
 
@@ -42,6 +45,31 @@ def _aim(fault: FaultEntry, targets: Sequence[str], known: Sequence[str]) -> tup
         advice = f"hit {fault.target} itself (pause, kill), or the way to the target of the workload"
         return expected, f"{quoted(fault.target)}, which no workload talks to", advice
     return None
+
+
+def _path(fault: FaultEntry, client: str, targets: Sequence[str], topology: Topology) -> Iterator[Violation]:
+    """Why a fault on the way from one service to another would hit nothing, or cannot be made."""
+    known: tuple[str, ...] = ()
+    while known != (known := reachable_targets((*targets, *known), topology)):
+        pass  # what stands behind the target of a workload, and behind that
+    if client not in known:
+        expected = f"one of the targets {', '.join(known)}"
+        yield Violation(("from",), expected, quoted(client), "name a target of a workload, or one behind it")
+        return
+    outline = topology.get(client)
+    behind = outline.behind if outline is not None else ()
+    if fault.target not in behind:
+        expected = f"a target that {client} stands behind: {', '.join(behind) or 'it has none'}"
+        advice = f"name one of those, or add {fault.target} to `behind` of {client} in the stack file"
+        yield Violation((), expected, quoted(fault.target), advice)
+    if outline is not None and outline.place not in ("", *STARTED):
+        found = "one of a compose project" if outline.place == "compose" else "one that others run (url)"
+        expected = f"{client} to be started by the stack, with the address of a proxy before {fault.target}"
+        advice = (
+            f"use --stack embedded or docker, or let the stack file start {client} (embedded or docker); "
+            f"without from the fault hits what the load sends to {fault.target}"
+        )
+        yield Violation(("from",), expected, found, advice)
 
 
 def _time(fault: FaultEntry, total_ns: int) -> tuple[str, str, str] | None:
@@ -90,6 +118,8 @@ def _exclude(one: FaultEntry, other: FaultEntry) -> bool:
     if one.kind in PASSIVE_KINDS or other.kind in PASSIVE_KINDS:
         return False
     first, second = FAULT_KINDS[one.kind], FAULT_KINDS[other.kind]
+    if first.through_proxy and second.through_proxy and one.client != other.client:
+        return False
     if one.kind == other.kind:
         # Each half of the way can have its own.
         ways = [fault.direction or "both" for fault in (one, other)]

@@ -124,4 +124,6 @@ class DockerStack(Stack):
             str(subnet[container.service.host_number]),
             self._log_dir,
         )
-        container.start(place, others, self._events, self._ids, given_up)
+        # This machine, as containers see it: the network's gateway.
+        seen = self.seen_by(container.name, others, str(subnet[1]))
+        container.start(place, seen, self._events, self._ids, given_up)

@@ -183,7 +183,6 @@ def test_connections_are_freed_without_the_collector(listener):
             upstream_port=listener.getsockname()[1],
             listen_host="127.0.0.1",
             listen_port=0,
-            seed=1,
             dial_deadline_ns=10**10,
             gauges=-1,
             packages=None,
