@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.helpers.other_work import is_excused, undisturbed
+from tests.helpers.prepared import start_bench
 from tests.helpers.scenarios import BRIEF
 from tests.helpers.waiting import COMPILE_S
 
@@ -44,40 +44,37 @@ class Bench:
         return path
 
     def start(
-        self, *arguments: str | Path, preexec_fn: Callable[[], None] = lambda: None, **environment: str
+        self, *arguments: str | Path, preexec_fn: Callable[[], None] | None = None, **environment: str
     ) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "bench", *map(str, arguments)]
-        return self.start_command(command, preexec_fn, **environment)
+        return start_bench(arguments, self._variables(environment), preexec_fn=preexec_fn)
 
-    def start_command(
-        self, command: list[str], preexec_fn: Callable[[], None] = lambda: None, **environment: str
-    ) -> subprocess.Popen[str]:
-        outside = ("REDIS_URL", "DATABASE_", "API_URL", "HOLDFAST_")
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
-        clean["XDG_STATE_HOME"] = str(self.folder / "state")  # a stack that is up here is not the test's
-
-        def in_child() -> None:
-            # A background shell may have made us ignore Ctrl-C; the process under test must not inherit that.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            preexec_fn()
-
+    def start_command(self, command: list[str], **environment: str) -> subprocess.Popen[str]:
+        """Something else in its place."""
         return subprocess.Popen(
             command,
             cwd=Path(__file__).parents[2],
-            env=clean | environment,
+            env=self._variables(environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=in_child,
+            # A background shell may have made us ignore Ctrl-C; the process under test must not inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
         )
 
+    def _variables(self, more: dict[str, str]) -> dict[str, str]:
+        """Ours without what would change a run, and some more."""
+        outside = ("REDIS_URL", "DATABASE_", "API_URL", "HOLDFAST_")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(outside)}
+        clean["XDG_STATE_HOME"] = str(self.folder / "state")  # a stack that is up here is not the test's
+        return clean | more
+
     def __call__(
-        self, *arguments: str | Path, preexec_fn: Callable[[], None] = lambda: None, **environment: str
+        self, *arguments: str | Path, preexec_fn: Callable[[], None] | None = None, **environment: str
     ) -> Finished:
         return self._finished(self.start(*arguments, preexec_fn=preexec_fn, **environment))
 
     def command(self, command: list[str], **environment: str) -> Finished:
-        return self._finished(self.start_command(command, lambda: None, **environment))
+        return self._finished(self.start_command(command, **environment))
 
     def _finished(self, process: subprocess.Popen[str]) -> Finished:
         try:
@@ -90,7 +87,7 @@ class Bench:
         self,
         scenario: Path,
         *arguments: str,
-        preexec_fn: Callable[[], None] = lambda: None,
+        preexec_fn: Callable[[], None] | None = None,
         **environment: str,
     ) -> Finished:
         words = (str(scenario), "--json", "--out", str(self.results), *arguments)
