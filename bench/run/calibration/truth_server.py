@@ -1,7 +1,8 @@
 """The truth server: answers after a delay that is known, and keeps its own account of it.
 
-One compiled thread polls without sleeping, so the delays it gives are exact to about a microsecond
-while it has a core to itself. Because it may lose that core, it does not only promise: it stamps
+One compiled thread sleeps until a request comes or shortly before an answer is due and polls from then
+on, so the delays it gives are exact to about a microsecond while a core is free for it, and it takes
+none from the generator that it measures. Because it may lose its core, it does not only promise: it stamps
 every request when it has read it and every answer when it sends it. A request carries its planned time, so
 the server also knows, independently of the generator, the response time that it gave. What the
 generator records beyond that is the generator's, the kernel's and the wire's.
@@ -35,9 +36,11 @@ from bench.engine.wire.syscalls import (
     EVENT_WORDS,
     epoll_change,
     epoll_poll,
+    epoll_sleep,
     now_ns,
     receive_bytes,
     send_bytes,
+    sharpen_timers,
 )
 from bench.plan.draws import stream_key, unit
 
@@ -71,6 +74,10 @@ _STOP, _START = range(2)
 _FAST, _SLOW, _EVERY, _STALL, _EPOLL = range(5)
 _RECEIVED, _FD, _PLANNED, _SIZE = range(4)
 _FAST_RING, _SLOW_RING = 0, 1
+_AWAKE_NS = int64(60_000)
+"""So long before an answer is due a sleep ends; that is the loop's own margin."""
+_LONGEST_SLEEP_NS = int64(1_000_000)
+"""After that it looks whether it is to stop."""
 _START_AT, _ONE, _NONE, _DIGITS = (int64(n) for n in (0, 1, 0, PLANNED_DIGITS))
 
 
@@ -98,13 +105,23 @@ def serve(
     key = stream_key(1, _ONE)
     answered = 0
     asked = 0
+    sharpen_timers()
     while control[_STOP] == 0:
         now = now_ns(scratch)
         if settings[_EVERY] > 0:
             since = (now - control[_START]) % settings[_EVERY]
             if now > control[_START] and since >= settings[_EVERY] - settings[_STALL]:
                 continue
-        ready = epoll_poll(settings[_EPOLL], events)
+        sleep_ns = _LONGEST_SLEEP_NS
+        for group in range(2):
+            if ends[group, 1] > 0:
+                delay = settings[_SLOW] if group == _SLOW_RING else settings[_FAST]
+                due = lanes[rings[group, ends[group, 0]], _RECEIVED] + delay
+                sleep_ns = min(sleep_ns, due - now - _AWAKE_NS)
+        if sleep_ns > 0:
+            ready = epoll_sleep(settings[_EPOLL], events, sleep_ns, scratch)
+        else:
+            ready = epoll_poll(settings[_EPOLL], events)
         for number in range(max(ready, 0)):
             lane: int = np.int64(events[number * EVENT_WORDS + EVENT_DATA])  # type: ignore[assignment]
             size = receive_bytes(lanes[lane, _FD], data)
