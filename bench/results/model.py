@@ -62,32 +62,6 @@ class Record(BaseModel):
         """As it is written: the keys that it was made with."""
         return self.model_dump(exclude_unset=True)
 
-    # The same as a mapping of what was written: no reader of the product asks so any more, some tests do.
-
-    def __bool__(self) -> bool:
-        return bool(self.keys())
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.keys()
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self:
-            raise KeyError(key)
-        return getattr(self, key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key, or `default` where the run has none."""
-        return getattr(self, key) if key in self else default
-
-    def keys(self) -> list[str]:
-        """The keys that were written, in the order of the fields."""
-        fields = type(self).model_fields
-        return [name for name in fields if name in self.model_fields_set] + list(self.model_extra or {})
-
-    def items(self) -> list[tuple[str, Any]]:
-        """The keys that were written, with their values."""
-        return [(key, getattr(self, key)) for key in self.keys()]
-
 
 def kind_of(value: object) -> str:
     """What `value` is, in JSON's words: "a whole number"; "nothing" for null."""

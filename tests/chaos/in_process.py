@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.judge.judge import judge
 from bench.judge.verdict import Check, Status, Verdict, worst
 from bench.results.reader import Run
+from bench.results.run_record import RunRecord
 from bench.run.progress import progress_for
 from bench.run.session import Session
 from bench.scenario.load import load_scenario
@@ -43,7 +43,7 @@ class Ended:
     verdict: Verdict
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         return self.run.record
 
     @property

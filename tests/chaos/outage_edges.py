@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.core.histogram import percentile_ns
@@ -32,6 +32,7 @@ from tests.chaos.in_process import Ended
 
 if TYPE_CHECKING:
     from bench.plan.plan import Plan
+    from bench.results.fault_records import FaultRecord
     from bench.results.run_record import RunRecord
     from bench.results.writer import RunWriter
     from bench.scenario.model import Scenario
@@ -156,38 +157,38 @@ def compared(stack: Stack, scenario: Path, folder: Path, *, strays: bool = False
     watched = Watched(strays)
     session = Session(stack, folder / "results", progress_for(), plugins=lambda _: [watched])
     run = Run.load(session.run(load_scenario(scenario)))
-    faults = [one for one in run.record["faults"] if one["took_effect"]]
+    faults = [one for one in run.record.faults if one.took_effect]
     late_ns = percentile_ns(run.histogram("late"), 99)
     return Compared(
         edges_of(run.record, watched.outages), [_name(one) for one in faults], late_ns, Ended(run, judge(run))
     )
 
 
-def edges_of(record: dict[str, Any], outages: list[dict[str, int]]) -> list[Edges]:
+def edges_of(record: RunRecord, outages: list[dict[str, int]]) -> list[Edges]:
     """Each recovery beside the longest outage that the observer saw since its fault was asked for.
 
     Shorter ones are its own: on a busy machine a look may wait for its turn longer than its patience.
     """
-    zero_ns = record["started"]["monotonic_ns"]
-    faults = {one["number"]: one for one in record["faults"]}
+    zero_ns = record.started.monotonic_ns
+    faults = {one.number: one for one in record.faults}
     found = []
-    for recovery in record["recoveries"]:
-        fault = faults[recovery["fault"]]
+    for recovery in record.recoveries:
+        fault = faults[recovery.fault]
         mine = [
             {name: at_ns - zero_ns for name, at_ns in outage.items()}
             for outage in outages
             if outage["good_ns"] is not None
-            and fault["asked_ns"] < outage["good_ns"] - zero_ns
-            and outage["bad_ns"] - zero_ns < recovery["until_ns"]
+            and fault.asked_ns < outage["good_ns"] - zero_ns
+            and outage["bad_ns"] - zero_ns < recovery.until_ns
         ]
         first = max(mine, key=lambda outage: outage["good_ns"] - outage["bad_begin_ns"], default=None)
-        if first is None or recovery["first_failure_ns"] is None or recovery["first_success_ns"] is None:
+        if first is None or recovery.first_failure_ns is None or recovery.first_success_ns is None:
             continue
         found.append(
             Edges(
                 _name(fault),
-                recovery["first_failure_ns"],
-                recovery["first_success_ns"],
+                recovery.first_failure_ns,
+                recovery.first_success_ns,
                 seen_last_good_ns=first["last_good_ns"],
                 seen_bad_ns=min(first["bad_ns"], first["bad_begin_ns"] + LOOK_NS),
                 seen_good_begin_ns=max(first["good_begin_ns"], first["good_ns"] - LOOK_NS),
@@ -197,5 +198,5 @@ def edges_of(record: dict[str, Any], outages: list[dict[str, int]]) -> list[Edge
     return found
 
 
-def _name(fault: Mapping[str, Any]) -> str:
-    return f"{fault['number']} {fault['kind']}"
+def _name(fault: FaultRecord) -> str:
+    return f"{fault.number} {fault.kind}"

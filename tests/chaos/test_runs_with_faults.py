@@ -15,6 +15,7 @@ import pytest
 from bench.judge.verdict import Status
 from bench.report import text
 from bench.report.html import run_page
+from bench.results.generator_records import CalibrationRecord
 from bench.run.session import Session
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.health import probe
@@ -37,10 +38,10 @@ MS = 1_000_000
 @pytest.fixture(scope="module", autouse=True)
 def one_self_measurement() -> Iterator[None]:
     """It is not what is tested here, and takes longer than these runs."""
-    found: list[dict[str, Any]] = []
+    found: list[CalibrationRecord] = []
     measure = Session._calibrate
 
-    def once(session: Session, plan: Any) -> dict[str, Any]:
+    def once(session: Session, plan: Any) -> CalibrationRecord:
         if not found:
             found.append(measure(session, plan))
         return found[0]
@@ -72,14 +73,14 @@ def test_a_run_that_breaks_nothing_finds_nothing(stack: EmbeddedStack, tmp_path:
     )
     # A machine that stands still makes answers late, and the run then says that the delay may be its own.
     assert ended.status in (Status.PASS, Status.INVALID), ended.verdict
-    assert [fault["took_effect"] for fault in ended.record["faults"]] == [True] * 3
-    assert ended.record["detections"] == ended.record["false_alarms"] == []
+    assert [fault.took_effect for fault in ended.record.faults] == [True] * 3
+    assert ended.record.detections == ended.record.false_alarms == []
     # 2,000 arrivals are too few for a rule to judge a tenth of a percent, so every one is counted here.
-    totals = ended.record["totals"]
-    assert totals["outcomes"]["ok"] == totals["planned"] == 2000
-    assert {one["failed"] for one in ended.record["recoveries"]} == {0}
+    totals = ended.record.totals
+    assert totals.outcomes["ok"] == totals.planned == 2000
+    assert {one.failed for one in ended.record.recoveries} == {0}
     if ended.status is Status.PASS:
-        assert {one["state"] for one in ended.record["recoveries"]} == {"unaffected"}
+        assert {one.state for one in ended.record.recoveries} == {"unaffected"}
 
 
 def test_every_stamp_of_a_kill_is_in_the_record_and_in_its_order(
@@ -90,23 +91,23 @@ def test_every_stamp_of_a_kill_is_in_the_record_and_in_its_order(
         if ended.status is not Status.INCONCLUSIVE:
             break  # on a busy machine the server may be back too late for a short run to see it
     assert ended.status in (Status.PASS, Status.WARN), ended.verdict
-    (fault,) = ended.record["faults"]
-    assert fault["took_effect"]
-    assert fault["healed"]
-    assert fault["planned_ns"] == 600 * MS
-    assert fault["planned_ns"] <= fault["asked_ns"] <= fault["effective_ns"] < fault["healed_ns"]
-    assert fault["asked_ns"] <= fault["returned_ns"]
-    (recovery,) = ended.record["recoveries"]
-    assert fault["asked_ns"] <= recovery["first_failure_ns"] < recovery["first_success_ns"]
-    assert recovery["first_success_ns"] <= recovery["stable_ns"]
-    detected = {one["detector"]: one["at_ns"] for one in ended.record["detections"]}
+    (fault,) = ended.record.faults
+    assert fault.took_effect
+    assert fault.healed
+    assert fault.planned_ns == 600 * MS
+    assert fault.planned_ns <= fault.asked_ns <= fault.effective_ns < fault.healed_ns
+    assert fault.asked_ns <= fault.returned_ns
+    (recovery,) = ended.record.recoveries
+    assert fault.asked_ns <= recovery.first_failure_ns < recovery.first_success_ns
+    assert recovery.first_success_ns <= recovery.stable_ns
+    detected = {one.detector: one.at_ns for one in ended.record.detections}
     assert {"client_errors", "probe", "engine_event"} <= detected.keys()
     assert detected["engine_event"] is not None
-    assert detected["engine_event"] >= fault["asked_ns"]
+    assert detected["engine_event"] >= fault.asked_ns
     kinds = [event["kind"] for event in ended.run.events()]
     for kind in ("fault_asked", "fault_effective", "fault_healed", "service_died", "service_restarted"):
         assert kinds.count(kind) == 1
-    assert {"mended_by", "how", "proof"} <= set(fault.keys())
+    assert {"mended_by", "how", "proof"} <= fault.model_fields_set
 
 
 class WithApi:
@@ -129,9 +130,9 @@ def test_the_detectors_of_a_scenario_do_not_depend_on_what_else_is_in_the_comman
     broken = "{kill: redis, at: 300ms}"
     shared = run(cast("Stack", WithApi(stack)), tmp_path, broken, "phases.steady.for=1500ms")
     alone = run(stack, tmp_path, broken, "phases.steady.for=1500ms")
-    detectors = [{one["detector"] for one in ended.record["detections"]} for ended in (shared, alone)]
+    detectors = [{one.detector for one in ended.record.detections} for ended in (shared, alone)]
     assert detectors[0] == detectors[1] == {"client_errors", "probe", "engine_event"}
-    assert "breaker_open_ns" not in shared.record
+    assert not shared.record.has("breaker_open_ns")
 
 
 def test_a_supervisor_that_is_late_fails_the_rule_of_recovery(restarting: Any, tmp_path: Path) -> None:
@@ -158,10 +159,10 @@ def test_a_target_that_never_comes_back_fails_with_the_time_waited_and_the_run_e
     assert check.status is Status.FAIL
     assert ended.status is Status.FAIL, ended.verdict
     assert "did not come back, waited 1." in check.because
-    (fault,) = ended.record["faults"]
-    assert fault["took_effect"]
-    assert not fault["healed"]
-    assert ended.record["duration_ns"] < 60_000 * MS
+    (fault,) = ended.record.faults
+    assert fault.took_effect
+    assert not fault.healed
+    assert ended.record.duration_ns < 60_000 * MS
 
 
 def test_a_fault_that_hits_nothing_makes_the_run_invalid(restarting: Any, tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def test_a_fault_that_hits_nothing_makes_the_run_invalid(restarting: Any, tmp_pa
         ended = run(stack, tmp_path, fault, "phases.steady.for=1500ms")
     assert ended.status is Status.INVALID
     assert "it is down already" in ended.check("validity.fault_without_effect").because
-    assert [fault["took_effect"] for fault in ended.record["faults"]] == [True, False]
+    assert [fault.took_effect for fault in ended.record.faults] == [True, False]
 
 
 def test_faults_of_different_targets_at_one_moment_each_have_their_own_detection(
@@ -188,27 +189,25 @@ def test_faults_of_different_targets_at_one_moment_each_have_their_own_detection
         steady = f"phases.steady.for={length}"
         eventually(lambda: probe(stack.targets()["postgres"], 1.0).state != "down", "the database is back")
         ended = run(stack, tmp_path, "", f"workloads.+={database}", faults, steady, "sla=[]")
-        redis, postgres = ended.record["faults"]
-        if redis["healed"] and postgres["healed"]:
+        redis, postgres = ended.record.faults
+        if redis.healed and postgres.healed:
             break  # on a busy machine a checkpoint and a restart may take longer than a short run
-    if redis["kind"] != "pause":
+    if redis.kind != "pause":
         redis, postgres = postgres, redis
-    assert redis["took_effect"], redis
-    assert postgres["took_effect"], postgres
-    assert redis["healed"]
-    assert postgres["healed"]
-    detected = {(one["fault"], one["detector"]): one["at_ns"] for one in ended.record["detections"]}
+    assert redis.took_effect, redis
+    assert postgres.took_effect, postgres
+    assert redis.healed
+    assert postgres.healed
+    detected = {(one.fault, one.detector): one.at_ns for one in ended.record.detections}
     for fault in (redis, postgres):
-        assert detected[fault["number"], "engine_event"] >= fault["asked_ns"]
+        assert detected[fault.number, "engine_event"] >= fault.asked_ns
     # A pause of half a second outlasts every deadline; a kill may be over before clients lose anything.
-    assert detected[redis["number"], "client_errors"] is not None
+    assert detected[redis.number, "client_errors"] is not None
     bank = next(
-        one
-        for one in ended.record["recoveries"]
-        if (one["fault"], one["workload"]) == (postgres["number"], "bank")
+        one for one in ended.record.recoveries if (one.fault, one.workload) == (postgres.number, "bank")
     )
-    assert detected[postgres["number"], "client_errors"] is not None or bank["failed"] < 10
-    assert redis["heal_asked_ns"] >= 1500 * MS
+    assert detected[postgres.number, "client_errors"] is not None or bank.failed < 10
+    assert redis.heal_asked_ns >= 1500 * MS
 
 
 @pytest.mark.parametrize("errors", [0, 5])
@@ -253,13 +252,13 @@ def test_an_outage_that_nobody_here_made_is_in_the_record_and_in_the_report_and_
         )
         seen[0].join()
     # A machine that stands still for a moment has outages of its own, which are shorter.
-    outage = max(ended.record["outages"], key=lambda one: one["until_ns"] - one["from_ns"])
-    assert (outage["workload"], outage["whose"], outage["fault"]) == ("cache", "nobody", None)
-    assert outage["until_ns"] - outage["from_ns"] > 450 * MS  # to a window
+    outage = max(ended.record.outages, key=lambda one: one.until_ns - one.from_ns)
+    assert (outage.workload, outage.whose, outage.fault) == ("cache", "nobody", None)
+    assert outage.until_ns - outage.from_ns > 450 * MS  # to a window
     told = [(event["at_ns"], event["whose"]) for event in ended.run.events() if event["kind"] == "outage"]
-    assert (outage["from_ns"], "nobody") in told
-    (recovery,) = ended.record["recoveries"]
-    assert recovery["downtime_ns"] > 500 * MS
+    assert (outage.from_ns, "nobody") in told
+    (recovery,) = ended.record.recoveries
+    assert recovery.downtime_ns > 500 * MS
     assert ended.check("recovery.first").status is Status.PASS
     errors = ended.check("cache.errors")
     # On a busy machine the rule says so instead.

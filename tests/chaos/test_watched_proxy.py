@@ -51,17 +51,17 @@ def run(stack: Stack, folder: Path, do: Callable[[int], None], *overrides: str) 
 
 def test_a_run_through_a_proxy_tells_its_lateness_its_use_and_its_floor(stack: Stack, tmp_path: Path) -> None:
     ended = run(stack, tmp_path, lambda _: None, "phases.steady.for=1500ms")
-    (found,) = ended.record["proxies"]
-    assert found["target"] == "redis"
-    assert found["ended"] is None
-    assert found["compiled"]
-    assert found["reads"] > 500
-    late = found["lateness_ns"]
+    (found,) = ended.record.proxies
+    assert found.target == "redis"
+    assert found.ended is None
+    assert found.compiled
+    assert found.reads > 500
+    late = found.lateness_ns
     assert 0 < late["p50"] <= late["p95"] <= late["p99"] <= late["max"]
-    assert found["later_than"][0][1] >= found["later_than"][-1][1]
-    assert 0 < found["cpu_ratio"] <= found["cpu_ratio"] + found["run_queue_ratio"]
-    assert found["floor_ns"]["p50"] > 0
-    assert "invalid" not in [one["severity"] for one in ended.record["anomalies"] if "proxy" in one["code"]]
+    assert found.later_than[0][1] >= found.later_than[-1][1]
+    assert 0 < found.cpu_ratio <= found.cpu_ratio + found.run_queue_ratio
+    assert found.floor_ns["p50"] > 0
+    assert "invalid" not in [one.severity for one in ended.record.anomalies if "proxy" in one.code]
 
 
 def test_a_proxy_that_is_killed_makes_the_run_invalid_and_not_the_target_fail(
@@ -69,7 +69,7 @@ def test_a_proxy_that_is_killed_makes_the_run_invalid_and_not_the_target_fail(
 ) -> None:
     rules = 'sla=["cache.errors < 1%"]'
     ended = run(stack, tmp_path, lambda pid: os.kill(pid, signal.SIGKILL), rules, "phases.steady.for=1500ms")
-    assert ended.record["proxies"][0]["ended"] == "signal SIGKILL"
+    assert ended.record.proxies[0].ended == "signal SIGKILL"
     check = ended.check("validity.proxy_ended")
     assert check.status is Status.INVALID
     assert "the fault proxy before redis ended during the run (signal SIGKILL)" in check.because
@@ -96,7 +96,7 @@ def test_answers_lost_while_the_proxy_stood_still_are_not_the_targets(stack: Sta
         )
     finally:
         signal.signal(signal.SIGALRM, before)
-    late = ended.record["proxies"][0]["lateness_ns"]
+    late = ended.record.proxies[0].lateness_ns
     assert late["max"] >= 100 * MS
-    assert ended.record["proxies"][0]["stalls"]
+    assert ended.record.proxies[0].stalls
     assert ended.check("cache.errors").status is Status.INVALID

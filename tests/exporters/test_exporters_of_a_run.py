@@ -132,14 +132,14 @@ def value(samples: list[Any], **labels: str) -> float:
 
 def test_the_counters_of_the_last_page_are_those_of_the_run_folder(looked_at: LookedAt) -> None:
     families = samples_of(looked_at.last)
-    totals = looked_at.run.record["totals"]
-    assert value(families["holdfast_planned_arrivals"]) == totals["planned"] > 0
-    for outcome, count in totals["outcomes"].items():
+    totals = looked_at.run.record.totals
+    assert value(families["holdfast_planned_arrivals"]) == totals.planned > 0
+    for outcome, count in totals.outcomes.items():
         assert value(families["holdfast_arrivals"], outcome=outcome) == count
-    for count in looked_at.run.record["workloads"][0]["counts"]:
-        if count["phase"] == "steady":
-            labels = {"operation": count["operation"], "outcome": "ok", "measured": "true"}
-            assert value(families["holdfast_arrivals"], **labels) == count["outcomes"]["ok"]
+    for count in looked_at.run.record.workloads[0].counts:
+        if count.phase == "steady":
+            labels = {"operation": count.operation, "outcome": "ok", "measured": "true"}
+            assert value(families["holdfast_arrivals"], **labels) == count.outcomes["ok"]
 
 
 def test_every_bucket_of_the_last_page_is_the_count_in_the_log_up_to_that_edge(looked_at: LookedAt) -> None:
@@ -207,11 +207,11 @@ def test_the_last_page_tells_the_verdict_that_was_saved(looked_at: LookedAt) -> 
 
 
 def test_both_collectors_have_the_counts_and_histograms_of_the_run_folder(looked_at: LookedAt) -> None:
-    totals = looked_at.run.record["totals"]
+    totals = looked_at.run.record.totals
     for collector in (looked_at.otel, looked_at.logfire):
         metrics = collector.last_metrics()
         planned = metrics["holdfast.planned_arrivals"].sum
-        assert sum(point.as_int for point in planned.data_points) == totals["planned"]
+        assert sum(point.as_int for point in planned.data_points) == totals.planned
         assert planned.is_monotonic
         (measured,) = (
             point
@@ -231,8 +231,8 @@ def test_a_run_is_one_span_with_its_phases_and_checks(looked_at: LookedAt) -> No
         (span,) = collector.spans()
         assert span.name == "run looked_at"
         assert labels_of(span)["holdfast.run"] == looked_at.run.name
-        assert span.start_time_unix_nano == looked_at.run.record["started"]["wall_ns"]
-        assert span.end_time_unix_nano - span.start_time_unix_nano >= looked_at.run.record["duration_ns"]
+        assert span.start_time_unix_nano == looked_at.run.record.started.wall_ns
+        assert span.end_time_unix_nano - span.start_time_unix_nano >= looked_at.run.record.duration_ns
         phases = {labels_of(event)["name"]: event for event in span.events if event.name == "phase"}
         assert set(phases) == {"warmup", "steady"}
         assert phases["steady"].time_unix_nano - span.start_time_unix_nano == 500_000_000

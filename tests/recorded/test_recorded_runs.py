@@ -142,7 +142,7 @@ def test_every_part_of_a_recorded_run_can_be_read(run: Path) -> None:
     logged = found.operations()
     assert (logged is not None) == (run / "operations.npy").exists()
     if logged is not None:
-        assert len(logged) == found.record["totals"]["planned"]
+        assert len(logged) == found.record.totals.planned
 
 
 @pytest.mark.parametrize("commit", COMMITS, ids=lambda path: path.name)
@@ -152,8 +152,8 @@ def test_the_frames_of_recorded_runs_have_a_row_for_each_of_their_parts(commit: 
     assert list(frames.runs["run"]) == sorted(run.name for run in runs)
     assert len(frames.series) == sum(len(run.series()) for run in runs)
     assert len(frames.windows) == sum(len(list(run.windows())) for run in runs)
-    assert len(frames.faults) == sum(len(run.record.get("faults", [])) for run in runs)
-    assert len(frames.recoveries) == sum(len(run.record.get("recoveries", [])) for run in runs)
+    assert len(frames.faults) == sum(len(run.record.faults) for run in runs)
+    assert len(frames.recoveries) == sum(len(run.record.recoveries) for run in runs)
 
 
 @pytest.mark.parametrize("form", A_FOLDER)
@@ -186,20 +186,20 @@ def test_the_comparison_of_two_versions_runs_is_as_it_was(
 def test_every_kind_of_run_has_been_recorded() -> None:
     records = {named(run): Run.load(run).record for run in RUNS}
     new = {name.partition("/")[2]: record for name, record in records.items() if NEW.name in name}
-    drivers = {name: {workload["driver"] for workload in record["workloads"]} for name, record in new.items()}
+    drivers = {name: {workload.driver for workload in record.workloads} for name, record in new.items()}
     assert {"redis", "postgres", "http"} <= drivers["everything"]
     assert drivers["redis_pubsub"] == {"redis_pubsub"}
     assert drivers["api_locust_journey"] == {"locust"}
-    assert len(new["redis_throughput"]["workers"]) == 2
-    assert new["postgres_mixed"]["status"] == "interrupted"
+    assert len(new["redis_throughput"].workers) == 2
+    assert new["postgres_mixed"].status == "interrupted"
     for faults in (new["redis_kill"], records[f"{OLD.name}/redis_kill"]):
-        assert {fault["kind"] for fault in faults["faults"]} == {"kill", "latency"}
-        assert faults["recoveries"]
-        assert faults["integrity"]
-    assert records[f"{OLD.name}/redis_latency"]["status"] == "complete"
-    checks = {check["check"]: check for check in records[LOSSES]["integrity"]}
+        assert {fault.kind for fault in faults.faults} == {"kill", "latency"}
+        assert faults.recoveries
+        assert faults.integrity
+    assert records[f"{OLD.name}/redis_latency"].status == "complete"
+    checks = {check.check: check for check in records[LOSSES].integrity}
     assert set(checks) == {"acknowledged_writes", "messages", "registers", "transfers"}
-    assert checks["acknowledged_writes"]["lost"] > 0
+    assert checks["acknowledged_writes"].lost > 0
 
 
 def test_recorded_runs_are_small_and_tell_nothing_of_where_they_were_made() -> None:

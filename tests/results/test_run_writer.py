@@ -127,7 +127,7 @@ def test_a_run_whose_writer_fails_after_its_outline_is_kept_by_the_next_sweep(tm
     run = Run.load(kept)
     assert run.rules == ["errors < 1%"]
     assert not run.is_complete
-    assert [anomaly["code"] for anomaly in run.anomalies] == ["harness_gone"]
+    assert [anomaly.code for anomaly in run.anomalies] == ["harness_gone"]
 
 
 def test_a_sweep_leaves_a_living_run_alone(tmp_path):

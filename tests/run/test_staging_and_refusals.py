@@ -70,8 +70,8 @@ def test_a_data_set_is_there_for_the_run_and_goes_unless_it_is_kept(
     dataset = f"    dataset: {{name: tpcb, keep: {str(keep).lower()}}}\n"
     path = session_of(stack, tmp_path).run(loaded(tmp_path, dataset + OPERATION))
     run = Run.load(path)
-    assert run.record["totals"]["outcomes"]["ok"] == 25
-    assert run.record["data_sets"][0]["rows"]["pgbench_accounts"] == 100_000
+    assert run.record.totals.outcomes["ok"] == 25
+    assert run.record.data_sets[0].rows["pgbench_accounts"] == 100_000
     assert ("pgbench_accounts" in tables(stack)) == keep
 
 

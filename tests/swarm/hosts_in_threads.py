@@ -163,8 +163,7 @@ def run_of(
 def counts_of(run: Run) -> dict[tuple[str, str], tuple[int, dict[str, int]]]:
     """(operation, phase) -> planned and outcomes."""
     return {
-        (count["operation"], count["phase"]): (count["planned"], count["outcomes"])
-        for count in run.workloads[0]["counts"]
+        (count.operation, count.phase): (count.planned, count.outcomes) for count in run.workloads[0].counts
     }
 
 

@@ -74,8 +74,8 @@ def test_what_an_agent_tells_of_a_run_is_what_the_run_folder_holds(
     assert agent.process.wait(30) == judged["exit_code"]
     run = Run.load(Path(ended["path"]))
     assert started["run"] == run.path.name == judged["verdict"]["run"]
-    assert (started["segments"], run.record["plan"]["seed"]) == (1, 7)
-    assert started["wall_ns"] == run.record["started"]["wall_ns"]
+    assert (started["segments"], run.record.plan.seed) == (1, 7)
+    assert started["wall_ns"] == run.record.started.wall_ns
     told: dict[Tag, Any] = {}
     for one in said:
         message = FROM_AGENT.of(one)
@@ -125,7 +125,7 @@ def test_an_agent_whose_parent_goes_ends_at_once_and_keeps_what_was_measured(
     ended = agent.next_said("ended")
     assert ended["interrupted"]
     assert agent.process.wait(30) == 130
-    assert Run.load(Path(ended["path"])).record["status"] == "interrupted"
+    assert Run.load(Path(ended["path"])).record.status == "interrupted"
     _, alive = psutil.wait_procs(servers, 20)
     assert not alive
 

@@ -243,11 +243,11 @@ def test_a_run_with_a_liar_is_invalid_and_whole_for_the_others(
         run = run_of(tmp_path / "run", redis_for_swarms, text_of(), made)
     assert "w2" in findings_of(run)["worker_lost"]
     assert "refused, because it" in findings_of(run)["worker_lost"]
-    states = {worker["name"]: worker["lost"] for worker in run.record["workers"]}
+    states = {worker.name: worker.lost for worker in run.record.workers}
     assert states["w1"] is None
-    assert run.record["totals"]["planned"] == sum(run.record["totals"]["outcomes"].values())
-    (honest,) = [worker for worker in run.record["workers"] if worker["name"] == "w1"]
-    assert honest["planned"] > 100
+    assert run.record.totals.planned == sum(run.record.totals.outcomes.values())
+    (honest,) = [worker for worker in run.record.workers if worker.name == "w1"]
+    assert honest.planned > 100
     json.dumps(run.record.to_json())
     assert all(np.isfinite(row["planned"]) for row in run.series())
 

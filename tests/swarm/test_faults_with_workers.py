@@ -25,19 +25,19 @@ def test_a_kill_is_seen_by_both_workers_and_recovered_from_once(
     seen = Seen()
     with swarm(tmp_path, 2) as made:
         run = run_of(tmp_path, redis_for_swarms, text, made, seen, lambda _: [Chaos()])
-    (fault,) = run.record["faults"]
-    assert fault["took_effect"]
-    assert fault["healed"]
-    (recovery,) = run.record["recoveries"]
+    (fault,) = run.record.faults
+    assert fault.took_effect
+    assert fault.healed
+    (recovery,) = run.record.recoveries
     operations = np.load(run.path / "operations.npy")
     # What a busy machine delayed before the kill is not of the fault.
-    harmed = operations[(operations["outcome"] != Outcome.OK) & (operations["done_ns"] >= fault["asked_ns"])]
-    assert 0 < recovery["failed"] <= len(harmed)
-    assert len(operations) == run.record["totals"]["planned"]
-    assert recovery["first_success_ns"] > recovery["first_failure_ns"] >= fault["asked_ns"] - 10_000_000
+    harmed = operations[(operations["outcome"] != Outcome.OK) & (operations["done_ns"] >= fault.asked_ns)]
+    assert 0 < recovery.failed <= len(harmed)
+    assert len(operations) == run.record.totals.planned
+    assert recovery.first_success_ns > recovery.first_failure_ns >= fault.asked_ns - 10_000_000
     back = [event for event in seen.events if event["kind"] == "reconnected"]
-    assert run.workloads[0]["counters"]["reconnects"] == len(back)
+    assert run.workloads[0].counters["reconnects"] == len(back)
     # A late answer before the kill costs a lane its connection, too, where the machine is busy.
-    after = [event for event in back if event["at_ns"] >= fault["asked_ns"]]
+    after = [event for event in back if event["at_ns"] >= fault.asked_ns]
     assert {event["worker"] for event in after} == {"w1", "w2"}
-    assert 0 < recovery["reconnects"]["count"] <= len(after)
+    assert 0 < recovery.reconnects.count <= len(after)

@@ -42,11 +42,11 @@ def test_a_worker_that_falls_silent_is_lost_and_what_it_sent_is_kept(
     assert "nothing was heard of it for 2.4 s" in found["worker_lost"]
     assert "sums" not in found
     assert [event["worker"] for event in seen.events if event["kind"] == "worker_lost"] == ["w2"]
-    (first, second) = run.record["workers"]
-    assert first["lost"] is None
-    assert "nothing was heard" in second["lost"]
+    (first, second) = run.record.workers
+    assert first.lost is None
+    assert "nothing was heard" in second.lost
     planned = sum(planned for planned, _ in counts_of(run).values())
-    assert first["planned"] < planned < 2 * first["planned"]
+    assert first.planned < planned < 2 * first.planned
 
 
 def test_a_worker_that_lags_is_told_and_all_it_counted_is_in_the_run(
@@ -78,7 +78,7 @@ def test_a_worker_that_lags_is_told_and_all_it_counted_is_in_the_run(
     assert judge(run).status is Status.INVALID
     assert "worker w2" in found["worker_late"]
     assert "sums" not in found
-    assert sum(one["planned"] for one in run.record["workers"]) == run.record["totals"]["planned"]
+    assert sum(one.planned for one in run.record.workers) == run.record.totals.planned
 
 
 def test_a_worker_that_joins_a_run_under_way_takes_no_part_and_makes_it_invalid(
@@ -97,10 +97,10 @@ def test_more_workers_than_lanes_leave_the_rest_idle_and_that_is_said(
     text = text_of(steady="200ms").replace("lanes: 8", "lanes: 2")
     with swarm(tmp_path, 3) as made:
         run = run_of(tmp_path, redis_for_swarms, text, made)
-    assert [one["segment"] for one in run.record["workers"]] == [[1, 3], [2, 3], None]
-    (note,) = [one for one in run.anomalies if one["code"] == "worker_idle"]
-    assert "worker w3" in note["message"]
-    assert note["severity"] == "note"
+    assert [one.segment for one in run.record.workers] == [[1, 3], [2, 3], None]
+    (note,) = [one for one in run.anomalies if one.code == "worker_idle"]
+    assert "worker w3" in note.message
+    assert note.severity == "note"
 
 
 def test_a_worker_lost_before_the_run_ends_it_with_its_name_and_reason(

@@ -104,7 +104,7 @@ def result_of(ended: EngineResult, responses: Counts, duration_ns: int, cpu_s: f
     outcomes = ended.tallies.sum(axis=0)
     answered, total = int(outcomes[Outcome.OK]), int(outcomes.sum())
     if answered == 0 or answered != total:
-        texts = "; ".join(error["text"] for error in ended.errors[:1])
+        texts = "; ".join(error.text for error in ended.errors[:1])
         raise TurnFailed(f"{total - answered} of {total} requests were not answered well {texts}".rstrip())
     return Result(
         requests=answered,

@@ -11,6 +11,7 @@ import pytest
 
 from bench.core.errors import ScenarioError, TargetError
 from bench.plan.compile import compile_plan
+from bench.results.fault_records import IntegrityRecord
 from bench.results.logs import OPERATION
 from bench.results.run_record import RunRecord
 from bench.scenario.model import Scenario
@@ -65,8 +66,8 @@ def redis_writes(*checks: dict[str, Any]) -> Integrity:
     return checks_of(GONE, *checks, operations=operations)
 
 
-def finished(integrity: Integrity, folder: Path, count: int = 3, **more: Any) -> dict[str, Any]:
-    """The record after a run of so many arrivals, all of them acknowledged."""
+def finished(integrity: Integrity, folder: Path, count: int = 3, **more: Any) -> list[IntegrityRecord]:
+    """What the checks found after a run of so many arrivals, all of them acknowledged."""
     operations = np.zeros(count, OPERATION)
     operations["arrival"] = np.arange(count)
     np.save(folder / "operations.npy", operations)
@@ -77,42 +78,42 @@ def finished(integrity: Integrity, folder: Path, count: int = 3, **more: Any) ->
         "workloads": [{"name": "writes", "counters": {}, "counts": []}],
         **more,
     }
-    records, anomalies = integrity.finish(RunRecord.model_validate(record), folder)
-    return record | {"integrity": records, "anomalies": record["anomalies"] + anomalies}
+    records, _ = integrity.finish(RunRecord.model_validate(record), folder)
+    return records
 
 
 WRITES = {"acknowledged_writes": "writes"}
 
 
 def test_a_target_that_never_came_back_leaves_the_check_unmade(impatient: None, tmp_path: Path) -> None:
-    (entry,) = finished(redis_writes(WRITES), tmp_path)["integrity"]
-    assert (entry["acknowledged"], entry["lost"], entry["unexpected"]) == (None, None, None)
-    assert entry["inconclusive"].startswith("not checked: no connection to redis")
-    assert entry["inconclusive"].endswith("for 0.2 s")
+    (entry,) = finished(redis_writes(WRITES), tmp_path)
+    assert (entry.acknowledged, entry.lost, entry.unexpected) == (None, None, None)
+    assert entry.inconclusive.startswith("not checked: no connection to redis")
+    assert entry.inconclusive.endswith("for 0.2 s")
 
 
 def test_several_checks_of_a_dead_target_wait_for_it_together(impatient: None, tmp_path: Path) -> None:
     named = WRITES | {"operation": "add"}
-    first, second = finished(redis_writes(WRITES, named), tmp_path)["integrity"]
-    assert first["inconclusive"].endswith("for 0.2 s")
-    assert second["inconclusive"].endswith("for 0.1 s")
+    first, second = finished(redis_writes(WRITES, named), tmp_path)
+    assert first.inconclusive.endswith("for 0.2 s")
+    assert second.inconclusive.endswith("for 0.1 s")
 
 
 def test_a_log_that_was_full_cannot_say_what_was_attempted(tmp_path: Path) -> None:
     full = [{"code": "operation_log_full"}]
-    (entry,) = finished(redis_writes(WRITES), tmp_path, anomalies=full)["integrity"]
-    assert entry["lost"] is None
-    assert "the operation log was full" in entry["inconclusive"]
+    (entry,) = finished(redis_writes(WRITES), tmp_path, anomalies=full)
+    assert entry.lost is None
+    assert "the operation log was full" in entry.inconclusive
 
 
 def test_a_run_that_wrote_nothing_says_nothing(tmp_path: Path) -> None:
-    (entry,) = finished(redis_writes(WRITES), tmp_path, count=0)["integrity"]
-    assert entry["inconclusive"] == "not checked: nothing was written"
+    (entry,) = finished(redis_writes(WRITES), tmp_path, count=0)
+    assert entry.inconclusive == "not checked: nothing was written"
 
 
 def test_a_check_that_fails_itself_keeps_the_run(tmp_path: Path) -> None:
-    (entry,) = finished(redis_writes(WRITES), tmp_path, started={})["integrity"]
-    assert entry["inconclusive"] == "the check itself failed: AssertionError: the run has no label"
+    (entry,) = finished(redis_writes(WRITES), tmp_path, started={})
+    assert entry.inconclusive == "the check itself failed: AssertionError: the run has no label"
 
 
 def test_registers_cannot_be_made_without_a_target(impatient: None) -> None:
@@ -163,8 +164,8 @@ def test_what_a_query_gives_is_compared(
         operations={"add": {"sql": "INSERT INTO ledger VALUES ({run}, {seq})"}},
     )
     integrity.prepare()
-    (entry,) = finished(integrity, tmp_path)["integrity"]
-    assert (entry["lost"], entry["unexpected"], entry["inconclusive"]) == (lost, unexpected, None)
+    (entry,) = finished(integrity, tmp_path)
+    assert (entry.lost, entry.unexpected, entry.inconclusive) == (lost, unexpected, None)
 
 
 def test_a_query_of_two_columns_cannot_be_compared(postgres: Target, tmp_path: Path) -> None:
@@ -173,8 +174,8 @@ def test_a_query_of_two_columns_cannot_be_compared(postgres: Target, tmp_path: P
         {"acknowledged_writes": "writes", "found": "SELECT 1, {run}"},
         operations={"add": {"sql": "INSERT INTO ledger VALUES ({run}, {seq})"}},
     )
-    (entry,) = finished(integrity, tmp_path)["integrity"]
-    assert "2 columns instead of one" in entry["inconclusive"]
+    (entry,) = finished(integrity, tmp_path)
+    assert "2 columns instead of one" in entry.inconclusive
 
 
 @pytest.mark.parametrize("value", [None, True, -1, 1.5, "7", float("nan"), 2**63])

@@ -210,7 +210,7 @@ def test_a_port_that_is_taken_is_named(listener):
 def test_connections_that_the_proxy_had_no_descriptor_for_are_a_limit_of_our_own_machine(proxy, listener):
     watch = ProxyWatch(proxy, Plan("p", 1, (PhasePlan("steady", True, 0, 10**9),), (), ""))
     entry = watch.entry(10**9, None)
-    assert entry["dials_failed"] == 0
+    assert entry.dials_failed == 0
     assert watch.anomalies(entry, []) == []
     # Room for a client that comes in, and none for its way on.
     used = {int(one.name) for one in Path(f"/proc/{proxy.pid}/fd").iterdir()}
@@ -224,5 +224,5 @@ def test_connections_that_the_proxy_had_no_descriptor_for_are_a_limit_of_our_own
         resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, before)
     entry = watch.entry(10**9, None)
     (said,) = watch.anomalies(entry, [])
-    assert (said["code"], said["severity"]) == ("own_limit", "invalid")
-    assert "this machine had no local port, no descriptor" in said["message"]
+    assert (said.code, said.severity) == ("own_limit", "invalid")
+    assert "this machine had no local port, no descriptor" in said.message
