@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem, shell_complete
 
 from bench.cli.output import flush_output, ready, say, say_problem, silence
+from bench.core import plugins
 from bench.core.errors import ExitCode
 from bench.core.machine_limits import BUG, failure_of, raise_descriptor_limit
 
@@ -152,11 +153,16 @@ def run(arguments: list[str] | None = None) -> int:
         # `bench list | head -1`: nothing is left to say to that reader.
         silence(sys.stdout)
         return ExitCode.OK
-    except Exception as error:  # noqa: BLE001 - the outermost frame: this is the place where bugs are told
+    except Exception as error:  # noqa: BLE001 - the outermost frame: this is the place where bugs are reported
         text, failed = failure_of(error)
         if text == BUG:
             say(traceback.format_exc() + text, to=sys.stderr)
         else:
+            plugins.problems.pop(text, None)
             say_problem(text)
         return failed
+    finally:
+        for left_out in plugins.problems:
+            say_problem(f"bench: {left_out}")
+        plugins.problems.clear()
     return int(code or ExitCode.OK)

@@ -34,6 +34,9 @@ class FormatName(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # g
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Click's hook: a usage error for another name."""
+        if value in FORMATS:
+            FORMATS[value]  # raises PluginError where it is a plug-in's that cannot be used
+            return str(value)
         return str(_choice().convert(value, param, ctx))
 
     def shell_complete(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bench.core.errors import UsageError
+from bench.core.plugins import Table
 
 if TYPE_CHECKING:
     from bench.run.plugins import RunObserver
@@ -133,13 +134,6 @@ def open_exporters(
         return observers
 
 
-def register(name: str, opener: Opener) -> None:
-    """Add a plug-in's exporter before a session is opened. Raises ValueError for a name that is taken."""
-    if name in EXPORTERS:
-        raise ValueError(f"the exporter {name} is registered already")
-    EXPORTERS[name] = opener
-
-
 def _prometheus(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> RunObserver | None:
     if asked.prometheus_port is None:
         return None
@@ -160,7 +154,9 @@ def _otlp(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> RunObserv
     return OtelExporter(collectors, tell, environment)
 
 
-EXPORTERS: dict[str, Opener] = {"prometheus": _prometheus, "otlp": _otlp}
+EXPORTERS: Table[Opener] = Table(
+    "exporter", "holdfast.exporters", {"prometheus": _prometheus, "otlp": _otlp}, callable
+)
 """Every exporter by its name. What is heavy is imported by an opener, once it is wanted."""
 
 

@@ -23,6 +23,7 @@ from bench.cli.session_opening import (
     run_and_judge,
     stop_signals,
 )
+from bench.core import plugins
 from bench.core.errors import HoldfastError, InterruptedRun, ScenarioError, UsageError
 from bench.judge.verdict import Status, worst
 
@@ -118,7 +119,7 @@ def properties_of(
 
 
 def write_summary(terminal: pytest.TerminalReporter) -> None:
-    """Write the section, if any scenario was run."""
+    """Write the section, if any scenario was run, and which plug-ins could not be used."""
     runs: dict[str, dict[str, str]] = {}
     warnings: dict[str, list[dict[str, str]]] = {}
     for reports in terminal.stats.values():
@@ -131,6 +132,8 @@ def write_summary(terminal: pytest.TerminalReporter) -> None:
             runs[known["run_folder"]] = known
             if known["status"] == "WARN":
                 warnings.setdefault(known["run_folder"], []).append(known)
+    for problem in plugins.problems:
+        terminal.write_line(f"holdfast: {problem}", yellow=True)
     if not runs:
         return
     terminal.section("holdfast")

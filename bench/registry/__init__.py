@@ -5,7 +5,7 @@ Data only, and imported by everything. What an entry needs from elsewhere it nam
 here does not import asyncpg.
 
 A new driver is an entry of `DRIVERS`, a new service of the stacks one of `SERVICES`; see
-docs/adding-a-driver.md. A plug-in from elsewhere calls `register`.
+docs/adding-a-driver.md. A plug-in announces its entries by entry points, or calls `register`.
 """
 
 from __future__ import annotations
@@ -71,16 +71,14 @@ __all__ = [
 
 
 def register(entry: DriverSpec | ServiceSpec) -> None:
-    """Add an entry of a plug-in, before a scenario that names it is read.
+    """Add an entry to this process, before a scenario that names it is read.
 
     Raises ValueError for a name that is taken.
     """
-    table: dict[str, Any] = DRIVERS if isinstance(entry, DriverSpec) else SERVICES
-    if entry.name in table:
-        raise ValueError(f"{entry.name} is registered already")
-    table[entry.name] = entry
-    if isinstance(entry, ServiceSpec):
-        KINDS.setdefault(entry.kind.name, entry.kind)
+    if isinstance(entry, DriverSpec):
+        DRIVERS.register(entry.name, entry)
+    else:
+        SERVICES.register(entry.name, entry)
 
 
 def load(path: str) -> Any:

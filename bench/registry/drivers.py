@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.core.plugins import Table
 from bench.registry.services import Topology
 
 OTHER = "other"
@@ -127,22 +128,30 @@ _DRIVERS = (
     ),
     DriverSpec("noop", None, "bench.drivers.no_requests", default_operation="noop"),
 )
-DRIVERS = {driver.name: driver for driver in _DRIVERS}
+DRIVERS = Table(
+    "driver",
+    "holdfast.drivers",
+    {driver.name: driver for driver in _DRIVERS},
+    lambda entry: isinstance(entry, DriverSpec),
+)
 
 
 def contacts_a_target(driver: str) -> bool:
     """Whether workloads of this driver talk to their target."""
-    return driver not in DRIVERS or DRIVERS[driver].kind is not None
+    known = DRIVERS.usable(driver)
+    return known is None or known.kind is not None
 
 
 def kind_of_answers(driver: str) -> str | None:
     """What the answers to a driver bring beside their outcome; None for an unknown driver too."""
-    return DRIVERS[driver].answers if driver in DRIVERS else None
+    known = DRIVERS.usable(driver)
+    return known.answers if known is not None else None
 
 
 def received_by(driver: str) -> str | None:
     """The operation of a driver that is no planned arrival; None for an unknown driver too."""
-    return DRIVERS[driver].receives if driver in DRIVERS else None
+    known = DRIVERS.usable(driver)
+    return known.receives if known is not None else None
 
 
 def is_planned(driver: str, operation: str) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from bench.core.plugins import Table
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ PROXY = TargetKind(
     "bench.stack.probes.http:probe_proxy",
     default_path="/ping",
 )
-KINDS = {kind.name: kind for kind in (REDIS, POSTGRES, HTTP, TCP, ELASTICSEARCH, NEO4J, PROXY)}
+_KINDS = {kind.name: kind for kind in (REDIS, POSTGRES, HTTP, TCP, ELASTICSEARCH, NEO4J, PROXY)}
 
 _SERVICES = (
     ServiceSpec(
@@ -191,8 +193,33 @@ _SERVICES = (
         known_images=("nginx", "traefik", "haproxy", "caddy", "envoy"),
     ),
 )
-SERVICES = {service.name: service for service in _SERVICES}
+SERVICES = Table(
+    "service",
+    "holdfast.services",
+    {service.name: service for service in _SERVICES},
+    lambda entry: isinstance(entry, ServiceSpec),
+)
 """In the order in which they are started: each after what it depends on."""
+
+
+class _Kinds(Mapping[str, TargetKind]):
+    """The kinds above, and those that services of plug-ins bring along."""
+
+    def __getitem__(self, name: str) -> TargetKind:
+        return _KINDS[name] if name in _KINDS else self._brought()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_KINDS | self._brought())
+
+    def __len__(self) -> int:
+        return len(_KINDS | self._brought())
+
+    def _brought(self) -> dict[str, TargetKind]:
+        kinds = {service.kind.name: service.kind for service in SERVICES.values()}
+        return {name: kind for name, kind in kinds.items() if name not in _KINDS}
+
+
+KINDS = _Kinds()
 
 
 @dataclass(frozen=True)
@@ -250,7 +277,7 @@ def dependents_of(targets: Iterable[str], topology: Topology) -> tuple[str, ...]
 def with_dependencies(services: Iterable[str]) -> list[str]:
     """These services and all that they need, each after what it depends on."""
     wanted = set(services)
-    for service in reversed(SERVICES.values()):
+    for service in reversed(list(SERVICES.values())):
         if service.name in wanted:
             wanted.update(service.depends_on)
     return [name for name in SERVICES if name in wanted]

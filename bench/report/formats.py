@@ -1,14 +1,16 @@
 """The formats of `bench report`: one entry for each, whose functions are imported on use.
 
 Every format renders judged runs; one with `render_folder` renders all runs of a folder, too, whatever
-state they are in. A plug-in adds a format with `register`, from a file of its own.
+state they are in. Plug-ins add formats of their own.
 """
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.core.plugins import Table
+from bench.registry import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,16 +61,16 @@ class Format:
 
     def of_runs(self, runs: Sequence[JudgedRun], reader: Reader) -> str:
         """The report of these runs. Raises ResultError for a damaged one."""
-        return str(_function(self.render_runs)(runs, reader))
+        return str(load(self.render_runs)(runs, reader))
 
     def of_folder(self, folder: RunFolder, reader: Reader) -> str:
         """The report of a folder of runs. Raises ValueError where the format has none."""
         if self.render_folder is None:
             raise ValueError("this format is of runs, not of a folder of them")
-        return str(_function(self.render_folder)(folder, reader))
+        return str(load(self.render_folder)(folder, reader))
 
 
-FORMATS = {
+_FORMATS = {
     "text": Format(".txt", "bench.report.text:render_runs"),
     "json": Format(".json", "bench.report.data:render_runs_json", "bench.report.data:render_folder_json"),
     "csv": Format(".csv", "bench.report.data:render_runs_csv"),
@@ -78,22 +80,11 @@ FORMATS = {
     "markdown": Format(".md", "bench.report.markdown:render_runs", "bench.report.markdown:render_folder"),
     "junit": Format(".xml", "bench.report.junit:render_runs", "bench.report.junit:render_folder"),
 }
+FORMATS = Table("report format", "holdfast.reports", _FORMATS, lambda entry: isinstance(entry, Format))
 DEFAULT, DEFAULT_OF_FOLDER = "text", "html"
-
-
-def register(name: str, report_format: Format) -> None:
-    """Add a plug-in's format. Raises ValueError for a name that is taken."""
-    if name in FORMATS:
-        raise ValueError(f"the report format {name} is registered already")
-    FORMATS[name] = report_format
 
 
 def folder_formats() -> list[str]:
     """The formats that a folder of runs has, the default first."""
     names = [name for name, report_format in FORMATS.items() if report_format.render_folder is not None]
     return sorted(names, key=lambda name: name != DEFAULT_OF_FOLDER)
-
-
-def _function(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)

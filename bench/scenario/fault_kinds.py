@@ -1,7 +1,9 @@
-"""What each kind of fault asks of a scenario: data only. How it is made stands in `chaos.faults`."""
+"""What each kind of fault asks of a scenario: data only. How it is made is in `chaos.faults`."""
 
 from dataclasses import dataclass
 from typing import Literal
+
+from bench.core.plugins import Table
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,14 @@ class FaultFacts:
     """The load goes through the fault proxy from the start, so the fault is on the network path."""
     on_process: bool = False
     """It acts on the target's process or container, and only one such fault can hold at a time."""
+    implementation: str | None = None
+    """Of a plug-in's kind: "module:class", imported on use. `chaos.faults.FAULTS` has the product's."""
 
 
 PASSIVE_KINDS = ("nothing", "observe")
 """Kinds that do nothing to their target."""
 
-FAULT_KINDS = {
+_KINDS = {
     "nothing": FaultFacts("no fault: such a run must detect nothing", "may"),
     "kill": FaultFacts("SIGKILL, or docker kill", "never", on_process=True),
     "crash": FaultFacts(
@@ -57,6 +61,14 @@ FAULT_KINDS = {
     "exhaust_connections": FaultFacts("nearly all of its connections are taken", "must", takes=("keep",)),
     "observe": FaultFacts("no fault of ours: whatever happens to the target from then on is judged", "may"),
 }
+
+
+def _is_made(entry: object) -> bool:
+    """Whether a plug-in says both what may be written about a fault and what makes it."""
+    return isinstance(entry, FaultFacts) and entry.implementation is not None
+
+
+FAULT_KINDS = Table("fault", "holdfast.faults", _KINDS, _is_made)
 
 HOOKS = {"redis_rewrite": ("redis",), "postgres_checkpoint": ("postgres", "postgres_16")}
 """Moments that a fault can wait for, and the targets that have them."""

@@ -23,6 +23,7 @@ from bench.scenario.fields import (
     Whole,
     kind_of,
     quantity,
+    usable,
 )
 
 
@@ -145,6 +146,7 @@ def fault_entry(value: Any) -> Any:
         raise Mismatch("a fault such as {kill: redis, at: 10s}", kind_of(value), "write one in braces")
     # `memory`, `cpu` and `bytes` are different words, so a key is a kind or a setting, never both.
     kind = _only_key(value, FAULT_KINDS, "{kill: redis, at: 10s}")
+    usable(FAULT_KINDS, kind)
     target = value[kind]
     if not isinstance(target, str) or not re.fullmatch(NAME_PATTERN, target):
         raise Mismatch(f"the name of a target after {kind}:", kind_of(target), f"write {{{kind}: redis}}")

@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from bench.core.plugins import Entry, PluginError, Table
 from bench.core.units import (
     Mismatch,
     duration_ns,
@@ -147,6 +148,15 @@ def kind_of(value: Any) -> str:
             return "a list"
         case _:
             return f"a {type(value).__name__}"
+
+
+def usable(table: Table[Entry], name: str) -> Entry:
+    """The entry of a table that may be a plug-in's. Raises Mismatch for one that cannot be used."""
+    try:
+        return table[name]
+    except PluginError as error:
+        advice = "repair or uninstall it, or write another one"
+        raise Mismatch(f"{error.source} {error.expected}", error.found, advice) from None
 
 
 @dataclass(frozen=True)

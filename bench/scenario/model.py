@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
 
 from bench.core.units import Mismatch
 from bench.registry import DRIVERS
@@ -26,6 +27,7 @@ from bench.scenario.fields import (
     ValueBytes,
     Whole,
     kind_of,
+    usable,
 )
 from bench.scenario.operations import (
     DataSetChoice,
@@ -70,9 +72,15 @@ class Value(StrictModel):
 
 def _driver(value: Any) -> str:
     if isinstance(value, str) and value in DRIVERS:
+        usable(DRIVERS, value)
         return value
     known = ", ".join(DRIVERS)
     raise Mismatch(f"one of {known}", kind_of(value), f"write one of {known}")
+
+
+def _known_drivers(schema: JsonDict) -> None:
+    """Only when the schema is asked for: what a list of all drivers needs is then imported."""
+    schema["enum"] = list(DRIVERS)
 
 
 def _words(value: Any) -> Any:
@@ -145,7 +153,7 @@ class Workload(CheckedModel):
 
     name: Name
     target: Name = Field(description="The service of the stack that it talks to.")
-    driver: Annotated[str, BeforeValidator(_driver), Field(json_schema_extra={"enum": list(DRIVERS)})]
+    driver: Annotated[str, BeforeValidator(_driver), Field(json_schema_extra=_known_drivers)]
     engine: Literal["wire", "client", "locust"] = Field(
         "wire", description="By the driver: locust has its own, the others have wire unless told."
     )
@@ -220,7 +228,7 @@ class Workload(CheckedModel):
     def _engine_of_the_driver(cls, fields: Any) -> Any:
         """A driver with only one engine needs no key `engine`."""
         if isinstance(fields, dict) and "engine" not in fields:
-            facts = DRIVERS.get(fields["driver"]) if isinstance(fields.get("driver"), str) else None
+            facts = DRIVERS.usable(fields["driver"]) if isinstance(fields.get("driver"), str) else None
             if facts is not None and len(facts.engines) == 1:
                 return {**fields, "engine": facts.engines[0]}
         return fields

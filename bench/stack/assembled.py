@@ -17,9 +17,6 @@ from bench.stack.stack_file import StackFile, service_of
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
-PORTS = {service.kind.name: service.port for service in reversed(SERVICES.values())}
-"""Kind -> the port that its servers have inside a container, where a file names none."""
-
 PLACES_IN_ORDER = ("url", "compose", "docker", "embedded")
 """What runs already, then containers, then processes: each may need what comes before it."""
 
@@ -99,7 +96,7 @@ class AssembledStack(Stack):
         for name in names:
             target = self._file.targets[name]
             assert target.compose is not None
-            port = target.compose.port or PORTS.get(target.kind) or _default_port(target.kind)
+            port = target.compose.port or _default_port(target.kind)
             wanted[name] = ComposeTarget(target.kind, port, target.compose.service, target.pooler)
         return ComposeStack(set(names), self._log_dir, wanted)
 
@@ -113,5 +110,8 @@ class AssembledStack(Stack):
 
 
 def _default_port(kind: str) -> int:
-    """The first port of the kind's URLs."""
+    """Of a service of that kind inside its container, or the first one of the kind's URLs."""
+    for service in SERVICES.values():
+        if service.kind.name == kind:
+            return service.port
     return next((scheme.port for scheme in KINDS[kind].schemes.values() if scheme.port), 80)

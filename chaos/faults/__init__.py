@@ -1,16 +1,16 @@
 """Faults, one family a file: each breaks one thing, proves that it broke, and heals it.
 
-`FAULTS` says where each kind is implemented; what a scenario may write about it stands in
+`FAULTS` says where each kind is implemented; what a scenario may write about it is in
 `bench.scenario.fault_kinds`. Kinds on the network path are toxics of the fault proxy, and those on a process
-are carried out by the container engine where the target runs in a container. A plug-in calls `register`.
+are carried out by the container engine where the target runs in a container. Plug-ins add kinds of their own.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from bench.scenario.fault_kinds import FAULT_KINDS, FaultFacts
+from bench.registry import load
+from bench.scenario.fault_kinds import FAULT_KINDS
 
 if TYPE_CHECKING:
     from chaos.faults.fault import Fault, FaultContext
@@ -36,14 +36,6 @@ IN_CONTAINER = "chaos.faults.on_container:OnContainer"
 ON_PATH = "chaos.faults.on_path:OnPath"
 
 
-def register(kind: str, facts: FaultFacts, implementation: str) -> None:
-    """Add a plug-in's fault before a scenario that names it is read. ValueError for a kind that is taken."""
-    if kind in FAULT_KINDS:
-        raise ValueError(f"the fault {kind} is registered already")
-    FAULT_KINDS[kind] = facts
-    FAULTS[kind] = implementation
-
-
 def fault_for(plan: FaultPlan, context: FaultContext) -> Fault:
     """The fault that a plan asks for, on this stack."""
     facts = FAULT_KINDS[plan.kind]
@@ -52,7 +44,6 @@ def fault_for(plan: FaultPlan, context: FaultContext) -> Fault:
     elif facts.on_process and context.container(plan.target):
         implementation = IN_CONTAINER
     else:
-        implementation = FAULTS[plan.kind]
-    module, _, name = implementation.partition(":")
-    made: Fault = getattr(importlib.import_module(module), name)(plan, context)
+        implementation = facts.implementation or FAULTS[plan.kind]
+    made: Fault = load(implementation)(plan, context)
     return made

@@ -11,7 +11,7 @@ import pytest
 from bench.cli.main import run
 from bench.scenario.fault_kinds import FAULT_KINDS, FaultFacts
 from bench.scenario.load import load_scenario
-from chaos.faults import FAULTS, fault_for, register
+from chaos.faults import FAULTS, fault_for
 from chaos.faults.fault import FaultContext
 from chaos.faults.noop import Noop
 from chaos.schedule import planned_faults
@@ -25,9 +25,10 @@ class Shiver(Noop):
 @pytest.fixture
 def shiver() -> Iterator[str]:
     """A kind that a plug-in has registered."""
-    register("shiver", FaultFacts("it trembles", "must", takes=("load",)), f"{__name__}:Shiver")
+    facts = FaultFacts("it trembles", "must", takes=("load",), implementation=f"{__name__}:Shiver")
+    FAULT_KINDS.register("shiver", facts)
     yield "shiver"
-    del FAULT_KINDS["shiver"], FAULTS["shiver"]
+    FAULT_KINDS.unregister("shiver")
 
 
 def test_every_kind_that_a_scenario_may_write_is_implemented_once() -> None:
@@ -52,4 +53,4 @@ def test_a_kind_from_outside_is_written_and_made_like_any_other(
 
 def test_a_kind_is_registered_once(shiver: str) -> None:
     with pytest.raises(ValueError, match="the fault shiver is registered already"):
-        register(shiver, FaultFacts("again", "never"), FAULTS["kill"])
+        FAULT_KINDS.register(shiver, FaultFacts("again", "never", implementation=FAULTS["kill"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.clock import WallLabel
 from bench.core.errors import UsageError
-from bench.exporters.choice import EXPORTERS, Asked, Tell, open_exporters, register
+from bench.exporters.choice import EXPORTERS, Asked, Tell, open_exporters
 from bench.judge.verdict import Verdict
 from bench.run.plugins import WindowView
 
@@ -48,17 +48,26 @@ def open_toy(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> Toy | 
 
 
 def fails(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> None:
-    raise UsageError("no")
+    if "FAILS" in environment:
+        raise UsageError("no")
 
 
-def test_a_registered_exporter_is_opened_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.exporters.choice.EXPORTERS", dict(EXPORTERS))
-    register("toy", open_toy)
+@pytest.fixture
+def registered() -> Iterator[None]:
+    """Two exporters more, as long as a test lasts."""
+    EXPORTERS.register("toy", open_toy)
+    EXPORTERS.register("none", fails)
+    yield
+    EXPORTERS.unregister("toy")
+    EXPORTERS.unregister("none")
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_registered_exporter_is_opened_where_it_is_asked_for() -> None:
     assert open_exporters(Asked(), print, {}) == []
     assert open_exporters(Asked(), print, {"TOY": "1"}) == [TOY]
-    with pytest.raises(ValueError, match="toy is registered already"):
-        register("toy", open_toy)
-    register("none", fails)
+    with pytest.raises(ValueError, match="the exporter toy is registered already"):
+        EXPORTERS.register("toy", open_toy)
     with pytest.raises(UsageError):
-        open_exporters(Asked(), print, {"TOY": "1"})
+        open_exporters(Asked(), print, {"TOY": "1", "FAILS": "1"})
     assert TOY.is_closed

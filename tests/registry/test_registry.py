@@ -43,7 +43,7 @@ def test_a_service_names_what_starts_it_and_comes_after_what_it_needs(
 
 
 def test_a_name_that_is_taken_is_refused() -> None:
-    with pytest.raises(ValueError, match="redis is registered already"):
+    with pytest.raises(ValueError, match="the driver redis is registered already"):
         registry.register(replace(DRIVERS["noop"], name="redis"))
 
 

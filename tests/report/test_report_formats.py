@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import run as bench
-from bench.report.formats import FORMATS, Format, folder_formats, register
+from bench.report.formats import FORMATS, Format, folder_formats
 from tests.report import toy_format
 from tests.report.test_reports import RUNS
 
@@ -17,7 +17,7 @@ def toy() -> Iterator[None]:
     """The toy is a format as long as a test lasts."""
     toy_format.add()
     yield
-    del FORMATS["statuses"]
+    FORMATS.unregister("statuses")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_format_for_single_runs_is_refused_for_a_folder_with_those_that_it_has
 
 def test_a_name_is_registered_once() -> None:
     with pytest.raises(ValueError, match="text is registered already"):
-        register("text", Format(".txt", "somewhere:render"))
+        FORMATS.register("text", Format(".txt", "somewhere:render"))
 
 
 def test_every_format_names_functions_that_exist_and_a_suffix() -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from bench.report.formats import Format, JudgedRun, Reader, RunFolder, register
+from bench.report.formats import FORMATS, Format, JudgedRun, Reader, RunFolder
 
 
 def add() -> None:
     """Offer it under the name `statuses`."""
-    register("statuses", Format(".txt", f"{__name__}:render_runs", f"{__name__}:render_folder"))
+    FORMATS.register("statuses", Format(".txt", f"{__name__}:render_runs", f"{__name__}:render_folder"))
 
 
 def render_runs(runs: Sequence[JudgedRun], _: Reader) -> str:

@@ -69,7 +69,7 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:
             for number in range(keys.count):
                 server.ask("SET", f"{keys.prefix}{number:0{keys.width}d}", value)
     except ProbeError as error:
-        advice = "look into its log"
+        advice = "check its log"
         raise TargetError(
             target.name, target.address, "every key to be written", str(error), advice
         ) from None

@@ -1,4 +1,4 @@
-"""The fault `stall`: the server answers nobody for a while, and then goes on by itself."""
+"""The fault `stall`: the server answers no client for a while, and then goes on by itself."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from chaos.schedule import Proof
 if TYPE_CHECKING:
     from chaos.schedule import Timestamps
 
-FACTS = FaultFacts("its server answers nobody", "must")
-IMPLEMENTATION = f"{__name__}:Stall"
+FACTS = FaultFacts("its server answers no client", "must", implementation=f"{__name__}:Stall")
 
 
 class Stall(Fault):
-    """Asked for by a command. The server keeps the time itself, so nobody has to undo it."""
+    """Asked for by a command. The server keeps the time itself, so nothing is left to undo."""
 
     def inject(self) -> Timestamps:
         """Ask it to stall for as long as the scenario says."""

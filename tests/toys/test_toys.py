@@ -1,25 +1,28 @@
-"""A driver with a service, a fault, an exporter and a report format take part in a run like the product's."""
+"""A distribution that is installed adds a driver with a service, a fault, an exporter and a report format.
+
+It is files of its own and the metadata that every installer writes; nothing of the product is touched.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from bench import registry
-from bench.cli.main import run
-from bench.exporters import choice
 from bench.judge.verdict import Status, saved
-from bench.report import formats
 from bench.results.reader import Run
-from bench.scenario.fault_kinds import FAULT_KINDS
-from chaos import faults
-from tests.toys import kv_driver, kv_exporter, kv_fault, kv_report, kv_service
+from tests.helpers.scenarios import GOOD
+from tests.toys import kv_exporter
 
+ROOT = Path(__file__).parents[2]
 SCENARIO = """\
 scenario: stalled_store
-purpose: A store that answers nobody for a while loses nothing
+purpose: A store that answers no client for a while loses nothing
 workloads:
   - name: keys
     target: kv
@@ -43,32 +46,70 @@ sla:
 """
 
 
+ANNOUNCED = {
+    "drivers": ("kv", "kv_driver:DRIVER"),
+    "services": ("kv", "kv_service:SERVICE"),
+    "faults": ("stall", "kv_fault:FACTS"),
+    "exporters": ("lines", "kv_exporter:opened"),
+    "reports": ("lines", "kv_report:FORMAT"),
+}
+"""Group of entry points -> name of an entry, and where the plug-in has it."""
+
+
+class Installed:
+    """Commands of `bench` in an environment in which distributions are installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._site = folder / "site"
+
+    def distribution(self, name: str, announced: Mapping[str, tuple[str, str]]) -> None:
+        """Install what has the metadata of a distribution; announced as ANNOUNCED is."""
+        metadata = self._site / f"{name}-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = [f"[holdfast.{group}]\n{entry} = {path}\n" for group, (entry, path) in announced.items()]
+        (metadata / "entry_points.txt").write_text("\n".join(lines))
+
+    def module(self, name: str, text: str) -> None:
+        """Install a module."""
+        (self._site / f"{name}.py").write_text(text)
+
+    def __call__(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.endswith("_URL")} | {
+            "PYTHONPATH": f"{self._site}{os.pathsep}{ROOT}",
+            "XDG_STATE_HOME": str(self.folder / "state"),  # another run with faults does not concern this one
+            kv_exporter.VARIABLE: str(self.folder / "exported"),
+        }
+        command = [sys.executable, "-m", "bench", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+
 @pytest.fixture
-def plugins() -> Iterator[None]:
-    """Everything that the files beside this one add."""
-    registry.register(kv_service.SERVICE)
-    registry.register(kv_driver.DRIVER)
-    faults.register("stall", kv_fault.FACTS, kv_fault.IMPLEMENTATION)
-    choice.register("lines", kv_exporter.opened)
-    formats.register("lines", kv_report.FORMAT)
-    yield
-    del registry.SERVICES["kv"], registry.KINDS["kv"], registry.DRIVERS["kv"]
-    del FAULT_KINDS["stall"], faults.FAULTS["stall"]
-    del choice.EXPORTERS["lines"], formats.FORMATS["lines"]
+def bench(tmp_path: Path) -> Installed:
+    """Nothing is installed beside the product; a scenario lies there."""
+    (tmp_path / "stalled.yaml").write_text(SCENARIO)
+    return Installed(tmp_path)
+
+
+@pytest.fixture
+def toys(bench: Installed) -> Installed:
+    """The files beside this one are installed as the package `holdfast_kv`."""
+    bench.distribution("holdfast-kv", {g: (n, f"holdfast_kv.{path}") for g, (n, path) in ANNOUNCED.items()})
+    package = bench.folder / "site" / "holdfast_kv"
+    package.mkdir()
+    for file in Path(__file__).parent.glob("kv_*.py"):
+        shutil.copy(file, package)
+    return bench
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.usefixtures("plugins")
-def test_one_scenario_runs_through_everything_that_was_added(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("KV_URL", raising=False)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # another run with faults is none of ours
-    monkeypatch.setenv(kv_exporter.VARIABLE, str(tmp_path / "exported"))
-    file = tmp_path / "stalled.yaml"
-    file.write_text(SCENARIO)
-    run(["run", str(file), "--out", str(tmp_path / "results")])
-    (folder,) = [path for path in (tmp_path / "results").iterdir() if not path.name.startswith(".")]
+def test_one_scenario_runs_through_everything_that_was_added(toys: Installed) -> None:
+    ran = toys("run", "stalled.yaml", "--out", "results")
+    assert ran.returncode in (0, 5), ran.stderr
+    (folder,) = [path for path in (toys.folder / "results").iterdir() if not path.name.startswith(".")]
     done, verdict = Run.load(folder), saved(folder)
     assert verdict is not None
     assert verdict.status is not Status.FAIL
@@ -79,23 +120,71 @@ def test_one_scenario_runs_through_everything_that_was_added(
     assert (fault.kind, fault.target, fault.took_effect) == ("stall", "kv", True)
     (target,) = done.record.stack.targets
     assert (target.name, target.kind, target.server) == ("kv", "kv", "kv")
-    exported = (tmp_path / "exported").read_text().splitlines()
+    exported = (toys.folder / "exported").read_text().splitlines()
     assert exported[0] == "started"
     assert exported[-2:] == [f"ended {folder.name}", f"judged {verdict.status.name}"]
     assert sum(line.startswith("window ") for line in exported) > 1
-    capsys.readouterr()
-    assert run(["report", str(folder), "--format", "lines"]) == 0
-    assert capsys.readouterr().out == f"stalled_store {verdict.status.name} 2 rules\n"
+    reported = toys("report", folder, "--format", "lines")
+    assert reported.stdout == f"stalled_store {verdict.status.name} 2 rules\n"
 
 
-@pytest.mark.usefixtures("plugins")
-def test_what_the_driver_cannot_do_is_refused_in_the_usual_words(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "wrong.yaml"
+def test_what_the_driver_cannot_do_is_refused_in_the_usual_words(toys: Installed) -> None:
+    file = toys.folder / "stalled.yaml"
     text = SCENARIO.replace("target: kv", "target: redis").replace("    deadline: 5s", "    dataset: tpcb")
     file.write_text(text)
-    assert run(["validate", str(file)]) != 0
-    said = capsys.readouterr()
-    assert 'expected the target "kv" for the driver "kv"' in said.out + said.err
-    assert "expected dataset only with the driver postgres" in said.out + said.err
+    refused = toys("validate", file)
+    assert refused.returncode == 3
+    assert 'expected the target "kv" for the driver "kv"' in refused.stderr
+    assert "expected dataset only with the driver postgres" in refused.stderr
+
+
+def test_help_imports_no_plug_in(bench: Installed) -> None:
+    bench.distribution("loud", dict.fromkeys(ANNOUNCED, ("loud", "loud:ENTRY")))
+    bench.module("loud", "raise SystemExit('the plug-in was imported')")
+    assert (shown := bench("--help")).returncode == 0
+    assert "imported" not in shown.stdout + shown.stderr
+
+
+def test_a_broken_plug_in_is_named_and_stops_only_what_needs_it(bench: Installed) -> None:
+    bench.distribution(
+        "holdfast-kv", {"drivers": ("kv", "missing:DRIVER"), "faults": ("stall", "empty:NONE")}
+    )
+    bench.module("empty", "NONE = None")
+    good = bench.folder / "good.yaml"
+    good.write_text(GOOD)
+    checked = bench("validate", good)
+    assert checked.returncode == 0, checked.stderr
+    refused = bench("validate", good, "stalled.yaml")
+    assert refused.returncode == 3
+    driver, fault = "to import the driver kv from missing:DRIVER", "empty:NONE to be the fault stall"
+    for expected, found in (
+        (driver, "ModuleNotFoundError: No module named 'missing'"),
+        (fault, "a NoneType"),
+    ):
+        assert f"the plug-in holdfast-kv 1.0 {expected}, found {found}; repair or" in refused.stderr
+    schema = bench("schema")  # it lists all drivers, so it is without this one
+    assert schema.returncode == 0
+    assert '"kv"' not in schema.stdout
+    assert "bench: the plug-in holdfast-kv 1.0: expected to import the driver kv" in schema.stderr
+
+
+def test_a_broken_report_format_is_named_where_it_is_asked_for(bench: Installed) -> None:
+    bench.distribution("holdfast-kv", {"reports": ("lines", "missing:FORMAT")})
+    asked = bench("report", "results", "--format", "lines")
+    assert asked.returncode == 2
+    assert asked.stderr.count("to import the report format lines from missing:FORMAT") == 1
+
+
+def test_a_name_that_is_taken_is_refused(bench: Installed) -> None:
+    both = {"drivers": ("redis", "first:DRIVER"), "reports": ("lines", "first:FORMAT")}
+    bench.distribution("first", both)
+    bench.distribution("second", {"reports": ("lines", "second:FORMAT")})
+    bench.module("first", "from bench.report.formats import Format\nFORMAT = Format('.a', 'first:none')")
+    shown = bench("schema")
+    assert shown.returncode == 0
+    expected = "bench: the plug-in first 1.0: expected a name that is free for its driver, found redis"
+    assert f"{expected}, which Holdfast has; it is ignored" in shown.stderr
+    shown = bench("report", "--help")
+    assert "|lines]" in shown.stdout
+    assert "found lines, which the plug-in first 1.0 has; it is ignored" in shown.stderr
+    assert "the plug-in second 1.0: expected a name that is free for its report format" in shown.stderr
