@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from bench.init.findings import Findings
 
 WIDTH = 80
-COLUMN_WIDTHS = (16, 13, 28, 17)
+FILE = NamedPath(exists=True, dir_okay=False, path_type=Path)
+COLUMN_WIDTHS = (16, 13, 24, 21)
 
 
 @click.command("init")
 @click.argument("urls", nargs=-1, metavar="[URL...]")
+@click.option("--compose", type=FILE, help="Read the services of this compose file.")
+@click.option("--openapi", type=FILE, help="Take the API's requests from this document (JSON or YAML).")
 @click.option("--name", help="Of the stack and the scenario; by default that of this directory.")
 @click.option(
     "--out",
@@ -32,17 +35,25 @@ COLUMN_WIDTHS = (16, 13, 28, 17)
     help="Directory of the scenario; the stack file goes into stacks/ in it.",
 )
 @click.option("--force", is_flag=True, help="Overwrite files that are there already.")
-def command(urls: tuple[str, ...], name: str | None, out: Path, force: bool) -> ExitCode:
+def command(
+    urls: tuple[str, ...],
+    compose: Path | None,
+    openapi: Path | None,
+    name: str | None,
+    out: Path,
+    force: bool,
+) -> ExitCode:
     """Write a stack file and a first scenario for your own system.
 
     \b
     bench init redis://127.0.0.1:6379 http://127.0.0.1:8000
     bench init db=postgresql://app:secret@127.0.0.1/shop
+    bench init --compose compose.yaml
 
-    Without arguments it takes REDIS_URL, DATABASE_URL and API_URL. Each is asked whether it answers, an API
-    for its /openapi.json and the pages in it. No password is written: files refer to the environment.
+    Without arguments it takes REDIS_URL, DATABASE_URL and API_URL, or the compose file in this directory.
+    Each URL is asked whether it answers, an API for its /openapi.json and the pages in it. No password is
+    written: files refer to the environment. Nothing is changed by it.
     """
-    from bench.init.asking import from_urls
     from bench.init.findings import stack_name
     from bench.init.scenario_text import scenario_text
     from bench.init.stack_text import stack_text
@@ -50,12 +61,13 @@ def command(urls: tuple[str, ...], name: str | None, out: Path, force: bool) -> 
     chosen = stack_name(name or Path.cwd().name)
     scenario, stack = out / f"{chosen}.yaml", out / "stacks" / f"{chosen}.yaml"
     _expect_room((scenario, stack), force)
-    findings = replace(from_urls(urls, os.environ), name=chosen)
-    _expect_something(findings)
+    findings = replace(_found(urls, compose, openapi), name=chosen)
     if not any(target.driver for target in findings.usable):
         for target in findings.targets:
             found = target.problem or f"a {target.kind} service, which no load of ours can drive"
             say_problem(f"bench: target {target.name} at {target.place}: {found}")
+        for service, why in findings.left_out:
+            say_problem(f"bench: {findings.source}: {service}: {why}")
         say_problem("bench: nothing that can be loaded was found, and nothing was written")
         return ExitCode.TARGET
     _write({scenario: scenario_text(findings), stack: stack_text(findings)}, out)
@@ -63,6 +75,35 @@ def command(urls: tuple[str, ...], name: str | None, out: Path, force: bool) -> 
     say(f"\nWrote these; every guess in them says so:\n  {stack}\n  {scenario}")
     say(_next_steps(findings, scenario, stack))
     return ExitCode.OK
+
+
+def _found(urls: tuple[str, ...], compose: Path | None, openapi: Path | None) -> Findings:
+    """What is named, or is found by itself. Raises UsageError where nothing is."""
+    from bench.core.errors import UsageError
+    from bench.init.asking import from_compose, from_urls
+    from bench.init.compose_file import FILES
+    from bench.init.openapi import read_document
+    from bench.registry import url_variables
+    from bench.scenario.source import file_name, read_text
+
+    document = read_document(read_text(openapi), file_name(openapi)) if openapi is not None else None
+    is_named = any(os.environ.get(variable, "").strip() for variable in url_variables().values())
+    here = next((Path(file) for file in FILES if Path(file).is_file()), None)
+    if compose is not None and urls:
+        raise UsageError("init: expected URLs or --compose, found both; run it twice, with another --name")
+    if compose is None and not urls and not is_named:
+        compose = here
+    elif compose is None and here is not None and not urls:
+        say(f"{here} is here too: bench init --compose {here} --name ... reads it.")
+    if compose is not None:
+        return from_compose(compose, document)
+    if not urls and not is_named and document is None:
+        raise UsageError(
+            "init: expected URLs such as redis://127.0.0.1:6379, a compose file here, or one of "
+            f"{', '.join(url_variables().values())}, found none; name what runs: bench init "
+            "redis://127.0.0.1:6379 http://127.0.0.1:8000"
+        )
+    return from_urls(urls, os.environ, document)
 
 
 def _expect_room(files: tuple[Path, ...], force: bool) -> None:
@@ -74,17 +115,6 @@ def _expect_room(files: tuple[Path, ...], force: bool) -> None:
         raise UsageError(
             f"init: expected no file of that name, found {' and '.join(there)}; choose another --name or "
             "--out, or overwrite with --force"
-        )
-
-
-def _expect_something(findings: Findings) -> None:
-    """Raises UsageError where nothing was named."""
-    from bench.core.errors import UsageError
-
-    if not findings.targets:
-        raise UsageError(
-            "init: expected URLs such as redis://127.0.0.1:6379, or one of REDIS_URL, DATABASE_URL and "
-            "API_URL, found none; name what runs: bench init redis://127.0.0.1:6379 http://127.0.0.1:8000"
         )
 
 

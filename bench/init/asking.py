@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 from bench.core.errors import ScenarioError, TargetError
+from bench.init.compose_file import read_compose
 from bench.init.findings import Findings, FoundOperation, FoundTarget, name_from
-from bench.init.openapi import ApiDocument, base_path, read_document
+from bench.init.openapi import ApiDocument, base_path, read_document, server_of
 from bench.init.urls import behind_guessed, found_target, targets_in, targets_of
+from bench.scenario.source import file_name, read_text
 from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.health import health_of
 from bench.stack.probes.http import http_get
@@ -28,55 +31,76 @@ def from_urls(
 ) -> Findings:
     """What answers at the URLs, or at those of the environment where none is given.
 
-    `document`: of the first API. Raises UsageError, TargetError for URLs that cannot be read.
+    `document`: of the first API, and where it is if no URL says so. Raises UsageError, TargetError for URLs
+    that cannot be read.
     """
     if given:
         named: list[tuple[Target, str | None]] = [(target, None) for target in targets_of(given)]
     else:
         named = [(target, variable) for variable, target in targets_in(environment).items()]
-    found = asked([(found_target(target, variable), target) for target, variable in named])
-    complete: list[FoundTarget] = []
-    for entry, (target, _) in zip(found, named, strict=True):
-        if entry.kind == "http" and not entry.problem:
-            complete.append(with_requests(entry, target, document))
-            document = None
-        else:
-            complete.append(entry)
-    source = "URLs" if given else " and ".join(variable for _, variable in named if variable)
+    if document is not None and all(target.kind != "http" for target, _ in named):
+        named += [(target, None) for target in targets_of([server_of(document)])]
+    found = [found_target(target, variable) for target, variable in named]
+    source = " and ".join(variable for _, variable in named if variable) or "the URLs given"
+    complete = _with_answers(found, [target for target, _ in named], document)
     return Findings("", source, tuple(behind_guessed(complete)))
 
 
-def asked(found: Sequence[tuple[FoundTarget, Target]]) -> list[FoundTarget]:
-    """The targets with what they answered."""
-    healths = health_of(target for _, target in found)
-    return [
-        replace(entry, problem=health.detail)
-        if health.state == "down"
-        else replace(entry, said=f"{health.kind} {health.version or ''}".strip())
-        for (entry, _), health in zip(found, healths, strict=True)
-    ]
+def from_compose(file: Path, document: ApiDocument | None = None) -> Findings:
+    """What a compose file has; APIs are asked for their requests where the project runs already.
+
+    `document`: of the first API that has none behind it. Raises ScenarioError.
+    """
+    found = read_compose(read_text(file), file_name(file))
+    apis = [target for target in found.targets if target.kind == "http" and target.published]
+    apis.sort(key=lambda target: len(set(target.behind) & {api.name for api in apis}))
+    reached = [Target(api.name, api.kind, "127.0.0.1", api.published or 0) for api in apis]
+    complete = {target.name: replace(target, problem="") for target in _with_answers(apis, reached, document)}
+    return replace(found, targets=tuple(complete.get(target.name, target) for target in found.targets))
 
 
-def with_requests(found: FoundTarget, target: Target, document: ApiDocument | None) -> FoundTarget:
+def _with_answers(
+    found: Sequence[FoundTarget], targets: Sequence[Target], document: ApiDocument | None
+) -> list[FoundTarget]:
+    """The targets with what they answered, and APIs with their requests; the document is the first API's."""
+    complete: list[FoundTarget] = []
+    for entry, target, health in zip(found, targets, health_of(targets), strict=True):
+        is_down = health.state == "down"
+        if is_down:
+            answered = replace(entry, problem=health.detail)
+        else:
+            answered = replace(
+                entry, said=entry.said or f"answers{f', version {health.version}' if health.version else ''}"
+            )
+        if target.kind == "http":
+            answered = _with_requests(answered, target, document)
+            document = None
+        complete.append(answered)
+    return complete
+
+
+def _with_requests(found: FoundTarget, target: Target, document: ApiDocument | None) -> FoundTarget:
     """An API with the requests of its document, each safe one asked once; without one, its first page."""
-    notes = found.notes
-    if document is None:
+    notes, is_down = found.notes, bool(found.problem)
+    if document is None and not is_down:
         try:
             document = own_document(target)
         except ScenarioError as error:
-            notes = (*notes, f"its {DOCUMENT_PATH} cannot be read: {error.problems[0]}")
+            notes = (*notes, f"Its {DOCUMENT_PATH} cannot be read: {error.problems[0]}")
     operations = document.operations if document is not None else ()
     if document is not None and document.further:
-        notes = (*notes, f"its document has {document.further} more operations")
+        notes = (*notes, f"Its document has {document.further} more operations.")
     prefix = base_path(document.server) if document is not None and not target.path else ""
     operations = tuple(replace(operation, path=prefix + operation.path) for operation in operations)
     ready = [operation for operation in operations if not operation.reason]
-    with ThreadPoolExecutor(4) as threads:
-        tried = list(threads.map(lambda operation: _tried(target, operation), ready[:MOST_ASKED]))
-    many = f"the first load has {MOST_ASKED} requests; take this one in by removing the #"
+    tried = ready[:MOST_ASKED]
+    if not is_down:
+        with ThreadPoolExecutor(4) as threads:
+            tried = list(threads.map(lambda operation: _tried(target, operation), tried))
+    many = f"The first load has {MOST_ASKED} requests; remove the # for more"
     tried += [replace(operation, reason=many) for operation in ready[MOST_ASKED:]]
     others = [operation for operation in operations if operation.reason]
-    if all(operation.reason for operation in tried):
+    if not is_down and all(operation.reason for operation in tried):
         tried.insert(0, _first_page(target, operations))
     said = f"{found.said}, {document.title}" if document is not None and document.title else found.said
     return replace(found, operations=(*tried, *others), notes=notes, said=said)
@@ -113,4 +137,4 @@ def _first_page(target: Target, others: Sequence[FoundOperation]) -> FoundOperat
     name = name_from("page", [operation.name for operation in others])
     pages = [_tried(target, FoundOperation(name, "GET", path)) for path in PAGES]
     well = [page for page in pages if not page.reason]
-    return well[0] if well else replace(pages[0], reason="")
+    return well[0] if well else replace(pages[0], reason="", guess=pages[0].reason)

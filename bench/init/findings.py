@@ -22,6 +22,8 @@ class FoundOperation:
     path: str
     status: int | None = None
     """What it answers with, where that is not 2xx or 3xx."""
+    guess: str = ""
+    """Why it is part of it all the same, where that is a guess."""
     reason: str = ""
     """Why it is no part of the first load: it is then written as a comment."""
 
@@ -38,6 +40,8 @@ class FoundTarget:
     """Of the compose project, where there is no URL."""
     port: int | None = None
     """Inside its container, where it is not the usual one of its kind."""
+    published: int | None = None
+    """The port of this machine that leads to it, where it is fixed."""
     behind: tuple[str, ...] = ()
     pooler: str = "none"
     has_tls: bool = False

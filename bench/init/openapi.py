@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.core.errors import ScenarioError
+from bench.core.errors import ScenarioError, UsageError
+from bench.core.units import quoted
 from bench.init.findings import FoundOperation, name_from
 from bench.scenario.source import MapNode, Node, Place, compose
 from bench.scenario.templates import RESERVED
 from bench.scenario.values import place_of_key, plain
+from bench.stack.target import is_loopback_literal
 
 MOST_OPERATIONS = 40
 """Of an API that has more, the others are only counted."""
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_PATH = re.compile(r"/[\x21\x22\x24-\x7e]*")
+_PATH = re.compile(r"/(?:[\x21\x22\x24-\x7a|~]|\{[\x21\x22\x24-\x7a|~]*\})*")
+"""Printable, without spaces and #, and with braces only around names."""
 _CHANGES = "may change data: only where that is allowed, and with the body that it takes"
 
 
@@ -73,12 +76,14 @@ def _parsed(text: str, file: str) -> tuple[Any, Node | None]:
 def _operations(document: Mapping[str, Any]) -> Iterator[FoundOperation]:
     names: list[str] = []
     for path, methods in document["paths"].items():
-        if not isinstance(methods, dict) or not _PATH.fullmatch(str(path)):
+        if not isinstance(methods, dict) or not _PATH.fullmatch(path):
             continue
         for method, operation in methods.items():
             if method.upper() not in _METHODS or not isinstance(operation, dict):
                 continue
             needed = _needed(document, methods, operation)
+            named = re.findall(r"\{([^{}]*)\}", path)
+            needed += [(name, "path") for name in named if (name, "path") not in needed]
             word = re.sub(r"[{}]", "", path).strip("/") or "root"
             prefix = "" if method.upper() == "GET" else f"{method} "
             name = name_from(prefix + word, names, "page")
@@ -150,6 +155,21 @@ def _server(document: Mapping[str, Any]) -> str:
     url = _text(first.get("url")) if isinstance(first, dict) else ""
     url = url or _text(document.get("basePath"))
     return "" if "{" in url else url.rstrip("/")
+
+
+def server_of(document: ApiDocument) -> str:
+    """The URL of its first server, on this machine. Raises UsageError where it names none.
+
+    Another machine may be the production system, which only the user may name.
+    """
+    host = re.match(r"https?://([^/:@]+|\[::1\])(:\d+)?(/|$)", document.server)
+    if host is not None and (host[1] == "localhost" or is_loopback_literal(host[1].strip("[]"))):
+        return document.server
+    found = f"the server {quoted(document.server)}" if document.server else "no server in the document"
+    raise UsageError(
+        f"init: expected the URL of the API beside its document, found none, and {found}; "
+        "name where it runs: bench init --openapi FILE http://127.0.0.1:8000"
+    )
 
 
 def base_path(server: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.init.findings import Findings, FoundOperation, FoundTarget
+from bench.init.findings import Findings, FoundOperation, FoundTarget, name_from
 from bench.init.yaml_text import comment, flow, value
 
 HEAD = """\
@@ -100,16 +100,16 @@ def _requests(operations: Sequence[FoundOperation]) -> Iterator[str]:
         yield '    # headers: {Authorization: "Bearer ${API_TOKEN}"}'
     yield "    operations:"
     if all(operation.reason for operation in operations):
-        yield "      page: {request: {path: /}}   # a guess: name a page of yours"
+        name = name_from("page", [operation.name for operation in operations])
+        operations = [FoundOperation(name, "GET", "/", guess="nobody was asked for it"), *operations]
     for reason in dict.fromkeys(operation.reason for operation in operations):
         if reason:
             yield from comment(f"{reason}:", "      ")
         for operation in operations:
             if operation.reason != reason:
                 continue
-            if operation.status is not None and not reason:
-                said = f"A guess: it answered {operation.status} when asked; name a page that says more."
-                yield from comment(said, "      ")
+            if operation.guess:
+                yield from comment(f"A guess: {operation.guess}. Name a page that says more.", "      ")
             entry = f"{operation.name}: {flow([('request', flow(_request(operation)))])}"
             yield f"      {'# ' if reason else ''}{entry}"
 

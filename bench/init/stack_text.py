@@ -41,7 +41,7 @@ def _target(target: FoundTarget) -> Iterator[str]:
         yield f"  # {entry}"
         return
     if target.said:
-        yield from comment(target.said, "  ")
+        yield from comment(f"{target.kind}: {target.said}", "  ")
     for note in target.notes:
         yield from comment(note, "  ")
     if target.secret is not None:

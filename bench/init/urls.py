@@ -49,13 +49,15 @@ def _split(word: str) -> tuple[str, str]:
     return (name.strip(), url) if equals and "://" not in name else ("", word)
 
 
-def found_target(target: Target, variable: str | None = None) -> FoundTarget:
-    """The target as it is written down; `variable` has its URL where the environment named it."""
-    secret = None
+def found_target(target: Target, variable: str | None = None, secret: str | None = None) -> FoundTarget:
+    """The target as it is written down, without its password.
+
+    `variable`: of the environment, which has its URL; `secret`: which has or shall have its password.
+    """
     url = url_of(replace(target, password=_MARK if target.password else None))
     url = url.replace("${", "$${")
     if target.password:
-        secret = variable or f"{target.name.upper()}_PASSWORD"
+        secret = variable or secret or f"{target.name.upper()}_PASSWORD"
         url = f"${{{variable}}}" if variable else url.replace(_MARK, f"${{{secret}}}")
     elif variable:
         # Braces cannot stand in a default; such a URL is left to the environment.
@@ -77,7 +79,7 @@ def behind_guessed(targets: Sequence[FoundTarget]) -> list[FoundTarget]:
     """The same, each API with the stores that it may work with."""
     kinds = {facts.kind for facts in DRIVERS.values()} - {"http", None}
     stores = tuple(target.name for target in targets if target.kind in kinds and not target.problem)
-    note = "behind is a guess: keep what it works with, so that it is sampled and faults can hit it there"
+    note = "behind is a guess: keep what it works with; that is sampled, and faults can hit it there."
     return [
         replace(target, behind=stores, notes=(*target.notes, note))
         if target.kind == "http" and stores

@@ -89,7 +89,7 @@ def test_a_document_that_cannot_be_read_is_said_in_the_stack_file(init: Init) ->
         assert init(api.url)[0] == 0
     finally:
         api.close()
-    assert "its /openapi.json cannot be read" in STACK.read_text()
+    assert "Its /openapi.json cannot be read" in STACK.read_text()
     assert f"http://127.0.0.1:{api.port}/openapi.json:2:1: " in STACK.read_text().replace("\n  # ", " ")
 
 
