@@ -32,7 +32,7 @@ def command() -> int:
         try:
             request = parent.first_request()
             return _run(parent, request) if isinstance(request, RunRequest) else _host(parent)
-        except Exception as failure:  # noqa: BLE001 - the outermost frame: the parent is told, whatever it is
+        except Exception as failure:  # noqa: BLE001 - the outermost frame: whatever it is, it is reported to the parent
             text, code = failure_of(failure)
             if text == BUG:
                 traceback.print_exc()

@@ -1,4 +1,4 @@
-"""`bench compare BEFORE AFTER`: what became slower since earlier runs, and whether that can be told."""
+"""`bench compare BEFORE AFTER`: what became slower since earlier runs, and whether the runs can show it."""
 
 from __future__ import annotations
 

@@ -149,15 +149,15 @@ def _table(findings: Findings) -> str:
     lines = [address_table(fitted)]
     for target in findings.targets:
         if target.problem:
-            lines.append(_told(f"{target.name} did not answer: {target.problem}"))
+            lines.append(_comment(f"{target.name} did not answer: {target.problem}"))
         active = [operation for operation in target.operations if not operation.reason]
         if target.operations:
             others = len(target.operations) - len(active)
             more = f", {others} more as comments" if others else ""
             lines.append(
-                _told(f"{target.name}: {len(active)} request{'s' * (len(active) != 1)} to load{more}")
+                _comment(f"{target.name}: {len(active)} request{'s' * (len(active) != 1)} to load{more}")
             )
-    lines += [_told(f"{name} is left out: {why}") for name, why in findings.left_out]
+    lines += [_comment(f"{name} is left out: {why}") for name, why in findings.left_out]
     return "\n".join(lines)
 
 
@@ -165,7 +165,7 @@ def _fitted(word: str, width: int) -> str:
     return word if len(word) <= width else word[: width - 2] + ".."
 
 
-def _told(text: str) -> str:
+def _comment(text: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
@@ -175,13 +175,15 @@ def _next_steps(findings: Findings, scenario: Path, stack: Path) -> str:
     hosts = [target.far_host for target in findings.usable if target.far_host]
     if hosts:
         lines.append(
-            _told(f"load goes to {', '.join(hosts)} only when {stack} allows it: write it under hosts")
+            _comment(f"load goes to {', '.join(hosts)} only when {stack} allows it: write it under hosts")
         )
     for target in findings.usable:
         if target.secret and target.secret not in os.environ:
             line = f"{target.secret}=..."
             lines.append(
-                _told(f"the password of {target.name} is needed: write {line} into {stack.parent / '.env'}")
+                _comment(
+                    f"the password of {target.name} is needed: write {line} into {stack.parent / '.env'}"
+                )
             )
     head = "Next:" if not lines else "Before the first run:\n" + "\n".join(lines) + "\nNext:"
     return f"{head}\n  bench run {scenario}"

@@ -1,6 +1,6 @@
 """`bench`: finds the command's module, and turns an error into its sentence and exit code.
 
-Commands are imported when they are asked for, so that `bench --help` answers at once.
+Commands are imported when they are asked for, so that `bench --help` answers immediately.
 """
 
 import importlib
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code."""
     try:
         code = run(arguments)
-    except KeyboardInterrupt:  # another one, while the first was being told
+    except KeyboardInterrupt:  # another one, while the first was being reported
         code = int(ExitCode.INTERRUPTED)
     try:
         flush_output()  # of what was said instead of a command, such as --help
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code: a traceback is shown for our bugs only."""
-    # Where Logfire is installed, pydantic imports all of it with its first model; nobody asked for that.
+    # Where Logfire is installed, pydantic imports all of it with its first model, which no command needs.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
     ready()
     if asked := os.environ.get(COMPLETE):

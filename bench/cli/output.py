@@ -64,7 +64,7 @@ def say(text: str, *, to: TextIO | None = None, newline: bool = True) -> None:
     except OSError:
         silence(stream)
         if stream is not sys.stderr:
-            raise  # where standard error takes nothing either, there is nobody left to tell
+            raise  # where standard error takes nothing either, it cannot be reported
 
 
 def say_problem(text: str) -> None:

@@ -94,7 +94,7 @@ class CiReports(NamedTuple):
 def ci_reports(asked: CiReports, out: Path, verdicts: list[Verdict]) -> Iterator[None]:
     """Write the reports about `verdicts`, whose runs are in `out`, when the block ends, however it ends.
 
-    Raises UsageError at once for a file that could not be written, ResultError when it could not after all.
+    Raises UsageError immediately for a file that could not be written, ResultError if it fails later.
     """
     for path in (asked.junit, asked.markdown):
         if path is not None and not path.absolute().parent.is_dir():

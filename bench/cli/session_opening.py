@@ -39,8 +39,8 @@ LEAST_ROOM_BYTES = 1 << 20
 def named_stack(text: str | None, scenarios: Sequence[Path]) -> str | StackFile | None:
     """What --stack names: a stack file, read, with its warnings printed; or a shipped stack by its name.
 
-    Where it names none, the scenarios may; all of one command share a stack. Raises UsageError for a name
-    that is none, and for scenarios of several stacks; ScenarioError for a file that cannot be used, and for
+    Where it names none, the scenarios may; all of one command share a stack. Raises UsageError for an
+    unknown name, and for scenarios of several stacks; ScenarioError for a file that cannot be used, and for
     a scenario that names no stack that there is.
     """
     from bench.cli.output import say_problem
@@ -173,7 +173,7 @@ def open_session(
     watchers: Observers | None = None,
     wait_s: float | None = None,
 ) -> Iterator[Session]:
-    """A session for these scenarios, its stack up; the stack ends with it, and nobody looks on any more.
+    """A session for these scenarios, its stack up; stack and observers end with it.
 
     wait_s: the longest that a target which does not answer yet is waited for; None for one that says it
     is starting only.
@@ -194,7 +194,7 @@ def open_session(
         expect_address_space()
         try:
             for kept in sweep(out):
-                with suppress(ResultError):  # what is damaged is told by whoever asks for it
+                with suppress(ResultError):  # damage is reported when the run is asked for
                     _judged(kept)
         except OSError as error:
             raise ResultError(
@@ -237,7 +237,7 @@ def _up(open_now: contextlib.ExitStack, stack: AbstractContextManager[Stack], st
 
 
 def run_and_judge(session: Session, loaded: LoadedScenario) -> tuple[Run, Verdict]:
-    """Run one scenario and judge it; verdict and report are in the folder, and those who look on know it.
+    """Run one scenario and judge it; verdict and report are in the folder, and the observers have it.
 
     A run that was interrupted has both too. Raises InterruptedRun, TargetError, ScenarioError, ResultError.
     """
@@ -294,9 +294,9 @@ def log_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def stop_signals(stop: StopRequest) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run in order; a second one at once. A hang-up does where it means something.
+    """Ctrl-C and SIGTERM end the run in order; a second one immediately. So does a hang-up.
 
-    Whoever starts us with `nohup` has it ignored, and wants the run to go on.
+    Under `nohup` a hang-up is ignored, and the run is to continue.
     """
 
     def ask(number: int, frame: object) -> None:  # noqa: ARG001 - the signal module's form

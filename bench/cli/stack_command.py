@@ -63,7 +63,7 @@ def address_table(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def format_uptime(uptime_s: float | None) -> str:
-    """One number for people: "42 s", "13 min", "31 h", "12 d"."""
+    """One human-readable number: "42 s", "13 min", "31 h", "12 d"."""
     if uptime_s is None:
         return "unknown"
     for unit, seconds, up_to in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
@@ -155,7 +155,7 @@ def up(services: tuple[str, ...], kind: str, as_json: bool, only_exports: bool) 
     elif missing := sorted(set(services) - {target.name for target in background.targets}):
         raise UsageError(
             f"stack up: a stack is up already, without {', '.join(missing)}; end it with bench stack down, "
-            "then start all that is needed at once"
+            "then start all that is needed together"
         )
     exports = _exports(background)
     if as_json:

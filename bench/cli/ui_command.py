@@ -15,7 +15,7 @@ from bench.registry import SHIPPED_STACKS
 
 FILE = Path(__file__).parent.parent / "swarm" / "locustfile.py"
 WITHOUT_PAGE = frozenset({"--worker", "--headless"})
-"""Options of Locust with which nobody listens on the port."""
+"""Options of Locust with which nothing listens on the port."""
 
 
 @click.command()

@@ -2,7 +2,7 @@
 socket), and what a command reports when it fails.
 
 A connection that was not made for one of these limits never left this machine, so the target is not to
-blame: whoever dials counts it here, and the run is INVALID with the cause. The sentence and the exit
+blame: what dials counts it here, and the run is INVALID with the cause. The sentence and the exit
 code of a failure are the same for `bench` and for its agents.
 """
 
@@ -197,7 +197,7 @@ def _port_range() -> tuple[int, int]:
 
 
 def _in_time_wait() -> int:
-    """Connections that are over and keep their ports; 0 where the system does not tell."""
+    """Connections that are over and keep their ports; 0 where the system does not report them."""
     try:
         lines = Path("/proc/net/sockstat").read_text(encoding="ascii").splitlines()
         words = next(line for line in lines if line.startswith("TCP:")).split()

@@ -76,7 +76,7 @@ class _Open:
 
 
 def statements(text: str) -> list[Statement]:
-    """Every statement of the text in order; what holds only blanks and comments is none.
+    """Every statement of the text in order; what holds only blanks and comments is not one.
 
     Text that ends inside a quote or a comment belongs to the last statement: the server reports what
     is wrong with it.

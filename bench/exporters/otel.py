@@ -62,7 +62,7 @@ class OtelExporter(Observers):
             sender.finish()
         for sender in self._senders:
             if (trouble := sender.await_end(until)) is not None:
-                self._tell(trouble)
+                self._report(trouble)
         self._senders = []
 
 

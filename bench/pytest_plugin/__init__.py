@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".yaml", ".yml")
 SCENARIO_KEY = re.compile(rb"""^(\xef\xbb\xbf)?["']?scenario["']?\s*:""", re.MULTILINE)
 LOOKED_AT_BYTES = 65_536
-"""A file that is no scenario for so long is none."""
+"""A file whose beginning of this size is not a scenario is ignored."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

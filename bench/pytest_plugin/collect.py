@@ -73,7 +73,7 @@ class _Place:
     message: str
 
 
-class Told:
+class ShownFailure:
     """A text in the form of pytest's own representations."""
 
     def __init__(self, text: str, path: str, line: int) -> None:
@@ -92,10 +92,10 @@ class Told:
 
 
 def properties_of(
-    own: Check | None, told: list[Check], verdict: Verdict, folder: Path
+    own: Check | None, checks: list[Check], verdict: Verdict, folder: Path
 ) -> list[tuple[str, object]]:
     """The numbers for JUnit and for other plugins: what is not known is left out."""
-    status = worst(check.status for check in told) if told else Status.PASS
+    status = worst(check.status for check in checks) if checks else Status.PASS
     known: dict[str, object] = {
         "holdfast_scenario": verdict.scenario,
         "holdfast_verdict": verdict.status.name,
@@ -203,7 +203,7 @@ class Bench:
         return self._session
 
     def _signals(self) -> contextlib.AbstractContextManager[None]:
-        """Ctrl-C ends a run in order; only a main thread can be told of one."""
+        """Ctrl-C ends a run in order; only a main thread receives one."""
         is_main = threading.current_thread() is threading.main_thread()
         return stop_signals(self._stop) if is_main else contextlib.nullcontext()
 
@@ -254,7 +254,7 @@ class ScenarioFile(pytest.File):
             yield ScenarioItem.from_parent(self, name=" ".join(rule.text.split()), number=number)
 
     def setup(self) -> None:
-        """Run the scenario, unless it was run before; what keeps it from running is told of every item."""
+        """Run the scenario, unless it was run before; every item reports what keeps it from running."""
         if self.failure is None and self.ran is None:
             self._run()
         if self.failure is not None:
@@ -286,10 +286,10 @@ class ScenarioItem(pytest.Item):
         """Look at what the judge said. Raises NotPassed."""
         ran = self.parent.ran
         assert ran is not None
-        told = self._checks(ran)
+        checks = self._checks(ran)
         own = ran.rules[self._number] if self._number is not None else None
-        self.user_properties += properties_of(own, told, ran.verdict, ran.path)
-        broken = [check for check in told if check.status not in PASSED]
+        self.user_properties += properties_of(own, checks, ran.verdict, ran.path)
+        broken = [check for check in checks if check.status not in PASSED]
         if broken:
             raise NotPassed(broken, ran.path)
 
@@ -300,7 +300,7 @@ class ScenarioItem(pytest.Item):
     ) -> Any:
         """What is wrong, as a sentence; a traceback for our bugs only."""
         if isinstance(excinfo.value, NotPassed):
-            return Told(str(excinfo.value), str(self.path), self._line)
+            return ShownFailure(str(excinfo.value), str(self.path), self._line)
         return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int, str]:

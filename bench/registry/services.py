@@ -284,7 +284,7 @@ def with_dependencies(services: Iterable[str]) -> list[str]:
 
 
 def reachable_targets(targets: Iterable[str], topology: Topology | None = None) -> tuple[str, ...]:
-    """The targets of workloads, and those that they depend on; an empty name is none.
+    """The targets of workloads, and those that they depend on; empty names are left out.
 
     `topology`: of the stack; that of the shipped ones where it is not given.
     """

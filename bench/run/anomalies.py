@@ -131,7 +131,7 @@ def _unseen_time(plan: Plan, engine: Engine, result: EngineResult, ratio: float)
 
 
 def _idle_ratio(engine: Engine, result: EngineResult) -> float:
-    """Share of the time under load in which the generator had nothing to do: in a rest nobody has."""
+    """Share of the time under load, without rests, in which the generator had nothing to do."""
     load_ns, whole_ns = engine.plan.phase_load_ns.sum(), engine.plan.pacing[:, P_DURATION_NS].sum()
     return float(max(0.0, 1 - (1 - result.idle_ratio) * whole_ns / load_ns))
 
@@ -190,7 +190,7 @@ def _misses(workload: Workload, answers: dict[str, Answers]) -> tuple[str, str, 
 
 
 def _unwanted(workload: Workload, answers: dict[str, Answers]) -> tuple[str, str, str]:
-    """Operations of which nobody said what to expect, and whose answers were not 2xx."""
+    """Operations without an expectation of their own, whose answers were not 2xx."""
     parts = []
     for name, one in answers.items():
         operation = workload.operations.get(name)

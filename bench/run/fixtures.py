@@ -31,7 +31,7 @@ class DatasetFixtures:
         self._loaded: list[tuple[Target, DataSet]] = []
         self._claims: dict[tuple[Target, DataSet], Claim] = {}
 
-    def put_in_place(self, note: Callable[[str], None]) -> list[DataSetRecord]:
+    def load(self, note: Callable[[str], None]) -> list[DataSetRecord]:
         """Load every data set; what was loaded, for the run's record. Raises TargetError, SqlRefused."""
         record = []
         for (name, wanted), target in self._wanted.items():
@@ -78,7 +78,7 @@ class DatasetFixtures:
                 found.append(Anomaly(code=code, severity=severity, message=message))
         return found
 
-    def take_away(self) -> list[str]:
+    def drop(self) -> list[str]:
         """Drop what was loaded and is not to be kept; what could not be dropped, one sentence each."""
         left = []
         for target, wanted in self._loaded:

@@ -1,7 +1,7 @@
 """Every stretch of a run in which a workload had no success, and whose doing it was. Pure.
 
 A fault of the run explains the outages that it made; those that nothing explains are news: the target
-went away by itself, or somebody else touched it. Found in series.csv, so that every run has them, with or
+went away by itself, or was touched from outside. Found in series.csv, so that every run has them, with or
 without a log of single arrivals; their edges are known to the length of a window. The edges of
 recoveries, from single arrivals, are finer.
 """
@@ -29,7 +29,7 @@ BY_CHANCE = 0.001
 """How many rows of failures as long may be expected by chance, where some arrivals fail all the time."""
 LEAST_FAILED = 3
 STALL_RATIO, LEAST_STALL_NS = 4, 100_000_000
-"""Without any failure: so many times the usual P99 without a success, while somebody waits for an answer."""
+"""Without any failure: so many times the usual P99 without a success, while arrivals wait for an answer."""
 DRAIN = "drain"
 """The phase of windows after the last one that was planned."""
 
@@ -87,7 +87,7 @@ def stretches(slices: Sequence[Slice]) -> Iterator[list[Slice]]:
     for is_without, group in groupby(slices, lambda one: not one.ok):
         if not is_without:
             continue
-        # Where nobody asked for anything, before and after, nobody was failed.
+        # Where nothing was asked for, before and after, nothing failed.
         row = list(group)
         asked = [place for place, one in enumerate(row) if _is_asked(one, had_lanes)]
         if not asked:
@@ -99,7 +99,7 @@ def stretches(slices: Sequence[Slice]) -> Iterator[list[Slice]]:
 
 
 def _is_asked(one: Slice, had_lanes: bool) -> bool:
-    """Whether somebody wanted an answer in it. While no lane has a connection arrivals wait unseen."""
+    """Whether an arrival wanted an answer in it. While no lane has a connection arrivals wait unseen."""
     away = had_lanes and one.connected == 0 and one.phase != DRAIN
     return bool(one.planned or one.failed or one.in_flight or away)
 

@@ -1,6 +1,6 @@
 """What a session calls without knowing what is behind it: observers, the load generator, plug-ins.
 
-Observers (a web page, live metrics, traces) look on and cannot disturb a run: they are called in the
+Observers (a web page, live metrics, traces) cannot disturb a run: they are called in the
 session's thread and must return immediately; one that raises is removed, and that is reported once.
 The load generator is this process, or workers elsewhere. Plug-ins take part in a run without being
 part of its load: faults and detectors. The command line brings in `chaos`, which imports from `bench`
@@ -48,7 +48,7 @@ class WindowView:
 
 
 class RunObserver(Protocol):
-    """One who looks on. The methods come in this order, `window` and `event` mixed; any may be the last."""
+    """An observer of one session. Called in this order, `window` and `event` mixed; any may be the last."""
 
     def started(self, record: dict[str, Any], zero: WallLabel) -> None:
         """Run zero is set. `record` is run.json as far as it is known (results/FORMAT.md)."""
@@ -70,13 +70,13 @@ class RunObserver(Protocol):
 
 
 class Observers:
-    """All who look on, as one. Methods as of a `RunObserver`; failures stay here."""
+    """All observers, as one. Methods as of a `RunObserver`; failures stay here."""
 
     def __init__(
-        self, watchers: Sequence[RunObserver] = (), tell: Callable[[str], None] = lambda _: None
+        self, watchers: Sequence[RunObserver] = (), report: Callable[[str], None] = lambda _: None
     ) -> None:
         self._watchers = list(watchers)
-        self._tell = tell
+        self._report = report
 
     def __bool__(self) -> bool:
         return bool(self._watchers)
@@ -102,7 +102,7 @@ class Observers:
         self._each(lambda watcher: watcher.judged(verdict))
 
     def close(self) -> None:
-        """Pass it on; nobody is called again."""
+        """Pass it on; no observer is called again."""
         self._each(lambda watcher: watcher.close())
         self._watchers.clear()
 
@@ -112,8 +112,9 @@ class Observers:
                 call(watcher)
             except Exception as failure:  # noqa: BLE001 - whatever it is, the run goes on without that watcher
                 self._watchers.remove(watcher)
-                self._tell(
-                    f"{type(watcher).__name__} no longer looks on: {type(failure).__name__}: {failure}"
+                self._report(
+                    f"observer {type(watcher).__name__} failed and was removed: "
+                    f"{type(failure).__name__}: {failure}"
                 )
 
 
@@ -133,7 +134,7 @@ class LoadGenerator(Protocol):
 
     @property
     def lead_ns(self) -> int:
-        """How long before run zero they must be told of it."""
+        """How long before run zero they must know it."""
 
     @property
     def closes_windows(self) -> bool:

@@ -16,7 +16,7 @@ from bench.core.units import format_duration_ns, format_rate, format_ratio
 RATE_OVER_NS = 500_000_000
 PLAIN_EVERY_NS = 5_000_000_000
 PLAIN_WIDTH = 79
-"""Of a log, and of a terminal that does not tell its own: with the last column free, no line wraps."""
+"""Of a log, and of a terminal that does not report its own: with the last column free, no line wraps."""
 LABEL, LEAST_LABEL, BAR = 15, 11, 10
 MANY_SECONDS_NS = 600_000_000_000
 
@@ -64,7 +64,7 @@ class Pace:
 
 
 class Progress(Protocol):
-    """Where the session tells how it goes; everything goes to standard error."""
+    """Where the session reports its progress; everything goes to standard error."""
 
     def step(self, text: str) -> None:
         """Something before or after the run: connecting, calibrating, writing."""
@@ -124,7 +124,7 @@ def _shortened(text: str, room: int) -> str:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write at once. That whoever read it has gone is no reason to end a run."""
+    """Write immediately. A reader that has gone is no reason to end a run."""
     with contextlib.suppress(OSError):
         stream.write(text)
         stream.flush()

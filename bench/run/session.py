@@ -54,14 +54,14 @@ def _start(zero: WallLabel) -> StartRecord:
 
 
 @dataclass
-class Cast:
+class _Parts:
     """All who take part in one run."""
 
     plan: Plan
     engines: list[Engine]
     writer: RunWriter
     sampler: Sampler
-    staging: DatasetFixtures
+    fixtures: DatasetFixtures
     plugins: list[RunPlugin]
 
     def close(self, note: Callable[[str], None]) -> None:
@@ -75,7 +75,7 @@ class Cast:
                 cleanup.callback(plugin.close)
 
     def _take_data_away(self, note: Callable[[str], None]) -> None:
-        for sentence in self.staging.take_away():
+        for sentence in self.fixtures.drop():
             note(sentence)
 
 
@@ -91,9 +91,9 @@ class Session:
     plugins: Callable[[Scenario], list[RunPlugin]] = lambda _: []
     """Who goes along with a run, by its scenario."""
     watchers: Observers = field(default_factory=Observers)
-    """Who looks on."""
+    """What observes it."""
     generators: LoadGenerator = field(default_factory=LocalGenerator)
-    """Who makes the load."""
+    """What makes the load."""
     _pace: Pace = field(default_factory=Pace)
     """The rate shown."""
 
@@ -114,20 +114,20 @@ class Session:
                 targets = dict(self.stack.targets())
                 for plugin in plugins:
                     targets = plugin.prepare(scenario, plan, self.stack, targets)
-                cast = self._cast(plan, writer, targets, plugins)
+                parts = self._assembled(plan, writer, targets, plugins)
             except BaseException:
                 for plugin in plugins:
                     plugin.close()
                 raise
             try:
-                return self._measured(loaded, cast)
+                return self._measured(loaded, parts)
             finally:
                 self.progress.close()
-                cast.close(self.progress.step)
+                parts.close(self.progress.step)
 
-    def _cast(
+    def _assembled(
         self, plan: Plan, writer: RunWriter, targets: dict[str, Target], plugins: list[RunPlugin]
-    ) -> Cast:
+    ) -> _Parts:
         """Engines see the targets as the plugins left them; data and resources are the stack's own."""
         own = self.stack.targets()
         engines = [
@@ -135,15 +135,15 @@ class Session:
             for workload in plan.workloads
         ]
         sampler = Sampler(plan, own, self.stack.describe(), writer.resources, lambda: pool_use(engines))
-        return Cast(plan, engines, writer, sampler, DatasetFixtures(plan, own), plugins)
+        return _Parts(plan, engines, writer, sampler, DatasetFixtures(plan, own), plugins)
 
-    def _measured(self, loaded: LoadedScenario, cast: Cast) -> Path:
-        plan, engines, writer, staging = cast.plan, cast.engines, cast.writer, cast.staging
+    def _measured(self, loaded: LoadedScenario, parts: _Parts) -> Path:
+        plan, engines, writer, fixtures = parts.plan, parts.engines, parts.writer, parts.fixtures
         calibration = self._calibrate(plan)
-        for plugin in cast.plugins:
+        for plugin in parts.plugins:
             self._while_listening(plugin.calibrate)
         data_sets: list[DataSetRecord] = []
-        self._while_listening(lambda: data_sets.extend(staging.put_in_place(self.progress.step)))
+        self._while_listening(lambda: data_sets.extend(fixtures.load(self.progress.step)))
         self._connect(loaded, engines)
         record = first_record(loaded, plan, self.stack, calibration)
         # Written before run zero is set, because a slow disk must not push it into the past.
@@ -158,15 +158,15 @@ class Session:
         record = record.model_copy(update={"started": started, "run": writer.name})
         for engine in engines:
             engine.begin(start_ns, run_label)
-        cast.sampler.start(start_ns)
-        for plugin in cast.plugins:
+        parts.sampler.start(start_ns)
+        for plugin in parts.plugins:
             plugin.begin(start_ns, writer)
         writer.on_event = self.watchers.event
         self.watchers.started(record.to_json(), writer.zero)
         recorder = Recorder(plan, engines, writer, self.generators.use(), self.watchers)
-        end_ns = self._windows(cast, recorder, start_ns)
-        cast.sampler.stop()
-        record = record.model_copy(update={"resources": cast.sampler.record()})
+        end_ns = self._windows(parts, recorder, start_ns)
+        parts.sampler.stop()
+        record = record.model_copy(update={"resources": parts.sampler.record()})
         results = [(engine, engine.finish()) for engine in engines]
         recorder.window(end_ns, max(monotonic_ns() - start_ns, end_ns + 1))
         if plan.operation_log:
@@ -178,15 +178,15 @@ class Session:
             merge(raw, LOG_RECORD, writer.artifact("operations.npy"))
         interrupted = self.stop.is_asked
         final = final_record(record, plan, results, end_ns)
-        for plugin in cast.plugins:
+        for plugin in parts.plugins:
             final = plugin.finish(final, writer.folder)
         outages = outages_of(writer.series_so_far(), final)
         for outage in outages:
-            told = outage.model_dump(include={"workload", "whose", "fault", "until_ns"})
-            writer.event(outage.from_ns, "outage", **told)
+            shown = outage.model_dump(include={"workload", "whose", "fault", "until_ns"})
+            writer.event(outage.from_ns, "outage", **shown)
         self._stack_events(writer, start_ns)
         self._keep_logs(writer)
-        anomalies = [*final.anomalies, *staging.check()]
+        anomalies = [*final.anomalies, *fixtures.check()]
         final = final.model_copy(update={"outages": outages, "anomalies": anomalies})
         final = self.generators.add_to(final)
         path = writer.finish(final, interrupted=interrupted)
@@ -221,7 +221,7 @@ class Session:
         return found[0]
 
     def _while_listening(self, work: Callable[[], None]) -> None:
-        """Do `work` in another thread, so that a stop is obeyed at once; the thread ends with the process."""
+        """Do `work` in another thread, so that a stop is obeyed immediately; it ends with the process."""
         failures: list[BaseException] = []
 
         def run() -> None:
@@ -242,9 +242,9 @@ class Session:
         if self.stop.is_asked:
             raise InterruptedRun("interrupted before the run began; nothing was measured")
 
-    def _windows(self, cast: Cast, recorder: Recorder, start_ns: int) -> int:
+    def _windows(self, parts: _Parts, recorder: Recorder, start_ns: int) -> int:
         """Close one window after the other until every engine has ended; return the end of the last one."""
-        plan, engines, writer = cast.plan, cast.engines, cast.writer
+        plan, engines, writer = parts.plan, parts.engines, parts.writer
         for phase in plan.phases:
             writer.event(
                 phase.start_ns, "phase", name=phase.name, measured=phase.measured, end_ns=phase.end_ns
@@ -261,21 +261,21 @@ class Session:
             now = window.now_ns
             if self.generators.closes_windows:
                 now = min(now, window.due_ns)
-            cast.sampler.update(self.stack.describe())
-            if (said := cast.sampler.take_alarm()) is not None:
+            parts.sampler.update(self.stack.describe())
+            if (said := parts.sampler.take_alarm()) is not None:
                 self.progress.step(said)
                 writer.event(now, "machine_busy", text=said)
-            under_way = ", ".join(text for plugin in cast.plugins if (text := plugin.look(now)))
+            under_way = ", ".join(text for plugin in parts.plugins if (text := plugin.look(now)))
             recorder.window(before, now, under_way)
-            self._look(cast, recorder, now, monotonic_ns() - start_ns, under_way)
+            self._look(parts, recorder, now, monotonic_ns() - start_ns, under_way)
             before = now
             if not any(engine.is_running() for engine in engines):
                 break
         return before
 
-    def _look(self, cast: Cast, recorder: Recorder, now: int, looked_ns: int, under_way: str) -> None:
+    def _look(self, parts: _Parts, recorder: Recorder, now: int, looked_ns: int, under_way: str) -> None:
         """Show how it goes: `now` is the end of the window, and `looked_ns` when the counts are read."""
-        plan, lives = cast.plan, [engine.live() for engine in cast.engines]
+        plan, lives = parts.plan, [engine.live() for engine in parts.engines]
         ended = sum(sum(live.outcomes) for live in lives)
         phase = next((phase.name for phase in plan.phases if now < phase.end_ns), "drain")
         self.progress.look(

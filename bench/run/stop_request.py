@@ -10,7 +10,7 @@ from collections import deque
 
 
 class StopRequest:
-    """Asked for by a signal: once for an end in order, twice for an end at once.
+    """Asked for by a signal: once for an orderly end, twice for an immediate one.
 
     No lock is taken: a signal handler runs in the middle of whatever the main thread is at, and would wait
     for a lock that this thread itself holds. The kernel's counter wakes who waits, and a deque counts.
@@ -25,7 +25,7 @@ class StopRequest:
 
     @property
     def count(self) -> int:
-        """How often somebody asked; an end at once counts twice."""
+        """How often it was asked for; an immediate end counts twice."""
         return len(self._asked)
 
     def ask(self) -> None:
@@ -34,13 +34,13 @@ class StopRequest:
         os.eventfd_write(self._wakeup, 1)
 
     def ask_at_once(self) -> None:
-        """Ask for an end at once."""
+        """Ask for an immediate end."""
         self._asked.extend((None, None))
         os.eventfd_write(self._wakeup, 1)
 
     @property
     def is_asked(self) -> bool:
-        """Whether anybody asked."""
+        """Whether it was asked for at all."""
         return bool(self._asked)
 
     def wait(self, seconds: float) -> bool:

@@ -12,7 +12,7 @@ class FaultFacts:
 
     explanation: str
     lasts: Literal["never", "must", "may"]
-    """Never: over at once, healing is a restart. Must: stays for a stated time. May: either."""
+    """Never: it is instantaneous, healing is a restart. Must: stays for a stated time. May: either."""
     needs: tuple[str, ...] = ()
     """Settings it must have."""
     takes: tuple[str, ...] = ()

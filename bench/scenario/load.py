@@ -1,4 +1,4 @@
-"""Text to Scenario: all problems of a file at once, each with its place.
+"""Text to Scenario: all problems of a file together, each with its place.
 
     bytes ─ read_text ─▶ text ─ compose ─▶ nodes ─ overridden, interpolated ─▶ nodes ─ decoded ─▶ Scenario
                                                                                              └──▶ Rules

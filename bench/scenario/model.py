@@ -155,7 +155,7 @@ class Workload(CheckedModel):
     target: Name = Field(description="The service of the stack that it talks to.")
     driver: Annotated[str, BeforeValidator(_driver), Field(json_schema_extra=_known_drivers)]
     engine: Literal["wire", "client", "locust"] = Field(
-        "wire", description="By the driver: locust has its own, the others have wire unless told."
+        "wire", description="By the driver: locust has its own, the others have wire by default."
     )
     lanes: Annotated[int, Whole(1, MOST_LANES)] = Field(
         1, description="Connections. For pub/sub: the publishers. For Locust: the users."

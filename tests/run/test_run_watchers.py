@@ -41,7 +41,7 @@ def test_a_watcher_that_raises_is_dropped_with_a_word_and_the_others_go_on() -> 
     watchers.ended(Path("run"), interrupted=False)
     assert breaking.calls == 1
     assert listening.told == ["event", "ended"]
-    assert said == ["Breaking no longer looks on: OSError: the collector is away"]
+    assert said == ["observer Breaking failed and was removed: OSError: the collector is away"]
 
 
 def test_after_close_nobody_is_called_again() -> None:

@@ -160,7 +160,7 @@ def _split(text: str) -> RuleText:
 
 def _metric(text: str) -> Metric:
     match = _METRIC.fullmatch(text)
-    # p0, p100 and p99.99999 are no percentiles, and whoever wrote them wants to know just that.
+    # p0, p100 and p99.99999 are no percentiles, and the message should say just that.
     percent = _PERCENT_AT_END.fullmatch(text.partition("(")[0].strip())
     if percent and (match is None or match[2] is None or float(percent[1]) == 0):
         expected = "a percentile above p0 and below p100, with at most 4 decimals, such as p99.9"

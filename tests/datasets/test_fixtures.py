@@ -12,7 +12,7 @@ from tests.datasets.asking import ask, connect
 LIMIT_S = 30.0
 
 
-def staging_of(target: Target) -> DatasetFixtures:
+def fixtures_of(target: Target) -> DatasetFixtures:
     workload = {
         "name": "load",
         "target": "postgres",
@@ -37,20 +37,20 @@ def tables(target: Target) -> int:
 def test_taking_away_does_not_wait_for_a_load_that_was_interrupted(
     target_18: Target, small_sets: None
 ) -> None:
-    staging = staging_of(target_18)
+    fixtures = fixtures_of(target_18)
     is_loading = threading.Event()
-    loader = threading.Thread(target=staging.put_in_place, args=(lambda _: is_loading.set(),))
+    loader = threading.Thread(target=fixtures.load, args=(lambda _: is_loading.set(),))
     with connect(target_18) as other:
         other.execute("SELECT pg_advisory_lock(%s, %s)", LOADERS_LOCK)
         loader.start()
         assert is_loading.wait(LIMIT_S)
         left: list[str] = []
-        taking = threading.Thread(target=lambda: left.extend(staging.take_away()), daemon=True)
+        taking = threading.Thread(target=lambda: left.extend(fixtures.drop()), daemon=True)
         taking.start()
         taking.join(LIMIT_S)
         assert not taking.is_alive()
         assert left == []
     loader.join(LIMIT_S)
     assert tables(target_18) == 4
-    assert staging.take_away() == []
+    assert fixtures.drop() == []
     assert tables(target_18) == 0
