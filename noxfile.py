@@ -4,7 +4,8 @@ nox -s perf                 every load scenario in its standard form, judged (at
 nox -s perf -- --quick      the same and one kill, shortened (at most 90 s)
 nox -s chaos                every scenario with faults (--quick, --stack docker)
 nox -s perf -- FILE.yaml    these scenarios instead; chaos takes files too
-nox -s tests                all tests that need neither root nor Docker (-- PATH for some of them)
+nox -s tests                all tests that need neither root nor Docker, except the long ones (-- PATH: these)
+nox -s long                 the tests that take many seconds each because time itself is their subject
 nox -s tests_on-3.13        the same on one of the supported versions of Python
 nox -s lint types           style, workflows and types
 nox -s browser              the tests that drive a Chromium
@@ -43,6 +44,8 @@ IN_PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 LOCK = "requirements.lock"
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+
+NOT_LONG = ("-m", "not long")
 
 MOST_UNSTABLE = 3
 """Tests that may fail beside others and pass alone (docs/decisions/0009); more are no accident."""
@@ -124,16 +127,29 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests that need neither root nor Docker."""
+    """Run the tests that need neither root nor Docker, and none of the long ones unless they are named."""
     install(session)
-    run_tests(session, *IN_PARALLEL, *session.posargs)
+    run_tests(session, *IN_PARALLEL, *chosen(session.posargs))
+
+
+def chosen(arguments: list[str]) -> list[str]:
+    """All tests but the long ones, or exactly those that are named."""
+    names_some = any(one.startswith("tests") for one in arguments)
+    return [*(() if names_some else NOT_LONG), *arguments]
+
+
+@nox.session(default=False)
+def long(session: nox.Session) -> None:
+    """Run the tests that are marked as long, which `nox -s tests` leaves out."""
+    install(session)
+    run_tests(session, *IN_PARALLEL, "-m", "long", *session.posargs)
 
 
 @nox.session(python=PYTHONS, venv_backend="virtualenv", default=False)
 def tests_on(session: nox.Session) -> None:
     """Run the tests on each supported Python that is installed."""
     install(session)
-    run_tests(session, *IN_PARALLEL, *session.posargs)
+    run_tests(session, *IN_PARALLEL, *chosen(session.posargs))
 
 
 @nox.session(default=False)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.ui_process import UiProcess, is_measuring
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.long]
 
 
 def test_two_workers_make_one_run_and_a_lost_one_makes_it_invalid(brief: Path, tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_faults_of_different_targets_at_one_moment_each_have_their_own_detection
     assert redis.heal_asked_ns >= 1500 * MS
 
 
-@pytest.mark.parametrize("errors", [0, 5])
+@pytest.mark.parametrize("errors", [0, pytest.param(5, marks=pytest.mark.long)])
 def test_the_edges_of_outages_are_those_that_an_independent_observer_sees(
     stack: EmbeddedStack, tmp_path: Path, errors: int
 ) -> None:

@@ -98,6 +98,18 @@ def test_the_tests_run_on_every_python_that_is_declared() -> None:
     assert [one["python"] for one in matrices(load("ci")["jobs"]["tests"], {})] == declared
 
 
+def test_the_tests_that_the_main_command_leaves_out_for_their_length_run_as_well() -> None:
+    assert [step["run"] for step in load("ci")["jobs"]["long"]["steps"] if "run" in step][-1] == "nox -s long"
+    commands = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert {".venv/bin/nox -s tests", ".venv/bin/nox -s long"} <= set(commands)
+    marked = {
+        path
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "pytest.mark.long" in path.read_text() and path != Path(__file__)
+    }
+    assert marked
+
+
 @pytest.mark.parametrize(
     ("expression", "value"),
     [

@@ -73,6 +73,7 @@ def test_a_run_that_ends_while_the_server_says_nothing_ends(hurt: PostgresServer
     assert ran.result.counters["lost_connections"] == 10, "those that did not come to rest were closed"
 
 
+@pytest.mark.long  # a connection that was being reset when the server was frozen has the deadline for it
 def test_a_stop_at_once_does_not_wait_for_a_server_that_says_nothing(hurt: PostgresServer) -> None:
     engine = client(plan_for(deadline="60s", phases={"long": "60s"}), hurt.target)
     ran = run(engine, (0.3, hurt.freeze), (0.6, lambda: engine.stop(at_once=True)))
