@@ -1,11 +1,14 @@
 """Messages between processes: frozen dataclasses, written and read here, as JSON, one object a line."""
 
 import json
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 M = TypeVar("M")
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""A number of things, as JSON can have it."""
 
 
 class MessageError(ValueError):

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from bench.core.answers import Answers, ErrorCount
+from bench.core.messages import Count
+from bench.core.outcome import OUTCOME_COUNT
 
 if TYPE_CHECKING:
     import socket
@@ -84,20 +86,20 @@ class EngineEvent(BaseModel):
 class EngineStats:
     """A look at a running workload; all but the gauges grow only."""
 
-    taken: int
-    outcomes: tuple[int, ...]
+    taken: Count
+    outcomes: Annotated[tuple[Count, ...], Field(min_length=OUTCOME_COUNT, max_length=OUTCOME_COUNT)]
     """One count per Outcome."""
-    in_flight: int
-    connected: int
-    idle_ns: int
-    elapsed_ns: int
-    lost_connections: int
-    reconnections: int
-    run_delay_ns: int = 0
+    in_flight: Count
+    connected: Count
+    idle_ns: Annotated[int, Field(gt=-(2**53), lt=2**53)]
+    elapsed_ns: Count
+    lost_connections: Count
+    reconnections: Count
+    run_delay_ns: Count = 0
     """For how long the engine's thread was ready to run and had no processor; of several, the worst."""
     answers: Answers = field(default_factory=Answers)
     """Of all that was answered."""
-    pool_in_use: int | None = None
+    pool_in_use: Count | None = None
 
 
 @dataclass(frozen=True)

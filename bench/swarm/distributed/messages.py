@@ -10,10 +10,12 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import ConfigDict, Field, with_config
+from pydantic import AfterValidator, ConfigDict, Field, with_config
 
 from bench.core.answers import Answers, ErrorCount
-from bench.core.messages import Messages
+from bench.core.histogram import BUCKET_COUNT
+from bench.core.messages import Count, Messages
+from bench.core.outcome import OUTCOME_COUNT
 from bench.engine.api import EngineEvent, EngineResult, EngineStats
 from bench.engine.board import Change
 from bench.results.generator_records import CalibrationRecord
@@ -178,14 +180,23 @@ class Late:
     kind: Literal["late"] = "late"
 
 
+def _different(buckets: list[int]) -> list[int]:
+    if len(set(buckets)) < len(buckets):
+        raise ValueError("one bucket twice")
+    return buckets
+
+
+Bucket = Annotated[int, Field(ge=0, lt=BUCKET_COUNT)]
+
+
 class HistogramGain(NamedTuple):
     """What one histogram gained: buckets (bench.core.histogram) and their counts, of equal length."""
 
-    row: int
-    kind: str
-    outcome: int
-    buckets: list[int]
-    counts: list[int]
+    row: Count
+    kind: Annotated[str, Field(pattern=r"^[a-z_]+$")]
+    outcome: Annotated[int, Field(ge=0, lt=OUTCOME_COUNT)]
+    buckets: Annotated[list[Bucket], AfterValidator(_different)]
+    counts: list[Annotated[Count, Field(gt=0)]]
 
     @classmethod
     def of(cls, change: Change) -> Self:
@@ -213,15 +224,15 @@ class Window:
 class ResultValues:
     """An EngineResult as JSON knows it."""
 
-    taken: list[int]
-    tallies: list[list[int]]
+    taken: list[Count]
+    tallies: list[Annotated[list[Count], Field(min_length=OUTCOME_COUNT, max_length=OUTCOME_COUNT)]]
     idle_ratio: float
     phase_idle_ratios: list[float] | None
     phase_lag_p50_ns: list[int | None] | None
     run_delay_ns: int
     busy_ns: float | None
     answers: list[tuple[int, Answers]]
-    counters: dict[str, int]
+    counters: dict[str, Count]
     errors: list[ErrorCount]
     pool: dict[str, float] | None
     anomalies: list[tuple[str, ...]]
@@ -248,7 +259,7 @@ class Result:
     workload: Whole
     result: ResultValues
     gains: list[HistogramGain]
-    logs: list[int]
+    logs: list[Count]
     kind: Literal["result"] = "result"
 
 
