@@ -33,7 +33,7 @@ from bench.core.errors import ExitCode, UsageError
 from bench.core.messages import MessageError, Messages
 from bench.swarm.messages import Failed, HostRequest, RelayedMessage, RelayRequest, WorkerJoined, WorkerLost
 from bench.swarm.web.auth import refuse
-from bench.swarm.web.run_control import AgentProcess, WorkerState
+from bench.swarm.web.run_control import AgentProcess, WorkerPool, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -147,7 +147,7 @@ ORDERS: Messages[WorkerOrder] = Messages(WorkerOrder)
 REPORTS: Messages[WorkerReport] = Messages(WorkerReport)
 
 
-class Workers:
+class Workers(WorkerPool):
     """The master's side: the workers that are ready at the start are the workers of the run."""
 
     def __init__(self, environment: Environment, runner: MasterRunner) -> None:

@@ -1,9 +1,12 @@
-"""What the panel shows of a run: made from the agent's messages, as texts that a page only has to place."""
+"""What the panel shows of a run: made from the agent's messages, as texts that a page only has to place.
+
+None of these texts is HTML.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bench.core import histogram, units
@@ -21,15 +24,6 @@ from bench.swarm.messages import (
     Step,
     WindowMessage,
 )
-from bench.swarm.web.state import (
-    EventState,
-    LatencyState,
-    OutcomeState,
-    PhaseState,
-    RunState,
-    VerdictState,
-    WorkloadState,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +38,123 @@ IDLE, PREPARING, RUNNING, ENDING, OVER = "idle", "preparing", "running", "ending
 MOST_EVENTS = 200
 ABOUT = ("name", "what", "target", "service", "detector", "workload", "text", "detail")
 """Fields of an event that say what it was about, in the order of a sentence."""
+
+
+@dataclass(frozen=True)
+class PhaseState:
+    """A phase on the bar."""
+
+    name: str
+    measured: bool
+    lasts: str
+    share: float
+    is_now: bool
+
+
+@dataclass(frozen=True)
+class LatencyState:
+    """Times of one kind: percentiles of the last seconds, and of all that was measured."""
+
+    kind: str
+    now: list[str]
+    measured: list[str]
+    max: str
+    samples: str
+
+
+@dataclass(frozen=True)
+class OutcomeState:
+    """How many arrivals ended in one way."""
+
+    name: str
+    count: int
+
+
+@dataclass(frozen=True)
+class WorkloadState:
+    """One workload."""
+
+    name: str
+    plan: str
+    rate: str
+    p95: str
+    failed: str
+    connected: int | None
+    in_flight: int | None
+    latency: list[LatencyState]
+    outcomes: list[OutcomeState]
+
+
+@dataclass(frozen=True)
+class EventState:
+    """A line of the list of events."""
+
+    at: str
+    what: str
+    about: str
+
+
+@dataclass(frozen=True)
+class CheckState:
+    """A check with its figures as people write them."""
+
+    status: str
+    rule: str
+    is_rule: bool
+    observed: str
+    because: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class VerdictState:
+    """The verdict; findings about the run come first."""
+
+    status: str
+    checks: list[CheckState]
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> VerdictState:
+        """The texts of a verdict."""
+        return cls(
+            verdict.status.name,
+            [
+                CheckState(
+                    status=check.status.name,
+                    rule=check.rule,
+                    is_rule=check.is_rule,
+                    observed="-"
+                    if check.observed is None
+                    else units.format_quantity(check.observed, check.unit or "count"),
+                    because=check.because,
+                    advice=check.advice or "",
+                )
+                for check in verdict.checks
+            ],
+        )
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run, from the request to the verdict."""
+
+    status: str
+    headline: str
+    message: str
+    step: str
+    scenario: str
+    purpose: str
+    quick: bool
+    run: str
+    phase: str
+    left: str
+    done: float
+    under_way: str
+    phases: list[PhaseState]
+    workloads: list[WorkloadState]
+    rules: list[str]
+    events: list[EventState]
+    verdict: VerdictState | None
 
 
 @dataclass(frozen=True)
@@ -174,30 +285,26 @@ class WorkloadFigures:
         )
 
 
+@dataclass
 class Dashboard:
     """One run, from the request to the verdict."""
 
-    def __init__(self) -> None:
-        self.begin("", quick=False)
-        self.status = IDLE
-
-    def begin(self, scenario: str, *, quick: bool) -> None:
-        """A run was requested."""
-        self.status = PREPARING
-        self.scenario = scenario
-        self.quick = quick
-        self.purpose = ""
-        self.step = ""
-        self.message = ""
-        self.run = ""
-        self.interrupted = False
-        self.verdict: Verdict | None = None
-        self._rules: Sequence[str] = ()
-        self._phases: Sequence[PhaseFacts] = ()
-        self._workloads: list[WorkloadFigures] = []
-        self._events = EventLog()
-        self._now_ns = 0
-        self._phase = self._under_way = ""
+    status: str = IDLE
+    scenario: str = ""
+    quick: bool = False
+    purpose: str = ""
+    step: str = ""
+    message: str = ""
+    run: str = ""
+    interrupted: bool = False
+    verdict: Verdict | None = None
+    _rules: Sequence[str] = ()
+    _phases: Sequence[PhaseFacts] = ()
+    _workloads: list[WorkloadFigures] = field(default_factory=list)
+    _events: EventLog = field(default_factory=EventLog)
+    _now_ns: int = 0
+    _phase: str = ""
+    _under_way: str = ""
 
     def take(self, message: FromAgent) -> None:
         """A message of the agent."""

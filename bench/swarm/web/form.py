@@ -27,7 +27,7 @@ from bench.swarm.messages import RunRequest
 from bench.swarm.web.auth import LOOPBACK, PASSWORD_VARIABLE, USER_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bench.scenario.model import Scenario
     from bench.swarm.locust_types import ArgumentParser
@@ -89,25 +89,19 @@ def choices_in(folder: Path) -> tuple[Choice, ...]:
 def read_form(values: Mapping[str, str], offered: Sequence[Choice], out: Path) -> FilledForm:
     """The request that a form's texts make. Raises ScenarioError with every problem of all fields."""
     path = _scenario(values.get("scenario", ""), offered)
-    problems: list[Problem] = []
-    targets, found = _targets(values.get("target", ""))
-    problems += found
+    form = _Form({name: text.strip() for name, text in values.items()})
+    targets = form.targets()
     environment = {**os.environ, **targets}
     quick = values.get("quick", "") in ("true", "True", "on", "1")
-    scenario = load_scenario(path, (), quick, environment).scenario
-    overrides, found = _overrides(values, scenario)
-    problems += found
-    stack, found = _stack(values.get("stack", ""), targets)
-    problems += found
-    seed, found = _seed(values.get("seed", ""))
-    problems += found
+    overrides = form.overrides(load_scenario(path, (), quick, environment).scenario)
+    stack, seed = form.stack(targets), form.seed()
     if overrides:
         try:
             load_scenario(path, overrides, quick, environment)
         except ScenarioError as error:
-            problems += [_of_field(problem) for problem in error.problems]
-    if problems:
-        raise ScenarioError(problems)
+            form.problems += map(_of_field, error.problems)
+    if form.problems:
+        raise ScenarioError(form.problems)
     named = variables_in(path.read_text("utf-8"), *overrides)
     named |= set(url_variables().values())
     variables = {name: value for name, value in environment.items() if name in named} | targets
@@ -118,76 +112,99 @@ def _scenario(text: str, offered: Sequence[Choice]) -> Path:
     for choice in offered:
         if choice.is_meant_by(text):
             return choice.path
+    expected, advice = f"one of {', '.join(choice.name for choice in offered)}", "choose one of the list"
     if not offered:
         expected, advice = (
             "a folder with scenario files",
             "name one with --scenarios, or a file with --scenario",
         )
-        raise ScenarioError([_problem("scenario", expected, "none", advice)])
-    names = ", ".join(choice.name for choice in offered)
-    raise ScenarioError(
-        [_problem("scenario", f"one of {names}", quoted(text) if text else "none", "choose one of the list")]
-    )
+    found = quoted(text) if text and offered else "none"
+    raise ScenarioError([_problem("scenario", expected, found, advice)])
 
 
-def _overrides(values: Mapping[str, str], scenario: Scenario) -> tuple[list[str], list[Problem]]:
-    """The texts of --set that the fields stand for."""
-    workloads = [workload.name for workload in scenario.workloads]
-    with_rate = [workload.name for workload in scenario.workloads if workload.rate_per_s] or workloads
-    overrides: list[str] = []
-    problems: list[Problem] = []
-    for name, single in (("rate", with_rate), ("lanes", workloads)):
-        pairs, found = _per_workload(name, values.get(name, "").strip(), single, workloads)
-        overrides += [f"workloads.{workload}.{name}={value}" for workload, value in pairs]
-        problems += found
-    if length := values.get("duration", "").strip():
-        measured = [number for number, phase in enumerate(scenario.phases) if phase.measured]
-        overrides += [f"phases.{number}.for={length}" for number in measured]
-    return overrides, problems
+class _Form:
+    """The texts of a form's fields. What is wrong with one is a problem, and the field counts as empty."""
 
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.problems: list[Problem] = []
 
-def _per_workload(
-    name: str, text: str, single: Sequence[str], known: Sequence[str]
-) -> tuple[list[tuple[str, str]], list[Problem]]:
-    """The values by workload; `single` are those that a value without a name may mean."""
-    if not text:
-        return [], []
-    if "=" not in text and len(single) == 1:
-        return [(single[0], text)], []
-    example = ", ".join(f"{workload}=..." for workload in known)
-    pairs: list[tuple[str, str]] = []
-    problems: list[Problem] = []
-    for part in text.split(","):
-        match = _NAMED.fullmatch(part)
-        if match is None or match[1] not in known or not match[2].strip():
-            expected = f"the workload that it is for (of {', '.join(known)})"
-            problems.append(_problem(name, expected, quoted(part.strip()), f"write {example}"))
-        else:
-            pairs.append((match[1], match[2].strip()))
-    return pairs, problems
+    def _text(self, name: str) -> str:
+        return self._values.get(name, "")
 
+    def _note(self, name: str, expected: str, found: str, advice: str) -> None:
+        self.problems.append(_problem(name, expected, found, advice))
 
-def _targets(text: str) -> tuple[dict[str, str], list[Problem]]:
-    """The variables that the target's URLs set. A URL may hold a password: no problem repeats it."""
-    found: dict[str, str] = {}
-    problems: list[Problem] = []
-    variables = _variables_of_schemes()
-    for url in filter(None, re.split(r"[,\s]+", text)):
-        scheme, host = _parts(url)
-        variable = variables.get(scheme)
-        advice = "write for example redis://127.0.0.1:6379"
-        if variable is None:
-            expected = f"a URL that begins with one of {', '.join(f'{name}://' for name in variables)}"
-            problems.append(
-                _problem("target", expected, f"'{scheme}:'" if scheme else "another text", advice)
-            )
-        elif not host:
-            problems.append(_problem("target", "a URL with a host", "one without", advice))
-        elif variable in found:
-            problems.append(_problem("target", "one URL of a kind", f"two of {scheme}", "leave one of them"))
-        else:
-            found[variable] = url
-    return found, problems
+    def overrides(self, scenario: Scenario) -> list[str]:
+        """The texts of --set that the fields stand for."""
+        workloads = [workload.name for workload in scenario.workloads]
+        with_rate = [workload.name for workload in scenario.workloads if workload.rate_per_s] or workloads
+        overrides: list[str] = []
+        for name, single in (("rate", with_rate), ("lanes", workloads)):
+            pairs = self._per_workload(name, single, workloads)
+            overrides += [f"workloads.{workload}.{name}={value}" for workload, value in pairs]
+        if length := self._text("duration"):
+            measured = [number for number, phase in enumerate(scenario.phases) if phase.measured]
+            overrides += [f"phases.{number}.for={length}" for number in measured]
+        return overrides
+
+    def _per_workload(
+        self, name: str, single: Sequence[str], known: Sequence[str]
+    ) -> Iterator[tuple[str, str]]:
+        """The values by workload; `single` are those that a value without a name may mean."""
+        text = self._text(name)
+        if text and "=" not in text and len(single) == 1:
+            yield single[0], text
+            return
+        example = ", ".join(f"{workload}=..." for workload in known)
+        for part in text.split(",") if text else ():
+            match = _NAMED.fullmatch(part)
+            if match is None or match[1] not in known or not match[2].strip():
+                expected = f"the workload that it is for (of {', '.join(known)})"
+                self._note(name, expected, quoted(part.strip()), f"write {example}")
+            else:
+                yield match[1], match[2].strip()
+
+    def targets(self) -> dict[str, str]:
+        """The variables that the target's URLs set. A URL may hold a password: no problem repeats it."""
+        found: dict[str, str] = {}
+        variables = _variables_of_schemes()
+        for url in filter(None, re.split(r"[,\s]+", self._text("target"))):
+            scheme, host = _parts(url)
+            variable = variables.get(scheme)
+            advice = "write for example redis://127.0.0.1:6379"
+            if variable is None:
+                expected = f"a URL that begins with one of {', '.join(f'{name}://' for name in variables)}"
+                self._note("target", expected, f"'{scheme}:'" if scheme else "another text", advice)
+            elif not host:
+                self._note("target", "a URL with a host", "one without", advice)
+            elif variable in found:
+                self._note("target", "one URL of a kind", f"two of {scheme}", "leave one of them")
+            else:
+                found[variable] = url
+        return found
+
+    def stack(self, targets: Mapping[str, str]) -> str | None:
+        """The stack; None for the scenario's own."""
+        text = self._text("stack") or AUTOMATIC
+        if text not in STACKS:
+            self._note("stack", f"one of {', '.join(STACKS)}", quoted(text), "choose one of the list")
+        elif targets and text not in (AUTOMATIC, "external"):
+            expected, advice = "external where a target is named", "clear the target, or choose external"
+            self._note("stack", expected, quoted(text), advice)
+        elif targets:
+            return "external"
+        return None if text == AUTOMATIC else text
+
+    def seed(self) -> int | None:
+        """The seed; None for the scenario's own."""
+        text = self._text("seed")
+        if text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63:
+            return int(text)
+        if text:
+            advice = "leave it empty for the scenario's own"
+            self._note("seed", "a whole number below 2^63", quoted(text), advice)
+        return None
 
 
 def _variables_of_schemes() -> dict[str, str]:
@@ -205,30 +222,6 @@ def _parts(url: str) -> tuple[str, str]:
         return parts.scheme[:20], parts.hostname or ""
     except ValueError:
         return "", ""
-
-
-def _stack(text: str, targets: Mapping[str, str]) -> tuple[str | None, list[Problem]]:
-    text = text.strip() or AUTOMATIC
-    if text not in STACKS:
-        return None, [
-            _problem("stack", f"one of {', '.join(STACKS)}", quoted(text), "choose one of the list")
-        ]
-    if not targets:
-        return (None if text == AUTOMATIC else text), []
-    if text not in (AUTOMATIC, "external"):
-        expected, advice = "external where a target is named", "clear the target, or choose external"
-        return None, [_problem("stack", expected, quoted(text), advice)]
-    return "external", []
-
-
-def _seed(text: str) -> tuple[int | None, list[Problem]]:
-    text = text.strip()
-    if not text:
-        return None, []
-    if text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63:
-        return int(text), []
-    expected = "a whole number below 2^63"
-    return None, [_problem("seed", expected, quoted(text), "leave it empty for the scenario's own")]
 
 
 def _of_field(problem: Problem) -> Problem:

@@ -22,7 +22,7 @@ from bench.swarm.distributed.trust import WorkerSecret, trust_variables
 from bench.swarm.web.auth import Guard, credentials_for, refuse
 from bench.swarm.web.form import FIELDS, Choice, FilledForm, add_options, offered, read_form
 from bench.swarm.web.panel import WebPanel
-from bench.swarm.web.run_control import NoWorkers, RunControl
+from bench.swarm.web.run_control import RunControl, WorkerPool
 from bench.swarm.web.statistics import ExactStatistics, exact_csv
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class LocustHooks:
         exact_csv()
         if isinstance(runner, MasterRunner):
             self._workers = Workers(environment, runner)
-        self.control = RunControl(statistics, self._workers or NoWorkers())
+        self.control = RunControl(statistics, self._workers or WorkerPool())
         self.control.on_failure = self._tell_failure
         environment.shape_class.hooks = self
         environment.process_exit_code = int(ExitCode.OK)

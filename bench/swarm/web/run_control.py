@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event
@@ -30,7 +30,7 @@ from bench.swarm.messages import (
     StopRun,
     WindowMessage,
 )
-from bench.swarm.web.dashboard import Dashboard
+from bench.swarm.web.dashboard import PREPARING, Dashboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -122,8 +122,8 @@ class WorkerState:
     state: str
 
 
-class WorkerPool(Protocol):
-    """The workers of a run, seen from the coordinating agent."""
+class WorkerPool:
+    """The workers of a run, seen from the coordinating agent; here none: the agent makes the load itself."""
 
     def begin(self, names: Sequence[str], to_agent: Callable[[ToAgent], None]) -> None:
         """Start an engine host on each worker; what they say goes to the agent."""
@@ -139,25 +139,6 @@ class WorkerPool(Protocol):
 
     def state(self) -> list[WorkerState]:
         """The workers of the run or, before it, those that are ready."""
-
-
-class NoWorkers:
-    """The agent makes the load itself."""
-
-    def begin(self, names: Sequence[str], to_agent: Callable[[ToAgent], None]) -> None:
-        """Nothing."""
-
-    def relay(self, message: RelayRequest) -> None:
-        """Nothing."""
-
-    def settle(self) -> None:
-        """Nothing."""
-
-    def end(self) -> None:
-        """Nothing."""
-
-    def state(self) -> list[WorkerState]:
-        """None."""
         return []
 
 
@@ -175,7 +156,7 @@ class RunControl:
     """Starts, watches and ends runs."""
 
     statistics: ExactStatistics
-    workers: WorkerPool = field(default_factory=NoWorkers)
+    workers: WorkerPool = field(default_factory=WorkerPool)
     dashboard: Dashboard = field(default_factory=Dashboard)
     finished: dict[str, FinishedRun] = field(default_factory=dict)
     """By the name of the folder, in the order of their ends."""
@@ -207,7 +188,7 @@ class RunControl:
         self._over.clear()
         self._asked, self._path = 0, None
         self.exit_code = int(ExitCode.OK)
-        self.dashboard.begin(form.request.scenario.stem, quick=form.request.quick)
+        self.dashboard = Dashboard(PREPARING, form.request.scenario.stem, form.request.quick)
         self.statistics.clear_all()
         try:
             self._agent = AgentProcess(self._take, self._ended, form.variables)
@@ -231,7 +212,7 @@ class RunControl:
 
     def refuse(self, sentence: str, exit_code: int) -> None:
         """A run that could not even be requested."""
-        self.dashboard.begin("", quick=False)
+        self.dashboard = Dashboard()
         self._fail(sentence, exit_code)
         self.dashboard.over()
 
