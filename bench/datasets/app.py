@@ -10,23 +10,16 @@ Rows are functions of their numbers, the same everywhere. Draws are SplitMix64 (
 machine's rounding changes a row, and every sum is known.
 """
 
-from __future__ import annotations
-
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
+from psycopg import Connection
 
 from bench.datasets.dataset import APP_ROWS, BuiltIn, Invariant, accounts_of, events_of, orders_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    Whole = NDArray[np.uint64]
-    from psycopg import Connection
-
+Whole = NDArray[np.uint64]
 
 SEED = 0x686F6C6466617374  # "holdfast" in ASCII
 BLOCK_ROWS = APP_ROWS["orders"]

@@ -7,11 +7,9 @@ process, however that ends. Claims are made and looked up under the loaders' loc
 happen in between.
 """
 
-from __future__ import annotations
-
 import contextlib
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import psycopg
 from psycopg import IsolationLevel
@@ -19,12 +17,7 @@ from psycopg import IsolationLevel
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
 from bench.stack.probes.postgres import conninfo, probe_postgres
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bench.stack.target import Target
-
+from bench.stack.target import Target
 
 CONNECT_TIMEOUT_S = 10
 LOCK_DEADLINE_S = 60.0

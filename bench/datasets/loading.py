@@ -3,31 +3,21 @@
 A table of ours carries a mark in its comment, which says what it is and what was loaded into it.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import Connection
 from psycopg.rows import dict_row
 
 from bench.core.clock import monotonic_ns
 from bench.datasets.app import APP
-from bench.datasets.connection import connected, refuse_while_used, take_loaders_lock
-from bench.datasets.dataset import DataSet, Loaded, rows_of
+from bench.datasets.connection import Claim, connected, refuse_while_used, take_loaders_lock
+from bench.datasets.dataset import BuiltIn, DataSet, Invariant, Loaded, rows_of
 from bench.datasets.sql_files import run_files
 from bench.datasets.tpcb import TPCB
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from psycopg import Connection
-
-    from bench.datasets.connection import Claim
-    from bench.datasets.dataset import BuiltIn, Invariant
-    from bench.stack.target import Target
-
+from bench.stack.target import Target
 
 FORMAT = 1
 _MARK = re.compile(r"holdfast data set format=(\d{1,9}) name=([a-z0-9_]+) scale=(\d{1,9})(?:;|$)")

@@ -6,22 +6,16 @@ run inside one (VACUUM, CREATE DATABASE, CREATE INDEX CONCURRENTLY). They run as
 statement by itself, and the refusal says that what ran before has stayed.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
 from bench.core.sql_splitter import Statement, place, statements
 from bench.datasets.connection import connected, first_line, is_of_the_target, take_loaders_lock
-from bench.datasets.dataset import SqlRefused
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bench.datasets.dataset import SqlFile
-    from bench.stack.target import Target
+from bench.datasets.dataset import SqlFile, SqlRefused
+from bench.stack.target import Target
 
 _EXPECTED = "the SQL files of the data set to be run"
 _OUTSIDE_ONLY = ("25001", "2D000")

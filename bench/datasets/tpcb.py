@@ -4,14 +4,9 @@ Same names, columns, types, fill factor, primary keys and row counts (PostgreSQL
 pgbench: what its initialization makes), so that `pgbench -n` runs on ours and figures compare.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from psycopg import Connection
 
 from bench.datasets.dataset import BuiltIn, Invariant, accounts_of, branches_of, tellers_of
-
-if TYPE_CHECKING:
-    from psycopg import Connection
 
 CREATE = """
 CREATE TABLE public.pgbench_history (

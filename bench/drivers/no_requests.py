@@ -4,15 +4,9 @@
 of `locust` are made by a user's own locustfile, which decides how often each comes.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from bench.plan.program import Program, Template
-
-if TYPE_CHECKING:
-    from bench.scenario.model import Workload
-    from bench.stack.target import Target
+from bench.scenario.model import Workload
+from bench.stack.target import Target
 
 
 def program(workload: Workload, seed: int, target: Target | None = None) -> Program:  # noqa: ARG001 - the drivers' common form

@@ -6,15 +6,19 @@ draws of the same plan, for client libraries that write their requests themselve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import PLAIN
+from bench.engine.client.pool import PendingRequest, RunClock
 from bench.engine.wire.layout import FROM_ARRIVAL, FROM_RUN, FROM_VARIABLE, NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.draws import GAUSSIAN, SEQUENTIAL, STREAM_FIRST_VARIABLE, UNIFORM, ZIPF, draw, variable_row
+from bench.plan.plan import WorkloadPlan
 from bench.plan.program import Field
+from bench.scenario.model import Keys, Workload
 from bench.scenario.templates import (
     KEY,
     RUN,
@@ -22,20 +26,10 @@ from bench.scenario.templates import (
     SEQUENCE,
     SEQUENCE_WIDTH,
     VALUE,
+    Parameter,
     pieces_of,
     value_content,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from bench.engine.client.pool import PendingRequest, RunClock
-    from bench.plan.plan import WorkloadPlan
-    from bench.scenario.model import Keys, Workload
-    from bench.scenario.templates import Parameter
-
 
 DISTRIBUTIONS = {"uniform": UNIFORM, "zipf": ZIPF, "gaussian": GAUSSIAN, "sequential": SEQUENTIAL}
 

@@ -11,25 +11,19 @@ import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.answers import ANSWER_COLUMNS, Answers
 from bench.core.disk import RAW_LOG_PREFIX, free_bytes, reserve
-from bench.core.histogram import BUCKET_COUNT, percentile_ns
+from bench.core.histogram import BUCKET_COUNT, Counts, percentile_ns
 from bench.core.outcome import OUTCOME_COUNT, Outcome
 from bench.engine.wire import layout
 from bench.engine.wire.layout import GAUGE_COLUMNS, KIND_COUNT, KIND_NAMES, LAG
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from bench.core.histogram import Counts
-    from bench.plan.plan import Plan, WorkloadPlan
-
+from bench.plan.plan import Plan, WorkloadPlan
 
 TOUCHED_BYTES = 200_000_000
 """A Board of very many phases and operations is left to grow as it is used."""

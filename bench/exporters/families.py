@@ -3,22 +3,16 @@
 Durations are seconds, sizes bytes, shares 0..1. A family without a figure is not there.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from bench.core.clock import NS_PER_S
-from bench.exporters.figures import Distribution
+from bench.exporters.figures import Distribution, Figures, RunFigures
 from bench.judge.verdict import Status
 from bench.registry import is_planned
 from bench.run.recorder import SERIES_PERCENTS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.exporters.figures import Figures, RunFigures
 
 Labels = dict[str, str]
 Unit = Literal["seconds", "bytes", "ratio", ""]

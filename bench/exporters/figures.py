@@ -15,31 +15,24 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from bench.core.answers import ANSWER_SERIES
-from bench.core.clock import NS_PER_S
-from bench.core.histogram import BUCKET_COUNT, bucket_of, lower_edge_ns, upper_edge_ns
+from bench.core.clock import NS_PER_S, WallLabel
+from bench.core.histogram import BUCKET_COUNT, Counts, bucket_of, lower_edge_ns, upper_edge_ns
+from bench.judge.verdict import Verdict
 from bench.registry import path_name
+from bench.results.logs import Tag
 from bench.results.run_record import RunRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-    from pydantic import JsonValue
-
-    from bench.core.clock import WallLabel
-    from bench.core.histogram import Counts
-    from bench.judge.verdict import Verdict
-    from bench.results.logs import Tag
-    from bench.run.plugins import WindowView
-
+from bench.run.plugins import WindowView
 
 STEPS_NS = (
     *(step * 10**power for power in range(4, 10) for step in (1, 2, 5)),

@@ -4,17 +4,12 @@ Logfire's own SDK is not set up: it would flush at the end of the process for as
 lets it wait.
 """
 
-from __future__ import annotations
-
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import logfire
 
 from bench.exporters.choice import Collector
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def logfire_collector(environment: Mapping[str, str]) -> Collector:

@@ -4,14 +4,12 @@ Each collector has a thread of its own. One that is away, slow or hangs holds up
 thread; at the end of the session all of them together are waited for no longer than END_NS.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os
 import re
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -20,15 +18,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from bench.core.clock import NS_PER_S, monotonic_ns
-from bench.exporters.figures import CoalescingBuffer, Figures
+from bench.exporters.choice import Collector
+from bench.exporters.figures import CoalescingBuffer, Figures, RunFigures
 from bench.exporters.otlp import metrics_data, run_span
 from bench.run.plugins import Observers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from bench.exporters.choice import Collector
-    from bench.exporters.figures import RunFigures
 
 END_NS = 2 * NS_PER_S
 ATTEMPT_S = 5

@@ -2,9 +2,7 @@
 its end, with phases, faults and checks as events.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -18,29 +16,19 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
     Sum,
 )
-from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Status as SpanStatus
 from opentelemetry.trace import StatusCode
+from opentelemetry.util.types import AttributeValue
+from pydantic import JsonValue
 
 from bench.core.clock import NS_PER_S
-from bench.exporters.families import families
-from bench.exporters.figures import BOUNDS_NS, MOST_MARKS, Distribution
-from bench.judge.verdict import Status
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.util.types import AttributeValue
-    from pydantic import JsonValue
-
-    from bench.exporters.families import Family
-    from bench.exporters.figures import Figures, RunFigures
-    from bench.judge.verdict import Check
-
+from bench.exporters.families import Family, families
+from bench.exporters.figures import BOUNDS_NS, MOST_MARKS, Distribution, Figures, RunFigures
+from bench.judge.verdict import Check, Status
 
 UNITS = {"seconds": "s", "bytes": "By", "ratio": "1", "": "1"}
 BOUNDS_S = tuple(bound / NS_PER_S for bound in BOUNDS_NS)

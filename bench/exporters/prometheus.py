@@ -6,8 +6,6 @@ One thread answers one request at a time and folds the inbox in between, so neit
 scrapers can make the harness bigger or hold up the run.
 """
 
-from __future__ import annotations
-
 import base64
 import hmac
 import io
@@ -15,9 +13,10 @@ import os
 import socket
 import socketserver
 import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -27,15 +26,9 @@ from prometheus_client.registry import Collector
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import UsageError
-from bench.exporters.families import families
+from bench.exporters.families import Family, families
 from bench.exporters.figures import BOUNDS_NS, CoalescingBuffer, Distribution, Figures
 from bench.stack.target import address_of, is_loopback_literal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from bench.exporters.families import Family
-
 
 EDGES = (*(repr(bound / NS_PER_S) for bound in BOUNDS_NS), "+Inf")
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 from asyncpg.exceptions import (
@@ -19,6 +19,7 @@ from asyncpg.exceptions import (
     SerializationError,
     UndefinedTableError,
 )
+from asyncpg.pool import PoolConnectionProxy
 
 from bench.reference_api.resilience import (
     Bulkhead,
@@ -27,12 +28,7 @@ from bench.reference_api.resilience import (
     OutcomeUnknownError,
     UnavailableError,
 )
-
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
-    from bench.reference_api.settings import Settings
-
+from bench.reference_api.settings import Settings
 
 ADVISORY_LOCK = 0x486F6C6466617374  # "Holdfast"; two that start at once must not both create
 STOCK = 1_000_000

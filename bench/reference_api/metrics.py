@@ -1,14 +1,10 @@
 """What `/metrics` says, in the Prometheus text format: counted in dictionaries, written when asked for."""
 
-from __future__ import annotations
-
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bench.reference_api.resilience import Bulkhead, ComponentBreaker
+from bench.reference_api.resilience import Bulkhead, ComponentBreaker
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

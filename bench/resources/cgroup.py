@@ -4,8 +4,6 @@ Memory is the working set: usage minus the inactive part of the file cache, whic
 back whenever it needs memory. A container that reads files would otherwise seem to grow.
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 from pathlib import Path

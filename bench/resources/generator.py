@@ -1,7 +1,5 @@
 """What the generator itself uses: this process, and the other processes that are part of it."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

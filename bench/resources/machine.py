@@ -5,8 +5,6 @@ disk. `some`: at least one task waited; `full`: all that had something to do did
 `full`.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A target's process is read with all its descendants, added up: Postgres has one process per connection.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Iterable

@@ -6,8 +6,6 @@ larger part of what a generator loses, and none of it is idle time. Linux report
 ns in the run queue, and turns; a kernel without it reports nothing.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

@@ -4,17 +4,15 @@ The load is never held up: the engines need no lock of Python's while they run, 
 files of /proc, services are asked in separate threads, and whatever is expensive paces itself.
 """
 
-from __future__ import annotations
-
 import bisect
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import ResultError
+from bench.plan.plan import Plan
 from bench.resources.cgroup import throttled_s
 from bench.resources.generator import cpu_s, others
 from bench.resources.machine import read_machine, read_pressure
@@ -23,12 +21,8 @@ from bench.resources.watched import WatchedProcess, WatchedTarget
 from bench.results.generator_records import ResourceRecord
 from bench.results.layout import GENERATOR, MACHINE
 from bench.results.resource_row import Cell, ResourceRow
-
-if TYPE_CHECKING:
-    from bench.plan.plan import Plan
-    from bench.stack.description import TargetDescription
-    from bench.stack.target import Target
-
+from bench.stack.description import TargetDescription
+from bench.stack.target import Target
 
 LONGEST_INTERVAL_NS = 500_000_000
 SHORTEST_INTERVAL_NS = 50_000_000

@@ -1,7 +1,5 @@
 """One target as the sampler watches it: its processes or its control group, and what it says itself."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable

@@ -4,31 +4,25 @@ Lines are written by a separate thread, so that a slow reader does not block the
 input is its own end.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
 import queue
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
 
+from bench.core.clock import WallLabel
 from bench.core.errors import ExitCode, UsageError
 from bench.core.messages import MessageError
 from bench.core.sanitize import visible
-from bench.judge.verdict import exit_code
+from bench.judge.verdict import Verdict, exit_code
+from bench.run.plugins import WindowView
+from bench.run.progress import ProgressSnapshot
 from bench.swarm import messages
 from bench.swarm.messages import FROM_AGENT, TO_AGENT, FromAgent, HostRequest, RunRequest, ToAgent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from bench.core.clock import WallLabel
-    from bench.judge.verdict import Verdict
-    from bench.run.plugins import WindowView
-    from bench.run.progress import ProgressSnapshot
 
 CHUNK_BYTES = 1 << 20
 MOST_WAITING = 2_000

@@ -4,8 +4,6 @@
 chosen in the form or with --scenario, --rate, --duration, --lanes, --target, --stack, --seed and --quick.
 """
 
-from __future__ import annotations
-
 import gevent
 from locust import LoadTestShape, User, events, task
 

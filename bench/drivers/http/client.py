@@ -6,8 +6,6 @@ decompression. Waiting for a connection ends at planned + deadline, the time for
 deadline.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import errno
@@ -15,10 +13,18 @@ import io
 import os
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
+from aiohttp import (
+    ClientError,
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    StreamReader,
+)
 from yarl import URL
 
 from bench.core.errors import TargetError
@@ -27,20 +33,14 @@ from bench.core.sanitize import redacted
 from bench.drivers.http.pool import Opened, Passage, WatchedConnector, compile_scanner, tracing
 from bench.drivers.http.wire import WITH_LENGTH, body_of, headers_of
 from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
-from bench.engine.client.pool import CURRENT, RETURNING, PendingRequest, limit_s
+from bench.engine.client.pool import CURRENT, RETURNING, PendingRequest, PoolMonitor, RunClock, limit_s
 from bench.engine.wire.layout import NATURAL
+from bench.plan.plan import WorkloadPlan
 from bench.protocols.http.state import missing_text
 from bench.protocols.state import CLOSED_EARLY, CONNECTION_RESET, TEXT_BYTES, TEXTS
-
-if TYPE_CHECKING:
-    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, StreamReader
-
-    from bench.engine.client.pool import PoolMonitor, RunClock
-    from bench.plan.plan import WorkloadPlan
-    from bench.scenario.model import Workload
-    from bench.scenario.operations import Request
-    from bench.stack.target import Target
-
+from bench.scenario.model import Workload
+from bench.scenario.operations import Request
+from bench.stack.target import Target
 
 LARGE_BODY_BYTES = 1 << 20
 """aiohttp wants a longer one as a file, which it sends in pieces."""

@@ -11,24 +11,42 @@ tracing reports when a request has been given a place in the pool and when its h
 is where the connection is known, and a connection's own callback where it comes back.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os
 import re
+import ssl
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
-from aiohttp import ClientError, StreamReader, TCPConnector, ThreadedResolver, TraceConfig
+from aiohttp import (
+    ClientError,
+    ClientRequest,
+    ClientTimeout,
+    StreamReader,
+    TCPConnector,
+    ThreadedResolver,
+    TraceConfig,
+)
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http import HttpVersion10, HttpVersion11, RawResponseMessage
 from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.tracing import Trace
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from bench.engine.client.pool import CONNECTING, CURRENT, NEVER, SENT, ConnectionNumbers, PendingRequest
+from bench.engine.client.pool import (
+    CONNECTING,
+    CURRENT,
+    NEVER,
+    SENT,
+    ConnectionNumbers,
+    PendingRequest,
+    PoolMonitor,
+    RunClock,
+)
 from bench.protocols.http import scanner as http
 from bench.protocols.http.state import CHUNKED_CODING, CODING, MINOR
 from bench.protocols.state import (
@@ -46,16 +64,6 @@ from bench.protocols.state import (
     WHY,
     reset,
 )
-
-if TYPE_CHECKING:
-    import ssl
-
-    from aiohttp import ClientRequest, ClientTimeout
-    from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
-
-    from bench.engine.client.pool import PoolMonitor, RunClock
-
 
 BODY_BUFFER_BYTES = 1 << 16
 """Of a body that nobody takes, twice as much is held before the connection is no longer read."""

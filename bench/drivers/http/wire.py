@@ -2,24 +2,19 @@
 connection.
 """
 
-from __future__ import annotations
-
 import json
+import socket
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
 from bench.engine.wire.layout import NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.program import Program, Step, Template
+from bench.scenario.model import Workload
+from bench.scenario.operations import Request
 from bench.scenario.templates import PLACEHOLDER, VALUE
-
-if TYPE_CHECKING:
-    import socket
-
-    from bench.scenario.model import Workload
-    from bench.scenario.operations import Request
-    from bench.stack.target import Target
+from bench.stack.target import Target
 
 
 def write_json(writer: TemplateWriter, value: Any) -> None:

@@ -4,16 +4,16 @@ So both engines agree on what an answer is, and neither keeps more of one than i
 whole messages as usual, but at most KEPT_BYTES of rows per answer; further rows are only counted.
 """
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from asyncpg import PostgresError
 from asyncpg.exceptions import DataError, InterfaceError, InternalClientError
+from numpy.typing import NDArray
 
 from bench.core.outcome import Outcome
+from bench.engine.client.pool import PoolMonitor
 from bench.protocols import postgres
 from bench.protocols.state import (
     BROKEN,
@@ -30,12 +30,6 @@ from bench.protocols.state import (
     WHY,
     reset,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bench.engine.client.pool import PoolMonitor
-
 
 KEPT_BYTES = 1 << 20
 """Rows beyond so many bytes of one answer are read and not kept."""

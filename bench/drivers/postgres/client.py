@@ -7,15 +7,13 @@ type, so the server is asked for the types once, before the run. Waiting for a c
 planned + deadline, a call at sent + deadline, including its retries and the connection's way back.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from asyncpg import PostgresError
+from asyncpg import PostgresError, Type
 from asyncpg.exceptions import InterfaceError, InternalClientError
 
 from bench.core.answers import FOUND, MISSED
@@ -35,20 +33,13 @@ from bench.drivers.postgres.answers import (
 )
 from bench.drivers.postgres.connection import advice_for_refusal, is_refusal, refusal_of
 from bench.drivers.postgres.pool import Lease, WatchedPool, connect_options
-from bench.drivers.postgres.wire import statements_of
+from bench.drivers.postgres.wire import Statement, statements_of
 from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
-from bench.engine.client.pool import RETURNING, SENT, limit_s
+from bench.engine.client.pool import RETURNING, SENT, PendingRequest, PoolMonitor, RunClock, limit_s
+from bench.plan.plan import WorkloadPlan
 from bench.protocols.state import TEXT_BYTES
 from bench.scenario.templates import PLACEHOLDER
-
-if TYPE_CHECKING:
-    from asyncpg import Type
-
-    from bench.drivers.postgres.wire import Statement
-    from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
-    from bench.plan.plan import WorkloadPlan
-    from bench.stack.target import Target
-
+from bench.stack.target import Target
 
 Maker = Callable[["PendingRequest"], Any]
 """Gives a parameter's value for an arrival."""

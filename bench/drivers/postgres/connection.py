@@ -9,13 +9,10 @@ settings that a workload prepares once for each connection then belong to whoeve
 pooler that the target names, nothing is prepared, and nothing set but what the workload itself asks for.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING
 
 import numpy as np
 import psycopg
@@ -35,12 +32,9 @@ from bench.protocols.state import (
     TEXT,
     TEXT_BYTES,
 )
+from bench.scenario.model import Workload
 from bench.stack.probes.postgres import conninfo
-
-if TYPE_CHECKING:
-    from bench.scenario.model import Workload
-    from bench.stack.target import Target
-
+from bench.stack.target import Target
 
 _ADVICE = (
     (

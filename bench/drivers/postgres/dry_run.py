@@ -4,10 +4,7 @@ No statement is given a name, and behind a pooler all of it happens in one trans
 nothing stays behind on a connection that is handed on.
 """
 
-from __future__ import annotations
-
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import pq
@@ -22,11 +19,9 @@ from bench.drivers.postgres.connection import (
     takes_marks_over,
 )
 from bench.drivers.postgres.wire import Statement, source_position, statements_of
+from bench.scenario.model import Workload
 from bench.stack.probes.postgres import conninfo, probe_postgres
-
-if TYPE_CHECKING:
-    from bench.scenario.model import Workload
-    from bench.stack.target import Target
+from bench.stack.target import Target
 
 CONNECT_TIMEOUT_S = "5"
 

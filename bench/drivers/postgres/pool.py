@@ -7,24 +7,26 @@ belongs to an arrival. asyncpg resets a connection that it takes back, which is 
 an application pays for it too, so its time counts.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 from asyncpg.exceptions import InterfaceError, InternalClientError
 
 from bench.drivers.postgres.answers import ScannedAnswers, compile_scanner
-from bench.engine.client.pool import CONNECTING, CURRENT, NEVER, WAITING, ConnectionNumbers
+from bench.engine.client.pool import (
+    CONNECTING,
+    CURRENT,
+    NEVER,
+    WAITING,
+    ConnectionNumbers,
+    PendingRequest,
+    PoolMonitor,
+)
+from bench.scenario.model import Workload
 from bench.stack.probes.postgres import libpq_parameters
-
-if TYPE_CHECKING:
-    from bench.engine.client.pool import PendingRequest, PoolMonitor
-    from bench.scenario.model import Workload
-    from bench.stack.target import Target
-
+from bench.stack.target import Target
 
 OPENED_AT_ONCE = 100
 RECOVERY_S = 1.0

@@ -5,24 +5,17 @@ it has none, because a name would stay on a connection that the next client is g
 carries its statement, in the same flight.
 """
 
-from __future__ import annotations
-
+import socket
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bench.core.sql_splitter import bare
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
 from bench.plan.program import Program, Step, Template
+from bench.scenario.model import Workload
 from bench.scenario.templates import PLACEHOLDER, RUN, SEQUENCE, VALUE
-
-if TYPE_CHECKING:
-    import socket
-
-    from bench.scenario.model import Workload
-    from bench.stack.target import Target
-
+from bench.stack.target import Target
 
 ROLLBACK = "ROLLBACK"
 _NOT_PARAMETERS = (VALUE, SEQUENCE, RUN)

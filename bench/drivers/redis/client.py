@@ -5,15 +5,14 @@ the end; a broken connection is opened again when it is used next. The deadline 
 as an application would give it: as the timeout of its sockets and of its pool.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
+import ssl
 from errno import ECONNRESET, EPIPE
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import SSLConnection
+from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -35,19 +34,20 @@ from bench.drivers.redis.commands import CommandWords, found_by, lookup_of
 from bench.drivers.redis.replies import NoAnswer, ScannedReplies, UnkeptReply, compile_scanner
 from bench.drivers.redis.wire import advice_for_refusal
 from bench.drivers.templates import Draws, Vocabulary
-from bench.engine.client.pool import CONNECTING, CURRENT, RETURNING, SENT
+from bench.engine.client.pool import (
+    CONNECTING,
+    CURRENT,
+    RETURNING,
+    SENT,
+    PendingRequest,
+    PoolMonitor,
+    RunClock,
+)
 from bench.engine.wire.layout import NO_LOOKUP
+from bench.plan.plan import WorkloadPlan
 from bench.protocols.state import CONNECTION_RESET, TEXT_BYTES, TEXTS
 from bench.stack.probes.redis import probe_redis
-
-if TYPE_CHECKING:
-    import ssl
-
-    from redis.asyncio.connection import AbstractConnection
-
-    from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
-    from bench.plan.plan import WorkloadPlan
-    from bench.stack.target import Target
+from bench.stack.target import Target
 
 OPENED_AT_ONCE = 100
 START_S = 10.0

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.core.answers import FOUND, MISSED
-from bench.drivers.templates import TemplateWriter, Words
+from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
+from bench.engine.client.pool import PendingRequest
 from bench.engine.wire.layout import LOOKUP_EACH, LOOKUP_ONE, NO_LOOKUP
-
-if TYPE_CHECKING:
-    from bench.drivers.templates import Draws, Vocabulary
-    from bench.engine.client.pool import PendingRequest
 
 
 def encode(*words: bytes | str | int) -> bytes:

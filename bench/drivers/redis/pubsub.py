@@ -1,10 +1,8 @@
 """Redis publish and subscribe: `publish` is planned, `deliver` is what each subscriber receives."""
 
-from __future__ import annotations
-
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from bench.drivers.redis.commands import encode
 from bench.drivers.redis.wire import log_in
@@ -18,13 +16,9 @@ from bench.engine.wire.subscriber import (
 )
 from bench.plan.draws import STREAM_FIRST_VARIABLE, UNIFORM, variable_row
 from bench.plan.program import Field, Program, Template
+from bench.scenario.model import Workload
 from bench.scenario.templates import filler
-
-if TYPE_CHECKING:
-    import socket
-
-    from bench.scenario.model import Workload
-    from bench.stack.target import Target
+from bench.stack.target import Target
 
 DEFAULT_MESSAGE_BYTES = 128
 

@@ -5,8 +5,6 @@ it needs: hiredis gets whole replies of reasonable size, as it would; of a large
 found is handed on.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import hiredis

@@ -1,25 +1,20 @@
 """Redis: any command as a template, keys and values from the plan; log-in, and what a refusal means."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
 from bench.drivers.redis.commands import command_template, encode, lookup_of
 from bench.drivers.templates import TemplateWriter, Vocabulary, variable_of
 from bench.plan.program import Program, Step, Template
+from bench.scenario.model import Workload
 from bench.scenario.templates import value_content
 from bench.stack.probes.connection import dialled
 from bench.stack.probes.redis import auth_words, login_commands
-
-if TYPE_CHECKING:
-    from bench.scenario.model import Workload
-    from bench.stack.target import Target
-
+from bench.stack.target import Target
 
 _ADVICE = (
     ("LOADING", "wait until it has loaded its data"),

@@ -4,13 +4,11 @@ Everything happens in one thread with an event loop of its own (uvloop); the ses
 the methods here, reads counts that only grow, and posts commands into the loop.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bench.core.answers import Answers
 from bench.core.histogram import mean_ns
@@ -29,14 +27,10 @@ from bench.engine.client.pool import PoolMonitor, RunClock
 from bench.engine.client.results import ResultBatch
 from bench.engine.client.timing import calm, uncalm
 from bench.engine.wire import layout
+from bench.plan.plan import Plan, WorkloadPlan
 from bench.plan.walk import PlanWalk
 from bench.registry import DRIVERS, load
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bench.plan.plan import Plan, WorkloadPlan
-    from bench.stack.target import Target
+from bench.stack.target import Target
 
 ENDING_S = 5.0
 CLOSING_S = 5.0

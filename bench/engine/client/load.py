@@ -4,28 +4,31 @@ An open plan gets one task per arrival, as an application gets one per request; 
 connection is the pool's affair. A closed plan gets one task per lane.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from bench.core.answers import ErrorKinds
 from bench.core.clock import NS_PER_S
 from bench.core.machine_limits import OwnLimits
 from bench.core.outcome import Outcome
-from bench.engine.client.pool import CONNECTING, CURRENT, NEVER, RETURNING, WAITING, PendingRequest, RunClock
+from bench.engine.api import ClientDriver
+from bench.engine.client.pool import (
+    CONNECTING,
+    CURRENT,
+    NEVER,
+    RETURNING,
+    WAITING,
+    PendingRequest,
+    PoolMonitor,
+    RunClock,
+)
+from bench.engine.client.results import ResultBatch
 from bench.engine.client.timing import TICK_NS, PreciseTimer
 from bench.engine.wire import layout
 from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS, stretch_at
+from bench.plan.plan import WorkloadPlan
+from bench.plan.walk import PlanWalk
 from bench.resources.run_queue import ThreadUse
-
-if TYPE_CHECKING:
-    from bench.engine.api import ClientDriver
-    from bench.engine.client.pool import PoolMonitor
-    from bench.engine.client.results import ResultBatch
-    from bench.plan.plan import WorkloadPlan
-    from bench.plan.walk import PlanWalk
 
 CHUNK = 256
 TASKS_PER_CONNECTION = 4

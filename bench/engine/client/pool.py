@@ -2,8 +2,6 @@
 connections in use, created, lost and opened again.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence

@@ -1,28 +1,21 @@
 """What must be said of a Locust workload beside its numbers, as anomalies of the run. Pure."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.histogram import percentile_ns
 from bench.core.machine_limits import CODE as OWN_LIMIT
 from bench.core.sanitize import redacted
 from bench.core.units import format_duration_ns
 from bench.engine.api import LEAST_CLIENT_IDLE_RATIO, counted_anomalies
+from bench.engine.board import Board
+from bench.engine.locust.messages import UsersEnded
 from bench.engine.wire import layout
 from bench.engine.wire.layout import LATENESS
+from bench.plan.plan import WorkloadPlan
 from bench.registry import OTHER
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from bench.engine.board import Board
-    from bench.engine.locust.messages import UsersEnded
-    from bench.plan.plan import WorkloadPlan
 
 HELD_UP_NS = 100_000_000
 """A process that has time to spare and is still as late as this was held up by a call of its own."""

@@ -4,12 +4,10 @@ Locust and the locustfile run in a process of their own (bench.swarm.users), bec
 standard library's sockets and threads. That process counts into a Board that this one reads.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import quote
 
 from bench.core.answers import Answers
@@ -28,14 +26,10 @@ from bench.engine.locust.messages import (
 )
 from bench.engine.locust.process import UsersProcess
 from bench.engine.wire import layout
+from bench.plan.plan import Plan, WorkloadPlan
 from bench.plan.users import user_stretches
 from bench.registry import OTHER
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bench.plan.plan import Plan, WorkloadPlan
-    from bench.stack.target import Target
+from bench.stack.target import Target
 
 START_S = 60.0
 """Imports of a locustfile may do a lot; one that has not come to an end by then waits for something."""

@@ -5,8 +5,6 @@ collects it. The process leads a group of its own, so that what a locustfile has
 Ctrl-C at the terminal reaches the harness alone. It ends by itself when the socket closes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import selectors
@@ -17,14 +15,11 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from bench.core.child_environment import for_users
-from bench.engine.locust.messages import FROM_USERS, TASK, TO_USERS
+from bench.engine.locust.messages import FROM_USERS, TASK, TO_USERS, FromUsers, ToUsers, UsersTask
 from bench.resources.generator import join, leave
-
-if TYPE_CHECKING:
-    from bench.engine.locust.messages import FromUsers, ToUsers, UsersTask
 
 MODULE = "bench.swarm.users"
 KEPT_LINES = 12

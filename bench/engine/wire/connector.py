@@ -6,8 +6,6 @@ HEAD_START_S later. So the first success after an outage is seen within about a 
 outage of a thousand lanes does not become a storm of connection attempts.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os
@@ -17,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
@@ -25,14 +23,12 @@ from bench.core.machine_limits import OwnLimits, limit_in, refusal_of
 from bench.core.outcome import Outcome
 from bench.engine.board import Reconnection
 from bench.engine.wire.pending_dials import ATTEMPT_S, PendingDials, patience_s
+from bench.engine.wire.shard import Shard
+from bench.stack.target import Target
 
-if TYPE_CHECKING:
-    from bench.engine.wire.shard import Shard
-    from bench.stack.target import Target
-
-    Address = tuple[int, tuple[str, int]]
-    Dial = Callable[[], Awaitable[socket.socket]]
-    Connect = Callable[[Dial, bool], Awaitable[int]]
+Address = tuple[int, tuple[str, int]]
+Dial = Callable[[], Awaitable[socket.socket]]
+Connect = Callable[[Dial, bool], Awaitable[int]]
 
 RETRY_S = 0.0005
 HEAD_START_S = 0.001

@@ -1,11 +1,11 @@
 """The wire engine: a workload's shards, their connections, and their results added up."""
 
-from __future__ import annotations
-
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +19,9 @@ from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
 from bench.engine.wire.shard import Shard, new_queue
 from bench.engine.wire.subscriber import DELIVER, settle_messages
+from bench.plan.plan import Plan, WorkloadPlan
 from bench.registry import DRIVERS, contacts_a_target, load
-
-if TYPE_CHECKING:
-    import socket
-    from pathlib import Path
-
-    from bench.plan.plan import Plan, WorkloadPlan
-    from bench.stack.target import Target
+from bench.stack.target import Target
 
 SUBSCRIBE_S = 10.0
 ENDING_S = 5.0

@@ -7,14 +7,10 @@ ATTEMPT_S, the earlier ones go on for as long as the target may reasonably take,
 in is the lane's connection, and the others are closed.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
+from collections.abc import Coroutine
+from typing import Any
 
 ATTEMPT_S = 1.0
 """How long a dial has before another starts beside it, and the least that it has in all."""

@@ -1,27 +1,33 @@
 """The workers of a run: what is said to them, what they say, which of them are lost, and how together they
 generate the load of a session."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.messages import MessageError
-from bench.engine.api import EngineEvent
+from bench.engine.api import Engine, EngineEvent
+from bench.plan.plan import Plan, Segment, WorkloadPlan
 from bench.resources.generator import GeneratorCost
+from bench.results.generator_records import CalibrationRecord
+from bench.results.run_record import RunRecord
+from bench.run.plugins import GeneratorUsage
+from bench.stack.target import Target
 from bench.swarm.distributed.host import PROTOCOL, HostInfo, WorkerError
 from bench.swarm.distributed.messages import (
     FROM_HOST,
     Beat,
     Calibrate,
     Calibrated,
+    CoordinatorMessage,
     End,
     Failed,
     Hello,
     Here,
     HostBeat,
+    HostMessage,
     Late,
     LogPiece,
     Planned,
@@ -33,18 +39,6 @@ from bench.swarm.distributed.messages import (
 from bench.swarm.distributed.plan_codec import PlanMessage, segments_of
 from bench.swarm.distributed.sums import anomalies_of, late_joiner, worker_record, worst_calibration
 from bench.swarm.distributed.worker import RemotePart, Round, Worker
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from bench.engine.api import Engine
-    from bench.plan.plan import Plan, Segment, WorkloadPlan
-    from bench.results.generator_records import CalibrationRecord
-    from bench.results.run_record import RunRecord
-    from bench.run.plugins import GeneratorUsage
-    from bench.stack.target import Target
-    from bench.swarm.distributed.messages import CoordinatorMessage, HostMessage
 
 BEAT_S = 1.0
 SILENT_S = 10.0

@@ -1,35 +1,36 @@
 """An engine that stands for the engines of one workload on the workers: it passes on what the session asks
 and adds up exactly. Operation logs are fetched in pieces, so that nobody holds one whole."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.disk import RAW_LOG_PREFIX
-from bench.core.histogram import empty
+from bench.core.histogram import Counts, empty
 from bench.core.outcome import Outcome
+from bench.engine.api import EngineEvent, EngineResult, EngineStats
 from bench.engine.board import Change
 from bench.engine.wire.engine import share_of
 from bench.engine.wire.layout import LOG_RECORD
-from bench.stack.target import is_loopback_literal
+from bench.plan.plan import Plan, WorkloadPlan
+from bench.stack.target import Target, is_loopback_literal
+from bench.swarm.distributed.coordinator import Coordinator
 from bench.swarm.distributed.host import HostInfo, WorkerError
-from bench.swarm.distributed.messages import Begin, FetchLog, Finish, Prepare, Stop, unpacked_bytes
+from bench.swarm.distributed.messages import (
+    Begin,
+    FetchLog,
+    Finish,
+    HistogramGain,
+    LogPiece,
+    Prepare,
+    Stop,
+    Window,
+    unpacked_bytes,
+)
 from bench.swarm.distributed.sums import PartialLive, merged_live, merged_result, result_of_the_lost
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from bench.core.histogram import Counts
-    from bench.engine.api import EngineEvent, EngineResult, EngineStats
-    from bench.plan.plan import Plan, WorkloadPlan
-    from bench.stack.target import Target
-    from bench.swarm.distributed.coordinator import Coordinator
-    from bench.swarm.distributed.messages import HistogramGain, LogPiece, Window
-    from bench.swarm.distributed.worker import RemotePart, Worker
+from bench.swarm.distributed.worker import RemotePart, Worker
 
 PIECE = 32_768
 PIECE_S = 30.0

@@ -5,21 +5,20 @@ It ends when the coordinator says so, when its parent's stream ends, and when no
 coordinator for long: load that nothing supervises is not made.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import queue
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import ExitCode
-from bench.plan.plan import Segment
+from bench.engine.api import Engine
+from bench.plan.plan import Plan, Segment
 from bench.results.generator_records import CalibrationRecord
 from bench.run.stop_request import StopRequest
 from bench.run.windows import windows
@@ -38,6 +37,7 @@ from bench.swarm.distributed.messages import (
     Here,
     HistogramGain,
     HostBeat,
+    HostMessage,
     Late,
     LogPiece,
     Planned,
@@ -50,15 +50,8 @@ from bench.swarm.distributed.messages import (
     Window,
     packed_bytes,
 )
+from bench.swarm.distributed.plan_codec import PlanMessage
 from bench.swarm.distributed.trust import check_locustfiles, check_target
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from bench.engine.api import Engine
-    from bench.plan.plan import Plan
-    from bench.swarm.distributed.messages import HostMessage
-    from bench.swarm.distributed.plan_codec import PlanMessage
 
 PREFIX = "holdfast-worker-"
 LEAST_LEAD_NS = 2_000_000

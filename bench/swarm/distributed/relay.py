@@ -11,16 +11,15 @@ What the agents say to each other is passed on as text, unread. Every message ca
 run, so that a late one cannot disturb the next run.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import gevent
 import zmq.green as zmq
@@ -31,15 +30,19 @@ from zmq.utils.monitor import recv_monitor_message
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import ExitCode, UsageError
 from bench.core.messages import MessageError, Messages
-from bench.swarm.messages import Failed, HostRequest, RelayedMessage, RelayRequest, WorkerJoined, WorkerLost
+from bench.swarm.locust_types import Environment, MasterRunner, Message, WorkerRunner
+from bench.swarm.messages import (
+    Failed,
+    FromAgent,
+    HostRequest,
+    RelayedMessage,
+    RelayRequest,
+    ToAgent,
+    WorkerJoined,
+    WorkerLost,
+)
 from bench.swarm.web.auth import refuse
 from bench.swarm.web.run_control import AgentProcess, WorkerPool, WorkerState
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from bench.swarm.locust_types import Environment, MasterRunner, Message, WorkerRunner
-    from bench.swarm.messages import FromAgent, ToAgent
 
 logger = logging.getLogger(__name__)
 LARGEST_MESSAGE = 64 * 1024 * 1024

@@ -1,24 +1,18 @@
 """What several workers are together: their engines' results as one result, and what run.json reports about
 them. Pure."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from bench.core.answers import Answers, ErrorKinds
 from bench.core.outcome import OUTCOME_COUNT
 from bench.core.units import format_duration_ns
 from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import sum_of
+from bench.plan.plan import WorkloadPlan
 from bench.results.generator_records import CalibrationRecord, WorkerRecord
 from bench.results.run_record import Anomaly
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from bench.plan.plan import WorkloadPlan
-    from bench.swarm.distributed.worker import RemotePart, Worker
+from bench.swarm.distributed.worker import RemotePart, Worker
 
 UNCERTAIN_NS = 10_000_000
 """A clock that is known worse than this cannot time an outage that others see too."""

@@ -9,22 +9,16 @@ it: where load may go, and whether Python that was sent may run.
 The secret is on no command line, which everybody on a machine can read.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.core.errors import UsageError
 from bench.stack.background.state import state_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.stack.target import Target
+from bench.stack.target import Target
 
 VARIABLE = "HOLDFAST_WORKER_SECRET"
 FILE_VARIABLE = "HOLDFAST_WORKER_SECRET_FILE"

@@ -13,33 +13,27 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bench.core.answers import Answers
 from bench.core.clock import monotonic_ns
+from bench.core.errors import HoldfastError
 from bench.core.outcome import OUTCOME_COUNT
-from bench.results.generator_records import ClockRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from bench.core.answers import Answers
-    from bench.core.errors import HoldfastError
-    from bench.engine.api import EngineResult, EngineStats
-    from bench.plan.plan import Segment, WorkloadPlan
-    from bench.results.generator_records import CalibrationRecord
-    from bench.swarm.distributed.host import HostInfo
-    from bench.swarm.distributed.messages import (
-        HistogramGain,
-        HostBeat,
-        LogPiece,
-        Result,
-        Window,
-    )
+from bench.engine.api import EngineResult, EngineStats
+from bench.plan.plan import Segment, WorkloadPlan
+from bench.results.generator_records import CalibrationRecord, ClockRecord
+from bench.swarm.distributed.host import HostInfo
+from bench.swarm.distributed.messages import (
+    HistogramGain,
+    HostBeat,
+    LogPiece,
+    Result,
+    Window,
+)
 
 MOST_OF_A_LANE_PER_S = 100_000_000
 """Arrivals of a closed loop: beyond what any loop makes on one lane."""

@@ -5,8 +5,6 @@ process is the harness's: what a locustfile prints goes to stderr. It ends with 
 becomes of that, and takes along what the locustfile has started.
 """
 
-from __future__ import annotations
-
 import _thread
 import os
 import select

@@ -2,19 +2,18 @@
 environment, and the exit code that it asks for.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 import locust
-from locust import log
+from locust import User, log
 from locust.argument_parser import get_empty_argument_parser, get_parser, setup_parser_arguments
 from locust.env import Environment
 from locust.exception import StopTest
@@ -23,12 +22,6 @@ from locust.util.load_locustfile import load_locustfile
 from bench.core.child_environment import NAMES_VARIABLE
 from bench.core.sanitize import redacted
 from bench.swarm.users.outcomes import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from locust import User
-
 
 LOCUST_FAILED = 2
 """What Locust ends with when an exception left a listener."""

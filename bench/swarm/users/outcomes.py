@@ -3,8 +3,6 @@
 Pure, and free of Locust: libraries that a locustfile may use are known by the names of their classes.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

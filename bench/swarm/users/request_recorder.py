@@ -9,24 +9,20 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.answers import ANSWER_COLUMNS, FIRST_STATUS, ErrorKinds
 from bench.core.jit import PLAIN
 from bench.core.machine_limits import OwnLimits
 from bench.core.outcome import Outcome
+from bench.engine.board import SharedBoard
 from bench.engine.client.results import BATCH_COLUMNS, BoardWriter, connections_table, enter
 from bench.engine.client.timing import LoopLag
+from bench.engine.locust.messages import UsersTask
 from bench.engine.wire import layout
 from bench.swarm.users.outcomes import outcome_of, shown, text_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bench.engine.board import SharedBoard
-    from bench.engine.locust.messages import UsersTask
 
 NEVER = -1
 NO_WAIT = -1

@@ -6,15 +6,13 @@ are. So the clients of HttpUser and FastHttpUser, and `events.request.measure`, 
 too. A custom client that only fires the event is known by its ends alone.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
@@ -24,9 +22,7 @@ from locust.contrib.fasthttp import FastHttpSession
 
 from bench.core.clock import monotonic_ns
 from bench.core.outcome import Outcome
-
-if TYPE_CHECKING:
-    from bench.swarm.users.request_recorder import RequestRecorder
+from bench.swarm.users.request_recorder import RequestRecorder
 
 NS_PER_MS = 1e6
 

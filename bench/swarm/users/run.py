@@ -4,13 +4,12 @@ Every 10 ms the main greenlet enters what was recorded, sets the number of users
 sees by its own lateness how busy the process is.
 """
 
-from __future__ import annotations
-
 import gc
 import inspect
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import gevent
 import gevent.socket
@@ -18,7 +17,9 @@ import numpy as np
 from gevent.queue import Queue
 from locust import FastHttpUser, HttpUser
 from locust.dispatch import UsersDispatcher
+from locust.env import Environment
 from locust.runners import WorkerNode
+from numpy.typing import NDArray
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.engine.board import SharedBoard
@@ -27,10 +28,13 @@ from bench.engine.locust.messages import (
     FROM_USERS,
     TO_USERS,
     BeginUsers,
+    FromUsers,
     StopUsers,
+    ToUsers,
     UsersEnded,
     UsersReady,
     UsersRefused,
+    UsersTask,
 )
 from bench.engine.wire import layout
 from bench.plan.users import users_at
@@ -47,14 +51,6 @@ from bench.swarm.users.load import (
 from bench.swarm.users.outcomes import shown
 from bench.swarm.users.request_recorder import RequestRecorder
 from bench.swarm.users.requests import Requests
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from locust.env import Environment
-    from numpy.typing import NDArray
-
-    from bench.engine.locust.messages import FromUsers, ToUsers, UsersTask
 
 FOREVER_S = 1e6
 

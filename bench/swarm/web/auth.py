@@ -10,8 +10,6 @@ A gate stands before all routes, Locust's and ours:
 - Answers are for our own pages only: Locust allows every origin to read them, which is taken back.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import getpass
@@ -22,16 +20,13 @@ import os
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
+from wsgiref.types import WSGIEnvironment
 
 from bench.core.errors import ExitCode
-
-if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Callable, Iterable
-    from wsgiref.types import WSGIEnvironment
-
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 WRONG_PASSWORD_S = 0.5

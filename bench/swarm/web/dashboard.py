@@ -6,31 +6,31 @@ None of these texts is HTML.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from bench.core import histogram, units
 from bench.core.errors import ExitCode
+from bench.core.histogram import Counts
 from bench.core.outcome import OUTCOMES
 from bench.core.units import spaced
+from bench.judge.verdict import Verdict
 from bench.registry import received_by
 from bench.swarm.messages import (
     Ended,
     EventMessage,
     Failed,
+    FromAgent,
+    HistogramDelta,
     Judged,
+    PhaseFacts,
     RollingWindow,
+    SeriesRow,
     Started,
     Step,
     WindowMessage,
+    WorkloadFacts,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.core.histogram import Counts
-    from bench.judge.verdict import Verdict
-    from bench.swarm.messages import FromAgent, HistogramDelta, PhaseFacts, SeriesRow, WorkloadFacts
 
 PERCENTS = (50, 95, 99)
 KINDS = ("response", "service", "lag")

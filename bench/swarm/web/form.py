@@ -8,30 +8,23 @@ before any load.
 Problems carry the name of their field as the place; an empty field leaves the scenario as it is.
 """
 
-from __future__ import annotations
-
 import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bench.core.errors import Problem, ScenarioError
 from bench.core.units import quoted
 from bench.registry import SERVICES, url_variables
 from bench.scenario.load import discover, load_scenario
+from bench.scenario.model import Scenario
 from bench.scenario.substitution import variables_in
 from bench.swarm.distributed.trust import LOCUSTFILES_VARIABLE, OPTION, VARIABLE, YES, word_after
+from bench.swarm.locust_types import ArgumentParser
 from bench.swarm.messages import RunRequest
 from bench.swarm.web.auth import LOOPBACK, PASSWORD_VARIABLE, USER_VARIABLE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from bench.scenario.model import Scenario
-    from bench.swarm.locust_types import ArgumentParser
-
 
 AUTOMATIC = "automatic"
 STACKS = (AUTOMATIC, "embedded", "docker", "compose", "external")

@@ -4,14 +4,12 @@ Locust's users and spawn rates have no meaning here: a shape says how long the t
 user in it does nothing. The run is the agent's (bench.swarm.web.run_control).
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 from locust.runners import MasterRunner, WorkerRunner
@@ -19,14 +17,12 @@ from locust.runners import MasterRunner, WorkerRunner
 from bench.core.errors import ExitCode, ScenarioError
 from bench.swarm.distributed.relay import HostStarter, Workers, close_to_strangers
 from bench.swarm.distributed.trust import WorkerSecret, trust_variables
+from bench.swarm.locust_types import ArgumentParser, Environment, Events, Runner, WebUI
 from bench.swarm.web.auth import Guard, credentials_for, refuse
 from bench.swarm.web.form import FIELDS, Choice, FilledForm, add_options, offered, read_form
 from bench.swarm.web.panel import WebPanel
 from bench.swarm.web.run_control import RunControl, WorkerPool
 from bench.swarm.web.statistics import ExactStatistics, exact_csv
-
-if TYPE_CHECKING:
-    from bench.swarm.locust_types import ArgumentParser, Environment, Events, Runner, WebUI
 
 logger = logging.getLogger(__name__)
 MOST_USERS_PER_S = 100.0

@@ -11,7 +11,8 @@ are those of the measured phases alone. "Current" is the last two seconds, of wh
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from locust import stats
 from locust.stats import (
@@ -25,14 +26,9 @@ from locust.stats import (
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S, WallLabel
+from bench.core.histogram import Counts
 from bench.registry import is_planned
-from bench.swarm.messages import RollingWindow
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.core.histogram import Counts
-    from bench.swarm.messages import HistogramDelta, Started, WindowMessage
+from bench.swarm.messages import HistogramDelta, RollingWindow, Started, WindowMessage
 
 NS_PER_MS = 1e6
 
