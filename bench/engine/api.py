@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field
 
 from bench.core.answers import Answers, ErrorCount
 from bench.core.messages import Count
 from bench.core.outcome import OUTCOME_COUNT
+from bench.results.model import Event
 
 if TYPE_CHECKING:
     import socket
@@ -50,36 +51,19 @@ def counted_anomalies(counts: Mapping[str, int]) -> list[tuple[str, ...]]:
     ]
 
 
-class EngineEvent(BaseModel):
-    """Something that happened to the connections of an engine, at a time on CLOCK_MONOTONIC.
-
-    It has whatever other fields its kind needs.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    at_ns: int
-    kind: str
-
-    @property
-    def details(self) -> dict[str, JsonValue]:
-        """All other fields."""
-        return self.model_extra or {}
-
-    @classmethod
-    def reconnected(cls, workload: str, lane: Reconnection) -> Self:
-        """A lane that lost its connection has another."""
-        return cls.model_validate(
-            {
-                "at_ns": lane.back_ns,
-                "kind": "reconnected",
-                "workload": workload,
-                "thread": lane.thread,
-                "lane": lane.lane,
-                "away_ns": lane.back_ns - lane.lost_ns,
-                "attempts": lane.attempts,
-            }
-        )
+def reconnected(workload: str, lane: Reconnection) -> Event:
+    """A lane that lost its connection has another."""
+    return Event.model_validate(
+        {
+            "at_ns": lane.back_ns,
+            "kind": "reconnected",
+            "workload": workload,
+            "thread": lane.thread,
+            "lane": lane.lane,
+            "away_ns": lane.back_ns - lane.lost_ns,
+            "attempts": lane.attempts,
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -150,8 +134,8 @@ class Engine(Protocol):
     def live(self) -> EngineStats:
         """A look at the run."""
 
-    def events(self) -> list[EngineEvent]:
-        """What happened to connections since the last call."""
+    def events(self) -> list[Event]:
+        """What happened to connections since the last call; times on CLOCK_MONOTONIC."""
 
     def stop(self, *, at_once: bool) -> None:
         """Plan nothing further; `at_once`: give up what is in flight."""

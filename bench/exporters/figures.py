@@ -15,15 +15,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from bench.core.answers import ANSWER_SERIES
 from bench.core.clock import NS_PER_S, WallLabel
@@ -31,6 +28,7 @@ from bench.core.histogram import BUCKET_COUNT, Counts, bucket_of, lower_edge_ns,
 from bench.judge.verdict import Verdict
 from bench.registry import path_name
 from bench.results.logs import Tag
+from bench.results.model import Event
 from bench.results.run_record import RunRecord
 from bench.run.plugins import WindowView
 
@@ -87,14 +85,6 @@ MOST_EVENTS = 2_000
 """Kept of one run until they are taken; a kill under load tells of every lane that reconnects."""
 
 
-class Mark(NamedTuple):
-    """An entry of events.jsonl: when, of what kind, and its other fields."""
-
-    at_ns: int
-    kind: str
-    details: Mapping[str, JsonValue]
-
-
 @dataclass
 class Batch:
     """What was seen of one run since the last look; everything but the beginning may come in parts."""
@@ -108,7 +98,7 @@ class Batch:
     """What answers brought: by workload and column of series.csv, such as "misses" or "status_3xx"."""
     view: WindowView | None = None
     """The last window: for what is a state and not a sum."""
-    events: list[Mark] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     events_lost: int = 0
     path: Path | None = None
     """The run folder, once it is complete."""
@@ -125,10 +115,10 @@ class CoalescingBuffer:
         self.is_urgent = threading.Event()
         """Set when a run is judged: that a reader may want to see at once."""
 
-    def started(self, record: dict[str, Any], zero: WallLabel) -> None:
+    def started(self, record: RunRecord, zero: WallLabel) -> None:
         """A run begins; nothing of another is added to it."""
         with self._lock:
-            self._batches.append(Batch(RunRecord.model_validate(record), zero))
+            self._batches.append(Batch(record, zero))
 
     def window(self, view: WindowView) -> None:
         """Add a window to what is not taken yet."""
@@ -147,13 +137,12 @@ class CoalescingBuffer:
                         batch.answers[place] = batch.answers.get(place, 0) + int(count)
             batch.view = view
 
-    def event(self, entry: dict[str, Any]) -> None:
+    def event(self, entry: Event) -> None:
         """Keep an event, as long as there is room."""
         with self._lock:
             batch = self._batches[-1]
             if len(batch.events) < MOST_EVENTS:
-                details = {name: value for name, value in entry.items() if name not in ("at_ns", "kind")}
-                batch.events.append(Mark(entry["at_ns"], entry["kind"], details))
+                batch.events.append(entry)
             else:
                 batch.events_lost += 1
 
@@ -209,7 +198,7 @@ class RunFigures:
     faults: dict[int, Fault] = field(default_factory=dict)
     events: Counter[str] = field(default_factory=Counter)
     events_lost: int = 0
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[Event] = field(default_factory=list)
     """Phases, faults and what else happened, as events.jsonl has them."""
     path: Path | None = None
     interrupted: bool = False
@@ -240,7 +229,7 @@ class RunFigures:
         self.interrupted |= batch.interrupted
         self.verdict = batch.verdict or self.verdict
 
-    def _event(self, mark: Mark) -> None:
+    def _event(self, mark: Event) -> None:
         self.events[mark.kind] += 1
         if mark.kind not in MANY and len(self.marks) < MOST_MARKS:
             self.marks.append(mark)

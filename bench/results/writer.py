@@ -25,6 +25,7 @@ from bench.core.sanitize import all_visible
 from bench.results import layout
 from bench.results.layout import COLUMNS
 from bench.results.logs import Encoder, Tag, Window, header, line_of
+from bench.results.model import Event
 from bench.results.ownership import Ownership
 from bench.results.run_record import COMPLETE, INTERRUPTED, ResponseRecord, visible_record
 
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bench.core.histogram import Counts
-    from bench.results.run_record import RunRecord, WorkloadRecord
-
+    from bench.results.model import Event
+from bench.results.run_record import RunRecord, WorkloadRecord
 
 PERCENTS = (50, 95, 99)
 
@@ -123,7 +124,7 @@ class RunWriter:
         self.name = name
         self.zero = zero or WallLabel.read()
         """Run zero: what every time in the folder counts from. May be set until the first histogram."""
-        self.on_event: Callable[[dict[str, Any]], None] | None = None
+        self.on_event: Callable[[Event], None] | None = None
         """Called with every entry of events.jsonl, in the thread that tells it."""
         self._out = out
         self._folder = out / layout.partial_name(name)
@@ -208,7 +209,7 @@ class RunWriter:
         with self._told_plainly():
             self._events.write(json.dumps(entry, ensure_ascii=False, default=layout.plain) + "\n")
         if self.on_event is not None:
-            self.on_event(entry)
+            self.on_event(Event.model_validate(entry))
 
     def artifact(self, name: str) -> Path:
         """Where to put another file of this run, such as a server's log."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.results.generator_records import CalibrationRecord
+from bench.results.model import Event
 from bench.results.run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -50,14 +51,14 @@ class WindowView:
 class RunObserver(Protocol):
     """An observer of one session. Called in this order, `window` and `event` mixed; any may be the last."""
 
-    def started(self, record: dict[str, Any], zero: WallLabel) -> None:
+    def started(self, record: RunRecord, zero: WallLabel) -> None:
         """Run zero is set. `record` is run.json as far as it is known (results/FORMAT.md)."""
 
     def window(self, view: WindowView) -> None:
         """A window was closed."""
 
-    def event(self, entry: dict[str, Any]) -> None:
-        """An entry of events.jsonl: `at_ns`, `kind`, more."""
+    def event(self, entry: Event) -> None:
+        """An entry of events.jsonl."""
 
     def ended(self, path: Path, *, interrupted: bool) -> None:
         """The run folder is complete at `path`."""
@@ -81,7 +82,7 @@ class Observers:
     def __bool__(self) -> bool:
         return bool(self._watchers)
 
-    def started(self, record: dict[str, Any], zero: WallLabel) -> None:
+    def started(self, record: RunRecord, zero: WallLabel) -> None:
         """Pass it on."""
         self._each(lambda watcher: watcher.started(record, zero))
 
@@ -89,7 +90,7 @@ class Observers:
         """Pass it on."""
         self._each(lambda watcher: watcher.window(view))
 
-    def event(self, entry: dict[str, Any]) -> None:
+    def event(self, entry: Event) -> None:
         """Pass it on."""
         self._each(lambda watcher: watcher.event(entry))
 

@@ -162,7 +162,7 @@ class Session:
         for plugin in parts.plugins:
             plugin.begin(start_ns, writer)
         writer.on_event = self.watchers.event
-        self.watchers.started(record.to_json(), writer.zero)
+        self.watchers.started(record, writer.zero)
         recorder = Recorder(plan, engines, writer, self.generators.use(), self.watchers)
         end_ns = self._windows(parts, recorder, start_ns)
         parts.sampler.stop()

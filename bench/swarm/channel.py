@@ -12,13 +12,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from bench.core.clock import WallLabel
 from bench.core.errors import ExitCode, UsageError
 from bench.core.messages import MessageError
 from bench.core.sanitize import visible
 from bench.judge.verdict import Verdict, exit_code
+from bench.results.model import Event
+from bench.results.run_record import RunRecord
 from bench.run.plugins import WindowView
 from bench.run.progress import ProgressSnapshot
 from bench.swarm import messages
@@ -183,7 +185,7 @@ class EventPublisher:
     def look(self, look: ProgressSnapshot) -> None:
         """Nothing: the windows tell more."""
 
-    def started(self, record: dict[str, Any], zero: WallLabel) -> None:
+    def started(self, record: RunRecord, zero: WallLabel) -> None:
         """What will run, and when its run zero is."""
         self._lines.write(messages.Started.of(record, zero.wall_ns, self._segments))
 
@@ -201,9 +203,9 @@ class EventPublisher:
                 )
             )
 
-    def event(self, entry: dict[str, Any]) -> None:
+    def event(self, entry: Event) -> None:
         """An entry of events.jsonl."""
-        self._lines.write(messages.EventMessage(**entry))
+        self._lines.write(messages.EventMessage(entry))
 
     def ended(self, path: Path, *, interrupted: bool) -> None:
         """The run folder is complete."""

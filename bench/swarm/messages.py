@@ -4,7 +4,6 @@ An object with `do` goes to the agent, one with `say` comes from it.
 """
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -17,7 +16,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
     PlainSerializer,
     PlainValidator,
 )
@@ -26,6 +24,8 @@ from bench.core.histogram import Counts, empty, lower_edge_ns, upper_edge_ns
 from bench.core.messages import Messages
 from bench.judge.verdict import Verdict
 from bench.results.logs import Tag
+from bench.results.model import Event
+from bench.results.run_record import RunRecord
 
 RECENT_NS = 2_000_000_000
 """What is shown as "now" is the last two seconds: samples enough for a percentile, and an outage shows."""
@@ -158,20 +158,20 @@ class Started:
     say: Literal["started"] = "started"
 
     @classmethod
-    def of(cls, record: Mapping[str, Any], wall_ns: int, segments: int) -> Self:
+    def of(cls, record: RunRecord, wall_ns: int, segments: int) -> Self:
         """What run.json says at the begin."""
         return cls(
-            run=record["run"],
-            scenario=record["scenario"]["name"],
-            purpose=record["scenario"]["purpose"],
-            rules=tuple(record["sla"]),
+            run=record.run,
+            scenario=record.scenario.name,
+            purpose=record.scenario.purpose or "",
+            rules=tuple(record.sla),
             phases=tuple(
-                PhaseFacts(**{field.name: phase[field.name] for field in fields(PhaseFacts)})
-                for phase in record["phases"]
+                PhaseFacts(*(getattr(phase, field.name) for field in fields(PhaseFacts)))
+                for phase in record.phases
             ),
             workloads=tuple(
-                WorkloadFacts(**{field.name: workload[field.name] for field in fields(WorkloadFacts)})
-                for workload in record["workloads"]
+                WorkloadFacts(*(getattr(workload, field.name) for field in fields(WorkloadFacts)))
+                for workload in record.workloads
             ),
             wall_ns=wall_ns,
             segments=segments,
@@ -271,19 +271,12 @@ class RollingWindow:
         return merged
 
 
-class EventMessage(BaseModel):
-    """An entry of events.jsonl, whatever fields it has."""
+@dataclass(frozen=True)
+class EventMessage:
+    """An entry of events.jsonl."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    at_ns: int
-    kind: str
+    event: Event
     say: Literal["event"] = "event"
-
-    @property
-    def details(self) -> dict[str, JsonValue]:
-        """All other fields."""
-        return self.model_extra or {}
 
 
 @dataclass(frozen=True)

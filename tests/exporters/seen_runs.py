@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from bench.core.clock import WallLabel
 from bench.core.histogram import bucket_of, empty
 from bench.judge.verdict import Check, Status, Verdict
 from bench.results.logs import Tag
+from bench.results.model import Event
+from bench.results.run_record import RunRecord
 from bench.run.plugins import RunObserver, WindowView
 
-RECORD: dict[str, Any] = {
-    "run": "20260202t024000z-made_up-0a1b2c",
-    "scenario": {"name": "made_up"},
-    "plan": {"seed": 1, "quick": False},
-    "stack": {"kind": "embedded"},
-    "phases": [{"name": "steady", "measured": True, "start_ns": 0, "end_ns": 2_000_000_000}],
-    "workloads": [{"name": "cache", "driver": "redis", "operations": ["get"]}],
-}
+RECORD = RunRecord.model_validate(
+    {
+        "run": "20260202t024000z-made_up-0a1b2c",
+        "scenario": {"name": "made_up"},
+        "plan": {"seed": 1, "quick": False},
+        "stack": {"kind": "embedded"},
+        "phases": [{"name": "steady", "measured": True, "start_ns": 0, "end_ns": 2_000_000_000}],
+        "workloads": [{"name": "cache", "driver": "redis", "operations": ["get"]}],
+    }
+)
+
+
+def event_of(**fields: object) -> Event:
+    return Event.model_validate(fields)
 
 
 def view_of(number: int, *times_ns: int, outcome: str = "ok") -> WindowView:
@@ -56,17 +63,17 @@ def verdict_of(status: Status = Status.PASS) -> Verdict:
         status=status,
         because="so",
     )
-    return Verdict(scenario="made_up", run=RECORD["run"], checks=(check,))
+    return Verdict(scenario="made_up", run=RECORD.run, checks=(check,))
 
 
 def show(watcher: RunObserver, verdict: Verdict | None = None) -> None:
     """A whole run of two windows with three responses and a fault."""
     watcher.started(RECORD, WallLabel(0, 1_770_000_000_000_000_000))
-    watcher.event({"at_ns": 0, "kind": "phase", "name": "steady", "measured": True})
+    watcher.event(event_of(at_ns=0, kind="phase", name="steady", measured=True))
     watcher.window(view_of(0, 1_000, 2_000_000))
     fault = {"fault": 0, "what": "kill redis", "target": "redis"}
-    watcher.event({"at_ns": 1_100_000_000, "kind": "fault_effective", **fault})
-    watcher.event({"at_ns": 1_500_000_000, "kind": "fault_healed", **fault})
+    watcher.event(event_of(at_ns=1_100_000_000, kind="fault_effective", **fault))
+    watcher.event(event_of(at_ns=1_500_000_000, kind="fault_healed", **fault))
     watcher.window(view_of(1, 3_000_000_000, outcome="timeout"))
-    watcher.ended(Path("results") / RECORD["run"], interrupted=False)
+    watcher.ended(Path("results") / RECORD.run, interrupted=False)
     watcher.judged(verdict or verdict_of())

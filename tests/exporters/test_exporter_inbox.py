@@ -10,6 +10,7 @@ from bench.core.clock import WallLabel
 from bench.core.histogram import HIGHEST_NS, bucket_of, empty, upper_edge_ns
 from bench.exporters.families import families
 from bench.exporters.figures import BOUNDS_NS, MOST_EVENTS, STEPS_NS, CoalescingBuffer, Distribution, Figures
+from bench.results.model import Event
 from tests.exporters.seen_runs import RECORD, show, view_of
 
 ZERO = WallLabel(0, 0)
@@ -68,7 +69,9 @@ def test_the_window_that_was_handed_over_is_not_written_to() -> None:
 def test_another_run_begins_at_nothing_and_the_verdict_of_the_first_stays() -> None:
     inbox, figures = CoalescingBuffer(), Figures()
     show(inbox)
-    inbox.started(RECORD | {"scenario": {"name": "other"}}, ZERO)
+    inbox.started(
+        RECORD.model_copy(update={"scenario": RECORD.scenario.model_copy(update={"name": "other"})}), ZERO
+    )
     inbox.window(view_of(0, 1_000))
     figures.take(inbox.take())
     assert samples_of(figures) == 1
@@ -79,7 +82,7 @@ def test_more_events_than_there_is_room_for_are_counted() -> None:
     inbox, figures = CoalescingBuffer(), Figures()
     inbox.started(RECORD, ZERO)
     for number in range(MOST_EVENTS + 5):
-        inbox.event({"at_ns": number, "kind": "reconnected"})
+        inbox.event(Event(at_ns=number, kind="reconnected"))
     figures.take(inbox.take())
     assert figures.run is not None
     assert figures.run.events["reconnected"] == MOST_EVENTS

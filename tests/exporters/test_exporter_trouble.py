@@ -20,6 +20,7 @@ from bench.core.errors import UsageError
 from bench.exporters import choice, otel, prometheus
 from bench.exporters.choice import Asked, open_exporters, otel_collector
 from bench.exporters.prometheus import PASSWORD, USERNAME, PrometheusExporter
+from bench.results.run_record import RunRecord
 from bench.run.plugins import RunObserver
 from tests.exporters.otlp_receiver import OtlpReceiver
 from tests.exporters.seen_runs import show
@@ -174,7 +175,7 @@ def test_a_sender_that_breaks_is_told_of_as_one_whose_collector_refuses() -> Non
     collector = otel_collector(refusing_url(), {})
     assert collector is not None
     exporter = otel.OtelExporter([collector], said.append)
-    exporter.started({"run": "without its other sections"}, WallLabel.read())
+    exporter.started(RunRecord.model_validate({"run": "without its other sections"}), WallLabel.read())
     exporter.close()
     (told,) = said
     assert "did not take everything: ValueError" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.results.model import Event
 from bench.run.plugins import Observers, RunObserver
 
 
@@ -37,7 +38,7 @@ def test_a_watcher_that_raises_is_dropped_with_a_word_and_the_others_go_on() -> 
     breaking, listening = Breaking(), Listening()
     both: list[RunObserver] = [breaking, listening]
     watchers = Observers(both, said.append)
-    watchers.event({"at_ns": 1, "kind": "phase"})
+    watchers.event(Event(at_ns=1, kind="phase"))
     watchers.ended(Path("run"), interrupted=False)
     assert breaking.calls == 1
     assert listening.told == ["event", "ended"]
@@ -49,6 +50,6 @@ def test_after_close_nobody_is_called_again() -> None:
     only: list[RunObserver] = [listening]
     watchers = Observers(only)
     watchers.close()
-    watchers.event({"at_ns": 1, "kind": "phase"})
+    watchers.event(Event(at_ns=1, kind="phase"))
     assert listening.told == ["close"]
     assert not watchers

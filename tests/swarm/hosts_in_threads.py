@@ -13,7 +13,9 @@ from typing import Any
 from bench.core.clock import WallLabel
 from bench.judge.judge import judge
 from bench.judge.verdict import Verdict
+from bench.results.model import Event
 from bench.results.reader import Run
+from bench.results.run_record import RunRecord
 from bench.run.plugins import Observers, RunPlugin, WindowView
 from bench.run.progress import Silent
 from bench.run.session import Session
@@ -61,10 +63,10 @@ class Seen:
 
     def __init__(self, at_window: dict[int, Any] | None = None) -> None:
         self.windows: list[WindowView] = []
-        self.events: list[dict[str, Any]] = []
+        self.events: list[Event] = []
         self._at_window = at_window or {}
 
-    def started(self, record: dict[str, Any], zero: WallLabel) -> None:
+    def started(self, record: RunRecord, zero: WallLabel) -> None:
         pass
 
     def window(self, view: WindowView) -> None:
@@ -72,7 +74,7 @@ class Seen:
         if act := self._at_window.get(len(self.windows)):
             act()
 
-    def event(self, entry: dict[str, Any]) -> None:
+    def event(self, entry: Event) -> None:
         self.events.append(entry)
 
     def ended(self, path: Path, *, interrupted: bool) -> None:

@@ -35,9 +35,9 @@ def test_a_kill_is_seen_by_both_workers_and_recovered_from_once(
     assert 0 < recovery.failed <= len(harmed)
     assert len(operations) == run.record.totals.planned
     assert recovery.first_success_ns > recovery.first_failure_ns >= fault.asked_ns - 10_000_000
-    back = [event for event in seen.events if event["kind"] == "reconnected"]
+    back = [event for event in seen.events if event.kind == "reconnected"]
     assert run.workloads[0].counters["reconnects"] == len(back)
     # A late answer before the kill costs a lane its connection, too, where the machine is busy.
-    after = [event for event in back if event["at_ns"] >= fault.asked_ns]
-    assert {event["worker"] for event in after} == {"w1", "w2"}
+    after = [event for event in back if event.at_ns >= fault.asked_ns]
+    assert {event.details["worker"] for event in after} == {"w1", "w2"}
     assert 0 < recovery.reconnects.count <= len(after)

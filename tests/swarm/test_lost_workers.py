@@ -41,7 +41,7 @@ def test_a_worker_that_falls_silent_is_lost_and_what_it_sent_is_kept(
     assert "worker w2" in found["worker_lost"]
     assert "nothing was heard of it for 2.4 s" in found["worker_lost"]
     assert "sums" not in found
-    assert [event["worker"] for event in seen.events if event["kind"] == "worker_lost"] == ["w2"]
+    assert [event.details["worker"] for event in seen.events if event.kind == "worker_lost"] == ["w2"]
     (first, second) = run.record.workers
     assert first.lost is None
     assert "nothing was heard" in second.lost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from bench.core.clock import WallLabel
     from bench.exporters.choice import Asked
     from bench.judge.verdict import Verdict
+    from bench.results.model import Event
+    from bench.results.run_record import RunRecord
     from bench.run.plugins import WindowView
 
 VARIABLE = "KV_EXPORT"
@@ -22,7 +24,7 @@ class LineExporter:
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")
 
-    def started(self, record: dict[str, Any], zero: WallLabel) -> None:
+    def started(self, record: RunRecord, zero: WallLabel) -> None:
         """Run zero is set."""
         self._say("started")
 
@@ -30,7 +32,7 @@ class LineExporter:
         """A window was closed."""
         self._say(f"window {view.start_ns} {len(view.gains)}")
 
-    def event(self, entry: dict[str, Any]) -> None:
+    def event(self, entry: Event) -> None:
         """Something happened."""
 
     def ended(self, path: Path, *, interrupted: bool) -> None:

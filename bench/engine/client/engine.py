@@ -16,10 +16,10 @@ from bench.core.outcome import Outcome
 from bench.engine.api import (
     ClientDriver,
     ClientModule,
-    EngineEvent,
     EngineResult,
     EngineStats,
     counted_anomalies,
+    reconnected,
 )
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log
 from bench.engine.client.load import ClientLoad
@@ -30,6 +30,7 @@ from bench.engine.wire import layout
 from bench.plan.plan import Plan, WorkloadPlan
 from bench.plan.walk import PlanWalk
 from bench.registry import DRIVERS, load
+from bench.results.model import Event
 from bench.stack.target import Target
 
 ENDING_S = 5.0
@@ -125,11 +126,11 @@ class ClientEngine:
             pool_in_use=self.watch.use.in_use,
         )
 
-    def events(self) -> list[EngineEvent]:
+    def events(self) -> list[Event]:
         """Reconnections since the last call."""
-        events: list[EngineEvent] = []
+        events: list[Event] = []
         while self.watch.notes:
-            events.append(EngineEvent.reconnected(self.plan.name, self.watch.notes.popleft()))
+            events.append(reconnected(self.plan.name, self.watch.notes.popleft()))
         return events
 
     def stop(self, *, at_once: bool) -> None:

@@ -13,7 +13,7 @@ from bench.core.answers import OTHERS, Answers, ErrorCount, ErrorKinds
 from bench.core.clock import NS_PER_S
 from bench.core.outcome import Outcome
 from bench.core.units import often
-from bench.engine.api import EngineEvent, EngineResult, EngineStats, WireDriver, counted_anomalies
+from bench.engine.api import EngineResult, EngineStats, WireDriver, counted_anomalies, reconnected
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
 from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
@@ -21,6 +21,7 @@ from bench.engine.wire.shard import Shard, new_queue
 from bench.engine.wire.subscriber import DELIVER, settle_messages
 from bench.plan.plan import Plan, WorkloadPlan
 from bench.registry import DRIVERS, contacts_a_target, load
+from bench.results.model import Event
 from bench.stack.target import Target
 
 SUBSCRIBE_S = 10.0
@@ -193,12 +194,12 @@ class WireEngine:
     def _sum(self, column: int) -> int:
         return sum(shard.gauge(column) for shard in self._shards)
 
-    def events(self) -> list[EngineEvent]:
+    def events(self) -> list[Event]:
         """Reconnections since the last call."""
-        events: list[EngineEvent] = []
+        events: list[Event] = []
         notes = self._connector.reconnections if self._connector else None
         while notes:
-            events.append(EngineEvent.reconnected(self.plan.name, notes.popleft()))
+            events.append(reconnected(self.plan.name, notes.popleft()))
         return events
 
     def stop(self, *, at_once: bool) -> None:

@@ -8,34 +8,16 @@ from pathlib import Path
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.messages import MessageError
-from bench.engine.api import Engine, EngineEvent
+from bench.engine.api import Engine
 from bench.plan.plan import Plan, Segment, WorkloadPlan
 from bench.resources.generator import GeneratorCost
 from bench.results.generator_records import CalibrationRecord
+from bench.results.model import Event
 from bench.results.run_record import RunRecord
 from bench.run.plugins import GeneratorUsage
 from bench.stack.target import Target
+from bench.swarm.distributed import messages
 from bench.swarm.distributed.host import PROTOCOL, HostInfo, WorkerError
-from bench.swarm.distributed.messages import (
-    FROM_HOST,
-    Beat,
-    Calibrate,
-    Calibrated,
-    CoordinatorMessage,
-    End,
-    Failed,
-    Hello,
-    Here,
-    HostBeat,
-    HostMessage,
-    Late,
-    LogPiece,
-    Planned,
-    Prepared,
-    Result,
-    TakePlan,
-    Window,
-)
 from bench.swarm.distributed.plan_codec import PlanMessage, segments_of
 from bench.swarm.distributed.sums import anomalies_of, late_joiner, worker_record, worst_calibration
 from bench.swarm.distributed.worker import RemotePart, Round, Worker
@@ -62,14 +44,16 @@ class Coordinator:
 
     closes_windows = True
 
-    def __init__(self, names: Sequence[str], send: Callable[[str, CoordinatorMessage], None]) -> None:
+    def __init__(
+        self, names: Sequence[str], send: Callable[[str, messages.CoordinatorMessage], None]
+    ) -> None:
         self.workers = {name: Worker(name) for name in names}
         self.late_joiners: list[tuple[str, int]] = []
         self.changed = threading.Condition()
         """Notified whenever a worker has said something; guards everything that workers send."""
         self.start_ns = 0
         """Run zero, once it is set."""
-        self.notes: list[EngineEvent] = []
+        self.notes: list[Event] = []
         """Events about workers that no engine has reported yet."""
         self.keeps_operations = False
         self._send = send
@@ -96,43 +80,43 @@ class Coordinator:
         if not isinstance(message, dict):
             return "it sent what is no message"
         try:
-            return self._take(worker, FROM_HOST.of(message), now)
+            return self._take(worker, messages.FROM_HOST.of(message), now)
         except MessageError as error:
             if not error.place:
                 return "it sent a message of an unknown kind"
             return f"it sent a damaged message: {error}"
 
-    def _take(self, worker: Worker, message: HostMessage, now: int) -> str | None:
+    def _take(self, worker: Worker, message: messages.HostMessage, now: int) -> str | None:
         number = getattr(message, "workload", None)
         part = worker.parts.get(number) if number is not None else None
         match message:
-            case Here() if message.sent_ns not in worker.asked_ns:
+            case messages.Here() if message.sent_ns not in worker.asked_ns:
                 return "it answered a question that was not asked"
-            case Here():
+            case messages.Here():
                 worker.asked_ns.discard(message.sent_ns)
                 worker.where = message
                 rounds = worker.clock.after if self.start_ns else worker.clock.before
                 rounds.append(Round(message.sent_ns, message.at_ns, now))
-            case HostBeat():
+            case messages.HostBeat():
                 worker.use = message
-            case Calibrated():
+            case messages.Calibrated():
                 worker.calibration = message.calibration
-            case Planned():
+            case messages.Planned():
                 worker.has_plan = True
-            case Failed() if part:
+            case messages.Failed() if part:
                 part.failure = message.error.error(worker.name)
-            case Failed():
+            case messages.Failed():
                 worker.failure = message.error.error(worker.name)
-            case Late():
+            case messages.Late():
                 late_ms = message.by_ns / 1e6
                 self._lose(worker, f"it was told of the start {late_ms:.0f} ms too late to take part")
-            case Prepared() if part:
+            case messages.Prepared() if part:
                 part.is_prepared = True
-            case Window() if part:
+            case messages.Window() if part:
                 return part.add_window(message)
-            case Result() if part:
+            case messages.Result() if part:
                 return part.add_result(message)
-            case LogPiece() if part:
+            case messages.LogPiece() if part:
                 part.piece = message
         return None
 
@@ -156,11 +140,11 @@ class Coordinator:
             return
         worker.lost_because, worker.lost_ns = reason, monotonic_ns()
         self.notes.append(_event(worker.lost_ns, "worker_lost", worker=worker.name, text=reason))
-        self._send(worker.name, End())  # should it still hear
+        self._send(worker.name, messages.End())  # should it still hear
 
     # --- what goes out -----------------------------------------------------------------------------
 
-    def post(self, worker: Worker, message: CoordinatorMessage) -> None:
+    def post(self, worker: Worker, message: messages.CoordinatorMessage) -> None:
         """A message to a worker that is not lost."""
         if not worker.is_lost:
             self._send(worker.name, message)
@@ -203,7 +187,7 @@ class Coordinator:
                     limit_s = SILENT_S if self.start_ns else SILENT_BEFORE_S
                     if not worker.is_lost and now - worker.heard_ns > limit_s * NS_PER_S:
                         self._lose(worker, f"nothing was heard of it for {limit_s:g} s")
-                    self.post(worker, Beat())
+                    self.post(worker, messages.Beat())
                 self.changed.notify_all()
             before = now
 
@@ -211,7 +195,7 @@ class Coordinator:
         """The run is over for every worker. Idempotent."""
         self._closed.set()
         for worker in self.workers.values():
-            self._send(worker.name, End())
+            self._send(worker.name, messages.End())
 
     # --- before the run ------------------------------------------------------------------------------
 
@@ -241,7 +225,7 @@ class Coordinator:
         sent_ns = monotonic_ns()
         with self.changed:
             worker.asked_ns.add(sent_ns)
-        self.post(worker, Hello(sent_ns))
+        self.post(worker, messages.Hello(sent_ns))
         self.await_all([worker], lambda _: len(rounds) >= wanted, MEET_S, "tell where it is")
 
     @property
@@ -269,7 +253,7 @@ class Coordinator:
 
     def _deal(self, plan: Plan) -> None:
         busy = self.busy()
-        message = TakePlan(PlanMessage.of(plan))
+        message = messages.TakePlan(PlanMessage.of(plan))
         for worker in busy:
             self.post(worker, message)
         self.await_all(busy, lambda worker: worker.has_plan, CALIBRATE_S, "take the plan")
@@ -292,7 +276,7 @@ class Coordinator:
         note(f"{len(busy)} workers measure themselves against servers of known delays")
         share = rate_per_s / len(busy) if rate_per_s else None
         for worker in busy:
-            self.post(worker, Calibrate(share, max(lanes // len(busy), 1)))
+            self.post(worker, messages.Calibrate(share, max(lanes // len(busy), 1)))
         self.await_all(busy, lambda worker: worker.calibration is not None, CALIBRATE_S, "measure itself")
         by_worker = {worker.name: worker.calibration for worker in busy if worker.calibration}
         return worst_calibration(by_worker)
@@ -340,5 +324,5 @@ class Coordinator:
             self._ask_for_time(apart, after=True)
 
 
-def _event(at_ns: int, kind: str, **details: str) -> EngineEvent:
-    return EngineEvent.model_validate({"at_ns": at_ns, "kind": kind, **details})
+def _event(at_ns: int, kind: str, **details: str) -> Event:
+    return Event.model_validate({"at_ns": at_ns, "kind": kind, **details})

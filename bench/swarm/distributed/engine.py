@@ -10,11 +10,12 @@ from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.disk import RAW_LOG_PREFIX
 from bench.core.histogram import Counts, empty
 from bench.core.outcome import Outcome
-from bench.engine.api import EngineEvent, EngineResult, EngineStats
+from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import Change
 from bench.engine.wire.engine import share_of
 from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.plan import Plan, WorkloadPlan
+from bench.results.model import Event
 from bench.stack.target import Target, is_loopback_literal
 from bench.swarm.distributed.coordinator import Coordinator
 from bench.swarm.distributed.host import HostInfo, WorkerError
@@ -122,7 +123,7 @@ class RemoteEngine:
         self._window = -1
         """Number of the window that was asked for last."""
         self._has_finished = False
-        self._events: list[EngineEvent] = []
+        self._events: list[Event] = []
         self._idle = PartialLive()
         self._live = merged_live([], self._idle)
 
@@ -225,7 +226,7 @@ class RemoteEngine:
         """All workers added up, as of the last window."""
         return self._live
 
-    def events(self) -> list[EngineEvent]:
+    def events(self) -> list[Event]:
         """What happened to connections, and to workers."""
         with self._coordinator.changed:
             events, self._events = self._events + self._coordinator.notes, []

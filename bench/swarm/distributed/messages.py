@@ -16,10 +16,10 @@ from bench.core.answers import Answers, ErrorCount
 from bench.core.histogram import BUCKET_COUNT
 from bench.core.messages import Count, Messages
 from bench.core.outcome import OUTCOME_COUNT
-from bench.engine.api import EngineEvent, EngineResult, EngineStats
+from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import Change
 from bench.results.generator_records import CalibrationRecord
-from bench.results.model import Whole
+from bench.results.model import Event, Whole
 from bench.stack.target import Target
 from bench.swarm.distributed.host import Failure, HostInfo
 from bench.swarm.distributed.plan_codec import PlanMessage
@@ -215,7 +215,7 @@ class Window:
     is_last: bool
     gains: list[HistogramGain]
     live: EngineStats
-    events: list[EngineEvent]
+    events: list[Event]
     kind: Literal["window"] = "window"
 
 

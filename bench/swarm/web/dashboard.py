@@ -16,6 +16,7 @@ from bench.core.outcome import OUTCOMES
 from bench.core.units import spaced
 from bench.judge.verdict import Verdict
 from bench.registry import received_by
+from bench.results.model import Event
 from bench.swarm.messages import (
     Ended,
     EventMessage,
@@ -172,7 +173,7 @@ class EventLog:
     def __init__(self) -> None:
         self._rows: list[_EventRow] = []
 
-    def add(self, event: EventMessage) -> None:
+    def add(self, event: Event) -> None:
         """One entry of events.jsonl."""
         what = event.kind.replace("_", " ")
         given = (event.details.get(field) for field in ABOUT)
@@ -316,7 +317,7 @@ class Dashboard:
             case WindowMessage():
                 self._window(message)
             case EventMessage():
-                self._events.add(message)
+                self._events.add(message.event)
             case Ended():
                 self.interrupted = message.interrupted
                 self.step = "judging"
