@@ -22,34 +22,8 @@ from bench.plan.plan import Plan, Segment
 from bench.results.generator_records import CalibrationRecord
 from bench.run.stop_request import StopRequest
 from bench.run.windows import windows
+from bench.swarm.distributed import messages
 from bench.swarm.distributed.host import Failure, HostInfo
-from bench.swarm.distributed.messages import (
-    TO_HOST,
-    Beat,
-    Begin,
-    Calibrate,
-    Calibrated,
-    End,
-    Failed,
-    FetchLog,
-    Finish,
-    Hello,
-    Here,
-    HistogramGain,
-    HostBeat,
-    HostMessage,
-    Late,
-    LogPiece,
-    Planned,
-    Prepare,
-    Prepared,
-    Result,
-    ResultValues,
-    Stop,
-    TakePlan,
-    Window,
-    packed_bytes,
-)
 from bench.swarm.distributed.plan_codec import PlanMessage
 from bench.swarm.distributed.trust import check_locustfiles, check_target
 
@@ -78,7 +52,7 @@ def scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-Step = Prepare | Begin | Finish | FetchLog
+Step = messages.Prepare | messages.Begin | messages.Finish | messages.FetchLog
 
 
 class WorkloadRunner:
@@ -89,7 +63,7 @@ class WorkloadRunner:
         number: int,
         plan: Plan,
         make_engine: Callable[[], Engine],
-        send: Callable[[HostMessage], None],
+        send: Callable[[messages.HostMessage], None],
     ) -> None:
         self._number, self._plan, self._make_engine, self._send = number, plan, make_engine, send
         self._steps: queue.SimpleQueue[Step] = queue.SimpleQueue()
@@ -117,42 +91,44 @@ class WorkloadRunner:
         while True:
             step = self._steps.get()
             try:
-                if isinstance(step, Prepare):
+                if isinstance(step, messages.Prepare):
                     self._prepare()
                 else:
                     assert self._engine is not None
                     self._take(self._engine, step)
             except Exception as failure:  # noqa: BLE001 - the coordinator is told, whatever it is
-                self._send(Failed(self._number, Failure.of(failure)))
+                self._send(messages.Failed(self._number, Failure.of(failure)))
 
     def _prepare(self) -> None:
         self._engine = self._make_engine()
         self._engine.prepare()
-        self._send(Prepared(self._number))
+        self._send(messages.Prepared(self._number))
 
-    def _take(self, engine: Engine, step: Begin | Finish | FetchLog) -> None:
+    def _take(self, engine: Engine, step: messages.Begin | messages.Finish | messages.FetchLog) -> None:
         match step:
-            case Begin():
+            case messages.Begin():
                 lead_ns = step.start_ns - monotonic_ns()
                 if lead_ns < LEAST_LEAD_NS:
-                    self._send(Late(self._number, LEAST_LEAD_NS - lead_ns))
+                    self._send(messages.Late(self._number, LEAST_LEAD_NS - lead_ns))
                     return
                 engine.begin(step.start_ns, step.run_label)
                 self._windows(engine, step.start_ns)
-            case Finish():
-                result = ResultValues.of(engine.finish())
+            case messages.Finish():
+                result = messages.ResultValues.of(engine.finish())
                 logs = [length for _, length in engine.raw_logs()]
-                self._send(Result(self._number, result, _gains(engine), logs))
-            case FetchLog():
+                self._send(messages.Result(self._number, result, _gains(engine), logs))
+            case messages.FetchLog():
                 self._send(self._piece(engine, step))
 
     def _windows(self, engine: Engine, start_ns: int) -> None:
         """Send what was gained in each window of the plan, then in steps until all has ended."""
         for window in windows(self._plan, [engine], self._stop, start_ns):
             gains, live = _gains(engine), engine.live()
-            self._send(Window(self._number, window.number, window.is_last, gains, live, engine.events()))
+            self._send(
+                messages.Window(self._number, window.number, window.is_last, gains, live, engine.events())
+            )
 
-    def _piece(self, engine: Engine, step: FetchLog) -> LogPiece:
+    def _piece(self, engine: Engine, step: messages.FetchLog) -> messages.LogPiece:
         from bench.engine.wire.layout import LOG_RECORD
 
         path, length = engine.raw_logs()[step.file]
@@ -161,11 +137,11 @@ class WorkloadRunner:
         with path.open("rb") as file:
             file.seek(step.first * size)
             content = file.read(count * size)
-        return LogPiece(self._number, step.file, step.first, packed_bytes(content))
+        return messages.LogPiece(self._number, step.file, step.first, messages.packed_bytes(content))
 
 
-def _gains(engine: Engine) -> list[HistogramGain]:
-    return [HistogramGain.of(change) for change in engine.changes()]
+def _gains(engine: Engine) -> list[messages.HistogramGain]:
+    return [messages.HistogramGain.of(change) for change in engine.changes()]
 
 
 class EngineHost:
@@ -174,7 +150,7 @@ class EngineHost:
     Operation logs are kept in `scratch` until they are fetched.
     """
 
-    def __init__(self, send: Callable[[HostMessage], None], scratch: Path) -> None:
+    def __init__(self, send: Callable[[messages.HostMessage], None], scratch: Path) -> None:
         self._send, self._scratch = send, scratch
         self._plan: Plan | None = None
         self._parts: dict[int, WorkloadRunner] = {}
@@ -185,24 +161,26 @@ class EngineHost:
     def hear(self, message: object) -> None:
         """A message of the coordinator as it was read from JSON, in the order in which they were sent."""
         self._heard_ns = monotonic_ns()
-        match TO_HOST.of(message):
-            case Hello(sent_ns):  # before all else: the answer tells the time
+        match messages.TO_HOST.of(message):
+            case messages.Hello(sent_ns):  # before all else: the answer tells the time
                 where = asdict(HostInfo.of_this_process())
-                self._send(Here(**where, sent_ns=sent_ns, at_ns=monotonic_ns()))
-            case Calibrate(rate_per_s, lanes):
+                self._send(messages.Here(**where, sent_ns=sent_ns, at_ns=monotonic_ns()))
+            case messages.Calibrate(rate_per_s, lanes):
                 self._aside(lambda: self._calibrate(rate_per_s, lanes))
-            case TakePlan(plan):
+            case messages.TakePlan(plan):
                 self._aside(lambda: self._take(plan))
-            case Prepare() as step:
+            case messages.Prepare() as step:
                 self._prepare(step)
-            case Begin() | Finish() | FetchLog() as step if step.workload in self._parts:
+            case messages.Begin() | messages.Finish() | messages.FetchLog() as step if (
+                step.workload in self._parts
+            ):
                 self._parts[step.workload].do(step)
-            case Stop(workload, at_once) if workload in self._parts:
+            case messages.Stop(workload, at_once) if workload in self._parts:
                 self._parts[workload].stop(at_once=at_once)
-            case End():
+            case messages.End():
                 self._code = int(ExitCode.OK)
                 self._over.ask()
-            case Beat():
+            case messages.Beat():
                 pass
 
     def end(self) -> None:
@@ -215,7 +193,7 @@ class EngineHost:
 
         use = GeneratorUse()
         while not self._over.wait(BEAT_S):
-            self._send(HostBeat(**asdict(use.window())))
+            self._send(messages.HostBeat(**asdict(use.window())))
             if monotonic_ns() - self._heard_ns > COORDINATOR_SILENT_S * NS_PER_S:
                 break
         for part in self._parts.values():
@@ -229,21 +207,21 @@ class EngineHost:
             try:
                 work()
             except Exception as failure:  # noqa: BLE001 - the coordinator is told, whatever it is
-                self._send(Failed(None, Failure.of(failure)))
+                self._send(messages.Failed(None, Failure.of(failure)))
 
         threading.Thread(target=run, name="aside", daemon=True).start()
 
     def _calibrate(self, rate_per_s: float | None, lanes: int) -> None:
         from bench.run.calibration.measure import self_measurement
 
-        self._send(Calibrated(CalibrationRecord.read(self_measurement(rate_per_s, lanes))))
+        self._send(messages.Calibrated(CalibrationRecord.read(self_measurement(rate_per_s, lanes))))
 
     def _take(self, plan: PlanMessage) -> None:
         check_locustfiles(plan.locustfiles)
         self._plan = plan.plan(self._scratch)
-        self._send(Planned())
+        self._send(messages.Planned())
 
-    def _prepare(self, step: Prepare) -> None:
+    def _prepare(self, step: messages.Prepare) -> None:
         from bench.engine import engine_for
 
         assert self._plan is not None
