@@ -44,10 +44,12 @@ _COUNTED = {
 """Anomalies that are a count: code -> severity, and what stands behind the count."""
 
 
-def counted_anomalies(counts: Mapping[str, int]) -> list[tuple[str, ...]]:
-    """(code, severity, message) of every count that is not 0."""
+def counted_anomalies(workload: str, counts: Mapping[str, int]) -> list[tuple[str, ...]]:
+    """(code, severity, message) of every count of a workload that is not 0."""
     return [
-        (code, _COUNTED[code][0], f"{count} {_COUNTED[code][1]}") for code, count in counts.items() if count
+        (code, _COUNTED[code][0], f"{workload}: {count} {_COUNTED[code][1]}")
+        for code, count in counts.items()
+        if count
     ]
 
 
@@ -204,7 +206,8 @@ class ClientDriver(Protocol):
 
     async def settle(self) -> None:
         """Every arrival has ended: wait until the connections that were given up are back in the pool, or
-        closed. Ends within seconds, whatever the server does.
+        closed. Ends within seconds, whatever the server does. Nothing to do where a library takes a
+        connection back before its call ends.
         """
 
     async def close(self) -> None:

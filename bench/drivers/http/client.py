@@ -33,6 +33,7 @@ from bench.core.sanitize import redacted
 from bench.drivers.http.pool import Opened, Passage, WatchedConnector, compile_scanner, tracing
 from bench.drivers.http.wire import WITH_LENGTH, body_of, headers_of
 from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
+from bench.engine.api import ClientDriver
 from bench.engine.client.pool import CURRENT, RETURNING, PendingRequest, PoolMonitor, RunClock, limit_s
 from bench.engine.wire.layout import NATURAL
 from bench.plan.plan import WorkloadPlan
@@ -147,7 +148,7 @@ async def once(request: ClientRequest, handler: ClientHandlerType) -> ClientResp
         raise Broken(error) from error
 
 
-class HttpApplication:
+class HttpApplication(ClientDriver):
     """One aiohttp session."""
 
     def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock) -> None:
@@ -276,9 +277,6 @@ class HttpApplication:
         """As the wire engine names it."""
         return {"closed_after_answer": self.pool.closed_after_answer}
 
-    async def settle(self) -> None:
-        """Nothing is under way: aiohttp takes a connection back before its call ends."""
-
     async def close(self) -> None:
         """Close the session and every connection."""
         await self._session.close()
@@ -301,6 +299,5 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno or 0) if is_known else str(error)
 
 
-def application(target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock) -> HttpApplication:
-    """The client, not yet open."""
-    return HttpApplication(target, plan, watch, clock)
+application = HttpApplication
+"""The client, not yet open."""

@@ -18,7 +18,6 @@ from asyncpg.exceptions import InterfaceError, InternalClientError
 
 from bench.core.answers import FOUND, MISSED
 from bench.core.errors import StatementRefused, TargetError
-from bench.core.outcome import Outcome
 from bench.core.sanitize import redacted
 from bench.core.sql_splitter import bare
 from bench.drivers.postgres import wire as postgres
@@ -35,6 +34,7 @@ from bench.drivers.postgres.connection import advice_for_refusal, is_refusal, re
 from bench.drivers.postgres.pool import Lease, WatchedPool, connect_options
 from bench.drivers.postgres.wire import Statement, statements_of
 from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
+from bench.engine.api import ClientDriver
 from bench.engine.client.pool import RETURNING, SENT, PendingRequest, PoolMonitor, RunClock, limit_s
 from bench.plan.plan import WorkloadPlan
 from bench.protocols.state import TEXT_BYTES
@@ -132,7 +132,7 @@ def touched(tag: str) -> tuple[int, ...]:
     return (FOUND if int(rows) else MISSED,) if rows.isdecimal() else ()
 
 
-class PostgresApplication:
+class PostgresApplication(ClientDriver):
     """One asyncpg pool."""
 
     def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock) -> None:
@@ -254,13 +254,8 @@ class PostgresApplication:
         self._counts["deadlocks"] += sqlstate == DEADLOCK_DETECTED
         return sqlstate in (SERIALIZATION_FAILURE, DEADLOCK_DETECTED)
 
-    def outcome_of(self, error: BaseException) -> Outcome:
-        """ERROR where the server said no."""
-        return outcome_of(error)
-
-    def is_expected(self, error: BaseException) -> bool:
-        """All that asyncpg raises, and what the network does."""
-        return is_expected(error)
+    outcome_of = staticmethod(outcome_of)
+    is_expected = staticmethod(is_expected)
 
     def text_of(self, error: BaseException) -> str:
         """SQLSTATE and message, as long as the wire engine keeps them."""
@@ -281,8 +276,5 @@ class PostgresApplication:
         await self.pool.close()
 
 
-def application(
-    target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock
-) -> PostgresApplication:
-    """The client, not yet open."""
-    return PostgresApplication(target, plan, watch, clock)
+application = PostgresApplication
+"""The client, not yet open."""

@@ -34,6 +34,7 @@ from bench.drivers.redis.commands import CommandWords, found_by, lookup_of
 from bench.drivers.redis.replies import NoAnswer, ScannedReplies, UnkeptReply, compile_scanner
 from bench.drivers.redis.wire import advice_for_refusal
 from bench.drivers.templates import Draws, Vocabulary
+from bench.engine.api import ClientDriver
 from bench.engine.client.pool import (
     CONNECTING,
     CURRENT,
@@ -170,7 +171,7 @@ class WatchedPool(BlockingConnectionPool):
             await connection.disconnect(nowait=True)
 
 
-class RedisApplication:
+class RedisApplication(ClientDriver):
     """One redis-py client on one pool."""
 
     def __init__(self, target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock) -> None:
@@ -295,9 +296,6 @@ class RedisApplication:
         """Replies that were null."""
         return {"null_replies": self._null_replies}
 
-    async def settle(self) -> None:
-        """Nothing is under way: redis-py takes a connection back before its call ends."""
-
     async def close(self) -> None:
         """Close the pool, leaked connections too."""
         await self.pool.aclose()
@@ -309,6 +307,5 @@ def _errno_of(error: BaseException) -> int | None:
     return inner.errno if isinstance(inner, OSError) else None
 
 
-def application(target: Target, plan: WorkloadPlan, watch: PoolMonitor, clock: RunClock) -> RedisApplication:
-    """The client, not yet open."""
-    return RedisApplication(target, plan, watch, clock)
+application = RedisApplication
+"""The client, not yet open."""

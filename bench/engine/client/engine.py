@@ -187,10 +187,7 @@ class ClientEngine:
             "saturated_histogram": int(gauges[layout.SATURATED]),
             "operation_log_full": int(gauges[layout.LOG_FULL]),
         }
-        return [
-            (code, severity, f"{self.plan.name}: {message}")
-            for code, severity, message in counted_anomalies(counts)
-        ]
+        return counted_anomalies(self.plan.name, counts)
 
     def raw_logs(self) -> list[tuple[Path, int]]:
         """The operation log with its number of records; none where it is off."""

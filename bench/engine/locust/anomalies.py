@@ -36,20 +36,18 @@ def notes_of(
     secrets: Sequence[str] = (),
 ) -> list[Note]:
     """`report` is what the process of the users sent at its end, None where it sent nothing."""
-    notes: list[Note] = counted_anomalies(
-        {
-            "saturated_histogram": int(gauges[layout.SATURATED]),
-            "operation_log_full": int(gauges[layout.LOG_FULL]),
-        }
-    )
-    notes += _generator(board, idle_ratio)
-    notes += _ended(report, exit_code, last_lines, secrets)
+    counts = {
+        "saturated_histogram": int(gauges[layout.SATURATED]),
+        "operation_log_full": int(gauges[layout.LOG_FULL]),
+    }
+    notes = [*_generator(board, idle_ratio), *_ended(report, exit_code, last_lines, secrets)]
     if report is not None:
         notes += [*_users(report), *_requests(report, plan, board)]
         notes += [(OWN_LIMIT, "invalid", what, advice) for what, advice in report.own_limits]
-    return [
+    named = [
         (code, severity, f"{plan.name}: {message}", *advice) for code, severity, message, *advice in notes
     ]
+    return [*counted_anomalies(plan.name, counts), *named]
 
 
 def _generator(board: Board, idle_ratio: float) -> list[Note]:

@@ -281,10 +281,7 @@ class WireEngine:
             "saturated_histogram": self._sum(layout.SATURATED),
             "operation_log_full": self._sum(layout.LOG_FULL),
         }
-        return [
-            (code, severity, f"{self.plan.name}: {message}")
-            for code, severity, message in counted_anomalies(counts)
-        ]
+        return counted_anomalies(self.plan.name, counts)
 
     def _stalls(self) -> list[tuple[str, ...]]:
         """A stall of the generator as long as a deadline ends arrivals that the target never saw."""

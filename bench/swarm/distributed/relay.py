@@ -30,7 +30,7 @@ from zmq.utils.monitor import recv_monitor_message
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import ExitCode, UsageError
 from bench.core.messages import MessageError, Messages
-from bench.swarm.locust_types import Environment, MasterRunner, Message, WorkerRunner
+from bench.swarm import Environment, MasterRunner, Message, WorkerRunner
 from bench.swarm.messages import (
     Failed,
     FromAgent,

@@ -21,8 +21,8 @@ from bench.registry import SERVICES, url_variables
 from bench.scenario.load import discover, load_scenario
 from bench.scenario.model import Scenario
 from bench.scenario.substitution import variables_in
+from bench.swarm import ArgumentParser
 from bench.swarm.distributed.trust import LOCUSTFILES_VARIABLE, OPTION, VARIABLE, YES, word_after
-from bench.swarm.locust_types import ArgumentParser
 from bench.swarm.messages import RunRequest
 from bench.swarm.web.auth import LOOPBACK, PASSWORD_VARIABLE, USER_VARIABLE
 

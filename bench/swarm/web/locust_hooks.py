@@ -15,9 +15,9 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from bench.core.errors import ExitCode, ScenarioError
+from bench.swarm import ArgumentParser, Environment, Events, Runner, WebUI
 from bench.swarm.distributed.relay import HostStarter, Workers, close_to_strangers
 from bench.swarm.distributed.trust import WorkerSecret, trust_variables
-from bench.swarm.locust_types import ArgumentParser, Environment, Events, Runner, WebUI
 from bench.swarm.web.auth import Guard, credentials_for, refuse
 from bench.swarm.web.form import FIELDS, Choice, FilledForm, add_options, offered, read_form
 from bench.swarm.web.panel import WebPanel

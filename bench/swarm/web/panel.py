@@ -21,7 +21,7 @@ from bench.results import layout
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bench.swarm.locust_types import Environment
+    from bench.swarm import Environment
     from bench.swarm.web.form import Choice
     from bench.swarm.web.run_control import RunControl
 
