@@ -1,14 +1,29 @@
-"""Messages between processes: frozen dataclasses, written and read here, as JSON, one object a line."""
+"""Messages between processes: frozen dataclasses, written and read here, as JSON, one object a line; and what
+tells of an event within one."""
 
 import json
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 M = TypeVar("M")
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 """A number of things, as JSON can have it."""
+
+
+class Event(BaseModel):
+    """An entry of events.jsonl: when something happened, of what kind, and whatever its kind has besides."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    at_ns: int
+    kind: str
+
+    @property
+    def details(self) -> dict[str, JsonValue]:
+        """All other fields."""
+        return self.model_extra or {}
 
 
 class MessageError(ValueError):

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 from pydantic import Field
 
 from bench.core.answers import Answers, ErrorCount
-from bench.core.messages import Count
+from bench.core.messages import Count, Event
 from bench.core.outcome import OUTCOME_COUNT
-from bench.results.model import Event
 
 if TYPE_CHECKING:
     import socket

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from bench.core.answers import ANSWER_SERIES
 from bench.core.clock import NS_PER_S, WallLabel
 from bench.core.histogram import BUCKET_COUNT, Counts, bucket_of, lower_edge_ns, upper_edge_ns
+from bench.core.messages import Event
 from bench.judge.verdict import Verdict
 from bench.registry import path_name
 from bench.results.logs import Tag
-from bench.results.model import Event
 from bench.results.run_record import RunRecord
 from bench.run.plugins import WindowView
 

@@ -10,7 +10,7 @@ from enum import Enum
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator
 
 if TYPE_CHECKING:
     from pydantic import ValidatorFunctionWrapHandler
@@ -61,18 +61,6 @@ class Record(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """As it is written: the keys that it was made with."""
         return self.model_dump(exclude_unset=True)
-
-
-class Event(Record):
-    """An entry of events.jsonl: when something happened, of what kind, and whatever its kind has besides."""
-
-    at_ns: int
-    kind: str
-
-    @property
-    def details(self) -> dict[str, JsonValue]:
-        """All other fields."""
-        return self.model_extra or {}
 
 
 def kind_of(value: object) -> str:

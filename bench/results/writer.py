@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Self
 from bench.core import histogram
 from bench.core.clock import WallLabel
 from bench.core.errors import ResultError
+from bench.core.messages import Event
 from bench.core.sanitize import all_visible
 from bench.results import layout
 from bench.results.layout import COLUMNS
 from bench.results.logs import Encoder, Tag, Window, header, line_of
-from bench.results.model import Event
 from bench.results.ownership import Ownership
 from bench.results.run_record import COMPLETE, INTERRUPTED, ResponseRecord, visible_record
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bench.core.histogram import Counts
-    from bench.results.model import Event
+    from bench.core.messages import Event
 from bench.results.run_record import RunRecord, WorkloadRecord
 
 PERCENTS = (50, 95, 99)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bench.core.messages import Event
 from bench.results.generator_records import CalibrationRecord
-from bench.results.model import Event
 from bench.results.run_record import RunRecord
 
 if TYPE_CHECKING:

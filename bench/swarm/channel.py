@@ -16,10 +16,9 @@ from typing import BinaryIO
 
 from bench.core.clock import WallLabel
 from bench.core.errors import ExitCode, UsageError
-from bench.core.messages import MessageError
+from bench.core.messages import Event, MessageError
 from bench.core.sanitize import visible
 from bench.judge.verdict import Verdict, exit_code
-from bench.results.model import Event
 from bench.results.run_record import RunRecord
 from bench.run.plugins import WindowView
 from bench.run.progress import ProgressSnapshot

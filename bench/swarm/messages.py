@@ -21,10 +21,9 @@ from pydantic import (
 )
 
 from bench.core.histogram import Counts, empty, lower_edge_ns, upper_edge_ns
-from bench.core.messages import Messages
+from bench.core.messages import Event, Messages
 from bench.judge.verdict import Verdict
 from bench.results.logs import Tag
-from bench.results.model import Event
 from bench.results.run_record import RunRecord
 
 RECENT_NS = 2_000_000_000

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from bench.core.clock import WallLabel
 from bench.core.histogram import bucket_of, empty
+from bench.core.messages import Event
 from bench.judge.verdict import Check, Status, Verdict
 from bench.results.logs import Tag
-from bench.results.model import Event
 from bench.results.run_record import RunRecord
 from bench.run.plugins import RunObserver, WindowView
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from bench.core.clock import WallLabel
 from bench.core.histogram import HIGHEST_NS, bucket_of, empty, upper_edge_ns
+from bench.core.messages import Event
 from bench.exporters.families import families
 from bench.exporters.figures import BOUNDS_NS, MOST_EVENTS, STEPS_NS, CoalescingBuffer, Distribution, Figures
-from bench.results.model import Event
 from tests.exporters.seen_runs import RECORD, show, view_of
 
 ZERO = WallLabel(0, 0)

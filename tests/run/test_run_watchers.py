@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.results.model import Event
+from bench.core.messages import Event
 from bench.run.plugins import Observers, RunObserver
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.clock import WallLabel
+from bench.core.messages import Event
 from bench.judge.judge import judge
 from bench.judge.verdict import Verdict
-from bench.results.model import Event
 from bench.results.reader import Run
 from bench.results.run_record import RunRecord
 from bench.run.plugins import Observers, RunPlugin, WindowView

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bench.core.clock import WallLabel
+    from bench.core.messages import Event
     from bench.exporters.choice import Asked
     from bench.judge.verdict import Verdict
-    from bench.results.model import Event
     from bench.results.run_record import RunRecord
     from bench.run.plugins import WindowView
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.core.answers import Answers
 from bench.core.histogram import mean_ns
+from bench.core.messages import Event
 from bench.core.outcome import Outcome
 from bench.engine.api import (
     ClientDriver,
@@ -30,7 +31,6 @@ from bench.engine.wire import layout
 from bench.plan.plan import Plan, WorkloadPlan
 from bench.plan.walk import PlanWalk
 from bench.registry import DRIVERS, load
-from bench.results.model import Event
 from bench.stack.target import Target
 
 ENDING_S = 5.0

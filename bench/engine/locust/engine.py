@@ -13,6 +13,7 @@ from urllib.parse import quote
 from bench.core.answers import Answers
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import StatementRefused
+from bench.core.messages import Event
 from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import AnswerReader, BoardReader, Change, SharedBoard, lag_medians_ns, open_log
 from bench.engine.locust.anomalies import notes_of
@@ -29,7 +30,6 @@ from bench.engine.wire import layout
 from bench.plan.plan import Plan, WorkloadPlan
 from bench.plan.users import user_stretches
 from bench.registry import OTHER
-from bench.results.model import Event
 from bench.stack.target import Target
 
 START_S = 60.0

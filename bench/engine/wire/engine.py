@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.core.answers import OTHERS, Answers, ErrorCount, ErrorKinds
 from bench.core.clock import NS_PER_S
+from bench.core.messages import Event
 from bench.core.outcome import Outcome
 from bench.core.units import often
 from bench.engine.api import EngineResult, EngineStats, WireDriver, counted_anomalies, reconnected
@@ -21,7 +22,6 @@ from bench.engine.wire.shard import Shard, new_queue
 from bench.engine.wire.subscriber import DELIVER, settle_messages
 from bench.plan.plan import Plan, WorkloadPlan
 from bench.registry import DRIVERS, contacts_a_target, load
-from bench.results.model import Event
 from bench.stack.target import Target
 
 SUBSCRIBE_S = 10.0

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.core.clock import NS_PER_S, monotonic_ns
-from bench.core.messages import MessageError
+from bench.core.messages import Event, MessageError
 from bench.engine.api import Engine
 from bench.plan.plan import Plan, Segment, WorkloadPlan
 from bench.resources.generator import GeneratorCost
 from bench.results.generator_records import CalibrationRecord
-from bench.results.model import Event
 from bench.results.run_record import RunRecord
 from bench.run.plugins import GeneratorUsage
 from bench.stack.target import Target

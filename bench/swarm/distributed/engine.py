@@ -9,13 +9,13 @@ import numpy as np
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.disk import RAW_LOG_PREFIX
 from bench.core.histogram import Counts, empty
+from bench.core.messages import Event
 from bench.core.outcome import Outcome
 from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import Change
 from bench.engine.wire.engine import share_of
 from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.plan import Plan, WorkloadPlan
-from bench.results.model import Event
 from bench.stack.target import Target, is_loopback_literal
 from bench.swarm.distributed.coordinator import Coordinator
 from bench.swarm.distributed.host import HostInfo, WorkerError

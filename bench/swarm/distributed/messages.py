@@ -14,12 +14,12 @@ from pydantic import AfterValidator, ConfigDict, Field, with_config
 
 from bench.core.answers import Answers, ErrorCount
 from bench.core.histogram import BUCKET_COUNT
-from bench.core.messages import Count, Messages
+from bench.core.messages import Count, Event, Messages
 from bench.core.outcome import OUTCOME_COUNT
 from bench.engine.api import EngineResult, EngineStats
 from bench.engine.board import Change
 from bench.results.generator_records import CalibrationRecord
-from bench.results.model import Event, Whole
+from bench.results.model import Whole
 from bench.stack.target import Target
 from bench.swarm.distributed.host import Failure, HostInfo
 from bench.swarm.distributed.plan_codec import PlanMessage

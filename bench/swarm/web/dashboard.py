@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from bench.core import histogram, units
 from bench.core.errors import ExitCode
 from bench.core.histogram import Counts
+from bench.core.messages import Event
 from bench.core.outcome import OUTCOMES
 from bench.core.units import spaced
 from bench.judge.verdict import Verdict
 from bench.registry import received_by
-from bench.results.model import Event
 from bench.swarm.messages import (
     Ended,
     EventMessage,
