@@ -59,7 +59,7 @@ def _run(parent: ControlChannel, request: RunRequest) -> int:
     workers = Coordinator(
         request.workers, lambda name, message: parent.lines.write(RelayRequest(name, message))
     )
-    publisher = EventPublisher(parent.lines, segments=len(request.workers) or 1)
+    publisher = EventPublisher(parent.lines)
     with stop_signals(stop):
         parent.listen(lambda order: _obey(order, stop, workers), stop.ask_at_once)
         stack = named_stack(request.stack, [request.scenario])

@@ -51,7 +51,7 @@ def raise_descriptor_limit() -> None:
 
 def limit_in(error: BaseException) -> int | None:
     """The system's number of the limit that `error` comes from; None where it has another reason."""
-    for cause in _causes(error):
+    for cause in causes_of(error):
         found = None
         if isinstance(cause, OSError):
             numbers = {cause.errno} if cause.errno else set()
@@ -172,7 +172,7 @@ class OwnLimits:
         return [(CODE, severity, f"{workload}: {what}", advice) for what, advice in self.causes()]
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """The error, then what it came from: by cause, context, group, or a library's own attribute."""
     left: list[BaseException] = [error]
     seen: set[int] = set()

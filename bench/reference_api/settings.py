@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from bench.core.errors import TargetError
@@ -79,24 +79,28 @@ DATABASE_URL = "postgresql://127.0.0.1:5432/postgres"
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Settings out of variables; an empty one counts as not set. Raises SettingsError with every problem."""
     problems: list[str] = []
-    values: dict[str, Any] = {}
-    for name, variable, default, kind in (
-        ("redis", "REDIS_URL", REDIS_URL, "redis"),
-        ("database", "DATABASE_URL", DATABASE_URL, "postgres"),
-    ):
+
+    def target(variable: str, default: str, kind: str) -> Any:
         url = environment.get(variable, "").strip() or default
         try:
-            values[name] = Target.from_url(url, name=kind, source=variable, kind=kind)
+            return Target.from_url(url, name=kind, source=variable, kind=kind)
         except TargetError as error:
             problems.append(str(error))
-    for setting in fields(Settings):
-        variable = setting.metadata.get("variable", "")
-        if text := environment.get(variable, "").strip():
-            try:
-                values[setting.name] = setting.metadata["parse"](text)
-            except ValueError as error:
-                # Whatever the text is, it is not a URL: it may be shown.
-                problems.append(f"{variable}: expected {error}, found {text!r}")
+
+    def value(setting: Field[Any]) -> Any:
+        variable = setting.metadata["variable"]
+        text = environment.get(variable, "").strip()
+        try:
+            return setting.metadata["parse"](text) if text else setting.default
+        except ValueError as error:
+            # Whatever the text is, it is not a URL: it may be shown.
+            problems.append(f"{variable}: expected {error}, found {text!r}")
+
+    redis, database = (
+        target("REDIS_URL", REDIS_URL, "redis"),
+        target("DATABASE_URL", DATABASE_URL, "postgres"),
+    )
+    values = {setting.name: value(setting) for setting in fields(Settings) if setting.metadata}
     if problems:
         raise SettingsError("\n".join(problems))
-    return Settings(**values)
+    return Settings(redis, database, **values)

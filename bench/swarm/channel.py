@@ -173,9 +173,8 @@ class EventPublisher:
     See bench.run.plugins.RunObserver and bench.run.progress.Progress for the methods.
     """
 
-    def __init__(self, lines: LineWriter, segments: int = 1) -> None:
+    def __init__(self, lines: LineWriter) -> None:
         self._lines = lines
-        self._segments = segments
 
     def step(self, text: str) -> None:
         """Something before or after the run."""
@@ -186,7 +185,7 @@ class EventPublisher:
 
     def started(self, record: RunRecord, zero: WallLabel) -> None:
         """What will run, and when its run zero is."""
-        self._lines.write(messages.Started.of(record, zero.wall_ns, self._segments))
+        self._lines.write(messages.Started(record, zero.wall_ns))
 
     def window(self, view: WindowView) -> None:
         """One closed window with what its histograms gained, exact."""

@@ -4,7 +4,7 @@ An object with `do` goes to the agent, one with `say` comes from it.
 """
 
 from collections import deque
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -120,61 +120,12 @@ class Step:
 
 
 @dataclass(frozen=True)
-class PhaseFacts:
-    """A phase of the run that begins."""
-
-    name: str
-    measured: bool
-    start_ns: int
-    end_ns: int
-
-
-@dataclass(frozen=True)
-class WorkloadFacts:
-    """A workload of the run that begins."""
-
-    name: str
-    driver: str
-    operations: tuple[str, ...]
-    arrivals: str
-    rate_per_s: float | None
-    lanes: int
-    deadline_ns: int
-
-
-@dataclass(frozen=True)
 class Started:
-    """What will run, and when its run zero is."""
+    """Run zero is set: run.json as far as it is known, and the wall time of run zero."""
 
-    run: str
-    scenario: str
-    purpose: str
-    rules: tuple[str, ...]
-    phases: tuple[PhaseFacts, ...]
-    workloads: tuple[WorkloadFacts, ...]
+    record: Annotated[RunRecord, PlainValidator(RunRecord.read), PlainSerializer(RunRecord.to_json)]
     wall_ns: int
-    segments: int
     say: Literal["started"] = "started"
-
-    @classmethod
-    def of(cls, record: RunRecord, wall_ns: int, segments: int) -> Self:
-        """What run.json says at the begin."""
-        return cls(
-            run=record.run,
-            scenario=record.scenario.name,
-            purpose=record.scenario.purpose or "",
-            rules=tuple(record.sla),
-            phases=tuple(
-                PhaseFacts(*(getattr(phase, field.name) for field in fields(PhaseFacts)))
-                for phase in record.phases
-            ),
-            workloads=tuple(
-                WorkloadFacts(*(getattr(workload, field.name) for field in fields(WorkloadFacts)))
-                for workload in record.workloads
-            ),
-            wall_ns=wall_ns,
-            segments=segments,
-        )
 
 
 Numbers = Annotated[

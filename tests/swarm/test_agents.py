@@ -73,8 +73,8 @@ def test_what_an_agent_tells_of_a_run_is_what_the_run_folder_holds(
     started, ended, judged = by_kind["started"], by_kind["ended"], by_kind["judged"]
     assert agent.process.wait(30) == judged["exit_code"]
     run = Run.load(Path(ended["path"]))
-    assert started["run"] == run.path.name == judged["verdict"]["run"]
-    assert (started["segments"], run.record.plan.seed) == (1, 7)
+    assert started["record"]["run"] == run.path.name == judged["verdict"]["run"]
+    assert started["record"]["plan"]["seed"] == run.record.plan.seed == 7
     assert started["wall_ns"] == run.record.started.wall_ns
     told: dict[Tag, Any] = {}
     for one in said:

@@ -1,11 +1,10 @@
 """Redis publish and subscribe: `publish` is planned, `deliver` is what each subscriber receives."""
 
-import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
 from bench.drivers.redis.commands import encode
-from bench.drivers.redis.wire import log_in
+from bench.drivers.redis.wire import logged_in
 from bench.engine.wire.layout import FROM_PLANNED, FROM_PUBLISHER, FROM_SEQUENCE, FROM_VARIABLE
 from bench.engine.wire.subscriber import (
     CHANNEL_DIGITS,
@@ -57,16 +56,8 @@ async def connect(
     """Log in; a subscriber also asks for every channel. The confirmations are the loop's to read,
     because messages may follow them at once.
     """
-    connection = await dial()
-    try:
-        await log_in(connection, target, workload)
-        if subscriber:
-            names = [channel_name(workload, number) for number in range(workload.channels or 1)]
-            await asyncio.get_running_loop().sock_sendall(connection, encode("SUBSCRIBE", *names))
-    except BaseException:
-        connection.close()
-        raise
-    return connection.detach()
+    names = [channel_name(workload, number) for number in range(workload.channels or 1)]
+    return await logged_in(dial, target, workload, encode("SUBSCRIBE", *names) if subscriber else b"")
 
 
 def prepare(target: Target, workload: Workload, seed: int) -> None:

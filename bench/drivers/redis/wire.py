@@ -122,9 +122,18 @@ async def connect(
 ) -> int:
     """Dial and log in; this driver has no subscribers."""
     assert not subscriber
+    return await logged_in(dial, target, workload)
+
+
+async def logged_in(
+    dial: Callable[[], Awaitable[socket.socket]], target: Target, workload: Workload, then: bytes = b""
+) -> int:
+    """Dial, log in and send what comes after it, whose answer is the loop's to read; the descriptor."""
     connection = await dial()
     try:
         await log_in(connection, target, workload)
+        if then:
+            await asyncio.get_running_loop().sock_sendall(connection, then)
     except BaseException:
         connection.close()
         raise

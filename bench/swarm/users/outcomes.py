@@ -4,14 +4,13 @@ Pure, and free of Locust: libraries that a locustfile may use are known by the n
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from bench.core.machine_limits import causes_of
 from bench.core.outcome import Outcome
 from bench.core.sanitize import redacted
 
 TEXT_CHARACTERS = 96
-MOST_STEPS = 8
-"""So far an exception's causes are followed."""
 
 _TOLD_BY_SERVER = ("CatchResponseError", "ResponseError", "BadStatusCode", "LocustBadStatusCode", "HTTPError")
 _OWN_WORDS = ("CatchResponseError", "Unreported")
@@ -42,7 +41,7 @@ def outcome_of(error: BaseException) -> Outcome:
     about the connection decides.
     """
     found = Outcome.ERROR
-    for one in _causes(error):
+    for one in causes_of(error):
         names = [base.__name__ for base in type(one).__mro__]
         if _status(one) is not None or names[0] in ("CatchResponseError", "ResponseError"):
             return Outcome.ERROR
@@ -84,17 +83,3 @@ def _status(error: BaseException) -> int | None:
     if status is None and type(error).__name__ in ("LocustBadStatusCode", "BadStatusCode"):
         status = getattr(error, "code", None)
     return status if isinstance(status, int) and status > 0 else None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception, then what it came from: by cause, context, reason or as its argument."""
-    left: list[BaseException] = [error]
-    seen: set[int] = set()
-    while left and len(seen) < MOST_STEPS:
-        one = left.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        inner = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args[:3])
-        left += [cause for cause in inner if isinstance(cause, BaseException)]

@@ -17,6 +17,7 @@ from bench.core.outcome import OUTCOMES
 from bench.core.units import spaced
 from bench.judge.verdict import Verdict
 from bench.registry import received_by
+from bench.results.run_record import PhaseRecord, WorkloadRecord
 from bench.swarm.messages import (
     Ended,
     EventMessage,
@@ -24,13 +25,11 @@ from bench.swarm.messages import (
     FromAgent,
     HistogramDelta,
     Judged,
-    PhaseFacts,
     RollingWindow,
     SeriesRow,
     Started,
     Step,
     WindowMessage,
-    WorkloadFacts,
 )
 
 PERCENTS = (50, 95, 99)
@@ -232,7 +231,7 @@ def _percentiles(counts: Counts) -> list[str]:
 class WorkloadFigures:
     """One workload: what was planned, what is, and how it ended so far."""
 
-    def __init__(self, facts: WorkloadFacts) -> None:
+    def __init__(self, facts: WorkloadRecord) -> None:
         self.name = facts.name
         self._facts = facts
         self._kinds = {kind: Figures() for kind in KINDS}
@@ -275,7 +274,7 @@ class WorkloadFigures:
         return WorkloadState(
             name=self.name,
             plan=f"{facts.driver}, {arrivals}, {facts.lanes} lanes, "
-            f"deadline {units.format_duration_ns(facts.deadline_ns)}",
+            f"deadline {units.format_duration_ns(facts.deadline_ns or 0)}",
             rate=units.format_rate(ended / (responses.seconds or 1.0)) if ended else "0/s",
             p95=_percentiles(responses.counts())[1],
             failed=units.format_ratio(failed / ended) if ended else "-",
@@ -300,7 +299,7 @@ class Dashboard:
     interrupted: bool = False
     verdict: Verdict | None = None
     _rules: Sequence[str] = ()
-    _phases: Sequence[PhaseFacts] = ()
+    _phases: Sequence[PhaseRecord] = ()
     _workloads: list[WorkloadFigures] = field(default_factory=list)
     _events: EventLog = field(default_factory=EventLog)
     _now_ns: int = 0
@@ -341,9 +340,10 @@ class Dashboard:
         if self.status == PREPARING:
             self.status = RUNNING
         self.step = ""
-        self.scenario, self.purpose, self.run = message.scenario, message.purpose, message.run
-        self._rules, self._phases = message.rules, message.phases
-        self._workloads = [WorkloadFigures(facts) for facts in message.workloads]
+        record = message.record
+        self.scenario, self.purpose, self.run = record.scenario.name, record.scenario.purpose, record.run
+        self._rules, self._phases = record.sla, record.phases
+        self._workloads = [WorkloadFigures(facts) for facts in record.workloads]
         self._phase = self._phases[0].name if self._phases else ""
 
     def _window(self, window: WindowMessage) -> None:
@@ -387,7 +387,7 @@ class Dashboard:
             verdict=VerdictState.of(self.verdict) if self.verdict else None,
         )
 
-    def _phase_state(self, phase: PhaseFacts, total_ns: int) -> PhaseState:
+    def _phase_state(self, phase: PhaseRecord, total_ns: int) -> PhaseState:
         length_ns = phase.end_ns - phase.start_ns
         return PhaseState(
             name=phase.name,

@@ -232,7 +232,7 @@ class RunControl:
                 self.workers.relay(message)
             case Started():
                 self.statistics.begin(message)
-                logger.info("run %s: %s", message.run, message.scenario)
+                logger.info("run %s: %s", message.record.run, message.record.scenario.name)
             case WindowMessage():
                 self.statistics.take(message)
             case Step(text):

@@ -225,7 +225,7 @@ class ExactStatistics(RequestStats):
     def begin(self, started: Started) -> None:
         """The agent's `started`: a row for every operation, also for those that never come."""
         self._zero_s = started.wall_ns / NS_PER_S
-        for workload in started.workloads:
+        for workload in started.record.workloads:
             self._drivers[workload.name] = workload.driver
             for operation in workload.operations:
                 self._row(workload.name, operation)
