@@ -7,7 +7,7 @@
 
 Tables that we made carry a comment that says so; what does not carry it is never dropped or changed.
 There is one set of a name in a database: a load replaces what another left there, kept or not, but never
-what a run that goes on has claimed.
+what a run in progress has claimed.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ DISTRIBUTIONS = {"uniform": UNIFORM, "zipf": ZIPF, "gaussian": GAUSSIAN, "sequen
 
 
 def variable_of(numbers: Keys | Parameter, count: int, number: int) -> NDArray[np.float64]:
-    """Variable `number` (from 0) of a workload, drawing 0..count-1. Each has a stream of its own."""
+    """Variable `number` (from 0) of a workload, drawing 0..count-1. Each has a separate stream."""
     return variable_row(
         DISTRIBUTIONS[numbers.distribution],
         count,

@@ -1,4 +1,4 @@
-"""Where load comes from: the compiled wire engine, the client engine, and Locust in a process of its own."""
+"""Where load comes from: the compiled wire engine, the client engine, and Locust in a separate process."""
 
 from __future__ import annotations
 

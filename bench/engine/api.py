@@ -148,7 +148,7 @@ class Engine(Protocol):
         """After the end: the operation logs (layout.LOG_RECORD), each with its number of records."""
 
     def close(self) -> None:
-        """Release everything; harmless when repeated, also after a failed `prepare`."""
+        """Release everything. Idempotent, also after a failed `prepare`."""
 
 
 class WireDriver(Protocol):

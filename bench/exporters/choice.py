@@ -51,7 +51,7 @@ class Collector:
 def otel_collector(asked: str | None, environment: Mapping[str, str]) -> Collector | None:
     """The collector that the command line or the environment names, if any.
 
-    Raises UsageError for an address that is none, and for a protocol that we do not speak.
+    Raises UsageError for an invalid address, and for a protocol that we do not speak.
     """
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" and asked is None:
         return None

@@ -1,6 +1,6 @@
 """Metrics and one span per run, sent by OTLP to each collector. Imports OpenTelemetry's SDK.
 
-Each collector has a thread of its own. One that is away, slow or hangs holds up nothing but that
+Each collector has a separate thread. One that is unreachable, slow or hangs blocks nothing but that
 thread; at the end of the session all of them together are waited for no longer than END_NS.
 """
 

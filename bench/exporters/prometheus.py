@@ -118,7 +118,7 @@ class PrometheusExporter(CoalescingBuffer):
         return f"http://{address_of(str(host), port)}/metrics"
 
     def close(self) -> None:
-        """Listen no longer. Harmless when repeated."""
+        """Stop listening. Idempotent."""
         self._closing.set()
         self._thread.join(END_S)
         self._server.server_close()
@@ -150,7 +150,7 @@ class _Server(socketserver.TCPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A scraper that went away is none of our business."""
+        """Ignore clients that disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -22,7 +22,7 @@ def join(pid: int) -> None:
 
 
 def leave(pid: int) -> None:
-    """It no longer counts; harmless for one that never did."""
+    """It no longer counts. Idempotent."""
     global _gone_cpu_s
     with _guard:
         _look()

@@ -168,7 +168,7 @@ def parent_process() -> Iterator[ControlChannel]:
 
 
 class EventPublisher:
-    """Tells the parent how a run goes: an observer of the session and its progress in one.
+    """Reports the run to the parent: an observer of the session and its progress in one.
 
     See bench.run.plugins.RunObserver and bench.run.progress.Progress for the methods.
     """
@@ -181,7 +181,7 @@ class EventPublisher:
         self._lines.write(messages.Step(visible(text)))
 
     def look(self, look: ProgressSnapshot) -> None:
-        """Nothing: the windows tell more."""
+        """Nothing: the windows contain more."""
 
     def started(self, record: RunRecord, zero: WallLabel) -> None:
         """What will run, and when its run zero is."""

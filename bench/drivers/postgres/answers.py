@@ -136,7 +136,7 @@ _LAST_WORDS = ("FATAL", "PANIC")
 
 
 def is_answer(error: BaseException) -> bool:
-    """Whether the server said no, or would have, and the connection goes on.
+    """Whether the server said no, or would have, and the connection stays usable.
 
     An error without severity is asyncpg's own, made up for a connection that broke, or, as a DataError,
     for a number that its type cannot hold: asyncpg sees that before it sends, the wire engine hears it of

@@ -83,7 +83,7 @@ keep its locks, as long as it takes.
 async def open_connection(target: Target, workload: Workload) -> int:
     """Log in and make ready; return a non-blocking descriptor that the caller owns.
 
-    Raises OSError where the server is away or breaks off, TargetError where it refuses.
+    Raises OSError where the server is unreachable or breaks off, TargetError where it refuses.
     """
     how = conninfo(target, application_name=f"holdfast-{workload.name}", client_encoding="UTF8")
     try:
@@ -166,7 +166,7 @@ async def _asked(connection: socket.socket, wanted: bytes) -> str | None:
 
 
 def _refused(target: Target, error: psycopg.Error) -> Exception:
-    """A server that is away, or a limit of ours, is an OSError; one that says no a TargetError."""
+    """A server that is unreachable, or a limit of ours, is an OSError; one that says no a TargetError."""
     said = " ".join((error.diag.message_primary or str(error)).split())
     said = redacted(said, [target.password])
     if (limit := limit_in(error)) is not None:

@@ -79,7 +79,7 @@ async def log_in(connection: socket.socket, target: Target, workload: Workload) 
         if is_error and name == "PING" and str(reply).startswith("NOPERM"):
             continue  # a Redis that let us in, and whose user may do what the load asks, not PING
         if is_error and name != "CLIENT SETNAME":
-            # While the run goes on the connector tries again: LOADING and the like pass.
+            # During the run the connector tries again: LOADING and the like pass.
             raise target.error(
                 f"{name} to be answered",
                 f"the answer '{redacted(str(reply), [target.password])}'",

@@ -1,6 +1,6 @@
 """The client engine: a workload run through a client library, to measure what an application sees.
 
-Everything happens in one thread with an event loop of its own (uvloop); the session's thread calls
+Everything happens in one thread with a separate event loop (uvloop); the session's thread calls
 the methods here, reads counts that only grow, and posts commands into the loop.
 """
 

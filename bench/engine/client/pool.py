@@ -299,7 +299,7 @@ class ConnectionNumbers(Generic[Connection]):
         return self._held.get(number)
 
     def lost(self, number: int, connection: Connection | None) -> None:
-        """It is broken. Harmless when that is known already."""
+        """It is broken. Idempotent."""
         if connection is not None and self._held.get(number) is connection:
             self._let_go(number, connection)
             self._watch.on_lost(number)

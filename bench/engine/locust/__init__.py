@@ -1,1 +1,1 @@
-"""The engine of Locust users, in a process of their own."""
+"""The engine of Locust users, in a separate process."""

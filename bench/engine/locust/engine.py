@@ -1,6 +1,6 @@
 """The Locust engine: a workload whose users are those of a user's own locustfile.
 
-Locust and the locustfile run in a process of their own (bench.swarm.users), because Locust replaces the
+Locust and the locustfile run in a separate process (bench.swarm.users), because Locust replaces the
 standard library's sockets and threads. That process counts into a Board that this one reads.
 """
 

@@ -95,7 +95,7 @@ class UsersProcess:
         return not self.is_running
 
     def close(self) -> None:
-        """End it and all that it has started. Again, or before the start, is harmless."""
+        """End it and all that it has started. Idempotent, also before the start."""
         with contextlib.suppress(OSError):
             self._ours.shutdown(socket.SHUT_RDWR)
         self._kill()

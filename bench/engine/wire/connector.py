@@ -1,7 +1,7 @@
 """Connections for the loop: opened, greeted and handed over; opened again when the loop loses one.
 
-Runs an asyncio loop in a thread of its own, so that no dial waits for another. While a target is
-away only one lane, the scout, dials it, every RETRY_S; when the scout is let in, all others follow,
+Runs an asyncio loop in a separate thread, so that no dial waits for another. While a target is
+unreachable only one lane, the scout, dials it, every RETRY_S; when the scout is let in, all others follow,
 HEAD_START_S later. So the first success after an outage is seen within about a millisecond, and an
 outage of a thousand lanes does not become a storm of connection attempts.
 """
@@ -83,7 +83,7 @@ class Connector:
         self.own_limits = OwnLimits()
         """What of this machine's own kept lanes away."""
         self._gate = asyncio.Semaphore(DIALS_AT_ONCE)
-        # One scout at a time dials a target that is away; the others wait for its success.
+        # One scout at a time dials a target that is unreachable; the others wait for its success.
         self._scout: asyncio.Task[None] | None = None
         self._back: asyncio.Event | None = None
         self._is_closed = False
@@ -109,7 +109,7 @@ class Connector:
             raise failures[0]
 
     def close(self) -> None:
-        """Stop connecting; harmless when repeated."""
+        """Stop connecting. Idempotent."""
         self._is_closed = True
         loop, thread = self._loop, self._thread
         if loop is None or thread is None:
@@ -242,7 +242,7 @@ class Connector:
         return len(self._busy)
 
     def _note_away(self) -> None:
-        """The target is away: the first task that finds out becomes the scout."""
+        """The target is unreachable: the first task that finds out becomes the scout."""
         if self._back is None:
             self._back = asyncio.Event()
             self._scout = asyncio.current_task()

@@ -1,4 +1,4 @@
-"""The workers of a run: what is said to them, what they say, which of them are lost, and how together they
+"""The workers of a run: what is sent to them, what they send, which of them are lost, and how together they
 generate the load of a session."""
 
 import contextlib

@@ -1,5 +1,5 @@
 """An engine that stands for the engines of one workload on the workers: it passes on what the session asks
-and adds up exactly. Operation logs are fetched in pieces, so that nobody holds one whole."""
+and adds up exactly. Operation logs are fetched in pieces, so that no process holds a whole one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

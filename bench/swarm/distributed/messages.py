@@ -29,7 +29,7 @@ LIGHT = 1
 MOST_BYTES = 1 << 28
 
 exact = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
-"""For messages of a worker: no field too many, no number that is none."""
+"""For messages of a worker: no unknown field, no NaN."""
 
 # --- from the coordinator --------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class FilledForm:
 
 
 def choices_in(folder: Path) -> tuple[Choice, ...]:
-    """The scenarios in a folder, or in a file; one that cannot be read is told about when it is chosen.
+    """The scenarios in a folder, or in a file. One that cannot be read is offered too: choosing it says why.
 
     Those with faults come last: the first is what a form begins with. Raises ScenarioError for a folder
     without any.
@@ -243,7 +243,7 @@ class AnyOf(list[str]):
 def add_options(parser: ArgumentParser, choices: Sequence[Choice]) -> None:
     """Our options: those in the form, and those that are not."""
     labels = AnyOf(choice.label for choice in choices)
-    # Nothing is run that nobody chose: where there are several, the form shows the first, and that is all.
+    # Nothing runs unless it was chosen: where there are several, the form shows the first, and that is all.
     only = labels[0] if len(labels) == 1 else ""
     add = parser.add_argument  # what a parser itself gets is in the form, what a group gets is not
     add("--scenario", choices=labels, default=only, metavar="<name>", help="what to run")

@@ -107,8 +107,8 @@ class LocustHooks:
     def tick(self) -> tuple[int, float] | None:
         """The shape's word: how many of Locust's users, and how fast they come; None ends the test.
 
-        One user for each worker, so that all of them begin. While somebody stops the test, Locust's own
-        stop has the last word.
+        One user for each worker, so that all of them begin. While the test is being stopped, Locust's own
+        stop decides.
         """
         assert self.control is not None
         if not self._has_begun:
@@ -157,7 +157,7 @@ class LocustHooks:
             return
         assert self._form is not None
         form, self._form = self._form, None
-        # Locust sends its options to the workers: a password in a URL is none of their business.
+        # Locust sends its options to the workers: a password in a URL must not reach them.
         self._environment.parsed_options.target = ""
         self.control.start(form, self._workers.ready() if self._workers else ())
 

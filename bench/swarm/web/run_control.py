@@ -104,7 +104,7 @@ class AgentProcess:
             try:
                 self._on_message(message)
             except Exception:
-                # What is shown may then be wrong, but the run goes on and its folder is right.
+                # What is shown may then be wrong, but the run continues and its folder is right.
                 # Not its content: what goes to a worker may hold a target's password.
                 logger.exception("a message of the agent could not be shown: %r", message.say)
         self._process.stdout.close()
