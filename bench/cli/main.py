@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ui": ("bench.cli.ui_command", "Choose, start and watch runs in a browser (Locust)."),
     "heal": ("bench.cli.heal_command", "Heal faults that a killed harness left behind."),
     "doctor": ("bench.cli.doctor_command", "Show what this machine can do and what would disturb a run."),
+    "help": ("bench.cli.help_command", "Explain metrics, rules and faults: what a scenario may say."),
     "schema": ("bench.cli.schema_command", "Print the JSON Schema of scenario or stack files."),
 }
 

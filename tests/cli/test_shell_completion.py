@@ -25,6 +25,10 @@ def test_a_shell_gets_its_script_and_not_the_help(
         ("bench run --jun", ["--junit"]),
         ("bench stack sta", ["status"]),
         ("bench report --format mark", ["markdown"]),
+        ("bench ini", ["init"]),
+        ("bench init --op", ["--openapi"]),
+        ("bench help me", ["metrics"]),
+        ("bench schema --st", ["--stack"]),
     ],
 )
 def test_commands_options_and_choices_are_completed(

@@ -1,11 +1,12 @@
 """The grammar of SLA rules, and its parser.
 
     rule      = metric op quantity [ "warn" quantity ]
-    metric    = name *( "." name ) [ "." stat ] [ "(" argument *( "," argument ) ")" ]
+    metric    = name *( "." name ) [ "." stat ]
+                [ "(" argument *( "," argument ) ")" ]
     stat      = "p" percent | "mean" | "max"
     percent   = 1*2DIGIT [ "." 1*4DIGIT ]           ; above 0, below 100: p50, p99.9
     op        = "<" | "<=" | ">" | ">=" | "=="
-    quantity  = number [ unit ]                     ; 10ms, 1000/s, 99.9%, 100MB, 1MB/min, 0
+    quantity  = number [ unit ]           ; 10ms, 1000/s, 99.9%, 100MB, 1MB/min, 0
     argument  = name "=" quantity                   ; window=30s, incidents=1
     name      = lower-case letter *( lower-case letter | digit | "_" ) | class
     class     = ( "2" | "3" | "4" | "5" ) "xx"      ; of HTTP statuses: status.5xx
