@@ -39,20 +39,33 @@ _KINDS = {
     "pause": FaultFacts("suspended: SIGSTOP, or docker pause", "must", on_process=True),
     "disconnect": FaultFacts("disconnected from its networks", "must", on_process=True),
     "latency": FaultFacts(
-        "data is delayed", "must", ("delay",), ("delay_jitter", "direction"), through_proxy=True
+        "data is delayed", "must", ("delay",), ("delay_jitter", "direction", "toxicity"), through_proxy=True
     ),
-    "bandwidth": FaultFacts("throughput is limited", "must", ("rate",), ("direction",), through_proxy=True),
-    "reset": FaultFacts("connections are reset", "may", through_proxy=True),
+    "bandwidth": FaultFacts(
+        "throughput is limited", "must", ("rate",), ("direction", "toxicity"), through_proxy=True
+    ),
+    "reset": FaultFacts("connections are reset", "may", takes=("toxicity",), through_proxy=True),
     "black_hole": FaultFacts(
-        "connections stay open, but no data passes", "must", takes=("direction",), through_proxy=True
+        "connections stay open, but no data passes",
+        "must",
+        takes=("direction", "toxicity"),
+        through_proxy=True,
     ),
-    "slow_close": FaultFacts("connections close late", "must", ("delay",), through_proxy=True),
+    "slow_close": FaultFacts("connections close late", "must", ("delay",), ("toxicity",), through_proxy=True),
     "limit_data": FaultFacts(
-        "connections close after a number of bytes", "must", ("bytes",), ("direction",), through_proxy=True
+        "connections close after a number of bytes",
+        "must",
+        ("bytes",),
+        ("direction", "toxicity"),
+        through_proxy=True,
     ),
     "refuse": FaultFacts("new connections are refused", "must", through_proxy=True),
     "slicer": FaultFacts(
-        "data arrives in small pieces", "must", ("bytes", "delay"), ("direction",), through_proxy=True
+        "data arrives in small pieces",
+        "must",
+        ("bytes", "delay"),
+        ("direction", "toxicity"),
+        through_proxy=True,
     ),
     "cpu": FaultFacts("other processes use the CPU", "must", ("load",)),
     "memory": FaultFacts("another process uses memory", "must", ("bytes",)),

@@ -35,6 +35,10 @@ def _within_processor(share: float) -> str:
     return "" if 0 < share <= 1 else "a load above 0% and at most 100%"
 
 
+def _within_all(share: float) -> str:
+    return "" if 0 < share <= 1 else "a share above 0% and at most 100%"
+
+
 def _bytes_per_s(value: Any) -> Any:
     if not isinstance(value, str) or not value.endswith("/s"):
         raise Mismatch('a size per second such as "100kB/s"', kind_of(value), 'write "100kB/s"')
@@ -57,6 +61,11 @@ Share = Annotated[
     float,
     quantity(ratio, 'a load such as "80%"', "%", _within_processor),
     WithJsonSchema({"type": "string", "examples": ["80%"]}),
+]
+ConnectionShare = Annotated[
+    float,
+    quantity(ratio, 'a share of the connections such as "30%"', "%", _within_all),
+    WithJsonSchema({"type": "string", "examples": ["30%"]}),
 ]
 
 
@@ -86,6 +95,9 @@ class FaultEntry(StrictModel):
     rate: Rate | None = None
     bytes: Bytes | None = None
     load: Share | None = None
+    toxicity: ConnectionShare | None = Field(
+        None, description="Share of the connections that a fault on the network path hits, drawn by the seed."
+    )
     keep: Annotated[int, Whole(0, 10_000)] | None = None
 
     @property
@@ -96,7 +108,7 @@ class FaultEntry(StrictModel):
     @property
     def settings(self) -> dict[str, float | str]:
         """What the kind takes, by its name in the file; durations in ns, sizes in bytes."""
-        fields = ("delay_ns", "delay_jitter_ns", "direction", "rate", "bytes", "load", "keep")
+        fields = ("delay_ns", "delay_jitter_ns", "direction", "rate", "bytes", "load", "toxicity", "keep")
         values = {type(self).model_fields[name].alias or name: getattr(self, name) for name in fields}
         return {name: value for name, value in values.items() if value is not None}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.core.clock import monotonic_ns
-from bench.core.units import format_bytes, format_duration_ns
+from bench.core.units import format_bytes, format_duration_ns, format_ratio
 from chaos.faults.fault import Fault
 from chaos.proxy.client import FaultProxy
 from chaos.proxy.composition import toxic_of
@@ -24,7 +24,9 @@ class OnPath(Fault):
     @property
     def _settings(self) -> Mapping[str, Any]:
         # A reset without a time is over at once: live connections, and none after.
-        return self.plan.settings if self.plan.for_ns is not None else {"new_connections": False}
+        if self.plan.for_ns is not None:
+            return self.plan.settings
+        return {**self.plan.settings, "new_connections": False}
 
     def _proxy(self) -> FaultProxy:
         return self.context.proxies[self.plan.where]
@@ -68,6 +70,8 @@ class OnPath(Fault):
 
 
 def _words(name: str, value: Any) -> str:
+    if name == "toxicity":
+        return f"{format_ratio(value)} of the connections"
     if name.startswith("delay"):
         return format_duration_ns(value)
     if name in ("bytes", "rate"):

@@ -9,9 +9,10 @@ The order in each direction is fixed, whatever the order they were added in:
 5. slicer       the pieces that the receiver gets
 6. slow_close   the end, after the last byte
 
-`reset` and `refuse` act on connections as a whole. Refused: two of one kind in one direction; `reset`
-of new connections with anything else, for no byte would be left that the other could act on, and
-`refuse` with it would leave no new connection to reset.
+`reset` and `refuse` act on connections as a whole. With a toxicity below 1 all but `refuse` act on that
+share of the connections. Refused: two of one kind in one direction; `reset` of all new connections with
+anything else, for no byte would be left that the other could act on, and `refuse` with it would leave no
+new connection to reset.
 """
 
 from __future__ import annotations
@@ -66,14 +67,14 @@ def refuse_conflicts(new: Toxic, in_force: Iterable[Toxic]) -> None:
             found = f"{old.kind} in force on {where}"
             raise ToxicError(new.kind, "at most one of a kind in each direction", found, "remove that first")
         for one, other in ((new, old), (old, new)):
-            if isinstance(one, Reset) and one.settings["new_connections"]:
+            if isinstance(one, Reset) and one.settings["new_connections"] and not one.is_partial:
                 expected = "no other toxic with reset, which leaves no connection for it"
                 advice = "remove one, or reset with new_connections: false"
                 raise ToxicError(new.kind, expected, f"{other.kind} and {one.kind}", advice)
 
 
 class Path:
-    """What the toxics in force make of one direction. A new one for every change."""
+    """What toxics make of one direction. A new one for every change of those in force."""
 
     __slots__ = (
         "bandwidth",

@@ -55,6 +55,7 @@ class Flow:
         "_generation",
         "_is_plain",
         "_line",
+        "_path",
         "_read_ahead_bytes",
         "_recv_into",
         "_send",
@@ -79,6 +80,7 @@ class Flow:
         self._source, self._sink = source, sink
         self._recv_into, self._send = source.socket.recv_into, sink.socket.send
         self._generation = 0
+        self._path = traffic.paths[direction]
         self._is_plain = True
         self.is_held = False
         """In a black hole."""
@@ -207,7 +209,7 @@ class Flow:
 
     def adopt(self) -> None:
         """Go on by the toxics that are in force now."""
-        path = self._traffic.paths[self._direction]
+        path = self._path = self._traffic.path(self._direction, self._connection.number)
         self._generation = path.generation
         stages: dict[int, Any] = {}
         number, direction = self._connection.number, self._direction
@@ -261,7 +263,7 @@ class Flow:
             if next_ns is not None:
                 self._timer.set(next_ns)
             if line.is_empty:
-                self._is_plain = self._traffic.paths[self._direction].is_plain
+                self._is_plain = self._path.is_plain
                 if self._is_plain and self._traffic.lending.is_running:
                     self._connection.offer()
         self._want_bytes()
@@ -296,7 +298,7 @@ class Flow:
             self._sink.outgoing.on_source_reset()
 
     def _hold(self, data: memoryview) -> None:
-        limit = self._traffic.paths[self._direction].limit_data
+        limit = self._path.limit_data
         size, is_last = len(data), False
         if limit is not None:
             allowance = self._stages[limit.number]
@@ -322,7 +324,7 @@ class Flow:
             else:
                 self._connection.after_end()
             return
-        path = self._traffic.paths[self._direction]
+        path = self._traffic.path(self._direction, self._connection.number)
         self._is_plain = False
         self.is_done = False  # it may have been, when a reset follows on an orderly end
         self.is_held = path.black_hole is not None

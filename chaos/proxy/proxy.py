@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chaos.proxy import messages
-from chaos.proxy.composition import Path, refuse_conflicts, toxic_of
+from chaos.proxy.composition import refuse_conflicts, toxic_of
 from chaos.proxy.connection import Connection
 from chaos.proxy.endpoint import reset
 from chaos.proxy.front import Front
@@ -140,7 +140,7 @@ class Proxy:
         self._toxics[toxic.number] = toxic
         self._apply()
         if isinstance(toxic, Reset) or (isinstance(toxic, Refuse) and toxic.settings["reset_live"]):
-            count = self._reset_all()
+            count = self._reset_all(toxic)
             toxic.count += count if isinstance(toxic, Reset) else 0
         self._relay_if_plain()
         return self._changed(effective_ns, toxic.number)
@@ -221,8 +221,9 @@ class Proxy:
         effective_ns = now_ns()
         for toxic in toxics:
             self._gone[toxic.number] = self._toxics.pop(toxic.number)
-        if any(isinstance(toxic, BlackHole) and toxic.settings["reset_on_heal"] for toxic in toxics):
-            self._reset_all()
+        for toxic in toxics:
+            if isinstance(toxic, BlackHole) and toxic.settings["reset_on_heal"]:
+                self._reset_all(toxic)
         self._apply()
         self._relay_if_plain()
         return self._changed(effective_ns)
@@ -235,9 +236,7 @@ class Proxy:
         return messages.Changed(toxic, effective_ns, applied_ns=now_ns(), connections=len(self._connections))
 
     def _apply(self) -> None:
-        traffic, toxics = self._traffic, self._toxics.values()
-        traffic.generation += 1
-        traffic.paths = {direction: Path(traffic.generation, direction, toxics) for direction in (UP, DOWN)}
+        self._traffic.follow(self._toxics.values())
         self._open_or_shut()
         self._hold_or_release()
         # The others ask for their path when they have something to pass on.
@@ -261,12 +260,15 @@ class Proxy:
             self._front.release()
 
     def _black_holes(self) -> list[Toxic]:
-        return [toxic for toxic in self._toxics.values() if isinstance(toxic, BlackHole)]
+        """Those that swallow all connections, so that none needs to be made."""
+        toxics = self._toxics.values()
+        return [toxic for toxic in toxics if isinstance(toxic, BlackHole) and not toxic.is_partial]
 
     def _on_client(self, client: socket.socket) -> None:
         self._traffic.counters.accepted += 1
         for toxic in self._toxics.values():
-            if isinstance(toxic, Reset) and toxic.settings["new_connections"]:
+            is_for_new = isinstance(toxic, Reset) and toxic.settings["new_connections"]
+            if is_for_new and toxic.hits(self._traffic.counters.accepted):
                 toxic.count += 1
                 reset(client)
                 return
@@ -278,11 +280,13 @@ class Proxy:
         number = self._traffic.counters.connected
         Connection(self._traffic, self._connections, number, client, server)
 
-    def _reset_all(self) -> int:
-        live = list(self._connections.values())
+    def _reset_all(self, toxic: Toxic | None = None) -> int:
+        """Of those that a toxic hits; how many there were."""
+        live = [each for each in self._connections.values() if toxic is None or toxic.hits(each.number)]
         for connection in live:
             connection.reset()
-        return len(live) + self._front.reset_all()
+        # Who waits for upstream has no number to be drawn by yet.
+        return len(live) + (0 if toxic is not None and toxic.is_partial else self._front.reset_all())
 
 
 READ_BYTES = 65_536

@@ -79,17 +79,35 @@ class Draws:
         return (mixed(self._state) * (limit + 1)) >> 64
 
 
+class Share:
+    """A share above 0, at most 1: the default."""
+
+    default: Any = 1.0
+
+    def read(self, where: str, value: Any) -> Any:
+        """The value, or ToxicError."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+            raise ToxicError(where, "a share above 0, at most 1", repr(value), "write such a number")
+        return value
+
+
+_WHOLE = 1 << 32
+_OF_A_SHARE = 2
+"""The last part of the name of such a draw; those of a direction end in 0 or 1."""
+
+
 class Toxic:
     """One toxic in force, which counts what it did as the proof that it did something."""
 
     kind: ClassVar[str]
-    takes: ClassVar[Mapping[str, Setting | Choice]]
+    takes: ClassVar[Mapping[str, Setting | Choice | Share]]
     unit: ClassVar[str]
     """What its first count counts, in the words of the proof."""
 
     def __init__(self, number: int, settings: Mapping[str, Any], seed: int = 0) -> None:
         self.number = number
         self.settings = self._checked(settings)
+        self._share: float = self.settings.get("toxicity", 1.0)
         self.seed = seed
         self.count = 0
         """How often it acted, in its `unit`."""
@@ -100,6 +118,18 @@ class Toxic:
     def directions(self) -> tuple[str, ...]:
         """The directions it acts on."""
         return DIRECTIONS[self.settings.get("direction", "both")]
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it acts on some of the connections only."""
+        return self._share < 1
+
+    def hits(self, connection: int) -> bool:
+        """Whether it acts on a connection: drawn once for each, by the seed."""
+        if not self.is_partial:
+            return True
+        drawn = Draws(self.seed, self.number, connection, _OF_A_SHARE).up_to(_WHOLE - 1)
+        return drawn < self._share * _WHOLE
 
     @classmethod
     def _checked(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -119,6 +149,6 @@ class Toxic:
 DIRECTION = Choice("both", "up", "down")
 
 
-def settings(**takes: Setting | Choice) -> Mapping[str, Setting | Choice]:
-    """What a kind takes."""
-    return takes
+def settings(**takes: Setting | Choice) -> Mapping[str, Setting | Choice | Share]:
+    """What a kind takes, beside the share of the connections that it acts on."""
+    return {**takes, "toxicity": Share()}

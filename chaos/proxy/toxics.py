@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from chaos.proxy.toxic import DAY_NS, DIRECTION, DOWN, UP, Choice, Draws, Setting, Toxic, settings
 
 QUANTUM_NS = 5_000_000
@@ -23,13 +25,13 @@ class Reset(Toxic):
 class Refuse(Toxic):
     """The port is closed, so that new connections get ECONNREFUSED; live ones stay, or are reset by option.
 
-    The kernel refuses them, so they cannot be counted. The proof is a connection of our own to the
-    closed port, whenever its effects are asked for.
+    The kernel refuses them, all or none, so they cannot be counted. The proof is a connection of our own
+    to the closed port, whenever its effects are asked for.
     """
 
     kind = "refuse"
     unit = "own connections refused"
-    takes = settings(reset_live=Choice(False, True))
+    takes: ClassVar = {"reset_live": Choice(False, True)}
 
 
 class BlackHole(Toxic):

@@ -19,10 +19,11 @@ from chaos.proxy.toxic import DOWN, UP
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from chaos.proxy.loop import Loop
     from chaos.proxy.relay import Relay
+    from chaos.proxy.toxic import Toxic
 
 
 LOADING, RUNNING, STANDING = "loading", "running", "standing still"
@@ -237,9 +238,24 @@ class Traffic:
         self.generation = 0
         """Changes with the paths; what has another one asks for its path first."""
         self.paths = {direction: Path(0, direction, ()) for direction in (UP, DOWN)}
+        """With all toxics."""
+        self._toxics: tuple[Toxic, ...] = ()
+        """Those in force, if one of them acts on some of the connections only."""
         self.lending = Lending(loop)
+
+    def follow(self, toxics: Collection[Toxic]) -> None:
+        """From now on every connection, live or new, goes by these."""
+        self.generation += 1
+        self.paths = {direction: Path(self.generation, direction, toxics) for direction in (UP, DOWN)}
+        self._toxics = tuple(toxics) if any(toxic.is_partial for toxic in toxics) else ()
+
+    def path(self, direction: str, connection: int) -> Path:
+        """What the toxics in force make of one direction of one connection."""
+        if not self._toxics:
+            return self.paths[direction]
+        return Path(self.generation, direction, [toxic for toxic in self._toxics if toxic.hits(connection)])
 
     @property
     def is_plain(self) -> bool:
-        """Whether bytes go in both directions as they come."""
+        """Whether bytes of all connections go in both directions as they come."""
         return all(path.is_plain for path in self.paths.values())

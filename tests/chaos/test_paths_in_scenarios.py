@@ -55,6 +55,9 @@ GOOD = [
     "reset: redis, from: api, at: 1s",
     "refuse: redis, from: api, at: 1s, for: 1s",
     "slicer: postgres, from: api, at: 1s, for: 1s, bytes: 10, delay: 1ms",
+    "black_hole: redis, from: api, at: 1s, for: 1s, toxicity: 30%",
+    "slow_close: redis, from: api, at: 1s, for: 1s, delay: 1ms, toxicity: 100%",
+    "reset: postgres, from: api, at: 1s, toxicity: 0.5%",
 ]
 
 
@@ -95,6 +98,31 @@ def test_a_service_that_we_do_not_start_cannot_be_led_through_a_proxy(
     assert found in problem.found
     assert "use --stack embedded or docker" in problem.advice
     assert problem.where == "faults[0].from"
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (f"{SLOW}, toxicity: 0%", "a share above 0% and at most 100%"),
+        (f"{SLOW}, toxicity: 101%", "a share above 0% and at most 100%"),
+        (f"{SLOW}, toxicity: 30", 'a share of the connections such as "30%"'),
+        ("refuse: redis, at: 1s, for: 1s, toxicity: 30%", "expected no settings for refuse, found toxicity"),
+        ("pause: redis, at: 1s, for: 1s, toxicity: 30%", "expected no settings for pause, found toxicity"),
+    ],
+)
+def test_a_share_of_connections_that_cannot_be_is_refused(tmp_path: Path, fault: str, words: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        load(tmp_path, fault)
+    (problem,) = refused.value.problems
+    assert words in str(problem)
+    assert problem.line == LINE
+
+
+def test_what_is_left_by_a_reset_of_some_can_be_hit_by_another_fault(tmp_path: Path) -> None:
+    resets = "reset: redis, from: api, at: 1s, for: 5s"
+    load(tmp_path, SLOW, f"{resets}, toxicity: 50%")
+    with pytest.raises(ScenarioError, match="while fault 0"):
+        load(tmp_path, SLOW, resets)
 
 
 def test_ways_are_apart_and_one_way_is_not(tmp_path: Path) -> None:

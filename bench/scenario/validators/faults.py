@@ -125,6 +125,10 @@ def _exclude(one: FaultEntry, other: FaultEntry) -> bool:
         ways = [fault.direction or "both" for fault in (one, other)]
         return not first.through_proxy or "both" in ways or ways[0] == ways[1]
     if first.through_proxy and second.through_proxy:
-        # A reset that stays leaves no connection for the other to act on.
-        return any(fault.kind == "reset" and fault.for_ns is not None for fault in (one, other))
+        # A reset of all that stays leaves no connection for the other to act on.
+        return any(map(_resets_all, (one, other)))
     return first.on_process and second.on_process
+
+
+def _resets_all(fault: FaultEntry) -> bool:
+    return fault.kind == "reset" and fault.for_ns is not None and fault.toxicity in (None, 1)

@@ -38,7 +38,7 @@ def test_every_kind_of_a_scenario_that_needs_the_proxy_is_there_with_its_setting
         (
             "latency",
             {"delay": 1, "speed": 2},
-            "latency: expected delay, delay_jitter, direction, found speed",
+            "latency: expected delay, delay_jitter, direction, toxicity, found speed",
         ),
         ("bandwidth", {"rate": 0}, "bandwidth.rate"),
         ("slicer", {"bytes": 0}, "slicer.bytes"),
