@@ -11,7 +11,7 @@ from bench.assess.evidence import Evidence, EvidenceSet, command_for, gather
 from bench.assess.health import TargetHealth, from_runs, health_met, live
 from bench.assess.matrix import RequirementResult, Row, further_rows, met
 from bench.assess.recommendation import Reason, Recommendation, Score, recommend, score_of
-from bench.assess.requirements import REQUIREMENTS, Requirement
+from bench.assess.requirements import Requirement, Requirements
 from bench.assess.resilience import Alarms, Integrity, Resilience, alarms, integrity, resilience
 from bench.assess.sources import FoundRuns, find_runs
 from bench.assess.status import counted, listed
@@ -62,19 +62,19 @@ def assess(
     files: ScenarioFiles,
     now_ns: int,
     max_age_ns: int,
+    requirements: Requirements,
     health_rows: Sequence[ServiceHealth] = (),
-    requirements: Sequence[Requirement] = REQUIREMENTS,
 ) -> Assessment:
     """Assess the runs in `results`; `health_rows` are targets asked now. Nothing is written.
 
     Raises ResultError where there is no such folder.
     """
     found = find_runs(results)
-    wanted = dict.fromkeys(proof.scenario for one in requirements for proof in one.proofs)
+    wanted = dict.fromkeys(proof.scenario for one in requirements.requirements for proof in one.proofs or ())
     body = gather(found, files, wanted, now_ns, max_age_ns)
     targets = (*live(health_rows), *from_runs(body))
-    space = rooms(body)
-    mets = tuple(_met(one, body, files, targets, space) for one in requirements)
+    space = rooms(requirements.capacities, body)
+    mets = tuple(_met(one, body, files, targets, space) for one in requirements.requirements)
     further = tuple(further_rows(body, files, [row for one in mets for row in one.rows]))
     recommendation, reasons = recommend(mets, further, body, targets, _extra(body, files, wanted))
     return Assessment(

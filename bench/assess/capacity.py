@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from bench.assess.evidence import command_for
 from bench.assess.matrix import RequirementResult
-from bench.assess.requirements import CAPACITIES, FLAGS, LEAST_HEADROOM, Capacity, Requirement
+from bench.assess.requirements import FLAGS, LEAST_HEADROOM
 from bench.assess.status import RequirementStatus, share
 from bench.core.units import format_rate, format_ratio
 from bench.judge.measures import observe
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bench.assess.evidence import Evidence, EvidenceSet
-    from bench.assess.matrix import RequirementResult, Row
+    from bench.assess.matrix import Row
+    from bench.assess.requirements import Capacity, Requirement
     from bench.assess.sources import ScenarioFiles
     from bench.results.reader import Run
     from bench.results.run_record import WorkloadRecord
@@ -96,9 +97,9 @@ class Headroom:
         return f"past {share(passed[-1])} of the validated rate" if passed else None
 
 
-def rooms(body: EvidenceSet) -> list[Headroom]:
+def rooms(capacities: Iterable[Capacity], body: EvidenceSet) -> list[Headroom]:
     """Every capacity, with the runs without faults that are neither stale nor broken."""
-    return [Headroom(capacity, tuple(_validated(capacity, body))) for capacity in CAPACITIES]
+    return [Headroom(capacity, tuple(_validated(capacity, body))) for capacity in capacities]
 
 
 def capacity_met(

@@ -66,7 +66,7 @@ class RequirementResult:
 
 def met(requirement: Requirement, body: EvidenceSet, files: ScenarioFiles) -> RequirementResult:
     """A requirement with proofs: all of them must hold. Raises ResultError for a damaged run."""
-    rows = tuple(_row(proof, body, files) for proof in requirement.proofs)
+    rows = tuple(_row(proof, body, files) for proof in requirement.proofs or ())
     status = worst(row.status for row in rows)
     telling = [row for row in rows if row.status is status]
     more = f" (and {len(telling) - 1} more of {len(rows)} proofs)" if len(telling) > 1 else ""

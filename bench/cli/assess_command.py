@@ -26,6 +26,12 @@ SCENARIOS = Path("scenarios")
     type=click.Path(path_type=Path),
     help="Scenario files, to find what is missing or has changed (default: scenarios/, if it exists).",
 )
+@click.option(
+    "--requirements",
+    type=NamedPath(path_type=Path, dir_okay=False),
+    help="What must be shown (default: scenarios/requirements.yaml, if it exists, else the one shipped).",
+    metavar="FILE",
+)
 @click.option("--max-age", type=DurationNs(), default="7d", show_default=True, help="Ignore older runs.")
 @click.option(
     "--format", "form", type=click.Choice(FORMS), help="Output format (default: text, or by FILE's name)."
@@ -45,6 +51,7 @@ SCENARIOS = Path("scenarios")
 def command(
     results: Path,
     scenarios: Path | None,
+    requirements: Path | None,
     max_age: int,
     form: str | None,
     out: Path | None,
@@ -65,12 +72,14 @@ def command(
     from bench.assess.assessment import assess
     from bench.assess.live_health import live_rows
     from bench.assess.recommendation import EXIT_CODES
+    from bench.assess.requirements import default_file, load_requirements
     from bench.cli.output import say
     from bench.core.clock import WallLabel
     from bench.report.render.text import is_colourful
 
+    wanted = load_requirements(requirements or default_file())
     rows = live_rows(stack_kind, health, services)
-    found = assess(results, _files(scenarios), WallLabel.read().wall_ns, max_age, rows)
+    found = assess(results, _files(scenarios), WallLabel.read().wall_ns, max_age, wanted, rows)
     form = form or (BY_SUFFIX.get(out.suffix.lower(), "text") if out else "text")
     text = _rendered(found, form, out, colour=out is None and is_colourful())
     if out is None:

@@ -4,12 +4,12 @@ found wrong is reworded and placed in the file.
 
 from contextlib import suppress
 from itertools import islice
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bench.core.errors import Problem
+from bench.core.errors import Problem, ScenarioError
 from bench.core.units import Mismatch, quoted
 from bench.registry import Topology
 from bench.scenario.fields import Parts, kind_of
@@ -23,6 +23,7 @@ from bench.scenario.validators.workload import check_target, check_workload
 from bench.scenario.values import check_data, node_at, place_of_key, plain
 
 _SHOWN_NAMES = 20
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def placed(violation: Violation, root: Node) -> Problem | None:
@@ -61,6 +62,18 @@ def reworded(error: ErrorDetails, root: Node, model: type[BaseModel] = Scenario)
         return placed(Violation(path, cause.expected, cause.found, cause.advice), root)
     expected, advice = _words(error)
     return placed(Violation(path, expected, _found(error, node), advice), root)
+
+
+def validated(model: type[Model], root: Node, problems: list[Problem], values: object = None) -> Model:
+    """A tree as a model; `values` are those of the tree where they are not `plain`.
+
+    Raises ScenarioError with `problems` and those of the model.
+    """
+    try:
+        return model.model_validate(plain(root) if values is None else values)
+    except ValidationError as error:
+        found = [reworded(each, root, model) for each in error.errors(include_url=False)]
+    raise ScenarioError(sorted({*problems, *(problem for problem in found if problem is not None)}))
 
 
 def _found(error: ErrorDetails, node: Node) -> str:

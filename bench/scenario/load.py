@@ -139,6 +139,8 @@ FOLDER = "scenarios"
 """Where scenarios are looked for by name."""
 STACKS = "stacks"
 """A folder of stack files among them."""
+REQUIREMENTS = "requirements.yaml"
+"""The file among them that says what must be shown before production; no scenario."""
 _STACK_LINE = re.compile(r"^stack:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
 _NAME_LINE = re.compile(r"^scenario:\s*([A-Za-z0-9_.-]+)\s*$", re.MULTILINE)
 
@@ -281,7 +283,9 @@ def _readable(problems: list[Problem]) -> list[Problem]:
 
 def _is_scenario_file(file: Path, above: Path) -> bool:
     parts = file.relative_to(above).parts
-    is_other = any(part.startswith(".") for part in parts) or STACKS in parts[:-1]
+    is_other = (
+        any(part.startswith(".") for part in parts) or STACKS in parts[:-1] or file.name == REQUIREMENTS
+    )
     return file.suffix in SUFFIXES and not is_other and file.is_file()
 
 

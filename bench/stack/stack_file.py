@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from bench.core.errors import ScenarioError, TargetError, UsageError
 from bench.core.units import quoted
 from bench.registry import KINDS, SERVICES, SHIPPED_STACKS, ServiceSpec, TargetOutline, Topology
-from bench.scenario.decode import placed, reworded
+from bench.scenario.decode import placed, validated
 from bench.scenario.fields import Name, StrictModel, Text, Whole
 from bench.scenario.problems import Violation, nearest
 from bench.scenario.source import (
@@ -185,14 +185,7 @@ def load_stack_file(path: Path) -> StackFile:
     kept = f"write it into {file_name(path.parent / '.env')}"
     problems += [replace(one, advice=one.advice.replace("or write", f"or {kept}, or write")) for one in unset]
     warnings = tuple(_bare_secrets(root))
-    try:
-        contents = StackContents.model_validate(_contents(tree))
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
-        found = [reworded(each, tree, StackContents) for each in errors]
-        raise ScenarioError(
-            sorted({*problems, *(problem for problem in found if problem is not None)})
-        ) from None
+    contents = validated(StackContents, tree, problems, _contents(tree))
     described: dict[str, Target] = {}
     violations = [*_violations(contents), *_read_urls(contents, path, described)]
     found = [placed(violation, tree) for violation in violations]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.assess.assessment import Assessment, assess
-from bench.assess.requirements import Proof, Requirement
+from bench.assess.requirements import Proof, Requirement, Requirements, load_requirements
 from bench.assess.sources import ScenarioFiles, read_scenarios
 from bench.core.clock import NS_PER_S
 from tests.helpers.synthetic_run import MS, SyntheticRun
@@ -16,8 +16,12 @@ from tests.helpers.synthetic_run import MS, SyntheticRun
 NOW_NS = int(datetime(2026, 2, 10, tzinfo=UTC).timestamp()) * NS_PER_S
 HOUR_NS = 3600 * NS_PER_S
 DAY_NS = 24 * HOUR_NS
+SHIPPED = load_requirements(Path(__file__).parents[2] / "scenarios" / "requirements.yaml")
 LATENCY = Requirement(
-    "latency", "Redis", "P95 below 10 ms", (Proof("redis_latency", "cache.response.p95 < 10ms warn 8ms"),)
+    key="latency",
+    area="Redis",
+    demand="P95 below 10 ms",
+    proofs=(Proof(scenario="redis_latency", rule="cache.response.p95 < 10ms warn 8ms"),),
 )
 NO_FILES = ScenarioFiles({}, ())
 
@@ -90,4 +94,5 @@ def assessed(
     if files is None:
         files = write_scenario(results.parent / f"{results.name}-scenarios")
     results.mkdir(exist_ok=True)
-    return assess(results, files, NOW_NS, 7 * DAY_NS, requirements=requirements or (LATENCY,), **parts)
+    wanted = Requirements(capacities=SHIPPED.capacities, requirements=requirements or (LATENCY,))
+    return assess(results, files, NOW_NS, 7 * DAY_NS, wanted, **parts)

@@ -8,11 +8,10 @@ from urllib.parse import unquote
 import pytest
 
 from bench.assess.assessment import Assessment
-from bench.assess.requirements import REQUIREMENTS
 from bench.cli.main import run as bench
 from bench.report.assess.data import render_json
 from bench.report.assess.forms import render_html, render_markdown, render_text
-from tests.assess.assess_runs import HOUR_NS, assessed, write_run, write_scenario
+from tests.assess.assess_runs import HOUR_NS, SHIPPED, assessed, write_run, write_scenario
 
 FOREVER = ("--max-age", "36500d")
 HOSTILE = "<img src=x onerror=alert(1)> | `x` [a](b) @someone"
@@ -36,7 +35,7 @@ def _anomaly() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def whole(results: Path) -> Assessment:
-    return assessed(results, *REQUIREMENTS)
+    return assessed(results, *SHIPPED.requirements)
 
 
 def test_the_page_is_one_file_that_loads_nothing_and_escapes_what_came_from_outside(
@@ -107,7 +106,7 @@ def test_one_reason_that_is_not_shown_is_no_plural(
 def test_json_has_every_requirement_and_reason(whole: Assessment) -> None:
     document = json.loads(render_json(whole))
     assert document["recommendation"] == "NOT READY"
-    assert [one["key"] for one in document["requirements"]] == [one.key for one in REQUIREMENTS]
+    assert [one["key"] for one in document["requirements"]] == [one.key for one in SHIPPED.requirements]
     first = document["requirements"][0]["proofs"][0]
     assert first["rule"] == "cache.response.p95 < 10ms warn 8ms"
     assert first["limit"] == 10_000_000
@@ -116,7 +115,7 @@ def test_json_has_every_requirement_and_reason(whole: Assessment) -> None:
 
 
 def test_an_empty_folder_is_an_assessment_of_nothing(tmp_path: Path) -> None:
-    found = assessed(tmp_path / "empty", *REQUIREMENTS)
+    found = assessed(tmp_path / "empty", *SHIPPED.requirements)
     assert found.score.shown == 0
     for text in (
         render_html(found, tmp_path),

@@ -18,7 +18,8 @@ from tests.helpers.synthetic_run import MS, S
 
 
 def proven_by(*rules: str, scenario: str = "redis_latency", **more: Any) -> Requirement:
-    return Requirement("key", "Area", "demand", tuple(Proof(scenario, rule, **more) for rule in rules))
+    proofs = tuple(Proof(scenario=scenario, rule=rule, **more) for rule in rules)
+    return Requirement(key="key", area="Area", demand="demand", proofs=proofs)
 
 
 def write_fault_run(out: Path, **parts: Any) -> Path:
@@ -89,7 +90,8 @@ def test_all_proofs_must_hold_and_the_tightest_is_shown(tmp_path: Path) -> None:
     assert found.mets[0].tightest is found.mets[0].rows[1]
     found = assessed(tmp_path / "r", proven_by("cache.response.p50 < 50ms", "cache.response.p95 < 2ms"))
     assert found.mets[0].status is RequirementStatus.FAIL
-    both = Requirement("key", "Area", "demand", (LATENCY.proofs[0], Proof("never_run", "errors < 1%")))
+    proofs = (*(LATENCY.proofs or ()), Proof(scenario="never_run", rule="errors < 1%"))
+    both = Requirement(key="key", area="Area", demand="demand", proofs=proofs)
     assert assessed(tmp_path / "r", both).mets[0].status is RequirementStatus.NOT_SHOWN
 
 
@@ -167,7 +169,7 @@ def test_lost_data_is_not_ready_with_its_numbers(tmp_path: Path) -> None:
     assert found.integrity[0].said == "3 of 5 000 lost, 0 unexpected"
 
 
-CAPACITY = Requirement("capacity", "Capacity", "Redis", capacity="redis")
+CAPACITY = Requirement(key="capacity", area="Capacity", demand="Redis", capacity="redis")
 
 
 def rate_run(out: Path, rate: int, arrivals: str = "poisson", **more: Any) -> None:
@@ -223,8 +225,10 @@ def health(state: State, kind: str = "redis", name: str = "cache") -> ServiceHea
     return ServiceHealth(name, kind, "127.0.0.1:1", state, "as it says", "1", 90.0, 1000)
 
 
-UP = Requirement("up", "Health", "Redis is up", kind="redis")
-SEARCH = Requirement("search", "Health", "search is up", kind="elasticsearch", where_used=True)
+UP = Requirement(key="up", area="Health", demand="Redis is up", kind="redis")
+SEARCH = Requirement(
+    key="search", area="Health", demand="search is up", kind="elasticsearch", where_used=True
+)
 
 
 def test_what_a_run_has_seen_is_dated_and_what_is_asked_now_counts_first(tmp_path: Path) -> None:
@@ -245,7 +249,7 @@ def test_a_second_target_does_not_stand_in_for_the_first(tmp_path: Path) -> None
 
 
 def test_one_server_is_not_two_because_it_was_asked_and_a_run_has_seen_it(tmp_path: Path) -> None:
-    two = Requirement("two", "Health", "two Postgres are up", kind="postgres", number=2)
+    two = Requirement(key="two", area="Health", demand="two Postgres are up", kind="postgres", number=2)
     seen = {"name": "postgres", "kind": "postgres", "address": "127.0.0.1:5432"}
     write_run(tmp_path / "r", stack={"kind": "embedded", "targets": [seen]})
     for name, address in (("postgres", "127.0.0.1:1"), ("orders", "127.0.0.1:5432")):

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from bench.cli.main import run as bench
+from bench.scenario.load import discover
 
-SAMPLES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
+SAMPLES = discover([Path(__file__).parents[2] / "scenarios"])
 GOLDEN = Path(__file__).parent / "golden" / "samples.json"
 FORMS: dict[str, tuple[str, ...]] = {"standard": (), "quick": ("--quick",)}
 

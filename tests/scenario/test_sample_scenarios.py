@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.scenario.load import load_scenario
+from bench.scenario.load import discover, load_scenario
 from bench.scenario.model import json_schema
 from bench.scenario.rules.lint import hints_of
 
 FOLDER = Path(__file__).parents[2] / "scenarios"
-SAMPLES = sorted(FOLDER.glob("*.yaml"))
+SAMPLES = discover([FOLDER])
 ACCEPTANCE = {
     "redis_latency": {"cache.response.p95 < 10ms warn 8ms", "cache.response.p50 < 50ms"},
     "redis_throughput": {"cache.throughput >= 1000/s", "cache.response.p50 < 50ms"},
