@@ -44,7 +44,7 @@ class Slices:
     """
 
     def __init__(self, run: Run) -> None:
-        self._spans = [(phase.start_ns, phase.end_ns) for phase in run.record.phases if phase.measured]
+        self._spans = run.measured_spans
         total_ns = sum(end - start for start, end in self._spans)
         ends_ns = {end for window in run.windows("response") if (end := self._end_ns(window)) is not None}
         self._edges_ns = _edges(sorted(ends_ns), total_ns)
@@ -134,7 +134,7 @@ def share_interval(run: Run, metric: Metric) -> tuple[int, int, float, float]:
     clusters = [[0, 0] for _ in range(slices.count)]
     for window in run.windows("response", measured=True):
         place = slices.of(window)
-        if place is not None and _is_of(run, metric, window):
+        if place is not None and run.is_of(window.tag, metric.workload, metric.operation):
             samples = int(window.counts.sum())
             clusters[place][0] += samples if window.tag.outcome != "ok" else 0
             clusters[place][1] += samples
@@ -151,7 +151,8 @@ def throughput_interval(run: Run, metric: Metric) -> tuple[float, float] | None:
     done = np.zeros(slices.count)
     for window in run.windows("response"):
         place = slices.of(window)
-        if place is not None and window.tag.outcome == "ok" and _is_of(run, metric, window):
+        is_done = window.tag.outcome == "ok" and run.is_of(window.tag, metric.workload, metric.operation)
+        if place is not None and is_done:
             done[place] += int(window.counts.sum())
     measured_s = float(slices.lengths_s.sum())
     mean = float(done.sum()) / measured_s
@@ -195,10 +196,3 @@ def _latency_windows(run: Run, metric: Metric) -> Iterator[Window]:
             metric.operation is None and run.arrives(tag.workload, tag.operation) != is_end_to_end
         ):
             yield window
-
-
-def _is_of(run: Run, metric: Metric, window: Window) -> bool:
-    tag = window.tag
-    if metric.workload not in (None, tag.workload):
-        return False
-    return tag.operation == metric.operation if metric.operation else run.arrives(tag.workload, tag.operation)

@@ -127,10 +127,10 @@ class RunWindows:
 
     def __init__(self, run: Run) -> None:
         """Read them. Raises ResultError for a damaged run."""
-        self._phases = [(p.start_ns, p.end_ns) for p in run.record.phases if p.measured]
+        last = len(run.measured_spans) - 1
         kept: list[tuple[Window, NDArray[np.int64], NDArray[np.int64]]] = []
         for window in run.windows("response"):
-            if window.tag.measured or self._phase_at(window) is not None:
+            if window.tag.measured or run.measured_phase_of(window) is not None:
                 used = np.flatnonzero(window.counts)
                 # Without its counts in full: 180 KB for each of thousands of windows.
                 kept.append((_bare(window), used, window.counts[used]))
@@ -141,11 +141,13 @@ class RunWindows:
         ]
         phases: dict[int, int] = {}
         for window, _, _ in kept:
-            found = self._phase_at(window)
-            phases[place[window.start_ns]] = len(self._phases) - 1 if found is None else found
+            found = run.measured_phase_of(window)
+            phases[place[window.start_ns]] = last if found is None else found
         self.phase_of: NDArray[np.int64] = np.array([phases[n] for n in range(len(starts))], dtype=np.int64)
         """The measured phase of each window; what ended after the last one belongs to it."""
-        inside = {place[window.start_ns] for window, _, _ in kept if self._phase_at(window) is not None}
+        inside = {
+            place[window.start_ns] for window, _, _ in kept if run.measured_phase_of(window) is not None
+        }
         self.is_inside: NDArray[np.bool_] = np.array(
             [n in inside for n in range(len(starts))], dtype=np.bool_
         )
@@ -178,13 +180,6 @@ class RunWindows:
                 totals[one.window] += int(one.counts.sum())
         return totals
 
-    def _phase_at(self, window: Window) -> int | None:
-        middle_ns = (window.start_ns + window.end_ns) / 2
-        for number, (start, end) in enumerate(self._phases):
-            if start <= middle_ns < end:
-                return number
-        return None
-
 
 def _bare(window: Window) -> Window:
     return type(window)(window.tag, window.start_ns, window.end_ns, np.zeros(0, dtype=np.int64))
@@ -216,7 +211,7 @@ def load_figures(run: Run) -> Figures:
 def _responses(
     run: Run, windows: RunWindows, drawn: NDArray[np.float64], workload: str, operation: str | None
 ) -> Figures:
-    counts, edges = windows.histograms(_wanted(run, workload, operation))
+    counts, edges = windows.histograms(lambda tag: run.is_of(tag, workload, operation))
     is_delivery = operation is not None and not run.arrives(workload, operation)
     # The lateness of whoever sends a message is in its delivery.
     late = run.histogram("late", workload, None if is_delivery else operation)
@@ -247,9 +242,10 @@ def _responses(
 
 
 def _rates(run: Run, windows: RunWindows, drawn: NDArray[np.float64], workload: str) -> Figures:
-    wanted = _wanted(run, workload, None)
-    ok = windows.ended(lambda tag: wanted(tag) and tag.outcome == "ok") * windows.is_inside
-    failed = windows.ended(lambda tag: wanted(tag) and tag.measured and tag.outcome in FAILED)
+    ok = windows.ended(lambda tag: run.is_of(tag, workload, None) and tag.outcome == "ok") * windows.is_inside
+    failed = windows.ended(
+        lambda tag: run.is_of(tag, workload, None) and tag.measured and tag.outcome in FAILED
+    )
     tally = tally_of(run, (workload,))
     throughput: Reading = Unknown("nothing was planned")
     errors: Reading = Unknown("nothing was planned")
@@ -277,12 +273,3 @@ def _rates(run: Run, windows: RunWindows, drawn: NDArray[np.float64], workload: 
 def samples_needed(percent: float) -> int:
     """So many that ten lie above the percentile, as for a rule."""
     return max(SAMPLES_AT_LEAST, math.ceil(SAMPLES_ABOVE / (1 - percent / 100) - 1e-6))
-
-
-def _wanted(run: Run, workload: str, operation: str | None) -> Callable[[Tag], bool]:
-    def wanted(tag: Tag) -> bool:
-        if tag.workload != workload:
-            return False
-        return tag.operation == operation if operation else run.arrives(workload, tag.operation)
-
-    return wanted

@@ -109,9 +109,7 @@ def _told_by_histograms(
     kinds = ("response", "service") if any(tag[2] in CHARGED_AT_ONCE for tag in sent) else ("response",)
     for window in chain.from_iterable(run.windows(kind, measured=True) for kind in kinds):
         tag = window.tag
-        if workload not in (None, tag.workload):
-            continue
-        if not (tag.operation == operation if operation else run.arrives(tag.workload, tag.operation)):
+        if not run.is_of(tag, workload, operation):
             continue
         by_service = tag.outcome in CHARGED_AT_ONCE and (tag.workload, tag.operation, tag.outcome) in sent
         if tag.kind != ("service" if by_service else "response"):

@@ -51,19 +51,21 @@ SELDOM = "a closed loop asks a target that is slow less often"
 
 def is_closed(run: Run, metric: Metric) -> bool:
     """Whether all that the metric is about comes from closed loops."""
-    entries = _workloads(run, metric)
+    entries = run.workloads_of(metric.workload)
     return bool(entries) and all(entry.arrivals == CLOSED for entry in entries)
 
 
 def lane_time(run: Run, metric: Metric, kind: str, *, lost: bool) -> LaneTime | None:
     """The lane time of a closed loop's answers by a kind of histogram; `lost`: with that of what was lost."""
-    workload, operation = (*metric.scope, None, None)[:2]
+    workload, operation = metric.workload, metric.operation
     took, times = _spread(run.histogram(kind, workload, operation, (OK,)))
     lost_ns = _sum_ns(run.histogram("service", workload, operation, SENT_AND_LOST)) if lost else 0.0
     total_ns = float(np.dot(took, times)) + lost_ns + _thinking_ns(run, metric, float(times.sum()))
     if total_ns <= 0:
         return None
-    charge_ns = max((float(entry.deadline_ns or 0) for entry in _workloads(run, metric)), default=0.0)
+    charge_ns = max(
+        (float(entry.deadline_ns or 0) for entry in run.workloads_of(metric.workload)), default=0.0
+    )
     return LaneTime(took, times, lost_ns, charge_ns, total_ns)
 
 
@@ -130,20 +132,20 @@ def _lost_share(run: Run, metric: Metric) -> float | None:
 
     None for users that think: they ask about as often, whatever they are answered.
     """
-    if any(entry.engine == USERS for entry in _workloads(run, metric)):
+    if any(entry.engine == USERS for entry in run.workloads_of(metric.workload)):
         return None
-    workload, operation = (*metric.scope, None, None)[:2]
+    workload, operation = metric.workload, metric.operation
     lost_ns = _sum_ns(run.histogram("service", workload, operation, SENT_AND_LOST))
     spent_ns = lost_ns + _sum_ns(run.histogram("service", workload, operation, (OK,)))
     away_ns = 0.0
-    if operation is None and any(_lost_connections(entry) for entry in _workloads(run, metric)):
+    if operation is None and any(_lost_connections(entry) for entry in run.workloads_of(metric.workload)):
         away_ns = max(_lanes_ns(run, metric) - spent_ns, 0.0)
     return (lost_ns + away_ns) / (spent_ns + away_ns) if spent_ns + away_ns else None
 
 
 def _stalled_share(run: Run, metric: Metric) -> float:
     """The share of lane time in answers that came, but long after what is usual."""
-    workload, operation = (*metric.scope, None, None)[:2]
+    workload, operation = metric.workload, metric.operation
     answers = run.histogram("net", workload, operation, (OK,))
     if not answers.any():
         answers = run.histogram("response", workload, operation, (OK,))
@@ -158,7 +160,7 @@ def _stalled_share(run: Run, metric: Metric) -> float:
 
 def _thinking_ns(run: Run, metric: Metric, answers: float) -> float:
     """The time that users spent between requests, as much of it as answers belong to the metric."""
-    if not any(entry.engine == USERS for entry in _workloads(run, metric)):
+    if not any(entry.engine == USERS for entry in run.workloads_of(metric.workload)):
         return 0.0
     everything = run.histogram("response", metric.workload)
     share = min(answers / max(float(everything.sum()), 1.0), 1.0)
@@ -167,7 +169,7 @@ def _thinking_ns(run: Run, metric: Metric, answers: float) -> float:
 
 def _lanes_ns(run: Run, metric: Metric) -> float:
     """The time of all lanes of the metric's workloads, in measured phases without their rests."""
-    places = sum(entry.lanes * entry.pipeline for entry in _workloads(run, metric))
+    places = sum(entry.lanes * entry.pipeline for entry in run.workloads_of(metric.workload))
     load_ns = 0
     for phase in run.record.phases:
         if phase.measured:
@@ -178,10 +180,6 @@ def _lanes_ns(run: Run, metric: Metric) -> float:
 
 def _lost_connections(entry: WorkloadRecord) -> int:
     return entry.counters.get("lost_connections", 0)
-
-
-def _workloads(run: Run, metric: Metric) -> list[WorkloadRecord]:
-    return [entry for entry in run.workloads if metric.workload in (None, entry.name)]
 
 
 def _spread(counts: Counts) -> tuple[Any, Any]:

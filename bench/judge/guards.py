@@ -71,20 +71,17 @@ def _divided(run: Run, metric: Metric) -> list[str]:
     """The workloads in question whose queue was divided; a closed loop has none."""
     return [
         entry.name
-        for entry in run.workloads
-        if metric.scope[:1] in ((), (entry.name,))
-        and entry.arrivals != "closed"
-        and _segments(run, entry.name) > 1
+        for entry in run.workloads_of(metric.workload)
+        if entry.arrivals != "closed" and _segments(run, entry.name) > 1
     ]
 
 
 def _without_waiting(run: Run, metric: Metric, seen: Observation) -> float | None:
     """The figure without lane waits, at best; None for one that has none in it."""
-    workload, operation = (*metric.scope, None, None)[:2]
     if metric.name in ("response", "response_ok"):
-        counts = run.histogram("service", workload, operation, ("ok",))
+        counts = run.histogram("service", metric.workload, metric.operation, ("ok",))
         if metric.name == "response":
-            counts = counts + run.histogram("response", workload, operation, SENT_IN_VAIN)
+            counts = counts + run.histogram("response", metric.workload, metric.operation, SENT_IN_VAIN)
         return statistic_ns(counts, metric.stat or "p95") if counts.any() else None
     if seen.tally is None or not seen.tally.planned:
         return None
@@ -122,17 +119,14 @@ BY_SPEED = frozenset({"response", "response_ok", "service", "throughput"})
 TOLD_APART = 2
 """A slope within its limit passes when one of so many times the limit can be excluded."""
 MEDIAN = 50.0
+OUTAGES = ("recovery", "downtime", "availability")
 NEVER_SAID = {
-    "recovery": "the target did not come back",
-    "downtime": "the target did not come back",
-    "availability": "the target did not come back",
+    **dict.fromkeys(OUTAGES, "the target did not come back"),
     "detection": "it was not detected",
     "slow": "it was not as fast as before",
 }
 NEVER_ADVICE = {
-    "recovery": "look at the server's log, and at who restarts it and when",
-    "downtime": "look at the server's log, and at who restarts it and when",
-    "availability": "look at the server's log, and at who restarts it and when",
+    **dict.fromkeys(OUTAGES, "look at the server's log, and at who restarts it and when"),
     "detection": "look at how often and at what the detector looks",
     "slow": "look at response around faults in the report, and at what the target does after its start",
 }
@@ -147,13 +141,10 @@ def never_happened(run: Run, rule: Rule, seen: Observation, status: Status) -> D
     longest = max(never, key=lambda repeat: repeat.value)
     more = f" (and {len(never) - 1} more)" if len(never) > 1 else ""
     waited = units.format_duration_ns(longest.value)
-    family = rule.metric.name.partition(".")[0]
-    said = NEVER_SAID.get("slow" if longest.kind == SLOW else family, "it did not end")
+    what = "slow" if longest.kind == SLOW else rule.metric.name.partition(".")[0]
+    said = NEVER_SAID.get(what, "it did not end")
     basis = "" if len(seen.repeats or ()) == 1 else f"; {seen.basis}"
-    advice = NEVER_ADVICE.get(
-        "slow" if longest.kind == SLOW else family,
-        "look at events.jsonl of the run for what happened and when",
-    )
+    advice = NEVER_ADVICE.get(what, "look at events.jsonl of the run for what happened and when")
     return Doubt(Status.FAIL, f"{longest.fault}{more}: {said}, waited {waited}{basis}", advice)
 
 
@@ -232,8 +223,8 @@ def below_the_floor(run: Run, rule: Rule, seen: Observation, status: Status) -> 
 def generator_was_busy(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:  # noqa: ARG001 - the signature of every doubt
     """INVALID for a broken limit of a closed loop whose generator never had time to spare."""
     busy = run.record.generator.busy
-    scope = rule.metric.scope[:1] or tuple(entry.name for entry in run.workloads)
-    if status is not Status.FAIL or rule.metric.name not in BY_SPEED or not set(scope) & set(busy):
+    names = {entry.name for entry in run.workloads_of(rule.metric.workload)}
+    if status is not Status.FAIL or rule.metric.name not in BY_SPEED or not names & set(busy):
         return None
     return Doubt(
         Status.INVALID,

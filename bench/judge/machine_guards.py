@@ -89,8 +89,7 @@ def _fastest_ns(run: Run, metric: Metric, counts: Counts) -> int:
     fastest_ns = histogram.lower_edge_ns(int(np.flatnonzero(counts)[0]))
     if metric.name not in ("response", "response_ok"):
         return fastest_ns
-    workload, operation = (*metric.scope, None, None)[:2]
-    sent = np.flatnonzero(run.histogram("service", workload, operation))
+    sent = np.flatnonzero(run.histogram("service", metric.workload, metric.operation))
     return min(fastest_ns, histogram.lower_edge_ns(int(sent[0]))) if len(sent) else fastest_ns
 
 
@@ -110,7 +109,7 @@ def _broken_off(run: Run, metric: Metric, seen: Observation, lost: float) -> int
     A lane whose request timed out is given up, with what was sent behind it.
     """
     assert seen.tally is not None
-    workloads = [entry for entry in run.workloads if metric.workload in (None, entry.name)]
+    workloads = run.workloads_of(metric.workload)
     behind = max((entry.pipeline - 1 for entry in workloads), default=0)
     in_flight = sum(entry.lanes * entry.pipeline for entry in workloads)
     silences = int(min(lost, 1.0) * run.measured_s * NS_PER_S / SOONEST_NS)
@@ -119,7 +118,7 @@ def _broken_off(run: Run, metric: Metric, seen: Observation, lost: float) -> int
 
 def _possible_per_s(run: Run, metric: Metric) -> float:
     """All that is planned but what the server would not do; a closed loop asks for what it can get."""
-    workloads = [entry for entry in run.workloads if metric.workload in (None, entry.name)]
+    workloads = run.workloads_of(metric.workload)
     if any(entry.arrivals == "closed" for entry in workloads) or not run.measured_s:
         return float("inf")
     tally = tally_of(run, metric.scope)
@@ -148,28 +147,17 @@ def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) ->
     """
     if status is not Status.FAIL or rule.metric.name in RESOURCES:
         return None
-    scope = rule.metric.scope[:1]
-    met = [
-        entry.name
-        for entry in run.workloads
-        if scope in ((), (entry.name,)) and entry.counters.get(OWN_LIMITS)
-    ]
-    told = [
-        anomaly
-        for anomaly in run.anomalies
-        if anomaly.code == OWN_LIMIT and any(anomaly.message.startswith(f"{name}: ") for name in met)
-    ]
-    targets = {entry.target for entry in run.workloads if scope in ((), (entry.name,))}
+    entries = run.workloads_of(rule.metric.workload)
+    met = [entry.name for entry in entries if entry.counters.get(OWN_LIMITS)]
+    targets = {entry.target for entry in entries}
     proxies = {
         proxy.name: proxy.dials_failed
         for proxy in run.record.proxies
         if targets.intersection(run.record.passed_by(proxy)) and proxy.dials_failed
     }
-    told += [
-        anomaly
-        for anomaly in run.anomalies
-        if anomaly.code == OWN_LIMIT and any(f"{name} " in anomaly.message for name in proxies)
-    ]
+    said = [anomaly for anomaly in run.anomalies if anomaly.code == OWN_LIMIT]
+    told = [one for one in said if any(one.message.startswith(f"{name}: ") for name in met)]
+    told += [one for one in said if any(f"{name} " in one.message for name in proxies)]
     depth = max((entry.pipeline for entry in run.workloads), default=1)
     if not told or not could_hold(run, rule, seen, ALL, sum(proxies.values()) * depth):
         return None
@@ -225,7 +213,7 @@ def starvation_of(run: Run, spans: Sequence[tuple[int, int]] = ()) -> Starvation
     """
     if run.record.workers:
         return UNDISTURBED  # the load came from other processes and machines than the one that was sampled
-    spans = spans or [(phase.start_ns, phase.end_ns) for phase in run.record.phases if phase.measured]
+    spans = spans or run.measured_spans
     asked_for = [
         (fault.effective_ns, fault.healed_ns or run.record.duration_ns)
         for fault in run.record.faults

@@ -33,8 +33,7 @@ def answers_of(run: Run, scope: Sequence[str] = (), measured: bool | None = True
     workload, operation = (*scope, None, None)[:2]
     return Answers.total(
         count.answers
-        for entry in run.workloads
-        if workload in (None, entry.name)
+        for entry in run.workloads_of(workload)
         for count in entry.counts
         if operation in (None, count.operation) and measured in (None, count.measured)
     )
@@ -141,10 +140,9 @@ def percent_of(stat: str) -> float:
 
 def _latency(run: Run, metric: Metric) -> Observation:
     kind, outcomes = LATENCIES[metric.name]
-    workload, operation = (*metric.scope, None, None)[:2]
-    scopes: list[tuple[str | None, str | None]] = [(workload, operation)]
+    scopes: list[tuple[str | None, str | None]] = [(metric.workload, metric.operation)]
     if is_end_to_end := metric.name == "end_to_end":
-        scopes = [*run.received(workload)]
+        scopes = [*run.received(metric.workload)]
     counts = sum((run.histogram(kind, *scope, outcomes) for scope in scopes), histogram.empty())
     samples = int(counts.sum())
     if not samples:
@@ -180,18 +178,14 @@ def _throughput(run: Run, metric: Metric) -> Observation:
 
     Counted by windows: work that was done after the measured time is no throughput of that time.
     """
-    spans = [(phase.start_ns, phase.end_ns) for phase in run.record.phases if phase.measured]
-    workload, operation = (*metric.scope, None, None)[:2]
-    completed = 0
-    for window in run.windows("response"):
-        tag = window.tag
-        if tag.outcome != "ok" or not run.arrives(tag.workload, tag.operation):
-            continue
-        if workload not in (None, tag.workload) or operation not in (None, tag.operation):
-            continue
-        middle_ns = (window.start_ns + window.end_ns) / 2
-        if any(start <= middle_ns < end for start, end in spans):
-            completed += int(window.counts.sum())
+    completed = sum(
+        int(window.counts.sum())
+        for window in run.windows("response")
+        if window.tag.outcome == "ok"
+        and run.arrives(window.tag.workload, window.tag.operation)
+        and run.is_of(window.tag, metric.workload, metric.operation)
+        and run.measured_phase_of(window) is not None
+    )
     tally = tally_of(run, metric.scope)
     per_s = completed / run.measured_s if run.measured_s else 0
     return Observation(per_s, "per_s", tally.planned, tally=tally)
@@ -216,7 +210,8 @@ def _availability(run: Run, metric: Metric) -> Observation:
 
 def _pool_utilization(run: Run, metric: Metric) -> Observation:
     pools = run.record.pool
-    asked = [pools[name] for name in _workloads(run, metric) if name in pools]
+    names = [entry.name for entry in run.workloads_of(metric.workload)]
+    asked = [pools[name] for name in names if name in pools]
     highest = [pool.utilization_max for pool in asked if pool.utilization_max is not None]
     if not highest or len(highest) < len(asked):
         raise Unmeasurable("the run has no connection pool", "pools are measured with engine: client")
@@ -229,8 +224,7 @@ def _pool_utilization(run: Run, metric: Metric) -> Observation:
 
 
 def _counter(run: Run, metric: Metric) -> Observation:
-    wanted = set(_workloads(run, metric))
-    entries = [entry for entry in run.workloads if entry.name in wanted]
+    entries = run.workloads_of(metric.workload)
     found = [entry.counters[metric.name] for entry in entries if metric.name in entry.counters]
     if not found:
         raise Unmeasurable(
@@ -238,10 +232,6 @@ def _counter(run: Run, metric: Metric) -> Observation:
         )
     samples = tally_of(run, metric.scope).planned
     return Observation(sum(found), "count", samples)
-
-
-def _workloads(run: Run, metric: Metric) -> list[str]:
-    return [metric.scope[0]] if metric.scope else [entry.name for entry in run.workloads]
 
 
 MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
@@ -268,7 +258,7 @@ def floor_ns(run: Run, metric: str, stat: str, workload: str | None = None) -> f
     calibration = run.record.calibration
     tables = [calibration.lag_ns if metric == "lag" else calibration.floor_ns]
     if metric != "lag":
-        targets = {entry.target for entry in run.workloads if workload in (None, entry.name)}
+        targets = {entry.target for entry in run.workloads_of(workload)}
         ways = [proxy for proxy in run.record.proxies if proxy.client is None]  # of the load itself
         tables += [proxy.floor_ns for proxy in ways if proxy.target in targets]
     found = [floor for table in tables if (floor := _in_table(table, stat)) is not None]

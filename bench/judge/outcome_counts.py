@@ -45,9 +45,7 @@ def tally_of(run: Run, scope: Sequence[str] = (), measured: bool | None = True) 
     workload, operation = (*scope, None, None)[:2]
     planned = 0
     outcomes = {outcome.label: 0 for outcome in OUTCOMES}
-    for entry in run.workloads:
-        if workload not in (None, entry.name):
-            continue
+    for entry in run.workloads_of(workload):
         for count in entry.counts:
             wanted = count.operation == operation if operation else run.arrives(entry.name, count.operation)
             if wanted and measured in (None, count.measured):

@@ -37,8 +37,7 @@ ADVICE = "lower the rate, or free the machine of other work"
 
 def proxies_of(run: Run, rule: Rule) -> list[ProxyRecord]:
     """The record of every proxy that answers to the rule's workloads passed, there or further behind."""
-    scope = rule.metric.scope[:1]
-    targets = {entry.target for entry in run.workloads if scope in ((), (entry.name,))}
+    targets = {entry.target for entry in run.workloads_of(rule.metric.workload)}
     return [proxy for proxy in run.record.proxies if targets.intersection(run.record.passed_by(proxy))]
 
 

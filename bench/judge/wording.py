@@ -36,8 +36,10 @@ NAMES = {
     "false_alarms": "the number of false alarms",
 }
 FAULT_ADVICE = {
-    "recovery": "look at events.jsonl of the run for who restarted it and when, and at the server's log",
-    "downtime": "look at events.jsonl of the run for who restarted it and when, and at the server's log",
+    **dict.fromkeys(
+        ("recovery", "downtime"),
+        "look at events.jsonl of the run for who restarted it and when, and at the server's log",
+    ),
     "detection": "look more often, or ask for fewer failures in a row before it counts",
     "lost_writes": "integrity in run.json has examples; look at how the server is told to persist",
     "unexpected_values": "integrity in run.json has examples: nobody wrote these values",
@@ -141,7 +143,7 @@ def _outage_of_nobody(run: Run, rule: Rule, seen: Observation) -> str | None:
     mine = [
         outage
         for outage in run.record.outages
-        if outage.whose == "nobody" and rule.metric.scope[:1] in ((), (outage.workload,))
+        if outage.whose == "nobody" and rule.metric.workload in (None, outage.workload)
     ]
     touched = sum(max(outage.planned, outage.failed) for outage in mine)
     if not mine or touched < LEAST_OF_WHAT_BROKE * _broke(run, rule, seen):
@@ -171,7 +173,7 @@ def _latency_advice(run: Run, rule: Rule) -> str:
     """Tell losses, a slow server, and waiting for a free lane apart: outcomes and service time know."""
     if rule.metric.name not in ("response", "response_ok"):
         return "look at series.csv of the run for when it happened"
-    workload, operation = (*rule.metric.scope, None, None)[:2]
+    workload, operation = rule.metric.workload, rule.metric.operation
     ends = {
         label: exceeding(run.histogram("response", workload, operation, (label,)), rule.limit)
         for label in (outcome.label for outcome in OUTCOMES)
@@ -191,8 +193,7 @@ def _latency_advice(run: Run, rule: Rule) -> str:
 
 
 def _throughput_advice(run: Run, rule: Rule, seen: Observation) -> str:
-    wanted = [entry for entry in run.workloads if rule.metric.scope[:1] in ((), (entry.name,))]
-    rates = [entry.rate_per_s for entry in wanted]
+    rates = [entry.rate_per_s for entry in run.workloads_of(rule.metric.workload)]
     planned = sum(rate for rate in rates if rate)
     if rates and all(rates) and len(rule.metric.scope) < 2 and planned <= rule.limit:
         return f"the plan offers {units.format_rate(planned)} at 100 %: raise the rate above the limit"
@@ -204,8 +205,7 @@ def _throughput_advice(run: Run, rule: Rule, seen: Observation) -> str:
 def _losses_advice(run: Run, rule: Rule, seen: Observation) -> str:
     texts = [
         (error.count, error.shown, entry.name)
-        for entry in run.workloads
-        if rule.metric.scope[:1] in ((), (entry.name,))
+        for entry in run.workloads_of(rule.metric.workload)
         for error in entry.errors
     ]
     ends = seen.tally.outcomes if seen.tally else {}
@@ -216,11 +216,8 @@ def _losses_advice(run: Run, rule: Rule, seen: Observation) -> str:
 
 
 def _lost_subscribers(run: Run, rule: Rule) -> int:
-    return sum(
-        entry.counters.get("lost_subscribers", 0)
-        for entry in run.workloads
-        if rule.metric.scope[:1] in ((), (entry.name,))
-    )
+    entries = run.workloads_of(rule.metric.workload)
+    return sum(entry.counters.get("lost_subscribers", 0) for entry in entries)
 
 
 def _worst_loss(run: Run, rule: Rule, tally: Tally) -> str:
@@ -236,7 +233,7 @@ def _worst_loss(run: Run, rule: Rule, tally: Tally) -> str:
 
 def _broken_by(run: Run, rule: Rule) -> str | None:
     """Bytes that are no reply: each time its connection is given up, and then one is missing."""
-    names = rule.metric.scope[:1] or tuple(entry.name for entry in run.workloads)
+    names = [entry.name for entry in run.workloads_of(rule.metric.workload)]
     for anomaly in run.anomalies:
         message = anomaly.message
         if anomaly.code in UNREADABLE and message.partition(":")[0] in names:
@@ -246,11 +243,11 @@ def _broken_by(run: Run, rule: Rule) -> str | None:
 
 def _lanes_needed(run: Run, rule: Rule) -> str | None:
     """How many lanes the rate needs at the service time that was measured, where there are fewer."""
-    for entry in run.workloads:
+    for entry in run.workloads_of(rule.metric.workload):
         rate, lanes = entry.rate_per_s, entry.lanes * entry.pipeline
         pool = run.record.pool.get(entry.name)
         service = run.histogram("service", entry.name)
-        if rule.metric.scope[:1] not in ((), (entry.name,)) or not rate or not service.any():
+        if not rate or not service.any():
             continue
         mean_ns = statistic_ns(service, "mean")
         needed = math.ceil(rate * mean_ns / NS_PER_S)

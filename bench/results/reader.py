@@ -85,6 +85,27 @@ class Run:
         """Seconds of measured phases."""
         return self.record.measured_ns / NS_PER_S
 
+    @property
+    def measured_spans(self) -> list[tuple[int, int]]:
+        """Begin and end of each measured phase, in ns from run zero."""
+        return [(phase.start_ns, phase.end_ns) for phase in self.record.phases if phase.measured]
+
+    def measured_phase_of(self, window: Window) -> int | None:
+        """Which of the measured phases has the middle of a window; None for warm-up and drain."""
+        middle_ns = (window.start_ns + window.end_ns) / 2
+        spans = enumerate(self.measured_spans)
+        return next((number for number, (start, end) in spans if start <= middle_ns < end), None)
+
+    def workloads_of(self, name: str | None) -> list[WorkloadRecord]:
+        """The workload of this name; all of them for None."""
+        return [entry for entry in self.workloads if name in (None, entry.name)]
+
+    def is_of(self, tag: Tag, workload: str | None, operation: str | None) -> bool:
+        """Whether a tag is of a workload (None: any) and an operation (None: any that is an arrival)."""
+        if workload not in (None, tag.workload):
+            return False
+        return tag.operation == operation if operation else self.arrives(tag.workload, tag.operation)
+
     def arrives(self, workload: str, operation: str) -> bool:
         """Whether the plan makes arrivals of this operation; a pub/sub delivery is none."""
         record = self._workloads.get(workload)
@@ -114,8 +135,7 @@ class Run:
             if (
                 tag.measured
                 and tag.kind == kind
-                and workload in (None, tag.workload)
-                and (tag.operation == operation if operation else self.arrives(tag.workload, tag.operation))
+                and self.is_of(tag, workload, operation)
                 and (outcomes is None or tag.outcome in outcomes)
             ):
                 total += counts

@@ -11,7 +11,8 @@ samples on both sides of an edge the middle decides; edges of loads have samples
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,21 +97,6 @@ def machine_cores(run: Run) -> float | None:
 GENERATOR, MACHINE = "generator", "machine"
 
 
-def memory_growth(run: Run, metric: Metric) -> Observation:
-    """In bytes. Raises Unmeasurable, ResultError for a damaged run."""
-    return _largest(run, metric, _memory_growth_of)
-
-
-def memory_slope(run: Run, metric: Metric) -> Observation:
-    """In bytes per second, with its bounds. Raises Unmeasurable, ResultError for a damaged run."""
-    return _largest(run, metric, _memory_slope_of)
-
-
-def fd_growth(run: Run, metric: Metric) -> Observation:
-    """Open files. Raises Unmeasurable, ResultError for a damaged run."""
-    return _largest(run, metric, _fd_growth_of)
-
-
 def cpu_share(run: Run, metric: Metric) -> Observation:
     """A ratio of all cores. Raises Unmeasurable, ResultError for a damaged run."""
     times = times_of(run)
@@ -171,7 +157,10 @@ def _fd_growth_of(run: Run, source: str) -> Observation:
 
 
 def _largest(run: Run, metric: Metric, of_source: Callable[[Run, str], Observation]) -> Observation:
-    """Of the scope's source, or of the target in which it is largest."""
+    """Of the scope's source, or of the target in which it is largest.
+
+    Raises Unmeasurable, ResultError for a damaged run.
+    """
     found: list[Observation] = []
     missing: Unmeasurable | None = None
     for source in _sources(run, metric, others=(GENERATOR,)):
@@ -183,15 +172,7 @@ def _largest(run: Run, metric: Metric, of_source: Callable[[Run, str], Observati
         assert missing is not None
         raise missing
     worst = max(found, key=lambda seen: seen.value)
-    return Observation(
-        worst.value,
-        worst.unit,
-        worst.samples,
-        basis=worst.basis,
-        interval=worst.interval,
-        goes_on=worst.goes_on,
-        missing=missing,
-    )
+    return replace(worst, missing=missing)
 
 
 def _sources(run: Run, metric: Metric, others: tuple[str, ...]) -> tuple[str, ...]:
@@ -208,8 +189,8 @@ def _sources(run: Run, metric: Metric, others: tuple[str, ...]) -> tuple[str, ..
 
 
 MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
-    "memory_growth": memory_growth,
-    "memory_slope": memory_slope,
-    "fd_growth": fd_growth,
+    "memory_growth": partial(_largest, of_source=_memory_growth_of),
+    "memory_slope": partial(_largest, of_source=_memory_slope_of),
+    "fd_growth": partial(_largest, of_source=_fd_growth_of),
     "cpu": cpu_share,
 }
