@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.assess.capacity import Headroom, capacity_met, rooms
-from bench.assess.evidence import Evidence, EvidenceSet, command_for, gather
+from bench.assess.evidence import EvidenceSet, command_for, gather
 from bench.assess.health import TargetHealth, from_runs, health_met, live
 from bench.assess.matrix import RequirementResult, Row, further_rows, met
 from bench.assess.recommendation import Reason, Recommendation, Score, recommend, score_of
@@ -114,26 +113,19 @@ def _met(
 
 
 def environments(body: EvidenceSet) -> dict[str, list[str]]:
-    """What the runs were made on -> their scenarios: more than one, and figures do not belong together."""
+    """What the runs were made on, as in "cores 2, cpu Example, stack embedded" -> their scenarios.
+
+    Of more than one the figures do not belong together.
+    """
     found: dict[str, list[str]] = {}
     for name, evidence in body.by_scenario.items():
-        found.setdefault(_environment(evidence), []).append(name)
+        record = evidence.run.record
+        facts = {"stack": record.stack.kind or "unknown", **record.environment.key}
+        known = [
+            (fact.replace("_", " "), value) for fact, value in sorted(facts.items()) if value is not None
+        ]
+        found.setdefault(", ".join(f"{fact} {value}" for fact, value in known), []).append(name)
     return found
-
-
-def _environment(evidence: Evidence) -> str:
-    record = evidence.run.record
-    key = record.environment.key
-    told = {
-        "stack": record.stack.kind or "unknown",
-        **{str(name): value for name, value in key.items() if value is not None},
-    }
-    return json.dumps(told, sort_keys=True, default=str)
-
-
-def environment_words(key: str) -> str:
-    """ "cores 2, cpu Example, stack embedded"."""
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in json.loads(key).items())
 
 
 def _extra(body: EvidenceSet, files: ScenarioFiles, wanted: dict[str, None]) -> list[str]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.core import histogram, units
+from bench.core.units import spaced
+from bench.judge.guards import SAMPLES_ABOVE
 from bench.judge.observation import Unmeasurable
 from bench.judge.outcome_counts import Tally, tally_of
 from bench.judge.resources.growth import MEMORY, by_memory, growth
@@ -19,6 +21,8 @@ from bench.report.document import Table, text_columns
 from bench.results.logs import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bench.core.histogram import Counts
     from bench.judge.resources.series import Series, Times
     from bench.results.reader import Run
@@ -69,6 +73,39 @@ def latency_of(workload: str, operation: str | None, kind: str, counts: Counts) 
         histogram.mean_ns(counts),
         histogram.max_ns(counts),
     )
+
+
+def scope_text(workload: str, operation: str | None, whole: str = "all") -> str:
+    """An operation, or its workload as a whole: "cache.get", "cache, all"."""
+    return f"{workload}.{operation}" if operation else f"{workload}, {whole}"
+
+
+def kind_text(run: Run, found: Latency) -> str:
+    """What a distribution is of: response, service, waiting for a pool; of messages "end to end"."""
+    is_delivery = not run.arrives(found.workload, found.operation or "")
+    return "end to end" if is_delivery else found.kind.replace("_", " ")
+
+
+def time_cells(found: Latency, percents: Iterable[float] = PERCENTILES, marked: bool = True) -> list[str]:
+    """The percentiles, the longest time and the number of samples.
+
+    `marked`: a percentile of very few samples is one accident, so it is shown with a mark.
+    """
+    cells = []
+    for percent in percents:
+        is_few = found.samples * (1 - percent / 100) < SAMPLES_ABOVE - 1e-6
+        mark = "~" if marked and is_few else ""
+        cells.append(mark + units.format_duration_ns(found.percentiles_ns[percent]))
+    return [*cells, units.format_duration_ns(found.max_ns), spaced(found.samples)]
+
+
+def arrival_rows(run: Run) -> list[tuple[str, ...]]:
+    """How many arrivals of the measured phases were planned, and how many ended in each outcome."""
+    return [
+        (scope_text(workload, operation), *map(spaced, (tally.planned, *tally.outcomes.values())))
+        for workload, operation, tally in tallies(run)
+        if run.arrives(workload, operation or "")
+    ]
 
 
 def tallies(run: Run) -> list[tuple[str, str | None, Tally]]:

@@ -35,7 +35,7 @@ from bench.report.document import (
 from bench.report.faults import detection as fault_detection
 from bench.report.faults import recovery as faults
 from bench.report.faults.detection import entries, label, not_shown, shown
-from bench.report.figures import Latency, latencies, tallies
+from bench.report.figures import kind_text, latencies, tallies, time_cells
 from bench.report.index.entries import entry_with
 from bench.report.render import markdown
 from bench.report.text import finding_of, head, headline, headroom_text, observed_text
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from bench.results.reader import Run
 
 KINDS = ("response", "service", "pool_wait")
+SHOWN = (50, 95, 99, 99.9)
 MOST_BYTES = 900_000
 """GitHub refuses a step summary of more than 1 MiB altogether."""
 MOST_ROWS = 400
@@ -118,11 +119,8 @@ def _latency(run: Run) -> tuple[Block, ...]:
         arriving = [name for name in _operations(run, workload) if run.arrives(workload, name)]
         if operation is not None and operation in arriving and len(arriving) > 1:
             continue
-        is_delivery = operation is not None and operation not in arriving
-        for latency in kinds:
-            name = "end to end" if is_delivery else latency.kind.replace("_", " ")
-            rows.append((workload, name, *_times(latency)))
-    heads = ("Workload", "Time", "P50", "P95", "P99", "P99.9", "max", "samples")
+        rows += [(workload, kind_text(run, one), *time_cells(one, SHOWN, marked=False)) for one in kinds]
+    heads = ("Workload", "Time", *(f"P{percent:g}" for percent in SHOWN), "max", "samples")
     return table("", heads, rows, *range(2, len(heads)))
 
 
@@ -130,11 +128,6 @@ def _operations(run: Run, workload: str) -> list[str]:
     """Those that have measured response times, each once."""
     measured = [tag for tag in run.tags() if tag.measured and tag.kind == "response"]
     return list(dict.fromkeys(tag.operation for tag in measured if tag.workload == workload))
-
-
-def _times(latency: Latency) -> list[str]:
-    times = [units.format_duration_ns(latency.percentiles_ns[percent]) for percent in (50, 95, 99, 99.9)]
-    return [*times, units.format_duration_ns(latency.max_ns), spaced(latency.samples)]
 
 
 def _losses(run: Run) -> tuple[Block, ...]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.outcome import OUTCOMES
-from bench.core.units import spaced
 from bench.judge.guards import SAMPLES_ABOVE
 from bench.judge.verdict import Status, headroom
 from bench.report import context
@@ -28,7 +27,7 @@ from bench.report.document import (
     text_columns,
 )
 from bench.report.faults import recovery as faults
-from bench.report.figures import Latency, latencies, resource_table, tallies
+from bench.report.figures import arrival_rows, kind_text, latencies, resource_table, scope_text, time_cells
 from bench.report.render import text
 from bench.scenario.rules.grammar import RuleText
 
@@ -185,32 +184,11 @@ def _latency_table(run: Run) -> Table:
     rows: list[tuple[str, ...]] = []
     shown = [latency for latency in latencies(run) if latency.kind in SHOWN_KINDS]
     for (workload, operation), kinds in groupby(shown, key=lambda one: (one.workload, one.operation)):
-        rows.append((f"{workload}.{operation}" if operation else f"{workload}, all operations",))
-        is_delivery = not run.arrives(workload, operation or "")
-        for latency in kinds:
-            name = "end to end" if is_delivery else latency.kind.replace("_", " ")
-            rows.append((f"  {name}", *_times(latency)))
+        rows.append((scope_text(workload, operation, "all operations"),))
+        rows += [(f"  {kind_text(run, one)}", *time_cells(one, SHOWN_PERCENTILES)) for one in kinds]
     return Table("", LATENCY, tuple(rows))
-
-
-def _times(latency: Latency) -> list[str]:
-    cells = []
-    for percent in SHOWN_PERCENTILES:
-        # A percentile of very few samples is one accident: it is shown, and marked.
-        above = latency.samples * (1 - percent / 100)
-        mark = "" if above >= SAMPLES_ABOVE - 1e-6 else "~"
-        cells.append(mark + units.format_duration_ns(latency.percentiles_ns[percent]))
-    return [*cells, units.format_duration_ns(latency.max_ns), spaced(latency.samples)]
 
 
 def _arrivals(run: Run) -> Table:
     """How every planned arrival of the measured phases ended."""
-    rows = [
-        (
-            f"{workload}.{operation}" if operation else f"{workload}, all",
-            *map(spaced, [tally.planned, *(tally.outcomes[outcome.label] for outcome in OUTCOMES)]),
-        )
-        for workload, operation, tally in tallies(run)
-        if run.arrives(workload, operation or "")
-    ]
-    return Table("", ARRIVALS, tuple(rows))
+    return Table("", ARRIVALS, tuple(arrival_rows(run)))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.assess.assessment import environment_words, environments
+from bench.assess.assessment import environments
 from bench.assess.evidence import REPORT
 from bench.assess.status import RequirementStatus, age, counted, date, listed, status_of
 from bench.core import units
@@ -154,9 +154,7 @@ def missing(found: Assessment) -> Section:
     entries += [(f"{text}.",) for text in found.files.problems]
     kinds = environments(found.body)
     if len(kinds) > 1:
-        entries += [
-            (f"Environment {environment_words(key)}: {listed(names)}.",) for key, names in kinds.items()
-        ]
+        entries += [(f"Environment {words}: {listed(names)}.",) for words, names in kinds.items()]
     if entries:
         blocks.append(Bullets(tuple(entries)))
     if not blocks:
@@ -218,7 +216,7 @@ def evidence(found: Assessment) -> Section:
 
 def _facts(found: Assessment) -> tuple[Block, ...]:
     kinds = environments(found.body)
-    rows: list[tuple[Cell, ...]] = [(environment_words(key), listed(names)) for key, names in kinds.items()]
+    rows: list[tuple[Cell, ...]] = [(words, listed(names)) for words, names in kinds.items()]
     return (
         (Folded("Where the runs were made", table("Environments", ("Environment", "Scenarios"), rows)),)
         if rows

@@ -151,9 +151,9 @@ def cost_cells(entry: RecoveryRecord) -> tuple[str, ...]:
     )
 
 
-def phase_section(run: Run) -> Section:
+def phase_rows(run: Run) -> list[tuple[str, ...]]:
     """Response times before, during and after, from the operation log."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for workload, by_phase in fault_phases(run).items():
         for phase in PHASES:
             counts = by_phase[phase]
@@ -161,7 +161,7 @@ def phase_section(run: Run) -> Section:
                 times = [units.format_duration_ns(histogram.percentile_ns(counts, p)) for p in (50, 95, 99)]
                 times.append(units.format_duration_ns(histogram.max_ns(counts)))
                 rows.append((f"{workload}, {phase}", *times, spaced(int(counts.sum()))))
-    return Section("", (Table("", AROUND_FAULTS, tuple(rows)),) if rows else ())
+    return rows
 
 
 def integrity_facts(run: Run) -> Facts:
@@ -213,7 +213,7 @@ def sections(run: Run, unicode: bool) -> list[Section]:
         fault_detection.timeline(run, unicode),
         fault_detection.detection_section(run),
         cost_section(run),
-        phase_section(run),
+        Section("", (Table("", AROUND_FAULTS, around),) if (around := tuple(phase_rows(run))) else ()),
         Section("", (integrity_facts(run),)),
     ]
 

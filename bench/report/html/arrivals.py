@@ -9,7 +9,7 @@ from bench.core.clock import NS_PER_S
 from bench.core.units import spaced
 from bench.judge.measures import answers_of
 from bench.registry import kind_of_answers
-from bench.report.figures import tallies
+from bench.report.figures import arrival_rows, scope_text, tallies
 from bench.report.html.page import Child, Html, numbers, section, table, words
 from bench.report.html.plots import Book, Limit, Line, Plot, folded
 from bench.report.html.slices import LABELS, Slices
@@ -40,11 +40,7 @@ def arrivals(run: Run, verdict: Verdict, book: Book, fine: Slices, coarse: Slice
 
 def _totals(run: Run) -> Html | None:
     """The same figures as the text report."""
-    rows: list[list[Child]] = []
-    for workload, operation, tally in tallies(run):
-        if run.arrives(workload, operation or ""):
-            label = f"{workload}.{operation}" if operation else f"{workload}, all"
-            rows.append([label, spaced(tally.planned), *(spaced(tally.outcomes[name]) for name in LABELS)])
+    rows = arrival_rows(run)
     if not rows:
         return None
     columns = [*words("operation"), *numbers("planned", *LABELS)]
@@ -139,7 +135,6 @@ def _answers(run: Run) -> Html | None:
     drivers = {entry.name: entry.driver for entry in run.workloads}
     for workload, operation, _ in tallies(run):
         found = answers_of(run, (workload, operation) if operation else (workload,))
-        label = f"{workload}.{operation}" if operation else f"{workload}, all"
         kinds = {f"HTTP {status}": count for status, count in found.statuses.items()}
         if found.lookups:
             names = (
@@ -150,7 +145,8 @@ def _answers(run: Run) -> Html | None:
             kinds |= dict(zip(names, (found.hits, found.misses), strict=True))
         total = sum(kinds.values())
         rows += [
-            [label, kind, spaced(count), units.format_ratio(count / total)] for kind, count in kinds.items()
+            [scope_text(workload, operation), kind, spaced(count), units.format_ratio(count / total)]
+            for kind, count in kinds.items()
         ]
     if not rows:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.core import histogram, units
+from bench.core import units
 from bench.core.units import spaced
 from bench.judge.faults.times import UNKNOWN, first_failure_ns, took_effect
 from bench.judge.observation import nearest_rank
@@ -24,10 +24,9 @@ from bench.report.faults.detection import (
     time_line,
 )
 from bench.report.faults.recovery import (
-    PHASES,
     cost_cells,
-    fault_phases,
     integrity_counts,
+    phase_rows,
     recovery_cells,
     repeated,
     statistic,
@@ -275,14 +274,7 @@ def _noticed(run: Run, hit: list[RecoveryRecord], names: list[str], percent: flo
 
 def _around(run: Run) -> Html | None:
     """Response times before, during and after."""
-    rows = []
-    for workload, by_phase in fault_phases(run).items():
-        for phase in PHASES:
-            counts = by_phase[phase]
-            if counts.any():
-                found = [units.format_duration_ns(histogram.percentile_ns(counts, p)) for p in (50, 95, 99)]
-                worst = units.format_duration_ns(histogram.max_ns(counts))
-                rows.append([f"{workload}, {phase}", *found, worst, spaced(int(counts.sum()))])
+    rows = phase_rows(run)
     if not rows:
         return None
     columns = [*words("response"), *numbers("P50", "P95", "P99", "max", "samples")]

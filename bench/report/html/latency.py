@@ -10,7 +10,7 @@ from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
 from bench.core.units import spaced
 from bench.judge.guards import SAMPLES_ABOVE
-from bench.report.figures import PERCENTILES, Latency, latencies
+from bench.report.figures import PERCENTILES, kind_text, latencies, scope_text, time_cells
 from bench.report.html.page import Child, Html, element, numbers, section, table, words
 from bench.report.html.plots import Book, Limit, Line, Plot, folded, wants_log
 from bench.report.html.slices import PERCENTILES as DRAWN
@@ -34,7 +34,11 @@ STYLES: tuple[tuple[Dash, float], ...] = (("solid", 1.5), ("dash", 1.75), ("dot"
 def latency_table(run: Run) -> Html:
     """The same figures as the text report: every operation, response, service and waiting for a pool."""
     rows: list[list[Child]] = [
-        [_scope(found), _kind(run, found), *_cells(found)]
+        [
+            scope_text(found.workload, found.operation, "all operations"),
+            kind_text(run, found),
+            *time_cells(found),
+        ]
         for found in latencies(run)
         if found.kind in ("response", "service", "pool_wait")
     ]
@@ -48,26 +52,6 @@ def latency_table(run: Run) -> Html:
         f"{SAMPLES_ABOVE} samples lie above: too few to judge by"
     )
     return table(columns, rows, caption)
-
-
-def _scope(found: Latency) -> str:
-    return f"{found.workload}.{found.operation}" if found.operation else f"{found.workload}, all operations"
-
-
-def _kind(run: Run, found: Latency) -> str:
-    return (
-        "end to end"
-        if not run.arrives(found.workload, found.operation or "")
-        else found.kind.replace("_", " ")
-    )
-
-
-def _cells(found: Latency) -> list[str]:
-    cells = []
-    for percent in PERCENTILES:
-        mark = "" if found.samples * (1 - percent / 100) >= SAMPLES_ABOVE - 1e-6 else "~"
-        cells.append(mark + units.format_duration_ns(found.percentiles_ns[percent]))
-    return [*cells, units.format_duration_ns(found.max_ns), spaced(found.samples)]
 
 
 def over_time(

@@ -142,6 +142,12 @@ def badge(status: object) -> Html:
     return element("span", shape, " ", word, class_=f"badge {kind}")
 
 
+def advised(text: str, advice: str | None, class_: str | None = None) -> list[Child]:
+    """A sentence, and below it what to do, if there is something."""
+    todo = element("div", element("strong", "What to do: "), advice, class_=class_) if advice else None
+    return [element("div", text), todo]
+
+
 def details(summary: Child, *content: Child, opened: bool = False) -> Html:
     """Content behind a line that opens it; printed it is open."""
     return element("details", element("summary", summary), *content, open=opened)

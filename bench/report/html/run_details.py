@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 from bench.core import histogram, units
 from bench.core.units import spaced
 from bench.report.context import command_again, others_at_work
-from bench.report.html.page import Child, Html, badge, details, element, numbers, section, table, words
+from bench.report.html.page import (
+    Child,
+    Html,
+    advised,
+    badge,
+    details,
+    element,
+    numbers,
+    section,
+    table,
+    words,
+)
 from bench.results import layout
 
 if TYPE_CHECKING:
@@ -47,10 +58,7 @@ def anomalies(run: Run) -> Html:
         [
             anomaly.code.replace("_", " "),
             badge(SEVERITIES.get(anomaly.severity, anomaly.severity or "note")),
-            [
-                element("div", anomaly.message),
-                element("div", element("strong", "What to do: "), anomaly.advice) if anomaly.advice else None,
-            ],
+            advised(anomaly.message, anomaly.advice),
         ]
         for anomaly in found[:SHOWN_ANOMALIES]
     ]

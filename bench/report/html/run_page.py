@@ -16,6 +16,7 @@ from bench.report.html import arrivals, faults, latency, resources, run_details
 from bench.report.html.page import (
     Child,
     Html,
+    advised,
     badge,
     data_block,
     element,
@@ -116,9 +117,6 @@ def _rule(check: Check) -> list[Child]:
         observed.append(element("div", f"{low} to {high}", class_="soft small"))
     if check.samples is not None:
         observed.append(element("div", f"n = {spaced(check.samples)}", class_="soft small"))
-    because = [element("div", check.because)]
-    if check.advice:
-        because.append(element("div", element("strong", "What to do: "), check.advice, class_="advice"))
     return [
         element("code", written.metric),
         badge(check.status),
@@ -126,7 +124,7 @@ def _rule(check: Check) -> list[Child]:
         f"{operator} {written.limit}".strip(),
         written.warn or None,
         headroom_text(check, operator),
-        because,
+        advised(check.because, check.advice, "advice"),
     ]
 
 
@@ -137,10 +135,7 @@ def findings(verdict: Verdict) -> Html:
         [
             check.metric.removeprefix("validity.").replace("_", " "),
             badge(check.status),
-            [
-                element("div", check.because),
-                element("div", element("strong", "What to do: "), check.advice) if check.advice else None,
-            ],
+            advised(check.because, check.advice),
         ]
         for check in found[:SHOWN_FINDINGS]
     ]

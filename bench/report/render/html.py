@@ -7,29 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
-from bench.report.document import (
-    Badge,
-    Bullets,
-    Code,
-    Facts,
-    Finding,
-    Findings,
-    Folded,
-    Headline,
-    Line,
-    Lines,
-    Link,
-    Note,
-    Preformatted,
-    Strong,
-    Table,
-)
+from bench.report import document as doc
 from bench.report.html.page import Child, Html, badge, details, element, section, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.report.document import Block, Cell, Section
 
 Card: TypeAlias = "tuple[str, str, str]"
 """A name, a figure, and a note."""
@@ -37,7 +20,7 @@ LONG = 40
 """From so many characters on a cell is a sentence and needs room."""
 
 
-def sections(parts: Iterable[Section], beside: Path) -> list[Html]:
+def sections(parts: Iterable[doc.Section], beside: Path) -> list[Html]:
     """Each under its own heading; links are relative to `beside`, the folder that the page will be in."""
     return [
         section(part.title, [_block(block, beside) for block in part.blocks], anchor=anchor(part.title))
@@ -71,27 +54,27 @@ def relative_url(path: Path, beside: Path) -> str:
     return quote(relative) + ("/" if path.is_dir() else "")
 
 
-def _block(block: Block, beside: Path) -> Html:
+def _block(block: doc.Block, beside: Path) -> Html:
     match block:
-        case Table():
+        case doc.Table():
             rows = [[cell(part, beside) for part in row] for row in block.rows]
             return table(block.columns, rows, block.caption)
-        case Bullets():
+        case doc.Bullets():
             return _list([[[cell(part, beside), " "] for part in entry] for entry in block.entries])
-        case Facts():
+        case doc.Facts():
             return _list([[element("strong", label), " ", said] for label, said in block.entries])
-        case Findings():
+        case doc.Findings():
             return _list([_finding(entry) for entry in block.entries])
-        case Headline():
+        case doc.Headline():
             said = ": ".join(filter(None, (block.subject, block.text)))
             return element("p", [_badge(block.badge), " "] if block.badge else None, said)
-        case Line():
+        case doc.Line():
             return element("p", [[cell(part, beside), " "] for part in block.cells])
-        case Note():
+        case doc.Note():
             return element("p", block.text, class_="banner neutral")
-        case Preformatted():
+        case doc.Preformatted():
             return element("pre", "\n".join(block.lines), tabindex=0)
-        case Folded():
+        case doc.Folded():
             return details(
                 block.summary, [_block(part, beside) for part in block.blocks], opened=block.opened
             )
@@ -103,8 +86,10 @@ def _list(entries: list[Child]) -> Html:
     return element("ul", [element("li", entry) for entry in entries]) if entries else Html()
 
 
-def _finding(finding: Finding) -> Child:
-    below = [_finding(part) if isinstance(part, Finding) else element("p", part) for part in finding.below]
+def _finding(finding: doc.Finding) -> Child:
+    below = [
+        _finding(part) if isinstance(part, doc.Finding) else element("p", part) for part in finding.below
+    ]
     return [
         [_badge(finding.badge), " "] if finding.badge else None,
         finding.text,
@@ -113,24 +98,24 @@ def _finding(finding: Finding) -> Child:
     ]
 
 
-def cell(content: Cell, beside: Path) -> Child:
+def cell(content: doc.Cell, beside: Path) -> Child:
     """What stands in a cell or in a line."""
     match content:
-        case Badge():
+        case doc.Badge():
             return _badge(content)
-        case Link():
+        case doc.Link():
             return element("a", content.text, href=relative_url(content.path, beside))
-        case Code():
+        case doc.Code():
             return element("code", content.text)
-        case Strong():
+        case doc.Strong():
             return element("strong", cell(content.content, beside))
-        case Lines():
+        case doc.Lines():
             return [element("div", line, class_="line") for line in content.lines]
         case _:
             return element("span", content, class_="wide") if len(content) > LONG else content
 
 
-def _badge(shown: Badge) -> Html:
+def _badge(shown: doc.Badge) -> Html:
     if shown.status is not None:
         return badge(shown.word)
     shape = element("span", "○", aria_hidden="true", class_="shape")

@@ -11,30 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.judge.verdict import Status
-from bench.report.document import (
-    Badge,
-    Bullets,
-    Code,
-    Facts,
-    Finding,
-    Findings,
-    Folded,
-    Headline,
-    Line,
-    Lines,
-    Link,
-    Note,
-    Preformatted,
-    Strong,
-    Table,
-)
+from bench.report import document as doc
 from bench.report.html.page import UNSHOWABLE
 from bench.report.render.html import relative_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bench.report.document import Block, Cell, Section
 
 SIGNS: Mapping[Status | None, str] = {
     Status.PASS: "✅",
@@ -66,7 +49,7 @@ ADDRESS = re.compile(
 
 
 def render(
-    sections: Iterable[Section],
+    sections: Iterable[doc.Section],
     beside: Path | None = None,
     level: int = 2,
     signs: Mapping[Status | None, str] = SIGNS,
@@ -91,73 +74,73 @@ class _Writer:
         self._heading = "#" * level
         self._signs = signs
 
-    def section(self, section: Section) -> list[str]:
+    def section(self, section: doc.Section) -> list[str]:
         head = [f"{self._heading} {text(section.title)}"] if section.title else []
         return apart([head, *map(self._block, section.blocks)])
 
-    def _block(self, block: Block) -> list[str]:
+    def _block(self, block: doc.Block) -> list[str]:
         match block:
-            case Table():
+            case doc.Table():
                 return self._table(block)
-            case Bullets():
+            case doc.Bullets():
                 return ["- " + self._cells(entry) for entry in block.entries]
-            case Facts():
+            case doc.Facts():
                 return [f"- {text(label)}: {text(said)}" for label, said in block.entries]
-            case Findings():
+            case doc.Findings():
                 return [self._finding(entry) for entry in block.entries]
-            case Line():
+            case doc.Line():
                 return [self._cells(block.cells)]
-            case Note():
+            case doc.Note():
                 return [f"> {text(block.text)}"]
-            case Headline():
+            case doc.Headline():
                 return [f"{self._heading} {self._headline(block)}"]
-            case Preformatted():
+            case doc.Preformatted():
                 return fenced(block.lines)
-            case Folded():
+            case doc.Folded():
                 inner = _Writer(self._beside, len(self._heading) + 1, self._signs)
                 return folded(block.summary, apart(map(inner._block, block.blocks)), opened=block.opened)
             case _:
                 return [text(block)]
 
-    def _headline(self, headline: Headline) -> str:
+    def _headline(self, headline: doc.Headline) -> str:
         badge, said = self._badge(headline.badge) if headline.badge else "", text(headline.text)
         if headline.subject:
             return f"{badge} {text(headline.subject)}: {said}".lstrip()
         return f"{badge}: {said}" if said else badge
 
-    def _table(self, table: Table) -> list[str]:
+    def _table(self, table: doc.Table) -> list[str]:
         heads = [text(column.title) for column in table.columns]
         lines = ["---:" if column.numeric else "---" for column in table.columns]
         rows = [[*map(self._cell, row), *[""] * (len(heads) - len(row))] for row in table.rows]
         caption = [f"**{text(table.caption)}**", ""] if table.caption else []
         return [*caption, *("| " + " | ".join(cells) + " |" for cells in (heads, lines, *rows))]
 
-    def _finding(self, finding: Finding) -> str:
+    def _finding(self, finding: doc.Finding) -> str:
         """One line, whatever stands below it."""
         mark = f"**{self._badge(finding.badge)}** " if finding.badge else ""
-        below = [part.text if isinstance(part, Finding) else part for part in finding.below]
+        below = [part.text if isinstance(part, doc.Finding) else part for part in finding.below]
         advice = f" → {text(finding.advice)}" if finding.advice else ""
         return f"- {mark}{': '.join(map(text, (finding.text, *below)))}{advice}"
 
-    def _cells(self, cells: Sequence[Cell]) -> str:
+    def _cells(self, cells: Sequence[doc.Cell]) -> str:
         return " ".join(map(self._cell, cells))
 
-    def _cell(self, cell: Cell) -> str:
+    def _cell(self, cell: doc.Cell) -> str:
         match cell:
-            case Badge():
+            case doc.Badge():
                 return self._badge(cell)
-            case Link():
+            case doc.Link():
                 return f"[{text(cell.text)}](<{relative_url(cell.path, self._beside)}>)"
-            case Code():
+            case doc.Code():
                 return code(cell.text)
-            case Strong():
+            case doc.Strong():
                 return f"**{self._cell(cell.content)}**"
-            case Lines():
+            case doc.Lines():
                 return "<br>".join(map(text, cell.lines))
             case _:
                 return text(cell)
 
-    def _badge(self, badge: Badge) -> str:
+    def _badge(self, badge: doc.Badge) -> str:
         return f"{self._signs[badge.status]} {badge.word}"
 
 

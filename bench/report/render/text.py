@@ -9,28 +9,11 @@ import textwrap
 from typing import TYPE_CHECKING, TextIO
 
 from bench.judge.verdict import Status
-from bench.report.document import (
-    Badge,
-    Bullets,
-    Code,
-    Facts,
-    Finding,
-    Findings,
-    Folded,
-    Headline,
-    Line,
-    Lines,
-    Link,
-    Note,
-    Preformatted,
-    Strong,
-    Table,
-)
+from bench.report import document as doc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bench.report.document import Block, Cell, Column, Section
 
 WIDTH = 80
 INDENT = 2
@@ -44,7 +27,7 @@ COLOURS = {
 }
 
 
-def render(sections: Iterable[Section], colour: bool = False, wraps: bool = True) -> str:
+def render(sections: Iterable[doc.Section], colour: bool = False, wraps: bool = True) -> str:
     """The sections with an empty line between them, and a line end; one without any line is left out.
 
     Without `wraps` every sentence is one line, as long as it is.
@@ -70,39 +53,39 @@ class _Writer:
         self._colour = colour
         self._wraps = wraps
 
-    def section(self, section: Section) -> list[str]:
+    def section(self, section: doc.Section) -> list[str]:
         indent = INDENT if section.title else 0
         lines = [line for block in section.blocks for line in self._block(block, indent)]
         return [self._bold(section.title), *lines] if section.title else lines
 
-    def _block(self, block: Block, indent: int) -> list[str]:
+    def _block(self, block: doc.Block, indent: int) -> list[str]:
         match block:
-            case Table():
+            case doc.Table():
                 return [" " * indent + line for line in self._table(block)]
-            case Bullets():
+            case doc.Bullets():
                 entries = (" ".join(map(self._cell, entry)) for entry in block.entries)
                 return [line for text in entries for line in self._wrapped(text, indent, indent + 2)]
-            case Facts():
+            case doc.Facts():
                 return [
                     line for label, text in block.entries for line in self._fact(label, text, block.width)
                 ]
-            case Findings():
+            case doc.Findings():
                 return [line for entry in block.entries for line in self._finding(entry, indent)]
-            case Headline():
+            case doc.Headline():
                 return [" " * indent + self._headline(block)]
-            case Line():
+            case doc.Line():
                 return self._wrapped(" ".join(map(self._cell, block.cells)), indent, indent)
-            case Note():
+            case doc.Note():
                 return self._wrapped(block.text, indent, indent)
-            case Preformatted():
+            case doc.Preformatted():
                 return [" " * indent + line for line in block.lines]
-            case Folded():
+            case doc.Folded():
                 lines = [line for part in block.blocks for line in self._block(part, indent + 2)]
                 return [" " * indent + block.summary, *lines]
             case _:
                 return self._wrapped(block, indent, indent)
 
-    def _headline(self, headline: Headline) -> str:
+    def _headline(self, headline: doc.Headline) -> str:
         badge = self._styled(headline.badge) if headline.badge else ""
         if headline.subject:
             return f"{badge}{'  ' * bool(badge)}{self._bold(headline.subject)}: {headline.text}"
@@ -111,7 +94,7 @@ class _Writer:
     def _fact(self, label: str, text: str, width: int) -> list[str]:
         return self._wrapped(text, f"{label:<{width - 1}} ", width)
 
-    def _finding(self, finding: Finding, indent: int) -> list[str]:
+    def _finding(self, finding: doc.Finding, indent: int) -> list[str]:
         start, deeper = " " * indent, indent + (BELOW_A_STATUS if finding.badge else 2)
         if finding.badge is None:
             lines = self._wrapped(finding.text, indent, deeper)
@@ -122,14 +105,14 @@ class _Writer:
         for part in finding.below:
             lines += (
                 self._finding(part, deeper)
-                if isinstance(part, Finding)
+                if isinstance(part, doc.Finding)
                 else self._wrapped(part, deeper, deeper)
             )
         if finding.advice:
             lines += self._wrapped(finding.advice, f"{' ' * deeper}-> ", deeper + 3)
         return lines
 
-    def _table(self, table: Table) -> list[str]:
+    def _table(self, table: doc.Table) -> list[str]:
         """The numbers at the right of their columns; words behind them two spaces apart."""
         rows = [[self._plain(cell) for cell in row] for row in table.rows]
         widths = [_width_of(column, place, rows) for place, column in enumerate(table.columns)]
@@ -145,29 +128,29 @@ class _Writer:
             lines += [*above, "  ".join([line, *map(self._cell, cells[numbers:])]).rstrip()]
         return lines
 
-    def _cell(self, cell: Cell) -> str:
+    def _cell(self, cell: doc.Cell) -> str:
         match cell:
-            case Badge():
+            case doc.Badge():
                 return self._styled(cell)
-            case Strong(content=Badge() as badge):
+            case doc.Strong(content=doc.Badge() as badge):
                 return self._styled(badge)
             case _:
                 return self._plain(cell)
 
-    def _plain(self, cell: Cell) -> str:
+    def _plain(self, cell: doc.Cell) -> str:
         match cell:
-            case Badge():
+            case doc.Badge():
                 return cell.word
-            case Link() | Code():
+            case doc.Link() | doc.Code():
                 return cell.text
-            case Strong():
+            case doc.Strong():
                 return self._plain(cell.content)
-            case Lines():
+            case doc.Lines():
                 return "; ".join(cell.lines)
             case _:
                 return cell
 
-    def _styled(self, badge: Badge) -> str:
+    def _styled(self, badge: doc.Badge) -> str:
         status = Status.INCONCLUSIVE if badge.status is None else badge.status
         return styled(badge.word, status, self._colour)
 
@@ -191,7 +174,7 @@ def _row(label: str, width: int, cells: Iterable[tuple[str, int]]) -> list[str]:
     return [label, f"{'':<{width}}{right}".rstrip()]
 
 
-def _width_of(column: Column, place: int, rows: Sequence[Sequence[str]]) -> int:
+def _width_of(column: doc.Column, place: int, rows: Sequence[Sequence[str]]) -> int:
     if column.width is not None:
         return column.width
     longest = max([len(column.title), *(len(row[place]) for row in rows if len(row) > place)])
