@@ -13,7 +13,8 @@ from bench.assess.recommendation import Reason, Recommendation, Score, recommend
 from bench.assess.requirements import Requirement, Requirements
 from bench.assess.resilience import Alarms, Integrity, Resilience, alarms, integrity, resilience
 from bench.assess.sources import FoundRuns, find_runs
-from bench.assess.status import counted, listed
+from bench.assess.status import listed
+from bench.core.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

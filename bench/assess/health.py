@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.assess.matrix import RequirementResult
-from bench.assess.status import RequirementStatus, age, counted, date
+from bench.assess.status import RequirementStatus, age, date
 from bench.core import units
+from bench.core.units import counted
 from bench.scenario.fault_kinds import PASSIVE_KINDS
 
 if TYPE_CHECKING:

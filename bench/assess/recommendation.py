@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from bench.assess.status import RequirementStatus, counted, listed
+from bench.assess.status import RequirementStatus, listed
 from bench.core.errors import ExitCode
+from bench.core.units import counted
 from bench.judge.verdict import Status
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import NS_PER_S
 from bench.core.errors import ResultError, ScenarioError
+from bench.core.units import counted
 from bench.results import layout
 from bench.results.reader import Run
 from bench.scenario.load import discover, load_scenario
@@ -120,8 +121,8 @@ def read_scenarios(paths: Iterable[Path]) -> ScenarioFiles:
         try:
             loaded = load_scenario(path)
         except ScenarioError as error:
-            count = len(error.problems)
-            problems.append(f"{shown} has {count} problem{'s' * (count != 1)}; see bench validate {shown}")
+            count = counted(len(error.problems), "problem")
+            problems.append(f"{shown} has {count}; see bench validate {shown}")
             continue
         name = loaded.scenario.scenario
         if name in by_name:

@@ -89,11 +89,6 @@ def listed(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def counted(number: int, what: str) -> str:
-    """ "1 run", "3 runs"."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def share(value: float | None) -> str:
     """A headroom: "88 %"; a dash for none."""
     return "-" if value is None else f"{value * 100:.0f} %"

@@ -47,16 +47,12 @@ def form_of(run: Run) -> Form:
 
 def obstacles(before: Run, after: Run) -> list[str]:
     """Why the figures of `before` say nothing about `after`, in words; none when they can be compared."""
-    found = []
-    earlier, now = form_of(before), form_of(after)
-    for name, is_other in (
-        ("form", earlier.quick != now.quick),
-        ("values of --set", earlier.overrides != now.overrides),
-        ("stack", earlier.stack != now.stack),
-        ("number of workers", earlier.workers != now.workers),
-    ):
-        if is_other:
-            found.append(f"another {name} ({_shown(earlier, name)}, now {_shown(now, name)})")
+    earlier, now = _conditions(form_of(before)), _conditions(form_of(after))
+    found = [
+        f"another {name} ({earlier[name]}, now {shown})"
+        for name, shown in now.items()
+        if earlier[name] != shown
+    ]
     if before.record.scenario.digest != after.record.scenario.digest:
         found.append("the scenario's file was changed")
     seeds = [run.record.plan.seed for run in (before, after)]
@@ -86,13 +82,13 @@ def notes(before: Run, after: Run) -> list[str]:
     return found
 
 
-def _shown(form: Form, name: str) -> str:
+def _conditions(form: Form) -> dict[str, str]:
     return {
         "form": "quick" if form.quick else "standard",
         "values of --set": " ".join(form.overrides) or "none",
         "stack": form.stack,
         "number of workers": str(form.workers),
-    }[name]
+    }
 
 
 @dataclass(frozen=True)

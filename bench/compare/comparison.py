@@ -6,7 +6,7 @@ difference one that cannot be told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bench.compare.baseline_runs import notes, obstacles
@@ -271,41 +271,36 @@ def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure
         one = _difference(known, reading, kind, threshold)
         workload, *rest = metric.split(".")
         share = others.get(one.finding, 0.0) if kind.by_cpu else 0.0
+        told = [each for each in waited.get(one.finding, []) if each and each.explains(kind)]
+        doubt = ""
         if one.finding is Finding.REGRESSION and workload in busy and set(rest) & set(BY_SPEED):
-            one = _doubted(one, "the generator was busy all the time: it may be the bottleneck")
+            doubt = "the generator was busy all the time: it may be the bottleneck"
         elif share and one.at_least <= slower_by(share):
             then = "took" if one.finding is Finding.REGRESSION else "had taken"
-            one = _doubted(
-                one,
+            doubt = (
                 f"other work {then} {units.format_ratio(round(share, 2))} of this machine, "
-                f"which alone can make it {slower_by(share):.2g} times slower",
+                f"which alone can make it {slower_by(share):.2g} times slower"
             )
-        elif kind.by_cpu:
-            told = [each for each in waited.get(one.finding, []) if each and each.explains(kind)]
-            if told:
-                one = _doubted(one, f"the machine was busy: {told[-1].sentence}")
+        elif kind.by_cpu and told:
+            doubt = f"the machine was busy: {told[-1].sentence}"
+        if doubt:
+            one = replace(one, finding=Finding.CANNOT_TELL, because=doubt)
         found.append(Figure(metric, kind, one))
     return found
 
 
+def _cannot_tell(because: str) -> Difference:
+    return Difference(Finding.CANNOT_TELL, because=because)
+
+
 def _difference(before: Sequence[Reading], after: Reading, kind: Kind, threshold: float) -> Difference:
     if isinstance(after, Unknown):
-        return _unknown(after.because)
+        return _cannot_tell(after.because)
     known = [one for one in before if isinstance(one, Estimate)]
     same = [one for one in known if one.basis == after.basis]
     if not same:
         if known:
-            return _unknown(f"it was read as {known[-1].basis} before, as {after.basis} now")
+            return _cannot_tell(f"it was read as {known[-1].basis} before, as {after.basis} now")
         reasons = [one.because for one in before if isinstance(one, Unknown)]
-        return _unknown(f"before: {reasons[-1]}" if reasons else "no earlier run has it")
+        return _cannot_tell(f"before: {reasons[-1]}" if reasons else "no earlier run has it")
     return difference(same, after, kind, threshold)
-
-
-def _unknown(because: str) -> Difference:
-    return Difference(Finding.CANNOT_TELL, None, None, None, None, None, because)
-
-
-def _doubted(found: Difference, because: str) -> Difference:
-    return Difference(
-        Finding.CANNOT_TELL, found.before, found.after, found.ratio, found.low, found.high, because
-    )

@@ -127,11 +127,11 @@ class Difference:
     """A figure before and after. `ratio` is after / before (of the places), `low` and `high` its interval."""
 
     finding: Finding
-    before: float | None
-    after: float | None
-    ratio: float | None
-    low: float | None
-    high: float | None
+    before: float | None = None
+    after: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
     because: str = ""
     """Why it cannot be told, or what else should be known."""
     resolution: float | None = None
@@ -195,11 +195,11 @@ def _of_what_never_came(before: Sequence[Estimate], after: Estimate) -> Differen
     value = median(came) if came else None
     if after.never:
         if len(came) == len(before):
-            return Difference(Finding.REGRESSION, value, None, None, None, None, "never")
-        return Difference(Finding.CANNOT_TELL, value, None, None, None, None, "never before")
+            return Difference(Finding.REGRESSION, value, because="never")
+        return Difference(Finding.CANNOT_TELL, value, because="never before")
     if came:
-        return Difference(Finding.CANNOT_TELL, value, after.value, None, None, None, "never before")
-    return Difference(Finding.IMPROVEMENT, None, after.value, None, None, None, "never before")
+        return Difference(Finding.CANNOT_TELL, value, after.value, because="never before")
+    return Difference(Finding.IMPROVEMENT, None, after.value, because="never before")
 
 
 def median(values: Iterable[float]) -> float:

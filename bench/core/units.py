@@ -178,6 +178,11 @@ def often(count: int) -> str:
     return "once" if count == 1 else f"{spaced(count)} times"
 
 
+def counted(count: int, word: str) -> str:
+    """ "1 run", "3 runs"."""
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
 def _listed(units: Iterable[str]) -> str:
     return ", ".join(unit for unit in units if unit not in ("KB", "µs"))
 

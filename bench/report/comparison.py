@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.compare.difference import Difference, Finding, StatusChange
 from bench.core import units
+from bench.core.units import counted
 from bench.report.document import Bullets, Column, Facts, Folded, Section, Strong, Table
 from bench.report.render import markdown, text
 from bench.results.layout import as_json
@@ -123,11 +124,6 @@ def summary_text(comparison: Comparison) -> str:
         return "nothing could be compared"
     found = f"{', '.join(parts)}, of {counted(len(figures), 'figure')} in {counted(compared, 'scenario')}"
     return f"{found}; {counted(comparison.untold, 'scenario')} not compared" if comparison.untold else found
-
-
-def counted(count: int, word: str) -> str:
-    """As in "1 regression", "3 regressions"."""
-    return f"{count} {word}{'s' * (count != 1)}"
 
 
 NOT_COMPARABLE = "not comparable"

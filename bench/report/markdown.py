@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.clock import NS_PER_S
-from bench.core.units import spaced
+from bench.core.units import counted, spaced
 from bench.judge.measures import answers_of
 from bench.judge.verdict import Status
 from bench.report import context
@@ -256,7 +256,7 @@ def _outcome(entries: Sequence[RunEntry]) -> Block:
     parts = [f"{counts[status]} {status.name}" for status in sorted(counts, reverse=True)]
     if len(judged) < len(entries):
         parts.append(f"{len(entries) - len(judged)} without a verdict")
-    said = f"{len(entries)} run{'' if len(entries) == 1 else 's'}, {', '.join(parts)}"
+    said = f"{counted(len(entries), 'run')}, {', '.join(parts)}"
     return Headline(Badge.of(max(judged)), text=said) if judged else Headline(None, "No verdict", said)
 
 

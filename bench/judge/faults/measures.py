@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from bench.core import units
-from bench.core.units import spaced
+from bench.core.units import counted, spaced
 from bench.judge.faults.times import (
     detection,
     downtime,
@@ -52,7 +52,7 @@ def projected_availability(run: Run, metric: Metric) -> Observation:
     worst = max(found, key=lambda repeat: (repeat.kind == NEVER, repeat.value))
     ratio = max(0.0, 1 - incidents * worst.value / window_ns)
     shown, window = units.format_duration_ns(worst.value), _window(window_ns)
-    faults = _count(len(by_fault), "fault")
+    faults = counted(len(by_fault), "fault")
     basis = f"1 - {incidents} x {shown} / {window}, by the worst of {faults}, {worst.fault}"
     return Observation(
         ratio,
@@ -128,7 +128,7 @@ def _false_alarms(run: Run, metric: Metric) -> Observation:
     alarms = run.record.false_alarms
     told = [f"{alarm.detector} at {units.format_duration_ns(alarm.at_ns)}" for alarm in alarms]
     detectors = {detection.detector for detection in run.record.detections}
-    basis = listed(told) or f"none by {_count(len(detectors), 'detector')}"
+    basis = listed(told) or f"none by {counted(len(detectors), 'detector')}"
     return Observation(len(alarms), "count", max(1, len(detectors)), basis=basis)
 
 
@@ -146,10 +146,6 @@ def _words(check: IntegrityRecord) -> str:
 
 def _number(count: int | None) -> str:
     return "unknown" if count is None else spaced(count)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {

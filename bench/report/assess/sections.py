@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from bench.assess.capacity import alerts, load_alerts
 from bench.assess.requirements import FLAGS, LEAST_HEADROOM
-from bench.assess.status import RequirementStatus, counted, figure, listed, old, share
+from bench.assess.status import RequirementStatus, figure, listed, old, share
 from bench.assess.uncertainty import METHODS
 from bench.core import units
-from bench.core.units import spaced
+from bench.core.units import counted, spaced
 from bench.judge.verdict import Status
 from bench.report.document import Badge, Block, Bullets, Cell, Folded, Link, Section, table
 from bench.scenario.rules.metric_facts import DETECTORS

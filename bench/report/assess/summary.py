@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from bench.assess.assessment import environments
 from bench.assess.evidence import REPORT
-from bench.assess.status import RequirementStatus, age, counted, date, listed, status_of
+from bench.assess.status import RequirementStatus, age, date, listed, status_of
 from bench.core import units
+from bench.core.units import counted
 from bench.judge.verdict import Status
 from bench.report.assess.sections import badge_of, capacity, compliance, resilience_section, thresholds
 from bench.report.document import Block, Bullets, Cell, Folded, Link, Preformatted, Section, table

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.assess.recommendation import SAID
-from bench.assess.status import RequirementStatus, counted, date, figure, old, share
+from bench.assess.status import RequirementStatus, date, figure, old, share
+from bench.core.units import counted
 from bench.report.assess.sections import badge_of
 from bench.report.assess.summary import COMMAND, folded_command
 from bench.report.document import (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.errors import ResultError
+from bench.core.units import counted
 from bench.judge.faults.times import NOTHING, is_clean
 from bench.judge.outcome_counts import tally_of
 from bench.judge.verdict import saved
@@ -74,8 +75,7 @@ def _told(machine: Mapping[str, object]) -> str:
 
 
 def _sources(workers: Sequence[object]) -> str:
-    count = len(workers)
-    return ALONE if count == 0 else f"{count} worker{'s' if count > 1 else ''}"
+    return counted(len(workers), "worker") if workers else ALONE
 
 
 NEVER, CUT_SHORT = "never", "cut_short"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
 from bench.core import units
+from bench.core.units import counted
 from bench.report.context import clock_text
 from bench.report.document import Column
 from bench.report.html.page import Html, badge, details, element, page, section, table
@@ -160,8 +161,7 @@ def scenario_tables(found: Sequence[ScenarioHistory]) -> Html:
 
 def _block(history: ScenarioHistory) -> Html:
     newest = history.entries[0]
-    count = len(history.entries)
-    told = f"{count} run{'s' if count > 1 else ''}, newest {clock_text(newest.utc)}"
+    told = f"{counted(len(history.entries), 'run')}, newest {clock_text(newest.utc)}"
     head = element(
         "h3",
         element("span", history.scenario, class_="scenario"),
@@ -175,16 +175,13 @@ def _block(history: ScenarioHistory) -> Html:
     first, *others = history.forms
     body: list[Child] = [head, _form_table(history, first)]
     if others:
-        words = (
-            f"{len(others)} other form{'s' if len(others) > 1 else ''} of it, not comparable with this one"
-        )
+        words = f"{counted(len(others), 'other form')} of it, not comparable with this one"
         body.append(details(words, [_form_table(history, one) for one in others]))
     return element("article", body)
 
 
 def _form_table(history: ScenarioHistory, form: FormHistory) -> Html:
-    count = len(form.runs)
-    runs = f"{count} comparable run{'s' if count > 1 else ''}"
+    runs = counted(len(form.runs), "comparable run")
     if form.differs:
         caption = f"{runs}; not like the first: {described(form.form, form.differs)}"
     else:
@@ -238,8 +235,7 @@ def render(folder: RunFolder, reader: Reader) -> str:
 
 
 def _summary(entries: Sequence[RunEntry]) -> str:
-    count, kinds = len(entries), len(scenarios(entries))
-    runs = f"{count} run{'s' if count > 1 else ''} of {kinds} scenario{'s' if kinds > 1 else ''}"
+    runs = f"{counted(len(entries), 'run')} of {counted(len(scenarios(entries)), 'scenario')}"
     return f"{runs}, the newest of {clock_text(entries[0].utc)}"
 
 
