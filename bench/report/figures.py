@@ -152,16 +152,18 @@ def resources(run: Run) -> list[ResourceUse]:
 
 def resource_table(run: Run) -> Table:
     """The table of the text report; without rows for a run without samples."""
-    rows = [
-        (
-            use.source,
-            "-" if use.cpu is None else units.format_ratio(round(use.cpu, 4)),
-            *map(_size, (use.first_bytes, use.last_bytes, use.growth_bytes)),
-            "-" if use.fds is None else str(use.fds),
-        )
-        for use in resources(run)
-    ]
-    return Table("", RESOURCES, tuple(rows))
+    return Table("", RESOURCES, tuple(map(resource_cells, resources(run))))
+
+
+def resource_cells(use: ResourceUse) -> tuple[str, ...]:
+    """A source, its CPU, its memory first and last and the growth of it, open files; a dash for unknown."""
+    sizes = (use.first_bytes, use.last_bytes, use.growth_bytes)
+    return (
+        use.source,
+        "-" if use.cpu is None else units.format_ratio(round(use.cpu, 4)),
+        *("-" if size is None else units.format_bytes(size) for size in sizes),
+        "-" if use.fds is None else str(use.fds),
+    )
 
 
 def _use(series: Series, times: Times) -> ResourceUse:
@@ -192,7 +194,3 @@ def _ends(series: Series, times: Times) -> tuple[str | None, float | None, float
 def _measured(series: Series, times: Times, column: str) -> list[float]:
     at_ns, values = series.known(column)
     return [float(value) for value in values[within(at_ns, times.measured)]]
-
-
-def _size(size: float | None) -> str:
-    return "-" if size is None else units.format_bytes(size)

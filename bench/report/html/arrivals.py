@@ -38,18 +38,15 @@ def arrivals(run: Run, verdict: Verdict, book: Book, fine: Slices, coarse: Slice
     )
 
 
-def _totals(run: Run) -> Html | None:
+def _totals(run: Run) -> Html:
     """The same figures as the text report."""
-    rows = arrival_rows(run)
-    if not rows:
-        return None
     columns = [*words("operation"), *numbers("planned", *LABELS)]
     caption = (
         "Measured phases. Every planned arrival ends in exactly one outcome. Error: the server said so; "
         "timeout and reset: sent, no answer; refused: no connection; dropped: no lane was free before "
         "its deadline"
     )
-    return table(columns, rows, caption)
+    return table(columns, arrival_rows(run), caption)
 
 
 def _throughput(
@@ -129,7 +126,7 @@ def _rate(per_s: float) -> str:
     return units.format_rate(per_s)
 
 
-def _answers(run: Run) -> Html | None:
+def _answers(run: Run) -> Html:
     """What answers brought, whatever became of their arrivals: statuses, hits and misses."""
     rows: list[list[Child]] = []
     drivers = {entry.name: entry.driver for entry in run.workloads}
@@ -148,8 +145,6 @@ def _answers(run: Run) -> Html | None:
             [scope_text(workload, operation), kind, spaced(count), units.format_ratio(count / total)]
             for kind, count in kinds.items()
         ]
-    if not rows:
-        return None
     columns = [*words("operation", "answer"), *numbers("times", "share")]
     caption = (
         "What answers brought in the measured phases: an answer without an error may be empty, or a redirect"
@@ -157,7 +152,7 @@ def _answers(run: Run) -> Html | None:
     return table(columns, rows, caption)
 
 
-def _errors(run: Run) -> Html | None:
+def _errors(run: Run) -> Html:
     """What the servers said, the most frequent first, and what only some drivers count."""
     errors = [
         (error.count, f"{workload.name}.{error.operation}", error.shown)
@@ -166,8 +161,6 @@ def _errors(run: Run) -> Html | None:
     ]
     errors.sort(key=lambda error: -error[0])
     rows: list[list[Child]] = [[place, spaced(count), text] for count, place, text in errors[:SHOWN_ERRORS]]
-    if not rows:
-        return None
     more = f"; {len(errors) - SHOWN_ERRORS} more kinds are in run.json" if len(errors) > SHOWN_ERRORS else ""
     columns = [*words("operation"), *numbers("times"), *words("the server said")]
     return table(columns, rows, f"Errors, the most frequent first{more}")

@@ -193,7 +193,7 @@ def recovery(run: Run) -> Html:
     )
 
 
-def _recoveries(run: Run, faults: list[FaultRecord]) -> Html | None:
+def _recoveries(run: Run, faults: list[FaultRecord]) -> Html:
     """Median and longest over repeats, then one row for each fault and workload."""
     names = detectors(run)
     several = len({one.workload for one in run.record.recoveries}) > 1
@@ -218,8 +218,6 @@ def _recoveries(run: Run, faults: list[FaultRecord]) -> Html | None:
             rows.append([label(fault), *where, *_cells(entry), *own])
     left_out = len(rows) - SHOWN_ROWS
     rows = rows[:SHOWN_ROWS]
-    if not rows:
-        return None
     more = f" {left_out} more rows are in run.json." if left_out > 0 else ""
     caption = (
         "From the first failure that a client saw: to the first answer, to lasting answers, to full "
@@ -272,16 +270,13 @@ def _noticed(run: Run, hit: list[RecoveryRecord], names: list[str], percent: flo
     return cells
 
 
-def _around(run: Run) -> Html | None:
+def _around(run: Run) -> Html:
     """Response times before, during and after."""
-    rows = phase_rows(run)
-    if not rows:
-        return None
     columns = [*words("response"), *numbers("P50", "P95", "P99", "max", "samples")]
     caption = (
         "Response around faults: every arrival by when it was planned; lost ones charged with their deadline"
     )
-    return table(columns, rows, caption)
+    return table(columns, phase_rows(run), caption)
 
 
 def _done(run: Run) -> Html:
@@ -326,8 +321,6 @@ def integrity(run: Run) -> Html:
                 [*(element("div", text) for text in dict.fromkeys(notes)), shown],
             ]
         )
-    if not rows:
-        return Html()
     heads = ("acknowledged", "found", "lost", "unexpected")
     columns = [*words("check", "state"), *numbers(*heads), *words("what was found")]
     caption = "Acknowledged data, read back: a state here is what was found; the rules judge it"
@@ -342,8 +335,7 @@ def _state(check: IntegrityRecord) -> Html:
 
 def outages(run: Run) -> Html:
     """The section; empty for a run without any."""
-    rows = context.outage_rows(run)
-    if not rows:
+    if not run.record.outages:
         return Html()
     columns = [Column("workload"), *context.OUTAGES[1:]]
-    return section("Without any success", table(columns, rows, context.outage_note(run)))
+    return section("Without any success", table(columns, context.outage_rows(run), context.outage_note(run)))

@@ -42,8 +42,6 @@ def latency_table(run: Run) -> Html:
         for found in latencies(run)
         if found.kind in ("response", "service", "pool_wait")
     ]
-    if not rows:
-        return Html()
     heads = [*(f"P{percent:g}" for percent in PERCENTILES), "max", "samples"]
     columns = [*words("operation", "time"), *numbers(*heads)]
     caption = (
@@ -119,11 +117,9 @@ def _words(slices: Slices, found: Sequence[Spread | None]) -> str:
     )
 
 
-def _spread_table(slices: Slices, found: Sequence[Spread | None], title: str) -> Html | None:
-    if not found:
-        return None
+def _spread_table(slices: Slices, found: Sequence[Spread | None], title: str) -> Html:
     rows: list[list[Child]] = []
-    for one, spread in zip(slices.all, found, strict=True):
+    for one, spread in zip(slices.all, found, strict=False):
         times = [None] * 4 if spread is None else [*spread.percentiles_ns, spread.max_ns]
         rows.append(
             [

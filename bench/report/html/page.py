@@ -92,15 +92,17 @@ def _attribute(name: str, value: str | int | float | bool | None) -> str:
 
 def table(
     columns: Sequence[str | Column],
-    rows: Iterable[Sequence[Child]],
+    rows: Sequence[Sequence[Child]],
     caption: Child,
     narrow: Literal["scroll", "cards"] = "scroll",
 ) -> Html:
-    """A table whose first cell of each row is its head; None and "" are shown as a dash.
+    """A table whose first cell of each row is its head; nothing for no rows. None and "" are shown as a dash.
 
     `rows`: as many cells as there are columns. On a narrow screen it scrolls by itself, or each row
     becomes a card with the columns' titles beside its cells.
     """
+    if not rows:
+        return Html()
     heads = [column if isinstance(column, Column) else Column(column) for column in columns]
     head = element("tr", [element("th", one.title, scope="col", class_=_side(one)) for one in heads])
     titled = narrow == "cards"

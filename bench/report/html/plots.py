@@ -84,19 +84,8 @@ class Plot:
             "tall": self.tall,
             "joined": self.joined,
             "workload": self.workload,
-            "limits": [{"label": one.label, "value": one.value, "warn": one.warn} for one in self.limits],
-            "lines": [
-                {
-                    "label": one.label,
-                    "values": [_short(value) for value in one.values],
-                    "tone": one.tone,
-                    "dash": one.dash,
-                    "width": one.width,
-                    "stepped": one.stepped,
-                    "pattern": one.pattern,
-                }
-                for one in self.lines
-            ],
+            "limits": [vars(one) for one in self.limits],
+            "lines": [{**vars(one), "values": [_short(value) for value in one.values]} for one in self.lines],
         }
 
 
@@ -125,7 +114,7 @@ class Book:
             tabindex=0,
             aria_label=f"Plot: {title}. {words}",
         )
-        beside = None if table is None else details("The same as a table", table)
+        beside = None if not table else details("The same as a table", table)
         return element("figure", caption, canvas, beside)
 
     def to_json(self) -> dict[str, Any]:
@@ -165,24 +154,17 @@ MOST_EVENTS = 200
 def marks(run: Run) -> dict[str, Any]:
     """For the script, in seconds: the run's begin and end, `phases`, `spans` (down, slow) and `points`."""
     phases = [
-        {
-            "name": phase.name,
-            "measured": phase.measured,
-            "from": _s(phase.start_ns),
-            "to": _s(phase.end_ns),
-        }
-        for phase in run.record.phases
+        {"name": one.name, "measured": one.measured, "from": _s(one.start_ns), "to": _s(one.end_ns)}
+        for one in run.record.phases
     ]
     points = [
         {"at": _s(at_ns), "sign": SIGNS[name][0], "fault": name == "fault"}
         for at_ns, name, _ in _points(run)[:MOST_MARKS]
     ]
-    ends = [_s(phase.end_ns) for phase in run.record.phases]
-    ends.append(_s(run.record.duration_ns))
     return {
         "workloads": [entry.name for entry in run.workloads],
         "from": 0,
-        "to": max(ends),
+        "to": max([_s(run.record.duration_ns), *(_s(one.end_ns) for one in run.record.phases)]),
         "phases": phases,
         "spans": _spans(run)[:MOST_SPANS],
         "points": points,

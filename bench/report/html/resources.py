@@ -11,7 +11,7 @@ from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.judge.resources.growth import MEMORY
 from bench.judge.resources.series import series_of
-from bench.report.figures import resources
+from bench.report.figures import resource_cells, resources
 from bench.report.html.page import Child, Html, element, numbers, section, table, words
 from bench.report.html.plots import Book, Line, Plot, line_style
 
@@ -110,34 +110,20 @@ def resource_use(run: Run, book: Book, slices: Slices) -> Html:
     return section("Memory, CPU, files and pools", _totals(run, uses), element("div", shown, class_="pairs"))
 
 
-def _totals(run: Run, uses: Sequence[ResourceUse]) -> Html | None:
+def _totals(run: Run, uses: Sequence[ResourceUse]) -> Html:
     """The same figures as the text report."""
     rows: list[list[Child]] = []
     for use in uses:
-        sizes = (use.first_bytes, use.last_bytes, use.growth_bytes)
-        rows.append(
-            [
-                use.source,
-                None if use.cpu is None else units.format_ratio(round(use.cpu, 4)),
-                use.memory,
-                *(None if size is None else units.format_bytes(size) for size in sizes),
-                use.fds,
-            ]
-        )
+        (source, cpu, *sizes, _), memory = resource_cells(use), use.memory
+        rows.append([source, cpu, memory, *sizes, use.fds])
     pools = [
         f"{name}: {'?' if pool.size is None else pool.size} connections, "
         f"{units.format_ratio(pool.utilization_max)} in use at most"
         for name, pool in run.record.pool.items()
         if pool.utilization_max is not None
     ]
-    if not rows:
-        return None
-    columns = [
-        *words("source"),
-        *numbers("CPU under load"),
-        *words("memory is its"),
-        *numbers("first", "last", "growth", "open files"),
-    ]
+    columns = [*words("source"), *numbers("CPU under load"), *words("memory is its")]
+    columns += numbers("first", "last", "growth", "open files")
     caption = f"Measured phases; CPU is the share of all cores. {'. '.join(pools)}"
     return table(columns, rows, caption)
 

@@ -88,19 +88,17 @@ def generator(run: Run) -> Html:
             rows.append([f"floor through {proxy.name}", *_times(proxy.floor_ns, "p50 p95 p99 max")])
     columns = [*words("time"), *numbers("P50", "P95", "P99", "max")]
     idle, waited = made.idle_ratio, made.run_delay_ns
-    parts = [
+    said = [
         "The calibration is missing: the floor of this machine is unknown." if not floors else "",
         "" if idle is None else f"The generator was idle {units.format_ratio(idle)} of the time.",
         f"A thread of it waited {units.format_duration_ns(waited)} for a processor." if waited else "",
         "It was the bottleneck." if made.saturated else "",
         f"Beside it {company}." if (company := others_at_work(run)) else "",
     ]
-    text = element("p", " ".join(part for part in parts if part))
+    text = element("p", " ".join(filter(None, said)))
     caption = "Measured phases; the floor is from the self-measurement before the run"
-    figures = table(columns, rows, caption) if rows else None
-    return section(
-        "The generator and its floor", text, figures, _calibration(calibration), anchor="generator"
-    )
+    parts = (text, table(columns, rows, caption), _calibration(calibration))
+    return section("The generator and its floor", *parts, anchor="generator")
 
 
 def _times(percentiles: dict[str, int], names: str) -> list[str | None]:
@@ -115,11 +113,9 @@ def _calibration(calibration: CalibrationRecord) -> Html | None:
             kinds = (row.given_ns, row.recorded_ns, row.error_ns, row.lag_ns)
             shown = [time for kind in kinds for time in _times(kind, percent)]
             rows.append([f"{row.profile or ''}, {percent.upper()}", *shown])
-    if not rows:
-        return None
-    heads = ("given by the server", "recorded", "error", "lag")
-    columns = [*words("server of known delays"), *numbers(*heads)]
-    return details("The self-measurement", table(columns, rows, "Given, and what was recorded of it"))
+    columns = [*words("server of known delays"), *numbers("given by the server", "recorded", "error", "lag")]
+    shown_table = table(columns, rows, "Given, and what was recorded of it")
+    return details("The self-measurement", shown_table) if rows else None
 
 
 def workers(run: Run) -> Html:
@@ -140,15 +136,8 @@ def workers(run: Run) -> Html:
                 [badge("lost"), " ", worker.lost] if worker.lost else "in time",
             ]
         )
-    if not rows:
-        return Html()
-    columns = [
-        *words("worker", "where", "share of the plan"),
-        *numbers("arrivals"),
-        *words("its clock", "its floor"),
-        *numbers("idle", "late windows"),
-        *words("came to"),
-    ]
+    columns = [*words("worker", "where", "share of the plan"), *numbers("arrivals")]
+    columns += [*words("its clock", "its floor"), *numbers("idle", "late windows"), *words("came to")]
     caption = "Each made its share of one plan; their histograms were added up exactly"
     return section("Workers", table(columns, rows, caption, narrow="cards"))
 
@@ -216,33 +205,27 @@ def _plain(value: object) -> str:
 
 def _targets(stack: StackRecord) -> Html | None:
     rows: list[list[Child]] = []
+    columns = ["target", "server", "address", "from", "settings that differ from the server's own"]
     for target in stack.targets:
         settings = ", ".join(f"{key} {value or chr(34) * 2}" for key, value in target.settings.items())
         server = " ".join(filter(None, (target.server, target.version)))
         server += f" ({target.tls})" if target.tls else ""
         made_of = target.image or target.started_by
         rows.append([target.name, server or None, target.address, made_of, settings or None])
-    if not rows:
-        return None
-    columns = ["target", "server", "address", "from", "settings that differ from the server's own"]
-    return Html(element("h3", "Stack") + table(columns, rows, f"Stack: {stack.kind or 'unknown'}"))
+    shown = table(columns, rows, f"Stack: {stack.kind or 'unknown'}")
+    return Html(element("h3", "Stack") + shown) if rows else None
 
 
-def _data_sets(sets: list[DataSetRecord]) -> Html | None:
-    rows: list[list[Child]] = []
-    for data_set in sets:
-        shown = _plain(data_set.rows) if data_set.rows else None
-        state = "reused" if data_set.reused else "put in place"
-        rows.append(
-            [
-                f"{data_set.target}: {data_set.name or ', '.join(data_set.files) or '?'}",
-                str(data_set.scale or ""),
-                shown,
-                state,
-            ]
-        )
-    if not rows:
-        return None
+def _data_sets(sets: list[DataSetRecord]) -> Html:
+    rows = [
+        [
+            f"{data_set.target}: {data_set.name or ', '.join(data_set.files) or '?'}",
+            str(data_set.scale or ""),
+            _plain(data_set.rows) if data_set.rows else None,
+            "reused" if data_set.reused else "put in place",
+        ]
+        for data_set in sets
+    ]
     return table(["data set", "scale", "rows", "state"], rows, "Data in place before the run")
 
 

@@ -139,8 +139,6 @@ def findings(verdict: Verdict) -> Html:
         ]
         for check in found[:SHOWN_FINDINGS]
     ]
-    if not rows:
-        return Html()
     more = f"; {len(found) - SHOWN_FINDINGS} more are in verdict.json" if len(found) > SHOWN_FINDINGS else ""
     caption = f"The worst first{more}"
     return section("Findings about the run", table(["finding", "status", "because"], rows, caption))
