@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.compare.difference import Difference, Finding, StatusChange
 from bench.core import units
 from bench.core.units import counted
-from bench.report.document import Bullets, Column, Facts, Folded, Section, Strong, Table
+from bench.report.document import Bullets, Facts, Folded, Section, Strong, Table, columns
 from bench.report.render import markdown, text
 from bench.results.layout import as_json
 
@@ -127,11 +127,7 @@ def summary_text(comparison: Comparison) -> str:
 
 
 NOT_COMPARABLE = "not comparable"
-TABLE = (
-    Column("metric"),
-    *(Column(title, numeric=True) for title in ("before", "after", "ratio", "95 % interval")),
-    Column(""),
-)
+TABLE = columns("metric | #before | #after | #ratio | #95 % interval | ")
 
 
 def render_text(comparison: Comparison) -> str:

@@ -12,7 +12,7 @@ from bench.core.units import often, spaced
 from bench.judge.faults.times import named
 from bench.judge.measures import answers_of
 from bench.registry import kind_of_answers
-from bench.report.document import Column, text_columns
+from bench.report.document import columns
 from bench.resources.starvation import Starvation
 
 if TYPE_CHECKING:
@@ -209,10 +209,7 @@ def command_again(record: RunRecord) -> str:
     return shlex.join(words)
 
 
-OUTAGES = (
-    *text_columns(("Without success", 24), ("at", 11), ("length", 11), ("failed", 11)),
-    Column("whose"),
-)
+OUTAGES = columns("Without success:24 | #at:11 | #length:11 | #failed:11 | whose")
 SHOWN_OUTAGES = 20
 
 

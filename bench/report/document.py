@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from bench.judge.verdict import Status
@@ -167,19 +167,15 @@ class Section:
     blocks: tuple[Block, ...]
 
 
-def columns(*titles: str, numeric: Iterable[int] = ()) -> tuple[Column, ...]:
-    """Heads of a table; `numeric` are the places of those with numbers."""
-    places = frozenset(numeric)
-    return tuple(Column(title, place in places) for place, title in enumerate(titles))
+def columns(heads: str) -> tuple[Column, ...]:
+    """Heads of a table, as in "what | #how many | #how long:11": # before numbers, : before a width."""
+    found = []
+    for head in heads.split(" | "):
+        title, _, width = head.partition(":")
+        found.append(Column(title.removeprefix("#"), title.startswith("#"), int(width) if width else None))
+    return tuple(found)
 
 
-def text_columns(first: tuple[str, int], *others: tuple[str, int]) -> tuple[Column, ...]:
-    """Heads of a text report's table, each with its width; all but the first are of numbers."""
-    return (Column(first[0], width=first[1]), *(Column(title, True, width) for title, width in others))
-
-
-def table(
-    caption: str, heads: Sequence[str], rows: Sequence[tuple[Cell, ...]], *numeric: int
-) -> tuple[Table, ...]:
-    """A table; none for no rows."""
-    return (Table(caption, columns(*heads, numeric=numeric), tuple(rows)),) if rows else ()
+def table(caption: str, heads: str, rows: Sequence[tuple[Cell, ...]]) -> tuple[Table, ...]:
+    """A table with such heads; none for no rows."""
+    return (Table(caption, columns(heads), tuple(rows)),) if rows else ()

@@ -17,7 +17,7 @@ from bench.judge.outcome_counts import Tally, tally_of
 from bench.judge.resources.growth import MEMORY, by_memory, growth
 from bench.judge.resources.measures import cpu
 from bench.judge.resources.series import series_of, times_of, within
-from bench.report.document import Table, text_columns
+from bench.report.document import Table, columns
 from bench.results.logs import KINDS
 
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ def tallies(run: Run) -> list[tuple[str, str | None, Tally]]:
     return rows
 
 
-RESOURCES = text_columns(
-    ("Resources", 17), ("CPU", 11), ("memory first", 13), ("last", 13), ("growth", 13), ("open files", 11)
-)
+RESOURCES = columns("Resources:17 | #CPU:11 | #memory first:13 | #last:13 | #growth:13 | #open files:11")
 LAST = ("generator", "machine")
 
 

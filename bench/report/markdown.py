@@ -55,19 +55,8 @@ SHOWN = (50, 95, 99, 99.9)
 MOST_BYTES = 900_000
 """GitHub refuses a step summary of more than 1 MiB altogether."""
 MOST_ROWS = 400
-COLUMNS = (
-    "Status",
-    "Scenario",
-    "Rules",
-    "Workload",
-    "P50",
-    "P95",
-    "P99",
-    "Done",
-    "Errors",
-    "Recovery",
-    "When",
-)
+RULES = "Status | Rule | #Observed | #Limit | #Headroom | Why"
+COLUMNS = "Status | Scenario | Rules | Workload | #P50 | #P95 | #P99 | #Done | #Errors | #Recovery | When"
 
 
 def render(run: Run, verdict: Verdict) -> str:
@@ -94,8 +83,7 @@ def _judgement(verdict: Verdict) -> tuple[Block, ...]:
     """What is wrong with the run as a whole, whatever its rules say; then each rule."""
     flaws = [check for check in verdict.checks if not check.is_rule and check.status is not Status.PASS]
     rules = [_rule(check) for check in verdict.checks if check.is_rule]
-    heads = ("Status", "Rule", "Observed", "Limit", "Headroom", "Why")
-    return (Findings(tuple(map(finding_of, flaws))), *table("", heads, rules, 2, 3, 4))
+    return (Findings(tuple(map(finding_of, flaws))), *table("", RULES, rules))
 
 
 def _rule(check: Check) -> tuple[Cell, ...]:
@@ -120,8 +108,8 @@ def _latency(run: Run) -> tuple[Block, ...]:
         if operation is not None and operation in arriving and len(arriving) > 1:
             continue
         rows += [(workload, kind_text(run, one), *time_cells(one, SHOWN, marked=False)) for one in kinds]
-    heads = ("Workload", "Time", *(f"P{percent:g}" for percent in SHOWN), "max", "samples")
-    return table("", heads, rows, *range(2, len(heads)))
+    heads = ("Workload | Time", *(f"P{percent:g}" for percent in SHOWN), "max", "samples")
+    return table("", " | #".join(heads), rows)
 
 
 def _operations(run: Run, workload: str) -> list[str]:
@@ -165,12 +153,12 @@ def _recovery(run: Run) -> tuple[Block, ...]:
     for title, hit in faults.repeated(run):
         for name, percent in (("median", 50), ("longest", 100)):
             rows.append((f"{title}, {name}", "", *faults.statistic(hit, percent)))
-    heads = ["Fault", "Workload", "to failure", "first OK", "stable", "full", "lost"]
+    heads = ["Fault | Workload | #to failure | #first OK | #stable | #full | #lost"]
     heads += [name.replace("_", " ") for name in detectors]
     left_out = " ".join(not_shown(run))
     notes = [left_out] if left_out else []
     notes.append(f"times count from the first failure; {fault_detection.false_alarms(run)}")
-    return (*table("", heads, rows, *range(2, len(heads))), _listed(notes))
+    return (*table("", " | #".join(heads), rows), _listed(notes))
 
 
 def _outages(run: Run) -> tuple[Block, ...]:
@@ -225,7 +213,7 @@ def render_summary(
         "",
         (
             _outcome(entries),
-            *table("", COLUMNS, [_row(entry) for entry in entries[:MOST_ROWS]], *range(4, 10)),
+            *table("", COLUMNS, [_row(entry) for entry in entries[:MOST_ROWS]]),
         ),
     )
     parts = [markdown.render([head])]

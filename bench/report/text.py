@@ -10,13 +10,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bench.core import units
-from bench.core.outcome import OUTCOMES
 from bench.judge.guards import SAMPLES_ABOVE
 from bench.judge.verdict import Status, headroom
 from bench.report import context
 from bench.report.document import (
     Badge,
-    Column,
     Facts,
     Finding,
     Findings,
@@ -24,7 +22,7 @@ from bench.report.document import (
     Note,
     Section,
     Table,
-    text_columns,
+    columns,
 )
 from bench.report.faults import recovery as faults
 from bench.report.figures import arrival_rows, kind_text, latencies, resource_table, scope_text, time_cells
@@ -44,16 +42,14 @@ FAR_OVER = 9
 SHOWN_PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 SHOWN_KINDS = ("response", "service", "pool_wait")
 """Lag and late are the generator's; they have their own line below the tables."""
-RULES = (
-    *text_columns(("Rule", 31), ("observed", 11), ("limit", 13), ("headroom", 11)),
-    Column("status"),
+RULES = columns("Rule:31 | #observed:11 | #limit:13 | #headroom:11 | status")
+LATENCY = columns(
+    " | #".join(
+        ("Latency:14", *(f"P{percent:g}:11" for percent in SHOWN_PERCENTILES), "max:11", "samples:11")
+    )
 )
-LATENCY = text_columns(
-    ("Latency", 14), *((f"P{percent:g}", 11) for percent in SHOWN_PERCENTILES), ("max", 11), ("samples", 11)
-)
-ARRIVALS = text_columns(
-    ("Arrivals", 17),
-    *zip(("planned", *(outcome.label for outcome in OUTCOMES)), (10, 10, 8, 9, 8, 9, 9), strict=True),
+ARRIVALS = columns(
+    "Arrivals:17 | #planned:10 | #ok:10 | #error:8 | #timeout:9 | #reset:8 | #refused:9 | #dropped:9"
 )
 HEADLINES = {
     Status.PASS: "{n} of {n} rules hold",

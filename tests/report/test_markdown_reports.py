@@ -75,7 +75,7 @@ def test_every_rule_is_a_row_with_its_status_and_why(loaded):
 
 def row_of(cell: Cell) -> Section:
     """A table with one row, whose first cell it is."""
-    return Section("", (Table("", columns("A", "B"), ((cell, "end"),)),))
+    return Section("", (Table("", columns("A | B"), ((cell, "end"),)),))
 
 
 @given(st.text())

@@ -26,17 +26,13 @@ if TYPE_CHECKING:
     from bench.assess.resilience import Resilience, Spread
 
 
-REQUIREMENT = ("Requirement", "Status", "Achieved", "Limit", "Headroom", "Proofs", "Tightest evidence")
-PROOF = (
-    "Scenario and metric",
-    "Status",
-    "Achieved",
-    "Uncertainty",
-    "Limit",
-    "Warn",
-    "Headroom",
-    "Evidence",
+REQUIREMENT = "Requirement | Status | #Achieved | #Limit | #Headroom | #Proofs | Tightest evidence"
+PROOF = "Scenario and metric | Status | #Achieved | Uncertainty | #Limit | #Warn | #Headroom | Evidence"
+RECOVERY = (
+    "Fault | #n | First success | Stable | Full performance | Outage | #Arrivals lost | #Availability | Run"
 )
+HEADROOM = "Target | Status | #Needed | #Validated | #Headroom | Flag | By"
+VALIDATED = "Target | Run | Workload | Loop | #Offered | #Completed | #Generator idle | #Target CPU | Limit"
 
 
 def badge_of(status: RequirementStatus) -> Badge:
@@ -58,8 +54,8 @@ def compliance(found: Assessment) -> Section:
         (
             "Of each requirement the proof that leaves the least headroom: the share of the limit that is "
             "left. Requirements are judged by these limits, whatever the scenario files ask today.",
-            *table("Acceptance requirements", REQUIREMENT, [_met(met) for met in found.mets], 2, 3, 4, 5),
-            *table("Every proof of the requirements", PROOF, proofs, 2, 4, 5, 6),
+            *table("Acceptance requirements", REQUIREMENT, [_met(met) for met in found.mets]),
+            *table("Every proof of the requirements", PROOF, proofs),
             *_further(found),
             *((Folded("How the uncertainty is told", (Bullets(legend),)),) if legend else ()),
         ),
@@ -71,10 +67,10 @@ def _further(found: Assessment) -> Iterator[Block]:
     odd = [_proof(row) for row in found.further if row.status is not RequirementStatus.PASS]
     held = [_proof(row) for row in found.further if row.status is RequirementStatus.PASS]
     caption = "Rules of the scenarios beyond the requirements (a FAIL here is NOT READY, too)"
-    yield from table(caption, PROOF, odd, 2, 4, 5, 6)
+    yield from table(caption, PROOF, odd)
     if held:
         summary = f"{counted(len(held), 'further rule')} of the scenarios hold"
-        yield Folded(summary, table("Further rules that hold", PROOF, held, 2, 4, 5, 6))
+        yield Folded(summary, table("Further rules that hold", PROOF, held))
 
 
 def _each_once(found: Assessment) -> list[Row]:
@@ -173,26 +169,9 @@ def resilience_section(found: Assessment) -> Section:
             "Times over the repeats of a fault: the median, and the longest; with one fault, that one. From "
             "the first failure that a client saw. Availability is projected: 1 - longest outage / 30 days, "
             "for one interruption.",
-            *table(
-                "Recovery",
-                (
-                    "Fault",
-                    "n",
-                    "First success",
-                    "Stable",
-                    "Full performance",
-                    "Outage",
-                    "Arrivals lost",
-                    "Availability",
-                    "Run",
-                ),
-                recovery,
-                1,
-                6,
-                7,
-            ),
-            *table("Time to detect, by detector", ("Fault", *heads, "Run"), detection),
-            *table("Acknowledged data", ("Data", "Status", "Target", "Found", "Run"), data),
+            *table("Recovery", RECOVERY, recovery),
+            *table("Time to detect, by detector", " | ".join(("Fault", *heads, "Run")), detection),
+            *table("Acknowledged data", "Data | Status | Target | Found | Run", data),
             Bullets(tuple(alarms)),
         ),
     )
@@ -243,30 +222,14 @@ def thresholds(found: Assessment) -> Section:
         )
         for one in load_alerts(found.rooms)
     ]
-    at = tuple(f"{mark} of limit" for mark in marks)
+    low = " | #".join(("Requirement | Metrics | #Warn at | #Limit", *(f"{mark} of limit" for mark in marks)))
+    load = " | #".join(("Target | #Validated", *(f"{mark} of it" for mark in marks)))
     return Section(
         "Alert thresholds",
         (
             f"Warning levels as the requirements have them, and {listed(marks)} of each limit.",
-            *table(
-                "Values that must stay low",
-                ("Requirement", "Metrics", "Warn at", "Limit", *at, "Highest", "Stands"),
-                rows,
-                2,
-                3,
-                4,
-                5,
-                6,
-            ),
-            *table(
-                "Load, as a share of the highest validated rate",
-                ("Target", "Validated", *(f"{mark} of it" for mark in marks), "Needed", "Stands"),
-                loads,
-                1,
-                2,
-                3,
-                4,
-            ),
+            *table("Values that must stay low", f"{low} | #Highest | Stands", rows),
+            *table("Load, as a share of the highest validated rate", f"{load} | #Needed | Stands", loads),
         ),
     )
 
@@ -306,26 +269,14 @@ def capacity(found: Assessment) -> Section:
     silent.append(
         "Not measured: how rates of several targets limit each other beyond what scenario everything asks."
     )
-    columns = ("Target", "Status", "Needed", "Validated", "Headroom", "Flag", "By")
-    each = (
-        "Target",
-        "Run",
-        "Workload",
-        "Loop",
-        "Offered",
-        "Completed",
-        "Generator idle",
-        "Target CPU",
-        "Limit",
-    )
     return Section(
         "Capacity",
         (
             "Validated is the highest rate at which all rules of a run held, less what was not answered OK. "
             f"Headroom is the share of it that production does not need: at least {share(LEAST_HEADROOM)}. "
             f"Flags are set where what is needed is past {listed([share(one) for one in FLAGS])} of it.",
-            *table("Headroom", columns, best, 2, 3, 4),
-            *table("Rates at which all rules held", each, rows, 4, 5, 6, 7),
+            *table("Headroom", HEADROOM, best),
+            *table("Rates at which all rules held", VALIDATED, rows),
             Bullets(tuple((text,) for text in silent)),
         ),
     )

@@ -54,8 +54,8 @@ def scorecard(found: Assessment) -> Section:
         shown = sum(one.is_shown for one in statuses)
         told = [f"{statuses.count(one)} {one.words}" for one in sorted(set(statuses), reverse=True)]
         rows.append((area, badge_of(worst), f"{shown} of {len(mets)}", ", ".join(told)))
-    columns = ("Area", "Worst", "Shown", "Requirements")
-    return Section("Scorecard", (SCORE_RULE, *table("Requirements by area", columns, rows, 2)))
+    columns = "Area | Worst | #Shown | Requirements"
+    return Section("Scorecard", (SCORE_RULE, *table("Requirements by area", columns, rows)))
 
 
 def health(found: Assessment) -> Section:
@@ -75,18 +75,7 @@ def health(found: Assessment) -> Section:
         )
         for one in found.targets
     ]
-    columns = (
-        "Target",
-        "Status",
-        "State",
-        "Up for",
-        "Version",
-        "Kind",
-        "Address",
-        "Answer",
-        "Seen",
-        "Detail",
-    )
+    columns = "Target | Status | State | #Up for | Version | Kind | Address | #Answer | Seen | Detail"
     said = (
         "Targets were asked now; below them is what the runs have seen, with its date."
         if found.is_live
@@ -101,8 +90,8 @@ def health(found: Assessment) -> Section:
         "Infrastructure health and uptime",
         (
             said,
-            *table("Targets", columns, rows, 3, 7),
-            *table("What must be up", ("Requirement", "Status", "Why", "What to do"), needs),
+            *table("Targets", columns, rows),
+            *table("What must be up", "Requirement | Status | Why | What to do", needs),
         ),
     )
 
@@ -128,14 +117,14 @@ def missing(found: Assessment) -> Section:
         for one in found.mets
         if one.status.is_open
     ]
-    blocks += table("Requirements that are not shown", ("Status", "Requirement", "Why", "What to do"), rows)
+    blocks += table("Requirements that are not shown", "Status | Requirement | Why | What to do", rows)
     marked: list[tuple[Cell, ...]] = [
         (Link(name, one.shown), mark.word, mark.text)
         for name, one in found.body.by_scenario.items()
         for mark in one.marks
         if mark.word != "quick"
     ]
-    blocks += table("Evidence with something to know", ("Scenario", "Mark", "What"), marked)
+    blocks += table("Evidence with something to know", "Scenario | Mark | What", marked)
     entries: list[tuple[Cell, ...]] = []
     if quick := [name for name, one in found.body.by_scenario.items() if one.is_quick]:
         entries.append((f"Quick evidence ({counted(len(quick), 'run')}): {listed(quick)}.",))
@@ -203,7 +192,7 @@ def evidence(found: Assessment) -> Section:
         )
         for name, one in found.body.by_scenario.items()
     ]
-    columns = ("Scenario", "Verdict", "Form", "Age", "Started", "Run folder", "Report", "Marks")
+    columns = "Scenario | Verdict | Form | #Age | Started | Run folder | Report | Marks"
     oldest = age(found.max_age_ns)
     said = (
         f"For each scenario speaks the newest complete run in standard form that is not older than {oldest}, "
@@ -211,7 +200,7 @@ def evidence(found: Assessment) -> Section:
         "anew, from its folder."
     )
     return Section(
-        "Evidence", (said, *table("The run that speaks for each scenario", columns, rows, 3), *_facts(found))
+        "Evidence", (said, *table("The run that speaks for each scenario", columns, rows), *_facts(found))
     )
 
 
@@ -219,7 +208,7 @@ def _facts(found: Assessment) -> tuple[Block, ...]:
     kinds = environments(found.body)
     rows: list[tuple[Cell, ...]] = [(words, listed(names)) for words, names in kinds.items()]
     return (
-        (Folded("Where the runs were made", table("Environments", ("Environment", "Scenarios"), rows)),)
+        (Folded("Where the runs were made", table("Environments", "Environment | Scenarios", rows)),)
         if rows
         else ()
     )

@@ -17,7 +17,7 @@ from bench.report.document import (
     Preformatted,
     Section,
     Table,
-    text_columns,
+    columns,
 )
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from bench.report.document import Block, Cell
 
 SHOWN_REASONS = 12
-SCORECARD = text_columns(
-    ("Scorecard", 24), ("shown", 9), ("warn", 7), ("failed", 8), ("not shown", 11), ("cannot tell", 13)
-)
+SCORECARD = columns("Scorecard:24 | #shown:9 | #warn:7 | #failed:8 | #not shown:11 | #cannot tell:13")
 
 
 def sections(assessment: Assessment, headline: Headline) -> list[Section]:

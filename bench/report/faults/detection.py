@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench.core import units
 from bench.core.units import spaced
 from bench.judge.faults.times import IN_ALARM, NO_LOOK, NOTHING, effective_ns, first_failure_ns, took_effect
-from bench.report.document import Preformatted, Section, Table, text_columns
+from bench.report.document import Preformatted, Section, Table, columns
 from bench.report.render.text import WIDTH, wrapped
 from bench.scenario.rules.metric_facts import DETECTORS
 
@@ -179,12 +179,13 @@ def detection_section(run: Run) -> Section:
     names = detectors(run)
     if not names:
         return Section("", ())
-    heads = [(name.replace("_", " "), max(11, len(name) + 2)) for name in names]
+    heads = [f"Detection:{LABEL_WIDTH}"]
+    heads += [f"{name.replace('_', ' ')}:{max(11, len(name) + 2)}" for name in names]
     rows = [(label(fault), *detection_cells(run, fault)) for fault in shown(run)]
     return Section(
         "",
         (
-            Table("", text_columns(("Detection", LABEL_WIDTH), *heads), tuple(rows)),
+            Table("", columns(" | #".join(heads)), tuple(rows)),
             f"From the first failure (else from the fault); {false_alarms(run)}.",
             *(f"{doubt}." for doubt in doubts(run)),
         ),

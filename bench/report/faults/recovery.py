@@ -25,7 +25,7 @@ from bench.core.units import spaced
 from bench.judge.faults.times import is_clean, took_effect
 from bench.judge.observation import CUT_SHORT, nearest_rank
 from bench.report.context import joined
-from bench.report.document import Bullets, Facts, Section, Table, text_columns
+from bench.report.document import Bullets, Facts, Section, Table, columns
 from bench.report.faults import detection as fault_detection
 from bench.report.faults.detection import LABEL_WIDTH, entries, fault_rows, not_shown, shown
 
@@ -106,26 +106,15 @@ def _known(*stamps_ns: int | None) -> int:
     return next(one for one in stamps_ns if one is not None)
 
 
-COST = text_columns(
-    ("Outage", LABEL_WIDTH),
-    ("down", 11),
-    ("lost", 9),
-    ("stalled", 9),
-    ("brown-out", 11),
-    ("lanes", 7),
-    ("longest", 9),
+COST = columns(
+    f"Outage:{LABEL_WIDTH} | #down:11 | #lost:9 | #stalled:9 | #brown-out:11 | #lanes:7 | #longest:9"
 )
 COST_NOTE = (
     "stalled: answered too late to count as an answer; brown-out: time above the usual, over all answers; "
     "lanes: connections that came back, and the longest absence of one."
 )
-AROUND_FAULTS = text_columns(
-    ("Response around faults", LABEL_WIDTH),
-    ("P50", 11),
-    ("P95", 11),
-    ("P99", 11),
-    ("max", 11),
-    ("samples", 11),
+AROUND_FAULTS = columns(
+    f"Response around faults:{LABEL_WIDTH} | #P50:11 | #P95:11 | #P99:11 | #max:11 | #samples:11"
 )
 
 
@@ -192,13 +181,8 @@ def integrity_counts(check: IntegrityRecord) -> str:
     return joined(parts) or "nothing was counted"
 
 
-RECOVERY = text_columns(
-    ("Recovery", LABEL_WIDTH),
-    ("to failure", 12),
-    ("first OK", 11),
-    ("stable", 11),
-    ("full", 11),
-    ("lost", 11),
+RECOVERY = columns(
+    f"Recovery:{LABEL_WIDTH} | #to failure:12 | #first OK:11 | #stable:11 | #full:11 | #lost:11"
 )
 REPEATS = tuple(replace(column, title="") for column in RECOVERY)
 STAMPS = ("first_success_ns", "stable_ns", "full_ns")

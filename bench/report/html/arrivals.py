@@ -10,7 +10,7 @@ from bench.core.units import spaced
 from bench.judge.measures import answers_of
 from bench.registry import kind_of_answers
 from bench.report.figures import arrival_rows, scope_text, tallies
-from bench.report.html.page import Child, Html, numbers, section, table, words
+from bench.report.html.page import Child, Html, section, table
 from bench.report.html.plots import Book, Limit, Line, Plot, folded
 from bench.report.html.slices import LABELS, Slices
 from bench.scenario.rules.grammar import RuleText
@@ -40,7 +40,7 @@ def arrivals(run: Run, verdict: Verdict, book: Book, fine: Slices, coarse: Slice
 
 def _totals(run: Run) -> Html:
     """The same figures as the text report."""
-    columns = [*words("operation"), *numbers("planned", *LABELS)]
+    columns = " | #".join(("operation", "planned", *LABELS))
     caption = (
         "Measured phases. Every planned arrival ends in exactly one outcome. Error: the server said so; "
         "timeout and reset: sent, no answer; refused: no connection; dropped: no lane was free before "
@@ -113,7 +113,7 @@ def _counts(name: str, slices: Slices) -> Html:
         ]
         for place, one in enumerate(slices.all)
     ]
-    heads = [*numbers("from"), *words("phase"), *numbers(*columns)]
+    heads = " | #".join(("#from | phase", *columns))
     return table(heads, rows, f"{name}: arrivals taken from the plan, and ends, in steps of {slices.width()}")
 
 
@@ -145,7 +145,7 @@ def _answers(run: Run) -> Html:
             [scope_text(workload, operation), kind, spaced(count), units.format_ratio(count / total)]
             for kind, count in kinds.items()
         ]
-    columns = [*words("operation", "answer"), *numbers("times", "share")]
+    columns = "operation | answer | #times | #share"
     caption = (
         "What answers brought in the measured phases: an answer without an error may be empty, or a redirect"
     )
@@ -162,5 +162,5 @@ def _errors(run: Run) -> Html:
     errors.sort(key=lambda error: -error[0])
     rows: list[list[Child]] = [[place, spaced(count), text] for count, place, text in errors[:SHOWN_ERRORS]]
     more = f"; {len(errors) - SHOWN_ERRORS} more kinds are in run.json" if len(errors) > SHOWN_ERRORS else ""
-    columns = [*words("operation"), *numbers("times"), *words("the server said")]
+    columns = "operation | #times | the server said"
     return table(columns, rows, f"Errors, the most frequent first{more}")

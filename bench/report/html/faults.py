@@ -31,17 +31,7 @@ from bench.report.faults.recovery import (
     repeated,
     statistic,
 )
-from bench.report.html.page import (
-    Child,
-    Html,
-    badge,
-    details,
-    element,
-    numbers,
-    section,
-    table,
-    words,
-)
+from bench.report.html.page import Child, Html, badge, details, element, section, table
 from bench.report.html.plots import used_signs
 
 if TYPE_CHECKING:
@@ -197,13 +187,9 @@ def _recoveries(run: Run, faults: list[FaultRecord]) -> Html:
     """Median and longest over repeats, then one row for each fault and workload."""
     names = detectors(run)
     several = len({one.workload for one in run.record.recoveries}) > 1
-    heads = ["to failure", "down", "first OK", "stable", "full", "lost", "stalled", "brown-out", "lanes back"]
-    columns = [
-        *words("fault"),
-        *words(*(["workload"] if several else [])),
-        *numbers(*heads),
-        *(Column(f"by {name.replace('_', ' ')}", numeric=True) for name in names),
-    ]
+    columns = f"fault{' | workload' * several} | #to failure | #down | #first OK | #stable | #full | #lost"
+    columns += " | #stalled | #brown-out | #lanes back"
+    columns += "".join(f" | #by {name.replace('_', ' ')}" for name in names)
     rows: list[list[Child]] = []
     for title, hit in repeated(run):
         name, _, workload = title.partition(", ")
@@ -272,7 +258,7 @@ def _noticed(run: Run, hit: list[RecoveryRecord], names: list[str], percent: flo
 
 def _around(run: Run) -> Html:
     """Response times before, during and after."""
-    columns = [*words("response"), *numbers("P50", "P95", "P99", "max", "samples")]
+    columns = "response | #P50 | #P95 | #P99 | #max | #samples"
     caption = (
         "Response around faults: every arrival by when it was planned; lost ones charged with their deadline"
     )
@@ -295,8 +281,8 @@ def _done(run: Run) -> Html:
                 [effect, ": ", str(fault.proof or "no proof"), ". ", str(fault.how or "")],
             ]
         )
-    columns = [*words("fault"), *numbers("asked", "effective", "known to", "healed")]
-    return table([*columns, *words("how and proof")], rows, "Times since the start of the run")
+    columns = "fault | #asked | #effective | #known to | #healed | how and proof"
+    return table(columns, rows, "Times since the start of the run")
 
 
 def _time(at_ns: int | None) -> str | None:
@@ -321,8 +307,7 @@ def integrity(run: Run) -> Html:
                 [*(element("div", text) for text in dict.fromkeys(notes)), shown],
             ]
         )
-    heads = ("acknowledged", "found", "lost", "unexpected")
-    columns = [*words("check", "state"), *numbers(*heads), *words("what was found")]
+    columns = "check | state | #acknowledged | #found | #lost | #unexpected | what was found"
     caption = "Acknowledged data, read back: a state here is what was found; the rules judge it"
     return section("Data integrity", table(columns, rows, caption, narrow="cards"))
 

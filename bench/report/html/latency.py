@@ -11,7 +11,7 @@ from bench.core.clock import NS_PER_S
 from bench.core.units import spaced
 from bench.judge.guards import SAMPLES_ABOVE
 from bench.report.figures import PERCENTILES, kind_text, latencies, scope_text, time_cells
-from bench.report.html.page import Child, Html, element, numbers, section, table, words
+from bench.report.html.page import Child, Html, element, section, table
 from bench.report.html.plots import Book, Limit, Line, Plot, folded, wants_log
 from bench.report.html.slices import PERCENTILES as DRAWN
 from bench.report.html.slices import Scope, Slices, Spread
@@ -42,8 +42,9 @@ def latency_table(run: Run) -> Html:
         for found in latencies(run)
         if found.kind in ("response", "service", "pool_wait")
     ]
-    heads = [*(f"P{percent:g}" for percent in PERCENTILES), "max", "samples"]
-    columns = [*words("operation", "time"), *numbers(*heads)]
+    columns = " | #".join(
+        ("operation | time", *(f"P{percent:g}" for percent in PERCENTILES), "max", "samples")
+    )
     caption = (
         "Measured phases. Response: from the planned arrival to the answer, lost arrivals "
         "charged no less than their deadline. Service: from the send to the answer. ~ fewer than "
@@ -129,8 +130,7 @@ def _spread_table(slices: Slices, found: Sequence[Spread | None], title: str) ->
                 0 if spread is None else spaced(spread.samples),
             ]
         )
-    heads = [*(f"P{percent}" for percent in DRAWN), "max", "samples"]
-    columns = [*numbers("from"), *words("phase"), *numbers(*heads)]
+    columns = " | #".join(("#from | phase", *(f"P{percent}" for percent in DRAWN), "max", "samples"))
     return table(columns, rows, f"{title}, in steps of {slices.width()}")
 
 
@@ -237,5 +237,5 @@ def _curve_table(shown: Sequence[tuple[str, Counts, Dash, int]], title: str) -> 
         rows.append([f"{percent:g} %", *cells])
     rows.append(["max", *(units.format_duration_ns(histogram.max_ns(counts)) for _, counts, _, _ in shown)])
     rows.append(["samples", *(spaced(int(counts.sum())) for _, counts, _, _ in shown)])
-    columns = [*words("percentile"), *numbers(*(kind.replace("_", " ") for kind, *_ in shown))]
+    columns = " | #".join(("percentile", *(kind.replace("_", " ") for kind, *_ in shown)))
     return table(columns, rows, title)

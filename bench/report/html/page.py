@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from bench.report.document import Column
+from bench.report.document import Column, columns
 from bench.results.layout import plain
 
 HERE = Path(__file__).parent
@@ -38,16 +38,6 @@ class Html(str):
 
 Child: TypeAlias = "str | int | float | Iterable[Child] | None"
 """What may stand in an element: text (escaped), Html (as it is), numbers, nothing, or several of these."""
-
-
-def words(*titles: str) -> list[Column]:
-    """Columns of text."""
-    return [Column(title) for title in titles]
-
-
-def numbers(*titles: str) -> list[Column]:
-    """Columns of numbers."""
-    return [Column(title, numeric=True) for title in titles]
 
 
 def escape(text: str) -> Html:
@@ -91,19 +81,19 @@ def _attribute(name: str, value: str | int | float | bool | None) -> str:
 
 
 def table(
-    columns: Sequence[str | Column],
+    heads: str | Sequence[Column],
     rows: Sequence[Sequence[Child]],
     caption: Child,
     narrow: Literal["scroll", "cards"] = "scroll",
 ) -> Html:
     """A table whose first cell of each row is its head; nothing for no rows. None and "" are shown as a dash.
 
-    `rows`: as many cells as there are columns. On a narrow screen it scrolls by itself, or each row
-    becomes a card with the columns' titles beside its cells.
+    `heads`: also as text that `columns` reads. `rows`: as many cells as there are columns. On a narrow
+    screen it scrolls by itself, or each row becomes a card with the columns' titles beside its cells.
     """
     if not rows:
         return Html()
-    heads = [column if isinstance(column, Column) else Column(column) for column in columns]
+    heads = columns(heads) if isinstance(heads, str) else heads
     head = element("tr", [element("th", one.title, scope="col", class_=_side(one)) for one in heads])
     titled = narrow == "cards"
     body = [

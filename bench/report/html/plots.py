@@ -15,7 +15,7 @@ from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.judge.faults.times import effective_ns, took_effect
 from bench.report.faults.detection import SIGNS, label, time_line
-from bench.report.html.page import Child, Html, details, element, escape, numbers, table, words
+from bench.report.html.page import Child, Html, details, element, escape, table
 
 if TYPE_CHECKING:
     from bench.results.reader import Run
@@ -193,7 +193,7 @@ def events_table(run: Run) -> Html | None:
     if len(rows) < 2:
         return None
     rows.sort(key=lambda row: row[0])
-    columns = [*numbers("at"), *words("what", "more")]
+    columns = "#at | what | more"
     shown = [(units.format_duration_ns(at_ns), what, text) for at_ns, what, text in rows[:MOST_EVENTS]]
     more = f"; {len(rows) - MOST_EVENTS} more are in events.jsonl" if len(rows) > MOST_EVENTS else ""
     return details(

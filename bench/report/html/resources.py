@@ -11,8 +11,9 @@ from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.judge.resources.growth import MEMORY
 from bench.judge.resources.series import series_of
+from bench.report.document import Column
 from bench.report.figures import resource_cells, resources
-from bench.report.html.page import Child, Html, element, numbers, section, table, words
+from bench.report.html.page import Child, Html, element, section, table
 from bench.report.html.plots import Book, Line, Plot, line_style
 
 if TYPE_CHECKING:
@@ -122,8 +123,7 @@ def _totals(run: Run, uses: Sequence[ResourceUse]) -> Html:
         for name, pool in run.record.pool.items()
         if pool.utilization_max is not None
     ]
-    columns = [*words("source"), *numbers("CPU under load"), *words("memory is its")]
-    columns += numbers("first", "last", "growth", "open files")
+    columns = "source | #CPU under load | memory is its | #first | #last | #growth | #open files"
     caption = f"Measured phases; CPU is the share of all cores. {'. '.join(pools)}"
     return table(columns, rows, caption)
 
@@ -207,10 +207,11 @@ def _samples_table(title: str, lines: dict[str, Samples], unit: str) -> Html:
     times = np.unique(np.concatenate([at_ns for at_ns, _ in lines.values()]))
     chosen = times[np.unique(np.linspace(0, len(times) - 1, TABLE_ROWS).astype(int))]
     rows: list[list[Child]] = []
+    heads = [Column(title, numeric=True) for title in ("at", *list(lines)[:MOST_LINES])]
     for at in chosen:
         cells: list[Child] = [units.format_duration_ns(int(at))]
         for at_ns, values in list(lines.values())[:MOST_LINES]:
             place = int(np.searchsorted(at_ns, at, side="right")) - 1
             cells.append(None if place < 0 else units.format_quantity(round(float(values[place]), 4), unit))
         rows.append(cells)
-    return table(numbers("at", *list(lines)[:MOST_LINES]), rows, f"{title}: samples by then")
+    return table(heads, rows, f"{title}: samples by then")

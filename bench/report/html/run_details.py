@@ -15,10 +15,8 @@ from bench.report.html.page import (
     badge,
     details,
     element,
-    numbers,
     section,
     table,
-    words,
 )
 from bench.results import layout
 
@@ -64,7 +62,7 @@ def anomalies(run: Run) -> Html:
     ]
     left_out = len(found) - SHOWN_ANOMALIES
     caption = f"The worst first{f'; {left_out} more are in run.json' if left_out > 0 else ''}"
-    return section("Anomalies", table(["anomaly", "severity", "what was seen"], rows, caption))
+    return section("Anomalies", table("anomaly | severity | what was seen", rows, caption))
 
 
 def generator(run: Run) -> Html:
@@ -86,7 +84,7 @@ def generator(run: Run) -> Html:
         rows.append([f"passed on by {proxy.name} after", *_times(proxy.lateness_ns, "p50 p95 p99 max")])
         if proxy.client is None:
             rows.append([f"floor through {proxy.name}", *_times(proxy.floor_ns, "p50 p95 p99 max")])
-    columns = [*words("time"), *numbers("P50", "P95", "P99", "max")]
+    columns = "time | #P50 | #P95 | #P99 | #max"
     idle, waited = made.idle_ratio, made.run_delay_ns
     said = [
         "The calibration is missing: the floor of this machine is unknown." if not floors else "",
@@ -113,7 +111,7 @@ def _calibration(calibration: CalibrationRecord) -> Html | None:
             kinds = (row.given_ns, row.recorded_ns, row.error_ns, row.lag_ns)
             shown = [time for kind in kinds for time in _times(kind, percent)]
             rows.append([f"{row.profile or ''}, {percent.upper()}", *shown])
-    columns = [*words("server of known delays"), *numbers("given by the server", "recorded", "error", "lag")]
+    columns = "server of known delays | #given by the server | #recorded | #error | #lag"
     shown_table = table(columns, rows, "Given, and what was recorded of it")
     return details("The self-measurement", shown_table) if rows else None
 
@@ -136,8 +134,8 @@ def workers(run: Run) -> Html:
                 [badge("lost"), " ", worker.lost] if worker.lost else "in time",
             ]
         )
-    columns = [*words("worker", "where", "share of the plan"), *numbers("arrivals")]
-    columns += [*words("its clock", "its floor"), *numbers("idle", "late windows"), *words("came to")]
+    columns = "worker | where | share of the plan | #arrivals | its clock | its floor"
+    columns += " | #idle | #late windows | came to"
     caption = "Each made its share of one plan; their histograms were added up exactly"
     return section("Workers", table(columns, rows, caption, narrow="cards"))
 
@@ -205,7 +203,7 @@ def _plain(value: object) -> str:
 
 def _targets(stack: StackRecord) -> Html | None:
     rows: list[list[Child]] = []
-    columns = ["target", "server", "address", "from", "settings that differ from the server's own"]
+    columns = "target | server | address | from | settings that differ from the server's own"
     for target in stack.targets:
         settings = ", ".join(f"{key} {value or chr(34) * 2}" for key, value in target.settings.items())
         server = " ".join(filter(None, (target.server, target.version)))
@@ -226,7 +224,7 @@ def _data_sets(sets: list[DataSetRecord]) -> Html:
         ]
         for data_set in sets
     ]
-    return table(["data set", "scale", "rows", "state"], rows, "Data in place before the run")
+    return table("data set | scale | rows | state", rows, "Data in place before the run")
 
 
 def again(run: Run) -> Html:

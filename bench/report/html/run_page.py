@@ -20,12 +20,10 @@ from bench.report.html.page import (
     badge,
     data_block,
     element,
-    numbers,
     page,
     resource,
     section,
     table,
-    words,
 )
 from bench.report.html.plots import Book, events_table, marks, used_signs
 from bench.report.html.slices import Slices, spreads
@@ -99,7 +97,7 @@ def rules(verdict: Verdict) -> Html:
     judged = [check for check in verdict.checks if check.is_rule]
     if not judged:
         return section("Rules", element("p", "The scenario has no rules: there is nothing to judge."))
-    columns = [*words("rule", "status"), *numbers("observed", "limit", "warn", "headroom"), *words("because")]
+    columns = "rule | status | #observed | #limit | #warn | #headroom | because"
     rows = [_rule(check) for check in judged]
     caption = "Every rule of the scenario, in its order. Headroom: the share of the limit that is left"
     return section("Rules", table(columns, rows, caption, narrow="cards"))
@@ -141,7 +139,7 @@ def findings(verdict: Verdict) -> Html:
     ]
     more = f"; {len(found) - SHOWN_FINDINGS} more are in verdict.json" if len(found) > SHOWN_FINDINGS else ""
     caption = f"The worst first{more}"
-    return section("Findings about the run", table(["finding", "status", "because"], rows, caption))
+    return section("Findings about the run", table("finding | status | because", rows, caption))
 
 
 def key_figures(run: Run, verdict: Verdict) -> Html:

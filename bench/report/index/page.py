@@ -13,7 +13,6 @@ from urllib.parse import quote_from_bytes
 from bench.core import units
 from bench.core.units import counted
 from bench.report.context import clock_text
-from bench.report.document import Column
 from bench.report.html.page import Html, badge, details, element, page, section, table
 from bench.report.index.entries import COMPLETE, described
 from bench.report.index.trends import METRICS, histories, sparkline
@@ -146,7 +145,7 @@ def _links(entry: RunEntry, base: Path) -> Html | None:
     return element("div", links, class_="small name") if links else None
 
 
-TREND_HEADS = (Column("Workload"), *(Column(metric.title) for metric in METRICS))
+TREND_HEADS = " | ".join(("Workload", *NUMBERS))
 NOTE = (
     "Each line joins runs that may be compared: the same scenario text and values, length, stack and "
     "machine. Its foot is zero; the dashed lines stand where a run differs from the one before; a cross is "

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.judge.verdict import Status
-from bench.report.html.page import Column, Html, badge, data_block, element, escape, page, section, table
+from bench.report.html.page import Html, badge, data_block, element, escape, page, section, table
 from tests.report.html.page_reader import Reader
 
 TEXTS = st.text(st.characters(), max_size=60) | st.sampled_from(
@@ -67,7 +67,7 @@ def test_each_status_has_its_word_and_a_shape_of_its_own() -> None:
 
 
 def test_a_table_names_its_columns_and_its_rows_for_those_who_hear_it() -> None:
-    columns = ["what", Column("how many", numeric=True)]
+    columns = "what | #how many"
     found = Reader(table(columns, [["<a>", 3], ["b", None]], "All <of> them", narrow="cards"))
     heads = [attributes.get("scope") for tag, attributes in found.tags if tag == "th"]
     assert heads == ["col", "col", "row", "row"]
@@ -83,7 +83,7 @@ def test_a_table_names_its_columns_and_its_rows_for_those_who_hear_it() -> None:
 
 def test_a_row_with_too_few_cells_is_a_bug_of_ours() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        table(["a", "b"], [["x"]], "c")
+        table("a | b", [["x"]], "c")
 
 
 def test_a_section_without_content_is_left_out() -> None:
