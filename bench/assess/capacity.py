@@ -20,8 +20,7 @@ from bench.assess.requirements import FLAGS, LEAST_HEADROOM
 from bench.assess.status import RequirementStatus, share
 from bench.core.units import format_rate, format_ratio
 from bench.judge.measures import observe
-from bench.judge.observation import Unmeasurable
-from bench.judge.outcome_counts import tally_of
+from bench.judge.observation import Unmeasurable, tally_of
 from bench.judge.verdict import Status
 from bench.scenario.rules.grammar import Metric
 

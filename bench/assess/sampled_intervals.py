@@ -21,7 +21,7 @@ from bench.core import histogram
 from bench.core.clock import NS_PER_S
 from bench.core.stats import t_quantile
 from bench.judge.measures import LATENCIES
-from bench.judge.outcome_counts import tally_of
+from bench.judge.observation import tally_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

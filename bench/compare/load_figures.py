@@ -25,7 +25,7 @@ from bench.compare.difference import ERRORS, PERCENTILES, THROUGHPUT, Estimate, 
 from bench.core import histogram
 from bench.judge.guards import SAMPLES_ABOVE, SAMPLES_AT_LEAST
 from bench.judge.measures import floor_ns, percent_of, statistic_ns
-from bench.judge.outcome_counts import tally_of
+from bench.judge.observation import tally_of
 from bench.scenario.rules.metric_facts import RULE_OF_THREE
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bench.judge.outcome_counts import Tally
+    from bench.judge.observation import Tally
     from bench.results.reader import Run
 
 

@@ -18,7 +18,7 @@ from bench.core.clock import NS_PER_S
 from bench.core.machine_limits import CODE as OWN_LIMIT
 from bench.core.machine_limits import COUNTER as OWN_LIMITS
 from bench.judge.guards import exceeding
-from bench.judge.outcome_counts import tally_of
+from bench.judge.observation import tally_of
 from bench.judge.resources.measures import MEASURES as RESOURCES
 from bench.judge.verdict import Doubt, Status
 from bench.resources.starvation import PRESSING, UNDISTURBED, Starvation, starvation

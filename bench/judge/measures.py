@@ -13,8 +13,7 @@ from bench.core.answers import STATUS_CLASSES, Answers
 from bench.core.units import spaced
 from bench.judge import availability, closed_loop
 from bench.judge.faults import measures as fault_measures
-from bench.judge.observation import Observation, Unmeasurable
-from bench.judge.outcome_counts import tally_of
+from bench.judge.observation import Observation, Unmeasurable, tally_of
 from bench.judge.resources import measures as resource_measures
 from bench.results.reader import Run
 

@@ -12,8 +12,7 @@ from bench.core.outcome import OUTCOMES
 from bench.core.units import often, spaced
 from bench.judge.guards import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
-from bench.judge.observation import Observation
-from bench.judge.outcome_counts import Tally, tally_of
+from bench.judge.observation import Observation, Tally, tally_of
 from bench.judge.verdict import Status, headroom
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from bench.core import histogram
 from bench.core.clock import NS_PER_S
 from bench.judge.faults.times import first_failure_ns
 from bench.judge.judge import judge
-from bench.judge.outcome_counts import tally_of
+from bench.judge.observation import tally_of
 from bench.judge.verdict import saved
 from bench.results import layout
 from bench.results.reader import Run

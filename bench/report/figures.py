@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from bench.core import histogram, units
 from bench.core.units import spaced
 from bench.judge.guards import SAMPLES_ABOVE
-from bench.judge.observation import Unmeasurable
-from bench.judge.outcome_counts import Tally, tally_of
+from bench.judge.observation import Tally, Unmeasurable, tally_of
 from bench.judge.resources.growth import MEMORY, by_memory, growth
 from bench.judge.resources.measures import cpu
 from bench.judge.resources.series import series_of, times_of, within

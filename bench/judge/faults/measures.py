@@ -15,8 +15,7 @@ from bench.judge.faults.times import (
     recovery,
     took_effect,
 )
-from bench.judge.observation import KNOWN, NEVER, Observation, Repeat, Unmeasurable
-from bench.judge.outcome_counts import listed
+from bench.judge.observation import KNOWN, NEVER, Observation, Repeat, Unmeasurable, listed
 from bench.scenario.rules.metric_facts import DETECTORS, RECOVERY_STAMPS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.core import units
 from bench.core.units import spaced
 from bench.judge.faults.times import is_clean
-from bench.judge.outcome_counts import tally_of
+from bench.judge.observation import tally_of
 from bench.judge.verdict import Status
 from bench.report.html import arrivals, faults, latency, resources, run_details
 from bench.report.html.page import (

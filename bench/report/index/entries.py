@@ -15,7 +15,7 @@ from bench.core import units
 from bench.core.errors import ResultError
 from bench.core.units import counted
 from bench.judge.faults.times import NOTHING, is_clean
-from bench.judge.outcome_counts import tally_of
+from bench.judge.observation import tally_of
 from bench.judge.verdict import saved
 from bench.results import layout
 from bench.results.ownership import Ownership
