@@ -19,8 +19,7 @@ from bench.resources.machine import read_machine, read_pressure
 from bench.resources.starvation import Cutter, Slice, Sum
 from bench.resources.watched import WatchedProcess, WatchedTarget
 from bench.results.generator_records import ResourceRecord
-from bench.results.layout import GENERATOR, MACHINE
-from bench.results.resource_row import Cell, ResourceRow
+from bench.results.layout import GENERATOR, MACHINE, Cell, ResourceRow
 from bench.stack.description import TargetDescription
 from bench.stack.target import Target
 

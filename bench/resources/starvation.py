@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 from bench.core.clock import NS_PER_S
 from bench.results.generator_records import OtherProcessesRecord
-from bench.results.layout import GENERATOR, MACHINE
-from bench.results.resource_row import Cell, ResourceRow
+from bench.results.layout import GENERATOR, MACHINE, Cell, ResourceRow
 
 LEAST_SLICE_NS = 200_000_000
 """CPU is counted in ticks of 10 ms: shorter slices say too little."""
