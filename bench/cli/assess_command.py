@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,18 @@ import click
 from bench.cli.output import DurationNs, NamedPath
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bench.assess.assessment import Assessment
     from bench.assess.sources import ScenarioFiles
     from bench.core.errors import ExitCode
+    from bench.stack.probes.health import ServiceHealth
+    from bench.stack.target import Target
 
 FORMS = ("html", "markdown", "json", "text")
 BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"}
 SCENARIOS = Path("scenarios")
+ASKABLE = ("external", "compose")
 
 
 @click.command()
@@ -70,7 +76,6 @@ def command(
     evidence is missing.
     """
     from bench.assess.assessment import assess
-    from bench.assess.live_health import live_rows
     from bench.assess.recommendation import EXIT_CODES
     from bench.assess.requirements import default_file, load_requirements
     from bench.cli.output import say
@@ -78,7 +83,7 @@ def command(
     from bench.report.render.text import is_colourful
 
     wanted = load_requirements(requirements or default_file())
-    rows = live_rows(stack_kind, health, services)
+    rows = _live_rows(stack_kind, health, services)
     found = assess(results, _files(scenarios), WallLabel.read().wall_ns, max_age, wanted, rows)
     form = form or (BY_SUFFIX.get(out.suffix.lower(), "text") if out else "text")
     text = _rendered(found, form, out, colour=out is None and is_colourful())
@@ -91,6 +96,54 @@ def command(
             f"see {out}"
         )
     return EXIT_CODES[found.recommendation]
+
+
+def _live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[ServiceHealth]:
+    """The health of each target; none where it was not asked for and no stack is up.
+
+    `stack` is None, "external" (what the environment names) or "compose" (the project that runs). Nothing is
+    started. Raises UsageError for another stack, TargetError for a service without a name.
+    """
+    from bench.core.errors import UsageError
+    from bench.registry import url_variables
+    from bench.stack.background.state import read_state
+    from bench.stack.external import further_services, named_by_the_user, services_in, url_in
+    from bench.stack.probes.health import health_of
+
+    if stack is not None and stack not in ASKABLE:
+        raise UsageError(
+            f"--stack: expected {' or '.join(ASKABLE)}, which run already, found '{stack}'; "
+            "bench stack up keeps an embedded stack up, and that one is asked without --stack"
+        )
+    given = services_in(services, "the command line")
+    background = read_state()
+    is_up = background is not None and background.is_up()
+    if not (asked or stack or given or is_up):
+        return []
+    targets: list[Target] = list(background.targets) if background is not None and is_up else []
+    named = [named_by_the_user(name) for name in url_variables() if url_in(name)]
+    for target in [*named, *further_services(), *given]:
+        if all((target.name, target.address) != (other.name, other.address) for other in targets):
+            targets.append(target)
+    return health_of(targets) + (_compose_rows() if stack == "compose" else [])
+
+
+def _compose_rows() -> list[ServiceHealth]:
+    """Each target that a compose project can have, by itself: one that is missing hides no other."""
+    from bench.core.errors import TargetError
+    from bench.registry import SERVICES
+    from bench.stack.docker.compose import ComposeStack
+    from bench.stack.probes.health import ServiceHealth
+
+    rows: list[ServiceHealth] = []
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as logs:
+        for name, service in SERVICES.items():
+            try:
+                with ComposeStack({name}, Path(logs)) as stack:
+                    rows += stack.health()
+            except TargetError as error:
+                rows.append(ServiceHealth(name, service.kind.name, "unknown", "down", str(error)))
+    return rows
 
 
 def _files(scenarios: Path | None) -> ScenarioFiles:
