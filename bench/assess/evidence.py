@@ -60,12 +60,12 @@ class Evidence:
     @property
     def is_quick(self) -> bool:
         """Whether the run was made with --quick."""
-        return _is_quick(self.run)
+        return self.run.record.plan.quick
 
     @property
     def form(self) -> str:
         """ "standard", "quick" or "changed by --set"."""
-        if overrides_of(self.run):
+        if self.run.record.plan.overrides:
             return "quick, changed by --set" if self.is_quick else "changed by --set"
         return "quick" if self.is_quick else "standard"
 
@@ -134,15 +134,6 @@ def gather(
     return EvidenceSet(by_scenario, silent, tuple(remarks), tuple(damaged))
 
 
-def overrides_of(run: Run) -> list[str]:
-    """The texts of --set that the run was made with."""
-    return run.record.plan.overrides
-
-
-def _is_quick(run: Run) -> bool:
-    return run.record.plan.quick
-
-
 def command_for(scenario: str, file: ScenarioFile | None) -> str:
     """What to type for a standard run of a scenario."""
     if file is None:
@@ -156,9 +147,9 @@ def _chosen(
     """The run that speaks, with its verdict; runs that turn out damaged go to `damaged`."""
     complete = [run for run in runs if run.is_complete]
     while complete:
-        pool = [run for run in complete if not overrides_of(run)] or complete
+        pool = [run for run in complete if not run.record.plan.overrides] or complete
         fresh = [run for run in pool if now_ns - started_ns(run) <= max_age_ns]
-        standard = [run for run in fresh if not _is_quick(run)]
+        standard = [run for run in fresh if not run.record.plan.quick]
         best = (standard or fresh or pool)[0]
         for run in [*pool[: pool.index(best)], best]:  # the newest first
             try:
@@ -201,11 +192,11 @@ def _evidence(
 
 def _form_marks(run: Run) -> list[Caveat]:
     marks = []
-    if _is_quick(run):
+    if run.record.plan.quick:
         marks.append(
             Caveat("quick", "quick evidence: shortened phases, each fault once; good to see that it works")
         )
-    if overrides := overrides_of(run):
+    if overrides := run.record.plan.overrides:
         marks.append(Caveat("changed by --set", f"made with --set {', '.join(overrides)}"))
     return marks
 
@@ -233,9 +224,9 @@ def _passed_over(chosen: Run, runs: list[Run]) -> list[str]:
     for run in newer:
         if not run.is_complete:
             said.append(f"{run.name} is newer, but was interrupted")
-        elif overrides := overrides_of(run):
-            if not overrides_of(chosen):
+        elif overrides := run.record.plan.overrides:
+            if not chosen.record.plan.overrides:
                 said.append(f"{run.name} is newer, but was made with --set {', '.join(overrides)}")
-        elif _is_quick(run) and not _is_quick(chosen):
+        elif run.record.plan.quick and not chosen.record.plan.quick:
             said.append(f"{run.name} is newer, but quick")
     return said

@@ -68,13 +68,12 @@ class Integrity:
     """One check of data across the faults of a run."""
 
     evidence: Evidence
-    check: str
-    workload: str
-    target: str
-    lost: int | None
-    acknowledged: int | None
-    unexpected: int | None
-    said: str
+    check: IntegrityRecord
+
+    @property
+    def said(self) -> str:
+        """What it has counted, in words."""
+        return _said(self.check)
 
 
 @dataclass(frozen=True)
@@ -100,20 +99,7 @@ def resilience(body: EvidenceSet) -> list[Resilience]:
 
 def integrity(body: EvidenceSet) -> list[Integrity]:
     """Every check of data of the runs that speak."""
-    return [
-        Integrity(
-            evidence,
-            entry.check.replace("_", " "),
-            entry.workload,
-            entry.target or "unknown",
-            entry.lost,
-            entry.acknowledged,
-            entry.unexpected,
-            _said(entry),
-        )
-        for evidence in _valid(body)
-        for entry in evidence.run.record.integrity
-    ]
+    return [Integrity(one, check) for one in _valid(body) for check in one.run.record.integrity]
 
 
 def alarms(body: EvidenceSet) -> list[Alarms]:

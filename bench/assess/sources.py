@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,14 +73,8 @@ def started_ns(run: Run) -> int:
     """When the run began, in ns of wall time; by its name where the record lacks it; else 0."""
     if run.record.started.wall_ns is not None:
         return run.record.started.wall_ns
-    match = layout.RUN_NAME.fullmatch(run.name)
-    if match is None:
-        return 0
-    try:
-        named = datetime.strptime(match["utc"], "%Y%m%dt%H%M%Sz").replace(tzinfo=UTC)
-    except ValueError:
-        return 0
-    return int(named.timestamp()) * NS_PER_S
+    named = layout.named_utc(run.name)
+    return int(named.timestamp()) * NS_PER_S if named else 0
 
 
 JUDGING = frozenset({"sla", "purpose"})

@@ -26,11 +26,11 @@ from bench.judge.observation import LaneTime
 from bench.judge.verdict import Doubt, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from bench.core.histogram import Counts
     from bench.judge.observation import Observation
+    from bench.judge.verdict import Guard
     from bench.results.reader import Run
     from bench.results.run_record import WorkloadRecord
     from bench.scenario.rules.grammar import Metric, Rule
@@ -121,7 +121,7 @@ def _contradicted(what: str, share: float, more: str) -> Doubt:
 
 
 NOT_KNOWN = ", and whether what was not asked in it would have been answered is not known"
-SHARES: dict[str, Callable[[Run, Rule, Observation, Status], Doubt | None]] = {
+SHARES: dict[str, Guard] = {
     "errors": _errors,
     "availability": _availability,
 }

@@ -32,9 +32,8 @@ from bench.scenario.rules.metric_facts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bench.core.histogram import Counts
+    from bench.judge.verdict import Guard
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Metric, Rule
 
@@ -262,7 +261,7 @@ def source_unknown(run: Run, rule: Rule, seen: Observation, status: Status) -> D
     return Doubt(Status.INCONCLUSIVE, seen.missing.because, seen.missing.advice)
 
 
-DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
+DOUBTS: tuple[Guard, ...] = (
     never_happened,
     ended_too_early,
     too_few_samples,

@@ -24,11 +24,12 @@ from bench.judge.verdict import Doubt, Status
 from bench.resources.starvation import PRESSING, UNDISTURBED, Starvation, starvation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from bench.core.histogram import Counts
     from bench.judge.faults.guards import Found
     from bench.judge.observation import Observation
+    from bench.judge.verdict import Guard
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Metric, Rule
 
@@ -239,7 +240,4 @@ def share_too_many(rule: Rule, seen: Observation) -> float | None:
     return (seen.tally.planned - seen.tally.ok) / max(seen.tally.planned, 1) - allowed
 
 
-MACHINE_DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
-    limit_of_our_own,
-    others_at_work,
-)
+MACHINE_DOUBTS: tuple[Guard, ...] = (limit_of_our_own, others_at_work)

@@ -17,9 +17,8 @@ from bench.judge.measures import percent_of
 from bench.judge.verdict import Doubt, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bench.judge.observation import Observation
+    from bench.judge.verdict import Guard
     from bench.results.reader import Run
     from bench.results.run_record import ProxyRecord
     from bench.scenario.rules.grammar import Rule
@@ -103,7 +102,4 @@ def _stalled_share(run: Run, proxy: ProxyRecord) -> float:
     return min(lost_ns / max(run.measured_s * 1e9, 1), 1.0)
 
 
-PROXY_DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
-    proxy_was_late,
-    proxy_was_busy,
-)
+PROXY_DOUBTS: tuple[Guard, ...] = (proxy_was_late, proxy_was_busy)

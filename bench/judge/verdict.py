@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, WrapValidator
 
@@ -16,11 +16,13 @@ from bench.results import layout
 from bench.results.model import Number, Record, UnplacedError, Whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from pydantic import ValidationInfo, ValidatorFunctionWrapHandler
 
+    from bench.judge.observation import Observation
+    from bench.results.reader import Run
     from bench.scenario.rules.grammar import Rule
 
 
@@ -69,6 +71,10 @@ class Doubt:
     status: Status
     because: str
     advice: str | None
+
+
+Guard: TypeAlias = "Callable[[Run, Rule, Observation, Status], Doubt | None]"
+"""Looks at one rule, what a run shows of it and its plain status; None where it has no doubt."""
 
 
 def compared(rule: Rule, value: float) -> Status:

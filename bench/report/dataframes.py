@@ -68,26 +68,22 @@ def load_runs(path: str | Path) -> RunFrames:
     runs = [Run.load(found) for found in ([folder] if is_one_run else folders)]
     verdicts = [saved(run.path) or judge(run) for run in runs]
     judged = list(zip(runs, verdicts, strict=True))
-    return RunFrames(
-        runs=_runs(judged),
-        checks=pd.DataFrame(
-            [{"run": run.name, **check} for run, verdict in judged for check in verdict.to_json()["checks"]]
-        ),
-        windows=_windows(runs),
-        series=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.series()]),
-        resources=pd.DataFrame([{"run": run.name, **row} for run in runs for row in run.resources()]),
-        faults=pd.DataFrame(
-            [{"run": run.name, **fault.to_json()} for run in runs for fault in run.record.faults]
-        ),
-        detections=_detections(runs),
-        recoveries=_recoveries(runs),
-    )
+    checks = [(run.name, check) for run, verdict in judged for check in verdict.to_json()["checks"]]
+    rows: dict[str, list[dict[str, object]]] = {
+        "runs": _runs(judged),
+        "checks": [{"run": name, **check} for name, check in checks],
+        "windows": _windows(runs),
+        "series": [{"run": run.name, **row} for run in runs for row in run.series()],
+        "resources": [{"run": run.name, **row} for run in runs for row in run.resources()],
+        "faults": [{"run": run.name, **fault.to_json()} for run in runs for fault in run.record.faults],
+        "detections": _detections(runs),
+        "recoveries": _recoveries(runs),
+    }
+    return RunFrames(**{name: pd.DataFrame(found) for name, found in rows.items()})
 
 
-def _runs(judged: Sequence[tuple[Run, Verdict]]) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = []
+def _runs(judged: Sequence[tuple[Run, Verdict]]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
     for run, verdict in judged:
         record, tally = run.record, tally_of(run)
         rows.append(
@@ -104,13 +100,11 @@ def _runs(judged: Sequence[tuple[Run, Verdict]]) -> pd.DataFrame:
                 **tally.outcomes,
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
-def _detections(runs: Sequence[Run]) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = []
+def _detections(runs: Sequence[Run]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
     for run in runs:
         effective = {fault.number: fault.effective_ns for fault in run.record.faults}
         for detection in run.record.detections:
@@ -118,14 +112,12 @@ def _detections(runs: Sequence[Run]) -> pd.DataFrame:
             since_ns = effective.get(detection.fault) if failure_ns is None else failure_ns
             after_ns = None if detection.at_ns is None or since_ns is None else detection.at_ns - since_ns
             rows.append({"run": run.name, **detection.to_json(), "after_ns": after_ns})
-    return pd.DataFrame(rows)
+    return rows
 
 
-def _recoveries(runs: Sequence[Run]) -> pd.DataFrame:
+def _recoveries(runs: Sequence[Run]) -> list[dict[str, object]]:
     """Nested sections as columns such as `baseline_band_ns`; `first_after_ns` and its like count from t1."""
-    import pandas as pd
-
-    rows = []
+    rows: list[dict[str, object]] = []
     for name, recovery in [(run.name, recovery) for run in runs for recovery in run.record.recoveries]:
         written = recovery.to_json()
         flat = {key: value for key, value in written.items() if not isinstance(value, dict)}
@@ -138,13 +130,11 @@ def _recoveries(runs: Sequence[Run]) -> pd.DataFrame:
         }
         parts = {f"{key}_{part}": value for key, values in nested.items() for part, value in values.items()}
         rows.append({"run": name, **flat, **after, **parts})
-    return pd.DataFrame(rows)
+    return rows
 
 
-def _windows(runs: Sequence[Run]) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = [
+def _windows(runs: Sequence[Run]) -> list[dict[str, object]]:
+    return [
         {
             "run": run.name,
             "start_s": window.start_ns / NS_PER_S,
@@ -161,4 +151,3 @@ def _windows(runs: Sequence[Run]) -> pd.DataFrame:
         for run in runs
         for window in run.windows()
     ]
-    return pd.DataFrame(rows)

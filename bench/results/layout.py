@@ -37,6 +37,15 @@ def run_name(scenario: str) -> str:
     return f"{now:%Y%m%dt%H%M%Sz}-{scenario}-{secrets.token_hex(3)}"
 
 
+def named_utc(run: str) -> datetime | None:
+    """When a run began, by its name; None for another name."""
+    match = RUN_NAME.fullmatch(run)
+    try:
+        return datetime.strptime(match["utc"], "%Y%m%dt%H%M%Sz").replace(tzinfo=UTC) if match else None
+    except ValueError:
+        return None
+
+
 def starting_name(run: str) -> str:
     """The folder of a run that nobody owns yet."""
     return f".{run}.starting"

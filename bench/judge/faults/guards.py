@@ -17,10 +17,11 @@ from bench.judge.observation import NEVER, SLOW
 from bench.judge.verdict import Doubt, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from bench.core.histogram import Counts
     from bench.judge.observation import Observation
+    from bench.judge.verdict import Guard
     from bench.results.fault_records import FaultRecord, RecoveryRecord
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Rule
@@ -169,8 +170,4 @@ def _net_between(run: Run, workload: str, from_ns: float, until_ns: float) -> Co
     return found
 
 
-FAULT_DOUBTS: tuple[Callable[[Run, Rule, Observation, Status], Doubt | None], ...] = (
-    late_around_faults,
-    stalls_of_our_own,
-    stall_before_the_outage,
-)
+FAULT_DOUBTS: tuple[Guard, ...] = (late_around_faults, stalls_of_our_own, stall_before_the_outage)

@@ -114,9 +114,15 @@ def cpu_share(run: Run, metric: Metric) -> Observation:
     return Observation(round(share, 4), "ratio", samples, basis=basis)
 
 
-def _memory_growth_of(run: Run, source: str) -> Observation:
-    times, series = times_of(run), series_of(run, source)
+def _unbroken(run: Run, source: str) -> tuple[Series, Times]:
+    """The samples of a source that was not restarted, and the times of the run."""
+    series, times = series_of(run, source), times_of(run)
     refuse_restarts(series, times)
+    return series, times
+
+
+def _memory_growth_of(run: Run, source: str) -> Observation:
+    series, times = _unbroken(run, source)
     found, name = by_memory(series, lambda column: growth(series, times, column))
     basis = (
         f"{source} by {name}, {units.format_bytes(found.first)} after warm-up, "
@@ -126,8 +132,7 @@ def _memory_growth_of(run: Run, source: str) -> Observation:
 
 
 def _memory_slope_of(run: Run, source: str) -> Observation:
-    times, series = times_of(run), series_of(run, source)
-    refuse_restarts(series, times)
+    series, times = _unbroken(run, source)
     found, name = by_memory(series, lambda column: slope(series, times, column))
     basis = (
         f"{source} by {name}, between {units.format_growth(found.low)} and "
@@ -144,8 +149,7 @@ def _memory_slope_of(run: Run, source: str) -> Observation:
 
 
 def _fd_growth_of(run: Run, source: str) -> Observation:
-    times, series = times_of(run), series_of(run, source)
-    refuse_restarts(series, times)
+    series, times = _unbroken(run, source)
     if not len(series.known("fds")[0]):
         raise Unmeasurable(
             f"the open files of {source} are not known: it runs under another user, or not on this machine",

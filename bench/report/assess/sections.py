@@ -146,9 +146,9 @@ def resilience_section(found: Assessment) -> Section:
     ]
     data: list[tuple[Cell, ...]] = [
         (
-            f"{one.workload}, {one.check}",
-            badge_of(_data(one.lost, one.unexpected)),
-            one.target,
+            f"{one.check.workload}, {one.check.check.replace('_', ' ')}",
+            badge_of(_data(one.check.lost, one.check.unexpected)),
+            one.check.target or "unknown",
             one.said,
             evidence_cell(one.evidence),
         )

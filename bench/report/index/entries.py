@@ -165,7 +165,8 @@ class RunEntry:
     @property
     def utc(self) -> str:
         """When it began, as in "2026-02-02T02:40:00Z"; from the name where the record does not tell."""
-        return self.started_utc or _utc_in(self.run) or ""
+        named = layout.named_utc(self.run)
+        return self.started_utc or (f"{named:%Y-%m-%dT%H:%M:%SZ}" if named else "")
 
 
 def entry_of(path: Path) -> RunEntry:
@@ -285,14 +286,6 @@ def _files(path: Path) -> tuple[str, ...]:
         return tuple(name for name in LINKED if (path / name).is_file())
     except OSError:
         return ()  # a folder that may not be looked into
-
-
-def _utc_in(run: str) -> str | None:
-    parts = layout.RUN_NAME.fullmatch(run)
-    if parts is None:
-        return None
-    u = parts["utc"]
-    return f"{u[:4]}-{u[4:6]}-{u[6:8]}T{u[9:11]}:{u[11:13]}:{u[13:15]}Z"
 
 
 def is_folder_of_runs(path: Path) -> bool:
