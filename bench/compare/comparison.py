@@ -261,10 +261,7 @@ def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure
         Finding.REGRESSION: other_work(after),
         Finding.IMPROVEMENT: min(other_work(run) for run in before),
     }
-    waited = {
-        Finding.REGRESSION: [held_up(after)],
-        Finding.IMPROVEMENT: [held_up(run) for run in before],
-    }
+    waited = {Finding.REGRESSION: [held_up(after)], Finding.IMPROVEMENT: [held_up(run) for run in before]}
     found = []
     for metric, (kind, reading) in figures(after).items():
         known = [readings[metric][1] for readings in earlier if metric in readings]

@@ -264,10 +264,7 @@ def _rates(run: Run, windows: RunWindows, drawn: NDArray[np.float64], workload: 
             spread = max(failed_spread, 1 / math.sqrt(lost + HALF))
             resolution = RULE_OF_THREE / tally.planned
             errors = Estimate(lost / tally.planned, place, spread, resolution, tally.planned)
-    return {
-        f"{workload}.throughput": (THROUGHPUT, throughput),
-        f"{workload}.errors": (ERRORS, errors),
-    }
+    return {f"{workload}.throughput": (THROUGHPUT, throughput), f"{workload}.errors": (ERRORS, errors)}
 
 
 def samples_needed(percent: float) -> int:

@@ -121,10 +121,7 @@ def _contradicted(what: str, share: float, more: str) -> Doubt:
 
 
 NOT_KNOWN = ", and whether what was not asked in it would have been answered is not known"
-SHARES: dict[str, Guard] = {
-    "errors": _errors,
-    "availability": _availability,
-}
+SHARES: dict[str, Guard] = {"errors": _errors, "availability": _availability}
 
 
 def _lost_share(run: Run, metric: Metric) -> float | None:

@@ -22,11 +22,7 @@ if TYPE_CHECKING:
     from bench.results.reader import Run
 
 
-SEVERITIES = {
-    "invalid": Status.INVALID,
-    "fail": Status.FAIL,
-    "inconclusive": Status.INCONCLUSIVE,
-}
+SEVERITIES = {"invalid": Status.INVALID, "fail": Status.FAIL, "inconclusive": Status.INCONCLUSIVE}
 """Of an anomaly; a `note` changes nothing."""
 
 SUMS = "validity.sums"
@@ -123,11 +119,7 @@ def _broken_sum(because: str) -> Check:
 
 def _finding(code: str, because: str, advice: str | None, status: Status = Status.INVALID) -> Check:
     return Check(
-        rule="the run is sound",
-        metric=f"validity.{code}",
-        status=status,
-        because=because,
-        advice=advice,
+        rule="the run is sound", metric=f"validity.{code}", status=status, because=because, advice=advice
     )
 
 

@@ -203,18 +203,13 @@ def render_folder(folder: RunFolder, _: Reader) -> str:
 
 
 def render_summary(
-    entries: Sequence[RunEntry],
-    detail: Callable[[RunEntry], tuple[Block, ...]] | None = None,
+    entries: Sequence[RunEntry], detail: Callable[[RunEntry], tuple[Block, ...]] | None = None
 ) -> str:
     """The runs in the order given. `detail`: what there is to say about one, folded below the table;
     without it, findings and rules of those that did not plainly pass.
     """
     head = Section(
-        "",
-        (
-            _outcome(entries),
-            *table("", COLUMNS, [_row(entry) for entry in entries[:MOST_ROWS]]),
-        ),
+        "", (_outcome(entries), *table("", COLUMNS, [_row(entry) for entry in entries[:MOST_ROWS]]))
     )
     parts = [markdown.render([head])]
     if len(entries) > MOST_ROWS:

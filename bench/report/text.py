@@ -13,17 +13,7 @@ from bench.core import units
 from bench.judge.guards import SAMPLES_ABOVE
 from bench.judge.verdict import Status, headroom
 from bench.report import context
-from bench.report.document import (
-    Badge,
-    Facts,
-    Finding,
-    Findings,
-    Headline,
-    Note,
-    Section,
-    Table,
-    columns,
-)
+from bench.report.document import Badge, Facts, Finding, Findings, Headline, Note, Section, Table, columns
 from bench.report.faults import recovery as faults
 from bench.report.figures import arrival_rows, kind_text, latencies, resource_table, scope_text, time_cells
 from bench.report.render import text

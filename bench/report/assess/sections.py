@@ -137,11 +137,7 @@ def resilience_section(found: Assessment) -> Section:
     recovery: list[tuple[Cell, ...]] = [_recovery(one) for one in found.resilience]
     used = [name for name in DETECTORS if any(name in one.detection for one in found.resilience)]
     detection: list[tuple[Cell, ...]] = [
-        (
-            f"{one.kind} {one.target}",
-            *(_detected(one, name) for name in used),
-            evidence_cell(one.evidence),
-        )
+        (f"{one.kind} {one.target}", *(_detected(one, name) for name in used), evidence_cell(one.evidence))
         for one in found.resilience
     ]
     data: list[tuple[Cell, ...]] = [

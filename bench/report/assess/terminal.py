@@ -9,16 +9,7 @@ from bench.assess.status import RequirementStatus, date, figure, old, share
 from bench.core.units import counted
 from bench.report.assess.sections import badge_of
 from bench.report.assess.summary import COMMAND, folded_command
-from bench.report.document import (
-    Bullets,
-    Finding,
-    Findings,
-    Headline,
-    Preformatted,
-    Section,
-    Table,
-    columns,
-)
+from bench.report.document import Bullets, Finding, Findings, Headline, Preformatted, Section, Table, columns
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment

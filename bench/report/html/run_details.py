@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING
 from bench.core import histogram, units
 from bench.core.units import spaced
 from bench.report.context import command_again, others_at_work
-from bench.report.html.page import (
-    Child,
-    Html,
-    advised,
-    badge,
-    details,
-    element,
-    section,
-    table,
-)
+from bench.report.html.page import Child, Html, advised, badge, details, element, section, table
 from bench.results import layout
 
 if TYPE_CHECKING:

@@ -178,9 +178,7 @@ def _latency_cards(run: Run) -> list[Card]:
     p99_ns, name, counts = max(found, key=lambda one: one[0])
     p50, p95 = (units.format_duration_ns(histogram.percentile_ns(counts, percent)) for percent in (50, 95))
     which = f"{name}, the slowest of {len(found)} workloads" if len(found) > 1 else name
-    return [
-        ("Response P99", units.format_duration_ns(p99_ns), f"P50 {p50}, P95 {p95}; {which}"),
-    ]
+    return [("Response P99", units.format_duration_ns(p99_ns), f"P50 {p50}, P95 {p95}; {which}")]
 
 
 def _fault_cards(run: Run) -> list[Card]:
