@@ -207,7 +207,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class LoadAlert:
-    """The load at which to be told, of what was validated."""
+    """The load at which to alert, as a share of what was validated."""
 
     room: Headroom
     validated_per_s: float

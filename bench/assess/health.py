@@ -129,10 +129,10 @@ def health_met(requirement: Requirement, targets: Sequence[TargetHealth]) -> Req
             f"{counted(len(wanted), 'target')} of this kind was seen" if wanted else "no such target was seen"
         )
         return RequirementResult(requirement, RequirementStatus.NOT_SHOWN, seen, _how_to_look(requirement))
-    telling = wanted[-1]  # the one that stands worst: a second one cannot stand in for it
-    because = f"{telling.name} is {telling.state}, {telling.seen}: {telling.detail}".rstrip(": ")
-    todo = None if telling.status.is_shown else "bench stack status shows each target"
-    return RequirementResult(requirement, telling.status, because, todo)
+    decisive = wanted[-1]  # the one that stands worst: a second one cannot stand in for it
+    because = f"{decisive.name} is {decisive.state}, {decisive.seen}: {decisive.detail}".rstrip(": ")
+    todo = None if decisive.status.is_shown else "bench stack status shows each target"
+    return RequirementResult(requirement, decisive.status, because, todo)
 
 
 def _each_once(targets: Sequence[TargetHealth]) -> list[TargetHealth]:

@@ -60,19 +60,19 @@ class RequirementResult:
     @property
     def tightest(self) -> Row | None:
         """Of the proofs that stand worst the one with the least headroom; None for none."""
-        telling = [row for row in self.rows if row.status is self.status]
-        return min(telling, key=lambda row: 0.0 if row.headroom is None else row.headroom, default=None)
+        decisive = [row for row in self.rows if row.status is self.status]
+        return min(decisive, key=lambda row: 0.0 if row.headroom is None else row.headroom, default=None)
 
 
 def met(requirement: Requirement, body: EvidenceSet, files: ScenarioFiles) -> RequirementResult:
     """A requirement with proofs: all of them must hold. Raises ResultError for a damaged run."""
     rows = tuple(_row(proof, body, files) for proof in requirement.proofs or ())
     status = worst(row.status for row in rows)
-    telling = [row for row in rows if row.status is status]
-    more = f" (and {len(telling) - 1} more of {len(rows)} proofs)" if len(telling) > 1 else ""
-    whose = f"{telling[0].scenario}: " if telling[0].evidence else ""
-    because = whose + telling[0].because + (more if status > RequirementStatus.PASS else "")
-    todo = next((row.todo for row in telling if row.todo), None)
+    decisive = [row for row in rows if row.status is status]
+    more = f" (and {len(decisive) - 1} more of {len(rows)} proofs)" if len(decisive) > 1 else ""
+    whose = f"{decisive[0].scenario}: " if decisive[0].evidence else ""
+    because = whose + decisive[0].because + (more if status > RequirementStatus.PASS else "")
+    todo = next((row.todo for row in decisive if row.todo), None)
     return RequirementResult(requirement, status, because, todo, rows)
 
 

@@ -49,7 +49,7 @@ SAID = {
 
 SHOWN_REQUIREMENTS = 3
 SHOWN_SILENT = 3
-"""More scenarios without a run than that are told together."""
+"""More scenarios without a run than that are reported together."""
 
 
 @dataclass(frozen=True)
@@ -132,15 +132,15 @@ def _unknown(mets: Sequence[RequirementResult]) -> list[Reason]:
     if len(silent) > SHOWN_SILENT:
         whose = dict.fromkeys(name for key in silent for name in asked[key])
         scenarios = listed(list(dict.fromkeys(scenario for scenario, _ in silent)))
-        told = f"no run speaks for {scenarios}: {counted(len(whose), 'requirement')} cannot be shown"
-        found.append(Reason(RequirementStatus.NOT_SHOWN, told, "run them; the commands are at the end"))
+        text = f"no run speaks for {scenarios}: {counted(len(whose), 'requirement')} cannot be shown"
+        found.append(Reason(RequirementStatus.NOT_SHOWN, text, "run them; the commands are at the end"))
     for key, row in rows.items():
         if row.evidence is None and len(silent) > SHOWN_SILENT:
             continue
         named, more = asked[key][:SHOWN_REQUIREMENTS], len(asked[key]) - SHOWN_REQUIREMENTS
         whose_text = "; ".join(named) + (f"; and {more} more" if more > 0 else "")
-        told = row.because if row.evidence is None else f"{row.scenario}: {row.because}"
-        found.append(Reason(row.status, f"{told} (asked for by: {whose_text})", row.todo, row.evidence))
+        because = row.because if row.evidence is None else f"{row.scenario}: {row.because}"
+        found.append(Reason(row.status, f"{because} (asked for by: {whose_text})", row.todo, row.evidence))
     found += [
         Reason(met.status, f"{_name(met)}: {met.because}", met.todo)
         for met in mets
@@ -156,7 +156,7 @@ def _broken(mets: Sequence[RequirementResult], body: EvidenceSet) -> list[Reason
         for met in mets
         if met.status is RequirementStatus.FAIL
     ]
-    told = {
+    reported = {
         row.check.because
         for met in mets
         for row in met.rows
@@ -166,7 +166,7 @@ def _broken(mets: Sequence[RequirementResult], body: EvidenceSet) -> list[Reason
         if evidence.verdict.status is not Status.FAIL:
             continue
         for check in evidence.verdict.checks:
-            if check.status is Status.FAIL and check.because not in told:
+            if check.status is Status.FAIL and check.because not in reported:
                 what = check.rule if check.is_rule else "the run"
                 found.append(
                     Reason(RequirementStatus.FAIL, f"{name}, {what}: {check.because}", check.advice, evidence)
@@ -175,11 +175,11 @@ def _broken(mets: Sequence[RequirementResult], body: EvidenceSet) -> list[Reason
 
 
 def _down(mets: Sequence[RequirementResult], targets: Sequence[TargetHealth]) -> list[Reason]:
-    told = {met.requirement.kind for met in mets if met.status is RequirementStatus.FAIL}
+    reported = {met.requirement.kind for met in mets if met.status is RequirementStatus.FAIL}
     return [
         Reason(RequirementStatus.FAIL, f"{one.name} at {one.address} is down, {one.seen}: {one.detail}")
         for one in targets
-        if one.status is RequirementStatus.FAIL and one.kind not in told
+        if one.status is RequirementStatus.FAIL and one.kind not in reported
     ]
 
 

@@ -30,7 +30,7 @@ class Damaged:
 
     @property
     def scenario(self) -> str | None:
-        """As far as the folder's name tells it."""
+        """The one in the folder's name, if it has one."""
         match = layout.RUN_NAME.fullmatch(self.path.name)
         return match["scenario"] if match else None
 

@@ -1,1 +1,1 @@
-"""Runs against earlier runs of the same scenario: what became slower, and whether that can be told."""
+"""Runs against earlier runs of the same scenario: what became slower, and whether that is certain."""

@@ -127,7 +127,7 @@ class Candidates:
 def candidates(path: Path) -> Candidates:
     """The run in folder `path`, or every run right below it. Raises ResultError where there is none.
 
-    A damaged run among others is told, not raised: one broken night must not hide the rest.
+    A damaged run among others is listed, not raised: one broken night must not hide the rest.
     """
     below = sorted(record.parent for record in path.glob(f"*/{layout.RECORD}"))
     if (path / layout.RECORD).exists() or path.name == layout.RECORD or not below:

@@ -167,12 +167,12 @@ class Comparison:
             return ExitCode.SLA_FAILED
         if self.untold:
             return ExitCode.UNKNOWN
-        told = any(
+        known = any(
             one.difference.finding is not Finding.CANNOT_TELL
             for scenario in self.scenarios
             for one in scenario.figures
         )
-        return ExitCode.OK if told else ExitCode.UNKNOWN
+        return ExitCode.OK if known else ExitCode.UNKNOWN
 
 
 def compare(before: Candidates, after: Candidates, threshold: float, *, force: bool) -> Comparison:
@@ -240,7 +240,7 @@ def _scenario(
     found = _figures([one.run for one in same], run, threshold)
     by_metric = {figure.metric: figure.difference for figure in found}
     verdicts = [one.verdict for one in same]
-    told = [*(f"compared all the same: {text}" for text in forced), *notes(same[-1].run, run)]
+    remarks = [*(f"compared all the same: {text}" for text in forced), *notes(same[-1].run, run)]
     return ScenarioComparison(
         form,
         run.name,
@@ -249,7 +249,7 @@ def _scenario(
         figures=found,
         statuses=status_changes(verdicts, newest.verdict, by_metric, threshold),
         left_out=left_out,
-        notes=list(dict.fromkeys(told)),
+        notes=list(dict.fromkeys(remarks)),
     )
 
 
@@ -268,7 +268,7 @@ def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure
         one = _difference(known, reading, kind, threshold)
         workload, *rest = metric.split(".")
         share = others.get(one.finding, 0.0) if kind.by_cpu else 0.0
-        told = [each for each in waited.get(one.finding, []) if each and each.explains(kind)]
+        explained = [each for each in waited.get(one.finding, []) if each and each.explains(kind)]
         doubt = ""
         if one.finding is Finding.REGRESSION and workload in busy and set(rest) & set(BY_SPEED):
             doubt = "the generator was busy all the time: it may be the bottleneck"
@@ -278,8 +278,8 @@ def _figures(before: Sequence[Run], after: Run, threshold: float) -> list[Figure
                 f"other work {then} {units.format_ratio(round(share, 2))} of this machine, "
                 f"which alone can make it {slower_by(share):.2g} times slower"
             )
-        elif kind.by_cpu and told:
-            doubt = f"the machine was busy: {told[-1].sentence}"
+        elif kind.by_cpu and explained:
+            doubt = f"the machine was busy: {explained[-1].sentence}"
         if doubt:
             one = replace(one, finding=Finding.CANNOT_TELL, because=doubt)
         found.append(Figure(metric, kind, one))

@@ -263,10 +263,10 @@ def status_changes(
             continue
         because = ""
         if finding is not Finding.CANNOT_TELL:
-            told = figures.get(check.metric) or _difference(earlier, check, threshold)
-            if told is not None and told.finding is not finding and _has_values(earlier, check):
+            measured = figures.get(check.metric) or _difference(earlier, check, threshold)
+            if measured is not None and measured.finding is not finding and _has_values(earlier, check):
                 finding = Finding.CANNOT_TELL
-                because = told.because or "spread"
+                because = measured.because or "spread"
         found.append(
             StatusChange(
                 check.rule,

@@ -1,6 +1,6 @@
 """What a run says about its load: response times, throughput and errors, each with its uncertainty.
 
-How far a figure of one run could lie elsewhere is told by a moving-block bootstrap over the run's
+How far a figure of one run could lie elsewhere is estimated by a moving-block bootstrap over the run's
 windows. Neighbouring windows are alike (a stall, a rewrite, a busy neighbour last longer than a
 window), so whole blocks of neighbours are drawn, not single windows. Blocks are taken around the end
 of a phase (circular), so every window is as likely as any other, and never across phases, whose loads
@@ -77,7 +77,7 @@ def percentile_spreads(
     drawn: NDArray[np.float64],
     percents: Sequence[float],
 ) -> list[float | None]:
-    """The standard error of the logarithm of each percentile; None where it cannot be told.
+    """The standard error of the logarithm of each percentile; None where it is not known.
 
     `counts` has shape (windows, buckets), `values_ns` the value of each bucket in rising order, above 0.
     """
@@ -98,7 +98,7 @@ def percentile_spreads(
 
 
 def sum_spread(counts: NDArray[np.int64], drawn: NDArray[np.float64], extra: float = 0.5) -> float | None:
-    """The standard error of log(sum + extra) of a number per window; None where it cannot be told."""
+    """The standard error of log(sum + extra) of a number per window; None where it is not known."""
     if len(counts) < LEAST_WINDOWS:
         return None
     return float(np.log(drawn @ counts.astype(np.float64) + extra).std(ddof=1)) * widening(len(counts))

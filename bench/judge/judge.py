@@ -36,7 +36,7 @@ def findings(run: Run) -> list[Check]:
     # A run cut short cannot have whole sums: that would be said twice.
     if run.is_complete:
         found += [*_sums(run), *_log(run), *_arrivals(run)]
-    # The session may have told the same as an anomaly, with more detail: its sentence stays.
+    # The session may have recorded the same as an anomaly, with more detail: its sentence stays.
     by_metric = {check.metric + check.because * (check.metric == SUMS): check for check in found}
     return sorted(by_metric.values(), key=lambda check: -check.status)
 
@@ -77,9 +77,9 @@ def _sums(run: Run) -> Iterator[Check]:
             f"the total says {spaced(totals.planned)} arrivals, its parts add up to {spaced(counted.planned)}"
         )
     for label, ended in counted.outcomes.items():
-        told = totals.outcomes.get(label, 0)
-        if told != ended:
-            yield _broken_sum(f"the total says {spaced(told)} {label}, its parts add up to {spaced(ended)}")
+        total = totals.outcomes.get(label, 0)
+        if total != ended:
+            yield _broken_sum(f"the total says {spaced(total)} {label}, its parts add up to {spaced(ended)}")
 
 
 def _log(run: Run) -> Iterator[Check]:

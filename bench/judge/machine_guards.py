@@ -83,7 +83,7 @@ def could_hold(run: Run, rule: Rule, seen: Observation, lost: float, broken_off:
 
 
 def _fastest_ns(run: Run, metric: Metric, counts: Counts) -> int:
-    """What even the fastest of many took: nobody kept that one waiting.
+    """What even the fastest of many took: nothing kept that one waiting.
 
     Where a backlog was there all the time every arrival has waited, so a response counts from its sending.
     """
@@ -157,12 +157,12 @@ def limit_of_our_own(run: Run, rule: Rule, seen: Observation, status: Status) ->
         if targets.intersection(run.record.passed_by(proxy)) and proxy.dials_failed
     }
     said = [anomaly for anomaly in run.anomalies if anomaly.code == OWN_LIMIT]
-    told = [one for one in said if any(one.message.startswith(f"{name}: ") for name in met)]
-    told += [one for one in said if any(f"{name} " in one.message for name in proxies)]
+    limits = [one for one in said if any(one.message.startswith(f"{name}: ") for name in met)]
+    limits += [one for one in said if any(f"{name} " in one.message for name in proxies)]
     depth = max((entry.pipeline for entry in run.workloads), default=1)
-    if not told or not could_hold(run, rule, seen, ALL, sum(proxies.values()) * depth):
+    if not limits or not could_hold(run, rule, seen, ALL, sum(proxies.values()) * depth):
         return None
-    return Doubt(Status.INVALID, told[0].message, told[0].advice)
+    return Doubt(Status.INVALID, limits[0].message, limits[0].advice)
 
 
 def others_at_work(run: Run, rule: Rule, seen: Observation, status: Status) -> Doubt | None:

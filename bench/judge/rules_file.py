@@ -67,7 +67,7 @@ def _outlines(run: Run) -> list[Outline]:
 
 
 def _rule(node: Node, where: str, metrics: Mapping[str, MetricSpec]) -> Rule | Problem | None:
-    """The rule at `node`, or what is wrong with it; None where that has been told already."""
+    """The rule at `node`, or what is wrong with it; None where that is reported already."""
     if not isinstance(node, Scalar):
         wrong = Mismatch("a rule as text", "a collection", "write one rule per line")
     elif node.is_broken:

@@ -60,7 +60,7 @@ def worst(statuses: Iterable[Status]) -> Status:
 
 
 def exit_code(statuses: Iterable[Status]) -> ExitCode:
-    """What the shell is told about several verdicts: that of the worst."""
+    """The exit code for several verdicts: that of the worst."""
     return EXIT_CODES[worst(statuses)]
 
 

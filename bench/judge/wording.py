@@ -169,7 +169,7 @@ def _broke(run: Run, rule: Rule, seen: Observation) -> float:
 
 
 def _latency_advice(run: Run, rule: Rule) -> str:
-    """Tell losses, a slow server, and waiting for a free lane apart: outcomes and service time know."""
+    """Distinguish losses, a slow server, and waiting for a free lane: outcomes and service time know."""
     if rule.metric.name not in ("response", "response_ok"):
         return "look at series.csv of the run for when it happened"
     workload, operation = rule.metric.workload, rule.metric.operation

@@ -87,7 +87,7 @@ def factor(value: float) -> str:
 
 
 def reason_text(found: Difference, kind: Kind) -> str:
-    """Why a figure cannot be told."""
+    """Why a difference of a figure is not known."""
     if found.because == "resolution":
         least = value_text(found.resolution, kind)
         return f"not certain to be more than what these runs can resolve, {least}"

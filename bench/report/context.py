@@ -157,12 +157,12 @@ def others_at_work(run: Run) -> str:
         "memory": "all waited for memory",
         "io": "all waited for a disk",
     }
-    told = [
+    pressures = [
         f"{words[name]} {units.format_ratio(share)} of the time"
         for name, share in resources.pressure.items()
         if name in words and share >= WORTH_PRESSURE
     ]
-    return "; ".join([found.sentence(), *told])
+    return "; ".join([found.sentence(), *pressures])
 
 
 def _spread(counts: Counts) -> str:

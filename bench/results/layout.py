@@ -47,7 +47,7 @@ def named_utc(run: str) -> datetime | None:
 
 
 def starting_name(run: str) -> str:
-    """The folder of a run that nobody owns yet."""
+    """The folder of a run that has no owner yet."""
     return f".{run}.starting"
 
 

@@ -31,7 +31,7 @@ def is_under_way(folder: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks: then nobody can tell
+    except OSError:  # a file system without locks: then it is not known
         return False
     finally:
         os.close(descriptor)

@@ -112,7 +112,7 @@ class Run:
         return record is None or record.is_planned(operation)
 
     def received(self, workload: str | None = None) -> list[tuple[str, str]]:
-        """The workloads, or this one, that receive what nobody asked for, and the operation counting it."""
+        """The workloads, or this one, that receive without asking, and the operation counting it."""
         return [
             (name, operation)
             for name, record in self._workloads.items()
@@ -150,7 +150,7 @@ class Run:
         file = self.path / layout.WINDOWS
         for number, line, is_cut in self._lines(file):
             if kind is not None and line.startswith("Tag=") and f"/{kind}/" not in line.partition(",")[0]:
-                continue  # decoding costs most, and nobody asked for this one
+                continue  # decoding costs most, and this one is not wanted
             try:
                 window = window_of(line)
             except ValueError as error:
@@ -165,8 +165,8 @@ class Run:
     def series(self) -> list[dict[str, float | str | None]]:
         """The rows of series.csv: numbers as float, empty cells as None. Raises ResultError."""
         rows = self._table(layout.SERIES)
-        told = [end for row in rows if isinstance(end := row.get("end_ns"), float)]
-        self._expect_up_to_the_end(layout.SERIES, rows, max(told, default=None))
+        ends = [end for row in rows if isinstance(end := row.get("end_ns"), float)]
+        self._expect_up_to_the_end(layout.SERIES, rows, max(ends, default=None))
         return rows
 
     def resources(self) -> list[dict[str, float | str | None]]:
@@ -180,12 +180,12 @@ class Run:
     def _resources(self) -> list[dict[str, float | str | None]]:
         file = self.path / layout.RESOURCES
         rows = self._table(layout.RESOURCES) if file.exists() else []
-        told = self.record.resources.samples
+        wanted = self.record.resources.samples
         sources = Counter(row.get("source") for row in rows)
-        if self.is_complete and told > max(sources.values(), default=0):
+        if self.is_complete and wanted > max(sources.values(), default=0):
             found = max(sources.values(), default=0)
             raise ResultError(
-                f"{file}: expected {told} samples, as run.json says, found {found}; the run is damaged"
+                f"{file}: expected {wanted} samples, as run.json says, found {found}; the run is damaged"
             )
         return rows
 
@@ -276,8 +276,8 @@ class Run:
         """A log that lost whole lines reads well and would make a good run bad. Raises ResultError."""
         if not self.is_complete:
             return
-        for told in self.record.response:
-            name, operation = told.workload, told.operation
+        for recorded in self.record.response:
+            name, operation = recorded.workload, recorded.operation
             if operation is None:
                 continue  # all of them together
             logged = sum(
@@ -285,9 +285,9 @@ class Run:
                 for tag, counts in sums.items()
                 if tag.measured and (tag.workload, tag.operation, tag.kind) == (name, operation, "response")
             )
-            if logged != told.samples:
+            if logged != recorded.samples:
                 raise ResultError(
-                    f"{self.path / layout.WINDOWS}: expected {told.samples} response times of "
+                    f"{self.path / layout.WINDOWS}: expected {recorded.samples} response times of "
                     f"{name}.{operation}, as run.json says, found {logged}; the run is damaged"
                 )
 

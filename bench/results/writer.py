@@ -125,14 +125,14 @@ class RunWriter:
         self.zero = zero or WallLabel.read()
         """Run zero: what every time in the folder counts from. May be set until the first histogram."""
         self.on_event: Callable[[Event], None] | None = None
-        """Called with every entry of events.jsonl, in the thread that tells it."""
+        """Called with every entry of events.jsonl, in the thread that wrote it."""
         self._out = out
         self._folder = out / layout.partial_name(name)
         self._columns: list[str] | None = None
         self._log_started = False
         self._encoder = Encoder()
         self._responses = ResponseTotals()
-        with self._told_plainly():
+        with self._disk_errors():
             out.mkdir(parents=True, exist_ok=True)
             # Claimed under another name first: a sweep never meets a partial folder without an owner.
             starting = out / layout.starting_name(name)
@@ -168,7 +168,7 @@ class RunWriter:
         if not counts.any():
             return
         self._responses.add(tag, start_ns, end_ns, counts)
-        with self._told_plainly():
+        with self._disk_errors():
             if not self._log_started:
                 self._windows.write(header(self.zero))
                 self._log_started = True
@@ -181,7 +181,7 @@ class RunWriter:
 
     def series(self, row: dict[str, Any]) -> None:
         """Append one row. The first row names the columns; a later row may lack some, never add one."""
-        with self._told_plainly():
+        with self._disk_errors():
             writer = csv.writer(self._series, lineterminator="\n")
             if self._columns is None:
                 self._columns = list(row)
@@ -199,14 +199,14 @@ class RunWriter:
         """
         if unknown := row.keys() - COLUMN_SET:
             raise ValueError(f"expected columns of resources.csv, found {', '.join(sorted(unknown))} too")
-        with self._told_plainly():
+        with self._disk_errors():
             cells = ["" if row.get(column) is None else row[column] for column in COLUMNS]
             csv.writer(self._resources, lineterminator="\n").writerow(cells)
 
     def event(self, at_ns: int, kind: str, **fields: Any) -> None:
         """Append one event; `at_ns` since run zero."""
         entry: dict[str, Any] = all_visible({"at_ns": int(at_ns), "kind": kind, **fields})
-        with self._told_plainly():
+        with self._disk_errors():
             self._events.write(json.dumps(entry, ensure_ascii=False, default=layout.plain) + "\n")
         if self.on_event is not None:
             self.on_event(Event.model_validate(entry))
@@ -220,7 +220,7 @@ class RunWriter:
     def finish(self, record: RunRecord, interrupted: bool = False) -> Path:
         """Complete the folder, put it under its own name and return its path."""
         final = self._out / self.name
-        with self._told_plainly():
+        with self._disk_errors():
             if not self._log_started:
                 self._windows.write(header(self.zero))
             self._close()
@@ -269,7 +269,7 @@ class RunWriter:
     def _write_record(self, record: RunRecord, status: str) -> None:
         named = record.model_copy(update={"format": layout.FORMAT, "run": self.name, "status": status})
         whole = visible_record(named.to_json())
-        with self._told_plainly():
+        with self._disk_errors():
             layout.write_whole(self._folder / layout.RECORD, layout.as_json(whole))
 
     def _close(self) -> None:
@@ -283,7 +283,7 @@ class RunWriter:
                 file.close()
 
     @contextlib.contextmanager
-    def _told_plainly(self) -> Iterator[None]:
+    def _disk_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -125,9 +125,9 @@ def _false_alarms(run: Run, metric: Metric) -> Observation:
     if not run.record.has("false_alarms"):
         raise Unmeasurable(f"{metric!s} were not looked for in this run", "run it to its end")
     alarms = run.record.false_alarms
-    told = [f"{alarm.detector} at {units.format_duration_ns(alarm.at_ns)}" for alarm in alarms]
+    shown = [f"{alarm.detector} at {units.format_duration_ns(alarm.at_ns)}" for alarm in alarms]
     detectors = {detection.detector for detection in run.record.detections}
-    basis = listed(told) or f"none by {counted(len(detectors), 'detector')}"
+    basis = listed(shown) or f"none by {counted(len(detectors), 'detector')}"
     return Observation(len(alarms), "count", max(1, len(detectors)), basis=basis)
 
 

@@ -8,7 +8,7 @@ control group, else PSS, else RSS, else what a Redis reports as used: the first 
 samples. The sentence of the check names it. RSS never replaces the PSS of several processes: what they
 share would count once for each, so a Postgres would grow with every backend that touches its buffers.
 
-Slope is told from noise, warm-up, and caches that fill and stop:
+A slope is distinguished from noise, warm-up, and caches that fill and stop:
 
 1. The least value of each window (60 s; shorter so that there are at least 30, longer so that there
    are at most 60; whole cycles where a phase has at least 20): what is garbage by then does not count.

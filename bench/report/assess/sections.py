@@ -205,7 +205,7 @@ def _data(lost: int | None, unexpected: int | None) -> RequirementStatus:
 
 
 def thresholds(found: Assessment) -> Section:
-    """When to be told."""
+    """When to alert."""
     marks = tuple(share(level) for level in FLAGS)
     rows = [_alert(one) for one in alerts(found.mets)]
     loads: list[tuple[Cell, ...]] = [

@@ -52,8 +52,8 @@ def scorecard(found: Assessment) -> Section:
         statuses = [one.status for one in mets]
         worst = max((one for one in statuses), default=RequirementStatus.NOT_SHOWN)
         shown = sum(one.is_shown for one in statuses)
-        told = [f"{statuses.count(one)} {one.words}" for one in sorted(set(statuses), reverse=True)]
-        rows.append((area, badge_of(worst), f"{shown} of {len(mets)}", ", ".join(told)))
+        counts = [f"{statuses.count(one)} {one.words}" for one in sorted(set(statuses), reverse=True)]
+        rows.append((area, badge_of(worst), f"{shown} of {len(mets)}", ", ".join(counts)))
     columns = "Area | Worst | #Shown | Requirements"
     return Section("Scorecard", (SCORE_RULE, *table("Requirements by area", columns, rows)))
 

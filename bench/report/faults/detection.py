@@ -170,7 +170,7 @@ def label(fault: FaultRecord) -> str:
 
 
 SAID = {IN_ALARM: "in alarm", NO_LOOK: "no look"}
-"""What stands where a detector told nothing and did not miss the fault."""
+"""Shown where a detector reported nothing and did not miss the fault."""
 MARKS = (("first", "first_success_ns"), ("stable", "stable_ns"), ("full", "full_ns"))
 
 
@@ -200,18 +200,18 @@ def detectors(run: Run) -> list[str]:
 
 def detection_cells(run: Run, fault: FaultRecord) -> list[str]:
     """For each detector the time from the first failure until it noticed, "missed", or "-"."""
-    told = {one.detector: one for one in run.record.detections if one.fault == fault.number}
+    detections = {one.detector: one for one in run.record.detections if one.fault == fault.number}
     failure_ns = first_failure_ns(run, fault.number)
     since_ns = effective_ns(fault) if failure_ns is None else failure_ns
-    return [_detected(told.get(name), since_ns, failure_ns, fault) for name in detectors(run)]
+    return [_detected(detections.get(name), since_ns, failure_ns, fault) for name in detectors(run)]
 
 
 def false_alarms(run: Run) -> str:
     """How many there were, and the first of them: "1 false alarm: probe at 3.00 s"."""
     alarms = run.record.false_alarms
-    told = ", ".join(f"{one.detector} at {units.format_duration_ns(one.at_ns)}" for one in alarms[:5])
+    listed = ", ".join(f"{one.detector} at {units.format_duration_ns(one.at_ns)}" for one in alarms[:5])
     text = f"{spaced(len(alarms))} false alarm{'' if len(alarms) == 1 else 's'}"
-    return f"{text}: {told}" if told else text
+    return f"{text}: {listed}" if listed else text
 
 
 def _detected(
@@ -227,7 +227,7 @@ def _detected(
 
 
 def doubts(run: Run) -> list[str]:
-    """Of detectors that told nothing of a fault and did not miss it: why, a sentence for each kind."""
+    """Why detectors reported nothing of a fault and did not miss it, a sentence for each kind."""
     found: dict[tuple[str, str], str] = {}
     for one in run.record.detections:
         if one.at_ns is None and one.state in SAID:

@@ -233,7 +233,7 @@ def recovery_cells(entry: RecoveryRecord) -> tuple[str, ...]:
 
 
 def _after(entry: RecoveryRecord, stamp: str, since_ns: int) -> str:
-    """The time to a stamp, "never", or "?" where the watch ended too early to tell."""
+    """The time to a stamp, "never", or "?" where the watch ended too early."""
     at_ns: int | None = getattr(entry, stamp)
     if at_ns is not None:
         return units.format_duration_ns(at_ns - since_ns)

@@ -17,10 +17,10 @@ def _say(problem: str) -> None:
     sys.stderr.write(f"bench: {problem}\n")
 
 
-def save(run: Run, verdict: Verdict, tell: Callable[[str], None] = _say) -> Path | None:
+def save(run: Run, verdict: Verdict, report: Callable[[str], None] = _say) -> Path | None:
     """Write report.html into the run's folder, whole or not at all; return its path.
 
-    A report that fails never fails the run: `tell` is given the reason, and None is returned.
+    A report that fails never fails the run: `report` is given the reason, and None is returned.
     """
     try:
         from bench.report.html.run_page import render
@@ -30,6 +30,6 @@ def save(run: Run, verdict: Verdict, tell: Callable[[str], None] = _say) -> Path
         layout.write_whole(path, render(run, verdict))
     except Exception as failure:  # noqa: BLE001 - whatever it is, the run and its verdict stand
         reason = getattr(failure, "strerror", None) or str(failure) or type(failure).__name__
-        tell(f"{run.path}: report.html could not be written: {reason}")
+        report(f"{run.path}: report.html could not be written: {reason}")
         return None
     return path

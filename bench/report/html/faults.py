@@ -238,12 +238,12 @@ def _over(hit: list[RecoveryRecord], percent: float) -> list[str]:
 
 def _noticed(run: Run, hit: list[RecoveryRecord], names: list[str], percent: float) -> list[str]:
     """Over repeats, of each detector; one that missed a fault has no longest."""
-    told = {(one.fault, one.detector): one for one in run.record.detections}
+    detections = {(one.fault, one.detector): one for one in run.record.detections}
     cells = []
     for name in names:
         after = []
         for entry in hit:
-            detection, since_ns = told.get((entry.fault, name)), first_failure_ns(run, entry.fault)
+            detection, since_ns = detections.get((entry.fault, name)), first_failure_ns(run, entry.fault)
             at_ns = detection.at_ns if detection else None
             if at_ns is None and detection and detection.state in UNKNOWN:
                 continue

@@ -78,11 +78,11 @@ class Slices:
         return max(0, bisect_right(self._starts, (start_ns + end_ns) // 2) - 1)
 
     def sums(self, workload: str, column: str) -> list[float | None]:
-        """The sum of a column over each slice; None where no window tells it."""
+        """The sum of a column over each slice; None where no window has it."""
         return [sum(values) if values else None for values in self._values(workload, column)]
 
     def highest(self, workload: str, column: str) -> list[float | None]:
-        """The highest value of a column in each slice; None where no window tells it."""
+        """The highest value of a column in each slice; None where no window has it."""
         return [max(values, default=None) for values in self._values(workload, column)]
 
     def steps(self) -> list[Slice]:
@@ -197,7 +197,7 @@ def _together(phase: str, windows: Sequence[tuple[int, int]], least_ns: int) -> 
 
 
 def _is_window(row: Row) -> bool:
-    """Whether a row tells its window; runs of other writers may lack the columns."""
+    """Whether a row names its window; runs of other writers may lack the columns."""
     names = ("start_ns", "end_ns", "workload", "phase")
     return all(row.get(name) is not None for name in names)
 

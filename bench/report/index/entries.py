@@ -101,7 +101,7 @@ class Recovery:
 
 
 def recovery_of(run: Run, workload: str) -> Recovery | None:
-    """None for a run without faults, and where no arrival tells anything about them."""
+    """None for a run without faults, and where no arrival says anything about them."""
     nothing = {fault.number for fault in run.record.faults if fault.kind == NOTHING}
     found = [
         one
@@ -164,7 +164,7 @@ class RunEntry:
 
     @property
     def utc(self) -> str:
-        """When it began, as in "2026-02-02T02:40:00Z"; from the name where the record does not tell."""
+        """When it began, as in "2026-02-02T02:40:00Z"; from the name where the record does not say."""
         named = layout.named_utc(self.run)
         return self.started_utc or (f"{named:%Y-%m-%dT%H:%M:%SZ}" if named else "")
 
@@ -185,7 +185,7 @@ def entry_of(path: Path) -> RunEntry:
 
 
 def broken(path: Path, state: str, problem: str) -> RunEntry:
-    """An entry for a folder that cannot be read, by what its name tells."""
+    """An entry for a folder that cannot be read, by its name."""
     partial = layout.PARTIAL_NAME.fullmatch(path.name)
     run = partial["run"] if partial else path.name
     parts = layout.RUN_NAME.fullmatch(run)

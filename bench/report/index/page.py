@@ -160,14 +160,14 @@ def scenario_tables(found: Sequence[ScenarioHistory]) -> Html:
 
 def _block(history: ScenarioHistory) -> Html:
     newest = history.entries[0]
-    told = f"{counted(len(history.entries), 'run')}, newest {clock_text(newest.utc)}"
+    summary = f"{counted(len(history.entries), 'run')}, newest {clock_text(newest.utc)}"
     head = element(
         "h3",
         element("span", history.scenario, class_="scenario"),
         " ",
         badge(outcome(newest)),
         " ",
-        element("span", told, class_="soft small"),
+        element("span", summary, class_="soft small"),
     )
     if not history.forms:
         return element("article", head, element("p", "No run of it can be read.", class_="soft"))

@@ -165,6 +165,6 @@ def _told(points: Sequence[Point], metric: Metric) -> str:
     values = [point.value for point in points]
     if len(values) == 1:
         return f"{metric.title} of one run: {metric.shown(values[0])}"
-    told = [f"first {metric.shown(values[0])}", f"last {metric.shown(values[-1])}"]
-    told += [f"lowest {metric.shown(min(values))}", f"highest {metric.shown(max(values))}"]
-    return f"{metric.title} over {len(values)} comparable runs: {', '.join(told)}"
+    figures = [f"first {metric.shown(values[0])}", f"last {metric.shown(values[-1])}"]
+    figures += [f"lowest {metric.shown(min(values))}", f"highest {metric.shown(max(values))}"]
+    return f"{metric.title} over {len(values)} comparable runs: {', '.join(figures)}"
