@@ -12,7 +12,7 @@ from bench.assess.matrix import RequirementResult, Row, further_rows, met
 from bench.assess.recommendation import Reason, Recommendation, Score, recommend, score_of
 from bench.assess.requirements import Requirement, Requirements
 from bench.assess.resilience import Alarms, Integrity, Resilience, alarms, integrity, resilience
-from bench.assess.sources import FoundRuns, find_runs
+from bench.assess.sources import FoundRuns, ScenarioFiles, find_runs
 from bench.assess.status import listed
 from bench.core.units import counted
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bench.assess.sources import ScenarioFiles
     from bench.stack.probes.health import ServiceHealth
 
 

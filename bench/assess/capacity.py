@@ -14,9 +14,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.assess.evidence import command_for
-from bench.assess.matrix import RequirementResult
-from bench.assess.requirements import FLAGS, LEAST_HEADROOM
+from bench.assess.evidence import Evidence, EvidenceSet, command_for
+from bench.assess.matrix import RequirementResult, Row
+from bench.assess.requirements import FLAGS, LEAST_HEADROOM, Capacity, Requirement
 from bench.assess.status import RequirementStatus, share
 from bench.core.units import format_rate, format_ratio
 from bench.judge.measures import observe
@@ -27,9 +27,6 @@ from bench.scenario.rules.grammar import Metric
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.assess.evidence import Evidence, EvidenceSet
-    from bench.assess.matrix import Row
-    from bench.assess.requirements import Capacity, Requirement
     from bench.assess.sources import ScenarioFiles
     from bench.results.reader import Run
     from bench.results.run_record import WorkloadRecord

@@ -13,19 +13,17 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.assess.sources import Damaged, changes_since, started_ns
+from bench.assess.sources import Damaged, FoundRuns, ScenarioFile, ScenarioFiles, changes_since, started_ns
 from bench.assess.status import age, listed
 from bench.core import units
 from bench.core.errors import ResultError
 from bench.judge.judge import judge
-from bench.judge.verdict import Status
+from bench.judge.verdict import Check, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from bench.assess.sources import FoundRuns, ScenarioFile, ScenarioFiles
-    from bench.judge.verdict import Check, Verdict
     from bench.results.reader import Run
 
 REPORT = "report.html"

@@ -5,24 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.assess.evidence import command_for
+from bench.assess.evidence import Evidence, EvidenceSet, command_for
 from bench.assess.status import RequirementStatus, status_of, worst
 from bench.assess.uncertainty import Uncertainty, uncertainty
 from bench.core import units
 from bench.core.errors import ResultError
 from bench.judge.faults.times import effective_ns, took_effect
 from bench.judge.judge import judge
-from bench.judge.verdict import Status, headroom
-from bench.scenario.rules.grammar import parse_rule
+from bench.judge.verdict import Check, Status, headroom
+from bench.scenario.rules.grammar import Rule, parse_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.assess.evidence import Evidence, EvidenceSet
     from bench.assess.requirements import Proof, Requirement
     from bench.assess.sources import ScenarioFiles
-    from bench.judge.verdict import Check
-    from bench.scenario.rules.grammar import Rule
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,13 @@ from bench.core.units import spaced
 from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import KNOWN, Unmeasurable
 from bench.judge.resources.growth import SHARE, by_memory, growth, measured_offsets
-from bench.judge.resources.series import series_of, times_of
+from bench.judge.resources.series import Series, Times, series_of, times_of
 from bench.results.reader import Run
 from bench.scenario.rules.metric_facts import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from bench.judge.resources.series import Series, Times
     from bench.judge.verdict import Check
     from bench.results.run_record import PhaseRecord
     from bench.scenario.rules.grammar import Metric, Rule

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bench.compare.baseline_runs import notes, obstacles
+from bench.compare.baseline_runs import Candidate, Candidates, Form, notes, obstacles
 from bench.compare.difference import (
     Difference,
     Estimate,
     Finding,
     Kind,
+    Reading,
     StatusChange,
     Unknown,
     difference,
@@ -31,8 +32,6 @@ from bench.judge.resources.series import series_of, targets_of, times_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.compare.baseline_runs import Candidate, Candidates, Form
-    from bench.compare.difference import Reading
     from bench.results.reader import Run
 
 

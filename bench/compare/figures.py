@@ -18,14 +18,13 @@ from bench.compare.difference import (
 )
 from bench.compare.load_figures import load_figures
 from bench.judge.faults.times import detection, recovery
-from bench.judge.observation import KNOWN, NEVER, SLOW, Unmeasurable
+from bench.judge.observation import KNOWN, NEVER, SLOW, Observation, Repeat, Unmeasurable
 from bench.judge.resources.growth import by_memory, growth
 from bench.judge.resources.series import refuse_restarts, series_of, targets_of, times_of
 from bench.scenario.rules.grammar import Metric
 from bench.scenario.rules.metric_facts import DETECTORS
 
 if TYPE_CHECKING:
-    from bench.judge.observation import Observation, Repeat
     from bench.results.reader import Run
 
 

@@ -14,7 +14,7 @@ contradict each other the rule is INCONCLUSIVE, with the advice to ask at planne
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,15 +22,11 @@ from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
 from bench.core.intervals import stretches
 from bench.core.outcome import OUTCOMES
-from bench.judge.observation import LaneTime
-from bench.judge.verdict import Doubt, Status
+from bench.judge.observation import LaneTime, Observation
+from bench.judge.verdict import Doubt, Guard, Status
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from bench.core.histogram import Counts
-    from bench.judge.observation import Observation
-    from bench.judge.verdict import Guard
     from bench.results.reader import Run
     from bench.results.run_record import WorkloadRecord
     from bench.scenario.rules.grammar import Metric, Rule

@@ -22,7 +22,7 @@ from bench.core.units import spaced
 from bench.judge.closed_loop import unasked
 from bench.judge.measures import floor_ns, statistic_ns
 from bench.judge.observation import CUT_SHORT, NEVER, SLOW, Observation
-from bench.judge.verdict import Doubt, Status
+from bench.judge.verdict import Doubt, Guard, Status
 from bench.scenario.rules.metric_facts import (
     BY_NAME,
     SHARES_OF_FEW,
@@ -33,7 +33,6 @@ from bench.scenario.rules.metric_facts import (
 
 if TYPE_CHECKING:
     from bench.core.histogram import Counts
-    from bench.judge.verdict import Guard
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Metric, Rule
 

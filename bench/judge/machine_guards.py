@@ -18,9 +18,9 @@ from bench.core.clock import NS_PER_S
 from bench.core.machine_limits import CODE as OWN_LIMIT
 from bench.core.machine_limits import COUNTER as OWN_LIMITS
 from bench.judge.guards import exceeding
-from bench.judge.observation import tally_of
+from bench.judge.observation import Observation, tally_of
 from bench.judge.resources.measures import MEASURES as RESOURCES
-from bench.judge.verdict import Doubt, Status
+from bench.judge.verdict import Doubt, Guard, Status
 from bench.resources.starvation import PRESSING, UNDISTURBED, Starvation, starvation
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from bench.core.histogram import Counts
     from bench.judge.faults.guards import Found
-    from bench.judge.observation import Observation
-    from bench.judge.verdict import Guard
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Metric, Rule
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from bench.core.units import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from bench.core.histogram import Counts
     from bench.results.reader import Run

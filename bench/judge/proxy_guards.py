@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 from bench.core import units
 from bench.judge.guards import BY_SPEED, exceeding
 from bench.judge.measures import percent_of
-from bench.judge.verdict import Doubt, Status
+from bench.judge.verdict import Doubt, Guard, Status
 
 if TYPE_CHECKING:
     from bench.judge.observation import Observation
-    from bench.judge.verdict import Guard
     from bench.results.reader import Run
     from bench.results.run_record import ProxyRecord
     from bench.scenario.rules.grammar import Rule

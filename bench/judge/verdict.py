@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, WrapValidator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from bench.core.errors import ExitCode, ResultError
 from bench.core.sanitize import all_visible
@@ -18,8 +26,6 @@ from bench.results.model import Number, Record, UnplacedError, Whole
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-
-    from pydantic import ValidationInfo, ValidatorFunctionWrapHandler
 
     from bench.judge.observation import Observation
     from bench.results.reader import Run

@@ -18,7 +18,7 @@ from bench.core.clock import NS_PER_S
 from bench.judge.faults.times import first_failure_ns
 from bench.judge.judge import judge
 from bench.judge.observation import tally_of
-from bench.judge.verdict import saved
+from bench.judge.verdict import Verdict, saved
 from bench.results import layout
 from bench.results.reader import Run
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bench.judge.verdict import Verdict
 
 PERCENTILES = (50, 95, 99)
 

@@ -15,7 +15,7 @@ from bench.judge.guards import SAMPLES_ABOVE
 from bench.judge.observation import Tally, Unmeasurable, tally_of
 from bench.judge.resources.growth import MEMORY, by_memory, growth
 from bench.judge.resources.measures import cpu
-from bench.judge.resources.series import series_of, times_of, within
+from bench.judge.resources.series import Series, Times, series_of, times_of, within
 from bench.report.document import Table, columns
 from bench.results.logs import KINDS
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bench.core.histogram import Counts
-    from bench.judge.resources.series import Series, Times
     from bench.results.reader import Run
 
 

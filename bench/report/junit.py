@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from bench.core.clock import NS_PER_S
-from bench.judge.verdict import Status
-from bench.report.index.entries import entry_with
+from bench.judge.verdict import Check, Status
+from bench.report.index.entries import RunEntry, entry_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bench.judge.verdict import Check
     from bench.report.formats import JudgedRun, Reader, RunFolder
-    from bench.report.index.entries import RunEntry
 
 # What XML 1.0 cannot hold in any form.
 FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")

@@ -14,13 +14,15 @@ from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.core.units import counted, spaced
 from bench.judge.measures import answers_of
-from bench.judge.verdict import Status
+from bench.judge.verdict import Check, Status, Verdict
 from bench.report import context
 from bench.report import text as text_report
 from bench.report.context import clock_text, command_again, joined, lookups_text
 from bench.report.document import (
     Badge,
+    Block,
     Bullets,
+    Cell,
     Code,
     Findings,
     Folded,
@@ -36,7 +38,7 @@ from bench.report.faults import detection as fault_detection
 from bench.report.faults import recovery as faults
 from bench.report.faults.detection import entries, label, not_shown, shown
 from bench.report.figures import kind_text, latencies, tallies, time_cells
-from bench.report.index.entries import entry_with
+from bench.report.index.entries import RunEntry, WorkloadFigures, entry_with
 from bench.report.render import markdown
 from bench.report.text import finding_of, head, headline, headroom_text, observed_text
 from bench.scenario.rules.grammar import RuleText
@@ -44,10 +46,7 @@ from bench.scenario.rules.grammar import RuleText
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bench.judge.verdict import Check, Verdict
-    from bench.report.document import Block, Cell
     from bench.report.formats import JudgedRun, Reader, RunFolder
-    from bench.report.index.entries import RunEntry, WorkloadFigures
     from bench.results.reader import Run
 
 KINDS = ("response", "service", "pool_wait")

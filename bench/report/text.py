@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.judge.guards import SAMPLES_ABOVE
-from bench.judge.verdict import Status, headroom
+from bench.judge.verdict import Check, Status, Verdict, headroom
 from bench.report import context
 from bench.report.document import Badge, Facts, Finding, Findings, Headline, Note, Section, Table, columns
 from bench.report.faults import recovery as faults
@@ -22,7 +22,6 @@ from bench.scenario.rules.grammar import RuleText
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.judge.verdict import Check, Verdict
     from bench.report.formats import JudgedRun, Reader
     from bench.results.reader import Run
 

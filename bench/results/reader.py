@@ -18,7 +18,7 @@ from bench.core.sanitize import all_visible
 from bench.registry import received_by
 from bench.results import layout
 from bench.results.logs import OPERATION, Tag, Window, window_of
-from bench.results.run_record import RunRecord
+from bench.results.run_record import Anomaly, RunRecord, WorkloadRecord
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.core.histogram import Counts
-    from bench.results.run_record import Anomaly, WorkloadRecord
 
 
 class Run:

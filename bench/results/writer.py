@@ -27,7 +27,14 @@ from bench.results import layout
 from bench.results.layout import COLUMNS
 from bench.results.logs import Encoder, Tag, Window, header, line_of
 from bench.results.ownership import Ownership
-from bench.results.run_record import COMPLETE, INTERRUPTED, ResponseRecord, visible_record
+from bench.results.run_record import (
+    COMPLETE,
+    INTERRUPTED,
+    ResponseRecord,
+    RunRecord,
+    WorkloadRecord,
+    visible_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,8 +42,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bench.core.histogram import Counts
-    from bench.core.messages import Event
-from bench.results.run_record import RunRecord, WorkloadRecord
 
 PERCENTS = (50, 95, 99)
 

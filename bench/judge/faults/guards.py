@@ -13,15 +13,13 @@ from bench.core import histogram, units
 from bench.judge.faults.times import NOTHING, named
 from bench.judge.guards import exceeding
 from bench.judge.measures import statistic_ns
-from bench.judge.observation import NEVER, SLOW
-from bench.judge.verdict import Doubt, Status
+from bench.judge.observation import NEVER, SLOW, Observation
+from bench.judge.verdict import Doubt, Guard, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bench.core.histogram import Counts
-    from bench.judge.observation import Observation
-    from bench.judge.verdict import Guard
     from bench.results.fault_records import FaultRecord, RecoveryRecord
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Rule

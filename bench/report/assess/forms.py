@@ -5,21 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.assess.recommendation import SAID, Recommendation
+from bench.assess.recommendation import SAID, Reason, Recommendation
 from bench.assess.status import RequirementStatus, age, date, old
 from bench.judge.verdict import Status
 from bench.report.assess import terminal
 from bench.report.assess.sections import badge_of
 from bench.report.assess.summary import sections
-from bench.report.document import Badge, Bullets, Code, Headline, Section
+from bench.report.document import Badge, Bullets, Cell, Code, Headline, Section
 from bench.report.html.page import SHAPES, Html, details, element, page
 from bench.report.render import html, markdown, text
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
     from bench.assess.evidence import Evidence
-    from bench.assess.recommendation import Reason
-    from bench.report.document import Cell
 
 TITLE = "Production readiness"
 STYLE = """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.assess.capacity import alerts, load_alerts
+from bench.assess.capacity import Alert, Headroom, Validated, alerts, load_alerts
 from bench.assess.requirements import FLAGS, LEAST_HEADROOM
 from bench.assess.status import RequirementStatus, figure, listed, old, share
 from bench.assess.uncertainty import METHODS
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.assess.assessment import Assessment
-    from bench.assess.capacity import Alert, Headroom, Validated
     from bench.assess.evidence import Evidence
     from bench.assess.matrix import RequirementResult, Row
     from bench.assess.resilience import Resilience, Spread

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.assess.assessment import environments
+from bench.assess.assessment import Assessment, environments
 from bench.assess.evidence import REPORT
 from bench.assess.status import RequirementStatus, age, date, listed, status_of
 from bench.core import units
@@ -16,7 +16,6 @@ from bench.report.assess.sections import badge_of, capacity, compliance, resilie
 from bench.report.document import Block, Bullets, Cell, Folded, Link, Preformatted, Section, table
 
 if TYPE_CHECKING:
-    from bench.assess.assessment import Assessment
     from bench.assess.health import TargetHealth
 
 

@@ -9,12 +9,22 @@ from bench.assess.status import RequirementStatus, date, figure, old, share
 from bench.core.units import counted
 from bench.report.assess.sections import badge_of
 from bench.report.assess.summary import COMMAND, folded_command
-from bench.report.document import Bullets, Finding, Findings, Headline, Preformatted, Section, Table, columns
+from bench.report.document import (
+    Block,
+    Bullets,
+    Cell,
+    Finding,
+    Findings,
+    Headline,
+    Preformatted,
+    Section,
+    Table,
+    columns,
+)
 
 if TYPE_CHECKING:
     from bench.assess.assessment import Assessment
     from bench.assess.matrix import RequirementResult, Row
-    from bench.report.document import Block, Cell
 
 SHOWN_REASONS = 12
 SCORECARD = columns("Scorecard:24 | #shown:9 | #warn:7 | #failed:8 | #not shown:11 | #cannot tell:13")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,6 @@ from bench.report.render.text import WIDTH, wrapped
 from bench.scenario.rules.metric_facts import DETECTORS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bench.results.fault_records import DetectionRecord, FaultRecord, RecoveryRecord
     from bench.results.reader import Run
 

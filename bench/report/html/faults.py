@@ -13,6 +13,7 @@ from bench.report import context
 from bench.report.document import Column
 from bench.report.faults.detection import (
     SIGNS,
+    TimeLine,
     detection_cells,
     detectors,
     doubts,
@@ -37,7 +38,6 @@ from bench.report.html.plots import used_signs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.report.faults.detection import TimeLine
     from bench.results.fault_records import FaultRecord, IntegrityRecord, RecoveryRecord
     from bench.results.reader import Run
 

@@ -12,7 +12,7 @@ from bench.core.units import spaced
 from bench.judge.guards import SAMPLES_ABOVE
 from bench.report.figures import PERCENTILES, kind_text, latencies, scope_text, time_cells
 from bench.report.html.page import Child, Html, element, section, table
-from bench.report.html.plots import Book, Limit, Line, Plot, folded, wants_log
+from bench.report.html.plots import Book, Dash, Limit, Line, Plot, folded, wants_log
 from bench.report.html.slices import PERCENTILES as DRAWN
 from bench.report.html.slices import Scope, Slices, Spread
 from bench.scenario.rules.grammar import RuleText
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from bench.core.histogram import Counts
     from bench.judge.verdict import Verdict
-    from bench.report.html.plots import Dash
     from bench.results.reader import Run
 
 

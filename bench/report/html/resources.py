@@ -10,17 +10,15 @@ from numpy.typing import NDArray
 from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.judge.resources.growth import MEMORY
-from bench.judge.resources.series import series_of
+from bench.judge.resources.series import Series, series_of
 from bench.report.document import Column
-from bench.report.figures import resource_cells, resources
+from bench.report.figures import ResourceUse, resource_cells, resources
 from bench.report.html.page import Child, Html, element, section, table
 from bench.report.html.plots import Book, Line, Plot, line_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.judge.resources.series import Series
-    from bench.report.figures import ResourceUse
     from bench.report.html.slices import Slices
     from bench.results.reader import Run
 

@@ -11,7 +11,7 @@ from bench.core import units
 from bench.core.units import spaced
 from bench.judge.faults.times import is_clean
 from bench.judge.observation import tally_of
-from bench.judge.verdict import Status
+from bench.judge.verdict import Check, Status, Verdict
 from bench.report.html import arrivals, faults, latency, resources, run_details
 from bench.report.html.page import (
     Child,
@@ -34,7 +34,6 @@ from bench.scenario.rules.grammar import RuleText
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.judge.verdict import Check, Verdict
     from bench.report.formats import JudgedRun, Reader
     from bench.report.render.html import Card
     from bench.results.reader import Run

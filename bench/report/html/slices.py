@@ -7,7 +7,7 @@ histograms. No slice spans two phases.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -19,8 +19,6 @@ from bench.core.clock import NS_PER_S
 from bench.core.outcome import OUTCOMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bench.core.histogram import Counts
     from bench.results.reader import Run
 

@@ -16,7 +16,7 @@ from bench.core.errors import ResultError
 from bench.core.units import counted
 from bench.judge.faults.times import NOTHING, is_clean
 from bench.judge.observation import tally_of
-from bench.judge.verdict import saved
+from bench.judge.verdict import Status, Verdict, saved
 from bench.results import layout
 from bench.results.ownership import Ownership
 from bench.results.reader import Run
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from bench.judge.verdict import Status, Verdict
     from bench.results.run_record import ResponseRecord, WorkloadRecord
 
 

@@ -13,18 +13,15 @@ from urllib.parse import quote_from_bytes
 from bench.core import units
 from bench.core.units import counted
 from bench.report.context import clock_text
-from bench.report.html.page import Html, badge, details, element, page, section, table
-from bench.report.index.entries import COMPLETE, described
-from bench.report.index.trends import METRICS, histories, sparkline
+from bench.report.html.page import Child, Html, badge, details, element, page, section, table
+from bench.report.index.entries import COMPLETE, RunEntry, WorkloadFigures, described
+from bench.report.index.trends import METRICS, FormHistory, Metric, ScenarioHistory, histories, sparkline
 from bench.results import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bench.report.formats import Reader, RunFolder
-    from bench.report.html.page import Child
-    from bench.report.index.entries import RunEntry, WorkloadFigures
-    from bench.report.index.trends import FormHistory, Metric, ScenarioHistory
 
 
 NUMBERS = tuple(metric.title for metric in METRICS)
