@@ -156,7 +156,6 @@ def _files(scenarios: Path | None) -> ScenarioFiles:
 
 def _rendered(found: Assessment, form: str, out: Path | None, colour: bool) -> str:
     from bench.report.assess import forms
-    from bench.report.assess.data import render_json
 
     beside = out.parent if out else Path()
     match form:
@@ -165,7 +164,7 @@ def _rendered(found: Assessment, form: str, out: Path | None, colour: bool) -> s
         case "markdown":
             return forms.render_markdown(found, beside)
         case "json":
-            return render_json(found)
+            return forms.render_json(found)
         case _:
             return forms.render_text(found, colour)
 

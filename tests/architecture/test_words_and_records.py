@@ -20,7 +20,7 @@ UNTYPED_IN = {
     "bench.judge.verdict",
     "bench.reference_api.database",
     "bench.registry",
-    "bench.report.assess.data",
+    "bench.report.assess.forms",
     "bench.report.data",
     "bench.report.html.plots",
     "bench.results.model",

@@ -9,8 +9,7 @@ import pytest
 
 from bench.assess.assessment import Assessment
 from bench.cli.main import run as bench
-from bench.report.assess.data import render_json
-from bench.report.assess.forms import render_html, render_markdown, render_text
+from bench.report.assess.forms import render_html, render_json, render_markdown, render_text
 from tests.assess.assess_runs import HOUR_NS, SHIPPED, assessed, write_run, write_scenario
 
 FOREVER = ("--max-age", "36500d")
