@@ -9,10 +9,9 @@ from bench.core.units import spaced
 from bench.judge import wording
 from bench.judge.faults.guards import FAULT_DOUBTS, fault_findings
 from bench.judge.guards import DOUBTS
-from bench.judge.machine_guards import MACHINE_DOUBTS, machine_excused
+from bench.judge.machine_guards import MACHINE_DOUBTS, PROXY_DOUBTS, machine_excused
 from bench.judge.measures import observe
 from bench.judge.observation import Observation, Unmeasurable, tally_of
-from bench.judge.proxy_guards import PROXY_DOUBTS
 from bench.judge.verdict import Check, Status, Verdict, compared
 from bench.scenario.rules.grammar import Rule, parse_rule
 
