@@ -129,7 +129,7 @@ def candidates(path: Path) -> Candidates:
 
     A damaged run among others is listed, not raised: one broken night must not hide the rest.
     """
-    below = sorted(record.parent for record in path.glob(f"*/{layout.RECORD}"))
+    below = layout.run_folders(path)
     if (path / layout.RECORD).exists() or path.name == layout.RECORD or not below:
         run = Run.load(path)
         return Candidates(path, {form_of(run): [_candidate(run)]}, [], is_one_run=True)

@@ -49,17 +49,19 @@ def losses(run: Run) -> list[Fact]:
 def _answers(run: Run, workload: WorkloadRecord) -> list[Fact]:
     """What the answers of the measured phases brought: statuses, hits and misses."""
     answers = answers_of(run, (workload.name,))
-    facts: list[Fact] = []
-    if answers.statuses:
-        listed = [f"{spaced(count)} answered {status}" for status, count in answers.statuses.items()]
-        facts.append(("HTTP", f"{workload.name}: {joined(listed)}"))
-    if answers.lookups:
-        facts.append(("Lookups", f"{workload.name}: {lookups_text(answers, workload.driver)}"))
-    return facts
+    facts = (("HTTP", statuses_text(answers)), ("Lookups", lookups_text(answers, workload.driver)))
+    return [(label, f"{workload.name}: {text}") for label, text in facts if text]
+
+
+def statuses_text(found: Answers) -> str:
+    """ "1 204 answered 200, 3 answered 503"; empty where none was counted."""
+    return joined(f"{spaced(count)} answered {status}" for status, count in found.statuses.items())
 
 
 def lookups_text(found: Answers, driver: str) -> str:
-    """ "1 204 hits, 96 misses (7.38 %)", of a database in its words."""
+    """ "1 204 hits, 96 misses (7.38 %)", of a database in its words; empty where none was counted."""
+    if not found.lookups:
+        return ""
     misses = f"({units.format_ratio(found.misses / found.lookups)})"
     if kind_of_answers(driver) == "rows":
         return f"{spaced(found.hits)} statements found rows, {spaced(found.misses)} none {misses}"

@@ -62,7 +62,7 @@ def load_runs(path: str | Path) -> RunFrames:
     import pandas as pd
 
     folder = Path(path)
-    folders = sorted(record.parent for record in folder.glob(f"*/{layout.RECORD}"))
+    folders = layout.run_folders(folder)
     is_one_run = (folder / layout.RECORD).exists() or not folders
     runs = [Run.load(found) for found in ([folder] if is_one_run else folders)]
     verdicts = [saved(run.path) or judge(run) for run in runs]

@@ -19,7 +19,7 @@ from bench.judge.verdict import Check, Status
 from bench.report.index.entries import RunEntry, entry_with
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bench.report.formats import JudgedRun, Reader, RunFolder
 
@@ -68,9 +68,7 @@ def _suite(entry: RunEntry, number: int, class_name: str) -> list[str]:
         id=str(number),
         package="holdfast",
     )
-    lines = [f"  <testsuite{head}>", "    <properties>"]
-    lines += [f"      <property{_attributes(name=n, value=value)}/>" for n, value in _properties(entry)]
-    lines.append("    </properties>")
+    lines = [f"  <testsuite{head}>", *_listed(_properties(entry), "    ")]
     if entry.verdict is None:
         lines += _unread(entry, class_name)
     else:
@@ -103,9 +101,7 @@ def _name(check: Check) -> str:
 def _case(entry: RunEntry, check: Check, class_name: str, name: str) -> list[str]:
     head = _attributes(name=name, classname=class_name, time="0")
     sentence = check.because + (f"\n{check.advice}" if check.advice else "")
-    lines = [f"    <testcase{head}>", "      <properties>"]
-    lines += [f"        <property{_attributes(name=n, value=value)}/>" for n, value in _numbers(check)]
-    lines.append("      </properties>")
+    lines = [f"    <testcase{head}>", *_listed(_numbers(check), "      ")]
     if _is_void(entry, check):
         said = f"{check.status.name}, but the run is INVALID: it says nothing about the system"
         lines.append(f"      <skipped{_attributes(message=said)}/>")
@@ -147,6 +143,11 @@ def _classes(entries: Sequence[RunEntry]) -> list[str]:
         name if newest[name] is entry else f"{name}.{entry.run}"
         for name, entry in zip(plain, entries, strict=True)
     ]
+
+
+def _listed(properties: Iterable[tuple[str, str]], indent: str) -> list[str]:
+    lines = [f"{indent}  <property{_attributes(name=name, value=value)}/>" for name, value in properties]
+    return [f"{indent}<properties>", *lines, f"{indent}</properties>"]
 
 
 def _properties(entry: RunEntry) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from bench.judge.measures import answers_of
 from bench.judge.verdict import Check, Status, Verdict
 from bench.report import context
 from bench.report import text as text_report
-from bench.report.context import clock_text, command_again, joined, lookups_text
+from bench.report.context import clock_text, command_again, joined, lookups_text, statuses_text
 from bench.report.document import (
     Badge,
     Block,
@@ -126,10 +126,9 @@ def _losses(run: Run) -> tuple[Block, ...]:
         if (operation is None or alone) and run.arrives(workload, operation or ""):
             ends = tally.lost or "none lost"
             answered = answers_of(run, (workload,))
-            listed = [f"{spaced(count)} answered {status}" for status, count in answered.statuses.items()]
-            listed += [lookups_text(answered, drivers[workload])] if answered.lookups else []
-            brought = f"; {', '.join(listed)}" if listed else ""
-            lines.append(f"{workload}: {spaced(tally.planned)} arrivals planned, {ends}{brought}")
+            brought = joined((statuses_text(answered), lookups_text(answered, drivers[workload])))
+            said = f"{spaced(tally.planned)} arrivals planned, {ends}{'; ' * bool(brought)}{brought}"
+            lines.append(f"{workload}: {said}")
     return (_listed(lines),)
 
 
@@ -207,9 +206,8 @@ def render_summary(
     """The runs in the order given. `detail`: what there is to say about one, folded below the table;
     without it, findings and rules of those that did not plainly pass.
     """
-    head = Section(
-        "", (_outcome(entries), *table("", COLUMNS, [_row(entry) for entry in entries[:MOST_ROWS]]))
-    )
+    rows = [_row(entry) for entry in entries[:MOST_ROWS]]
+    head = Section("", (_outcome(entries), *table("", COLUMNS, rows)))
     parts = [markdown.render([head])]
     if len(entries) > MOST_ROWS:
         parts.append(f"The {len(entries) - MOST_ROWS} runs before these are left out.\n")

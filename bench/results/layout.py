@@ -46,6 +46,11 @@ def named_utc(run: str) -> datetime | None:
         return None
 
 
+def run_folders(folder: Path) -> list[Path]:
+    """The folders right below that hold a run, by their names: the oldest first."""
+    return sorted(record.parent for record in folder.glob(f"*/{RECORD}"))
+
+
 def starting_name(run: str) -> str:
     """The folder of a run that has no owner yet."""
     return f".{run}.starting"

@@ -304,8 +304,7 @@ def _no_run_at(folder: Path) -> str:
             f"{folder}: expected a run folder, found one that has measured nothing yet; "
             "where its harness was killed, the next bench run gives it its name"
         )
-    runs = sorted(path.parent for path in folder.glob(f"*/{layout.RECORD}"))
-    if runs:
+    if runs := layout.run_folders(folder):
         return f"{folder}: expected one run folder, found {len(runs)} runs in it; the newest is {runs[-1]}"
     return (
         f"{folder}: expected a run folder, found no {layout.RECORD} in it; name one that bench run has made"

@@ -270,17 +270,10 @@ def _done(run: Run) -> Html:
     rows = []
     for fault in run.record.faults[:SHOWN_FAULTS]:
         effect = "took effect" if fault.number in took else badge("without effect")
-        sure = fault.uncertainty_ns
-        rows.append(
-            [
-                label(fault),
-                _time(fault.asked_ns),
-                _time(fault.effective_ns),
-                None if sure is None else f"± {units.format_duration_ns(sure)}",
-                _time(fault.healed_ns),
-                [effect, ": ", str(fault.proof or "no proof"), ". ", str(fault.how or "")],
-            ]
-        )
+        sure = None if fault.uncertainty_ns is None else f"± {_time(fault.uncertainty_ns)}"
+        proof = [effect, ": ", fault.proof or "no proof", ". ", fault.how or ""]
+        times = (_time(fault.asked_ns), _time(fault.effective_ns), sure, _time(fault.healed_ns))
+        rows.append([label(fault), *times, proof])
     columns = "fault | #asked | #effective | #known to | #healed | how and proof"
     return table(columns, rows, "Times since the start of the run")
 
@@ -299,14 +292,9 @@ def integrity(run: Run) -> Html:
         examples = [str({**(one.model_extra or {}), **one.to_json()}) for one in check.examples[:5]]
         shown = element("div", "Examples: ", ", ".join(examples), class_="soft small") if examples else None
         counts = (check.acknowledged, check.found, check.lost, check.unexpected)
-        rows.append(
-            [
-                f"{check.workload}, {str(check.check).replace('_', ' ')}",
-                _state(check),
-                *(None if count is None else spaced(count) for count in counts),
-                [*(element("div", text) for text in dict.fromkeys(notes)), shown],
-            ]
-        )
+        known = [None if count is None else spaced(count) for count in counts]
+        found = [*(element("div", text) for text in dict.fromkeys(notes)), shown]
+        rows.append([f"{check.workload}, {check.check.replace('_', ' ')}", _state(check), *known, found])
     columns = "check | state | #acknowledged | #found | #lost | #unexpected | what was found"
     caption = "Acknowledged data, read back: a state here is what was found; the rules judge it"
     return section("Data integrity", table(columns, rows, caption, narrow="cards"))
