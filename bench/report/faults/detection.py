@@ -49,6 +49,21 @@ class TimeLine:
     slow_from_ns: int | None = None
     """Where nothing failed: since when it was slower than usual."""
 
+    @property
+    def bars(self) -> list[tuple[str, int, int]]:
+        """Kind, begin and end of what is drawn: "down", no answer; "slow", answered and not as before."""
+        first = self.marks.get("first", self.watched_ns)
+        if self.down_from_ns is not None:
+            whole = self.marks.get("full", self.marks.get("stable", first))
+            return [("down", self.down_from_ns, first), ("slow", first, whole)]
+        whole = self.marks.get("full", self.watched_ns)
+        return [] if self.slow_from_ns is None else [("slow", self.slow_from_ns, whole)]
+
+    @property
+    def signs(self) -> list[tuple[str, int]]:
+        """The marks in the order of time."""
+        return sorted(self.marks.items(), key=lambda mark: (mark[1], list(SIGNS).index(mark[0])))
+
 
 def drawn(lines: Sequence[TimeLine], unicode: bool = True) -> list[str]:
     """A scale, a line for each fault, and what the signs mean; at most 80 columns wide.
@@ -81,17 +96,10 @@ def _cell(at_ns: int, extent: int, cells: int) -> int:
 def _line(line: TimeLine, extent: int, cells: int, unicode: bool) -> str:
     down, slow, _ = DOWN if unicode else SLOW
     row = [" "] * cells
-    if line.down_from_ns is not None:
-        start = _cell(line.down_from_ns, extent, cells)
-        back = _cell(line.marks.get("first", line.watched_ns), extent, cells)
-        whole = _cell(line.marks.get("full", line.marks.get("stable", 0)), extent, cells)
-        row[start:back] = down * (min(back, cells) - start)
-        row[back:whole] = slow * max(0, whole - back)
-    elif line.slow_from_ns is not None:
-        start = _cell(line.slow_from_ns, extent, cells)
-        whole = _cell(line.marks.get("full", line.watched_ns), extent, cells)
-        row[start:whole] = slow * max(0, whole - start)
-    for name, at_ns in sorted(line.marks.items(), key=lambda mark: (mark[1], list(SIGNS).index(mark[0]))):
+    for kind, from_ns, to_ns in line.bars:
+        start, end = _cell(from_ns, extent, cells), min(_cell(to_ns, extent, cells), cells)
+        row[start:end] = {"down": down, "slow": slow}[kind] * (end - start)
+    for name, at_ns in line.signs:
         place = _cell(at_ns, extent, cells)
         while place < cells and not (row[place] == " " or row[place] in (down, slow)):
             place += 1  # two at once are set side by side

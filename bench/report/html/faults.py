@@ -111,14 +111,8 @@ def _grid(scale: Scale, height: int) -> list[Html]:
 def _row(line: TimeLine, number: int, scale: Scale) -> list[Html]:
     middle = TOP + ROW * number + ROW / 2 + 4
     parts = [element("text", line.label, x=0, y=middle + 4, class_="label")]
-    first = line.marks.get("first", line.watched_ns)
-    if line.down_from_ns is not None:
-        whole = line.marks.get("full", line.marks.get("stable", first))
-        parts += _bar("slow", first, whole, middle, scale)
-        parts += _bar("down", line.down_from_ns, first, middle, scale)
-    elif line.slow_from_ns is not None:
-        whole = line.marks.get("full", line.watched_ns)
-        parts += _bar("slow", line.slow_from_ns, whole, middle, scale)
+    for kind, from_ns, to_ns in reversed(line.bars):
+        parts += _bar(kind, from_ns, to_ns, middle, scale)
     return [*parts, *_signs(line, middle, scale)]
 
 
@@ -132,8 +126,8 @@ def _bar(kind: str, from_ns: int, to_ns: int, middle: float, scale: Scale) -> li
 
 def _signs(line: TimeLine, middle: float, scale: Scale) -> list[Html]:
     found = []
-    marks = sorted(line.marks.items(), key=lambda mark: (mark[1], list(SIGNS).index(mark[0])))
-    for (name, at_ns), place in zip(marks, _places([scale.x(at_ns) for _, at_ns in marks]), strict=True):
+    places = _places([scale.x(at_ns) for _, at_ns in line.signs])
+    for (name, at_ns), place in zip(line.signs, places, strict=True):
         x = scale.x(at_ns)
         sign, word = SIGNS[name]
         title = element("title", f"{word} at {units.format_duration_ns(at_ns)}")
