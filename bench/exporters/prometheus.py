@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
-from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -28,7 +27,7 @@ from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import UsageError
 from bench.exporters.families import Family, families
 from bench.exporters.figures import BOUNDS_NS, CoalescingBuffer, Distribution, Figures
-from bench.stack.target import address_of, is_loopback_literal
+from bench.stack.target import address_of, is_loopback_literal, names_loopback
 
 EDGES = (*(repr(bound / NS_PER_S) for bound in BOUNDS_NS), "+Inf")
 
@@ -191,11 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         """
         if self.server.credentials is not None or "Host" not in self.headers:
             return True
-        try:
-            host = urlsplit(f"//{self.headers['Host']}").hostname or ""
-        except ValueError:
-            return False
-        return host.rstrip(".") == "localhost" or is_loopback_literal(host)
+        return names_loopback(self.headers["Host"])
 
     def _is_allowed(self) -> bool:
         wanted = self.server.credentials

@@ -102,6 +102,15 @@ def is_loopback_literal(host: str) -> bool:
         return False
 
 
+def names_loopback(netloc: str) -> bool:
+    """Whether a Host header is a loopback name. A page whose name leads here (DNS rebinding) sends that."""
+    try:
+        host = (urlsplit(f"//{netloc}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    return host == "localhost" or is_loopback_literal(host)
+
+
 _ENCODING_ADVICE = "write / ? # @ : % inside a user name or password as %2F %3F %23 %40 %3A %25"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _POSTGRES_OPTIONS = (

@@ -14,7 +14,6 @@ import base64
 import binascii
 import getpass
 import hmac
-import ipaddress
 import logging
 import os
 import socket
@@ -27,6 +26,7 @@ from urllib.parse import urlsplit
 from wsgiref.types import WSGIEnvironment
 
 from bench.core.errors import ExitCode
+from bench.stack.target import is_loopback_literal, names_loopback
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 WRONG_PASSWORD_S = 0.5
@@ -47,14 +47,10 @@ def is_loopback(host: str) -> bool:
     if host in ("", "*"):
         return False
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        pass
-    try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host.strip("[]"), None)}
     except OSError:
         return False
-    return bool(found) and all(ipaddress.ip_address(address.split("%")[0]).is_loopback for address in found)
+    return bool(found) and all(is_loopback_literal(address.split("%")[0]) for address in found)
 
 
 class Guard:
@@ -86,7 +82,7 @@ class Guard:
 
     def _refusal(self, environ: WSGIEnvironment) -> tuple[str, str] | None:
         host = environ.get("HTTP_HOST", "")
-        if self._credentials is None and not _names_loopback(host):
+        if self._credentials is None and not names_loopback(host):
             return "421 Misdirected Request", (
                 "host: expected 127.0.0.1, localhost or [::1], found another name; open the address that "
                 "bench ui printed"
@@ -117,23 +113,6 @@ class Guard:
 def _digest(text: bytes) -> bytes:
     """Of one length for every text, so that comparing does not tell the length either."""
     return hmac.digest(b"holdfast", text, "sha256")
-
-
-def _host_of(netloc: str) -> str:
-    try:
-        return (urlsplit(f"//{netloc}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
-
-
-def _names_loopback(netloc: str) -> bool:
-    host = _host_of(netloc)
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_our_page(environ: WSGIEnvironment, host: str) -> bool:
