@@ -2,33 +2,25 @@
 of a driver.
 """
 
-from __future__ import annotations
-
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Protocol
+from pathlib import Path
+from typing import Annotated, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from bench.core.answers import Answers, ErrorCount
 from bench.core.messages import Count, Event
-from bench.core.outcome import OUTCOME_COUNT
-
-if TYPE_CHECKING:
-    import socket
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from bench.core.outcome import Outcome
-    from bench.engine.board import Change, Reconnection
-    from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
-    from bench.plan.plan import WorkloadPlan
-    from bench.plan.program import Program
-    from bench.scenario.model import Workload
-    from bench.stack.target import Target
-
+from bench.core.outcome import OUTCOME_COUNT, Outcome
+from bench.engine.board import Change, Reconnection
+from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
+from bench.plan.plan import WorkloadPlan
+from bench.plan.program import Program
+from bench.scenario.model import Workload
+from bench.stack.target import Target
 
 LEAST_CLIENT_IDLE_RATIO = 0.1
 """A Python event loop with less to spare than this serves its tasks late: its time shows as service time."""

@@ -5,14 +5,12 @@ so an interval is a subtraction and no lock or reset is needed. Histograms that 
 the last copy are not copied again: `tallies` tell. A Board may lie in memory that two processes share.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +43,7 @@ class Board:
     """answers[row, column] (bench.core.answers): what answers brought; mostly untouched pages."""
 
     @classmethod
-    def empty(cls, rows: int, kind_names: tuple[str, ...]) -> Board:
+    def empty(cls, rows: int, kind_names: tuple[str, ...]) -> Self:
         """All zero. The kinds are the first KIND_COUNT of the layout, then an engine's own."""
         assert len(kind_names) >= KIND_COUNT
         board = cls(
@@ -153,14 +151,14 @@ class SharedBoard:
     """gauges[column] as in bench.engine.wire.layout."""
 
     @classmethod
-    def create(cls, rows: int) -> SharedBoard:
+    def create(cls, rows: int) -> Self:
         """New memory, all zero, behind a descriptor that the caller owns."""
         fd = os.memfd_create("holdfast-board", os.MFD_CLOEXEC)
         os.ftruncate(fd, _words(rows) * WORD_BYTES)
         return cls.open(fd, rows)
 
     @classmethod
-    def open(cls, fd: int, rows: int) -> SharedBoard:
+    def open(cls, fd: int, rows: int) -> Self:
         """The memory behind a descriptor that was inherited, for as many rows as it was made."""
         # The memory lives as long as any view of it, whatever becomes of the descriptor.
         words = np.frombuffer(mmap.mmap(fd, _words(rows) * WORD_BYTES), dtype=np.int64)

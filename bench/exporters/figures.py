@@ -11,13 +11,12 @@ moved up to the edge of the HDR bucket in which it lies (by at most 1/1024), so 
 exact. Only the sum is made from the middles of buckets, and off by at most 1/2048.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +53,7 @@ class Distribution:
     """Edges of the outermost buckets in use."""
 
     @classmethod
-    def empty(cls) -> Distribution:
+    def empty(cls) -> Self:
         """Without samples."""
         return cls(np.zeros(len(BOUNDS_NS) + 1, dtype=np.int64))
 

@@ -7,10 +7,9 @@ meanwhile: a server that waits for its own processes, or for the load that it is
 hypervisor took (steal), and a quota of our own control group (throttling), count by themselves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from bench.core.clock import NS_PER_S
 from bench.results.generator_records import OtherProcessesRecord
@@ -81,7 +80,7 @@ class Starvation:
         )
 
     @classmethod
-    def of(cls, record: OtherProcessesRecord) -> Starvation:
+    def of(cls, record: OtherProcessesRecord) -> Self:
         """What `record` made."""
         return cls(
             record.starved_ratio, record.cores, record.others_cores, record.held_up_ratio, record.because

@@ -1,10 +1,8 @@
 """Redis commands: as templates, as words for a client library, and which of them look something up."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from bench.core.answers import FOUND, MISSED
 from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
@@ -45,7 +43,7 @@ class CommandWords:
     """Position and text of each word that every arrival has its own of."""
 
     @classmethod
-    def of(cls, command: tuple[str, ...], vocabulary: Vocabulary, draws: Draws) -> CommandWords:
+    def of(cls, command: tuple[str, ...], vocabulary: Vocabulary, draws: Draws) -> Self:
         """The words of a command with placeholders."""
         texts = [Words(_template(word, vocabulary), draws) for word in command]
         constant = [text.constant or b"" for text in texts]

@@ -9,12 +9,11 @@ A worker whose sums cannot be right is rejected with the reason. Its part of the
 on, and the others continue. Pure.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,12 +154,12 @@ class RemotePart:
     piece: LogPiece | None = None
 
     @classmethod
-    def empty(cls, segment: Segment, rows: int) -> RemotePart:
+    def empty(cls, segment: Segment, rows: int) -> Self:
         """Nothing sent so far, and every row one of arrivals."""
         return cls(segment, np.zeros((rows, OUTCOME_COUNT), dtype=np.int64), planned=list(range(rows)))
 
     @classmethod
-    def of(cls, segment: Segment, plan: WorkloadPlan, duration_ns: int) -> RemotePart:
+    def of(cls, segment: Segment, plan: WorkloadPlan, duration_ns: int) -> Self:
         """Nothing sent so far of a plan that lasts so long."""
         names = plan.program.names
         part = cls.empty(segment, plan.phase_count * len(names))

@@ -3,11 +3,10 @@
 None of these texts is HTML.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from bench.core import histogram, units
 from bench.core.errors import ExitCode
@@ -114,7 +113,7 @@ class VerdictState:
     checks: list[CheckState]
 
     @classmethod
-    def of(cls, verdict: Verdict) -> VerdictState:
+    def of(cls, verdict: Verdict) -> Self:
         """The texts of a verdict."""
         return cls(
             verdict.status.name,
