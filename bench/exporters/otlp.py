@@ -139,17 +139,8 @@ def _facts(run: RunFigures) -> Mapping[str, AttributeValue]:
 
 
 def _check(check: Check) -> Mapping[str, AttributeValue]:
-    known = {
-        "rule": check.rule,
-        "metric": check.metric,
-        "status": check.status.name,
-        "observed": check.observed,
-        "unit": check.unit,
-        "limit": check.limit,
-        "samples": check.samples,
-        "because": check.because,
-        "advice": check.advice,
-    }
+    names = ("rule", "metric", "observed", "unit", "limit", "samples", "because", "advice")
+    known = {"status": check.status.name} | {name: getattr(check, name) for name in names}
     return {name: value for name, value in known.items() if value is not None}
 
 

@@ -46,64 +46,40 @@ class Metrics:
     def _families(
         self, breakers: list[ComponentBreaker], pools: list[Bulkhead], unsettled: int
     ) -> Iterator[str]:
-        yield _family(
-            "requests_total",
-            "counter",
-            "Requests that have ended.",
-            (
-                ((("method", method), ("route", route), ("status", str(status))), count)
-                for (method, route, status), count in sorted(self._requests.items())
-            ),
-        )
+        requests = [
+            ((("method", method), ("route", route), ("status", str(status))), count)
+            for (method, route, status), count in sorted(self._requests.items())
+        ]
+        reads = [((("result", result),), count) for result, count in self.cache_reads.items()]
+        states = [
+            (_of(breaker, state=state), int(breaker.state == state))
+            for breaker in breakers
+            for state in ("closed", "open", "half_open")
+        ]
+        changes = [(_of(each, to=to), count) for each in breakers for to, count in each.transitions.items()]
+        open_s = [(_of(breaker), breaker.open_s) for breaker in breakers]
+        waiting = [(_of(pool), pool.waiting) for pool in pools]
+        yield _family("requests_total", "counter", "Requests that have ended.", requests)
         yield from self._durations()
         yield _family("requests_in_flight", "gauge", "Requests being answered.", [((), self.in_flight)])
         yield _family(
-            "cache_reads_total",
-            "counter",
-            "Reads of one item, by where the answer came from.",
-            (((("result", result),), count) for result, count in self.cache_reads.items()),
+            "cache_reads_total", "counter", "Reads of one item, by where the answer came from.", reads
         )
         yield _family(
             "cache_unsettled_items", "gauge", "Written while Redis could not be told.", [((), unsettled)]
         )
+        yield _family("breaker_state", "gauge", "1 for the state that the circuit is in.", states)
         yield _family(
-            "breaker_state",
-            "gauge",
-            "1 for the state that the circuit is in.",
-            (
-                (_of(breaker, state=state), int(breaker.state == state))
-                for breaker in breakers
-                for state in ("closed", "open", "half_open")
-            ),
+            "breaker_transitions_total", "counter", "How often the circuit went into a state.", changes
+        )
+        yield _family("breaker_open_seconds_total", "counter", "How long the circuit was not closed.", open_s)
+        yield _family(
+            "pool_size", "gauge", "Connections at most.", [(_of(pool), pool.size) for pool in pools]
         )
         yield _family(
-            "breaker_transitions_total",
-            "counter",
-            "How often the circuit went into a state.",
-            (
-                (_of(breaker, to=to), count)
-                for breaker in breakers
-                for to, count in breaker.transitions.items()
-            ),
+            "pool_in_use", "gauge", "Connections in use.", [(_of(pool), pool.in_use) for pool in pools]
         )
-        yield _family(
-            "breaker_open_seconds_total",
-            "counter",
-            "How long the circuit was not closed.",
-            ((_of(breaker), breaker.open_s) for breaker in breakers),
-        )
-        yield _family(
-            "pool_size", "gauge", "Connections at most.", ((_of(pool), pool.size) for pool in pools)
-        )
-        yield _family(
-            "pool_in_use", "gauge", "Connections in use.", ((_of(pool), pool.in_use) for pool in pools)
-        )
-        yield _family(
-            "pool_waiting",
-            "gauge",
-            "Requests that wait for a connection.",
-            ((_of(pool), pool.waiting) for pool in pools),
-        )
+        yield _family("pool_waiting", "gauge", "Requests that wait for a connection.", waiting)
         yield _family("uptime_seconds", "gauge", "Since the start.", [((), self.uptime_s)])
 
     def _durations(self) -> Iterator[str]:
