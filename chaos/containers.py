@@ -9,8 +9,6 @@ engine does differently than one expects:
 - an inspected `Health` says unhealthy as soon as a container is paused or dead, without any check.
 """
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Callable, Sequence

@@ -5,23 +5,19 @@ again. Healing by it twice is harmless, and so is healing what never happened: t
 fault.
 """
 
-from __future__ import annotations
-
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from bench.core.clock import NS_PER_S, WallLabel
 from bench.stack.docker.client import ADDRESS, engine_host
 from bench.stack.supervisor.processes import ProcessIdentity
 from chaos.container_view import Endpoint, engine
+from chaos.containers import ContainerAct
 from chaos.processes import STOPPED_STATES, family, state_of, wait_until
-
-if TYPE_CHECKING:
-    from chaos.containers import ContainerAct
 
 CONTINUED_S = 2.0
 ENDED_S = 5.0

@@ -1,18 +1,14 @@
 """`bench compare BEFORE AFTER`: what became slower since earlier runs, and whether the runs can show it."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from bench.cli.output import say
-
-if TYPE_CHECKING:
-    from bench.core.errors import ExitCode
+from bench.core.errors import ExitCode
 
 
 class Threshold(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in some versions of click

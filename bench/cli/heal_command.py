@@ -1,7 +1,5 @@
 """`bench heal`: heal what a killed harness has left in the system."""
 
-from __future__ import annotations
-
 import click
 
 from bench.cli.output import say

@@ -1,21 +1,16 @@
 """`bench init`: a stack file and a first scenario for what a user has."""
 
-from __future__ import annotations
-
 import json
 import os
 import textwrap
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.output import NamedPath, say, say_problem
 from bench.core.errors import ExitCode
-
-if TYPE_CHECKING:
-    from bench.init.findings import Findings
+from bench.init.findings import Findings
 
 WIDTH = 80
 FILE = NamedPath(exists=True, dir_okay=False, path_type=Path)

@@ -1,16 +1,11 @@
 """`bench judge RUN`: judge a saved run, by its own rules or by others, without running it again."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.output import NamedPath, say
-
-if TYPE_CHECKING:
-    from bench.core.errors import ExitCode
+from bench.core.errors import ExitCode
 
 
 @click.command()

@@ -3,8 +3,6 @@
 A reader that has gone ends neither a run nor its verdict.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,11 +1,10 @@
 """`bench report RUN…`: saved runs in a form to read or to process; of a folder of runs one page over all."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from bench.cli.output import NamedPath, say
 from bench.core.errors import ResultError, UsageError
@@ -18,9 +17,6 @@ from bench.report.formats import (
     RunFolder,
     folder_formats,
 )
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 
 class FormatName(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in some versions of click

@@ -1,26 +1,21 @@
 """`bench stack up|status|down`: services that stay up between commands, and the health of all targets."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from bench.cli.output import say
 from bench.core.errors import ExitCode
 from bench.registry import SERVICES, url_variables
-
-if TYPE_CHECKING:
-    from bench.stack.background.state import BackgroundStack
-    from bench.stack.probes.health import ServiceHealth
-    from bench.stack.target import Target
-
+from bench.stack.background.state import BackgroundStack
+from bench.stack.probes.health import ServiceHealth
+from bench.stack.target import Target
 
 WIDTH = 80
 COLUMNS = ("name", "kind", "address", "state", "uptime", "version", "latency")

@@ -1,7 +1,5 @@
 """`bench ui`: Locust's web UI in front of the scenarios. The process becomes Locust's."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

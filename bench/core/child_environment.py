@@ -9,15 +9,10 @@ process of the same user could read them there.
     + a program of the user's   what HOLDFAST_PASS_ENVIRONMENT names
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 NAMES_VARIABLE = "HOLDFAST_PASS_ENVIRONMENT"
 """Names, with * for any rest, separated by commas: what a locustfile may see beside the usual."""

@@ -4,17 +4,12 @@ A mapped file is sparse. Where the disk is full when a page of it is touched, th
 process with SIGBUS: no message, no verdict. Room that was taken before turns that into an error.
 """
 
-from __future__ import annotations
-
 import errno
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bench.core.errors import ResultError
 from bench.core.units import format_bytes
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 """A file system that knows no reservation."""

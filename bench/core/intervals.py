@@ -4,8 +4,6 @@ A phase of `cycles: 50, rest: 30%` is cut into 50 equal cycles; each is load, th
 any arrival. What memory a target does not give back at rest shows from cycle to cycle.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 ONE_NS = 1

@@ -6,8 +6,6 @@ blame: what dials counts it here, and the run is INVALID with the cause. The sen
 code of a failure are the same for `bench` and for its agents.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -7,15 +7,10 @@ shown as its escape. Those beyond the first 32 are written as JSON writes them, 
 means the same. Servers quote what they were sent and libraries show URLs, so both may repeat a secret.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import quote
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
 _DIRECTIONS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"

@@ -6,8 +6,6 @@ semicolon inside parentheses (CREATE RULE) or inside BEGIN ATOMIC ... END (a fun
 `standard_conforming_strings` is taken as on.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Asking what a user has named: who answers, what an API documents, and which of its pages can be loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

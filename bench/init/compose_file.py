@@ -4,8 +4,6 @@ Only what is needed to find a service in a running project is read; whatever els
 it is written, is passed over. A port or an image that depends on a variable has the variable's default.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

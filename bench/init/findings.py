@@ -1,7 +1,5 @@
 """What was found of a user's system, before it is written down."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field

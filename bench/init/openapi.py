@@ -4,8 +4,6 @@ Of versions 2 and 3 only what both call alike is read. Whatever is not as the st
 but for a document without paths.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

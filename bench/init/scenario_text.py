@@ -1,7 +1,5 @@
 """A first scenario for what was found: modest, harmless, and judged by the limits of an ordinary service."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from bench.init.findings import Findings, FoundOperation, FoundTarget, name_from

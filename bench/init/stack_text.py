@@ -1,7 +1,5 @@
 """The stack file of what was found."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from bench.init.findings import Findings, FoundTarget

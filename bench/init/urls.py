@@ -1,7 +1,5 @@
 """URLs of running services: each is read, and written without its password."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import quote

@@ -1,7 +1,5 @@
 """What the writers of both files share: texts that come from elsewhere as YAML values and as comments."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterable, Iterator

@@ -8,8 +8,6 @@ A new driver is an entry of `DRIVERS`, a new service of the stacks one of `SERVI
 docs/adding-a-driver.md. A plug-in announces its entries by entry points, or calls `register`.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The kinds of targets and the services of the stacks, one entry each, and what follows from them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal

@@ -4,21 +4,16 @@ Every format renders judged runs; one with `render_folder` renders all runs of a
 state they are in. Plug-ins add formats of their own.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from bench.core.plugins import Table
+from bench.judge.verdict import Verdict
 from bench.registry import load
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from bench.judge.verdict import Verdict
-    from bench.report.index.entries import RunEntry
-    from bench.results.reader import Run
+from bench.report.index.entries import RunEntry
+from bench.results.reader import Run
 
 
 class JudgedRun(NamedTuple):

@@ -1,7 +1,5 @@
 """The sections of run.json about faults: what was done, who noticed, what came back, what was lost."""
 
-from __future__ import annotations
-
 from pydantic import Field, JsonValue
 
 from bench.registry import path_name

@@ -1,7 +1,5 @@
 """What made the load, in run.json: its machine, how exact it measures, its workers, what it used."""
 
-from __future__ import annotations
-
 from pydantic import Field, JsonValue
 
 from bench.results.model import Number, Record, Whole

@@ -13,20 +13,16 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S, WallLabel
 from bench.core.disk import reserve
+from bench.core.histogram import Counts
 from bench.core.outcome import OUTCOMES
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bench.core.histogram import Counts
-
 
 KINDS = ("response", "service", "lag", "late", "net", "service_net", "pool_wait")
 OUTCOME_LABELS = tuple(outcome.label for outcome in OUTCOMES)

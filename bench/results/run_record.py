@@ -4,8 +4,6 @@ What an older version did not write has a default. A complete run must have the 
 that was interrupted may lack any.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, JsonValue

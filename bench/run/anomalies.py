@@ -10,24 +10,16 @@ A cache that never has the key and an API that redirects everything to its login
 fails then, so the run carries a note. Pure.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from bench.core.answers import Answers
 from bench.core.outcome import Outcome
 from bench.core.units import often, spaced
-from bench.engine.api import LEAST_CLIENT_IDLE_RATIO
+from bench.engine.api import LEAST_CLIENT_IDLE_RATIO, Engine, EngineResult
 from bench.plan.pacing import P_DURATION_NS
+from bench.plan.plan import Plan
 from bench.registry import kind_of_answers
 from bench.results.generator_records import GeneratorRecord
 from bench.results.run_record import Anomaly, WorkloadRecord
-
-if TYPE_CHECKING:
-    from bench.engine.api import Engine, EngineResult
-    from bench.plan.plan import Plan
-    from bench.scenario.model import Workload
-
+from bench.scenario.model import Workload
 
 LEAST_IDLE_RATIO = 0.02
 LEAST_KEPT_RATIO = 0.99

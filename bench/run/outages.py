@@ -6,22 +6,16 @@ without a log of single arrivals; their edges are known to the length of a windo
 recoveries, from single arrivals, are finer.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.results.fault_records import OutageRecord
+from bench.results.run_record import RunRecord
 from bench.scenario.fault_kinds import PASSIVE_KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from bench.results.run_record import RunRecord
-
 
 FAULT, NOBODY = "fault", "nobody"
 FAILURES = ("error", "timeout", "reset", "refused", "dropped")

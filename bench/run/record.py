@@ -2,21 +2,20 @@
 two runs must share to be compared.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
 from bench.core.answers import Answers
 from bench.core.outcome import OUTCOMES
+from bench.engine.api import Engine, EngineResult
+from bench.plan.plan import Plan, WorkloadPlan
 from bench.results import layout
-from bench.results.generator_records import EnvironmentRecord, MachineFacts
+from bench.results.generator_records import CalibrationRecord, EnvironmentRecord, MachineFacts
 from bench.results.run_record import (
     Anomaly,
     CountRecord,
@@ -32,14 +31,8 @@ from bench.results.run_record import (
     WorkloadRecord,
 )
 from bench.run.anomalies import notes_on_answers, saturation
-
-if TYPE_CHECKING:
-    from bench.engine.api import Engine, EngineResult
-    from bench.plan.plan import Plan, WorkloadPlan
-    from bench.results.generator_records import CalibrationRecord
-    from bench.scenario.load import LoadedScenario
-    from bench.stack.stack import Stack
-
+from bench.scenario.load import LoadedScenario
+from bench.stack.stack import Stack
 
 LIBRARIES = ("holdfast", "numpy", "numba", "hdrhistogram", "redis", "hiredis", "uvloop")
 

@@ -1,24 +1,17 @@
 """From the Boards to the run folder: one interval of every histogram per window, one row of the series."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.core.answers import Answers
-from bench.core.histogram import empty, percentile_ns
+from bench.core.histogram import Counts, empty, percentile_ns
 from bench.core.outcome import OUTCOMES
-from bench.engine.api import EngineStats
+from bench.engine.api import Engine, EngineStats
+from bench.plan.plan import Plan
+from bench.resources.generator import GeneratorCost
 from bench.results.logs import Tag
-from bench.run.plugins import Observers, WindowView
-
-if TYPE_CHECKING:
-    from bench.core.histogram import Counts
-    from bench.engine.api import Engine
-    from bench.plan.plan import Plan
-    from bench.resources.generator import GeneratorCost
-    from bench.results.writer import RunWriter
-    from bench.run.plugins import GeneratorUsage
+from bench.results.writer import RunWriter
+from bench.run.plugins import GeneratorUsage, Observers, WindowView
 
 SERIES_PERCENTS = (50.0, 95.0, 99.0)
 

@@ -1,7 +1,5 @@
 """A request to end, made by a signal or by another thread."""
 
-from __future__ import annotations
-
 import os
 import select
 import time

@@ -6,23 +6,18 @@ already had nothing more to report, and one that did not look while the target w
 not see anything.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.outcome import Outcome
 from bench.core.units import format_duration_ns
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bench.stack.supervisor.supervised import StackEvent
+from bench.stack.supervisor.supervised import StackEvent
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Kill, crash, stop, restart, pause and disconnect of a target that runs in a container."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from chaos import containers

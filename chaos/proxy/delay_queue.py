@@ -6,8 +6,6 @@ pacers only when it is looked at, so that a toxic that comes or goes changes eve
 left.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from typing import Final, Protocol
 

@@ -1,16 +1,13 @@
 """One end of a connection through the proxy: its socket and what epoll watches it for."""
 
-from __future__ import annotations
-
 import contextlib
 import select
 import socket
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from chaos.proxy.loop import Loop
+from chaos.proxy.loop import Loop
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
 DRAIN_BYTES = 65_536

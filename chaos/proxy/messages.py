@@ -7,8 +7,6 @@ A line has the number of the message that it is, or answers, and the name of its
 version.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

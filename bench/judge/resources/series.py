@@ -1,20 +1,14 @@
 """The samples of one source out of a run's resources, and the times that they are judged by."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.intervals import stretches
 from bench.judge.observation import Unmeasurable
 from bench.registry import contacts_a_target, reachable_targets
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bench.results.reader import Run
+from bench.results.reader import Run
 
 LEAST_CYCLES = 20
 """With fewer, growth is judged by time and not by cycle: a tenth of them would say too little."""

@@ -1,14 +1,13 @@
 """Runs the wire engine against the truth server and compares what each of them recorded."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import MachineLimit
-from bench.core.histogram import percentile_ns
+from bench.core.histogram import Counts, percentile_ns
 from bench.core.outcome import Outcome
 from bench.engine.wire import layout
 from bench.engine.wire.layout import FROM_PLANNED
@@ -18,12 +17,7 @@ from bench.plan.program import Field, Program, Template
 from bench.run.calibration.truth_server import FIXED, PLANNED_DIGITS, REQUEST, Delays, TruthServer
 from bench.scenario.model import Workload
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bench.core.histogram import Counts
-
-    Through = Callable[[str, int], tuple[str, int]]
+Through = Callable[[str, int], tuple[str, int]]
 
 PERCENTS = (50.0, 95.0, 99.0, 99.9)
 LEAD_NS = 30_000_000

@@ -1,22 +1,17 @@
 """Rules that are allowed but probably not what was meant. `bench validate` prints these."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from bench.core.clock import NS_PER_S
 from bench.core.intervals import stretches
 from bench.core.units import format_duration_ns, format_rate, quoted
+from bench.registry import Topology
+from bench.scenario.model import Phase, Scenario, Workload
 from bench.scenario.rules.grammar import Metric, Rule
 from bench.scenario.rules.metric_facts import BY_NAME, arrivals_needed, kills_needed
 from bench.scenario.rules.metrics import check_rule, metrics_of
 from bench.scenario.templates import placeholders_in
-
-if TYPE_CHECKING:
-    from bench.registry import Topology
-    from bench.scenario.model import Phase, Scenario, Workload
 
 MARGIN = 0.98  # Poisson arrivals and the edges of the measured time move the rate by about this much
 SAMPLES_ABOVE = 10  # fewer samples above a percentile say little about it

@@ -4,8 +4,6 @@ Most metrics of faults have a value for each fault, so their statistics are over
 statistic the worst of them counts: a service that came back four times of five did not come back.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

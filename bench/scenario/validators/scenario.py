@@ -1,22 +1,15 @@
 """What must fit together across the parts of a scenario: names, phases, rates, faults and checks of data."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from bench.core.units import format_duration_ns, quoted
-from bench.registry import DRIVERS, contacts_a_target
+from bench.registry import DRIVERS, Topology, contacts_a_target
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, MOST_LANES, SHORTEST_CYCLE_NS
+from bench.scenario.model import Phase, Scenario, Workload
 from bench.scenario.problems import Violation
 from bench.scenario.validators.faults import check_faults
 from bench.scenario.validators.integrity import check_integrity
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from bench.registry import Topology
-    from bench.scenario.model import Phase, Scenario, Workload
 
 
 def check_scenario(

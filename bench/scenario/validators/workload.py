@@ -4,24 +4,16 @@ A check needs fields that are right on their own, and `workload.has` says whethe
 field does not hide the others.
 """
 
-from __future__ import annotations
-
 import json
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from bench.core.units import format_bytes, quoted
-from bench.registry import DRIVERS, OTHER
+from bench.registry import DRIVERS, OTHER, Topology
+from bench.scenario.model import Keys, Operation, Workload
 from bench.scenario.problems import Path, Violation
-from bench.scenario.templates import RESERVED
+from bench.scenario.templates import RESERVED, Parameter
 from bench.scenario.validators.operations import check_headers, check_operations
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bench.registry import Topology
-    from bench.scenario.model import Keys, Operation, Workload
-    from bench.scenario.templates import Parameter
 
 MAX_UNSENT_BYTES = 2 * 10**9
 MAX_STREAMS = 4_000_000

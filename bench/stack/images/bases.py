@@ -1,7 +1,5 @@
 """What the base image of each service is made of, when it is made of this machine's own programs."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import sysconfig
