@@ -144,7 +144,8 @@ def _table(findings: Findings) -> str:
     lines = [address_table(fitted)]
     for target in findings.targets:
         if target.problem:
-            lines.append(_comment(f"{target.name} did not answer: {target.problem}"))
+            again = "when it is up, bench init --force writes the files anew"
+            lines.append(_comment(f"{target.name} did not answer: {target.problem}; {again}"))
         active = [operation for operation in target.operations if not operation.reason]
         if target.operations:
             others = len(target.operations) - len(active)

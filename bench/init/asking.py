@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.core.errors import ScenarioError, TargetError
 from bench.init.compose_file import read_compose
-from bench.init.findings import Findings, FoundOperation, FoundTarget, name_from
+from bench.init.findings import Findings, FoundOperation, FoundTarget, listed, name_from
 from bench.init.openapi import ApiDocument, base_path, read_document, server_of
 from bench.init.urls import behind_guessed, found_target, targets_in, targets_of
 from bench.scenario.source import file_name, read_text
@@ -39,7 +39,7 @@ def from_urls(
     if document is not None and all(target.kind != "http" for target, _ in named):
         named += [(target, None) for target in targets_of([server_of(document)])]
     found = [found_target(target, variable) for target, variable in named]
-    source = " and ".join(variable for _, variable in named if variable) or "the URLs given"
+    source = listed([variable for _, variable in named if variable]) or "the URLs given"
     complete = _with_answers(found, [target for target, _ in named], document)
     return Findings("", source, tuple(behind_guessed(complete)))
 

@@ -1,7 +1,7 @@
 """What was found of a user's system, before it is written down."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench.registry import DRIVERS, SHIPPED_STACKS
@@ -34,6 +34,8 @@ class FoundTarget:
     kind: str
     url: str | None = None
     """As it is written into the file: a password in it is a reference to the environment."""
+    address: str = ""
+    """Where the URL leads to."""
     service: str | None = None
     """Of the compose project, where there is no URL."""
     port: int | None = None
@@ -62,7 +64,7 @@ class FoundTarget:
         """Where it is, for a table."""
         if self.service is not None:
             return f"service {self.service}" + (f", port {self.port}" if self.port else "")
-        return (self.url or "").partition("://")[2].rpartition("@")[2] or (self.url or "")
+        return self.address
 
     @property
     def driver(self) -> str | None:
@@ -85,6 +87,11 @@ class Findings:
     def usable(self) -> tuple[FoundTarget, ...]:
         """Those that a run can use."""
         return tuple(target for target in self.targets if not target.problem)
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def name_from(text: str, taken: Iterable[str] = (), otherwise: str = "system") -> str:

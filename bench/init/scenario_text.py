@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.init.findings import Findings, FoundOperation, FoundTarget, name_from
+from bench.init.findings import Findings, FoundOperation, FoundTarget, listed, name_from
 from bench.init.yaml_text import comment, flow, value
 
 HEAD = """\
@@ -53,7 +53,7 @@ def scenario_text(findings: Findings) -> str:
             "scenarios/README.md of Holdfast has the format, bench help rules the rules."
         ),
         f"scenario: {findings.name}",
-        f"purpose: {_listed(names)} {'answer' if len(names) > 1 else 'answers'} within the limits below",
+        f"purpose: {listed(names)} {'answer' if len(names) > 1 else 'answers'} within the limits below",
         f"stack: stacks/{findings.name}.yaml",
         "workloads:",
     ]
@@ -64,10 +64,6 @@ def scenario_text(findings: Findings) -> str:
         lines += [f"  - {_load(target)}.{rule}" for rule in RULES[str(target.driver)]]
     lines.append("  # - recovery.full < 10s          # with the fault above")
     return HEAD + "\n".join(lines) + "\n"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _load(target: FoundTarget) -> str:

@@ -35,7 +35,7 @@ FINDINGS = {
         "the URLs given",
         (
             OF_AN_API,
-            FoundTarget("cache", "redis", "redis://10.0.0.1", problem="no answer"),
+            FoundTarget("cache", "redis", "redis://10.0.0.1", "10.0.0.1:6379", problem="no answer"),
         ),
     ),
 }
