@@ -1,4 +1,4 @@
-"""The watchdog: a process of its own that undoes what a harness leaves when it is gone.
+"""The watchdog: a separate process that undoes what a harness leaves when it is gone.
 
     harness ──stdin──▶ watchdog ──(end of file)──▶ the journal's open entries are healed
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 from bench.core.child_environment import for_python
+from bench.core.helper_process import HelperProcess
 from chaos.journal import HEALING_S, JournalLock
 
 READY = b"ready\n"
@@ -24,36 +24,20 @@ class Watchdog:
 
     def __init__(self, journal: Path, lock: JournalLock | None = None) -> None:
         """lock: the harness's, kept by the watchdog until it has healed; without it, it takes one."""
-        # A session of its own: what kills the harness's group does not reach it.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "chaos.watchdog", str(journal), *(["held"] if lock else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+        self._helper = HelperProcess(
+            ["-m", "chaos.watchdog", str(journal), *(["held"] if lock else [])],
+            for_python(),
             pass_fds=[lock.descriptor] if lock else [],
-            env=for_python(),
-            cwd="/",
         )
-        assert self._process.stdout is not None
-        if self._process.stdout.readline() != READY:  # before any fault: it must be able to do its work
+        if self._helper.first_line() != READY:  # before any fault: it must be able to do its work
             raise RuntimeError("the watchdog did not start")
 
     def close(self) -> None:
-        """The journal is empty, or what is left in it is the watchdog's to undo now.
+        """The journal is empty, or what is left in it is the watchdog's to undo now. Idempotent.
 
-        Waits for its end; one that was stopped is killed. Again is harmless.
+        Waits for its end; one that was stopped is killed.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(HEALING_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
+        self._helper.end(HEALING_S)
 
 
 def main() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
-import sys
 import tempfile
 from abc import abstractmethod
 from pathlib import Path
@@ -14,6 +11,7 @@ import psutil
 
 from bench.core.child_environment import for_program
 from bench.core.clock import monotonic_ns
+from bench.core.helper_process import HelperProcess
 from bench.core.units import format_bytes
 from bench.stack.supervisor.processes import ProcessIdentity
 from chaos import stressor
@@ -40,7 +38,7 @@ class Pressure(Fault):
 
     def aim(self) -> None:
         """Nothing is hit, and nothing needs to be healed by others: a stressor ends with the harness."""
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: list[HelperProcess] = []
         self._identities: list[ProcessIdentity] = []
         self._said: list[bytes] = []
         self._ready = 0
@@ -52,21 +50,10 @@ class Pressure(Fault):
         seconds = (self.plan.for_ns or 0) / 1e9 + MARGIN_S
         path = str(Path(stressor.__file__).resolve())
         for kind, *rest in self._commands():
-            self._running.append(
-                subprocess.Popen(
-                    [sys.executable, "-I", "-S", path, kind, str(seconds), *rest],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                    env=for_program(),
-                )
-            )
-        found = (ProcessIdentity.of(process.pid) for process in self._running)
+            self._running.append(HelperProcess(["-I", "-S", path, kind, str(seconds), *rest], for_program()))
+        found = (ProcessIdentity.of(each.pid) for each in self._running)
         self._identities = [one for one in found if one is not None]
-        for process in self._running:
-            assert process.stdout is not None
-            self._said.append(process.stdout.readline())
+        self._said = [each.first_line() for each in self._running]
         self._ready = sum(line.startswith(b"ready") for line in self._said)
         return stamped(asked, monotonic_ns())
 
@@ -78,14 +65,10 @@ class Pressure(Fault):
     def heal(self) -> Timestamps | None:
         """End them."""
         asked = monotonic_ns()
-        self._gone = sum(process.poll() is not None for process in self._running)
-        for process in self._running:
-            with contextlib.suppress(OSError):
-                process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    stream.close()
+        self._gone = sum(each.process.poll() is not None for each in self._running)
+        for each in self._running:
+            each.process.kill()
+            each.end(END_S)
         return stamped(asked)
 
     def lasted(self) -> Proof | None:

@@ -55,7 +55,7 @@ from chaos.watchdog import Watchdog
 journal = Journal()
 watchdog = Watchdog(journal.path, journal.lock)
 journal.intend("pause", read_undo(json.loads(sys.argv[1])))
-print(watchdog._process.pid, flush=True)
+print(watchdog._helper.pid, flush=True)
 sys.stdin.readline()
 """
 

@@ -14,7 +14,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -22,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from bench.core.child_environment import for_python
+from bench.core.helper_process import HelperProcess
 from bench.stack.docker.client import HARNESS, RUN, connect_engine, is_left_over, no_engine
 
 if TYPE_CHECKING:
@@ -110,33 +110,22 @@ def _quietly(way: Callable[[str], Any], name: str) -> None:
 READY_DEADLINE_S = 20.0
 END_DEADLINE_S = 40.0
 LAST_LOOK_AFTER_S = 1.0
-IN_ORDER = b"end\n"
+IN_ORDER = b"end"
 
 
 class Reaper:
     """The harness's side of it."""
 
     def __init__(self, run: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, run, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=for_python(),
-            start_new_session=True,
-            cwd="/",
-        )
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+        self._helper = HelperProcess(["-P", "-m", __name__, run, str(os.getpid())], for_python())
+        self.pid = self._helper.pid
 
     def wait_until_ready(self) -> None:
         """Return when it watches; from then on nothing that is made stays behind. Raises TargetError."""
-        assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], READY_DEADLINE_S)
-        if not ready or self._process.stdout.readline() != b"ready\n":
+        said = self._helper.process.stdout
+        assert said is not None
+        ready, _, _ = select.select([said], [], [], READY_DEADLINE_S)
+        if not ready or self._helper.first_line() != b"ready\n":
             expected = "a reaper that watches over the containers"
             raise no_engine(
                 expected, "one that did not come up", "start it again when the engine is less busy"
@@ -144,18 +133,9 @@ class Reaper:
 
     def end(self) -> None:
         """Let it remove what is left, and wait for its end. Idempotent."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        if not self._process.stdin.closed:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.write(IN_ORDER)
-                self._process.stdin.close()
-        try:
-            self._process.wait(END_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()  # the engine hangs: the next start sweeps
-            self._process.wait()
-        self._process.stdout.close()
+        if self._helper.process.returncode is None:
+            self._helper.tell(IN_ORDER)
+        self._helper.end(END_DEADLINE_S)  # where the engine hangs, the next start sweeps
 
 
 def main() -> None:

@@ -4,12 +4,12 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.core.child_environment import for_program
+from bench.core.helper_process import HelperProcess
 from bench.stack.services.files import DataDirectory
 from bench.stack.supervisor import supervisor
 from bench.stack.supervisor.processes import await_end_of_orphans
@@ -95,7 +95,7 @@ class Supervised:
 
     def __init__(self, events: Path) -> None:
         self._events = events
-        self._process: subprocess.Popen[bytes] | None = None
+        self._helper: HelperProcess | None = None
         self._data: Path | None = None
 
     def start(self, service: ServiceCommand, data: DataDirectory) -> None:
@@ -109,32 +109,25 @@ class Supervised:
             "service": {**asdict(service), "environment": {**for_program(), **service.environment}},
         }
         # -I -S: no site-packages, no PYTHON* variables; half the start-up time, and nothing of
-        # the user's environment can break it. Should a Ctrl-C hit between the start and the
-        # assignment, the pipe closes with the lost object and the supervisor ends by itself.
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(supervisor.__file__).resolve())],
-            stdin=subprocess.PIPE,
+        # the user's environment can break it.
+        self._helper = HelperProcess(
+            ["-I", "-S", str(Path(supervisor.__file__).resolve())],
+            for_program(),
+            pass_fds=[data.lock_fd],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # a terminal's Ctrl-C is for the harness to decide about
-            pass_fds=[data.lock_fd],
-            env=for_program(),
-            cwd="/",
         )
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it died already: `failure` tells
-            self._process.stdin.write(json.dumps(specification).encode() + b"\n")
-            self._process.stdin.flush()
+        self._helper.tell(json.dumps(specification).encode())  # where it died already, `failure` says why
 
     @property
     def pid(self) -> int | None:
         """The supervisor's process id."""
-        return None if self._process is None else self._process.pid
+        return None if self._helper is None else self._helper.pid
 
     @property
     def is_alive(self) -> bool:
         """Whether the supervisor is still running."""
-        return self._process is not None and self._process.poll() is None
+        return self._helper is not None and self._helper.process.poll() is None
 
     def events(self) -> list[StackEvent]:
         """All events so far, oldest first."""
@@ -148,33 +141,22 @@ class Supervised:
 
     def tell(self, word: str) -> None:
         """Say `hold` (end the service, leave it down) or `release` (start it again)."""
-        if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it has ended, and its service with it
-                self._process.stdin.write(word.encode() + b"\n")
-                self._process.stdin.flush()
+        if self._helper is not None:
+            self._helper.tell(word.encode())
 
     def failure(self) -> str:
         """Why the supervisor is gone, in its own words. Call it only when it is."""
-        assert self._process is not None
-        assert self._process.stderr is not None
-        text = self._process.stderr.read().decode(errors="replace").strip()
-        return f"the supervisor ended with status {self._process.wait()}: {text or 'it said nothing'}"
+        assert self._helper is not None
+        process = self._helper.process
+        assert process.stderr is not None
+        text = process.stderr.read().decode(errors="replace").strip()
+        return f"the supervisor ended with status {process.wait()}: {text or 'it said nothing'}"
 
     def end(self) -> None:
         """End the service and the supervisor; return when they are gone. Idempotent."""
-        if self._process is None:
+        if self._helper is None:
             return
-        assert self._process.stdin is not None
-        assert self._process.stderr is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(GRACE_S + SUPERVISOR_MARGIN_S)
-        except subprocess.TimeoutExpired:
-            # Stopped by a signal, or stuck: the kernel kills its service with it.
-            self._process.kill()
-            self._process.wait()
-        self._process.stderr.close()
-        if self._process.returncode != 0 and self._data is not None:
+        # One that is stopped by a signal, or stuck, is killed: then the kernel kills its service with it.
+        if self._helper.end(GRACE_S + SUPERVISOR_MARGIN_S) != 0 and self._data is not None:
             await_end_of_orphans(self._data, SUPERVISOR_MARGIN_S)
-        self._process = None
+        self._helper = None
