@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
-from bench.core.errors import HoldfastError, TargetError
+from bench.core.errors import HoldfastError
 from chaos.faults.fault import Fault
 from chaos.journal import Journal
 from chaos.processes import wait_until
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 HOOK_S = 10.0
+WHEN_ADVICE = "remove `when`, or give the user the right to it"
 POLL_S = 0.001
 
 
@@ -59,7 +60,7 @@ def _redis_rewrite(target: Target, stop: threading.Event) -> bool:
 
             return wait_until(lambda: stop.is_set() or is_under_way(), HOOK_S, POLL_S) and not stop.is_set()
     except (ProbeError, ErrorReply) as fact:
-        raise _refused(target, "a Redis that rewrites its append-only file", str(fact)) from None
+        raise target.error("a Redis that rewrites its append-only file", str(fact), WHEN_ADVICE) from None
 
 
 def _postgres_checkpoint(target: Target, stop: threading.Event) -> bool:
@@ -76,7 +77,7 @@ def _postgres_checkpoint(target: Target, stop: threading.Event) -> bool:
                     return True
     except psycopg.Error as error:
         found = str(error).strip().partition("\n")[0]
-        raise _refused(target, "a Postgres that makes a checkpoint", found) from None
+        raise target.error("a Postgres that makes a checkpoint", found, WHEN_ADVICE) from None
     return False
 
 
@@ -105,11 +106,6 @@ def _checkpoint_is_seen(conninfo: str, watching: Any, deadline: float, stop: thr
             return True
         time.sleep(POLL_S)
     return False
-
-
-def _refused(target: Target, expected: str, found: str) -> TargetError:
-    advice = "remove `when`, or give the user the right to it"
-    return TargetError(target.name, target.address, expected, found, advice)
 
 
 SLEEP_SHORT_NS = 300_000

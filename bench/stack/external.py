@@ -112,14 +112,10 @@ def check_host(target: Target, allowed_hosts: AbstractSet[str] = frozenset()) ->
     try:
         addresses = resolve(target.host, target.port, DEADLINE_S)
     except ProbeError as fact:
-        raise TargetError(
-            target.name, target.address, "a host that can be found", str(fact), "check the host in the URL"
-        ) from None
+        raise target.error("a host that can be found", str(fact), "check the host in the URL") from None
     for _, (address, *_) in addresses:
         if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
-            raise TargetError(
-                target.name,
-                target.address,
+            raise target.error(
                 "a host on loopback, or one that is allowed by name",
                 "another machine" if address == target.host else f"another machine ({address})",
                 f"set {ALLOW_VARIABLE}={target.host} if load may go there, or write the host under allow: "
@@ -131,13 +127,8 @@ def _usable(target: Target, facts: Facts) -> Facts:
     from bench.stack.probes.redis import RedisFacts
 
     if isinstance(facts, RedisFacts) and facts.mode in ("cluster", "sentinel"):
-        raise TargetError(
-            target.name,
-            target.address,
-            "a standalone Redis",
-            f"a Redis in {facts.mode} mode",
-            "name a server that holds all keys itself: the load follows no redirections",
-        )
+        advice = "name a server that holds all keys itself: the load follows no redirections"
+        raise target.error("a standalone Redis", f"a Redis in {facts.mode} mode", advice)
     return facts
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.core.errors import Problem, ScenarioError, TargetError
+from bench.core.errors import Problem, ScenarioError
 from bench.core.sanitize import redacted
 from bench.drivers.redis.commands import encode
 from bench.scenario.templates import RUN
@@ -251,9 +251,7 @@ def rehearse(check: Check, query: str, key: str) -> None:
     try:
         refusal = patiently(lambda: _refusal(target, query.replace("{" + RUN + "}", "0")))
     except Unreadable as reason:
-        raise TargetError(
-            target.name, target.address, f"an answer about `{key}`", str(reason), "check the target"
-        ) from None
+        raise target.error(f"an answer about `{key}`", str(reason), "check the target") from None
     if refusal is None:
         return
     sqlstate, text = refusal

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.clock import NS_PER_S, monotonic_ns
-from bench.core.errors import TargetError
 from chaos.integrity import zones
 from chaos.integrity.check import PAUSE_S, Check, Evidence, NotYet, Patience, Unreadable, patiently
 from chaos.integrity.stores import registers_in
@@ -163,9 +162,7 @@ class Registers(Check):
         try:
             patiently(store.make)
         except Unreadable as reason:
-            raise TargetError(
-                self.store, self.target.address, "registers to be made", str(reason), "check the rights there"
-            ) from None
+            raise self.target.error("registers to be made", str(reason), "check the rights there") from None
         self._store = store
         # The clients see what the load sees, faults on the way to the target too.
         seen = registers_in(self.site.seen[self.store], self.workload, token, wanted.count)

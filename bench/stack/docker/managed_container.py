@@ -20,25 +20,25 @@ from bench.stack.docker.container_facts import cgroup_of
 from bench.stack.docker.events import ContainerLog, EngineEvents
 from bench.stack.docker.services import ContainerService, ReadyImage, variable_of
 from bench.stack.probes.health import Facts, ask
+from bench.stack.services.base import (
+    LOG_TAIL_LINES,
+    PORT_ATTEMPTS,
+    PROBE_DEADLINE_S,
+    GivenUp,
+    with_log_end,
+)
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-PORT_ATTEMPTS = 5
 POLL_S = 0.02
-PROBE_DEADLINE_S = 2.0
-LOG_TAIL_LINES = 4
 SECOND_NS = 1_000_000_000
 SHARED_MEMORY_BYTES = 256 * 1024**2
 HEALTH_RETRIES = 3
 RESTART_POLICY = "always"
 LOG_LIMITS = {"max-size": "50m", "max-file": "2"}
-
-
-class GivenUp(Exception):  # noqa: N818 - never leaves the stack
-    """The start was given up by another thread."""
 
 
 @dataclass(frozen=True)
@@ -254,15 +254,9 @@ class ManagedContainer:
         except APIError:
             raw = b""
         lines = [line.strip() for line in raw.decode(errors="replace").splitlines() if line.strip()]
-        tail = " | ".join(lines[-LOG_TAIL_LINES:])
-        tail = redacted(tail, [target.password])
-        return TargetError(
-            target.name,
-            target.address,
-            "a service that is up by its own answer",
-            f"{found}; its log ends: {tail}" if tail else f"{found}; its log is empty",
-            f"look at the image {self._image.name}, or name another one in {variable_of(target.name)}",
-        )
+        tail = redacted(" | ".join(lines[-LOG_TAIL_LINES:]), [target.password])
+        advice = f"look at the image {self._image.name}, or name another one in {variable_of(target.name)}"
+        return target.error("a service that is up by its own answer", with_log_end(found, tail), advice)
 
 
 def _archive(files: Mapping[str, bytes]) -> bytes:

@@ -36,7 +36,7 @@ class _PortTaken(Exception):  # noqa: N818 - never leaves this module
     """Someone took the port between our look and the server's bind."""
 
 
-class _GivenUp(Exception):  # noqa: N818 - never leaves the stack
+class GivenUp(Exception):  # noqa: N818 - never leaves the stack
     """The start was given up by another thread."""
 
 
@@ -235,7 +235,7 @@ class ManagedService(ABC):
         What the supervisor would mend later, by a restart, is an error while the service comes up.
         """
         if self._given_up.is_set():
-            raise _GivenUp
+            raise GivenUp
         assert self._supervised is not None
         is_alive = self._supervised.is_alive  # asked first: so its last words are among the events
         pid = None
@@ -260,13 +260,13 @@ class ManagedService(ABC):
         tail = " | ".join(self._log_tail(LOG_TAIL_LINES))
         for known in (target, *self._others.values()):
             tail = redacted(tail, [known.password])
-        return TargetError(
-            target.name,
-            target.address,
-            self.ready_means,
-            f"{found}; its log ends: {tail}" if tail else f"{found}; its log is empty",
-            f"read {self._log}; the program was {self._binary.path if self._binary else '-'}",
-        )
+        advice = f"read {self._log}; the program was {self._binary.path if self._binary else '-'}"
+        return target.error(self.ready_means, with_log_end(found, tail), advice)
+
+
+def with_log_end(found: str, tail: str) -> str:
+    """What was found of a service that did not come up, and the last words of its log."""
+    return f"{found}; its log ends: {tail}" if tail else f"{found}; its log is empty"
 
 
 def restart_delay_s() -> float:
