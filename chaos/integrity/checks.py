@@ -68,30 +68,13 @@ class AcknowledgedWrites(Check):
         last_arrival = int(own["arrival"].max())
         found = patiently(lambda: self._read_back(evidence, last_arrival), evidence.patience)
         judged = ledger.judge(self._attempts(own), found, self.blows(evidence))
-        record = self.record(
-            acknowledged=judged.acknowledged,
-            attempted=judged.attempted,
-            found=judged.found,
-            lost=judged.lost,
-            unexpected=judged.unexpected,
-            unknown_survived=judged.unknown_survived,
-            duplicates=judged.duplicates,
-            oldest_lost_age_ns=judged.oldest_lost_age_ns,
-            bound=judged.bound,
-            examples=judged.examples,
-        )
-        more: dict[str, int | str] = {
-            "operation": self.operation,
-            "changed": judged.changed,
-            "holes": judged.holes,
-            "caveat": CAVEAT,
-        }
+        update = {**vars(judged), "operation": self.operation, "caveat": CAVEAT}
         if judged.holes:
-            more["text"] = (
+            update["text"] = (
                 f"{judged.holes} of the lost were acknowledged before writes that survived the same fault:"
                 " no end of the log that was not written in time, but a hole in it"
             )
-        return record.model_copy(update=more)
+        return self.record().model_copy(update=update)
 
     def _attempts(self, own: NDArray[Any]) -> ledger.Attempts:
         names = self.site.plan.workloads[self.number].program.names

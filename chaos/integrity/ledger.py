@@ -116,7 +116,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of the writes; counts of arrivals."""
+    """What became of the writes; counts of arrivals. Its fields are fields of an IntegrityRecord."""
 
     acknowledged: int
     attempted: int

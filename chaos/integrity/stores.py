@@ -1,9 +1,9 @@
-"""Registers in a target: a few keys of a Redis, a few rows of a Postgres, through clients of their own."""
+"""Registers in a target: a few keys of a Redis, a few rows of a Postgres, through separate clients."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from chaos.integrity.check import NotYet, Unreadable
 
@@ -17,32 +17,6 @@ UNREADABLE_VALUE = -1
 """Stands for whatever is no whole number: no client has written it."""
 
 
-class RegisterConnection(Protocol):
-    """One client's connection. Any exception leaves the outcome of a call unknown."""
-
-    async def read(self, register: int) -> int | None:
-        """What it holds; None: nothing was ever written."""
-
-    async def write(self, register: int, value: int) -> None:
-        """Write and return when that is acknowledged."""
-
-    def abort(self) -> None:
-        """Close at once."""
-
-
-class RegisterStore(Protocol):
-    """Where the registers are. Names are of one run alone."""
-
-    def make(self) -> None:
-        """Before the run. Raises NotYet, Unreadable."""
-
-    async def connect(self) -> RegisterConnection:
-        """Open a connection."""
-
-    def remove(self) -> None:
-        """Take away what was made, after the run. Raises NotYet, Unreadable."""
-
-
 class RedisRegisters:
     """Keys `holdfast:register:<token>:<number>`."""
 
@@ -53,7 +27,7 @@ class RedisRegisters:
     def make(self) -> None:
         """Nothing: a key that is not there holds nothing."""
 
-    async def connect(self) -> RegisterConnection:
+    async def connect(self) -> _RedisConnection:
         """Open and log in."""
         from bench.drivers.redis.commands import encode
         from bench.stack.probes.redis import login_commands
@@ -128,7 +102,7 @@ class PostgresRegisters:
         self._execute(f"CREATE TABLE {self._table} (register integer PRIMARY KEY, value bigint NOT NULL)")
         self._was_made = True
 
-    async def connect(self) -> RegisterConnection:
+    async def connect(self) -> _PostgresConnection:
         """Open a connection."""
         import asyncpg
 
@@ -167,6 +141,16 @@ class _PostgresConnection:
 
     def abort(self) -> None:
         self._connection.terminate()
+
+
+RegisterConnection = _RedisConnection | _PostgresConnection
+"""One client's: `read` (None: nothing was ever written), `write`, which returns when that is acknowledged,
+and `abort`. Any exception leaves the outcome of a call unknown.
+"""
+RegisterStore = RedisRegisters | PostgresRegisters
+"""Where the registers are, by names of one run alone: `make` before it, `connect`, `remove` after it. `make`
+and `remove` raise NotYet or Unreadable.
+"""
 
 
 def registers_in(target: Target, workload: Workload, token: str, count: int) -> RegisterStore:
