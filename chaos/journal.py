@@ -13,7 +13,6 @@ that no two processes heal the same system, and no run begins on a system that i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import threading
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import HealError, UsageError
-from bench.stack.background.state import state_folder
+from bench.stack.background.state import state_folder, take_lock
 from bench.stack.supervisor.processes import Fate, ProcessIdentity, fate_of, own_entry, place_of
 from chaos.undo import Undo, read_undo
 
@@ -48,7 +47,7 @@ class JournalLock:
         """
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + HEALING_S
-        while not _is_locked(descriptor):
+        while not take_lock(descriptor):
             if is_run_under_way() or time.monotonic() > deadline:
                 os.close(descriptor)
                 return None
@@ -60,14 +59,6 @@ class JournalLock:
         if self.descriptor >= 0:
             os.close(self.descriptor)
         self.descriptor = -1
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 SUFFIX = ".jsonl"

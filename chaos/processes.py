@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bench.core.clock import monotonic_ns
-from bench.stack.supervisor.processes import ProcessIdentity
+from bench.stack.supervisor.processes import ProcessIdentity, stat_of
 
 STOPPED_STATES = "Tt"
 POLL_S = 0.0005
@@ -33,7 +33,7 @@ def state_of(identity: ProcessIdentity) -> str | None:
     if not identity.is_alive():
         return None
     try:
-        return Path(f"/proc/{identity.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        return stat_of(identity.pid)[0]
     except OSError:
         return None
 

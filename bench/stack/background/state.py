@@ -135,7 +135,7 @@ class DaemonLock:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(folder / "stack.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + LOCK_PATIENCE_S
-        while not _locked(descriptor):
+        while not take_lock(descriptor):
             if time.monotonic() > deadline:
                 os.close(descriptor)
                 return None
@@ -157,7 +157,7 @@ def living_daemon() -> ProcessIdentity | None:
     except (OSError, UsageError):
         return None
     try:
-        if _locked(descriptor):
+        if take_lock(descriptor):
             return None
         holder = ProcessIdentity.from_json(json.loads(os.pread(descriptor, 4096, 0)))
     except ValueError:
@@ -167,7 +167,8 @@ def living_daemon() -> ProcessIdentity | None:
     return holder if holder is not None and holder.is_alive() else None
 
 
-def _locked(descriptor: int) -> bool:
+def take_lock(descriptor: int) -> bool:
+    """Lock a file for all who have this descriptor; False while others have it locked."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

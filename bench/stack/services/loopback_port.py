@@ -5,6 +5,8 @@ import socket
 import sys
 from pathlib import Path
 
+from bench.stack.supervisor.processes import stat_of
+
 LOWEST_PORT = 10_000
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LISTEN = "0A"
@@ -57,8 +59,7 @@ def is_listener(pid: int, port: int) -> bool | None:
 
 def _is_running(pid: int) -> bool:
     try:
-        # "pid (name) state ...", and a name may hold anything.
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
+        return stat_of(pid)[0] not in "ZX"
     except OSError:
         return False
 

@@ -89,11 +89,16 @@ class ProcessIdentity:
             os.close(handle)
 
 
+def stat_of(pid: int) -> list[str]:
+    """What the kernel says of a process behind its name: state, parent, group ... Raises OSError."""
+    # "pid (name) state ...": a name may hold anything.
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+
+
 def _start_ticks(pid: int) -> int | None:
     """None for a zombie too: it only waits for its parent to look."""
     try:
-        # "pid (name) state ...": a name may hold anything, and the start is the 22nd word.
-        words = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        words = stat_of(pid)
     except OSError:
         return None
     return None if words[0] in "ZX" else int(words[19])
@@ -172,9 +177,8 @@ def _kill_if_orphan(pid: int, directory: Path) -> bool:
     process = os.pidfd_open(pid)
     try:
         place = str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)")
-        # "pid (name) state parent group session terminal ...", and a name may hold anything.
-        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        if not Path(place).is_relative_to(directory) or state[4] != "0":
+        _state, _parent, _group, _session, terminal, *_ = stat_of(pid)
+        if not Path(place).is_relative_to(directory) or terminal != "0":
             return False
         signal.pidfd_send_signal(process, signal.SIGKILL)
         return True
