@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import threading
 from abc import ABC, abstractmethod
 from array import array
@@ -11,7 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.clock import monotonic_ns
+from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.health import probe
+from bench.stack.probes.http import http_get
 from chaos.detectors.detection import Observation
 
 if TYPE_CHECKING:
@@ -135,41 +135,19 @@ class Breaker(PollingDetector):
         components = self._components()
         at_ns = monotonic_ns()
         for name, component in components.items():
-            state = str(component.get("breaker", "")) if isinstance(component, dict) else ""
-            before, path = self._states.get(name, CLOSED), self._paths.get(name, name)
-            if state == OPEN and before == CLOSED:
-                self._states[name] = OPEN
-                self.observations.append(
-                    Observation(
-                        BREAKER, path, at_ns, is_down=True, detail=f"the API's breaker for {name} is open"
-                    )
-                )
-            elif state == CLOSED and before == OPEN:
-                self._states[name] = CLOSED
-                self.observations.append(
-                    Observation(
-                        BREAKER, path, at_ns, is_down=False, detail=f"the API's breaker for {name} is closed"
-                    )
-                )
-
-    def _connection(self) -> http.client.HTTPConnection:
-        if (context := self._api.tls_context()) is not None:
-            return http.client.HTTPSConnection(
-                self._api.host, self._api.port, timeout=DEADLINE_S, context=context
-            )
-        return http.client.HTTPConnection(self._api.host, self._api.port, timeout=DEADLINE_S)
+            state = component.get("breaker") if isinstance(component, dict) else None
+            if state in (OPEN, CLOSED) and state != self._states.get(name, CLOSED):
+                self._states[name] = state
+                detail = f"the API's breaker for {name} is {state}"
+                path = self._paths.get(name, name)
+                self.observations.append(Observation(BREAKER, path, at_ns, state == OPEN, detail))
 
     def _components(self) -> Mapping[str, Any]:
-        connection = self._connection()
         try:
-            connection.request("GET", f"{self._api.path}/health")
-            found = json.loads(connection.getresponse().read())
-            components = found.get("components", {}) if isinstance(found, dict) else {}
-            return components if isinstance(components, dict) else {}
-        except (OSError, http.client.HTTPException, ValueError):
+            found = http_get(self._api, f"{self._api.path}/health", DEADLINE_S).json().get("components")
+        except ProbeError:
             return {}  # the API itself is unreachable: that is for other detectors to report
-        finally:
-            connection.close()
+        return found if isinstance(found, dict) else {}
 
 
 def open_time_ns(observations: list[Observation], end_ns: int) -> int:
