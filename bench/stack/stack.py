@@ -185,7 +185,11 @@ def _chosen(
     if kind is None:
         background = _background_with(needed) if may_attach else None
         if background is not None:
-            return _attached(background, needed, log_dir)
+            from bench.stack.background.stack import AttachedContainers, AttachedStack
+
+            if background.kind == "docker":
+                return AttachedContainers(background, needed, log_dir)
+            return AttachedStack(background, needed)
         kind = "external" if any(url_in(name) for name in needed) else "embedded"
     if kind == "embedded":
         return EmbeddedStack(needed, log_dir)
@@ -202,16 +206,6 @@ def _chosen(
     raise UsageError(
         f"--stack: expected {', '.join(SHIPPED_STACKS[:-1])} or {SHIPPED_STACKS[-1]}, found '{kind}'"
     )
-
-
-def _attached(background: BackgroundStack, needed: AbstractSet[str], log_dir: Path) -> Stack:
-    if background.kind == "docker":
-        from bench.stack.background.stack import AttachedContainers
-
-        return AttachedContainers(background, needed, log_dir)
-    from bench.stack.background.stack import AttachedStack
-
-    return AttachedStack(background, needed)
 
 
 def _background_with(needed: AbstractSet[str]) -> BackgroundStack | None:

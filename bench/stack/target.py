@@ -85,8 +85,43 @@ class Target:
         pieces that cannot hold a secret are quoted: a password with a bare `/` or `#` in it makes
         the parts of the URL shift.
         """
+        url = url.strip()
 
-        return read_url(url, name, source, kind)
+        def refuse_of(form: str) -> Refusal:
+            return lambda found, advice: TargetError(name, source, form, found, advice)
+
+        word = url.partition("://")[0].lower() if "://" in url else ""
+        found, scheme = _schemes().get(word, (None, Scheme()))
+        wanted = KINDS[kind] if kind else None
+        known = wanted or found
+        refuse = refuse_of(known.url_form if known else f"a URL with one of: {', '.join(_beginnings())}")
+        if word == "unix":
+            raise refuse("unix://, a socket file", "let the server listen on a TCP port, and name that")
+        if found is None or (wanted is not None and found != wanted):
+            begin = _beginning_of(wanted) if wanted else "a scheme known here"
+            begin_advice = f"{begin} before the host" if wanted else "one of the schemes before the host"
+            raise refuse(f"something that does not begin with {begin}", f"write {begin_advice}")
+        parts, port = _split(url, refuse)
+        if port is None:
+            port = scheme.port
+        if port is None:
+            raise refuse("a URL without a port", "end it in the port that the server listens on")
+        username, password = _credentials(parts, found, refuse)
+        database, path, options = _rest(parts, found, scheme, refuse)
+        tls, options = _tls_of(found, scheme, options, refuse)
+        return cls(
+            name=name,
+            kind=found.name,
+            host=parts.hostname or "",
+            port=port,
+            username=username,
+            password=password,
+            db=int(database or 0) if found.after_host == "database number" else 0,
+            database=database if found.after_host == "database" else "",
+            path=path,
+            tls=tls,
+            options=options,
+        )
 
 
 def address_of(host: str, port: int) -> str:
@@ -122,47 +157,6 @@ _POSTGRES_OPTIONS = (
 )
 Refusal = Callable[[str, str], TargetError]
 Options = tuple[tuple[str, str], ...]
-
-
-def read_url(url: str, name: str, source: str, kind: str | None) -> Target:
-    """The target that the URL names; see Target.from_url. Raises TargetError."""
-    url = url.strip()
-
-    def refuse_of(form: str) -> Refusal:
-        return lambda found, advice: TargetError(name, source, form, found, advice)
-
-    word = url.partition("://")[0].lower() if "://" in url else ""
-    found, scheme = _schemes().get(word, (None, Scheme()))
-    wanted = KINDS[kind] if kind else None
-    known = wanted or found
-    refuse = refuse_of(known.url_form if known else f"a URL with one of: {', '.join(_beginnings())}")
-    if word == "unix":
-        raise refuse("unix://, a socket file", "let the server listen on a TCP port, and name that")
-    if found is None or (wanted is not None and found != wanted):
-        begin = _beginning_of(wanted) if wanted else "a scheme known here"
-        begin_advice = f"{begin} before the host" if wanted else "one of the schemes before the host"
-        raise refuse(f"something that does not begin with {begin}", f"write {begin_advice}")
-    parts, port = _split(url, refuse)
-    if port is None:
-        port = scheme.port
-    if port is None:
-        raise refuse("a URL without a port", "end it in the port that the server listens on")
-    username, password = _credentials(parts, found, refuse)
-    database, path, options = _rest(parts, found, scheme, refuse)
-    tls, options = _tls_of(found, scheme, options, refuse)
-    return Target(
-        name=name,
-        kind=found.name,
-        host=parts.hostname or "",
-        port=port,
-        username=username,
-        password=password,
-        db=int(database or 0) if found.after_host == "database number" else 0,
-        database=database if found.after_host == "database" else "",
-        path=path,
-        tls=tls,
-        options=options,
-    )
 
 
 def url_of(target: Target) -> str:

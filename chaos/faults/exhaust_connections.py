@@ -103,15 +103,10 @@ class ExhaustRedis(Pressure):
     def took_effect(self) -> Proof:
         """It refused each of our processes at last."""
         words = [line.decode().split() for line in self._said]
+        ends = [one[2] for one in words if len(one) == 3]
         opened = sum(int(one[1]) for one in words if len(one) == 3)
-        if any(one[2:] == ["full"] for one in words):
-            return Proof(True, f"{opened} connections were opened until it took no more")
-        why = (
-            "we could open no more ourselves"
-            if any(one[2:] == ["ours"] for one in words)
-            else "time was over"
-        )
-        return Proof(False, f"{opened} connections were opened and it still took more when {why}")
+        why = "we could open no more ourselves" if "ours" in ends else "time was over"
+        return _exhausted("full" in ends, opened, why)
 
     def healed(self, deadline_s: float) -> Proof:
         """One more is taken again."""
@@ -196,11 +191,7 @@ class ExhaustPostgres(Fault):
 
     def took_effect(self) -> Proof:
         """The target had none left when we stopped."""
-        if self._was_full:
-            return Proof(True, f"{self._opened} connections were opened until it took no more")
-        return Proof(
-            False, f"{self._opened} connections were opened and it still took more when time was over"
-        )
+        return _exhausted(self._was_full, self._opened, "time was over")
 
     def heal(self) -> Timestamps | None:
         """Close them all."""
@@ -218,6 +209,11 @@ class ExhaustPostgres(Fault):
     def how(self) -> str:
         """What was done."""
         return f"{self._opened} idle sessions of ours held, then closed"
+
+
+def _exhausted(is_full: bool, opened: int, why_not: str) -> Proof:
+    said = "until it took no more" if is_full else f"and it still took more when {why_not}"
+    return Proof(is_full, f"{opened} connections were opened {said}")
 
 
 def _takes_again(fault: Fault, deadline_s: float) -> Proof:

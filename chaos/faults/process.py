@@ -45,7 +45,7 @@ class Kill(Fault):
 
     def inject(self) -> Timestamps:
         """Send the signals, and see the main process end: the kernel knows before the supervisor does."""
-        asked = self._asked_ns = monotonic_ns()
+        asked = monotonic_ns()
         send_all(self._hit, signal.SIGKILL)
         returned = monotonic_ns()
         ended = self._main.wait(DEATH_S)
@@ -105,7 +105,7 @@ class Pause(Kill):
 
     def inject(self) -> Timestamps:
         """The main process first: it forks no more while the others are stopped."""
-        asked = self._asked_ns = monotonic_ns()
+        asked = monotonic_ns()
         send_all(self._hit, signal.SIGSTOP)
         # A child that was forked in between would go on.
         late = [one for one in family(self._main.pid) if one not in self._hit]
@@ -180,7 +180,7 @@ class Stop(Kill):
 
     def inject(self) -> Timestamps:
         """Ask the supervisor to hold it down."""
-        asked = self._asked_ns = monotonic_ns()
+        asked = monotonic_ns()
         self._service().hold()
         return stamped(asked)
 
@@ -206,7 +206,7 @@ class Restart(Stop):
 
     def inject(self) -> Timestamps:
         """Both words at once: the supervisor starts it when the old one is gone."""
-        asked = self._asked_ns = monotonic_ns()
+        asked = monotonic_ns()
         self._service().hold()
         self._service().release()
         return stamped(asked)

@@ -264,7 +264,7 @@ class ContainerLog:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop following, when all that was said has been written. The container has ended, for good."""
+        """Stop following, when all that was printed has been written. The container has ended, for good."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(END_DEADLINE_S)
@@ -274,8 +274,7 @@ class ContainerLog:
         self._ended.set()
         if self._stream is not None:
             close_stream(self._stream)
-        if self._thread.is_alive():
-            self._thread.join(END_DEADLINE_S)
+        self.end()
 
     def _follow(self) -> None:
         # The container, or the engine, is gone: what has been written stays.

@@ -120,18 +120,6 @@ Others = Mapping[str, Target]
 """The targets of what a service needs, as containers see them: by address in the run's network."""
 
 
-def _no_environment(_: Others) -> dict[str, str]:
-    return {}
-
-
-def _no_files(_: Others) -> dict[str, bytes]:
-    return {}
-
-
-def _as_image_says(_: tuple[str, ...]) -> list[str] | None:
-    return None
-
-
 def _check_of_health(_: Others) -> dict[str, bytes]:
     return {HEALTHY: (IMAGES / "healthy.sh").read_bytes()}
 
@@ -153,9 +141,9 @@ class ContainerService:
     """Where its data is; empty for none."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """What is set otherwise than the program has it by itself."""
-    command: Callable[[tuple[str, ...]], list[str] | None] = _as_image_says
+    command: Callable[[tuple[str, ...]], list[str] | None] = lambda _: None
     """What to run in an image, by what it runs by itself; None for just that."""
-    environment: Callable[[Others], dict[str, str]] = _no_environment
+    environment: Callable[[Others], dict[str, str]] = lambda _: {}
     files: Callable[[Others], dict[str, bytes]] = _check_of_health
     """To be put into the container before its start, by absolute path."""
     ready_deadline_s: float = 60.0
@@ -216,7 +204,7 @@ def _postgres(name: str, host_number: int) -> ContainerService:
         settings=settings,
         command=lambda _: ["postgres", *words],
         environment=lambda _: environment,
-        files=_no_files,
+        files=lambda _: {},
     )
 
 

@@ -73,6 +73,7 @@ def named_base(engine: APIClient, service: str) -> str | None:
     return next((image["Labels"].get(BASE) or None for image in found), None)
 
 
+@build_turn()
 def build_image(
     engine: APIClient, service: str, base: str | None = None, say: Callable[[str], None] = lambda _: None
 ) -> str:
@@ -81,11 +82,6 @@ def build_image(
     base: the image to build it on; None: one made of this machine's programs, for which no registry is
     asked. Processes build one after another. Raises TargetError with what the engine said.
     """
-    with build_turn():
-        return _build(engine, service, base, say)
-
-
-def _build(engine: APIClient, service: str, base: str | None, say: Callable[[str], None]) -> str:
     on = base or _base_image(engine, service, say)
     context = _context(service)
     content = hashlib.sha256(repr((context.getvalue(), _image_id(engine, on))).encode()).hexdigest()[:16]
@@ -115,13 +111,9 @@ def _build(engine: APIClient, service: str, base: str | None, say: Callable[[str
     return name
 
 
+@build_turn()
 def remove_images(engine: APIClient) -> list[str]:
     """Remove the images that were built here, and their bases; return their names."""
-    with build_turn():
-        return _remove(engine)
-
-
-def _remove(engine: APIClient) -> list[str]:
     from docker.errors import APIError
 
     names = [
