@@ -39,7 +39,6 @@ from bench.results.run_record import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from bench.core.histogram import Counts
 
@@ -260,9 +259,7 @@ class RunWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if (self._folder / layout.RECORD).exists():
             self.leave()
         else:

@@ -19,7 +19,6 @@ from chaos.integrity.check import ANSWER_S, WHOLE_S, NotYet, Unreadable, patient
 from chaos.integrity.ledger import Found, written_form
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from psycopg import Connection
@@ -89,9 +88,7 @@ class RedisReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
