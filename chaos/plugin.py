@@ -42,16 +42,12 @@ class Chaos:
     def __init__(self, paths: PathProxies | None = None) -> None:
         """paths: the proxies between the services of the stack, where the scenario has faults on them."""
         self._paths = paths
-        self._runner: FaultRunner | None = None
-        self._context: FaultContext | None = None
-        self._journal: Journal | None = None
-        self._watchdog: Watchdog | None = None
         self._detectors: list[PollingDetector] = []
         self._proxies: list[FaultProxy] = []
         self._proxy_watches: list[ProxyWatch] = []
         self._floors: dict[str, CalibrationRecord] = {}
-        self._integrity: Integrity | None = None
-        self._writer: RunWriter | None = None
+        self._cleanup = contextlib.ExitStack()
+        """Closes what `prepare` has opened, the last first."""
 
     def prepare(
         self, scenario: Scenario, plan: Plan, stack: Stack, targets: Mapping[str, Target]
@@ -60,6 +56,7 @@ class Chaos:
         planned = planned_faults(scenario.faults, plan.seed)
         self._plan, self._stack = plan, stack
         self._context = context = FaultContext(stack, dict(targets))
+        journal: Journal | None = None
         for name in dict.fromkeys(fault.hit for fault in planned if fault.kind not in PASSIVE_KINDS):
             context.require_opt_in(name)
         between = self._between(planned, plan.seed)
@@ -68,9 +65,12 @@ class Chaos:
         for fault in faults:
             fault.check()
         if planned:
-            self._journal = Journal()
-            heal_orphans(journal=self._journal)
-            self._watchdog = Watchdog(self._journal.path, self._journal.lock)
+            journal = Journal()
+            self._cleanup.callback(_require_healed, journal.path)
+            after_it = self._cleanup.enter_context(contextlib.ExitStack())  # is closed after the journal
+            self._cleanup.callback(journal.close)
+            heal_orphans(journal=journal)
+            after_it.callback(Watchdog(journal.path, journal.lock).close)
         seen = dict(targets)
         through = [fault for fault in planned if FAULT_KINDS[fault.kind].through_proxy]
         for name in dict.fromkeys(fault.target for fault in through if fault.client is None):
@@ -78,7 +78,7 @@ class Chaos:
         for proxy in (*self._proxies, *between.values()):
             proxy.await_relay()  # all load at the same time, and none while it is measured
             self._proxy_watches.append(ProxyWatch(proxy, plan))
-        self._runner = FaultRunner(faults, self._journal, plan.duration_ns)
+        self._runner = FaultRunner(faults, journal, plan.duration_ns)
         self._hit = list(dict.fromkeys(fault.hit for fault in planned))
         probing = scenario.detection
         for name in self._hit:
@@ -93,8 +93,12 @@ class Chaos:
             if {name, *outline.behind}.intersection(self._hit):
                 paths = {topology[each].kind: path_name(name, each) for each in outline.behind}
                 self._detectors.append(Breaker(targets[name], paths))
+        for detector in self._detectors:
+            self._cleanup.callback(detector.stop)
         self._integrity = Integrity(scenario, plan, targets, seen)
+        self._cleanup.callback(self._integrity.close)
         self._integrity.prepare()
+        self._cleanup.callback(self._runner.end)
         return seen
 
     def _between(self, planned: Iterable[FaultPlan], seed: int) -> dict[str, FaultProxy]:
@@ -112,7 +116,7 @@ class Chaos:
 
         proxy = FaultProxy(target.host, target.port, name=name, seed=seed)
         self._proxies.append(proxy)
-        assert self._context is not None
+        self._cleanup.callback(proxy.close)
         self._context.proxies[name] = proxy
         host, port = proxy.start()
         return target.through(host, port)
@@ -128,15 +132,11 @@ class Chaos:
         self._start_ns = start_ns
         for detector in self._detectors:
             detector.start()
-        assert self._integrity is not None
         self._integrity.begin(start_ns)
-        assert self._runner is not None
         self._runner.begin(start_ns)
 
     def look(self, now_ns: int) -> str | None:
         """Write what happened since the last call; name the faults in force."""
-        assert self._runner is not None
-        assert self._writer is not None
         for failure in (self._runner.failure, *(detector.failure for detector in self._detectors)):
             if failure is not None:
                 raise failure
@@ -150,7 +150,6 @@ class Chaos:
 
     def finish(self, record: RunRecord, folder: Path) -> RunRecord:
         """Heal, look at everything that was seen, and put it into the record."""
-        assert self._runner is not None
         proxies, anomalies = self._proxy_records(record)
         self._runner.end()
         for detector in self._detectors:
@@ -171,7 +170,6 @@ class Chaos:
         record = record.model_copy(
             update={name: getattr(sections, name) for name in sections.model_fields_set}
         )
-        assert self._integrity is not None
         checks, holes = self._integrity.finish(record, folder)
         update: dict[str, object] = {"anomalies": [*record.anomalies, *anomalies, *holes]}
         if proxies:
@@ -197,7 +195,6 @@ class Chaos:
 
     def _write_events(self, found: RunRecord) -> None:
         """What only the end of the run shows, into the events too."""
-        assert self._writer is not None
         for detection in found.detections:
             if detection.at_ns is not None:
                 self._writer.event(
@@ -213,7 +210,6 @@ class Chaos:
 
     def _detector_names(self) -> list[str]:
         """Those that are at work beside the clients themselves."""
-        assert self._context is not None
         names = [detector.detector for detector in self._detectors]
         if self._stack.reports_events:
             names.append(ENGINE_EVENT)
@@ -223,7 +219,6 @@ class Chaos:
 
     def _blind(self) -> dict[str, WhyBlind]:
         """What each of them cannot see, as far as it is known how they look."""
-        assert self._context is not None
         blind: dict[str, WhyBlind] = {}
         for detector in self._detectors:
             # Several of one name look at one target each, all at the same times.
@@ -238,24 +233,7 @@ class Chaos:
 
         Raises HealError where something stays.
         """
-        with contextlib.ExitStack() as cleanup:
-            if self._journal is not None:
-                cleanup.callback(_require_healed, self._journal.path)
-            if self._watchdog is not None:
-                cleanup.callback(self._watchdog.close)
-                self._watchdog = None
-            if self._journal is not None:
-                cleanup.callback(self._journal.close)
-                self._journal = None
-            for proxy in self._proxies:
-                cleanup.callback(proxy.close)
-            self._proxies = []
-            for detector in self._detectors:
-                cleanup.callback(detector.stop)
-            if self._integrity is not None:
-                cleanup.callback(self._integrity.close)
-            if self._runner is not None:
-                cleanup.callback(self._runner.end)
+        self._cleanup.close()
 
 
 def _floor_through(proxy: FaultProxy, plan: Plan) -> CalibrationRecord:
