@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import HoldfastError
+from bench.core.threads import Work
 from chaos.faults.fault import Fault
 from chaos.journal import Journal
 from chaos.processes import wait_until
@@ -186,15 +187,14 @@ class FaultRunner:
         self.acts = [FaultExecution(fault) for fault in faults]
         self.events: deque[FaultEvent] = deque()
         """For the session to write."""
-        self.failure: BaseException | None = None
-        """The first that happened in a thread of ours."""
+        self._unhealed: BaseException | None = None
         self._journal = journal
         self._duration_ns = duration_ns
         self._stop = threading.Event()
         self._start_ns = 0
         self._watch_until_ns = 0
-        self._threads: list[threading.Thread] = []
-        self._witnesses: list[threading.Thread] = []
+        self._threads: list[Work[None]] = []
+        self._witnesses: list[Work[None]] = []
 
     def begin(self, start_ns: int) -> None:
         """Run zero is at start_ns."""
@@ -203,6 +203,12 @@ class FaultRunner:
         for entry in dict.fromkeys(act.fault.plan.entry for act in self.acts):
             acts = [act for act in self.acts if act.fault.plan.entry == entry]
             self._threads.append(self._thread(f"runner-{entry}", partial(self._play, acts)))
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What happened in a thread of ours that should not, for the session to report."""
+        failures = (thread.failure for thread in [*self._threads, *self._witnesses])
+        return next((one for one in (*failures, self._unhealed) if one is not None), None)
 
     @property
     def in_force(self) -> list[FaultExecution]:
@@ -300,7 +306,7 @@ class FaultRunner:
         try:
             self._heal(act)
         except Exception as failure:  # noqa: BLE001 - the session's to report, when all were tried
-            self.failure = self.failure or failure
+            self._unhealed = self._unhealed or failure
 
     def _close(self, act: FaultExecution) -> None:
         act.is_over = True
@@ -312,14 +318,8 @@ class FaultRunner:
         """Look for a proof beside the runner: the next fault must not wait for it."""
         self._witnesses.append(self._thread("witness", see))
 
-    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        def run() -> None:
-            try:
-                work()
-            except BaseException as failure:  # noqa: BLE001 - a thread's failure is the session's to report
-                self.failure = self.failure or failure
-
-        thread = threading.Thread(target=run, name=name, daemon=True)
+    def _thread(self, name: str, work: Callable[[], None]) -> Work[None]:
+        thread = Work(name, work)
         thread.start()
         return thread
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.clock import WallLabel, monotonic_ns
 from bench.core.errors import InterruptedRun, StatementRefused
+from bench.core.threads import Value, Work
 from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.compile import compile_plan
 from bench.resources.machine import Look as CompanyLook
 from bench.resources.sampler import Sampler
 from bench.results.layout import run_name
 from bench.results.logs import RawLog, merge
-from bench.results.run_record import DataSetRecord, StartRecord
+from bench.results.run_record import StartRecord
 from bench.results.writer import RunWriter
 from bench.run.fixtures import DatasetFixtures
 from bench.run.outages import outages_of
@@ -142,8 +142,7 @@ class Session:
         calibration = self._calibrate(plan)
         for plugin in parts.plugins:
             self._while_listening(plugin.calibrate)
-        data_sets: list[DataSetRecord] = []
-        self._while_listening(lambda: data_sets.extend(fixtures.load(self.progress.step)))
+        data_sets = self._while_listening(lambda: fixtures.load(self.progress.step))
         self._connect(loaded, engines)
         record = first_record(loaded, plan, self.stack, calibration)
         # Written before run zero is set, because a slow disk must not push it into the past.
@@ -208,35 +207,23 @@ class Session:
     def _calibrate(self, plan: Plan) -> CalibrationRecord:
         rates = [w.workload.rate_per_s for w in plan.workloads if w.workload.rate_per_s]
         lanes = max(workload.workload.lanes for workload in plan.workloads)
-        found: list[CalibrationRecord] = []
         look = CompanyLook()
-        self._while_listening(
-            lambda: found.append(
-                self.generators.calibrate(max(rates) if rates else None, lanes, self.progress.step)
-            )
+        found = self._while_listening(
+            lambda: self.generators.calibrate(max(rates) if rates else None, lanes, self.progress.step)
         )
         company = look.end()
         if company.disturbs:
             self.progress.step(f"{company.sentence()}: what breaks a rule may be their doing")
-        return found[0]
+        return found
 
-    def _while_listening(self, work: Callable[[], None]) -> None:
+    def _while_listening(self, work: Callable[[], Value]) -> Value:
         """Do `work` in another thread, so that a stop is obeyed immediately; it ends with the process."""
-        failures: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                work()
-            except BaseException as failure:  # noqa: BLE001 - raised again where the work was asked for
-                failures.append(failure)
-
-        thread = threading.Thread(target=run, name="preparation", daemon=True)
+        thread = Work("preparation", work)
         thread.start()
         while thread.is_alive():
             self._check_stop()
             thread.join(POLL_S)
-        if failures:
-            raise failures[0]
+        return thread.result()
 
     def _check_stop(self) -> None:
         if self.stop.is_asked:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.clock import monotonic_ns
+from bench.core.threads import Work
 from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.health import probe
 from bench.stack.probes.http import http_get
@@ -33,11 +34,14 @@ class PollingDetector(ABC):
     def __init__(self, name: str, every_ns: int) -> None:
         self.observations: list[Observation] = []
         self._begins, self._ends = array("q"), array("q")
-        self.failure: BaseException | None = None
-        """What ended the looking that should not have ended it."""
         self._every_ns = every_ns
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"detector-{name}", daemon=True)
+        self._thread = Work(f"detector-{name}", self._keep_looking)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the looking that should not have: a detector that went blind is reported."""
+        return self._thread.failure
 
     @property
     def looks_ns(self) -> list[tuple[int, int]]:
@@ -57,12 +61,6 @@ class PollingDetector(ABC):
         self._end.set()
         if self._thread.is_alive():
             self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            self._keep_looking()
-        except BaseException as failure:  # noqa: BLE001 - a detector that went blind is reported, not overlooked
-            self.failure = failure
 
     def _keep_looking(self) -> None:
         due = monotonic_ns()

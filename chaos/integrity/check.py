@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
+from bench.core.threads import StillRunning, within
 from bench.results.fault_records import IntegrityRecord
 from bench.scenario.fault_kinds import PASSIVE_KINDS
 from chaos.integrity.ledger import Blow
@@ -60,38 +60,24 @@ class Patience:
 def patiently(read: Callable[[], Read], patience: Patience | None = None) -> Read:
     """Read, again after NotYet for as long as there is patience (None: ANSWER_S). Raises Unreadable.
 
-    It runs in a thread of its own that is left behind when a client library does not come back.
+    It runs in a separate thread that is left behind when a client library does not come back.
     """
     wait_s = (patience or Patience()).left_s()
-    found: list[Read] = []
-    failures: list[BaseException] = []
-    given_up = threading.Event()
 
-    def run() -> None:
+    def read_patiently() -> Read:
         give_up_ns = monotonic_ns() + int(wait_s * NS_PER_S)
-        while not given_up.is_set():
+        while True:
             try:
-                found.append(read())
+                return read()
             except NotYet as reason:
                 if monotonic_ns() > give_up_ns:
-                    failures.append(Unreadable(f"{reason}, for {wait_s:.3g} s"))
-                    return
-                time.sleep(PAUSE_S)
-            except BaseException as failure:  # noqa: BLE001 - raised again where it was asked for
-                failures.append(failure)
-                return
-            else:
-                return
+                    raise Unreadable(f"{reason}, for {wait_s:.3g} s") from None
+            time.sleep(PAUSE_S)
 
-    thread = threading.Thread(target=run, name="read-back", daemon=True)
-    thread.start()
-    thread.join(WHOLE_S)
-    given_up.set()
-    if failures:
-        raise failures[0]
-    if not found:
-        raise Unreadable(f"it was not read to its end within {WHOLE_S:g} s")
-    return found[0]
+    try:
+        return within(WHOLE_S, "read-back", read_patiently)
+    except StillRunning:
+        raise Unreadable(f"it was not read to its end within {WHOLE_S:g} s") from None
 
 
 @dataclass(frozen=True)

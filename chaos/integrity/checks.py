@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
+from bench.core.threads import Work
 from bench.datasets import DataSet
 from bench.datasets import check as check_dataset
 from bench.registry import is_planned
@@ -163,14 +164,13 @@ class Transfers(Check):
 
 
 class TotalWatch:
-    """Asks for a total every half second, on a connection of its own each time."""
+    """Asks for a total every half second, on a new connection each time."""
 
     def __init__(self, target: Target, query: str) -> None:
         self._target, self._query = target, query
         self._readings: list[Reading] = []
-        self._failure: BaseException | None = None
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="totals", daemon=True)
+        self._thread = Work("totals", self._ask)
         self._start_ns = 0
 
     def start(self, start_ns: int) -> None:
@@ -185,8 +185,8 @@ class TotalWatch:
     def finish(self, patience: Patience) -> list[Reading]:
         """All readings, with a last one after all is healed. Raises Unreadable."""
         self.stop()
-        if self._failure is not None:
-            raise self._failure
+        if self._thread.failure is not None:
+            raise self._thread.failure
         readings = list(self._readings)
         return [*readings, patiently(self._reading, patience)]
 
@@ -194,14 +194,11 @@ class TotalWatch:
         total = read_total(self._target, self._query)
         return Reading(monotonic_ns() - self._start_ns, total)
 
-    def _run(self) -> None:
-        try:
-            while not self._end.is_set():
-                with contextlib.suppress(NotYet):  # it is unreachable, and is asked when it is back
-                    self._readings.append(self._reading())
-                self._end.wait(EVERY_S)
-        except BaseException as failure:  # noqa: BLE001 - reported with the result
-            self._failure = failure
+    def _ask(self) -> None:
+        while not self._end.is_set():
+            with contextlib.suppress(NotYet):  # it is unreachable, and is asked when it is back
+                self._readings.append(self._reading())
+            self._end.wait(EVERY_S)
 
 
 CHECKS: dict[str, type[Check]] = {

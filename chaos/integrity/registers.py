@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.clock import NS_PER_S, monotonic_ns
+from bench.core.threads import Work
 from chaos.integrity import zones
 from chaos.integrity.check import PAUSE_S, Check, Evidence, NotYet, Patience, Unreadable, patiently
 from chaos.integrity.stores import registers_in
@@ -46,21 +47,25 @@ class Operation:
 
 
 class RegisterWatch:
-    """Clients in a thread of their own."""
+    """Clients in a separate thread."""
 
     def __init__(self, store: RegisterStore, count: int, clients: int, every_ns: int, seed: int) -> None:
         self.operations: list[Operation] = []
-        self.failure: BaseException | None = None
         self._store = store
         self._count, self._clients, self._every_s = count, clients, every_ns / NS_PER_S
         self._seed = seed
         self._values = itertools.count(INITIAL + 1)
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="registers", daemon=True)
+        self._thread = Work("registers", lambda: asyncio.run(self._work()))
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the clients that should not have ended them."""
+        return self._thread.failure
 
     def stop(self) -> None:
         """End; waits for calls under way, which have a deadline. Again is harmless."""
@@ -83,12 +88,6 @@ class RegisterWatch:
         )
 
     # --- in the thread -----------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._work())
-        except BaseException as failure:  # noqa: BLE001 - reported with the result
-            self.failure = failure
 
     async def _work(self) -> None:
         await asyncio.gather(*(self._use(number) for number in range(self._clients)))

@@ -5,7 +5,6 @@ user.
 import select
 import socket
 import ssl
-import threading
 import time
 from contextlib import suppress
 from typing import Any, Self
@@ -13,6 +12,7 @@ from typing import Any, Self
 from bench.core.clock import monotonic_ns
 from bench.core.errors import Passing, TargetError
 from bench.core.sanitize import redacted
+from bench.core.threads import StillRunning, within
 from bench.stack.probes.health import Facts
 from bench.stack.target import State, Target
 from bench.stack.tls import failure_of
@@ -208,24 +208,16 @@ class Connection:
 
 def resolve(host: str, port: int, deadline_s: float) -> list[tuple[int, tuple[Any, ...]]]:
     """The addresses of a host: (family, what connect wants). Raises ProbeError."""
-    found: list[tuple[int, tuple[Any, ...]]] = []
-    problem = f"no answer from the name service within {deadline_s:g} s"
-
-    def look_up() -> None:
-        nonlocal problem
-        try:
-            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found.extend((family, address) for family, _, _, _, address in entries)
-        except (OSError, UnicodeError) as error:
-            problem = f"a host name that has no address ({reason(error)})"
-
-    # The system's look-up knows no deadline, so it gets a thread that can be left behind.
-    thread = threading.Thread(target=look_up, daemon=True)
-    thread.start()
-    thread.join(deadline_s)
-    if not found:
-        raise NoConnection(problem)
-    return list(found)
+    try:
+        # The system's look-up knows no deadline, so it gets a thread that can be left behind.
+        entries = within(
+            deadline_s, "look-up", lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
+    except StillRunning:
+        raise NoConnection(f"no answer from the name service within {deadline_s:g} s") from None
+    except (OSError, UnicodeError) as error:
+        raise NoConnection(f"a host name that has no address ({reason(error)})") from None
+    return [(family, address) for family, _, _, _, address in entries]
 
 
 def reason(error: Exception) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import Passing
+from bench.core.threads import StillRunning, within
 from bench.stack.probes.connection import (
     Connection,
     ProbeError,
@@ -182,48 +183,28 @@ def probe_postgres(target: Target, deadline_s: float = 5.0) -> PostgresFacts:
             left_s, peer = server.left_s("a request for TLS"), server.peer
     except ProbeError as fact:
         raise probe_error(target, "a Postgres server", with_guess(target, fact)) from None
-    return _Inquiry(target, peer).answer(left_s, deadline_s)
+    inquiry = _Inquiry(target, peer)
+    try:
+        return within(left_s, "probe_postgres", lambda: inquiry.ask(left_s))
+    except StillRunning:
+        inquiry.hang_up()
+        found = f"no complete answer to a login and a query within {deadline_s:g} s"
+        raise probe_error(target, "a Postgres server", found) from None
+    except Exception as problem:  # noqa: BLE001 - psycopg's, of whatever kind
+        raise _refusal(target, problem) from None
 
 
 class _Inquiry:
-    """A conversation through libpq in a thread that can be left behind at the deadline."""
+    """A conversation through libpq that can be left behind at the deadline."""
 
     def __init__(self, target: Target, peer: str) -> None:
         self._target = target
         self._peer = peer
-        self._facts: PostgresFacts | None = None
-        self._problem: Exception | None = None
         self._lock = threading.Lock()
         self._is_late = False
         self._connection: psycopg.Connection[Any] | None = None
 
-    def answer(self, left_s: float, deadline_s: float) -> PostgresFacts:
-        thread = threading.Thread(target=self._run, args=(left_s,), name="probe_postgres", daemon=True)
-        thread.start()
-        thread.join(left_s)
-        with self._lock:
-            facts, problem = self._facts, self._problem
-            if facts is None and problem is None:
-                self._is_late = True
-                self._hang_up()
-        if facts is not None:
-            return facts
-        if problem is not None:
-            raise _refusal(self._target, problem) from None
-        found = f"no complete answer to a login and a query within {deadline_s:g} s"
-        raise probe_error(self._target, "a Postgres server", found)
-
-    def _run(self, left_s: float) -> None:
-        try:
-            facts = self._ask(left_s)
-        except Exception as problem:  # noqa: BLE001 - told by the thread that waits
-            with self._lock:
-                self._problem = problem
-        else:
-            with self._lock:
-                self._facts = facts
-
-    def _ask(self, left_s: float) -> PostgresFacts:
+    def ask(self, left_s: float) -> PostgresFacts:
         from psycopg import connect
 
         how = conninfo(self._target, self._peer, connect_timeout=str(math.ceil(left_s)))
@@ -231,7 +212,7 @@ class _Inquiry:
             with self._lock:
                 self._connection = connection
                 if self._is_late:
-                    self._hang_up()
+                    self._wake()
             row = connection.execute(_QUESTION).fetchone()
             assert row is not None
             # A second question, because the first one has the server read its catalog.
@@ -251,8 +232,13 @@ class _Inquiry:
             answer_ns=answer_ns,
         )
 
-    def _hang_up(self) -> None:
-        """Wake the thread that waits for a server: it ends, and leaves no socket behind."""
+    def hang_up(self) -> None:
+        """Wake the thread that waits for a server, now or later: it ends, and leaves no socket behind."""
+        with self._lock:
+            self._is_late = True
+            self._wake()
+
+    def _wake(self) -> None:
         if self._connection is not None:
             with suppress(Exception), socket.socket(fileno=os.dup(self._connection.fileno())) as line:
                 line.shutdown(socket.SHUT_RDWR)
