@@ -41,7 +41,15 @@ def exhaustion(plan: Any, context: Any) -> Fault:
     return ExhaustRedis(plan, context)
 
 
-class ExhaustRedis(Pressure):
+class _Exhaustion(Fault):
+    def healed(self, deadline_s: float) -> Proof:
+        """One more is taken again."""
+        if wait_until(lambda: self.context.answers(self.plan.target), deadline_s, 0.005):
+            return Proof(True, "it takes connections again")
+        return Proof(False, "it takes no connection after ours were closed")
+
+
+class ExhaustRedis(_Exhaustion, Pressure):
     """Processes of ours hold idle connections: a Redis may give more than one process can hold."""
 
     def check(self) -> None:
@@ -108,17 +116,13 @@ class ExhaustRedis(Pressure):
         why = "we could open no more ourselves" if "ours" in ends else "time was over"
         return _exhausted("full" in ends, opened, why)
 
-    def healed(self, deadline_s: float) -> Proof:
-        """One more is taken again."""
-        return _takes_again(self, deadline_s)
-
     @property
     def how(self) -> str:
         """What was done."""
         return f"idle connections held by {len(self._running)} processes of ours, then closed"
 
 
-class ExhaustPostgres(Fault):
+class ExhaustPostgres(_Exhaustion):
     """Sessions of ours: logged in, idle, and without a client library that keeps them alive."""
 
     def check(self) -> None:
@@ -201,10 +205,6 @@ class ExhaustPostgres(Fault):
                 connection.close()
         return stamped(asked)
 
-    def healed(self, deadline_s: float) -> Proof:
-        """One more is taken again."""
-        return _takes_again(self, deadline_s)
-
     @property
     def how(self) -> str:
         """What was done."""
@@ -214,9 +214,3 @@ class ExhaustPostgres(Fault):
 def _exhausted(is_full: bool, opened: int, why_not: str) -> Proof:
     said = "until it took no more" if is_full else f"and it still took more when {why_not}"
     return Proof(is_full, f"{opened} connections were opened {said}")
-
-
-def _takes_again(fault: Fault, deadline_s: float) -> Proof:
-    if wait_until(lambda: fault.context.answers(fault.plan.target), deadline_s, 0.005):
-        return Proof(True, "it takes connections again")
-    return Proof(False, "it takes no connection after ours were closed")

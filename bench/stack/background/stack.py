@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.registry import with_dependencies
 from bench.stack.background.state import BackgroundStack
 from bench.stack.description import TargetDescription
 from bench.stack.docker.client import connect_engine
+from bench.stack.docker.compose import FollowingStack
 from bench.stack.docker.container_facts import Container, cgroup_of
 from bench.stack.docker.events import FollowedContainers
 from bench.stack.probes.health import ask
 from bench.stack.stack import Stack
 from bench.stack.supervisor.supervised import StackEvent, living_pids, read_events
 from bench.stack.target import Target
-
-if TYPE_CHECKING:
-    from docker import APIClient
 
 
 class AttachedStack(Stack):
@@ -60,19 +57,17 @@ class AttachedStack(Stack):
         """Nothing: the stack stays up until `bench stack down`."""
 
 
-class AttachedContainers(Stack):
+class AttachedContainers(FollowingStack):
     """Containers under a daemon: ours, so that faults may hit them, but they outlive the run."""
 
     kind = "docker"
 
     def __init__(self, background: BackgroundStack, needed: AbstractSet[str], log_dir: Path) -> None:
+        super().__init__(log_dir)
         used = set(with_dependencies(needed))
         self._targets = {target.name: target for target in background.targets if target.name in used}
         self._started = {target.name: target for target in background.described if target.name in used}
-        self._log_dir = log_dir
         self._health: dict[str, str] = {}
-        self._engine: APIClient | None = None
-        self._followed: FollowedContainers | None = None
 
     def start(self) -> None:
         """Check that the targets answer, and follow their containers. Raises TargetError."""
@@ -91,10 +86,6 @@ class AttachedContainers(Stack):
         for container, name in ids.items():
             self._health[name] = Container.read(engine.inspect_container(container)).health_check
 
-    def targets(self) -> dict[str, Target]:
-        """The needed targets, and those that they need themselves."""
-        return dict(self._targets)
-
     def describe(self) -> list[TargetDescription]:
         """What runs: as it was started, with the processes of now."""
         assert self._followed is not None
@@ -103,8 +94,7 @@ class AttachedContainers(Stack):
         for name, started in self._started.items():
             assert started.container is not None
             pid = events.pid(started.container.id)
-            reported = [event for event in events.all() if event.service == name and event.kind == "health"]
-            health = str(reported[-1].text) if reported else self._health[name]
+            health = events.last_health(name, self._health[name])
             descriptions.append(
                 replace(
                     started,
@@ -115,14 +105,3 @@ class AttachedContainers(Stack):
                 )
             )
         return descriptions
-
-    def events(self) -> list[StackEvent]:
-        """What the engine reported of the containers since the run began, oldest first."""
-        return [] if self._followed is None else self._followed.events.all()
-
-    def stop(self) -> None:
-        """Let go of the containers; they run on until `bench stack down`. Idempotent."""
-        if self._followed is not None:
-            self._followed.close()
-        if self._engine is not None:
-            self._engine.close()

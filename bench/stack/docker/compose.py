@@ -79,7 +79,8 @@ def container_for(
         ]
     if len(names) != 1:
         found = f"{', '.join(sorted(names or services))}" if names else f"only {', '.join(sorted(services))}"
-        raise _refusal(target, project, "one service that it is", found, target)
+        advice = f"name the service so, or set {SERVICES_VARIABLE}={target}=SERVICE"
+        raise TargetError(target, f"compose project {project}", "one service that it is", found, advice)
     containers = services[names[0]]
     if len(containers) != 1:
         raise TargetError(
@@ -95,11 +96,6 @@ def container_for(
 def place_of(labels: Mapping[str, str]) -> tuple[str, str, str]:
     """Project, service and number: what stays when compose replaces a container by another."""
     return labels.get(PROJECT, ""), labels.get(SERVICE, ""), labels.get(NUMBER, "1")
-
-
-def _refusal(target: str, project: str, expected: str, found: str, example: str) -> TargetError:
-    advice = f"name the service so, or set {SERVICES_VARIABLE}={example}=SERVICE"
-    return TargetError(target, f"compose project {project}", expected, found, advice)
 
 
 def _named_services() -> dict[str, str]:
@@ -128,8 +124,33 @@ class ComposeTarget:
     pooler: Pooler = "none"
 
 
-class ComposeStack(Stack):
-    """Attaches to running containers, follows their events and logs, and leaves them as they are."""
+class FollowingStack(Stack):
+    """Containers that run already: their events and logs are followed, and they are left as they are."""
+
+    def __init__(self, log_dir: Path) -> None:
+        self._log_dir = log_dir
+        self._targets: dict[str, Target] = {}
+        self._engine: APIClient | None = None
+        self._followed: FollowedContainers | None = None
+
+    def targets(self) -> dict[str, Target]:
+        """The targets that were found."""
+        return dict(self._targets)
+
+    def events(self) -> list[StackEvent]:
+        """What the engine reported of the containers since we attached, oldest first."""
+        return [] if self._followed is None else self._followed.events.all()
+
+    def stop(self) -> None:
+        """Let go of the containers; they run on. Idempotent."""
+        if self._followed is not None:
+            self._followed.close()
+        if self._engine is not None:
+            self._engine.close()
+
+
+class ComposeStack(FollowingStack):
+    """The targets of a scenario in a project of the user's."""
 
     kind = "compose"
 
@@ -141,16 +162,13 @@ class ComposeStack(Stack):
             name: ComposeTarget(spec.kind.name, port=spec.port) for name, spec in SERVICES.items()
         }
         check_names(needed, self._wanted, "the compose stack", "that it can find")
+        super().__init__(log_dir)
         self._needed = sorted(needed)
-        self._log_dir = log_dir
         self._project = ""
         self._containers: dict[str, Container] = {}
-        self._targets: dict[str, Target] = {}
         self._ports: dict[str, int] = {}
         self._facts: dict[str, Facts] = {}
         self._ids: dict[str, str] = {}
-        self._engine: APIClient | None = None
-        self._followed: FollowedContainers | None = None
 
     def start(self) -> None:
         """Find the targets' containers and ask each. Raises TargetError."""
@@ -169,24 +187,9 @@ class ComposeStack(Stack):
         self._followed = FollowedContainers(engine, self._ids, self._log_dir, self._replaced)
         self._followed.start()
 
-    def targets(self) -> dict[str, Target]:
-        """The targets that were found."""
-        return dict(self._targets)
-
     def describe(self) -> list[TargetDescription]:
         """What runs, for the run's record."""
         return [self._described(name) for name in self._facts]
-
-    def events(self) -> list[StackEvent]:
-        """What the engine reported of the containers since we attached, oldest first."""
-        return [] if self._followed is None else self._followed.events.all()
-
-    def stop(self) -> None:
-        """Let go of the containers; they run on. Idempotent."""
-        if self._followed is not None:
-            self._followed.close()
-        if self._engine is not None:
-            self._engine.close()
 
     def _target(self, name: str, container: Container) -> Target:
         published = self._published(name, container)

@@ -120,6 +120,11 @@ class EngineEvents:
         with self._changed:
             return self._pids.get(container)
 
+    def last_health(self, service: str, before: str) -> str:
+        """What its health check said last; `before` where it has said nothing since we began."""
+        said = [event.text for event in self.all() if (event.service, event.kind) == (service, "health")]
+        return str(said[-1]) if said else before
+
     def wait_for_change(self, seen: int, timeout_s: float) -> int:
         """Wait until there are more events than `seen`; return how many there are."""
         with self._changed:

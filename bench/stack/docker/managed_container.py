@@ -139,10 +139,7 @@ class ManagedContainer:
 
     def _health_check(self) -> str:
         assert self._events is not None
-        reported = [
-            event.text for event in self._events.all() if (event.service, event.kind) == (self.name, "health")
-        ]
-        return str(reported[-1]) if reported else "starting"
+        return self._events.last_health(self.name, "starting")
 
     def end_log(self) -> None:
         """Let the log be complete. For when the container is gone."""

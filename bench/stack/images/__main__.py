@@ -8,6 +8,10 @@ import time
 import click
 
 from bench.core.errors import HoldfastError
+from bench.registry import SERVICES
+from bench.stack.docker.client import connect_engine
+from bench.stack.docker.services import chosen_image
+from bench.stack.images.build import build_image, remove_images
 
 
 @click.group()
@@ -22,10 +26,6 @@ def command() -> None:
 )
 def build(services: tuple[str, ...], bases: tuple[str, ...]) -> None:
     """Build the images of these services (default: all), where they are not up to date."""
-    from bench.registry import SERVICES
-    from bench.stack.docker.client import connect_engine
-    from bench.stack.images.build import build_image
-
     named = dict(base.partition("=")[::2] for base in bases)
     if unknown := sorted({*services, *named} - set(SERVICES)):
         raise click.UsageError(f"expected services among {', '.join(SERVICES)}, found '{unknown[0]}'")
@@ -39,10 +39,6 @@ def build(services: tuple[str, ...], bases: tuple[str, ...]) -> None:
 @command.command("list")
 def show() -> None:
     """Show which image `--stack docker` would use for each service, as far as it is on this machine."""
-    from bench.registry import SERVICES
-    from bench.stack.docker.client import connect_engine
-    from bench.stack.docker.services import chosen_image
-
     engine = connect_engine()
     for service in SERVICES:
         choice = chosen_image(engine, service)
@@ -54,9 +50,6 @@ def show() -> None:
 @command.command("remove")
 def remove() -> None:
     """Remove the images that were built here."""
-    from bench.stack.docker.client import connect_engine
-    from bench.stack.images.build import remove_images
-
     for name in remove_images(connect_engine()):
         click.echo(f"removed {name}")
 
