@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +17,7 @@ from bench.stack.docker.client import ADDRESS, ALLOW, CHAOS, SERVICE, explanatio
 from bench.stack.docker.container_facts import cgroup_of
 from bench.stack.docker.events import ContainerLog, EngineEvents
 from bench.stack.docker.services import ContainerService, ReadyImage, variable_of
+from bench.stack.images.root_files import packed
 from bench.stack.probes.health import Facts, ask
 from bench.stack.services.base import (
     LOG_TAIL_LINES,
@@ -212,7 +211,7 @@ class ManagedContainer:
         )
         container = str(created["Id"])
         if files := service.files(others):
-            engine.put_archive(container, "/", _archive(files))
+            engine.put_archive(container, "/", packed(files))
         return container
 
     def _wait_until_ready(self, target: Target, given_up: threading.Event) -> Facts:
@@ -254,16 +253,6 @@ class ManagedContainer:
         tail = redacted(" | ".join(lines[-LOG_TAIL_LINES:]), [target.password])
         advice = f"look at the image {self._image.name}, or name another one in {variable_of(target.name)}"
         return target.error("a service that is up by its own answer", with_log_end(found, tail), advice)
-
-
-def _archive(files: Mapping[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for path, content in files.items():
-            information = tarfile.TarInfo(path.lstrip("/"))
-            information.size, information.mode = len(content), 0o644
-            archive.addfile(information, io.BytesIO(content))
-    return packed.getvalue()
 
 
 def _is_port_taken(text: str) -> bool:

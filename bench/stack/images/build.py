@@ -12,7 +12,6 @@ import hashlib
 import io
 import itertools
 import os
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import bench
 from bench.core.errors import TargetError, UsageError
 from bench.registry import SERVICES
 from bench.stack.docker.client import BASE, CONTENT, SERVICE, explanation
+from bench.stack.images.root_files import packed
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -84,7 +84,7 @@ def build_image(
     """
     on = base or _base_image(engine, service, say)
     context = _context(service)
-    content = hashlib.sha256(repr((context.getvalue(), _image_id(engine, on))).encode()).hexdigest()[:16]
+    content = hashlib.sha256(repr((context, _image_id(engine, on))).encode()).hexdigest()[:16]
     name = image_name(service)
     if engine.images(name=name, filters={"label": f"{CONTENT}={content}"}):
         say(f"{name} is up to date")
@@ -95,7 +95,7 @@ def build_image(
     _follow(
         service,
         lambda: engine.build(
-            fileobj=context,
+            fileobj=io.BytesIO(context),
             custom_context=True,
             dockerfile=f"bench/stack/images/{folder}/Dockerfile",
             buildargs={"BASE": on},
@@ -177,22 +177,19 @@ def _image_id(engine: APIClient, name: str) -> str:
         return name
 
 
-def _context(service: str) -> io.BytesIO:
+def _context(service: str) -> bytes:
     """What a Dockerfile may copy: the images' own files, and for the API its sources."""
     sources = sorted((PACKAGE / "stack" / "images").rglob("*"))
     if packages := SERVICES[service].image_packages:
         parts = (PACKAGE.glob("*.py"), *(PACKAGE.joinpath(name).rglob("*.py") for name in packages))
         sources = sorted({*sources, *itertools.chain(*parts)})
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for source in sources:
-            if source.is_file() and "__pycache__" not in source.parts:
-                information = tarfile.TarInfo(str(Path("bench") / source.relative_to(PACKAGE)))
-                content = source.read_bytes()
-                information.size, information.mode = len(content), 0o644
-                archive.addfile(information, io.BytesIO(content))
-    file.seek(0)
-    return file
+    return packed(
+        {
+            str(Path("bench") / source.relative_to(PACKAGE)): source.read_bytes()
+            for source in sources
+            if source.is_file() and "__pycache__" not in source.parts
+        }
+    )
 
 
 def _follow(service: str, build: Callable[[], Iterator[Mapping[str, str]]]) -> None:

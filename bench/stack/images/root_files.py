@@ -15,7 +15,7 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -154,6 +154,17 @@ class RootFiles:
                     known.add(str(above))
                 known.add(path)
                 _add(archive, path, entry)
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """Files by path and content as a tar archive, in their order and without the folders above them."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for path, content in files.items():
+            information = tarfile.TarInfo(path.lstrip("/"))
+            information.size, information.mode = len(content), 0o644
+            archive.addfile(information, io.BytesIO(content))
+    return file.getvalue()
 
 
 def _add(archive: tarfile.TarFile, path: str, entry: _Entry) -> None:
