@@ -1,7 +1,7 @@
 """What is known of a container: may faults hit it, which process is it, and its endpoints on networks.
 
 An endpoint is kept as it was asked for, so that it can be made again and compared. What the engine
-hands out by itself (an address of its own choice, ids, a hardware address made from the address) is
+hands out by itself (an address that it chose, ids, a hardware address made from the address) is
 not part of it: that may be another one after a new connection.
 """
 
@@ -130,7 +130,7 @@ def _endpoint(
 def _hardware_address(entry: Mapping[str, Any], inspected: Mapping[str, Any], api_version: str) -> str:
     """The one that was asked for, or that the engine can be asked to keep.
 
-    One that an engine has made from an address of its own choice must not be kept: the next container
+    One that an engine has made from an address that it chose must not be kept: the next container
     that is given this address would have the same one.
     """
     found = str(entry.get("MacAddress") or "")

@@ -55,7 +55,7 @@ class JournalLock:
         return cls(descriptor)
 
     def close(self) -> None:
-        """Let it go. Again is harmless."""
+        """Release it. Idempotent."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
         self.descriptor = -1
@@ -124,7 +124,7 @@ class Journal:
         self._open.discard(number)
 
     def close(self) -> None:
-        """Remove the journal, unless something in it is still open. Again is harmless."""
+        """Remove the journal, unless something in it is still open. Idempotent."""
         if self._fd < 0:
             return
         os.close(self._fd)

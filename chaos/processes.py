@@ -81,7 +81,7 @@ SEEN_S = 1.0
 
 
 class ExitWatcher:
-    """Waits for a process's end from now on, in a thread of its own."""
+    """Waits for a process's end from now on, in a separate thread."""
 
     def __init__(self, process: ProcessIdentity) -> None:
         self._process = process

@@ -216,7 +216,7 @@ class FaultRunner:
         return [act for act in self.acts if act.is_in_force]
 
     def end(self) -> None:
-        """Make no further fault, heal what holds, wait for what is still to be seen. Again is harmless.
+        """Make no further fault, heal what holds, wait for what is still to be seen. Idempotent.
 
         A run that ends before its time waits no longer than SETTLE_NS for what comes back by itself.
         """

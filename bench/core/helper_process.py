@@ -41,8 +41,8 @@ class HelperProcess:
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
-    def tell(self, line: bytes) -> None:
-        """Write it a line. One that has ended does not hear it."""
+    def write_line(self, line: bytes) -> None:
+        """Write a line to its stdin, if it still runs."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(line + b"\n")

@@ -78,7 +78,7 @@ class AssembledStack(Stack):
         self._opened.close()
 
     def _part(self, place: str, names: list[str]) -> Stack:
-        """The targets of one place as a stack of their own."""
+        """The targets of one place as a separate stack."""
         if place == "url":
             return ExternalStack(set(names), self._file.described, self._file.allow.hosts)
         if place == "compose":

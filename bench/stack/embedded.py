@@ -46,7 +46,7 @@ class EmbeddedStack(Stack):
     def start(self) -> None:
         """Start every service and return when all have answered. Raises TargetError."""
         for service in self._services:
-            service.find_program()  # all that is missing is told before anything runs
+            service.find_program()  # what is missing is reported before anything runs
         if self._services:
             sweep_data_directories()
         try:

@@ -88,7 +88,7 @@ def postgres_client() -> Finding:
 
 
 def default_stack() -> Finding:
-    """Which stack `bench run` takes when it is not told."""
+    """Which stack `bench run` takes by default."""
     named: dict[str, Value] = {}
     for name, variable in url_variables().items():
         if url_in(name):

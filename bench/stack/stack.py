@@ -56,7 +56,7 @@ class Stack(ABC):
         """Every target that it knows, whether started or not, and what each stands on."""
         return shipped_topology()
 
-    def service(self, name: str) -> ManagedService | None:  # noqa: ARG002 - most have none of their own
+    def service(self, name: str) -> ManagedService | None:  # noqa: ARG002 - most supervise none
         """The service of ours under its supervisor that is the target of that name."""
         return None
 
@@ -127,7 +127,7 @@ def start_in_turns(services: Iterable[S], start: Callable[[S, threading.Event], 
     """Start services, those together that need only what was started before them.
 
     What a service needs that is not among them is up already. When one does not come up, the others of its
-    turn are told to give up (the event); what it raised is raised when every thread has undone its own.
+    turn give up (the event); what it raised is raised when every thread has undone its own.
     """
     waiting, ready = list(services), set[str]()
     ours = {service.name for service in waiting}
@@ -158,7 +158,7 @@ def open_stack(
 
     detours: between its services, which a stack that is up already cannot have.
 
-    kind: embedded (a stack of its own), docker (the same as containers), compose (the user's own
+    kind: embedded (services that we start), docker (the same as containers), compose (the user's own
     project, which runs already), external, a stack file, or None for external where the environment names
     one of the targets, else the stack that is up if it has them all, else embedded. Where all that
     the environment names is that very stack, it is taken as such.

@@ -50,7 +50,7 @@ class PollingDetector(ABC):
 
     @abstractmethod
     def look(self) -> None:
-        """Look once; must return within a deadline of its own."""
+        """Look once; must return within its own deadline."""
 
     def start(self) -> None:
         """Begin to look."""

@@ -1,4 +1,4 @@
-"""A disk without room: only where the target's data has a bounded file system of its own."""
+"""A disk without room: only where the target's data has a separate, bounded file system."""
 
 from __future__ import annotations
 

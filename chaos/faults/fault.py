@@ -113,7 +113,7 @@ class Fault(ABC):
 
     @abstractmethod
     def took_effect(self) -> Proof:
-        """Whether it broke, by evidence of its own; may wait up to EFFECT_S."""
+        """Whether it broke, by independent evidence; may wait up to EFFECT_S."""
 
     def lasted(self) -> Proof | None:
         """After `heal`: that it was gone before its time, where that can be seen; else None."""

@@ -222,7 +222,7 @@ class Restart(Stop):
 
 
 class Disconnect(Kill):
-    """Only containers have a network of their own to be taken from."""
+    """Only containers have a separate network to be taken from."""
 
     def check(self) -> None:
         """Always refused."""

@@ -145,7 +145,7 @@ class Check(ABC):
         """All is healed: what was found. Raises Unreadable."""
 
     def close(self) -> None:  # noqa: B027 - most hold nothing
-        """Give back what it holds, in any case. Again is harmless."""
+        """Give back what it holds, in any case. Idempotent."""
 
     def blows(self, evidence: Evidence) -> list[Blow]:
         """The faults that may have cost data: those that took effect on its target or what that stands on."""

@@ -2,7 +2,7 @@
 
 Acknowledged writes: the load's own log against what the target still has. Messages: what the engine
 counted of published and delivered ones. Transfers: a total that no transfer changes, and a data set's
-own sums. Registers have a module of their own.
+own sums. Registers have a separate module.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ class Integrity:
         return records, anomalies
 
     def close(self) -> None:
-        """Give back what the checks hold. Again is harmless."""
+        """Give back what the checks hold. Idempotent."""
         with contextlib.ExitStack() as cleanup:
             for check in self._checks:
                 cleanup.callback(check.close)

@@ -82,7 +82,7 @@ class RedisReader:
         raise Unreadable(f"the answer '{reply}'")
 
     def close(self) -> None:
-        """Close it. Again is harmless."""
+        """Close it. Idempotent."""
         self._socket.close()
 
     def __enter__(self) -> Self:

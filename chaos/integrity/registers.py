@@ -68,7 +68,7 @@ class RegisterWatch:
         return self._thread.failure
 
     def stop(self) -> None:
-        """End; waits for calls under way, which have a deadline. Again is harmless."""
+        """End; waits for calls under way, which have a deadline. Idempotent."""
         self._end.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -114,8 +114,8 @@ def _without(history: History, out: Truth) -> History:
 def _zones(history: History, cluster: Whole, belongs: Truth, count: int) -> tuple[Whole, Whole]:
     """First return and last invocation of each cluster.
 
-    A write of unknown outcome that nobody read returns NEVER: nothing can come after it, so it forces
-    nothing on anyone. It may never have happened.
+    A write of unknown outcome that was never read returns NEVER: nothing can come after it, so it forces
+    no order. It may never have happened.
     """
     first_return = np.full(count, NEVER)
     last_invoke = np.full(count, BEFORE_ALL)

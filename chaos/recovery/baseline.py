@@ -2,10 +2,10 @@
 
 The band of full performance is P99 x 1.25 + 1 ms: a quarter for chance, and a millisecond because on
 times of microseconds the machine's own hiccups are larger than any quarter. The stall threshold is far
-above what is usual (four times P99, at least 100 ms): only what nobody would call an answer in time.
+above what is usual (four times P99, at least 100 ms): what no user would call an answer in time.
 
 Some arrivals may fail without any fault. What came back is as before when it fails no more than that:
-the share, and what chance adds to it. Above CLEAN_RATIO nobody can say what the fault did.
+the share, and what chance adds to it. Above CLEAN_RATIO it is unknown what the fault did.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def seen_of(arrivals: Arrivals, from_ns: int, until_ns: int, stall_ns: int) -> S
     earlier than that got no answer since it was sent, or since the last OK answer that anybody got
     before it broke; one that was answered with an error is harmed by the answer. What had hung longer
     than `stall_ns` when the fault came belongs to what was before. An arrival that the next fault
-    interrupts counts when it had hung that long by then; otherwise nobody knows, and it is left out.
+    interrupts counts when it had hung that long by then; otherwise it is unknown, and left out.
     """
     crosses = arrivals.done_ns >= until_ns
     hung = until_ns - arrivals.planned_ns > stall_ns
@@ -117,7 +117,7 @@ def seen_of(arrivals: Arrivals, from_ns: int, until_ns: int, stall_ns: int) -> S
 
 
 def _unanswered_since(arrivals: Arrivals, from_ns: int) -> NDArray[np.int64]:
-    """Of each arrival: since when nobody answered it, as well as its own send and others' answers tell."""
+    """Since when each arrival had no answer, as far as its own send and the answers to others show."""
     answers = np.concatenate([[from_ns], np.sort(arrivals.done_ns[arrivals.is_ok])])
     # The last answer before its end; from_ns stands first for those that have none.
     last = answers[np.searchsorted(answers[1:], arrivals.done_ns)]
@@ -152,7 +152,7 @@ class Baseline:
 
     @property
     def is_clean(self) -> bool:
-        """Whether so little was harmed without any fault that what a fault did can be told from it."""
+        """Whether so little was harmed without any fault that the effect of a fault stands out."""
         return self.harmed_ratio <= CLEAN_RATIO
 
     @property

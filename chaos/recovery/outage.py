@@ -244,7 +244,7 @@ def _risen(
 ) -> int | None:
     """The beginning of a raised share of harm between the effect and the first whole outage."""
     if not baseline.harmed_ratio:
-        return None  # every harm is a stretch of its own
+        return None  # every harm is a separate stretch
     until_ns = seen.until_ns if before is None else before.from_ns
     mine = (seen.arrivals.planned_ns >= effective_ns) & (seen.arrivals.planned_ns < until_ns)
     planned, harmed = seen.arrivals.planned_ns[mine], seen.harmed[mine]

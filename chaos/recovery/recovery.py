@@ -267,7 +267,7 @@ def _first(*stamps_ns: int | None) -> int:
 def _full(
     seen: Seen, t1: int | None, t4: int | None, baseline: Baseline, criteria: Criteria
 ) -> tuple[int | None, int | None, bool]:
-    """Since when it was slow, since when as good as before, and whether the watch was too short to tell."""
+    """Since when it was slow, since when as good as before, and whether the watch was too short to know."""
     if baseline.band_ns is None:
         return None, None, False
     slow = slow_from(seen, baseline, criteria) if t1 is None else None

@@ -2,7 +2,7 @@
 
 The lock is held by the daemon, the process whose child services the stack is made of; the kernel
 drops it with the process. The file is written once all services have answered. It holds URLs with
-passwords, so nobody else may read it.
+passwords, so no other user may read it.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class BackgroundStack:
     logs: Path
 
     def is_up(self) -> bool:
-        """Whether its daemon lives; how its services are, only a probe can tell."""
+        """Whether its daemon lives; how its services are, only a probe can show."""
         return self.daemon.is_alive()
 
     def text(self) -> str:

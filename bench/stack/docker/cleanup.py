@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 AT_ONCE = 8
 DEADLINE_S = 20.0
 _GONE = (404, 409)
-"""Not there any more, or just being removed by someone else: the next look tells."""
+"""Not there any more, or just being removed by someone else: the next look shows which."""
 
 
 def remove_run(engine: APIClient, run: str, deadline_s: float = DEADLINE_S) -> list[str]:
@@ -134,7 +134,7 @@ class Reaper:
     def end(self) -> None:
         """Let it remove what is left, and wait for its end. Idempotent."""
         if self._helper.process.returncode is None:
-            self._helper.tell(IN_ORDER)
+            self._helper.write_line(IN_ORDER)
         self._helper.end(END_DEADLINE_S)  # where the engine hangs, the next start sweeps
 
 

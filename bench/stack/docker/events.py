@@ -196,7 +196,7 @@ def monotonic_of(wall_ns: int) -> int:
 
 
 def exit_status(code: int) -> tuple[int, str]:
-    """(status, words) of an engine's exit code, negative for a signal, which the engine tells as 128 + it."""
+    """(status, words) of an engine's exit code: 128 + its number for a signal, here negative."""
     if code > SIGNALLED and code - SIGNALLED in [number.value for number in signal.Signals]:
         return SIGNALLED - code, f"exit code {code}: {signal.Signals(code - SIGNALLED).name}"
     return code, f"exit code {code}"
@@ -264,7 +264,7 @@ class ContainerLog:
         self._thread = threading.Thread(target=self._follow, name=f"log of {service}", daemon=True)
 
     def start(self, is_running: Callable[[], bool]) -> None:
-        """Begin. `is_running` tells whether the container has a process at the moment."""
+        """Begin. `is_running`: whether the container has a process at the moment."""
         self._is_running = is_running
         self._thread.start()
 

@@ -2,7 +2,7 @@
 packages.
 
 Everything keeps the path that it has here, so that programs find what they look for by name; what is
-added besides has the path that it is given. A digest of names, sizes and times tells whether an image
+added besides has the path that it is given. A digest of names, sizes and times shows whether an image
 that was made of the same files is still good.
 """
 
@@ -122,7 +122,7 @@ class RootFiles:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            check=False,  # a file that is no program is told by its status, and needs nothing
+            check=False,  # its status reports a file that is no program, which needs nothing
             timeout=LDD_DEADLINE_S,
         )
         for library in _LIBRARY.findall(done.stdout):

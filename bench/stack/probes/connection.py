@@ -263,7 +263,7 @@ def with_guess(target: Target, fact: ProbeError) -> ProbeError:
     """The fact; where a server closed without a word, with a guess at what it is.
 
     A Postgres does so to whoever does not speak its protocol. One more connection asks it for TLS,
-    which it answers with one letter; so does nobody else.
+    which only a Postgres answers with one letter.
     """
     if isinstance(fact, ClosedAtOnce) and not target.tls:
         with suppress(ProbeError), Connection(target.host, target.port, LOOK_AGAIN_S) as server:

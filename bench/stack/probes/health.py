@@ -18,7 +18,7 @@ AGAIN_S = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What every probe finds out, among more of its own. Empty or None: the service does not report it."""
+    """What every probe finds out, among other things. Empty or None: the service does not report it."""
 
     server: str = ""
     """What it is, in its own words."""

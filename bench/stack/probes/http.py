@@ -106,7 +106,7 @@ class _Plug:
 
     def __init__(self, server: Connection, question: str) -> None:
         self.heard = b""
-        """The first bytes of the answer, to tell what talks there."""
+        """The first bytes of the answer, to guess what answers there."""
         self._server = server
         self._question = question
 

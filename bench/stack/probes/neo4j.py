@@ -21,7 +21,7 @@ _EXPECTED = "a Neo4j server"
 
 @dataclass(frozen=True, kw_only=True)
 class Neo4jFacts(Facts):
-    """A Neo4j that answered. Bolt tells no version of the server before a login."""
+    """A Neo4j that answered. Bolt reports no version of the server before a login."""
 
     bolt: str = ""
     """The version of Bolt that it chose, empty when it was asked over HTTP."""

@@ -1,7 +1,7 @@
 """A service of our own: started on a free loopback port, kept running, removed without a trace.
 
 What a kind of service adds is how its program is found, what its data directory needs, the command,
-and the question that tells whether it is ready. Everything else is here, for all of them.
+and the question that shows whether it is ready. Everything else is here, for all of them.
 """
 
 import os

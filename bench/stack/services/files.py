@@ -104,9 +104,9 @@ _LOCK = "lock"
 
 
 class DataDirectory:
-    """A directory of its own with its lock held. Pass `lock_fd` on to who must keep it alive.
+    """A new directory with its lock held. Pass `lock_fd` on to who must keep it alive.
 
-    It has its name before it is made, so that a Ctrl-C in between leaves nothing that nobody knows of.
+    It has its name before it is made, so that a Ctrl-C in between leaves nothing unknown behind.
     """
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class DataDirectory:
     def create(self) -> Self:
         """Make it and take its lock. Raises OSError."""
         self.path.mkdir(mode=0o700)
-        # Locked under another name first: a sweep never sees a `lock` that nobody holds yet.
+        # Locked under another name first: a sweep never sees a `lock` that is not held yet.
         unlocked = self.path / "new-lock"
         self.lock_fd = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,7 +135,7 @@ class DataDirectory:
 
 
 def sweep_data_directories() -> list[Path]:
-    """Remove the directories of this user that nobody holds any more; return them."""
+    """Remove the directories of this user that no process holds any more; return them."""
     swept = []
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):

@@ -174,7 +174,7 @@ class PostgresPrograms:
     def usable_by(self, account: Account | None, copy_to: Path, name: str) -> "PostgresPrograms":
         """The same, or a copy in the new folder `copy_to`, when this user may not run them in place.
 
-        So it is with a wheel inside root's own folder, which nobody else may enter. The copy belongs to
+        So it is with a wheel inside root's own folder, which no other user may enter. The copy belongs to
         one stack and goes with it: it takes a tenth of a second, and can be neither old nor damaged.
         Raises TargetError if the user may not run them anywhere.
         """

@@ -201,7 +201,7 @@ API_LIBRARIES = ("fastapi", "uvicorn", "httptools", "circuitbreaker", "redis", "
 
 
 class ManagedApi(ManagedService):
-    """`python -m bench.reference_api`, told by its environment where Redis and Postgres are."""
+    """`python -m bench.reference_api`, with the addresses of Redis and Postgres in its environment."""
 
     service = "api"
     ready_deadline_s = 60.0  # it imports much, and fills its table

@@ -117,7 +117,8 @@ class Supervised:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        self._helper.tell(json.dumps(specification).encode())  # where it died already, `failure` says why
+        # Where it has died already, `failure` says why.
+        self._helper.write_line(json.dumps(specification).encode())
 
     @property
     def pid(self) -> int | None:
@@ -142,7 +143,7 @@ class Supervised:
     def tell(self, word: str) -> None:
         """Say `hold` (end the service, leave it down) or `release` (start it again)."""
         if self._helper is not None:
-            self._helper.tell(word.encode())
+            self._helper.write_line(word.encode())
 
     def failure(self) -> str:
         """Why the supervisor is gone, in its own words. Call it only when it is."""

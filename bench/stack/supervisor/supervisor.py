@@ -1,6 +1,6 @@
-"""The supervisor: a process of its own that keeps one service running and never leaves it behind.
+"""The supervisor: a separate process that keeps one service running and never leaves it behind.
 
-    harness ──stdin──▶ supervisor ──▶ service, in a session of its own
+    harness ──stdin──▶ supervisor ──▶ service, in a separate session
        ▲                   │
        └── events file ────┘
 
