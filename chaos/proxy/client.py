@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import select
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from bench.core.child_environment import for_python
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
+from bench.core.helper_process import HelperProcess
 from bench.registry import proxy_name
 from bench.stack.services.loopback_port import free_loopback_port
 from chaos.proxy import messages
@@ -48,7 +48,7 @@ Some = TypeVar("Some", bound=messages.Answer)
 
 
 class FaultProxy:
-    """A proxy before one upstream, in a process of its own; calls may come from any thread.
+    """A proxy before one upstream, in a separate process; calls may come from any thread.
 
     Settings of toxics have the names that scenarios use; times in ns, sizes in bytes, rates in
     bytes/s. The same seed gives the same jitter.
@@ -80,7 +80,7 @@ class FaultProxy:
         self._host, self._port = host, port
         self._has_relay = relay
         self._dial_deadline_ns = round(dial_deadline_s * NS_PER_S)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._helper: HelperProcess | None = None
         self._in_force: dict[int, Applied] = {}
         self._lock = threading.Lock()
         self._partial = b""
@@ -104,17 +104,10 @@ class FaultProxy:
             packages=tuple(place for place in sys.path if place) if self._has_relay else None,
         )
         self._partial, self._asked = b"", -1
-        # As the supervisor's: nothing of the user's environment can break it. Should a Ctrl-C hit
-        # between the start and the assignment, its stdin closes with the lost object and it ends.
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(PROGRAM.resolve())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            pass_fds=[self._gauges_fd],
-            env=for_python(),
-            cwd="/",
+        # As the supervisor's: nothing of the user's environment can break it.
+        program = ["-I", "-S", str(PROGRAM.resolve())]
+        self._helper = HelperProcess(
+            program, for_python(), pass_fds=[self._gauges_fd], stderr=subprocess.PIPE
         )
         try:
             answer = self._answered(specification)
@@ -148,16 +141,16 @@ class FaultProxy:
     @property
     def pid(self) -> int | None:
         """Its process."""
-        return None if self._process is None else self._process.pid
+        return None if self._helper is None else self._helper.pid
 
     @property
     def is_alive(self) -> bool:
         """Whether it runs."""
-        return self._process is not None and self._process.poll() is None
+        return self._helper is not None and self._helper.process.poll() is None
 
     def ending(self) -> str | None:
         """How its process ended; None while it runs."""
-        status = None if self._process is None else self._process.poll()
+        status = None if self._helper is None else self._helper.process.poll()
         if status is None:
             return None
         return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
@@ -261,22 +254,11 @@ class FaultProxy:
         return Proof(effect.count > 0, text)
 
     def close(self) -> None:
-        """End it and return when it is gone; its connections break. Again is harmless."""
-        process, self._process = self._process, None
-        if process is None:
+        """End it and return when it is gone; its connections break. Idempotent."""
+        helper, self._helper = self._helper, None
+        if helper is None:
             return
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        try:
-            process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()  # stopped by a signal, or stuck
-            process.wait()
-        process.stdout.close()
-        process.stderr.close()
+        helper.end(END_S)
         os.close(self._gauges_fd)
         self._in_force.clear()
 
@@ -300,9 +282,9 @@ class FaultProxy:
 
     def _answered(self, message: messages.Specification | messages.Command) -> messages.Answer:
         with self._lock:
-            process = self._process
-            if process is None:
+            if self._helper is None:
                 self._refuse("a running fault proxy", "one that has been closed or never started", "start it")
+            process = self._helper.process
             assert process.stdin is not None
             try:
                 self._asked += 1
