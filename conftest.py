@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs no compiled loop first; of each kind what is long; otherwise in the order of the files."""
-    items.sort(key=lambda item: (runs_the_loop(item), not is_in(LONGEST, item)))
+    items.sort(key=lambda item: (runs_the_loop(item), not is_in(LONGEST, item.path)))
 
 
 def pytest_collection_finish() -> None:
@@ -99,9 +100,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 def runs_the_loop(item: pytest.Item) -> bool:
     """Whether a test is in a folder whose tests may need the compiled loop."""
-    return not is_in(WITHOUT_THE_LOOP, item)
+    return not is_in(WITHOUT_THE_LOOP, item.path)
 
 
-def is_in(folders: tuple[str, ...], item: pytest.Item) -> bool:
-    """Whether a test is in one of these folders of tests."""
-    return any(item.path.is_relative_to(ROOT / "tests" / folder) for folder in folders)
+@cache  # files have many tests, and paths are slow to compare
+def is_in(folders: tuple[str, ...], file: Path) -> bool:
+    """Whether a file is in one of these folders of tests."""
+    return any(file.is_relative_to(ROOT / "tests" / folder) for folder in folders)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import t as student
 
 from bench.compare.difference import (
     ERRORS,
@@ -146,4 +146,4 @@ def test_what_never_came_is_a_regression_unless_it_did_not_come_before() -> None
 
 @pytest.mark.parametrize("freedom", [5, 6, 7, 12, 30, 200])
 def test_the_quantile_is_that_of_student(freedom: int) -> None:
-    assert t_quantile(freedom, 0.975) == pytest.approx(student.ppf(0.975, freedom), rel=0.005)
+    assert t_quantile(freedom, 0.975) == pytest.approx(scipy.stats.t.ppf(0.975, freedom), rel=0.005)

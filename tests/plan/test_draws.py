@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from bench.plan.draws import GAUSSIAN, SEQUENTIAL, UNIFORM, ZIPF, draw, stream_key, unit, variable_row
 from tests.plan.planned import KEY, OPERATION, PLANNED, arrivals, plan_of
@@ -35,7 +35,7 @@ def p_value(values: np.ndarray, shares: np.ndarray) -> float:
     if kept < expected.size:
         expected = np.append(expected[:kept], expected[kept:].sum())
         found = np.append(found[:kept], found[kept:].sum())
-    return float(stats.chisquare(found, expected).pvalue)
+    return float(scipy.stats.chisquare(found, expected).pvalue)
 
 
 @pytest.mark.parametrize("seed", [1, 2**62])
@@ -70,14 +70,14 @@ def test_zipf_holds_for_a_billion_keys() -> None:
 
     shares = np.diff([below(edge) for edge in edges])
     found = np.histogram(values, bins=np.array(edges) - 0.5)[0]
-    assert stats.chisquare(found, shares / shares.sum() * DRAWS).pvalue > SURPRISE
+    assert scipy.stats.chisquare(found, shares / shares.sum() * DRAWS).pvalue > SURPRISE
 
 
 @pytest.mark.parametrize(("count", "deviations"), [(1000, 3.0), (1000, 1.0), (11, 2.0), (1, 3.0)])
 def test_gaussian_keys_follow_the_bell_cut_at_the_ends_of_the_range(count: int, deviations: float) -> None:
     values = drawn(variable_row(GAUSSIAN, count, STREAM, deviations=deviations), 5)
     assert 0 <= values.min() <= values.max() < count
-    bell = stats.norm(count / 2, count / (2 * deviations))
+    bell = scipy.stats.norm(count / 2, count / (2 * deviations))
     shares = np.diff(bell.cdf(np.arange(count + 1)))
     if count > 1:
         assert p_value(values, shares) > SURPRISE
@@ -91,7 +91,7 @@ def test_sequential_keys_come_in_order_and_begin_again() -> None:
 def test_units_are_uniform_on_zero_to_one() -> None:
     values = units(1, 1, DRAWS)
     assert 0 <= min(values) < max(values) < 1
-    assert stats.kstest(values, "uniform").pvalue > SURPRISE
+    assert scipy.stats.kstest(values, "uniform").pvalue > SURPRISE
 
 
 def test_streams_and_neighbouring_seeds_have_nothing_to_do_with_each_other() -> None:
@@ -113,7 +113,7 @@ def test_operations_are_mixed_by_their_weights(weights: tuple[float, ...]) -> No
     used = np.array(weights) > 0
     if used.sum() > 1:
         expected = np.array(weights)[used] / sum(weights) * found.sum()
-        assert stats.chisquare(found[used], expected).pvalue > SURPRISE
+        assert scipy.stats.chisquare(found[used], expected).pvalue > SURPRISE
 
 
 def test_time_operation_and_key_of_an_arrival_are_independent() -> None:
@@ -130,7 +130,7 @@ def test_time_operation_and_key_of_an_arrival_are_independent() -> None:
         (short, rows[1:, OPERATION]),
     ):
         table = np.histogram2d(one, other, bins=(np.unique(one).size, np.unique(other).size))[0]
-        assert stats.chi2_contingency(table).pvalue > SURPRISE
+        assert scipy.stats.chi2_contingency(table).pvalue > SURPRISE
 
 
 @pytest.mark.parametrize("deviations", [0, 1e-9, 0.09, 101])

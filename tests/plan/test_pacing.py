@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from bench.plan.plan import PhasePlan, pacing_table
 from tests.plan.planned import INDEX, PHASE, PLANNED, arrivals, plan_of
@@ -33,10 +33,10 @@ def test_constant_spacing_is_exact_to_a_nanosecond_for_any_rate(rate: int) -> No
 def test_poisson_gaps_are_exponential(seed: int) -> None:
     planned = arrivals(plan_of(({"name": "steady", "for": "30s"},), seed, arrivals="poisson"))[:, PLANNED]
     gaps = np.diff(planned, prepend=0) / 1e6
-    assert stats.kstest(gaps, "expon").pvalue > SURPRISE
+    assert scipy.stats.kstest(gaps, "expon").pvalue > SURPRISE
     # Neighbouring gaps are independent, and so many arrivals are as likely as others.
     assert abs(np.corrcoef(gaps[:-1], gaps[1:])[0, 1]) < 4 / np.sqrt(gaps.size)
-    assert stats.poisson(30_000).cdf(planned.size) == pytest.approx(0.5, abs=0.4999)
+    assert scipy.stats.poisson(30_000).cdf(planned.size) == pytest.approx(0.5, abs=0.4999)
 
 
 def expected_between(
@@ -73,7 +73,7 @@ def test_a_ramp_of_poisson_arrivals_has_its_integral_in_every_slice(first: float
     expected = np.array([expected_between(first, last, 50, 1000, a, b) for a, b in itertools.pairwise(edges)])
     found = np.histogram(planned, edges)[0]
     surprise = ((found - expected) ** 2 / np.maximum(expected, 5)).sum()
-    assert stats.chi2(expected.size).sf(surprise) > SURPRISE
+    assert scipy.stats.chi2(expected.size).sf(surprise) > SURPRISE
 
 
 LOADS = st.sampled_from([0, 0, 1, 10, 50, 100, 150, 333])
