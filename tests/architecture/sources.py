@@ -41,22 +41,22 @@ def imports_of(path: Path, *, everywhere: bool = True) -> set[str]:
 @cache
 def modules_imported(path: Path, *, in_functions: bool = True) -> frozenset[str]:
     """The product's modules that a file imports, those for types included."""
-    inside = {
-        below
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for below in ast.walk(node)
-    }
     found = set()
-    for node in ast.walk(tree_of(path)):
-        if node in inside and not in_functions:
-            continue
+    known, tree = modules(), tree_of(path)
+    for node in ast.walk(tree) if in_functions else _outside_functions(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found |= {name if name in modules() else str(node.module) for name in names}
-    return frozenset(found & set(modules()) - {name for name, file in modules().items() if file == path})
+            found |= {name if name in known else str(node.module) for name in names}
+    return frozenset(name for name in found if name in known and known[name] != path)
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from _outside_functions(child)
 
 
 def _at_import(node: ast.AST) -> Iterator[ast.AST]:
