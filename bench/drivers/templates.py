@@ -1,4 +1,4 @@
-"""Templates of requests: literal bytes, and the numbers that each arrival writes into them.
+"""Templates of requests: literal bytes, and the numbers and texts that each arrival writes into them.
 
 `TemplateWriter` writes what the wire engine copies. `Words` renders the same templates, with the same
 draws of the same plan, for client libraries that write their requests themselves.
@@ -6,30 +6,65 @@ draws of the same plan, for client libraries that write their requests themselve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.jit import PLAIN
 from bench.engine.client.pool import PendingRequest, RunClock
-from bench.engine.wire.layout import FROM_ARRIVAL, FROM_RUN, FROM_VARIABLE, NATURAL, SPACE_PADDED, ZERO_PADDED
+from bench.engine.wire.layout import (
+    BIG_ENDIAN,
+    FROM_ARRIVAL,
+    FROM_RUN,
+    FROM_SIZE,
+    FROM_VARIABLE,
+    LETTERS,
+    NATURAL,
+    SPACE_PADDED,
+    TEXT,
+    UUID,
+    ZERO_PADDED,
+)
+from bench.engine.wire.render import write_letters, write_uuid
 from bench.plan.draws import GAUSSIAN, SEQUENTIAL, STREAM_FIRST_VARIABLE, UNIFORM, ZIPF, draw, variable_row
 from bench.plan.plan import WorkloadPlan
 from bench.plan.program import Field
 from bench.scenario.model import Keys, Workload
 from bench.scenario.templates import (
+    IDENTIFIER,
     KEY,
+    RESERVED,
     RUN,
     RUN_WIDTH,
     SEQUENCE,
     SEQUENCE_WIDTH,
+    UUID_WIDTH,
     VALUE,
+    Choice,
     Parameter,
     pieces_of,
     value_content,
 )
+
+TEXTS = (TEXT, LETTERS, UUID)
+"""Forms of text."""
+Encode = Callable[[Choice], bytes]
+"""How a text is written where it stands."""
+
+
+def as_it_is(choice: Choice) -> bytes:
+    """As UTF-8."""
+    return str(choice).encode()
+
+
+def within_json(choice: Choice) -> bytes:
+    """Inside a string of JSON."""
+    return json.dumps(str(choice))[1:-1].encode()
+
 
 DISTRIBUTIONS = {"uniform": UNIFORM, "zipf": ZIPF, "gaussian": GAUSSIAN, "sequential": SEQUENTIAL}
 
@@ -45,10 +80,11 @@ def variable_of(numbers: Keys | Parameter, count: int, number: int) -> NDArray[n
     )
 
 
-def variables_of(parameters: dict[str, Parameter]) -> list[NDArray[np.float64]]:
-    """One variable for each parameter, in order."""
+def variables_of(parameters: dict[str, Parameter], first: int = 0) -> list[NDArray[np.float64]]:
+    """One variable for each parameter, in order; `first` is the number of the first."""
     return [
-        variable_of(parameter, parameter.size, number) for number, parameter in enumerate(parameters.values())
+        variable_of(parameter, parameter.size, number)
+        for number, parameter in enumerate(parameters.values(), first)
     ]
 
 
@@ -63,24 +99,41 @@ class Vocabulary:
         """What stands before the number of a placeholder: the prefix of a key."""
         return self.workload.keys.prefix.encode() if name == KEY and self.workload.keys else b""
 
-    def content(self, name: str) -> tuple[bytes, int, int, int, int]:
-        """Bytes that stand for a placeholder, then width, source, variable and base of the field at
-        their start.
+    def is_number(self, name: str) -> bool:
+        """Whether a placeholder is a number wherever it stands."""
+        if name in RESERVED:
+            return name not in (VALUE, IDENTIFIER)
+        return self.workload.parameters[name].is_number
+
+    def content(self, name: str, form: int, encode: Encode) -> tuple[bytes, Field]:
+        """Bytes that stand for a placeholder, and the field at their start; `form` and `encode` are those
+        of numbers and of texts where it stands.
         """
         if name == SEQUENCE:
-            return b"0" * SEQUENCE_WIDTH, SEQUENCE_WIDTH, FROM_ARRIVAL, 0, 0
+            return b"0" * SEQUENCE_WIDTH, Field(0, SEQUENCE_WIDTH, FROM_ARRIVAL, form=form)
         if name == RUN:
-            return b"0" * RUN_WIDTH, RUN_WIDTH, FROM_RUN, 0, 0
+            return b"0" * RUN_WIDTH, Field(0, RUN_WIDTH, FROM_RUN, form=form)
+        if name == IDENTIFIER:
+            return b"0" * UUID_WIDTH, Field(0, UUID_WIDTH, FROM_ARRIVAL, form=UUID)
         if name == VALUE:
             assert self.workload.value is not None
             value, digits = value_content(self.workload.value.bytes, self.seed)
-            return value, digits, FROM_ARRIVAL, 0, 0
+            return value, Field(0, digits, FROM_ARRIVAL)
         if name == KEY:
             assert self.workload.keys is not None
-            return b"0" * self.workload.keys.width, self.workload.keys.width, FROM_VARIABLE, 0, 0
+            return b"0" * self.workload.keys.width, Field(
+                0, self.workload.keys.width, FROM_VARIABLE, form=form
+            )
         parameter = self.workload.parameters[name]
-        number = list(self.workload.parameters).index(name)
-        return b"0" * parameter.width, parameter.width, FROM_VARIABLE, number, parameter.first
+        number = list(self.workload.parameters).index(name) + (self.workload.keys is not None)
+        if parameter.text is not None:
+            return b"0" * parameter.text, Field(0, parameter.text, FROM_VARIABLE, number, form=LETTERS)
+        if choices := parameter.choices:
+            texts = tuple(map(encode, choices))
+            width = max(map(len, texts))
+            return b"0" * width, Field(0, width, FROM_VARIABLE, number, form=TEXT, texts=texts)
+        width = parameter.width
+        return b"0" * width, Field(0, width, FROM_VARIABLE, number, parameter.first, form)
 
 
 class TemplateWriter:
@@ -91,33 +144,46 @@ class TemplateWriter:
         self.content = bytearray()
         self.fields: list[Field] = []
 
+    def is_number(self, name: str) -> bool:
+        """Whether a placeholder is a number wherever it stands."""
+        return self._vocabulary.is_number(name)
+
     def literal(self, content: bytes) -> None:
         """Append bytes as they are."""
         self.content += content
 
-    def placeholder(self, name: str, form: int = ZERO_PADDED) -> None:
-        """Append what stands for a placeholder; a value is text whatever the form."""
+    def placeholder(self, name: str, form: int = ZERO_PADDED, encode: Encode = as_it_is) -> None:
+        """Append what stands for a placeholder."""
         self.literal(self._vocabulary.before(name))
-        content, width, source, variable, base = self._vocabulary.content(name)
-        used = ZERO_PADDED if name == VALUE else form
-        self.fields.append(Field(len(self.content), width, source, variable, base, used))
+        content, field = self._vocabulary.content(name, form, encode)
+        self.fields.append(replace(field, offset=len(self.content)))
         self.content += content
 
-    def text(self, text: str, form: int = ZERO_PADDED) -> None:
+    def size_of(self, other: TemplateWriter, form: int = NATURAL, more: int = 0) -> None:
+        """Append how many bytes another template has, and `more`, as a natural number or in four bytes.
+        What that other one is about to write must follow, after literal bytes only.
+        """
+        texts = sum(field.width for field in other.fields if field.form == TEXT)
+        size = len(other.content) + more
+        width = 4 if form == BIG_ENDIAN else len(str(size))
+        written = size.to_bytes(4) if form == BIG_ENDIAN else b"%d" % size
+        if texts:
+            count = len(other.fields)
+            self.fields.append(Field(len(self.content), width, FROM_SIZE, count, size - texts, form))
+        self.literal(written)
+
+    def text(self, text: str, form: int = ZERO_PADDED, encode: Encode = as_it_is) -> None:
         """Append a text with its placeholders."""
         for piece in pieces_of(text):
             if piece.is_placeholder:
-                self.placeholder(piece.text, form)
+                self.placeholder(piece.text, form, encode)
             else:
                 self.literal(piece.text.encode())
 
     def include(self, other: TemplateWriter) -> None:
         """Append another template with its fields."""
         start = len(self.content)
-        self.fields += [
-            Field(start + one.offset, one.width, one.source, one.variable, one.base, one.form)
-            for one in other.fields
-        ]
+        self.fields += [replace(one, offset=start + one.offset) for one in other.fields]
         self.content += other.content
 
 
@@ -143,6 +209,19 @@ class Draws:
         assert field.source == FROM_RUN
         return self._clock.run_label
 
+    def text(self, field: Field, ticket: PendingRequest) -> bytes:
+        """What an arrival has in a field that is text."""
+        number = self.number(field, ticket)
+        if field.form == TEXT:
+            return field.texts[number]
+        text = np.empty(field.width, dtype=np.uint8)
+        with np.errstate(over="ignore"):
+            if field.form == LETTERS:
+                write_letters(text, 0, field.width, number)
+            else:
+                write_uuid(text, 0, self._clock.run_label, self._seed, ticket.arrival)
+        return text.tobytes()
+
     def _drawn(self, variable: int, arrival: int) -> int:
         if PLAIN:
             with np.errstate(over="ignore"):
@@ -155,13 +234,14 @@ class Words:
 
     def __init__(self, writer: TemplateWriter, draws: Draws) -> None:
         content = bytes(writer.content)
-        self._draws = draws
-        self._fields = [(field, _modulus(field)) for field in writer.fields]
+        self._makers = [_maker(field, draws) for field in writer.fields]
         form, at = b"", 0
         for field in writer.fields:
             form += content[at : field.offset].replace(b"%", b"%%") + _form(field)
             at = field.offset + field.width
         self._form = form + content[at:].replace(b"%", b"%%")
+        is_one = len(writer.fields) == 1 and writer.fields[0].form not in TEXTS
+        self._is_number = is_one and self._form == _form(writer.fields[0])
         self._constant = None if writer.fields else content
 
     @property
@@ -173,30 +253,28 @@ class Words:
         """The text for one arrival."""
         if self._constant is not None:
             return self._constant
-        number = self._draws.number
-        return self._form % tuple(
-            number(field, ticket) if modulus is None else number(field, ticket) % modulus
-            for field, modulus in self._fields
-        )
+        return self._form % tuple([make(ticket) for make in self._makers])
 
     def number_maker(self) -> Callable[[PendingRequest], int] | None:
         """What gives the number of an arrival, where the text is one number and nothing else."""
-        if len(self._fields) != 1 or self._form != _form(self._fields[0][0]):
-            return None
-        ((field, modulus),) = self._fields
-        draws = self._draws
-        if modulus is None:
-            return lambda ticket: draws.number(field, ticket)
-        return lambda ticket: draws.number(field, ticket) % modulus
+        return self._makers[0] if self._is_number else None
+
+
+def _maker(field: Field, draws: Draws) -> Callable[[PendingRequest], Any]:
+    """What gives the number or the text of a field for an arrival."""
+    if field.form in TEXTS:
+        return lambda ticket: draws.text(field, ticket)
+    if field.form == NATURAL or field.source == FROM_VARIABLE:
+        return lambda ticket: draws.number(field, ticket)
+    # A padded number that is wider than its field keeps its last digits; drawn ones always fit.
+    modulus = 10**field.width
+    return lambda ticket: draws.number(field, ticket) % modulus
 
 
 def _form(field: Field) -> bytes:
     """A field for `%`: a number that is written in it takes the place that it has in a rendered request."""
+    if field.form in TEXTS:
+        return b"%b"
     if field.form == NATURAL:
         return b"%d"
     return b"%%%dd" % field.width if field.form == SPACE_PADDED else b"%%0%dd" % field.width
-
-
-def _modulus(field: Field) -> int | None:
-    """A padded number that is wider than its field keeps its last digits; drawn ones always fit."""
-    return None if field.form == NATURAL or field.source == FROM_VARIABLE else 10**field.width

@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from bench.core.errors import Problem, ScenarioError
+from bench.engine.wire.layout import CELL_SIZE
 from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, pacing_table
 from bench.registry import DRIVERS, load
 
@@ -91,6 +92,8 @@ def plan_digest(plan: Plan) -> str:
             program.fields,
             program.variables,
             program.shares,
+            program.cells,
+            program.cell_bytes[: program.cells[:, CELL_SIZE].sum()],
         ):
             digest.update(table.tobytes())
         digest.update(workload.pacing.tobytes())

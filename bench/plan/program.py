@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.engine.wire.layout import (
+    CELL_COLUMNS,
     FIELD_COLUMNS,
     FROM_VARIABLE,
     HIGHEST_STATUS,
@@ -16,6 +17,7 @@ from bench.engine.wire.layout import (
     OPERATION_COLUMNS,
     STEP_COLUMNS,
     T_PREPARE,
+    TEXT,
     ZERO_PADDED,
 )
 from bench.plan.draws import VARIABLE_COLUMNS
@@ -32,7 +34,7 @@ NO_PREPARATION = -1
 class Field:
     """A number inside a rendered request; `variable` for FROM_VARIABLE only, `base` is added to it.
 
-    `width` bytes stand for it in the template; a number of the form NATURAL may take fewer.
+    `width` bytes stand for it in the template; one of the form NATURAL or TEXT may take fewer.
     """
 
     offset: int
@@ -41,6 +43,8 @@ class Field:
     variable: int = 0
     base: int = 0
     form: int = ZERO_PADDED
+    texts: tuple[bytes, ...] = ()
+    """Of the form TEXT: the text that each number stands for."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class Program:
     fields: NDArray[np.int64]
     variables: NDArray[np.float64]
     shares: NDArray[np.float64]
+    cells: NDArray[np.int64]
+    cell_bytes: NDArray[np.uint8]
     expected: NDArray[np.uint8]
     needles: NDArray[np.uint8]
     needle_links: NDArray[np.int64]
@@ -139,6 +145,8 @@ class Program:
             fields=np.array(writer.fields, dtype=np.int64).reshape(len(writer.fields), FIELD_COLUMNS),
             variables=np.array(variables, dtype=np.float64).reshape(len(variables), VARIABLE_COLUMNS),
             shares=shares / shares[-1],
+            cells=np.array(writer.cells, dtype=np.int64).reshape(len(writer.cells), CELL_COLUMNS),
+            cell_bytes=np.frombuffer(bytes(writer.cell_bytes) or b"\0", dtype=np.uint8).copy(),
             expected=expected,
             needles=np.frombuffer(needles, dtype=np.uint8).copy(),
             needle_links=np.array(links, dtype=np.int64),
@@ -157,6 +165,9 @@ class _Layout:
         self.lookups: list[int] = []
         self.fields: list[tuple[int, int, int, int, int, int]] = []
         self.largest_bytes = 0
+        self.cells: list[tuple[int, int]] = []
+        self.cell_bytes = bytearray()
+        self._first_cells: dict[tuple[bytes, ...], int] = {}
         self._variable_count = variable_count
 
     def add(self, operation: str, step: Step) -> None:
@@ -167,12 +178,22 @@ class _Layout:
                 raise ValueError(f"operation {operation}: a field lies outside its template")
             if one.source == FROM_VARIABLE and one.variable >= self._variable_count:
                 raise ValueError(f"operation {operation}: no variable number {one.variable}")
-            if one.form == NATURAL and one.offset < position:
+            if one.form in (NATURAL, TEXT) and one.offset < position:
                 raise ValueError(f"operation {operation}: fields that are not in order")
             position = one.offset
-            self.fields.append((one.offset, one.width, one.source, one.variable, one.base, one.form))
+            base = one.base + (self._first_cell(one.texts) if one.form == TEXT else 0)
+            self.fields.append((one.offset, one.width, one.source, one.variable, base, one.form))
         place = (len(self.content), len(step.content), step.replies, first, len(self.fields))
         self.steps.append([*place, len(self.lookups), NO_PREPARATION])
         self.lookups += step.lookups or (NO_LOOKUP,) * step.replies
         self.content += step.content
         self.largest_bytes = max(self.largest_bytes, len(step.content))
+
+    def _first_cell(self, texts: tuple[bytes, ...]) -> int:
+        """The row of the first of these texts, each list once."""
+        if texts not in self._first_cells:
+            self._first_cells[texts] = len(self.cells)
+            for text in texts:
+                self.cells.append((len(self.cell_bytes), len(text)))
+                self.cell_bytes += text
+        return self._first_cells[texts]

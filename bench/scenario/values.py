@@ -94,7 +94,7 @@ _TEXT_KEYS = (
     *("command", "commands", "sql", "transaction", "session"),
     *("headers", "body", "contains", "arguments"),
 )
-_DATA_KEY = "json"
+_DATA_KEYS = ("json", "pick")
 """What stands below is the user's data, whose keys mean nothing to us."""
 _NAMING_KEYS = ("operations", "parameters")
 """The keys right below are names that the user gives: an operation may be called session, body or json."""
@@ -115,7 +115,7 @@ def plain(node: Node, *, is_text: bool = False, is_data: bool = False, is_naming
                 key: plain(
                     item,
                     is_text=is_text or (key in ours and key in _TEXT_KEYS),
-                    is_data=is_data or (key in ours and key == _DATA_KEY),
+                    is_data=is_data or (key in ours and key in _DATA_KEYS),
                     is_naming=key in ours and key in _NAMING_KEYS,
                 )
                 for key, (_, item) in node.entries.items()
@@ -130,7 +130,7 @@ def check_data(node: Node, path: Path = (), *, is_naming: bool = False) -> Itera
                 yield from check_data(item, (*path, index))
         case MapNode():
             for key, (_, item) in node.entries.items():
-                if key == _DATA_KEY and not is_naming:
+                if key in _DATA_KEYS and not is_naming:
                     yield from _refused(item, (*path, key))
                 elif is_naming or key not in _TEXT_KEYS:
                     is_named = not is_naming and key in _NAMING_KEYS

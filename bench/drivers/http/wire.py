@@ -8,24 +8,25 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
+from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of, within_json
 from bench.engine.wire.layout import NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.program import Program, Step, Template
 from bench.scenario.model import Workload
 from bench.scenario.operations import Request
-from bench.scenario.templates import PLACEHOLDER, VALUE
+from bench.scenario.templates import VALUE, pieces_of
 from bench.stack.target import Target
 
 
 def write_json(writer: TemplateWriter, value: Any) -> None:
-    """Write a JSON value. A text that is one placeholder becomes a number; JSON knows no leading zeros,
-    so the number is padded with spaces, which JSON ignores. Inside a longer text it is padded with zeros.
+    """Write a JSON value. A text that is one placeholder becomes a number, unless that is text; JSON knows
+    no leading zeros, so the number is padded with spaces, which JSON ignores. Inside a longer text it is
+    padded with zeros.
     """
     match value:
         case dict():
             for count, (key, item) in enumerate(value.items()):
                 writer.literal(b"," if count else b"{")
-                writer.text(json.dumps(key), ZERO_PADDED)
+                writer.text(json.dumps(key), ZERO_PADDED, within_json)
                 writer.literal(b":")
                 write_json(writer, item)
             writer.literal(b"}" if value else b"{}")
@@ -34,30 +35,34 @@ def write_json(writer: TemplateWriter, value: Any) -> None:
                 writer.literal(b"," if count else b"[")
                 write_json(writer, item)
             writer.literal(b"]" if value else b"[]")
-        case str() if (match := PLACEHOLDER.fullmatch(value)) and match[1] != VALUE:
-            writer.placeholder(match[1], SPACE_PADDED)
         case str():
-            writer.text(json.dumps(value), ZERO_PADDED)
+            pieces = pieces_of(value)
+            if len(pieces) == 1 and pieces[0].is_placeholder and writer.is_number(pieces[0].text):
+                writer.placeholder(pieces[0].text, SPACE_PADDED)
+            else:
+                writer.text(json.dumps(value), ZERO_PADDED, within_json)
         case _:
             writer.literal(json.dumps(value).encode())
 
 
 def write_json_text(writer: TemplateWriter, text: str) -> None:
-    """Write JSON that the scenario has as text: a placeholder outside strings is a number."""
+    """Write JSON that the scenario has as text: a placeholder outside strings is a number, or a string."""
     is_inside = is_escaped = False
-    at = 0
-    for match in PLACEHOLDER.finditer(text):
-        for character in text[at : match.start()]:
+    for piece in pieces_of(text):
+        if piece.is_placeholder:
+            quotes = b"" if is_inside or writer.is_number(piece.text) or piece.text == VALUE else b'"'
+            writer.literal(quotes)
+            writer.placeholder(piece.text, ZERO_PADDED if is_inside else SPACE_PADDED, within_json)
+            writer.literal(quotes)
+            continue
+        for character in piece.text:
             if is_escaped:
                 is_escaped = False
             elif character == "\\" and is_inside:
                 is_escaped = True
             elif character == '"':
                 is_inside = not is_inside
-        writer.literal(text[at : match.start()].encode())
-        writer.placeholder(match[1], ZERO_PADDED if is_inside else SPACE_PADDED)
-        at = match.end()
-    writer.literal(text[at:].encode())
+        writer.literal(piece.text.encode())
 
 
 _DEFAULT_PORTS = {False: 80, True: 443}
@@ -125,7 +130,10 @@ def write_request(
         writer.text(text, NATURAL)
         writer.literal(b"\r\n")
     if body is not None or request.method in WITH_LENGTH:
-        writer.literal(b"Content-Length: %d\r\n" % (len(body.content) if body else 0))
+        writer.literal(b"Content-Length: ")
+        if body is not None:
+            writer.size_of(body)
+        writer.literal(b"\r\n" if body is not None else b"0\r\n")
     writer.literal(b"\r\n")
     if body is not None:
         writer.include(body)

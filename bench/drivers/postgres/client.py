@@ -10,6 +10,7 @@ planned + deadline, a call at sent + deadline, including its retries and the con
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -38,13 +39,13 @@ from bench.engine.api import ClientDriver
 from bench.engine.client.pool import RETURNING, SENT, PendingRequest, PoolMonitor, RunClock, limit_s
 from bench.plan.plan import WorkloadPlan
 from bench.protocols.state import TEXT_BYTES
-from bench.scenario.templates import PLACEHOLDER
+from bench.scenario.templates import IDENTIFIER, Choice, placeholders
 from bench.stack.target import Target
 
 Maker = Callable[["PendingRequest"], Any]
 """Gives a parameter's value for an arrival."""
 
-_NUMBERS: dict[str, Callable[[int], Any]] = {
+_NUMBERS: dict[str, Callable[[int | str], Any]] = {
     "int2": int,
     "int4": int,
     "int8": int,
@@ -54,7 +55,7 @@ _NUMBERS: dict[str, Callable[[int], Any]] = {
     "float8": float,
 }
 _TEXTS = ("text", "varchar", "bpchar", "name", "char", "unknown")
-_BYTES = "bytea"
+_BYTES, _UUID, _DATE = "bytea", "uuid", "date"
 
 
 def makers_of(
@@ -65,7 +66,7 @@ def makers_of(
     Raises StatementRefused for a type that is neither a number nor text.
     """
     return tuple(
-        _maker(statement, name, wanted.name, _words(name, vocabulary, draws))
+        _maker(statement, name, wanted.name, _words(name, vocabulary, draws), vocabulary)
         for name, wanted in zip(statement.parameters, types, strict=True)
     )
 
@@ -77,11 +78,17 @@ def _words(name: str, vocabulary: Vocabulary, draws: Draws) -> Words:
     return Words(writer, draws)
 
 
-def _maker(statement: Statement, name: str, type_name: str, words: Words) -> Maker:
-    if type_name in _TEXTS:
+def _maker(statement: Statement, name: str, type_name: str, words: Words, vocabulary: Vocabulary) -> Maker:
+    if type_name in _TEXTS or (type_name == _UUID and name == IDENTIFIER):
         return lambda ticket: words.render(ticket).decode()
     if type_name == _BYTES:
         return words.render
+    parameter = vocabulary.workload.parameters.get(name)
+    if type_name == _DATE and parameter is not None and parameter.date is not None:
+        return lambda ticket: date.fromisoformat(words.render(ticket).decode())
+    if type_name in _NUMBERS and parameter is not None and _fits(parameter.pick, type_name):
+        number_of = _NUMBERS[type_name]
+        return lambda ticket: number_of(words.render(ticket).decode())
     number = words.number_maker()
     if type_name not in _NUMBERS or number is None:
         raise StatementRefused(
@@ -97,10 +104,17 @@ def _maker(statement: Statement, name: str, type_name: str, words: Words) -> Mak
     return lambda ticket: convert(number(ticket))
 
 
+def _fits(choices: Sequence[Choice] | None, type_name: str) -> bool:
+    """Whether there are choices, and all of them are numbers of that type."""
+    try:
+        return bool(choices) and all(_NUMBERS[type_name](str(choice)) is not None for choice in choices or ())
+    except (ValueError, ArithmeticError):
+        return False
+
+
 def _place_of(statement: Statement, name: str) -> int | None:
     """Where a placeholder first stands in the scenario's text."""
-    found = (match.start() for match in PLACEHOLDER.finditer(bare(statement.source)) if match[1] == name)
-    return next(found, None)
+    return next((one.start for one in placeholders(bare(statement.source)) if one.name == name), None)
 
 
 START_S = 10.0

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from bench.core.sql_splitter import bare
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
+from bench.engine.wire.layout import BIG_ENDIAN
 from bench.plan.program import Program, Step, Template
 from bench.scenario.model import Workload
-from bench.scenario.templates import PLACEHOLDER, RUN, SEQUENCE, VALUE
+from bench.scenario.templates import IDENTIFIER, RUN, SEQUENCE, VALUE, placeholders
 from bench.stack.target import Target
 
 ROLLBACK = "ROLLBACK"
-_NOT_PARAMETERS = (VALUE, SEQUENCE, RUN)
+_NOT_PARAMETERS = (VALUE, SEQUENCE, RUN, IDENTIFIER)
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ def numbered(source: str, workload: Workload) -> tuple[str, tuple[str, ...]]:
     numbers: dict[str, int] = {}
     pieces: list[str] = []
     at = 0
-    for match in PLACEHOLDER.finditer(bare(source)):
-        if match[1] not in workload.parameters and match[1] not in _NOT_PARAMETERS:
+    for name, start, end in placeholders(bare(source)):
+        if name not in workload.parameters and name not in _NOT_PARAMETERS:
             continue
-        number = numbers.setdefault(match[1], len(numbers) + 1)
-        pieces += [source[at : match.start()], f"${number}"]
-        at = match.end()
+        number = numbers.setdefault(name, len(numbers) + 1)
+        pieces += [source[at:start], f"${number}"]
+        at = end
     return "".join([*pieces, source[at:]]), tuple(numbers)
 
 
@@ -73,19 +74,19 @@ def source_position(statement: Statement, position: int) -> int:
     sent = original = 0
     code = bare(statement.source)
     numbers = {name: number for number, name in enumerate(statement.parameters, start=1)}
-    for match in PLACEHOLDER.finditer(code):
-        if match[1] not in numbers:
+    for name, start, end in placeholders(code):
+        if name not in numbers:
             continue
-        literal = match.start() - original
+        literal = start - original
         if position < sent + literal:
             break
         sent += literal
-        original = match.start()
-        size = len(f"${numbers[match[1]]}")
+        original = start
+        size = len(f"${numbers[name]}")
         if position < sent + size:
             return original
         sent += size
-        original = match.end()
+        original = end
     return original + position - sent
 
 
@@ -126,13 +127,14 @@ def _step(statement: Statement, vocabulary: Vocabulary, *, is_named: bool) -> St
     for parameter in statement.parameters:
         content = TemplateWriter(vocabulary)
         content.placeholder(parameter)
-        bind.literal(struct.pack("!i", len(content.content)))
+        bind.size_of(content, BIG_ENDIAN)
         bind.include(content)
     bind.literal(struct.pack("!h", 0))
     step = TemplateWriter(vocabulary)
     if not is_named:
         step.literal(parse("", statement.sql))
-    step.literal(b"B" + struct.pack("!i", len(bind.content) + 4))
+    step.literal(b"B")
+    step.size_of(bind, BIG_ENDIAN, more=4)
     step.include(bind)
     step.literal(message(b"E", b"\0" + struct.pack("!i", _ALL_ROWS)) + message(b"S"))
     preparation = _preparation(statement) if is_named else b""

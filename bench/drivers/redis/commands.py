@@ -22,7 +22,9 @@ def command_template(words: tuple[str, ...], vocabulary: Vocabulary) -> Template
     command.literal(b"*%d\r\n" % len(words))
     for word in words:
         text = _template(word, vocabulary)
-        command.literal(b"$%d\r\n" % len(text.content))
+        command.literal(b"$")
+        command.size_of(text)
+        command.literal(b"\r\n")
         command.include(text)
         command.literal(b"\r\n")
     return command

@@ -8,7 +8,7 @@ from typing import Any
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
 from bench.drivers.redis.commands import command_template, encode, lookup_of
-from bench.drivers.templates import TemplateWriter, Vocabulary, variable_of
+from bench.drivers.templates import TemplateWriter, Vocabulary, variable_of, variables_of
 from bench.plan.program import Program, Step, Template
 from bench.scenario.model import Workload
 from bench.scenario.templates import value_content
@@ -101,9 +101,12 @@ PRELOAD_TIMEOUT_S = 30.0
 
 
 def program(workload: Workload, seed: int, target: Target | None = None) -> Program:  # noqa: ARG001 - the drivers' common form
-    """One template per operation; `{key}` is variable 0."""
+    """One template per operation. The key, or without one the first parameter, is what the operation log
+    calls the key.
+    """
     keys = workload.keys
     variables = [variable_of(keys, keys.count, 0)] if keys is not None else []
+    variables += variables_of(workload.parameters, first=len(variables))
     vocabulary = Vocabulary(workload, seed)
     templates = []
     for name, operation in workload.operations.items():
@@ -114,7 +117,7 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
         step = Step(bytes(writer.content), len(lookups), tuple(writer.fields), lookups)
         templates.append(Template(name, (step,)))
     weights = [operation.weight for operation in workload.operations.values()]
-    return Program.build(templates, weights, variables, key_variable=0 if keys else -1)
+    return Program.build(templates, weights, variables, key_variable=0 if variables else -1)
 
 
 async def connect(

@@ -67,13 +67,19 @@ NO_LOOKUP, LOOKUP_ONE, LOOKUP_EACH = range(3)
 # --- answers[row, column] int64: what answers brought (bench.core.answers has the columns) ------------------
 
 # --- fields[field, column] int64: what to write into a rendered template ---------------------------------
-# The number is BASE more than its source gives.
+# The number is BASE more than its source gives. FROM_SIZE: how many bytes the TEXT fields among the next
+# VARIABLE ones take.
 F_OFFSET, F_WIDTH, F_SOURCE, F_VARIABLE, F_BASE, F_FORM = range(6)
 FIELD_COLUMNS = 6
 # Sources of a field's number.
-FROM_VARIABLE, FROM_ARRIVAL, FROM_PUBLISHER, FROM_SEQUENCE, FROM_PLANNED, FROM_RUN = range(6)
-# Forms of a number: zero-padded and space-padded have a fixed width, natural is as long as it is.
-ZERO_PADDED, SPACE_PADDED, NATURAL = range(3)
+FROM_VARIABLE, FROM_ARRIVAL, FROM_PUBLISHER, FROM_SEQUENCE, FROM_PLANNED, FROM_RUN, FROM_SIZE = range(7)
+# Forms of a number: zero-padded and space-padded have a fixed width, natural is as long as it is, BIG_ENDIAN
+# has four bytes. As text: of its row in `cells`; LETTERS and UUID, which it starts off, have a fixed width.
+ZERO_PADDED, SPACE_PADDED, NATURAL, BIG_ENDIAN, TEXT, LETTERS, UUID = range(7)
+
+# --- cells[row, column] int64: texts to choose from, in `cell_bytes` --------------------------------------
+CELL_START, CELL_SIZE = range(2)
+CELL_COLUMNS = 2
 
 # --- control[column] int64: written by the control plane, read by the loop -------------------------------
 # STOP: 1 no further arrivals, 2 give up what is in flight too. START_NS: run zero on CLOCK_MONOTONIC.
@@ -227,6 +233,8 @@ class Tables(NamedTuple):
     """For each byte of `needles`, where the search goes on when the next byte differs."""
     fields: NDArray[np.int64]
     variables: NDArray[np.float64]
+    cells: NDArray[np.int64]
+    cell_bytes: NDArray[np.uint8]
     template: NDArray[np.uint8]
     lanes: NDArray[np.int64]
     flights: NDArray[np.int64]

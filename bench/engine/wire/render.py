@@ -1,8 +1,8 @@
 """Rendering a request: copy its template, write its numbers into place.
 
 Templates are rendered when the run is planned. Where lengths are part of the protocol numbers have a
-fixed width, so that a request is one copy and a few digits; a natural number (in a path, say) moves
-what follows it.
+fixed width, so that a request is one copy and a few digits; a natural number (in a path, say) and a text
+move what follows them, and where a length stands before a text it is a field of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import numpy as np
 from bench.core.jit import compiled, inner, int64
 from bench.engine.wire.layout import (
     ARRIVAL,
+    BIG_ENDIAN,
+    CELL_SIZE,
+    CELL_START,
     CHANNEL_VARIABLE,
     F_BASE,
     F_FORM,
@@ -26,9 +29,11 @@ from bench.engine.wire.layout import (
     FROM_PUBLISHER,
     FROM_RUN,
     FROM_SEQUENCE,
+    FROM_SIZE,
     FROM_VARIABLE,
     KEY,
     KEY_VARIABLE,
+    LETTERS,
     NATURAL,
     PLANNED,
     RUN_LABEL,
@@ -38,16 +43,22 @@ from bench.engine.wire.layout import (
     T_FIELD_FIRST,
     T_SIZE,
     T_START,
+    TEXT,
+    UUID,
     Tables,
 )
 from bench.engine.wire.syscalls import copy_bytes
-from bench.plan.draws import draw
+from bench.plan.draws import draw, mix64, stream_key
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 _MINUS, _SPACE = (int64(ord(character)) for character in "- ")
+_HYPHEN = _MINUS
+_LETTERS = np.uint64(62)
+LETTERS_AT_ONCE = int64(10)
+"""62**10 is below 2**64."""
 START = int64(0)
 
 
@@ -77,6 +88,14 @@ def write_number(data: NDArray[np.uint8], start: int, width: int, number: int, f
     """
     sign = 1 if number < 0 else 0
     size = abs(number)
+    if form == BIG_ENDIAN:
+        for offset in range(width - 1, -1, -1):
+            data[start + offset] = size & 0xFF
+            size >>= 8
+        return width
+    if form == LETTERS:
+        write_letters(data, start, width, number)
+        return width
     if form == NATURAL:
         width = digits_of(size) + sign
     if form == SPACE_PADDED:
@@ -91,6 +110,40 @@ def write_number(data: NDArray[np.uint8], start: int, width: int, number: int, f
         if sign == 1:
             data[start] = _MINUS
     return width
+
+
+@compiled
+def write_letters(data: NDArray[np.uint8], start: int, width: int, number: int) -> None:
+    """Write random letters and digits, always the same ones for a number."""
+    bits, left = np.uint64(0), 0
+    for offset in range(width):
+        if left == 0:
+            bits, left = mix64(stream_key(number, offset)), LETTERS_AT_ONCE
+        letter = np.int64(bits % _LETTERS)
+        bits //= _LETTERS
+        left -= 1
+        # 0-9, A-Z, a-z
+        data[start + offset] = letter + (48 if letter < 10 else 55 if letter < 36 else 61)
+
+
+@compiled
+def write_uuid(data: NDArray[np.uint8], start: int, run: int, seed: int, arrival: int) -> None:
+    """Write the UUID of an arrival of a run, in the form of a random one (RFC 9562, version 4)."""
+    high = mix64(stream_key(run, arrival) + np.uint64(seed))
+    low = mix64(stream_key(arrival, run) + mix64(np.uint64(seed)))
+    at = start
+    for digit in range(32):
+        if digit in (8, 12, 16, 20):
+            data[at] = _HYPHEN
+            at += 1
+        bits = high if digit < 16 else low
+        nibble = int((bits >> np.uint64(60 - 4 * (digit % 16))) & np.uint64(15))
+        if digit == 12:
+            nibble = 4
+        elif digit == 16:
+            nibble = 8 + (nibble & 3)
+        data[at] = nibble + (48 if nibble < 10 else 87)
+        at += 1
 
 
 @compiled
@@ -130,6 +183,17 @@ def number_for(t: Tables, field: NDArray[np.int64], entry: NDArray[np.int64], la
 
 
 @inner
+def texts_size(t: Tables, first: int, end: int, entry: NDArray[np.int64], lane: int) -> int:
+    """Bytes of the texts among the fields first..end-1 of an arrival."""
+    size = START
+    for index in range(first, end):
+        field = t.fields[index]
+        if field[F_FORM] == TEXT:
+            size += t.cells[number_for(t, field, entry, lane), CELL_SIZE]
+    return size
+
+
+@inner
 def render(t: Tables, number: int, entry: NDArray[np.int64], lane: int, at: int) -> int:
     """Render step `number` of an arrival at rendered[at:]; return the position after it."""
     step = t.steps[number]
@@ -139,9 +203,20 @@ def render(t: Tables, number: int, entry: NDArray[np.int64], lane: int, at: int)
     for index in range(step[T_FIELD_FIRST], step[T_FIELD_END]):
         field = t.fields[index]
         where = at + field[F_OFFSET] - moved
-        value = number_for(t, field, entry, lane)
-        width = write_number(t.rendered, where, field[F_WIDTH], value, field[F_FORM])
-        if field[F_FORM] == NATURAL and width != field[F_WIDTH]:
+        form = field[F_FORM]
+        if field[F_SOURCE] == FROM_SIZE:
+            value = field[F_BASE] + texts_size(t, index + 1, index + 1 + field[F_VARIABLE], entry, lane)
+        else:
+            value = number_for(t, field, entry, lane)
+        if form == TEXT:
+            width = t.cells[value, CELL_SIZE]
+            copy_bytes(t.rendered, where, t.cell_bytes, t.cells[value, CELL_START], width)
+        elif form == UUID:
+            width = field[F_WIDTH]
+            write_uuid(t.rendered, where, t.control[RUN_LABEL], t.settings[SEED], entry[ARRIVAL])
+        else:
+            width = write_number(t.rendered, where, field[F_WIDTH], value, form)
+        if width != field[F_WIDTH]:
             following = field[F_OFFSET] + field[F_WIDTH]
             copy_bytes(t.rendered, where + width, t.template, start + following, size - following)
             moved += field[F_WIDTH] - width

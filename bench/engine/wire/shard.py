@@ -135,6 +135,8 @@ class Shard:
             needle_links=program.needle_links,
             fields=program.fields,
             variables=program.variables,
+            cells=program.cells,
+            cell_bytes=program.cell_bytes,
             template=program.template,
             lanes=integers(lanes, layout.LANE_COLUMNS),
             flights=integers(self.lanes, depth, layout.SLOT_COLUMNS),

@@ -8,7 +8,7 @@ from bench.core.units import quoted
 from bench.registry import DRIVERS
 from bench.scenario.faults import CHECK_SETTINGS
 from bench.scenario.problems import Path, Violation
-from bench.scenario.templates import KEY, MARKED_BYTES, PLACEHOLDER, RUN, SEQUENCE, VALUE
+from bench.scenario.templates import KEY, MARKED_BYTES, RUN, SEQUENCE, VALUE, names_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,8 +100,8 @@ def _unfit(commands: Sequence[Sequence[str]], value: Value | None) -> tuple[str,
         return f"an operation of one command: {FORMS}", quoted(shown), f"write {EXAMPLE}"
     command = commands[0]
     name, key, item = command[0].upper(), command[1], command[-1]
-    in_key, in_item = PLACEHOLDER.findall(key), PLACEHOLDER.findall(item)
-    if any(KEY in PLACEHOLDER.findall(word) for word in command):
+    in_key, in_item = names_in(key), names_in(item)
+    if any(KEY in names_in(word) for word in command):
         return "a write without {key}, which arrivals share", "{key}", f"write {EXAMPLE}"
     if RUN not in in_key:
         expected = "a key with {run}, so that nothing of another run is taken for this one's"
@@ -126,11 +126,11 @@ def _sql(check: IntegrityCheck, operation: Operation, driver: str) -> Iterator[V
     if check.found is None:
         advice = "add found: SELECT id FROM ledger WHERE run = {run}"
         yield Violation((), "a query of the arrivals that are there", "none", advice)
-    elif PLACEHOLDER.findall(check.found) != [RUN]:
+    elif names_in(check.found) != [RUN]:
         expected = "a query with {run} once, and no other placeholder"
         yield Violation(("found",), expected, quoted(check.found), "write WHERE run = {run}")
     text = " ".join(operation.all_statements) + (str(operation.request) if operation.request else "")
-    missing = [f"{{{name}}}" for name in (RUN, SEQUENCE) if name not in PLACEHOLDER.findall(text)]
+    missing = [f"{{{name}}}" for name in (RUN, SEQUENCE) if name not in names_in(text)]
     if missing:
         names = " and ".join(missing)
         expected = f"an operation that writes {names}, so that its writes can be told apart"

@@ -10,7 +10,7 @@ from bench.core.sql_splitter import bare, quoted_stretches
 from bench.core.units import quoted
 from bench.registry import DRIVERS
 from bench.scenario.problems import Path, Violation
-from bench.scenario.templates import KEY, PLACEHOLDER, RESERVED, VALUE, placeholders_in
+from bench.scenario.templates import KEY, RESERVED, VALUE, names_in, pieces_of, placeholders_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,6 +66,7 @@ def check_headers(workload: Workload) -> Iterator[Violation]:
     """Contradictions inside the headers of a whole workload."""
     for name, text in workload.headers.items():
         yield from _placeholders(text, workload, ("headers", name))
+        yield from _in_head(text, workload, ("headers", name))
 
 
 def _forms(operation: Operation, driver: str) -> Iterator[Violation]:
@@ -102,17 +103,15 @@ def _contents(operation: Operation, workload: Workload) -> Iterator[Violation]:
 def _placeholders(
     text: str, workload: Workload, path: Path = (), *, has_keys: bool = False
 ) -> Iterator[Violation]:
-    """Names in braces that nothing is put in for. Commands have keys, all else has parameters."""
-    if not has_keys and not workload.has("parameters"):
-        known: tuple[str, ...] | None = None  # they are wrong themselves, which is reported
-    else:
-        known = RESERVED if has_keys else (*workload.parameters, *(name for name in RESERVED if name != KEY))
+    """Names in braces that nothing is put in for. All but KEY stand everywhere."""
+    known: tuple[str, ...] | None = None  # they are wrong themselves, which is reported
+    if workload.has("parameters"):
+        known = (*workload.parameters, *(name for name in RESERVED if has_keys or name != KEY))
     for name in placeholders_in(text):
         shown = quoted("{" + name + "}")
         if known is not None and name not in known:
             choices = ", ".join("{" + choice + "}" for choice in known)
             advice = f"add it to the workload: parameters: {{{name}: {{count: 1000}}}}"
-            advice = "use one of those" if has_keys else advice
             yield Violation(path, f"one of {choices}", f"the placeholder {shown}", advice)
         elif has_keys and name == KEY and workload.has("keys") and workload.keys is None:
             advice = "add keys: {count: 1000} to the workload"
@@ -155,17 +154,31 @@ def _statement(statement: str, workload: Workload, allowed: Sequence[str]) -> It
     yield from _placeholders(code, workload)
     known = {*(workload.parameters if workload.has("parameters") else ()), *RESERVED} - {KEY}
     for start, end in quoted_stretches(statement):
-        inside = [name for name in PLACEHOLDER.findall(statement, start, end) if name in known]
+        inside = [name for name in names_in(statement, start, end) if name in known]
         if inside and statement[start] in "'eE":
             shown = "{" + inside[0] + "}"
             advice = f"write {shown} without quotes: it is sent as a parameter, with its type"
             yield Violation((), f"no quotes around {shown}", "it inside a string", advice)
 
 
+def _in_head(text: str, workload: Workload, path: Path, *, is_path: bool = False) -> Iterator[Violation]:
+    """Texts to pick from that would break the head of a request, whose parts such characters separate."""
+    for name in placeholders_in(text):
+        parameter = workload.parameters.get(name) if workload.has("parameters") else None
+        for choice in map(str, (parameter and parameter.pick) or ()):
+            if not (choice.isascii() and choice.isprintable()) or (is_path and set(choice) & {" ", "#"}):
+                where = "a path, without spaces and #" if is_path else "a header"
+                expected = f"printable ASCII for {{{name}}} in {where}"
+                yield Violation(path, expected, quoted(choice), "encode it, such as with %20")
+                break
+
+
 def _request(request: Request, workload: Workload) -> Iterator[Violation]:
     yield from _placeholders(request.path, workload, ("path",))
+    yield from _in_head(request.path, workload, ("path",), is_path=True)
     for name, text in request.headers.items():
         yield from _placeholders(text, workload, ("headers", name))
+        yield from _in_head(text, workload, ("headers", name))
     body, json_body = request.body, request.json_body
     if body is not None and json_body is not None:
         yield Violation(("body",), "either json or body", "both", "keep one of the two")
@@ -193,8 +206,10 @@ def _request(request: Request, workload: Workload) -> Iterator[Violation]:
 
 def _json_text(text: str, path: Path, expected: str) -> Iterator[Violation]:
     """Whether a template is JSON once its placeholders are replaced."""
+    pieces = pieces_of(text)
+    whole = "".join(_stand_in(piece.text) if piece.is_placeholder else piece.text for piece in pieces)
     try:
-        json.loads(PLACEHOLDER.sub(_stand_in, text), parse_constant=_no_constant)
+        json.loads(whole, parse_constant=_no_constant)
     except RecursionError:
         yield Violation(path, expected, "too many levels of nesting", "flatten it")
     except json.JSONDecodeError as error:
@@ -204,9 +219,10 @@ def _json_text(text: str, path: Path, expected: str) -> Iterator[Violation]:
         yield Violation(path, expected, quoted(str(error), 200), "correct the body")
 
 
-def _stand_in(match: re.Match[str]) -> str:
+def _stand_in(name: str) -> str:
     """What a placeholder becomes, at the same length: letters, or a number behind the blanks that pad it."""
-    return ("x" * len(match[0])) if match[1] == VALUE else "1".rjust(len(match[0]))
+    size = len(name) + 2
+    return "x" * size if name == VALUE else "1".rjust(size)
 
 
 def _no_constant(name: str) -> None:

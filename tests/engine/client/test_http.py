@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +54,26 @@ VARIED: dict[str, Any] = {
                 "body": "é {value} {delta} {run}",
             }
         },
+        "texts": {
+            "request": {
+                "method": "POST",
+                "path": "/{colour}/{{item}}/{uuid}?d={day}",
+                "headers": {"X-Letters": "{letters}-{size}"},
+                "json": {
+                    "said": "{said}",
+                    "in": "a {said} b",
+                    "size": "{size}",
+                    "{colour}": ["{uuid}", "{day}", "{letters}", "{{{size}}}"],
+                },
+            }
+        },
+        "template": {
+            "request": {
+                "method": "POST",
+                "path": "/template",
+                "json": '{"a": {said}, "b": "x {said}", "c": {size}, "d": {"e": {uuid}}}',
+            }
+        },
         "json": {
             "request": {
                 "method": "PATCH",
@@ -64,6 +86,11 @@ VARIED: dict[str, Any] = {
         "item": {"count": 100_000, "distribution": "zipf"},
         "delta": {"from": -5000, "to": 5000},
         "page": {"count": 7, "distribution": "gaussian"},
+        "colour": {"pick": ["red", "ultramarine"]},
+        "said": {"pick": ['a "b" \\', "", "grün"]},
+        "size": {"pick": [1, 2.5, 400]},
+        "letters": {"text": 9},
+        "day": {"date": {"from": "2024-02-28", "to": "2024-03-01"}},
     },
     "headers": {"Authorization": "Bearer token", "User-Agent": "shop/1.0"},
     "value": {"bytes": 40},
@@ -89,6 +116,21 @@ def test_both_engines_send_the_same_requests_for_one_seed(
     through_client = sent("client", 7)
     assert len(through_client) > 100
     assert len({(method, path.partition("/")[0]) for method, path, _, _ in through_client}) == 6
+    said = VARIED["parameters"]["said"]["pick"]
+    for _, path, headers, body in through_client:
+        if "{item}" in path:
+            sent_body = json.loads(body)
+            assert sent_body["said"] in said
+            assert sent_body["in"] == f"a {sent_body['said']} b"
+            colour, size = path.split("/")[1], sent_body["size"]
+            assert sent_body[colour][3] == f"{{{size}}}"
+            assert sent_body[colour][0] in path
+            assert headers["x-letters"] == f"{sent_body[colour][2]}-{size}"
+        elif path == "/template":
+            sent_body = json.loads(body)
+            assert sent_body["b"] == f"x {sent_body['a']}"
+            assert sent_body["c"] in (1, 2.5, 400)
+            assert uuid.UUID(sent_body["d"]["e"]).version == 4
     assert through_client == sent("wire", 7)
     assert through_client != sent("client", 8)
 

@@ -91,6 +91,10 @@ SENT: dict[str, Any] = {
             ],
             "weight": 2,
         },
+        "texts": {
+            "sql": "INSERT INTO sent (arrival, uid, day, txt, num, i4) "
+            "VALUES ({seq}, {uuid}, {day}, {colour} || {letters}, {size}, {whole})"
+        },
         "said": {
             "sql": "INSERT INTO sent (arrival, txt, vc) VALUES ({seq}, current_setting('statement_timeout'), "
             "current_setting('application_name'))"
@@ -99,6 +103,11 @@ SENT: dict[str, Any] = {
     "parameters": {
         "account": {"count": 100_000, "distribution": "zipf"},
         "page": {"count": 7, "distribution": "gaussian"},
+        "day": {"date": {"from": "2024-02-27", "to": "2024-03-01"}},
+        "colour": {"pick": ["it's", "ultramarine", "grün"]},
+        "letters": {"text": 5},
+        "size": {"pick": [1, 2.5, -300]},
+        "whole": {"pick": [1, 20, 300]},
         **{f"p_{kind}": {"from": -5000, "to": 5000} for kind in KINDS},
     },
     "value": {"bytes": 40},
@@ -112,7 +121,8 @@ def test_both_engines_send_the_same_statements_for_one_seed(postgres: PostgresSe
     def left(engine: str, seed: int) -> list[tuple[object, ...]]:
         columns = ", ".join(f"{name} {kind}" for name, kind in KINDS.items())
         postgres.execute(
-            "DROP TABLE IF EXISTS sent", f"CREATE TABLE sent (arrival bigint, run bigint, {columns})"
+            "DROP TABLE IF EXISTS sent",
+            f"CREATE TABLE sent (arrival bigint, run bigint, {columns}, uid uuid, day date)",
         )
         plan = postgres_plan(engine=engine, seed=seed, **SENT)
         target = postgres.target
@@ -122,6 +132,9 @@ def test_both_engines_send_the_same_statements_for_one_seed(postgres: PostgresSe
 
     through_client = left("client", 7)
     assert len(through_client) > 70
+    assert {str(row[13]) for row in through_client if row[13]} == {f"2024-02-2{day}" for day in (7, 8, 9)} | {
+        "2024-03-01"
+    }
     assert ("4s", "holdfast-app") in {(row[8], row[9]) for row in through_client}
     assert through_client == left("wire", 7)
     assert through_client != left("client", 8)

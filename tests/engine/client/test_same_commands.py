@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 
 import hiredis
@@ -21,6 +22,13 @@ OPERATIONS = {
     "get": {"command": ["GET", "{key}"], "weight": 4},
     "set": {"command": ["SET", "{key}", "{value}"], "weight": 2},
     "odd": {"command": ["SET", "100%-{key}:{seq}%d", "a{value}b"]},
+    "text": {
+        "commands": [
+            ["HSET", "h:{uuid}", "{{colour}}", "{colour}", "n", "{size}", "{{{shade}}}", "{letters}{shade}"],
+            ["SADD", "days:{day}", "{shade}"],
+        ],
+        "weight": 4,
+    },
     "pair": {"commands": [["INCR", "n:{seq}"], ["EXPIRE", "{key}", "60"]]},
 }
 OURS = (b"CLIENT", b"PING", b"INFO", b"HELLO")
@@ -76,6 +84,13 @@ def plan_for(engine: str, seed: int) -> Plan:
         operations=OPERATIONS,
         keys={"count": 1000, "distribution": "zipf", "exponent": 1.1, "prefix": "%k:"},
         value={"bytes": 40},
+        parameters={
+            "colour": {"pick": ["red", "ultramarine", "", "grün"]},
+            "size": {"pick": [1, 2.5, 400]},
+            "shade": {"pick": ["%s", "dark"], "distribution": "zipf"},
+            "letters": {"text": 23},
+            "day": {"date": {"from": "2024-02-27", "to": "2024-03-01"}},
+        },
         phases={"short": "1s"},
     )
 
@@ -93,6 +108,22 @@ def test_both_engines_send_the_same_commands_for_one_seed() -> None:
     assert len(through_client) > 100
     assert through_client == sent("wire", 7)
     assert through_client != sent("client", 8)
+
+
+def test_texts_are_among_those_that_the_scenario_has() -> None:
+    written = [command for command in sent("wire", 7) if command[0] == b"HSET"]
+    assert len(written) > 40
+    assert {command[2] for command in written} == {b"{colour}"}
+    assert {command[3] for command in written} == {b"red", b"ultramarine", b"", "grün".encode()}
+    assert {command[5] for command in written} == {b"1", b"2.5", b"400"}
+    assert {command[6] for command in written} == {b"{%s}", b"{dark}"}
+    assert {len(command[7]) for command in written} == {25, 27}
+    assert all(command[7][:23].isalnum() for command in written)
+    ids = {command[1] for command in written}
+    assert len(ids) == len(written), "each arrival has one of its own"
+    assert all(uuid.UUID(name[2:].decode()).version == 4 for name in ids)
+    days = {command[1] for command in sent("wire", 7) if command[0] == b"SADD"}
+    assert days == {b"days:2024-02-27", b"days:2024-02-28", b"days:2024-02-29", b"days:2024-03-01"}
 
 
 def test_words_are_the_templates_words() -> None:
