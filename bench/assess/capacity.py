@@ -163,7 +163,7 @@ def _rate_per_s(run: Run, workload: WorkloadRecord, arrivals: int) -> float:
 
 
 def _idle_ratio(run: Run, workload: WorkloadRecord) -> float | None:
-    """That of the workload's own threads; where the run does not tell them apart, that of the generator."""
+    """That of the workload's own threads; where the run does not separate them, that of the generator."""
     if "idle_ratio" in workload.model_fields_set:
         return workload.idle_ratio
     return run.record.generator.idle_ratio

@@ -192,7 +192,7 @@ def _warnings(mets: Sequence[RequirementResult], further: Sequence[Row], body: E
     excused = [met for met in mets if is_excused(met)]
     if excused:
         parts = listed([met.requirement.demand for met in excused])
-        text = f"nobody has looked whether {parts}: where the system has none of them, nothing is missing"
+        text = f"it was not checked whether {parts}: where the system has none of them, nothing is missing"
         found.append(Reason(RequirementStatus.NOT_SHOWN, text, excused[-1].todo))
     found += [
         Reason(row.status, f"{row.scenario}, {row.rule.text}: {row.because}", row.todo, row.evidence)

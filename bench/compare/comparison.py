@@ -1,7 +1,7 @@
 """The comparison of two results folders: every scenario, every figure, every status.
 
 What else the machine was busy with is a reason to be slow that is not the target's: it makes a
-difference one that cannot be told.
+difference one that cannot be shown.
 """
 
 from __future__ import annotations
@@ -155,16 +155,16 @@ class Comparison:
         return sum(len(scenario.regressions) for scenario in self.scenarios)
 
     @property
-    def untold(self) -> int:
+    def not_compared(self) -> int:
         """How many scenarios that were run before are missing now, or cannot be compared."""
         return len(self.missing) + sum(bool(one.not_comparable) for one in self.scenarios)
 
     @property
     def exit_code(self) -> ExitCode:
-        """1 for a regression; 5 where nothing could be told, or a scenario run before is left out; else 0."""
+        """1 for a regression; 5 where nothing could be shown, or a known scenario is left out; else 0."""
         if self.regressions:
             return ExitCode.SLA_FAILED
-        if self.untold:
+        if self.not_compared:
             return ExitCode.UNKNOWN
         known = any(
             one.difference.finding is not Finding.CANNOT_TELL

@@ -23,7 +23,7 @@ the resolution. NO DIFFERENCE needs a point within the threshold and an interval
 the threshold; an interval that excludes neither a change nor none is CANNOT TELL.
 
 A rule near its limit flips from night to night. So a flip is a regression where the value behind it differs
-by what can be told: the figure of that name says so where there is one, else the two values are compared as
+by what can be shown: the figure of that name says so where there is one, else the two values are compared as
 figures of their kind. Counts (lost messages, false alarms) and what never came need no statistics.
 """
 
@@ -71,7 +71,7 @@ class Estimate:
     spread: float
     """Standard error of `place` that the run itself shows."""
     resolution: float
-    """The smallest difference that the run can tell, in the unit: floor, lateness, distance of arrivals."""
+    """The smallest difference that the run can show, in the unit: floor, lateness, distance of arrivals."""
     samples: int
     never: bool = False
     """What was waited for did not come: worse than any value."""
@@ -133,9 +133,9 @@ class Difference:
     low: float | None = None
     high: float | None = None
     because: str = ""
-    """Why it cannot be told, or what else should be known."""
+    """Why it cannot be shown, or what else should be known."""
     resolution: float | None = None
-    """The smallest difference that could have been told, in the unit of the figure."""
+    """The smallest difference that could have been shown, in the unit of the figure."""
 
     @property
     def at_least(self) -> float:
@@ -175,7 +175,7 @@ def difference(before: Sequence[Estimate], after: Estimate, kind: Kind, threshol
     elif abs(worse) <= half and max(-nearer, further) < math.log1p(TOLD_APART * threshold):
         finding = Finding.NO_DIFFERENCE
     elif value * _expm1(max(-nearer, further)) <= resolution:
-        finding = Finding.NO_DIFFERENCE  # whatever it is, it is below what can be told
+        finding = Finding.NO_DIFFERENCE  # whatever it is, it is below what can be shown
     else:
         because = "spread"
     low, high = point - reach, point + reach
@@ -236,7 +236,7 @@ class StatusChange:
     failed_before: int
     runs: int
     because: str = ""
-    """Why it cannot be told, where the rule did not come and go before."""
+    """Why it cannot be shown, where the rule did not come and go before."""
 
 
 def status_changes(
@@ -244,7 +244,7 @@ def status_changes(
 ) -> list[StatusChange]:
     """Rules that held in the newest earlier run and fail now, or the other way round.
 
-    A rule that other earlier runs broke too is one that comes and goes: then it cannot be told.
+    A rule that other earlier runs broke too is one that comes and goes: then nothing is shown.
     """
     found = []
     for check in after.checks:

@@ -213,7 +213,7 @@ def _responses(
 ) -> Figures:
     counts, edges = windows.histograms(lambda tag: run.is_of(tag, workload, operation))
     is_delivery = operation is not None and not run.arrives(workload, operation)
-    # The lateness of whoever sends a message is in its delivery.
+    # The sender's lateness is in its delivery.
     late = run.histogram("late", workload, None if is_delivery else operation)
     where = workload if is_delivery or operation is None else f"{workload}.{operation}"
     what = "end_to_end" if is_delivery else "response"

@@ -52,7 +52,7 @@ def status_text(found: StatusChange) -> str:
     seen = f"{found.observed_before} -> {found.observed_after}"
     text = f'rule "{found.rule}": {found.before.name} -> {found.after.name} ({seen})'
     if found.finding is Finding.CANNOT_TELL and found.because:
-        text += f"; the difference cannot be told: {SEPARATE.get(found.because, found.because)}"
+        text += f"; the difference cannot be shown: {SEPARATE.get(found.because, found.because)}"
     elif found.finding is Finding.CANNOT_TELL:
         text += f"; it was broken in {found.failed_before} of {found.runs} earlier runs"
     return text
@@ -116,12 +116,16 @@ def summary_text(comparison: Comparison) -> str:
         counted(comparison.regressions, "regression"),
         counted(counts[Finding.IMPROVEMENT], "improvement"),
         f"{counts[Finding.NO_DIFFERENCE]} without difference",
-        f"{counts[Finding.CANNOT_TELL]} that cannot be told",
+        f"{counts[Finding.CANNOT_TELL]} that cannot be shown",
     ]
     if not figures:
         return "nothing could be compared"
     found = f"{', '.join(parts)}, of {counted(len(figures), 'figure')} in {counted(compared, 'scenario')}"
-    return f"{found}; {counted(comparison.untold, 'scenario')} not compared" if comparison.untold else found
+    return (
+        f"{found}; {counted(comparison.not_compared, 'scenario')} not compared"
+        if comparison.not_compared
+        else found
+    )
 
 
 NOT_COMPARABLE = "not comparable"

@@ -1,6 +1,6 @@
 """The report for a pull request or a step summary: the verdict, the rules, the figures that matter.
 
-What is more than a reader wants at once stands below, folded: the whole text report. Many runs are a table
+What is more than a reader wants at first is below, folded: the whole text report. Many runs are a table
 of all, then what was wrong with those that did not pass.
 """
 

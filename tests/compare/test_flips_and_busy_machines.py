@@ -42,7 +42,7 @@ def test_a_rule_that_flips_at_its_limit_is_no_regression(
         assert bench(["compare", *map(str, folders)]) != 1, metric
         said = " ".join(capsys.readouterr().out.split())
         assert f'cannot tell: rule "{rule}": PASS -> FAIL' in said
-        assert "the difference cannot be told" in said
+        assert "the difference cannot be shown" in said
         shutil.rmtree(folders[1])
         write_night(folders[1], 2, seed=1, slower=3, sla=(rule,))
         assert bench(["compare", *map(str, folders)]) == 1, metric

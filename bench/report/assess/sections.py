@@ -56,7 +56,7 @@ def compliance(found: Assessment) -> Section:
             *table("Acceptance requirements", REQUIREMENT, [_met(met) for met in found.mets]),
             *table("Every proof of the requirements", PROOF, proofs),
             *_further(found),
-            *((Folded("How the uncertainty is told", (Bullets(legend),)),) if legend else ()),
+            *((Folded("How the uncertainty is shown", (Bullets(legend),)),) if legend else ()),
         ),
     )
 
@@ -177,7 +177,7 @@ def _recovery(one: Resilience) -> tuple[Cell, ...]:
     return (
         f"{one.kind} {one.target}",
         number,
-        *(_told(one.recovery[name]) for name in ("first", "stable", "full", "downtime")),
+        *(_shown(one.recovery[name]) for name in ("first", "stable", "full", "downtime")),
         spaced(one.lost_arrivals),
         "unknown" if one.availability is None else units.format_ratio(one.availability),
         evidence_cell(one.evidence),
@@ -193,7 +193,7 @@ def _detected(one: Resilience, detector: str) -> str:
     return spread.shown.replace("never", "missed")
 
 
-def _told(spread: Spread | None) -> str:
+def _shown(spread: Spread | None) -> str:
     return "not seen" if spread is None else spread.shown
 
 

@@ -102,7 +102,7 @@ def _line(line: TimeLine, extent: int, cells: int, unicode: bool) -> str:
     for name, at_ns in line.signs:
         place = _cell(at_ns, extent, cells)
         while place < cells and not (row[place] == " " or row[place] in (down, slow)):
-            place += 1  # two at once are set side by side
+            place += 1  # two at the same time are set side by side
         if place < cells:
             row[place] = SIGNS[name][0]
     return "".join(row).rstrip()

@@ -31,7 +31,7 @@ UNSHOWABLE = re.compile(
 
 
 class Html(str):
-    """Text that is already HTML: whoever makes one vouches for its escaping."""
+    """Text that is already HTML: the code that makes one vouches for its escaping."""
 
     __slots__ = ()
 

@@ -32,7 +32,7 @@ Form = tuple[tuple[str, str], ...]
 
 NONE, ALONE = "none", "one process"
 SHORT = 8
-"""Of a digest: enough to tell two apart."""
+"""Of a digest: enough to distinguish two."""
 
 
 def form_of(run: Run) -> Form:
@@ -48,7 +48,7 @@ def form_of(run: Run) -> Form:
         ("scenario text", (record.scenario.digest or "unknown")[:SHORT]),
         ("changed values", ", ".join(plan.overrides) or NONE),
         ("stack", record.stack.kind or "unknown"),
-        ("machine", _told(machine)),
+        ("machine", _described(machine)),
         ("load from", _sources(record.workers)),
     )
 
@@ -66,7 +66,7 @@ def described(form: Form, names: Sequence[str] | None = None) -> str:
     return ", ".join(f"{name} {text}" for name, text in wanted)
 
 
-def _told(machine: Mapping[str, object]) -> str:
+def _described(machine: Mapping[str, object]) -> str:
     known = {name: value for name, value in machine.items() if value is not None}
     if all(isinstance(value, str | int | float) for value in known.values()):
         return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in known.items()) or "unknown"
@@ -336,7 +336,7 @@ def _partial(folder: Path) -> RunEntry | None:
     try:
         owner = Ownership.inherit(folder)
     except OSError as error:
-        return broken(folder, UNDER_WAY, f"whether it still goes on cannot be told: {error.strerror}")
+        return broken(folder, UNDER_WAY, f"whether it is still running is unknown: {error.strerror}")
     if not folder.exists():
         return None  # it has ended while we looked, and has its own name now
     if owner is None:

@@ -139,7 +139,7 @@ def sparkline(points: Sequence[Point], metric: Metric, places: int, breaks: Sequ
         height=HEIGHT,
         class_="spark",
         role="img",
-        aria_label=_told(points, metric),
+        aria_label=_described(points, metric),
     )
 
 
@@ -161,7 +161,7 @@ def _dot(point: Point, metric: Metric, x: float, y: float) -> Html:
     return element("circle", title, cx=f"{x:.1f}", cy=f"{y:.1f}", r=RADIUS, class_="dot")
 
 
-def _told(points: Sequence[Point], metric: Metric) -> str:
+def _described(points: Sequence[Point], metric: Metric) -> str:
     values = [point.value for point in points]
     if len(values) == 1:
         return f"{metric.title} of one run: {metric.shown(values[0])}"
