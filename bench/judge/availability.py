@@ -40,7 +40,7 @@ class WindowTooLong(Exception):  # noqa: N818 - a fact about the run, no error o
 
 
 CHARGED_AT_ONCE = ("error", "reset")
-"""Ends that come at once and are charged the deadline: their response time is not how long they took."""
+"""Ends that come immediately and are charged the deadline: their response time is not how long they took."""
 
 
 def observed(run: Run, scope: Sequence[str], tally: Tally, arguments: Mapping[str, float]) -> float:
@@ -100,7 +100,7 @@ def _told_by_histograms(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The same from when arrivals ended and how long they took, which says it to within a window.
 
-    What failed at once is charged its deadline: there the service time says how long it took, and where
+    What failed immediately is charged its deadline: there the service time says how long it took, and where
     that was not kept either, it counts where it ended.
     """
     planned, ok = (np.zeros(len(starts), dtype=np.int64) for _ in range(2))

@@ -229,7 +229,7 @@ def starvation_of(run: Run, spans: Sequence[tuple[int, int]] = ()) -> Starvation
 
 
 def share_too_many(rule: Rule, seen: Observation) -> float | None:
-    """The share of the arrivals, or of the work, beyond what the rule allows; None where none can be told."""
+    """The share of the arrivals, or of the work, beyond what the rule allows; None where it is unknown."""
     if seen.counts is not None:
         allowed = 1 - (rule.metric.percent or 100.0) / 100
         return exceeding(seen.counts, rule.limit) / max(seen.samples, 1) - allowed

@@ -154,7 +154,7 @@ def _latency(run: Run, metric: Metric) -> Observation:
     if int(net.sum()) == samples:  # else it is a run of an older version, or a kind that has none
         net_ns = statistic_ns(net, stat)
     elif kind in WITH_LATENESS:
-        # The lateness of whoever sends a message is in its delivery.
+        # The sender's lateness is in its delivery.
         senders = [(name, None) for name, _ in scopes] if is_end_to_end else scopes
         late = sum((run.histogram("late", *scope, outcomes) for scope in senders), histogram.empty())
     spent = None

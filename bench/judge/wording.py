@@ -109,7 +109,7 @@ def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | Non
     if status is not Status.FAIL:
         return None
     if (seen.tally is not None or rule.metric.name in LATENCIES) and (
-        away := _outage_of_nobody(run, rule, seen)
+        away := _outage_from_outside(run, rule, seen)
     ):
         return away
     if rule.metric.name in LATENCIES:
@@ -134,7 +134,7 @@ def advice(run: Run, rule: Rule, seen: Observation, status: Status) -> str | Non
     return LOOK_AT_EVENTS
 
 
-def _outage_of_nobody(run: Run, rule: Rule, seen: Observation) -> str | None:
+def _outage_from_outside(run: Run, rule: Rule, seen: Observation) -> str | None:
     """Where a target went away by itself, that is what to look at: not the lanes that waited for it.
 
     An overload makes a short stretch without a success, too. That is no cause of what broke all along.

@@ -190,7 +190,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _is_stream(path: Path) -> bool:
-    # A link there stands for a file that is open, and whoever opened it may be about to append to it.
+    # A link there stands for a file that is open, and what opened it may be about to append to it.
     is_open_file = path.is_symlink() and path.absolute().parts[1:2] in {("dev",), ("proc",)}
     return is_open_file or (path.exists() and not path.is_file())
 

@@ -59,7 +59,7 @@ class Ownership:
         try:
             descriptor = os.open(folder / OWNER, os.O_RDWR | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
-            return None  # somebody else's, or no folder at all
+            return None  # another user's, or no folder at all
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Between the open and the lock another sweep may have renamed the folder away.
@@ -89,7 +89,7 @@ def sweep(out: Path) -> list[Path]:
     """Rename every partial folder in `out` whose writer is gone, and return their new paths.
 
     One that was killed before its folder had the name of a partial run is removed: nothing is in it. Two
-    sweeps at once are harmless, and so is a sweep beside a living run. Raises OSError.
+    sweeps at the same time are harmless, and so is a sweep beside a living run. Raises OSError.
     """
     if not out.is_dir():
         return []

@@ -106,7 +106,7 @@ class Run:
         return tag.operation == operation if operation else self.arrives(tag.workload, tag.operation)
 
     def arrives(self, workload: str, operation: str) -> bool:
-        """Whether the plan makes arrivals of this operation; a pub/sub delivery is none."""
+        """Whether the plan makes arrivals of this operation; a pub/sub delivery is not one."""
         record = self._workloads.get(workload)
         return record is None or record.is_planned(operation)
 

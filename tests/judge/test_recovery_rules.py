@@ -162,7 +162,7 @@ def test_a_detector_that_could_tell_nothing_of_a_fault_is_inconclusive_and_no_mi
     told = detection(0, "probe", None) | {"state": state, "detail": detail}
     found = check(tmp_path / "a", "detection.probe < 6s", **ONE, detections=[told])
     assert (found.status, found.observed) == (Status.INCONCLUSIVE, None)
-    assert found.because == f"fault 0 (kill redis): probe did not tell, and {detail}"
+    assert found.because == f"fault 0 (kill redis): probe did not report it, and {detail}"
     assert found.advice is not None
     two = {
         "faults": [fault(0, 2), fault(1, 5)],

@@ -71,7 +71,7 @@ def detection(run: Run, metric: Metric) -> Observation:
             unseen += 1  # no client saw anything: there was nothing to detect
             continue
         if at_ns is None and entry.state in UNKNOWN:
-            unknown.append(f"{named(fault)}: {detector} did not tell, and {entry.detail}")
+            unknown.append(f"{named(fault)}: {detector} did not report it, and {entry.detail}")
             continue
         since_ns = effective_ns(fault) if failure_ns is None else failure_ns
         if at_ns is None:
