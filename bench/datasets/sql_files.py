@@ -1,4 +1,4 @@
-"""Run SQL files of the user's, statement by statement, so that a refusal can be told with its place.
+"""Run the user's SQL files statement by statement, so that a refusal is reported with its place.
 
 All files run in one transaction: one that is refused leaves nothing behind. Two kinds of files cannot:
 those that begin and end transactions of their own, and those with a statement that the server does not
@@ -107,7 +107,7 @@ def _refusal(
 
 
 def _offset(connection: psycopg.Connection, text: str, error: psycopg.Error) -> int:
-    """Characters from the statement's start to the place of the error; 0 where the server tells none."""
+    """Characters from the statement's start to the place of the error; 0 where the server reports none."""
     position = max(0, int(error.diag.statement_position or 1) - 1)
     if connection.info.parameter_status("server_encoding") == "SQL_ASCII":  # it counts bytes there
         position = len(text.encode()[:position].decode(errors="ignore"))

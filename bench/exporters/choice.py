@@ -109,24 +109,24 @@ class Asked:
     otel_endpoint: str | None = None
 
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 """Is given what a user should know."""
-Opener = Callable[[Asked, Tell, Mapping[str, str]], "RunObserver | None"]
+Opener = Callable[[Asked, Notify, Mapping[str, str]], "RunObserver | None"]
 """The exporter at work, or None where neither the command line nor the environment asks for it.
 
 Raises UsageError if the command line asks for it and it cannot be had. If only the environment names it, it
-tells so and returns None.
+reports that and returns None.
 """
 
 
 def open_exporters(
-    asked: Asked, tell: Tell, environment: Mapping[str, str] = os.environ
+    asked: Asked, notify: Notify, environment: Mapping[str, str] = os.environ
 ) -> list[RunObserver]:
     """The exporters of the table that are asked for, at work; each is to be closed. Raises UsageError."""
     with contextlib.ExitStack() as undo:
         observers: list[RunObserver] = []
         for opener in EXPORTERS.values():
-            observer = opener(asked, tell, environment)
+            observer = opener(asked, notify, environment)
             if observer is not None:
                 undo.callback(observer.close)
                 observers.append(observer)
@@ -134,24 +134,24 @@ def open_exporters(
         return observers
 
 
-def _prometheus(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> RunObserver | None:
+def _prometheus(asked: Asked, notify: Notify, environment: Mapping[str, str]) -> RunObserver | None:
     if asked.prometheus_port is None:
         return None
     _demand("prometheus_client", "--prometheus", "prometheus")
     from bench.exporters.prometheus import PrometheusExporter
 
     prometheus = PrometheusExporter(asked.prometheus_port, asked.prometheus_host, environment)
-    tell(f"metrics of the run in progress: {prometheus.address}")
+    notify(f"metrics of the run in progress: {prometheus.address}")
     return prometheus
 
 
-def _otlp(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> RunObserver | None:
-    collectors = _collectors(asked, tell, environment)
+def _otlp(asked: Asked, notify: Notify, environment: Mapping[str, str]) -> RunObserver | None:
+    collectors = _collectors(asked, notify, environment)
     if not collectors:
         return None
     from bench.exporters.otel import OtelExporter
 
-    return OtelExporter(collectors, tell, environment)
+    return OtelExporter(collectors, notify, environment)
 
 
 EXPORTERS: Table[Opener] = Table(
@@ -160,22 +160,22 @@ EXPORTERS: Table[Opener] = Table(
 """Every exporter by its name. What is heavy is imported by an opener, once it is wanted."""
 
 
-def _collectors(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> list[Collector]:
+def _collectors(asked: Asked, notify: Notify, environment: Mapping[str, str]) -> list[Collector]:
     """Where metrics and traces are sent by OTLP."""
     found: list[Collector] = []
     if asked.otel_endpoint is not None:
         _demand(OTLP_PACKAGE, "--otel", "otel")
     try:
         otel = otel_collector(asked.otel_endpoint, environment)
-        if otel is not None and _is_there(OTLP_PACKAGE, otel.because, "otel", tell):
+        if otel is not None and _is_there(OTLP_PACKAGE, otel.because, "otel", notify):
             found.append(otel)
     except UsageError as error:
         if asked.otel_endpoint is not None:
             raise
-        tell(f"{error}; nothing is sent there")
+        notify(f"{error}; nothing is sent there")
     is_wanted = environment.get("LOGFIRE_SEND_TO_LOGFIRE", "").lower() not in NO
     has_token = bool(environment.get("LOGFIRE_TOKEN", "").strip(", "))
-    if has_token and is_wanted and _is_there("logfire", "LOGFIRE_TOKEN is set", "logfire", tell):
+    if has_token and is_wanted and _is_there("logfire", "LOGFIRE_TOKEN is set", "logfire", notify):
         from bench.exporters.logfire import logfire_collector
 
         found.append(logfire_collector(environment))
@@ -190,10 +190,10 @@ def _demand(package: str, option: str, extra: str) -> None:
         )
 
 
-def _is_there(package: str, because: str, extra: str, tell: Tell) -> bool:
+def _is_there(package: str, because: str, extra: str, notify: Notify) -> bool:
     if _is_installed(package):
         return True
-    tell(f"{because}, but there is no package {package}: nothing is sent; pip install 'holdfast[{extra}]'")
+    notify(f"{because}, but there is no package {package}: nothing is sent; pip install 'holdfast[{extra}]'")
     return False
 
 

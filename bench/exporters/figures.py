@@ -81,7 +81,7 @@ def _middles_ns() -> NDArray[np.float64]:
 
 
 MOST_EVENTS = 2_000
-"""Kept of one run until they are taken; a kill under load tells of every lane that reconnects."""
+"""Kept of one run until they are taken; a kill under load reports every lane that reconnects."""
 
 
 @dataclass
@@ -112,7 +112,7 @@ class CoalescingBuffer:
         self._lock = threading.Lock()
         self._batches = [Batch()]
         self.is_urgent = threading.Event()
-        """Set when a run is judged: that a reader may want to see at once."""
+        """Set when a run is judged: that a reader may want to see immediately."""
 
     def started(self, record: RunRecord, zero: WallLabel) -> None:
         """A run begins; nothing of another is added to it."""

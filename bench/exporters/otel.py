@@ -41,15 +41,15 @@ class OtelExporter(Observers):
     def __init__(
         self,
         collectors: list[Collector],
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         interval_s = _interval_s(environment)
         self._senders = [Sender(collector, interval_s) for collector in collectors]
-        super().__init__([sender.buffer for sender in self._senders], tell)
+        super().__init__([sender.buffer for sender in self._senders], notify)
 
     def close(self) -> None:
-        """Have the last things sent, for END_NS at most; tell what did not arrive."""
+        """Have the last things sent, for END_NS at most; report what did not arrive."""
         until = monotonic_ns() + END_NS
         for sender in self._senders:
             sender.finish()
@@ -67,7 +67,7 @@ class Sender:
         self._collector = collector
         self._interval_s = interval_s
         self._figures = Figures()
-        self._told: RunFigures | None = None
+        self._traced: RunFigures | None = None
         """The run whose span was sent."""
         self._trouble: str | None = None
         self._ending = threading.Event()
@@ -108,7 +108,7 @@ class Sender:
                 self._look()
             self._look()
             self._tell_run()
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the end of the session tells of it
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is reported at the end of the session
             self._trouble = f"{type(failure).__name__}: {failure}"
 
     def _look(self) -> None:
@@ -119,15 +119,15 @@ class Sender:
         run = self._figures.run
         if run is not None and run.verdict is not None:
             self._tell_run()
-        elif run is not None and run is not self._told:
+        elif run is not None and run is not self._traced:
             self._send_metrics(run)
 
     def _tell_run(self) -> None:
         """The last metrics of the present run and its span, once."""
         run = self._figures.run
-        if run is None or run is self._told:
+        if run is None or run is self._traced:
             return
-        self._told = run
+        self._traced = run
         self._send_metrics(run)
         span = run_span(run, self._resource)
         if self._traces and span is not None:

@@ -90,7 +90,7 @@ BROKEN = (Status.FAIL, Status.INVALID, Status.INCONCLUSIVE)
 
 
 class _Kept(SpanProcessor):
-    """Keeps the span instead of sending it: whoever sends it wants to know whether it arrived."""
+    """Keeps the span instead of sending it: the sender must know whether it arrived."""
 
     def __init__(self) -> None:
         self.span: ReadableSpan | None = None

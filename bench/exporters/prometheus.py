@@ -84,7 +84,7 @@ def _buckets(distribution: Distribution) -> Iterator[tuple[str, float]]:
 
 
 TURN_S = 0.25
-"""How often the inbox is folded when nobody asks."""
+"""How often the inbox is folded when nothing asks."""
 
 SCRAPER_PATIENCE_S = 2.0
 """How long a scraper may take for its request, and then for the answer: others wait behind it."""

@@ -74,7 +74,7 @@ class MachineUse:
 
 
 def read_machine(proc: Path = PROC) -> MachineUse:
-    """What the machine uses now; None where /proc does not tell."""
+    """What the machine uses now; None where /proc does not say."""
     busy_s, steal_s = _busy_s(proc)
     return MachineUse(busy_s, steal_s, os.cpu_count() or 1, _used_bytes(proc))
 
@@ -103,7 +103,7 @@ def _used_bytes(proc: Path) -> int | None:
 
 @dataclass(frozen=True)
 class Company:
-    """What was at work between two looks. Shares are of the time; None where the kernel does not tell."""
+    """What was at work between two looks. Shares are of the time; None where the kernel does not say."""
 
     cores: int
     others_cores: float

@@ -100,7 +100,7 @@ SEARCH_S = 2.0
 
 @dataclass(frozen=True)
 class ProcessUse:
-    """What a process and its descendants use. None where it was not asked for or is not told."""
+    """What a process and its descendants use. None where it was not asked for or is unknown."""
 
     pid: int
     processes: int
@@ -169,7 +169,7 @@ class ProcessTree:
         return list(self._known)
 
     def read_pss(self) -> int | None:
-        """PSS of all of them in bytes; None where one does not tell."""
+        """PSS of all of them in bytes; None where one is unknown."""
         sizes = {pid: pss_bytes(pid, self._proc) for pid in self._known}
         if any(size is None and stat_of(pid, self._proc) is not None for pid, size in sizes.items()):
             return None

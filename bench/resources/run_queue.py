@@ -65,8 +65,8 @@ class RunQueue:
         self._waited_ns = 0
 
     def read(self, pids: Iterable[int]) -> RunQueueUse | None:
-        """Add up now; None where the kernel does not tell. What a thread used before it was first seen,
-        and after it was last seen, counts for nobody.
+        """Add up now; None where the kernel does not say. What a thread used before it was first seen,
+        and after it was last seen, is not counted.
         """
         seen: dict[tuple[int, int], tuple[int, int]] = {}
         worst_ns = 0
@@ -117,7 +117,7 @@ class ThreadUse:
         self._delay.close()
 
     def run_delay_ns(self) -> int:
-        """How long it has waited for a processor since it was made; 0 where the kernel does not tell."""
+        """How long it has waited for a processor since it was made; 0 where the kernel does not say."""
         return self._delay.ns() - self._delay_zero_ns
 
     def _now_ns(self) -> int:

@@ -163,7 +163,7 @@ class Sampler:
         )
 
     def _pressure_shares(self) -> dict[str, float]:
-        """Shares of the sampled time, by resource; those that the kernel tells of."""
+        """Shares of the sampled time, by resource; those that the kernel reports."""
         if self._pressure is None:
             return {}
         first, last = self._pressure

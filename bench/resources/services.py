@@ -117,7 +117,7 @@ class RedisInfo:
         self._target = target
 
     def ask(self) -> dict[str, float]:
-        """The columns; none while the server is unreachable, or will not tell this user."""
+        """The columns; none while the server is unreachable, or does not allow this user to ask."""
         try:
             with RespClient.logged_in(self._target, DEADLINE_S) as server:
                 sections = [server.ask("INFO", section) for section in SECTIONS]

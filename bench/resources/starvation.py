@@ -51,7 +51,7 @@ class Starvation:
     """What others did to a run in its measured time."""
 
     share: float
-    """Of the measured time: in which somebody was starved."""
+    """Of the measured time: in which a process was starved."""
     cores: int
     others_cores: float
     """On average, over the measured time."""
@@ -88,7 +88,7 @@ class Starvation:
 
     @property
     def is_worth_a_word(self) -> bool:
-        """Whether somebody who reads the figures should know of it."""
+        """Whether a reader of the figures should know of it."""
         return self.share >= WORTH_SHARE or self.others_cores >= WORTH_CORES * self.cores
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.clock import WallLabel
 from bench.core.errors import UsageError
-from bench.exporters.choice import EXPORTERS, Asked, Tell, open_exporters
+from bench.exporters.choice import EXPORTERS, Asked, Notify, open_exporters
 from bench.judge.verdict import Verdict
 from bench.run.plugins import WindowView
 
@@ -43,11 +43,11 @@ class Toy:
 TOY = Toy()
 
 
-def open_toy(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> Toy | None:
+def open_toy(asked: Asked, notify: Notify, environment: Mapping[str, str]) -> Toy | None:
     return TOY if "TOY" in environment else None
 
 
-def fails(asked: Asked, tell: Tell, environment: Mapping[str, str]) -> None:
+def fails(asked: Asked, notify: Notify, environment: Mapping[str, str]) -> None:
     if "FAILS" in environment:
         raise UsageError("no")
 
