@@ -82,7 +82,7 @@ def named_by_the_user(name: str) -> Target:
         raise TargetError(
             name,
             "the external stack",
-            f"a target whose address it can be told: {', '.join(sorted(url_variables()))}",
+            f"a target whose address can be given: {', '.join(sorted(url_variables()))}",
             f"'{name}'",
             "change the target in the scenario",
         )

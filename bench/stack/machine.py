@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact: `text` for people, `values` for programs, and advice where something can be better."""
+    """One fact: `text` for readers, `values` for programs, and advice where something can be better."""
 
     name: str
     text: str
@@ -36,7 +36,7 @@ def findings(sources: dict[str, Callable[[], Finding]]) -> list[Finding]:
     for name, source in sources.items():
         try:
             found.append(source())
-        except Exception as error:  # noqa: BLE001 - machines differ in ways nobody foresees
+        except Exception as error:  # noqa: BLE001 - machines differ in unforeseen ways
             found.append(Finding(name, f"cannot be read: {error}", {}))
     return found
 

@@ -54,7 +54,7 @@ def redis_server() -> Finding:
         return Finding("redis server", "none", {"program": None, "origin": None, "version": None}, str(error))
     words = [word.removeprefix("v=") for word in _version_words(binary.path) if word.startswith("v=")]
     release = words[0] if words else None
-    advice = None if release else "it does not tell its version: is it a redis-server or a valkey-server?"
+    advice = None if release else "it does not report its version: is it a redis-server or a valkey-server?"
     text = f"{binary.path.name} {release or 'of unknown version'}, from {binary.origin}: {binary.path}"
     values = {"program": str(binary.path), "origin": binary.origin, "version": release}
     return Finding("redis server", text, {**values}, advice)
@@ -172,7 +172,7 @@ def _postgres(name: str, label: str) -> Finding:
     program = programs.bin / "postgres"
     words = _version_words(program)
     release = words[2] if len(words) > 2 else None
-    advice = None if release else "it does not tell its version: is it a postgres?"
+    advice = None if release else "it does not report its version: is it a postgres?"
     account = account_for_servers()
     run_as = f", run as {account.name}" if account else ""
     text = f"{release or 'of unknown version'}, from {programs.origin}{run_as}: {programs.bin}"

@@ -253,7 +253,7 @@ def _violations(contents: StackContents) -> Iterator[Violation]:
 
 
 def _startable(name: str, targets: Mapping[str, StackTarget], place: str) -> Iterator[Violation]:
-    """Why a target is none that we can start."""
+    """Why a target cannot be started by us."""
     target = targets[name]
     service = service_of(name, target)
     if service is None:

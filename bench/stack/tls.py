@@ -103,7 +103,7 @@ class TlsSettings:
 
 
 def failure_of(error: Exception) -> tuple[str, str] | None:
-    """(what was found, the advice) for an error of TLS; None where it is none.
+    """(what was found, the advice) for an error of TLS; None for any other error.
 
     In TLS 1.3 a server says that it wants a certificate only after the handshake, in answer to the first
     bytes: such errors come from reading, too.

@@ -55,11 +55,11 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 def test_a_held_service_ends_in_order_and_stays_down_until_it_is_released(service: Service) -> None:
     service.start(ORDERLY)
-    service.supervised.tell("hold")
+    service.supervised.order("hold")
     service.await_kinds("started", "ended")
     assert service.words()[-1] == "bye"
     assert service.supervised.service_pid() is None
-    service.supervised.tell("release")
+    service.supervised.order("release")
     service.await_kinds("started", "ended", "restarted")
     assert service.supervised.service_pid() is not None
 
@@ -67,17 +67,17 @@ def test_a_held_service_ends_in_order_and_stays_down_until_it_is_released(servic
 def test_a_restart_is_an_end_and_a_start_at_once_and_no_death(service: Service) -> None:
     service.start(ORDERLY)
     for number in range(1, 4):
-        service.supervised.tell("hold")
-        service.supervised.tell("release")
+        service.supervised.order("hold")
+        service.supervised.order("release")
         service.await_kinds("started", *["ended", "restarted"] * number)
         eventually(lambda up=number + 1: service.words().count("up") == up, "it is up again")
 
 
 def test_one_that_does_not_end_by_itself_is_killed_after_its_grace_and_comes_back(service: Service) -> None:
     service.start(STUBBORN)
-    service.supervised.tell("hold")
-    service.supervised.tell("hold")  # again: neither a second grace nor a second end
-    service.supervised.tell("release")
+    service.supervised.order("hold")
+    service.supervised.order("hold")  # again: neither a second grace nor a second end
+    service.supervised.order("release")
     service.await_kinds("started", "ended", "restarted")
     events = service.supervised.events()
     assert events[1].status == -signal.SIGKILL
@@ -85,19 +85,19 @@ def test_one_that_does_not_end_by_itself_is_killed_after_its_grace_and_comes_bac
 
 def test_a_release_without_a_hold_does_nothing(service: Service) -> None:
     service.start(ORDERLY)
-    service.supervised.tell("release")
-    service.supervised.tell("nonsense")
-    service.supervised.tell("hold")
+    service.supervised.order("release")
+    service.supervised.order("nonsense")
+    service.supervised.order("hold")
     service.await_kinds("started", "ended")
-    service.supervised.tell("release")
-    service.supervised.tell("release")
+    service.supervised.order("release")
+    service.supervised.order("release")
     service.await_kinds("started", "ended", "restarted")
 
 
 def test_a_death_after_a_release_is_a_death_again(service: Service) -> None:
     service.start(ORDERLY)
-    service.supervised.tell("hold")
-    service.supervised.tell("release")
+    service.supervised.order("hold")
+    service.supervised.order("release")
     service.await_kinds("started", "ended", "restarted")
     pid = service.supervised.service_pid()
     assert pid is not None
@@ -111,8 +111,8 @@ def test_one_that_waits_for_its_restart_can_be_released_at_once(service: Service
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     service.await_kinds("started", "died")
-    service.supervised.tell("hold")
-    service.supervised.tell("release")
+    service.supervised.order("hold")
+    service.supervised.order("release")
     service.await_kinds("started", "died", "restarted")
 
 
@@ -122,5 +122,5 @@ def test_a_stopped_service_can_be_held(service: Service) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     service.await_kinds("started", "stopped")
-    service.supervised.tell("hold")
+    service.supervised.order("hold")
     eventually(lambda: service.kinds()[-1] == "ended", "it has ended")

@@ -160,7 +160,7 @@ def main() -> None:
     try:
         _keep(report, sys.argv[2], frozenset(sys.argv[3:]))
     except _Terminated:
-        _report(report, {"error": "it was told to end before the services were up", "code": ExitCode.TARGET})
+        _report(report, {"error": "it was asked to end before the services were up", "code": ExitCode.TARGET})
     except HoldfastError as error:
         _report(report, {"error": str(error), "code": error.exit_code})
     except OSError as error:

@@ -72,7 +72,7 @@ def explanation(error: Exception) -> str:
 
 
 def _knock(path: str) -> None:
-    """See that somebody listens: the kernel's reasons are clearer than the client's. Raises TargetError."""
+    """See that something listens: the kernel's reasons are clearer than the client's. Raises TargetError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(KNOCK_S)
         try:
@@ -86,7 +86,7 @@ def _knock(path: str) -> None:
                     found = "no permission to use it"
                     advice = "add this user to the group docker and log in anew"
                 case ConnectionRefusedError():
-                    found = "nobody behind the socket"
+                    found = "a socket that nothing listens to"
                 case _:
                     found = error.strerror or str(error)
             raise no_engine("a Docker engine that answers", found, f"{advice}, {WITHOUT}") from None

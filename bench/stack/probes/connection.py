@@ -175,7 +175,7 @@ class Connection:
             connection.settimeout(left_s / (len(addresses) - index))
             try:
                 connection.connect(address)
-                # A server that dies right now has taken us in and is nobody's peer any more.
+                # A server that dies right now has accepted us and has no peer any more.
                 peer = connection.getpeername()
             except TimeoutError:
                 problem = f"no answer to the connection attempt within {self._deadline_s:g} s"
@@ -187,7 +187,7 @@ class Connection:
                 if connection.getsockname() != peer:
                     self.peer = str(peer[0])
                     return connection
-                # Nobody listens there, and the kernel gave this very port to our end.
+                # Nothing listens there, and the kernel gave this very port to our end.
                 problem = REFUSED
             connection.close()
         raise NoConnection(problem)
@@ -255,7 +255,7 @@ def probe_error(
 def advice_for(target: Target) -> str:
     """Where to look when nothing better is known."""
     if target.managed:
-        return "look into its log"
+        return "check its log"
     return "check the host and the port, and that the server is up"
 
 

@@ -107,7 +107,7 @@ def probe(target: Target, deadline_s: float = DEADLINE_S) -> ServiceHealth:
 
 
 def health_of(targets: Iterable[Target], deadline_s: float = DEADLINE_S) -> list[ServiceHealth]:
-    """How the targets are, in their order, all asked at once."""
+    """How the targets are, in their order, all asked at the same time."""
     asked = list(targets)
     if not asked:
         return []

@@ -53,7 +53,7 @@ class Answer:
 
 
 def word(value: object) -> str:
-    """A value of an answer as a short printable word, whatever was sent; empty for what is none."""
+    """A value of an answer as a short printable word, whatever was sent; empty for anything else."""
     if not isinstance(value, str | int | float):
         return ""
     return "".join(letter for letter in str(value)[:WORD_CHARACTERS] if letter.isprintable())

@@ -136,7 +136,7 @@ _REFUSALS: dict[str, tuple[str, str]] = {
     "is not permitted to log in": (_IN, "name a user that may log in"),
     "too many clients already|too many connections|connection slots are reserved": (
         "a free connection",
-        "end connections that nobody uses, or raise max_connections",
+        "end unused connections, or raise max_connections",
     ),
     STARTING: (
         "a server that is ready",
@@ -170,7 +170,7 @@ def probe_postgres(target: Target, deadline_s: float = 5.0) -> PostgresFacts:
     """Log in as the load will, and ask. Raises TargetError within `deadline_s`.
 
     A first connection of our own makes sure that a Postgres is there: libpq would wait for what
-    never speaks, its timeout knows whole seconds only, and the password goes to nobody else.
+    never speaks, its timeout knows whole seconds only, and the password goes nowhere else.
     """
     try:
         import psycopg  # noqa: F401 - before the deadline begins: it may take half a second

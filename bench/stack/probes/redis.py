@@ -164,7 +164,7 @@ def _expect_redis(target: Target, server: RespClient) -> None:
                 target, "to be let in without a password", f"the answer '{reply}'", advice
             ) from None
         if "max number of clients" in str(reply):
-            advice = "end connections that nobody uses, or raise maxclients"
+            advice = "end unused connections, or raise maxclients"
             raise probe_error(target, "a free connection", f"the answer '{reply}'", advice) from None
         if str(reply).startswith("LOADING"):
             advice = "wait until it has loaded its data, or let --wait do so for longer"

@@ -165,12 +165,12 @@ class ManagedService(ABC):
     def hold(self) -> None:
         """End it in order and leave it down; its data stays."""
         if self._supervised is not None:
-            self._supervised.tell("hold")
+            self._supervised.order("hold")
 
     def release(self) -> None:
         """Start it again after `hold`."""
         if self._supervised is not None:
-            self._supervised.tell("release")
+            self._supervised.order("release")
 
     def stop(self) -> None:
         """End it and remove its data. Idempotent."""
@@ -218,9 +218,9 @@ class ManagedService(ABC):
             pid = self._living_pid(target)
             if pid is not None:
                 # A stranger that has the port is not asked, and gets no password. Where the kernel
-                # does not let us look (None), or nobody listens yet, the answer has to do.
+                # does not let us look (None), or nothing listens yet, the answer has to do.
                 if is_listener(pid, target.port) is False:
-                    last = "somebody else listens there"
+                    last = "another process listens there"
                 else:
                     try:
                         return self._probe(target, min(left_s, PROBE_DEADLINE_S))

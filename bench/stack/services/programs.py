@@ -67,7 +67,7 @@ def account_for_servers() -> Account | None:
         except KeyError:
             continue
         return Account(name, entry.pw_uid, entry.pw_gid)
-    # A container's list of users may be empty; a number needs no entry, and this one is nobody's.
+    # A container's list of users may be empty; a number needs no entry, and this one is that of `nobody`.
     return Account("65534", 65_534, 65_534)
 
 
@@ -226,7 +226,7 @@ def _folder_of(named: Path, name: str, variable: str) -> Path:
         "the embedded stack",
         f"a folder in {variable} with the programs {' and '.join(_NEEDED)}",
         f"{'a folder without them' if named.is_dir() else 'no folder'} ({named})",
-        "name the folder that pg_config --bindir tells",
+        "name the folder that pg_config --bindir prints",
     )
 
 

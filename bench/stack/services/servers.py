@@ -239,5 +239,5 @@ class ManagedApi(ManagedService):
         facts = super()._probe(target, deadline_s)
         state, detail = facts.health()
         if state != "up":
-            raise TargetError(self.name, target.address, "an API that is up", detail, "look into its log")
+            raise TargetError(self.name, target.address, "an API that is up", detail, "check its log")
         return replace(facts, server="reference API")

@@ -55,7 +55,7 @@ class ProcessIdentity:
         return self.boot_id == _boot_id() and _start_ticks(self.pid) == self.start_ticks
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal; harmless when it is gone, and for whoever has its number since."""
+        """Send it a signal; harmless when it is gone, and for a process that has its number since."""
         with self._handle() as handle:
             if handle is not None:
                 with contextlib.suppress(ProcessLookupError):

@@ -140,7 +140,7 @@ class Supervised:
             return None
         return next(iter(living_pids(self.events()).values()), None)
 
-    def tell(self, word: str) -> None:
+    def order(self, word: str) -> None:
         """Say `hold` (end the service, leave it down) or `release` (start it again)."""
         if self._helper is not None:
             self._helper.write_line(word.encode())

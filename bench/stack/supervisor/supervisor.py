@@ -179,7 +179,7 @@ class Service:
 
     def _spawn(self, command: list[str], text: str = "") -> "subprocess.Popen[bytes]":
         with Path(self._log).open("ab") as log, os.fdopen(os.memfd_create("input"), "w+b", 0) as feed:
-            # In memory, for it may hold a password; without text its end is read at once.
+            # In memory, for it may hold a password; without text its end is read immediately.
             feed.write(text.encode())
             feed.seek(0)
             return subprocess.Popen(
@@ -288,7 +288,7 @@ class Supervisor:
             received = os.read(fd, 4096) if fd == sys.stdin.fileno() else b""
             self._lines += received
             if not received:
-                # Level-triggered: unregistered, or every later wait would return at once.
+                # Level-triggered: unregistered, or every later wait would return immediately.
                 self._poll.unregister(fd)
                 self._is_ending = True
 
