@@ -155,7 +155,7 @@ class RemoteEngine:
             raise WorkerError(worker.name, str(target.error(expected, found, advice)))
 
     def begin(self, start_ns: int, run_label: int = 0) -> None:
-        """Tell every worker run zero on its own clock."""
+        """Send every worker run zero on its own clock."""
         self._coordinator.start_ns = start_ns
         for worker in self._workers:
             there_ns = start_ns + worker.clock.offset_ns

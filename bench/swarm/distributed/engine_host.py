@@ -29,7 +29,7 @@ from bench.swarm.distributed.trust import check_locustfiles, check_target
 
 PREFIX = "holdfast-worker-"
 LEAST_LEAD_NS = 2_000_000
-"""An engine that is told of run zero later than this before it may miss it."""
+"""An engine that learns of run zero later than this before it may miss it."""
 BEAT_S = 0.5
 COORDINATOR_SILENT_S = 20.0
 

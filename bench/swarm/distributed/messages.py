@@ -173,7 +173,7 @@ class Prepared:
 @exact
 @dataclass(frozen=True)
 class Late:
-    """It was told of run zero so much too late to take part."""
+    """It learned of run zero too late to take part."""
 
     workload: Whole
     by_ns: Whole

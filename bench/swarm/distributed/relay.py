@@ -121,7 +121,7 @@ def _report_failures(monitor: Any, *, is_master: bool) -> None:
         if was_refused and time.monotonic() - reported_s > REPORT_EVERY_S:
             reported_s = time.monotonic()
             logger.warning(
-                "somebody without the workers' secret was turned away from the worker port"
+                "a process without the workers' secret was turned away from the worker port"
                 if is_master
                 else "the master turned this worker away: give both the same secret (HOLDFAST_WORKER_SECRET)"
             )

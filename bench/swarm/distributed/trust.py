@@ -84,7 +84,7 @@ def _long_enough(found: bytes, place: str) -> bytes:
 
 
 def _of_this_user(path: Path, made: bytes) -> bytes:
-    """The content of a file that nobody else can read."""
+    """The content of a file that no other user can read."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -92,7 +92,7 @@ def _of_this_user(path: Path, made: bytes) -> bytes:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(made.hex() + "\n")
         with suppress(FileExistsError):
-            os.link(beside, path)  # whole, or not there: two who begin at once have one secret
+            os.link(beside, path)  # whole, or not there: two that begin together have one secret
         beside.unlink()
         facts = path.stat()
     except OSError as error:
@@ -114,7 +114,7 @@ YES = ("1", "true", "yes", "on")
 
 
 def trust_variables(*, is_fork: bool, may_run_files: bool) -> dict[str, str]:
-    """What an engine host is told of it."""
+    """What an engine host gets of it."""
     found = {FORK_VARIABLE: "1"} if is_fork else {}
     return found | ({LOCUSTFILES_VARIABLE: "1"} if may_run_files else {})
 

@@ -74,14 +74,14 @@ def quit_as_locust(environment: UsersEnvironment, patience_s: float) -> tuple[in
 FOUND_CHARACTERS = 300
 TRACEBACK_LINES = 40
 QUIET = ("locust.user.task", "locust.user.users", "locust.runners")
-"""Loggers that would tell of every exception in a task: those are counted instead."""
+"""Loggers that would report every exception in a task: those are counted instead."""
 
 
 _VARIABLE = re.compile("'[A-Z][A-Z0-9_]*'")
 
 
 class Refused(Exception):  # noqa: N818 - what happened is the name
-    """A locustfile, or a choice of its classes, that cannot be run. Its text is told with its place."""
+    """A locustfile, or a choice of its classes, that cannot be run. Its text is reported with its place."""
 
     def __init__(self, key: str, expected: str, found: str, advice: str) -> None:
         self.key, self.expected, self.found, self.advice = key, expected, found, advice
@@ -120,7 +120,7 @@ def chosen(classes: Mapping[str, type[User]], wanted: Sequence[str]) -> list[typ
 def other_hosts(classes: list[Any], host: str) -> dict[str, str]:
     """The user classes with a host of their own that is not the target's. Raises Refused.
 
-    One host is a default, which Locust too replaces by the one that it is told. Several mean several
+    One host is a default, which Locust too replaces by the one that it is given. Several mean several
     servers, and requests to one of them would silently go to another.
     """
     own = {one.__name__: str(one.host) for one in classes if getattr(one, "host", None)}
@@ -132,7 +132,7 @@ def other_hosts(classes: list[Any], host: str) -> dict[str, str]:
 
 
 def shown_host(url: str) -> str:
-    """A host for people, without a login."""
+    """A host as it is shown, without a login."""
     scheme, mark, rest = url.partition("://")
     return scheme + mark + rest.rpartition("@")[2]
 

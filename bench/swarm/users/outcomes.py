@@ -14,7 +14,7 @@ TEXT_CHARACTERS = 96
 
 _TOLD_BY_SERVER = ("CatchResponseError", "ResponseError", "BadStatusCode", "LocustBadStatusCode", "HTTPError")
 _OWN_WORDS = ("CatchResponseError", "Unreported")
-"""Their text was written for people; the name of the class says nothing more."""
+"""Their text is a sentence; the name of the class says nothing more."""
 _TIMEOUTS = ("TimeoutError", "Timeout", "TimeoutException", "ReadTimeoutError", "ConnectTimeoutError")
 _REFUSALS = ("ConnectionRefusedError", "gaierror", "NewConnectionError", "NameResolutionError")
 _RESETS = (

@@ -1,6 +1,6 @@
-"""Every request of the users, from its begin: also one that hangs, or whose end Locust never tells.
+"""Every request of the users, from its begin: also one that hangs, or whose end Locust never reports.
 
-Locust tells of a request when it has ended. A request that is under way when its user is killed, and one
+Locust reports a request when it has ended. A request that is under way when its user is killed, and one
 whose `with` block ends in an exception, would be lost, and what is lost makes percentiles better than they
 are. So the clients of HttpUser and FastHttpUser, and `events.request.measure`, are watched from their begin
 too. A custom client that only fires the event is known by its ends alone.
@@ -28,7 +28,7 @@ NS_PER_MS = 1e6
 
 
 class Unreported(Exception):  # noqa: N818 - what happened is the name
-    """A request whose end the locustfile did not tell, or told in words alone."""
+    """A request whose end the locustfile did not report, or reported in words alone."""
 
 
 class PendingRequest:
@@ -64,7 +64,7 @@ class Requests:
         self._abandoned: list[PendingRequest] = []
         self._lanes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._numbers = itertools.count()
-        self.only_told = 0
+        self.only_reported = 0
         """Events of requests that were not seen from their begin."""
         self.without_time = 0
 
@@ -93,7 +93,7 @@ class Requests:
             self._end(pending, pending.took_ns or 0, error)
 
     def give_up(self) -> None:
-        """Record all that has not ended, once nobody is left who could end it."""
+        """Record all that has not ended, once nothing is left that could end it."""
         self._abandoned += self._answered.values()
         self._answered.clear()
         self.settle()
@@ -131,7 +131,7 @@ class Requests:
                 try:
                     yield meta
                 except GreenletExit:
-                    self._killed(pending)  # Locust would tell of a success
+                    self._killed(pending)  # Locust would report a success
                     raise
                 finally:
                     pending.is_ending = True
@@ -162,17 +162,17 @@ class Requests:
                 self._current[greenlet] = outer
 
     def _await_event(self, pending: PendingRequest, answer: Any) -> None:
-        """Answered, and told of when its `with` block ends; if its answer is dropped before, never."""
+        """Answered, and reported when its `with` block ends; if its answer is dropped before, never."""
         pending.took_ns = monotonic_ns() - pending.start_ns
-        told = answer.request_meta["response"]
-        pending.error = getattr(told, "error", None)
-        key = id(told)
+        response = answer.request_meta["response"]
+        pending.error = getattr(response, "error", None)
+        key = id(response)
 
         def drop(_: Any) -> None:
             if self._answered.get(key) is pending:
                 self._abandoned.append(self._answered.pop(key))
 
-        pending.answer = weakref.ref(told, drop)
+        pending.answer = weakref.ref(response, drop)
         self._answered[key] = pending
 
     def _on_request(
@@ -199,7 +199,7 @@ class Requests:
             took_ns = monotonic_ns() - pending.start_ns if took_ns is None else took_ns
             self._end(pending, took_ns, error, status)
             return
-        self.only_told += 1
+        self.only_reported += 1
         if took_ns is None:
             self.without_time += 1
             return

@@ -73,7 +73,7 @@ class UserPool:
         self._stopping: gevent.Greenlet | None = None
         self.started = 0
         self.most_lost = 0
-        """The most users that were missing at once."""
+        """The most users that were missing at the same time."""
 
     def begin(self) -> None:
         """What Locust does when a test starts."""
@@ -123,7 +123,7 @@ class UserPool:
         self._stopping = gevent.spawn(self._runner.stop)
 
     def kill(self) -> None:
-        """End every user at once."""
+        """End every user immediately."""
         self._runner.user_greenlets.kill(block=False)
 
     def has_gone(self) -> bool:
@@ -246,7 +246,7 @@ class Users:
         is_killed = False
         while not self._users.has_gone():
             now = monotonic_ns() - self._zero_ns
-            sees_all = self._sees_all and not self._requests.only_told
+            sees_all = self._sees_all and not self._requests.only_reported
             is_idle = sees_all and now >= end_ns + LINGER_NS and not self._requests.has_open()
             if not is_killed and (is_idle or now >= limit_ns or self._is_asked_to_hurry()):
                 is_killed = True

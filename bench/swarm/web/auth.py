@@ -30,7 +30,7 @@ from bench.stack.target import is_loopback_literal, names_loopback
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 WRONG_PASSWORD_S = 0.5
-"""Before the answer to a wrong password: guessing is slow, and nobody else waits for it."""
+"""Before the answer to a wrong password: guessing is slow, and no other request waits for it."""
 
 USER_VARIABLE, PASSWORD_VARIABLE = "HOLDFAST_UI_USER", "HOLDFAST_UI_PASSWORD"
 
@@ -111,7 +111,7 @@ class Guard:
 
 
 def _digest(text: bytes) -> bytes:
-    """Of one length for every text, so that comparing does not tell the length either."""
+    """Of one length for every text, so that comparing does not reveal the length either."""
     return hmac.digest(b"holdfast", text, "sha256")
 
 

@@ -159,7 +159,7 @@ class WebPanel:
         )
 
     def _stop(self) -> Response:
-        """End the run: in order the first time, at once the second time."""
+        """End the run: in order the first time, immediately the second time."""
         self._control.stop()
         return jsonify({"is_ending": self._control.is_ending})
 

@@ -200,7 +200,7 @@ class RunControl:
         self.workers.begin(workers, self._agent.send)
 
     def stop(self) -> None:
-        """Ask for the end: in order first, then at once, then by letting the agent go."""
+        """Ask for the end: in order first, then immediately, then by letting the agent go."""
         if self._agent is None or self.is_over:
             return
         self._asked += 1

@@ -194,7 +194,7 @@ class History(list[dict[str, Any]]):
 
 
 class ExactStatistics(RequestStats):
-    """All rows. Whoever works with Locust's statistics can work with these."""
+    """All rows. What works with Locust's statistics can work with these."""
 
     entries: dict[tuple[str, str], ExactEntry]  # type: ignore[assignment]
     total: ExactEntry
