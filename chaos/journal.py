@@ -3,7 +3,7 @@
 One file for each run with faults, in the user's state folder: first the harness, then a line when a
 fault is about to be made and one when it was seen to be healed. A line is on disk before the fault
 is made. Any process that finds open entries of a dead harness heals them, holding the lock: the
-watchdog at once, `bench heal` or the next run otherwise. A harness of another machine or name space of
+watchdog immediately, `bench heal` or the next run otherwise. A harness of another machine or name space of
 process numbers cannot be judged from here; its journal is left alone.
 
 The lock is the right to break and to heal. A run holds it to its end and hands it to its watchdog, so
@@ -118,7 +118,7 @@ class Journal:
         return number
 
     def done(self, number: str) -> None:
-        """It was seen to be healed. A disk without room is no harm: healing it again is none."""
+        """It was seen to be healed. A disk without room does no harm, because healing is idempotent."""
         with contextlib.suppress(OSError):
             self._append({"done": number})
         self._open.discard(number)

@@ -54,7 +54,7 @@ class FaultPlan:
     target: str
     at_ns: int
     for_ns: int | None
-    """How long it stays; None for one that is over at once."""
+    """How long it stays; None for an instantaneous one."""
     settings: Mapping[str, int | float | str] = field(default_factory=dict)
     when: str | None = None
     entry: int = 0

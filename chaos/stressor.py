@@ -146,7 +146,7 @@ def close_all(connections: "list[socket.socket]") -> None:
 
 
 def ready(more: str = "") -> None:
-    """Tell who started us."""
+    """Report to the process that started us."""
     os.write(1, f"ready{more}\n".encode())
 
 

@@ -122,7 +122,7 @@ class Fault(ABC):
     def heal(self) -> Timestamps | None:
         """Heal it; None for what heals itself (a supervisor's restart).
 
-        Called when its time is over, or after the effect of a fault that is over at once.
+        Called when its time is over, or after the effect of an instantaneous fault.
         """
         return None
 

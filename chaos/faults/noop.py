@@ -40,4 +40,4 @@ class Observe(Noop):
     @property
     def how(self) -> str:
         """Said in the record."""
-        return "nothing was done: what happens to the target is somebody else's doing"
+        return "nothing was done: what happens to the target is not this run's doing"

@@ -85,7 +85,7 @@ class Kill(Fault):
 
 
 class Crash(Kill):
-    """SIGKILL to the main process and all its children at once, as when the host kills the lot."""
+    """SIGKILL to the main process and all its children, as an OOM killer or a failing host would."""
 
     whole_family = True
 
@@ -136,7 +136,7 @@ class Pause(Kill):
         return stamped(asked)
 
     def lasted(self) -> Proof | None:
-        """Somebody else may have let it go on, or killed it."""
+        """Something else may have let it continue, or killed it."""
         if self._was_stopped_to_the_end:
             return None
         return Proof(False, f"process {self._main.pid} was not stopped any more when the time was over")
@@ -218,7 +218,7 @@ class Restart(Stop):
     @property
     def how(self) -> str:
         """Who did what."""
-        return f"the supervisor ended process {self._main.pid} in order and started it again at once"
+        return f"the supervisor ended process {self._main.pid} in order and started it again immediately"
 
 
 class Disconnect(Kill):

@@ -111,7 +111,7 @@ class Found:
     changed: Whole = field(default_factory=lambda: np.empty(0, np.int64))
     """Arrivals in whose place something else stands."""
     foreign: tuple[str, ...] = ()
-    """What stands where only writes of this run should, and is none."""
+    """What stands where only writes of this run should, and is not one."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def judge(history: History, initial: int | None = None, most_examples: int = 5) 
     early = np.flatnonzero(~is_orphan & ~known.is_write)
     early = early[known.return_ns[early] < invoked[cluster[early]]]
     examples = [
-        _read_example("a value that nobody wrote was read", known, at) for at in orphans[:most_examples]
+        _read_example("a value that was never written was read", known, at) for at in orphans[:most_examples]
     ]
     examples += [
         _read_example("a value was read before it was written", known, at) for at in early[:most_examples]

@@ -25,7 +25,7 @@ What a client sees, which is what it would see without us as far as a user-space
   connection that succeeds opens the port again and serves the first client that comes within 0.2 s, so
   that upstream sees no connection that is not a client's.
 - Upstream does not answer (black-holed, its backlog full). The client is connected and waits; after
-  the deadline of the dial it is reset. Nobody else waits for it.
+  the deadline of the dial it is reset. No other connection waits for it.
 - Half-close, reset and back pressure are passed on, each in its order with the bytes. At most one
   read waits for a slow reader, and under latency 1 MiB per direction.
 - The handshake itself is not delayed by `latency`, and a connect succeeds under `black_hole`: the

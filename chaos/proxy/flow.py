@@ -42,7 +42,7 @@ class Owner(Protocol):
 
 
 class Flow:
-    """Plain: a read is sent at once, from a buffer that all share. Else it goes through a line of its own.
+    """Plain: a read is sent immediately, from a shared buffer. Else it goes through a line of its own.
 
     A toxic comes into force for all flows by one assignment (`Traffic.paths`); a flow compares one
     number before it touches a byte, so none passes by the old rules afterwards.

@@ -55,7 +55,7 @@ class Dial:
             self._timer.set(now_ns())
 
     def cancel(self) -> None:
-        """Nobody wants it any more; upstream may have accepted it and gets a reset."""
+        """It is not wanted any more; upstream may have accepted it and gets a reset."""
         stream = self._end()
         if stream is not None:
             reset(stream)
@@ -152,7 +152,7 @@ class Front:
         self._probe_timer = Timer(self.loop, self._try_upstream)
         self._spare = Spare(self.loop)
         self.is_held = False
-        """Nobody is connected for now; see `release`."""
+        """No connection is made for now; see `release`."""
         self.upstream_refuses = False
         self.refused_ns: int | None = None
         """When upstream was last found to refuse."""
@@ -234,7 +234,7 @@ class Front:
         counters = self._traffic.counters
         if failure == REFUSED:
             counters.upstream_refused += 1
-            # First, so that a client that comes again at once is refused by the kernel.
+            # First, so that a client that comes again immediately is refused by the kernel.
             self._begin_refusing()
         elif failure == TIMED_OUT:
             counters.dials_timed_out += 1

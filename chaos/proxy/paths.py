@@ -1,6 +1,6 @@
 """The proxies between services: one on each path that has faults (`latency: redis, from: api`).
 
-A service is told once, at its start, where what it needs is. So these proxies begin with the stack, whose
+A service learns once, at its start, where what it needs is. So these proxies begin with the stack, whose
 services get their addresses, and serve all of its runs; each run has its own faults, and watches them anew.
 They end with the harness, and so do the services that go through them.
 """

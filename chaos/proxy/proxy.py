@@ -67,7 +67,7 @@ class Listener:
     def refuses(self) -> bool:
         """Try it out: whether a client of ours is refused."""
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # Loopback answers at once; without an answer it would be open.
+            # Loopback answers immediately; without an answer it would be open.
             probe.setblocking(False)
             code = probe.connect_ex(self.address)
             if code == errno.EINPROGRESS:

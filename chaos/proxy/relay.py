@@ -175,7 +175,7 @@ class Relay:
         return [int(fd) for fd in self._owners if fd >= 0]
 
     def let_go(self, report: Callable[[int, int], None]) -> None:
-        """Tell each descriptor and reason that it has let go of since the last call."""
+        """Report each descriptor and reason that it has let go of since the last call."""
         while self._seen < int(self._control[EVICTED]):
             fd, reason = self._evicted[self._seen % MOST_DESCRIPTORS]
             self._seen += 1

@@ -120,7 +120,7 @@ class ProxyWatch:
                     "proxy_ended",
                     f"{name} ended during the run ({record.ended}): what came after"
                     " is not the target's doing",
-                    "see who ended it (the kernel's log tells of memory), then run again",
+                    "see who ended it (the kernel's log reports a lack of memory), then run again",
                 )
             )
         if record.dials_failed:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 UNANSWERED = (Outcome.TIMEOUT, Outcome.REFUSED, Outcome.DROPPED)
-"""Nobody answered in time: the harm began when the arrival was planned, not when it was given up."""
+"""There was no answer in time: the harm began when the arrival was planned, not when it was given up."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Seen:
 def seen_of(arrivals: Arrivals, from_ns: int, until_ns: int, stall_ns: int) -> Seen:
     """Which arrivals a fault harmed that can have acted from `from_ns` on, and when the harm of each began.
 
-    An arrival that hung longer than `stall_ns`, or that nobody answered, is a probe that found nobody
+    An arrival that hung longer than `stall_ns`, or was never answered, is a probe that found no one
     when it was planned: its harm begins then, or at `from_ns` where that is later. One that was reset
     earlier than that got no answer since it was sent, or since the last OK answer that anybody got
     before it broke; one that was answered with an error is harmed by the answer. What had hung longer
@@ -212,7 +212,7 @@ def baseline_of(arrivals: Arrivals, measured: Sequence[tuple[int, int]], first_f
 
 
 def _within(arrivals: Arrivals, spans: Sequence[tuple[int, int]]) -> Arrivals:
-    """Those planned in one of the spans and ended before its end: what the fault interrupts is none of it."""
+    """Those planned in one of the spans and ended before its end: what the fault interrupts is left out."""
     chosen = np.zeros(len(arrivals), dtype=np.bool_)
     for start, end in spans:
         chosen |= (arrivals.planned_ns >= start) & (arrivals.done_ns < end)

@@ -183,7 +183,7 @@ class Stretch:
 def onset(seen: Seen, baseline: Baseline, effective_ns: int, criteria: Criteria) -> int | None:
     """t1: when the first harm began that is the fault's doing; None where there is none.
 
-    Harm that was over before the effect is none of it, as a single error between the call and the
+    Harm that was over before the effect is left out, as a single error between the call and the
     effect. Only where nothing else was harmed is it taken for the fault's: an effect that is over at
     once may be noticed late.
     """

@@ -77,7 +77,7 @@ def test_a_register_that_is_empty_again_is_found() -> None:
 def test_a_value_that_nobody_wrote_is_found() -> None:
     found = judge(ops((0, 1, 1, True), (2, 3, 77, False)), INITIAL)
     assert [example.to_json() for example in found.examples] == [
-        {"what": "a value that nobody wrote was read", "value": 77, "invoke_ns": 2, "return_ns": 3}
+        {"what": "a value that was never written was read", "value": 77, "invoke_ns": 2, "return_ns": 3}
     ]
 
 
