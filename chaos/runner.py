@@ -262,7 +262,7 @@ class FaultRunner:
             act.fault.aim()
             assert self._journal is not None
             how = act.fault.undo().later(0.0 if plan.when is None else HOOK_S)
-            act.entry = self._journal.intend(f"{plan.kind} of {plan.target}", how)
+            act.entry = self._journal.intend(f"{plan.kind} of {plan.where}", how)
         except HoldfastError as error:
             self._miss(act, str(error))
         except OSError as error:

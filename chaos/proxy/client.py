@@ -20,7 +20,7 @@ from bench.core.child_environment import for_python
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
 from bench.core.helper_process import HelperProcess
-from bench.registry import proxy_name
+from bench.registry import path_name, proxy_name
 from bench.stack.services.loopback_port import free_loopback_port
 from chaos.proxy import messages
 from chaos.proxy.composition import KINDS, toxic_of
@@ -332,4 +332,4 @@ class FaultProxy:
 
     def _refuse(self, expected: str, found: str, advice: str) -> NoReturn:
         host, port = self._upstream
-        raise TargetError(self.name, f"{host}:{port}", expected, found, advice)
+        raise TargetError(path_name(self.client, self.name), f"{host}:{port}", expected, found, advice)

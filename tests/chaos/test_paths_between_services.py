@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bench.judge.verdict import Status
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.probes.redis import RespClient
 from chaos.plugin import Chaos
 from chaos.proxy.paths import PathProxies
 from tests.chaos.in_process import Ended, run_file
+from tests.chaos.test_killed_harness import MARK, ROOT, marked
 from tests.helpers.waiting import eventually
 
 SCENARIO = """\
@@ -50,11 +57,11 @@ class Behind:
     def __init__(self, stack: EmbeddedStack, paths: PathProxies) -> None:
         self.stack, self.paths = stack, paths
 
-    def run(self, folder: Path, *faults: str, sla: str = "web.errors < 50%") -> Ended:
+    def run(self, folder: Path, *faults: str, companion: type[Chaos] = Chaos) -> Ended:
         path = folder / "slow.yaml"
         lines = "".join(f"  - {{{fault}}}\n" for fault in faults)
-        path.write_text(f"{SCENARIO}{lines}sla: [{sla}]\n")
-        return run_file(self.stack, folder, path, companion=lambda: Chaos(self.paths))
+        path.write_text(f"{SCENARIO}{lines}sla: [web.errors < 50%]\n")
+        return run_file(self.stack, folder, path, companion=lambda: companion(self.paths))
 
     def connections_of_the_api(self) -> int:
         """To Redis, as Redis counts them."""
@@ -110,3 +117,76 @@ def test_nothing_is_left_of_it(behind: Behind) -> None:
         lambda: behind.connections_of_the_api() == proxy.stats().connections,
         "each connection of the API to Redis is one that the proxy has",
     )
+
+
+def test_several_ways_are_slow_at_once_and_each_is_healed_by_itself(behind: Behind, tmp_path: Path) -> None:
+    ended = behind.run(
+        tmp_path,
+        "latency: redis, from: api, at: 1s, for: 3s, delay: 20ms, toxicity: 90%",
+        "bandwidth: postgres, from: api, at: 1500ms, for: 1s, rate: 1MB/s",
+        "latency: redis, at: 2s, for: 1s, delay: 1ms",
+    )
+    record = ended.run.record
+    assert [fault.where for fault in record.faults] == ["api → redis", "api → postgres", "redis"]
+    assert all(fault.took_effect and fault.healed for fault in record.faults)
+    healed = {fault.where: fault.healed_ns or 0 for fault in record.faults}
+    assert healed["api → postgres"] < healed["api → redis"] > healed["redis"]
+    assert {proxy.name for proxy in record.proxies} == {
+        "the fault proxy before redis",
+        "the fault proxy between api and redis",
+        "the fault proxy between api and postgres",
+    }
+    # What the load sends to Redis is no part of what hits the API, and the reverse.
+    seen = {(entry.fault, entry.workload) for entry in record.recoveries}
+    assert not {(0, "cache"), (1, "cache")} & seen
+    assert {(0, "web"), (1, "web"), (2, "cache")} <= seen
+
+
+def test_a_proxy_between_services_that_ends_makes_the_run_invalid_and_the_next_one_has_another(
+    behind: Behind, tmp_path: Path
+) -> None:
+    proxy = behind.paths.between("api", "redis")
+    killed = proxy.pid
+    assert killed is not None
+
+    class Disturbed(Chaos):
+        def look(self, now_ns: int) -> str | None:
+            if now_ns > 4_000_000_000 and proxy.ending() is None:
+                os.kill(killed, signal.SIGKILL)
+            return super().look(now_ns)
+
+    slow = "latency: redis, from: api, at: 1s, for: 1s, delay: 1ms"
+    ended = behind.run(tmp_path, slow, companion=Disturbed)
+    check = ended.check("validity.proxy_ended")
+    assert check.status is Status.INVALID
+    assert "the fault proxy between api and redis ended during the run (signal SIGKILL)" in check.because
+    address = proxy.address
+    assert behind.paths.between("api", "redis").address == address
+    assert proxy.pid != killed
+    eventually(lambda: behind.connections_of_the_api() > 0, "the API has found Redis again")
+
+
+HARNESS = """
+import pathlib, sys, time
+from bench.stack.embedded import EmbeddedStack
+from chaos.proxy.paths import PathProxies
+with PathProxies([("api", "redis"), ("api", "postgres")]) as paths:
+    stack = EmbeddedStack({"api"}, pathlib.Path(sys.argv[1]))
+    stack.detours = paths
+    with stack:
+        paths.between("api", "redis").add("black_hole")
+        print("ready", flush=True)
+        time.sleep(1000)
+"""
+
+
+def test_a_killed_harness_leaves_neither_a_proxy_nor_the_service_that_goes_through_it(tmp_path: Path) -> None:
+    mark = uuid.uuid4().hex
+    command = [sys.executable, "-c", HARNESS, str(tmp_path)]
+    environment = {**os.environ, MARK: mark, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as harness:
+        assert harness.stdout is not None
+        assert harness.stdout.readline() == b"ready\n"
+        assert len(marked(mark)) > 5
+        harness.kill()
+    eventually(lambda: not marked(mark), lambda: f"nothing is left: {marked(mark)}")
