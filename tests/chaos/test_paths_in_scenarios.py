@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.session_opening import load_for
 from bench.core.errors import ScenarioError
 from bench.registry import TargetOutline, shipped_topology
 from bench.scenario.load import LoadedScenario, load_scenario
+from bench.stack.stack_file import StackFile, load_stack_file
 from chaos.schedule import planned_faults
 
 TEXT = """\
@@ -130,3 +132,30 @@ def test_ways_are_apart_and_one_way_is_not(tmp_path: Path) -> None:
     load(tmp_path, SLOW, "kill: redis, at: 2s")
     with pytest.raises(ScenarioError, match=r"no latency of api → redis while fault 0 \(latency\) holds"):
         load(tmp_path, SLOW, SLOW)
+
+
+def stack_file(folder: Path, api: str) -> StackFile:
+    path = folder / "stack.yaml"
+    path.write_text(
+        "stack: mine\ntargets:\n  redis: {kind: redis, embedded: {}}\n"
+        "  postgres: {kind: postgres, embedded: {}}\n"
+        f"  api: {{kind: http, {api}, behind: [redis, postgres]}}\n"
+    )
+    return load_stack_file(path)
+
+
+def test_the_stack_that_is_named_decides_it_before_any_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("API_URL", raising=False)
+    path = tmp_path / "slow.yaml"
+    path.write_text(TEXT.replace("target: edge", "target: api") + f"  - {{{SLOW}}}\n")
+    there = stack_file(tmp_path, "url: 'http://127.0.0.1:1'")
+    for stack in ("external", "compose", there):
+        with pytest.raises(ScenarioError, match="expected api to be started by the stack"):
+            load_for(stack, path)
+    for stack in (None, "embedded", "docker", stack_file(tmp_path, "embedded: {}")):
+        load_for(stack, path)
+    monkeypatch.setenv("API_URL", "http://127.0.0.1:1")
+    with pytest.raises(ScenarioError, match="one that others run"):
+        load_for(None, path)

@@ -121,3 +121,20 @@ def test_reports_tell_how_late_the_proxy_was_and_the_floor_through_it(tmp_path: 
     page = str(page_part(run))
     assert "passed on by the fault proxy before redis after" in page
     assert "floor through the fault proxy before redis" in page
+
+
+def test_a_proxy_behind_the_target_excuses_what_it_can_have_delayed_and_makes_no_floor(
+    tmp_path: Path,
+) -> None:
+    behind = {"client": "redis", "target": "postgres", "floor_ns": {"p50": 90_000}}
+    found = proxy((20_000, 19_700), (8 * MS, 300)) | behind  # asked often enough, 8 ms add up to 60 ms
+    check = checked(tmp_path, P99, SLOW, found)
+    assert check.status is Status.INVALID
+    assert "the fault proxy between redis and postgres passed bytes on up to 8 ms late" in check.because
+    run = SyntheticRun(sla=[P99], samples=SLOW, record={"proxies": [found]}).load(tmp_path / "floor")
+    assert floor_ns(run, "response", "p50") != 90_000
+
+
+def test_a_proxy_on_another_services_way_to_the_target_excuses_nothing(tmp_path: Path) -> None:
+    found = proxy((20_000, 19_700), (60 * MS, 300)) | {"client": "api"}
+    assert checked(tmp_path, P99, SLOW, found).status is Status.FAIL
