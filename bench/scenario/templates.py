@@ -208,9 +208,9 @@ class Parameter(StrictModel):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
         """Numbers are written as they were before there were texts, so that plans keep their digests."""
-        fields: dict[str, Any] = dump(self)
+        fields: dict[str, object] = dump(self)
         return {
             name: value
             for name, value in fields.items()
