@@ -1,9 +1,8 @@
 """The assessment as a whole: gathered once from a results folder, shown in several forms."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bench.assess.capacity import Headroom, capacity_met, rooms
 from bench.assess.evidence import EvidenceSet, command_for, gather
@@ -15,12 +14,7 @@ from bench.assess.resilience import Alarms, Integrity, Resilience, alarms, integ
 from bench.assess.sources import FoundRuns, ScenarioFiles, find_runs
 from bench.assess.status import listed
 from bench.core.units import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from bench.stack.probes.health import ServiceHealth
+from bench.stack.probes.health import ServiceHealth
 
 
 @dataclass(frozen=True)

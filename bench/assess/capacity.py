@@ -8,29 +8,22 @@ share of the validated rate that production does not need: 1 - required / valida
 Alert levels are the warning levels of the rules, and 70 % and 80 % of each limit and of each validated rate.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bench.assess.evidence import Evidence, EvidenceSet, command_for
 from bench.assess.matrix import RequirementResult, Row
 from bench.assess.requirements import FLAGS, LEAST_HEADROOM, Capacity, Requirement
+from bench.assess.sources import ScenarioFiles
 from bench.assess.status import RequirementStatus, share
 from bench.core.units import format_rate, format_ratio
 from bench.judge.measures import observe
 from bench.judge.observation import Unmeasurable, tally_of
 from bench.judge.verdict import Status
+from bench.results.reader import Run
+from bench.results.run_record import WorkloadRecord
 from bench.scenario.rules.grammar import Metric
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bench.assess.sources import ScenarioFiles
-    from bench.results.reader import Run
-    from bench.results.run_record import WorkloadRecord
-
 
 NOISE = 3
 """Standard deviations by which a Poisson plan may miss its rate and still be at that rate."""

@@ -6,12 +6,12 @@ answer another question: they speak only where nothing else does, and are marked
 speaks for nothing.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from bench.assess.sources import Damaged, FoundRuns, ScenarioFile, ScenarioFiles, changes_since, started_ns
 from bench.assess.status import age, listed
@@ -19,12 +19,7 @@ from bench.core import units
 from bench.core.errors import ResultError
 from bench.judge.judge import judge
 from bench.judge.verdict import Check, Status, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from bench.results.reader import Run
+from bench.results.reader import Run
 
 REPORT = "report.html"
 MISSHAPEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)

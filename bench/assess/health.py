@@ -1,23 +1,17 @@
 """The targets and how they are: asked now, or as the runs that speak have seen them, with the date."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from bench.assess.evidence import Evidence, EvidenceSet
 from bench.assess.matrix import RequirementResult
+from bench.assess.requirements import Requirement
 from bench.assess.status import RequirementStatus, age, date
 from bench.core import units
 from bench.core.units import counted
+from bench.results.run_record import TargetRecord
 from bench.scenario.fault_kinds import PASSIVE_KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.assess.evidence import Evidence, EvidenceSet
-    from bench.assess.requirements import Requirement
-    from bench.results.run_record import TargetRecord
-    from bench.stack.probes.health import ServiceHealth
+from bench.stack.probes.health import ServiceHealth
 
 STATUSES = {"up": RequirementStatus.PASS, "degraded": RequirementStatus.WARN, "down": RequirementStatus.FAIL}
 

@@ -1,11 +1,11 @@
 """The compliance matrix: each requirement with its proofs, judged on the runs that speak."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bench.assess.evidence import Evidence, EvidenceSet, command_for
+from bench.assess.requirements import Proof, Requirement
+from bench.assess.sources import ScenarioFiles
 from bench.assess.status import RequirementStatus, status_of, worst
 from bench.assess.uncertainty import Uncertainty, uncertainty
 from bench.core import units
@@ -14,12 +14,6 @@ from bench.judge.faults.times import effective_ns, took_effect
 from bench.judge.judge import judge
 from bench.judge.verdict import Check, Status, headroom
 from bench.scenario.rules.grammar import Rule, parse_rule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bench.assess.requirements import Proof, Requirement
-    from bench.assess.sources import ScenarioFiles
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ counts, but gives READY WITH WARNINGS at most; so does whatever else must be sai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -17,8 +18,6 @@ from bench.core.units import counted
 from bench.judge.verdict import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bench.assess.evidence import Evidence, EvidenceSet
     from bench.assess.health import TargetHealth
     from bench.assess.matrix import RequirementResult, Row

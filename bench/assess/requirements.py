@@ -4,8 +4,6 @@ All proofs of a requirement must hold. A proof is judged by the rule that stands
 the scenario named, whatever the scenario's own file asks: a softened scenario file shows nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,13 @@ from bench.core.units import spaced
 from bench.judge.faults.times import NOTHING, took_effect
 from bench.judge.measures import observe
 from bench.judge.observation import KNOWN, Repeat, Unmeasurable, nearest_rank
+from bench.results.fault_records import FaultRecord, IntegrityRecord
+from bench.results.reader import Run
 from bench.scenario.rules.grammar import Metric
 from bench.scenario.rules.metric_facts import DETECTORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from bench.assess.evidence import Evidence, EvidenceSet
-    from bench.results.fault_records import FaultRecord, IntegrityRecord
-    from bench.results.reader import Run
 
 MONTH_NS = 30 * units.NS["d"]
 

@@ -8,12 +8,10 @@ share's is Wilson's (1927) for the effective number of samples. The quantile of 
 26.7.5 of Abramowitz and Stegun.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,13 +20,9 @@ from bench.core.clock import NS_PER_S
 from bench.core.stats import t_quantile
 from bench.judge.measures import LATENCIES
 from bench.judge.observation import tally_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from bench.results.logs import Window
-    from bench.results.reader import Run
-    from bench.scenario.rules.grammar import Metric
+from bench.results.logs import Window
+from bench.results.reader import Run
+from bench.scenario.rules.grammar import Metric
 
 MOST_SLICES = 30
 """Few, so that what lasts longer than a window of the run is mostly inside one."""

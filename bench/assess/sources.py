@@ -2,12 +2,11 @@
 today.
 """
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.core.clock import NS_PER_S
 from bench.core.errors import ResultError, ScenarioError
@@ -16,9 +15,6 @@ from bench.results import layout
 from bench.results.reader import Run
 from bench.scenario.load import discover, load_scenario
 from bench.scenario.source import file_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,13 @@ A requirement has a judged status, or is "not shown". The worst of a requirement
 requirement's.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.judge.verdict import Status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 
 class RequirementStatus(IntEnum):

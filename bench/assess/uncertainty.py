@@ -5,11 +5,9 @@ has none says so. `METHODS` describes them for the page's reader. Some methods j
 some of its faults, or to a tenth of its measured time.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from bench.assess.sampled_intervals import percentile_interval, share_interval, throughput_interval
 from bench.core import units
@@ -19,15 +17,11 @@ from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import KNOWN, Unmeasurable
 from bench.judge.resources.growth import SHARE, by_memory, growth, measured_offsets
 from bench.judge.resources.series import Series, Times, series_of, times_of
+from bench.judge.verdict import Check
 from bench.results.reader import Run
+from bench.results.run_record import PhaseRecord
+from bench.scenario.rules.grammar import Metric, Rule
 from bench.scenario.rules.metric_facts import BY_NAME
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from bench.judge.verdict import Check
-    from bench.results.run_record import PhaseRecord
-    from bench.scenario.rules.grammar import Metric, Rule
 
 
 def with_faults(run: Run, numbers: Collection[int]) -> Run:

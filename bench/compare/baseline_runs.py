@@ -1,7 +1,5 @@
 """Which runs are compared: complete ones that are not INVALID, and what two of them must share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple

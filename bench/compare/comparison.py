@@ -4,10 +4,8 @@ What else the machine was busy with is a reason to be slow that is not the targe
 difference one that cannot be shown.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from bench.compare.baseline_runs import Candidate, Candidates, Form, notes, obstacles
 from bench.compare.difference import (
@@ -28,12 +26,7 @@ from bench.judge.machine_guards import CARRIED_OVER, LEAST_SHARE, starvation_of
 from bench.judge.observation import Unmeasurable
 from bench.judge.resources.measures import GENERATOR, MACHINE, cpu, machine_cores
 from bench.judge.resources.series import series_of, targets_of, times_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.results.reader import Run
-
+from bench.results.reader import Run
 
 MOST = 0.95
 FULL = 0.95

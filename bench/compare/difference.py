@@ -27,23 +27,16 @@ by what can be shown: the figure of that name says so where there is one, else t
 figures of their kind. Counts (lost messages, false alarms) and what never came need no statistics.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.stats import t_quantile
-from bench.judge.verdict import Status
+from bench.judge.verdict import Check, Status, Verdict
 from bench.scenario.rules.grammar import parse_rule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from bench.judge.verdict import Check, Verdict
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,7 @@
 """Every figure of a run that is compared: load, growth of memory, times to recover and to detect."""
 
-from __future__ import annotations
-
 import math
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from bench.compare.difference import (
     DETECTION,
@@ -21,12 +18,9 @@ from bench.judge.faults.times import detection, recovery
 from bench.judge.observation import KNOWN, NEVER, SLOW, Observation, Repeat, Unmeasurable
 from bench.judge.resources.growth import by_memory, growth
 from bench.judge.resources.series import refuse_restarts, series_of, targets_of, times_of
+from bench.results.reader import Run
 from bench.scenario.rules.grammar import Metric
 from bench.scenario.rules.metric_facts import DETECTORS
-
-if TYPE_CHECKING:
-    from bench.results.reader import Run
-
 
 SPREAD = 0.005
 RESOLUTION_BYTES = 4 * 2**20

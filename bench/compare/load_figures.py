@@ -13,29 +13,21 @@ the least factor, because windows here are much alike. The standard error is wid
 block)): few blocks make a bootstrap promise too much.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.compare.difference import ERRORS, PERCENTILES, THROUGHPUT, Estimate, Kind, Reading, Unknown
 from bench.core import histogram
 from bench.judge.guards import SAMPLES_ABOVE, SAMPLES_AT_LEAST
 from bench.judge.measures import floor_ns, percent_of, statistic_ns
 from bench.judge.observation import tally_of
+from bench.results.logs import Tag, Window
+from bench.results.reader import Run
 from bench.scenario.rules.metric_facts import RULE_OF_THREE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from bench.results.logs import Tag, Window
-    from bench.results.reader import Run
-
 
 REPLICATES = 400
 SEED = 71

@@ -11,23 +11,21 @@ took, from which the time it was planned follows to within a window (see `_told_
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.core.histogram import lower_edge_ns, upper_edge_ns
 from bench.core.intervals import window_ends
 from bench.core.outcome import Outcome
+from bench.judge.observation import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from bench.judge.observation import Tally
     from bench.results.reader import Run
 
 

@@ -12,24 +12,20 @@ lane, a closed loop cannot know; nor whether what it did not ask would have fail
 contradict each other the rule is INCONCLUSIVE, with the advice to ask at planned times.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
+from bench.core.histogram import Counts
 from bench.core.intervals import stretches
 from bench.core.outcome import OUTCOMES
 from bench.judge.observation import LaneTime, Observation
 from bench.judge.verdict import Doubt, Guard, Status
-
-if TYPE_CHECKING:
-    from bench.core.histogram import Counts
-    from bench.results.reader import Run
-    from bench.results.run_record import WorkloadRecord
-    from bench.scenario.rules.grammar import Metric, Rule
+from bench.results.reader import Run
+from bench.results.run_record import WorkloadRecord
+from bench.scenario.rules.grammar import Metric, Rule
 
 CLOSED = "closed"
 USERS = "locust"

@@ -9,20 +9,20 @@ longer than in one queue, never shorter: a rule that holds, holds; and one that 
 is not the target's to answer for, unless all lanes were busy.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
+from bench.core.histogram import Counts
 from bench.core.units import spaced
 from bench.judge.closed_loop import unasked
 from bench.judge.measures import floor_ns, statistic_ns
 from bench.judge.observation import CUT_SHORT, NEVER, SLOW, Observation
 from bench.judge.verdict import Doubt, Guard, Status
+from bench.results.reader import Run
+from bench.scenario.rules.grammar import Metric, Rule
 from bench.scenario.rules.metric_facts import (
     BY_NAME,
     SHARES_OF_FEW,
@@ -30,12 +30,6 @@ from bench.scenario.rules.metric_facts import (
     arrivals_needed,
     kills_needed,
 )
-
-if TYPE_CHECKING:
-    from bench.core.histogram import Counts
-    from bench.results.reader import Run
-    from bench.scenario.rules.grammar import Metric, Rule
-
 
 FULL = 0.9
 """Of the time of all lanes: where they were busy for so much of it, one queue would have waited as well."""

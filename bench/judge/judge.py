@@ -1,8 +1,6 @@
 """The verdict on a run: findings about the run as a whole, then each rule compared and doubted."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from bench.core.outcome import OUTCOMES
 from bench.core.units import spaced
@@ -13,13 +11,8 @@ from bench.judge.machine_guards import MACHINE_DOUBTS, PROXY_DOUBTS, machine_exc
 from bench.judge.measures import observe
 from bench.judge.observation import Observation, Unmeasurable, tally_of
 from bench.judge.verdict import Check, Status, Verdict, compared
+from bench.results.reader import Run
 from bench.scenario.rules.grammar import Rule, parse_rule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from bench.results.reader import Run
-
 
 SEVERITIES = {"invalid": Status.INVALID, "fail": Status.FAIL, "inconclusive": Status.INCONCLUSIVE}
 """Of an anomaly; a `note` changes nothing."""

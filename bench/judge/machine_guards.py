@@ -12,32 +12,25 @@ later than d. A rule that is broken by more than that for any d is the target's.
 the time in which it stood still, and for a deadline after that. An answer that was an error is the target's.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
+from bench.core.histogram import Counts
 from bench.core.machine_limits import CODE as OWN_LIMIT
 from bench.core.machine_limits import COUNTER as OWN_LIMITS
+from bench.judge.faults.guards import Found
 from bench.judge.guards import BY_SPEED, exceeding
 from bench.judge.measures import percent_of
 from bench.judge.observation import Observation, tally_of
 from bench.judge.resources.measures import MEASURES as RESOURCES
 from bench.judge.verdict import Doubt, Guard, Status
 from bench.resources.starvation import PRESSING, UNDISTURBED, Starvation, starvation
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.core.histogram import Counts
-    from bench.judge.faults.guards import Found
-    from bench.results.reader import Run
-    from bench.results.run_record import ProxyRecord
-    from bench.scenario.rules.grammar import Metric, Rule
-
+from bench.results.reader import Run
+from bench.results.run_record import ProxyRecord
+from bench.scenario.rules.grammar import Metric, Rule
 
 PARTIES = 2
 """Generator and target wait one after the other: who suffered most has at least half of all waits."""

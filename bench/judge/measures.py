@@ -4,25 +4,18 @@ Also the floors of this machine, as the run's calibration found them against a s
 Below its floor an observed time is mostly the cost of measuring.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from bench.core import histogram
 from bench.core.answers import STATUS_CLASSES, Answers
+from bench.core.histogram import Counts
 from bench.core.units import spaced
 from bench.judge import availability, closed_loop
 from bench.judge.faults import measures as fault_measures
 from bench.judge.observation import Observation, Unmeasurable, tally_of
 from bench.judge.resources import measures as resource_measures
 from bench.results.reader import Run
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from bench.core.histogram import Counts
-    from bench.scenario.rules.grammar import Metric
-
+from bench.scenario.rules.grammar import Metric
 
 NOT_COUNTED = "it is counted by workloads whose driver has it, in runs of this version"
 

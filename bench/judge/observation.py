@@ -9,21 +9,20 @@ them ended (`Tally`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from bench.core import units
+from bench.core.histogram import Counts
 from bench.core.outcome import OUTCOMES
 from bench.core.units import spaced
+from bench.scenario.rules.grammar import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.core.histogram import Counts
     from bench.results.reader import Run
-    from bench.scenario.rules.grammar import Metric
 
 
 MOST_LISTED = 12

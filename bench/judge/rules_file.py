@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import Problem, ScenarioError
@@ -14,9 +16,6 @@ from bench.scenario.source import ListNode, MapNode, Node, Scalar, compose, file
 from bench.scenario.substitution import interpolated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from bench.results.reader import Run
 
 

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 from pydantic import (
@@ -24,9 +26,6 @@ from bench.results import layout
 from bench.results.model import Number, Record, UnplacedError, Whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
     from bench.judge.observation import Observation
     from bench.results.reader import Run
     from bench.scenario.rules.grammar import Rule

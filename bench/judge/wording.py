@@ -1,9 +1,6 @@
 """The sentences of a check: what was seen, in numbers, and what to do about it."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.answers import STATUS_CLASSES
@@ -14,10 +11,8 @@ from bench.judge.guards import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
 from bench.judge.observation import Observation, Tally, tally_of
 from bench.judge.verdict import Status, headroom
-
-if TYPE_CHECKING:
-    from bench.results.reader import Run
-    from bench.scenario.rules.grammar import Rule
+from bench.results.reader import Run
+from bench.scenario.rules.grammar import Rule
 
 LEAST_OF_WHAT_BROKE = 0.1
 """An outage that met a smaller share of what broke a rule is not its cause, with its backlog or without."""

@@ -5,21 +5,15 @@ The form of an annotation (`::error title=...::message`) and its escaping are th
 workflow commands.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
 
+from bench.compare.comparison import Comparison, Figure, ScenarioComparison
 from bench.compare.difference import Difference, Finding, Kind, StatusChange
 from bench.core import units
 from bench.core.units import counted
 from bench.report.document import Block, Bullets, Cell, Facts, Folded, Section, Strong, Table, columns
 from bench.report.render import markdown, text
 from bench.results.layout import as_json
-
-if TYPE_CHECKING:
-    from bench.compare.comparison import Comparison, Figure, ScenarioComparison
-
 
 LEFT_OUT_SHOWN = 3
 SEPARATE = {

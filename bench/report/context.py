@@ -1,29 +1,23 @@
 """What stands around the figures: losses, outages, the generator's own share, the run and its machine."""
 
-from __future__ import annotations
-
 import shlex
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from bench.core import histogram, units
+from bench.core.answers import Answers
 from bench.core.clock import NS_PER_S
+from bench.core.histogram import Counts
 from bench.core.units import often, spaced
 from bench.judge.faults.times import named
 from bench.judge.measures import answers_of
 from bench.registry import kind_of_answers
 from bench.report.document import columns
 from bench.resources.starvation import Starvation
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bench.core.answers import Answers
-    from bench.core.histogram import Counts
-    from bench.results.fault_records import OutageRecord
-    from bench.results.reader import Run
-    from bench.results.run_record import ProxyRecord, RunRecord, TargetRecord, WorkloadRecord
-
+from bench.results.fault_records import OutageRecord
+from bench.results.reader import Run
+from bench.results.run_record import ProxyRecord, RunRecord, TargetRecord, WorkloadRecord
 
 Fact: TypeAlias = "tuple[str, str]"
 """A label and what there is to say of it."""

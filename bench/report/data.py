@@ -1,26 +1,20 @@
 """Reports for programs: a run as JSON or CSV, a folder of runs as JSON."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.core.outcome import OUTCOMES
 from bench.judge.measures import answers_of
+from bench.judge.verdict import Verdict
 from bench.report.figures import PERCENTILES, latencies, resources, tallies
+from bench.report.formats import JudgedRun, Reader, RunFolder
+from bench.report.index.entries import RunEntry
 from bench.results.layout import as_json
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.judge.verdict import Verdict
-    from bench.report.formats import JudgedRun, Reader, RunFolder
-    from bench.report.index.entries import RunEntry
-    from bench.results.reader import Run
-
+from bench.results.reader import Run
 
 FORMAT = 1
 RECORDED = (

@@ -9,6 +9,7 @@ Times are in ns in columns that end in `_ns`, seconds since run zero in `start_s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +24,6 @@ from bench.results import layout
 from bench.results.reader import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
 
 

@@ -6,13 +6,12 @@ A report is content: it says what a run, a comparison or an assessment has shown
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from bench.judge.verdict import Status
 
 

@@ -4,12 +4,11 @@ Response times and outcomes by workload and operation; CPU, memory and its growt
 source.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bench.core import histogram, units
+from bench.core.histogram import Counts
 from bench.core.units import spaced
 from bench.judge.guards import SAMPLES_ABOVE
 from bench.judge.observation import Tally, Unmeasurable, tally_of
@@ -18,13 +17,7 @@ from bench.judge.resources.measures import cpu
 from bench.judge.resources.series import Series, Times, series_of, times_of, within
 from bench.report.document import Table, columns
 from bench.results.logs import KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bench.core.histogram import Counts
-    from bench.results.reader import Run
-
+from bench.results.reader import Run
 
 PERCENTILES = (50, 90, 95, 99, 99.9)
 

@@ -7,21 +7,15 @@ test, in the place where pytest writes them and CI systems look; the rest is by 
 xUnit plugin, which others follow.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from bench.core.clock import NS_PER_S
 from bench.judge.verdict import Check, Status
+from bench.report.formats import JudgedRun, Reader, RunFolder
 from bench.report.index.entries import RunEntry, entry_with
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from bench.report.formats import JudgedRun, Reader, RunFolder
 
 # What XML 1.0 cannot hold in any form.
 FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")

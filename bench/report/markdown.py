@@ -4,11 +4,9 @@ What is more than a reader wants at first is below, folded: the whole text repor
 of all, then what was wrong with those that did not pass.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.clock import NS_PER_S
@@ -38,16 +36,12 @@ from bench.report.faults import detection as fault_detection
 from bench.report.faults import recovery as faults
 from bench.report.faults.detection import entries, label, not_shown, shown
 from bench.report.figures import kind_text, latencies, tallies, time_cells
+from bench.report.formats import JudgedRun, Reader, RunFolder
 from bench.report.index.entries import RunEntry, WorkloadFigures, entry_with
 from bench.report.render import markdown
 from bench.report.text import finding_of, head, headline, headroom_text, observed_text
+from bench.results.reader import Run
 from bench.scenario.rules.grammar import RuleText
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from bench.report.formats import JudgedRun, Reader, RunFolder
-    from bench.results.reader import Run
 
 KINDS = ("response", "service", "pool_wait")
 SHOWN = (50, 95, 99, 99.9)

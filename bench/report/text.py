@@ -4,10 +4,8 @@ A run that has just ended is shown the other way round: what is printed last is 
 screen.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.judge.guards import SAMPLES_ABOVE
@@ -16,15 +14,10 @@ from bench.report import context
 from bench.report.document import Badge, Facts, Finding, Findings, Headline, Note, Section, Table, columns
 from bench.report.faults import recovery as faults
 from bench.report.figures import arrival_rows, kind_text, latencies, resource_table, scope_text, time_cells
+from bench.report.formats import JudgedRun, Reader
 from bench.report.render import text
+from bench.results.reader import Run
 from bench.scenario.rules.grammar import RuleText
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.report.formats import JudgedRun, Reader
-    from bench.results.reader import Run
-
 
 FAR_OVER = 9
 """From ten times the limit on, a multiple reads better than a percentage."""

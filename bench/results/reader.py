@@ -1,31 +1,25 @@
 """Reads one run folder. What is damaged, missing or newer is said with its file and line."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections import Counter
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S
 from bench.core.errors import ResultError
+from bench.core.histogram import Counts
 from bench.core.sanitize import all_visible
 from bench.registry import received_by
 from bench.results import layout
 from bench.results.logs import OPERATION, Tag, Window, window_of
 from bench.results.run_record import Anomaly, RunRecord, WorkloadRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from numpy.typing import NDArray
-
-    from bench.core.histogram import Counts
 
 
 class Run:

@@ -9,18 +9,19 @@ could be computed from windows.hlog, but decoding that takes a second or so, and
 of runs needs no more of each than its run.json.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
 
 from bench.core import histogram
 from bench.core.clock import WallLabel
 from bench.core.errors import ResultError
+from bench.core.histogram import Counts
 from bench.core.messages import Event
 from bench.core.sanitize import all_visible
 from bench.results import layout
@@ -35,12 +36,6 @@ from bench.results.run_record import (
     WorkloadRecord,
     visible_record,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from bench.core.histogram import Counts
 
 PERCENTS = (50, 95, 99)
 

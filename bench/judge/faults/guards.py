@@ -5,25 +5,18 @@ slow or stalled in the times without that lateness (`net`), in the windows in qu
 target's doing.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from bench.core import histogram, units
+from bench.core.histogram import Counts
 from bench.judge.faults.times import NOTHING, named
 from bench.judge.guards import exceeding
 from bench.judge.measures import statistic_ns
 from bench.judge.observation import NEVER, SLOW, Observation
 from bench.judge.verdict import Doubt, Guard, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from bench.core.histogram import Counts
-    from bench.results.fault_records import FaultRecord, RecoveryRecord
-    from bench.results.reader import Run
-    from bench.scenario.rules.grammar import Rule
-
+from bench.results.fault_records import FaultRecord, RecoveryRecord
+from bench.results.reader import Run
+from bench.scenario.rules.grammar import Rule
 
 RETURNS_BY_ITSELF = frozenset({"kill", "crash", "stop", "restart"})
 """The target has to start again: where it does not, it is the target that failed and not the harness."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Literal
 
 from bench.core import units
@@ -16,14 +17,12 @@ from bench.judge.faults.times import (
     took_effect,
 )
 from bench.judge.observation import KNOWN, NEVER, Observation, Repeat, Unmeasurable, listed
+from bench.scenario.rules.grammar import Metric
 from bench.scenario.rules.metric_facts import DETECTORS, RECOVERY_STAMPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
     from bench.results.fault_records import IntegrityRecord, RecoveryRecord
     from bench.results.reader import Run
-    from bench.scenario.rules.grammar import Metric
 
 
 WRITE_CHECKS = ("acknowledged_writes", "registers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,12 @@ from bench.judge.observation import (
     observed,
     worse,
 )
+from bench.scenario.rules.grammar import Metric
 from bench.scenario.rules.metric_facts import CLEAN_RATIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bench.results.fault_records import FaultRecord, RecoveryRecord
     from bench.results.reader import Run
-    from bench.scenario.rules.grammar import Metric
 
 NOTHING = "nothing"
 """The kind of a fault that does nothing, for runs that must find nothing."""

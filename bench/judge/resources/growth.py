@@ -28,22 +28,16 @@ with a limit and not with zero is what keeps noise from failing a run.
 Theil 1950, Sen 1968 (the estimator); Künsch 1989 (the moving-block bootstrap).
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.clock import NS_PER_S
 from bench.judge.observation import Unmeasurable
 from bench.judge.resources.series import LEAST_CYCLES, Series, Times, within
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
 
 T = TypeVar("T")
 

@@ -9,11 +9,9 @@ rests; the cores are those of the machine, or what the control group of the sour
 samples on both sides of an edge the middle decides; edges of loads have samples of their own.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,13 +29,8 @@ from bench.judge.resources.series import (
     times_of,
     within,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bench.results.reader import Run
-    from bench.scenario.rules.grammar import Metric
-
+from bench.results.reader import Run
+from bench.scenario.rules.grammar import Metric
 
 LEAST_COVERED = 0.5
 """Share of the load's time that the samples must cover."""

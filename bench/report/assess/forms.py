@@ -1,10 +1,11 @@
 """The assessment as a page, as Markdown, as text and as JSON: the recommendation comes first in each."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.assess.assessment import Assessment
+from bench.assess.evidence import Evidence
+from bench.assess.matrix import Row
 from bench.assess.recommendation import SAID, Reason, Recommendation
 from bench.assess.status import RequirementStatus, age, date, old
 from bench.judge.verdict import Status
@@ -15,11 +16,6 @@ from bench.report.document import Badge, Bullets, Cell, Code, Headline, Section
 from bench.report.html.page import SHAPES, Html, details, element, page
 from bench.report.render import html, markdown, text
 from bench.results.layout import as_json
-
-if TYPE_CHECKING:
-    from bench.assess.assessment import Assessment
-    from bench.assess.evidence import Evidence
-    from bench.assess.matrix import Row
 
 TITLE = "Production readiness"
 STYLE = """

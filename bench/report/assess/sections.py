@@ -2,12 +2,14 @@
 capacity.
 """
 
-from __future__ import annotations
+from collections.abc import Iterator
 
-from typing import TYPE_CHECKING
-
+from bench.assess.assessment import Assessment
 from bench.assess.capacity import Alert, Headroom, Validated, alerts, load_alerts
+from bench.assess.evidence import Evidence
+from bench.assess.matrix import RequirementResult, Row
 from bench.assess.requirements import FLAGS, LEAST_HEADROOM
+from bench.assess.resilience import Resilience, Spread
 from bench.assess.status import RequirementStatus, figure, listed, old, share
 from bench.assess.uncertainty import METHODS
 from bench.core import units
@@ -15,15 +17,6 @@ from bench.core.units import counted, spaced
 from bench.judge.verdict import Status
 from bench.report.document import Badge, Block, Bullets, Cell, Folded, Link, Section, table
 from bench.scenario.rules.metric_facts import DETECTORS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bench.assess.assessment import Assessment
-    from bench.assess.evidence import Evidence
-    from bench.assess.matrix import RequirementResult, Row
-    from bench.assess.resilience import Resilience, Spread
-
 
 REQUIREMENT = "Requirement | Status | #Achieved | #Limit | #Headroom | #Proofs | Tightest evidence"
 PROOF = "Scenario and metric | Status | #Achieved | Uncertainty | #Limit | #Warn | #Headroom | Evidence"

@@ -2,22 +2,15 @@
 evidence.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from bench.assess.assessment import Assessment, environments
 from bench.assess.evidence import REPORT
+from bench.assess.health import TargetHealth
 from bench.assess.status import RequirementStatus, age, date, listed, status_of
 from bench.core import units
 from bench.core.units import counted
 from bench.judge.verdict import Status
 from bench.report.assess.sections import badge_of, capacity, compliance, resilience_section, thresholds
 from bench.report.document import Block, Bullets, Cell, Folded, Link, Preformatted, Section, table
-
-if TYPE_CHECKING:
-    from bench.assess.health import TargetHealth
-
 
 COMMAND = "bench run "
 SCORE_RULE = (

@@ -1,9 +1,7 @@
 """The assessment for a terminal, in sections: the recommendation, the areas with their proofs, what to do."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from bench.assess.assessment import Assessment
+from bench.assess.matrix import RequirementResult, Row
 from bench.assess.recommendation import SAID
 from bench.assess.status import RequirementStatus, date, figure, old, share
 from bench.core.units import counted
@@ -21,10 +19,6 @@ from bench.report.document import (
     Table,
     columns,
 )
-
-if TYPE_CHECKING:
-    from bench.assess.assessment import Assessment
-    from bench.assess.matrix import RequirementResult, Row
 
 SHOWN_REASONS = 12
 SCORECARD = columns("Scorecard:24 | #shown:9 | #warn:7 | #failed:8 | #not shown:11 | #cannot tell:13")

@@ -1,22 +1,16 @@
 """The faults that a report shows, who noticed each of them when, and each on one line of time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.units import spaced
 from bench.judge.faults.times import IN_ALARM, NO_LOOK, NOTHING, effective_ns, first_failure_ns, took_effect
 from bench.report.document import Preformatted, Section, Table, columns
 from bench.report.render.text import WIDTH, wrapped
+from bench.results.fault_records import DetectionRecord, FaultRecord, RecoveryRecord
+from bench.results.reader import Run
 from bench.scenario.rules.metric_facts import DETECTORS
-
-if TYPE_CHECKING:
-    from bench.results.fault_records import DetectionRecord, FaultRecord, RecoveryRecord
-    from bench.results.reader import Run
-
 
 SIGNS = {
     "fault": ("X", "fault"),

@@ -12,14 +12,14 @@ Where a fault had no visible effect, all of its time is `after`; where it only s
 `recovery`.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core import histogram, units
+from bench.core.histogram import Counts
 from bench.core.outcome import Outcome
 from bench.core.units import spaced
 from bench.judge.faults.times import is_clean, took_effect
@@ -28,16 +28,8 @@ from bench.report.context import joined
 from bench.report.document import Bullets, Facts, Section, Table, columns
 from bench.report.faults import detection as fault_detection
 from bench.report.faults.detection import LABEL_WIDTH, entries, fault_rows, not_shown, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from bench.core.histogram import Counts
-    from bench.results.fault_records import IntegrityRecord, RecoveryRecord
-    from bench.results.reader import Run
-
+from bench.results.fault_records import IntegrityRecord, RecoveryRecord
+from bench.results.reader import Run
 
 PHASES = ("before", "fault", "recovery", "after")
 Spans = dict[str, list[tuple[int, int]]]

@@ -1,25 +1,18 @@
 """Arrivals: how many were planned and done, and how each of them ended, over time and in all."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.core.units import spaced
 from bench.judge.measures import answers_of
+from bench.judge.verdict import Verdict
 from bench.registry import kind_of_answers
 from bench.report.figures import arrival_rows, scope_text, tallies
 from bench.report.html.page import Child, Html, section, table
 from bench.report.html.plots import Book, Limit, Line, Plot, folded
 from bench.report.html.slices import LABELS, Slices
+from bench.results.reader import Run
+from bench.results.run_record import WorkloadRecord
 from bench.scenario.rules.grammar import RuleText
-
-if TYPE_CHECKING:
-    from bench.judge.verdict import Verdict
-    from bench.results.reader import Run
-    from bench.results.run_record import WorkloadRecord
-
 
 FIRST_SHOWN = 4
 SHOWN_ERRORS = 20

@@ -1,9 +1,7 @@
 """Faults on the page: what was done, who noticed, how each recovered, what it cost, whether data was lost."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bench.core import units
 from bench.core.units import spaced
@@ -34,13 +32,8 @@ from bench.report.faults.recovery import (
 )
 from bench.report.html.page import Child, Html, badge, details, element, section, table
 from bench.report.html.plots import used_signs
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.results.fault_records import FaultRecord, IntegrityRecord, RecoveryRecord
-    from bench.results.reader import Run
-
+from bench.results.fault_records import FaultRecord, IntegrityRecord, RecoveryRecord
+from bench.results.reader import Run
 
 WIDTH = 900
 RIGHT, TOP = 40, 30

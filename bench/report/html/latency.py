@@ -1,29 +1,22 @@
 """Response times on the page: the table, each workload over time, and whole distributions."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
+from bench.core.histogram import Counts
 from bench.core.units import spaced
 from bench.judge.guards import SAMPLES_ABOVE
+from bench.judge.verdict import Verdict
 from bench.report.figures import PERCENTILES, kind_text, latencies, scope_text, time_cells
 from bench.report.html.page import Child, Html, element, section, table
 from bench.report.html.plots import Book, Dash, Limit, Line, Plot, folded, wants_log
 from bench.report.html.slices import PERCENTILES as DRAWN
 from bench.report.html.slices import Scope, Slices, Spread
+from bench.results.reader import Run
 from bench.scenario.rules.grammar import RuleText
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.core.histogram import Counts
-    from bench.judge.verdict import Verdict
-    from bench.results.reader import Run
-
 
 FIRST_SHOWN = 4
 """Workloads whose plots are open; the others are behind a line."""

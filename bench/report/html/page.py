@@ -4,8 +4,6 @@ A page is one file that loads nothing. Its policy allows exactly the scripts and
 (by their digests), so even a text that slipped through the escaping could not run or call out.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

@@ -5,21 +5,16 @@ picture needs the script; all else is there without it. Phases, faults, detectio
 marked in every plot over time, and stand in a table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.judge.faults.times import effective_ns, took_effect
 from bench.report.faults.detection import SIGNS, label, time_line
 from bench.report.html.page import Child, Html, details, element, escape, table
-
-if TYPE_CHECKING:
-    from bench.results.reader import Run
-
+from bench.results.reader import Run
 
 Values = Sequence[float | None]
 Dash = Literal["solid", "dash", "dot", "dashdot"]

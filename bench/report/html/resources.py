@@ -1,8 +1,7 @@
 """Resources on the page: the samples of each source, thinned out for drawing so that no peak is lost."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +14,8 @@ from bench.report.document import Column
 from bench.report.figures import ResourceUse, resource_cells, resources
 from bench.report.html.page import Child, Html, element, section, table
 from bench.report.html.plots import Book, Line, Plot, line_style
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.report.html.slices import Slices
-    from bench.results.reader import Run
-
+from bench.report.html.slices import Slices
+from bench.results.reader import Run
 
 Samples: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64]]
 """When, in ns from run zero and in the order of time, and what."""

@@ -1,23 +1,16 @@
 """The run itself: the generator's own share, anomalies, machine, stack, and how to do it again."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from bench.core import histogram, units
 from bench.core.units import spaced
 from bench.report.context import command_again, others_at_work
 from bench.report.html.page import Child, Html, advised, badge, details, element, section, table
 from bench.results import layout
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bench.results.generator_records import CalibrationRecord, ClockRecord, WorkerRecord
-    from bench.results.reader import Run
-    from bench.results.run_record import DataSetRecord, StackRecord
-
+from bench.results.generator_records import CalibrationRecord, ClockRecord, WorkerRecord
+from bench.results.reader import Run
+from bench.results.run_record import DataSetRecord, StackRecord
 
 SEVERITIES = {"invalid": "INVALID", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 FILES = (

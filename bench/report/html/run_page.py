@@ -3,15 +3,14 @@
 Here: the whole page, and its head with the verdict, the key figures and the rules.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from bench.core import units
 from bench.core.units import spaced
 from bench.judge.faults.times import is_clean
 from bench.judge.observation import tally_of
 from bench.judge.verdict import Check, Status, Verdict
+from bench.report.formats import JudgedRun, Reader
 from bench.report.html import arrivals, faults, latency, resources, run_details
 from bench.report.html.page import (
     Child,
@@ -28,16 +27,10 @@ from bench.report.html.page import (
 from bench.report.html.plots import Book, events_table, marks, used_signs
 from bench.report.html.slices import Slices, spreads
 from bench.report.render import html
+from bench.report.render.html import Card
 from bench.report.text import headline, headroom_text
+from bench.results.reader import Run
 from bench.scenario.rules.grammar import RuleText
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.report.formats import JudgedRun, Reader
-    from bench.report.render.html import Card
-    from bench.results.reader import Run
-
 
 SHOWN_REASONS = 3
 SHOWN_FINDINGS = 60

@@ -16,10 +16,10 @@ import numpy as np
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S
+from bench.core.histogram import Counts
 from bench.core.outcome import OUTCOMES
 
 if TYPE_CHECKING:
-    from bench.core.histogram import Counts
     from bench.results.reader import Run
 
 PERCENTILES = (50, 95, 99)

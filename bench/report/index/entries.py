@@ -5,11 +5,10 @@ From run.json, verdict.json and series.csv alone: the histograms are not decoded
 hundreds of runs is read in seconds.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bench.core import units
 from bench.core.errors import ResultError
@@ -20,13 +19,7 @@ from bench.judge.verdict import Status, Verdict, saved
 from bench.results import layout
 from bench.results.ownership import Ownership
 from bench.results.reader import Run
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from bench.results.run_record import ResponseRecord, WorkloadRecord
-
+from bench.results.run_record import ResponseRecord, WorkloadRecord
 
 Form = tuple[tuple[str, str], ...]
 

@@ -1,28 +1,21 @@
 """The page over a folder of runs: how they came out, each scenario's trend, and every run with its links."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import median_low
-from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
 from bench.core import units
 from bench.core.units import counted
 from bench.report.context import clock_text
+from bench.report.formats import Reader, RunFolder
 from bench.report.html.page import Child, Html, badge, details, element, page, section, table
 from bench.report.index.entries import COMPLETE, RunEntry, WorkloadFigures, described
 from bench.report.index.trends import METRICS, FormHistory, Metric, ScenarioHistory, histories, sparkline
 from bench.results import layout
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from bench.report.formats import Reader, RunFolder
-
 
 NUMBERS = tuple(metric.title for metric in METRICS)
 HEADS = ("When", "Scenario", "Status", "Took", "Workload", *NUMBERS)

@@ -1,7 +1,5 @@
 """How the figures of a scenario went from run to run: a line joins only runs that may be compared."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

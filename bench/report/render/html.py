@@ -1,20 +1,15 @@
 """Documents as HTML: the blocks of a page; `bench.report.html.page` has the page around them."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote
 
 from bench.report import document as doc
 from bench.report.html.page import Child, Html, badge, details, element, section, table
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-Card: TypeAlias = "tuple[str, str, str]"
+Card: TypeAlias = tuple[str, str, str]
 """A name, a figure, and a note."""
 LONG = 40
 """From so many characters on a cell is a sentence and needs room."""

@@ -4,20 +4,14 @@ Names, rules and what servers said come from outside. In Markdown a bar would en
 element, `@name` call a person, `#12` link an issue; so each of these is taken apart or written as an entity.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.judge.verdict import Status
 from bench.report import document as doc
 from bench.report.html.page import UNSHOWABLE
 from bench.report.render.html import relative_url
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
 
 SIGNS: Mapping[Status | None, str] = {
     Status.PASS: "✅",

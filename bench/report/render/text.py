@@ -1,19 +1,14 @@
 """Documents as text in 80 columns: tables, wrapped lines, and colour on a terminal only."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys
 import textwrap
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 from bench.judge.verdict import Status
 from bench.report import document as doc
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
 
 WIDTH = 80
 INDENT = 2
