@@ -78,11 +78,12 @@ def _found(urls: tuple[str, ...], compose: Path | None, openapi: Path | None) ->
     from bench.init.asking import from_compose, from_urls
     from bench.init.compose_file import FILES
     from bench.init.openapi import read_document
+    from bench.init.urls import variables_in
     from bench.registry import url_variables
     from bench.scenario.source import file_name, read_text
 
     document = read_document(read_text(openapi), file_name(openapi)) if openapi is not None else None
-    is_named = any(os.environ.get(variable, "").strip() for variable in url_variables().values())
+    is_named = bool(variables_in(os.environ))
     here = next((Path(file) for file in FILES if Path(file).is_file()), None)
     if compose is not None and urls:
         raise UsageError("init: expected URLs or --compose, found both; run it twice, with another --name")

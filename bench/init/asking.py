@@ -9,7 +9,7 @@ from bench.core.errors import ScenarioError, TargetError
 from bench.init.compose_file import read_compose
 from bench.init.findings import Findings, FoundOperation, FoundTarget, listed, name_from
 from bench.init.openapi import ApiDocument, base_path, read_document, server_of
-from bench.init.urls import behind_guessed, found_target, targets_in, targets_of
+from bench.init.urls import behind_guessed, found_target, targets_in, targets_of, variables_in
 from bench.scenario.source import file_name, read_text
 from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.health import health_of
@@ -35,11 +35,11 @@ def from_urls(
     if given:
         named: list[tuple[Target, str | None]] = [(target, None) for target in targets_of(given)]
     else:
-        named = [(target, variable) for variable, target in targets_in(environment).items()]
+        named = targets_in(environment)
     if document is not None and all(target.kind != "http" for target, _ in named):
         named += [(target, None) for target in targets_of([server_of(document)])]
     found = [found_target(target, variable) for target, variable in named]
-    source = listed([variable for _, variable in named if variable]) or "the URLs given"
+    source = "the URLs given" if given else listed(list(variables_in(environment))) or "the document"
     complete = _with_answers(found, [target for target, _ in named], document)
     return Findings("", source, tuple(behind_guessed(complete)))
 

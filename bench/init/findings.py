@@ -49,8 +49,6 @@ class FoundTarget:
     """Where it is not on this machine."""
     secret: str | None = None
     """The environment variable that its password comes from."""
-    is_secret_encoded: bool = False
-    """Whether the password has letters that a URL writes as %2F and such."""
     said: str = ""
     """What it is in its own words, or why it is taken for what it is."""
     problem: str = ""

@@ -14,7 +14,7 @@ PHASES = """\
 phases:
   - {name: warmup, for: 3s, measured: false}
   - {name: steady, for: 20s}       # longer, and the percentiles are known better"""
-LOADS = {"redis": ("1200/s", 20, "1s"), "postgres": ("40/s", 4, "2s"), "http": ("60/s", 10, "2s")}
+LOADS = {"redis": ("1200/s", 50, "1s"), "postgres": ("40/s", 4, "2s"), "http": ("60/s", 10, "2s")}
 """Driver -> rate, lanes and deadline of a first load."""
 RULES = {
     "redis": (
@@ -119,9 +119,9 @@ def _request(operation: FoundOperation) -> Iterator[tuple[str, str]]:
 def _fault(driven: Sequence[FoundTarget], name: str) -> Iterator[str]:
     target = driven[0].name
     yield from comment(
-        f"How does it fare when {target} answers 50 ms late for five seconds? Remove the # of the two lines "
+        f"How does it fare when {target} answers 10 ms late for five seconds? Remove the # of the two lines "
         f"below and of the last rule, and write in stacks/{name}.yaml under allow: faults: [{target}]. "
         "bench help faults lists what else can break."
     )
     yield "# faults:"
-    yield f"#   - {{latency: {target}, at: 8s, for: 5s, delay: 50ms}}"
+    yield f"#   - {{latency: {target}, at: 8s, for: 5s, delay: 10ms}}"

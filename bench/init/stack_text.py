@@ -44,10 +44,10 @@ def _target(target: FoundTarget) -> Iterator[str]:
         yield from comment(note, "  ")
     if target.secret is not None:
         what = "URL with the password" if target.url == f"${{{target.secret}}}" else "password"
-        encoded = "; write / ? # @ : % in it as %2F %3F %23 %40 %3A %25" if target.is_secret_encoded else ""
         yield from comment(
             f"Its {what} is in no file of the project: export {target.secret}, or write "
-            f"{target.secret}=... into the file .env beside this one{encoded}.",
+            f"{target.secret}=... into the file .env beside this one, with / ? # @ : % in a password "
+            "as %2F %3F %23 %40 %3A %25.",
             "  ",
         )
     yield f"  {entry}"

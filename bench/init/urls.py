@@ -1,8 +1,8 @@
 """URLs of running services: each is read, and written without its password."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import quote
 
 from bench.core.errors import UsageError
 from bench.core.units import quoted
@@ -21,7 +21,7 @@ def targets_of(given: Sequence[str]) -> list[Target]:
     targets: list[Target] = []
     for word in given:
         name, url = _split(word)
-        read = Target.from_url(url, name=name or "URL", source="the command line")
+        read = Target.from_url(_without_dialect(url), name=name or "URL", source="the command line")
         if read.kind not in MEASURABLE:
             raise UsageError(f"init: expected a URL of {', '.join(MEASURABLE)}, found one of {read.kind}")
         names = [target.name for target in targets]
@@ -32,13 +32,30 @@ def targets_of(given: Sequence[str]) -> list[Target]:
     return targets
 
 
-def targets_in(environment: Mapping[str, str]) -> dict[str, Target]:
-    """Variable -> the target that it names. Raises TargetError for a URL that cannot be read."""
-    found = {}
-    for name, variable in url_variables().items():
-        if url := environment.get(variable, "").strip():
-            found[variable] = Target.from_url(url, name=name, source=variable)
-    return found
+def variables_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variable -> the URL in it, of those that name a target."""
+    values = {variable: environment.get(variable, "").strip() for variable in url_variables().values()}
+    return {variable: url for variable, url in values.items() if url}
+
+
+def targets_in(environment: Mapping[str, str]) -> list[tuple[Target, str | None]]:
+    """The targets that it names, each with the variable whose URL can be used as it stands.
+
+    Raises TargetError for a URL that cannot be read.
+    """
+    names = {variable: name for name, variable in url_variables().items()}
+    return [
+        (
+            Target.from_url(_without_dialect(url), name=names[variable], source=variable),
+            variable if _without_dialect(url) == url else None,
+        )
+        for variable, url in variables_in(environment).items()
+    ]
+
+
+def _without_dialect(url: str) -> str:
+    """postgresql+asyncpg://, as SQLAlchemy has it, is the URL of a Postgres."""
+    return re.sub(r"^(postgres(?:ql)?)\+\w+(?=://)", r"\1", url)
 
 
 def _split(word: str) -> tuple[str, str]:
@@ -70,7 +87,6 @@ def found_target(target: Target, variable: str | None = None, secret: str | None
         has_tls=target.tls is not None,
         far_host=None if is_near else target.host,
         secret=secret,
-        is_secret_encoded=quote(target.password or "", safe="") != (target.password or ""),
     )
 
 

@@ -186,6 +186,17 @@ def test_without_arguments_the_environment_is_read(
     assert init("scenarios/notes.yaml", command="validate")[0] == 0
 
 
+def test_a_url_as_sqlalchemy_has_it_is_written_as_a_postgres_has_it(
+    init: Init, stores: Mapping[str, Target], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_of(stores["postgres"]).replace("postgresql://", "postgresql+asyncpg://")
+    for words in ((), (url, "--force")):
+        monkeypatch.setenv("DATABASE_URL", url)
+        assert init(*words)[0] == 0
+        monkeypatch.setenv("POSTGRES_PASSWORD", str(stores["postgres"].password))
+        assert load_stack_file(STACK).described["postgres"].address == stores["postgres"].address
+
+
 def test_another_machine_is_loaded_only_when_the_user_says_so(
     init: Init, api: LittleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
