@@ -95,7 +95,7 @@ def _requests(operations: Sequence[FoundOperation]) -> Iterator[str]:
     yield "    operations:"
     if all(operation.reason for operation in operations):
         name = name_from("page", [operation.name for operation in operations])
-        operations = [FoundOperation(name, "GET", "/", guess="nobody was asked for it"), *operations]
+        operations = [FoundOperation(name, "GET", "/", guess="it was not asked for"), *operations]
     for reason in dict.fromkeys(operation.reason for operation in operations):
         if reason:
             yield from comment(f"{reason}:", "      ")

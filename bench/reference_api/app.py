@@ -17,7 +17,7 @@ from bench.reference_api.settings import Settings
 from bench.reference_api.shop import items_router, orders_router
 
 FIRST_LOOK_S = 5.0
-"""How long the start waits for Redis and Postgres; the monitors look on after that too."""
+"""How long the start waits for Redis and Postgres; the monitors continue after that."""
 CLOSE_S = 0.2
 
 

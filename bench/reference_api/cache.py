@@ -65,7 +65,7 @@ class Cache:
         )
         self.bulkhead = Bulkhead("redis", settings.redis_pool)
         self.unsettled: set[int] = set()
-        """Items that were written while Redis could not be told. Their copies are not used until it was."""
+        """Items that were written while Redis was unreachable. Their copies are not used until it was."""
         self._ttl_ms = int(settings.cache_ttl_s * 1e3)
         self._stale_ttl_ms = max(int(settings.stale_ttl_s * 1e3), self._ttl_ms)
         # The options of a URL are redis-py's own, but for the server's name: it knows the host's only.
@@ -103,7 +103,7 @@ class Cache:
     async def invalidate(self, item: Item, deadline: Deadline) -> None:
         """The row was written: the next read goes to Postgres, and a stale copy is no older than this.
 
-        Raises no UnavailableError: while Redis cannot be told, the item is distrusted.
+        Raises no UnavailableError: while Redis is unreachable, the item is distrusted.
         """
         try:
             await self._put(item, 0, deadline)

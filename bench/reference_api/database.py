@@ -126,7 +126,7 @@ class Database:
     async def transaction(self, body: Body[T], deadline: Deadline) -> T:
         """Await `body(connection)` in a transaction; again when Postgres broke it off for others' sake.
 
-        What `body` raises rolls it back. Raises OutcomeUnknownError when nobody knows whether it was
+        What `body` raises rolls it back. Raises OutcomeUnknownError when it is unknown whether it was
         committed, and UnavailableError when it was not.
         """
         is_committing = False
@@ -138,7 +138,7 @@ class Database:
             try:
                 result = await body(connection)
             except Exception as error:
-                if not is_failure(error):  # else there is nobody to be told
+                if not is_failure(error):  # else there is no one to answer
                     await connection.execute("ROLLBACK")
                 raise
             is_committing = True
@@ -219,7 +219,7 @@ class Database:
         try:
             return await body(connection)
         except BaseException as error:
-            # In the middle of something that nobody waits for any more: of no use to anyone.
+            # In the middle of something that is not waited for any more: of no use to anyone.
             if not isinstance(error, Exception) or is_failure(error):
                 connection.terminate()
             raise

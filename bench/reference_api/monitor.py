@@ -83,7 +83,7 @@ class HealthMonitor:
         while True:
             try:
                 await self._look()
-            except Exception:  # the monitor must not end: nobody else closes a circuit
+            except Exception:  # the monitor must not end: nothing else closes a circuit
                 logging.getLogger(__name__).exception("the monitor of %s", breaker.component)
                 self._is_up = False
             self.has_looked.set()
@@ -112,7 +112,7 @@ class HealthMonitor:
         if self._prepare is not None:
             try:
                 await self._prepare()
-            except Exception as error:  # noqa: BLE001 - told in /health, and tried again in a second
+            except Exception as error:  # noqa: BLE001 - reported in /health, and tried again in a second
                 self._is_up, self._error = False, f"its schema cannot be made: {in_words(error)}"
                 return
         self._is_up, self._error = True, None

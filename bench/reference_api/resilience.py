@@ -43,7 +43,7 @@ class BusyError(UnavailableError):
 
 
 class OutcomeUnknownError(UnavailableError):
-    """As UnavailableError, but while the commit was under way: nobody knows whether it took place."""
+    """As UnavailableError, but while the commit was under way: it is unknown whether it took place."""
 
 
 class RejectedError(Exception):
@@ -167,7 +167,7 @@ class ComponentBreaker:
         return max(self._tried_s + self._reset_s - time.monotonic(), 0.0)
 
     def unavailable(self, because: str) -> UnavailableError:
-        """What a caller is told, with the time after which asking again makes sense."""
+        """What a caller gets, with the time after which asking again makes sense."""
         return UnavailableError(self.component, because, max(1, ceil(self.until_trial_s())))
 
     async def call(

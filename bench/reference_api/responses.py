@@ -145,7 +145,7 @@ class _Exchange:
                     pass
 
     async def end(self, status: int, because: str) -> None:
-        """Answer, if nobody has yet. An answer that has begun is cut off by the server."""
+        """Answer, if there is no answer yet. An answer that has begun is cut off by the server."""
         if self.status:
             return
         body = b'{"detail":"%s"}' % because.encode()

@@ -124,7 +124,7 @@ async def _stale(cache: Cache, item_id: int, request: Request) -> bytes | None:
 
 
 ORDER = "id, item_id, quantity, customer, price_cents, placed_at"
-# The order first: whoever comes second with a key waits here, before the item's row is locked.
+# The order first: the second one with a key waits here, before the item's row is locked.
 INSERT = f"""
 INSERT INTO holdfast_api.orders (idempotency_key, item_id, quantity, customer, price_cents)
 SELECT $1, id, $3, $4, price_cents FROM holdfast_api.items WHERE id = $2

@@ -184,7 +184,7 @@ class HttpApplication(ClientDriver):
         tasks = [asyncio.ensure_future(self._open_one()) for _ in range(self._size)]
         try:
             # All of them, even after one has failed: a handshake that is given up halfway still fails later,
-            # and nobody is left to take its error.
+            # and nothing is left to take its error.
             for opened in await asyncio.gather(*tasks, return_exceptions=True):
                 if opened is not None:
                     raise opened

@@ -3,7 +3,7 @@ scanner.
 
 So both engines agree on what an answer is, to the byte, and neither keeps more of one than it needs.
 aiohttp's session gets what it gets from its own parser: a message with all headers, and a body as a
-stream that stops reading while nobody takes from it. aiohttp's own parser refuses what RFC 9112 lets a
+stream that stops reading while nothing takes from it. aiohttp's own parser refuses what RFC 9112 lets a
 client read (a long header, a Content-Length that stands there twice), and calls it status 400.
 
 Only public methods are extended, except for what makes a connection's receiving side. aiohttp's
@@ -66,7 +66,7 @@ from bench.protocols.state import (
 )
 
 BODY_BUFFER_BYTES = 1 << 16
-"""Of a body that nobody takes, twice as much is held before the connection is no longer read."""
+"""Of a body that is not taken, twice as much is held before the connection is no longer read."""
 
 LAST_WORDS_BYTES = 1 << 16
 _HEADS_END = re.compile(rb"\r?\n\r?\n")
@@ -77,7 +77,7 @@ class NoAnswer(ClientError):  # noqa: N818 - it says what happened
 
 
 class _NoParser:
-    """Stands where aiohttp's own parser would, which is told when a body is not taken and when all ends."""
+    """Stands where aiohttp's own parser would, which learns when a body is not taken and when all ends."""
 
     def pause_reading(self) -> None:
         """Nothing is kept back in here."""
@@ -185,7 +185,7 @@ class AnswerProtocol(ResponseHandler):
             self._body = None
 
     def _end(self, text: str | None = None) -> None:
-        """Close the connection; whoever waits for an answer is told why there is none."""
+        """Close the connection; what waits for an answer gets the reason."""
         self._is_over = True
         if text is not None and self._is_asked:
             self._fail(text)
@@ -200,7 +200,7 @@ class AnswerProtocol(ResponseHandler):
             self._body.set_exception(error)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The connection's end may be that of an answer, or lie behind an answer that nobody has read."""
+        """The connection's end may be that of an answer, or lie behind an answer that was not read."""
         if exc is not None and self._is_asked:
             self.data_received(self._last_words())
         if self._is_asked and not self._is_over:

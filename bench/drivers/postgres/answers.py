@@ -74,7 +74,7 @@ class ScannedAnswers(asyncio.Protocol):
             self._on_more(piece[used:])
 
     def _on_more(self, piece: NDArray[np.uint8]) -> None:
-        """Behind an answer may come what concerns no request; more than that nobody asked for."""
+        """Behind an answer may come what concerns no request; more than that was not asked for."""
         postgres.scan(self._state, piece, 0, piece.size, self._text)
         if postgres.is_fresh(self._state):
             self._hand_on(piece)

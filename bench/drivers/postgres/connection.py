@@ -5,7 +5,7 @@ which nothing is under way: the settings are made, the statements prepared, all 
 
 A pooler before the server invents the process id that a client is given at its log-in; the server's own is
 another. In transaction mode what one client sets for its session is there for the next: statements and
-settings that a workload prepares once for each connection then belong to whoever comes next. So behind a
+settings that a workload prepares once for each connection then belong to the next client. So behind a
 pooler that the target names, nothing is prepared, and nothing set but what the workload itself asks for.
 """
 
@@ -65,7 +65,7 @@ _OTHERWISE = "check user, password and database in the URL; the server's log say
 
 
 def advice_for_refusal(said: str, sqlstate: str | None) -> str:
-    """What whoever reads `said` should do; libpq often tells no SQLSTATE while it connects."""
+    """What a reader of `said` should do; libpq often gives no SQLSTATE while it connects."""
     for states, words, advice in _ADVICE:
         if sqlstate in states or any(word in said for word in words):
             return advice
@@ -75,7 +75,7 @@ def advice_for_refusal(said: str, sqlstate: str | None) -> str:
 RECEIVE_BYTES = 65_536
 _MAKE_SETTING = "SELECT pg_catalog.set_config($1, $2, false)"
 _NOTICE_LEAVING = "SET client_connection_check_interval = '1s'"
-"""A lane that timed out is closed. Without this the server would go on with what nobody waits for, and
+"""A lane that timed out is closed. Without this the server would continue with what is not waited for, and
 keep its locks, as long as it takes.
 """
 

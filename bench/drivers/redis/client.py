@@ -102,7 +102,7 @@ class WatchedPool(BlockingConnectionPool):
 
     @property
     def timeout(self) -> float:
-        """Seconds that whoever asks now may wait: what is left of its arrival's deadline."""
+        """Seconds that a caller may wait now: what is left of its arrival's deadline."""
         ticket = CURRENT.get()
         left = self._deadline_ns
         if ticket is not None:

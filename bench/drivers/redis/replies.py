@@ -99,7 +99,7 @@ class ScannedReplies(_AsyncHiredisParser):
         return bool(self._unscanned)
 
     async def can_read(self) -> bool:
-        """Whether something was sent that nobody has read."""
+        """Whether something was sent that was not read."""
         return self.has_more or bool(await super().can_read())
 
     async def can_read_destructive(self) -> bool:

@@ -27,7 +27,7 @@ _ADVICE = (
     ("NOPROTO", "use protocol version 2 (resp: 2): this server knows no other"),
     ("ERR unknown command 'HELLO'", "use protocol version 2 (resp: 2): this server knows no other"),
     ("ERR unknown command `HELLO`", "use protocol version 2 (resp: 2): this server knows no other"),
-    ("ERR max number of clients", "use fewer lanes, end connections that nobody uses, or raise maxclients"),
+    ("ERR max number of clients", "use fewer lanes, end unused connections, or raise maxclients"),
     ("ERR DB index", "check the number of the database in the URL"),
     ("ERR invalid DB index", "check the number of the database in the URL"),
     ("ERR AUTH", "leave the password out of the URL, or set one on the server"),
@@ -37,7 +37,7 @@ _OTHERWISE = "look into the server's log"
 
 
 def advice_for_refusal(answer: str) -> str:
-    """What whoever reads `answer`, an error of a Redis to a client that begins, should do."""
+    """What a reader of `answer`, an error of a Redis to a client that begins, should do."""
     return next((advice for start, advice in _ADVICE if answer.startswith(start)), _OTHERWISE)
 
 

@@ -208,7 +208,7 @@ class Connector:
             self._busy.discard((number, lane))
             if self._scout is asyncio.current_task():
                 await asyncio.sleep(HEAD_START_S)
-        except Exception as failure:  # noqa: BLE001 - told to the session; the lane stays down
+        except Exception as failure:  # noqa: BLE001 - reported to the session; the lane stays down
             self._busy.discard((number, lane))
             self.failure = failure
         finally:
@@ -328,7 +328,7 @@ class Connector:
     def _on_looked_up(self, lookup: asyncio.Future[list[Address]]) -> None:
         self._lookup = None
         if not lookup.cancelled():
-            lookup.exception()  # those who waited have it; where nobody does any more, it is no news
+            lookup.exception()  # what waited has it; where nothing waits any more, it is not needed
 
 
 def _numeric_addresses(host: str, port: int) -> list[Address]:

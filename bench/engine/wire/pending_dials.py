@@ -1,7 +1,7 @@
 """The dials of one lane that are under way: one that takes long is not given up, another starts beside it.
 
 A dial that is lost on the way (a packet dropped, a server that was killed while we logged in) never ends
-by itself, so a new one must start soon. But a target whose answers take a second logs nobody in within
+by itself, so a new one must start soon. But a target whose answers take a second logs no one in within
 that second, and to start over then is never to come back. So both: the next dial starts after
 ATTEMPT_S, the earlier ones go on for as long as the target may reasonably take, the first to be let
 in is the lane's connection, and the others are closed.

@@ -262,7 +262,7 @@ def advice_for(target: Target) -> str:
 def with_guess(target: Target, fact: ProbeError) -> ProbeError:
     """The fact; where a server closed without a word, with a guess at what it is.
 
-    A Postgres does so to whoever does not speak its protocol. One more connection asks it for TLS,
+    A Postgres does so to a client that does not speak its protocol. One more connection asks it for TLS,
     which only a Postgres answers with one letter.
     """
     if isinstance(fact, ClosedAtOnce) and not target.tls:

@@ -108,7 +108,7 @@ class Coordinator:
                 worker.failure = message.error.error(worker.name)
             case messages.Late():
                 late_ms = message.by_ns / 1e6
-                self._lose(worker, f"it was told of the start {late_ms:.0f} ms too late to take part")
+                self._lose(worker, f"it learned of the start {late_ms:.0f} ms too late to take part")
             case messages.Prepared() if part:
                 part.is_prepared = True
             case messages.Window() if part:

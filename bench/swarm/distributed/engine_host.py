@@ -96,7 +96,7 @@ class WorkloadRunner:
                 else:
                     assert self._engine is not None
                     self._take(self._engine, step)
-            except Exception as failure:  # noqa: BLE001 - the coordinator is told, whatever it is
+            except Exception as failure:  # noqa: BLE001 - whatever it is, it is reported to the coordinator
                 self._send(messages.Failed(self._number, Failure.of(failure)))
 
     def _prepare(self) -> None:
@@ -206,7 +206,7 @@ class EngineHost:
         def run() -> None:
             try:
                 work()
-            except Exception as failure:  # noqa: BLE001 - the coordinator is told, whatever it is
+            except Exception as failure:  # noqa: BLE001 - whatever it is, it is reported to the coordinator
                 self._send(messages.Failed(None, Failure.of(failure)))
 
         threading.Thread(target=run, name="aside", daemon=True).start()
