@@ -19,7 +19,6 @@ UNTYPED_IN = {
     "bench.drivers.postgres.pool",
     "bench.judge.verdict",
     "bench.reference_api.database",
-    "bench.registry",
     "bench.report.assess.forms",
     "bench.report.data",
     "bench.report.html.plots",
