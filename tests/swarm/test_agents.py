@@ -136,9 +136,9 @@ def test_a_killed_worker_is_told_and_a_killed_coordinator_leaves_neither_host_no
     swarm = start(Swarm, 2, order_of(tmp_path, text_of(steady="60s")))
     swarm.coordinator.next_said("window")
     swarm.kill_worker("w2")
-    lost = swarm.coordinator.next_said("event")
+    lost = swarm.coordinator.next_said("event")["event"]
     while lost["kind"] != "worker_lost":
-        lost = swarm.coordinator.next_said("event")
+        lost = swarm.coordinator.next_said("event")["event"]
     assert (lost["worker"], lost["text"]) == ("w2", "it quit")
     swarm.coordinator.next_said("window")
     servers = servers_of(swarm.coordinator.process)
