@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from bench.stack.embedded import EmbeddedStack
 from tests.chaos.conftest import BACK_S
 from tests.chaos.in_process import SCENARIO
+from tests.helpers.prepared import start_bench
 from tests.helpers.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -35,16 +35,8 @@ class Shell:
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE)}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench", *words],
-            cwd=ROOT,
-            env={**clean, "XDG_STATE_HOME": str(self.folder / "state"), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # A background shell may have made us ignore Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+        variables = {**clean, "XDG_STATE_HOME": str(self.folder / "state"), **environment}
+        process = start_bench(words, variables)
         self.started.append(process)
         return process
 
@@ -158,8 +150,8 @@ def test_a_target_that_is_not_opted_in_is_not_touched_and_exits_4_before_any_loa
     shell: Shell, stack: EmbeddedStack
 ) -> None:
     url = f"redis://{stack.targets()['redis'].address}"
-    for process in [shell.run(fault, REDIS_URL=url) for fault in REFUSED_OUTSIDE]:
-        code, out, err = finished(process)
+    for fault in REFUSED_OUTSIDE:  # one after the other: beside each other they would wait for their turn
+        code, out, err = finished(shell.run(fault, REDIS_URL=url))
         assert (code, out) == (4, "")
         assert "expected a target that may be broken" in err
         assert "HOLDFAST_ALLOW_FAULTS=redis" in err

@@ -2,9 +2,9 @@
 
 To start Python with numba, pandas and the compiled engine costs two seconds of a processor, and the tests
 start hundreds of processes. What is forked here has all of that already. It is a process like any other:
-it runs `bench` as `python -m bench` does and ends as Python ends, with the arguments, environment and
-standard streams of its order. Through two forks it becomes a child of the tests' process (`prepared.py` makes
-that a subreaper for the moment), which waits for it and signals it as any other.
+it runs `bench` as `python -m bench` does and ends as Python ends, with the arguments, environment, folder
+and standard streams of its order. Through two forks it becomes a child of the tests' process (`prepared.py`
+makes that a subreaper for the moment), which waits for it and signals it as any other.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Order:
 
     arguments: list[str]
     environment: dict[str, str]
+    folder: str
 
 
 def import_everything() -> None:
@@ -87,6 +88,7 @@ def become(order: Order, streams: list[int]) -> None:
     sys.stderr = _as_opened(sys.stderr, "w", in_lines=True)
     os.environ.clear()
     os.environ.update(order.environment)
+    os.chdir(order.folder)
     tempfile.tempdir = None  # which depends on the environment, and is remembered
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[1:] = order.arguments

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from tests.helpers.waiting import COMPILE_S
+
 ROOT = Path(__file__).parents[2]
 PR_SET_CHILD_SUBREAPER = 36
 READ_BY_PYTHON = (*("PYTHON", "NUMBA_", "LC_", "LANG", "LD_", "TZ", "HOME"), "XDG_CACHE_HOME", "COVERAGE")
@@ -90,18 +92,20 @@ class _Forked(subprocess.Popen[str]):
 def start_bench(
     arguments: Sequence[str | Path],
     environment: Mapping[str, str],
+    folder: Path = ROOT,
     *,
+    under: Sequence[str] = (),
     preexec_fn: Callable[[], None] | None = None,
     stdin: int | IO[Any] | None = None,
     stdout: int | IO[Any] | None = subprocess.PIPE,
     stderr: int | IO[Any] | None = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
-    """Start `python -m bench ARGUMENTS` at the root of the checkout; forked unless it would show."""
+    """Start `python -m bench ARGUMENTS`, `under` another command if any; forked where that is the same."""
     words = [str(word) for word in arguments]
-    command = [sys.executable, "-m", "bench", *words]
-    if preexec_fn is None and can_be_forked(environment):
+    command = [*under, sys.executable, "-m", "bench", *words]
+    if not under and preexec_fn is None and can_be_forked(environment):
         return _Forked(
-            {"arguments": words, "environment": {**environment}},
+            {"arguments": words, "environment": {**environment}, "folder": str(folder)},
             command,
             stdin=stdin,
             stdout=stdout,
@@ -116,7 +120,7 @@ def start_bench(
 
     return subprocess.Popen(
         command,
-        cwd=ROOT,
+        cwd=folder,
         env=environment,
         stdin=stdin,
         stdout=stdout,
@@ -124,3 +128,15 @@ def start_bench(
         text=True,
         preexec_fn=in_child,
     )
+
+
+def run_bench(
+    arguments: Sequence[str | Path], environment: Mapping[str, str], folder: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """The same to its end."""
+    process = start_bench(arguments, environment, folder)
+    try:
+        out, err = process.communicate(timeout=COMPILE_S)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -8,14 +8,14 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.prepared import start_bench
+
 PATIENCE_S = 180
 
 
@@ -26,20 +26,13 @@ class Agent:
         self,
         folder: Path,
         on_say: Callable[[dict[str, Any]], None] | None = None,
-        prefix: tuple[str, ...] = (),
+        under: tuple[str, ...] = (),
     ) -> None:
         outside = ("REDIS_URL", "DATABASE_", "API_URL", "HOLDFAST_")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
         clean["XDG_STATE_HOME"] = str(folder / "state")
         self._errors = (folder / f"agent-{time.monotonic_ns()}.err").open("w+b")
-        self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "bench", "agent"],
-            cwd=ROOT,
-            env=clean,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-        )
+        self.process = start_bench(["agent"], clean, under=under, stdin=subprocess.PIPE, stderr=self._errors)
         self.said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._on_say = on_say or self.said.put
         self._guard = threading.Lock()
@@ -48,7 +41,7 @@ class Agent:
     def tell(self, order: dict[str, Any]) -> None:
         assert self.process.stdin is not None
         with self._guard, contextlib.suppress(OSError, ValueError):
-            self.process.stdin.write(json.dumps(order).encode() + b"\n")
+            self.process.stdin.write(json.dumps(order) + "\n")
             self.process.stdin.flush()
 
     def let_go(self) -> None:

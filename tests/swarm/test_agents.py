@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from bench.swarm.channel import read_order
 from bench.swarm.distributed.coordinator import Coordinator
 from bench.swarm.distributed.messages import TO_HOST, CoordinatorMessage
 from bench.swarm.messages import FROM_AGENT, WindowMessage
-from tests.swarm.agents_by_pipes import ROOT, Agent, Swarm
+from tests.helpers.prepared import run_bench
+from tests.swarm.agents_by_pipes import Agent, Swarm
 from tests.swarm.hosts_in_threads import text_of
 
 
@@ -57,7 +57,7 @@ def order_of(folder: Path, text: str, **changed: Any) -> dict[str, Any]:
     }
 
 
-def servers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+def servers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
@@ -97,9 +97,7 @@ def test_a_bad_order_is_refused_with_the_words_and_the_exit_code_of_bench_run(
     agent.tell(order)
     (failed,) = agent.everything()
     command = ["run", order["scenario"], "--set", order["overrides"][0], "--out", order["out"]]
-    by_hand = subprocess.run(
-        [sys.executable, "-m", "bench", *command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    by_hand = run_bench(command, os.environ)
     assert failed["message"] == by_hand.stderr.strip()
     assert failed["exit_code"] == by_hand.returncode == agent.process.wait(30) == 3
 

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers.prepared import run_bench
+
 SERVER = Path(__file__).with_name("truth_server.py")
 RULES = ("cache.response.p95 < 80ms", "cache.errors < 5%", "cache.throughput > 80/s")
 PASS, FAIL, UNKNOWN = "PASS", "FAIL", "INCONCLUSIVE"
@@ -68,9 +69,9 @@ def verdict(behaviour: str, loop: str, threads: int) -> list[tuple[str, str, str
     with tempfile.TemporaryDirectory() as folder, served(behaviour) as port:
         scenario = Path(folder) / "planted.yaml"
         scenario.write_text(SCENARIO.format(threads=threads, arrivals=ARRIVALS[loop], rules=rules))
-        command = [sys.executable, "-m", "bench", "run", str(scenario), "--out", f"{folder}/out", "--json"]
+        words = ["run", scenario, "--out", f"{folder}/out", "--json"]
         environment = os.environ | {"REDIS_URL": f"redis://127.0.0.1:{port}"}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        done = run_bench(words, environment)
         if not done.stdout.strip():
             raise RuntimeError(done.stderr[-2000:])
         (told,) = json.loads(done.stdout)
