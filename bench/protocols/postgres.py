@@ -14,11 +14,8 @@ Specification: PostgreSQL documentation, "Frontend/Backend Protocol", message fo
 notice message fields (versions 3.0 and 3.2 differ only in the length of BackendKeyData).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import compiled, inner
 from bench.protocols.state import (
@@ -41,9 +38,6 @@ from bench.protocols.state import (
     TEXT_BYTES,
     break_off,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # Columns of the state row (int64) after the common ones.
 # TRANSACTION: status byte of ReadyForQuery (I idle, T in a transaction, E in a failed one).
@@ -98,11 +92,6 @@ def pack_sqlstate(text: str) -> int:
 
 
 _NOT_SUPPORTED = pack_sqlstate("0A000")
-
-
-def unpack_sqlstate(code: int) -> str:
-    """Return the SQLSTATE that state[CODE] holds; 0, an error that named none, is an empty text."""
-    return int(code).to_bytes(8, "big").lstrip(b"\0").decode("latin-1")
 
 
 @compiled

@@ -12,9 +12,8 @@ Specification: redis.io "Redis serialization protocol specification" (RESP2 and 
 aggregates (`*?`, `$?`) are not sent by any server and are a protocol error here.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import compiled
 from bench.protocols.state import (
@@ -36,10 +35,6 @@ from bench.protocols.state import (
     TEXT_BYTES,
     break_off,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 # Columns of the state row (int64) after the common ones.
 # OUTER: 1 while at the reply itself, 0 inside it. KEPT: 1 inside the error whose text is kept.

@@ -10,17 +10,10 @@ code, a text for people, the same in every engine. The last two reasons are no s
 connection ended.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import compiled, inner, int64
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 # RESULT of the last scan, CLASS of a complete reply, TEXT: bytes kept of its text. ENDS: 1 when the
 # server closes the connection after this reply. CODE: the protocol's own number for what happened

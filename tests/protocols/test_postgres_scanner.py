@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.protocols import postgres, state
-from bench.protocols.postgres import is_fresh, pack_sqlstate, unpack_sqlstate
+from bench.protocols.postgres import is_fresh, pack_sqlstate
 from tests.protocols.postgres_messages import (
     BOUND,
     CHANGED,
@@ -207,7 +207,7 @@ def test_a_server_that_gives_up_is_heard_though_its_reply_never_ends() -> None:
         assert feed.replies == []
         text, kind, code, rows, _, result = feed.present
         assert (text, kind, rows) == ("57P01 terminating connection due to administrator command", ERROR, 1)
-        assert unpack_sqlstate(code) == "57P01"
+        assert code == pack_sqlstate("57P01")
         assert result == state.MORE
 
 
@@ -331,13 +331,8 @@ def test_compiled_and_plain_the_scanner_finds_the_same() -> None:
 
 
 @pytest.mark.parametrize("text", ["42P01", "00000", "XX000", "40001"])
-def test_a_sqlstate_survives_packing(text: str) -> None:
-    assert unpack_sqlstate(pack_sqlstate(text)) == text
+def test_a_sqlstate_is_packed_as_its_characters(text: str) -> None:
     assert pack_sqlstate(text) == int.from_bytes(text.encode(), "big")
-
-
-def test_no_sqlstate_is_an_empty_text() -> None:
-    assert unpack_sqlstate(0) == ""
 
 
 def test_the_columns_fit_into_the_state_row() -> None:

@@ -4,12 +4,11 @@ A single assignment to a numpy element costs Python more than all of this per ar
 what is charged are the wire engine's: the same functions enter a sent and an unsent arrival.
 """
 
-from __future__ import annotations
-
 from array import array
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import PLAIN, compiled
 from bench.engine.board import Board
@@ -30,11 +29,7 @@ from bench.engine.wire.layout import (
     UNREAD,
 )
 from bench.engine.wire.recording import add_value, record_end, record_unsent
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bench.plan.plan import WorkloadPlan
+from bench.plan.plan import WorkloadPlan
 
 # batch[n, column]: the columns of a flight (layout; IDEAL and UNREAD are found out here), then these.
 # WAIT: for a connection of the pool, -1 where none was asked for. HELD: how long the generator held it back

@@ -15,8 +15,7 @@ of the imported libraries, tens of milliseconds; `gc.freeze` takes those out of 
 computes keeps the interpreter for 5 ms at a time; the switch interval shortens that.
 """
 
-from __future__ import annotations
-
+import asyncio
 import contextlib
 import ctypes
 import gc
@@ -24,18 +23,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.clock import NS_PER_S
 from bench.core.jit import compiled
-
-if TYPE_CHECKING:
-    import asyncio
-
-    from numpy.typing import NDArray
-
 
 CLOCK_MONOTONIC = 1
 ABSOLUTE = 1

@@ -11,9 +11,10 @@ others leave it to that thread, for PATIENCE_NS. A closed loop has no queue, and
 lanes need none: there all of this is skipped.
 """
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import PLAIN, compiled, inner, int64
 from bench.engine.wire.layout import (
@@ -60,10 +61,6 @@ from bench.plan.pacing import (
     stretch_at,
     stretch_of,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @compiled

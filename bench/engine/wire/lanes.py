@@ -1,8 +1,7 @@
 """Lanes: taking over a connection, filling it with due arrivals, losing it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import inner, int64
 from bench.engine.wire.arrivals import may_take, take_head
@@ -77,10 +76,6 @@ from bench.engine.wire.syscalls import (
     signal_eventfd,
 )
 from bench.protocols.state import reset
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 NO_FLAGS = int64(0)
 START = int64(0)

@@ -19,9 +19,8 @@ lanes are owed shrinks by it, else the debt of a long overload would grow until 
 everything.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import compiled, inner, int64
 from bench.engine.wire.layout import (
@@ -48,11 +47,6 @@ from bench.engine.wire.layout import (
     Tables,
 )
 from bench.engine.wire.syscalls import read_at_start
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 
 LEAST_STALL_NS = 500_000
 """Shorter gaps are the price of work: reading a large reply, filling many lanes."""

@@ -8,16 +8,12 @@ Aligned 64-bit stores are atomic on the machines numba supports, so a live copy 
 operations in flight but never torn; after the loop has returned it is exact.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import int64
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # --- lanes[lane, column] int64 ---------------------------------------------------------------------------
 # FD: descriptor or -1. QUEUED: 1 while in the ring of free lanes. HEAD, COUNT: ring of requests in

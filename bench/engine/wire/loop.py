@@ -7,8 +7,6 @@ polls, because a sleep ends tens of microseconds late and a poll does not.
 Nothing here allocates, raises or touches a Python object. What should not happen is counted.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from bench.core.jit import compiled, inner, int64

@@ -2,11 +2,8 @@
 record.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core import histogram
 from bench.core.histogram import HIGHEST_NS
@@ -44,10 +41,6 @@ from bench.engine.wire.layout import (
     WAITING,
     Tables,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 _ZERO, _NINE, _UPPER_A, _UPPER_Z, _LOWER_A, _LOWER_Z, _SPACE, _VALUE = b"09AZaz #"
 _DOT, _COLON, _HYPHEN = b".:-"

@@ -7,11 +7,8 @@ end of the bytes, a reset, a pool without room) it does not decide: it lets go o
 It never allocates and never touches a Python object, so it runs beside the Python loop of this process.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.histogram import HIGHEST_NS
 from bench.core.jit import compiled, inner, int64
@@ -38,9 +35,6 @@ from bench.engine.wire.syscalls import (
     signal_eventfd,
     wall_ns,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 TURNS, READS, SLEPT_NS, MOST_READY = range(4)
 """Gauges: turns of the loop, reads passed on, time with nothing to do, the most descriptors ready at once."""

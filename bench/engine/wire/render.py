@@ -5,11 +5,8 @@ fixed width, so that a request is one copy and a few digits; a natural number (i
 move what follows them, and where a length stands before a text it is a field of its own.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import compiled, inner, int64
 from bench.engine.wire.layout import (
@@ -49,10 +46,6 @@ from bench.engine.wire.layout import (
 )
 from bench.engine.wire.syscalls import copy_bytes
 from bench.plan.draws import draw, mix64, stream_key
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 _MINUS, _SPACE = (int64(ord(character)) for character in "- ")
 _HYPHEN = _MINUS

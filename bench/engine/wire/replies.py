@@ -1,8 +1,7 @@
 """What a lane receives: bytes through the protocol's scanner, answers to the arrivals they end."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.answers import FOUND, MISSED
 from bench.core.jit import inner, int64
@@ -82,10 +81,6 @@ from bench.protocols.state import (
     WHY,
     reset,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 START, NO_ELEMENT = int64(0), int64(-1)
 SERIALIZATION_FAILURE = int64(postgres.pack_sqlstate("40001"))

@@ -1,13 +1,11 @@
 """One engine thread: its tables, its operating-system thread, and the connections handed to it."""
 
-from __future__ import annotations
-
 import os
 import select
 import threading
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.clock import monotonic_ns
 from bench.core.jit import PLAIN
@@ -16,14 +14,10 @@ from bench.engine.wire import layout
 from bench.engine.wire.layout import Tables
 from bench.engine.wire.subscriber import REMEMBERED, SEEN_WORDS
 from bench.engine.wire.syscalls import EPOLL_CTL_ADD, EPOLLIN, EVENT_WORDS, epoll_change
+from bench.plan.plan import WorkloadPlan
 from bench.protocols import state as wire_state
 from bench.registry import DRIVERS
 from bench.resources.run_queue import RunDelay
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bench.plan.plan import WorkloadPlan
 
 SPIN_NS = 60_000
 """How long before a planned arrival the loop stops sleeping. A sleep with sharpened timers ended within

@@ -1,8 +1,7 @@
 """The further round trips of an operation: the next statement, the ROLLBACK after an error, the retry."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import inner, int64
 from bench.engine.wire.lanes import keep_unsent, on_unsent
@@ -31,10 +30,6 @@ from bench.engine.wire.layout import (
 from bench.engine.wire.render import render
 from bench.engine.wire.syscalls import EAGAIN, EINTR, send_bytes
 from bench.protocols import postgres
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 START = int64(0)
 IDLE = int64(ord("I"))

@@ -9,15 +9,13 @@ run. Missing numbers are listed, because one whose publish was never acknowledge
 `settle_messages` finds out which are.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.histogram import bucket_of
 from bench.core.jit import inner, int64
 from bench.core.outcome import Outcome
+from bench.engine.board import Board
 from bench.engine.wire.lateness import unread_by_stall
 from bench.engine.wire.layout import (
     CHANNELS,
@@ -42,11 +40,6 @@ from bench.engine.wire.layout import (
 from bench.engine.wire.recording import OK, add_value
 from bench.engine.wire.render import read_digits
 from bench.plan.pacing import P_NUMBER, stretch_at
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bench.engine.board import Board
 
 PUBLISHER_DIGITS, CHANNEL_DIGITS, SEQUENCE_DIGITS, PLANNED_DIGITS = (int64(n) for n in (5, 5, 12, 18))
 HEAD_DIGITS = PUBLISHER_DIGITS + CHANNEL_DIGITS + SEQUENCE_DIGITS + PLANNED_DIGITS

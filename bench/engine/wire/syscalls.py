@@ -8,20 +8,16 @@ epoll_pwait2 (nanosecond timeouts, Linux 5.11) is called by number because older
 the wrapper; the number is the same on every architecture that has it.
 """
 
-from __future__ import annotations
-
 import ctypes
 import platform
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from bench.core.jit import PLAIN, compiled, int64
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CLOCK_REALTIME = 0
 CLOCK_MONOTONIC = 1

@@ -6,11 +6,8 @@ all it must remember from one piece to the next is how much of the needle the la
 Specification: RFC 9112, section 7.1.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import inner
 from bench.protocols.http.state import (
@@ -35,9 +32,6 @@ from bench.protocols.http.state import (
     lower,
 )
 from bench.protocols.state import CHUNK_END_MISSING, CHUNK_SIZE_INVALID, COMPLETE, MORE, RESULT, break_off
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _TAB, _LF, _CR, _SPACE, _SEMICOLON = b"\t\n\r ;"
 _ZERO, _NINE, _LETTER_A, _LETTER_F = b"09af"

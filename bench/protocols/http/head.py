@@ -10,11 +10,8 @@ around an element, not inside it.
 Specification: RFC 9110, sections 5.6.1, 7.6.1 and 8.6; RFC 9112, sections 2 to 6.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import inner
 from bench.protocols.http.state import (
@@ -73,10 +70,6 @@ from bench.protocols.state import (
     TEXT_BYTES,
     break_off,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 _TAB, _LF, _CR, _SPACE, _COMMA, _COLON = b"\t\n\r ,:"
 _BLANKS = (_SPACE, _TAB, _CR)

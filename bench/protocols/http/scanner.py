@@ -9,11 +9,8 @@ Like most clients it is lenient where nothing hangs on it: a line may end by LF 
 be folded, and what is in headers that do not matter is not looked at.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import compiled, inner
 from bench.protocols.http.body import links_of, read_chunk_line, read_content
@@ -53,9 +50,6 @@ from bench.protocols.state import (
     TEXT,
     break_off,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = [
     "CONTENT",

@@ -7,18 +7,11 @@ body is no part of a request's time, and the engines would differ by it. No text
 body, and the error says why.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.jit import inner, int64
 from bench.protocols.state import FIRST_OWN_COLUMN
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 # Columns of the state row (int64) after the common ones.
 # UNTIL_CLOSE: 1 when the body ends with the connection. FOUND: 1 once the needle was seen.
