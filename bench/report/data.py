@@ -5,16 +5,19 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.core.outcome import OUTCOMES
 from bench.judge.measures import answers_of
 from bench.judge.verdict import Verdict
 from bench.report.figures import PERCENTILES, latencies, resources, tallies
 from bench.report.formats import JudgedRun, Reader, RunFolder
-from bench.report.index.entries import RunEntry
 from bench.results.layout import as_json
 from bench.results.reader import Run
+
+if TYPE_CHECKING:
+    from bench.report.index.entries import RunEntry
+
 
 FORMAT = 1
 RECORDED = (
@@ -166,7 +169,7 @@ def render_folder_json(folder: RunFolder, _: Reader) -> str:
     return as_json({"format": FORMAT, "runs": runs})
 
 
-def _rules(entry: RunEntry) -> dict[str, int]:
+def _rules(entry: "RunEntry") -> dict[str, int]:
     """How many rules came to each status."""
     checks = entry.verdict.checks if entry.verdict else ()
     return dict(Counter(check.status.name for check in checks if check.is_rule))

@@ -7,13 +7,15 @@ state they are in. Plug-ins add formats of their own.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.core.plugins import Table
 from bench.judge.verdict import Verdict
 from bench.registry import load
-from bench.report.index.entries import RunEntry
 from bench.results.reader import Run
+
+if TYPE_CHECKING:
+    from bench.report.index.entries import RunEntry
 
 
 class JudgedRun(NamedTuple):
@@ -28,7 +30,7 @@ class RunFolder:
     """A folder of runs, the newest first."""
 
     name: str
-    entries: Sequence[RunEntry]
+    entries: "Sequence[RunEntry]"
 
 
 @dataclass(frozen=True)
