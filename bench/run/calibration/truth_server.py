@@ -1,8 +1,8 @@
 """The truth server: answers after a delay that is known, and keeps its own account of it.
 
 One compiled thread sleeps until a request comes or shortly before an answer is due and polls from then
-on, so the delays it gives are exact to about a microsecond while a core is free for it, and it takes
-none from the generator that it measures. Because it may lose its core, it does not only promise: it stamps
+on: it takes no processor from the generator that it measures. A request that finds it asleep waits until it
+has woken, some tens of microseconds, and it may lose its core. So it does not only promise: it stamps
 every request when it has read it and every answer when it sends it. A request carries its planned time, so
 the server also knows, independently of the generator, the response time that it gave. What the
 generator records beyond that is the generator's, the kernel's and the wire's.
