@@ -21,6 +21,7 @@ from bench.stack.supervisor.processes import ProcessIdentity
 from chaos.faults.fault import Fault, FaultContext
 from chaos.processes import are_stopped
 from tests.chaos.conftest import BACK_S, S
+from tests.helpers.processes import child_process
 from tests.helpers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -149,7 +150,7 @@ def test_an_undo_lets_processes_go_on_that_were_forked_after_it_was_noted(make: 
         "print(child.pid, flush=True)\n"
         "child.wait()\n"
     )
-    with subprocess.Popen(
+    with child_process(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
         from bench.stack.supervisor.processes import ProcessIdentity

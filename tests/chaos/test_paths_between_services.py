@@ -20,6 +20,7 @@ from chaos.plugin import Chaos
 from chaos.proxy.paths import PathProxies
 from tests.chaos.in_process import Ended, run_file
 from tests.chaos.test_killed_harness import MARK, ROOT, marked
+from tests.helpers.processes import child_process
 from tests.helpers.waiting import eventually
 
 SCENARIO = """\
@@ -184,7 +185,7 @@ def test_a_killed_harness_leaves_neither_a_proxy_nor_the_service_that_goes_throu
     mark = uuid.uuid4().hex
     command = [sys.executable, "-c", HARNESS, str(tmp_path)]
     environment = {**os.environ, MARK: mark, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as harness:
+    with child_process(command, stdout=subprocess.PIPE, env=environment) as harness:
         assert harness.stdout is not None
         assert harness.stdout.readline() == b"ready\n"
         assert len(marked(mark)) > 5

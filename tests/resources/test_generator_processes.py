@@ -11,6 +11,7 @@ from bench.plan.plan import PhasePlan, Plan
 from bench.resources.generator import GeneratorUse, join, leave
 from bench.resources.processes import stat_of
 from bench.resources.sampler import Sampler
+from tests.helpers.processes import child_process
 
 TICK_S = 0.011
 BURNED_S = 0.3
@@ -22,9 +23,7 @@ def test_the_cpu_of_a_process_beside_is_in_every_sample_and_stays_used() -> None
     sampler = Sampler(Plan("x", 1, (PhasePlan("s", True, 0, 10**10),), (), ""), {}, [], rows.append)
     use = GeneratorUse()
     before, own_before = sampler._generator(0, "s", False).cpu_s, time.process_time()
-    with subprocess.Popen(
-        [sys.executable, "-c", BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as child:
+    with child_process([sys.executable, "-c", BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         join(child.pid)
         assert child.stdout is not None
         child.stdout.readline()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.resources.processes import ProcessTree, open_files, pss_bytes, stat_of, transferred
+from tests.helpers.processes import child_process
 
 PARENT_AND_CHILD = """
 import os, sys, time
@@ -32,7 +33,7 @@ os.wait()
 def family() -> Iterator[tuple[int, int]]:
     """A process that has waited for one child and has another one: pids of both."""
     command = [sys.executable, "-c", PARENT_AND_CHILD]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with child_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         yield process.pid, int(process.stdout.readline())
         assert process.stdin is not None
@@ -69,7 +70,7 @@ def test_the_cpu_of_a_child_that_has_ended_still_counts(family: tuple[int, int])
 
 
 def test_a_process_that_is_gone_has_no_figures() -> None:
-    with subprocess.Popen(["true"]) as process:
+    with child_process(["true"]) as process:
         process.wait()
     assert ProcessTree(process.pid).read() is None
     assert stat_of(process.pid) is None

@@ -14,6 +14,7 @@ import pytest
 import bench
 from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.services.programs import find_server_binary
+from tests.helpers.processes import child_process
 from tests.helpers.waiting import COMPILE_S, eventually
 from tests.swarm.two_hosts import TwoHosts, two_hosts
 
@@ -42,7 +43,7 @@ def redis_port(hosts: TwoHosts, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A Redis that the hosts can reach, and nobody else."""
     port = free_loopback_port()
     words = [str(find_server_binary().path), "--bind", hosts.address, "--port", str(port)]
-    with subprocess.Popen(
+    with child_process(
         [*words, "--protected-mode", "no", "--save", ""],
         cwd=tmp_path_factory.mktemp("redis"),
         stdout=subprocess.DEVNULL,

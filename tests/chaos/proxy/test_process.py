@@ -15,6 +15,7 @@ import chaos
 from bench.core.errors import TargetError
 from chaos.proxy.client import PROGRAM, FaultProxy
 from tests.chaos.proxy.ends import is_running, opened, was_reset
+from tests.helpers.processes import child_process
 from tests.helpers.waiting import eventually
 
 ROOT = Path(chaos.__file__).parents[1]
@@ -38,7 +39,7 @@ def test_a_killed_harness_leaves_no_proxy(listener, mode):
     port = str(listener.getsockname()[1])
     command = [sys.executable, "-c", HARNESS, port, mode]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as harness:
+    with child_process(command, stdout=subprocess.PIPE, env=environment) as harness:
         assert harness.stdout is not None
         pid, address, fork = json.loads(harness.stdout.readline())
         try:

@@ -20,6 +20,7 @@ from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.target import Target
 from tests.engine.locust.locust_runs import LocustRun, drive, engine_of, plan_of
 from tests.engine.locust.troubled_shop import SLOW_S, TroubledShop
+from tests.helpers.processes import child_process
 from tests.helpers.waiting import eventually
 
 Writer = Callable[[str], Path]
@@ -337,7 +338,7 @@ def test_users_end_with_a_harness_that_was_killed_and_take_along_what_they_start
     program = HARNESS.format(file=str(file), port=target.port)
     command = [sys.executable, "-c", program]
     root = Path(__file__).parents[3]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as harness:
+    with child_process(command, cwd=root, stdout=subprocess.PIPE, text=True) as harness:
         assert harness.stdout is not None
         assert harness.stdout.readline() == "ready\n"
         (users,) = users_of(harness.pid)

@@ -18,7 +18,7 @@ from bench.stack.background.state import DaemonLock, living_daemon, read_state, 
 from bench.stack.description import TargetDescription
 from bench.stack.supervisor.processes import ProcessIdentity
 from bench.stack.target import Target
-from tests.helpers.processes import ROOT
+from tests.helpers.processes import ROOT, child_process
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
-    with subprocess.Popen(["sleep", "600"]) as process:
+    with child_process(["sleep", "600"]) as process:
         yield process
         process.kill()
 
@@ -111,7 +111,7 @@ def test_there_is_one_keeper_at_a_time_and_a_killed_one_lets_go(folder: Path) ->
         "input()\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    with subprocess.Popen(
+    with child_process(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     ) as other:
         assert other.stdout is not None

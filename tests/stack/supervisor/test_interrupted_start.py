@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.processes import ROOT, is_running
+from tests.helpers.processes import ROOT, child_process, is_running
 from tests.helpers.waiting import eventually
 from tests.stack.postgres_traces import descendants
 
@@ -37,7 +37,7 @@ def test_nothing_stays_behind(log: str, said: str, number: signal.Signals, open_
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
         "TMPDIR": str(temporary),
     }
-    with subprocess.Popen(
+    with child_process(
         [sys.executable, "-c", PROGRAM],
         cwd=open_folder,
         env=environment,
