@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bench.plan.plan import PhasePlan, Plan, WorkloadPlan
     from bench.scenario.model import Scenario
+    from bench.scenario.templates import Choice
 
 
 @click.command()
@@ -69,7 +70,7 @@ class ArrivalEntry:
     planned_ns: int | None
     operation: str
     key: int | None
-    parameters: dict[str, int]
+    parameters: dict[str, Choice]
 
 
 @dataclass(frozen=True)
@@ -176,15 +177,26 @@ def _workload(plan: WorkloadPlan, count: int) -> WorkloadEntry:
     )
 
 
-def _parameters(plan: WorkloadPlan, index: int) -> dict[str, int]:
-    """What arrival `index` draws for each parameter of the workload."""
+def _parameters(plan: WorkloadPlan, index: int) -> dict[str, Choice]:
+    """What arrival `index` has for each parameter of the workload."""
+    import numpy as np
+
+    from bench.engine.wire.render import write_letters
     from bench.plan.draws import draw
 
-    drawn = plan.workload.parameters.items()
-    return {
-        name: int(draw(plan.program.variables[number], plan.seed, index)) + parameter.first
-        for number, (name, parameter) in enumerate(drawn)
-    }
+    found: dict[str, Choice] = {}
+    for variable, (name, parameter) in enumerate(
+        plan.workload.parameters.items(), plan.workload.keys is not None
+    ):
+        number = int(draw(plan.program.variables[variable], plan.seed, index))
+        if parameter.text is not None:
+            letters = np.empty(parameter.text, dtype=np.uint8)
+            write_letters(letters, 0, parameter.text, number)
+            found[name] = letters.tobytes().decode()
+        else:
+            choices = parameter.choices
+            found[name] = choices[number] if choices else number + parameter.first
+    return found
 
 
 def text_of(document: PlanDocument) -> str:

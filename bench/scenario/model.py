@@ -216,6 +216,8 @@ class Workload(CheckedModel):
     @property
     def first_key(self) -> int:
         """The smallest number that the operation log calls a key: that of the first parameter, or 0."""
+        if self.keys is not None:
+            return 0
         return next((parameter.first for parameter in self.parameters.values()), 0)
 
     @property
