@@ -54,7 +54,8 @@ def test_a_stop_waits_for_what_is_in_flight(serve: Serve) -> None:
 
     ran = run(plan_of(({"name": "s", "for": "1h"},), deadline="60s"), serve(behave).target, stop)
     ran.assert_sums_hold()
-    assert ran.count(OK) == 4
+    # Each lane may have sent one more in the turn of the loop in which the stop came.
+    assert 4 <= ran.count(OK) <= 8
     assert ran.count(OK, DROPPED) == ran.planned
     if ran.count(DROPPED):
         assert ran.least_ns("response", DROPPED) >= 59 * 10**9
