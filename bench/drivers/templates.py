@@ -30,7 +30,16 @@ from bench.engine.wire.layout import (
     ZERO_PADDED,
 )
 from bench.engine.wire.render import write_letters, write_uuid
-from bench.plan.draws import GAUSSIAN, SEQUENTIAL, STREAM_FIRST_VARIABLE, UNIFORM, ZIPF, draw, variable_row
+from bench.plan.draws import (
+    GAUSSIAN,
+    SEQUENTIAL,
+    SHUFFLED,
+    STREAM_FIRST_VARIABLE,
+    UNIFORM,
+    ZIPF,
+    draw,
+    variable_row,
+)
 from bench.plan.plan import WorkloadPlan
 from bench.plan.program import Field
 from bench.scenario.model import Keys, Workload
@@ -80,12 +89,19 @@ def variable_of(numbers: Keys | Parameter, count: int, number: int) -> NDArray[n
     )
 
 
-def variables_of(parameters: dict[str, Parameter], first: int = 0) -> list[NDArray[np.float64]]:
-    """One variable for each parameter, in order; `first` is the number of the first."""
-    return [
-        variable_of(parameter, parameter.size, number)
-        for number, parameter in enumerate(parameters.values(), first)
-    ]
+_ORDERS = {"sequential": SEQUENTIAL, "unique": SEQUENTIAL, "shuffled": SHUFFLED, "random": UNIFORM}
+
+
+def variables_of(workload: Workload) -> list[NDArray[np.float64]]:
+    """One variable for the keys, then for each parameter and for each feed, in order."""
+    keys = workload.keys
+    variables = [] if keys is None else [variable_of(keys, keys.count, 0)]
+    for parameter in workload.parameters.values():
+        variables.append(variable_of(parameter, parameter.size, len(variables)))
+    for feed in workload.feeds.values():
+        stream = int(STREAM_FIRST_VARIABLE) + len(variables)
+        variables.append(variable_row(_ORDERS[feed.order], max(feed.rows, 1), stream))
+    return variables
 
 
 @dataclass(frozen=True)
@@ -103,7 +119,23 @@ class Vocabulary:
         """Whether a placeholder is a number wherever it stands."""
         if name in RESERVED:
             return name not in (VALUE, IDENTIFIER)
+        feed, _, column = name.partition(".")
+        if column:
+            return not any(isinstance(cell, str) for cell in self.workload.feeds[feed].columns[column])
         return self.workload.parameters[name].is_number
+
+    def choices(self, name: str) -> tuple[Choice, ...]:
+        """What a placeholder is one of, where it is one of a list."""
+        feed, _, column = name.partition(".")
+        if column:
+            return self.workload.feeds[feed].columns[column]
+        return self.workload.parameters[name].choices if name in self.workload.parameters else ()
+
+    def variable(self, name: str) -> int:
+        """The number of the variable of a parameter or of a feed (`variables_of`)."""
+        drawn = [*self.workload.parameters, *(f"{feed}." for feed in self.workload.feeds)]
+        feed, point, _ = name.partition(".")
+        return drawn.index(feed + point) + (self.workload.keys is not None)
 
     def content(self, name: str, form: int, encode: Encode) -> tuple[bytes, Field]:
         """Bytes that stand for a placeholder, and the field at their start; `form` and `encode` are those
@@ -124,14 +156,14 @@ class Vocabulary:
             return b"0" * self.workload.keys.width, Field(
                 0, self.workload.keys.width, FROM_VARIABLE, form=form
             )
-        parameter = self.workload.parameters[name]
-        number = list(self.workload.parameters).index(name) + (self.workload.keys is not None)
-        if parameter.text is not None:
-            return b"0" * parameter.text, Field(0, parameter.text, FROM_VARIABLE, number, form=LETTERS)
-        if choices := parameter.choices:
+        number = self.variable(name)
+        if choices := self.choices(name):
             texts = tuple(map(encode, choices))
             width = max(map(len, texts))
             return b"0" * width, Field(0, width, FROM_VARIABLE, number, form=TEXT, texts=texts)
+        parameter = self.workload.parameters[name]
+        if parameter.text is not None:
+            return b"0" * parameter.text, Field(0, parameter.text, FROM_VARIABLE, number, form=LETTERS)
         width = parameter.width
         return b"0" * width, Field(0, width, FROM_VARIABLE, number, parameter.first, form)
 

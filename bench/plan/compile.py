@@ -69,7 +69,21 @@ def _workload_plan(workload: Workload, phases: tuple[PhasePlan, ...], seed: int)
         found = f"{len(phases)} phases x {len(program.names)} operations"
         advice = "use fewer phases or operations, or split the scenario"
         raise ScenarioError([Problem("plan", 0, 0, f"workload {workload.name}", expected, found, advice)])
-    return WorkloadPlan(workload, seed, program, pacing_table(phases, workload.rate_per_s or 0.0))
+    plan = WorkloadPlan(workload, seed, program, pacing_table(phases, workload.rate_per_s or 0.0))
+    _expect_rows(plan)
+    return plan
+
+
+def _expect_rows(plan: WorkloadPlan) -> None:
+    """Raise ScenarioError for a feed of unique rows that has fewer than there are arrivals."""
+    from bench.plan.walk import first_arrivals
+
+    for name, feed in plan.workload.feeds.items():
+        if feed.order == "unique" and len(first_arrivals(plan, plan.seed, feed.rows + 1)) > feed.rows:
+            where = f"workload {plan.workload.name}: feeds.{name}"
+            expected = "a row for each planned arrival, because its order is unique"
+            advice = "add rows, plan fewer arrivals, or use the order shuffled"
+            raise ScenarioError([Problem("plan", 0, 0, where, expected, f"{feed.rows} rows", advice)])
 
 
 def plan_digest(plan: Plan) -> str:

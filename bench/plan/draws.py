@@ -20,7 +20,7 @@ from bench.core.jit import compiled, int64
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-UNIFORM, ZIPF, GAUSSIAN, SEQUENTIAL = 0, 1, 2, 3
+UNIFORM, ZIPF, GAUSSIAN, SEQUENTIAL, SHUFFLED = 0, 1, 2, 3, 4
 
 # Columns of a row of the variables table (float64; counts stay exact below 2**53).
 V_KIND, V_COUNT, V_STREAM = 0, 1, 2
@@ -36,6 +36,7 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _STREAM = np.uint64(0xD1342543DE82EF95)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+_ONE = np.uint64(1)
 _TO_UNIT = 1.0 / (1 << 53)
 
 
@@ -82,18 +83,43 @@ def _h_integral_inverse(y: float, exponent: float) -> float:
 
 
 @compiled
+def shuffled(key: np.uint64, count: int, index: int) -> int:
+    """The number in 0..count-1 that index has in a permutation: every `count` of them have a new one.
+
+    A Feistel network of four rounds over the least even number of bits, applied again until the result is
+    in range (Black and Rogaway, Ciphers with Arbitrary Finite Domains, CT-RSA 2002, method 2).
+    """
+    shift, mask = _ONE, _ONE
+    while (mask + _ONE) * (mask + _ONE) < np.uint64(count):
+        shift += _ONE
+        mask = (_ONE << shift) - _ONE
+    value = np.uint64(index % count)
+    turn = mix64(np.uint64(key) + np.uint64(index // count) * _GOLDEN)
+    while True:
+        left, right = value >> shift, value & mask
+        for number in range(4):
+            left, right = right, left ^ (mix64(turn + right * _STREAM + np.uint64(number)) & mask)
+        value = (left << shift) | right
+        if value < np.uint64(count):
+            return int(np.int64(value))  # signed, as what all others return: mixed they would be floats
+
+
+@compiled
 def draw(variable: NDArray[np.float64], seed: int, index: int) -> int:
     """The value in 0..count-1 that arrival `index` has for a variable (one row of the table).
 
     zipf: rejection-inversion (Hörmann and Derflinger, ACM TOMACS 6(3), 1996, doi
     10.1145/235025.235029); rank 0 is the most frequent. gaussian: Box-Muller around the middle of
-    the range, drawn again outside it. sequential: the arrival number, modulo count.
+    the range, drawn again outside it. sequential: the arrival number, modulo count. shuffled: that
+    number's place in a permutation.
     """
     count = int(variable[V_COUNT])
     kind = int(variable[V_KIND])
     if kind == SEQUENTIAL:
         return index % count
     key = stream_key(seed, int(variable[V_STREAM]))
+    if kind == SHUFFLED:
+        return shuffled(key, count, index)
     if kind == UNIFORM:
         return int(unit(key, index) * count)
     attempt = START

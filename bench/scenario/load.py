@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from bench.core.errors import Problem, ScenarioError
 from bench.registry import Topology, shipped_topology
 from bench.scenario.decode import decoded
+from bench.scenario.feeds import with_rows
 from bench.scenario.fields import SHORTEST_CYCLE_NS
 from bench.scenario.model import Phase, Scenario, Workload
 from bench.scenario.operations import DataSetChoice, read_locustfile
@@ -37,6 +38,7 @@ from bench.scenario.source import (
     without_extensions,
 )
 from bench.scenario.substitution import interpolated, overridden
+from bench.scenario.validators.workload import check_workload
 from bench.scenario.values import nodes
 
 if TYPE_CHECKING:
@@ -64,11 +66,24 @@ def with_files(
             violations = [violation.under("locustfile")] if violation is not None else []
         else:
             workloads.append(workload)
+        if workload.feeds:
+            workloads[-1], found = _with_rows(workloads[-1], file.parent)
+            violations += found
         for violation in (violation.under("workloads", number) for violation in violations):
             path = violation.path
             place = marks.get(path) or marks.get(path[:-1]) or Place("--set")
             problems.append(place.problem(path, violation.expected, violation.found, violation.advice))
     return scenario.model_copy(update={"workloads": tuple(workloads)}), problems
+
+
+def _with_rows(workload: Workload, folder: Path) -> tuple[Workload, list[Violation]]:
+    """With the rows of its feeds, and what is wrong with them or with who takes of them."""
+    feeds, violations = {}, list[Violation]()
+    for name, feed in workload.feeds.items():
+        feeds[name], violation = with_rows(feed, folder)
+        violations += [violation.under("feeds", name)] if violation is not None else []
+    complete = workload.model_copy(update={"feeds": feeds})
+    return complete, violations or list(check_workload(complete))
 
 
 def _with_sql(data_set: DataSetChoice, folder: Path) -> tuple[DataSetChoice, list[Violation]]:

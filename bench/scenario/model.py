@@ -7,12 +7,20 @@ Schema for editors is made from the models.
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from bench.core.units import Mismatch
 from bench.registry import DRIVERS
 from bench.scenario.faults import Detection, Fault, Integrity
+from bench.scenario.feeds import Feed
 from bench.scenario.fields import (
     MOST_LANES,
     CheckedModel,
@@ -170,6 +178,9 @@ class Workload(CheckedModel):
     parameters: Annotated[dict[Name, Parameter], Field(max_length=100)] = Field(
         default_factory=dict, description="Named numbers that every arrival draws: {item} in SQL or requests."
     )
+    feeds: Annotated[dict[Name, Feed], Field(max_length=20)] = Field(
+        default_factory=dict, description="Rows of files, of which every arrival takes one: {user.email}."
+    )
     dataset: (
         Annotated[DataSetChoice, BeforeValidator(data_set_choice, json_schema_input_type=str | DataSetChoice)]
         | None
@@ -224,6 +235,14 @@ class Workload(CheckedModel):
     def operation_names(self) -> tuple[str, ...]:
         """Operations in the order of the file, or those that the driver brings along."""
         return DRIVERS[self.driver].operation_names(self.operations)
+
+    @model_serializer(mode="wrap")
+    def _without_feeds_that_are_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Workloads without feeds are written as they were before, so that plans keep their digests."""
+        fields: dict[str, object] = dump(self)
+        if not self.feeds:
+            fields.pop("feeds", None)
+        return fields
 
     @model_validator(mode="before")
     @classmethod

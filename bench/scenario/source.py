@@ -34,11 +34,11 @@ def file_name(path: Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most_bytes: int = MAX_FILE_BYTES) -> str:
     """The file's text. Raises ScenarioError for what is missing, no file, too large or no text."""
-    data = _read_bytes(path)
-    if len(data) > MAX_FILE_BYTES:
-        expected = f"at most {MAX_FILE_BYTES // 2**20} MiB"
+    data = _read_bytes(path, most_bytes)
+    if len(data) > most_bytes:
+        expected = f"at most {most_bytes // 2**20} MiB"
         raise _refused(path, expected, "a larger file", "split the scenario, or check the path")
     try:
         text = data.decode("utf-8-sig")
@@ -55,7 +55,7 @@ def read_text(path: Path) -> str:
     return text
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, most_bytes: int) -> bytes:
     advice = "check the path; `bench list` shows the scenarios"
     try:
         # A pipe or a device could block or never end; opening one is enough to hang.
@@ -63,7 +63,7 @@ def _read_bytes(path: Path) -> bytes:
             kind = "a directory" if path.is_dir() else "a pipe, socket or device"
             raise _refused(path, "a regular file", kind, advice)
         with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES + 1)
+            return file.read(most_bytes + 1)
     except FileNotFoundError:
         raise _refused(path, "a scenario file", "no such file", advice) from None
     except OSError as error:

@@ -1,6 +1,7 @@
 """Placeholders, `{name}` in a command, a statement or a request, and the parameters that fill them.
 
-A parameter is a named number or text that every arrival draws from the plan. Where braces are doubled
+A parameter is a named number or text that every arrival draws from the plan; a name with a point is a
+column of a feed. Where braces are doubled
 around a name they stand for themselves: `{{name}}` is `{name}`, and `{{{name}}}` a placeholder in braces.
 """
 
@@ -23,7 +24,7 @@ from bench.core.units import Mismatch
 from bench.scenario.fields import Number, StrictModel, Whole, kind_of
 
 # A word in braces. Text such as {"a": 1} is not one, so JSON can be sent as it stands.
-_NAME = "([A-Za-z_][A-Za-z0-9_]*)"
+_NAME = r"([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?)"
 _TOKEN = re.compile(rf"\{{\{{\{{{_NAME}\}}\}}\}}|\{{\{{{_NAME}\}}\}}|\{{{_NAME}\}}")
 
 KEY, VALUE, SEQUENCE, RUN, IDENTIFIER = "key", "value", "seq", "run", "uuid"

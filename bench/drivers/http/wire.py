@@ -159,7 +159,7 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
         )
     weights = [operation.weight for operation in workload.operations.values()]
     key = 0 if workload.parameters else -1
-    return Program.build(templates, weights, variables_of(workload.parameters), key_variable=key)
+    return Program.build(templates, weights, variables_of(workload), key_variable=key)
 
 
 async def connect(

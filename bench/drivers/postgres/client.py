@@ -86,7 +86,7 @@ def _maker(statement: Statement, name: str, type_name: str, words: Words, vocabu
     parameter = vocabulary.workload.parameters.get(name)
     if type_name == _DATE and parameter is not None and parameter.date is not None:
         return lambda ticket: date.fromisoformat(words.render(ticket).decode())
-    if type_name in _NUMBERS and parameter is not None and _fits(parameter.pick, type_name):
+    if type_name in _NUMBERS and _fits(vocabulary.choices(name), type_name):
         number_of = _NUMBERS[type_name]
         return lambda ticket: number_of(words.render(ticket).decode())
     number = words.number_maker()
@@ -104,10 +104,10 @@ def _maker(statement: Statement, name: str, type_name: str, words: Words, vocabu
     return lambda ticket: convert(number(ticket))
 
 
-def _fits(choices: Sequence[Choice] | None, type_name: str) -> bool:
+def _fits(choices: Sequence[Choice], type_name: str) -> bool:
     """Whether there are choices, and all of them are numbers of that type."""
     try:
-        return bool(choices) and all(_NUMBERS[type_name](str(choice)) is not None for choice in choices or ())
+        return bool(choices) and all(_NUMBERS[type_name](str(choice)) is not None for choice in choices)
     except (ValueError, ArithmeticError):
         return False
 

@@ -61,12 +61,17 @@ def numbered(source: str, workload: Workload) -> tuple[str, tuple[str, ...]]:
     pieces: list[str] = []
     at = 0
     for name, start, end in placeholders(bare(source)):
-        if name not in workload.parameters and name not in _NOT_PARAMETERS:
+        if not is_parameter(name, workload):
             continue
         number = numbers.setdefault(name, len(numbers) + 1)
         pieces += [source[at:start], f"${number}"]
         at = end
     return "".join([*pieces, source[at:]]), tuple(numbers)
+
+
+def is_parameter(name: str, workload: Workload) -> bool:
+    """Whether a name in braces is sent as a parameter; what else stands in braces is SQL."""
+    return name in workload.parameters or name in _NOT_PARAMETERS or name.partition(".")[0] in workload.feeds
 
 
 def source_position(statement: Statement, position: int) -> int:
@@ -117,7 +122,7 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
     ]
     weights = [operation.weight for operation in workload.operations.values()]
     key = 0 if workload.parameters else -1
-    return Program.build(templates, weights, variables_of(workload.parameters), key_variable=key)
+    return Program.build(templates, weights, variables_of(workload), key_variable=key)
 
 
 def _step(statement: Statement, vocabulary: Vocabulary, *, is_named: bool) -> Step:

@@ -8,7 +8,7 @@ from typing import Any
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
 from bench.drivers.redis.commands import command_template, encode, lookup_of
-from bench.drivers.templates import TemplateWriter, Vocabulary, variable_of, variables_of
+from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
 from bench.plan.program import Program, Step, Template
 from bench.scenario.model import Workload
 from bench.scenario.templates import value_content
@@ -104,9 +104,7 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
     """One template per operation. The key, or without one the first parameter, is what the operation log
     calls the key.
     """
-    keys = workload.keys
-    variables = [variable_of(keys, keys.count, 0)] if keys is not None else []
-    variables += variables_of(workload.parameters, first=len(variables))
+    variables = variables_of(workload)
     vocabulary = Vocabulary(workload, seed)
     templates = []
     for name, operation in workload.operations.items():

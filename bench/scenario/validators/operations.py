@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bench.scenario.model import Operation, Workload
     from bench.scenario.operations import Request
+    from bench.scenario.templates import Choice
 
 # Commands that are not answered exactly once, or that change what a lane is.
 _NOT_ONE_ANSWER = (
@@ -30,6 +31,7 @@ _ALLOWED_IN_TRANSACTION = ("SET", "SAVEPOINT", "RELEASE")
 _FIRST_WORD = re.compile(r"\s*([A-Za-z]+)")
 _NUMBERED = re.compile(r"(?<![\w$])\$[0-9]+")
 _NO_BODY = ("GET", "HEAD")
+MOST_SHOWN = 30
 _MISSING_FORM = {
     "command": ("a command", 'add command: [GET, "{key}"]'),
     "sql": ("a statement", "add sql: SELECT 1"),
@@ -105,13 +107,19 @@ def _placeholders(
 ) -> Iterator[Violation]:
     """Names in braces that nothing is put in for. All but KEY stand everywhere."""
     known: tuple[str, ...] | None = None  # they are wrong themselves, which is reported
-    if workload.has("parameters"):
-        known = (*workload.parameters, *(name for name in RESERVED if has_keys or name != KEY))
+    if workload.has("parameters", "feeds"):
+        columns = [f"{feed}.{column}" for feed in workload.feeds for column in workload.feeds[feed].columns]
+        known = (*workload.parameters, *columns, *(name for name in RESERVED if has_keys or name != KEY))
     for name in placeholders_in(text):
         shown = quoted("{" + name + "}")
+        feed, point, _ = name.partition(".")
+        if known is not None and point and feed in workload.feeds and not workload.feeds[feed].columns:
+            continue  # its file was not read yet
         if known is not None and name not in known:
-            choices = ", ".join("{" + choice + "}" for choice in known)
+            choices = ", ".join("{" + choice + "}" for choice in known[:MOST_SHOWN])
             advice = f"add it to the workload: parameters: {{{name}: {{count: 1000}}}}"
+            if point:
+                advice = f"add it to the workload: feeds: {{{feed}: {{file: {feed}.csv}}}}"
             yield Violation(path, f"one of {choices}", f"the placeholder {shown}", advice)
         elif has_keys and name == KEY and workload.has("keys") and workload.keys is None:
             advice = "add keys: {count: 1000} to the workload"
@@ -154,7 +162,11 @@ def _statement(statement: str, workload: Workload, allowed: Sequence[str]) -> It
     yield from _placeholders(code, workload)
     known = {*(workload.parameters if workload.has("parameters") else ()), *RESERVED} - {KEY}
     for start, end in quoted_stretches(statement):
-        inside = [name for name in names_in(statement, start, end) if name in known]
+        inside = [
+            name
+            for name in names_in(statement, start, end)
+            if name in known or _has_feed(workload, name.partition(".")[0])
+        ]
         if inside and statement[start] in "'eE":
             shown = "{" + inside[0] + "}"
             advice = f"write {shown} without quotes: it is sent as a parameter, with its type"
@@ -164,13 +176,25 @@ def _statement(statement: str, workload: Workload, allowed: Sequence[str]) -> It
 def _in_head(text: str, workload: Workload, path: Path, *, is_path: bool = False) -> Iterator[Violation]:
     """Texts to pick from that would break the head of a request, whose parts such characters separate."""
     for name in placeholders_in(text):
-        parameter = workload.parameters.get(name) if workload.has("parameters") else None
-        for choice in map(str, (parameter and parameter.pick) or ()):
+        for choice in map(str, _choices(name, workload)):
             if not (choice.isascii() and choice.isprintable()) or (is_path and set(choice) & {" ", "#"}):
                 where = "a path, without spaces and #" if is_path else "a header"
                 expected = f"printable ASCII for {{{name}}} in {where}"
                 yield Violation(path, expected, quoted(choice), "encode it, such as with %20")
                 break
+
+
+def _choices(name: str, workload: Workload) -> Sequence[Choice]:
+    """What a placeholder is one of, where it is one of a list that is right."""
+    feed, point, column = name.partition(".")
+    if point:
+        return workload.feeds[feed].columns.get(column, ()) if _has_feed(workload, feed) else ()
+    parameter = workload.parameters.get(name) if workload.has("parameters") else None
+    return (parameter and parameter.pick) or ()
+
+
+def _has_feed(workload: Workload, name: str) -> bool:
+    return workload.has("feeds") and name in workload.feeds
 
 
 def _request(request: Request, workload: Workload) -> Iterator[Violation]:

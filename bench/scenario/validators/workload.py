@@ -6,13 +6,13 @@ field does not hide the others.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bench.core.units import format_bytes, quoted
 from bench.registry import DRIVERS, OTHER, Topology
 from bench.scenario.model import Keys, Operation, Workload
 from bench.scenario.problems import Path, Violation
-from bench.scenario.templates import RESERVED, Parameter
+from bench.scenario.templates import RESERVED, VALUE, Parameter, names_in
 from bench.scenario.validators.operations import check_headers, check_operations
 
 MAX_UNSENT_BYTES = 2 * 10**9
@@ -71,10 +71,15 @@ def _lanes(workload: Workload) -> Iterator[Violation]:
 
 def _unsent(workload: Workload) -> Iterator[Violation]:
     """The generator must have room for the unsent requests of every lane."""
-    if not workload.has("lanes", "pipeline", "operations", "value"):
+    if not workload.has("lanes", "pipeline", "operations", "value", "parameters", "feeds"):
         return
-    value_bytes = workload.value.bytes if workload.value is not None else 0
-    sizes = [_request_bytes(operation, value_bytes) for operation in workload.operations.values()]
+    longest = {VALUE: workload.value.bytes} if workload.value is not None else {}
+    for name, parameter in workload.parameters.items():
+        longest[name] = max((len(str(choice).encode()) for choice in parameter.choices), default=0)
+    for name, feed in workload.feeds.items():
+        for column, cells in feed.columns.items():
+            longest[f"{name}.{column}"] = max(len(str(cell).encode()) for cell in cells)
+    sizes = [_request_bytes(operation, longest) for operation in workload.operations.values()]
     total = max(sizes, default=0) * workload.lanes * workload.pipeline
     if total > MAX_UNSENT_BYTES:
         expected = f"lanes x pipeline x the largest request to be at most {format_bytes(MAX_UNSENT_BYTES)}"
@@ -83,14 +88,14 @@ def _unsent(workload: Workload) -> Iterator[Violation]:
         yield Violation(path, expected, format_bytes(total), advice, (("lanes",), ("pipeline",)))
 
 
-def _request_bytes(operation: Operation, value_bytes: int) -> int:
-    """Of one round trip, about."""
+def _request_bytes(operation: Operation, longest: Mapping[str, int]) -> int:
+    """Of one round trip, about; `longest`: bytes of placeholders that are texts."""
     words = [word for command in operation.all_commands for word in command]
     texts: list[str] = ["".join(words), *operation.all_statements]
     if operation.request is not None:
         body = operation.request.body or operation.request.json_body
         texts.append(body if isinstance(body, str) else json.dumps(body))
-    return max(len(text) + text.count("{value}") * value_bytes for text in texts)
+    return max(len(text) + sum(longest.get(name, 0) for name in names_in(text)) for text in texts)
 
 
 def _streams(workload: Workload) -> Iterator[Violation]:
@@ -148,6 +153,11 @@ def _parameters(workload: Workload) -> Iterator[Violation]:
             expected = f"a name other than {', '.join(RESERVED)}, which have a meaning already"
             yield Violation(path, expected, quoted(name), "rename it")
         yield from _distribution(parameter, path)
+    for name, feed in workload.feeds.items() if workload.has("feeds") else ():
+        if feed.order == "unique" and workload.has("arrivals") and workload.arrivals == "closed":
+            expected = "a number of arrivals that is known, for rows that are unique"
+            advice = "plan arrivals (constant, poisson), or use another order"
+            yield Violation(("feeds", name, "order"), expected, "arrivals: closed", advice, (("arrivals",),))
     dataset = workload.dataset if workload.has("dataset") else None
     if dataset is not None and bool(dataset.name) == bool(dataset.sql):
         advice = "write dataset: tpcb, or dataset: {sql: [setup.sql]}"

@@ -26,6 +26,7 @@ OPERATIONS = {
         "commands": [
             ["HSET", "h:{uuid}", "{{colour}}", "{colour}", "n", "{size}", "{{{shade}}}", "{letters}{shade}"],
             ["SADD", "days:{day}", "{shade}"],
+            ["MSET", "{user.name}", "{user.age}", "o:{other.name}", "{turn.n}"],
         ],
         "weight": 4,
     },
@@ -91,6 +92,11 @@ def plan_for(engine: str, seed: int) -> Plan:
             "letters": {"text": 23},
             "day": {"date": {"from": "2024-02-27", "to": "2024-03-01"}},
         },
+        feeds={
+            "user": {"columns": {"name": ["ann", "bo"], "age": [7, 77]}, "order": "random"},
+            "other": {"columns": {"name": [f"n{row}" for row in range(9)]}, "order": "shuffled"},
+            "turn": {"columns": {"n": ["first", "second", "third"]}},
+        },
         phases={"short": "1s"},
     )
 
@@ -122,6 +128,10 @@ def test_texts_are_among_those_that_the_scenario_has() -> None:
     ids = {command[1] for command in written}
     assert len(ids) == len(written), "each arrival has one of its own"
     assert all(uuid.UUID(name[2:].decode()).version == 4 for name in ids)
+    rows = [command for command in sent("wire", 7) if command[0] == b"MSET"]
+    assert {command[1:3] for command in rows} == {(b"ann", b"7"), (b"bo", b"77")}, "columns of one row"
+    assert {command[4] for command in rows} == {b"first", b"second", b"third"}
+    assert {command[3] for command in rows} == {b"o:n%d" % row for row in range(9)}
     days = {command[1] for command in sent("wire", 7) if command[0] == b"SADD"}
     assert days == {b"days:2024-02-27", b"days:2024-02-28", b"days:2024-02-29", b"days:2024-03-01"}
 
