@@ -311,10 +311,8 @@ class _Composer:
             parent.key = self.key(node, event)
             parent.merges = isinstance(node, Scalar) and node.is_plain and node.text == MERGE
         else:
-            if parent.merges:
-                self.merge(parent, parent.key, node)
-            else:
-                self.add_entry(parent, parent.key, node)
+            add = self.merge if parent.merges else self.add_entry
+            add(parent, parent.key, node)
             parent.key = None
         return None
 

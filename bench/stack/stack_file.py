@@ -23,6 +23,7 @@ from bench.scenario.decode import placed, validated
 from bench.scenario.fields import Name, StrictModel, Text, Whole
 from bench.scenario.problems import Violation, nearest
 from bench.scenario.source import (
+    EXTENSION,
     MapNode,
     Node,
     Place,
@@ -198,7 +199,8 @@ def load_stack_file(path: Path) -> StackFile:
 def stack_schema() -> dict[str, object]:
     """The JSON Schema of stack files. Values may also be ${NAME} references, which an editor cannot check."""
     draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return draft | StackContents.model_json_schema() | {"title": "Holdfast stack"}
+    ours = {"title": "Holdfast stack", "patternProperties": {f"^{EXTENSION}": True}}
+    return draft | StackContents.model_json_schema() | ours
 
 
 def service_of(name: str, target: StackTarget) -> ServiceSpec | None:
