@@ -102,9 +102,8 @@ class Encoder:
     def encode(self, counts: Counts) -> str:
         """The V2 payload of `counts`, which must hold a sample."""
         self._cells[:] = counts
-        used = counts.nonzero()[0]
         self._hdr.total_count, self._hdr.min_value, self._hdr.max_value = 0, sys.maxsize, 0
-        self._hdr.set_internal_tacking_values(int(used[0]), int(used[-1]), int(counts.sum()))
+        self._hdr.set_internal_tacking_values(*histogram.used_buckets(counts), int(counts.sum()))
         return str(self._hdr.encode(), "ascii")
 
 

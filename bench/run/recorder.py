@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.core.answers import Answers
-from bench.core.histogram import Counts, empty, percentile_ns
+from bench.core.histogram import Counts, empty, percentiles_ns
 from bench.core.outcome import OUTCOMES
 from bench.engine.api import Engine, EngineStats
 from bench.plan.plan import Plan
@@ -88,8 +88,10 @@ class Recorder:
         for outcome in OUTCOMES:
             row[outcome.label] = now.outcomes[outcome] - (before.outcomes[outcome] if before else 0)
         has_samples = bool(responses.any())
-        for percent in SERIES_PERCENTS:
-            row[f"response_p{percent:g}_ns"] = percentile_ns(responses, percent) if has_samples else None
+        found = percentiles_ns(responses, SERIES_PERCENTS) if has_samples else [None] * len(SERIES_PERCENTS)
+        row |= {
+            f"response_p{percent:g}_ns": value for percent, value in zip(SERIES_PERCENTS, found, strict=True)
+        }
         self.last_p95_ns = row["response_p95_ns"] if has_samples else self.last_p95_ns
         elapsed = now.elapsed_ns - (before.elapsed_ns if before else 0)
         idle = now.idle_ns - (before.idle_ns if before else 0)
