@@ -88,6 +88,8 @@ class WorkloadEntry:
     expected_arrivals: float | None
     operations: list[str]
     first: list[ArrivalEntry]
+    steps: dict[str, int]
+    """How many there are in setup, teardown and on each new connection, where there are any."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _faults(scenario: Scenario, seed: int) -> list[FaultEntry]:
 
 def _workload(plan: WorkloadPlan, count: int) -> WorkloadEntry:
     from bench.plan.walk import first_arrivals
-    from bench.registry import DRIVERS
+    from bench.registry import DRIVERS, STEPS
 
     workload, names = plan.workload, plan.program.names
     # A user's own program decides what comes next.
@@ -163,6 +165,7 @@ def _workload(plan: WorkloadPlan, count: int) -> WorkloadEntry:
         rate_per_s=workload.rate_per_s,
         expected_arrivals=None if plan.is_closed else round(plan.expected_arrivals, 3),
         operations=list(names),
+        steps={key: len(steps) for key in STEPS if (steps := getattr(workload, key))},
         first=[
             ArrivalEntry(
                 None if planned < 0 else int(planned),
@@ -243,6 +246,8 @@ def _workload_lines(workload: WorkloadEntry) -> list[str]:
         f"  {workload.arrivals} arrivals, {rate}"
         + ("" if expected is None else f"  {spaced(expected)} expected in all"),
     ]
+    if workload.steps:
+        lines.append("  " + ", ".join(f"{key}: {count}" for key, count in workload.steps.items()) + " steps")
     for number, arrival in enumerate(workload.first, start=1):
         at = "when a lane is free" if arrival.planned_ns is None else f"{arrival.planned_ns / 1e6:12.6f} ms"
         drawn = arrival.parameters or ({} if arrival.key is None else {"key": arrival.key})

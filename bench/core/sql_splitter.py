@@ -151,6 +151,12 @@ def quoted_stretches(text: str) -> list[tuple[int, int]]:
     return found
 
 
+def literals(text: str) -> list[str]:
+    """What stands in its strings, which may be a secret."""
+    found = [text[start:end] for start, end in quoted_stretches(text)]
+    return [inside for one in found if one[:1] in "'eE$" and (inside := one.strip("eE$'"))]
+
+
 def place(text: str, offset: int) -> tuple[int, int]:
     """Line and column, from 1, of a character of the text."""
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def engine_for(plan: Plan, workload: WorkloadPlan, target: Target | None, log_folder: Path) -> Engine:
     """The engine that a workload names; operation logs go into `log_folder`."""
+    workload = workload.labelled(plan.run_label)
     if workload.workload.engine == "client":
         from bench.engine.client.engine import ClientEngine
 

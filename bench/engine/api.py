@@ -3,10 +3,10 @@ of a driver.
 """
 
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from bench.engine.board import Change, Reconnection
 from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
 from bench.plan.plan import WorkloadPlan
 from bench.plan.program import Program
-from bench.scenario.model import Workload
+from bench.scenario.model import Step, Workload
+from bench.scenario.problems import Path as KeyPath
 from bench.stack.target import Target
 
 LEAST_CLIENT_IDLE_RATIO = 0.1
@@ -168,6 +169,40 @@ class WireDriver(Protocol):
     def prepare(self, target: Target, workload: Workload, seed: int) -> None:
         """Put the keys in place that the operations expect, and have the target look at what it will be
         asked. Raises TargetError, StatementRefused.
+        """
+
+
+STEP_S = 300.0
+"""How long one step around the load may take: an index is built in it, and nothing hangs for ever."""
+
+
+class PlacedStep(NamedTuple):
+    """A step of `setup`, `teardown` or `connect`, with the path that leads to it from the workload."""
+
+    path: KeyPath
+    what: Any
+    """Words of a command, SQL, or a Request; `{run}` is filled in except in a request."""
+
+
+def steps_at(key: str, steps: Iterable[Step]) -> list[PlacedStep]:
+    """The steps under a key of a workload."""
+    return [PlacedStep((key, index), step) for index, step in enumerate(steps)]
+
+
+class StepDriver(Protocol):
+    """A driver that can carry out steps around the load; modules fulfil it with functions."""
+
+    def perform(
+        self,
+        target: Target,
+        workload: Workload,
+        steps: Sequence[PlacedStep],
+        run_label: int,
+        opened: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """Carry the steps out in order, on a connection of its own. `opened` is given what breaks that off.
+
+        Raises StatementRefused for a step that the target does not accept, TargetError for all else.
         """
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.core.intervals import Stretch, load_ns, stretches, window_ends
 from bench.plan.pacing import P_DURATION_NS, P_EXPECTED, P_NUMBER, P_REST, PACING_COLUMNS
+from bench.scenario.templates import filled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,6 +80,13 @@ class WorkloadPlan:
         loads = np.bincount(self.pacing[:, P_NUMBER].astype(np.int64), lengths, self.phase_count)
         return loads.astype(np.float64)
 
+    def labelled(self, run_label: int) -> WorkloadPlan:
+        """With the number of its run in what is done on each new connection."""
+        if not self.workload.connect:
+            return self
+        steps = tuple(filled(step, run_label) for step in self.workload.connect)
+        return replace(self, workload=self.workload.model_copy(update={"connect": steps}))
+
     def is_planned(self, operation: str) -> bool:
         """Whether an operation is a planned arrival, and nothing that the server sends by itself."""
         return operation != self.workload.received_operation
@@ -105,6 +113,8 @@ class Plan:
     digest: str
     operation_log: bool = False
     segment: Segment = Segment()
+    run_label: int = 0
+    """What `{run}` stands for; no part of the digest."""
 
     @property
     def duration_ns(self) -> int:

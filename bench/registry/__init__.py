@@ -14,6 +14,7 @@ from typing import Any
 from bench.registry.drivers import (
     DRIVERS,
     OTHER,
+    STEPS,
     DriverSpec,
     contacts_a_target,
     is_planned,
@@ -46,6 +47,7 @@ __all__ = [
     "SERVICES",
     "SHIPPED_STACKS",
     "STARTED",
+    "STEPS",
     "DriverSpec",
     "Scheme",
     "ServiceSpec",

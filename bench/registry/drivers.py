@@ -12,6 +12,9 @@ from bench.registry.services import Topology
 OTHER = "other"
 """The operation of all that a user's own program asks for and no operation of the workload names."""
 
+STEPS = ("setup", "teardown", "connect")
+"""Keys of a workload with what is done around its load and on each of its connections."""
+
 
 @dataclass(frozen=True)
 class DriverSpec:
@@ -71,7 +74,7 @@ _DRIVERS = (
         client="bench.drivers.redis.client",
         protocol="resp",
         forms=("command", "commands"),
-        settings=("keys", "value", "parameters", "feeds", "resp", "pipeline"),
+        settings=("keys", "value", "parameters", "feeds", "resp", "pipeline", *STEPS),
         answers="lookups",
         integrity=frozenset(("acknowledged_writes", "registers")),
         capacity="redis",
@@ -81,7 +84,7 @@ _DRIVERS = (
         "redis",
         "bench.drivers.redis.pubsub",
         protocol="resp",
-        settings=("value", "resp", "channels", "subscribers"),
+        settings=("value", "resp", "channels", "subscribers", *STEPS),
         own_operations=("publish", "deliver"),
         receives="deliver",
         integrity=frozenset(("messages",)),
@@ -95,7 +98,7 @@ _DRIVERS = (
         client="bench.drivers.postgres.client",
         protocol="postgres",
         forms=("sql", "transaction"),
-        settings=("value", "parameters", "feeds", "dataset", "session", "retries"),
+        settings=("value", "parameters", "feeds", "dataset", "session", "retries", *STEPS),
         pipelines=False,
         answers="rows",
         integrity=frozenset(("acknowledged_writes", "registers", "transfers")),
@@ -109,7 +112,7 @@ _DRIVERS = (
         client="bench.drivers.http.client",
         protocol="http",
         forms=("request",),
-        settings=("value", "parameters", "feeds", "headers"),
+        settings=("value", "parameters", "feeds", "headers", "setup", "teardown"),
         pipelines=False,
         answers="statuses",
         integrity=frozenset(("acknowledged_writes",)),

@@ -1,22 +1,74 @@
-"""Data that workloads find: put in place before the run, checked and taken away after it."""
+"""What workloads find in their targets: data, and what their own steps do; put in place before the run, taken
+away after it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.core.errors import TargetError
+from bench.core.errors import StatementRefused, TargetError
 from bench.datasets import DataSet, SqlFile, check, claim_on, drop, load
+from bench.engine.api import PlacedStep, steps_at
+from bench.registry import DRIVERS
+from bench.registry import load as load_module
 from bench.results.run_record import Anomaly, DataSetRecord
+from bench.scenario.templates import filled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from bench.datasets.connection import Claim
+    from bench.engine.api import StepDriver
     from bench.plan.plan import Plan
     from bench.scenario.operations import DataSetChoice
     from bench.stack.target import Target
 
 NS_PER_MS = 1_000_000
+
+
+class Steps:
+    """`setup` of each workload, once before the load, and `teardown`, once after it, however it ended."""
+
+    def __init__(self, plan: Plan, targets: Mapping[str, Target]) -> None:
+        self._plan = plan
+        self._targets = targets
+        self._begun: list[int] = []
+        self._abandon: Callable[[], None] = lambda: None
+
+    def set_up(self, number: int, note: Callable[[str], None]) -> None:
+        """Carry out the setup of workload `number`. Raises TargetError, StatementRefused."""
+        workload = self._plan.workloads[number].workload
+        if not workload.setup and not workload.teardown:
+            return
+        self._begun.append(number)
+        if workload.setup:
+            note(f"setting up {workload.target} for {workload.name}")
+            self._perform(number, steps_at("setup", workload.setup))
+
+    def tear_down(self) -> list[tuple[int, TargetError | StatementRefused]]:
+        """Undo what was set up, the last first; what could not be, by its workload's number. Idempotent."""
+        self._abandon()
+        failed = list[tuple[int, TargetError | StatementRefused]]()
+        while self._begun:
+            number = self._begun.pop()
+            for step in steps_at("teardown", self._plan.workloads[number].workload.teardown):
+                try:
+                    self._perform(number, [step])
+                except (TargetError, StatementRefused) as error:
+                    failed.append((number, error))
+        return failed
+
+    def _perform(self, number: int, steps: Sequence[PlacedStep]) -> None:
+        workload, label = self._plan.workloads[number].workload, self._plan.run_label
+        driver: StepDriver = load_module(DRIVERS[workload.driver].module)
+        ready = [PlacedStep(step.path, filled(step.what, label)) for step in steps]
+        try:
+            driver.perform(self._targets[workload.target], workload, ready, label, self._keep)
+        finally:
+            self._abandon = lambda: None
+
+    def _keep(self, abandon: Callable[[], None]) -> None:
+        self._abandon = abandon
 
 
 class DatasetFixtures:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,9 @@ from bench.resources.machine import Look as CompanyLook
 from bench.resources.sampler import Sampler
 from bench.results.layout import run_name
 from bench.results.logs import RawLog, merge
-from bench.results.run_record import StartRecord
+from bench.results.run_record import Anomaly, StartRecord
 from bench.results.writer import RunWriter
-from bench.run.fixtures import DatasetFixtures
+from bench.run.fixtures import NS_PER_MS, DatasetFixtures, Steps
 from bench.run.outages import outages_of
 from bench.run.plugins import LoadGenerator, LocalGenerator, Observers
 from bench.run.progress import Pace, Progress, ProgressSnapshot
@@ -62,6 +63,7 @@ class _Parts:
     writer: RunWriter
     sampler: Sampler
     fixtures: DatasetFixtures
+    steps: Steps
     plugins: list[RunPlugin]
 
     def close(self, note: Callable[[str], None]) -> None:
@@ -75,6 +77,8 @@ class _Parts:
                 cleanup.callback(plugin.close)
 
     def _take_data_away(self, note: Callable[[str], None]) -> None:
+        for _, error in self.steps.tear_down():
+            note(f"not torn down: {error}")
         for sentence in self.fixtures.drop():
             note(sentence)
 
@@ -108,6 +112,7 @@ class Session:
         for hint in hints_before_a_run(scenario, loaded.rules, quick=loaded.quick):
             self.progress.step(f"hint: {hint}")
         plan = compile_plan(scenario, self.seed)
+        plan = replace(plan, run_label=WallLabel.read().wall_ns // NS_PER_MS)
         with RunWriter(self.out, run_name(scenario.scenario)) as writer:
             plugins = self.plugins(scenario)
             try:
@@ -135,7 +140,7 @@ class Session:
             for workload in plan.workloads
         ]
         sampler = Sampler(plan, own, self.stack.describe(), writer.resources, lambda: pool_use(engines))
-        return _Parts(plan, engines, writer, sampler, DatasetFixtures(plan, own), plugins)
+        return _Parts(plan, engines, writer, sampler, DatasetFixtures(plan, own), Steps(plan, own), plugins)
 
     def _measured(self, loaded: LoadedScenario, parts: _Parts) -> Path:
         plan, engines, writer, fixtures = parts.plan, parts.engines, parts.writer, parts.fixtures
@@ -143,6 +148,8 @@ class Session:
         for plugin in parts.plugins:
             self._while_listening(plugin.calibrate)
         data_sets = self._while_listening(lambda: fixtures.load(self.progress.step))
+        for number in range(len(plan.workloads)):
+            self._placed(loaded, number, partial(parts.steps.set_up, number, self.progress.step))
         self._connect(loaded, engines)
         record = first_record(loaded, plan, self.stack, calibration)
         # Written before run zero is set, because a slow disk must not push it into the past.
@@ -152,11 +159,10 @@ class Session:
         lead_ns = self.generators.lead_ns
         start_ns = label.monotonic_ns + lead_ns
         writer.zero = WallLabel(start_ns, label.wall_ns + lead_ns)
-        run_label = label.wall_ns // 1_000_000
-        started = _start(writer.zero).model_copy(update={"run_label": run_label})
+        started = _start(writer.zero).model_copy(update={"run_label": plan.run_label})
         record = record.model_copy(update={"started": started, "run": writer.name})
         for engine in engines:
-            engine.begin(start_ns, run_label)
+            engine.begin(start_ns, plan.run_label)
         parts.sampler.start(start_ns)
         for plugin in parts.plugins:
             plugin.begin(start_ns, writer)
@@ -185,7 +191,7 @@ class Session:
             writer.event(outage.from_ns, "outage", **shown)
         self._stack_events(writer, start_ns)
         self._keep_logs(writer)
-        anomalies = [*final.anomalies, *fixtures.check()]
+        anomalies = [*final.anomalies, *fixtures.check(), *self._torn_down(loaded, parts.steps)]
         final = final.model_copy(update={"outages": outages, "anomalies": anomalies})
         final = self.generators.add_to(final)
         path = writer.finish(final, interrupted=interrupted)
@@ -198,11 +204,24 @@ class Session:
         for number, engine in enumerate(engines):
             self._check_stop()
             self.progress.step(f"connecting {engine.plan.name} to {engine.plan.workload.target}")
-            try:
-                self._while_listening(engine.prepare)
-            except StatementRefused as refused:
-                raise placed_refusal(loaded, number, refused) from None
+            self._placed(loaded, number, engine.prepare)
         self._check_stop()
+
+    def _placed(self, loaded: LoadedScenario, number: int, work: Callable[[], None]) -> None:
+        """Prepare something of workload `number`; what its target refuses is reported at its place."""
+        try:
+            self._while_listening(work)
+        except StatementRefused as refused:
+            raise placed_refusal(loaded, number, refused) from None
+
+    def _torn_down(self, loaded: LoadedScenario, steps: Steps) -> list[Anomaly]:
+        """Tear down what was set up; what could not be, for the record."""
+        found = []
+        for number, error in steps.tear_down():
+            shown = placed_refusal(loaded, number, error) if isinstance(error, StatementRefused) else error
+            message = f"what setup left behind may still be there: {shown}"
+            found.append(Anomaly(code="teardown_failed", severity="note", message=message))
+        return found
 
     def _calibrate(self, plan: Plan) -> CalibrationRecord:
         rates = [w.workload.rate_per_s for w in plan.workloads if w.workload.rate_per_s]

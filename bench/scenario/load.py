@@ -321,10 +321,11 @@ def placed_refusal(loaded: LoadedScenario, number: int, refused: StatementRefuse
     place = loaded.marks[known]
     line, column, found, advice = place.line, place.column, refused.found, refused.advice
     text = _text_at(loaded, number, refused.path)
-    if path in loaded.secrets:
+    secrets = [name for known, name in loaded.secrets.items() if known[: len(path)] == path]
+    if secrets:
         # The server may have repeated any part of it.
-        found = f"the value of the environment variable {loaded.secrets[path]} (not shown), which it refused"
-        advice = f"correct {loaded.secrets[path]}"
+        found = f"the value of the environment variable {secrets[0]} (not shown), which it refused"
+        advice = f"correct {secrets[0]}"
     elif text is not None and refused.offset is not None:
         if line:
             line, column = _position(loaded.source_text, line, column, text, refused.offset)
@@ -341,6 +342,9 @@ def _text_at(loaded: LoadedScenario, number: int, path: tuple[str | int, ...]) -
             return workload.operations[str(name)].sql
         case ("operations", name, "transaction", int(index)):
             return (workload.operations[str(name)].transaction or ())[index]
+        case ("setup" | "teardown" | "connect" as key, int(index)):
+            step = getattr(workload, key)[index]
+            return step if isinstance(step, str) else None
     return None
 
 

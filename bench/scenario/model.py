@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
+    Tag,
     WithJsonSchema,
     model_serializer,
     model_validator,
@@ -120,6 +122,30 @@ ClassName = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
 ArgumentName = Annotated[str, Field(strict=True, pattern="^[A-Za-z][A-Za-z0-9_-]*$", max_length=200)]
 
 
+def _form_of(step: Any) -> str:
+    """Which form a step around the load has."""
+    if isinstance(step, str):
+        return "sql"
+    return "command" if isinstance(step, list | tuple) else "request"
+
+
+def _step(value: Any) -> Any:
+    if isinstance(value, str | list | tuple | dict | Request):
+        return value
+    expected = "a step: a command as a list of words, SQL as text, or an HTTP request"
+    raise Mismatch(expected, kind_of(value), "write [SET, a, 1], or SQL, or {method: POST, path: /}")
+
+
+Step = Annotated[
+    Annotated[Command, Tag("command")]
+    | Annotated[Statement, Tag("sql")]
+    | Annotated[Request, Tag("request")],
+    Discriminator(_form_of),
+    BeforeValidator(_step),
+]
+Steps = Annotated[tuple[Step, ...], Field(max_length=100)]
+
+
 class Operation(StrictModel):
     """One kind of request: Redis commands, SQL statements, or an HTTP request, as the driver has it."""
 
@@ -154,6 +180,9 @@ class Operation(StrictModel):
     def all_commands(self) -> tuple[tuple[str, ...], ...]:
         """The commands in order, whichever of the two forms the file used; empty for a noop operation."""
         return self.commands or ((self.command,) if self.command else ())
+
+
+NEWER_KEYS = ("feeds", "setup", "teardown", "connect")
 
 
 class Workload(CheckedModel):
@@ -202,6 +231,9 @@ class Workload(CheckedModel):
         default_factory=dict,
         description="Locust: values of the arguments that the locustfile adds to the command line, and tags.",
     )
+    setup: Steps = Field((), description="Commands, SQL or requests, once before the load.")
+    teardown: Steps = Field((), description="The same, once after the load, however it ended.")
+    connect: Steps = Field((), description="Commands or SQL on each new connection.")
     operations: Annotated[dict[Name, Operation], Field(max_length=50)] = Field(default_factory=dict)
     arrivals: Literal["constant", "poisson", "closed"]
     rate_per_s: Rate | None = Field(None, alias="rate", description="Arrivals per second at 100 % load.")
@@ -218,6 +250,16 @@ class Workload(CheckedModel):
         None, description="Pub/sub: each hears every channel."
     )
     pool: Annotated[int, Whole(1, 10_000)] = Field(50, description="Engine client: connections in the pool.")
+
+    @property
+    def first_commands(self) -> tuple[tuple[str, ...], ...]:
+        """Commands that every new connection begins with."""
+        return tuple(step for step in self.connect if isinstance(step, tuple))
+
+    @property
+    def first_statements(self) -> tuple[str, ...]:
+        """SQL that every new connection begins with."""
+        return tuple(step for step in self.connect if isinstance(step, str))
 
     @property
     def received_operation(self) -> str | None:
@@ -237,12 +279,10 @@ class Workload(CheckedModel):
         return DRIVERS[self.driver].operation_names(self.operations)
 
     @model_serializer(mode="wrap")
-    def _without_feeds_that_are_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Workloads without feeds are written as they were before, so that plans keep their digests."""
+    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Workloads without newer keys are written as they were before, so that plans keep their digests."""
         fields: dict[str, object] = dump(self)
-        if not self.feeds:
-            fields.pop("feeds", None)
-        return fields
+        return {name: value for name, value in fields.items() if value or name not in NEWER_KEYS}
 
     @model_validator(mode="before")
     @classmethod

@@ -80,6 +80,16 @@ def pieces_of(text: str) -> list[Piece]:
     return pieces + [Piece(literal, False)] * bool(literal)
 
 
+def filled(step: Any, run_label: int) -> Any:
+    """Words or SQL of no arrival, with `{run}` filled in; a request, which is rendered later, as it is."""
+    if isinstance(step, tuple):
+        return tuple(filled(word, run_label) for word in step)
+    if not isinstance(step, str):
+        return step
+    label = f"{run_label:0{RUN_WIDTH}d}"
+    return "".join(label if piece.is_placeholder else piece.text for piece in pieces_of(step))
+
+
 def names_in(text: str, start: int = 0, end: int | None = None) -> list[str]:
     """Names of the placeholders of a text, in order."""
     return [one.name for one in placeholders(text, start, end)]

@@ -94,13 +94,22 @@ _TEXT_KEYS = (
     *("command", "commands", "sql", "transaction", "session"),
     *("headers", "body", "contains", "arguments"),
 )
+_STEP_KEYS = ("setup", "teardown", "connect")
+"""Lists in which a command or SQL is text, and a request a mapping like any other."""
 _DATA_KEYS = ("json", "pick")
 """What stands below is the user's data, whose keys mean nothing to us."""
 _NAMING_KEYS = ("operations", "parameters")
 """The keys right below are names that the user gives: an operation may be called session, body or json."""
 
 
-def plain(node: Node, *, is_text: bool = False, is_data: bool = False, is_naming: bool = False) -> Any:
+def plain(
+    node: Node,
+    *,
+    is_text: bool = False,
+    is_data: bool = False,
+    is_naming: bool = False,
+    is_steps: bool = False,
+) -> Any:
     """dict, list, str, int, float, bool or None; with `is_text` every scalar below is a str."""
     match node:
         case Scalar() if is_data:
@@ -108,7 +117,10 @@ def plain(node: Node, *, is_text: bool = False, is_data: bool = False, is_naming
         case Scalar():
             return node.text if is_text or not node.is_plain else _plain_scalar(node.text)
         case ListNode():
-            return [plain(item, is_text=is_text, is_data=is_data) for item in node.items]
+            return [
+                plain(item, is_text=is_text or (is_steps and not isinstance(item, MapNode)), is_data=is_data)
+                for item in node.items
+            ]
         case MapNode():
             ours = () if is_data or is_naming else node.entries.keys()
             return {
@@ -117,6 +129,7 @@ def plain(node: Node, *, is_text: bool = False, is_data: bool = False, is_naming
                     is_text=is_text or (key in ours and key in _TEXT_KEYS),
                     is_data=is_data or (key in ours and key in _DATA_KEYS),
                     is_naming=key in ours and key in _NAMING_KEYS,
+                    is_steps=key in ours and key in _STEP_KEYS,
                 )
                 for key, (_, item) in node.entries.items()
             }

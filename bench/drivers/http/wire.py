@@ -5,15 +5,22 @@ connection.
 import json
 import socket
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
+from bench.core.errors import StatementRefused
+from bench.core.sanitize import redacted
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of, within_json
+from bench.engine.api import STEP_S, PlacedStep
 from bench.engine.wire.layout import NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.program import Program, Step, Template
 from bench.scenario.model import Workload
 from bench.scenario.operations import Request
-from bench.scenario.templates import VALUE, pieces_of
+from bench.scenario.problems import Path
+from bench.scenario.templates import RUN, VALUE, names_in, pieces_of
+from bench.stack.probes.connection import dialled, hang_up
 from bench.stack.target import Target
 
 
@@ -66,6 +73,7 @@ def write_json_text(writer: TemplateWriter, text: str) -> None:
 
 
 _DEFAULT_PORTS = {False: 80, True: 443}
+STEP_BODY_BYTES, STEP_SAID_BYTES = 1 << 20, 120
 WITH_LENGTH = ("POST", "PUT", "PATCH")
 """Methods whose requests say how long their body is, even where there is none."""
 
@@ -177,3 +185,44 @@ async def connect(
 
 def prepare(target: Target, workload: Workload, seed: int) -> None:
     """Nothing is put in place; what is there is the target's business."""
+
+
+def perform(
+    target: Target,
+    workload: Workload,
+    steps: Sequence[PlacedStep],
+    run_label: int = 0,
+    opened: Callable[[Callable[[], None]], None] = lambda _: None,
+) -> None:
+    """Send requests one after the other, each on its own connection; see StepDriver.
+
+    The workload's headers go along, but for those that belong to an arrival.
+    """
+    common = {name: text for name, text in workload.headers.items() if set(names_in(text)) <= {RUN}}
+    for path, request in steps:
+        writer = write_request(request, common, target, Vocabulary(workload, 0))
+        content = writer.content
+        for field in writer.fields:
+            content[field.offset : field.offset + field.width] = b"%0*d" % (field.width, run_label)
+        try:
+            with dialled(target, STEP_S) as connection:
+                opened(partial(hang_up, connection))
+                connection.sendall(content)
+                answer = HTTPResponse(connection, method=request.method)
+                answer.begin()
+                body = answer.read(STEP_BODY_BYTES)
+        except (OSError, HTTPException) as error:
+            found = str(error) or type(error).__name__
+            raise target.error(f"an answer to {path[0]}[{path[1]}]", found, "check its log") from None
+        _expect(target, path, request, answer, body)
+
+
+def _expect(target: Target, path: Path, request: Request, answer: HTTPResponse, body: bytes) -> None:
+    """Raise StatementRefused for an answer that the request does not expect."""
+    wanted = request.expect.contains
+    if answer.status in request.expect.status and (wanted is None or wanted.encode() in body):
+        return
+    said = redacted(body[:STEP_SAID_BYTES].decode(errors="replace"), [target.password])
+    expected = "an answer as `expect` says" + (f", with {wanted!r} in it" if wanted else "")
+    found = f"{answer.status} {answer.reason}: '{' '.join(said.split())}'"
+    raise StatementRefused(path, None, expected, found, "correct the request, or what it expects")

@@ -160,7 +160,8 @@ class PostgresApplication(ClientDriver):
         self._draws = Draws(plan, clock)
         self._operations = list(workload.operations.values())
         self._statements = statements_of(workload)
-        self.pool = WatchedPool(connect_options(target, workload, len(self._statements)), watch)
+        options = connect_options(target, workload, len(self._statements))
+        self.pool = WatchedPool(options, watch, workload.first_statements)
         self._queries: list[list[Query]] = []
         self._counts = dict.fromkeys(("rows_received", "serialization_failures", "deadlocks", "retries"), 0)
 

@@ -20,6 +20,7 @@ import psycopg
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.machine_limits import limit_in
 from bench.core.sanitize import redacted
+from bench.core.sql_splitter import literals
 from bench.drivers.postgres.wire import message, parse, statements_of
 from bench.protocols import postgres
 from bench.protocols.state import (
@@ -128,6 +129,12 @@ async def _make_ready(connection: socket.socket, target: Target, workload: Workl
         bound = b"".join(struct.pack("!i", len(text)) + text for text in texts)
         wanted += message(b"B", b"\0\0" + struct.pack("!hh", 0, len(texts)) + bound + struct.pack("!h", 0))
         wanted += message(b"E", b"\0" + struct.pack("!i", 0))
+    for index, step in enumerate(workload.first_statements):
+        said = await _asked(connection, message(b"Q", step.encode() + b"\0"))
+        if said is not None:
+            shown = redacted(said, [target.password, *literals(step)])
+            advice = "correct it, or look into the server's log"
+            raise target.error(f"connect[{index}] to be carried out", f"the answer '{shown}'", advice)
     if target.pooler == "none":
         for one in statements_of(workload).values():
             wanted += parse(one.name, one.sql)
@@ -214,7 +221,15 @@ def refusal_of(target: Target) -> TargetError:
 
 
 def refuse_settings(target: Target, workload: Workload) -> None:
-    """Raise StatementRefused for settings of the workload that a pooler would hand to other clients."""
+    """Raise StatementRefused for what a workload does on a connection that a pooler would hand to others."""
+    if target.pooler == "transaction" and workload.connect:
+        raise StatementRefused(
+            ("connect", 0),
+            None,
+            "nothing to be done on each connection behind a pooler in transaction mode",
+            f"a statement, and {target.name} with `pooler: transaction`",
+            "set it for the role (ALTER ROLE ... SET ...), or by SET LOCAL in the operation's transaction",
+        )
     if target.pooler == "none" or not workload.session:
         return
     if target.pooler == "session" and workload.engine == "wire":

@@ -4,7 +4,9 @@ No statement is given a name, and behind a pooler all of it happens in one trans
 nothing stays behind on a connection that is handed on.
 """
 
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from functools import partial
 
 import psycopg
 from psycopg import pq
@@ -19,11 +21,14 @@ from bench.drivers.postgres.connection import (
     takes_marks_over,
 )
 from bench.drivers.postgres.wire import Statement, source_position, statements_of
+from bench.engine.api import PlacedStep, steps_at
 from bench.scenario.model import Workload
+from bench.scenario.problems import Path
 from bench.stack.probes.postgres import conninfo, probe_postgres
 from bench.stack.target import Target
 
 CONNECT_TIMEOUT_S = "5"
+CANCEL_S = 2.0
 
 
 def rehearse(target: Target, workload: Workload) -> None:
@@ -51,6 +56,8 @@ def rehearse(target: Target, workload: Workload) -> None:
             with connection.transaction(force_rollback=True) if has_pooler else nullcontext():
                 for name, value in workload.session.items():
                     _make_setting(connection, target, name, value)
+                for path, step in steps_at("connect", workload.connect):
+                    carry_out(connection, target, path, step)
                 for statement in statements_of(workload).values():
                     _prepare(connection.pgconn, statement)
     except psycopg.OperationalError as error:
@@ -113,3 +120,52 @@ def _prepare(connection: pq.abc.PGconn, statement: Statement) -> None:
         f"'{field(pq.DiagnosticField.MESSAGE_PRIMARY)}' (SQLSTATE {field(pq.DiagnosticField.SQLSTATE)})",
         hint or "correct the statement, or name the data set that has its tables",
     )
+
+
+def carry_out(connection: psycopg.Connection, target: Target, path: Path, sql: str) -> None:
+    """Execute a step of the scenario. Raises StatementRefused, psycopg.OperationalError."""
+    try:
+        connection.execute(sql.encode())
+    except psycopg.Error as error:
+        if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
+            raise psycopg.OperationalError(str(error)) from None
+        said = " ".join((error.diag.message_primary or str(error)).split())
+        position = error.diag.statement_position
+        raise StatementRefused(
+            path,
+            int(position) - 1 if position else None,
+            "SQL that the server accepts",
+            f"'{redacted(said, [target.password])}' (SQLSTATE {error.sqlstate})",
+            (error.diag.message_hint or "").rstrip(".") or "correct the statement",
+        ) from None
+
+
+def perform(
+    target: Target,
+    workload: Workload,
+    steps: Sequence[PlacedStep],
+    opened: Callable[[Callable[[], None]], None],
+) -> None:
+    """Have SQL carried out, each step by itself; see StepDriver."""
+    ours = {"application_name": f"holdfast-{workload.name}", "client_encoding": "UTF8"}
+    try:
+        with psycopg.connect(
+            conninfo(target, connect_timeout=CONNECT_TIMEOUT_S, **ours), autocommit=True
+        ) as connection:
+            connection.prepare_threshold = None
+            opened(partial(_abandon, connection))
+            for path, step in steps:
+                carry_out(connection, target, path, step)
+    except psycopg.OperationalError as error:
+        said = " ".join(str(error).split()) or "no reason given"
+        expected = f"a PostgreSQL that carries out {steps[0].path[0]}"
+        raise target.error(
+            expected, f"'{redacted(said, [target.password])}'", "look into the server's log"
+        ) from None
+
+
+def _abandon(connection: psycopg.Connection) -> None:
+    """What still runs there ends, so that it holds no lock against what undoes it."""
+    with suppress(psycopg.Error):
+        connection.cancel_safe(timeout=CANCEL_S)
+    connection.close()

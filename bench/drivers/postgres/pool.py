@@ -9,11 +9,14 @@ an application pays for it too, so its time counts.
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 from asyncpg.exceptions import InterfaceError, InternalClientError
 
+from bench.core.sanitize import redacted
+from bench.core.sql_splitter import literals
 from bench.drivers.postgres.answers import ScannedAnswers, compile_scanner
 from bench.engine.client.pool import (
     CONNECTING,
@@ -43,6 +46,13 @@ class NumberedConnection(asyncpg.Connection):
 
     number = NEVER
     answers: ScannedAnswers
+    keeps_settings = False
+    """Whether asyncpg is to leave the settings as they are when the connection is given back."""
+
+    def get_reset_query(self) -> str:
+        """asyncpg's own, without what would undo the settings."""
+        query: str = super().get_reset_query()
+        return query.replace("RESET ALL;", "") if self.keeps_settings else query
 
 
 class Lease:
@@ -81,8 +91,9 @@ def connect_options(target: Target, workload: Workload, statements: int) -> dict
 class WatchedPool:
     """A pool of fixed size, which tells a PoolMonitor what happens to its connections."""
 
-    def __init__(self, options: dict[str, Any], watch: PoolMonitor) -> None:
+    def __init__(self, options: dict[str, Any], watch: PoolMonitor, begin_with: Sequence[str] = ()) -> None:
         self._options = options
+        self._begin_with = begin_with
         self._watch = watch
         self._numbers = ConnectionNumbers[NumberedConnection](watch, lambda one: not one.is_closed())
         self._uses: dict[int, int] = {}
@@ -128,10 +139,11 @@ class WatchedPool:
             self._begin_use(number)
         try:
             connection = await asyncpg.connect(*arguments, **options)
+            assert isinstance(connection, NumberedConnection)
+            await self._begin(connection)
         except BaseException:
             self._numbers.unopened(number)
             raise
-        assert isinstance(connection, NumberedConnection)
         connection.number = number
         # Whatever was agreed on TLS and log-in: from here on its answers are looked at first.
         inner: Any = connection
@@ -141,6 +153,20 @@ class WatchedPool:
         connection.add_termination_listener(lambda _: self._on_terminated(connection))
         self._numbers.opened(number, connection)
         return connection
+
+    async def _begin(self, connection: NumberedConnection) -> None:
+        """What the workload does on each new connection; what it sets there stays set."""
+        connection.keeps_settings = bool(self._begin_with)
+        for index, step in enumerate(self._begin_with):
+            try:
+                await connection.execute(step)
+            except asyncpg.PostgresError as error:
+                connection.terminate()
+                said = redacted(str(error), literals(step))
+                raise type(error)(f"connect[{index}]: {said}") from None
+            except BaseException:
+                connection.terminate()
+                raise
 
     def _on_terminated(self, connection: NumberedConnection) -> None:
         if not self._is_closing:

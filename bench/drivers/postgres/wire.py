@@ -7,11 +7,12 @@ carries its statement, in the same flight.
 
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from bench.core.sql_splitter import bare
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
+from bench.engine.api import PlacedStep
 from bench.engine.wire.layout import BIG_ENDIAN
 from bench.plan.program import Program, Step, Template
 from bench.scenario.model import Workload
@@ -184,3 +185,16 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:  # noqa: ARG
     from bench.drivers.postgres.dry_run import rehearse
 
     rehearse(target, workload)
+
+
+def perform(
+    target: Target,
+    workload: Workload,
+    steps: Sequence[PlacedStep],
+    run_label: int = 0,  # noqa: ARG001 - the statements have it already
+    opened: Callable[[Callable[[], None]], None] = lambda _: None,
+) -> None:
+    """Have SQL carried out, each step by itself; see StepDriver."""
+    from bench.drivers.postgres import dry_run
+
+    dry_run.perform(target, workload, steps, opened)

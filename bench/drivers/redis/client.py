@@ -8,6 +8,7 @@ as an application would give it: as the timeout of its sockets and of its pool.
 import asyncio
 import os
 import ssl
+from collections.abc import Sequence
 from errno import ECONNRESET, EPIPE
 from typing import Any
 
@@ -88,9 +89,11 @@ class WatchedPool(BlockingConnectionPool):
         clock: RunClock,
         deadline_ns: int,
         tls: ssl.SSLContext | None,
+        begin_with: Sequence[Sequence[str]] = (),
         **options: Any,
     ) -> None:
         self._tls = tls
+        self._begin_with = begin_with
         if tls is not None:
             options["connection_class"] = SSLConnection
         self._watch = watch
@@ -131,6 +134,12 @@ class WatchedPool(BlockingConnectionPool):
                 raise
             connection.client_name = None  # a user whose ACL has no CLIENT can still be measured, unnamed
             await connection.on_connect()
+        for index, words in enumerate(self._begin_with):
+            try:
+                await connection.send_command(*words)
+                await connection.read_response()
+            except ResponseError as error:
+                raise ResponseError(f"connect[{index}] ({words[0]}): {error}") from None
         self._watch.on_opened(self._numbers[connection])
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
@@ -192,6 +201,7 @@ class RedisApplication(ClientDriver):
             clock,
             workload.deadline_ns,
             target.tls_context(),
+            workload.first_commands,
             host=target.host,
             port=target.port,
             db=target.db,

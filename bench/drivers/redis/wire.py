@@ -2,17 +2,19 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
-from bench.core.errors import TargetError
+from bench.core.errors import StatementRefused, TargetError
 from bench.core.sanitize import redacted
 from bench.drivers.redis.commands import command_template, encode, lookup_of
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
+from bench.engine.api import STEP_S, PlacedStep, steps_at
 from bench.plan.program import Program, Step, Template
 from bench.scenario.model import Workload
 from bench.scenario.templates import value_content
-from bench.stack.probes.connection import dialled
+from bench.stack.probes.connection import dialled, hang_up
 from bench.stack.probes.redis import auth_words, login_commands
 from bench.stack.target import Target
 
@@ -27,6 +29,7 @@ _ADVICE = (
     ("NOPROTO", "use protocol version 2 (resp: 2): this server knows no other"),
     ("ERR unknown command 'HELLO'", "use protocol version 2 (resp: 2): this server knows no other"),
     ("ERR unknown command `HELLO`", "use protocol version 2 (resp: 2): this server knows no other"),
+    ("ERR unknown command", "correct the command, which this server does not know"),
     ("ERR max number of clients", "use fewer lanes, end unused connections, or raise maxclients"),
     ("ERR DB index", "check the number of the database in the URL"),
     ("ERR invalid DB index", "check the number of the database in the URL"),
@@ -56,6 +59,8 @@ async def log_in(connection: socket.socket, target: Target, workload: Workload) 
     if target.db:
         commands.append((f"SELECT {target.db}", encode("SELECT", target.db)))
     commands.append(("CLIENT SETNAME", encode("CLIENT", "SETNAME", f"holdfast-{workload.name}")))
+    for index, step in enumerate(workload.first_commands):
+        commands.append((f"connect[{index}] ({step[0]})", encode(*step)))
     commands.append(("PING", encode("PING")))
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(connection, b"".join(content for _, content in commands))
@@ -82,9 +87,15 @@ async def log_in(connection: socket.socket, target: Target, workload: Workload) 
             # During the run the connector tries again: LOADING and the like pass.
             raise target.error(
                 f"{name} to be answered",
-                f"the answer '{redacted(str(reply), [target.password])}'",
+                f"the answer '{_said(reply, target, workload.first_commands)}'",
                 advice_for_refusal(str(reply)),
             )
+
+
+def _said(reply: object, target: Target, commands: Iterable[Sequence[str]]) -> str:
+    """An error in the server's words, which may quote what it was sent."""
+    words = [word for command in commands for word in command[1:]]
+    return redacted(str(reply), [target.password, *words])
 
 
 async def _next_reply(loop: asyncio.AbstractEventLoop, connection: socket.socket, reader: Any) -> object:
@@ -98,6 +109,7 @@ async def _next_reply(loop: asyncio.AbstractEventLoop, connection: socket.socket
 
 PRELOAD_BATCH, PRELOAD_BATCH_BYTES = 5_000, 8_000_000
 PRELOAD_TIMEOUT_S = 30.0
+SILENCE = "no answer in time"
 
 
 def program(workload: Workload, seed: int, target: Target | None = None) -> Program:  # noqa: ARG001 - the drivers' common form
@@ -142,7 +154,10 @@ async def logged_in(
 
 
 def prepare(target: Target, workload: Workload, seed: int) -> None:
-    """Write every key once, where the scenario says `preload: true`."""
+    """Write every key once, where the scenario says `preload: true`. What every connection begins with is
+    tried out before.
+    """
+    perform(target, workload, steps_at("connect", workload.connect))
     keys = workload.keys
     if keys is None or not keys.preload:
         return
@@ -150,32 +165,68 @@ def prepare(target: Target, workload: Workload, seed: int) -> None:
     login = [encode(*words) for words in login_commands(target)]
     try:
         with dialled(target, PRELOAD_TIMEOUT_S) as connection:
-            _exchange(connection, login, target)
+            _require(_exchange(connection, login), target)
             batch = min(PRELOAD_BATCH, PRELOAD_BATCH_BYTES // len(content) + 1)
             for first in range(0, keys.count, batch):
                 names = (
                     f"{keys.prefix}{n:0{keys.width}d}" for n in range(first, min(first + batch, keys.count))
                 )
-                _exchange(connection, [encode("SET", name, content) for name in names], target)
+                _require(_exchange(connection, [encode("SET", name, content) for name in names]), target)
     except OSError as error:
         raise _failed(target, f"{error}") from error
 
 
-def _exchange(connection: socket.socket, commands: list[bytes], target: Target) -> None:
+def perform(
+    target: Target,
+    workload: Workload,  # noqa: ARG001 - the drivers' common form
+    steps: Sequence[PlacedStep],
+    run_label: int = 0,  # noqa: ARG001 - the commands have it already
+    opened: Callable[[Callable[[], None]], None] = lambda _: None,
+) -> None:
+    """Have commands carried out one after the other; see StepDriver."""
+    if not steps:
+        return
+    login = [encode(*words) for words in login_commands(target)]
+    try:
+        with dialled(target, STEP_S) as connection:
+            opened(partial(hang_up, connection))
+            _require(_exchange(connection, login), target, "to be let in for the steps around the load")
+            for path, words in steps:
+                if (said := _exchange(connection, [encode(*words)])) is not None:
+                    found = f"the answer '{_said(said, target, [words])}'"
+                    raise StatementRefused(
+                        path, None, "a command that the server accepts", found, advice_for_refusal(said)
+                    )
+    except OSError as error:
+        expected = f"an answer to every command of {steps[0].path[0]}"
+        raise target.error(expected, str(error) or SILENCE, _OTHERWISE) from None
+
+
+def _exchange(connection: socket.socket, commands: list[bytes]) -> str | None:
+    """Send commands and read all answers; the first error among them."""
     import hiredis
 
     connection.sendall(b"".join(commands))
     reader = hiredis.Reader()
-    left = len(commands)
+    left, said = len(commands), None
     while left:
         data = connection.recv(262_144)
         if not data:
-            raise _failed(target, "the connection closed by the server")
+            raise ConnectionResetError("the connection closed by the server")
         reader.feed(data)
         while left and (reply := reader.gets()) is not False:
             if isinstance(reply, hiredis.ReplyError):
-                raise _failed(target, f"the answer '{reply}'")
+                said = said or str(reply)
             left -= 1
+    return said
+
+
+def _require(
+    said: str | None, target: Target, expected: str = "every key to be written before the run"
+) -> None:
+    """Raise TargetError for an error among answers."""
+    if said is not None:
+        raise target.error(expected, f"the answer '{said}'", advice_for_refusal(said))
 
 
 def _failed(target: Target, found: str) -> TargetError:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.core.sql_splitter import bare, quoted_stretches
 from bench.core.units import quoted
-from bench.registry import DRIVERS
+from bench.registry import DRIVERS, STEPS
+from bench.scenario.operations import Request
 from bench.scenario.problems import Path, Violation
-from bench.scenario.templates import KEY, RESERVED, VALUE, names_in, pieces_of, placeholders_in
+from bench.scenario.templates import KEY, RESERVED, RUN, VALUE, names_in, pieces_of, placeholders_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bench.scenario.model import Operation, Workload
-    from bench.scenario.operations import Request
+    from bench.scenario.model import Operation, Step, Workload
     from bench.scenario.templates import Choice
 
 # Commands that are not answered exactly once, or that change what a lane is.
@@ -62,6 +62,62 @@ def check_operations(workload: Workload) -> Iterator[Violation]:
     for name, operation in operations.items():
         violations = list(_forms(operation, workload.driver)) or _contents(operation, workload)
         yield from (violation.under("operations", name) for violation in violations)
+
+
+_STEPS: dict[str | None, tuple[type[Any], str, str]] = {
+    "redis": (tuple, "a command as a list of words", 'write [SET, "ready:{run}", 1]'),
+    "postgres": (str, "SQL as text", "write CREATE TABLE IF NOT EXISTS ready (n int)"),
+    "http": (Request, "a request", "write {method: POST, path: /ready}"),
+}
+"""What the steps of a workload are, by the kind of its target."""
+_NOT_ON_A_CONNECTION = (*_CONTROL, "COPY", "LISTEN")
+
+
+def check_steps(workload: Workload) -> Iterator[Violation]:
+    """Contradictions in what is done around the load and on each connection."""
+    kind = DRIVERS[workload.driver].kind
+    for key in STEPS if kind in _STEPS else ():
+        form, expected, advice = _STEPS[kind]
+        for index, step in enumerate(getattr(workload, key) if workload.has(key) else ()):
+            if not isinstance(step, form):
+                found = (
+                    "SQL"
+                    if isinstance(step, str)
+                    else "a command"
+                    if isinstance(step, tuple)
+                    else "a request"
+                )
+                yield Violation((key, index), expected, found, advice, (("driver",),))
+                continue
+            violations = list(_without_arrival(step)) or _unfit_step(step, key, workload)
+            yield from (violation.under(key, index) for violation in violations)
+
+
+def _without_arrival(step: Step) -> Iterator[Violation]:
+    """Placeholders of an arrival, which no step belongs to."""
+    if isinstance(step, Request):
+        texts = [step.path, step.body or "", json.dumps(step.json_body), *step.headers.values()]
+    else:
+        texts = [step] if isinstance(step, str) else list(step)
+    for name in dict.fromkeys(name for text in texts for name in placeholders_in(text)):
+        if name != RUN:
+            advice = "write it out: a step belongs to no arrival"
+            yield Violation((), "no placeholder but {run}", quoted("{" + name + "}"), advice)
+
+
+def _unfit_step(step: Step, key: str, workload: Workload) -> Iterator[Violation]:
+    if isinstance(step, Request):
+        yield from _request(step, workload)
+    elif isinstance(step, str):
+        found = _FIRST_WORD.match(bare(step))
+        word = found[1].upper() if found else ""
+        if not bare(step).strip(" \n\t;"):
+            yield Violation((), "a statement", "no SQL", "write one, such as SELECT 1")
+        elif key == "connect" and word in _NOT_ON_A_CONNECTION:
+            advice = "put it into setup, or into a transaction"
+            yield Violation((), "SQL after which a connection waits for the load", quoted(word), advice)
+    else:
+        yield from _command(step, workload)
 
 
 def check_headers(workload: Workload) -> Iterator[Violation]:

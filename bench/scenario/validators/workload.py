@@ -13,7 +13,7 @@ from bench.registry import DRIVERS, OTHER, Topology
 from bench.scenario.model import Keys, Operation, Workload
 from bench.scenario.problems import Path, Violation
 from bench.scenario.templates import RESERVED, VALUE, Parameter, names_in
-from bench.scenario.validators.operations import check_headers, check_operations
+from bench.scenario.validators.operations import check_headers, check_operations, check_steps
 
 MAX_UNSENT_BYTES = 2 * 10**9
 MAX_STREAMS = 4_000_000
@@ -42,6 +42,7 @@ def check_workload(workload: Workload) -> Iterator[Violation]:
     yield from _parameters(workload)
     if workload.has("operations"):
         yield from check_operations(workload)
+    yield from check_steps(workload)
     if "headers" in DRIVERS[workload.driver].settings and workload.has("headers"):
         yield from check_headers(workload)
     if DRIVERS[workload.driver].receives is not None:

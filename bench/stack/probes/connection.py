@@ -315,3 +315,9 @@ def dialled(target: Target, timeout_s: float) -> socket.socket:
     except BaseException:
         plain.close()
         raise
+
+
+def hang_up(connection: socket.socket) -> None:
+    """End what waits on it in another thread. Idempotent."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

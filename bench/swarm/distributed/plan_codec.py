@@ -77,12 +77,15 @@ class PlanMessage:
     operation_log: bool
     phases: tuple[PhasePlan, ...]
     workloads: tuple[WorkloadMessage, ...]
+    run_label: int = 0
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
         """The whole plan, whatever its segment."""
         workloads = tuple(WorkloadMessage.of(entry.workload) for entry in plan.workloads)
-        return cls(plan.name, plan.seed, plan.digest, plan.operation_log, plan.phases, workloads)
+        return cls(
+            plan.name, plan.seed, plan.digest, plan.operation_log, plan.phases, workloads, plan.run_label
+        )
 
     @property
     def locustfiles(self) -> list[str]:
@@ -104,7 +107,7 @@ class PlanMessage:
                 "install the same version of Holdfast on every host"
             )
         at_hand = tuple(_with_locustfile(workload, scratch) for workload in workloads)
-        return replace(plan, digest=digest, workloads=at_hand)
+        return replace(plan, digest=digest, workloads=at_hand, run_label=self.run_label)
 
     def _workload_plan(self, number: int) -> WorkloadPlan:
         workload, seed = self.workloads[number].workload(), workload_seed(self.seed, number)
