@@ -114,6 +114,12 @@ class Chaos:
     def _behind_proxy(self, name: str, target: Target, seed: int) -> Target:
         from chaos.proxy.client import FaultProxy
 
+        if target.sentinels is not None:
+            raise target.error(
+                "a target at one address for a fault on the way to it",
+                "one that Sentinels move",
+                "name one of its servers by url, as a target of its own",
+            )
         proxy = FaultProxy(target.host, target.port, name=name, seed=seed)
         self._proxies.append(proxy)
         self._cleanup.callback(proxy.close)

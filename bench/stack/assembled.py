@@ -17,7 +17,7 @@ from bench.stack.stack_file import StackFile, service_of
 from bench.stack.supervisor.supervised import StackEvent
 from bench.stack.target import Target
 
-PLACES_IN_ORDER = ("url", "compose", "docker", "embedded")
+PLACES_IN_ORDER = (("url", "sentinel"), ("compose",), ("docker",), ("embedded",))
 """What runs already, then containers, then processes: each may need what comes before it."""
 
 
@@ -33,7 +33,7 @@ class AssembledStack(Stack):
         self._file = file
         self._log_dir = log_dir
         self._names = file.with_needs(set(needed))
-        self.reports_events = any(file.targets[name].place != "url" for name in self._names)
+        self.reports_events = any(file.targets[name].place not in PLACES_IN_ORDER[0] for name in self._names)
         self._stacks: list[Stack] = []
         self._opened = ExitStack()
 
@@ -47,10 +47,10 @@ class AssembledStack(Stack):
 
     def start(self) -> None:
         """Find what runs, start what does not. Raises TargetError."""
-        for place in PLACES_IN_ORDER:
-            names = [name for name in self._names if self._file.targets[name].place == place]
+        for places in PLACES_IN_ORDER:
+            names = [name for name in self._names if self._file.targets[name].place in places]
             if names:
-                part = self._part(place, names)
+                part = self._part(places[0], names)
                 part.patience = self.patience
                 part.detours = self.detours
                 self._stacks.append(self._opened.enter_context(part))

@@ -12,7 +12,8 @@ from bench.core.errors import TargetError
 from bench.registry import SERVICES, url_variables
 from bench.stack.description import TargetDescription
 from bench.stack.probes.connection import ProbeError, resolve
-from bench.stack.probes.health import Facts, ask_when_ready
+from bench.stack.probes.health import Facts, ask, ask_when_ready
+from bench.stack.sentinel import NotLocated
 from bench.stack.stack import Stack
 from bench.stack.target import Target
 
@@ -44,7 +45,20 @@ class ExternalStack(Stack):
         """Check that each target may be loaded and is what it should be. Raises TargetError."""
         for name, target in self._targets.items():
             check_host(target, self._allowed_hosts)
-            self._facts[name] = _usable(target, ask_when_ready(target, self.patience, DEADLINE_S))
+            facts = ask_when_ready(target, self.patience, DEADLINE_S, self._ask)
+            self._facts[name] = _usable(self._targets[name], facts)
+
+    def _ask(self, target: Target, deadline_s: float) -> Facts:
+        """Ask a target where it is now, once that is known to be a place where it may be."""
+        try:
+            here = target.located(deadline_s)
+        except NotLocated as error:
+            advice = "check the addresses of the Sentinels and the name of the primary"
+            raise target.error("an answer where it is", str(error), advice, "absent") from None
+        if target.sentinels is not None:
+            check_host(here, self._allowed_hosts)
+            self._targets[target.name] = here
+        return ask(here, deadline_s)
 
     def targets(self) -> dict[str, Target]:
         """The targets that the environment names."""
@@ -101,24 +115,32 @@ def named_by_the_user(name: str) -> Target:
 
 def check_host(target: Target, allowed_hosts: AbstractSet[str] = frozenset()) -> None:
     """Load goes to this machine only, unless the user names the other host: a typing error hurts no one.
+    The same holds for who says where a target is.
 
     allowed_hosts: those that a stack file names, in lower case.
 
     Raises TargetError.
     """
-    allowed = {host.strip().strip("[]").lower() for host in os.environ.get(ALLOW_VARIABLE, "").split(",")}
-    if target.host.lower() in allowed | allowed_hosts:
+    places = [(target.host, target.port)] if target.host else []
+    places += target.sentinels.addresses if target.sentinels else ()
+    for host, port in places:
+        _check_host(target, host, port, allowed_hosts)
+
+
+def _check_host(target: Target, host: str, port: int, allowed_hosts: AbstractSet[str]) -> None:
+    allowed = {each.strip().strip("[]").lower() for each in os.environ.get(ALLOW_VARIABLE, "").split(",")}
+    if host.lower() in allowed | allowed_hosts:
         return
     try:
-        addresses = resolve(target.host, target.port, DEADLINE_S)
+        addresses = resolve(host, port, DEADLINE_S)
     except ProbeError as fact:
         raise target.error("a host that can be found", str(fact), "check the host in the URL") from None
     for _, (address, *_) in addresses:
         if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
             raise target.error(
                 "a host on loopback, or one that is allowed by name",
-                "another machine" if address == target.host else f"another machine ({address})",
-                f"set {ALLOW_VARIABLE}={target.host} if load may go there, or write the host under allow: "
+                "another machine" if address == host else f"another machine ({address})",
+                f"set {ALLOW_VARIABLE}={host} if load may go there, or write the host under allow: "
                 "hosts: in a stack file",
             )
 

@@ -35,12 +35,13 @@ from bench.scenario.source import (
 )
 from bench.scenario.substitution import interpolated
 from bench.scenario.values import node_at, nodes, plain
+from bench.stack.sentinel import Endpoint, Sentinels, endpoint_of
 from bench.stack.target import Pooler, Target
 from bench.stack.tls import TlsSettings
 
 FOLDERS = (Path("stacks"), Path("scenarios", "stacks"))
 """Where stack files are looked for by name."""
-PLACES = ("url", "embedded", "docker", "compose")
+PLACES = ("url", "sentinel", "cluster", "embedded", "docker", "compose")
 """Keys of a target of which exactly one says where it is."""
 MOST_TARGETS = 50
 
@@ -62,6 +63,20 @@ class ComposePlace(StrictModel):
     port: Annotated[int, Whole(1, 65535)] | None = Field(None, description="Inside its container.")
 
 
+class SentinelPlace(StrictModel):
+    """A Redis whose primary is found by asking Sentinels, before each connection."""
+
+    addresses: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST_TARGETS)] = Field(
+        description="Of the Sentinels: host:port, or a host that listens on port 26379."
+    )
+    primary: Text = Field(description="The name by which they know it.")
+    username: Text | None = Field(None, description="Of the servers that they watch over.")
+    password: Text | None = None
+    database: Annotated[int, Whole(0, 1_000_000)] = 0
+    sentinel_username: Text | None = Field(None, description="Of the Sentinels themselves.")
+    sentinel_password: Text | None = None
+
+
 class TlsFiles(StrictModel):
     """How a target is reached over TLS. Paths are relative to the stack file."""
 
@@ -79,6 +94,8 @@ class StackTarget(StrictModel):
 
     kind: Literal["redis", "postgres", "http", "tcp", "elasticsearch", "neo4j"]
     url: Text | None = Field(None, description="Where it is, with what it takes to log in.")
+    sentinel: SentinelPlace | None = Field(None, description="Found through Sentinels.")
+    cluster: tuple[Text, ...] | None = Field(None, description="Not supported yet.")
     embedded: EmbeddedPlace | None = Field(None, description="Started on this machine: {}.")
     docker: DockerPlace | None = Field(None, description="Started as a container: {}.")
     compose: ComposePlace | None = Field(None, description="Found in the compose project that runs.")
@@ -120,7 +137,7 @@ class StackFile:
     name: str
     targets: Mapping[str, StackTarget]
     described: Mapping[str, Target]
-    """Those that a URL names, as targets to connect to."""
+    """Those that others run, as targets to connect to; of one found through Sentinels without its address."""
     allow: Allow
     environment: Mapping[str, str]
     """The process's environment over that of the file .env: scenarios of this stack read it too."""
@@ -234,6 +251,11 @@ def _violations(contents: StackContents) -> Iterator[Violation]:
             found = " and ".join(places) or "none"
             yield Violation(path, f"exactly one of {', '.join(PLACES)}", found, "say where the target is")
             continue
+        if places == ["cluster"]:
+            advice = "name a server that holds all keys itself by url: the load follows no redirections yet"
+            yield Violation((*path, "cluster"), "a place that the load can follow", "a cluster", advice)
+        if target.sentinel is not None and target.kind != "redis":
+            yield Violation((*path, "sentinel"), "sentinel only of a redis", target.kind, "name it by url")
         for index, other in enumerate(target.behind):
             if other not in names:
                 expected = f"one of the targets {', '.join(names)}"
@@ -289,9 +311,18 @@ def _stands_on(name: str, targets: Mapping[str, StackTarget]) -> set[str]:
 
 
 def _read_urls(contents: StackContents, file: Path, described: dict[str, Target]) -> Iterator[Violation]:
-    """Read the URLs into `described`."""
+    """Read the URLs, and what is found through Sentinels, into `described`."""
     shown = file_name(file)
     for name, target in contents.targets.items():
+        if target.sentinel is not None:
+            sentinels = []
+            for number, text in enumerate(target.sentinel.addresses):
+                if (endpoint := endpoint_of(text)) is None:
+                    where = ("targets", name, "sentinel", "addresses", number)
+                    yield Violation(where, "host:port", quoted(text), "such as 127.0.0.1:26379")
+                else:
+                    sentinels.append(endpoint)
+            described[name] = _behind_sentinels(name, target.sentinel, sentinels)
         if target.url is None:
             continue
         try:
@@ -309,6 +340,20 @@ def _read_urls(contents: StackContents, file: Path, described: dict[str, Target]
         described[name] = replace(read, pooler=target.pooler, tls=tls)
 
 
+def _behind_sentinels(name: str, place: SentinelPlace, sentinels: list[Endpoint]) -> Target:
+    who = Sentinels(tuple(sentinels), place.primary, place.sentinel_username, place.sentinel_password)
+    return Target(
+        name,
+        "redis",
+        host="",
+        port=0,
+        username=place.username,
+        password=place.password,
+        db=place.database,
+        sentinels=who,
+    )
+
+
 def _tls(files: TlsFiles, folder: Path) -> TlsSettings:
     ca, certificate, key = (
         folder / text if text is not None else None for text in (files.ca, files.certificate, files.key)
@@ -319,9 +364,9 @@ def _tls(files: TlsFiles, folder: Path) -> TlsSettings:
 def _bare_secrets(root: Node) -> Iterator[str]:
     """A sentence for each password that is written into the file instead of the environment."""
     for path, node in nodes(root):
-        if path[-1:] == ("url",) and isinstance(node, Scalar) and "${" not in node.text:
-            login = node.text.partition("://")[2].rpartition("@")[0]
-            if ":" in login:
+        if isinstance(node, Scalar) and "${" not in node.text:
+            login = node.text.partition("://")[2].rpartition("@")[0] if path[-1:] == ("url",) else ""
+            if ":" in login or path[-1] in ("password", "sentinel_password"):
                 place = f"{node.place.file}:{node.place.line}"
                 yield (
                     f"{place}: {'.'.join(map(str, path))} holds a password; "

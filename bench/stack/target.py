@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from bench.core.errors import Passing, TargetError
 from bench.registry import KINDS, Scheme, TargetKind
 from bench.stack import tls as tls_options
+from bench.stack.sentinel import PrimaryLocator, Sentinels
 from bench.stack.tls import TlsSettings
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Target:
     """Started by us: it may be stopped, killed and restarted by us too."""
     pooler: Pooler = "none"
     """With one, no connection is left with a statement or a setting that the next client would meet."""
+    sentinels: Sentinels | None = None
+    """Who is asked where it is, before each connection; host and port are where it was when last asked."""
     options: tuple[tuple[str, str], ...] = ()
     """What else the URL said, in its order: application_name and such of Postgres, via=http of Neo4j. What
     it said of TLS is in `tls`."""
@@ -52,12 +55,20 @@ class Target:
     @property
     def address(self) -> str:
         """`host:port`, an IPv6 address in brackets; never a secret."""
-        return address_of(self.host, self.port)
+        return address_of(self.host, self.port) if self.host else str(self.sentinels)
 
     @property
     def url(self) -> str:
         """`http://host:port/path` of a service that is asked over HTTP, without credentials."""
         return f"{'https' if self.tls else 'http'}://{self.address}{self.path}"
+
+    def located(self, timeout_s: float) -> "Target":
+        """The same where it is now. Raises NotLocated where no Sentinel knows that."""
+        if self.sentinels is None:
+            return self
+        with PrimaryLocator(self.sentinels) as locator:
+            host, port = locator.locate(timeout_s)
+        return replace(self, host=host, port=port)
 
     def through(self, host: str, port: int) -> "Target":
         """The same server, reached through something that passes bytes on: its certificate keeps its name."""

@@ -32,8 +32,8 @@ class RedisRegisters:
         from bench.drivers.redis.commands import encode
         from bench.stack.probes.redis import login_commands
 
-        target = self._target
         async with asyncio.timeout(CONNECT_S):
+            target = await asyncio.to_thread(self._target.located, CONNECT_S)
             reader, writer = await asyncio.open_connection(target.host, target.port, ssl=target.tls_context())
         connection = _RedisConnection(reader, writer, self._names)
         try:

@@ -123,7 +123,10 @@ def test_a_password_in_the_file_is_warned_of_without_it(read: Read) -> None:
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        ("{kind: redis}", "targets.c: expected exactly one of url, embedded, docker, compose, found none"),
+        (
+            "{kind: redis}",
+            "targets.c: expected exactly one of url, sentinel, cluster, embedded, docker, compose, found none",
+        ),
         ("{kind: redis, url: 'redis://h', embedded: {}}", "found url and embedded"),
         ("{kind: mongo, url: 'x'}", "targets.c.kind: expected one of redis, postgres, http"),
         ("{kind: redis, urrl: 'x'}", 'the unknown key "urrl"; write "url"'),

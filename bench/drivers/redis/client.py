@@ -13,7 +13,7 @@ from errno import ECONNRESET, EPIPE
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -49,6 +49,7 @@ from bench.engine.wire.layout import NO_LOOKUP
 from bench.plan.plan import WorkloadPlan
 from bench.protocols.state import CONNECTION_RESET, TEXT_BYTES, TEXTS
 from bench.stack.probes.redis import probe_redis
+from bench.stack.sentinel import PrimaryLocator
 from bench.stack.target import Target
 
 OPENED_AT_ONCE = 100
@@ -88,13 +89,14 @@ class WatchedPool(BlockingConnectionPool):
         watch: PoolMonitor,
         clock: RunClock,
         deadline_ns: int,
-        tls: ssl.SSLContext | None,
+        target: Target,
         begin_with: Sequence[Sequence[str]] = (),
         **options: Any,
     ) -> None:
-        self._tls = tls
+        self._locator = PrimaryLocator(target.sentinels) if target.sentinels else None
+        self._tls = target.tls_context()
         self._begin_with = begin_with
-        if tls is not None:
+        if self._tls is not None:
             options["connection_class"] = SSLConnection
         self._watch = watch
         self._clock = clock
@@ -147,17 +149,31 @@ class WatchedPool(BlockingConnectionPool):
         self._watch.on_acquired()
         ticket = CURRENT.get()
         if ticket is None:
+            await self._aim(connection)
             await super().ensure_connection(connection)
             return
         ticket.lane = self._numbers[connection]
         ticket.stage = CONNECTING
         try:
+            await self._aim(connection)
             await super().ensure_connection(connection)
         except BaseException:
             self._watch.on_lost(ticket.lane)
             raise
         ticket.sent_ns = self._clock.now_ns()
         ticket.stage = SENT
+
+    async def _aim(self, connection: AbstractConnection) -> None:
+        """Have it dial the primary of this moment, where Sentinels know that."""
+        if self._locator is not None and not connection.is_connected:
+            assert isinstance(connection, Connection)
+            connection.host, connection.port = await self._locator.located(self.timeout)
+
+    async def aclose(self) -> None:
+        """Close every connection, that to a Sentinel too."""
+        await super().aclose()
+        if self._locator is not None:
+            self._locator.close()
 
     async def release(self, connection: AbstractConnection) -> None:
         """Take it back."""
@@ -200,7 +216,7 @@ class RedisApplication(ClientDriver):
             watch,
             clock,
             workload.deadline_ns,
-            target.tls_context(),
+            target,
             workload.first_commands,
             host=target.host,
             port=target.port,

@@ -24,6 +24,7 @@ from bench.core.outcome import Outcome
 from bench.engine.board import Reconnection
 from bench.engine.wire.pending_dials import ATTEMPT_S, PendingDials, patience_s
 from bench.engine.wire.shard import Shard
+from bench.stack.sentinel import PrimaryLocator
 from bench.stack.target import Target
 
 Address = tuple[int, tuple[str, int]]
@@ -48,6 +49,8 @@ TOO_SLOW = (
     "this machine is busy with other work (bench doctor)"
 )
 KEPT_NOTES = 100_000
+LOCATE_S = 1.0
+"""How long the Sentinels of a target have to say where it is."""
 
 
 class Connector:
@@ -67,7 +70,8 @@ class Connector:
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[int, int]] = set()
         self._last_good: Address | None = None
-        self._numeric = _numeric_addresses(target.host, target.port)
+        self._locator = PrimaryLocator(target.sentinels) if target.sentinels else None
+        self._numeric = [] if self._locator else _numeric_addresses(target.host, target.port)
         self._lookup: asyncio.Future[list[Address]] | None = None
         self.reconnections: deque[Reconnection] = deque(maxlen=KEPT_NOTES)
         self.reconnection_count = 0
@@ -118,6 +122,8 @@ class Connector:
             loop.call_soon_threadsafe(loop.stop)
         thread.join()
         self._thread = None
+        if self._locator is not None:
+            self._locator.close()
 
     # --- in the connector's thread ------------------------------------------------------------------
 
@@ -321,9 +327,11 @@ class Connector:
         return sorted(found, key=lambda address: address != self._last_good)
 
     async def _look_up(self) -> list[Address]:
+        host, port = self._target.host, self._target.port
+        if self._locator is not None:
+            host, port = await self._locator.located(LOCATE_S)
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
-        return _plain(found)
+        return _plain(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
     def _on_looked_up(self, lookup: asyncio.Future[list[Address]]) -> None:
         self._lookup = None

@@ -308,10 +308,11 @@ def probe_tcp(target: Target, deadline_s: float = 5.0) -> TcpFacts:
 
 def dialled(target: Target, timeout_s: float) -> socket.socket:
     """A blocking connection to the target, over TLS where it has it. Raises OSError, TargetError."""
-    plain = socket.create_connection((target.host, target.port), timeout=timeout_s)
+    here = target.located(timeout_s)
+    plain = socket.create_connection((here.host, here.port), timeout=timeout_s)
     try:
-        context = target.tls_context()
-        return plain if context is None else context.wrap_socket(plain, server_hostname=target.host)
+        context = here.tls_context()
+        return plain if context is None else context.wrap_socket(plain, server_hostname=here.host)
     except BaseException:
         plain.close()
         raise

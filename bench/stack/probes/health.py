@@ -66,7 +66,12 @@ class Patience:
     """Is given a line about each target that is waited for."""
 
 
-def ask_when_ready(target: Target, patience: Patience, deadline_s: float = DEADLINE_S) -> Facts:
+def ask_when_ready(
+    target: Target,
+    patience: Patience,
+    deadline_s: float = DEADLINE_S,
+    ask: Callable[[Target, float], Facts] = ask,
+) -> Facts:
     """Ask a target, again until it is ready. Raises TargetError for what does not pass, or not in time."""
     until: float | None = None
     while True:

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from typing import Self
 
 from bench.core.clock import monotonic_ns
-from bench.stack.probes.connection import Connection, ProbeError, advice_for, probe_error, with_guess
+from bench.stack.probes.connection import (
+    Connection,
+    NoConnection,
+    ProbeError,
+    advice_for,
+    probe_error,
+    with_guess,
+)
 from bench.stack.probes.health import Facts
+from bench.stack.sentinel import NotLocated
 from bench.stack.target import State, Target
 
 Reply = str | int | None
@@ -45,7 +53,11 @@ class RespClient:
     @classmethod
     def of(cls, target: Target, deadline_s: float) -> Self:
         """A connection to the target, not logged in. Raises ProbeError; TargetError for its TLS files."""
-        return cls(target.host, target.port, deadline_s, tls=target.tls_context())
+        try:
+            here = target.located(deadline_s)
+        except NotLocated as error:
+            raise NoConnection(str(error)) from None
+        return cls(here.host, here.port, deadline_s, tls=here.tls_context())
 
     @classmethod
     def logged_in(cls, target: Target, deadline_s: float) -> Self:
