@@ -15,9 +15,9 @@ from statistics import NormalDist
 
 import numpy as np
 
+from bench.compare.difference import t_quantile
 from bench.core import histogram
 from bench.core.clock import NS_PER_S
-from bench.core.stats import t_quantile
 from bench.judge.measures import LATENCIES
 from bench.judge.observation import tally_of
 from bench.results.logs import Window
