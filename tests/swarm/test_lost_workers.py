@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from bench.judge.verdict import Status
 from bench.stack.stack import Stack
 from bench.swarm.distributed import coordinator, engine
 from bench.swarm.distributed.messages import HostMessage, Window
+from tests.helpers.waiting import eventually
 from tests.swarm.hosts_in_threads import Seen, counts_of, findings_of, run_of, swarm, text_of
 
 pytestmark = pytest.mark.usefixtures("short_lead")
@@ -59,17 +59,16 @@ def test_a_worker_that_lags_is_told_and_all_it_counted_is_in_the_run(
         held: list[HostMessage] = []
 
         def late(message: HostMessage) -> None:
-            """Windows 20 and on come together with the last one."""
-            if isinstance(message, Window) and message.number >= 20 and not message.is_last:
-                held.append(message)
+            """Windows 20 and on come together with the last one; all else at its time, from other threads."""
+            if not isinstance(message, Window) or message.number < 20:
+                say(message)
                 return
-            # Late by what the coordinator has seen, not by a time in which it may have stood still.
-            limit = time.monotonic() + 60
-            while held and len(seen.windows) <= 21 and time.monotonic() < limit:
-                time.sleep(0.005)
-            while held:
-                say(held.pop(0))
-            say(message)
+            held.append(message)
+            if message.is_last:
+                # Late by what the coordinator has seen, not by a time in which it may have stood still.
+                eventually(lambda: len(seen.windows) > 21, "the coordinator has gone on without them")
+                for window in held:
+                    say(window)
 
         host.host._send = late
         seen = Seen()
