@@ -24,8 +24,19 @@ from bench.results.run_record import RunRecord
 from bench.run.plugins import RunObserver
 from tests.exporters.otlp_receiver import OtlpReceiver
 from tests.exporters.seen_runs import show
+from tests.helpers.waiting import LONGEST_S
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_sender_is_left() -> Iterator[None]:
+    """One that went on trying would draw from the random numbers of later tests, which notice it."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("to "):
+            thread.join(LONGEST_S)
+            assert not thread.is_alive(), thread.name
 
 
 @contextlib.contextmanager
