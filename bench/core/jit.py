@@ -19,10 +19,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -101,15 +103,47 @@ def compiled(function: Function) -> Function:
     return numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)  # type: ignore[no-any-return]
 
 
+class _LinkedCode(JITCodeLibrary):  # type: ignore[misc]  # numba has no types for us
+    """A kernel's code for others to link in, where it is inlined: no machine code is made of it alone."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002 - numba's form
+        """None: it has no wrapper for Python that could be called."""
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self) -> "_LinkedCode":
+        """What is asked for the place of an environment, which only machine code has."""
+        return self
+
+    def set_env(self, name: str, environment: object) -> None:
+        """Nothing: kernels raise no exception and print nothing, so they need none."""
+
+
+class _Inner(Compiler):  # type: ignore[misc]
+    """numba's compiler up to the code for others."""
+
+    def define_pipelines(self) -> Any:
+        """numba's own passes."""
+        self.state.library = _LinkedCode(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        return super().define_pipelines()
+
+
 def inner(function: Function) -> Function:
-    """Compile a kernel that only other kernels call: no wrapper for Python, which for a bundle of 30
-    arrays costs more to compile than the kernel itself.
+    """Compile a kernel that only other kernels call: neither a wrapper for Python, which for a bundle of 30
+    arrays costs more to compile than the kernel itself, nor machine code and a place in the cache, because
+    all that it is linked into has those.
     """
     return numba.njit(  # type: ignore[no-any-return]
         nogil=True,
-        cache=True,
         error_model="numpy",
         _nrt=False,
         no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
+        pipeline_class=_Inner,
     )(function)
