@@ -18,8 +18,10 @@ import pytest
 # Hundreds of processes start here: compiled modules are kept even where the environment says otherwise.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# As `bench` does: to find out that it has nothing to watch, this plug-in imports all of OpenTelemetry.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
 
-from hypothesis import HealthCheck, settings  # noqa: E402 - compiled and kept as well
+from hypothesis import HealthCheck, settings  # noqa: E402 - compiled and kept, and without that plug-in
 
 # None of them is judged by how fast it was.
 settings.register_profile(
