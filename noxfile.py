@@ -4,8 +4,8 @@ nox -s perf                 every load scenario in its standard form, judged (at
 nox -s perf -- --quick      the same and one kill, shortened (at most 90 s)
 nox -s chaos                every scenario with faults (--quick, --stack docker)
 nox -s perf -- FILE.yaml    these scenarios instead; chaos takes files too
-nox -s tests                all tests that need neither root nor Docker, except the long ones (-- PATH: these)
-nox -s long                 the tests that take many seconds each because time itself is their subject
+nox -s tests                all tests that need neither Docker nor a browser, except the long ones (-- PATH: these)
+nox -s long                 the tests that take many seconds each: whole runs, kills, deadlines
 nox -s tests_on-3.13        the same on one of the supported versions of Python
 nox -s lint types           style, workflows and types
 nox -s browser              the tests that drive a Chromium
@@ -45,7 +45,7 @@ LOCK = "requirements.lock"
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
-NOT_LONG = ("-m", "not long")
+UNMARKED = ("-m", "not long and not browser and not docker")
 
 MOST_UNSTABLE = 3
 """Tests that may fail beside others and pass alone (docs/decisions/0009); more are no accident."""
@@ -127,22 +127,22 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests that need neither root nor Docker, and none of the long ones unless they are named."""
+    """Run the tests that need no Docker and no browser, and none of the long ones; or those that are named."""
     install(session)
     run_tests(session, *IN_PARALLEL, *chosen(session.posargs))
 
 
 def chosen(arguments: list[str]) -> list[str]:
-    """All tests but the long ones, or exactly those that are named."""
+    """All tests but those that are marked, or exactly those that are named."""
     names_some = any(one.startswith("tests") for one in arguments)
-    return [*(() if names_some else NOT_LONG), *arguments]
+    return [*(() if names_some else UNMARKED), *arguments]
 
 
 @nox.session(default=False)
 def long(session: nox.Session) -> None:
     """Run the tests that are marked as long, which `nox -s tests` leaves out."""
     install(session)
-    run_tests(session, *IN_PARALLEL, "-m", "long", *session.posargs)
+    run_tests(session, *IN_PARALLEL, "-m", "long and not browser", *session.posargs)
 
 
 @nox.session(python=PYTHONS, venv_backend="virtualenv", default=False)
@@ -156,12 +156,7 @@ def tests_on(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Run the tests that drive a Chromium, which `.ci/browser.sh` installs where there is none."""
     install(session)
-    driven = [
-        str(path) for path in sorted(Path("tests").rglob("test_*.py")) if "playwright" in path.read_text()
-    ]
-    if not driven and not session.posargs:
-        session.skip("no test drives a browser")
-    run_tests(session, *(session.posargs or driven))
+    run_tests(session, *(session.posargs or ("-m", "browser", "tests/browser")))
 
 
 @nox.session(default=False)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 pytest.importorskip("playwright", reason="playwright is not installed (pip install '.[browser]')")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+]
 ARGUMENTS = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-gpu"]
 ARGUMENTS += ["--disable-component-update", "--disable-sync"]
 PATIENCE_MS = 60_000

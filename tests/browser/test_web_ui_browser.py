@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytest.importorskip("playwright", reason="playwright is not installed (pip install '.[browser]')")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
+    pytest.mark.browser,
     pytest.mark.timeout(400),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
 ]
@@ -91,7 +92,6 @@ def test_fields_are_checked_like_scenario_files(page: Page, tmp_path: Path) -> N
     page.screenshot(path=tmp_path / "refused.png", full_page=True)
 
 
-@pytest.mark.long
 def test_a_run_is_started_watched_and_judged(
     page: Page, ui: UiProcess, browser: Browser, tmp_path: Path
 ) -> None:
@@ -146,7 +146,6 @@ def looks_at_the_panel(browser: Browser, ui: UiProcess, shot: Path, width: int, 
     context.close()
 
 
-@pytest.mark.long
 def test_the_report_of_a_run_opens_and_runs_by_itself(
     ui: UiProcess, browser: Browser, tmp_path: Path
 ) -> None:
@@ -169,7 +168,6 @@ def test_the_report_of_a_run_opens_and_runs_by_itself(
     page.close()
 
 
-@pytest.mark.long
 def test_a_run_is_stopped_early_and_says_so(page: Page, ui: UiProcess, tmp_path: Path) -> None:
     choose(page, "redis_latency", duration="300s", rate="500/s")
     page.get_by_role("button", name="Start", exact=True).click()
@@ -185,7 +183,6 @@ def test_a_run_is_stopped_early_and_says_so(page: Page, ui: UiProcess, tmp_path:
     assert json.loads((ui.out / state["run"] / "run.json").read_text())["status"] == "interrupted"
 
 
-@pytest.mark.long
 def test_the_form_begins_without_faults_and_another_scenario_empties_what_was_for_the_one_before(
     page: Page, ui: UiProcess
 ) -> None:

@@ -21,6 +21,12 @@ from bench.stack.images.build import build_image
 ROOT = Path(bench.__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()) and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.docker)
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Any]:
     try:

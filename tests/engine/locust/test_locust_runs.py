@@ -282,14 +282,33 @@ def test_a_stop_ends_the_users_long_before_the_plan_does(locustfile: Writer, tar
             "ModuleNotFoundError: No module named 'no_such_module'",
             'journey.py", line 3, in deep',
         ),
-        ("import os\nos.write(2, b'so long\\n')\nos._exit(7)\n", {}, "locustfile", "exit code 7", "so long"),
-        (QUIET, {"user_classes": ["Slow"]}, "user_classes", "the locustfile has Quick", "write one of Quick"),
-        (
+        pytest.param(
+            *(
+                "import os\nos.write(2, b'so long\\n')\nos._exit(7)\n",
+                {},
+                "locustfile",
+                "exit code 7",
+                "so long",
+            ),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            *(
+                QUIET,
+                {"user_classes": ["Slow"]},
+                "user_classes",
+                "the locustfile has Quick",
+                "write one of Quick",
+            ),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
             "import os\nTOKEN = os.environ['SHOP_TOKEN']",
             {},
             "locustfile",
             "KeyError: 'SHOP_TOKEN'",
             "name it in HOLDFAST_PASS_ENVIRONMENT",
+            marks=pytest.mark.long,
         ),
     ],
 )

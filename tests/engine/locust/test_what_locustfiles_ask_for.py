@@ -57,17 +57,20 @@ def sets_exit_code(event: str, name: str, code: int) -> str:
             sets_exit_code("quitting", "too_slow", 3),
             "exit code 3, by too_slow (journey.py:11)",
         ),
-        (
+        pytest.param(
             sets_exit_code("test_stop", "judge", 4),
             "exit code 4, by judge (journey.py:11)",
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "@events.quitting.add_listener\ndef bad(environment, **_):\n    sys.exit(5)\n",
             "exit code 5, by sys.exit in a listener of events.quitting",
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "@events.quitting.add_listener\ndef broken(**_):\n    raise ValueError('no')\n",
             "exit code 2, by an exception that left a listener",
+            marks=pytest.mark.long,
         ),
     ],
 )
@@ -82,7 +85,7 @@ def test_an_exit_code_that_the_locustfile_sets_fails_the_run_and_says_by_what(
 @pytest.mark.parametrize(
     "listener",
     [
-        "",
+        pytest.param("", marks=pytest.mark.long),
         sets_exit_code("quitting", "fine", 0),
     ],
 )
@@ -131,6 +134,7 @@ class Shopper(HttpUser):
 """
 
 
+@pytest.mark.long
 def test_a_required_argument_without_a_value_is_refused_by_name(locustfile: Writer, target: Target) -> None:
     problem = refused(locustfile(WITH_ARGUMENTS), target)
     assert problem.path == ("arguments",)
@@ -150,9 +154,9 @@ def test_arguments_and_tags_come_from_the_scenario(locustfile: Writer, target: T
     ("arguments", "found"),
     [
         ({"tenant": "a", "page_size": "s3cret"}, "another one for the argument --page-size"),
-        ({"tenant": "a", "tennant": "a"}, "tennant"),
-        ({"tenant": "a", "users": "5"}, "users"),
-        ({"tenant": "a", "fast": "s3cret"}, "another value"),
+        pytest.param({"tenant": "a", "tennant": "a"}, "tennant", marks=pytest.mark.long),
+        pytest.param({"tenant": "a", "users": "5"}, "users", marks=pytest.mark.long),
+        pytest.param({"tenant": "a", "fast": "s3cret"}, "another value", marks=pytest.mark.long),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_by_name_and_without_their_values(
