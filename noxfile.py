@@ -4,7 +4,7 @@ nox -s perf                 every load scenario in its standard form, judged (at
 nox -s perf -- --quick      the same and one kill, shortened (at most 90 s)
 nox -s chaos                every scenario with faults (--quick, --stack docker)
 nox -s perf -- FILE.yaml    these scenarios instead; chaos takes files too
-nox -s tests                all tests that need neither Docker nor a browser, except the long ones (-- PATH: these)
+nox -s tests                all tests but those for Docker, for a browser, and the long ones (-- PATH: these)
 nox -s long                 the tests that take many seconds each: whole runs, kills, deadlines
 nox -s tests_on-3.13        the same on one of the supported versions of Python
 nox -s lint types           style, workflows and types
@@ -127,7 +127,7 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests that need no Docker and no browser, and none of the long ones; or those that are named."""
+    """Run the tests that need neither Docker nor a browser and are not long, or those that are named."""
     install(session)
     run_tests(session, *IN_PARALLEL, *chosen(session.posargs))
 

@@ -117,7 +117,7 @@ class _LinkedCode(JITCodeLibrary):  # type: ignore[misc]  # numba has no types f
         return 0
 
     @property
-    def codegen(self) -> "_LinkedCode":
+    def codegen(self) -> _LinkedCode:
         """What is asked for the place of an environment, which only machine code has."""
         return self
 

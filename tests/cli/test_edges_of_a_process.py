@@ -69,7 +69,9 @@ def brief(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", [*(pytest.param(one, marks=pytest.mark.long) for one in ("2>&-", ">&-", "<&-")), "<&- >&- 2>&-"]
+)
 @pytest.mark.timeout(300)
 def test_a_closed_standard_stream_changes_nothing_about_a_run(
     brief: Path, tmp_path: Path, closed: str
@@ -113,10 +115,17 @@ def test_a_run_under_nohup_goes_on_after_the_terminal_has_gone(brief: Path, tmp_
     )
     done = in_shell(tmp_path, script, "run", brief, "--out", "results")
     assert done.returncode in (0, 5), done.stderr
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.long
+def test_a_run_without_nohup_ends_in_order_with_its_terminal(brief: Path, tmp_path: Path) -> None:
     # Long enough that it ends by the signal, however late that comes.
     brief.write_text(NOOP.replace("FOR", "60s"), encoding="utf-8")
-    script = script.removeprefix('trap "" HUP; ').replace("results", "others")
-    done = in_shell(tmp_path, script, "run", brief, "--out", "others")
+    script = (
+        '"$@" & pid=$!; until ls results/.*partial/run.json; do sleep 0.05; done; kill -HUP $pid; wait $pid'
+    )
+    done = in_shell(tmp_path, script, "run", brief, "--out", "results")
     assert done.returncode == 130, done.stderr
 
 

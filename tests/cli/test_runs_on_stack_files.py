@@ -85,6 +85,7 @@ def test_a_stack_file_that_is_wrong_ends_the_command_before_anything_starts(benc
     assert "missing.yaml: file: expected a stack file, found no such file" in missing.err
 
 
+@pytest.mark.long
 def test_a_run_over_tls_says_how_far_the_certificate_was_checked(bench: Bench) -> None:
     authority = Authority(bench.folder)
     pair = authority.sign("server", "server")

@@ -65,6 +65,7 @@ def listening(pid: int) -> set[tuple[str, int]]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_stranger_at_every_port_of_a_run_learns_nothing_and_stops_nothing(bench: Bench) -> None:
     process = bench.start(
         *("run", bench.scenario(SCENARIO), "--json", "--out", bench.results, "--prometheus", "0")

@@ -283,23 +283,19 @@ def test_a_stop_ends_the_users_long_before_the_plan_does(locustfile: Writer, tar
             'journey.py", line 3, in deep',
         ),
         pytest.param(
-            *(
-                "import os\nos.write(2, b'so long\\n')\nos._exit(7)\n",
-                {},
-                "locustfile",
-                "exit code 7",
-                "so long",
-            ),
+            "import os\nos.write(2, b'so long\\n')\nos._exit(7)\n",
+            {},
+            "locustfile",
+            "exit code 7",
+            "so long",
             marks=pytest.mark.long,
         ),
         pytest.param(
-            *(
-                QUIET,
-                {"user_classes": ["Slow"]},
-                "user_classes",
-                "the locustfile has Quick",
-                "write one of Quick",
-            ),
+            QUIET,
+            {"user_classes": ["Slow"]},
+            "user_classes",
+            "the locustfile has Quick",
+            "write one of Quick",
             marks=pytest.mark.long,
         ),
         pytest.param(
