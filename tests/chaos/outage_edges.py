@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -47,6 +48,8 @@ LOOK_NS = MS
 """A server that answers does so within that, on loopback."""
 STRAY_NS = (-3 * MS, 3 * MS)
 """When a stray error is made, from the time a fault is asked for."""
+AROUND_NS = 5 * MS
+"""How near to what the observer saw the hypervisor must have had a processor for the look to be disturbed."""
 STRAY_S = 0.0012
 """How long reads are refused for it: at 1000 arrivals a second, for one of them or two."""
 
@@ -62,6 +65,8 @@ class Edges:
     seen_bad_ns: int
     seen_good_begin_ns: int
     seen_good_ns: int
+    is_disturbed: bool = False
+    """Whether this machine itself stood still about when the observer saw one of the two."""
 
     @property
     def failure_apart_ns(self) -> int:
@@ -90,6 +95,31 @@ class Compared:
     late_ns: int
     """P99 of the generator's own lateness: on a busy machine no edge can be known better."""
     ended: Ended
+
+
+class StolenTime:
+    """When the hypervisor had a processor while the block is open; unknown without the right to ask."""
+
+    def __init__(self) -> None:
+        self.stretches: list[tuple[int, int]] = []
+        """From, to; CLOCK_MONOTONIC, ns."""
+        self._watches: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> StolenTime:
+        for processor in sorted(os.sched_getaffinity(0)):
+            program = [sys.executable, "-I", "-S", str(FOLDER / "stolen_time.py"), str(processor)]
+            pipe = subprocess.PIPE
+            self._watches.append(subprocess.Popen(program, stdin=pipe, stdout=pipe, stderr=pipe, text=True))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for watch in self._watches:
+            text, _ = watch.communicate()
+            pairs = (line.split() for line in text.splitlines() if line != "ready")
+            self.stretches += [(int(begin_ns), int(end_ns)) for begin_ns, end_ns in pairs]
+
+    def is_near(self, from_ns: int, to_ns: int) -> bool:
+        return any(begin < to_ns + AROUND_NS and end > from_ns - AROUND_NS for begin, end in self.stretches)
 
 
 def _outside(at_ns: int, from_ns: int, to_ns: int) -> int:
@@ -156,15 +186,19 @@ def compared(stack: Stack, scenario: Path, folder: Path, *, strays: bool = False
     """Run it against a stack that is up, with the observer beside it."""
     watched = Watched(strays)
     session = Session(stack, folder / "results", progress_for(), plugins=lambda _: [watched])
-    run = Run.load(session.run(load_scenario(scenario)))
+    with StolenTime() as stolen:
+        run = Run.load(session.run(load_scenario(scenario)))
     faults = [one for one in run.record.faults if one.took_effect]
     late_ns = percentile_ns(run.histogram("late"), 99)
     return Compared(
-        edges_of(run.record, watched.outages), [_name(one) for one in faults], late_ns, Ended(run, judge(run))
+        edges_of(run.record, watched.outages, stolen),
+        [_name(one) for one in faults],
+        late_ns,
+        Ended(run, judge(run)),
     )
 
 
-def edges_of(record: RunRecord, outages: list[dict[str, int]]) -> list[Edges]:
+def edges_of(record: RunRecord, outages: list[dict[str, int]], stolen: StolenTime) -> list[Edges]:
     """Each recovery beside the longest outage that the observer saw since its fault was asked for.
 
     Shorter ones are its own: on a busy machine a look may wait for its turn longer than its patience.
@@ -193,6 +227,8 @@ def edges_of(record: RunRecord, outages: list[dict[str, int]]) -> list[Edges]:
                 seen_bad_ns=min(first["bad_ns"], first["bad_begin_ns"] + LOOK_NS),
                 seen_good_begin_ns=max(first["good_begin_ns"], first["good_ns"] - LOOK_NS),
                 seen_good_ns=first["good_ns"],
+                is_disturbed=stolen.is_near(first["last_good_ns"] + zero_ns, first["bad_ns"] + zero_ns)
+                or stolen.is_near(first["good_begin_ns"] + zero_ns, first["good_ns"] + zero_ns),
             )
         )
     return found

@@ -6,6 +6,10 @@ that many percent of all arrivals fail all the time, `--strays` makes an error j
 each fault is asked for; neither may move an edge. `--group` runs one part of the list (each takes less than
 a minute); the containers need a Docker engine.
 
+An outage is shown but not counted where the hypervisor had a processor about the time of one of its edges
+(stolen_time.py, as root). Its group is then run again, `--rounds` times at most, until enough were
+undisturbed.
+
 Exit code 1 where fewer are close: on a machine that others use that says nothing.
 """
 
@@ -108,25 +112,35 @@ def main() -> None:
         "--errors", type=int, default=0, help="percent of all arrivals that fail all the time"
     )
     parser.add_argument("--strays", action="store_true", help="an error just before and after each call")
+    parser.add_argument("--rounds", type=int, default=4, help="of each group, at most")
     options = parser.parse_args()
     say = sys.stdout.write
     say(f"{'':<24}{'first failure, ms':>36}{'first success, ms':>36}\n")
     heads = ("ours", "observer", "apart", "ours", "observer", "apart")
     say(f"{'outage':<24}" + "".join(f"{head:>12}" for head in heads) + "\n")
-    close = count = 0
+    close = count = disturbed = 0
     for group in options.group:
-        found = outages_of(group, options.errors, options.strays)
-        by_fault = {one.fault: one for one in found.edges}
-        for fault in found.faults:
-            one = by_fault.get(fault)
-            say(f"{group + ' ' + fault:<24}")
-            say("not seen by both\n" if one is None else f"{row_of(one)}{'' if one.is_close else '  <-'}\n")
-            close += one is not None and one.is_close
-        count += len(GROUPS[group])
-        say(f"{'':<24}the generator itself was late by {found.late_ns / MS:.3f} ms (P99); ")
-        say(f"load of this machine {os.getloadavg()[0]:.1f}\n")
-        sys.stdout.flush()
-    say(f"\nbegin and end within 2 ms: {close} of {count}\n")
+        wanted = len(GROUPS[group])
+        for _ in range(options.rounds):
+            found = outages_of(group, options.errors, options.strays)
+            by_fault = {one.fault: one for one in found.edges}
+            for fault in found.faults:
+                one = by_fault.get(fault)
+                say(f"{group + ' ' + fault:<24}")
+                if one is not None and one.is_disturbed:
+                    say(f"{row_of(one)}  (the hypervisor)\n")
+                    disturbed += 1
+                else:
+                    wanted, count = wanted - 1, count + 1
+                    close += one is not None and one.is_close
+                    mark = "" if one is not None and one.is_close else "  <-"
+                    say(f"{row_of(one) if one is not None else 'not seen by both'}{mark}\n")
+            say(f"{'':<24}the generator itself was late by {found.late_ns / MS:.3f} ms (P99); ")
+            say(f"load of this machine {os.getloadavg()[0]:.1f}\n")
+            sys.stdout.flush()
+            if wanted <= 0:
+                break
+    say(f"\nbegin and end within 2 ms: {close} of {count}; {disturbed} more were not counted\n")
     sys.exit(close < SHARE * count)
 
 
