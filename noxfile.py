@@ -21,6 +21,8 @@ HOLDFAST_VERSIONS=newest they install the newest versions instead; `.ci/newest.p
 
 import json
 import os
+import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -46,6 +48,8 @@ LOCK = "requirements.lock"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 UNMARKED = ("-m", "not long and not browser and not docker")
+
+SYSTEM_PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
 MOST_UNSTABLE = 3
 """Tests that may fail beside others and pass alone (docs/decisions/0009); more are no accident."""
@@ -99,8 +103,12 @@ def perf(session: nox.Session) -> None:
     if "--full" in arguments:
         arguments.remove("--full")
     named, arguments = named_scenarios(arguments)
+    if not named:
+        named, missing = with_programs(perf_scenarios(quick="--quick" in arguments))
+        for scenario, program in missing.items():
+            session.warn(f"left out: {scenario}, because there is no {program} (apt-get install {program})")
     with exit_code_kept():
-        session.run("bench", "run", *(named or perf_scenarios(quick="--quick" in arguments)), *arguments)
+        session.run("bench", "run", *named, *arguments)
 
 
 def named_scenarios(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -114,6 +122,18 @@ def perf_scenarios(*, quick: bool) -> list[str]:
     found = sorted(path for path in Path("scenarios").glob("*.yaml") if path.stem != "requirements")
     sample = {"redis_kill"} if quick else set()
     return [str(path) for path in found if "\nfaults:" not in path.read_text() or path.stem in sample]
+
+
+def with_programs(scenarios: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The scenarios whose stack can be started here, and of the others the program that is missing."""
+    missing: dict[str, str] = {}
+    for scenario in scenarios:
+        if stack := re.search(r"^stack: (\S+)", Path(scenario).read_text(), re.MULTILINE):
+            text = Path(scenario).parent.joinpath(stack[1]).read_text()
+            for program in re.findall(r"proxy: (\w+)", text):
+                if shutil.which(program, path=SYSTEM_PROGRAMS) is None:
+                    missing[scenario] = program
+    return [scenario for scenario in scenarios if scenario not in missing], missing
 
 
 @nox.session(default=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
-from bench.registry import path_name
+from bench.registry import instances_of, path_name
 from bench.results.generator_records import CalibrationRecord
 from bench.results.run_record import Anomaly, ProxyRecord, RunRecord
 from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
@@ -53,7 +53,7 @@ class Chaos:
         self, scenario: Scenario, plan: Plan, stack: Stack, targets: Mapping[str, Target]
     ) -> dict[str, Target]:
         """Check every fault, heal what an earlier run has left, put proxies in front of their targets."""
-        planned = planned_faults(scenario.faults, plan.seed)
+        planned = planned_faults(scenario.faults, plan.seed, targets)
         self._plan, self._stack = plan, stack
         self._context = context = FaultContext(stack, dict(targets))
         journal: Journal | None = None
@@ -92,7 +92,8 @@ class Chaos:
                 continue
             if {name, *outline.behind}.intersection(self._hit):
                 paths = {topology[each].kind: path_name(name, each) for each in outline.behind}
-                self._detectors.append(Breaker(targets[name], paths))
+                for each in instances_of(name, targets) or (name,):  # each process has its own
+                    self._detectors.append(Breaker(targets[each], paths))
         for detector in self._detectors:
             self._cleanup.callback(detector.stop)
         self._integrity = Integrity(scenario, plan, targets, seen)

@@ -7,11 +7,12 @@ A scenario's faults become single planned ones here, pure and seeded.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bench.registry import path_name
+from bench.registry import instances_of, path_name
+from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
 
 if TYPE_CHECKING:
     from bench.scenario.faults import FaultEntry
@@ -79,19 +80,23 @@ class FaultPlan:
         return self.at_ns + (self.for_ns or 0)
 
 
-def planned_faults(entries: Sequence[FaultEntry], seed: int) -> list[FaultPlan]:
-    """Every repeat of every entry, in the order of time. Equal seeds give equal times."""
+def planned_faults(entries: Sequence[FaultEntry], seed: int, targets: Iterable[str] = ()) -> list[FaultPlan]:
+    """Every repeat of every entry, in the order of time. Equal seeds give equal times and instances.
+
+    targets: of the stack, with the instances of those that have several.
+    """
+    known = list(targets)
     found: list[FaultPlan] = []
     for index, entry in enumerate(entries):
         assert entry.at_ns is not None
         for repeat in range(entry.repeat):
             at_ns = entry.at_ns + repeat * (entry.every_ns or 0)
-            at_ns += round(_share(seed, index, repeat) * (entry.jitter_ns or 0))
+            at_ns += round(_share(f"fault {seed}/{index}/{repeat}") * (entry.jitter_ns or 0))
             found.append(
                 FaultPlan(
                     number=0,
                     kind=entry.kind,
-                    target=entry.target,
+                    target=_hit(entry, known, f"instance {seed}/{index}/{repeat}"),
                     at_ns=at_ns,
                     for_ns=entry.for_ns,
                     settings=entry.settings,
@@ -105,7 +110,15 @@ def planned_faults(entries: Sequence[FaultEntry], seed: int) -> list[FaultPlan]:
     return [replace(one, number=number) for number, one in enumerate(found)]
 
 
-def _share(seed: int, entry: int, repeat: int) -> float:
-    """A number in 0..1 for one repeat; draws of others do not move it."""
-    digest = hashlib.sha256(f"fault {seed}/{entry}/{repeat}".encode()).digest()
+def _hit(entry: FaultEntry, known: Iterable[str], draw: str) -> str:
+    """The target; of one with instances the one that a fault on a process hits."""
+    if FAULT_KINDS[entry.kind].through_proxy or entry.kind in PASSIVE_KINDS:
+        return entry.target
+    instances = instances_of(entry.target, known) or (entry.target,)
+    return instances[int(_share(draw) * len(instances)) if entry.which == "random" else 0]
+
+
+def _share(draw: str) -> float:
+    """A number in 0..1 for one draw; others do not move it."""
+    digest = hashlib.sha256(draw.encode()).digest()
     return (int.from_bytes(digest[:8]) >> (64 - _SHARE_BITS)) / (1 << _SHARE_BITS)

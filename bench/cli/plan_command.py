@@ -14,7 +14,7 @@ from bench.core.units import spaced
 from bench.registry import path_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bench.plan.plan import PhasePlan, Plan, WorkloadPlan
     from bench.scenario.model import Scenario
@@ -56,7 +56,7 @@ def command(
     loaded = load_for(named_stack(stack_named, found), found[0], overrides, quick)
     plan = compile_plan(loaded.scenario, seed)
     hints = hints_before_a_run(loaded.scenario, loaded.rules, quick=quick)
-    document = describe(plan, arrivals, loaded.scenario, hints)
+    document = describe(plan, arrivals, loaded.scenario, hints, loaded.topology)
     if as_json:
         say(json_text(asdict(document)), newline=False)
     else:
@@ -121,9 +121,13 @@ class PlanDocument:
 
 
 def describe(
-    plan: Plan, arrivals: int, scenario: Scenario | None = None, hints: Sequence[str] = ()
+    plan: Plan,
+    arrivals: int,
+    scenario: Scenario | None = None,
+    hints: Sequence[str] = (),
+    targets: Iterable[str] = (),
 ) -> PlanDocument:
-    """The plan, so many arrivals of each workload, and the faults of its scenario."""
+    """The plan, so many arrivals of each workload, and the faults of its scenario; targets: of its stack."""
     return PlanDocument(
         plan.name,
         plan.seed,
@@ -131,19 +135,19 @@ def describe(
         plan.duration_ns,
         plan.phases,
         [_workload(workload, arrivals) for workload in plan.workloads],
-        _faults(scenario, plan.seed) if scenario and scenario.faults else [],
+        _faults(scenario, plan.seed, targets) if scenario and scenario.faults else [],
         list(hints),
     )
 
 
-def _faults(scenario: Scenario, seed: int) -> list[FaultEntry]:
+def _faults(scenario: Scenario, seed: int, targets: Iterable[str]) -> list[FaultEntry]:
     from chaos.schedule import planned_faults
 
     return [
         FaultEntry(
             fault.number, fault.kind, fault.target, fault.at_ns, fault.for_ns, fault.settings, fault.client
         )
-        for fault in planned_faults(scenario.faults, seed)
+        for fault in planned_faults(scenario.faults, seed, targets)
     ]
 
 

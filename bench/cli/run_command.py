@@ -6,6 +6,7 @@ runs end.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from contextlib import contextmanager
@@ -16,9 +17,9 @@ import click
 
 from bench.cli.output import DurationNs, NamedPath, say, say_problem
 from bench.cli.session_opening import (
+    by_stack,
     is_of_kind,
     load_all,
-    named_stack,
     open_session,
     run_and_judge,
     stop_signals,
@@ -191,9 +192,12 @@ def command(
     from bench.run.progress import progress_for
     from bench.run.stop_request import StopRequest
 
-    stack = named_stack(stack_named, scenarios)
-    loaded = [each for each in load_all(scenarios, overrides, quick, stack) if is_of_kind(each, only)]
-    if not loaded:
+    groups = [
+        (stack, loaded)
+        for stack, paths in by_stack(stack_named, scenarios)
+        if (loaded := [each for each in load_all(paths, overrides, quick, stack) if is_of_kind(each, only)])
+    ]
+    if not groups:
         raise UsageError(f"--only {only}: none of the scenarios is of that kind; name others")
     verdicts: list[Verdict] = []
     stop, progress = StopRequest(), progress_for()
@@ -203,15 +207,27 @@ def command(
     with (
         ci_reports(CiReports(junit, markdown), out, verdicts),
         stop_signals(stop),
-        open_session(
-            loaded, out, stack, progress, stop, seed=seed, watchers=watchers, wait_s=wait_s
-        ) as session,
+        contextlib.closing(watchers),
     ):
-        for one in loaded:
-            try:
-                verdicts.append(_run_and_judge(session, one, as_json))
-            except InterruptedRun as stopped:
-                interrupted = stopped
+        for stack, loaded in groups:
+            with open_session(
+                loaded,
+                out,
+                stack,
+                progress,
+                stop,
+                seed=seed,
+                watchers=watchers,
+                wait_s=wait_s,
+                is_last=False,
+            ) as session:
+                for one in loaded:
+                    try:
+                        verdicts.append(_run_and_judge(session, one, as_json))
+                    except InterruptedRun as stopped:
+                        interrupted = stopped
+                        break
+            if interrupted is not None:
                 break
         if asked.stay_s:
             stop.wait(asked.stay_s)

@@ -36,12 +36,27 @@ LEAST_ROOM_BYTES = 1 << 20
 """Without so much room for results nothing is begun."""
 
 
+def by_stack(text: str | None, scenarios: Sequence[Path]) -> list[tuple[str | StackFile | None, list[Path]]]:
+    """The stacks that scenarios run against, each with its scenarios: the one that --stack names for all of
+    them, or those that they name themselves, first for those that name none. Raises as `named_stack`.
+    """
+    from bench.scenario.load import discover, stack_named_in
+
+    found = discover(scenarios)
+    if text is not None:
+        return [(named_stack(text, found), found)]
+    groups: dict[str | None, list[Path]] = {}
+    for path in found:
+        groups.setdefault(stack_named_in(path) if path.is_file() else None, []).append(path)
+    ordered = sorted(groups.items(), key=lambda group: group[0] or "")
+    return [(named_stack(None, paths), paths) for _, paths in ordered]
+
+
 def named_stack(text: str | None, scenarios: Sequence[Path]) -> str | StackFile | None:
     """What --stack names: a stack file, read, with its warnings printed; or a shipped stack by its name.
 
-    Where it names none, the scenarios may; all of one command share a stack. Raises UsageError for an
-    unknown name, and for scenarios of several stacks; ScenarioError for a file that cannot be used, and for
-    a scenario that names no stack that there is.
+    Where it names none, the scenarios may, all of them the same one. Raises UsageError for an unknown name,
+    ScenarioError for a file that cannot be used, and for a scenario that names no stack that there is.
     """
     from bench.cli.output import say_problem
     from bench.core.errors import ScenarioError, UsageError
@@ -53,9 +68,6 @@ def named_stack(text: str | None, scenarios: Sequence[Path]) -> str | StackFile 
     named: dict[str | None, Path] = {}
     if text is None:
         named = {stack_named_in(path): path for path in discover(scenarios) if path.is_file()}
-        if len(named) > 1:
-            both = " and ".join(f"{stack or 'no stack'} in {path}" for stack, path in list(named.items())[:2])
-            raise UsageError(f"the scenarios of one command share a stack, found {both}; name one by --stack")
         text = next(iter(named), None)
     if text is None:
         return None
@@ -172,8 +184,9 @@ def open_session(
     seed: int | None = None,
     watchers: Observers | None = None,
     wait_s: float | None = None,
+    is_last: bool = True,
 ) -> Iterator[Session]:
-    """A session for these scenarios, its stack up; stack and observers end with it.
+    """A session for these scenarios, its stack up, which ends with it; so do observers of the last one.
 
     wait_s: the longest that a target which does not answer yet is waited for; None for one that says it
     is starting only.
@@ -212,7 +225,8 @@ def open_session(
             stack = _up(open_now, stack, stop)
             yield Session(stack, out, progress, stop, seed, partial(plugins, paths=paths), looking_on)
     finally:
-        looking_on.close()
+        if is_last:
+            looking_on.close()
 
 
 def _up(open_now: contextlib.ExitStack, stack: AbstractContextManager[Stack], stop: StopRequest) -> Stack:

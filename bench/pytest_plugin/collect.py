@@ -26,6 +26,7 @@ from bench.cli.session_opening import (
 from bench.core import plugins
 from bench.core.errors import HoldfastError, InterruptedRun, ScenarioError, UsageError
 from bench.judge.verdict import Status, worst
+from bench.scenario.load import stack_named_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,11 +162,17 @@ class Bench:
         self._opened = contextlib.ExitStack()
         self._session: Session | None = None
         self._failure: HoldfastError | None = None
+        self._named: str | None = None
+        """The stack of the session, as --bench-stack or its scenarios name it."""
 
     def run(self, loaded: LoadedScenario) -> Ran:
         """Run and judge. Raises HoldfastError; a stack that did not come up is not tried again."""
         from bench.run.progress import Plain
 
+        named = self._pytest.config.getoption("bench_stack") or stack_named_in(loaded.path)
+        if named != self._named:  # scenarios that name another stack than those before
+            self.close()
+            self._named, self._failure = named, None
         with self._signals():
             session = self._session or self._open()
             session.progress = Plain()  # pytest's own capture is another one for every test
@@ -184,7 +191,10 @@ class Bench:
             raise self._failure
         option = self._pytest.config.getoption
         files = dict.fromkeys(
-            item.parent for item in self._pytest.items if isinstance(item.parent, ScenarioFile)
+            item.parent
+            for item in self._pytest.items
+            if isinstance(item.parent, ScenarioFile)
+            and (option("bench_stack") or stack_named_in(item.parent.path)) == self._named
         )
         everything = [file.loaded for file in files]
         try:

@@ -62,7 +62,9 @@ class DriverSpec:
 
     def targets_in(self, topology: Topology) -> tuple[str, ...]:
         """The targets of a stack that its workloads may name."""
-        return tuple(name for name, outline in topology.items() if outline.kind == self.kind)
+        return tuple(
+            name for name, outline in topology.items() if outline.kind == self.kind and "#" not in name
+        )
 
 
 _DRIVERS = (

@@ -236,6 +236,11 @@ Topology = Mapping[str, TargetOutline]
 """The targets of a stack by name."""
 
 
+def instances_of(target: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The names of a target's instances, api#1 and api#2 of api; none where it is a single process."""
+    return tuple(name for name in known if name.startswith(f"{target}#"))
+
+
 SHIPPED_STACKS = ("embedded", "docker", "compose", "external")
 """The stacks that need no file."""
 

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema
 
 from bench.core.units import Mismatch, duration_ns, quoted, ratio, size_bytes
 from bench.registry import path_name
-from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS
+from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS, PASSIVE_KINDS
 from bench.scenario.fields import (
     DURATION,
     MAX_TOTAL_NS,
@@ -74,6 +74,9 @@ class FaultEntry(StrictModel):
 
     kind: str = Field(description="Written as the key, one of FAULT_KINDS: kill, pause, latency.")
     target: Name = Field(description="Written as the key's value: the service that is hit.")
+    which: Literal["first", "random"] | None = Field(
+        None, description="The one that is hit of several instances: the first, or one drawn by the seed."
+    )
     client: Name | None = Field(
         None,
         alias="from",
@@ -118,6 +121,8 @@ class FaultEntry(StrictModel):
         if self.when is not None and self.target not in HOOKS[self.when]:
             having = " or ".join(HOOKS[self.when])
             raise Mismatch(f"{self.when} with the target {having}", quoted(self.target), "remove when")
+        if self.which is not None and (facts.through_proxy or self.kind in PASSIVE_KINDS):
+            raise Mismatch(f"no which with {self.kind}, which hits no process", "which", "remove it")
         if self.client is not None and not facts.through_proxy:
             paths = ", ".join(kind for kind, other in FAULT_KINDS.items() if other.through_proxy)
             raise Mismatch(f"from only with {paths}", f"from with {self.kind}", "remove from")
@@ -160,6 +165,9 @@ def fault_entry(value: Any) -> Any:
     kind = _only_key(value, FAULT_KINDS, "{kill: redis, at: 10s}")
     usable(FAULT_KINDS, kind)
     target = value[kind]
+    if isinstance(target, dict) and set(target) == {"target", "which"}:
+        value = {**value, "which": target["which"]}
+        target = target["target"]
     if not isinstance(target, str) or not re.fullmatch(NAME_PATTERN, target):
         raise Mismatch(f"the name of a target after {kind}:", kind_of(target), f"write {{{kind}: redis}}")
     for key in ("kind", "target"):
@@ -177,8 +185,13 @@ class _FaultSchema:
     def __get_pydantic_json_schema__(self, _core: CoreSchema, _handler: Any) -> dict[str, Any]:
         fields = FaultEntry.model_json_schema(by_alias=True)["properties"]
         settings = {name: about for name, about in fields.items() if name not in ("kind", "target")}
-        target = {"type": "string", "pattern": NAME_PATTERN}
-        kinds = {kind: target | {"description": facts.explanation} for kind, facts in FAULT_KINDS.items()}
+        name = {"type": "string", "pattern": NAME_PATTERN}
+        aimed = {"target": name, "which": settings.pop("which")}
+        one = {"type": "object", "properties": aimed, "required": list(aimed), "additionalProperties": False}
+        choice = [name, one]
+        kinds = {
+            kind: {"anyOf": choice, "description": facts.explanation} for kind, facts in FAULT_KINDS.items()
+        }
         return {
             "type": "object",
             "properties": kinds | settings,

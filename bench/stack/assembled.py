@@ -12,6 +12,7 @@ from bench.stack.description import TargetDescription
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.external import ExternalStack
 from bench.stack.services.base import ManagedService
+from bench.stack.services.servers import ManagedProxy
 from bench.stack.stack import Stack, check_names
 from bench.stack.stack_file import StackFile, service_of
 from bench.stack.supervisor.supervised import StackEvent
@@ -61,11 +62,12 @@ class AssembledStack(Stack):
 
     def describe(self) -> list[TargetDescription]:
         """One entry per target, with what it stands on."""
+        outlines = self.topology()
         return [
-            replace(description, behind=list(self._file.targets[description.name].behind))
+            replace(description, behind=list(outlines[description.name].behind))
             for stack in self._stacks
             for description in stack.describe()
-            if description.name in self._file.targets
+            if description.name in outlines
         ]
 
     def events(self) -> list[StackEvent]:
@@ -87,7 +89,8 @@ class AssembledStack(Stack):
             from bench.stack.docker.stack import DockerStack
 
             return DockerStack(set(names), self._log_dir)
-        return EmbeddedStack.of(map(self._embedded, names), self.targets())
+        services = [service for name in names for service in self._embedded(name)]
+        return EmbeddedStack.of(services, self.targets())
 
     def _compose(self, names: list[str]) -> Stack:
         from bench.stack.docker.compose import ComposeStack, ComposeTarget
@@ -100,12 +103,19 @@ class AssembledStack(Stack):
             wanted[name] = ComposeTarget(target.kind, port, target.compose.service, target.pooler)
         return ComposeStack(set(names), self._log_dir, wanted)
 
-    def _embedded(self, name: str) -> ManagedService:
+    def _embedded(self, name: str) -> list[ManagedService]:
+        """The service, or its instances and the proxy before them."""
         target = self._file.targets[name]
         service = service_of(name, target)
         assert service is not None
         assert service.embedded is not None
-        made: ManagedService = load(service.embedded)(self._log_dir, target.settings, name, target.behind)
+        instances = target.instances(name)
+        made: list[ManagedService] = [
+            load(service.embedded)(self._log_dir, target.settings, each, target.behind)
+            for each in instances or (name,)
+        ]
+        if target.started.proxy is not None:
+            made.append(ManagedProxy(self._log_dir, name, instances, target.started.proxy))
         return made
 
 

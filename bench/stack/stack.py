@@ -50,6 +50,7 @@ class Stack(ABC):
         """The targets that a service of ours is to connect to, by name; host: see Detours."""
         if self.detours is None:
             return dict(needed)
+        client = client.partition("#")[0]  # every instance goes the same way
         return {name: self.detours.lead(client, target, host) for name, target in needed.items()}
 
     def topology(self) -> Topology:

@@ -44,15 +44,27 @@ FOLDERS = (Path("stacks"), Path("scenarios", "stacks"))
 PLACES = ("url", "sentinel", "cluster", "embedded", "docker", "compose")
 """Keys of a target of which exactly one says where it is."""
 MOST_TARGETS = 50
+MOST_INSTANCES = 6
 
 
-class EmbeddedPlace(StrictModel):
+class StartedPlace(StrictModel):
+    """A service that we start."""
+
+    instances: Annotated[int, Whole(1, MOST_INSTANCES)] | None = Field(
+        None, description="Of an HTTP service, behind a proxy."
+    )
+    proxy: Literal["haproxy", "nginx"] | None = Field(
+        None, description="The reverse proxy that spreads the load over the instances."
+    )
+
+
+class EmbeddedPlace(StartedPlace):
     """A server that we start on this machine."""
 
     version: Annotated[int, Whole(1, 99)] | None = Field(None, description="Of Postgres: 16 or 18.")
 
 
-class DockerPlace(StrictModel):
+class DockerPlace(StartedPlace):
     """A container that we start."""
 
 
@@ -109,6 +121,16 @@ class StackTarget(StrictModel):
     )
 
     @property
+    def started(self) -> StartedPlace:
+        """How we start it; of others nothing is said."""
+        return self.embedded or self.docker or StartedPlace.model_validate({})
+
+    def instances(self, name: str) -> tuple[str, ...]:
+        """The names of its processes behind its proxy; none where it has no proxy."""
+        count = (self.started.instances or 1) if self.started.proxy else 0
+        return tuple(f"{name}#{number}" for number in range(1, count + 1))
+
+    @property
     def place(self) -> str:
         """The one of PLACES that it has."""
         return next(name for name in PLACES if getattr(self, name) is not None)
@@ -145,10 +167,14 @@ class StackFile:
 
     @property
     def topology(self) -> Topology:
-        """What scenarios need to know of the targets."""
-        return {
-            name: TargetOutline(entry.kind, entry.behind, entry.place) for name, entry in self.targets.items()
-        }
+        """What scenarios need to know of the targets, and of their instances."""
+        outlines: dict[str, TargetOutline] = {}
+        for name, entry in self.targets.items():
+            instances = entry.instances(name)
+            outlines[name] = TargetOutline(entry.kind, (*entry.behind, *instances), entry.place)
+            for each in instances:
+                outlines[each] = TargetOutline(entry.kind, entry.behind, entry.place)
+        return outlines
 
     def with_needs(self, names: set[str]) -> list[str]:
         """These targets and all that they stand on, each after what it needs."""
@@ -279,6 +305,16 @@ def _violations(contents: StackContents) -> Iterator[Violation]:
 def _startable(name: str, targets: Mapping[str, StackTarget], place: str) -> Iterator[Violation]:
     """Why a target cannot be started by us."""
     target = targets[name]
+    if target.started.proxy is not None and place == "docker":
+        advice = (
+            "add edge: {kind: http, docker: {}, behind: [api]}, which is an nginx, and put the load on it"
+        )
+        yield Violation((place, "proxy"), "a proxy only with embedded", target.started.proxy, advice)
+    elif target.started.proxy is not None and target.kind != "http":
+        yield Violation((place, "proxy"), "a proxy only before an http", target.kind, "remove it")
+    elif target.started.proxy is None and target.started.instances is not None:
+        expected, advice = "a proxy that spreads the load over the instances", "add proxy: haproxy, or nginx"
+        yield Violation((place, "instances"), expected, "none", advice)
     service = service_of(name, target)
     if service is None:
         known = [each for each in SERVICES.values() if each.embedded is not None]

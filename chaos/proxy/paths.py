@@ -28,15 +28,19 @@ class PathProxies:
     def __init__(self, paths: Iterable[Path]) -> None:
         self._paths = frozenset(paths)
         self._proxies: dict[Path, FaultProxy] = {}
+        self._led: dict[Path, Target] = {}
 
     def lead(self, client: str, target: Target, host: str) -> Target:
         """The target, or the proxy before it where this path has one. Raises TargetError."""
         path = (client, target.name)
         if path not in self._paths:
             return target
+        if path in self._led:  # by another instance of the client
+            return self._led[path]
         proxy = FaultProxy(target.host, target.port, name=target.name, client=client, host=host)
         self._proxies[path] = proxy
-        return target.through(*proxy.start())
+        self._led[path] = target.through(*proxy.start())
+        return self._led[path]
 
     def between(self, client: str, target: str) -> FaultProxy:
         """The proxy of a path, running. Raises TargetError where the service was not led through one."""

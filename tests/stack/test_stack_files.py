@@ -46,7 +46,13 @@ def test_the_shipped_files_say_what_the_stacks_of_their_names_start(name: str) -
 
 def test_the_shipped_files_are_right_and_are_no_scenarios() -> None:
     files = sorted((SCENARIOS / "stacks").glob("*.yaml"))
-    assert [load_stack_file(file).name for file in files] == ["compose", "docker", "embedded", "external"]
+    assert [load_stack_file(file).name for file in files] == [
+        "behind_proxy",
+        "compose",
+        "docker",
+        "embedded",
+        "external",
+    ]
     assert not set(files) & set(discover([SCENARIOS]))
 
 

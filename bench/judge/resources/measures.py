@@ -29,6 +29,7 @@ from bench.judge.resources.series import (
     times_of,
     within,
 )
+from bench.registry import instances_of
 from bench.results.reader import Run
 from bench.scenario.rules.grammar import Metric
 
@@ -95,7 +96,7 @@ def cpu_share(run: Run, metric: Metric) -> Observation:
     times = times_of(run)
     sources = _sources(run, metric, others=(GENERATOR, MACHINE))
     found = [(source, cpu(series_of(run, source), times)) for source in sources]
-    if metric.scope:
+    if len(found) == 1 and metric.scope:
         share, cores = found[0][1].share, found[0][1].cores
     else:
         # A control group's limit is not the machine's: together they are a share of the machine.
@@ -182,7 +183,7 @@ def _sources(run: Run, metric: Metric, others: tuple[str, ...]) -> tuple[str, ..
     if len(metric.scope) > 1 or metric.scope[0] not in known:
         wanted = ".".join(metric.scope)
         raise Unmeasurable(f"the run has no source {wanted}", f"its sources are: {', '.join(known)}")
-    return metric.scope[:1]
+    return (metric.scope[0], *instances_of(metric.scope[0], targets))
 
 
 MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {

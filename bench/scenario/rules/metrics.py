@@ -173,6 +173,7 @@ def metrics_of_outlines(
 
 
 def _resources(targets: tuple[str, ...]) -> dict[str, MetricSpec]:
+    targets = tuple(name for name in targets if "#" not in name)  # instances count with their target
     metrics: dict[str, MetricSpec] = {}
     for kind, kinds_of_sources in _RESOURCES.items():
         scopes = [""] if targets else []

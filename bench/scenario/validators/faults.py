@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core.units import format_duration_ns, quoted
-from bench.registry import STARTED, reachable_targets
+from bench.registry import STARTED, instances_of, reachable_targets
 from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
 from bench.scenario.problems import Violation
 
@@ -40,6 +40,9 @@ def _aim(fault: FaultEntry, targets: Sequence[str], known: Sequence[str]) -> tup
     if known and fault.target not in known:
         advice = "name a target of a workload, or one that it stands on"
         return f"one of the targets {', '.join(known)}", quoted(fault.target), advice
+    if known and fault.which is not None and not instances_of(fault.target, known):
+        advice = "remove which, or let the stack file start several behind a proxy"
+        return f"a target with several instances for which: {fault.which}", quoted(fault.target), advice
     if known and FAULT_KINDS[fault.kind].through_proxy and fault.target not in targets:
         expected = f"{fault.kind} on the way from a workload to its target, one of {', '.join(targets)}"
         advice = f"hit {fault.target} itself (pause, kill), or the way to the target of the workload"

@@ -76,8 +76,8 @@ class ManagedService(ABC):
         self._facts: Facts | None = None
         self._past_events: list[StackEvent] = []
         self._owner_pid = 0
-        self._others: Mapping[str, Target] = {}
-        """What it needs, by kind."""
+        self._needed: Sequence[Target] = ()
+        """What it needs, in the order of `behind`."""
         self._given_up = threading.Event()
         self._stopping = threading.RLock()
 
@@ -114,7 +114,7 @@ class ManagedService(ABC):
         if self._supervised is not None:
             return
         self._owner_pid = os.getpid()
-        self._others = {others[name].kind: others[name] for name in self.behind}
+        self._needed = [others[name] for name in self.behind]
         self._given_up = given_up
         self._binary = self.find_program()
         try:
@@ -258,7 +258,7 @@ class ManagedService(ABC):
 
     def _not_ready(self, target: Target, found: str) -> TargetError:
         tail = " | ".join(self._log_tail(LOG_TAIL_LINES))
-        for known in (target, *self._others.values()):
+        for known in (target, *self._needed):
             tail = redacted(tail, [known.password])
         advice = f"read {self._log}; the program was {self._binary.path if self._binary else '-'}"
         return target.error(self.ready_means, with_log_end(found, tail), advice)

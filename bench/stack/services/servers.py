@@ -3,14 +3,17 @@
 import importlib.util
 import os
 import platform
+import re
 import secrets
+import shutil
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from bench.core.child_environment import OF_THE_REFERENCE_API, for_python
+from bench.core.child_environment import OF_THE_REFERENCE_API, for_program, for_python
 from bench.core.errors import TargetError
 from bench.stack.probes.health import Facts
 from bench.stack.services.base import ManagedService
@@ -225,12 +228,13 @@ class ManagedApi(ManagedService):
         return Target(self.name, "http", "127.0.0.1", port, managed=True)
 
     def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
+        urls = {needed.kind: url_of(needed) for needed in self._needed}
         environment = {
             **for_python(OF_THE_REFERENCE_API),
             "API_HOST": target.host,
             "API_PORT": str(target.port),
-            "REDIS_URL": url_of(self._others["redis"]),
-            "DATABASE_URL": url_of(self._others["postgres"]),
+            "REDIS_URL": urls["redis"],
+            "DATABASE_URL": urls["postgres"],
         }
         command = (sys.executable, "-P", "-m", API_MODULE)
         return ServiceCommand(self.name, command, str(directory), str(log), environment=environment)
@@ -241,3 +245,137 @@ class ManagedApi(ManagedService):
         if state != "up":
             raise TargetError(self.name, target.address, "an API that is up", detail, "check its log")
         return replace(facts, server="reference API")
+
+
+VERSION_S = 5.0
+SYSTEM_PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+_VERSION = re.compile(r"\d+\.\d+[.\d]*")
+NGINX = """
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  upstream instances {{
+{servers}
+    keepalive 64;
+    keepalive_requests 1000000;
+  }}
+  server {{
+    listen {address} backlog=2048;
+    location / {{
+      proxy_pass http://instances;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+      proxy_connect_timeout 1s;
+      proxy_read_timeout 5s;
+    }}
+  }}
+}}
+"""
+HAPROXY = """
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 75s
+  timeout server 5s
+  timeout http-keep-alive 75s
+  option redispatch
+frontend front
+  bind {address}
+  default_backend instances
+backend instances
+  balance roundrobin
+  option httpchk GET /health
+  default-server check inter 500ms fall 2 rise 1
+{servers}
+"""
+"""Both do what they do by themselves where nothing is said: another instance is tried after a refusal."""
+
+
+class ManagedProxy(ManagedService):
+    """A reverse proxy of the system before the instances of an HTTP service."""
+
+    service = "proxy"
+    ready_deadline_s = 20.0
+    ready_means = "a proxy through which an instance answers that it is up"
+
+    def __init__(self, log_dir: Path, name: str, instances: Sequence[str], program: str) -> None:
+        super().__init__(log_dir, None, name, instances)
+        self._program = program
+
+    def find_program(self) -> ServerBinary:
+        """One of the system's. Raises TargetError."""
+        found = shutil.which(self._program, path=SYSTEM_PROGRAMS)
+        if found is None:
+            raise TargetError(
+                self.name,
+                "the embedded stack",
+                f"the program {self._program}, which its proxy is",
+                "none on this machine",
+                f"apt-get install {self._program}, or write another proxy, or none",
+            )
+        return ServerBinary(Path(found), "this machine")
+
+    def _target_on(self, port: int) -> Target:
+        return Target(self.name, "http", "127.0.0.1", port, managed=True)
+
+    def _service_command(self, target: Target, directory: Path, log: Path) -> ServiceCommand:
+        assert self._binary is not None
+        account, data = account_for_servers(), directory / DATA
+        data.mkdir(mode=0o700)
+        if account is not None:
+            directory.chmod(0o711)
+            os.chown(data, account.user_id, account.group_id)
+        configuration = directory / f"{self._program}.cfg"
+        if self._program == "nginx":
+            servers = [f"    server {one.address} max_fails=1 fail_timeout=1s;" for one in self._needed]
+            form = NGINX
+            options: tuple[str, ...] = ("-e", "stderr", "-p", str(data), "-c", str(configuration))
+        else:
+            servers = [f"  server instance{n} {one.address}" for n, one in enumerate(self._needed, start=1)]
+            form = HAPROXY
+            options = ("-db", "-f", str(configuration))
+        configuration.write_text(
+            form.format(folder=data, address=target.address, servers="\n".join(servers)), encoding="utf-8"
+        )
+        configuration.chmod(0o644)
+        return ServiceCommand(
+            self.name,
+            (str(self._binary.path), *options),
+            str(data),
+            str(log),
+            user_id=account.user_id if account else None,
+            group_id=account.group_id if account else None,
+        )
+
+    def _probe(self, target: Target, deadline_s: float) -> Facts:
+        facts = super()._probe(target, deadline_s)
+        state, detail = facts.health()
+        if state == "down":
+            raise TargetError(self.name, target.address, self.ready_means, detail, "check its log")
+        return replace(facts, server=f"{self._program} before {len(self._needed)}", version=self._version())
+
+    def _version(self) -> str:
+        assert self._binary is not None
+        done = subprocess.run(
+            [str(self._binary.path), "-v"],
+            env=for_program(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=VERSION_S,
+            check=False,
+            text=True,
+        )
+        found = _VERSION.search(done.stdout)
+        return found[0] if found else ""
