@@ -95,8 +95,10 @@ class Sender:
         self._thread.join(max(until_ns - monotonic_ns(), 0) / NS_PER_S)
         where = f"{self._collector.name}: the collector at {self._collector.address}"
         if self._thread.is_alive():
-            for exporter in filter(None, (self._metrics, self._traces)):
-                exporter.shutdown()
+            if self._metrics:
+                self._metrics.shutdown()
+            if self._traces:
+                self._traces.shutdown()
             said = f" ({self._last_word.text})" if self._last_word.text else ""
             return f"{where} did not answer in time{said}; the last of this session may be missing there"
         logging.getLogger("opentelemetry").removeHandler(self._last_word)
