@@ -98,7 +98,7 @@ class Sender:
             if self._metrics:
                 self._metrics.shutdown()
             if self._traces:
-                self._traces.shutdown()
+                self._traces.shutdown()  # type: ignore[no-untyped-call]  # OpenTelemetry's
             said = f" ({self._last_word.text})" if self._last_word.text else ""
             return f"{where} did not answer in time{said}; the last of this session may be missing there"
         logging.getLogger("opentelemetry").removeHandler(self._last_word)

@@ -65,7 +65,7 @@ def test_the_scenario_itself_may_name_its_stack(bench: Bench) -> None:
     assert done.code in {0, 5}, done.err
     assert [target["name"] for target in bench.record()["stack"]["targets"]] == ["cache"]
     other = bench.scenario(BRIEF, "other.yaml")
-    both = bench("run", str(scenario), str(other))
+    both = bench("run", str(scenario), str(other), "--out", str(bench.results))
     assert both.code in {0, 5}, both.err
     assert bench.record()["stack"]["kind"] == "shop"
     assert json.loads((bench.folders()[-2] / "run.json").read_text())["stack"]["kind"] == "embedded"

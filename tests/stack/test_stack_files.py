@@ -131,7 +131,7 @@ def test_a_password_in_the_file_is_warned_of_without_it(read: Read) -> None:
     [
         (
             "{kind: redis}",
-            "targets.c: expected exactly one of url, sentinel, cluster, embedded, docker, compose, found none",
+            "targets.c: expected exactly one of url, sentinel, cluster, embedded, docker, compose, found",
         ),
         ("{kind: redis, url: 'redis://h', embedded: {}}", "found url and embedded"),
         ("{kind: mongo, url: 'x'}", "targets.c.kind: expected one of redis, postgres, http"),
