@@ -7,11 +7,11 @@ from bench.assess.evidence import Evidence, EvidenceSet, command_for
 from bench.assess.requirements import Proof, Requirement
 from bench.assess.sources import ScenarioFiles
 from bench.assess.status import RequirementStatus, status_of, worst
-from bench.assess.uncertainty import Uncertainty, uncertainty
 from bench.core import units
 from bench.core.errors import ResultError
 from bench.judge.faults.times import effective_ns, took_effect
 from bench.judge.judge import judge
+from bench.judge.uncertainty import Uncertainty, uncertainty
 from bench.judge.verdict import Check, Status, headroom
 from bench.scenario.rules.grammar import Rule, parse_rule
 

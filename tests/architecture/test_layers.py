@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from tests.architecture.sources import modules, modules_imported
 
 LAYERS = (
-    *("core", "registry", "protocols", "scenario", "plan", "results", "stack", "resources", "judge"),
-    *("compare", "assess", "datasets", "engine", "drivers", "run", "exporters", "report", "swarm"),
+    *("core", "statistics", "registry", "protocols", "scenario", "plan", "results", "stack", "resources"),
+    *("judge", "compare", "assess", "datasets", "engine", "drivers", "run", "exporters", "report", "swarm"),
     *("reference_api", "init", "cli", "pytest_plugin"),
 )
 """The packages of `bench`, lowest first: a module imports from its own layer and from lower ones.

@@ -11,9 +11,9 @@ from bench.assess.matrix import RequirementResult, Row
 from bench.assess.requirements import FLAGS, LEAST_HEADROOM
 from bench.assess.resilience import Resilience, Spread
 from bench.assess.status import RequirementStatus, figure, listed, old, share
-from bench.assess.uncertainty import METHODS
 from bench.core import units
 from bench.core.units import counted, spaced
+from bench.judge.uncertainty import METHODS
 from bench.judge.verdict import Status
 from bench.report.document import Badge, Block, Bullets, Cell, Folded, Link, Section, table
 from bench.scenario.rules.metric_facts import DETECTORS

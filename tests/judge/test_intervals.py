@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.assess.sampled_intervals import design_effect, wilson
-from bench.assess.uncertainty import METHODS, Uncertainty, uncertainty
 from bench.judge.judge import judge
+from bench.judge.uncertainty import METHODS, Uncertainty, uncertainty
 from bench.results.reader import Run
 from bench.results.writer import RunWriter
 from bench.scenario.rules.grammar import parse_rule
+from bench.statistics.shares import design_effect, wilson
 from tests.assess.assess_runs import write_run
 from tests.helpers.fault_run import FaultRun, integrity
 from tests.helpers.run_records import record_of

@@ -11,11 +11,9 @@ share's is Wilson's (1927) for the effective number of samples. The quantile of 
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from statistics import NormalDist
 
 import numpy as np
 
-from bench.compare.difference import t_quantile
 from bench.core import histogram
 from bench.core.clock import NS_PER_S
 from bench.judge.measures import LATENCIES
@@ -23,12 +21,12 @@ from bench.judge.observation import tally_of
 from bench.results.logs import Window
 from bench.results.reader import Run
 from bench.scenario.rules.grammar import Metric
+from bench.statistics.shares import Z, design_effect, t_quantile, wilson
 
 MOST_SLICES = 30
 """Few, so that what lasts longer than a window of the run is mostly inside one."""
 LEAST_SLICES = 10
 """Fewer say too little about how much they differ."""
-Z = NormalDist().inv_cdf(0.975)
 
 
 class Slices:
@@ -155,27 +153,6 @@ def throughput_interval(run: Run, metric: Metric) -> tuple[float, float] | None:
     error = math.sqrt(slices.count / (slices.count - 1) * residuals) / measured_s
     half = t_quantile(slices.count - 1, 0.975) * error
     return max(0.0, mean - half), mean + half
-
-
-def design_effect(clusters: list[list[int]], share: float) -> float:
-    """How many times the variance of a share exceeds that of independent samples; at least 1.
-
-    `clusters`: how many samples of each have the property, and how many it has.
-    """
-    samples = sum(total for _, total in clusters)
-    independent = share * (1 - share) / samples if samples else 0.0
-    if independent <= 0 or len(clusters) < 2:
-        return 1.0
-    residuals = sum((having - share * total) ** 2 for having, total in clusters)
-    between = len(clusters) / (len(clusters) - 1) * residuals / samples**2
-    return max(1.0, between / independent)
-
-
-def wilson(share: float, samples: float) -> tuple[float, float]:
-    """Wilson's score interval of a share of so many independent samples."""
-    centre = (share + Z**2 / (2 * samples)) / (1 + Z**2 / samples)
-    half = Z * math.sqrt(share * (1 - share) / samples + Z**2 / (4 * samples**2)) / (1 + Z**2 / samples)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _latency_windows(run: Run, metric: Metric) -> Iterator[Window]:

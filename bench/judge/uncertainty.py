@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bench.assess.sampled_intervals import percentile_interval, share_interval, throughput_interval
 from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.core.units import spaced
@@ -17,6 +16,7 @@ from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import KNOWN, Unmeasurable
 from bench.judge.resources.growth import SHARE, by_memory, growth, measured_offsets
 from bench.judge.resources.series import Series, Times, series_of, times_of
+from bench.judge.sampled_intervals import percentile_interval, share_interval, throughput_interval
 from bench.judge.verdict import Check
 from bench.results.reader import Run
 from bench.results.run_record import PhaseRecord

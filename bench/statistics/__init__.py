@@ -1,0 +1,1 @@
+"""Statistics of samples, pure: no run, no file, no clock."""
