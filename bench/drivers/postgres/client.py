@@ -119,8 +119,8 @@ def _place_of(statement: Statement, name: str) -> int | None:
 
 START_S = 10.0
 TOO_SLOW = (
-    "see what keeps the server, or a pooler that has fewer connections, and whether this machine is busy "
-    "with other work (bench doctor)"
+    "see what keeps the server, or a pooler that has fewer connections (the run itself needs two more), and "
+    "whether this machine is busy with other work (bench doctor)"
 )
 AWAY = "look into the server's log for why it hung up, and check the address"
 
