@@ -46,7 +46,12 @@ ASKABLE = ("external", "compose")
     "--out", type=NamedPath(path_type=Path, dir_okay=False), help="Write the report to FILE.", metavar="FILE"
 )
 @click.option("--health", is_flag=True, help="Check the targets now; a stack that is up is always checked.")
-@click.option("--stack", "stack_kind", help="Check external or compose services now.", metavar="STACK")
+@click.option(
+    "--stack",
+    "stack_kind",
+    help="Check external, compose or a stack file now.",
+    metavar="STACK",
+)
 @click.option(
     "--service",
     "services",
@@ -101,21 +106,24 @@ def command(
 def _live_rows(stack: str | None, asked: bool, services: Iterable[str]) -> list[ServiceHealth]:
     """The health of each target; none where it was not asked for and no stack is up.
 
-    `stack` is None, "external" (what the environment names) or "compose" (the project that runs). Nothing is
-    started. Raises UsageError for another stack, TargetError for a service without a name.
+    `stack` is None, "external" (what the environment names), "compose" (the project that runs) or a stack
+    file. Nothing is started. Raises UsageError for another stack, TargetError for a service without a name.
     """
+    from bench.cli.stack_command import rows_of_file
     from bench.core.errors import UsageError
-    from bench.registry import url_variables
+    from bench.registry import STARTED, url_variables
     from bench.stack.background.state import read_state
     from bench.stack.external import further_services, named_by_the_user, services_in, url_in
     from bench.stack.probes.health import health_of
 
-    if stack is not None and stack not in ASKABLE:
+    if stack in STARTED:
         raise UsageError(
-            f"--stack: expected {' or '.join(ASKABLE)}, which run already, found '{stack}'; "
+            f"--stack: expected {' or '.join(ASKABLE)}, which run already, or a stack file, found '{stack}'; "
             "bench stack up keeps an embedded stack up, and that one is asked without --stack"
         )
     given = services_in(services, "the command line")
+    if stack is not None and stack not in ASKABLE:
+        return rows_of_file(stack) + health_of(given)
     background = read_state()
     is_up = background is not None and background.is_up()
     if not (asked or stack or given or is_up):

@@ -12,7 +12,7 @@ import click
 
 from bench.cli.output import say
 from bench.core.errors import ExitCode
-from bench.registry import SERVICES, url_variables
+from bench.registry import SERVICES, STARTED, url_variables
 from bench.stack.background.state import BackgroundStack
 from bench.stack.probes.health import ServiceHealth
 from bench.stack.target import Target
@@ -110,10 +110,10 @@ def command() -> None:
 @click.option(
     "--stack",
     "kind",
-    type=click.Choice(["embedded", "docker"]),
     default="embedded",
     show_default=True,
-    help="As processes, or as containers.",
+    metavar="STACK",
+    help="embedded: as processes; docker: as containers.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the services as one JSON object.")
 @click.option(
@@ -132,6 +132,12 @@ def up(services: tuple[str, ...], kind: str, as_json: bool, only_exports: bool) 
     from bench.core.errors import UsageError
     from bench.stack.background.daemon import background_stack, start_daemon
 
+    if kind not in STARTED:
+        raise UsageError(
+            f"stack up --stack: expected {' or '.join(STARTED)}, found '{kind}'; what a stack file describes "
+            f"is started by bench run --stack {kind} for its runs; bench stack status --stack {kind} looks "
+            "at what of it runs already"
+        )
     known = _services_of(kind)
     if unknown := sorted(set(services) - set(known)):
         raise UsageError(
@@ -168,8 +174,9 @@ def up(services: tuple[str, ...], kind: str, as_json: bool, only_exports: bool) 
 
 @command.command("status")
 @click.argument("services", nargs=-1, metavar="[NAME=URL...]")
+@click.option("--stack", "named", metavar="FILE", help="The targets of a stack file that run already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as one JSON object.")
-def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
+def status(services: tuple[str, ...], named: str | None, as_json: bool) -> ExitCode:
     """Show every target: state, uptime, version and latency; exit 4 if one is down.
 
     Targets are those of the stack that is up, those that REDIS_URL, DATABASE_URL, DATABASE_16_URL
@@ -182,11 +189,14 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
     URLs begin with redis://, postgresql://, http://, tcp://, elasticsearch://, neo4j:// or proxy://.
     """
     from bench.stack.background.state import read_state
+    from bench.stack.external import services_in
     from bench.stack.probes.health import health_of
 
     background = read_state()
-    targets = _targets(background, services)
-    rows = health_of(targets)
+    if named is None:
+        rows = health_of(_targets(background, services))
+    else:
+        rows = rows_of_file(named) + health_of(services_in(services, "the command line"))
     if as_json:
         is_up = background is not None and background.is_up()
         entries = [asdict(row) for row in rows]
@@ -196,6 +206,8 @@ def status(services: tuple[str, ...], as_json: bool) -> ExitCode:
             say(health_table(rows, colour=not os.environ.get("NO_COLOR")))
         if background is not None and not background.is_up():
             say("The process that kept the stack was killed; bench stack down clears up after it.")
+        elif named is not None and not rows:
+            say(f"No target of {named} runs already: bench run --stack {named} starts them for its runs.")
         elif not rows:
             say("No stack is up and no target is named: bench stack up starts one.")
     is_well = rows and all(row.state != "down" for row in rows)
@@ -214,6 +226,21 @@ def down() -> None:
             say("The process that kept the stack was killed and its services have ended; nothing is left.")
         case "none":
             say("No stack is up.")
+
+
+def rows_of_file(named: str) -> list[ServiceHealth]:
+    """The health of what a stack file describes and runs already. Raises UsageError, ScenarioError."""
+    from bench.core.errors import UsageError
+    from bench.stack.assembled import health_of_standing
+    from bench.stack.stack_file import find_stack_file, load_stack_file
+
+    path = find_stack_file(named)
+    if path is None:
+        raise UsageError(
+            f"--stack: expected a stack file, found '{named}'; a stack of ours is looked at without --stack, "
+            "when bench stack up has started it"
+        )
+    return health_of_standing(load_stack_file(path))
 
 
 def _services_of(kind: str) -> list[str]:

@@ -9,7 +9,6 @@ import click
 
 from bench.cli.output import NamedPath
 from bench.core.errors import UsageError
-from bench.registry import SHIPPED_STACKS
 
 FILE = Path(__file__).parent.parent / "swarm" / "locustfile.py"
 WITHOUT_PAGE = frozenset({"--worker", "--headless"})
@@ -38,9 +37,8 @@ WITHOUT_PAGE = frozenset({"--worker", "--headless"})
 @click.option(
     "--stack",
     "stack_kind",
-    type=click.Choice(SHIPPED_STACKS),
     metavar="STACK",
-    help="Stack that the form shows first: embedded, docker, compose or external.",
+    help="Stack that the form shows first: embedded, docker, compose, external, or a stack file.",
 )
 def command(
     locust_options: tuple[str, ...],
@@ -94,7 +92,12 @@ def command(
         ]
     arguments += ["--scenarios", str(scenarios)] if scenarios else []
     arguments += ["--secret-file", str(secret_file)] if secret_file else []
-    arguments += ["--stack", stack_kind] if stack_kind else []
+    if stack_kind:
+        from bench.stack.stack_file import find_stack_file, load_stack_file
+
+        if (file := find_stack_file(stack_kind)) is not None:
+            stack_kind = str(load_stack_file(file).path)
+        arguments += ["--stack", stack_kind]
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(FILE.parent.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from bench.core.errors import TargetError
 from bench.registry import KINDS, SERVICES, Topology, load
 from bench.stack.description import TargetDescription
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.external import ExternalStack
+from bench.stack.probes.health import ServiceHealth, health_of
 from bench.stack.services.base import ManagedService
 from bench.stack.services.servers import ManagedProxy
 from bench.stack.stack import Stack, check_names
@@ -51,7 +54,7 @@ class AssembledStack(Stack):
         for places in PLACES_IN_ORDER:
             names = [name for name in self._names if self._file.targets[name].place in places]
             if names:
-                part = self._part(places[0], names)
+                part = self.part(places[0], names)
                 part.patience = self.patience
                 part.detours = self.detours
                 self._stacks.append(self._opened.enter_context(part))
@@ -79,7 +82,7 @@ class AssembledStack(Stack):
         """End what was started, the last one first. Idempotent."""
         self._opened.close()
 
-    def _part(self, place: str, names: list[str]) -> Stack:
+    def part(self, place: str, names: list[str]) -> Stack:
         """The targets of one place as a separate stack."""
         if place == "url":
             return ExternalStack(set(names), self._file.described, self._file.allow.hosts)
@@ -117,6 +120,21 @@ class AssembledStack(Stack):
         if target.started.proxy is not None:
             made.append(ManagedProxy(self._log_dir, name, instances, target.started.proxy))
         return made
+
+
+def health_of_standing(file: StackFile) -> list[ServiceHealth]:
+    """How the targets of a file are that run already; nothing is started, and one hides no other."""
+    rows = health_of(target for name, target in file.described.items() if name in file.targets)
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as logs:
+        whole = AssembledStack(file, set(), Path(logs))
+        for name, target in file.targets.items():
+            if target.place == "compose":
+                try:
+                    with whole.part("compose", [name]) as found:
+                        rows += found.health()
+                except TargetError as error:
+                    rows.append(ServiceHealth(name, target.kind, "unknown", "down", str(error)))
+    return rows
 
 
 def _default_port(kind: str) -> int:

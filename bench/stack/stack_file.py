@@ -204,7 +204,7 @@ def find_stack_file(named: str) -> Path | None:
     known = {file.stem: file for folder in FOLDERS for file in sorted(folder.glob("*.y*ml"))}
     if named in known:
         return known[named]
-    choices = [*SHIPPED_STACKS, *known]
+    choices = list(dict.fromkeys([*SHIPPED_STACKS, *known]))
     meant = nearest(named, choices)
     advice = f'; did you mean "{meant}"?' if meant else ""
     raise UsageError(

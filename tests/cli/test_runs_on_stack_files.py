@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
@@ -122,3 +123,26 @@ def test_a_password_of_the_environment_reaches_no_output(bench: Bench) -> None:
     assert done.code == 4
     assert "127.0.0.1:1" in done.err
     assert "hunter2" not in done.out + done.err + "".join(text_of(bench))
+
+
+def test_status_and_assess_look_at_what_a_stack_file_describes_and_start_nothing(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        stack = bench.scenario(
+            f"stack: s\ntargets:\n  open: {{kind: tcp, url: 'tcp://127.0.0.1:{port}'}}\n"
+            "  mine: {kind: redis, embedded: {}}\n",
+            "s.yaml",
+        )
+        done = bench("stack", "status", "--stack", stack, "--json")
+        assert done.code == 0, done.err
+        (row,) = json.loads(done.out)["targets"]
+        assert (row["name"], row["state"]) == ("open", "up")
+        assessed = bench("assess", str(bench.folder), "--stack", stack, "--format", "json")
+        assert '"open"' in assessed.out, assessed.err
+    assert bench("stack", "status", "--stack", stack).code == 4
+    refused = bench("stack", "up", "--stack", stack)
+    assert refused.code == 2
+    assert "is started by bench run --stack" in refused.err
+    unknown = bench("ui", "--stack", "nowhere")
+    assert unknown.code == 2
+    assert 'found "nowhere"' in unknown.err

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bench.core.errors import ScenarioError
 from bench.registry import url_variables
 from bench.swarm.messages import TO_AGENT
-from bench.swarm.web.form import Choice, FilledForm, choices_in, read_form
+from bench.swarm.web.form import Choice, FilledForm, choices_in, offered, read_form
 
 SCENARIOS = Path(__file__).parent.parent.parent / "scenarios"
 OFFERED = choices_in(SCENARIOS)
@@ -133,3 +133,23 @@ def test_whatever_is_typed_gives_an_order_or_told_problems(fields: dict[str, str
     else:
         found = "an order"
     assert found
+
+
+def test_a_stack_file_that_the_command_line_names_is_offered_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, folder = tmp_path / "shop.yaml", tmp_path / "scenarios"
+    stack.write_text("stack: shop\ntargets: {cache: {kind: redis, url: 'redis://127.0.0.1:1'}}\n")
+    folder.mkdir()
+    (folder / "own.yaml").write_text(
+        "scenario: own\npurpose: own names\nworkloads:\n  - {name: w, target: cache, driver: redis,"
+        " rate: 1/s, arrivals: constant, operations: {p: {command: [PING]}}}\nphases: [{name: s, for: 1s}]\n"
+    )
+    fields = {"scenario": "own", "stack": str(stack)}
+    with pytest.raises(ScenarioError, match="stack: field: expected one of automatic, embedded"):
+        read_form(fields, choices_in(folder, str(stack)), OUT)
+    monkeypatch.setattr("sys.argv", ["locust", "--stack", str(stack), "--scenarios", str(folder)])
+    assert [choice.label for choice in offered()] == ["own: own names"]
+    assert read_form(fields, offered(), OUT).request.stack == str(stack)
+    with pytest.raises(ScenarioError, match="expected the target"):
+        read_form({**fields, "stack": "embedded"}, offered(), OUT)

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.core.errors import Problem, ScenarioError
+from bench.core.errors import Problem, ScenarioError, UsageError
 from bench.core.units import quoted
 from bench.registry import SERVICES, url_variables
-from bench.scenario.load import discover, load_scenario
+from bench.scenario.load import discover, load_scenario, stack_named_in
 from bench.scenario.model import Scenario
 from bench.scenario.substitution import variables_in
+from bench.stack.stack_file import find_stack_file, load_stack_file
 from bench.swarm import ArgumentParser
 from bench.swarm.distributed.trust import LOCUSTFILES_VARIABLE, OPTION, VARIABLE, YES, word_after
 from bench.swarm.messages import RunRequest
@@ -60,7 +61,33 @@ class FilledForm:
     """Of the environment: those that the scenario refers to, and targets. They may hold passwords."""
 
 
-def choices_in(folder: Path) -> tuple[Choice, ...]:
+def offered_stacks() -> tuple[str, ...]:
+    """What the field offers: no stack file but the one that the command line names."""
+    named = word_after("--stack")
+    return STACKS if named in (None, "", *STACKS) else (STACKS[0], str(named), *STACKS[1:])
+
+
+def _loaded(
+    path: Path,
+    stack: str | None,
+    overrides: Sequence[str] = (),
+    quick: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Scenario:
+    """A scenario, checked with the targets of the stack file that the form or itself names."""
+    try:
+        named = stack or stack_named_in(path)
+        file = find_stack_file(named) if named else None
+    except UsageError as error:
+        raise ScenarioError([_problem("stack", "a stack that there is", str(error), "correct it")]) from None
+    known = load_stack_file(file) if file is not None else None
+    if known is not None:
+        environment = {**known.environment, **(environment or {})}
+    topology = known.topology if known is not None else None
+    return load_scenario(path, overrides, quick, environment, topology).scenario
+
+
+def choices_in(folder: Path, stack: str | None = None) -> tuple[Choice, ...]:
     """The scenarios in a folder, or in a file. One that cannot be read is offered too: choosing it says why.
 
     Those with faults come last: the first is what a form begins with. Raises ScenarioError for a folder
@@ -69,7 +96,7 @@ def choices_in(folder: Path) -> tuple[Choice, ...]:
     found = []
     for path in discover([folder]):
         try:
-            scenario = load_scenario(path).scenario
+            scenario = _loaded(path, stack)
         except ScenarioError as error:
             found.append(Choice(path, path.stem, f"{path.stem}: {len(error.problems)} problems in the file"))
             continue
@@ -86,11 +113,11 @@ def read_form(values: Mapping[str, str], offered: Sequence[Choice], out: Path) -
     targets = form.targets()
     environment = {**os.environ, **targets}
     quick = values.get("quick", "") in ("true", "True", "on", "1")
-    overrides = form.overrides(load_scenario(path, (), quick, environment).scenario)
     stack, seed = form.stack(targets), form.seed()
+    overrides = form.overrides(_loaded(path, stack, (), quick, environment))
     if overrides:
         try:
-            load_scenario(path, overrides, quick, environment)
+            _loaded(path, stack, overrides, quick, environment)
         except ScenarioError as error:
             form.problems += map(_of_field, error.problems)
     if form.problems:
@@ -180,8 +207,8 @@ class _Form:
     def stack(self, targets: Mapping[str, str]) -> str | None:
         """The stack; None for the scenario's own."""
         text = self._text("stack") or AUTOMATIC
-        if text not in STACKS:
-            self._note("stack", f"one of {', '.join(STACKS)}", quoted(text), "choose one of the list")
+        if text not in (known := offered_stacks()):
+            self._note("stack", f"one of {', '.join(known)}", quoted(text), "choose one of the list")
         elif targets and text not in (AUTOMATIC, "external"):
             expected, advice = "external where a target is named", "clear the target, or choose external"
             self._note("stack", expected, quoted(text), advice)
@@ -256,7 +283,9 @@ def add_options(parser: ArgumentParser, choices: Sequence[Choice]) -> None:
         metavar="<url>",
         help="your own: redis://127.0.0.1:6379, more after commas",
     )
-    add("--stack", choices=AnyOf(STACKS), default=STACKS[0], metavar="<stack>", help="of the services")
+    stacks = offered_stacks()
+    shown = stacks[1] if len(stacks) > len(STACKS) else stacks[0]
+    add("--stack", choices=AnyOf(stacks), default=shown, metavar="<stack>", help="of the services")
     add("--seed", default="", metavar="<n>", help="another plan than the scenario's own")
     add("--quick", action="store_true", help="shorter phases, to see that it works")
     own = parser.add_argument_group("Holdfast")
@@ -296,9 +325,12 @@ def offered() -> tuple[Choice, ...]:
     """
     folder = Path(word_after("--scenarios") or scenario_folder())
     file = Path(word_after("--scenario") or "")
+    stack = next((one for one in offered_stacks() if one not in STACKS), None)
     try:
-        found = choices_in(folder) if folder.is_dir() else ()
+        found = choices_in(folder, stack) if folder.is_dir() else ()
     except ScenarioError:
         found = ()
-    named = choices_in(file) if file.is_file() and file not in {choice.path for choice in found} else ()
+    named = (
+        choices_in(file, stack) if file.is_file() and file not in {choice.path for choice in found} else ()
+    )
     return (*found, *named)
