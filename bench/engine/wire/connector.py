@@ -9,27 +9,23 @@ outage of a thousand lanes does not become a storm of connection attempts.
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.core.machine_limits import OwnLimits, limit_in, refusal_of
 from bench.core.outcome import Outcome
 from bench.engine.board import Reconnection
+from bench.engine.wire.dialler import Dialler
 from bench.engine.wire.pending_dials import ATTEMPT_S, PendingDials, patience_s
 from bench.engine.wire.shard import Shard
-from bench.stack.sentinel import PrimaryLocator
 from bench.stack.target import Target
 
-Address = tuple[int, tuple[str, int]]
-Dial = Callable[[], Awaitable[socket.socket]]
-Connect = Callable[[Dial, bool], Awaitable[int]]
+Connect = Callable[[Dialler, bool], Awaitable[int]]
 
 RETRY_S = 0.0005
 HEAD_START_S = 0.001
@@ -49,8 +45,6 @@ TOO_SLOW = (
     "this machine is busy with other work (bench doctor)"
 )
 KEPT_NOTES = 100_000
-LOCATE_S = 1.0
-"""How long the Sentinels of a target have to say where it is."""
 
 
 class Connector:
@@ -69,10 +63,7 @@ class Connector:
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[int, int]] = set()
-        self._last_good: Address | None = None
-        self._locator = PrimaryLocator(target.sentinels) if target.sentinels else None
-        self._numeric = [] if self._locator else _numeric_addresses(target.host, target.port)
-        self._lookup: asyncio.Future[list[Address]] | None = None
+        self._dialler = Dialler(target)
         self.reconnections: deque[Reconnection] = deque(maxlen=KEPT_NOTES)
         self.reconnection_count = 0
         self.failure: Exception | None = None
@@ -122,8 +113,7 @@ class Connector:
             loop.call_soon_threadsafe(loop.stop)
         thread.join()
         self._thread = None
-        if self._locator is not None:
-            self._locator.close()
+        self._dialler.close()
 
     # --- in the connector's thread ------------------------------------------------------------------
 
@@ -281,7 +271,7 @@ class Connector:
         before = self._answered()
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._connect(self._connected, subscriber)
+                return await self._connect(self._dialler, subscriber)
         except TimeoutError:
             # More than what was under way: the target answered others while it kept this one waiting.
             if self._answered() - before > sum(shard.tables.flights[..., 0].size for shard in self._shards):
@@ -290,65 +280,6 @@ class Connector:
 
     def _answered(self) -> int:
         return sum(int(shard.board.tallies[:, Outcome.OK].sum()) for shard in self._shards)
-
-    async def _connected(self) -> socket.socket:
-        """Connect to the first address of the host that takes us: `localhost` may be two addresses, of
-        which the server listens on one.
-        """
-        loop = asyncio.get_running_loop()
-        failure = OSError("the host has no address")
-        for family, address in await self._addresses():
-            connection = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                connection.setblocking(False)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await loop.sock_connect(connection, address)
-            except OSError as refused:
-                connection.close()
-                failure = refused
-            except BaseException:
-                connection.close()
-                raise
-            else:
-                self._last_good = (family, address)
-                return connection
-        raise failure
-
-    async def _addresses(self) -> list[Address]:
-        """The host's addresses of this moment: a name may lead elsewhere after a failover. The one that
-        took us last comes first while it is still among them.
-        """
-        if self._numeric:
-            return self._numeric
-        if self._lookup is None:  # dials of one moment share one look-up
-            self._lookup = asyncio.ensure_future(self._look_up())
-            self._lookup.add_done_callback(self._on_looked_up)
-        found = await asyncio.shield(self._lookup)
-        return sorted(found, key=lambda address: address != self._last_good)
-
-    async def _look_up(self) -> list[Address]:
-        host, port = self._target.host, self._target.port
-        if self._locator is not None:
-            host, port = await self._locator.located(LOCATE_S)
-        loop = asyncio.get_running_loop()
-        return _plain(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-
-    def _on_looked_up(self, lookup: asyncio.Future[list[Address]]) -> None:
-        self._lookup = None
-        if not lookup.cancelled():
-            lookup.exception()  # what waited has it; where nothing waits any more, it is not needed
-
-
-def _numeric_addresses(host: str, port: int) -> list[Address]:
-    """The address that a host is written as; empty for a name, which must be looked up."""
-    try:
-        return _plain(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
-    except OSError:
-        return []
-
-
-def _plain(found: list[Any]) -> list[Address]:
-    return [(int(family), (str(address[0]), int(address[1]))) for family, _, _, _, address in found]
 
 
 async def _cancel_others() -> None:
