@@ -2,8 +2,7 @@
 of a driver.
 """
 
-import socket
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol
@@ -17,6 +16,7 @@ from bench.core.messages import Count, Event
 from bench.core.outcome import OUTCOME_COUNT, Outcome
 from bench.engine.board import Change, Reconnection
 from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
+from bench.engine.wire.dialler import Dialler, Stream
 from bench.plan.plan import WorkloadPlan
 from bench.plan.program import Program
 from bench.scenario.model import Step, Workload
@@ -154,14 +154,14 @@ class WireDriver(Protocol):
 
     async def connect(
         self,
-        dial: Callable[[], Awaitable[socket.socket]],
+        dial: Dialler,
         target: Target,
         workload: Workload,
         *,
         subscriber: bool,
-    ) -> int:
-        """A connection that is logged in and has no unread bytes, as a non-blocking descriptor that the
-        caller owns. `dial` opens a plain one to the target.
+    ) -> Stream:
+        """A connection that is logged in and has no unread bytes; the caller owns it. `dial()` opens one to
+        the target, over TLS where the target has it.
 
         Raises OSError or TargetError.
         """

@@ -44,7 +44,6 @@ class FoundTarget:
     """The port of this machine that leads to it, where it is fixed."""
     behind: tuple[str, ...] = ()
     pooler: str = "none"
-    has_tls: bool = False
     far_host: str | None = None
     """Where it is not on this machine."""
     secret: str | None = None

@@ -76,8 +76,6 @@ def _workload(target: FoundTarget) -> Iterator[str]:
     yield f"  - name: {_load(target)}"
     yield f"    target: {target.name}"
     yield f"    driver: {driver}"
-    if target.has_tls:
-        yield "    engine: client             # the wire engine has no TLS"
     yield f"    lanes: {lanes:<19} # connections"
     if driver == "http":
         yield from _requests(target.operations)

@@ -84,7 +84,6 @@ def found_target(target: Target, variable: str | None = None, secret: str | None
         url,
         target.address,
         pooler=target.pooler,
-        has_tls=target.tls is not None,
         far_host=None if is_near else target.host,
         secret=secret,
     )

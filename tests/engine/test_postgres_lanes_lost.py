@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from bench.core.outcome import Outcome
 from bench.drivers.postgres.connection import open_connection
+from bench.engine.wire.dialler import Dialler
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.stack import Stack, open_stack
 from bench.stack.target import Target
@@ -138,8 +139,8 @@ def test_connecting_leaves_no_descriptor_behind_however_it_ends(target: Target, 
         for number in range(times):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit_s(number)):
-                    fd = await open_connection(target, workload)
-                os.close(fd)
+                    opened_one = await open_connection(Dialler(target), target, workload)
+                opened_one.close()
                 opened += 1
         return opened
 
@@ -164,7 +165,7 @@ def test_a_lane_that_is_not_made_ready_in_time_is_given_up_at_once(target: Targe
         os.kill(stopped[0], signal.SIGSTOP)
 
     async def attempt() -> float:
-        opening = asyncio.create_task(open_connection(target, plan.workloads[0].workload))
+        opening = asyncio.create_task(open_connection(Dialler(target), target, plan.workloads[0].workload))
         await asyncio.to_thread(stop_it)
         begun = time.monotonic()
         opening.cancel()

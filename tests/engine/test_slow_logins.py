@@ -5,13 +5,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 
 from bench.core.outcome import Outcome
 from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
+from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.engine import WireEngine
 from bench.engine.wire.pending_dials import ATTEMPT_S, MOST, PendingDials, patience_s
 from bench.engine.wire.shard import Shard
@@ -95,13 +96,13 @@ def test_a_dial_that_is_lost_on_the_way_does_not_keep_the_next_one_waiting(
     server = serve(answer())
     asked = 0
 
-    async def connect(dial: Callable[[], Awaitable[socket.socket]], is_subscriber: bool) -> int:
+    async def connect(dial: Dialler, is_subscriber: bool) -> Stream:
         nonlocal asked
         assert is_subscriber == bool(subscribers)
         asked += 1
         if asked == 2:
             await asyncio.sleep(3600)
-        return (await dial()).detach()
+        return await dial()
 
     plan = plan_of(lanes=1)
     lanes = 0 if subscribers else 1
@@ -109,10 +110,10 @@ def test_a_dial_that_is_lost_on_the_way_does_not_keep_the_next_one_waiting(
     connector = Connector(server.target, [shard], connect, deadline_s=3600)
     try:
         connector.open_all()
-        first = int(shard.tables.offers[0])
+        first = int(shard.tables.offers[0, layout.OFFERED])
         shard.tables.lanes[0, layout.LOST] = 1  # as the loop says it
         os.eventfd_write(shard.notify_fd, 1)
-        eventually(lambda: int(shard.tables.offers[0]) >> 32 == 2, "the third dial is let in")
+        eventually(lambda: int(shard.tables.offers[0, layout.OFFERED]) >> 32 == 2, "the third dial is let in")
         os.close(first & 0xFFFFFFFF)
         assert asked == 3
     finally:
@@ -121,14 +122,14 @@ def test_a_dial_that_is_lost_on_the_way_does_not_keep_the_next_one_waiting(
 
 
 def test_of_several_dials_the_first_is_taken_and_the_others_are_closed() -> None:
-    made: list[int] = []
+    made: list[socket.socket] = []
 
-    async def dial(wait_s: float) -> int:
+    async def dial(wait_s: float) -> Stream:
         await asyncio.sleep(wait_s)
-        made.append(os.open(os.devnull, os.O_RDONLY))
-        return made[-1]
+        made.append(socket.socket())
+        return Stream(made[-1])
 
-    async def play() -> int | None:
+    async def play() -> Stream:
         dials = PendingDials()
         for _ in range(2 * MOST):
             dials.start(dial(3600))
@@ -144,10 +145,6 @@ def test_of_several_dials_the_first_is_taken_and_the_others_are_closed() -> None
         return found
 
     found = asyncio.run(play())
-    assert found in made
-    for fd in made:
-        if fd == found:
-            os.close(fd)
-        else:
-            with pytest.raises(OSError, match="descriptor"):
-                os.fstat(fd)
+    assert [one.fileno() >= 0 for one in made].count(True) == 1
+    found.close()
+    assert all(one.fileno() < 0 for one in made)

@@ -9,10 +9,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+
+from bench.stack.target import Target
+from bench.stack.tls import TlsSettings
 
 NAMES = "DNS:localhost,IP:127.0.0.1"
 START_S = 30.0
@@ -123,7 +127,8 @@ def nginx_over_tls(folder: Path, ca: Path, pair: tuple[Path, Path], *, mutual: b
         "keepalive_requests 1000000;\n"
         f"server {{ listen 127.0.0.1:{port} ssl; {client}\n"
         f"ssl_certificate {pair[0]}; ssl_certificate_key {pair[1]};\n"
-        'location / { return 200 "ok"; } } }\n'
+        'location / { return 200 "ok"; }\n'
+        'location /once { keepalive_requests 1; return 200 "ok"; } } }\n'
     )
     with running([program("nginx"), "-c", str(folder / "nginx.conf")], port, folder):
         yield port
@@ -158,3 +163,65 @@ def postgres_over_tls(_: Path, ca: Path, pair: tuple[Path, Path], *, mutual: boo
         ]
         with running(command, port, folder, user, "ready to accept connections"):
             yield port
+
+
+SERVERS: dict[str, Callable[..., contextlib.AbstractContextManager[int]]] = {
+    "redis": redis_over_tls,
+    "http": nginx_over_tls,
+    "postgres": postgres_over_tls,
+}
+
+
+@dataclass
+class Certificates:
+    """What the tests trust, show and refuse."""
+
+    authority: Authority
+    other: Authority
+    right: tuple[Path, Path]
+    expired: tuple[Path, Path]
+    elsewhere: tuple[Path, Path]
+    ours: tuple[Path, Path]
+
+    @classmethod
+    def made_in(cls, folder: Path) -> Certificates:
+        """All of them."""
+        authority = Authority(folder)
+        ours = authority.sign("ours", "postgres")
+        ours[1].chmod(0o600)
+        return cls(
+            authority,
+            Authority(folder, "other"),
+            authority.sign("right", "server"),
+            authority.sign("expired", "server", days=-1),
+            authority.sign("elsewhere", "server", names="DNS:elsewhere.example"),
+            ours,
+        )
+
+
+class Park:
+    """Servers by kind and certificate, each started when it is first asked for."""
+
+    def __init__(self, certificates: Certificates, folder: Path) -> None:
+        self._certificates, self._folder = certificates, folder
+        self._started: dict[tuple[str, str, bool], int] = {}
+        self._stack = contextlib.ExitStack()
+
+    def target(self, kind: str, shown: str = "right", *, mutual: bool = False) -> Target:
+        wanted = (kind, shown, mutual)
+        if wanted not in self._started:
+            folder = self._folder / "-".join(map(str, wanted))
+            pair: tuple[Path, Path] = getattr(self._certificates, shown)
+            server = SERVERS[kind](folder, self._certificates.authority.ca, pair, mutual=mutual)
+            self._started[wanted] = self._stack.enter_context(server)
+        trusted = TlsSettings(ca=self._certificates.authority.ca)
+        user = "postgres" if kind == "postgres" else None
+        return Target(kind, kind, "127.0.0.1", self._started[wanted], username=user, tls=trusted)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def with_tls(target: Target, **changes: object) -> Target:
+    assert target.tls is not None
+    return replace(target, tls=replace(target.tls, **changes))  # type: ignore[arg-type]  # fields of TlsSettings

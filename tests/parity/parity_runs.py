@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.core.outcome import Outcome
 from bench.engine.api import EngineResult
 from bench.engine.wire.engine import WireEngine
 from bench.stack.target import Target
+from bench.stack.tls import TlsSettings
 from tests.helpers.client_runs import client, plan_of, run
 from tests.parity import raw_servers
 from tests.parity.cases import BROKEN_OFF, Case, Group
@@ -51,19 +53,31 @@ class Found:
         return ends + "".join(f": {text}" for text in sorted(self.texts))
 
 
+class Encryption(NamedTuple):
+    """What a raw server over TLS shows, and what its clients trust."""
+
+    server: ssl.SSLContext
+    client: TlsSettings
+
+
 Look = Callable[[Group, Case, str, int], Found]
 
 
-def run_group(group: Group, engine: str, cut: int, backend: Target | None) -> EngineResult:
+def run_group(
+    group: Group, engine: str, cut: int, backend: Target | None, tls: Encryption | None = None
+) -> EngineResult:
     """One run with an operation for every case."""
     answers = {case.name: case.answer for case in group.cases}
     kind = TARGETS[group.driver]
     if backend is None:
-        server = RawServer(SERVERS[group.driver](answers), cut=cut)
+        server = RawServer(SERVERS[group.driver](answers), cut=cut, tls=tls and tls.server)
         target = Target(kind, group.driver, "127.0.0.1", server.port)
     else:
-        server = RawServer(raw_servers.postgres(answers, (backend.host, backend.port)), cut=cut)
+        serve = raw_servers.postgres(answers, (backend.host, backend.port))
+        server = RawServer(serve, cut=cut, tls=tls and tls.server, asks_first=tls is not None)
         target = replace(backend, host="127.0.0.1", port=server.port)
+    if tls is not None:
+        target = replace(target, tls=tls.client)
     seconds = ASKED_EACH * len(group.cases) / group.rate
     workload: dict[str, Any] = {
         "driver": group.driver,

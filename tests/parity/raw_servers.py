@@ -8,11 +8,14 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+
+from tests.parity.split_tls import SplitTls
 
 KEEP, CLOSE, DROP, RESET, SILENCE = "keeps", "closes", "drops", "resets", "is silent"
 """What a server does behind its answer. One that closes still reads, one that drops the connection does not;
@@ -101,9 +104,21 @@ Serve = Callable[[Link], None]
 class RawServer:
     """Accepts on loopback; each connection is served in a thread of its own."""
 
-    def __init__(self, serve: Serve, *, address: str = "127.0.0.1", port: int = 0, cut: int = 0) -> None:
+    def __init__(
+        self,
+        serve: Serve,
+        *,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        cut: int = 0,
+        tls: ssl.SSLContext | None = None,
+        asks_first: bool = False,
+    ) -> None:
         self._serve_one = serve
         self._cut = cut
+        self._tls = tls
+        self._asks_first = asks_first
+        """Whether a client asks for TLS before it begins with it, as those of PostgreSQL do."""
         self._listener = socket.create_server((address, port), backlog=1024)
         self.port: int = self._listener.getsockname()[1]
         self.accepted = 0
@@ -125,7 +140,11 @@ class RawServer:
             self._threads[-1].start()
 
     def _serve(self, link: Link) -> None:
-        with contextlib.suppress(OSError, EOFError), link.socket:
+        with contextlib.suppress(OSError, EOFError), link.socket as plain:
+            if self._tls is not None:
+                if self._asks_first and plain.recv(8):
+                    plain.sendall(b"S")
+                link.socket = SplitTls(plain, self._tls)  # type: ignore[assignment]  # as much of one as is used
             self._serve_one(link)
 
     def close(self) -> None:

@@ -14,9 +14,7 @@ from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.redis import RespClient
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Awaitable, Callable
-
+    from bench.engine.wire.dialler import Dialler, Stream
     from bench.scenario.model import Workload
     from bench.stack.target import Target
 
@@ -47,15 +45,15 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
 
 
 async def connect(
-    dial: Callable[[], Awaitable[socket.socket]],
+    dial: Dialler,
     target: Target,
     workload: Workload,
     *,
     subscriber: bool,
-) -> int:
-    """A plain connection: nobody logs in."""
+) -> Stream:
+    """A connection: nobody logs in."""
     assert not subscriber
-    return (await dial()).detach()
+    return await dial()
 
 
 def prepare(target: Target, workload: Workload, seed: int) -> None:

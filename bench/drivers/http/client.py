@@ -42,6 +42,7 @@ from bench.protocols.state import CLOSED_EARLY, CONNECTION_RESET, TEXT_BYTES, TE
 from bench.scenario.model import Workload
 from bench.scenario.operations import Request
 from bench.stack.target import Target
+from bench.stack.tls import failure_of
 
 LARGE_BODY_BYTES = 1 << 20
 """aiohttp wants a longer one as a file, which it sends in pieces."""
@@ -177,7 +178,7 @@ class HttpApplication(ClientDriver):
         except TimeoutError:
             raise self._unopened(f"fewer after {START_S:.0f} s") from None
         except (ClientError, OSError) as error:
-            raise self._unopened(f"'{self.text_of(error)}'") from None
+            raise self._unopened(f"'{self.text_of(error)}'", _tls_failure(error)) from None
 
     async def _open_all(self) -> None:
         self.pool.hold_back(self._size)
@@ -201,10 +202,8 @@ class HttpApplication(ClientDriver):
         with contextlib.suppress(Opened):
             await self._session.get(URL(self._target.url, encoded=True), trace_request_ctx=passage)
 
-    def _unopened(self, found: str) -> TargetError:
-        advice = "check the address and the server's limit of connections"
-        if self._target.tls:
-            advice += "; an own CA is trusted when the target's TLS settings or SSL_CERT_FILE name it"
+    def _unopened(self, found: str, of_tls: tuple[str, str] | None = None) -> TargetError:
+        found, advice = of_tls or (found, "check the address and the server's limit of connections")
         return self._target.error(f"a pool of {self._size} connections to be opened", found, advice)
 
     async def call(self, ticket: PendingRequest) -> None:
@@ -291,6 +290,13 @@ async def _contains(content: StreamReader, wanted: bytes) -> bool:
             is_found = wanted in window
             tail = window[max(len(window) - len(wanted) + 1, 0) :]
     return is_found
+
+
+def _tls_failure(error: BaseException) -> tuple[str, str] | None:
+    """(what was found, the advice) for a handshake that failed; None for any other error."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return failure_of(error.certificate_error)
+    return failure_of(error.os_error) if isinstance(error, aiohttp.ClientConnectorError) else None
 
 
 def _reason(error: OSError) -> str:

@@ -199,6 +199,15 @@ class AnswerProtocol(ResponseHandler):
         if self._body is not None:
             self._body.set_exception(error)
 
+    def close(self) -> None:
+        """Close the connection. Over TLS that would wait for the server's farewell, which one
+        that hangs never says; the run ends before.
+        """
+        transport = self.transport
+        super().close()
+        if transport is not None and transport.get_extra_info("sslcontext") is not None:
+            transport.abort()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection's end may be that of an answer, or lie behind an answer that was not read."""
         if exc is not None and self._is_asked:

@@ -3,9 +3,8 @@ connection.
 """
 
 import json
-import socket
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from typing import Any
@@ -14,6 +13,7 @@ from bench.core.errors import StatementRefused
 from bench.core.sanitize import redacted
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of, within_json
 from bench.engine.api import STEP_S, PlacedStep
+from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.layout import NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.program import Program, Step, Template
 from bench.scenario.model import Workload
@@ -171,16 +171,15 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
 
 
 async def connect(
-    dial: Callable[[], Awaitable[socket.socket]],
+    dial: Dialler,
     target: Target,  # noqa: ARG001 - the drivers' common form
     workload: Workload,  # noqa: ARG001 - the drivers' common form
     *,
     subscriber: bool,
-) -> int:
-    """A plain connection; HTTP begins with the first request."""
+) -> Stream:
+    """A connection; HTTP begins with the first request."""
     assert not subscriber
-    connection = await dial()
-    return connection.detach()
+    return await dial()
 
 
 def prepare(target: Target, workload: Workload, seed: int) -> None:

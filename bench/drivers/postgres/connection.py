@@ -1,7 +1,9 @@
 """Connections for the compiled loop: libpq logs in, then the descriptor is ours alone.
 
-Every way to log in that PostgreSQL knows is libpq's business. What the loop gets is a plain socket on
-which nothing is under way: the settings are made, the statements prepared, all answers read.
+Every way to log in that PostgreSQL knows is libpq's business. What the loop gets is a connection on
+which nothing is under way: the settings are made, the statements prepared, all answers read. TLS is not
+libpq's, which would keep the keys: once it is connected we take its place towards the server, and it talks
+to us (`bench.drivers.postgres.tls_login`).
 
 A pooler before the server invents the process id that a client is given at its log-in; the server's own is
 another. In transaction mode what one client sets for its session is there for the next: statements and
@@ -9,7 +11,6 @@ settings that a workload prepares once for each connection then belong to the ne
 pooler that the target names, nothing is prepared, and nothing set but what the workload itself asks for.
 """
 
-import asyncio
 import os
 import socket
 import struct
@@ -21,7 +22,9 @@ from bench.core.errors import StatementRefused, TargetError
 from bench.core.machine_limits import limit_in
 from bench.core.sanitize import redacted
 from bench.core.sql_splitter import literals
+from bench.drivers.postgres.tls_login import log_in_over_tls
 from bench.drivers.postgres.wire import message, parse, statements_of
+from bench.engine.wire.dialler import Dialler, Stream
 from bench.protocols import postgres
 from bench.protocols.state import (
     BROKEN,
@@ -73,7 +76,6 @@ def advice_for_refusal(said: str, sqlstate: str | None) -> str:
     return _OTHERWISE
 
 
-RECEIVE_BYTES = 65_536
 _MAKE_SETTING = "SELECT pg_catalog.set_config($1, $2, false)"
 _NOTICE_LEAVING = "SET client_connection_check_interval = '1s'"
 """A lane that timed out is closed. Without this the server would continue with what is not waited for, and
@@ -81,29 +83,35 @@ keep its locks, as long as it takes.
 """
 
 
-async def open_connection(target: Target, workload: Workload) -> int:
-    """Log in and make ready; return a non-blocking descriptor that the caller owns.
+async def open_connection(dial: Dialler, target: Target, workload: Workload) -> Stream:
+    """Log in and make ready; the caller owns the connection.
 
     Raises OSError where the server is unreachable or breaks off, TargetError where it refuses.
     """
-    how = conninfo(target, application_name=f"holdfast-{workload.name}", client_encoding="UTF8")
+    ours = {"application_name": f"holdfast-{workload.name}", "client_encoding": "UTF8"}
     try:
-        connection = await psycopg.AsyncConnection.connect(how, autocommit=True)
+        stream = await (
+            _logged_in(target, ours) if target.tls is None else log_in_over_tls(dial, target, ours)
+        )
     except psycopg.OperationalError as error:
         raise _refused(target, error) from None
     try:
-        plain = taken_over(connection)
-    finally:
-        await connection.close()
-    try:
         if target.pooler == "none":
             # An older server does not know it, and another system may not have it.
-            await _asked(plain, message(b"Q", _NOTICE_LEAVING.encode() + b"\0"))
-        await _make_ready(plain, target, workload)
+            await _asked(stream, message(b"Q", _NOTICE_LEAVING.encode() + b"\0"))
+        await _make_ready(stream, target, workload)
     except BaseException:
-        plain.close()
+        stream.close()
         raise
-    return plain.detach()
+    return stream
+
+
+async def _logged_in(target: Target, ours: dict[str, str]) -> Stream:
+    connection = await psycopg.AsyncConnection.connect(conninfo(target, **ours), autocommit=True)
+    try:
+        return Stream(taken_over(connection))
+    finally:
+        await connection.close()
 
 
 def taken_over(connection: psycopg.AsyncConnection) -> socket.socket:
@@ -121,7 +129,7 @@ def taken_over(connection: psycopg.AsyncConnection) -> socket.socket:
     return ours
 
 
-async def _make_ready(connection: socket.socket, target: Target, workload: Workload) -> None:
+async def _make_ready(connection: Stream, target: Target, workload: Workload) -> None:
     """Make every setting and parse every statement under its name. Raises OSError, TargetError."""
     wanted = parse("", _MAKE_SETTING) if workload.session else b""
     for name, value in workload.session.items():
@@ -151,14 +159,13 @@ async def _make_ready(connection: socket.socket, target: Target, workload: Workl
         )
 
 
-async def _asked(connection: socket.socket, wanted: bytes) -> str | None:
+async def _asked(connection: Stream, wanted: bytes) -> str | None:
     """Send a request, read the answer to its end; the error in it, None where there is none."""
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(connection, wanted)
+    await connection.send(wanted)
     state = np.zeros(STATE_COLUMNS, dtype=np.int64)
     text = np.zeros(TEXT_BYTES, dtype=np.uint8)
     while True:
-        data = await loop.sock_recv(connection, RECEIVE_BYTES)
+        data = await connection.receive()
         if not data:
             raise ConnectionResetError("the server closed the connection while it was made ready")
         received = np.frombuffer(bytearray(data), dtype=np.uint8)  # writable, as the loop has it

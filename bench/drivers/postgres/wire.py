@@ -5,14 +5,14 @@ it has none, because a name would stay on a connection that the next client is g
 carries its statement, in the same flight.
 """
 
-import socket
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.core.sql_splitter import bare
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
 from bench.engine.api import PlacedStep
+from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.layout import BIG_ENDIAN
 from bench.plan.program import Program, Step, Template
 from bench.scenario.model import Workload
@@ -167,17 +167,17 @@ def message(kind: bytes, body: bytes = b"") -> bytes:
 
 
 async def connect(
-    dial: Callable[[], Awaitable[socket.socket]],  # noqa: ARG001 - libpq dials itself
+    dial: Dialler,
     target: Target,
     workload: Workload,
     *,
     subscriber: bool,
-) -> int:
-    """A connection that libpq has logged in, with its settings and statements; its descriptor."""
+) -> Stream:
+    """A connection that libpq has logged in, with its settings and statements."""
     from bench.drivers.postgres.connection import open_connection
 
     assert not subscriber
-    return await open_connection(target, workload)
+    return await open_connection(dial, target, workload)
 
 
 def prepare(target: Target, workload: Workload, seed: int) -> None:  # noqa: ARG001 - the drivers' common form

@@ -1,10 +1,8 @@
 """Redis publish and subscribe: `publish` is planned, `deliver` is what each subscriber receives."""
 
-import socket
-from collections.abc import Awaitable, Callable
-
 from bench.drivers.redis.commands import encode
 from bench.drivers.redis.wire import logged_in
+from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.layout import FROM_PLANNED, FROM_PUBLISHER, FROM_SEQUENCE, FROM_VARIABLE
 from bench.engine.wire.subscriber import (
     CHANNEL_DIGITS,
@@ -50,9 +48,7 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
     return Program.build([publish, deliver], [1.0, 0.0], [channels], channel_variable=0)
 
 
-async def connect(
-    dial: Callable[[], Awaitable[socket.socket]], target: Target, workload: Workload, *, subscriber: bool
-) -> int:
+async def connect(dial: Dialler, target: Target, workload: Workload, *, subscriber: bool) -> Stream:
     """Log in; a subscriber also asks for every channel. The confirmations are the loop's to read,
     because messages may follow them at once.
     """

@@ -1,8 +1,7 @@
 """Redis: any command as a template, keys and values from the plan; log-in, and what a refusal means."""
 
-import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +10,7 @@ from bench.core.sanitize import redacted
 from bench.drivers.redis.commands import command_template, encode, lookup_of
 from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of
 from bench.engine.api import STEP_S, PlacedStep, steps_at
+from bench.engine.wire.dialler import Dialler, Stream
 from bench.plan.program import Program, Step, Template
 from bench.scenario.model import Workload
 from bench.scenario.templates import value_content
@@ -44,7 +44,7 @@ def advice_for_refusal(answer: str) -> str:
     return next((advice for start, advice in _ADVICE if answer.startswith(start)), _OTHERWISE)
 
 
-async def log_in(connection: socket.socket, target: Target, workload: Workload) -> None:
+async def log_in(connection: Stream, target: Target, workload: Workload) -> None:
     """AUTH, protocol version, database, name, PING: all in one write; every answer read and checked.
 
     Raises TargetError where the server refuses one, ConnectionError where it hangs up.
@@ -62,12 +62,11 @@ async def log_in(connection: socket.socket, target: Target, workload: Workload) 
     for index, step in enumerate(workload.first_commands):
         commands.append((f"connect[{index}] ({step[0]})", encode(*step)))
     commands.append(("PING", encode("PING")))
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(connection, b"".join(content for _, content in commands))
+    await connection.send(b"".join(content for _, content in commands))
     reader = hiredis.Reader()
     for name, _ in commands:
         try:
-            reply = await _next_reply(loop, connection, reader)
+            reply = await _next_reply(connection, reader)
         except hiredis.ProtocolError:
             raise target.error(
                 f"a Redis that answers {name}",
@@ -98,9 +97,9 @@ def _said(reply: object, target: Target, commands: Iterable[Sequence[str]]) -> s
     return redacted(str(reply), [target.password, *words])
 
 
-async def _next_reply(loop: asyncio.AbstractEventLoop, connection: socket.socket, reader: Any) -> object:
+async def _next_reply(connection: Stream, reader: Any) -> object:
     while (reply := reader.gets()) is False:
-        data = await loop.sock_recv(connection, 65536)
+        data = await connection.receive()
         if not data:
             raise ConnectionResetError("the server closed the connection while we logged in")
         reader.feed(data)
@@ -130,27 +129,23 @@ def program(workload: Workload, seed: int, target: Target | None = None) -> Prog
     return Program.build(templates, weights, variables, key_variable=0 if variables else -1)
 
 
-async def connect(
-    dial: Callable[[], Awaitable[socket.socket]], target: Target, workload: Workload, *, subscriber: bool
-) -> int:
+async def connect(dial: Dialler, target: Target, workload: Workload, *, subscriber: bool) -> Stream:
     """Dial and log in; this driver has no subscribers."""
     assert not subscriber
     return await logged_in(dial, target, workload)
 
 
-async def logged_in(
-    dial: Callable[[], Awaitable[socket.socket]], target: Target, workload: Workload, then: bytes = b""
-) -> int:
-    """Dial, log in and send what comes after it, whose answer is the loop's to read; the descriptor."""
+async def logged_in(dial: Dialler, target: Target, workload: Workload, then: bytes = b"") -> Stream:
+    """Dial, log in and send what comes after it, whose answer is the loop's to read."""
     connection = await dial()
     try:
         await log_in(connection, target, workload)
         if then:
-            await asyncio.get_running_loop().sock_sendall(connection, then)
+            await connection.send(then)
     except BaseException:
         connection.close()
         raise
-    return connection.detach()
+    return connection
 
 
 def prepare(target: Target, workload: Workload, seed: int) -> None:

@@ -9,6 +9,7 @@ outage of a thousand lanes does not become a storm of connection attempts.
 import asyncio
 import contextlib
 import os
+import ssl
 import sys
 import threading
 import time
@@ -20,12 +21,13 @@ from bench.core.errors import TargetError
 from bench.core.machine_limits import OwnLimits, limit_in, refusal_of
 from bench.core.outcome import Outcome
 from bench.engine.board import Reconnection
-from bench.engine.wire.dialler import Dialler
+from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.pending_dials import ATTEMPT_S, PendingDials, patience_s
 from bench.engine.wire.shard import Shard
 from bench.stack.target import Target
+from bench.stack.tls import failure_of
 
-Connect = Callable[[Dialler, bool], Awaitable[int]]
+Connect = Callable[[Dialler, bool], Awaitable[Stream]]
 
 RETRY_S = 0.0005
 HEAD_START_S = 0.001
@@ -139,9 +141,9 @@ class Connector:
         async def open_one(number: int, lane: int) -> None:
             async with self._gate:
                 begun = time.monotonic()
-                fd = await self._dial(lane >= self._shards[number].lanes, ATTEMPT_S * 5)
+                stream = await self._dial(lane >= self._shards[number].lanes, ATTEMPT_S * 5)
                 self._slowest_s = max(self._slowest_s, time.monotonic() - begun)
-                self._shards[number].offer(lane, fd)
+                self._shards[number].offer(lane, *stream.detach())
 
         lanes = [
             (number, lane)
@@ -183,15 +185,15 @@ class Connector:
         attempts, dials = 0, PendingDials()
         try:
             while True:
-                fd = await self._let_in_meanwhile(dials, lost_ns)
-                if fd is not None:
+                stream = await self._let_in_meanwhile(dials, lost_ns)
+                if stream is not None:
                     break
                 attempts += 1
                 async with self._gate:
                     dials.start(self._dial(lane >= shard.lanes, self.patience_s))
-                    fd, failures = await dials.first(ATTEMPT_S)
+                    stream, failures = await dials.first(ATTEMPT_S)
                 self._note_failures(failures)
-                if fd is not None:
+                if stream is not None:
                     break
                 self._note_away()
             dials.close()
@@ -199,7 +201,7 @@ class Connector:
             if attempts > 1 or not shard.was_polite(lane):
                 self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
                 self.reconnection_count += 1
-            shard.offer(lane, fd)
+            shard.offer(lane, *stream.detach())
             # From here on it can be lost again, and a new task has to find it again.
             self._busy.discard((number, lane))
             if self._scout is asyncio.current_task():
@@ -249,8 +251,8 @@ class Connector:
             self._back.set()
         self._scout, self._back = None, None
 
-    async def _let_in_meanwhile(self, dials: PendingDials, lost_ns: int) -> int | None:
-        """Wait for the turn to dial; the descriptor of an earlier dial that is let in before that."""
+    async def _let_in_meanwhile(self, dials: PendingDials, lost_ns: int) -> Stream | None:
+        """Wait for the turn to dial; the connection of an earlier dial that is let in before that."""
         if self._back is None:
             return None
         if self._scout is asyncio.current_task():
@@ -261,17 +263,21 @@ class Connector:
                 # do meanwhile can wait for so long.
                 time.sleep(RETRY_S)
             return None
-        fd, back = None, self._back
-        while fd is None and not back.is_set():
-            fd, failures = await dials.first(None, back)
+        stream, back = None, self._back
+        while stream is None and not back.is_set():
+            stream, failures = await dials.first(None, back)
             self._note_failures(failures)
-        return fd
+        return stream
 
-    async def _dial(self, subscriber: bool, timeout_s: float) -> int:
+    async def _dial(self, subscriber: bool, timeout_s: float) -> Stream:
         before = self._answered()
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._connect(self._dialler, subscriber)
+        except ssl.SSLError as error:
+            found = failure_of(error)
+            assert found is not None
+            raise self._target.error("TLS on which both sides agree", *found) from None
         except TimeoutError:
             # More than what was under way: the target answered others while it kept this one waiting.
             if self._answered() - before > sum(shard.tables.flights[..., 0].size for shard in self._shards):
@@ -288,6 +294,7 @@ async def _cancel_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)  # so that what is called at their end is called
 
 
 def _first(failed: BaseException, *kinds: type[BaseException]) -> BaseException:

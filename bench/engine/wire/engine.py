@@ -1,8 +1,7 @@
 """The wire engine: a workload's shards, their connections, and their results added up."""
 
-import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from bench.engine.api import EngineResult, EngineStats, WireDriver, counted_anom
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
 from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
+from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.shard import Shard, new_queue
 from bench.engine.wire.subscriber import DELIVER, settle_messages
 from bench.plan.plan import Plan, WorkloadPlan
@@ -92,14 +92,12 @@ class WireEngine:
             self._connector = Connector(target, self._shards, self._connect, wanted.deadline_ns / NS_PER_S)
         self._measured = [phase.measured for phase in plan.phases]
 
-    async def _connect(self, dial: Callable[[], Awaitable[socket.socket]], subscriber: bool) -> int:
+    async def _connect(self, dial: Dialler, subscriber: bool) -> Stream:
         assert self._target is not None
         return await self._driver.connect(dial, self._target, self.plan.workload, subscriber=subscriber)
 
     def prepare(self) -> None:
         """Compile, preload, connect, and wait until every subscriber hears its channels."""
-        if self._target is not None and self._target.tls:
-            self._refuse_tls(self._target)
         if self._connector is not None and self._is_first:  # once for all segments
             assert self._target is not None
             self._driver.prepare(self._target, self.plan.workload, self.plan.seed)
@@ -108,13 +106,6 @@ class WireEngine:
         for shard in self._shards:
             shard.launch()
         self._await_ready()
-
-    def _refuse_tls(self, target: Target) -> None:
-        driver = DRIVERS[self.plan.workload.driver]
-        advice = f"the driver {driver.name} has no other engine: name a port without TLS"
-        if "client" in driver.engines:
-            advice = "write engine: client for this workload, which speaks TLS"
-        raise target.error("a connection without TLS for the wire engine", "TLS", advice)
 
     def _await_ready(self) -> None:
         """The loop has turned (so it is compiled), adopted its lanes, and its subscriptions are confirmed."""

@@ -27,6 +27,8 @@ from bench.engine.wire.layout import (
     LOST_CONNECTIONS,
     LOST_SUBSCRIBERS,
     NOTIFY_FD,
+    OFFERED,
+    OFFERED_SESSION,
     OPERATION,
     OUT_END,
     OUT_START,
@@ -42,6 +44,7 @@ from bench.engine.wire.layout import (
     RING_COUNT,
     RING_HEAD,
     SENT,
+    SESSION,
     STALE,
     START_NS,
     STEP,
@@ -70,9 +73,10 @@ from bench.engine.wire.syscalls import (
     EPOLLOUT,
     close_fd,
     copy_bytes,
+    end_session,
     epoll_change,
     now_ns,
-    send_bytes,
+    send_on,
     signal_eventfd,
 )
 from bench.protocols.state import reset
@@ -112,11 +116,12 @@ def adopt_lanes(t: Tables, now: int) -> None:
     """Take over every connection that the control plane offers and that is not ours yet."""
     for lane in range(t.lanes.shape[0]):
         row = t.lanes[lane]
-        offer = t.offers[lane]
+        offer = t.offers[lane, OFFERED]
         if row[FD] >= 0 or offer >> 32 == row[ADOPTED]:
             continue
         row[ADOPTED] = offer >> 32
         row[FD] = offer & 0xFFFFFFFF
+        row[SESSION] = t.offers[lane, OFFERED_SESSION]
         row[HEAD] = 0
         row[COUNT] = 0
         row[OUT_START] = 0
@@ -187,6 +192,9 @@ def close_lane(t: Tables, lane: int) -> None:
     if row[FD] < 0:
         return
     epoll_change(t.settings[EPOLL], EPOLL_CTL_DEL, row[FD], NO_FLAGS, NO_FLAGS, t.words)
+    if row[SESSION] != 0:
+        end_session(row[SESSION])
+        row[SESSION] = 0
     close_fd(row[FD])
     row[FD] = -1
     t.gauges[CONNECTED] -= 1
@@ -259,7 +267,7 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
         end = render(t, t.operations[slot[OPERATION], STEP_FIRST], slot, lane, end)
     sent = now_ns(t.scratch) - t.control[START_NS]
     state[LAST_SENT] = sent
-    result = send_bytes(row[FD], t.rendered, START, end)
+    result = send_on(row[FD], row[SESSION], t.rendered, START, end)
     if result < 0 and result not in (-EAGAIN, -EINTR):
         on_unsent(t, lane, result, now)
         return 0
@@ -306,7 +314,7 @@ def free_after(t: Tables, lane: int, now: int) -> None:
 def flush_lane(t: Tables, lane: int, now: int) -> None:
     """Send more of what a lane could not take before."""
     row = t.lanes[lane]
-    result = send_bytes(row[FD], t.drafts[lane], row[OUT_START], row[OUT_END] - row[OUT_START])
+    result = send_on(row[FD], row[SESSION], t.drafts[lane], row[OUT_START], row[OUT_END] - row[OUT_START])
     if result < 0:
         if result not in (-EAGAIN, -EINTR):
             on_unsent(t, lane, result, now)

@@ -24,9 +24,9 @@ from bench.core.jit import int64
 # another when it has lost as many as it was offered. POLITE: 1 when the server closed it after an
 # answer. STEP: round trip that is out, a row of steps. UNDOING: 1 while a ROLLBACK is out. RETRYING: 1
 # when the operation starts again after it. TRIES: retries so far. STALE: 1 + the step whose statement is to
-# be prepared again, 0 when there is none. PREPARING: 1 while that is out.
+# be prepared again, 0 when there is none. PREPARING: 1 while that is out. SESSION: of OpenSSL, or 0.
 FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, STEP_SENT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
-POLITE, STEP, UNDOING, RETRYING, TRIES, LAST_SERVICE, CREDIT, STALE, PREPARING = range(12, 21)
+POLITE, STEP, UNDOING, RETRYING, TRIES, LAST_SERVICE, CREDIT, STALE, PREPARING, SESSION = range(12, 22)
 LANE_COLUMNS = 24
 
 # --- flights[lane, slot, column] int64: requests sent and not yet answered; times from run zero ----------
@@ -83,6 +83,11 @@ CELL_COLUMNS = 2
 STOP, START_NS, RUN_LABEL = range(3)
 CONTROL_COLUMNS = 8
 STOP_ARRIVALS, STOP_AT_ONCE = 1, 2
+
+# --- offers[lane, column] int64: written by the control plane, read by the loop --------------------------
+# OFFERED: generation << 32 | descriptor. OFFERED_SESSION: of OpenSSL, or 0 on a plain connection.
+OFFERED, OFFERED_SESSION = range(2)
+OFFER_COLUMNS = 2
 
 # --- gauges[column] int64: written by the loop -----------------------------------------------------------
 (
@@ -214,7 +219,7 @@ class Tables(NamedTuple):
     settings: NDArray[np.int64]
     control: NDArray[np.int64]
     offers: NDArray[np.int64]
-    """offers[lane]: generation << 32 | descriptor, in one store: a connection for the loop to take over."""
+    """offers[lane, column]: a connection for the loop to take over. OFFERED is written last, in one store."""
     pacing: NDArray[np.float64]
     shares: NDArray[np.float64]
     """Cumulative shares of the operations."""

@@ -8,9 +8,10 @@ in is the lane's connection, and the others are closed.
 """
 
 import asyncio
-import os
 from collections.abc import Coroutine
 from typing import Any
+
+from bench.engine.wire.dialler import Stream
 
 ATTEMPT_S = 1.0
 """How long a dial has before another starts beside it, and the least that it has in all."""
@@ -31,9 +32,9 @@ class PendingDials:
     """Dials of one lane. `failures` are those of the dials that ended since they were last asked for."""
 
     def __init__(self) -> None:
-        self._dials: list[asyncio.Task[int]] = []
+        self._dials: list[asyncio.Task[Stream]] = []
 
-    def start(self, dial: Coroutine[None, None, int]) -> None:
+    def start(self, dial: Coroutine[None, None, Stream]) -> None:
         """Begin one more."""
         if len(self._dials) >= MOST:
             _abandon(self._dials.pop(1))
@@ -41,8 +42,8 @@ class PendingDials:
 
     async def first(
         self, timeout_s: float | None, besides: asyncio.Event | None = None
-    ) -> tuple[int | None, list[BaseException]]:
-        """The descriptor of the first dial that is let in, or None with how others failed.
+    ) -> tuple[Stream | None, list[BaseException]]:
+        """The connection of the first dial that is let in, or None with how others failed.
 
         Returns as soon as one has ended or `besides` is set, and after `timeout_s` in any case.
         """
@@ -67,12 +68,15 @@ class PendingDials:
             _abandon(self._dials.pop())
 
 
-def _abandon(dial: asyncio.Task[int]) -> None:
+def _abandon(dial: asyncio.Task[Stream]) -> None:
     """Cancel a dial; one that was let in at this very moment is closed."""
 
-    def close(ended: asyncio.Task[int]) -> None:
+    def close(ended: asyncio.Task[Stream]) -> None:
         if not ended.cancelled() and ended.exception() is None:
-            os.close(ended.result())
+            ended.result().close()
 
+    if dial.done():
+        close(dial)
+        return
     dial.cancel()
     dial.add_done_callback(close)

@@ -38,6 +38,7 @@ from bench.engine.wire.layout import (
     ROWS_RECEIVED,
     SENT,
     SERIALIZATION_FAILURES,
+    SESSION,
     STALE,
     START_NS,
     STEP,
@@ -55,7 +56,7 @@ from bench.engine.wire.layout import (
 from bench.engine.wire.recording import ERROR, OK, record_end, record_error
 from bench.engine.wire.steps import IDLE, go_on
 from bench.engine.wire.subscriber import PAYLOAD_ELEMENT, on_message
-from bench.engine.wire.syscalls import EAGAIN, EINTR, now_ns, receive_bytes
+from bench.engine.wire.syscalls import EAGAIN, EINTR, now_ns, receive_on
 from bench.protocols import postgres, resp
 from bench.protocols.http import scanner as http
 from bench.protocols.http.state import ENCODED_BODY, ENCODING_BYTES, IDENTITY, MISSING
@@ -300,7 +301,7 @@ def on_readable(t: Tables, lane: int, looked: int) -> int:
     `looked` is when the loop last read the clock.
     """
     row, scan = t.lanes[lane], t.scans[lane]
-    size = receive_bytes(row[FD], t.received)
+    size = receive_on(row[FD], row[SESSION], t.received)
     now = now_ns(t.scratch) - t.control[START_NS]
     note_gap(t.state, t.gauges, looked, now)
     if size <= 0:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.core.clock import monotonic_ns
 from bench.core.jit import PLAIN
 from bench.engine.board import Board
-from bench.engine.wire import layout
+from bench.engine.wire import layout, openssl
 from bench.engine.wire.layout import Tables
 from bench.engine.wire.subscriber import REMEMBERED, SEEN_WORDS
 from bench.engine.wire.syscalls import EPOLL_CTL_ADD, EPOLLIN, EVENT_WORDS, epoll_change
@@ -118,7 +118,7 @@ class Shard:
         tables = Tables(
             settings=integers(layout.SETTING_COLUMNS),
             control=integers(layout.CONTROL_COLUMNS),
-            offers=integers(lanes),
+            offers=integers(lanes, layout.OFFER_COLUMNS),
             pacing=plan.pacing,
             shares=program.shares,
             operations=program.operations,
@@ -206,19 +206,26 @@ class Shard:
         self.tables.control[layout.START_NS] = start_ns
         self._wake()
 
-    def offer(self, lane: int, fd: int) -> None:
-        """Hand a connected non-blocking descriptor to the loop, which owns and closes it from now on."""
+    def offer(self, lane: int, fd: int, session: int = 0) -> None:
+        """Hand a connected non-blocking descriptor to the loop, and its session of OpenSSL where it is over
+        TLS. The loop owns and closes both from now on.
+        """
         if self.is_closed:
-            os.close(fd)
+            _close(fd, session)
             raise RuntimeError("the shard is closed")
-        self.tables.offers[lane] = ((self.tables.offers[lane] >> 32) + 1) << 32 | fd
+        offer = self.tables.offers[lane]
+        offer[layout.OFFERED_SESSION] = session
+        offer[layout.OFFERED] = ((offer[layout.OFFERED] >> 32) + 1) << 32 | fd
         self._wake()
 
     def wants(self, lane: int) -> bool:
         """Whether every connection offered to this lane was lost. One number of the loop's and one of ours:
         there is no moment in between at which it could be wrong.
         """
-        return bool(self.tables.lanes[lane, layout.LOST] == self.tables.offers[lane] >> 32)
+        return bool(self.tables.lanes[lane, layout.LOST] == self._offered(lane))
+
+    def _offered(self, lane: int) -> int:
+        return int(self.tables.offers[lane, layout.OFFERED]) >> 32
 
     def was_polite(self, lane: int) -> bool:
         """Whether the server closed this lane's last connection after an answer, as it had said."""
@@ -264,11 +271,17 @@ class Shard:
         self.is_closed = True
         self._epoll.close()
         for lane in range(self.lanes + self.subscribers):
-            offer = int(self.tables.offers[lane])
-            if offer >> 32 != self.tables.lanes[lane, layout.ADOPTED]:
-                os.close(offer & 0xFFFFFFFF)  # offered and never taken over
-                self.tables.lanes[lane, layout.ADOPTED] = offer >> 32
+            if self._offered(lane) != self.tables.lanes[lane, layout.ADOPTED]:  # and it never took that over
+                offer, session = map(int, self.tables.offers[lane])
+                _close(offer & 0xFFFFFFFF, session)
+                self.tables.lanes[lane, layout.ADOPTED] = self._offered(lane)
         os.close(self._wake_fd)
         os.close(self.notify_fd)
         if self._run_delay is not None:
             self._run_delay.close()
+
+
+def _close(fd: int, session: int) -> None:
+    if session:
+        openssl.free(session)
+    os.close(fd)

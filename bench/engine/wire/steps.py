@@ -14,6 +14,7 @@ from bench.engine.wire.layout import (
     REPLIES_LEFT,
     RETRIES_DONE,
     RETRYING,
+    SESSION,
     STALE,
     STEP,
     STEP_END,
@@ -28,7 +29,7 @@ from bench.engine.wire.layout import (
     Tables,
 )
 from bench.engine.wire.render import render
-from bench.engine.wire.syscalls import EAGAIN, EINTR, send_bytes
+from bench.engine.wire.syscalls import EAGAIN, EINTR, send_on
 from bench.protocols import postgres
 
 START = int64(0)
@@ -42,7 +43,7 @@ def send_step(t: Tables, lane: int, number: int, entry: NDArray[np.int64], now: 
     row = t.lanes[lane]
     end = render(t, number, entry, lane, START)
     row[REPLIES_LEFT] = t.steps[number, T_REPLIES]
-    result = send_bytes(row[FD], t.rendered, START, end)
+    result = send_on(row[FD], row[SESSION], t.rendered, START, end)
     if result < 0 and result not in (-EAGAIN, -EINTR):
         on_unsent(t, lane, result, now)
         return

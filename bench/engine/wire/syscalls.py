@@ -1,4 +1,4 @@
-"""The few system calls of the compiled loop, each in two lives.
+"""The few system calls of the compiled loop, and those of OpenSSL for lanes over TLS, each in two lives.
 
 Compiled, libc is called by symbol (an `ExternalFunction` survives numba's disk cache, a ctypes
 pointer does not). With the JIT off the same names call libc through ctypes. Every call returns the
@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from bench.core.jit import PLAIN, compiled, int64
+from bench.engine.wire import openssl
 
 CLOCK_REALTIME = 0
 CLOCK_MONOTONIC = 1
@@ -35,6 +36,7 @@ ENOSYS = 38
 EPERM = 1
 EPIPE = 32
 ECONNRESET = 104
+EPROTO = 71
 PR_SET_TIMERSLACK = 29
 STAMP_BYTES = 32
 SO_TIMESTAMPNS = 35
@@ -98,8 +100,32 @@ if PLAIN:
 
     def _failed(result: int) -> int:
         return result
+
+    def _minus_errno() -> int:
+        return -ctypes.get_errno()
+
+    def _ssl_read(session: int, address: int, size: int) -> int:
+        return int(openssl.LIBRARY.SSL_read(int(session), int(address), int(size)))
+
+    def _ssl_write(session: int, address: int, size: int) -> int:
+        return int(openssl.LIBRARY.SSL_write(int(session), int(address), int(size)))
+
+    def _ssl_get_error(session: int, result: int) -> int:
+        return int(openssl.LIBRARY.SSL_get_error(int(session), int(result)))
+
+    def _ssl_shutdown(session: int) -> int:
+        return int(openssl.LIBRARY.SSL_shutdown(int(session)))
+
+    def _ssl_free(session: int) -> None:
+        openssl.LIBRARY.SSL_free(int(session))
+
+    def _clear_errors() -> None:
+        openssl.LIBRARY.ERR_clear_error()
 else:
-    from llvmlite import ir
+    from llvmlite import binding, ir
+
+    for _name in openssl.LOOP_SYMBOLS:
+        binding.add_symbol(f"holdfast_{_name}", openssl.address_of(_name))
 
     _i32, _i64 = types.int32, types.int64
     _clock_gettime = types.ExternalFunction("clock_gettime", _i32(_i32, _i64))
@@ -116,6 +142,12 @@ else:
     _prctl = types.ExternalFunction("prctl", _i32(_i32, _i64, _i64, _i64, _i64))
     _memcpy = types.ExternalFunction("memcpy", _i64(_i64, _i64, _i64))
     _errno_location = types.ExternalFunction("__errno_location", _i64())
+    _ssl_read = types.ExternalFunction("holdfast_SSL_read", _i32(_i64, _i64, _i32))
+    _ssl_write = types.ExternalFunction("holdfast_SSL_write", _i32(_i64, _i64, _i32))
+    _ssl_get_error = types.ExternalFunction("holdfast_SSL_get_error", _i32(_i64, _i32))
+    _ssl_shutdown = types.ExternalFunction("holdfast_SSL_shutdown", _i32(_i64))
+    _ssl_free = types.ExternalFunction("holdfast_SSL_free", types.void(_i64))
+    _clear_errors = types.ExternalFunction("holdfast_ERR_clear_error", types.void())
 
     @intrinsic  # type: ignore[untyped-decorator]  # numba is Any to us
     def _pointer(typing: Any, array: Any) -> Any:  # noqa: ARG001 - numba's signature
@@ -141,6 +173,10 @@ else:
         if result == -1:
             return -_load_int32(_errno_location())
         return result
+
+    @compiled
+    def _minus_errno() -> int:
+        return -_load_int32(_errno_location())
 
 
 @compiled
@@ -194,6 +230,57 @@ def receive_stamped(
     else:
         stamp[0] = 0
     return size
+
+
+@compiled
+def _tls_failure(session: int, result: int) -> int:
+    """Minus errno; 0 where the other side has ended the stream, EPROTO where its TLS is broken."""
+    system = _minus_errno()
+    kind = _ssl_get_error(session, result)
+    if kind in (openssl.WANT_READ, openssl.WANT_WRITE):
+        return -EAGAIN
+    if kind == openssl.ZERO_RETURN:
+        return 0
+    _clear_errors()  # the thread's queue would be read as the reason of its next failure
+    if kind != openssl.SYSCALL:
+        return -EPROTO
+    return system if result < 0 else 0
+
+
+@compiled
+def send_on(fd: int, session: int, data: NDArray[np.uint8], start: int, size: int) -> int:
+    """As `send_bytes`; over TLS where there is a session, by records that go out whole."""
+    if session == 0:
+        return send_bytes(fd, data, start, size)
+    sent = 0
+    while sent < size:
+        result = _ssl_write(session, _pointer(data) + start + sent, size - sent)
+        if result <= 0:
+            why = _tls_failure(session, result)
+            if sent > 0:
+                return sent
+            return why if why != 0 else -EPIPE
+        sent += result
+    return sent
+
+
+@compiled
+def receive_on(fd: int, session: int, data: NDArray[np.uint8]) -> int:
+    """As `receive_bytes`; over TLS where there is a session, one record, of which `data` takes any. What the
+    kernel holds behind it makes the descriptor readable again.
+    """
+    if session == 0:
+        return receive_bytes(fd, data)
+    size = _ssl_read(session, _pointer(data), data.size)
+    return size if size > 0 else _tls_failure(session, size)
+
+
+@compiled
+def end_session(session: int) -> None:
+    """Say goodbye over TLS, as far as the kernel takes it at once, and let go of the session."""
+    _ssl_shutdown(session)
+    _ssl_free(session)
+    _clear_errors()
 
 
 @compiled

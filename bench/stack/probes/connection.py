@@ -233,7 +233,7 @@ def quoted(received: bytes | bytearray) -> str:
 
 QUOTE_LIMIT = 160
 LOOK_AGAIN_S = 0.5
-_SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 
 def probe_error(
@@ -275,7 +275,7 @@ def with_guess(target: Target, fact: ProbeError) -> ProbeError:
 def expect_postgres(server: Connection) -> None:
     """Ask whether there is TLS: the answer of a Postgres is S or N. Raises ProbeError."""
     question = "a request for TLS"
-    server.send(_SSL_REQUEST, question)
+    server.send(SSL_REQUEST, question)
     server.receive_more(question)
     if bytes(server.buffer) not in (b"S", b"N"):
         raise server.something_else("a Postgres", bytes(server.buffer))

@@ -124,8 +124,8 @@ _REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "no pg_hba.conf entry.*no encryption": (
         _IN,
-        "if the server wants TLS, end the URL in ?sslmode=require and write engine: client for the workload;"
-        " else let its pg_hba.conf allow this user from here",
+        "if the server wants TLS, end the URL in ?sslmode=require; "
+        "else let its pg_hba.conf allow this user from here",
     ),
     "no pg_hba.conf entry": (_IN, "let the server's pg_hba.conf allow this user from here"),
     "database .* does not exist": (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 from bench.core.errors import ExitCode, TargetError
 from bench.drivers.postgres.connection import open_connection
 from bench.drivers.postgres.dry_run import rehearse
+from bench.engine.wire.dialler import Dialler
 from bench.scenario.model import Workload
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target
@@ -148,8 +148,7 @@ def test_through_a_pooler_by_session_lanes_are_not_counted_against_the_servers_c
     pooled: Target,
 ) -> None:
     rehearse(pooled, workload(lanes=5000))
-    descriptor = asyncio.run(open_connection(pooled, workload()))
-    os.close(descriptor)
+    asyncio.run(open_connection(Dialler(pooled), pooled, workload())).close()
 
 
 def test_without_a_pooler_more_lanes_than_the_server_takes_are_refused_before_the_run(

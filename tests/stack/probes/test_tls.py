@@ -3,83 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
 from bench.core.errors import TargetError
-from bench.core.outcome import Outcome
-from bench.engine.wire.engine import WireEngine
 from bench.stack.probes.http import probe_http
 from bench.stack.probes.postgres import probe_postgres
 from bench.stack.probes.redis import probe_redis
 from bench.stack.target import Target
 from bench.stack.tls import TlsSettings
-from tests.engine.client.http_plans import http_plan
-from tests.helpers.client_runs import client, plan_of, run
-from tests.helpers.tls_servers import Authority, nginx_over_tls, postgres_over_tls, redis_over_tls
+from tests.helpers.tls_servers import Certificates, Park, with_tls
 
 PROBES: dict[str, Callable[[Target], object]] = {
     "redis": probe_redis,
     "http": probe_http,
     "postgres": probe_postgres,
 }
-SERVERS: dict[str, Callable[..., AbstractContextManager[int]]] = {
-    "redis": redis_over_tls,
-    "http": nginx_over_tls,
-    "postgres": postgres_over_tls,
-}
-
-
-@dataclass
-class Certificates:
-    """What the tests trust, show and refuse."""
-
-    authority: Authority
-    other: Authority
-    right: tuple[Path, Path]
-    expired: tuple[Path, Path]
-    elsewhere: tuple[Path, Path]
-    ours: tuple[Path, Path]
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    folder = tmp_path_factory.mktemp("certificates")
-    authority = Authority(folder)
-    return Certificates(
-        authority,
-        Authority(folder, "other"),
-        authority.sign("right", "server"),
-        authority.sign("expired", "server", days=-1),
-        authority.sign("elsewhere", "server", names="DNS:elsewhere.example"),
-        authority.sign("ours", "postgres"),
-    )
-
-
-class Park:
-    """Servers by kind and certificate, each started when it is first asked for."""
-
-    def __init__(self, certificates: Certificates, folder: Path) -> None:
-        self._certificates, self._folder = certificates, folder
-        self._started: dict[tuple[str, str, bool], int] = {}
-        self._stack = ExitStack()
-
-    def target(self, kind: str, shown: str = "right", *, mutual: bool = False) -> Target:
-        wanted = (kind, shown, mutual)
-        if wanted not in self._started:
-            folder = self._folder / "-".join(map(str, wanted))
-            pair: tuple[Path, Path] = getattr(self._certificates, shown)
-            server = SERVERS[kind](folder, self._certificates.authority.ca, pair, mutual=mutual)
-            self._started[wanted] = self._stack.enter_context(server)
-        trusted = TlsSettings(ca=self._certificates.authority.ca)
-        user = "postgres" if kind == "postgres" else None
-        return Target(kind, kind, "127.0.0.1", self._started[wanted], username=user, tls=trusted)
-
-    def close(self) -> None:
-        self._stack.close()
+    return Certificates.made_in(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +39,6 @@ def refusal(target: Target) -> str:
     text = str(caught.value)
     assert "password" not in text
     return text
-
-
-def with_tls(target: Target, **changes: object) -> Target:
-    assert target.tls is not None
-    return replace(target, tls=replace(target.tls, **changes))  # type: ignore[arg-type]  # fields of TlsSettings
 
 
 @pytest.mark.parametrize("kind", PROBES)
@@ -149,38 +88,7 @@ def test_a_server_that_wants_a_client_certificate_says_so_and_takes_one(
     target = park.target(kind, mutual=True)
     assert "certificate" in refusal(target)
     ours, key = certificates.ours
-    key.chmod(0o600)
     PROBES[kind](with_tls(target, certificate=ours, key=key))
-
-
-@pytest.mark.parametrize("kind", PROBES)
-def test_the_client_engines_send_their_load_over_tls(park: Park, kind: str) -> None:
-    target = park.target(kind)
-    plan = {
-        "redis": lambda: plan_of(phases={"steady": "1s"}),
-        "http": lambda: http_plan(phases={"steady": "1s"}),
-        "postgres": lambda: plan_of(
-            phases={"steady": "1s"},
-            target="postgres",
-            driver="postgres",
-            keys=None,
-            operations={"one": {"sql": "SELECT 1"}},
-        ),
-    }[kind]()
-    ran = run(client(plan, target))
-    ran.assert_adds_up()
-    assert set(ran.outcomes()) == {Outcome.OK}
-
-
-def test_the_wire_engine_refuses_tls_before_the_run_and_names_the_other_engine() -> None:
-    target = Target("redis", "redis", "127.0.0.1", 1, tls=TlsSettings())
-    plan = plan_of(engine="wire", lanes=1)
-    engine = WireEngine(plan, plan.workloads[0], target)
-    try:
-        with pytest.raises(TargetError, match=r"without TLS for the wire engine.*engine: client"):
-            engine.prepare()
-    finally:
-        engine.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,157 @@
+"""Logging in over TLS that is ours: libpq talks to us in plain text, and we to the server.
+
+libpq finds the host and connects. Before it says anything, its descriptor is made one end of a pair; the
+connection itself is ours, we ask on it for TLS, and carry what libpq and the server say to each other until
+they agree. Where libpq goes on to the next of several hosts, so do we.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import pq
+from psycopg.pq import ConnStatus, PollingStatus
+
+from bench.engine.wire.dialler import until_ready
+from bench.stack.probes.connection import SSL_REQUEST
+from bench.stack.probes.postgres import conninfo
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn
+
+    from bench.engine.wire.dialler import Dialler, Stream
+    from bench.stack.target import Target
+
+CARRIED_BYTES = 65_536
+
+
+async def log_in_over_tls(dial: Dialler, target: Target, ours: dict[str, str]) -> Stream:
+    """The connection that libpq has logged in; nothing is under way on it.
+
+    Raises OSError, psycopg.OperationalError; TargetError for a server without TLS.
+    """
+    how = conninfo(replace(target, tls=None), **ours)
+    # Its host is looked up in here, which may take long.
+    client = await asyncio.to_thread(pq.PGconn.connect_start, how.encode())
+    passage: Passage | None = None
+    try:
+        while True:
+            if client.status == ConnStatus.STARTED:
+                if passage is not None:  # to a host that libpq has given up
+                    await passage.close()
+                    passage = None
+                await until_ready(client.socket, writable=True)
+                if _is_connected(client.socket):
+                    passage = await Passage.begin(dial, target, client)
+            step = (
+                PollingStatus.FAILED
+                if client.status == ConnStatus.BAD
+                else PollingStatus(client.connect_poll())
+            )
+            if step == PollingStatus.OK:
+                assert passage is not None
+                stream, passage = await passage.end(), None
+                return stream
+            if step == PollingStatus.FAILED:
+                if passage is not None:
+                    passage.raise_failure()
+                raise psycopg.OperationalError(client.get_error_message())
+            await until_ready(client.socket, writable=step == PollingStatus.WRITING)
+    finally:
+        if passage is not None:
+            await passage.close()
+        client.finish()
+
+
+class Passage:
+    """What carries libpq's words over our TLS, both ways."""
+
+    def __init__(self, stream: Stream, near: socket.socket) -> None:
+        self._stream = stream
+        self._near = near
+        self._carriers = [asyncio.ensure_future(self._outward()), asyncio.ensure_future(self._inward())]
+
+    @classmethod
+    async def begin(cls, dial: Dialler, target: Target, client: PGconn) -> Passage:
+        """Take libpq's connection from it and agree on TLS."""
+        original = client.socket
+        ours = socket.socket(fileno=os.dup(original))
+        ours.setblocking(False)
+        ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        near, far = socket.socketpair()
+        with far:
+            os.dup2(far.fileno(), original)
+        near.setblocking(False)
+        try:
+            await _ask_for_tls(ours, target)
+            return cls(await dial.secured(ours, (client.host or b"").decode() or target.host), near)
+        except BaseException:
+            ours.close()
+            near.close()
+            raise
+
+    async def _outward(self) -> None:
+        while said := await asyncio.get_running_loop().sock_recv(self._near, CARRIED_BYTES):
+            await self._stream.send(said)
+
+    async def _inward(self) -> None:
+        try:
+            while said := await self._stream.receive():
+                await asyncio.get_running_loop().sock_sendall(self._near, said)
+        finally:
+            with contextlib.suppress(OSError):
+                self._near.shutdown(socket.SHUT_WR)  # libpq learns of the end, whatever it was
+
+    async def _stop(self) -> None:
+        """End both directions, even if we are cancelled meanwhile: what is closed must be read by nobody."""
+        for carrier in self._carriers:
+            carrier.cancel()
+        while not all(carrier.done() for carrier in self._carriers):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait(self._carriers)
+        for carrier in self._carriers:
+            _ = carrier.cancelled() or carrier.exception()  # seen, so that nobody reports it as lost
+        self._near.close()
+
+    async def end(self) -> Stream:
+        """They have agreed: the connection, which nobody else reads any more."""
+        await self._stop()
+        return self._stream
+
+    async def close(self) -> None:
+        """They will not agree any more."""
+        await self._stop()
+        self._stream.close()
+
+    def raise_failure(self) -> None:
+        """Raise what ended the connection, where TLS knows more of it than libpq."""
+        for carrier in self._carriers:
+            if carrier.done():
+                carrier.result()
+
+
+async def _ask_for_tls(connection: socket.socket, target: Target) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connection, SSL_REQUEST)
+    answer = await loop.sock_recv(connection, 1)
+    if not answer:
+        raise ConnectionResetError("the server closed the connection when it was asked for TLS")
+    if answer != b"S":
+        raise target.error(
+            "TLS, as sslmode asks",
+            "a server without TLS",
+            "leave sslmode out, or switch ssl on in the server",
+        )
+
+
+def _is_connected(fd: int) -> bool:
+    with socket.socket(fileno=os.dup(fd)) as connection, contextlib.suppress(OSError):
+        connection.getpeername()
+        return True
+    return False
