@@ -74,6 +74,7 @@ def listening(ui: UiProcess) -> set[tuple[str, int]]:
     return found
 
 
+@pytest.mark.long
 def test_a_worker_without_the_secret_learns_nothing_and_one_with_it_makes_the_run(
     brief: Path, tmp_path: Path
 ) -> None:

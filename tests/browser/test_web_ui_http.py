@@ -177,6 +177,7 @@ def test_ctrl_c_ends_a_run_in_order_and_leaves_nobody(brief: Path, tmp_path: Pat
         ui.close()
 
 
+@pytest.mark.long
 def test_a_kill_leaves_neither_agent_nor_stack(brief: Path, tmp_path: Path) -> None:
     ui = UiProcess(tmp_path / "results", scenarios=brief)
     try:

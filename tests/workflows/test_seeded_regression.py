@@ -36,6 +36,7 @@ sla:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_slowed_redis_turns_the_night_red(tmp_path: Path) -> None:
     scenario, night, history = tmp_path / "watched.yaml", tmp_path / "night", tmp_path / "history"
     scenario.write_text(SCENARIO)
