@@ -1,7 +1,7 @@
 """Compile what runs load, if this machine does not have it yet: python -m tests.compile_the_loop.
 
-The measuring loop, then what the client engines make of answers, and the loop of the fault proxy. Each process
-of tests would otherwise compile what it meets first, beside others that compile the same.
+The measuring loop, the loop of the fault proxy, and what the client engines make of answers. Each process of
+tests would otherwise compile what it meets first, beside others that compile the same.
 """
 
 import signal
@@ -33,12 +33,15 @@ def fine(answerer: Answerer) -> None:
         answerer.send(OK)
 
 
+def proxy_of(upstream: socket.socket) -> FaultProxy:
+    return FaultProxy("127.0.0.1", upstream.getsockname()[1], seed=1)
+
+
 def compile_all() -> None:
     """Run a little of everything."""
     self_measurement(None, 8)
-    with socket.create_server(("127.0.0.1", 0)) as upstream:
-        with FaultProxy("127.0.0.1", upstream.getsockname()[1], seed=1) as proxy:
-            proxy.await_relay(LIMIT_S)
+    with socket.create_server(("127.0.0.1", 0)) as upstream, proxy_of(upstream) as proxy:
+        proxy.await_relay(LIMIT_S)
     server = LittleHttp(fine)
     folder = Path(tempfile.mkdtemp(prefix="holdfast-tests-"))
     with EmbeddedStack({"redis", "postgres"}, folder) as stack:

@@ -100,6 +100,7 @@ def test_ctrl_c_during_a_fault_undoes_it_keeps_the_run_and_a_second_run_waits_it
     assert not list((shell.folder / "state" / "holdfast" / "faults").glob("*.jsonl"))
 
 
+@pytest.mark.long
 def test_ctrl_c_twice_during_a_fault_undoes_it_all_the_same(shell: Shell) -> None:
     process = shell.run(PAUSE)
     server = eventually(lambda: stopped_server(process.pid), "a stopped server", BACK_S)

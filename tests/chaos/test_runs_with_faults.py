@@ -62,7 +62,7 @@ def restarting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return start
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_run_that_breaks_nothing_finds_nothing(stack: EmbeddedStack, tmp_path: Path, seed: int) -> None:
     fault = "{nothing: redis, at: 300ms, repeat: 3, every: 400ms, jitter: 100ms}"
     rules = 'sla=["recovery.stable < 1s", "false_alarms == 0", "downtime < 1ms", "cache.errors < 1%"]'
@@ -123,6 +123,7 @@ class WithApi:
         return {**self._stack.targets(), "api": Target("api", "http", "127.0.0.1", 9)}
 
 
+@pytest.mark.long
 def test_the_detectors_of_a_scenario_do_not_depend_on_what_else_is_in_the_command(
     stack: EmbeddedStack, tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_supervisor_that_is_late_fails_the_rule_of_recovery(restarting: Any, t
     assert observed > 700 * MS
 
 
+@pytest.mark.long
 def test_a_target_that_never_comes_back_fails_with_the_time_waited_and_the_run_ends(
     restarting: Any, tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def test_a_proxy_that_is_killed_makes_the_run_invalid_and_not_the_target_fail(
     assert "the fault proxy before redis ended during the run (signal SIGKILL)" in check.because
 
 
+@pytest.mark.long
 def test_answers_lost_while_the_proxy_stood_still_are_not_the_targets(stack: Stack, tmp_path: Path) -> None:
     def stop_for_a_while(pid: int) -> None:
         stopped.append(pid)

@@ -18,7 +18,13 @@ def test_there_are_losers_and_keepers_of_both_servers() -> None:
     }
 
 
-@pytest.mark.parametrize("control", LOSERS, ids=lambda control: control.service)
+@pytest.mark.parametrize(
+    "control",
+    [
+        pytest.param(control, id=control.service, marks=[pytest.mark.long] * (control.service == "postgres"))
+        for control in LOSERS
+    ],
+)
 def test_a_server_that_forgets_is_caught_and_its_losses_are_counted_and_dated(
     control: Control, tmp_path: Path
 ) -> None:

@@ -23,7 +23,9 @@ from tests.chaos.proxy.ends import (
 )
 from tests.helpers.waiting import eventually
 
-BOTH_LOOPS = pytest.mark.parametrize("has_relay", [False, True], ids=["python", "compiled"])
+BOTH_LOOPS = pytest.mark.parametrize(
+    "has_relay", [False, pytest.param(True, marks=pytest.mark.long)], ids=["python", "compiled"]
+)
 
 
 def send_for_ever(stream: socket.socket) -> None:

@@ -56,7 +56,10 @@ def behave(stream: socket.socket, draw: random.Random) -> None:
             break_off(stream)
 
 
-@pytest.mark.parametrize(("seed", "has_relay"), [(1, True), (2, True), (2, False)])
+@pytest.mark.parametrize(
+    ("seed", "has_relay"),
+    [(1, True), *(pytest.param(2, has_relay, marks=pytest.mark.long) for has_relay in (True, False))],
+)
 def test_the_proxy_survives_everything_at_once(seed: int, has_relay: bool, listener: socket.socket) -> None:
     over = threading.Event()
     listener.settimeout(0.05)

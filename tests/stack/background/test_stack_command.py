@@ -220,6 +220,7 @@ def test_after_a_killed_keeper_a_stack_can_be_started(user: User) -> None:
     assert all(map(is_running, user.pids()))
 
 
+@pytest.mark.long
 def test_down_ends_a_keeper_that_is_stopped(user: User) -> None:
     user.up()
     pids = user.pids()
@@ -228,6 +229,7 @@ def test_down_ends_a_keeper_that_is_stopped(user: User) -> None:
     assert not any(map(is_running, pids))
 
 
+@pytest.mark.long
 def test_down_kills_no_stranger_with_the_keepers_number(user: User) -> None:
     user.up()
     state = json.loads(user.state_file.read_text())

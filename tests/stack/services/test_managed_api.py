@@ -72,6 +72,7 @@ def test_a_killed_api_comes_back_on_its_port(stack: EmbeddedStack) -> None:
     assert eventually(facts_of_another, "an answer after the restart").status == 200
 
 
+@pytest.mark.long
 def test_what_needs_others_ends_before_them(tmp_path: Path) -> None:
     with open_stack("embedded", {"api", "redis"}, tmp_path) as stack:
         pass

@@ -214,6 +214,7 @@ def test_a_harness_that_is_killed_leaves_no_postgres(open_folder: Path) -> None:
         harness.close()
 
 
+@pytest.mark.long
 def test_the_sweep_ends_a_query_that_outlived_harness_and_supervisor(
     temporary: Path, open_folder: Path
 ) -> None:
@@ -244,6 +245,7 @@ say(connection.info.backend_pid)
 sys.stdin.readline()"""
 
 
+@pytest.mark.long
 def test_a_port_taken_between_the_look_and_the_start_is_replaced(
     tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

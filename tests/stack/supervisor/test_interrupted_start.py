@@ -28,7 +28,7 @@ with open_stack("embedded", {"api", "postgres_16"}, Path("logs")):
     [("postgres.log", "creating"), ("api-events.jsonl", "started")],
     ids=["initdb", "api"],
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_nothing_stays_behind(log: str, said: str, number: signal.Signals, open_folder: Path) -> None:
     temporary = open_folder / "tmp"
     temporary.mkdir(mode=0o755)
