@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.clock import WallLabel, monotonic_ns
-from bench.core.errors import InterruptedRun, StatementRefused
+from bench.core.errors import InterruptedRun, StatementRefused, TargetError
 from bench.core.threads import Value, Work
 from bench.engine.wire.layout import LOG_RECORD
 from bench.plan.compile import compile_plan
+from bench.registry import instances_of
 from bench.resources.machine import Look as CompanyLook
 from bench.resources.sampler import Sampler
 from bench.results.layout import run_name
@@ -135,6 +136,15 @@ class Session:
     ) -> _Parts:
         """Engines see the targets as the plugins left them; data and resources are the stack's own."""
         own = self.stack.targets()
+        for name in (workload.workload.target for workload in plan.workloads):
+            if instances := instances_of(name, own) if name not in own else ():
+                raise TargetError(
+                    name,
+                    f"the {self.stack.kind} stack",
+                    "one address to put the load on",
+                    f"a service of {len(instances)} containers",
+                    "put the load on what stands before them, or scale it to one",
+                )
         engines = [
             self.generators.engine_for(plan, workload, targets.get(workload.workload.target), writer.folder)
             for workload in plan.workloads

@@ -42,8 +42,16 @@ class AssembledStack(Stack):
         self._opened = ExitStack()
 
     def topology(self) -> Topology:
-        """Every target of the file."""
-        return self._file.topology
+        """Every target of the file, and the containers of scaled services that were found."""
+        outlines = dict(self._file.topology)
+        for found in self.targets():
+            target, is_instance, _ = found.partition("#")
+            if is_instance and found not in outlines:
+                for name, outline in list(outlines.items()):
+                    if target in (name, *outline.behind):
+                        outlines[name] = replace(outline, behind=(*outline.behind, found))
+                outlines[found] = self._file.topology[target]
+        return outlines
 
     def service(self, name: str) -> ManagedService | None:
         """The service of ours that is the target of that name."""

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 
 from bench.core.errors import TargetError
+from bench.registry import instances_of
+from bench.run.progress import Silent
+from bench.run.session import Session
+from bench.scenario.load import load_scenario
+from bench.stack.assembled import AssembledStack
 from bench.stack.docker.compose import ComposeStack
 from bench.stack.services.loopback_port import free_loopback_port
+from bench.stack.stack_file import load_stack_file
 from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
 from chaos.schedule import FaultPlan
@@ -87,11 +93,51 @@ def test_a_port_that_is_not_published_is_told_with_the_line_to_write(
         ComposeStack({"redis"}, tmp_path).start()
 
 
-def test_a_service_of_two_containers_is_refused(service: Callable[..., str], tmp_path: Path) -> None:
-    service("redis")
-    service("redis")
-    with pytest.raises(TargetError, match="expected one container of the service redis, found 2"):
-        ComposeStack({"redis"}, tmp_path).start()
+SCALED = """\
+stack: scaled
+targets:
+  front: {kind: redis, compose: {service: front}, behind: [workers]}
+  workers: {kind: redis, compose: {service: workers}}
+"""
+LOAD = """\
+scenario: scaled
+purpose: the load goes to what stands before a scaled service
+workloads:
+  - {name: load, target: workers, driver: redis, arrivals: closed, operations: {p: {command: [PING]}}}
+phases: [{name: steady, for: 8s}]
+faults: [{kill: {target: workers, which: random}, at: 2s}]
+"""
+
+
+def test_a_scaled_service_is_one_target_with_an_instance_for_each_container(
+    service: Callable[..., str], images: Any, tmp_path: Path
+) -> None:
+    front = service("front")
+    made = [
+        service(
+            "workers",
+            is_published=False,
+            labels={"bench.chaos": "allow", "com.docker.compose.container-number": str(number)},
+        )
+        for number in (2, 1)
+    ]
+    for each in (front, *made):
+        eventually(lambda each=each: images.logs(each).count(b"Ready to accept"), "Redis is up")
+    (tmp_path / "scaled.yaml").write_text(SCALED)
+    (tmp_path / "load.yaml").write_text(LOAD)
+    file = load_stack_file(tmp_path / "scaled.yaml")
+    with AssembledStack(file, {"front"}, tmp_path) as stack:
+        described = {one.name: one for one in stack.describe()}
+        assert [described[f"workers#{n}"].container.id for n in (1, 2)] == made[::-1]
+        assert described["front"].behind == ["workers", "workers#1", "workers#2"]
+        assert {row.name: row.state for row in stack.health()} == dict.fromkeys(described, "up")
+        assert instances_of("workers", stack.topology()) == ("workers#1", "workers#2")
+        fault = fault_for(FaultPlan(0, "kill", "workers#2", 0, None), FaultContext(stack, stack.targets()))
+        fault.check()
+        session = Session(stack, tmp_path / "results", Silent())
+        loaded = load_scenario(tmp_path / "load.yaml", environment={}, topology=file.topology)
+        with pytest.raises(TargetError, match="found a service of 2 containers; put the load on what stands"):
+            session.run(loaded)
 
 
 def test_a_project_that_does_not_run_is_told(

@@ -24,7 +24,9 @@ def check_faults(
     for index, fault in enumerate(faults):
         if fault.client is not None and topology is not None:
             yield from (each.under(index) for each in _path(fault, fault.client, targets, topology))
-        elif (unfit := _aim(fault, targets, known)) is not None:
+        elif (unfit := _aim(fault, targets, known)) is not None or (
+            topology is not None and (unfit := _which(fault, topology)) is not None
+        ):
             yield Violation((index,), *unfit)
         if (unfit := _time(fault, total_ns)) is not None:
             yield Violation((index,), *unfit)
@@ -40,14 +42,20 @@ def _aim(fault: FaultEntry, targets: Sequence[str], known: Sequence[str]) -> tup
     if known and fault.target not in known:
         advice = "name a target of a workload, or one that it stands on"
         return f"one of the targets {', '.join(known)}", quoted(fault.target), advice
-    if known and fault.which is not None and not instances_of(fault.target, known):
-        advice = "remove which, or let the stack file start several behind a proxy"
-        return f"a target with several instances for which: {fault.which}", quoted(fault.target), advice
     if known and FAULT_KINDS[fault.kind].through_proxy and fault.target not in targets:
         expected = f"{fault.kind} on the way from a workload to its target, one of {', '.join(targets)}"
         advice = f"hit {fault.target} itself (pause, kill), or the way to the target of the workload"
         return expected, f"{quoted(fault.target)}, which no workload talks to", advice
     return None
+
+
+def _which(fault: FaultEntry, topology: Topology) -> tuple[str, str, str] | None:
+    """Why there are no instances to choose from; how many a service of compose has, shows when it runs."""
+    is_known = fault.target in topology and topology[fault.target].place != "compose"
+    if fault.which is None or not is_known or instances_of(fault.target, topology):
+        return None
+    advice = "remove which, or let the stack file start several behind a proxy"
+    return f"a target with several instances for which: {fault.which}", quoted(fault.target), advice
 
 
 def _path(fault: FaultEntry, client: str, targets: Sequence[str], topology: Topology) -> Iterator[Violation]:

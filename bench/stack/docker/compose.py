@@ -59,10 +59,11 @@ def services_of(engine: APIClient, project: str) -> dict[str, list[Container]]:
     return services
 
 
-def container_for(
+def containers_for(
     target: str, project: str, services: Mapping[str, list[Container]], service: str | None = None
-) -> Container:
-    """The one container that a target of a scenario is. Raises TargetError when there is not exactly one.
+) -> list[Container]:
+    """The containers of the service that a target is, by number. Raises TargetError for none or several
+    services.
 
     It is `service`, else the service that HOLDFAST_COMPOSE_SERVICES names for it (cache=redis:
     TARGET=SERVICE, separated by commas), else the one of the same name, else the only one whose image
@@ -81,16 +82,7 @@ def container_for(
         found = f"{', '.join(sorted(names or services))}" if names else f"only {', '.join(sorted(services))}"
         advice = f"name the service so, or set {SERVICES_VARIABLE}={target}=SERVICE"
         raise TargetError(target, f"compose project {project}", "one service that it is", found, advice)
-    containers = services[names[0]]
-    if len(containers) != 1:
-        raise TargetError(
-            target,
-            f"compose project {project}",
-            f"one container of the service {names[0]}",
-            f"{len(containers)}",
-            "scale it to one, or put the load on what stands in front of them",
-        )
-    return containers[0]
+    return sorted(services[names[0]], key=lambda one: int(one.labels.get(NUMBER, "1")))
 
 
 def place_of(labels: Mapping[str, str]) -> tuple[str, str, str]:
@@ -178,9 +170,11 @@ class ComposeStack(FollowingStack):
         self._project = project_name(engine)
         services = services_of(engine, self._project)
         for name in self._needed:
-            container = container_for(name, self._project, services, self._wanted[name].service)
-            self._containers[name] = container
-            self._targets[name] = self._target(name, container)
+            found = containers_for(name, self._project, services, self._wanted[name].service)
+            for number, container in enumerate(found, start=1):
+                each = f"{name}#{number}" if len(found) > 1 else name
+                self._containers[each] = container
+                self._targets[each] = self._target(each, container)
         for name, target in self._targets.items():
             self._facts[name] = ask_when_ready(target, self.patience)
         self._ids = {container.id: name for name, container in self._containers.items()}
@@ -193,7 +187,8 @@ class ComposeStack(FollowingStack):
 
     def _target(self, name: str, container: Container) -> Target:
         published = self._published(name, container)
-        kind = self._wanted[name].kind
+        wanted = self._wanted[name.partition("#")[0]]
+        kind = wanted.kind
         if url_in(name):
             target = named_by_the_user(name)
         elif kind == "postgres":
@@ -210,13 +205,19 @@ class ComposeStack(FollowingStack):
             )
         else:
             target = Target(name, kind, "", 0)
-        target = replace(target, pooler=self._wanted[name].pooler)
+        target = replace(target, pooler=wanted.pooler)
         return replace(target, host=published[0], port=published[1], managed=container.is_opted_in)
 
     def _published(self, name: str, container: Container) -> tuple[str, int]:
-        """Where its own port is published; where that is not, the only port that is."""
+        """Where its own port is published; where that is not, the only port that is. An instance of a scaled
+        service gets no load, so it is asked in its network.
+        """
         open_ports = container.open_ports
-        own = self._wanted[name].port
+        target, is_instance, _ = name.partition("#")
+        own = self._wanted[target].port
+        if is_instance and container.address:
+            self._ports[name] = own
+            return container.address, own
         inner = own if own in open_ports or len(open_ports) != 1 else open_ports[0]
         published = container.published.get(inner)
         if published is None:
@@ -274,7 +275,8 @@ class ComposeStack(FollowingStack):
                 cgroup=cgroup_of(pid),
                 restart_policy=container.restart_policy,
                 faults_allowed=container.is_opted_in,
-                is_port_fixed=self._ports[name] in container.fixed_ports,
+                # In its network it has its address again after a restart: the lowest free one.
+                is_port_fixed="#" in name or self._ports[name] in container.fixed_ports,
                 health_check=container.health_check,
                 health_check_ns=container.health_check_ns,
             ),

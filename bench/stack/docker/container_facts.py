@@ -44,6 +44,8 @@ class Container:
     """Its TCP ports that are published anywhere."""
     published: Mapping[int, tuple[str, int]]
     """Its TCP port -> (host, port) of this machine, of those that are published on IPv4."""
+    address: str
+    """In its first network, where this machine reaches it too; empty while it is in none."""
     fixed_ports: frozenset[int]
     """Those published on a port that stays the same over a restart: one that the engine chose does not."""
 
@@ -58,7 +60,8 @@ class Container:
         config = inspected.get("Config") or {}
         host = inspected.get("HostConfig") or {}
         state = inspected.get("State") or {}
-        ports = _tcp((inspected.get("NetworkSettings") or {}).get("Ports"))
+        network = inspected.get("NetworkSettings") or {}
+        ports, networks = _tcp(network.get("Ports")), network.get("Networks") or {}
         return cls(
             id=str(inspected.get("Id", "")),
             image=str(config.get("Image") or ""),
@@ -73,6 +76,9 @@ class Container:
             published={
                 port: place for port, bindings in ports.items() if (place := _published(bindings)) is not None
             },
+            address=next(
+                (str(one.get("IPAddress")) for one in (networks.values()) if one.get("IPAddress")), ""
+            ),
             fixed_ports=frozenset(
                 port
                 for port, bindings in _tcp(host.get("PortBindings")).items()
