@@ -1,0 +1,1 @@
+"""What a scenario wants of answers, found in their bytes."""
