@@ -124,6 +124,7 @@ class _Kind:
     text: str
     """The error text while it is always the same; then the kind."""
     example: str
+    body: str | None = None
     count: int = 0
 
 
@@ -136,11 +137,14 @@ class ErrorCount:
     count: int
     example: str | None = None
     """How the server said one of them, where that says more than the text."""
+    body: str | None = None
+    """The beginning of the first answer that was such an error, made harmless; None where it had none."""
 
     def to_json(self) -> dict[str, str | int]:
         """As run.json has it."""
-        example = {} if self.example is None else {"example": self.example}
-        return {"operation": self.operation, "text": self.text, "count": self.count, **example}
+        more = {"example": self.example, "body": self.body}
+        told = {name: text for name, text in more.items() if text is not None}
+        return {"operation": self.operation, "text": self.text, "count": self.count, **told}
 
 
 class ErrorKinds:
@@ -150,14 +154,21 @@ class ErrorKinds:
         self._most = most
         self._found: dict[tuple[str, str], _Kind] = {}
 
-    def add(self, operation: str, text: str, count: int = 1, example: str | None = None) -> None:
+    def add(
+        self,
+        operation: str,
+        text: str,
+        count: int = 1,
+        example: str | None = None,
+        body: str | None = None,
+    ) -> None:
         """Count an error; `example` is the server's own text where `text` is a kind already."""
         kind = kind_of(text)
         known = self._found.get((operation, kind))
         if known is None:
             if self._most is not None and len(self._found) >= self._most:
-                kind, text, example = OTHERS, OTHERS, None
-            known = self._found.setdefault((operation, kind), _Kind(text, example or text))
+                kind, text, example, body = OTHERS, OTHERS, None, None
+            known = self._found.setdefault((operation, kind), _Kind(text, example or text, body))
         if known.text != text:
             known.text = kind
         known.count += count
@@ -169,6 +180,12 @@ class ErrorKinds:
     def entries(self) -> list[ErrorCount]:
         """The most frequent first; an example where it says more than the text."""
         return [
-            ErrorCount(operation, kind.text, kind.count, kind.example if kind.example != kind.text else None)
+            ErrorCount(
+                operation,
+                kind.text,
+                kind.count,
+                kind.example if kind.example != kind.text else None,
+                kind.body,
+            )
             for (operation, _), kind in sorted(self._found.items(), key=lambda item: -item[1].count)
         ]

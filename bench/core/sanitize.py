@@ -60,6 +60,12 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{code:04x}"
 
 
+def beginning(body: bytes, secrets: Iterable[str | None] = ()) -> str | None:
+    """The beginning of an answer on one line, without secrets; None for nothing."""
+    text = one_line(redacted(body.decode(errors="ignore"), secrets)).strip()
+    return text or None
+
+
 HIDDEN = "***"
 LONG = 12
 """A secret of so many characters stands nowhere by chance: it is taken out in the middle of a word, too."""

@@ -17,11 +17,16 @@ from numpy.typing import NDArray
 from bench.core.jit import PLAIN
 from bench.engine.client.pool import PendingRequest, RunClock
 from bench.engine.wire.layout import (
+    AS_JSON,
     BIG_ENDIAN,
+    CAPTURED,
     FROM_ARRIVAL,
+    FROM_CAPTURE,
     FROM_RUN,
     FROM_SIZE,
     FROM_VARIABLE,
+    IN_JSON,
+    IN_PATH,
     LETTERS,
     NATURAL,
     SPACE_PADDED,
@@ -29,7 +34,7 @@ from bench.engine.wire.layout import (
     UUID,
     ZERO_PADDED,
 )
-from bench.engine.wire.render import write_letters, write_uuid
+from bench.engine.wire.render import captured_size, write_captured, write_letters, write_uuid
 from bench.plan.draws import (
     GAUSSIAN,
     SEQUENTIAL,
@@ -59,7 +64,7 @@ from bench.scenario.templates import (
     value_content,
 )
 
-TEXTS = (TEXT, LETTERS, UUID)
+TEXTS = (TEXT, LETTERS, UUID, CAPTURED, IN_PATH, IN_JSON, AS_JSON)
 """Forms of text."""
 Encode = Callable[[Choice], bytes]
 """How a text is written where it stands."""
@@ -70,9 +75,28 @@ def as_it_is(choice: Choice) -> bytes:
     return str(choice).encode()
 
 
+def in_path(choice: Choice) -> bytes:
+    """In the path of a request: as it is, since the scenario was checked for what a path cannot have."""
+    return as_it_is(choice)
+
+
 def within_json(choice: Choice) -> bytes:
     """Inside a string of JSON."""
     return json.dumps(str(choice))[1:-1].encode()
+
+
+def as_json(choice: Choice) -> bytes:
+    """As a value of JSON."""
+    return json.dumps(choice).encode()
+
+
+CAPTURE_FORMS: dict[Encode, int] = {
+    as_it_is: CAPTURED,
+    in_path: IN_PATH,
+    within_json: IN_JSON,
+    as_json: AS_JSON,
+}
+"""How the loop writes what was captured."""
 
 
 DISTRIBUTIONS = {"uniform": UNIFORM, "zipf": ZIPF, "gaussian": GAUSSIAN, "sequential": SEQUENTIAL}
@@ -115,8 +139,14 @@ class Vocabulary:
         """What stands before the number of a placeholder: the prefix of a key."""
         return self.workload.keys.prefix.encode() if name == KEY and self.workload.keys else b""
 
+    def is_captured(self, name: str) -> bool:
+        """Whether a placeholder stands for a part of an earlier answer."""
+        return name in self.workload.captures
+
     def is_number(self, name: str) -> bool:
         """Whether a placeholder is a number wherever it stands."""
+        if self.is_captured(name):
+            return False
         if name in RESERVED:
             return name not in (VALUE, IDENTIFIER)
         feed, _, column = name.partition(".")
@@ -156,6 +186,9 @@ class Vocabulary:
             return b"0" * self.workload.keys.width, Field(
                 0, self.workload.keys.width, FROM_VARIABLE, form=form
             )
+        if self.is_captured(name):
+            cell = self.workload.captures.index(name)
+            return b"", Field(0, 0, FROM_CAPTURE, cell, form=CAPTURE_FORMS[encode])
         number = self.variable(name)
         if choices := self.choices(name):
             texts = tuple(map(encode, choices))
@@ -180,6 +213,10 @@ class TemplateWriter:
         """Whether a placeholder is a number wherever it stands."""
         return self._vocabulary.is_number(name)
 
+    def is_captured(self, name: str) -> bool:
+        """Whether a placeholder stands for a part of an earlier answer."""
+        return self._vocabulary.is_captured(name)
+
     def literal(self, content: bytes) -> None:
         """Append bytes as they are."""
         self.content += content
@@ -199,7 +236,7 @@ class TemplateWriter:
         size = len(other.content) + more
         width = 4 if form == BIG_ENDIAN else len(str(size))
         written = size.to_bytes(4) if form == BIG_ENDIAN else b"%d" % size
-        if texts:
+        if texts or any(field.source == FROM_CAPTURE for field in other.fields):
             count = len(other.fields)
             self.fields.append(Field(len(self.content), width, FROM_SIZE, count, size - texts, form))
         self.literal(written)
@@ -219,6 +256,16 @@ class TemplateWriter:
         self.content += other.content
 
 
+def captured_text(ticket: PendingRequest, cell: int, form: int) -> bytes:
+    """What an arrival has captured, as it is written in a form."""
+    assert ticket.captured is not None
+    kind, size = (int(fact) for fact in ticket.captured.facts[cell])
+    value = ticket.captured.cells[cell]
+    text = np.empty(captured_size(value, size, kind, form), dtype=np.uint8)
+    write_captured(text, 0, value, size, kind, form)
+    return text.tobytes()
+
+
 class Draws:
     """The numbers of an arrival. Compiles its draws when it is made."""
 
@@ -228,14 +275,14 @@ class Draws:
         self._seed = plan.seed
         self._clock = clock
         for variable in range(len(self._rows)):
-            self._drawn(variable, 0)
+            self.drawn(variable, 0)
 
     def number(self, field: Field, ticket: PendingRequest) -> int:
         """What an arrival has in a field of a template."""
         if field.source == FROM_VARIABLE:
             if field.variable == self._key_variable:
                 return ticket.key + field.base
-            return self._drawn(field.variable, ticket.arrival) + field.base
+            return self.drawn(field.variable, ticket.arrival) + field.base
         if field.source == FROM_ARRIVAL:
             return ticket.arrival
         assert field.source == FROM_RUN
@@ -243,6 +290,8 @@ class Draws:
 
     def text(self, field: Field, ticket: PendingRequest) -> bytes:
         """What an arrival has in a field that is text."""
+        if field.source == FROM_CAPTURE:
+            return captured_text(ticket, field.variable, field.form)
         number = self.number(field, ticket)
         if field.form == TEXT:
             return field.texts[number]
@@ -254,7 +303,8 @@ class Draws:
                 write_uuid(text, 0, self._clock.run_label, self._seed, ticket.arrival)
         return text.tobytes()
 
-    def _drawn(self, variable: int, arrival: int) -> int:
+    def drawn(self, variable: int, arrival: int) -> int:
+        """What an arrival has for a variable."""
         if PLAIN:
             with np.errstate(over="ignore"):
                 return int(draw(self._rows[variable], self._seed, arrival))

@@ -227,6 +227,10 @@ class ClientDriver(Protocol):
     def text_of(self, error: BaseException) -> str:
         """The error in words, without secrets."""
 
+    def body_of(self, error: BaseException) -> str | None:  # noqa: ARG002 - for those that have bodies
+        """The beginning of the answer that an error is about, without secrets; None where there is none."""
+        return None
+
     def counters(self) -> dict[str, int]:
         """What only this driver counts; asked when the loop has ended."""
 

@@ -14,6 +14,7 @@ from bench.judge import availability, closed_loop
 from bench.judge.faults import measures as fault_measures
 from bench.judge.observation import Observation, Unmeasurable, tally_of
 from bench.judge.resources import measures as resource_measures
+from bench.registry import OF
 from bench.results.reader import Run
 from bench.scenario.rules.grammar import Metric
 
@@ -27,7 +28,8 @@ def answers_of(run: Run, scope: Sequence[str] = (), measured: bool | None = True
         count.answers
         for entry in run.workloads_of(workload)
         for count in entry.counts
-        if operation in (None, count.operation) and measured in (None, count.measured)
+        if operation in (None, count.operation, count.operation.partition(OF)[0])
+        and measured in (None, count.measured)
     )
 
 

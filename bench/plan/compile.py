@@ -8,12 +8,16 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench.core.errors import Problem, ScenarioError
-from bench.engine.wire.layout import CELL_SIZE
+from bench.engine.wire.layout import CELL_SIZE, STEP_FIRST, T_HEAD_ONLY, T_NAME, T_NEEDLE_START
 from bench.plan.plan import PhasePlan, Plan, Segment, WorkloadPlan, pacing_table
 from bench.registry import DRIVERS, load
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bench.plan.program import Program
     from bench.scenario.model import Scenario, Workload
 
@@ -86,6 +90,16 @@ def _expect_rows(plan: WorkloadPlan) -> None:
             raise ScenarioError([Problem("plan", 0, 0, where, expected, f"{feed.rows} rows", advice)])
 
 
+def _answers_of(program: Program) -> list[NDArray[np.int64] | NDArray[np.uint8]]:
+    """What operations do and expect, where nothing is wanted of answers as it was before that could be."""
+    wants, parts, texts, _, _ = program.wants
+    steps, firsts = program.steps, program.operations[:, STEP_FIRST]
+    if len(wants) or (steps[:, T_NAME] >= 0).any():
+        return [program.operations, steps, program.expected, wants, parts, texts]
+    whole = np.column_stack([program.operations, steps[firsts, T_NEEDLE_START : T_HEAD_ONLY + 1]])
+    return [whole, np.ascontiguousarray(steps[:, :T_NEEDLE_START]), program.expected[firsts]]
+
+
 def plan_digest(plan: Plan) -> str:
     """SHA-256 over everything that decides what is sent and when; the segment is not part of it."""
     from bench.plan.walk import first_arrivals
@@ -99,9 +113,7 @@ def plan_digest(plan: Plan) -> str:
         program = workload.program
         for table in (
             program.template,
-            program.operations,
-            program.steps,
-            program.expected,
+            *_answers_of(program),
             program.needles,
             program.fields,
             program.variables,

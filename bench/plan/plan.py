@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.core.intervals import Stretch, load_ns, stretches, window_ends
 from bench.plan.pacing import P_DURATION_NS, P_EXPECTED, P_NUMBER, P_REST, PACING_COLUMNS
+from bench.registry import is_planned
 from bench.scenario.templates import filled
 
 if TYPE_CHECKING:
@@ -89,7 +90,12 @@ class WorkloadPlan:
 
     def is_planned(self, operation: str) -> bool:
         """Whether an operation is a planned arrival, and nothing that the server sends by itself."""
-        return operation != self.workload.received_operation
+        return is_planned(self.workload.driver, operation)
+
+    @property
+    def planned_rows(self) -> NDArray[np.bool_]:
+        """Of the Board's rows those that count arrivals."""
+        return np.tile([self.is_planned(name) for name in self.program.names], self.phase_count)
 
     @property
     def is_closed(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from bench.engine.wire.layout import (
     CELL_COLUMNS,
     FIELD_COLUMNS,
+    FROM_CAPTURE,
     FROM_VARIABLE,
     HIGHEST_STATUS,
     NATURAL,
@@ -21,13 +22,18 @@ from bench.engine.wire.layout import (
     ZERO_PADDED,
 )
 from bench.plan.draws import VARIABLE_COLUMNS
+from bench.plan.wants import Want, WantsWriter, WantTables
 from bench.protocols.http.scanner import links_of
+from bench.protocols.wants.state import CELL_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_UNDO = -1
 NO_PREPARATION = -1
+NO_NAME = -1
+LONGEST_CAPTURE = 6 * CELL_BYTES + 2
+"""Bytes of a captured value that JSON writes with an escape for each of its own, in quotes."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,14 @@ class Step:
     """What each reply counts as (layout.NO_LOOKUP ...); empty: as nothing."""
     prepare: bytes = b""
     """What prepares its statement again where the server says that it is out of date; empty: nothing does."""
+    statuses: tuple[int, ...] = ()
+    """HTTP statuses that are OK."""
+    contains: bytes = b""
+    """Text that the body must contain."""
+    head_only: bool = False
+    wants: tuple[Want, ...] = ()
+    name: str = ""
+    """What its figures are called, where it is counted by itself."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +82,6 @@ class Template:
     steps: tuple[Step, ...]
     undo: Step | None = None
     """Sent instead of the further steps when one has failed and left a transaction open."""
-    statuses: tuple[int, ...] = ()
-    """HTTP statuses that are OK."""
-    contains: bytes = b""
-    """Text that the body must contain."""
-    head_only: bool = False
 
     @classmethod
     def single(cls, name: str, content: bytes, replies: int, fields: tuple[Field, ...] = ()) -> Template:
@@ -97,6 +106,7 @@ class Program:
     expected: NDArray[np.uint8]
     needles: NDArray[np.uint8]
     needle_links: NDArray[np.int64]
+    wants: WantTables
     key_variable: int = -1
     channel_variable: int = -1
     largest_bytes: int = field(default=0)
@@ -110,12 +120,18 @@ class Program:
         *,
         key_variable: int = -1,
         channel_variable: int = -1,
+        captures: int = 0,
+        apart: tuple[Step, ...] = (),
     ) -> Program:
-        """Lay the templates out one after the other. Weights need not sum to one."""
-        writer = _Layout(len(variables))
+        """Lay the templates out one after the other. Weights need not sum to one.
+
+        `captures`: how many cells of a lane keep parts of answers; `apart`: what is asked beside all
+        operations.
+        """
+        steps = [*(step for template in templates for step in template.steps), *apart]
+        names = (*(template.name for template in templates), *(step.name for step in steps if step.name))
+        writer = _Layout(names, len(variables), captures)
         operations = np.zeros((len(templates), OPERATION_COLUMNS), dtype=np.int64)
-        expected = np.zeros((len(templates), HIGHEST_STATUS), dtype=np.uint8)
-        needles = b""
         for number, template in enumerate(templates):
             first = len(writer.steps)
             for step in template.steps:
@@ -129,15 +145,13 @@ class Program:
                 if step.prepare:
                     writer.steps[first + place][T_PREPARE] = len(writer.steps)
                     writer.add(template.name, Step(step.prepare))
-            needle_end = len(needles) + len(template.contains)
-            operations[number] = (first, end, undo, len(needles), needle_end, template.head_only)
-            needles += template.contains
-            expected[number, list(template.statuses)] = 1
-        links = [link for template in templates for link in links_of(template.contains)]
+            operations[number] = (first, end, undo)
+        for step in apart:
+            writer.add(step.name, step)
         content = bytes(writer.content)
         shares = np.cumsum(np.array(weights, dtype=np.float64))
         return cls(
-            names=tuple(template.name for template in templates),
+            names=names,
             template=np.frombuffer(content or b"\0", dtype=np.uint8).copy(),
             operations=operations,
             steps=np.array(writer.steps, dtype=np.int64).reshape(len(writer.steps), STEP_COLUMNS),
@@ -147,9 +161,10 @@ class Program:
             shares=shares / shares[-1],
             cells=np.array(writer.cells, dtype=np.int64).reshape(len(writer.cells), CELL_COLUMNS),
             cell_bytes=np.frombuffer(bytes(writer.cell_bytes) or b"\0", dtype=np.uint8).copy(),
-            expected=expected,
-            needles=np.frombuffer(needles, dtype=np.uint8).copy(),
-            needle_links=np.array(links, dtype=np.int64),
+            expected=np.array(writer.expected, dtype=np.uint8).reshape(len(writer.steps), HIGHEST_STATUS),
+            needles=np.frombuffer(bytes(writer.needles), dtype=np.uint8).copy(),
+            needle_links=np.array(writer.needle_links, dtype=np.int64),
+            wants=writer.wants.tables(),
             key_variable=key_variable,
             channel_variable=channel_variable,
             largest_bytes=writer.largest_bytes,
@@ -159,7 +174,7 @@ class Program:
 class _Layout:
     """The bytes, steps and fields of all templates, laid out one after the other."""
 
-    def __init__(self, variable_count: int) -> None:
+    def __init__(self, names: tuple[str, ...], variable_count: int, captures: int) -> None:
         self.content = bytearray()
         self.steps: list[list[int]] = []
         self.lookups: list[int] = []
@@ -169,6 +184,11 @@ class _Layout:
         self.cell_bytes = bytearray()
         self._first_cells: dict[tuple[bytes, ...], int] = {}
         self._variable_count = variable_count
+        self._names = names
+        self.wants = WantsWriter(captures)
+        self.expected: list[NDArray[np.uint8]] = []
+        self.needles = bytearray()
+        self.needle_links: list[int] = []
 
     def add(self, operation: str, step: Step) -> None:
         """Append one step. Raises ValueError where its fields do not fit it."""
@@ -184,10 +204,18 @@ class _Layout:
             base = one.base + (self._first_cell(one.texts) if one.form == TEXT else 0)
             self.fields.append((one.offset, one.width, one.source, one.variable, base, one.form))
         place = (len(self.content), len(step.content), step.replies, first, len(self.fields))
-        self.steps.append([*place, len(self.lookups), NO_PREPARATION])
+        needle_end = len(self.needles) + len(step.contains)
+        answer = (len(self.needles), needle_end, step.head_only, *self.wants.add(step.wants))
+        name = self._names.index(step.name) if step.name else NO_NAME
+        self.steps.append([*place, len(self.lookups), NO_PREPARATION, *answer, name])
         self.lookups += step.lookups or (NO_LOOKUP,) * step.replies
         self.content += step.content
-        self.largest_bytes = max(self.largest_bytes, len(step.content))
+        self.needles += step.contains
+        self.needle_links += links_of(step.contains).tolist()
+        self.expected.append(np.zeros(HIGHEST_STATUS, dtype=np.uint8))
+        self.expected[-1][list(step.statuses)] = 1
+        captured = sum(LONGEST_CAPTURE for one in step.fields if one.source == FROM_CAPTURE)
+        self.largest_bytes = max(self.largest_bytes, len(step.content) + captured)
 
     def _first_cell(self, texts: tuple[bytes, ...]) -> int:
         """The row of the first of these texts, each list once."""

@@ -13,6 +13,8 @@ from typing import Any
 
 from bench.registry.drivers import (
     DRIVERS,
+    LOGIN,
+    OF,
     OTHER,
     STEPS,
     DriverSpec,
@@ -20,6 +22,7 @@ from bench.registry.drivers import (
     is_planned,
     kind_of_answers,
     received_by,
+    step_name,
 )
 from bench.registry.services import (
     KINDS,
@@ -44,6 +47,8 @@ from bench.registry.services import (
 __all__ = [
     "DRIVERS",
     "KINDS",
+    "LOGIN",
+    "OF",
     "OTHER",
     "SERVICES",
     "SHIPPED_STACKS",
@@ -67,6 +72,7 @@ __all__ = [
     "received_by",
     "register",
     "shipped_topology",
+    "step_name",
     "url_variables",
     "with_dependencies",
 ]

@@ -113,8 +113,8 @@ _DRIVERS = (
         engines=("wire", "client"),
         client="bench.drivers.http.client",
         protocol="http",
-        forms=("request",),
-        settings=("value", "parameters", "feeds", "headers", "setup", "teardown"),
+        forms=("request", "steps"),
+        settings=("value", "parameters", "feeds", "headers", "login", "setup", "teardown"),
         pipelines=False,
         answers="statuses",
         integrity=frozenset(("acknowledged_writes",)),
@@ -160,5 +160,18 @@ def received_by(driver: str) -> str | None:
 
 
 def is_planned(driver: str, operation: str) -> bool:
-    """Whether an operation is a planned arrival, and no message that the server sends by itself."""
-    return operation != received_by(driver)
+    """Whether an operation is a planned arrival: no message that the server sends by itself, no step."""
+    return operation != received_by(driver) and OF not in operation
+
+
+OF = "."
+"""In the names of what is a part of something else: of a step, `checkout.step_1`."""
+
+
+LOGIN = f"login{OF}request"
+"""What the log-ins of lanes are counted as."""
+
+
+def step_name(operation: str, number: int) -> str:
+    """What step `number` (from 0) of an operation is called."""
+    return f"{operation}{OF}step_{number + 1}"

@@ -165,11 +165,14 @@ class ErrorRecord(Record):
     text: str
     count: Whole
     example: str | None = None
+    body: str | None = None
+    """The beginning of the first answer that was such an error."""
 
     @property
     def shown(self) -> str:
-        """Its text, and an example where that says more."""
-        return f"{self.text} (such as: {self.example})" if self.example else self.text
+        """Its text, and an example where that says more; then what the answer said."""
+        text = f"{self.text} (such as: {self.example})" if self.example else self.text
+        return f"{text}: {self.body}" if self.body else text
 
 
 class WorkloadRecord(Record):

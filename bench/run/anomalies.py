@@ -185,8 +185,7 @@ def _unwanted(workload: Workload, answers: dict[str, Answers]) -> tuple[str, str
     """Operations without an expectation of their own, whose answers were not 2xx."""
     parts = []
     for name, one in answers.items():
-        operation = workload.operations.get(name)
-        request = operation.request if operation is not None else None
+        request = workload.requests.get(name)
         is_expected = request is not None and "status" in request.expect.model_fields_set
         others = one.answered - one.in_class("2xx")
         if one.answered >= AT_LEAST and others >= NEARLY_ALL * one.answered and not is_expected:

@@ -8,7 +8,7 @@ hurt the machine that reads it.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -16,12 +16,14 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -48,6 +50,25 @@ class StrictModel(BaseModel):
     """Frozen, and a key it does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class GrowingModel(StrictModel):
+    """A part that was given keys later. Without them it is written as it was before, so that plans keep their
+    digests.
+    """
+
+    added: ClassVar[tuple[str, ...]] = ()
+    """The fields that came later."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        fields: dict[str, object] = dump(self)
+        for name in self.added:
+            field = type(self).model_fields[name]
+            if getattr(self, name, None) == field.get_default(call_default_factory=True):
+                fields.pop(name, None)
+                fields.pop(field.alias or name, None)
+        return fields
 
 
 class CheckedModel(StrictModel):

@@ -11,22 +11,21 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
-    SerializerFunctionWrapHandler,
     Tag,
     WithJsonSchema,
-    model_serializer,
     model_validator,
 )
 from pydantic.config import JsonDict
 
 from bench.core.units import Mismatch
-from bench.registry import DRIVERS
+from bench.registry import DRIVERS, LOGIN, step_name
 from bench.scenario.faults import Detection, Fault, Integrity
 from bench.scenario.feeds import Feed
 from bench.scenario.fields import (
     MOST_LANES,
     CheckedModel,
     Duration,
+    GrowingModel,
     LoadRatio,
     Name,
     Number,
@@ -43,12 +42,14 @@ from bench.scenario.operations import (
     DataSetChoice,
     Headers,
     Locustfile,
+    Login,
     Request,
+    RequestStep,
     data_set_choice,
     named_locustfile,
 )
 from bench.scenario.problems import Violation
-from bench.scenario.templates import Parameter
+from bench.scenario.templates import Parameter, names_in
 
 
 class Keys(StrictModel):
@@ -146,8 +147,10 @@ Step = Annotated[
 Steps = Annotated[tuple[Step, ...], Field(max_length=100)]
 
 
-class Operation(StrictModel):
+class Operation(GrowingModel):
     """One kind of request: Redis commands, SQL statements, or an HTTP request, as the driver has it."""
+
+    added = ("steps",)
 
     weight: Annotated[float, Number(0, 1_000_000)] = Field(
         1.0, description="Share among the operations of the workload."
@@ -163,11 +166,20 @@ class Operation(StrictModel):
         None, description="Statements between BEGIN and COMMIT, each a round trip of its own."
     )
     request: Request | None = Field(None, description="One HTTP request.")
+    steps: Annotated[tuple[RequestStep, ...], Field(min_length=1, max_length=20)] | None = Field(
+        None,
+        description="HTTP requests one after the other; the operation is done when the last is answered.",
+    )
     locust: RequestName | None = Field(
         None,
         description='Locust: the name of its requests, or "GET /items" with their method; the name of the'
         " operation where none is written.",
     )
+
+    @property
+    def all_steps(self) -> tuple[RequestStep, ...]:
+        """The HTTP requests in order, whichever of the two forms the file used."""
+        return self.steps or ((RequestStep(request=self.request),) if self.request else ())
 
     @property
     def all_statements(self) -> tuple[str, ...]:
@@ -182,11 +194,10 @@ class Operation(StrictModel):
         return self.commands or ((self.command,) if self.command else ())
 
 
-NEWER_KEYS = ("feeds", "setup", "teardown", "connect")
-
-
-class Workload(CheckedModel):
+class Workload(CheckedModel, GrowingModel):
     """A stream of arrivals of certain operations against one target."""
+
+    added = ("feeds", "login", "setup", "teardown", "connect")
 
     name: Name
     target: Name = Field(description="The service of the stack that it talks to.")
@@ -221,6 +232,9 @@ class Workload(CheckedModel):
         0, description="Postgres: how often a serialization failure or a deadlock is tried again."
     )
     headers: Headers = Field(default_factory=dict, description="HTTP: headers of every request.")
+    login: Login | None = Field(
+        None, description="HTTP: the request by which each lane logs in, and what others need of its answer."
+    )
     locustfile: (
         Annotated[Locustfile, BeforeValidator(named_locustfile, json_schema_input_type=str)] | None
     ) = Field(None, description="Locust: the file with the user classes, relative to the scenario.")
@@ -275,14 +289,46 @@ class Workload(CheckedModel):
 
     @property
     def operation_names(self) -> tuple[str, ...]:
-        """Operations in the order of the file, or those that the driver brings along."""
-        return DRIVERS[self.driver].operation_names(self.operations)
+        """Operations in the order of the file, or those that the driver brings along; then their steps."""
+        steps = (
+            step_name(name, number)
+            for name, operation in self.operations.items()
+            for number in range(len(operation.steps or ()))
+        )
+        login = (LOGIN,) if self.login else ()
+        return (*DRIVERS[self.driver].operation_names(self.operations), *steps, *login)
 
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Workloads without newer keys are written as they were before, so that plans keep their digests."""
-        fields: dict[str, object] = dump(self)
-        return {name: value for name, value in fields.items() if value or name not in NEWER_KEYS}
+    @property
+    def requests(self) -> dict[str, Request]:
+        """HTTP requests by what they are counted as."""
+        return {
+            step_name(name, number) if operation.steps else name: step.request
+            for name, operation in self.operations.items()
+            for number, step in enumerate(operation.all_steps)
+        }
+
+    @property
+    def captures(self) -> tuple[str, ...]:
+        """Names of what is captured of answers, each once, in the order of the file."""
+        steps = [step for operation in self.operations.values() for step in operation.steps or ()]
+        steps = [self.login, *steps] if self.login else steps
+        return tuple(dict.fromkeys(name for step in steps for name in step.capture))
+
+    @property
+    def login_headers(self) -> dict[str, str]:
+        """Those of the workload's headers that need nothing of the log-in's own answer."""
+        return {
+            name: text
+            for name, text in self.headers.items()
+            if not self.login or self.login.capture.keys().isdisjoint(names_in(text))
+        }
+
+    @property
+    def captures_in_headers(self) -> frozenset[str]:
+        """Those of them that headers need."""
+        steps = [step for operation in self.operations.values() for step in operation.all_steps]
+        headers = [self.headers, *(step.request.headers for step in steps)]
+        return frozenset(name for one in headers for text in one.values() for name in names_in(text))
 
     @model_validator(mode="before")
     @classmethod

@@ -7,13 +7,13 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from bench.core.errors import ScenarioError
 from bench.core.units import Mismatch, quoted
-from bench.scenario.fields import PARSED, StrictModel, Whole, kind_of
+from bench.scenario.fields import PARSED, GrowingModel, Name, StrictModel, Whole, kind_of
 from bench.scenario.problems import Violation
 from bench.scenario.source import file_name, read_text
 
@@ -76,8 +76,59 @@ def _statuses(value: Any) -> Any:
     return tuple(found)
 
 
-class Expect(StrictModel):
+_STEP = re.compile(
+    r"""\.(?P<name>[^\s.\[\]"'*?@(),:]+)|\[(?P<index>[0-9]{1,9})\]|\[(?P<quoted>"[^"\\]+"|'[^'\\]+')\]"""
+)
+MOST_STEPS_OF_A_PATH = 16
+
+
+def path_steps(path: str) -> tuple[str | int, ...]:
+    """The names and numbers of a JSON path such as $.items[0].id. Raises Mismatch."""
+    steps: list[str | int] = []
+    at = 1
+    while path.startswith("$") and (step := _STEP.match(path, at)):
+        steps.append(int(step["index"]) if step["index"] else step["name"] or step["quoted"][1:-1])
+        at = step.end()
+    if not path.startswith("$") or at < len(path):
+        advice = 'write names and places only: $.items[0].id, $["a name"]'
+        raise Mismatch("a JSON path such as $.items[0].id", quoted(path), advice)
+    if len(steps) > MOST_STEPS_OF_A_PATH:
+        raise Mismatch(f"a path of at most {MOST_STEPS_OF_A_PATH} steps", str(len(steps)), "look less deep")
+    return tuple(steps)
+
+
+def _header_name(value: Any) -> Any:
+    if not isinstance(value, str) or not _HEADER_NAME.fullmatch(value):
+        raise Mismatch("the name of a header", kind_of(value), "use letters, digits and -")
+    return value
+
+
+def _path_text(value: str) -> str:
+    path_steps(value)
+    return value
+
+
+JsonPath = Annotated[str, Field(strict=True, max_length=1000), AfterValidator(_path_text)]
+HeaderName = Annotated[str, BeforeValidator(_header_name)]
+Mark = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+Scalar = str | int | float | bool | None
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, Scalar):
+        raise Mismatch("a text, a number, true, false or null", kind_of(value), "name the path of one value")
+    if isinstance(value, str) and len(value.encode()) > MOST_EXPECTED:
+        raise Mismatch(f"at most {MOST_EXPECTED} bytes", str(len(value.encode())), "expect a shorter one")
+    return value
+
+
+MOST_EXPECTED = 1000
+
+
+class Expect(GrowingModel):
     """What an answer must be to end OK. Anything else ends ERROR."""
+
+    added = ("json_values", "header")
 
     status: Annotated[tuple[int, ...], BeforeValidator(_statuses, json_schema_input_type=Any)] = Field(
         tuple(range(200, 400)),
@@ -86,6 +137,42 @@ class Expect(StrictModel):
     contains: Annotated[str, Field(strict=True, min_length=1, max_length=1000)] | None = Field(
         None, description="Text that the body must contain; no placeholders."
     )
+    json_values: Annotated[dict[JsonPath, Annotated[Any, BeforeValidator(_scalar)]], Field(max_length=8)] = (
+        Field(
+            default_factory=dict,
+            alias="json",
+            description="Values that the body must have, by their JSON paths: {$.count: 1}; no placeholders.",
+        )
+    )
+    header: Annotated[dict[HeaderName, Mark], Field(max_length=8)] = Field(
+        default_factory=dict, description="Headers that the answer must have, with these values."
+    )
+
+
+class Marks(StrictModel):
+    """A text between two others, at their first place."""
+
+    after: Mark
+    before: Mark
+
+
+class Capture(StrictModel):
+    """What later requests need of an answer: exactly one of these."""
+
+    json_path: JsonPath | None = Field(None, alias="json", description="A JSON path such as $.items[0].id.")
+    header: HeaderName | None = Field(None, description="The name of a header.")
+    text: Marks | None = Field(None, description="The text after one mark and before another in the body.")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        given = [name for name in ("json_path", "header", "text") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = "several" if given else "none"
+            raise Mismatch("one of json, header and text", found, "write {json: $.id}")
+        return self
+
+
+Captures = Annotated[dict[Name, Capture], Field(max_length=8)]
 
 
 class Request(StrictModel):
@@ -110,6 +197,19 @@ class Request(StrictModel):
             if name.lower() == "content-type":
                 return "json" in text.lower()
         return False
+
+
+class RequestStep(StrictModel):
+    """One request of several, and what the following ones need of its answer."""
+
+    request: Request
+    capture: Captures = Field(
+        default_factory=dict, description="Names for parts of the answer: {cart: {json: $.id}}."
+    )
+
+
+class Login(RequestStep):
+    """The request by which a lane logs in: no arrival, and its time is recorded apart."""
 
 
 BUILT_IN = ("tpcb", "app")

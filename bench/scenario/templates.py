@@ -12,16 +12,10 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import (
-    Field,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from bench.core.units import Mismatch
-from bench.scenario.fields import Number, StrictModel, Whole, kind_of
+from bench.scenario.fields import GrowingModel, Number, StrictModel, Whole, kind_of
 
 # A word in braces. Text such as {"a": 1} is not one, so JSON can be sent as it stands.
 _NAME = r"([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?)"
@@ -134,8 +128,10 @@ PER_LETTER = 62
 _FORMS = ("count", "pick", "text", "date")
 
 
-class Parameter(StrictModel):
+class Parameter(GrowingModel):
     """Whole numbers 0..count-1, or from..to, both included; or texts: one of a list, letters, a day."""
+
+    added = ("pick", "text", "date")
 
     pick: Annotated[tuple[Any, ...], Field(min_length=1, max_length=MOST_PICKED)] | None = Field(
         None, description="One of these texts or numbers."
@@ -217,16 +213,6 @@ class Parameter(StrictModel):
         if self.low is not None and self.high is not None and self.low > self.high:
             raise Mismatch("from to be at most to", f"{self.low} and {self.high}", "swap them")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Numbers are written as they were before there were texts, so that plans keep their digests."""
-        fields: dict[str, object] = dump(self)
-        return {
-            name: value
-            for name, value in fields.items()
-            if value is not None or name not in ("pick", "text", "date")
-        }
 
 
 def filler(size: int, seed: int) -> bytes:

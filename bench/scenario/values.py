@@ -92,13 +92,13 @@ _WORDS: dict[str, bool | None] = {"": None, "null": None, "~": None, "true": Tru
 # Words, statements and headers go to the server as they stand: 007 and 1.50 are text there.
 _TEXT_KEYS = (
     *("command", "commands", "sql", "transaction", "session"),
-    *("headers", "body", "contains", "arguments"),
+    *("headers", "header", "body", "contains", "arguments"),
 )
 _STEP_KEYS = ("setup", "teardown", "connect")
 """Lists in which a command or SQL is text, and a request a mapping like any other."""
 _DATA_KEYS = ("json", "pick")
 """What stands below is the user's data, whose keys mean nothing to us."""
-_NAMING_KEYS = ("operations", "parameters")
+_NAMING_KEYS = ("operations", "parameters", "capture")
 """The keys right below are names that the user gives: an operation may be called session, body or json."""
 
 

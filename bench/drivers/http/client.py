@@ -9,10 +9,8 @@ deadline.
 import asyncio
 import contextlib
 import errno
-import io
 import os
 import ssl
-from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import (
@@ -23,105 +21,44 @@ from aiohttp import (
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
-    StreamReader,
 )
 from yarl import URL
 
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
-from bench.core.sanitize import redacted
+from bench.core.sanitize import beginning, redacted
 from bench.drivers.http.pool import Opened, Passage, WatchedConnector, compile_scanner, tracing
-from bench.drivers.http.wire import WITH_LENGTH, body_of, headers_of
-from bench.drivers.templates import Draws, TemplateWriter, Vocabulary, Words
+from bench.drivers.http.requests import (
+    NOT_ADDED,
+    PlannedRequest,
+    Unexpected,
+    check_answer,
+    compile_search,
+    looked_at,
+    requests_of,
+    search_in,
+)
+from bench.drivers.http.wire import WITH_LENGTH
+from bench.drivers.templates import Draws
 from bench.engine.api import ClientDriver
-from bench.engine.client.pool import CURRENT, RETURNING, PendingRequest, PoolMonitor, RunClock, limit_s
-from bench.engine.wire.layout import NATURAL
+from bench.engine.client.pool import (
+    CURRENT,
+    RETURNING,
+    SENT,
+    Leg,
+    PendingRequest,
+    PoolMonitor,
+    RunClock,
+    limit_s,
+)
 from bench.plan.plan import WorkloadPlan
-from bench.protocols.http.state import missing_text
 from bench.protocols.state import CLOSED_EARLY, CONNECTION_RESET, TEXT_BYTES, TEXTS
-from bench.scenario.model import Workload
-from bench.scenario.operations import Request
 from bench.stack.target import Target
 from bench.stack.tls import failure_of
-
-LARGE_BODY_BYTES = 1 << 20
-"""aiohttp wants a longer one as a file, which it sends in pieces."""
-
-
-@dataclass(frozen=True)
-class PlannedRequest:
-    """One operation's request, and what its answer must be."""
-
-    method: str
-    url: Words
-    headers: dict[str, Words]
-    body: Words | None
-    statuses: frozenset[int]
-    contains: bytes
-    fixed_url: URL | None
-    """Where every arrival has the same."""
-
-    def url_for(self, ticket: PendingRequest) -> URL:
-        """As it stands in the scenario: nothing is encoded once more."""
-        if self.fixed_url is not None:
-            return self.fixed_url
-        return URL(self.url.render(ticket).decode(), encoded=True)
-
-    def headers_for(self, ticket: PendingRequest) -> dict[str, str]:
-        """All but the body's length, which the library counts."""
-        return {name: words.render(ticket).decode() for name, words in self.headers.items()}
-
-    def body_for(self, ticket: PendingRequest) -> bytes | io.BytesIO | None:
-        """The body; None where there is none."""
-        if self.body is None:
-            return None
-        content = self.body.render(ticket)
-        return io.BytesIO(content) if len(content) > LARGE_BODY_BYTES else content
-
-
-def requests_of(
-    workload: Workload, target: Target, vocabulary: Vocabulary, draws: Draws
-) -> list[PlannedRequest]:
-    """The request of each operation, in order."""
-    requests = []
-    for operation in workload.operations.values():
-        assert operation.request is not None
-        requests.append(_planned(operation.request, workload.headers, target, vocabulary, draws))
-    return requests
-
-
-def _planned(
-    request: Request, common: dict[str, str], target: Target, vocabulary: Vocabulary, draws: Draws
-) -> PlannedRequest:
-    def words(text: str, before: str = "") -> Words:
-        writer = TemplateWriter(vocabulary)
-        writer.literal(before.encode())
-        writer.text(text, NATURAL)
-        return Words(writer, draws)
-
-    url = words(request.path, target.url)
-    body = body_of(request, vocabulary)
-    return PlannedRequest(
-        request.method,
-        url,
-        {name: words(text) for name, text in headers_of(request, common, target).items()},
-        Words(body, draws) if body is not None else None,
-        frozenset(request.expect.status),
-        (request.expect.contains or "").encode(),
-        URL(url.constant.decode(), encoded=True) if url.constant is not None else None,
-    )
-
 
 START_S = 10.0
 NO_CEILING_S = 1e9
 """aiohttp rounds longer times than this up to whole seconds."""
-
-NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-"""Headers that aiohttp would add of its own."""
-
-
-class Unexpected(Exception):  # noqa: N818 - the answer is what it is, and not what the scenario expects
-    """An answer that the scenario does not take for a success."""
 
 
 class Broken(ClientError):  # noqa: N818 - what happened is the name
@@ -158,8 +95,11 @@ class HttpApplication(ClientDriver):
         self._clock = clock
         self._deadline_ns = workload.deadline_ns
         self._size = workload.pool
-        self._requests = requests_of(workload, target, Vocabulary(workload, plan.seed), Draws(plan, clock))
+        self._requests = requests_of(plan, target, Draws(plan, clock))
+        self._wants = plan.program.wants
         compile_scanner()
+        if self._wants.cells:
+            compile_search(search_in(self._wants, self._wants.wants))
         self.pool = WatchedConnector(watch, target.tls_context())
         self._session = ClientSession(
             connector=self.pool,
@@ -207,36 +147,64 @@ class HttpApplication(ClientDriver):
         return self._target.error(f"a pool of {self._size} connections to be opened", found, advice)
 
     async def call(self, ticket: PendingRequest) -> None:
-        """One request, its answer read to the end and looked at."""
-        request = self._requests[ticket.operation]
-        left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns)
-        # Ends the wait for a connection; what limits the answer begins when the request is sent.
-        patience = ClientTimeout(total=None, connect=limit_s(left_ns), ceil_threshold=NO_CEILING_S)
+        """Each request of an arrival, its answer read to the end and looked at."""
         limit = asyncio.timeout(None)
-        try:
-            async with (
-                limit,
-                self._session.request(
-                    request.method,
-                    request.url_for(ticket),
-                    headers=request.headers_for(ticket),
-                    data=request.body_for(ticket),
-                    allow_redirects=False,
-                    timeout=patience,
-                    trace_request_ctx=Passage(ticket, limit),
-                ) as response,
-            ):
-                is_found = await _contains(response.content, request.contains)
-        except BaseException:
-            self.pool.on_failed(ticket)
-            raise
+        requests = self._requests[ticket.operation]
+        if self._wants.cells:
+            ticket.captured = search_in(self._wants, self._wants.wants)
+        async with limit:
+            for number, request in enumerate(requests):
+                if request.name >= 0:
+                    ticket.legs.append(Leg(request.name))
+                if number == 0:
+                    await self._ask(request, ticket, ticket, limit)
+                    continue
+                # The library's pool sees a request of its own; what was sent stays sent.
+                ticket.stage = SENT
+                leg = PendingRequest(
+                    ticket.planned_ns, ticket.row, ticket.operation, ticket.key, ticket.arrival
+                )
+                CURRENT.set(leg)
+                await self._ask(request, ticket, leg, None)
         ticket.stage = RETURNING
-        ticket.answers = (response.status,)
-        self.pool.on_answered(ticket)
-        if response.status not in request.statuses:
-            raise Unexpected(f"HTTP {response.status}")
-        if not is_found:
-            raise Unexpected(missing_text(response.headers.get("Content-Encoding")))
+
+    async def _ask(
+        self,
+        request: PlannedRequest,
+        ticket: PendingRequest,
+        leg: PendingRequest,
+        limit: asyncio.Timeout | None,
+    ) -> None:
+        """One request of an arrival; `leg` is its way through the pool."""
+        left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns)
+        # Ends the wait for a connection; what limits the answers begins when the first request is sent.
+        connect_s = None if limit is None else limit_s(left_ns)
+        patience = ClientTimeout(total=None, connect=connect_s, ceil_threshold=NO_CEILING_S)
+        search = ticket.captured._replace(wants=request.wants) if ticket.captured is not None else None
+        try:
+            async with self._session.request(
+                request.method,
+                request.url_for(ticket),
+                headers=request.headers_for(ticket),
+                data=request.body_for(ticket),
+                allow_redirects=False,
+                timeout=patience,
+                trace_request_ctx=Passage(leg, limit),
+            ) as response:
+                is_found, start = await looked_at(response, request.contains, search)
+        except BaseException:
+            if ticket.legs:
+                ticket.legs[-1].sent_ns = leg.sent_ns
+            self.pool.on_failed(leg)
+            raise
+        leg.stage = RETURNING
+        if ticket.legs:
+            last = ticket.legs[-1]
+            last.sent_ns, last.done_ns, last.status = leg.sent_ns, self._clock.now_ns(), response.status
+        else:
+            ticket.answers = (response.status,)
+        self.pool.on_answered(leg)
+        check_answer(request, response, search, is_found, start)
 
     def outcome_of(self, error: BaseException) -> Outcome:
         """ERROR for an answer that is not what it should be, or that aiohttp cannot make sense of."""
@@ -272,6 +240,10 @@ class HttpApplication(ClientDriver):
         text = redacted(text, [self._target.password])
         return text.encode()[:TEXT_BYTES].decode(errors="ignore")
 
+    def body_of(self, error: BaseException) -> str | None:
+        """Of an answer that is not what was expected."""
+        return beginning(error.body, [self._target.password]) if isinstance(error, Unexpected) else None
+
     def counters(self) -> dict[str, int]:
         """As the wire engine names it."""
         return {"closed_after_answer": self.pool.closed_after_answer}
@@ -279,17 +251,6 @@ class HttpApplication(ClientDriver):
     async def close(self) -> None:
         """Close the session and every connection."""
         await self._session.close()
-
-
-async def _contains(content: StreamReader, wanted: bytes) -> bool:
-    """Whether a body has a text in it; it is read to its end, and nothing of it is kept."""
-    is_found, tail = not wanted, b""
-    async for piece in content.iter_any():
-        if not is_found:
-            window = tail + piece
-            is_found = wanted in window
-            tail = window[max(len(window) - len(wanted) + 1, 0) :]
-    return is_found
 
 
 def _tls_failure(error: BaseException) -> tuple[str, str] | None:

@@ -270,10 +270,10 @@ class Opened(Exception):  # noqa: N818 - no error: how a request ends that was o
 
 @dataclass(frozen=True)
 class Passage:
-    """A request on its way: its ticket, and the limit of time that begins when it is sent."""
+    """A request on its way: its ticket, and the limit of time that begins when it is sent, if one does."""
 
     ticket: PendingRequest
-    limit: asyncio.Timeout
+    limit: asyncio.Timeout | None
 
 
 class WatchedConnector(TCPConnector):
@@ -368,7 +368,8 @@ def tracing(connector: WatchedConnector, clock: RunClock, deadline_s: float) -> 
 
     async def on_sent(session: Any, context: Any, facts: Any) -> None:  # noqa: ARG001 - aiohttp's form
         passage: Passage = context.trace_request_ctx
-        passage.limit.reschedule(asyncio.get_running_loop().time() + deadline_s)
+        if passage.limit is not None:
+            passage.limit.reschedule(asyncio.get_running_loop().time() + deadline_s)
         passage.ticket.sent_ns = clock.now_ns()
         passage.ticket.stage = SENT
 

@@ -4,20 +4,23 @@ connection.
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from bench.core.errors import StatementRefused
 from bench.core.sanitize import redacted
-from bench.drivers.templates import TemplateWriter, Vocabulary, variables_of, within_json
+from bench.drivers.templates import TemplateWriter, Vocabulary, as_json, in_path, variables_of, within_json
 from bench.engine.api import STEP_S, PlacedStep
 from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.layout import NATURAL, SPACE_PADDED, ZERO_PADDED
 from bench.plan.program import Program, Step, Template
+from bench.plan.wants import Want
+from bench.protocols.wants.state import BETWEEN, FALSE, HEADER, JSON, NULL, NUMBER, TEXT, TRUE
+from bench.registry import LOGIN, step_name
 from bench.scenario.model import Workload
-from bench.scenario.operations import Request
+from bench.scenario.operations import Capture, Request, RequestStep, path_steps
 from bench.scenario.problems import Path
 from bench.scenario.templates import RUN, VALUE, names_in, pieces_of
 from bench.stack.probes.connection import dialled, hang_up
@@ -44,8 +47,9 @@ def write_json(writer: TemplateWriter, value: Any) -> None:
             writer.literal(b"]" if value else b"[]")
         case str():
             pieces = pieces_of(value)
-            if len(pieces) == 1 and pieces[0].is_placeholder and writer.is_number(pieces[0].text):
-                writer.placeholder(pieces[0].text, SPACE_PADDED)
+            is_whole = len(pieces) == 1 and pieces[0].is_placeholder
+            if is_whole and (writer.is_number(pieces[0].text) or writer.is_captured(pieces[0].text)):
+                writer.placeholder(pieces[0].text, SPACE_PADDED, as_json)
             else:
                 writer.text(json.dumps(value), ZERO_PADDED, within_json)
         case _:
@@ -56,6 +60,9 @@ def write_json_text(writer: TemplateWriter, text: str) -> None:
     """Write JSON that the scenario has as text: a placeholder outside strings is a number, or a string."""
     is_inside = is_escaped = False
     for piece in pieces_of(text):
+        if piece.is_placeholder and not is_inside and writer.is_captured(piece.text):
+            writer.placeholder(piece.text, encode=as_json)
+            continue
         if piece.is_placeholder:
             quotes = b"" if is_inside or writer.is_number(piece.text) or piece.text == VALUE else b'"'
             writer.literal(quotes)
@@ -131,7 +138,7 @@ def write_request(
     body = body_of(request, vocabulary)
     writer = TemplateWriter(vocabulary)
     writer.literal(request.method.encode() + b" " + (target.path if target else "").encode())
-    writer.text(request.path, NATURAL)
+    writer.text(request.path, NATURAL, in_path)
     writer.literal(b" HTTP/1.1\r\n")
     for name, text in headers_of(request, common, target).items():
         writer.literal(name.encode() + b": ")
@@ -148,26 +155,105 @@ def write_request(
     return writer
 
 
-def program(workload: Workload, seed: int, target: Target | None = None) -> Program:
-    """One step per operation. The first parameter is what the operation log calls the key."""
-    vocabulary = Vocabulary(workload, seed)
-    templates = []
-    for name, operation in workload.operations.items():
-        request = operation.request
-        assert request is not None
-        writer = write_request(request, workload.headers, target, vocabulary)
-        templates.append(
-            Template(
-                name,
-                (Step(bytes(writer.content), 1, tuple(writer.fields)),),
-                statuses=request.expect.status,
-                contains=(request.expect.contains or "").encode(),
-                head_only=request.method == "HEAD",
-            )
+def wants_of(step: RequestStep, vocabulary: Vocabulary) -> tuple[Want, ...]:
+    """What is expected and captured of an answer, in the order in which it is looked at."""
+    workload, expect = vocabulary.workload, step.request.expect
+    wants = [
+        Want(
+            JSON,
+            _parts(path),
+            f"{path} is not as expected",
+            expected=kind_of_json(value),
+            value=_json_bytes(value),
         )
+        for path, value in expect.json_values.items()
+    ]
+    wants += [
+        Want(
+            HEADER,
+            (name.lower().encode(),),
+            f"the header {name} is not as expected",
+            expected=TEXT,
+            value=text.encode(),
+        )
+        for name, text in expect.header.items()
+    ]
+    for name, capture in step.capture.items():
+        kind, parts = _place_of(capture)
+        cell, is_printable = workload.captures.index(name), name in workload.captures_in_headers
+        wants.append(Want(kind, parts, name, cell, is_printable=is_printable))
+    return tuple(wants)
+
+
+def _place_of(capture: Capture) -> tuple[int, tuple[int | bytes, ...]]:
+    """Kind and parts of a want (bench.protocols.wants.state)."""
+    if capture.text is not None:
+        return BETWEEN, (capture.text.after.encode(), capture.text.before.encode())
+    if capture.header is not None:
+        return HEADER, (capture.header.lower().encode(),)
+    return JSON, _parts(capture.json_path or "$")
+
+
+def _parts(path: str) -> tuple[int | bytes, ...]:
+    return tuple(step.encode() if isinstance(step, str) else step for step in path_steps(path))
+
+
+def kind_of_json(value: Any) -> int:
+    """The class of a value (bench.protocols.wants.state)."""
+    match value:
+        case bool():
+            return TRUE if value else FALSE
+        case None:
+            return NULL
+        case str():
+            return TEXT
+    return NUMBER
+
+
+def _json_bytes(value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else json.dumps(value).encode()
+
+
+def steps_of(workload: Workload, target: Target | None, vocabulary: Vocabulary, name: str) -> Iterator[Step]:
+    """The round trips of an operation."""
+    operation = workload.operations[name]
+    for number, step in enumerate(operation.all_steps):
+        counted = step_name(name, number) if operation.steps else ""
+        yield step_of(step, workload.headers, target, vocabulary, counted)
+
+
+def step_of(
+    step: RequestStep, common: dict[str, str], target: Target | None, vocabulary: Vocabulary, name: str
+) -> Step:
+    """One round trip, counted by itself where it has a name."""
+    request = step.request
+    writer = write_request(request, common, target, vocabulary)
+    return Step(
+        bytes(writer.content),
+        fields=tuple(writer.fields),
+        statuses=request.expect.status,
+        contains=(request.expect.contains or "").encode(),
+        head_only=request.method == "HEAD",
+        wants=wants_of(step, vocabulary),
+        name=name,
+    )
+
+
+def program(workload: Workload, seed: int, target: Target | None = None) -> Program:
+    """One step per request. The first parameter is what the operation log calls the key."""
+    vocabulary = Vocabulary(workload, seed)
+    templates = [
+        Template(name, tuple(steps_of(workload, target, vocabulary, name))) for name in workload.operations
+    ]
     weights = [operation.weight for operation in workload.operations.values()]
     key = 0 if workload.parameters else -1
-    return Program.build(templates, weights, variables_of(workload), key_variable=key)
+    variables, captures = variables_of(workload), len(workload.captures)
+    apart = []
+    if workload.login is not None:
+        apart.append(step_of(workload.login, workload.login_headers, target, vocabulary, LOGIN))
+    return Program.build(
+        templates, weights, variables, key_variable=key, captures=captures, apart=tuple(apart)
+    )
 
 
 async def connect(

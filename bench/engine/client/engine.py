@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.core.answers import Answers
 from bench.core.histogram import mean_ns
 from bench.core.messages import Event
@@ -114,7 +117,7 @@ class ClientEngine:
         gauges = self._results.gauges
         return EngineStats(
             taken=int(gauges[layout.TAKEN]),
-            outcomes=tuple(int(count) for count in self._results.board.tallies.sum(axis=0)),
+            outcomes=tuple(int(count) for count in self._request_tallies().sum(axis=0)),
             in_flight=int(gauges[layout.IN_FLIGHT]),
             connected=int(gauges[layout.CONNECTED]),
             idle_ns=int(gauges[layout.IDLE_NS]),
@@ -125,6 +128,10 @@ class ClientEngine:
             answers=Answers.total(self._answers.answers().values()),
             pool_in_use=self.watch.use.in_use,
         )
+
+    def _request_tallies(self) -> NDArray[np.int64]:
+        """tallies[row, outcome] of arrivals, not of their steps."""
+        return self._results.board.tallies[self.plan.planned_rows]
 
     def events(self) -> list[Event]:
         """Reconnections since the last call."""

@@ -254,7 +254,9 @@ class ClientLoad:
         return outcome
 
     def _note(self, ticket: PendingRequest, error: BaseException) -> None:
-        self.errors.add(self._names[ticket.operation], self._driver.text_of(error))
+        counted = ticket.legs[-1].name if ticket.legs else ticket.operation
+        text, body = self._driver.text_of(error), self._driver.body_of(error)
+        self.errors.add(self._names[counted], text, body=body)
 
     def _end(self, ticket: PendingRequest, outcome: Outcome) -> None:
         ticket.done_ns = now = self._clock.now_ns()
@@ -278,6 +280,10 @@ class ClientLoad:
     def _record(self, ticket: PendingRequest, outcome: Outcome, now: int, wait: int) -> None:
         if ticket.answers:
             self._results.answer(ticket.row, ticket.answers)
+        for leg in ticket.legs:
+            is_last = leg is ticket.legs[-1]
+            row = ticket.row - ticket.operation + leg.name
+            self._results.step(row, leg, outcome if is_last else Outcome.OK, now)
         # The columns of a flight (layout), then those of `results`.
         self._results.batch.extend(
             (

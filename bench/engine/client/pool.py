@@ -6,11 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from time import monotonic_ns  # CLOCK_MONOTONIC on Linux, as bench.core.clock, at half the price of a call
 from typing import Generic, TypeVar
 
 from bench.core.clock import NS_PER_S
 from bench.engine.board import Reconnection
+from bench.protocols.wants.state import Search
 
 WAITING, CONNECTING, SENT, RETURNING = range(4)
 """Stages of a ticket: no connection yet; one given, perhaps being opened; command written; answered."""
@@ -41,6 +43,17 @@ class RunClock:
         return monotonic_ns() - self.start_ns
 
 
+@dataclass(slots=True)
+class Leg:
+    """One request of an arrival of several; times in ns from run zero."""
+
+    name: int
+    """What it is counted as: a name of the program."""
+    sent_ns: int = NEVER
+    done_ns: int = NEVER
+    status: int = 0
+
+
 class PendingRequest:
     """One arrival, from the moment it is taken from the plan; times in ns from run zero."""
 
@@ -48,12 +61,14 @@ class PendingRequest:
         "answers",
         "arrival",
         "began_ns",
+        "captured",
         "done_ns",
         "has_asked",
         "holds_late",
         "key",
         "lane",
         "late_ns",
+        "legs",
         "operation",
         "planned_ns",
         "row",
@@ -80,6 +95,10 @@ class PendingRequest:
         self.stage = WAITING
         self.answers: tuple[int, ...] = ()
         """What its answers brought: columns of a table of answers."""
+        self.legs: list[Leg] = []
+        """The requests of an arrival of several, as far as it has come; how the last ended is its outcome."""
+        self.captured: Search | None = None
+        """Where what its answers must have is looked for and kept; None where nothing is wanted."""
         self.task: asyncio.Task[None] | None = None
 
 

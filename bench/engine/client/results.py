@@ -5,13 +5,16 @@ what is charged are the wire engine's: the same functions enter a sent and an un
 """
 
 from array import array
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.jit import PLAIN, compiled
+from bench.core.outcome import Outcome
 from bench.engine.board import Board
+from bench.engine.client.pool import NEVER, Leg
 from bench.engine.client.timing import LoopLag, unread_ns
 from bench.engine.wire import layout
 from bench.engine.wire.layout import (
@@ -24,11 +27,13 @@ from bench.engine.wire.layout import (
     PLANNED,
     ROW,
     SENT,
+    SERVICE,
+    SERVICE_NET,
     STEP_END,
     STEP_FIRST,
     UNREAD,
 )
-from bench.engine.wire.recording import add_value, record_end, record_unsent
+from bench.engine.wire.recording import add_pair, add_value, record_end, record_unsent
 from bench.plan.plan import WorkloadPlan
 
 # batch[n, column]: the columns of a flight (layout; IDEAL and UNREAD are found out here), then these.
@@ -40,6 +45,7 @@ BATCH_COLUMNS = FLIGHT_COLUMNS + 5
 FREE, IDEAL_FREE = range(2)
 CONNECTIONS = 4096
 """Those with higher numbers, of a pool that replaced as many, share the rows of others."""
+STEP_COLUMNS = 4
 POOL_WAIT = np.int64(KIND_COUNT)
 CLIENT_KINDS = (*KIND_NAMES, "pool_wait")
 NO_QUEUE = np.zeros((1, layout.QUEUE_COLUMNS), dtype=np.int64)
@@ -105,6 +111,17 @@ def enter(accounts: BoardWriter, batch: NDArray[np.int64], stretches: NDArray[np
             add_value(accounts, entry[ROW], POOL_WAIT, outcome, entry[WAIT])  # type: ignore[arg-type]  # duck-typed
 
 
+@compiled
+def enter_steps(accounts: BoardWriter, steps: NDArray[np.int64], stretches: NDArray[np.int64]) -> None:
+    """Enter requests that are counted by themselves: row, outcome, sent and done."""
+    for number in range(steps.shape[0]):
+        row, outcome, sent, done = steps[number]
+        unread = unread_ns(stretches, sent, done, False)
+        service = done - sent
+        add_pair(accounts, row, SERVICE, SERVICE_NET, outcome, service, service - unread)  # type: ignore[arg-type]  # duck-typed
+        accounts.tallies[row, outcome] += 1
+
+
 def connections_table() -> NDArray[np.int64]:
     """Of Accounts: no connection has been used."""
     return np.zeros((CONNECTIONS, 2), dtype=np.int64)
@@ -132,6 +149,8 @@ class ResultBatch:
         self.lag = LoopLag()
         self.batch = array("q")
         """Ended arrivals not yet entered: BATCH_COLUMNS numbers each, appended by whoever ends one."""
+        self._steps = array("q")
+        self._has_steps = bool((plan.program.steps[:, layout.T_NAME] >= 0).any())
         self._taken = [0] * self.board.rows
         self._answers: dict[tuple[int, int], int] = {}
         self.flush()  # compiles
@@ -146,6 +165,13 @@ class ResultBatch:
             place = (row, column)
             self._answers[place] = self._answers.get(place, 0) + 1
 
+    def step(self, row: int, leg: Leg, outcome: Outcome, now_ns: int) -> None:
+        """Count a request that is counted by itself, if it was sent."""
+        if leg.sent_ns != NEVER:
+            self._steps.extend((row, outcome, leg.sent_ns, leg.done_ns if leg.done_ns != NEVER else now_ns))
+        if leg.status:
+            self.answer(row, (leg.status,))
+
     def flush(self) -> None:
         """Enter what was noted. Taken goes first: a reader in between sees no more ends than arrivals."""
         batch, self.batch = self.batch, array("q")
@@ -155,8 +181,8 @@ class ResultBatch:
         self._answers.clear()
         self.gauges[layout.TAKEN] = sum(self._taken)
         rows = np.array(batch, dtype=np.int64).reshape(-1, BATCH_COLUMNS)
-        if PLAIN:
-            with np.errstate(over="ignore"):
-                enter(self._accounts, rows, self.lag.stretches())
-        else:
+        steps, self._steps = np.array(self._steps, dtype=np.int64).reshape(-1, STEP_COLUMNS), array("q")
+        with np.errstate(over="ignore") if PLAIN else nullcontext():
             enter(self._accounts, rows, self.lag.stretches())
+            if self._has_steps:
+                enter_steps(self._accounts, steps, self.lag.stretches())

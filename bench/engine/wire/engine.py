@@ -12,6 +12,7 @@ from bench.core.answers import OTHERS, Answers, ErrorCount, ErrorKinds
 from bench.core.clock import NS_PER_S
 from bench.core.messages import Event
 from bench.core.outcome import Outcome
+from bench.core.sanitize import beginning
 from bench.core.units import often
 from bench.engine.api import EngineResult, EngineStats, WireDriver, counted_anomalies, reconnected
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
@@ -157,7 +158,7 @@ class WireEngine:
     def live(self) -> EngineStats:
         """The shards' gauges added up; idle and elapsed of the busiest one."""
         busiest = min(self._shards, key=lambda shard: shard.gauge(layout.IDLE_NS))
-        outcomes = sum_of([shard.board.tallies for shard in self._shards])[self._request_rows()].sum(axis=0)
+        outcomes = sum_of([shard.board.tallies for shard in self._shards])[self.plan.planned_rows].sum(axis=0)
         return EngineStats(
             taken=self._sum(layout.TAKEN),
             outcomes=tuple(int(count) for count in outcomes),
@@ -170,11 +171,6 @@ class WireEngine:
             run_delay_ns=max(shard.run_delay_ns for shard in self._shards),
             answers=Answers.total(self._answers.answers().values()),
         )
-
-    def _request_rows(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Rows whose operation is planned."""
-        planned = np.array([self.plan.is_planned(name) for name in self.plan.program.names])
-        return np.tile(planned, self.plan.phase_count)
 
     def _charged_row(self) -> int:
         """Board row that lost messages are charged to: `deliver` in the longest phase that is measured."""
@@ -259,10 +255,15 @@ class WireEngine:
             for slot, counts in enumerate(tables.error_counts):
                 example = _words(tables.examples[slot])
                 text = _words(tables.errors[slot]) if tables.varied[slot] else example
+                body = beginning(tables.bodies[slot].tobytes().rstrip(b"\0"), self._secrets())
                 for name, count in zip(self.plan.program.names, counts, strict=True):
                     if count:
-                        kinds.add(name, text, int(count), example)
+                        kinds.add(name, text, int(count), example, body)
         return kinds.entries()
+
+    def _secrets(self) -> list[str | None]:
+        """What no text of an answer may repeat."""
+        return [self._target.password if self._target is not None else None]
 
     def _anomalies(self) -> list[tuple[str, ...]]:
         counts = {

@@ -10,7 +10,6 @@ from bench.engine.wire.layout import (
     ADOPTED,
     ARRIVAL,
     BYTES_SENT,
-    CLOSED_AFTER_ANSWER,
     CONNECTED,
     COUNT,
     EPOLL,
@@ -59,7 +58,7 @@ from bench.engine.wire.layout import (
     WAITING,
     Tables,
 )
-from bench.engine.wire.recording import RESET, drop_waiting, end_overdue, record_end
+from bench.engine.wire.recording import RESET, drop_waiting, end_overdue, end_step, record_end
 from bench.engine.wire.render import channel_of, render
 from bench.engine.wire.syscalls import (
     EAGAIN,
@@ -122,8 +121,8 @@ def adopt_lanes(t: Tables, now: int) -> None:
         row[ADOPTED] = offer >> 32
         row[FD] = offer & 0xFFFFFFFF
         row[SESSION] = t.offers[lane, OFFERED_SESSION]
-        row[HEAD] = 0
-        row[COUNT] = 0
+        if row[COUNT] == 0:
+            row[HEAD] = 0
         row[OUT_START] = 0
         row[OUT_END] = 0
         row[REPLIES_LEFT] = 0
@@ -134,6 +133,8 @@ def adopt_lanes(t: Tables, now: int) -> None:
         t.gauges[CONNECTED] += 1
         if lane < t.settings[LANES]:
             t.gauges[REQUEST_LANES] += 1
+            if row[COUNT] > 0:
+                continue  # an operation whose next step waits for this connection (steps.resume_lanes)
             # Offered while the generator stood still, it may have lain there as an answer may.
             free_from(t, lane, now - unread_by_stall(t.state, LONG_AGO))
             queue_lane(t, lane)
@@ -143,9 +144,9 @@ def adopt_lanes(t: Tables, now: int) -> None:
 def lose_lane(t: Tables, lane: int, now: int) -> None:
     """Close a lane's connection; what was in flight is RESET; ask the control plane for a new one."""
     row = t.lanes[lane]
-    if row[FD] < 0:
-        return
     depth = t.settings[PIPELINE]
+    if row[COUNT] > 0 and row[REPLIES_LEFT] > 0:
+        end_step(t, lane, t.flights[lane, row[HEAD]], RESET, now, START)
     while row[COUNT] > 0:
         entry = t.flights[lane, row[HEAD]]
         record_end(t, entry, RESET, now, lane)
@@ -153,6 +154,8 @@ def lose_lane(t: Tables, lane: int, now: int) -> None:
         row[HEAD] = (row[HEAD] + 1) % depth
         row[COUNT] -= 1
         t.gauges[IN_FLIGHT] -= 1
+    if row[FD] < 0:
+        return
     close_lane(t, lane)
     row[POLITE] = 0
     row[LOST] += 1
@@ -175,13 +178,15 @@ def on_unsent(t: Tables, lane: int, error: int, now: int) -> None:
 
 
 @inner
-def part_with_lane(t: Tables, lane: int) -> None:
-    """Close a lane whose server has said that it closes it after this answer; ask for a new one."""
+def part_with_lane(t: Tables, lane: int, gauge: int) -> None:
+    """Close a lane behind an answer, and ask for a new one: its server has said that it closes it, or it must
+    log in again. The gauge counts such lanes.
+    """
     row = t.lanes[lane]
     close_lane(t, lane)
     row[POLITE] = 1
     row[LOST] += 1
-    t.gauges[CLOSED_AFTER_ANSWER] += 1
+    t.gauges[gauge] += 1
     signal_eventfd(t.settings[NOTIFY_FD], t.scratch[2:])
 
 

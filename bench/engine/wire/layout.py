@@ -45,16 +45,17 @@ WAITING_COLUMNS = 8
 
 # --- operations[operation, column] int64 -----------------------------------------------------------------
 # Its round trips are steps[STEP_FIRST:STEP_END]; UNDO: the step that ends a failed one, or -1.
-# NEEDLE_START, NEEDLE_END: text in `needles` that the answer must contain. HEAD_ONLY: 1 where the
-# answer has no body (HTTP HEAD).
-STEP_FIRST, STEP_END, UNDO, NEEDLE_START, NEEDLE_END, HEAD_ONLY = range(6)
-OPERATION_COLUMNS = 6
+STEP_FIRST, STEP_END, UNDO = range(3)
+OPERATION_COLUMNS = 3
 
 # --- steps[step, column] int64: one round trip: bytes in `template`, replies, fields ---------------------
 # T_LOOKUP: where in `lookups` stands what its first reply counts as. T_PREPARE: the step that prepares its
-# statement again, or -1.
+# statement again, or -1. T_NEEDLE_START, T_NEEDLE_END: text in `needles` that the answer must contain.
+# T_HEAD_ONLY: 1 where the answer has no body (HTTP HEAD). T_WANT_FIRST, T_WANT_END: rows of `wants`.
+# T_NAME: the name, of those of the program, that its figures go to; -1: it is not counted by itself.
 T_START, T_SIZE, T_REPLIES, T_FIELD_FIRST, T_FIELD_END, T_LOOKUP, T_PREPARE = range(7)
-STEP_COLUMNS = 7
+T_NEEDLE_START, T_NEEDLE_END, T_HEAD_ONLY, T_WANT_FIRST, T_WANT_END, T_NAME = range(7, 13)
+STEP_COLUMNS = 13
 
 # --- lookups[reply] uint8: what a reply of a step counts as ----------------------------------------------
 # Nothing; one lookup, missed where no value came; one for each value, missed where it is null.
@@ -69,9 +70,13 @@ F_OFFSET, F_WIDTH, F_SOURCE, F_VARIABLE, F_BASE, F_FORM = range(6)
 FIELD_COLUMNS = 6
 # Sources of a field's number.
 FROM_VARIABLE, FROM_ARRIVAL, FROM_PUBLISHER, FROM_SEQUENCE, FROM_PLANNED, FROM_RUN, FROM_SIZE = range(7)
+FROM_CAPTURE = 7  # the number of a cell of the lane
 # Forms of a number: zero-padded and space-padded have a fixed width, natural is as long as it is, BIG_ENDIAN
 # has four bytes. As text: of its row in `cells`; LETTERS and UUID, which it starts off, have a fixed width.
 ZERO_PADDED, SPACE_PADDED, NATURAL, BIG_ENDIAN, TEXT, LETTERS, UUID = range(7)
+# Of what was captured: as it is; in a path, where some bytes are written with %; inside a string of JSON;
+# as a value of JSON, a text in quotes.
+CAPTURED, IN_PATH, IN_JSON, AS_JSON = range(7, 11)
 
 # --- cells[row, column] int64: texts to choose from, in `cell_bytes` --------------------------------------
 CELL_START, CELL_SIZE = range(2)
@@ -127,7 +132,8 @@ OFFER_COLUMNS = 2
     STEPS_SENT,  # round trips
     LOST_SUBSCRIBERS,  # connections of subscribers among those lost
     RUN_DELAY_NS,  # time that the thread waited for a processor, where the thread itself looks
-) = range(36)
+    UNAUTHORIZED,  # connections that were closed to log in again
+) = range(37)
 GAUGE_COLUMNS = 40
 
 # --- state[column] int64 and places[column] float64: the loop's own --------------------------------------
@@ -178,7 +184,8 @@ STATE_COLUMNS = 16
     CHANNEL_VARIABLE,
     RETRIES,  # how often an operation may start again
     SCHEDSTAT,  # descriptor of this thread's schedstat in /proc, or -1
-) = range(26)
+    LOGS_IN,  # 1 where a lane logs in, and again behind an answer that it is not
+) = range(27)
 SETTING_COLUMNS = 32
 RESP, NOTHING, POSTGRES, HTTP = range(4)
 HIGHEST_STATUS = 600
@@ -227,11 +234,16 @@ class Tables(NamedTuple):
     steps: NDArray[np.int64]
     lookups: NDArray[np.uint8]
     expected: NDArray[np.uint8]
-    """expected[operation, status]: 1 where an HTTP answer of that status is OK."""
+    """expected[step, status]: 1 where an HTTP answer of that status is OK."""
     needles: NDArray[np.uint8]
     """Texts that answers must contain, one after the other."""
     needle_links: NDArray[np.int64]
     """For each byte of `needles`, where the search goes on when the next byte differs."""
+    wants: NDArray[np.int64]
+    """What steps want of their answers, and its parts, texts and links (bench.protocols.wants.state)."""
+    want_parts: NDArray[np.int64]
+    want_texts: NDArray[np.uint8]
+    want_links: NDArray[np.int64]
     fields: NDArray[np.int64]
     variables: NDArray[np.float64]
     cells: NDArray[np.int64]
@@ -242,6 +254,12 @@ class Tables(NamedTuple):
     scans: NDArray[np.int64]
     texts: NDArray[np.uint8]
     """texts[lane]: the head of an error line or of a message."""
+    progress: NDArray[np.int64]
+    """progress[lane]: how far its answer was searched for what is wanted."""
+    captured: NDArray[np.uint8]
+    """captured[lane, cell]: values of its answers."""
+    captured_facts: NDArray[np.int64]
+    """captured_facts[lane, cell]: their class and size."""
     drafts: NDArray[np.uint8]
     """drafts[lane]: bytes that the kernel did not take yet; touched only then."""
     ring: NDArray[np.int64]
@@ -269,6 +287,8 @@ class Tables(NamedTuple):
     """errors[slot]: the kinds of error texts (bench.core.answers) that were met, NUL-padded."""
     examples: NDArray[np.uint8]
     """examples[slot]: the first text of that kind."""
+    bodies: NDArray[np.uint8]
+    """bodies[slot]: the beginning of the answer that had that error first, where one did."""
     varied: NDArray[np.uint8]
     """varied[slot]: 1 once a text of that kind differed from the first."""
     kind_text: NDArray[np.uint8]

@@ -48,6 +48,7 @@ from bench.engine.wire.layout import (
     PLAN_ENDED,
     PLANNED,
     PROTOCOL,
+    REPLIES_LEFT,
     RING_COUNT,
     RUN_DELAY,
     SCHEDSTAT,
@@ -68,10 +69,12 @@ from bench.engine.wire.recording import (
     drop_waiting,
     end_overdue,
     end_plan,
+    end_step,
     is_overdue,
     record_end,
 )
 from bench.engine.wire.replies import on_readable
+from bench.engine.wire.steps import resume_lanes
 from bench.engine.wire.syscalls import (
     EPOLLERR,
     EPOLLHUP,
@@ -107,6 +110,8 @@ def sweep(t: Tables, now: int) -> None:
         if now < due:
             following = min(following, due)
             continue
+        if row[REPLIES_LEFT] > 0:
+            end_step(t, lane, t.flights[lane, row[HEAD]], TIMEOUT, now, START)
         while row[COUNT] > 0 and now - t.flights[lane, row[HEAD], SENT] >= deadline:
             entry = t.flights[lane, row[HEAD]]
             record_end(t, entry, TIMEOUT, now, lane)
@@ -184,7 +189,9 @@ def on_events(t: Tables, ready: int, looked: int) -> None:
         lane: int = np.int64(t.events[number * EVENT_WORDS + EVENT_DATA])  # type: ignore[assignment]
         if lane < 0:
             drain_eventfd(t.settings[WAKE_FD], t.scratch[2:])
-            adopt_lanes(t, now_ns(t.scratch) - t.control[START_NS])
+            now = now_ns(t.scratch) - t.control[START_NS]
+            adopt_lanes(t, now)
+            resume_lanes(t, now)
             continue
         if events & EPOLLOUT and t.lanes[lane, FD] >= 0:
             flush_lane(t, lane, now_ns(t.scratch) - t.control[START_NS])

@@ -37,13 +37,19 @@ from bench.engine.wire.layout import (
     SENT,
     SERVICE,
     SERVICE_NET,
+    STEP,
+    STEP_SENT,
+    T_NAME,
     UNREAD,
     WAITING,
     Tables,
 )
+from bench.protocols.wants.state import CLASS, SIZE, TEXT
 
 _ZERO, _NINE, _UPPER_A, _UPPER_Z, _LOWER_A, _LOWER_Z, _SPACE, _VALUE = b"09AZaz #"
-_DOT, _COLON, _HYPHEN = b".:-"
+_DOT, _COLON, _HYPHEN, _ASTERISK = b".:-*"
+LEAST_HIDDEN = 6
+"""A shorter value is no secret, and its letters may stand anywhere."""
 _HTTP = np.array(list(b"HTTP "), dtype=np.uint8)
 CODE_BYTES = 5
 """Length of a SQLSTATE, as of the words MOVED and ERROR: kept where a blank follows."""
@@ -165,6 +171,24 @@ def record_end(t: Tables, entry: NDArray[np.int64], outcome: int, done: int, lan
 
 
 @inner
+def name_of(t: Tables, lane: int, operation: int) -> int:
+    """What a lane's present round trip is counted as: a name of the program."""
+    name = t.steps[t.lanes[lane, STEP], T_NAME]
+    return int(name) if name >= 0 else operation
+
+
+@inner
+def end_step(t: Tables, lane: int, entry: NDArray[np.int64], outcome: int, now: int, unread: int) -> None:
+    """Record the end of a round trip that is counted by itself; `unread`: how long its answer lay there."""
+    name = t.steps[t.lanes[lane, STEP], T_NAME]
+    if name >= 0:
+        row = entry[ROW] - entry[ROW] % t.settings[OPERATION_COUNT] + name
+        service = now - t.lanes[lane, STEP_SENT]
+        add_pair(t, row, SERVICE, SERVICE_NET, outcome, service, service - unread)
+        t.tallies[row, outcome] += 1
+
+
+@inner
 def record_unsent(t: Tables, entry: NDArray[np.int64], outcome: int, now: int, own: int) -> None:
     """Record the end of an arrival that was never sent; charged no less than the deadline.
 
@@ -211,9 +235,25 @@ def is_text(row: NDArray[np.uint8], text: NDArray[np.uint8], size: int) -> bool:
     return same
 
 
+@compiled
+def hide(text: NDArray[np.uint8], size: int, value: NDArray[np.uint8], value_size: int) -> None:
+    """Write asterisks over a captured value wherever it stands in text[:size], be it cut by the end."""
+    for start in range(size - LEAST_HIDDEN + 1):
+        common = min(value_size, size - start)
+        is_there = common >= LEAST_HIDDEN
+        for place in range(common):
+            is_there = is_there and text[start + place] == value[place]
+        if is_there:
+            for place in range(common):
+                text[start + place] = _ASTERISK
+
+
 @inner
-def record_error(t: Tables, operation: int, lane: int, size: int) -> None:
-    """Count an error text under the slot of its kind, or a free one; the last takes the rest."""
+def record_error(t: Tables, operation: int, lane: int, size: int, body_size: int) -> None:
+    """Count an error text under the slot of its kind, or a free one; the last takes the rest.
+
+    Of an answer whose error is new, the first `body_size` bytes of its body stand behind the text.
+    """
     slots, width = t.errors.shape
     text, size = t.texts[lane], min(size, width)
     kind_size = write_kind(text, size, t.kind_text)
@@ -225,6 +265,12 @@ def record_error(t: Tables, operation: int, lane: int, size: int) -> None:
                 t.examples[slot, offset] = text[offset]
             for offset in range(kind_size):
                 t.errors[slot, offset] = t.kind_text[offset]
+            for offset in range(body_size):
+                t.bodies[slot, offset] = text[width + offset]
+            for cell in range(t.captured.shape[1]):
+                fact = t.captured_facts[lane, cell]
+                if fact[CLASS] == TEXT:
+                    hide(t.bodies[slot], body_size, t.captured[lane, cell], fact[SIZE])
             break
         if is_text(t.errors[slot], t.kind_text, kind_size):
             if not is_text(t.examples[slot], text, size):

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from bench.core.jit import compiled, inner, int64
 from bench.engine.wire.layout import (
     ARRIVAL,
+    AS_JSON,
     BIG_ENDIAN,
+    CAPTURED,
     CELL_SIZE,
     CELL_START,
     CHANNEL_VARIABLE,
@@ -28,6 +30,8 @@ from bench.engine.wire.layout import (
     FROM_SEQUENCE,
     FROM_SIZE,
     FROM_VARIABLE,
+    IN_JSON,
+    IN_PATH,
     KEY,
     KEY_VARIABLE,
     LETTERS,
@@ -46,8 +50,14 @@ from bench.engine.wire.layout import (
 )
 from bench.engine.wire.syscalls import copy_bytes
 from bench.plan.draws import draw, mix64, stream_key
+from bench.protocols.wants.state import CLASS, SIZE
+from bench.protocols.wants.state import TEXT as TEXT_VALUE
 
-_MINUS, _SPACE = (int64(ord(character)) for character in "- ")
+_MINUS, _SPACE, _QUOTE, _BACKSLASH, _PERCENT, _LAST_PRINTABLE = (
+    int64(ord(character)) for character in '- "\\%~'
+)
+_NOT_IN_A_PATH = tuple(int64(byte) for byte in b'"#<>\\^`{|}')
+_ESCAPE = tuple(int64(byte) for byte in b"\\u00")
 _HYPHEN = _MINUS
 _LETTERS = np.uint64(62)
 LETTERS_AT_ONCE = int64(10)
@@ -139,6 +149,53 @@ def write_uuid(data: NDArray[np.uint8], start: int, run: int, seed: int, arrival
         at += 1
 
 
+@inner
+def _put(data: NDArray[np.uint8], at: int, byte: np.int64 | int) -> int:
+    """Write a byte where there is a place for it; return the position after it."""
+    if at < data.size:
+        data[at] = byte
+    return at + 1
+
+
+@inner
+def _hex_digit(value: np.int64 | int) -> np.int64 | int:
+    return value + (48 if value < 10 else 55)
+
+
+@compiled
+def write_captured(
+    data: NDArray[np.uint8], at: int, value: NDArray[np.uint8], size: int, kind: int, form: int
+) -> int:
+    """Write a captured value in one of its forms; return the position after it."""
+    is_quoted = form == AS_JSON and kind == TEXT_VALUE
+    if is_quoted:
+        at = _put(data, at, _QUOTE)
+    for place in range(size):
+        byte = np.int64(value[place])
+        if form == IN_PATH and (byte <= _SPACE or byte > _LAST_PRINTABLE or byte in _NOT_IN_A_PATH):
+            at = _put(data, at, _PERCENT)
+            at = _put(data, at, _hex_digit(byte >> 4))
+            at = _put(data, at, _hex_digit(byte & 15))
+        elif (is_quoted or form == IN_JSON) and byte < _SPACE:
+            for escape in _ESCAPE:
+                at = _put(data, at, escape)
+            at = _put(data, at, _hex_digit(byte >> 4))
+            at = _put(data, at, _hex_digit(byte & 15))
+        else:
+            if (is_quoted or form == IN_JSON) and byte in (_QUOTE, _BACKSLASH):
+                at = _put(data, at, _BACKSLASH)
+            at = _put(data, at, byte)
+    if is_quoted:
+        at = _put(data, at, _QUOTE)
+    return at
+
+
+@compiled
+def captured_size(value: NDArray[np.uint8], size: int, kind: int, form: int) -> int:
+    """How many bytes `write_captured` writes."""
+    return write_captured(value[:0], START, value, size, kind, form)
+
+
 @compiled
 def read_digits(text: NDArray[np.uint8], start: int, width: int) -> int:
     """A fixed-width decimal, or -1 where a byte is no digit."""
@@ -183,6 +240,10 @@ def texts_size(t: Tables, first: int, end: int, entry: NDArray[np.int64], lane: 
         field = t.fields[index]
         if field[F_FORM] == TEXT:
             size += t.cells[number_for(t, field, entry, lane), CELL_SIZE]
+        elif field[F_FORM] >= CAPTURED:
+            cell = field[F_VARIABLE]
+            fact = t.captured_facts[lane, cell]
+            size += captured_size(t.captured[lane, cell], fact[SIZE], fact[CLASS], field[F_FORM])
     return size
 
 
@@ -207,6 +268,16 @@ def render(t: Tables, number: int, entry: NDArray[np.int64], lane: int, at: int)
         elif form == UUID:
             width = field[F_WIDTH]
             write_uuid(t.rendered, where, t.control[RUN_LABEL], t.settings[SEED], entry[ARRIVAL])
+        elif form >= CAPTURED:
+            fact = t.captured_facts[lane, field[F_VARIABLE]]
+            cell = t.captured[lane, field[F_VARIABLE]]
+            # It has no place in the template: what follows makes room, and only then it is written.
+            width = captured_size(cell, fact[SIZE], fact[CLASS], form)
+            following = field[F_OFFSET]
+            copy_bytes(t.rendered, where + width, t.template, start + following, size - following)
+            moved -= width
+            write_captured(t.rendered, where, cell, fact[SIZE], fact[CLASS], form)
+            continue
         else:
             width = write_number(t.rendered, where, field[F_WIDTH], value, form)
         if width != field[F_WIDTH]:

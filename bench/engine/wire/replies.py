@@ -11,19 +11,18 @@ from bench.engine.wire.layout import (
     ARRIVAL,
     BROKEN_REPLIES,
     BYTES_RECEIVED,
+    CLOSED_AFTER_ANSWER,
     COUNT,
     DEADLOCKS,
     FAILED,
     FD,
     HEAD,
-    HEAD_ONLY,
     HIGHEST_STATUS,
     HTTP,
     IN_FLIGHT,
     LANES,
+    LOGS_IN,
     LOOKUP_EACH,
-    NEEDLE_END,
-    NEEDLE_START,
     NO_LOOKUP,
     NULL_REPLIES,
     OPERATION_COUNT,
@@ -45,16 +44,22 @@ from bench.engine.wire.layout import (
     STEP_FIRST,
     STEP_SENT,
     STRAY_REPLIES,
+    T_HEAD_ONLY,
     T_LOOKUP,
+    T_NEEDLE_END,
+    T_NEEDLE_START,
     T_PREPARE,
     T_REPLIES,
+    T_WANT_END,
+    T_WANT_FIRST,
     TRIES,
+    UNAUTHORIZED,
     UNDOING,
     UNREAD,
     Tables,
 )
-from bench.engine.wire.recording import ERROR, OK, record_end, record_error
-from bench.engine.wire.steps import IDLE, go_on
+from bench.engine.wire.recording import ERROR, OK, end_step, name_of, record_end, record_error
+from bench.engine.wire.steps import IDLE, go_on, must_reconnect
 from bench.engine.wire.subscriber import PAYLOAD_ELEMENT, on_message
 from bench.engine.wire.syscalls import EAGAIN, EINTR, now_ns, receive_on
 from bench.protocols import postgres, resp
@@ -82,8 +87,12 @@ from bench.protocols.state import (
     WHY,
     reset,
 )
+from bench.protocols.wants.search import settle, write_unmet
+from bench.protocols.wants.state import HEADER, KIND, Search
 
 START, NO_ELEMENT = int64(0), int64(-1)
+CLOSED, LOGGED_OUT = int64(CLOSED_AFTER_ANSWER), int64(UNAUTHORIZED)
+UNAUTHORIZED_STATUS = int64(401)
 SERIALIZATION_FAILURE = int64(postgres.pack_sqlstate("40001"))
 DEADLOCK_DETECTED = int64(postgres.pack_sqlstate("40P01"))
 HTTP_TEXT = tuple(int64(byte) for byte in b"HTTP ")
@@ -122,18 +131,49 @@ def write_missing(text: NDArray[np.uint8], encoding: int) -> int:
 
 
 @inner
-def is_failure(t: Tables, lane: int, operation: int) -> bool:
+def search_of(t: Tables, lane: int) -> Search:
+    """What is wanted of the answer that a lane waits for."""
+    step = t.steps[t.lanes[lane, STEP]]
+    return Search(
+        t.wants[step[T_WANT_FIRST] : step[T_WANT_END]],
+        t.want_parts,
+        t.want_texts,
+        t.want_links,
+        t.progress[lane],
+        t.captured[lane],
+        t.captured_facts[lane],
+    )
+
+
+@inner
+def is_unmet(t: Tables, lane: int) -> bool:
+    """Whether a complete answer lacks what is wanted of it; then the reason stands in texts[lane]."""
+    search = search_of(t, lane)
+    number = settle(search)
+    if number < 0:
+        return False
+    scan = t.scans[lane]
+    if search.wants[number, KIND] != HEADER and scan[http.ENCODED] not in (0, IDENTITY):
+        scan[TEXT] = write_missing(t.texts[lane], scan[http.ENCODED])
+    else:
+        scan[TEXT] = write_unmet(search, number, t.texts[lane])
+    return True
+
+
+@inner
+def is_failure(t: Tables, lane: int) -> bool:
     """Whether a complete reply is an error; then its text stands in texts[lane], scan[TEXT] bytes of it."""
     scan, text = t.scans[lane], t.texts[lane]
     if t.settings[PROTOCOL] == HTTP:
-        if scan[CODE] >= HIGHEST_STATUS or t.expected[operation, scan[CODE]] == 0:
+        step = t.lanes[lane, STEP]
+        if scan[CODE] >= HIGHEST_STATUS or t.expected[step, scan[CODE]] == 0:
             scan[TEXT] = write_status(text, scan[CODE])
             return True
-        row = t.operations[operation]
-        if row[NEEDLE_END] > row[NEEDLE_START] and scan[http.FOUND] == 0:
+        row = t.steps[step]
+        if row[T_NEEDLE_END] > row[T_NEEDLE_START] and scan[http.FOUND] == 0:
             scan[TEXT] = write_missing(text, scan[http.ENCODED])
             return True
-        return False
+        return bool(row[T_WANT_END] > row[T_WANT_FIRST] and is_unmet(t, lane))
     return bool(scan[CLASS] == ERROR_REPLY)
 
 
@@ -162,7 +202,8 @@ def note_failure(t: Tables, lane: int, operation: int) -> None:
         if (is_serialization or is_deadlock) and row[TRIES] < t.settings[RETRIES]:
             row[RETRYING] = 1
             return
-    record_error(t, operation, lane, scan[TEXT])
+    kept = scan[http.KEPT] if t.settings[PROTOCOL] == HTTP else START
+    record_error(t, name_of(t, lane, operation), lane, scan[TEXT], kept)
 
 
 @inner
@@ -189,7 +230,7 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
     if scan[CLASS] == PUSH_REPLY:
         return
     if row[COUNT] == 0 and scan[ENDS] == 1:
-        part_with_lane(t, lane)  # a server that closes an idle connection may say so first (HTTP 408)
+        part_with_lane(t, lane, CLOSED)  # a server that closes an idle connection may say so first (HTTP 408)
         return
     if row[COUNT] == 0:
         # Whatever it answers, the next answer on this lane could no longer be told apart from it.
@@ -199,8 +240,8 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
     entry = t.flights[lane, row[HEAD]]
     operation = entry[ROW] % t.settings[OPERATION_COUNT]
     if t.settings[PROTOCOL] == HTTP:
-        t.answers[entry[ROW], scan[CODE]] += 1
-    if is_failure(t, lane, operation):
+        t.answers[entry[ROW] - operation + name_of(t, lane, operation), scan[CODE]] += 1
+    if is_failure(t, lane):
         note_failure(t, lane, operation)
     elif t.settings[PROTOCOL] != HTTP:
         count_answer(t, lane, entry[ROW])
@@ -209,13 +250,18 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
     row[REPLIES_LEFT] -= 1
     if row[REPLIES_LEFT] > 0:
         return
-    entry[UNREAD] += unread_by_stall(t.state, row[STEP_SENT])
+    unread = unread_by_stall(t.state, row[STEP_SENT])
+    entry[UNREAD] += unread
+    end_step(t, lane, entry, ERROR if row[FAILED] == 1 else OK, now, unread)
+    if must_reconnect(t, lane, operation):
+        return
     if go_on(t, lane, operation, entry, now):
         return
     note_answered(t, lane, entry, now)
     if row[FAILED] == 1:
         note_uncertain(t, lane, entry[ARRIVAL])
-    record_end(t, entry, ERROR if row[FAILED] == 1 else OK, now, lane)
+    has_failed = row[FAILED] == 1
+    record_end(t, entry, ERROR if has_failed else OK, now, lane)
     depth = t.settings[PIPELINE]
     row[HEAD] = (row[HEAD] + 1) % depth
     row[COUNT] -= 1
@@ -227,7 +273,9 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
         row[STEP] = t.operations[following, STEP_FIRST]
         row[REPLIES_LEFT] = t.steps[row[STEP], T_REPLIES]
     if scan[ENDS] == 1:
-        part_with_lane(t, lane)
+        part_with_lane(t, lane, CLOSED)
+    elif has_failed and scan[CODE] == UNAUTHORIZED_STATUS and t.settings[LOGS_IN] == 1:
+        part_with_lane(t, lane, LOGGED_OUT)
 
 
 @inner
@@ -238,22 +286,15 @@ def scan_some(t: Tables, lane: int, at: int, size: int) -> int:
     if protocol == POSTGRES:
         return postgres.scan(scan, t.received, at, size, t.texts[lane])
     if protocol == HTTP:
-        row = t.lanes[lane]
-        operation = START
-        if row[COUNT] > 0:
-            operation = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
-        facts = t.operations[operation]
-        start, end = facts[NEEDLE_START], facts[NEEDLE_END]
-        return http.scan(
-            scan,
-            t.received,
-            at,
-            size,
-            t.texts[lane],
-            t.needles[start:end],
-            t.needle_links[start:end],
-            facts[HEAD_ONLY],
-        )
+        facts = t.steps[t.lanes[lane, STEP]]
+        start, end = facts[T_NEEDLE_START], facts[T_NEEDLE_END]
+        needle, links = t.needles[start:end], t.needle_links[start:end]
+        if facts[T_WANT_END] > facts[T_WANT_FIRST]:
+            search = search_of(t, lane)
+            return http.scan_wanted(
+                scan, t.received, at, size, t.texts[lane], needle, links, facts[T_HEAD_ONLY], search
+            )
+        return http.scan(scan, t.received, at, size, t.texts[lane], needle, links, facts[T_HEAD_ONLY])
     element = PAYLOAD_ELEMENT if lane >= t.settings[LANES] else NO_ELEMENT
     return resp.scan(scan, t.received, at, size, t.texts[lane], element)
 
@@ -268,7 +309,9 @@ def say_why(t: Tables, lane: int, why: int) -> None:
         text[offset] = SPELLED[why, offset]
     for place in range(row[COUNT]):
         flight = t.flights[lane, (row[HEAD] + place) % t.settings[PIPELINE]]
-        record_error(t, flight[ROW] % t.settings[OPERATION_COUNT], lane, SIZES[why])
+        operation = flight[ROW] % t.settings[OPERATION_COUNT]
+        # Behind the first of them none has begun.
+        record_error(t, name_of(t, lane, operation) if place == 0 else operation, lane, SIZES[why], START)
 
 
 @inner
@@ -288,7 +331,7 @@ def give_up_lane(t: Tables, lane: int, why: int, now: int) -> None:
     row, scan = t.lanes[lane], t.scans[lane]
     if row[COUNT] > 0 and scan[CLASS] == ERROR_REPLY and scan[TEXT] > 0:
         operation = t.flights[lane, row[HEAD], ROW] % t.settings[OPERATION_COUNT]
-        record_error(t, operation, lane, scan[TEXT])
+        record_error(t, name_of(t, lane, operation), lane, scan[TEXT], START)
     else:
         say_why(t, lane, why)
     lose_lane(t, lane, now)

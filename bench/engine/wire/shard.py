@@ -16,6 +16,8 @@ from bench.engine.wire.subscriber import REMEMBERED, SEEN_WORDS
 from bench.engine.wire.syscalls import EPOLL_CTL_ADD, EPOLLIN, EVENT_WORDS, epoll_change
 from bench.plan.plan import WorkloadPlan
 from bench.protocols import state as wire_state
+from bench.protocols.http.state import BODY_BYTES
+from bench.protocols.wants.state import CELL_ROOM, PROGRESS_COLUMNS
 from bench.registry import DRIVERS
 from bench.resources.run_queue import RunDelay
 
@@ -95,6 +97,7 @@ class Shard:
         settings[layout.KEY_VARIABLE] = program.key_variable
         settings[layout.CHANNEL_VARIABLE] = program.channel_variable
         settings[layout.RETRIES] = workload.retries
+        settings[layout.LOGS_IN] = workload.login is not None
         if protocol is None:
             protocol = PROTOCOLS[DRIVERS[workload.driver].protocol]
         settings[layout.PROTOCOL] = protocol
@@ -106,11 +109,12 @@ class Shard:
         self, plan: WorkloadPlan, log: NDArray[np.int64] | None, queue: NDArray[np.int64]
     ) -> Tables:
         """All memory the loop will ever use; untouched pages cost nothing."""
-        workload, program = plan.workload, plan.program
+        workload, program, wants = plan.workload, plan.program, plan.program.wants
         lanes, depth = self.lanes + self.subscribers, workload.pipeline
         channels = (workload.channels or 1) if self.subscribers else 0
         out_bytes = max(program.largest_bytes * depth, 1)
         listed = LISTED_MESSAGES if self.subscribers else 0
+        body_bytes = BODY_BYTES if DRIVERS[workload.driver].protocol == "http" else 0
 
         def integers(*shape: int) -> NDArray[np.int64]:
             return np.zeros(shape, dtype=np.int64)
@@ -127,6 +131,10 @@ class Shard:
             expected=program.expected,
             needles=program.needles,
             needle_links=program.needle_links,
+            wants=wants.wants,
+            want_parts=wants.parts,
+            want_texts=wants.texts,
+            want_links=wants.links,
             fields=program.fields,
             variables=program.variables,
             cells=program.cells,
@@ -135,7 +143,10 @@ class Shard:
             lanes=integers(lanes, layout.LANE_COLUMNS),
             flights=integers(self.lanes, depth, layout.SLOT_COLUMNS),
             scans=integers(lanes, wire_state.STATE_COLUMNS),
-            texts=np.zeros((lanes, wire_state.TEXT_BYTES), dtype=np.uint8),
+            texts=np.zeros((lanes, wire_state.TEXT_BYTES + body_bytes), dtype=np.uint8),
+            progress=integers(self.lanes, PROGRESS_COLUMNS if wants.cells else 0),
+            captured=np.zeros((self.lanes, wants.cells, CELL_ROOM), dtype=np.uint8),
+            captured_facts=integers(self.lanes, wants.cells, 2),
             drafts=np.zeros((self.lanes, out_bytes), dtype=np.uint8),
             ring=integers(lanes),
             waiting=integers(depth + 1, layout.WAITING_COLUMNS),
@@ -154,6 +165,7 @@ class Shard:
             phase_idle_ns=integers(plan.phase_count),
             errors=np.zeros((ERROR_SLOTS, wire_state.TEXT_BYTES), dtype=np.uint8),
             examples=np.zeros((ERROR_SLOTS, wire_state.TEXT_BYTES), dtype=np.uint8),
+            bodies=np.zeros((ERROR_SLOTS, BODY_BYTES), dtype=np.uint8),
             varied=np.zeros(ERROR_SLOTS, dtype=np.uint8),
             kind_text=np.zeros(wire_state.TEXT_BYTES, dtype=np.uint8),
             error_counts=integers(ERROR_SLOTS, len(program.names)),

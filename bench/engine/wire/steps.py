@@ -4,11 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.jit import inner, int64
-from bench.engine.wire.lanes import keep_unsent, on_unsent
+from bench.engine.wire.lanes import keep_unsent, on_unsent, part_with_lane
 from bench.engine.wire.layout import (
     BYTES_SENT,
+    CLOSED_AFTER_ANSWER,
+    COUNT,
     FAILED,
     FD,
+    HEAD,
+    LANES,
     LAST_SENT,
     PREPARING,
     REPLIES_LEFT,
@@ -31,8 +35,9 @@ from bench.engine.wire.layout import (
 from bench.engine.wire.render import render
 from bench.engine.wire.syscalls import EAGAIN, EINTR, send_on
 from bench.protocols import postgres
+from bench.protocols.state import ENDS
 
-START = int64(0)
+START, CLOSED = int64(0), int64(CLOSED_AFTER_ANSWER)
 IDLE = int64(ord("I"))
 """Transaction status of a Postgres connection outside a transaction."""
 
@@ -54,6 +59,29 @@ def send_step(t: Tables, lane: int, number: int, entry: NDArray[np.int64], now: 
     t.state[LAST_SENT] = now
     if accepted < end:
         keep_unsent(t, lane, accepted, end)
+
+
+@inner
+def resume_lanes(t: Tables, now: int) -> None:
+    """Send the next step of each operation that waited for its lane's new connection."""
+    for lane in range(t.settings[LANES]):
+        row = t.lanes[lane]
+        if row[FD] >= 0 and row[COUNT] > 0 and row[REPLIES_LEFT] == 0:
+            send_step(t, lane, row[STEP], t.flights[lane, row[HEAD]], now)
+
+
+@inner
+def must_reconnect(t: Tables, lane: int, operation: int) -> bool:
+    """Whether a further step is to be sent and the server closes the connection behind its last answer.
+
+    Then the lane is closed, and the step waits for its next connection.
+    """
+    row = t.lanes[lane]
+    if t.scans[lane, ENDS] == 0 or row[FAILED] == 1 or row[STEP] + 1 >= t.operations[operation, STEP_END]:
+        return False
+    row[STEP] += 1
+    part_with_lane(t, lane, CLOSED)
+    return True
 
 
 @inner

@@ -22,6 +22,7 @@ from bench.protocols.http.state import (
     IN_EXTENSION,
     IN_SIZE,
     IN_TRAILER,
+    KEPT,
     LEFT,
     LINE_BYTES,
     MAX_SIZE_DIGITS,
@@ -31,7 +32,15 @@ from bench.protocols.http.state import (
     behind_line_feed,
     lower,
 )
-from bench.protocols.state import CHUNK_END_MISSING, CHUNK_SIZE_INVALID, COMPLETE, MORE, RESULT, break_off
+from bench.protocols.state import (
+    CHUNK_END_MISSING,
+    CHUNK_SIZE_INVALID,
+    COMPLETE,
+    MORE,
+    RESULT,
+    TEXT_BYTES,
+    break_off,
+)
 
 _TAB, _LF, _CR, _SPACE, _SEMICOLON = b"\t\n\r ;"
 _ZERO, _NINE, _LETTER_A, _LETTER_F = b"09af"
@@ -82,11 +91,21 @@ def read_content(
     data: NDArray[np.uint8],
     at: int,
     end: int,
+    text: NDArray[np.uint8],
     needle: NDArray[np.uint8],
     links: NDArray[np.int64],
 ) -> int:
-    """Skip what there is of a body or of a chunk, searched if it must be; return the position behind it."""
+    """Skip what there is of a body or of a chunk, searched if it must be; return the position behind it.
+
+    Of the beginning as much is kept as there is room in `text` for it.
+    """
     size = min(state[LEFT], end - at)
+    kept = TEXT_BYTES + state[KEPT]
+    if kept < text.size:
+        more = min(size, text.size - kept)
+        for place in range(more):
+            text[kept + place] = data[at + place]
+        state[KEPT] += more
     if needle.size > 0 and state[FOUND] == 0:
         _search(state, data, at, at + size, needle, links)
     state[LEFT] -= size

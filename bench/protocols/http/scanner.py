@@ -29,6 +29,7 @@ from bench.protocols.http.state import (
     IN_SIZE,
     IN_STATUS,
     KEEPING,
+    KEPT,
     LEFT,
     LENGTH,
     LINE_BYTES,
@@ -50,11 +51,14 @@ from bench.protocols.state import (
     TEXT,
     break_off,
 )
+from bench.protocols.wants.search import begin_search, look_in_body, look_in_head
+from bench.protocols.wants.state import Search
 
 __all__ = [
     "CONTENT",
     "ENCODED",
     "FOUND",
+    "KEPT",
     "MAX_HEAD_BYTES",
     "UNTIL_CLOSE",
     "at_eof",
@@ -62,6 +66,7 @@ __all__ = [
     "links_of",
     "scan",
     "scan_content",
+    "scan_wanted",
 ]
 
 _NO_NEEDLE, _NO_LINKS = np.zeros(0, dtype=np.uint8), np.zeros(0, dtype=np.int64)
@@ -153,6 +158,8 @@ def scan(
     status and reason, state[ENDS] 1 when the server closes after this response. While
     state[UNTIL_CLOSE] is 1 only the connection's end completes it (at_eof).
 
+    Of a body state[KEPT] bytes of the beginning are kept behind these TEXT_BYTES, where `text` is longer.
+
     `needle` is a text to find in the body without its chunk lines, `needle_links` are its links_of;
     state[FOUND] is 1 once it was seen. An empty needle is never searched. `is_head` is true for the
     answer to a HEAD request, which has no body whatever its headers say.
@@ -162,7 +169,37 @@ def scan(
         if state[STEP] < IN_CHUNK:
             at = _read_line(state, data, at, end, text, is_head)
         else:
-            at = read_content(state, data, at, end, needle, needle_links)
+            at = read_content(state, data, at, end, text, needle, needle_links)
+    return at
+
+
+@inner
+def scan_wanted(
+    state: NDArray[np.int64],
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    text: NDArray[np.uint8],
+    needle: NDArray[np.uint8],
+    needle_links: NDArray[np.int64],
+    is_head: bool,
+    search: Search,
+) -> int:
+    """As `scan`, for an answer of which more is wanted."""
+    at = start
+    if state[STEP] == IN_STATUS and state[LINE_BYTES] == 0:
+        begin_search(search)
+    while at < end and state[RESULT] == MORE:
+        step, before = state[STEP], at
+        if step < IN_CHUNK:
+            at = _read_line(state, data, at, end, text, is_head)
+            if step < HEAD_ENDED:
+                look_in_head(search, data, before, at)
+                if state[STEP] == IN_STATUS and state[CODE] == 0 and state[RESULT] == MORE:
+                    begin_search(search)  # behind an interim answer
+        else:
+            at = read_content(state, data, at, end, text, needle, needle_links)
+            look_in_body(search, data, before, at)
     return at
 
 
@@ -194,7 +231,7 @@ def scan_content(
                 break
         else:
             begin = at
-            at = read_content(state, data, at, end, _NO_NEEDLE, _NO_LINKS)
+            at = read_content(state, data, at, end, text, _NO_NEEDLE, _NO_LINKS)
             for place in range(begin, at):
                 content[kept] = data[place]
                 kept += 1

@@ -23,6 +23,7 @@ from bench.protocols.state import FIRST_OWN_COLUMN
 # CLOSING, KEEPING: 1 when Connection says close, keep-alive. LEFT: bytes to come of body or chunk.
 # NEEDLE_AT: bytes of the needle that the body's last bytes agree with. CONTENT: bytes of the body that the
 # last scan copied, where it was asked to. ENCODED: the last Content-Encoding, its letters in base 256.
+# KEPT: bytes of the body's beginning that stand in the text, behind its TEXT_BYTES.
 (
     STEP,
     UNTIL_CLOSE,
@@ -43,7 +44,11 @@ from bench.protocols.state import FIRST_OWN_COLUMN
     NEEDLE_AT,
     CONTENT,
     ENCODED,
-) = range(FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 19)
+    KEPT,
+) = range(FIRST_OWN_COLUMN, FIRST_OWN_COLUMN + 20)
+
+BODY_BYTES = 160
+"""How much of the beginning of a body is kept, for an error that it explains."""
 
 # STEP: of the head, then of the lines around chunks, then of what is body.
 IN_STATUS, AT_STATUS_END, IN_REASON, AT_LINE, IN_LINE, IN_NAME, BEHIND_NAME, IN_VALUE, AT_HEAD_LF = range(9)

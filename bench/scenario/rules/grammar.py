@@ -11,10 +11,10 @@
     name      = lower-case letter *( lower-case letter | digit | "_" ) | class
     class     = ( "2" | "3" | "4" | "5" ) "xx"      ; of HTTP statuses: status.5xx
 
-The last name of a metric is what is measured; up to two names before it say where: the workload,
-and one of its operations; of a resource the source, such as redis, generator or machine. Without them
-the metric is that of the run as a whole. The metrics of a family have two names: recovery.stable,
-detection.probe, status.5xx.
+The last name of a metric is what is measured; up to three names before it say where: the workload,
+one of its operations, and a step of that; of a resource the source, such as redis, generator or
+machine. Without them the metric is that of the run as a whole. The metrics of a family have two names:
+recovery.stable, detection.probe, status.5xx.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from bench.core.answers import STATUS_CLASSES
 from bench.core.units import Mismatch, Quantity, quantity, quoted
+from bench.registry import OF
 from bench.scenario.rules.metric_facts import DETECTORS, RECOVERY_STAMPS
 
 OPERATORS = ("<=", ">=", "==", "<", ">")
@@ -56,7 +57,9 @@ class Metric:
     """What a rule looks at. `str()` gives the text that the grammar reads."""
 
     scope: tuple[str, ...]
-    """() the run, (workload,), (workload, operation) or, of a resource, (source,)."""
+    """() the run, (workload,), (workload, operation) or, of a resource, (source,). A step of an operation is
+    written as part of its name: (workload, "checkout.step_1").
+    """
     name: str
     stat: str | None = None
     """"p95", "p99.9", "mean", "max", or None for a metric that is one number."""
@@ -171,15 +174,16 @@ def _metric(text: str) -> Metric:
         raise RuleError("a metric such as cache.response.p95", quoted(text), advice)
     names, stat, arguments = match.groups()
     scope, name = scope_and_name(names.split("."))
-    if len(scope) > 2:
-        raise RuleError("at most workload.operation before the metric", quoted(text), "remove a name")
+    if len(scope) > 1 and scope[1].count(OF) > 1:
+        raise RuleError("at most workload.operation.step before the metric", quoted(text), "remove a name")
     return Metric(scope, name, stat, _arguments(arguments))
 
 
 def scope_and_name(names: list[str]) -> tuple[tuple[str, ...], str]:
     """The names of a metric as its scope and its own: (), "recovery.stable"."""
     own = 2 if len(names) > 1 and names[-1] in FAMILIES.get(names[-2], ()) else 1
-    return tuple(names[:-own]), ".".join(names[-own:])
+    workload, operation = names[:-own][:1], names[:-own][1:]
+    return (*workload, *([OF.join(operation)] if operation else [])), ".".join(names[-own:])
 
 
 def _arguments(text: str | None) -> dict[str, float]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.core.answers import STATUS_CLASSES
 from bench.core.units import quoted
-from bench.registry import contacts_a_target, is_planned, kind_of_answers, reachable_targets, received_by
+from bench.registry import OF, contacts_a_target, is_planned, kind_of_answers, reachable_targets, received_by
 from bench.scenario.problems import nearest
 from bench.scenario.rules.grammar import FAMILIES, Metric, Rule, RuleError, scope_and_name
 from bench.scenario.rules.metric_facts import BY_NAME, FAULT_METRICS, STATS
@@ -103,6 +103,8 @@ _COMMON = (
     _share("availability", "higher", "share of planned arrivals that ended OK, over a declared window"),
     _count("dropped", "arrivals that were never sent", per_operation=True),
 )
+_OF_PARTS, _STATUS = ("service", "errors"), "status."
+"""Metrics that steps of operations have, too: they are no arrivals, which are planned."""
 _CLIENT = (
     _time("pool_wait", "waiting for a connection of the pool"),
     _share("pool_utilization", "lower", "highest share of the pool in use", per_operation=False),
@@ -161,9 +163,12 @@ def metrics_of_outlines(
             kinds += _PUBSUB
         # Deliveries are not arrivals: they have end_to_end, at the workload.
         operations = [name for name in outline.operations if is_planned(outline.driver, name)]
+        parts = [name for name in outline.operations if OF in name]
         for kind in kinds:
             scopes: list[tuple[str, ...]] = [(), (outline.name,)]
             scopes += [(outline.name, operation) for operation in operations if kind.per_operation]
+            if kind.name in _OF_PARTS or kind.name.startswith(_STATUS):
+                scopes += [(outline.name, part) for part in parts]
             for scope in scopes:
                 for stat in STATS if kind.has_stats else (None,):
                     name = ".".join([*scope, kind.name, *([stat] if stat else [])])

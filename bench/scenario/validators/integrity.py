@@ -129,7 +129,7 @@ def _sql(check: IntegrityCheck, operation: Operation, driver: str) -> Iterator[V
     elif names_in(check.found) != [RUN]:
         expected = "a query with {run} once, and no other placeholder"
         yield Violation(("found",), expected, quoted(check.found), "write WHERE run = {run}")
-    text = " ".join(operation.all_statements) + (str(operation.request) if operation.request else "")
+    text = " ".join([*operation.all_statements, *(str(step.request) for step in operation.all_steps)])
     missing = [f"{{{name}}}" for name in (RUN, SEQUENCE) if name not in names_in(text)]
     if missing:
         names = " and ".join(missing)

@@ -14,9 +14,10 @@ from bench.scenario.problems import Path, Violation
 from bench.scenario.templates import KEY, RESERVED, RUN, VALUE, names_in, pieces_of, placeholders_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bench.scenario.model import Operation, Step, Workload
+    from bench.scenario.operations import RequestStep
     from bench.scenario.templates import Choice
 
 # Commands that are not answered exactly once, or that change what a lane is.
@@ -30,7 +31,6 @@ _NO_ANSWER = ("COPY", "LISTEN", "SET", "RESET", "DISCARD", "DEALLOCATE", "VACUUM
 _ALLOWED_IN_TRANSACTION = ("SET", "SAVEPOINT", "RELEASE")
 _FIRST_WORD = re.compile(r"\s*([A-Za-z]+)")
 _NUMBERED = re.compile(r"(?<![\w$])\$[0-9]+")
-_NO_BODY = ("GET", "HEAD")
 MOST_SHOWN = 30
 _MISSING_FORM = {
     "command": ("a command", 'add command: [GET, "{key}"]'),
@@ -156,16 +156,45 @@ def _contents(operation: Operation, workload: Workload) -> Iterator[Violation]:
     if operation.request is not None:
         violations = _request(operation.request, workload)
         yield from (violation.under("request") for violation in violations)
+    known: set[str] = set()
+    for index, step in enumerate(operation.steps or ()):
+        yield from (one.under("steps", index, "request") for one in _request(step.request, workload, known))
+        yield from (one.under("steps", index) for one in _captures(step, workload))
+        known |= step.capture.keys()
+
+
+def _captures(step: RequestStep, workload: Workload) -> Iterator[Violation]:
+    """Names for parts of an answer, which must have what they name."""
+    taken = {*RESERVED, *(workload.parameters if workload.has("parameters") else ())}
+    for name, capture in step.capture.items():
+        if name in taken:
+            expected = "a name that no parameter has and that has no meaning already"
+            yield Violation(("capture", name), expected, quoted(name), "rename it")
+        if step.request.method == "HEAD" and capture.header is None:
+            expected = "a header to capture from the answer to HEAD, which has no body"
+            yield Violation(
+                ("capture", name), expected, "its body", "write {header: Location}, or another method"
+            )
 
 
 def _placeholders(
-    text: str, workload: Workload, path: Path = (), *, has_keys: bool = False
+    text: str,
+    workload: Workload,
+    path: Path = (),
+    *,
+    has_keys: bool = False,
+    captured: Iterable[str] = (),
 ) -> Iterator[Violation]:
-    """Names in braces that nothing is put in for. All but KEY stand everywhere."""
+    """Names in braces that nothing is put in for. All but KEY and what was captured stand everywhere."""
     known: tuple[str, ...] | None = None  # they are wrong themselves, which is reported
     if workload.has("parameters", "feeds"):
         columns = [f"{feed}.{column}" for feed in workload.feeds for column in workload.feeds[feed].columns]
-        known = (*workload.parameters, *columns, *(name for name in RESERVED if has_keys or name != KEY))
+        known = (
+            *workload.parameters,
+            *columns,
+            *(name for name in RESERVED if has_keys or name != KEY),
+            *captured,
+        )
     for name in placeholders_in(text):
         shown = quoted("{" + name + "}")
         feed, point, _ = name.partition(".")
@@ -174,7 +203,9 @@ def _placeholders(
         if known is not None and name not in known:
             choices = ", ".join("{" + choice + "}" for choice in known[:MOST_SHOWN])
             advice = f"add it to the workload: parameters: {{{name}: {{count: 1000}}}}"
-            if point:
+            if workload.has("operations") and name in workload.captures:
+                advice = "capture it in an earlier step of the same operation"
+            elif point:
                 advice = f"add it to the workload: feeds: {{{feed}: {{file: {feed}.csv}}}}"
             yield Violation(path, f"one of {choices}", f"the placeholder {shown}", advice)
         elif has_keys and name == KEY and workload.has("keys") and workload.keys is None:
@@ -253,32 +284,34 @@ def _has_feed(workload: Workload, name: str) -> bool:
     return workload.has("feeds") and name in workload.feeds
 
 
-def _request(request: Request, workload: Workload) -> Iterator[Violation]:
-    yield from _placeholders(request.path, workload, ("path",))
+def _request(request: Request, workload: Workload, captured: Iterable[str] = ()) -> Iterator[Violation]:
+    """Contradictions in a request; `captured`: what it may have of earlier answers."""
+    yield from _placeholders(request.path, workload, ("path",), captured=captured)
     yield from _in_head(request.path, workload, ("path",), is_path=True)
     for name, text in request.headers.items():
-        yield from _placeholders(text, workload, ("headers", name))
+        yield from _placeholders(text, workload, ("headers", name), captured=captured)
         yield from _in_head(text, workload, ("headers", name))
     body, json_body = request.body, request.json_body
     if body is not None and json_body is not None:
         yield Violation(("body",), "either json or body", "both", "keep one of the two")
-    if (body is not None or json_body is not None) and request.method in _NO_BODY:
+    if (body is not None or json_body is not None) and request.method == "HEAD":
         key = "body" if body is not None else "json"
-        advice = "remove it, or write method: POST"
-        yield Violation((key,), f"no body with {request.method}", key, advice)
-    if request.method == "HEAD" and request.expect.contains is not None:
-        expected = "no body check with HEAD, whose answer has none"
-        yield Violation(("expect", "contains"), expected, "one", "remove it")
+        yield Violation((key,), "no body with HEAD", key, "remove it, or write method: POST")
+    for key in ("contains", "json_values") if request.method == "HEAD" else ():
+        if getattr(request.expect, key):
+            expected, name = "no body check with HEAD, whose answer has none", key.removesuffix("_values")
+            yield Violation(("expect", name), expected, "one", "remove it")
     if body is not None:
-        yield from _placeholders(body, workload, ("body",))
+        yield from _placeholders(body, workload, ("body",), captured=captured)
         if request.declares_json(workload.headers if workload.has("headers") else {}):
             yield from _json_text(body, ("body",), "JSON, as its content type says")
     if isinstance(json_body, str):
-        yield from _placeholders(json_body, workload, ("json",))
+        yield from _placeholders(json_body, workload, ("json",), captured=captured)
         yield from _json_text(json_body, ("json",), "JSON")
     elif json_body is not None:
         try:
-            yield from _placeholders(json.dumps(json_body, allow_nan=False), workload, ("json",))
+            text = json.dumps(json_body, allow_nan=False)
+            yield from _placeholders(text, workload, ("json",), captured=captured)
         except ValueError:
             advice = "write null or a number"
             yield Violation(("json",), "JSON", "a number that JSON does not have, such as .nan", advice)

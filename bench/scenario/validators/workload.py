@@ -93,8 +93,8 @@ def _request_bytes(operation: Operation, longest: Mapping[str, int]) -> int:
     """Of one round trip, about; `longest`: bytes of placeholders that are texts."""
     words = [word for command in operation.all_commands for word in command]
     texts: list[str] = ["".join(words), *operation.all_statements]
-    if operation.request is not None:
-        body = operation.request.body or operation.request.json_body
+    for step in operation.all_steps:
+        body = step.request.body or step.request.json_body
         texts.append(body if isinstance(body, str) else json.dumps(body))
     return max(len(text) + sum(longest.get(name, 0) for name in names_in(text)) for text in texts)
 

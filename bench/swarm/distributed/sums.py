@@ -91,7 +91,7 @@ def merged_result(results: Sequence[tuple[str, EngineResult]], are_several: bool
         for name, count in result.counters.items():
             counters[name] = counters.get(name, 0) + count
         for error in result.errors:
-            errors.add(error.operation, error.text, error.count, error.example)
+            errors.add(error.operation, error.text, error.count, error.example, error.body)
     return EngineResult(
         taken=sum_of([result.taken for result in only]),
         tallies=sum_of([result.tallies for result in only]),
