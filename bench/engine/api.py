@@ -14,11 +14,13 @@ from pydantic import Field
 from bench.core.answers import Answers, ErrorCount
 from bench.core.messages import Count, Event
 from bench.core.outcome import OUTCOME_COUNT, Outcome
+from bench.core.units import often
 from bench.engine.board import Change, Reconnection
 from bench.engine.client.pool import PendingRequest, PoolMonitor, RunClock
 from bench.engine.wire.dialler import Dialler, Stream
 from bench.plan.plan import WorkloadPlan
 from bench.plan.program import Program
+from bench.protocols.wants.state import Search
 from bench.scenario.model import Step, Workload
 from bench.scenario.problems import Path as KeyPath
 from bench.stack.target import Target
@@ -144,6 +146,46 @@ class Engine(Protocol):
         """Release everything. Idempotent, also after a failed `prepare`."""
 
 
+@dataclass(frozen=True)
+class LoggedIn:
+    """One log-in of a lane; times on CLOCK_MONOTONIC in ns."""
+
+    began_ns: int
+    done_ns: int
+    outcome: Outcome
+    status: int
+
+
+@dataclass
+class LogIns:
+    """What came of all log-ins of a workload so far."""
+
+    count: int = 0
+    refused: int = 0
+    secrets: set[str] = field(default_factory=set)
+    """Texts that were captured: they must stand in no output."""
+
+    def counters(self) -> dict[str, int]:
+        """For the run's record; none where there was no log-in."""
+        return {"log_ins": self.count, "log_ins_refused": self.refused} if self.count else {}
+
+    def anomalies(self, workload: str, again: int) -> list[tuple[str, ...]]:
+        """A note where lanes had to log in again during the run, because an answer said HTTP 401."""
+        if not again:
+            return []
+        text = f"{workload}: an answer said HTTP 401 {often(again)}, and its lane logged in again"
+        return [("logged_in_again", "note", f"{text}; {self.count} log-ins in all")]
+
+
+class LaneLogIn(Protocol):
+    """Logs lanes in, each before its connection carries arrivals; used in one event loop."""
+
+    made: LogIns
+
+    async def log_in(self, lane: int) -> Search:
+        """Log a lane in, by its number of all lanes; what was captured. Raises TargetError, OSError."""
+
+
 class WireDriver(Protocol):
     """What the wire engine needs of a driver; modules fulfil it with functions."""
 
@@ -164,6 +206,13 @@ class WireDriver(Protocol):
         the target, over TLS where the target has it.
 
         Raises OSError or TargetError.
+        """
+
+    def log_in(
+        self, target: Target, plan: WorkloadPlan, run_label: int, record: Callable[[LoggedIn], None]
+    ) -> LaneLogIn:
+        """What logs the lanes of a workload in; only of a driver whose workloads may have `login`. `record`
+        is told of each log-in.
         """
 
     def prepare(self, target: Target, workload: Workload, seed: int) -> None:
@@ -233,6 +282,14 @@ class ClientDriver(Protocol):
 
     def counters(self) -> dict[str, int]:
         """What only this driver counts; asked when the loop has ended."""
+
+    def anomalies(self, workload: str) -> list[tuple[str, ...]]:  # noqa: ARG002 - for those that find some
+        """What this driver found odd: code, severity, message."""
+        return []
+
+    def take_log_ins(self) -> list[LoggedIn]:
+        """Log-ins since the last call."""
+        return []
 
     async def settle(self) -> None:
         """Every arrival has ended: wait until the connections that were given up are back in the pool, or

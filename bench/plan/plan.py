@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.intervals import Stretch, load_ns, stretches, window_ends
-from bench.plan.pacing import P_DURATION_NS, P_EXPECTED, P_NUMBER, P_REST, PACING_COLUMNS
+from bench.plan.pacing import P_DURATION_NS, P_EXPECTED, P_NUMBER, P_REST, P_START_NS, PACING_COLUMNS
 from bench.registry import is_planned
 from bench.scenario.templates import filled
 
@@ -91,6 +91,10 @@ class WorkloadPlan:
     def is_planned(self, operation: str) -> bool:
         """Whether an operation is a planned arrival, and nothing that the server sends by itself."""
         return is_planned(self.workload.driver, operation)
+
+    def phase_at(self, at_ns: int) -> int:
+        """The phase in which a time of the run lies; behind the last, that one."""
+        return int(self.pacing[np.searchsorted(self.pacing[:, P_START_NS], at_ns, "right") - 1, P_NUMBER])
 
     @property
     def planned_rows(self) -> NDArray[np.bool_]:

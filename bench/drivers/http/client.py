@@ -27,6 +27,7 @@ from yarl import URL
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
 from bench.core.sanitize import beginning, redacted
+from bench.drivers.http.login import LogIn
 from bench.drivers.http.pool import Opened, Passage, WatchedConnector, compile_scanner, tracing
 from bench.drivers.http.requests import (
     NOT_ADDED,
@@ -40,8 +41,9 @@ from bench.drivers.http.requests import (
 )
 from bench.drivers.http.wire import WITH_LENGTH
 from bench.drivers.templates import Draws
-from bench.engine.api import ClientDriver
+from bench.engine.api import ClientDriver, LoggedIn
 from bench.engine.client.pool import (
+    CONNECTING,
     CURRENT,
     RETURNING,
     SENT,
@@ -53,9 +55,11 @@ from bench.engine.client.pool import (
 )
 from bench.plan.plan import WorkloadPlan
 from bench.protocols.state import CLOSED_EARLY, CONNECTION_RESET, TEXT_BYTES, TEXTS
+from bench.protocols.wants.state import CELL, Search
 from bench.stack.target import Target
 from bench.stack.tls import failure_of
 
+UNAUTHORIZED = 401
 START_S = 10.0
 NO_CEILING_S = 1e9
 """aiohttp rounds longer times than this up to whole seconds."""
@@ -86,6 +90,18 @@ async def once(request: ClientRequest, handler: ClientHandlerType) -> ClientResp
         raise Broken(error) from error
 
 
+class Identity:
+    """Somebody who is logged in. There are as many as connections, and arrivals take them in turn."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.lock = asyncio.Lock()
+        self.found: Search | None = None
+        """What was captured."""
+        self.is_current = False
+        """Whether it need not log in again."""
+
+
 class HttpApplication(ClientDriver):
     """One aiohttp session."""
 
@@ -97,6 +113,13 @@ class HttpApplication(ClientDriver):
         self._size = workload.pool
         self._requests = requests_of(plan, target, Draws(plan, clock))
         self._wants = plan.program.wants
+        self._identities: list[Identity] = []
+        self._log_ins: list[LoggedIn] = []
+        self._renewed = 0
+        self._log_in: LogIn | None = None
+        if workload.login is not None:
+            self._log_in = LogIn(target, plan, clock.run_label, self._log_ins.append)
+            self._identities = [Identity(number) for number in range(self._size)]
         compile_scanner()
         if self._wants.cells:
             compile_search(search_in(self._wants, self._wants.wants))
@@ -114,6 +137,7 @@ class HttpApplication(ClientDriver):
         """Open every connection of the pool, TLS included; nothing is asked on them."""
         try:
             async with asyncio.timeout(START_S):
+                await asyncio.gather(*map(self._current, self._identities))
                 await self._open_all()
         except TimeoutError:
             raise self._unopened(f"fewer after {START_S:.0f} s") from None
@@ -152,6 +176,44 @@ class HttpApplication(ClientDriver):
         requests = self._requests[ticket.operation]
         if self._wants.cells:
             ticket.captured = search_in(self._wants, self._wants.wants)
+        identity = self._identities[ticket.arrival % self._size] if self._identities else None
+        if identity is not None:
+            await self._assume(identity, ticket)
+        try:
+            await self._ask_all(ticket, requests, limit)
+        except Unexpected as unexpected:
+            if identity is not None and unexpected.status == UNAUTHORIZED:
+                self._renewed += identity.is_current
+                identity.is_current = False
+            raise
+        except (ClientError, OSError, asyncio.CancelledError):
+            if identity is not None:
+                identity.is_current = False  # as a lane logs in again with its next connection
+            raise
+
+    async def _assume(self, identity: Identity, ticket: PendingRequest) -> None:
+        """Give an arrival what was captured when an identity logged in, which does so again where it must."""
+        try:
+            found = await self._current(identity)
+        except (TargetError, OSError):
+            ticket.stage = CONNECTING
+            raise
+        assert ticket.captured is not None
+        for cell in found.wants[:, CELL]:
+            ticket.captured.cells[cell] = found.cells[cell]
+            ticket.captured.facts[cell] = found.facts[cell]
+
+    async def _current(self, identity: Identity) -> Search:
+        async with identity.lock:
+            if not identity.is_current or identity.found is None:
+                assert self._log_in is not None
+                identity.found = await self._log_in.log_in(identity.number)
+                identity.is_current = True
+            return identity.found
+
+    async def _ask_all(
+        self, ticket: PendingRequest, requests: list[PlannedRequest], limit: asyncio.Timeout
+    ) -> None:
         async with limit:
             for number, request in enumerate(requests):
                 if request.name >= 0:
@@ -218,12 +280,14 @@ class HttpApplication(ClientDriver):
 
     def is_expected(self, error: BaseException) -> bool:
         """All that aiohttp raises, and what the network does."""
-        return isinstance(error, ClientError | OSError | asyncio.CancelledError)
+        return isinstance(error, ClientError | OSError | asyncio.CancelledError | TargetError)
 
     def text_of(self, error: BaseException) -> str:
         """In words that are equal for equal errors: the URL, which every arrival has its own, is left out."""
         if isinstance(error, TimeoutError):
             text = type(error).__name__
+        elif isinstance(error, TargetError):
+            text = f"no log-in: {error.found}"
         elif isinstance(error, aiohttp.ClientResponseError):
             text = f"{error.status} {error.message}"
         elif isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -242,11 +306,24 @@ class HttpApplication(ClientDriver):
 
     def body_of(self, error: BaseException) -> str | None:
         """Of an answer that is not what was expected."""
-        return beginning(error.body, [self._target.password]) if isinstance(error, Unexpected) else None
+        captured = self._log_in.made.secrets if self._log_in is not None else ()
+        secrets = [self._target.password, *captured]
+        return beginning(error.body, secrets) if isinstance(error, Unexpected) else None
+
+    def take_log_ins(self) -> list[LoggedIn]:
+        """Those of all identities."""
+        taken = self._log_ins[:]
+        self._log_ins.clear()
+        return taken
+
+    def anomalies(self, workload: str) -> list[tuple[str, ...]]:
+        """A note where identities had to log in again."""
+        return self._log_in.made.anomalies(workload, self._renewed) if self._log_in is not None else []
 
     def counters(self) -> dict[str, int]:
         """As the wire engine names it."""
-        return {"closed_after_answer": self.pool.closed_after_answer}
+        log_ins = self._log_in.made.counters() if self._log_in is not None else {}
+        return {"closed_after_answer": self.pool.closed_after_answer, **log_ins}
 
     async def close(self) -> None:
         """Close the session and every connection."""

@@ -12,9 +12,10 @@ from typing import Any
 from bench.core.errors import StatementRefused
 from bench.core.sanitize import redacted
 from bench.drivers.templates import TemplateWriter, Vocabulary, as_json, in_path, variables_of, within_json
-from bench.engine.api import STEP_S, PlacedStep
+from bench.engine.api import STEP_S, LaneLogIn, LoggedIn, PlacedStep
 from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.layout import NATURAL, SPACE_PADDED, ZERO_PADDED
+from bench.plan.plan import WorkloadPlan
 from bench.plan.program import Program, Step, Template
 from bench.plan.wants import Want
 from bench.protocols.wants.state import BETWEEN, FALSE, HEADER, JSON, NULL, NUMBER, TEXT, TRUE
@@ -266,6 +267,15 @@ async def connect(
     """A connection; HTTP begins with the first request."""
     assert not subscriber
     return await dial()
+
+
+def log_in(
+    target: Target, plan: WorkloadPlan, run_label: int, record: Callable[[LoggedIn], None]
+) -> LaneLogIn:
+    """By an HTTP library, which is imported only where there is something to log in."""
+    from bench.drivers.http.login import LogIn  # which knows this module
+
+    return LogIn(target, plan, run_label, record)
 
 
 def prepare(target: Target, workload: Workload, seed: int) -> None:

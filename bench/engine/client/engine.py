@@ -52,6 +52,7 @@ class ClientEngine:
         self._segment = plan.segment
         self._duration_ns = plan.duration_ns
         self._clock = RunClock()
+        self._clock.run_label = plan.run_label
         log = None
         if plan.operation_log and log_folder is not None:
             path, log = open_log(plan, workload, 0, 1, log_folder)
@@ -175,7 +176,9 @@ class ClientEngine:
             },
             errors=self._load.errors.entries(),
             pool=self.watch.use.figures(),
-            anomalies=self._anomalies() + self._load.own_limits.anomalies(self.plan.name, self._unsent()),
+            anomalies=self._anomalies()
+            + self.driver.anomalies(self.plan.name)
+            + self._load.own_limits.anomalies(self.plan.name, self._unsent()),
         )
 
     def _sum_ns(self, kind: int) -> float:

@@ -18,6 +18,7 @@ from bench.engine.client.pool import (
     NEVER,
     RETURNING,
     WAITING,
+    Leg,
     PendingRequest,
     PoolMonitor,
     RunClock,
@@ -28,6 +29,7 @@ from bench.engine.wire import layout
 from bench.plan.pacing import P_DURATION_NS, P_NUMBER, P_REST, P_START_NS, stretch_at
 from bench.plan.plan import WorkloadPlan
 from bench.plan.walk import PlanWalk
+from bench.registry import LOGIN
 from bench.resources.run_queue import ThreadUse
 
 CHUNK = 256
@@ -72,6 +74,7 @@ class ClientLoad:
         self._operations = len(plan.program.names)
         self._names = plan.program.names
         self._pacing = plan.pacing
+        self._phase_at = plan.phase_at
         self._stretch = 0
         self._rest_end(0)  # compiles, before the run
         self._driver, self._results, self._watch, self._clock = driver, results, watch, clock
@@ -124,6 +127,7 @@ class ClientLoad:
 
     def close(self) -> None:
         """Enter what was recorded and release the alarm."""
+        self._note_log_ins()
         self._results.flush()
         self._alarm.close()
         self._use.close()
@@ -322,9 +326,18 @@ class ClientLoad:
         self._results.lag.struck(self._strike_ns, now, delay_ns - self._delay_ns)
         self._delay_ns = delay_ns
         self._gauge()
+        self._note_log_ins()
         self._results.flush()
         self._strike_ns = self._clock.now_ns() + TICK_NS
         self._loop.call_later(TICK_NS / NS_PER_S, self._tick)
+
+    def _note_log_ins(self) -> None:
+        """Count the log-ins since the last look."""
+        start_ns = self._clock.start_ns
+        for one in self._driver.take_log_ins():
+            leg = Leg(self._names.index(LOGIN), one.began_ns - start_ns, one.done_ns - start_ns, one.status)
+            row = self._phase_at(max(leg.done_ns, 0)) * self._operations + leg.name
+            self._results.step(row, leg, one.outcome, leg.done_ns)
 
     def _gauge(self) -> None:
         """How the loop fares. Idle is wall time in which the thread wanted no processor."""

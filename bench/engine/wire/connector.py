@@ -29,6 +29,9 @@ from bench.stack.tls import failure_of
 
 Connect = Callable[[Dialler, bool], Awaitable[Stream]]
 
+LogInLane = Callable[[int, int], Awaitable[None]]
+"""Called with a shard's number and a lane of it before each connection of that lane."""
+
 RETRY_S = 0.0005
 HEAD_START_S = 0.001
 """The scout's first request is answered before the log-ins of all others keep the server busy."""
@@ -53,9 +56,15 @@ class Connector:
     """Keeps every lane of a workload's shards connected to one target."""
 
     def __init__(
-        self, target: Target, shards: list[Shard], connect: Connect, deadline_s: float = ATTEMPT_S
+        self,
+        target: Target,
+        shards: list[Shard],
+        connect: Connect,
+        deadline_s: float = ATTEMPT_S,
+        log_in: LogInLane | None = None,
     ) -> None:
         self._target = target
+        self._log_in = log_in
         self._deadline_s = deadline_s
         self._slowest_s = 0.0
         """How long the slowest log-in before the run took."""
@@ -141,7 +150,7 @@ class Connector:
         async def open_one(number: int, lane: int) -> None:
             async with self._gate:
                 begun = time.monotonic()
-                stream = await self._dial(lane >= self._shards[number].lanes, ATTEMPT_S * 5)
+                stream = await self._dial(number, lane, ATTEMPT_S * 5)
                 self._slowest_s = max(self._slowest_s, time.monotonic() - begun)
                 self._shards[number].offer(lane, *stream.detach())
 
@@ -190,7 +199,7 @@ class Connector:
                     break
                 attempts += 1
                 async with self._gate:
-                    dials.start(self._dial(lane >= shard.lanes, self.patience_s))
+                    dials.start(self._dial(number, lane, self.patience_s))
                     stream, failures = await dials.first(ATTEMPT_S)
                 self._note_failures(failures)
                 if stream is not None:
@@ -269,10 +278,12 @@ class Connector:
             self._note_failures(failures)
         return stream
 
-    async def _dial(self, subscriber: bool, timeout_s: float) -> Stream:
-        before = self._answered()
+    async def _dial(self, number: int, lane: int, timeout_s: float) -> Stream:
+        before, subscriber = self._answered(), lane >= self._shards[number].lanes
         try:
             async with asyncio.timeout(timeout_s):
+                if self._log_in is not None:
+                    await self._log_in(number, lane)
                 return await self._connect(self._dialler, subscriber)
         except ssl.SSLError as error:
             found = failure_of(error)

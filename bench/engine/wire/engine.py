@@ -10,11 +10,20 @@ import numpy as np
 
 from bench.core.answers import OTHERS, Answers, ErrorCount, ErrorKinds
 from bench.core.clock import NS_PER_S
+from bench.core.histogram import bucket_of
 from bench.core.messages import Event
 from bench.core.outcome import Outcome
 from bench.core.sanitize import beginning
 from bench.core.units import often
-from bench.engine.api import EngineResult, EngineStats, WireDriver, counted_anomalies, reconnected
+from bench.engine.api import (
+    EngineResult,
+    EngineStats,
+    LaneLogIn,
+    LoggedIn,
+    WireDriver,
+    counted_anomalies,
+    reconnected,
+)
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
 from bench.engine.wire import layout
 from bench.engine.wire.connector import Connector
@@ -22,7 +31,8 @@ from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.shard import Shard, new_queue
 from bench.engine.wire.subscriber import DELIVER, settle_messages
 from bench.plan.plan import Plan, WorkloadPlan
-from bench.registry import DRIVERS, contacts_a_target, load
+from bench.protocols.wants.state import CELL
+from bench.registry import DRIVERS, LOGIN, contacts_a_target, load
 from bench.stack.target import Target
 
 SUBSCRIBE_S = 10.0
@@ -89,13 +99,40 @@ class WireEngine:
         self._reader = BoardReader([shard.board for shard in self._shards])
         self._answers = AnswerReader([shard.board for shard in self._shards])
         self._connector: Connector | None = None
+        self._log_in: LaneLogIn | None = None
         if target is not None and contacts:
-            self._connector = Connector(target, self._shards, self._connect, wanted.deadline_ns / NS_PER_S)
+            if wanted.login is not None:
+                self._log_in = self._driver.log_in(target, workload, plan.run_label, self._on_logged_in)
+            log_in = self._log_in_lane if self._log_in is not None else None
+            deadline_s = wanted.deadline_ns / NS_PER_S
+            self._connector = Connector(target, self._shards, self._connect, deadline_s, log_in)
         self._measured = [phase.measured for phase in plan.phases]
 
     async def _connect(self, dial: Dialler, subscriber: bool) -> Stream:
         assert self._target is not None
         return await self._driver.connect(dial, self._target, self.plan.workload, subscriber=subscriber)
+
+    async def _log_in_lane(self, number: int, lane: int) -> None:
+        """Log a lane in and give it what was captured; the loop does not look there until it is connected."""
+        assert self._log_in is not None
+        tables = self._shards[number].tables
+        local = int(tables.settings[layout.FIRST_LANE]) + lane
+        segments, segment = (int(tables.settings[column]) for column in (layout.SEGMENTS, layout.SEGMENT))
+        found = await self._log_in.log_in(local * segments + segment)
+        for cell in found.wants[:, CELL]:
+            tables.captured[lane, cell] = found.cells[cell]
+            tables.captured_facts[lane, cell] = found.facts[cell]
+
+    def _on_logged_in(self, one: LoggedIn) -> None:
+        """Count a log-in; nobody else writes its rows."""
+        board, names = self._shards[0].board, self.plan.program.names
+        at_ns = max(one.done_ns - int(self._shards[0].tables.control[layout.START_NS]), 0)
+        row = self.plan.phase_at(at_ns) * len(names) + names.index(LOGIN)
+        bucket = bucket_of(max(one.done_ns - one.began_ns, 0))
+        for kind in (layout.SERVICE, layout.SERVICE_NET):
+            board.counts[row, kind, one.outcome, bucket] += 1
+        board.tallies[row, one.outcome] += 1
+        board.answers[row, one.status] += one.status > 0
 
     def prepare(self) -> None:
         """Compile, preload, connect, and wait until every subscriber hears its channels."""
@@ -206,10 +243,13 @@ class WireEngine:
             "null_replies": self._sum(layout.NULL_REPLIES),
             **self._protocol_counters(),
             **(self._connector.own_limits.counters() if self._connector else {}),
+            **(self._log_in.made.counters() if self._log_in else {}),
             "bytes_sent": self._sum(layout.BYTES_SENT),
             "bytes_received": self._sum(layout.BYTES_RECEIVED),
         }
         anomalies = self._anomalies() + self._stalls() + self._refusals() + self._own_limits()
+        if self._log_in is not None:
+            anomalies += self._log_in.made.anomalies(self.plan.name, self._sum(layout.UNAUTHORIZED))
         if self.plan.workload.subscribers:
             for shard in self._shards:
                 found, more = settle_messages(
@@ -263,7 +303,8 @@ class WireEngine:
 
     def _secrets(self) -> list[str | None]:
         """What no text of an answer may repeat."""
-        return [self._target.password if self._target is not None else None]
+        captured = self._log_in.made.secrets if self._log_in is not None else ()
+        return [self._target.password if self._target is not None else None, *captured]
 
     def _anomalies(self) -> list[tuple[str, ...]]:
         counts = {

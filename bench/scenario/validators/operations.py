@@ -120,10 +120,30 @@ def _unfit_step(step: Step, key: str, workload: Workload) -> Iterator[Violation]
         yield from _command(step, workload)
 
 
+def check_login(workload: Workload) -> Iterator[Violation]:
+    """Contradictions inside the request by which lanes log in."""
+    login = workload.login
+    if login is None:
+        return
+    yield from (one.under("login", "request") for one in _request(login.request, workload))
+    yield from (one.under("login") for one in _captures(login, workload))
+    for name, operation in workload.operations.items() if workload.has("operations") else ():
+        for index, step in enumerate(operation.steps or ()):
+            for again in step.capture.keys() & login.capture.keys():
+                path: Path = ("operations", name, "steps", index, "capture", again)
+                expected = "a name that the log-in does not capture, whose value stays the lane's"
+                yield Violation(path, expected, quoted(again), "rename one of the two")
+
+
+def _of_login(workload: Workload) -> set[str]:
+    """What every request may have of the answer to the log-in."""
+    return set(workload.login.capture) if workload.has("login") and workload.login else set()
+
+
 def check_headers(workload: Workload) -> Iterator[Violation]:
     """Contradictions inside the headers of a whole workload."""
     for name, text in workload.headers.items():
-        yield from _placeholders(text, workload, ("headers", name))
+        yield from _placeholders(text, workload, ("headers", name), captured=_of_login(workload))
         yield from _in_head(text, workload, ("headers", name))
 
 
@@ -154,9 +174,9 @@ def _contents(operation: Operation, workload: Workload) -> Iterator[Violation]:
         violations = _statement(statement, workload, _ALLOWED_IN_TRANSACTION)
         yield from (violation.under("transaction", index) for violation in violations)
     if operation.request is not None:
-        violations = _request(operation.request, workload)
+        violations = _request(operation.request, workload, _of_login(workload))
         yield from (violation.under("request") for violation in violations)
-    known: set[str] = set()
+    known = _of_login(workload)
     for index, step in enumerate(operation.steps or ()):
         yield from (one.under("steps", index, "request") for one in _request(step.request, workload, known))
         yield from (one.under("steps", index) for one in _captures(step, workload))

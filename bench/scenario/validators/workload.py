@@ -13,7 +13,7 @@ from bench.registry import DRIVERS, OTHER, Topology
 from bench.scenario.model import Keys, Operation, Workload
 from bench.scenario.problems import Path, Violation
 from bench.scenario.templates import RESERVED, VALUE, Parameter, names_in
-from bench.scenario.validators.operations import check_headers, check_operations, check_steps
+from bench.scenario.validators.operations import check_headers, check_login, check_operations, check_steps
 
 MAX_UNSENT_BYTES = 2 * 10**9
 MAX_STREAMS = 4_000_000
@@ -45,6 +45,8 @@ def check_workload(workload: Workload) -> Iterator[Violation]:
     yield from check_steps(workload)
     if "headers" in DRIVERS[workload.driver].settings and workload.has("headers"):
         yield from check_headers(workload)
+    if "login" in DRIVERS[workload.driver].settings and workload.has("login"):
+        yield from check_login(workload)
     if DRIVERS[workload.driver].receives is not None:
         yield from _pubsub(workload)
     if DRIVERS[workload.driver].asks_by_itself:
