@@ -61,11 +61,26 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def beginning(body: bytes, secrets: Iterable[str | None] = ()) -> str | None:
-    """The beginning of an answer on one line, without secrets; None for nothing."""
-    text = one_line(redacted(body.decode(errors="ignore"), secrets)).strip()
+    """The beginning of an answer on one line, without secrets, those known too; None for nothing."""
+    text = one_line(redacted(body.decode(errors="ignore"), {*secrets, *known_secrets()})).strip()
     return text or None
 
 
+_known_secrets: set[str] = set()
+
+
+def remember_secrets(values: Iterable[str]) -> None:
+    """What came from the environment into a scenario of this process: servers repeat what they were sent."""
+    _known_secrets.update(value for value in values if len(value) >= SHORTEST)
+
+
+def known_secrets() -> frozenset[str]:
+    """All that was remembered."""
+    return frozenset(_known_secrets)
+
+
+SHORTEST = 4
+"""A shorter value hides nothing, and taken out of every text it would only spoil them."""
 HIDDEN = "***"
 LONG = 12
 """A secret of so many characters stands nowhere by chance: it is taken out in the middle of a word, too."""

@@ -48,7 +48,7 @@ def reworded(error: ErrorDetails, root: Node, model: type[BaseModel] = Scenario)
     """One pydantic error (an item of `ValidationError.errors()`) of a model as a problem."""
     path: Path = tuple(error["loc"])
     if path and path[-1] == "[key]":
-        return _bad_key(path[:-1], root)
+        return _bad_key(path[:-1], root, error.get("ctx", {}).get("error"))
     match error["type"]:
         case "extra_forbidden":
             return _unknown_key(path, root, _keys_at(path[:-1], model))
@@ -132,9 +132,11 @@ def _missing_key(path: Path, root: Node) -> Problem | None:
     return node.place.problem(above, f"the key {key}", "none", f"add the key {key}")
 
 
-def _bad_key(path: Path, root: Node) -> Problem:
-    found = quoted(str(path[-1]))
-    return place_of_key(root, path).problem(path, _A_NAME, found, "rename it, for example get")
+def _bad_key(path: Path, root: Node, cause: object) -> Problem:
+    expected, found, advice = _A_NAME, quoted(str(path[-1])), "rename it, for example get"
+    if isinstance(cause, Mismatch):
+        expected, found, advice = cause.expected, cause.found, cause.advice
+    return place_of_key(root, path).problem(path, expected, found, advice)
 
 
 def _is_broken(node: Node) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import Problem, ScenarioError
+from bench.core.sanitize import remember_secrets
 from bench.registry import Topology, shipped_topology
 from bench.scenario.decode import decoded
 from bench.scenario.feeds import with_rows
@@ -217,6 +218,8 @@ def load_scenario(
     secrets = {
         path: node.secret_of for path, node in nodes(tree) if isinstance(node, Scalar) and node.secret_of
     }
+    values = os.environ if environment is None else environment
+    remember_secrets(values.get(name, "") for name in secrets.values())
     return LoadedScenario(scenario, text, file, rules, quick, tuple(overrides), marks, secrets, topology)
 
 

@@ -58,7 +58,7 @@ def test_an_argument_is_read_in_its_base_unit() -> None:
         ("cache.response.p100 < 1ms", "a percentile above p0"),
         ("cache.response.p99.99999 < 1ms", "a percentile above p0"),
         ("Cache.response.p95 < 1ms", "a metric such as"),
-        ("a.b.c.response.p95 < 1ms", "at most workload.operation"),
+        ("a.b.c.d.response.p95 < 1ms", "at most workload.operation.step"),
         ("response.p95 < 1ms < 2ms", "a limit: a quantity"),
         ("availability(window) >= 9%", "arguments such as"),
         ("availability(window=1s,window=2s) >= 9%", "arguments such as"),

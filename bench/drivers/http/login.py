@@ -14,7 +14,7 @@ import aiohttp
 
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
-from bench.core.sanitize import redacted
+from bench.core.sanitize import known_secrets, redacted
 from bench.drivers.http.requests import (
     NOT_ADDED,
     PlannedRequest,
@@ -102,7 +102,7 @@ class LogIn(LaneLogIn):
         # An answer that lets somebody in holds what must not be shown.
         said = unexpected.body.decode(errors="replace") if unexpected.status >= FIRST_REFUSAL else ""
         found = f"{unexpected}: {said}" if said else str(unexpected)
-        found = redacted(found, [self._target.password, *self.made.secrets])
+        found = redacted(found, {self._target.password, *self.made.secrets, *known_secrets()})
         return self._target.error("the answer of a log-in", found, ADVICE)
 
     def _ticket(self, lane: int) -> PendingRequest:

@@ -16,6 +16,7 @@ from bench.drivers.templates import Draws, Encode, TemplateWriter, Vocabulary, W
 from bench.engine.client.pool import PendingRequest
 from bench.engine.wire.layout import NATURAL, T_NAME, T_WANT_END, T_WANT_FIRST
 from bench.engine.wire.recording import hide
+from bench.engine.wire.render import captured_size, write_captured
 from bench.plan.plan import WorkloadPlan
 from bench.plan.program import Program
 from bench.plan.wants import WantTables
@@ -146,7 +147,8 @@ async def looked_at(response: ClientResponse, wanted: bytes, search: Search | No
     if search is not None:
         begin_search(search)
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in response.raw_headers)
-        look_in_head(search, np.frombuffer(lines, dtype=np.uint8), 0, len(lines))
+        if lines:
+            look_in_head(search, np.frombuffer(lines, dtype=np.uint8), 0, len(lines))
     is_found, tail = not wanted, b""
     async for piece in response.content.iter_any():
         start += piece[: BODY_BYTES - len(start)]
@@ -178,14 +180,16 @@ def _unmet_text(search: Search, number: int, encoding: str | None) -> str:
 
 def compile_search(search: Search) -> None:
     """Before the run: the first answer would wait for it."""
-    nothing = np.zeros(1, dtype=np.uint8)
+    piece = np.frombuffer(b" ", dtype=np.uint8)  # read-only, as pieces of an answer are
     begin_search(search)
-    look_in_head(search, nothing, 0, 0)
-    look_in_body(search, nothing, 0, 0)
-    hide(nothing, 0, nothing, search.facts[0, 1])
+    look_in_head(search, piece, 0, 0)
+    look_in_body(search, piece, 0, 0)
+    settle(search)
+    text = np.zeros(TEXT_BYTES, dtype=np.uint8)
     if len(search.wants):
-        settle(search)
-        write_unmet(search, 0, np.zeros(TEXT_BYTES, dtype=np.uint8))
+        write_unmet(search, 0, text)
+    hide(text, 0, search.cells[0], search.facts[0, 1])
+    write_captured(text, 0, search.cells[0], captured_size(search.cells[0], 0, 0, 0), 0, 0)
 
 
 def check_answer(
