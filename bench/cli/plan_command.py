@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from bench.cli.output import say
 from bench.core.units import spaced
-from bench.registry import path_name
+from bench.registry import OF, path_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -88,6 +89,8 @@ class WorkloadEntry:
     expected_arrivals: float | None
     operations: list[str]
     first: list[ArrivalEntry]
+    requests: dict[str, str]
+    """Of operations with steps, and of the log-in: what they are counted as, and what is asked."""
     steps: dict[str, int]
     """How many there are in setup, teardown and on each new connection, where there are any."""
 
@@ -181,15 +184,21 @@ def _workload(plan: WorkloadPlan, count: int) -> WorkloadEntry:
                 first.planned_ns, first.operation, first.key, first.index, strict=True
             )
         ],
+        requests={
+            name: f"{request.method} {request.path}"
+            for name, request in workload.requests.items()
+            if OF in name
+        },
     )
 
 
 def _parameters(plan: WorkloadPlan, index: int) -> dict[str, Choice]:
-    """What arrival `index` has for each parameter of the workload."""
+    """What arrival `index` has for each parameter, and for the columns of feeds that operations need."""
     import numpy as np
 
     from bench.engine.wire.render import write_letters
     from bench.plan.draws import draw
+    from bench.scenario.templates import names_in
 
     found: dict[str, Choice] = {}
     for variable, (name, parameter) in enumerate(
@@ -203,6 +212,14 @@ def _parameters(plan: WorkloadPlan, index: int) -> dict[str, Choice]:
         else:
             choices = parameter.choices
             found[name] = choices[number] if choices else number + parameter.first
+    used = set(
+        names_in(json.dumps([one.model_dump(mode="json") for one in plan.workload.operations.values()]))
+    )
+    first = len(plan.program.variables) - len(plan.workload.feeds)
+    for variable, (name, feed) in enumerate(plan.workload.feeds.items(), first):
+        row = int(draw(plan.program.variables[variable], plan.seed, index))
+        columns = {f"{name}.{column}": cells[row] for column, cells in feed.columns.items()}
+        found |= {column: cell for column, cell in columns.items() if column in used}
     return found
 
 
@@ -252,6 +269,7 @@ def _workload_lines(workload: WorkloadEntry) -> list[str]:
     ]
     if workload.steps:
         lines.append("  " + ", ".join(f"{key}: {count}" for key, count in workload.steps.items()) + " steps")
+    lines += [f"  {name}: {asked}" for name, asked in workload.requests.items()]
     for number, arrival in enumerate(workload.first, start=1):
         at = "when a lane is free" if arrival.planned_ns is None else f"{arrival.planned_ns / 1e6:12.6f} ms"
         drawn = arrival.parameters or ({} if arrival.key is None else {"key": arrival.key})

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 
 from bench.reference_api.cache import Cache
+from bench.reference_api.carts import carts_router
 from bench.reference_api.database import Database
 from bench.reference_api.metrics import Metrics
 from bench.reference_api.monitor import HealthMonitor, observability_router, product_version
@@ -57,5 +58,6 @@ def create_app(settings: Settings) -> App:
     add_error_responses(app)
     app.include_router(items_router(cache, database, metrics))
     app.include_router(orders_router(cache, database))
+    app.include_router(carts_router(settings, cache, database))
     app.include_router(observability_router(cache, database, metrics, monitors))
     return DeadlineMiddleware(app, metrics, settings.deadline_s)

@@ -58,6 +58,12 @@ CREATE TABLE IF NOT EXISTS holdfast_api.orders (
     price_cents integer NOT NULL,
     placed_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE TABLE IF NOT EXISTS holdfast_api.carts (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer text NOT NULL,
+    item_id bigint REFERENCES holdfast_api.items,
+    quantity integer NOT NULL DEFAULT 0
+);
 """
 
 SEED = """
@@ -73,7 +79,7 @@ async def create_schema(connection: asyncpg.Connection[asyncpg.Record], items: i
         await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL client_min_messages = warning")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
         # Looked for first: one who may use the tables need not be one who may create a schema.
-        if await connection.fetchval("SELECT to_regclass('holdfast_api.orders') IS NULL"):
+        if await connection.fetchval("SELECT to_regclass('holdfast_api.carts') IS NULL"):
             await connection.execute(TABLES)
         if await connection.fetchval("SELECT count(*) FROM holdfast_api.items WHERE id <= $1", items) < items:
             await connection.execute(SEED, items, STOCK)

@@ -68,6 +68,8 @@ class Settings:
     """So many in a row, and the component is left alone."""
     breaker_reset_s: float = _set_by("API_BREAKER_RESET_S", seconds(0.01, 86_400), 1.0)
     """After so long it is tried again."""
+    token_s: float = _set_by("API_TOKEN_S", seconds(0.01, 1e6), 3600.0)
+    """How long a log-in is good for."""
     items: int = _set_by("API_ITEMS", whole(1, 1_000_000), 10_000)
     """Rows to be there at the least, with ids from 1."""
 

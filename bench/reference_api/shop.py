@@ -165,7 +165,7 @@ def orders_router(cache: Cache, database: Database) -> APIRouter:
         key = idempotency_key or wish.idempotency_key
         try:
             order, item = await database.transaction(
-                lambda connection: _place(connection, wish, key), deadline
+                lambda connection: place(connection, wish, key), deadline
             )
         except OutcomeUnknownError:
             cache.distrust(wish.item)
@@ -187,8 +187,8 @@ def orders_router(cache: Cache, database: Database) -> APIRouter:
     return router
 
 
-async def _place(connection: Any, wish: OrderWish, key: str | None) -> tuple[bytes, Item | None]:
-    """(the order, the item that was taken from; None: the order was there already). Raises RejectedError."""
+async def place(connection: Any, wish: OrderWish, key: str | None) -> tuple[bytes, Item | None]:
+    """The order, and the item that was taken from: None where it was there already. Raises RejectedError."""
     order = await connection.fetchrow(INSERT, key, wish.item, wish.quantity, wish.customer)
     if order is None:
         earlier = None if key is None else await connection.fetchrow(SELECT_BY_KEY, key)

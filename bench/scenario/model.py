@@ -301,7 +301,8 @@ class Workload(CheckedModel, GrowingModel):
     @property
     def requests(self) -> dict[str, Request]:
         """HTTP requests by what they are counted as."""
-        return {
+        login = {LOGIN: self.login.request} if self.login else {}
+        return login | {
             step_name(name, number) if operation.steps else name: step.request
             for name, operation in self.operations.items()
             for number, step in enumerate(operation.all_steps)

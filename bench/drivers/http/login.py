@@ -7,11 +7,11 @@ answer goes into the lane's cells. A log-in is no arrival: its time and its stat
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import aiohttp
 
+from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
 from bench.core.sanitize import known_secrets, redacted
@@ -62,7 +62,7 @@ class LogIn(LaneLogIn):
 
     async def log_in(self, lane: int) -> Search:
         """Log a lane in, by its number of all lanes; what was captured. Raises TargetError, OSError."""
-        began_ns, status, outcome = time.monotonic_ns(), 0, Outcome.ERROR
+        began_ns, status, outcome = monotonic_ns(), 0, Outcome.ERROR
         search = search_in(self._wants, self._request.wants)
         ticket = self._ticket(lane)
         try:
@@ -92,7 +92,7 @@ class LogIn(LaneLogIn):
         finally:
             self.made.count += 1
             self.made.refused += outcome != Outcome.OK
-            self._record(LoggedIn(began_ns, time.monotonic_ns(), outcome, status))
+            self._record(LoggedIn(began_ns, monotonic_ns(), outcome, status))
         for kind, size, cell in zip(search.facts[:, CLASS], search.facts[:, SIZE], search.cells, strict=True):
             if kind == TEXT:
                 self.made.secrets.add(cell[:size].tobytes().decode(errors="replace"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from bench.core.clock import NS_PER_S
 from bench.core.intervals import stretches
 from bench.core.units import format_duration_ns, format_rate, quoted
-from bench.registry import Topology
+from bench.registry import LOGIN, OF, Topology
 from bench.scenario.model import Phase, Scenario, Workload
 from bench.scenario.rules.grammar import Metric, Rule
 from bench.scenario.rules.metric_facts import BY_NAME, arrivals_needed, kills_needed
@@ -95,12 +95,12 @@ def _lanes(scenario: Scenario, workload: Workload, rules: list[Rule]) -> list[st
 
 
 def planned_arrivals(scenario: Scenario, metric: Metric) -> float | None:
-    """Arrivals of the metric's scope in measured time by the plan; None where a closed loop decides."""
+    """Arrivals of the metric's scope in measured time by the plan; None where it does not decide."""
     total = 0.0
     for workload in scenario.workloads:
         if metric.workload not in (None, workload.name):
             continue
-        if workload.rate_per_s is None:
+        if workload.rate_per_s is None or metric.operation == LOGIN:
             return None
         planned = workload.rate_per_s * sum(_load_s(phase) for phase in scenario.phases if phase.measured)
         if metric.name == "end_to_end":
@@ -123,7 +123,8 @@ def _load_s(phase: Phase) -> float:
 def _share(workload: Workload, operation: str | None) -> float:
     if operation is None or not workload.operations:
         return 1.0
-    return workload.operations[operation].weight / sum(o.weight for o in workload.operations.values())
+    weight = workload.operations[operation.partition(OF)[0]].weight
+    return weight / sum(o.weight for o in workload.operations.values())
 
 
 def _rate(scenario: Scenario, rule: Rule) -> Iterator[str]:
@@ -202,9 +203,8 @@ def _unused(scenario: Scenario) -> list[str]:
             if operation.weight == 0
         ]
     for workload in scenario.workloads:
-        for name, operation in workload.operations.items():
-            expected = operation.request.expect.contains if operation.request else None
-            headers = {**workload.headers, **operation.request.headers} if operation.request else {}
+        for name, request in workload.requests.items():
+            expected, headers = request.expect.contains, {**workload.headers, **request.headers}
             if expected and any(header.lower() == "accept-encoding" for header in headers):
                 hints.append(
                     f"workload {workload.name}: operation {name} asks for an encoded body and expects text in"
