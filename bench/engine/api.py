@@ -34,6 +34,7 @@ _COUNTED = {
     "stray_messages": ("inconclusive", "messages came on our channels that are not ours"),
     "saturated_histogram": ("note", "times were longer than the histogram's hour"),
     "operation_log_full": ("inconclusive", "operations did not fit into the operation log"),
+    "left_read_only": ("note", "connections were closed and dialled anew: their server takes no writes"),
 }
 """Anomalies that are a count: code -> severity, and what stands behind the count."""
 
@@ -45,6 +46,12 @@ def counted_anomalies(workload: str, counts: Mapping[str, int]) -> list[tuple[st
         for code, count in counts.items()
         if count
     ]
+
+
+def moved(workload: str, addresses: Mapping[str, int]) -> list[tuple[str, ...]]:
+    """A note where connections led to several addresses: how many to each, in the order of their use."""
+    places = ", then ".join(f"{address} ({often(count)})" for address, count in addresses.items())
+    return [("addresses", "note", f"{workload}: connected to {places}")] if len(addresses) > 1 else []
 
 
 def reconnected(workload: str, lane: Reconnection) -> Event:

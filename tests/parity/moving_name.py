@@ -60,6 +60,7 @@ def main(hosts: Path, driver: str, engine: str) -> dict[str, Any]:
         "after": int(after[Outcome.OK]),
         "planned": int(ran.result.taken[1]),
         "accepted": second.accepted,
+        "said": [text for code, _, text, *_ in ran.result.anomalies if code == "addresses"],
     }
 
 

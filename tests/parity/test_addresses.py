@@ -1,6 +1,7 @@
 """A target's name is looked up whenever a connection is opened: lanes follow where it leads."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -42,3 +43,5 @@ def test_lanes_follow_a_name_that_leads_elsewhere(hosts: Path, driver: str, engi
     assert found["before"] > 0
     assert found["accepted"] >= 1, "the second place is dialled"
     assert found["after"] >= found["planned"] * 3 // 4, found
+    (said,) = found["said"]
+    assert re.search(r"connected to 127\.0\.0\.2:\d+ \(.*\), then 127\.0\.0\.3:\d+ \(", said)

@@ -322,6 +322,7 @@ class WatchedConnector(TCPConnector):
         if ticket.lane == NEVER:
             ticket.lane = self._pool_numbers.number_of(protocol)
         else:
+            self._watch.on_address(protocol.transport)
             self._pool_numbers.opened(ticket.lane, protocol)
         connection.add_callback(self._watch.on_returned)
         if self._gate is not None:

@@ -24,6 +24,7 @@ from bench.core.sql_splitter import bare
 from bench.drivers.postgres import wire as postgres
 from bench.drivers.postgres.answers import (
     DEADLOCK_DETECTED,
+    READ_ONLY_TRANSACTION,
     SERIALIZATION_FAILURE,
     is_answer,
     is_expected,
@@ -211,6 +212,8 @@ class PostgresApplication(ClientDriver):
             self.pool.give_up(lease)
             raise
         ticket.stage = RETURNING
+        if refusal is not None and sqlstate_of(refusal) == READ_ONLY_TRANSACTION:
+            self.pool.part_with(lease)
         left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.sent_ns)
         try:
             await self.pool.give_back(lease, limit_s(left_ns))

@@ -151,6 +151,7 @@ class WatchedPool:
         inner._transport.set_protocol(connection.answers)
         # asyncpg hands its listeners a proxy that has lost its connection by then.
         connection.add_termination_listener(lambda _: self._on_terminated(connection))
+        self._watch.on_address(inner._transport)
         self._numbers.opened(number, connection)
         return connection
 
@@ -209,6 +210,14 @@ class WatchedPool:
                 raise
         finally:
             self._end_use(lease.number)
+
+    def part_with(self, lease: Lease) -> None:
+        """Close a connection whose server takes no writes: the next one may find the primary."""
+        connection = self._numbers.connection(lease.number)
+        if connection is not None:
+            self._watch.left_read_only += 1
+            self._numbers.parted(lease.number, connection)
+            connection.terminate()
 
     def give_up(self, lease: Lease) -> None:
         """Return it behind the caller's back: something may still run on it.

@@ -142,6 +142,8 @@ class WatchedPool(BlockingConnectionPool):
                 await connection.read_response()
             except ResponseError as error:
                 raise ResponseError(f"connect[{index}] ({words[0]}): {error}") from None
+        inner: Any = connection
+        self._watch.on_address(inner._writer.transport)
         self._watch.on_opened(self._numbers[connection])
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
@@ -183,6 +185,12 @@ class WatchedPool(BlockingConnectionPool):
             await self._settle(connection)
             if not connection.is_connected:
                 self._watch.on_lost(ticket.lane)
+            elif self._parsers[
+                connection
+            ].is_read_only:  # a replica by now: the next one may find the primary
+                self._watch.left_read_only += 1
+                self._watch.on_parted(ticket.lane)
+                await connection.disconnect(nowait=True)
         await super().release(connection)
         self._watch.on_returned()
 

@@ -73,6 +73,8 @@ class ScannedReplies(_AsyncHiredisParser):
         self._reply = bytearray()
         self._is_kept = True
         self._objects = self._new_objects()
+        self.is_read_only = False
+        """Whether the server has refused because it takes no writes."""
         self.broken = 0
         """Times that bytes were no reply."""
 
@@ -80,6 +82,7 @@ class ScannedReplies(_AsyncHiredisParser):
         """A new connection begins with nothing read."""
         super().on_connect(connection)  # type: ignore[no-untyped-call]  # redis-py's
         self._objects = self._new_objects()
+        self.is_read_only = False
         self._unscanned.clear()
         self._begin()
 
@@ -169,6 +172,7 @@ class ScannedReplies(_AsyncHiredisParser):
         if self._state[CLASS] == ERROR_REPLY:
             if not isinstance(found, Exception):
                 found = ResponseError(self._said())
+            self.is_read_only |= self._said().startswith("READONLY ")
             found.said = self._said()  # redis-py's classes take away the word that says what it is
         return found
 

@@ -23,6 +23,7 @@ from bench.engine.api import (
     EngineResult,
     EngineStats,
     counted_anomalies,
+    moved,
     reconnected,
 )
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log
@@ -196,8 +197,9 @@ class ClientEngine:
             "stray_replies": self.watch.stray_replies,
             "saturated_histogram": int(gauges[layout.SATURATED]),
             "operation_log_full": int(gauges[layout.LOG_FULL]),
+            "left_read_only": self.watch.left_read_only,
         }
-        return counted_anomalies(self.plan.name, counts)
+        return counted_anomalies(self.plan.name, counts) + moved(self.plan.name, self.watch.addresses)
 
     def raw_logs(self) -> list[tuple[Path, int]]:
         """The operation log with its number of records; none where it is off."""

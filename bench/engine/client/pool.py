@@ -3,7 +3,7 @@ connections in use, created, lost and opened again.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from bench.core.clock import NS_PER_S
 from bench.engine.board import Reconnection
 from bench.protocols.wants.state import Search
+from bench.stack.target import address_of
 
 WAITING, CONNECTING, SENT, RETURNING = range(4)
 """Stages of a ticket: no connection yet; one given, perhaps being opened; command written; answered."""
@@ -201,6 +202,10 @@ class PoolMonitor:
         """Times that bytes were no reply of the protocol."""
         self.stray_replies = 0
         """Replies that nothing had asked for."""
+        self.left_read_only = 0
+        """Connections closed because their server takes no writes."""
+        self.addresses: Counter[str] = Counter()
+        """How many connections were opened to each, the first one first."""
         self.notes: deque[Reconnection] = deque(maxlen=KEPT_NOTES)
         self._clock = clock
         self._greeted: set[int] = set()
@@ -216,6 +221,12 @@ class PoolMonitor:
         """A connection became part of the pool; returns its number."""
         self.created += 1
         return self.created - 1
+
+    def on_address(self, transport: asyncio.BaseTransport | None) -> None:
+        """A connection was opened to where this leads."""
+        place = transport.get_extra_info("peername") if transport is not None else None
+        if isinstance(place, tuple):
+            self.addresses[address_of(*place[:2])] += 1
 
     def on_acquired(self) -> None:
         """One more is in use, by the arrival that the running task works on."""

@@ -13,7 +13,7 @@ import ssl
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from bench.core.clock import monotonic_ns
@@ -84,6 +84,8 @@ class Connector:
         """What a target that is there said when it did not let a lane in again."""
         self.last_failure: str | None = None
         """Why a lost lane could not connect last, in the system's words."""
+        self.addresses: Counter[str] = Counter()
+        """How many connections were opened to each, the first one first."""
         self.unfinished_count = 0
         """Dials that we gave up although the target answered other lanes meanwhile."""
         self.own_limits = OwnLimits()
@@ -284,7 +286,7 @@ class Connector:
             async with asyncio.timeout(timeout_s):
                 if self._log_in is not None:
                     await self._log_in(number, lane)
-                return await self._connect(self._dialler, subscriber)
+                stream = await self._connect(self._dialler, subscriber)
         except ssl.SSLError as error:
             found = failure_of(error)
             assert found is not None
@@ -294,6 +296,9 @@ class Connector:
             if self._answered() - before > sum(shard.tables.flights[..., 0].size for shard in self._shards):
                 self.unfinished_count += 1
             raise
+        if address := stream.address:
+            self.addresses[address] += 1
+        return stream
 
     def _answered(self) -> int:
         return sum(int(shard.board.tallies[:, Outcome.OK].sum()) for shard in self._shards)

@@ -16,7 +16,7 @@ from typing import Any
 from bench.engine.wire import openssl
 from bench.engine.wire.openssl import TlsClient
 from bench.stack.sentinel import PrimaryLocator
-from bench.stack.target import Target
+from bench.stack.target import Target, address_of
 
 RECEIVE_BYTES = 65_536
 
@@ -81,6 +81,15 @@ class Stream:
         result = openssl.LIBRARY.SSL_read(self._session, ctypes.create_string_buffer(1), 1)
         why = openssl.failure_of(self._session, result, self._name) if result <= 0 else None
         return why if isinstance(why, ssl.SSLError) else None
+
+    @property
+    def address(self) -> str:
+        """Where it leads; empty where it has ended already."""
+        try:
+            host, port, *_ = self._socket.getpeername()
+        except (OSError, ValueError):
+            return ""
+        return address_of(host, port)
 
     def detach(self) -> tuple[int, int]:
         """The non-blocking descriptor and the session (0: none), which are the caller's from now on."""

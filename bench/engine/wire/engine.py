@@ -22,6 +22,7 @@ from bench.engine.api import (
     LoggedIn,
     WireDriver,
     counted_anomalies,
+    moved,
     reconnected,
 )
 from bench.engine.board import AnswerReader, BoardReader, Change, lag_medians_ns, open_log, sum_of
@@ -313,8 +314,10 @@ class WireEngine:
             "stray_messages": self._sum(layout.STRAY_MESSAGES),
             "saturated_histogram": self._sum(layout.SATURATED),
             "operation_log_full": self._sum(layout.LOG_FULL),
+            "left_read_only": self._sum(layout.LEFT_READ_ONLY),
         }
-        return counted_anomalies(self.plan.name, counts)
+        addresses = self._connector.addresses if self._connector else {}
+        return counted_anomalies(self.plan.name, counts) + moved(self.plan.name, addresses)
 
     def _stalls(self) -> list[tuple[str, ...]]:
         """A stall of the generator as long as a deadline ends arrivals that the target never saw."""

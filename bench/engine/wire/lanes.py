@@ -22,6 +22,7 @@ from bench.engine.wire.layout import (
     IN_FLIGHT,
     LANES,
     LAST_SENT,
+    LEAVING,
     LOST,
     LOST_CONNECTIONS,
     LOST_SUBSCRIBERS,
@@ -128,6 +129,7 @@ def adopt_lanes(t: Tables, now: int) -> None:
         row[REPLIES_LEFT] = 0
         row[FAILED] = 0
         row[READY] = 0
+        row[LEAVING] = 0
         reset(t.scans[lane])
         epoll_change(t.settings[EPOLL], EPOLL_CTL_ADD, row[FD], EPOLLIN, lane, t.words)
         t.gauges[CONNECTED] += 1
@@ -255,7 +257,7 @@ def fill_lane(t: Tables, lane: int, now: int) -> int:
     """
     settings, state, row = t.settings, t.state, t.lanes[lane]
     depth = settings[PIPELINE]
-    if row[OUT_END] > row[OUT_START]:
+    if row[OUT_END] > row[OUT_START] or row[LEAVING] == 1:
         return 0
     end_overdue(t, now)
     room = depth - row[COUNT]

@@ -25,8 +25,11 @@ from bench.core.jit import int64
 # answer. STEP: round trip that is out, a row of steps. UNDOING: 1 while a ROLLBACK is out. RETRYING: 1
 # when the operation starts again after it. TRIES: retries so far. STALE: 1 + the step whose statement is to
 # be prepared again, 0 when there is none. PREPARING: 1 while that is out. SESSION: of OpenSSL, or 0.
+# LEAVING: 1 once its server has said that it takes no writes.
 FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, STEP_SENT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
-POLITE, STEP, UNDOING, RETRYING, TRIES, LAST_SERVICE, CREDIT, STALE, PREPARING, SESSION = range(12, 22)
+POLITE, STEP, UNDOING, RETRYING, TRIES, LAST_SERVICE, CREDIT, STALE, PREPARING, SESSION, LEAVING = range(
+    12, 23
+)
 LANE_COLUMNS = 24
 
 # --- flights[lane, slot, column] int64: requests sent and not yet answered; times from run zero ----------
@@ -133,7 +136,8 @@ OFFER_COLUMNS = 2
     LOST_SUBSCRIBERS,  # connections of subscribers among those lost
     RUN_DELAY_NS,  # time that the thread waited for a processor, where the thread itself looks
     UNAUTHORIZED,  # connections that were closed to log in again
-) = range(37)
+    LEFT_READ_ONLY,  # connections closed because their server takes no writes
+) = range(38)
 GAUGE_COLUMNS = 40
 
 # --- state[column] int64 and places[column] float64: the loop's own --------------------------------------

@@ -21,6 +21,8 @@ from bench.engine.wire.layout import (
     HTTP,
     IN_FLIGHT,
     LANES,
+    LEAVING,
+    LEFT_READ_ONLY,
     LOGS_IN,
     LOOKUP_EACH,
     NO_LOOKUP,
@@ -31,6 +33,7 @@ from bench.engine.wire.layout import (
     PREPARING,
     PROTOCOL,
     REPLIES_LEFT,
+    RESP,
     RETRIES,
     RETRYING,
     ROW,
@@ -91,10 +94,12 @@ from bench.protocols.wants.search import settle, write_unmet
 from bench.protocols.wants.state import HEADER, KIND, Search
 
 START, NO_ELEMENT = int64(0), int64(-1)
-CLOSED, LOGGED_OUT = int64(CLOSED_AFTER_ANSWER), int64(UNAUTHORIZED)
+CLOSED, LOGGED_OUT, LEFT = int64(CLOSED_AFTER_ANSWER), int64(UNAUTHORIZED), int64(LEFT_READ_ONLY)
 UNAUTHORIZED_STATUS = int64(401)
 SERIALIZATION_FAILURE = int64(postgres.pack_sqlstate("40001"))
 DEADLOCK_DETECTED = int64(postgres.pack_sqlstate("40P01"))
+READ_ONLY_TRANSACTION = int64(postgres.pack_sqlstate("25006"))
+READ_ONLY_TEXT = tuple(int64(byte) for byte in b"READONLY ")
 HTTP_TEXT = tuple(int64(byte) for byte in b"HTTP ")
 BODY_TEXT = tuple(int64(byte) for byte in MISSING.encode())
 ENCODED_TEXT = tuple(int64(byte) for byte in ENCODED_BODY.encode())
@@ -178,6 +183,20 @@ def is_failure(t: Tables, lane: int) -> bool:
 
 
 @inner
+def is_read_only(t: Tables, lane: int) -> bool:
+    """Whether the server refuses because it takes no writes: a primary that has become a replica."""
+    scan = t.scans[lane]
+    if t.settings[PROTOCOL] == POSTGRES:
+        return bool(scan[CODE] == READ_ONLY_TRANSACTION)
+    if t.settings[PROTOCOL] != RESP or scan[TEXT] < len(READ_ONLY_TEXT):
+        return False
+    same = START
+    for offset in range(len(READ_ONLY_TEXT)):
+        same += t.texts[lane, offset] == READ_ONLY_TEXT[offset]
+    return bool(same == len(READ_ONLY_TEXT))
+
+
+@inner
 def is_outdated(t: Tables, lane: int) -> bool:
     """Whether the server refuses a statement whose result has other columns than when it was prepared."""
     row = t.lanes[lane]
@@ -243,6 +262,8 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
         t.answers[entry[ROW] - operation + name_of(t, lane, operation), scan[CODE]] += 1
     if is_failure(t, lane):
         note_failure(t, lane, operation)
+        if is_read_only(t, lane):
+            row[LEAVING] = 1
     elif t.settings[PROTOCOL] != HTTP:
         count_answer(t, lane, entry[ROW])
         t.gauges[NULL_REPLIES] += scan[CLASS] == NULL_REPLY
@@ -276,6 +297,8 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
         part_with_lane(t, lane, CLOSED)
     elif has_failed and scan[CODE] == UNAUTHORIZED_STATUS and t.settings[LOGS_IN] == 1:
         part_with_lane(t, lane, LOGGED_OUT)
+    elif row[LEAVING] == 1 and row[COUNT] == 0:
+        part_with_lane(t, lane, LEFT)
 
 
 @inner
