@@ -24,10 +24,13 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
 from hypothesis import HealthCheck, settings  # noqa: E402 - compiled and kept, and without that plug-in
 
 # None of them is judged by how fast it was.
+ALL_EXAMPLES = "all examples"
 settings.register_profile(
-    "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    ALL_EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
-settings.load_profile("shared machine")
+settings.load_profile(ALL_EXAMPLES)
+FEW = 40
+"""So many examples of each property are tried among all tests; `nox -s long` tries as many as it asks for."""
 
 ROOT = Path(__file__).parent
 WITHOUT_THE_LOOP = (
@@ -74,8 +77,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         path.unlink()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What needs no compiled loop first; of each kind what is long; otherwise in the order of the files."""
+    if config.getoption("hypothesis_profile", None) != ALL_EXAMPLES:
+        for item in items:
+            function = getattr(item, "obj", None)
+            asked = getattr(function, "_hypothesis_internal_use_settings", None)  # as its own plug-in does
+            if asked is not None and asked.max_examples > FEW:
+                function._hypothesis_internal_use_settings = settings(asked, max_examples=FEW)
     items.sort(key=lambda item: (runs_the_loop(item), not is_in(LONGEST, item.path)))
 
 

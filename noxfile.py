@@ -5,7 +5,7 @@ nox -s perf -- --quick      the same and one kill, shortened (at most 90 s)
 nox -s chaos                every scenario with faults (--quick, --stack docker)
 nox -s perf -- FILE.yaml    these scenarios instead; chaos takes files too
 nox -s tests                all tests but those for Docker, for a browser, and the long ones (-- PATH: these)
-nox -s long                 the tests that take many seconds each: whole runs, kills, deadlines
+nox -s long                 the tests that take many seconds each, and properties with all their examples
 nox -s tests_on-3.13        the same on one of the supported versions of Python
 nox -s lint types           style, workflows and types
 nox -s browser              the tests that drive a Chromium
@@ -160,9 +160,12 @@ def chosen(arguments: list[str]) -> list[str]:
 
 @nox.session(default=False)
 def long(session: nox.Session) -> None:
-    """Run the tests that are marked as long, which `nox -s tests` leaves out."""
+    """Run the tests that `nox -s tests` leaves out as long, and properties with all their examples."""
     install(session)
-    run_tests(session, *IN_PARALLEL, "-m", "long and not browser", *session.posargs)
+    run_tests(
+        *(session, *IN_PARALLEL, "-m", "(long or hypothesis) and not browser"),
+        *("--hypothesis-profile", "all examples", *session.posargs),
+    )
 
 
 @nox.session(python=PYTHONS, venv_backend="virtualenv", default=False)
