@@ -4,6 +4,10 @@ socket), and what a command reports when it fails.
 A connection that was not made for one of these limits never left this machine, so the target is not to
 blame: what dials counts it here, and the run is INVALID with the cause. The sentence and the exit
 code of a failure are the same for `bench` and for its agents.
+
+A full disk is such a limit, too. A file that is mapped into memory is sparse: where the disk is full when a
+page of it is touched, the kernel ends the process with SIGBUS, without message or verdict. Room that was
+reserved before turns that into an error.
 """
 
 import errno
@@ -15,8 +19,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bench.core.errors import ExitCode, HoldfastError, MachineLimit, ScenarioError, TargetError
+from bench.core.errors import (
+    ExitCode,
+    HoldfastError,
+    MachineLimit,
+    ResultError,
+    ScenarioError,
+    TargetError,
+)
 from bench.core.sanitize import one_line
+from bench.core.units import format_bytes
 
 MOST_DESCRIPTORS = 1 << 20
 """Where a container allows a milliard of them, a program that closes every possible one would never start."""
@@ -228,3 +240,34 @@ def failure_of(error: Exception) -> tuple[str, int]:
             "check the path, its rights and the limits of this shell (bench doctor shows them)"
         ), ExitCode.USAGE
     return BUG, ExitCode.BUG
+
+
+_CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+"""A file system that knows no reservation."""
+
+RAW_LOG_PREFIX = ".operations-"
+"""Begins the name of what an engine writes of a run's operations; operations.npy is made of it at the end."""
+
+
+def reserve(path: Path, size_bytes: int) -> None:
+    """Make `path` at least `size_bytes` long, with room for all of them; what is in it stays.
+
+    Raises ResultError where the disk has no such room.
+    """
+    try:
+        with path.open("ab") as file:
+            if size_bytes:
+                os.posix_fallocate(file.fileno(), 0, size_bytes)
+    except OSError as error:
+        if error.errno in _CANNOT:
+            return
+        raise ResultError(
+            f"results cannot be written to {path.parent}: {error.strerror}, and the operation log needs "
+            f"{format_bytes(size_bytes)}; make room or choose another folder with --out"
+        ) from None
+
+
+def free_bytes(folder: Path) -> int:
+    """What is free on the disk of a folder for this user."""
+    facts = os.statvfs(folder)
+    return facts.f_bavail * facts.f_frsize

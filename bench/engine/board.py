@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.answers import ANSWER_COLUMNS, Answers
-from bench.core.disk import RAW_LOG_PREFIX, free_bytes, reserve
 from bench.core.histogram import BUCKET_COUNT, Counts, percentile_ns
+from bench.core.machine_limits import RAW_LOG_PREFIX, free_bytes, reserve
 from bench.core.outcome import OUTCOME_COUNT, Outcome
 from bench.engine.wire import layout
 from bench.engine.wire.layout import GAUGE_COLUMNS, KIND_COUNT, KIND_NAMES, LAG

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from bench.registry import is_planned
 from bench.scenario.templates import filled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import NDArray
 
     from bench.plan.program import Program
@@ -170,3 +172,39 @@ def pacing_table(phases: tuple[PhasePlan, ...], rate_per_s: float) -> NDArray[np
             rows.append((stretch.start_ns, duration, first, last, before, expected, number, stretch.is_rest))
             before += expected
     return np.array(rows, dtype=np.float64).reshape(-1, PACING_COLUMNS)
+
+
+class UserStretch(NamedTuple):
+    """A piece of the plan in which the number of users moves evenly; times in ns from run zero."""
+
+    start_ns: int
+    end_ns: int
+    users_from: float
+    users_to: float
+
+
+def user_stretches(phases: Iterable[PhasePlan], lanes: int) -> list[UserStretch]:
+    """The whole plan for a workload of `lanes` users at 100 % load; no user runs in a rest."""
+    found = []
+    for phase in phases:
+        slope = (phase.load_to - phase.load_from) / (phase.end_ns - phase.start_ns)
+        for piece in phase.stretches():
+            ends = [
+                0.0 if piece.is_rest else lanes * (phase.load_from + slope * (at - phase.start_ns))
+                for at in (piece.start_ns, piece.end_ns)
+            ]
+            found.append(UserStretch(piece.start_ns, piece.end_ns, *ends))
+    return found
+
+
+def users_at(stretches: Sequence[UserStretch], at_ns: int) -> int:
+    """Users that run at `at_ns` from run zero: rounded, but one at least wherever there is any load.
+
+    None before the first stretch and from the end of the last one on.
+    """
+    for stretch in stretches:
+        if stretch.start_ns <= at_ns < stretch.end_ns:
+            share = (at_ns - stretch.start_ns) / (stretch.end_ns - stretch.start_ns)
+            users = stretch.users_from + (stretch.users_to - stretch.users_from) * share
+            return max(int(users + 0.5), 1) if stretch.users_from + stretch.users_to > 0 else 0
+    return 0

@@ -20,8 +20,8 @@ import numpy as np
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S, WallLabel
-from bench.core.disk import reserve
 from bench.core.histogram import Counts
+from bench.core.machine_limits import reserve
 from bench.core.outcome import OUTCOMES
 
 KINDS = ("response", "service", "lag", "late", "net", "service_net", "pool_wait")

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Self
 
-from bench.core.disk import RAW_LOG_PREFIX
+from bench.core.machine_limits import RAW_LOG_PREFIX
 from bench.results import layout
 from bench.results.layout import OWNER
 from bench.results.run_record import INTERRUPTED, Anomaly, RunRecord, ScenarioRecord

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.core.disk import RAW_LOG_PREFIX
 from bench.core.errors import HoldfastError, ResultError
+from bench.core.machine_limits import RAW_LOG_PREFIX
 from bench.judge.judge import judge
 from bench.report import data, markdown, text
 from bench.report.html import run_page

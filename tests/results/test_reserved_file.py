@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.disk import reserve
 from bench.core.errors import ResultError
+from bench.core.machine_limits import reserve
 
 LIMIT_BYTES = 1 << 20
 

@@ -27,8 +27,7 @@ from bench.engine.locust.messages import (
 )
 from bench.engine.locust.process import UsersProcess
 from bench.engine.wire import layout
-from bench.plan.plan import Plan, WorkloadPlan
-from bench.plan.users import user_stretches
+from bench.plan.plan import Plan, WorkloadPlan, user_stretches
 from bench.registry import OTHER
 from bench.stack.target import Target
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from bench.core.answers import ErrorCount
 from bench.core.messages import Messages
-from bench.plan.users import UserStretch
+from bench.plan.plan import UserStretch
 
 
 @dataclass(frozen=True, kw_only=True)

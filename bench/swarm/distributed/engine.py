@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.clock import NS_PER_S, monotonic_ns
-from bench.core.disk import RAW_LOG_PREFIX
 from bench.core.histogram import Counts, empty
+from bench.core.machine_limits import RAW_LOG_PREFIX
 from bench.core.messages import Event
 from bench.core.outcome import Outcome
 from bench.engine.api import EngineResult, EngineStats

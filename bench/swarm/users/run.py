@@ -37,7 +37,7 @@ from bench.engine.locust.messages import (
     UsersTask,
 )
 from bench.engine.wire import layout
-from bench.plan.users import users_at
+from bench.plan.plan import users_at
 from bench.resources.run_queue import ThreadUse
 from bench.swarm.users.load import (
     Refused,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.plan.plan import PhasePlan
-from bench.plan.users import user_stretches, users_at
+from bench.plan.plan import PhasePlan, user_stretches, users_at
 
 S = 1_000_000_000
 
