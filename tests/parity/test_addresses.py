@@ -32,8 +32,15 @@ def hosts(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(300)  # the first run of a machine compiles
-@pytest.mark.parametrize("engine", ["wire", "client"])
-@pytest.mark.parametrize("driver", ["redis", "http"])
+@pytest.mark.parametrize(
+    ("driver", "engine"),
+    [
+        ("redis", "wire"),
+        ("http", "client"),
+        pytest.param("redis", "client", marks=pytest.mark.long),
+        pytest.param("http", "wire", marks=pytest.mark.long),
+    ],
+)
 def test_lanes_follow_a_name_that_leads_elsewhere(hosts: Path, driver: str, engine: str) -> None:
     program = (sys.executable, "-m", "tests.parity.moving_name")
     command = with_own_hosts(hosts, *program, str(hosts), driver, engine)

@@ -25,7 +25,7 @@ def test_a_servers_bytes_come_to_the_same_in_every_engine(
     check(look, group, case, engine, 0)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["wire", pytest.param("client", marks=pytest.mark.long)])
 @pytest.mark.parametrize(("group", "case"), CUT, ids=ids(CUT))
 def test_and_however_they_are_cut(look: Look, group: Group, case: Case, engine: str) -> None:
     check(look, group, case, engine, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,9 @@ PARAMETERS = {
 }
 
 
+@cache
 def tools() -> tuple[Vocabulary, Draws, RunClock]:
+    """Made by whoever needs them first: on an empty cache, that one compiles."""
     plan = plan_of(
         driver="postgres",
         target="postgres",
@@ -35,9 +39,6 @@ def tools() -> tuple[Vocabulary, Draws, RunClock]:
     return Vocabulary(plan.workload, plan.seed), Draws(plan, clock), clock
 
 
-VOCABULARY, DRAWS, CLOCK = tools()
-
-
 def ticket_of(arrival: int, key: int = 0) -> PendingRequest:
     return PendingRequest(0, 0, 0, key, arrival)
 
@@ -46,11 +47,11 @@ def ticket_of(arrival: int, key: int = 0) -> PendingRequest:
 def test_a_drawn_number_is_written_as_the_wire_engine_writes_it(form: int, number: int) -> None:
     content = np.full(12, ord("?"), dtype=np.uint8)
     used = int(write_number(content, 2, 7, number, form))
-    writer = TemplateWriter(VOCABULARY)
+    writer = TemplateWriter(tools()[0])
     writer.literal(b"0000000%")
     # The key's variable: its number is the ticket's own.
     writer.fields.append(Field(0, 7, FROM_VARIABLE, 0, 0, form))
-    words = Words(writer, DRAWS)
+    words = Words(writer, tools()[1])
     assert words.render(ticket_of(0, number)) == content[2 : 2 + used].tobytes() + b"%"
     assert words.number_maker() is None, "there is a percent sign behind it"
 
@@ -59,10 +60,10 @@ def test_a_drawn_number_is_written_as_the_wire_engine_writes_it(form: int, numbe
 def test_an_arrival_wider_than_its_field_keeps_its_last_digits(arrival: int) -> None:
     content = np.zeros(5, dtype=np.uint8)
     write_number(content, 0, 5, arrival, ZERO_PADDED)
-    writer = TemplateWriter(VOCABULARY)
+    writer = TemplateWriter(tools()[0])
     writer.literal(b"00000")
     writer.fields.append(Field(0, 5, FROM_ARRIVAL))
-    words = Words(writer, DRAWS)
+    words = Words(writer, tools()[1])
     assert words.render(ticket_of(arrival)) == content.tobytes()
     number = words.number_maker()
     assert number is not None
@@ -87,10 +88,10 @@ def test_numbers_are_the_plans_draws() -> None:
 
 
 def test_a_value_is_text_with_its_arrival_in_it_and_a_run_has_its_label() -> None:
-    CLOCK.run_label = 1_234_567_890_123
-    writer = TemplateWriter(VOCABULARY)
+    tools()[2].run_label = 1_234_567_890_123
+    writer = TemplateWriter(tools()[0])
     writer.text("100% {value} {run} {turn}", NATURAL)
-    said = Words(writer, DRAWS).render(ticket_of(15)).decode()
+    said = Words(writer, tools()[1]).render(ticket_of(15)).decode()
     assert said.startswith("100% 000000000015:")
     assert said.endswith(" 1234567890123 1")
 
