@@ -116,7 +116,11 @@ def _target(service: _Service, taken: Sequence[str]) -> FoundTarget | str:
     if not _SERVICE_NAME.fullmatch(service.name):
         return "its name is none that compose takes"
     if service.containers not in ("", "1"):
-        return "it has several containers: put the load on what stands in front of them"
+        port = next(iter(service.ports), 8000 if is_guess else usual)
+        written = port if kind == "http" or port != usual else None
+        place = FoundTarget(name_from(service.name, taken), kind, service=service.name, port=written)
+        note = "It has several containers: health, resources and faults see each; it gets no load itself."
+        return replace(place, said=f"{service.containers} containers", notes=(note,), is_scaled=True)
     if not service.ports:
         advice = f'to measure it write under it ports: ["127.0.0.1:{usual}:{usual}"]'
         return "it publishes no port" if is_guess else f"{kind}, but its port is not published; {advice}"

@@ -55,6 +55,8 @@ class FoundTarget:
     notes: tuple[str, ...] = ()
     """What a reader should know of the guesses, one sentence each."""
     operations: tuple[FoundOperation, ...] = ()
+    is_scaled: bool = False
+    """A service of several containers, which no load can be put on."""
 
     @property
     def place(self) -> str:
@@ -66,6 +68,8 @@ class FoundTarget:
     @property
     def driver(self) -> str | None:
         """What drives it in a first scenario."""
+        if self.is_scaled:
+            return None
         return next((name for name, facts in DRIVERS.items() if facts.kind == self.kind), None)
 
 

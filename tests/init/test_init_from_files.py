@@ -78,6 +78,7 @@ def test_a_compose_file_is_found_and_becomes_files_that_validate(
         "api": ("api", 8000),
         "edge": ("edge", 80),
         "search": ("search", None),
+        "scaled": ("scaled", None),
     }
     assert file.described["cache"].password == "c"
     assert (file.described["archive"].port, file.described["archive"].database) == (5433, "old")
