@@ -10,6 +10,7 @@ from bench.judge.guards import DOUBTS
 from bench.judge.machine_guards import MACHINE_DOUBTS, PROXY_DOUBTS, machine_excused
 from bench.judge.measures import observe
 from bench.judge.observation import Observation, Unmeasurable, tally_of
+from bench.judge.uncertainty import interval_of
 from bench.judge.verdict import Check, Status, Verdict, compared
 from bench.results.reader import Run
 from bench.scenario.rules.grammar import Rule, parse_rule
@@ -132,8 +133,9 @@ def _check(run: Run, asked: Rule | str) -> Check:
     except ValueError as error:
         return _unreadable(str(asked), str(error))
     try:
-        seen = observe(run, rule.metric)
-        return _judged(run, rule, seen)
+        check = _judged(run, rule, observe(run, rule.metric))
+        interval, method = interval_of(run, rule, check)
+        return check.model_copy(update={"interval": interval, "method": method})
     except Unmeasurable as found:
         return _of(rule, None, Status.INCONCLUSIVE, found.because, found.advice)
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:

@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S
@@ -23,6 +24,7 @@ from bench.results.reader import Run
 from bench.scenario.rules.grammar import Metric
 from bench.statistics.shares import Z, design_effect, t_quantile, wilson
 
+Figures = NDArray[np.float64]
 MOST_SLICES = 30
 """Few, so that what lasts longer than a window of the run is mostly inside one."""
 LEAST_SLICES = 10
@@ -146,13 +148,30 @@ def throughput_interval(run: Run, metric: Metric) -> tuple[float, float] | None:
         is_done = window.tag.outcome == "ok" and run.is_of(window.tag, metric.workload, metric.operation)
         if place is not None and is_done:
             done[place] += int(window.counts.sum())
-    measured_s = float(slices.lengths_s.sum())
-    mean = float(done.sum()) / measured_s
-    # Slices are not all of one length: the variance is that of a ratio (Cochran 1977, 6.4).
-    residuals = float(np.square(done - mean * slices.lengths_s).sum())
-    error = math.sqrt(slices.count / (slices.count - 1) * residuals) / measured_s
-    half = t_quantile(slices.count - 1, 0.975) * error
-    return max(0.0, mean - half), mean + half
+    return _ratio_interval(done, slices.lengths_s)
+
+
+def mean_interval(run: Run, metric: Metric) -> tuple[float, float] | None:
+    """The bounds of the mean of a latency in ns, from the slices' means; None for too few slices."""
+    slices = Slices(run)
+    if slices.count < LEAST_SLICES:
+        return None
+    sums, samples = np.zeros(slices.count), np.zeros(slices.count)
+    for window in _latency_windows(run, metric):
+        place = slices.of(window)
+        if place is not None and (count := int(window.counts.sum())):
+            sums[place] += histogram.mean_ns(window.counts) * count
+            samples[place] += count
+    return _ratio_interval(sums, samples) if samples.sum() else None
+
+
+def _ratio_interval(having: Figures, sizes: Figures) -> tuple[float, float]:
+    """The bounds of sum / size, from slices that are not all of one size (Cochran 1977, 6.4)."""
+    count, total = len(sizes), float(sizes.sum())
+    ratio = float(having.sum()) / total
+    residuals = float(np.square(having - ratio * sizes).sum())
+    half = t_quantile(count - 1, 0.975) * math.sqrt(count / (count - 1) * residuals) / total
+    return max(0.0, ratio - half), ratio + half
 
 
 def _latency_windows(run: Run, metric: Metric) -> Iterator[Window]:

@@ -16,7 +16,12 @@ from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import KNOWN, Unmeasurable
 from bench.judge.resources.growth import SHARE, by_memory, growth, measured_offsets
 from bench.judge.resources.series import Series, Times, series_of, times_of
-from bench.judge.sampled_intervals import percentile_interval, share_interval, throughput_interval
+from bench.judge.sampled_intervals import (
+    mean_interval,
+    percentile_interval,
+    share_interval,
+    throughput_interval,
+)
 from bench.judge.verdict import Check
 from bench.results.reader import Run
 from bench.results.run_record import PhaseRecord
@@ -113,19 +118,23 @@ METHODS = {
     "on each other.",
     "independent samples": "Percentiles of a run with fewer than 10 windows: the same with samples taken as "
     "independent, which makes the interval too narrow where they are not.",
-    "batch means": "Throughput: by how much the rates of the slices differ, with Student's t (95 %).",
+    "batch means": "Throughput and means: by how much the slices differ, with Student's t (95 %).",
     "Wilson": "Shares: Wilson's interval (95 %), for as many samples as the slices say they are worth.",
     "rule of three": "Nothing found in n: the true share may be up to 3/n (95 %).",
     "repeats": "Repeated faults: the least and the greatest of n; up to 1 - 0.05^(1/n) of further ones may "
     "be worse than the worst of them (95 %).",
     "ten slices": "CPU: the least and the greatest of ten slices of the measured time.",
     "extremes": "Memory growth: from the lowest and highest samples of the first and the last tenth.",
+    "counted": "Counts: every case was looked at, so for this run the number is exact.",
     "bootstrap": "Slopes: 98 % bounds by a moving-block bootstrap (the judge's own).",
 }
 """Name of a method -> what it is, for the reader of the page."""
 COUNTS = frozenset(
     {"lost_messages", "duplicate_messages", "reordered_messages", "lost_writes", "unexpected_values"}
 )
+COUNTED = COUNTS | {"dropped", "leaked_connections", "false_alarms", "fd_growth"}
+"""Metrics for which every single case was looked at."""
+SLOPES = frozenset({"memory_slope"})
 SHARE_BEYOND = 0.05
 
 
@@ -146,9 +155,9 @@ def uncertainty(run: Run, rule: Rule, check: Check) -> Uncertainty:
     """How sure the observed value of a check is. Raises ResultError for a damaged run."""
     if check.observed is None:
         return _none("nothing was observed")
-    if check.interval is not None:
-        return _between(*check.interval, rule.unit, "bootstrap")
     name = rule.metric.name
+    if name in SLOPES and check.interval is not None:
+        return _between(*check.interval, rule.unit, "bootstrap")
     if name in LATENCIES:
         return _percentile(run, rule.metric)
     if name in COUNTS:
@@ -157,6 +166,21 @@ def uncertainty(run: Run, rule: Rule, check: Check) -> Uncertainty:
         return _repeats(run, rule.metric)
     method = OTHERS.get(name)
     return method(run, rule) if method else _none(REASONS.get(name, "one value, without an interval"))
+
+
+def interval_of(run: Run, rule: Rule, check: Check) -> tuple[tuple[float, float] | None, str | None]:
+    """The bounds of the observed value of a check, and the method; None where there are no two bounds.
+
+    Raises ResultError for a damaged run.
+    """
+    if check.observed is None:
+        return None, None
+    found = uncertainty(run, rule, check)
+    if found.low is not None and found.high is not None:
+        return (found.low, found.high), found.method
+    if rule.metric.name in COUNTED:
+        return (check.observed, check.observed), "counted"
+    return None, None
 
 
 REASONS = {
@@ -170,6 +194,8 @@ PER_FAULT = frozenset(name for name, metric in BY_NAME.items() if metric.per_rep
 
 
 def _percentile(run: Run, metric: Metric) -> Uncertainty:
+    if metric.stat == "mean" and (bounds := mean_interval(run, metric)) is not None:
+        return _between(*bounds, "ns", "batch means")
     percent = 95.0 if metric.stat is None else metric.percent
     if percent is None:
         return _none(f"the {metric.stat} has no interval here")

@@ -124,6 +124,7 @@ class Check(Record):
     """One judged rule, or one reason why the run cannot be judged (metric `validity.*`).
 
     `observed`, `limit` and `warn` are in the base unit `unit`: ns, per_s, ratio, count, bytes, bytes_per_s.
+    `interval` holds the true value with 95 % confidence, where a method for that is known.
     `because` is a sentence with the numbers; `advice` says what to do, or is None.
     """
 
@@ -134,6 +135,8 @@ class Check(Record):
     limit: Number | None = None
     warn: Number | None = None
     interval: Annotated[tuple[Number, Number] | None, Field(strict=False), WrapValidator(_interval)] = None
+    method: str | None = None
+    """How the interval was found, in the words of docs/verdicts.md."""
     samples: Whole | None = None
     status: Annotated[Status, BeforeValidator(_status), PlainSerializer(lambda status: status.name)]
     because: str

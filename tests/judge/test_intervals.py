@@ -176,3 +176,29 @@ def test_what_has_no_interval_says_why(tmp_path: Path) -> None:
     ).load(tmp_path)
     found = sure(run, "cache.leaked_connections == 0")
     assert (found.method, found.text) == (None, "counted at the end, not sampled")
+
+
+def test_the_page_on_verdicts_explains_every_method() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text()
+    explained = page.partition("## How sure a value is")[2].partition("\n## ")[0]
+    assert {line.split("`")[1] for line in explained.splitlines() if line.startswith("| `")} == set(METHODS)
+
+
+def test_a_check_carries_the_interval_and_the_method(tmp_path: Path) -> None:
+    run = windows_run(tmp_path, [[(MS, 92), (5 * MS, 4), (6 * MS, 4)] for _ in range(20)])
+    rules = [
+        "cache.response.p95 < 10ms",
+        "cache.response.mean < 10ms",
+        "cache.errors < 1%",
+        "cache.dropped == 0",
+    ]
+    found = {}
+    for check in judge(run, [parse_rule(rule) for rule in rules]).checks:
+        if check.is_rule:
+            assert check.interval is not None
+            assert check.observed is not None
+            assert check.interval[0] <= check.observed <= check.interval[1]
+            found[check.metric] = check.method
+    assert list(found.values()) == ["slices of time", "batch means", "rule of three", "counted"]
+    most = judge(run, [parse_rule("cache.response.max < 10ms")]).checks[-1]
+    assert (most.interval, most.method) == (None, None)

@@ -108,9 +108,14 @@ def test_a_recorded_run_is_judged_as_it_was(run: Path) -> None:
 
 @pytest.mark.parametrize("run", [run for run in RUNS if run.parent != OLD], ids=named)
 def test_the_verdict_is_that_of_the_version_that_made_the_run(run: Path) -> None:
-    assert json.loads((run / "verdict.json").read_text()) == json.loads(
-        (HERE / run / "verdict.json").read_text()
-    )
+    assert without_intervals(run / "verdict.json") == without_intervals(HERE / run / "verdict.json")
+
+
+def without_intervals(file: Path) -> object:
+    """They came later."""
+    verdict = json.loads(file.read_text())
+    checks = [{**check, "interval": None, "method": None} for check in verdict["checks"]]
+    return {**verdict, "checks": checks}
 
 
 @pytest.mark.parametrize("run", RUNS, ids=named)

@@ -91,7 +91,10 @@ def rules(verdict: Verdict) -> Html:
         return section("Rules", element("p", "The scenario has no rules: there is nothing to judge."))
     columns = "rule | status | #observed | #limit | #warn | #headroom | because"
     rows = [_rule(check) for check in judged]
-    caption = "Every rule of the scenario, in its order. Headroom: the share of the limit that is left"
+    caption = (
+        "Every rule of the scenario, in its order. Below a value: its 95 % interval, and how many samples. "
+        "Headroom: the share of the limit that is left"
+    )
     return section("Rules", table(columns, rows, caption, narrow="cards"))
 
 
@@ -102,7 +105,7 @@ def _rule(check: Check) -> list[Child]:
     observed: list[Child] = [
         units.format_quantity(check.observed, unit) if check.observed is not None else "-"
     ]
-    if check.interval is not None:
+    if check.interval is not None and check.interval[0] < check.interval[1]:
         low, high = (units.format_quantity(bound, unit) for bound in check.interval)
         observed.append(element("div", f"{low} to {high}", class_="soft small"))
     if check.samples is not None:
