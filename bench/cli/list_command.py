@@ -22,13 +22,14 @@ def command(paths: tuple[str, ...]) -> int:
 
     Files with problems are reported on standard error, and the exit code is 3.
     """
-    from bench.scenario.load import discover, load_scenario
+    from bench.cli.session_opening import load_for, named_stack
+    from bench.scenario.load import discover
     from bench.scenario.source import file_name
 
     code = ExitCode.OK
     for path in discover(paths or ("scenarios",)):
         try:
-            say(_entry(load_scenario(path)))
+            say(_entry(load_for(named_stack(None, [path]), path, ())))
         except ScenarioError as error:
             count = len(error.problems)
             found = f"{count} problem{'s' * (count != 1)}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from bench.cli.session_opening import load_for, named_stack
 from bench.core.errors import TargetError
 from bench.core.outcome import Outcome
 from bench.engine.api import Engine
@@ -117,6 +119,12 @@ def test_what_is_not_to_be_checked_is_not_checked(park: Park, kind: str, engine:
 @pytest.mark.parametrize("kind", ["redis", "postgres"])
 def test_a_server_that_wants_our_certificate_is_the_reason(park: Park, kind: str, engine: str) -> None:
     assert "certificate" in refusal(engine, park.target(kind, mutual=True))
+
+
+def test_the_sample_of_tls_fits_its_own_stack() -> None:
+    sample = Path(__file__).parents[2] / "scenarios" / "tls" / "redis_tls.yaml"
+    loaded = load_for(named_stack(None, [sample]), sample, ())
+    assert {one.target for one in loaded.scenario.workloads} == {"secured", "plain"} == set(loaded.topology)
 
 
 def test_without_openssl_the_other_engine_is_named(
