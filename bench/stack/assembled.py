@@ -99,7 +99,8 @@ class AssembledStack(Stack):
         if place == "docker":
             from bench.stack.docker.stack import DockerStack
 
-            return DockerStack(set(names), self._log_dir)
+            instances = {name: self._file.targets[name].instances(name) for name in names}
+            return DockerStack(set(names), self._log_dir, instances)
         services = [service for name in names for service in self._embedded(name)]
         return EmbeddedStack.of(services, self.targets())
 

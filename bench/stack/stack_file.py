@@ -305,11 +305,9 @@ def _violations(contents: StackContents) -> Iterator[Violation]:
 def _startable(name: str, targets: Mapping[str, StackTarget], place: str) -> Iterator[Violation]:
     """Why a target cannot be started by us."""
     target = targets[name]
-    if target.started.proxy is not None and place == "docker":
-        advice = (
-            "add edge: {kind: http, docker: {}, behind: [api]}, which is an nginx, and put the load on it"
-        )
-        yield Violation((place, "proxy"), "a proxy only with embedded", target.started.proxy, advice)
+    if target.started.proxy == "haproxy" and place == "docker":
+        advice = "write proxy: nginx, of which there is an image"
+        yield Violation((place, "proxy"), "nginx before containers", "haproxy", advice)
     elif target.started.proxy is not None and target.kind != "http":
         yield Violation((place, "proxy"), "a proxy only before an http", target.kind, "remove it")
     elif target.started.proxy is None and target.started.instances is not None:

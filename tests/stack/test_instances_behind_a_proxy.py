@@ -9,10 +9,12 @@ import pytest
 from bench.core.errors import ScenarioError, TargetError
 from bench.scenario.load import load_scenario
 from bench.stack.assembled import AssembledStack
+from bench.stack.docker.services import containers_with_needs
 from bench.stack.probes.http import http_get
 from bench.stack.services.servers import SYSTEM_PROGRAMS
 from bench.stack.stack_file import StackFile, load_stack_file
 from bench.stack.supervisor.processes import ProcessIdentity
+from bench.stack.target import Target
 from chaos.schedule import planned_faults
 from tests.helpers.waiting import eventually
 
@@ -106,6 +108,27 @@ def test_a_missing_program_is_told_with_what_to_install(
 def test_what_a_place_with_instances_cannot_say(read: Read, place: str, expected: str) -> None:
     with pytest.raises(ScenarioError, match=expected):
         read(place)
+
+
+def test_containers_have_an_nginx_before_them_and_no_haproxy(tmp_path: Path) -> None:
+    file = tmp_path / "stack.yaml"
+    text = "targets:\n  redis: {kind: redis, docker: {}}\n  postgres: {kind: postgres, docker: {}}\n"
+    text += "  api: {kind: http, docker: {instances: 2, proxy: %s}, behind: [redis, postgres]}\n"
+    file.write_text("stack: s\n" + text % "nginx")
+    assert load_stack_file(file).targets["api"].instances("api") == ("api#1", "api#2")
+    started = containers_with_needs({"api"}, {"api": ("api#1", "api#2")})
+    assert [one.name for one in started] == ["redis", "postgres", "api#1", "api#2", "api"]
+    assert [one.spec.name for one in started[2:]] == ["api", "api", "edge"]
+    assert len({one.host_number for one in started}) == len(started)
+    seen = {
+        each: Target(each, "http", f"10.0.0.{number}", 8000) for number, each in enumerate(("api#1", "api#2"))
+    }
+    configuration = started[-1].files(seen)["/etc/nginx/nginx.conf"].decode()
+    assert "server 10.0.0.0:8000 max_fails=1" in configuration
+    assert "server 10.0.0.1:8000 max_fails=1" in configuration
+    file.write_text("stack: s\n" + text % "haproxy")
+    with pytest.raises(ScenarioError, match="expected nginx before containers, found haproxy"):
+        load_stack_file(file)
 
 
 def test_only_an_http_service_has_a_proxy(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
 from bench.core.sanitize import redacted
-from bench.registry import SERVICES
 from bench.stack.description import ContainerDescription, TargetDescription
 from bench.stack.docker.client import ADDRESS, ALLOW, CHAOS, SERVICE, explanation, labels_of
 from bench.stack.docker.container_facts import cgroup_of
@@ -58,7 +57,7 @@ class ManagedContainer:
     def __init__(self, service: ContainerService, image: ReadyImage) -> None:
         self.service = service
         self.name = service.name
-        self.behind = SERVICES[service.name].depends_on
+        self.behind = service.instances or service.spec.depends_on
         self.target: Target | None = None
         self.id = ""
         self._image = image
@@ -169,14 +168,14 @@ class ManagedContainer:
             "the docker stack",
             f"a container of {self._image.name} that starts",
             found,
-            f"look at the image, or name another one in {variable_of(self.name)}",
+            f"look at the image, or name another one in {variable_of(self.service.spec.name)}",
         )
 
     def _create(self, place: Place, port: int, others: Mapping[str, Target]) -> str:
         from docker.types import LogConfig
 
         engine, service = place.engine, self.service
-        name = f"holdfast-{place.run}-{service.name}"
+        name = f"holdfast-{place.run}-{service.host_name}"
         labels = {**labels_of(place.run), SERVICE: service.name, CHAOS: ALLOW, ADDRESS: place.address}
         binds = {}
         if service.volume:
@@ -190,12 +189,12 @@ class ManagedContainer:
             log_config=LogConfig(type="json-file", config=LOG_LIMITS),
             network_mode=place.network,
         )
-        endpoint = engine.create_endpoint_config(aliases=[service.name], ipv4_address=place.address)
+        endpoint = engine.create_endpoint_config(aliases=[service.host_name], ipv4_address=place.address)
         created = engine.create_container(
             self._image.name,
             command=service.command(self._image.command),
             name=name,
-            hostname=service.name,
+            hostname=service.host_name,
             environment=service.environment(others),
             labels=labels,
             ports=[service.port],
@@ -251,7 +250,8 @@ class ManagedContainer:
             raw = b""
         lines = [line.strip() for line in raw.decode(errors="replace").splitlines() if line.strip()]
         tail = redacted(" | ".join(lines[-LOG_TAIL_LINES:]), [target.password])
-        advice = f"look at the image {self._image.name}, or name another one in {variable_of(target.name)}"
+        variable = variable_of(self.service.spec.name)
+        advice = f"look at the image {self._image.name}, or name another one in {variable}"
         return target.error("a service that is up by its own answer", with_log_end(found, tail), advice)
 
 

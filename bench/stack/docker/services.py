@@ -6,12 +6,13 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
-from bench.registry import SERVICES, load, with_dependencies
+from bench.registry import SERVICES, ServiceSpec, load, with_dependencies
 from bench.stack import images
 from bench.stack.docker.client import explanation
 from bench.stack.images.build import build_image, built_image, image_name, named_base
@@ -147,6 +148,20 @@ class ContainerService:
     files: Callable[[Others], dict[str, bytes]] = _check_of_health
     """To be put into the container before its start, by absolute path."""
     ready_deadline_s: float = 60.0
+    entry: str = ""
+    """Its entry in the registry, which its image is of, where that has another name."""
+    instances: tuple[str, ...] = ()
+    """What it spreads the load over, where it is the proxy before them."""
+
+    @property
+    def spec(self) -> ServiceSpec:
+        """Its entry in the registry."""
+        return SERVICES[self.entry or self.name]
+
+    @property
+    def host_name(self) -> str:
+        """Its name in the network."""
+        return self.name.replace("#", "-")
 
 
 def redis() -> ContainerService:
@@ -235,26 +250,51 @@ def api() -> ContainerService:
     )
 
 
-def edge() -> ContainerService:
-    """A reverse proxy in front of the API."""
+def edge(name: str = "edge", host_number: int = 6, instances: tuple[str, ...] = ()) -> ContainerService:
+    """A reverse proxy in front of the API, or of its instances."""
 
     def files(others: Others) -> dict[str, bytes]:
         # By address: a name would have to be known at its start, and the API may be away just then.
         text = (IMAGES / "edge" / "nginx.conf").read_text()
-        text = text.replace("server api:8000", f"server {others['api'].address}")
+        servers = [f"server {others['api'].address} max_fails=0;"] if not instances else []
+        servers += [f"server {others[each].address} max_fails=1 fail_timeout=1s;" for each in instances]
+        text = text.replace("server api:8000 max_fails=0;", " ".join(servers))
+        if instances:  # another one is tried after a refusal
+            text = text.replace("proxy_next_upstream off;", "")
         return {**_check_of_health(others), "/etc/nginx/nginx.conf": text.encode()}
 
     return ContainerService(
-        name="edge",
+        name=name,
         port=80,
-        host_number=6,
-        target=lambda port: Target("edge", "http", LOOPBACK, port, managed=True),
+        host_number=host_number,
+        target=lambda port: Target(name, "http", LOOPBACK, port, managed=True),
         health=("CMD", "sh", HEALTHY, "http", "80", "/ping"),
         files=files,
+        entry="edge",
+        instances=instances,
     )
 
 
-def containers_with_needs(names: AbstractSet[str]) -> list[ContainerService]:
-    """The services to start, each after what it depends on."""
-    makers = [SERVICES[name].container for name in with_dependencies(names)]
-    return [load(maker)() for maker in makers if maker is not None]
+FIRST_INSTANCE = 7
+"""Which address of the run's network the first instance has."""
+
+
+def containers_with_needs(
+    names: AbstractSet[str], instances: Mapping[str, tuple[str, ...]] | None = None
+) -> list[ContainerService]:
+    """The services to start, each after what it depends on; `instances`: of those that have several."""
+    found: list[ContainerService] = []
+    for name in with_dependencies(names):
+        if (maker := SERVICES[name].container) is None:
+            continue
+        service: ContainerService = load(maker)()
+        several = (instances or {}).get(name, ())
+        for number, each in enumerate(several, start=FIRST_INSTANCE):
+            target = partial(_named, service.target, each)
+            found.append(replace(service, name=each, entry=name, host_number=number, target=target))
+        found.append(edge(name, service.host_number, several) if several else service)
+    return found
+
+
+def _named(make: Callable[[int], Target], name: str, port: int) -> Target:
+    return replace(make(port), name=name)

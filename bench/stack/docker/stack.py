@@ -7,6 +7,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,10 +36,16 @@ class DockerStack(Stack):
 
     kind = "docker"
 
-    def __init__(self, needed: AbstractSet[str], log_dir: Path) -> None:
+    def __init__(
+        self,
+        needed: AbstractSet[str],
+        log_dir: Path,
+        instances: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        """`instances`: the names of those of a service that has several, behind an nginx."""
         known = [service.name for service in SERVICES.values() if service.container is not None]
         check_names(needed, known, "the docker stack", "that it can start")
-        self._services = containers_with_needs(needed)
+        self._services = containers_with_needs(needed, instances)
         self._log_dir = log_dir
         self._run = secrets.token_hex(6)
         self._containers: list[ManagedContainer] = []
@@ -58,7 +65,7 @@ class DockerStack(Stack):
             self._reaper = Reaper(self._run)
             sweep(engine)
             for service in self._services:
-                self._containers.append(ManagedContainer(service, ready_image(engine, service.name)))
+                self._containers.append(ManagedContainer(service, ready_image(engine, service.spec.name)))
             self._reaper.wait_until_ready()
             subnet = create_network(engine, f"holdfast-{self._run}", labels_of(self._run))
             self._events = EngineEvents(engine, self._ids)
