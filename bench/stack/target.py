@@ -166,6 +166,18 @@ _POSTGRES_OPTIONS = (
     "connect_timeout",
     "options",
 )
+_OTHER_OPTIONS = frozenset(
+    (
+        *("service", "user", "password", "passfile", "channel_binding", "dbname", "host", "hostaddr"),
+        *("port", "client_encoding", "fallback_application_name", "keepalives", "keepalives_idle"),
+        *("keepalives_interval", "keepalives_count", "tcp_user_timeout", "sslnegotiation"),
+        *("sslcompression", "sslcertmode", "sslpassword", "sslcrl", "sslcrldir", "sslsni", "requirepeer"),
+        *("require_auth", "min_protocol_version", "max_protocol_version", "ssl_min_protocol_version"),
+        *("ssl_max_protocol_version", "gssencmode", "krbsrvname", "gsslib", "gssdelegation", "replication"),
+        *("target_session_attrs", "load_balance_hosts"),
+    )
+)
+"""What else libpq has, refused by name. Any other option is not: it may be a piece of a password."""
 Refusal = Callable[[str, str], TargetError]
 Options = tuple[tuple[str, str], ...]
 
@@ -216,6 +228,11 @@ def _beginning_of(kind: TargetKind) -> str:
 
 
 def _split(url: str, refuse: Refusal) -> tuple[SplitResult, int | None]:
+    if "," in url.partition("://")[2].partition("/")[0].rpartition("@")[2]:
+        advice = (
+            "name one, or a name that always leads to the one to measure: it is looked up at every connection"
+        )
+        raise refuse("several hosts", advice)
     try:
         url.encode()
         parts = urlsplit(url)
@@ -297,6 +314,12 @@ def _options_among(known: tuple[str, ...], query: str, refuse: Refusal) -> Optio
 
 
 def _postgres_options(query: str, refuse: Refusal) -> Options:
+    names = {unquote(pair.partition("=")[0]) for pair in query.split("&")}
+    if others := sorted(names & _OTHER_OPTIONS):
+        known = ", ".join(_POSTGRES_OPTIONS)
+        raise refuse(
+            f"libpq's option {others[0]}", f"leave it out: of libpq's options only {known} are used here"
+        )
     options = _options_among(_POSTGRES_OPTIONS, query, refuse)
     values = dict(options)
     if values.get("sslmode", "disable") not in _SSL_MODES:
