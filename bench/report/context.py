@@ -85,6 +85,14 @@ def _connections(run: Run, workload: WorkloadRecord) -> list[Fact]:
             "" if leaked is None else f"{spaced(leaked)} leaked",
         ]
         facts.append(("Pool", f"{workload.name}: {joined(parts)}"))
+    if log_ins := counters.get("log_ins"):
+        refused = counters.get("log_ins_refused", 0)
+        facts.append(
+            (
+                "Log-ins",
+                f"{workload.name}: {spaced(log_ins)}" + f", {spaced(refused)} refused" * (refused > 0),
+            )
+        )
     if reconnects := counters.get("reconnects"):
         facts.append(("Reconnects", f"{workload.name}: {spaced(reconnects)} lanes reconnected"))
     return facts

@@ -73,7 +73,7 @@ def scope_text(workload: str, operation: str | None, whole: str = "all") -> str:
 
 def kind_text(run: Run, found: Latency) -> str:
     """What a distribution is of: response, service, waiting for a pool; of messages "end to end"."""
-    is_delivery = not run.arrives(found.workload, found.operation or "")
+    is_delivery = (found.workload, found.operation) in run.received(found.workload)
     return "end to end" if is_delivery else found.kind.replace("_", " ")
 
 

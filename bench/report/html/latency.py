@@ -72,7 +72,7 @@ def over_time(
             )
             for place, percent in enumerate(DRAWN)
         ]
-        is_received = operation is not None and not run.arrives(workload, operation)
+        is_received = (workload, operation) in run.received(workload)
         limits = _limits(verdict, workload, "end_to_end" if is_received else "response")
         values = [float(ns) for one in known for ns in one.percentiles_ns] + [one.value for one in limits]
         what = "end to end" if is_received else "response"
