@@ -20,10 +20,11 @@ from tests.helpers.http_server import OK, Answerer, LittleHttp
 LIMIT_S = 900
 """Whoever waits for this process then goes on without it, and compiles by itself."""
 
+PAGE = {"path": "/", "expect": {"json": {"$.count": 1}}}
 PLANS = (
     {"target": "redis"},
     {"target": "postgres", "driver": "postgres", "keys": None, "operations": {"one": {"sql": "SELECT 1"}}},
-    {"target": "api", "driver": "http", "keys": None, "operations": {"page": {"request": {"path": "/"}}}},
+    {"target": "api", "driver": "http", "keys": None, "operations": {"page": {"request": PAGE}}},
 )
 
 

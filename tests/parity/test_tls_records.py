@@ -14,7 +14,7 @@ from bench.stack.tls import TlsSettings
 from tests.helpers.tls_servers import Authority
 from tests.parity import http_cases, postgres_cases, redis_cases
 from tests.parity.cases import Group
-from tests.parity.parity_runs import ENGINES, Encryption, Found, run_group
+from tests.parity.parity_runs import Encryption, Found, run_group
 
 GROUPS = [
     replace(group, cases=tuple(case for case in group.cases if not case.answer.endless))
@@ -32,7 +32,7 @@ def encryption(tmp_path_factory: pytest.TempPathFactory) -> Encryption:
     return Encryption(server, TlsSettings(ca=authority.ca))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["wire", pytest.param("client", marks=pytest.mark.long)])
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: f"{group.driver}-{group.name.replace(' ', '_')}")
 def test_answers_in_records_that_are_cut_anywhere_end_as_on_a_plain_connection(
     encryption: Encryption, backend: Callable[[], Target], group: Group, engine: str

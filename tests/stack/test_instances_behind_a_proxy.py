@@ -52,7 +52,7 @@ def read(tmp_path: Path) -> Read:
     return of_place
 
 
-@pytest.mark.parametrize("program", ["haproxy", "nginx"])
+@pytest.mark.parametrize("program", ["haproxy", pytest.param("nginx", marks=pytest.mark.long)])
 def test_the_load_goes_through_the_proxy_to_every_instance_and_past_one_that_is_gone(
     read: Read, tmp_path: Path, program: str
 ) -> None:
