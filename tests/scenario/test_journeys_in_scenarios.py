@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.plan_command import describe, text_of
 from bench.core.errors import ScenarioError
+from bench.core.sanitize import beginning
+from bench.plan.compile import compile_plan
 from bench.scenario.load import load_scenario
 
 HEAD = """scenario: shop
@@ -165,3 +168,27 @@ def test_only_http_has_steps_and_a_log_in(tmp_path: Path) -> None:
     said = str(refused.value)
     assert "login only with the driver http" in said
     assert "command or commands with the driver redis" in said
+
+
+def test_the_plan_shows_requests_of_steps_and_columns_that_arrivals_take(tmp_path: Path) -> None:
+    feeds = """
+    feeds:
+      user: {columns: {name: [ann], password: [hidden]}}
+      thing: {columns: {id: [7]}}
+"""
+    journey = GOOD.replace("user: u", 'user: "{user.name}", password: "{user.password}"').replace(
+        'j: "{json}"', 'j: "{json}", id: "{thing.id}"'
+    )
+    (tmp_path / "shop.yaml").write_text(HEAD + feeds + journey.lstrip("\n") + TAIL)
+    shown = text_of(describe(compile_plan(load_scenario(tmp_path / "shop.yaml").scenario), 3))
+    assert "  login.request: POST /login\n  buy.step_1: POST /carts\n" in shown
+    assert "  thing.id 7" in shown
+    assert "hidden" not in shown
+
+
+def test_what_came_from_the_environment_is_taken_out_of_answers(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(HEAD + GOOD.replace("user: u", 'user: "${SHOP_SECRET}"') + TAIL)
+    load_scenario(tmp_path / "shop.yaml", environment={"SHOP_SECRET": "hunter2-of-shop"})
+    assert (
+        beginning(b'{"input": "hunter2-of-shop",\n "b": "\x1b[2J"}') == '{"input": "***",  "b": "\\x1b[2J"}'
+    )

@@ -103,7 +103,7 @@ class LogIn(LaneLogIn):
         said = unexpected.body.decode(errors="replace") if unexpected.status >= FIRST_REFUSAL else ""
         found = f"{unexpected}: {said}" if said else str(unexpected)
         found = redacted(found, {self._target.password, *self.made.secrets, *known_secrets()})
-        return self._target.error("the answer of a log-in", found, ADVICE)
+        return self._target.error("a log-in that succeeds", found, ADVICE)
 
     def _ticket(self, lane: int) -> PendingRequest:
         """The lane as an arrival of its own number."""
