@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bench.cli.session_opening import load_for, named_stack
@@ -15,6 +17,7 @@ from bench.engine.api import Engine
 from bench.engine.wire import openssl
 from bench.engine.wire.engine import WireEngine
 from bench.plan.plan import Plan
+from bench.stack.probes.postgres import conninfo
 from bench.stack.target import Target
 from bench.stack.tls import TlsSettings
 from tests.engine.client.http_plans import http_plan
@@ -119,6 +122,27 @@ def test_what_is_not_to_be_checked_is_not_checked(park: Park, kind: str, engine:
 @pytest.mark.parametrize("kind", ["redis", "postgres"])
 def test_a_server_that_wants_our_certificate_is_the_reason(park: Park, kind: str, engine: str) -> None:
     assert "certificate" in refusal(engine, park.target(kind, mutual=True))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_password_is_proven_by_scram_over_tls(park: Park, engine: str) -> None:
+    target = park.target("postgres", "ours")
+    with psycopg.connect(conninfo(target), autocommit=True) as admin:
+        admin.execute("DROP ROLE IF EXISTS app")
+        admin.execute("CREATE ROLE app LOGIN PASSWORD 'right'")
+        ((rules,),) = admin.execute("SHOW hba_file").fetchall()
+        usual = Path(rules).read_text()
+        Path(rules).write_text(f"hostssl all app 127.0.0.1/32 scram-sha-256\n{usual}")
+        admin.execute("SELECT pg_reload_conf()")
+        try:
+            user = replace(target, username="app", password="right", database="postgres")
+            ran = run(made(engine, user))
+            said = refusal(engine, replace(user, password="wrong"))
+        finally:
+            Path(rules).write_text(usual)
+            admin.execute("SELECT pg_reload_conf()")
+    assert set(ran.outcomes()) == {Outcome.OK}
+    assert 'password authentication failed for user "app"' in said
 
 
 def test_the_sample_of_tls_fits_its_own_stack() -> None:

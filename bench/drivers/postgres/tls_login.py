@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 CARRIED_BYTES = 65_536
+LENGTH_END = 5
+"""Of a message: its kind and its length stand before."""
+SASL = (10).to_bytes(4)
+BOUND_SCRAM = b"SCRAM-SHA-256-PLUS\0"
 
 
 async def log_in_over_tls(dial: Dialler, target: Target, ours: dict[str, str]) -> Stream:
@@ -101,9 +105,14 @@ class Passage:
             await self._stream.send(said)
 
     async def _inward(self) -> None:
+        loop, said = asyncio.get_running_loop(), b""
         try:
-            while said := await self._stream.receive():
-                await asyncio.get_running_loop().sock_sendall(self._near, said)
+            while not _is_message(said) and (more := await self._stream.receive()):
+                said += more
+            said = without_channel_binding(said)
+            while said:
+                await loop.sock_sendall(self._near, said)
+                said = await self._stream.receive()
         finally:
             with contextlib.suppress(OSError):
                 self._near.shutdown(socket.SHUT_WR)  # libpq learns of the end, whatever it was
@@ -134,6 +143,21 @@ class Passage:
         for carrier in self._carriers:
             if carrier.done():
                 carrier.result()
+
+
+def _is_message(said: bytes) -> bool:
+    return len(said) > LENGTH_END and len(said) > int.from_bytes(said[1:LENGTH_END])
+
+
+def without_channel_binding(said: bytes) -> bytes:
+    """What a server says first; where it offers SCRAM, without the kind that is bound to the channel: libpq
+    breaks off when it is offered that on what it takes for a plain connection.
+    """
+    size = 1 + int.from_bytes(said[1:LENGTH_END])
+    if not said.startswith(b"R") or said[LENGTH_END : LENGTH_END + 4] != SASL:
+        return said
+    body = said[LENGTH_END:size].replace(BOUND_SCRAM, b"")
+    return b"R" + (len(body) + 4).to_bytes(4) + body + said[size:]
 
 
 async def _ask_for_tls(connection: socket.socket, target: Target) -> None:
