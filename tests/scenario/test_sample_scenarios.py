@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.session_opening import load_for, named_stack
 from bench.scenario.load import discover, load_scenario
 from bench.scenario.model import json_schema
 from bench.scenario.rules.lint import hints_of
@@ -59,9 +60,9 @@ def test_memory_is_looked_at_over_fifty_cycles_of_load_and_rest() -> None:
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
 def test_a_sample_is_named_like_its_file_and_gives_no_hint(file: Path) -> None:
     for quick in (False, True):
-        loaded = load_scenario(file, quick=quick)
+        loaded = load_for(named_stack(None, [file]), file, quick=quick)
         assert loaded.scenario.scenario == file.stem
-        assert hints_of(loaded.scenario, loaded.rules) == []
+        assert hints_of(loaded.scenario, loaded.rules, loaded.topology) == []
 
 
 @pytest.mark.parametrize("name", sorted(ACCEPTANCE))
@@ -71,7 +72,8 @@ def test_a_sample_carries_its_acceptance_rules(name: str) -> None:
 
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
 def test_a_sample_names_the_schema_for_editors(file: Path) -> None:
-    assert file.read_text().startswith("# yaml-language-server: $schema=scenario.schema.json\n")
+    schema = "../" * len(file.parent.relative_to(FOLDER).parts) + "scenario.schema.json"
+    assert file.read_text().startswith(f"# yaml-language-server: $schema={schema}\n")
 
 
 def test_the_stored_schema_is_the_one_that_the_models_give() -> None:
