@@ -41,7 +41,7 @@ nox.options.default_venv_backend = "virtualenv"
 
 # Most tests wait for real servers, so there are more of them at a time than processors. Files stay whole,
 # because their tests share a server, and in their order, because the first ones leave time to compile.
-IN_PARALLEL = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+IN_PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
 LOCK = "requirements.lock"
 

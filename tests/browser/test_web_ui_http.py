@@ -222,7 +222,7 @@ def test_what_cannot_be_served_is_refused_at_the_start(tmp_path: Path) -> None:
     for arguments in (("--out", str(tmp_path / "file")), ("--out", ""), ("--stack", "bogus")):
         refused = bench_ui(*arguments)
         assert refused.returncode == 2
-        assert f"Invalid value for '{arguments[0]}'" in refused.stderr
+        assert arguments[0] in refused.stderr
 
 
 def test_a_password_is_asked_for_on_every_route(tmp_path: Path) -> None:

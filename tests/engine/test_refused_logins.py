@@ -10,6 +10,7 @@ from bench.core.errors import TargetError
 from bench.drivers.postgres import connection as postgres_refusal
 from bench.drivers.redis import wire as redis_refusal
 from bench.drivers.redis.wire import log_in
+from bench.engine.wire.dialler import Stream
 from bench.scenario.load import load_scenario
 from bench.stack.target import Target
 
@@ -61,6 +62,6 @@ def test_a_redis_that_is_loading_is_not_said_to_have_refused_a_password() -> Non
         target = Target("redis", "redis", "127.0.0.1", 6379)
         workload = load_scenario(SCENARIO).scenario.workloads[0]
         with pytest.raises(TargetError, match="LOADING") as refused:
-            asyncio.run(log_in(ours, target, workload))
+            asyncio.run(log_in(Stream(ours), target, workload))
     assert "wait until it has loaded its data" in str(refused.value)
     assert "password" not in str(refused.value)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.cli.session_opening import load_for, named_stack
 from bench.core.errors import UsageError
 from bench.engine.wire.engine import share_of
 from bench.plan.compile import compile_plan
@@ -88,7 +89,8 @@ def taken(message: PlanMessage, scratch: Path) -> Plan:
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("path", SAMPLES, ids=[path.stem for path in SAMPLES])
 def test_a_worker_compiles_the_same_plan_without_the_file(path: Path, tmp_path: Path, quick: bool) -> None:
-    plan = compile_plan(load_scenario(path, quick=quick).scenario, seed=5)
+    loaded = load_for(named_stack(None, [path]), path, quick=quick)
+    plan = compile_plan(loaded.scenario, seed=5)
     found = taken(PlanMessage.of(plan), tmp_path)
     assert found.digest == plan.digest
     assert [one.workload for one in found.workloads] == [one.workload for one in plan.workloads]
