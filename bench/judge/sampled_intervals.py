@@ -11,6 +11,7 @@ share's is Wilson's (1927) for the effective number of samples. The quantile of 
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,12 @@ class Slices:
         return min(round(middle_ns + (window.end_ns - window.start_ns) / 2), total_ns)
 
 
+@lru_cache(maxsize=1)
+def slices_of(run: Run) -> Slices:
+    """The slices of a run; its rules are judged one after the other, and finding them reads the whole log."""
+    return Slices(run)
+
+
 def _edges(ends_ns: Sequence[int], total_ns: int) -> list[int]:
     """The ends of the slices: even steps, each moved to the nearest end of a window, if one is near."""
     count = min(MOST_SLICES, len(ends_ns))
@@ -93,7 +100,7 @@ def percentile_interval(run: Run, metric: Metric, percent: float) -> tuple[int, 
     for window in _latency_windows(run, metric):
         total += window.counts
     bucket = histogram.bucket_of(histogram.percentile_ns(total, percent))
-    slices = Slices(run)
+    slices = slices_of(run)
     clusters = [[0, 0] for _ in range(slices.count)]
     for window in _latency_windows(run, metric):
         place = slices.of(window)
@@ -124,7 +131,7 @@ def share_interval(run: Run, metric: Metric) -> tuple[int, int, float, float]:
         return 0, 0, 0.0, 1.0
     if failed == 0:
         return 0, planned, 0.0, min(1.0, 3 / planned)
-    slices = Slices(run)
+    slices = slices_of(run)
     clusters = [[0, 0] for _ in range(slices.count)]
     for window in run.windows("response", measured=True):
         place = slices.of(window)
@@ -139,7 +146,7 @@ def share_interval(run: Run, metric: Metric) -> tuple[int, int, float, float]:
 
 def throughput_interval(run: Run, metric: Metric) -> tuple[float, float] | None:
     """The bounds of OK arrivals per second, from the slices' rates; None for too few slices."""
-    slices = Slices(run)
+    slices = slices_of(run)
     if slices.count < LEAST_SLICES:
         return None
     done = np.zeros(slices.count)
@@ -153,7 +160,7 @@ def throughput_interval(run: Run, metric: Metric) -> tuple[float, float] | None:
 
 def mean_interval(run: Run, metric: Metric) -> tuple[float, float] | None:
     """The bounds of the mean of a latency in ns, from the slices' means; None for too few slices."""
-    slices = Slices(run)
+    slices = slices_of(run)
     if slices.count < LEAST_SLICES:
         return None
     sums, samples = np.zeros(slices.count), np.zeros(slices.count)

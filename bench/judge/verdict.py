@@ -124,7 +124,7 @@ class Check(Record):
     """One judged rule, or one reason why the run cannot be judged (metric `validity.*`).
 
     `observed`, `limit` and `warn` are in the base unit `unit`: ns, per_s, ratio, count, bytes, bytes_per_s.
-    `interval` holds the true value with 95 % confidence, where a method for that is known.
+    `interval` has bounds of the value, where a method for that is known: what they mean is the method's.
     `because` is a sentence with the numbers; `advice` says what to do, or is None.
     """
 

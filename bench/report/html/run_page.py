@@ -92,7 +92,7 @@ def rules(verdict: Verdict) -> Html:
     columns = "rule | status | #observed | #limit | #warn | #headroom | because"
     rows = [_rule(check) for check in judged]
     caption = (
-        "Every rule of the scenario, in its order. Below a value: its 95 % interval, and how many samples. "
+        "Every rule of the scenario, in its order. Below a value: its bounds, and how many samples. "
         "Headroom: the share of the limit that is left"
     )
     return section("Rules", table(columns, rows, caption, narrow="cards"))
