@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.core import histogram
 from bench.core.clock import NS_PER_S
-from bench.judge.measures import LATENCIES
+from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import tally_of
 from bench.results.logs import Window
 from bench.results.reader import Run
@@ -96,9 +96,8 @@ def percentile_interval(run: Run, metric: Metric, percent: float) -> tuple[int, 
     The upper bound is the greatest sample where the interval reaches beyond all of them.
     Raises ValueError for no samples, ResultError for a damaged run.
     """
-    total = histogram.empty()
-    for window in _latency_windows(run, metric):
-        total += window.counts
+    total = observe(run, metric).counts  # read once for all rules, unlike the windows below
+    assert total is not None
     bucket = histogram.bucket_of(histogram.percentile_ns(total, percent))
     slices = slices_of(run)
     clusters = [[0, 0] for _ in range(slices.count)]
