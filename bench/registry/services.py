@@ -38,7 +38,7 @@ class TargetKind:
     default_path: str = ""
     """Where its URL has none."""
     resources: str | None = None
-    """A class that is made with a target and asked for figures (bench.resources.services.Service)."""
+    """A class that is made with a target and asked for figures (bench.resources.services.poller.Service)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ REDIS = TargetKind(
     "redis://host:port",
     "bench.stack.probes.redis:probe_redis",
     after_host="database number",
-    resources="bench.resources.services:RedisInfo",
+    resources="bench.resources.services.redis:RedisInfo",
 )
 POSTGRES = TargetKind(
     "postgres",
@@ -87,7 +87,7 @@ POSTGRES = TargetKind(
     "postgresql://user:password@host:port/database",
     "bench.stack.probes.postgres:probe_postgres",
     after_host="database",
-    resources="bench.resources.services:PostgresActivity",
+    resources="bench.resources.services.postgres:PostgresActivity",
 )
 HTTP = TargetKind(
     "http",

@@ -9,7 +9,7 @@ from bench.registry import KINDS, load
 from bench.resources.cgroup import read_cgroup
 from bench.resources.processes import ProcessTree
 from bench.resources.run_queue import RunQueue
-from bench.resources.services import Poller
+from bench.resources.services.poller import Poller
 from bench.results.layout import ResourceRow
 from bench.stack.description import TargetDescription
 from bench.stack.target import Target

@@ -14,7 +14,7 @@ import pytest
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.outcome import Outcome
 from bench.drivers.postgres.dry_run import rehearse
-from bench.resources.services import PostgresActivity
+from bench.resources.services.postgres import PostgresActivity
 from bench.scenario.model import Workload
 from bench.stack.probes.health import probe
 from bench.stack.probes.postgres import libpq_parameters

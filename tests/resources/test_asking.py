@@ -3,8 +3,10 @@
 import threading
 import time
 
-from bench.resources import services as asker
-from bench.resources.services import Poller, postgres_columns, redis_columns
+from bench.resources.services import poller as asker
+from bench.resources.services.poller import Poller
+from bench.resources.services.postgres import postgres_columns
+from bench.resources.services.redis import redis_columns
 
 
 class Slow:

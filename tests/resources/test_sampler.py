@@ -7,7 +7,7 @@ import time
 import psycopg
 import pytest
 
-from bench.resources.services import APPLICATION, PostgresActivity
+from bench.resources.services.postgres import APPLICATION, PostgresActivity
 from bench.results.layout import COLUMNS
 from bench.stack.description import TargetDescription
 from bench.stack.services.loopback_port import free_loopback_port

@@ -1,148 +1,18 @@
-"""What services report about themselves, asked in separate threads: one that does not answer delays no
-other.
-
-A Redis reports its memory and clients (INFO), a Postgres its connections, waits and transactions. The
-session that asks a Postgres is in another database than the one under load, because its queries are
-transactions too: what pg_stat_database counts of the loaded database stays the load's alone.
-"""
+"""What a Postgres reports about itself: sessions, waits, transactions."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-import threading
-import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.postgres import libpq_parameters
-from bench.stack.probes.redis import ErrorReply, RespClient
 
 if TYPE_CHECKING:
     import psycopg
 
     from bench.stack.target import Target
-
-
-GIVEN_UP_S = 2.0
-"""A question older than this is broken off."""
-
-
-class Service(Protocol):
-    """Something that can be asked for figures."""
-
-    def ask(self) -> dict[str, float]:
-        """The figures now, by column; none where there is no answer."""
-
-    def abort(self) -> None:
-        """Break off a question that is under way; called from another thread."""
-
-
-class Poller:
-    """One question at a time: `begin` it, and take the `answer` if it comes soon enough."""
-
-    def __init__(self, name: str, service: Service) -> None:
-        self._service = service
-        self._begun = threading.Event()
-        self._ended = threading.Event()
-        self._ended.set()
-        self._begun_s = 0.0
-        self._answer: dict[str, float] = {}
-        self._is_closed = False
-        self.cpu_ns = 0
-        """What asking has cost us so far."""
-        self._thread = threading.Thread(target=self._run, name=f"ask-{name}", daemon=True)
-        self._thread.start()
-
-    def begin(self) -> None:
-        """Ask, unless the question before has no answer yet; one without for long is broken off."""
-        if not self._ended.is_set():
-            if time.monotonic() - self._begun_s > GIVEN_UP_S:
-                self._service.abort()
-            return
-        self._ended.clear()
-        self._begun_s = time.monotonic()
-        self._answer = {}
-        self._begun.set()
-
-    def answer(self, within_s: float) -> dict[str, float]:
-        """What was answered to the last question, once; nothing when it takes longer than so many seconds."""
-        if not self._ended.wait(max(within_s, 0.0)):
-            return {}
-        answer, self._answer = self._answer, {}
-        return answer
-
-    def close(self, within_s: float = GIVEN_UP_S) -> None:
-        """End the thread; a question that does not end is broken off."""
-        self._is_closed = True
-        self._begun.set()
-        if not self._ended.wait(within_s):
-            self._service.abort()
-        self._thread.join(within_s)
-
-    def _run(self) -> None:
-        while True:
-            self._begun.wait()
-            self._begun.clear()
-            if self._is_closed:
-                break
-            try:
-                self._answer = self._service.ask()
-            except Exception:  # noqa: BLE001 - whatever a server or its library does, the samples go on
-                self._answer = {}
-            self.cpu_ns = time.thread_time_ns()
-            self._ended.set()
-        if close := getattr(self._service, "close", None):
-            close()
-        self._ended.set()
-
-
-DEADLINE_S = 1.0
-SECTIONS = ("memory", "clients", "stats")
-COLUMNS = {
-    "used_memory": "used_memory_bytes",
-    "used_memory_rss": "used_memory_rss_bytes",
-    "mem_fragmentation_ratio": "fragmentation_ratio",
-    "connected_clients": "clients",
-    "evicted_keys": "evicted_keys",
-}
-"""Field of INFO -> column of resources.csv."""
-
-
-class RedisInfo:
-    """Asks over a new connection each time: a server that was unreachable needs no other care."""
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-
-    def ask(self) -> dict[str, float]:
-        """The columns; none while the server is unreachable, or does not allow this user to ask."""
-        try:
-            with RespClient.logged_in(self._target, DEADLINE_S) as server:
-                sections = [server.ask("INFO", section) for section in SECTIONS]
-        except (ProbeError, ErrorReply):
-            return {}
-        return redis_columns("\n".join(str(text) for text in sections))
-
-    def abort(self) -> None:
-        """Nothing to do: no question outlasts its deadline."""
-
-
-def redis_columns(info: str) -> dict[str, float]:
-    """The columns that stand in a text of INFO; our own connection is not among the clients."""
-    found: dict[str, float] = {}
-    for line in info.split("\n"):
-        name, _, text = line.partition(":")
-        if name in COLUMNS:
-            try:
-                found[COLUMNS[name]] = float(text)
-            except ValueError:
-                continue
-    if "clients" in found:
-        found["clients"] = max(found["clients"] - 1, 0)
-    return found
-
 
 APPLICATION = "holdfast-monitor"
 CONNECT_S = 2
