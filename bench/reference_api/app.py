@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from bench.reference_api.cache import Cache
 from bench.reference_api.carts import carts_router
+from bench.reference_api.collector import collect_often
 from bench.reference_api.database import Database
 from bench.reference_api.metrics import Metrics
 from bench.reference_api.monitor import HealthMonitor, observability_router, product_version
@@ -42,6 +43,9 @@ def create_app(settings: Settings) -> App:
         # What is there now stays: the collector need not look through it again and again.
         gc.collect()
         gc.freeze()
+        metrics.pauses.watch()
+        if settings.heap:
+            tasks.append(asyncio.create_task(collect_often(settings.heap, settings.collect_s)))
         yield
         for task in tasks:
             task.cancel()

@@ -4,6 +4,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
+from bench.reference_api.collector import CollectorPauses
 from bench.reference_api.resilience import Bulkhead, ComponentBreaker
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -19,6 +20,7 @@ class Metrics:
         self.started_s = time.monotonic()
         self.cache_reads = {"hit": 0, "miss": 0, "stale": 0, "bypass": 0}
         self.in_flight = 0
+        self.pauses = CollectorPauses()
         self._requests: dict[tuple[str, str, int], int] = {}
         self._buckets: dict[str, list[int]] = {}
         self._sums_s: dict[str, float] = {}
@@ -80,6 +82,18 @@ class Metrics:
             "pool_in_use", "gauge", "Connections in use.", [(_of(pool), pool.in_use) for pool in pools]
         )
         yield _family("pool_waiting", "gauge", "Requests that wait for a connection.", waiting)
+        yield _family(
+            "gc_pauses_total",
+            "counter",
+            "Runs of the collector of garbage.",
+            [((("generation", str(number)),), count) for number, count in enumerate(self.pauses.counts)],
+        )
+        yield _family(
+            "gc_pause_seconds_total",
+            "counter",
+            "How long they stopped everything.",
+            [((("generation", str(number)),), took_s) for number, took_s in enumerate(self.pauses.seconds)],
+        )
         yield _family("uptime_seconds", "gauge", "Since the start.", [((), self.uptime_s)])
 
     def _durations(self) -> Iterator[str]:

@@ -70,6 +70,10 @@ class Settings:
     """After so long it is tried again."""
     token_s: float = _set_by("API_TOKEN_S", seconds(0.01, 1e6), 3600.0)
     """How long a log-in is good for."""
+    heap: int = _set_by("API_HEAP", whole(0, 100_000_000), 0)
+    """Objects kept for nothing: what the collector of garbage looks through, to see what its pauses do."""
+    collect_s: float = _set_by("API_COLLECT_S", seconds(0.01, 86_400), 10.0)
+    """How often it looks through them, on average."""
     items: int = _set_by("API_ITEMS", whole(1, 1_000_000), 10_000)
     """Rows to be there at the least, with ids from 1."""
 

@@ -55,6 +55,10 @@ class ServiceSpec:
     """A ManagedService (bench.stack.services.base) that starts it on this machine."""
     container: str | None = None
     """A function () -> ContainerService (bench.stack.docker.services)."""
+    server: str = ""
+    """What it is called where its kind alone does not say what it is."""
+    resources: str | None = None
+    """Asked in place of what its kind names, where a target is this server."""
     version: int | None = None
     """Of the server, where there are services of several."""
     depends_on: tuple[str, ...] = ()
@@ -178,6 +182,8 @@ _SERVICES = (
         url_variable="API_URL",
         embedded="bench.stack.services.servers:ManagedApi",
         container="bench.stack.docker.services:api",
+        server="reference API",
+        resources="bench.resources.services.api:ApiMetrics",
         depends_on=("redis", "postgres"),
         image_packages=("core", "reference_api", "registry", "stack"),
     ),
@@ -198,6 +204,12 @@ SERVICES = Table(
     lambda entry: isinstance(entry, ServiceSpec),
 )
 """In the order in which they are started: each after what it depends on."""
+
+
+def reader_of(kind: str, server: str) -> str | None:
+    """The class that asks a target for figures; None where nothing is known to ask."""
+    own = (spec.resources for spec in SERVICES.values() if spec.resources and spec.server == server)
+    return next(own, None) or KINDS[kind].resources
 
 
 class _Kinds(Mapping[str, TargetKind]):

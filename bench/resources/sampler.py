@@ -18,6 +18,7 @@ from bench.resources.generator import cpu_s, others
 from bench.resources.machine import read_machine, read_pressure
 from bench.resources.starvation import Cutter, Slice, Sum
 from bench.resources.watched import WatchedProcess, WatchedTarget
+from bench.results.activity import ActivityRecord
 from bench.results.generator_records import ResourceRecord
 from bench.results.layout import GENERATOR, MACHINE, Cell, ResourceRow
 from bench.stack.description import TargetDescription
@@ -98,12 +99,18 @@ class Sampler:
         described: Iterable[TargetDescription],
         write: Callable[[dict[str, Cell]], None],
         pool: Callable[[], tuple[int, int] | None] = lambda: None,
+        note: Callable[[ActivityRecord], None] = lambda _: None,
     ) -> None:
+        """`note` gets what services report beside their figures."""
         self._plan = plan
         self._write = write
+        self._note = note
         self._pool = pool
         self._described = {target.name: target for target in described}
-        self._targets = [WatchedTarget(name, targets.get(name)) for name in self._described]
+        self._targets = [
+            WatchedTarget(name, targets.get(name), described.server)
+            for name, described in self._described.items()
+        ]
         self._own = WatchedProcess(with_descendants=False, others=others)
         self._times, self._edges = due_times_ns(plan)
         self._interval_ns = interval_ns(plan)
@@ -160,6 +167,7 @@ class Sampler:
             failure=self.failure,
             others=self._others.result().record(),
             pressure=self._pressure_shares(),
+            questions={target.name: target.poller.record() for target in self._targets if target.poller},
         )
 
     def _pressure_shares(self) -> dict[str, float]:
@@ -231,6 +239,7 @@ class Sampler:
         known = [row for row in rows if row.figures()]  # a source of which nothing is known has no row
         for row in known:
             self._write(row.cells())
+        self._write_down_noticed()
         cut = self._cutter.add(at_ns, {row.source: row for row in known})
         if cut is not None:
             self._look_at(cut)
@@ -238,6 +247,12 @@ class Sampler:
         self._samples += 1
         self._cpu_ns = time.thread_time_ns()
         self._longest_ns = max(self._longest_ns, monotonic_ns() - self._start_ns - at_ns)
+
+    def _write_down_noticed(self) -> None:
+        for target in self._targets:
+            for noticed in target.poller.noticed() if target.poller else ():
+                if (record := noticed.record(target.name, self._start_ns)) is not None:
+                    self._note(record)
 
     def _look_at(self, cut: Slice) -> None:
         self._others.add(cut)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from bench.core.clock import monotonic_ns
-from bench.registry import KINDS, load
+from bench.registry import load, reader_of
 from bench.resources.cgroup import read_cgroup
 from bench.resources.processes import ProcessTree
 from bench.resources.run_queue import RunQueue
@@ -66,10 +66,11 @@ class WatchedProcess:
 class WatchedTarget:
     """A target of the stack under the source name `name`."""
 
-    def __init__(self, name: str, target: Target | None) -> None:
+    def __init__(self, name: str, target: Target | None, server: str = "") -> None:
+        """`server`: what its stack found there."""
         self.name = name
         self._process = WatchedProcess()
-        service = KINDS[target.kind].resources if target is not None else None
+        service = reader_of(target.kind, server) if target is not None else None
         self.poller = (
             Poller(name, load(service)(target)) if service is not None and target is not None else None
         )

@@ -96,6 +96,14 @@ class OtherProcessesRecord(Record):
     because: str
 
 
+class QuestionRecord(Record):
+    """What it cost a service at most to be asked about itself: how long its answers took."""
+
+    asked: Whole
+    mean_ns: Whole
+    longest_ns: Whole
+
+
 class ResourceRecord(Record):
     """How resources were sampled, and what else was going on."""
 
@@ -107,3 +115,5 @@ class ResourceRecord(Record):
     failure: str | None = None
     others: OtherProcessesRecord | None = None
     pressure: dict[str, Number] = Field(default_factory=dict)
+    questions: dict[str, QuestionRecord] = Field(default_factory=dict)
+    """By target; none of one that is not asked."""

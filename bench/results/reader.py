@@ -18,6 +18,7 @@ from bench.core.histogram import Counts
 from bench.core.sanitize import all_visible
 from bench.registry import received_by
 from bench.results import layout
+from bench.results.activity import ActivityRecord
 from bench.results.logs import OPERATION, Tag, Window, window_of
 from bench.results.run_record import Anomaly, RunRecord, WorkloadRecord
 
@@ -239,6 +240,24 @@ class Run:
                 raise ResultError(f"{file}:{number}: expected an object; the run is damaged")
             entries.append(all_visible(entry))
         return entries
+
+    def activity(self) -> list[ActivityRecord]:
+        """What services reported beside their figures, in the order of writing; none in an older run.
+
+        Raises ResultError.
+        """
+        file = self.path / layout.ACTIVITY
+        if not file.exists():
+            return []
+        found = []
+        for number, line, is_cut in self._lines(file):
+            try:
+                found.append(ActivityRecord.read(json.loads(line)))
+            except ValueError as error:
+                if is_cut:
+                    break
+                raise ResultError(f"{file}:{number}: {error}; the run is damaged") from error
+        return found
 
     def _lines(self, file: Path) -> Iterator[tuple[int, str, bool]]:
         """Number, text, and whether a kill cut the line short; only an interrupted run may end so."""

@@ -25,6 +25,7 @@ from bench.core.histogram import Counts
 from bench.core.messages import Event
 from bench.core.sanitize import all_visible
 from bench.results import layout
+from bench.results.activity import MOST_LINES, ActivityRecord
 from bench.results.layout import COLUMNS
 from bench.results.logs import Encoder, Tag, Window, header, line_of
 from bench.results.ownership import Ownership
@@ -129,6 +130,7 @@ class RunWriter:
         self._folder = out / layout.partial_name(name)
         self._columns: list[str] | None = None
         self._log_started = False
+        self._activities = 0
         self._encoder = Encoder()
         self._responses = ResponseTotals()
         with self._disk_errors():
@@ -142,6 +144,7 @@ class RunWriter:
             self._windows = (self._folder / layout.WINDOWS).open("w", encoding="ascii", buffering=1)
             self._series = (self._folder / layout.SERIES).open("w", encoding="utf-8", buffering=1, newline="")
             self._events = (self._folder / layout.EVENTS).open("w", encoding="utf-8", buffering=1)
+            self._activity = (self._folder / layout.ACTIVITY).open("w", encoding="utf-8", buffering=1)
             self._resources = (self._folder / layout.RESOURCES).open(
                 "w", encoding="utf-8", buffering=1, newline=""
             )
@@ -193,14 +196,24 @@ class RunWriter:
     def resources(self, row: dict[str, Any]) -> None:
         """Append one sample of one source: values by column of `bench.results.layout`, None where unknown.
 
-        The only method that another thread may call, one thread at a time. Raises ValueError for a
-        column that is not of the format, and after the end of the run.
+        With `activity` the only method that another thread may call, one thread at a time. Raises
+        ValueError for a column that is not of the format, and after the end of the run.
         """
         if unknown := row.keys() - COLUMN_SET:
             raise ValueError(f"expected columns of resources.csv, found {', '.join(sorted(unknown))} too")
         with self._disk_errors():
             cells = ["" if row.get(column) is None else row[column] for column in COLUMNS]
             csv.writer(self._resources, lineterminator="\n").writerow(cells)
+
+    def activity(self, record: ActivityRecord) -> None:
+        """Append what a service reported; called by the thread that writes the resources.
+
+        Raises ValueError after the end of the run.
+        """
+        self._activities += 1
+        if self._activities <= MOST_LINES:
+            with self._disk_errors():
+                self._activity.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
 
     def event(self, at_ns: int, kind: str, **fields: Any) -> None:
         """Append one event; `at_ns` since run zero."""
@@ -270,12 +283,12 @@ class RunWriter:
             layout.write_whole(self._folder / layout.RECORD, layout.as_json(whole))
 
     def _close(self) -> None:
-        for file in (self._windows, self._series, self._events, self._resources):
+        for file in (self._windows, self._series, self._events, self._resources, self._activity):
             file.close()
 
     def _close_anyhow(self) -> None:
         """After a failure: a disk that is full refuses what is left in the buffers, and that is known."""
-        for file in (self._windows, self._series, self._events, self._resources):
+        for file in (self._windows, self._series, self._events, self._resources, self._activity):
             with contextlib.suppress(OSError):
                 file.close()
 

@@ -149,7 +149,9 @@ class Session:
             self.generators.engine_for(plan, workload, targets.get(workload.workload.target), writer.folder)
             for workload in plan.workloads
         ]
-        sampler = Sampler(plan, own, self.stack.describe(), writer.resources, lambda: pool_use(engines))
+        sampler = Sampler(
+            plan, own, self.stack.describe(), writer.resources, lambda: pool_use(engines), writer.activity
+        )
         return _Parts(plan, engines, writer, sampler, DatasetFixtures(plan, own), Steps(plan, own), plugins)
 
     def _measured(self, loaded: LoadedScenario, parts: _Parts) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from bench.core.clock import monotonic_ns
 from bench.plan.plan import PhasePlan, Plan
 from bench.resources.sampler import Sampler
+from bench.results.activity import ActivityRecord
 from bench.stack.description import TargetDescription
 from bench.stack.target import Target
 from tests.helpers.waiting import eventually
@@ -30,9 +31,12 @@ class Sampled:
 
     def __init__(self, stack: Sampleable, seconds: int = 8) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.noticed: list[ActivityRecord] = []
         self._stack = stack
         plan = Plan("sampled", 1, (PhasePlan("steady", True, 0, seconds * S),), (), "")
-        self.sampler = Sampler(plan, stack.targets(), stack.describe(), self.rows.append)
+        self.sampler = Sampler(
+            plan, stack.targets(), stack.describe(), self.rows.append, note=self.noticed.append
+        )
 
     def of(self, source: str) -> list[dict[str, Any]]:
         return [row for row in list(self.rows) if row["source"] == source]

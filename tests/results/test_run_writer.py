@@ -16,6 +16,7 @@ from bench.core import histogram
 from bench.core.errors import ResultError
 from bench.core.outcome import OUTCOMES
 from bench.results import layout
+from bench.results.activity import ActivityRecord
 from bench.results.layout import run_name
 from bench.results.logs import KINDS, Encoder, Tag, Window, decode, line_of, window_of
 from bench.results.ownership import sweep
@@ -245,3 +246,19 @@ def test_a_disk_that_is_full_is_told_with_the_folder(tmp_path: Path) -> None:
 
     with pytest.raises(ResultError, match=f"written to {tmp_path}.*make room"):
         write_to_a_full_disk()
+
+
+def test_what_services_reported_is_read_back_and_a_run_without_it_is_read_too(tmp_path):
+    folder = SyntheticRun().write(tmp_path)
+    (folder / layout.ACTIVITY).unlink()
+    assert Run.load(folder).activity() == []
+
+    with RunWriter(tmp_path, run_name("activity"), ZERO) as writer:
+        record = ActivityRecord(at_ns=2 * S, since_ns=S, target="redis", kind="fork", took_ns=30 * MS)
+        writer.activity(record)
+        folder = writer.finish(record_of({}), interrupted=True)
+    assert Run.load(folder).activity() == [record]
+
+    (folder / layout.ACTIVITY).write_text('{"at_ns": 1}\n')
+    with pytest.raises(ResultError, match=r"activity.jsonl:1: since_ns: expected a whole number"):
+        Run.load(folder).activity()

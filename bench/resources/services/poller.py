@@ -4,6 +4,10 @@ import threading
 import time
 from typing import Protocol
 
+from bench.core.clock import monotonic_ns
+from bench.resources.services.noticed import Noticed
+from bench.results.generator_records import QuestionRecord
+
 GIVEN_UP_S = 2.0
 """A question older than this is broken off."""
 
@@ -31,6 +35,8 @@ class Poller:
         self._is_closed = False
         self.cpu_ns = 0
         """What asking has cost us so far."""
+        self.asked = self.total_ns = self.longest_ns = 0
+        """How often it was asked, and how long it took to answer: it cost the service at most that."""
         self._thread = threading.Thread(target=self._run, name=f"ask-{name}", daemon=True)
         self._thread.start()
 
@@ -52,6 +58,17 @@ class Poller:
         answer, self._answer = self._answer, {}
         return answer
 
+    def record(self) -> QuestionRecord:
+        """What asking has cost the service at most."""
+        return QuestionRecord(
+            asked=self.asked, mean_ns=self.total_ns // max(self.asked, 1), longest_ns=self.longest_ns
+        )
+
+    def noticed(self) -> list[Noticed]:
+        """What it reported beside its figures since the last time, however late its answers were."""
+        notices = getattr(self._service, "notices", None)
+        return [] if notices is None else notices.take()
+
     def close(self, within_s: float = GIVEN_UP_S) -> None:
         """End the thread; a question that does not end is broken off."""
         self._is_closed = True
@@ -66,11 +83,15 @@ class Poller:
             self._begun.clear()
             if self._is_closed:
                 break
+            begin_ns = monotonic_ns()
             try:
                 self._answer = self._service.ask()
             except Exception:  # noqa: BLE001 - whatever a server or its library does, the samples go on
                 self._answer = {}
             self.cpu_ns = time.thread_time_ns()
+            took_ns = monotonic_ns() - begin_ns
+            self.asked, self.total_ns = self.asked + 1, self.total_ns + took_ns
+            self.longest_ns = max(self.longest_ns, took_ns)
             self._ended.set()
         if close := getattr(self._service, "close", None):
             close()

@@ -7,6 +7,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
+from bench.resources.services.postgres_waits import PostgresWaits
 from bench.stack.probes.postgres import libpq_parameters
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class PostgresActivity:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._connection: psycopg.Connection[Any] | None = None
+        self._waits = PostgresWaits(target.database or target.username or "")
+        self.notices = self._waits.notices
 
     def ask(self) -> dict[str, float]:
         """The columns; none while the server is unreachable or has no connection to spare."""
@@ -59,6 +62,7 @@ class PostgresActivity:
             # An empty name is libpq's default: the database named like the user.
             database = self._target.database or self._target.username or connection.info.user
             totals = connection.execute(TOTALS, (database,)).fetchone()
+            self._waits.look(connection)
             if self._target.pooler != "none":
                 connection.rollback()
         except (psycopg.Error, OSError):

@@ -19,8 +19,11 @@ from bench.stack.sentinel import NotLocated
 from bench.stack.target import State, Target
 
 Reply = str | int | None
+Nested = Reply | list["Nested"]
 LINE_LIMIT_BYTES = 64 * 1024
 BULK_LIMIT_BYTES = 4 * 1024 * 1024  # INFO is some 10 KB; anything near this is no answer to it
+LIST_LIMIT, DEEPEST = 1024, 4
+"""Entries of a list in an answer, and how deep lists may stand in lists."""
 _FIRST_BYTES = frozenset(b"+-:$*_%>")
 
 
@@ -87,15 +90,29 @@ class RespClient:
 
     def ask(self, *words: str) -> Reply:
         """Send one command; a string, a number or None comes back. Raises ErrorReply, ProbeError."""
+        self._send(*words)
+        return self._read_reply(words[0], self._read_line(words[0]))
+
+    def ask_list(self, *words: str) -> list[Nested]:
+        """Send one command whose answer is a list, perhaps of lists. Raises ErrorReply, ProbeError."""
+        self._send(*words)
+        found = self._read_nested(words[0], DEEPEST)
+        return found if isinstance(found, list) else [found]
+
+    def _send(self, *words: str) -> None:
         encoded = [word.encode() for word in words]
         request = b"".join(
             [b"*%d\r\n" % len(encoded), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)]
         )
         self._connection.send(request, words[0])
-        return self._read_reply(words[0])
 
-    def _read_reply(self, command: str) -> Reply:
+    def _read_nested(self, command: str, depth: int) -> Nested:
         line = self._read_line(command)
+        if depth and line[:1] == b"*" and line[1:].isdigit() and int(line[1:]) <= LIST_LIMIT:
+            return [self._read_nested(command, depth - 1) for _ in range(int(line[1:]))]
+        return self._read_reply(command, line)
+
+    def _read_reply(self, command: str, line: bytes) -> Reply:
         kind, rest = line[:1], line[1:]
         buffer = self._connection.buffer
         if kind == b"+":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.core.child_environment import OF_THE_REFERENCE_API, for_program, for_python
 from bench.core.errors import TargetError
+from bench.registry import SERVICES
 from bench.stack.probes.health import Facts
 from bench.stack.services.base import ManagedService
 from bench.stack.services.files import DATA
@@ -244,7 +245,7 @@ class ManagedApi(ManagedService):
         state, detail = facts.health()
         if state != "up":
             raise TargetError(self.name, target.address, "an API that is up", detail, "check its log")
-        return replace(facts, server="reference API")
+        return replace(facts, server=SERVICES[self.service].server)
 
 
 VERSION_S = 5.0
