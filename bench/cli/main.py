@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "judge": ("bench.cli.judge_command", "Judge a saved run, against its own or other rules."),
     "report": ("bench.cli.report_command", "Saved runs as text, HTML, Markdown, JUnit, JSON or CSV."),
     "compare": ("bench.cli.compare_command", "Compare runs with earlier ones; exit 1 for a regression."),
+    "capacity": ("bench.cli.capacity_command", "Search the highest rate at which all rules hold."),
     "assess": ("bench.cli.assess_command", "Is it ready for production? The latest runs as one report."),
     "calibrate": ("bench.cli.calibrate_command", "Measure this machine against a server of known delays."),
     "stack": ("bench.cli.stack_command", "Keep services up between runs; show the health of every target."),

@@ -49,13 +49,13 @@ class Limit:
 
 @dataclass(frozen=True)
 class Plot:
-    """What is drawn; x in seconds since run zero, or log10(1 / (1 - p)) on a percentile axis."""
+    """What is drawn; x in seconds since run zero, log10(1 / (1 - p)) of percentiles, or a rate per second."""
 
     name: str
     x: Sequence[float]
     lines: Sequence[Line]
     unit: str
-    axis: Literal["time", "percentile"] = "time"
+    axis: Literal["time", "percentile", "rate"] = "time"
     log: bool = False
     stacked: bool = False
     limits: Sequence[Limit] = ()
@@ -66,6 +66,8 @@ class Plot:
     """Whose outages are marked; None: those of all."""
     joined: bool = False
     """Lines go on over None: their points have times of their own."""
+    band: tuple[float, float] | None = None
+    """From where to where on the x axis is shaded."""
 
     def to_json(self, axis_name: str) -> dict[str, Any]:
         """For the script; `axis_name`: where x stands."""
@@ -78,6 +80,7 @@ class Plot:
             "floor": self.floor,
             "tall": self.tall,
             "joined": self.joined,
+            **({} if self.band is None else {"band": self.band}),
             "workload": self.workload,
             "limits": [vars(one) for one in self.limits],
             "lines": [{**vars(one), "values": [_short(value) for value in one.values]} for one in self.lines],

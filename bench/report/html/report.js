@@ -25,6 +25,7 @@
     bytes: (v) => scaled(v, [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]], "B"),
     per_s: (v) => [v, "/s"],
     count: (v) => [v, ""],
+    percent: (v) => [v, "%"],
   };
   const shown = (value, unit, plain) => {
     if (value === null || value === undefined) return "-";
@@ -37,7 +38,13 @@
     if (s >= 120) return `${Math.floor(s / 60)} min ${Number((s % 60).toPrecision(4))} s`;
     return `${Number(s.toPrecision(5))} s`;
   };
+  const rate = (value) => shown(value, "per_s", true);
   const percent = (level) => (level === 0 ? "0 %" : `${Number((100 * (1 - 10 ** -level)).toPrecision(2 + Math.ceil(level)))} %`);
+  const X = {
+    time: { label: "at", shown: seconds },
+    percentile: { label: "percentile", shown: percent },
+    rate: { label: "rate", shown: rate },
+  };
 
   /* Fills that differ without colour: each outcome has its own pattern on its own ground. */
   const STROKES = {
@@ -124,6 +131,14 @@
       pen.fillRect(from, top, to - from, height);
     }
     pen.restore();
+  };
+  const band = (u, [from, to]) => {
+    const { left, top, width, height } = u.bbox;
+    const at = (x) => Math.min(left + width, Math.max(left, u.valToPos(x, "x", true)));
+    u.ctx.save();
+    u.ctx.fillStyle = colour("--slow-ground");
+    u.ctx.fillRect(at(from), top, Math.max(at(to) - at(from), 1), height);
+    u.ctx.restore();
   };
   const above = (u) => {
     const pen = u.ctx;
@@ -237,6 +252,7 @@
   const options = (plot, host) => {
     const x = DATA.axes[plot.x];
     const time = plot.axis === "time";
+    const atX = X[plot.axis];
     const lines = plot.stacked ? plot.lines.slice().reverse() : plot.lines;
     const sums = plot.stacked ? stacked(plot.lines).reverse() : null;
     const columns = lines.map((line, n) => {
@@ -269,6 +285,8 @@
         axes: [
           time
             ? { ...axis, incrs: TIME_STEPS, space: narrow ? 60 : 70, values: (u, ticks) => ticks.map(seconds) }
+            : plot.axis === "rate"
+            ? { ...axis, space: narrow ? 60 : 80, values: (u, ticks) => ticks.map(rate) }
             : { ...axis, splits: levelsOfNines, values: (u, ticks) => ticks.map((tick) => (narrow && tick > 0 && tick < 1 ? "" : percent(tick))) },
           {
             ...axis,
@@ -278,7 +296,7 @@
           },
         ],
         series: [
-          { label: time ? "at" : "percentile", value: (u, v) => (v == null ? "-" : time ? seconds(v) : percent(v)) },
+          { label: atX.label, value: (u, v) => (v == null ? "-" : atX.shown(v)) },
           ...lines.map((line, n) => ({
             label: line.label,
             width: plot.stacked ? 1 : line.width,
@@ -286,14 +304,14 @@
             fill: plot.stacked ? (u) => pattern(u.ctx, line.pattern, ...outcome(line.pattern)) : undefined,
             dash: DASHES[line.dash].length ? DASHES[line.dash] : undefined,
             paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
-            points: line.stepped || !time ? { show: false } : { size: 4 },
+            points: line.stepped || plot.axis === "percentile" ? { show: false } : { size: 4 },
             value: (u, v, s, index) => (index == null ? "-" : shown(line.values[index], plot.unit)),
           })),
         ],
         cursor: { drag: { x: true, y: false }, points: { size: 7 }, ...(time ? { sync: { key: "time", setSeries: false, scales: ["x", null] } } : {}) },
         legend: { markers: { dash: (u, n) => (n && lines[n - 1].dash !== "solid" ? (lines[n - 1].dash === "dot" ? "dotted" : "dashed") : "solid"), width: 2 } },
         hooks: {
-          drawClear: time ? [(u) => behind(u, plot)] : [],
+          drawClear: time ? [(u) => behind(u, plot)] : plot.band ? [(u) => band(u, plot.band)] : [],
           draw: [...(time ? [above] : []), (u) => levels(u, plot), (u) => names(u, plot)],
         },
       },
@@ -344,7 +362,7 @@
       event.preventDefault();
       index = Math.min(last, Math.max(0, index + step));
       u.setCursor({ left: u.valToPos(u.data[0][index], "x"), top: 10 });
-      const where = plot.axis === "time" ? seconds(u.data[0][index]) : percent(u.data[0][index]);
+      const where = X[plot.axis].shown(u.data[0][index]);
       said.textContent = `${where}: ${plot.lines.map((line) => `${line.label} ${shown(line.values[index], plot.unit)}`).join(", ")}`;
     };
   };
