@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("bench.cli.run_command", "Run scenarios and judge them."),
     "judge": ("bench.cli.judge_command", "Judge a saved run, against its own or other rules."),
     "report": ("bench.cli.report_command", "Saved runs as text, HTML, Markdown, JUnit, JSON or CSV."),
+    "explain": ("bench.cli.explain_command", "What made the tail of a run: ranked causes with their shares."),
     "compare": ("bench.cli.compare_command", "Compare runs with earlier ones; exit 1 for a regression."),
     "capacity": ("bench.cli.capacity_command", "Search the highest rate at which all rules hold."),
     "assess": ("bench.cli.assess_command", "Is it ready for production? The latest runs as one report."),

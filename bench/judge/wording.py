@@ -7,6 +7,9 @@ from bench.core.answers import STATUS_CLASSES
 from bench.core.clock import NS_PER_S
 from bench.core.outcome import OUTCOMES
 from bench.core.units import often, spaced
+from bench.explain import wording as causes
+from bench.explain.events import CauseKind
+from bench.explain.explanation import explain
 from bench.judge.guards import exceeding
 from bench.judge.measures import LATENCIES, statistic_ns
 from bench.judge.observation import Observation, Tally, tally_of
@@ -164,7 +167,7 @@ def _broke(run: Run, rule: Rule, seen: Observation) -> float:
 
 
 def _latency_advice(run: Run, rule: Rule) -> str:
-    """Distinguish losses, a slow server, and waiting for a free lane: outcomes and service time know."""
+    """Losses; else the first cause of the tail; else a slow server is told from waiting for a free lane."""
     if rule.metric.name not in ("response", "response_ok"):
         return "look at series.csv of the run for when it happened"
     workload, operation = rule.metric.workload, rule.metric.operation
@@ -175,6 +178,8 @@ def _latency_advice(run: Run, rule: Rule) -> str:
     slow = Tally(sum(ends.values()), ends)
     if slow.planned > 2 * slow.ok and rule.metric.name == "response":
         return f"most of them are losses ({slow.lost}); {_worst_loss(run, rule, slow)}"
+    if (known := _first_cause(run, rule)) is not None:
+        return known
     service = run.histogram("service", workload, operation)
     if not service.any():
         return "no request was answered; look at the outcomes and the server's log"
@@ -184,6 +189,21 @@ def _latency_advice(run: Run, rule: Rule) -> str:
     if rule.holds(service_ns):
         return f"{served}: the time went into waiting for a free lane; look for stalls, or add lanes"
     return f"{served}: the server itself is slow; look there"
+
+
+def _first_cause(run: Run, rule: Rule) -> str | None:
+    """What made most of the tail of a workload, as far as the run kept it, and what to do about that."""
+    try:
+        found = explain(run)
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
+        return None  # an explanation that fails must not change a verdict
+    if not found.causes or rule.metric.workload not in (None, *(limit.workload for limit in found.limits)):
+        return None
+    first = found.causes[0]
+    if first.kind is CauseKind.LANES:
+        return None  # said below, with the service time
+    said = f"{causes.share(first)} of the slow arrivals, because {causes.sentence(first)}"
+    return f"{said}: {causes.advice(first)} (bench explain has more)"
 
 
 def _throughput_advice(run: Run, rule: Rule, seen: Observation) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from bench.core import units
 from bench.core.units import spaced
+from bench.explain.explanation import explain
 from bench.judge.faults.times import is_clean
 from bench.judge.observation import tally_of
 from bench.judge.verdict import Check, Status, Verdict
+from bench.report import explanation
 from bench.report.formats import JudgedRun, Reader
 from bench.report.html import arrivals, faults, latency, resources, run_details
 from bench.report.html.page import (
@@ -232,6 +234,7 @@ def _rendered(run: Run, verdict: Verdict, share: float) -> str:
     parts: list[Html] = [
         findings(verdict),
         rules(verdict),
+        *html.sections(explanation.page_sections(explain(run)), run.path),
         faults.recovery(run),
         faults.outages(run),
         faults.integrity(run),
