@@ -53,7 +53,7 @@ class Chaos:
         self, scenario: Scenario, plan: Plan, stack: Stack, targets: Mapping[str, Target]
     ) -> dict[str, Target]:
         """Check every fault, heal what an earlier run has left, put proxies in front of their targets."""
-        planned = planned_faults(scenario.faults, plan.seed, targets)
+        planned = planned_faults(scenario.faults, plan.seed, stack.topology())
         self._plan, self._stack = plan, stack
         self._context = context = FaultContext(stack, dict(targets))
         journal: Journal | None = None

@@ -102,6 +102,8 @@ class FaultResults:
             kind=plan.kind,
             target=plan.target,
             client=plan.client,
+            role=plan.role,
+            process=act.fault.process if plan.role and broke is not None else None,
             repeat=plan.repeat,
             settings=dict(plan.settings),
             how=act.fault.how if broke is not None else "not made",
@@ -132,7 +134,7 @@ class FaultResults:
         seen = [
             event.at_ns
             for event in self.stack_events
-            if event.service == act.fault.plan.target
+            if event.service == act.fault.process
             and event.kind in ENDS
             and broke.asked_ns <= event.at_ns < own
         ]

@@ -7,14 +7,15 @@ A scenario's faults become single planned ones here, pure and seeded.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bench.registry import instances_of, path_name
+from bench.registry import PRIMARY, instances_of, path_name, roles_of
 from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
 
 if TYPE_CHECKING:
+    from bench.registry import Topology
     from bench.scenario.faults import FaultEntry
 
 
@@ -63,6 +64,11 @@ class FaultPlan:
     repeat: int = 0
     client: str | None = None
     """The service on whose way to the target it acts; None: on the way of the load, or on the target."""
+    role: str | None = None
+    """What the process of the target that is hit is at that time; None where the target is one process, or
+    the instance is chosen already."""
+    draw: float = 0.0
+    """0..1: which one of several with that role is hit; 0 is the first."""
 
     @property
     def where(self) -> str:
@@ -80,23 +86,27 @@ class FaultPlan:
         return self.at_ns + (self.for_ns or 0)
 
 
-def planned_faults(entries: Sequence[FaultEntry], seed: int, targets: Iterable[str] = ()) -> list[FaultPlan]:
+def planned_faults(
+    entries: Sequence[FaultEntry], seed: int, topology: Topology | None = None
+) -> list[FaultPlan]:
     """Every repeat of every entry, in the order of time. Equal seeds give equal times and instances.
 
-    targets: of the stack, with the instances of those that have several.
+    topology: of the stack, with the processes of those targets that have several.
     """
-    known = list(targets)
+    known = topology or {}
     found: list[FaultPlan] = []
     for index, entry in enumerate(entries):
         assert entry.at_ns is not None
         for repeat in range(entry.repeat):
             at_ns = entry.at_ns + repeat * (entry.every_ns or 0)
             at_ns += round(_share(f"fault {seed}/{index}/{repeat}") * (entry.jitter_ns or 0))
+            share = _share(f"instance {seed}/{index}/{repeat}") if entry.which == "random" else 0.0
+            role = _role(entry, known)
             found.append(
                 FaultPlan(
                     number=0,
                     kind=entry.kind,
-                    target=_hit(entry, known, f"instance {seed}/{index}/{repeat}"),
+                    target=entry.target if role else _hit(entry, known, share),
                     at_ns=at_ns,
                     for_ns=entry.for_ns,
                     settings=entry.settings,
@@ -104,18 +114,34 @@ def planned_faults(entries: Sequence[FaultEntry], seed: int, targets: Iterable[s
                     entry=index,
                     repeat=repeat,
                     client=entry.client,
+                    role=role,
+                    draw=share,
                 )
             )
     found.sort(key=lambda one: (one.at_ns, one.entry))
     return [replace(one, number=number) for number, one in enumerate(found)]
 
 
-def _hit(entry: FaultEntry, known: Iterable[str], draw: str) -> str:
+def _role(entry: FaultEntry, known: Topology) -> str | None:
+    """The role that is hit, where who has it shows only at the time of the fault."""
+    if not _hits_a_process(entry) or not roles_of(entry.target, known):
+        return None
+    return entry.role or PRIMARY
+
+
+def _hits_a_process(entry: FaultEntry) -> bool:
+    return not FAULT_KINDS[entry.kind].through_proxy and entry.kind not in PASSIVE_KINDS
+
+
+def _hit(entry: FaultEntry, known: Topology, share: float) -> str:
     """The target; of one with instances the one that a fault on a process hits."""
-    if FAULT_KINDS[entry.kind].through_proxy or entry.kind in PASSIVE_KINDS:
-        return entry.target
-    instances = instances_of(entry.target, known) or (entry.target,)
-    return instances[int(_share(draw) * len(instances)) if entry.which == "random" else 0]
+    instances = instances_of(entry.target, known) if _hits_a_process(entry) else ()
+    return drawn(instances or (entry.target,), share)
+
+
+def drawn(choices: Sequence[str], share: float) -> str:
+    """One of several, by a number in 0..1 of which 0 means the first."""
+    return choices[int(share * len(choices))]
 
 
 def _share(draw: str) -> float:

@@ -15,9 +15,10 @@ from bench.core.units import spaced
 from bench.registry import OF, path_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from bench.plan.plan import PhasePlan, Plan, WorkloadPlan
+    from bench.registry import Topology
     from bench.scenario.model import Scenario
     from bench.scenario.templates import Choice
 
@@ -128,9 +129,9 @@ def describe(
     arrivals: int,
     scenario: Scenario | None = None,
     hints: Sequence[str] = (),
-    targets: Iterable[str] = (),
+    topology: Topology | None = None,
 ) -> PlanDocument:
-    """The plan, so many arrivals of each workload, and the faults of its scenario; targets: of its stack."""
+    """The plan, so many arrivals of each workload, and the faults of its scenario; topology: of its stack."""
     return PlanDocument(
         plan.name,
         plan.seed,
@@ -138,19 +139,19 @@ def describe(
         plan.duration_ns,
         plan.phases,
         [_workload(workload, arrivals) for workload in plan.workloads],
-        _faults(scenario, plan.seed, targets) if scenario and scenario.faults else [],
+        _faults(scenario, plan.seed, topology) if scenario and scenario.faults else [],
         list(hints),
     )
 
 
-def _faults(scenario: Scenario, seed: int, targets: Iterable[str]) -> list[FaultEntry]:
+def _faults(scenario: Scenario, seed: int, topology: Topology | None) -> list[FaultEntry]:
     from chaos.schedule import planned_faults
 
     return [
         FaultEntry(
             fault.number, fault.kind, fault.target, fault.at_ns, fault.for_ns, fault.settings, fault.client
         )
-        for fault in planned_faults(scenario.faults, seed, targets)
+        for fault in planned_faults(scenario.faults, seed, topology)
     ]
 
 

@@ -232,6 +232,11 @@ class _Kinds(Mapping[str, TargetKind]):
 KINDS = _Kinds()
 
 
+PRIMARY, REPLICA, STANDBY, SENTINEL, INSTANCE = "primary", "replica", "standby", "sentinel", "instance"
+ROLES = (PRIMARY, REPLICA, STANDBY, SENTINEL, INSTANCE)
+"""What one process of a target can be."""
+
+
 @dataclass(frozen=True)
 class TargetOutline:
     """What a scenario needs to know of a target before anything runs."""
@@ -242,6 +247,8 @@ class TargetOutline:
     """The targets that it does its work with, so that it can be hit, and is sampled, through them too."""
     place: str = field(default="", compare=False)
     """How its stack comes to it: embedded, docker, compose or url. Empty where that is not known yet."""
+    role: str = field(default="", compare=False)
+    """Of ROLES, of one process of a target: that with which it begins. Empty for a target."""
 
 
 Topology = Mapping[str, TargetOutline]
@@ -251,6 +258,13 @@ Topology = Mapping[str, TargetOutline]
 def instances_of(target: str, known: Iterable[str]) -> tuple[str, ...]:
     """The names of a target's instances, api#1 and api#2 of api; none where it is a single process."""
     return tuple(name for name in known if name.startswith(f"{target}#"))
+
+
+def roles_of(target: str, topology: Topology) -> dict[str, str]:
+    """The processes of a target whose roles move, and the role that each begins with; else none."""
+    behind = topology[target].behind if target in topology else ()
+    members = {name: topology[name].role for name in behind if name in topology}
+    return {name: role for name, role in members.items() if role not in ("", INSTANCE)}
 
 
 SHIPPED_STACKS = ("embedded", "docker", "compose", "external")

@@ -14,6 +14,10 @@ class FaultRecord(Record):
     target: str
     client: str | None = None
     """The service on whose way to the target it acted; None: on the way of the load, or on the target."""
+    role: str | None = None
+    """By which the process was chosen; None where the target is one process."""
+    process: str | None = None
+    """That was hit, where its role chose it."""
     repeat: Whole | None = None
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     how: str | None = None

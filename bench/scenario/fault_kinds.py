@@ -30,7 +30,7 @@ PASSIVE_KINDS = ("nothing", "observe")
 
 _KINDS = {
     "nothing": FaultFacts("no fault: such a run must detect nothing", "may"),
-    "kill": FaultFacts("SIGKILL, or docker kill", "never", on_process=True),
+    "kill": FaultFacts("SIGKILL, or docker kill; with for: it stays down", "may", on_process=True),
     "crash": FaultFacts(
         "its process is killed from outside, and the supervisor acts", "never", on_process=True
     ),

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import CoreSchema
 
 from bench.core.units import Mismatch, duration_ns, quoted, ratio, size_bytes
-from bench.registry import path_name
+from bench.registry import ROLES, path_name
 from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS, PASSIVE_KINDS
 from bench.scenario.fields import (
     DURATION,
@@ -75,7 +75,11 @@ class FaultEntry(StrictModel):
     kind: str = Field(description="Written as the key, one of FAULT_KINDS: kill, pause, latency.")
     target: Name = Field(description="Written as the key's value: the service that is hit.")
     which: Literal["first", "random"] | None = Field(
-        None, description="The one that is hit of several instances: the first, or one drawn by the seed."
+        None, description="The one that is hit of several processes: the first, or one drawn by the seed."
+    )
+    role: Literal[tuple(ROLES)] | None = Field(  # type: ignore[valid-type]
+        None,
+        description="What the process that is hit is at that time; the primary if not said.",
     )
     client: Name | None = Field(
         None,
@@ -121,8 +125,9 @@ class FaultEntry(StrictModel):
         if self.when is not None and self.target not in HOOKS[self.when]:
             having = " or ".join(HOOKS[self.when])
             raise Mismatch(f"{self.when} with the target {having}", quoted(self.target), "remove when")
-        if self.which is not None and (facts.through_proxy or self.kind in PASSIVE_KINDS):
-            raise Mismatch(f"no which with {self.kind}, which hits no process", "which", "remove it")
+        for key in ("which", "role"):
+            if getattr(self, key) is not None and (facts.through_proxy or self.kind in PASSIVE_KINDS):
+                raise Mismatch(f"no {key} with {self.kind}, which hits no process", key, "remove it")
         if self.client is not None and not facts.through_proxy:
             paths = ", ".join(kind for kind, other in FAULT_KINDS.items() if other.through_proxy)
             raise Mismatch(f"from only with {paths}", f"from with {self.kind}", "remove from")
@@ -165,8 +170,8 @@ def fault_entry(value: Any) -> Any:
     kind = _only_key(value, FAULT_KINDS, "{kill: redis, at: 10s}")
     usable(FAULT_KINDS, kind)
     target = value[kind]
-    if isinstance(target, dict) and set(target) == {"target", "which"}:
-        value = {**value, "which": target["which"]}
+    if isinstance(target, dict) and "target" in target and set(target) <= {"target", "which", "role"}:
+        value = {**value, **{key: item for key, item in target.items() if key != "target"}}
         target = target["target"]
     if not isinstance(target, str) or not re.fullmatch(NAME_PATTERN, target):
         raise Mismatch(f"the name of a target after {kind}:", kind_of(target), f"write {{{kind}: redis}}")
@@ -186,8 +191,8 @@ class _FaultSchema:
         fields = FaultEntry.model_json_schema(by_alias=True)["properties"]
         settings = {name: about for name, about in fields.items() if name not in ("kind", "target")}
         name = {"type": "string", "pattern": NAME_PATTERN}
-        aimed = {"target": name, "which": settings.pop("which")}
-        one = {"type": "object", "properties": aimed, "required": list(aimed), "additionalProperties": False}
+        aimed = {"target": name, "which": settings.pop("which"), "role": settings.pop("role")}
+        one = {"type": "object", "properties": aimed, "required": ["target"], "additionalProperties": False}
         choice = [name, one]
         kinds = {
             kind: {"anyOf": choice, "description": facts.explanation} for kind, facts in FAULT_KINDS.items()

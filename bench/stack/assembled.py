@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.core.errors import TargetError
-from bench.registry import KINDS, SERVICES, Topology, load
+from bench.registry import KINDS, SENTINEL, SERVICES, Topology, load
 from bench.stack.description import TargetDescription
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.external import ExternalStack
 from bench.stack.probes.health import ServiceHealth, health_of
-from bench.stack.services.base import ManagedService
+from bench.stack.services.base import ManagedService, StackService
+from bench.stack.services.redis_replication import redis_group
 from bench.stack.services.servers import ManagedProxy
 from bench.stack.stack import Stack, check_names
 from bench.stack.stack_file import StackFile, service_of
@@ -115,14 +116,28 @@ class AssembledStack(Stack):
             wanted[name] = ComposeTarget(target.kind, port, target.compose.service, target.pooler)
         return ComposeStack(set(names), self._log_dir, wanted)
 
-    def _embedded(self, name: str) -> list[ManagedService]:
-        """The service, or its instances and the proxy before them."""
+    def _embedded(self, name: str) -> list[StackService]:
+        """The service, or its processes and what stands before them."""
         target = self._file.targets[name]
+        place = target.embedded
+        if place is not None and place.replicas:
+            members = target.members(name)
+            sentinels = [each for each, role in members.items() if role == SENTINEL]
+            servers = [each for each in members if each not in sentinels]
+
+            return list(
+                redis_group(
+                    *(self._log_dir, name, target.settings),
+                    servers=servers,
+                    sentinels=sentinels,
+                    down_after_ns=place.down_after_ns,
+                )
+            )
         service = service_of(name, target)
         assert service is not None
         assert service.embedded is not None
         instances = target.instances(name)
-        made: list[ManagedService] = [
+        made: list[StackService] = [
             load(service.embedded)(self._log_dir, target.settings, each, target.behind)
             for each in instances or (name,)
         ]

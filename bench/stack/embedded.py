@@ -7,7 +7,7 @@ from typing import Self
 
 from bench.registry import SERVICES, load, with_dependencies
 from bench.stack.description import TargetDescription
-from bench.stack.services.base import ManagedService
+from bench.stack.services.base import ManagedService, StackService
 from bench.stack.services.files import sweep_data_directories
 from bench.stack.stack import Stack, check_names, start_in_turns
 from bench.stack.supervisor.supervised import StackEvent
@@ -31,13 +31,13 @@ class EmbeddedStack(Stack):
         known = {service.name: service.embedded for service in SERVICES.values() if service.embedded}
         check_names(needed, known, "the embedded stack", "that it can start")
         given = settings or {}
-        self._services: list[ManagedService] = [
+        self._services: list[StackService] = [
             load(known[name])(log_dir, given.get(name)) for name in with_dependencies(needed)
         ]
         self._others: Mapping[str, Target] = {}
 
     @classmethod
-    def of(cls, services: Iterable[ManagedService], others: Mapping[str, Target]) -> Self:
+    def of(cls, services: Iterable[StackService], others: Mapping[str, Target]) -> Self:
         """Services that a stack file describes; `others` run already, and may be needed by them."""
         stack = cls(set(), Path())
         stack._services, stack._others = list(services), others
@@ -74,8 +74,9 @@ class EmbeddedStack(Stack):
         return sorted(events, key=lambda event: event.at_ns)
 
     def service(self, name: str) -> ManagedService | None:
-        """The service that is the target of that name."""
-        return next((service for service in self._services if service.name == name), None)
+        """The process that is the target of that name."""
+        found = (service for service in self._services if service.name == name)
+        return next((service for service in found if isinstance(service, ManagedService)), None)
 
     def stop(self) -> None:
         """End the services, those first that need others, and remove their data; their logs stay.

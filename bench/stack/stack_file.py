@@ -18,9 +18,20 @@ from pydantic import Field
 
 from bench.core.errors import ScenarioError, TargetError, UsageError
 from bench.core.units import quoted
-from bench.registry import KINDS, SERVICES, SHIPPED_STACKS, ServiceSpec, TargetOutline, Topology
+from bench.registry import (
+    INSTANCE,
+    KINDS,
+    PRIMARY,
+    REPLICA,
+    SENTINEL,
+    SERVICES,
+    SHIPPED_STACKS,
+    ServiceSpec,
+    TargetOutline,
+    Topology,
+)
 from bench.scenario.decode import placed, validated
-from bench.scenario.fields import Name, StrictModel, Text, Whole
+from bench.scenario.fields import Duration, Name, StrictModel, Text, Whole
 from bench.scenario.problems import Violation, nearest
 from bench.scenario.source import (
     EXTENSION,
@@ -62,6 +73,18 @@ class EmbeddedPlace(StartedPlace):
     """A server that we start on this machine."""
 
     version: Annotated[int, Whole(1, 99)] | None = Field(None, description="Of Postgres: 16 or 18.")
+    replicas: Annotated[int, Whole(1, 5)] | None = Field(
+        None, description="Of a Redis: servers that follow its primary."
+    )
+    sentinels: Annotated[int, Whole(3, 7)] | None = Field(
+        None, description="Of a Redis with replicas: an odd number of Sentinels that watch over it."
+    )
+    down_after_ns: Duration = Field(
+        1_000_000_000,
+        alias="down_after",
+        description="How long a server must be silent before a Sentinel takes it for down.",
+        json_schema_extra={"default": "1s"},
+    )
 
 
 class DockerPlace(StartedPlace):
@@ -128,7 +151,16 @@ class StackTarget(StrictModel):
     def instances(self, name: str) -> tuple[str, ...]:
         """The names of its processes behind its proxy; none where it has no proxy."""
         count = (self.started.instances or 1) if self.started.proxy else 0
-        return tuple(f"{name}#{number}" for number in range(1, count + 1))
+        return numbered(name, count)
+
+    def members(self, name: str) -> dict[str, str]:
+        """Its processes by name, and the role that each begins with; none where it is a single one."""
+        members = dict.fromkeys(self.instances(name), INSTANCE)
+        if self.embedded is not None and self.embedded.replicas is not None:
+            primary, *replicas = numbered(name, 1 + self.embedded.replicas)
+            members |= {primary: PRIMARY, **dict.fromkeys(replicas, REPLICA)}
+            members |= dict.fromkeys(numbered(f"{name}.{SENTINEL}", self.embedded.sentinels or 0), SENTINEL)
+        return members
 
     @property
     def place(self) -> str:
@@ -170,10 +202,10 @@ class StackFile:
         """What scenarios need to know of the targets, and of their instances."""
         outlines: dict[str, TargetOutline] = {}
         for name, entry in self.targets.items():
-            instances = entry.instances(name)
-            outlines[name] = TargetOutline(entry.kind, (*entry.behind, *instances), entry.place)
-            for each in instances:
-                outlines[each] = TargetOutline(entry.kind, entry.behind, entry.place)
+            members = entry.members(name)
+            outlines[name] = TargetOutline(entry.kind, (*entry.behind, *members), entry.place)
+            for each, role in members.items():
+                outlines[each] = TargetOutline(entry.kind, entry.behind, entry.place, role)
         return outlines
 
     def with_needs(self, names: set[str]) -> list[str]:
@@ -189,6 +221,11 @@ class StackFile:
             if name in names:
                 add(name)
         return list(ordered)
+
+
+def numbered(name: str, count: int) -> tuple[str, ...]:
+    """The names of so many processes of a target."""
+    return tuple(f"{name}#{number}" for number in range(1, count + 1))
 
 
 def find_stack_file(named: str) -> Path | None:
@@ -313,6 +350,8 @@ def _startable(name: str, targets: Mapping[str, StackTarget], place: str) -> Ite
     elif target.started.proxy is None and target.started.instances is not None:
         expected, advice = "a proxy that spreads the load over the instances", "add proxy: haproxy, or nginx"
         yield Violation((place, "instances"), expected, "none", advice)
+    if target.embedded is not None:
+        yield from (violation.under(place) for violation in _replicated(target.kind, target.embedded))
     service = service_of(name, target)
     if service is None:
         known = [each for each in SERVICES.values() if each.embedded is not None]
@@ -330,6 +369,21 @@ def _startable(name: str, targets: Mapping[str, StackTarget], place: str) -> Ite
         needed = ", ".join(f"a {SERVICES[each].kind.name}" for each in service.depends_on) or "nothing"
         found = ", ".join(target.behind) or "none"
         yield Violation(("behind",), f"{needed}, which our {target.kind} service needs", found, "correct it")
+
+
+def _replicated(kind: str, place: EmbeddedPlace) -> Iterator[Violation]:
+    """Why a target with replicas, and what watches over them, cannot be that."""
+    if place.replicas is not None and kind != "redis":
+        yield Violation(("replicas",), "replicas only of a redis", kind, "remove them")
+    elif place.replicas is not None and place.sentinels is None:
+        advice = "add sentinels: 3; without them nothing would follow the death of the primary"
+        yield Violation(("sentinels",), "Sentinels that watch over the replicas", "none", advice)
+    if place.sentinels is not None and place.replicas is None:
+        advice = "add replicas: 2, or remove the Sentinels"
+        yield Violation(("replicas",), "replicas of which Sentinels can make a primary", "none", advice)
+    if place.sentinels is not None and place.sentinels % 2 == 0:
+        advice = "write 3, 5 or 7: an even number has no majority more"
+        yield Violation(("sentinels",), "an odd number of Sentinels", str(place.sentinels), advice)
 
 
 def _stands_on(name: str, targets: Mapping[str, StackTarget]) -> set[str]:

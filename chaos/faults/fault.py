@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.stack.probes.health import probe
-from chaos.schedule import Proof, Timestamps
+from bench.stack.roles import current_roles
+from chaos.schedule import Proof, Timestamps, drawn
 from chaos.undo import Nothing, Undo
 
 if TYPE_CHECKING:
@@ -54,6 +55,17 @@ class FaultContext:
         container = self.container(name)
         return container.health_check_ns if container is not None else None
 
+    def process(self, plan: FaultPlan) -> str:
+        """The process of its target that a fault hits now. Raises TargetError where none has that role."""
+        if plan.role is None:
+            return plan.target
+        roles = current_roles(plan.target, self.targets, self.stack.topology())
+        holders = [name for name, role in roles.items() if role == plan.role and self.pid(name) is not None]
+        if not holders:
+            found = ", ".join(f"{name} {role}" for name, role in roles.items()) or "nobody who says"
+            raise self.refuse(plan.target, f"a living {plan.role}", found, "lengthen `every`")
+        return drawn(holders, plan.draw)
+
     def answers(self, name: str) -> bool:
         """Whether the target answers its protocol now."""
         return probe(self.targets[name], PROBE_S).state != "down"
@@ -92,6 +104,8 @@ class Fault(ABC):
     def __init__(self, plan: FaultPlan, context: FaultContext) -> None:
         self.plan = plan
         self.context = context
+        self.process = plan.target
+        """The process of the target that is hit; known from `aim` on where it is chosen by its role."""
 
     def refuse(self, expected: str, found: str, advice: str) -> TargetError:
         """That it cannot be done to its target."""

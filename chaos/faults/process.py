@@ -26,8 +26,11 @@ class Kill(Fault):
     whole_family = False
 
     def check(self) -> None:
-        """There must be a process of ours that its supervisor starts again."""
-        if self.context.pid(self.plan.target) is None:
+        """There must be a process of ours that its supervisor starts again, or leaves down for a time."""
+        self.process = self.context.process(self.plan)
+        if self.plan.for_ns is not None and self.plan.kind == "kill":
+            self._require_supervisor()
+        if self.context.pid(self.process) is None:
             raise self.refuse(
                 f"a process of ours to {self.plan.kind}",
                 "a service that the harness did not start",
@@ -36,7 +39,8 @@ class Kill(Fault):
 
     def aim(self) -> None:
         """Find the process."""
-        pid = self.context.pid(self.plan.target)
+        self.process = self.context.process(self.plan)
+        pid = self.context.pid(self.process)
         found = family(pid) if pid is not None else []
         if not found:
             raise self.refuse("a living process to hit", "none: it is down already", "lengthen `every`")
@@ -45,6 +49,8 @@ class Kill(Fault):
 
     def inject(self) -> Timestamps:
         """Send the signals, and see the main process end: the kernel knows before the supervisor does."""
+        if self.plan.for_ns is not None:
+            self._service().keep_down()  # before the kill: it would be started again at once
         asked = monotonic_ns()
         send_all(self._hit, signal.SIGKILL)
         returned = monotonic_ns()
@@ -60,9 +66,17 @@ class Kill(Fault):
         words = f"{hit} {'are' if below else 'is'} gone"
         return Proof(gone, words if gone else f"of {hit} still alive: {left}")
 
+    def heal(self) -> Timestamps | None:
+        """Have one that was to stay down started again; of others the supervisor does it by itself."""
+        if self.plan.for_ns is None:
+            return None
+        asked = monotonic_ns()
+        self._service().release()
+        return stamped(asked)
+
     def healed(self, deadline_s: float) -> Proof:
         """Another process answers the protocol."""
-        name = self.plan.target
+        name = self.process
 
         def is_back() -> bool:
             pid = self.context.pid(name)
@@ -81,7 +95,29 @@ class Kill(Fault):
     def how(self) -> str:
         """The signal and who heals it."""
         count = f" and {len(self._hit) - 1} below it" if len(self._hit) > 1 else ""
-        return f"SIGKILL to process {self._main.pid}{count}; the supervisor starts it again"
+        when = " when we say so" if self.plan.for_ns is not None else ""
+        return (
+            f"SIGKILL to process {self._main.pid}{self._whose}{count}; the supervisor starts it again{when}"
+        )
+
+    @property
+    def _whose(self) -> str:
+        """Of a process that was chosen by its role: which it was."""
+        return f" ({self.process}, {self.plan.role})" if self.plan.role else ""
+
+    def _service(self) -> ManagedService:
+        service = self.context.stack.service(self.process)
+        assert service is not None
+        return service
+
+    def _require_supervisor(self) -> None:
+        """Only who started the service can end it in order, or leave it down."""
+        if self.context.stack.service(self.process) is None:
+            raise self.refuse(
+                f"a service whose supervisor is ours to {self.plan.kind}",
+                f"the {self.context.stack.kind} stack, which another process keeps",
+                "use --stack embedded or docker, or kill without `for`",
+            )
 
 
 class Crash(Kill):
@@ -143,7 +179,7 @@ class Pause(Kill):
 
     def healed(self, deadline_s: float) -> Proof:
         """None is stopped, and the target answers."""
-        name = self.plan.target
+        name = self.process
 
         def goes_on() -> bool:
             return not any(state_of(process) in ("T", "t") for process in self._hit) and self.context.answers(
@@ -166,17 +202,7 @@ class Stop(Kill):
     def check(self) -> None:
         """Only who started the service can ask for an ordered end."""
         super().check()
-        if self.context.stack.service(self.plan.target) is None:
-            raise self.refuse(
-                f"a service whose supervisor is ours to {self.plan.kind}",
-                f"the {self.context.stack.kind} stack, which another process keeps",
-                "use --stack embedded or docker, or kill instead",
-            )
-
-    def _service(self) -> ManagedService:
-        service = self.context.stack.service(self.plan.target)
-        assert service is not None
-        return service
+        self._require_supervisor()
 
     def inject(self) -> Timestamps:
         """Ask the supervisor to hold it down."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core.units import format_duration_ns, quoted
-from bench.registry import STARTED, instances_of, reachable_targets
+from bench.registry import STARTED, instances_of, reachable_targets, roles_of
 from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
 from bench.scenario.problems import Violation
 
@@ -25,7 +25,7 @@ def check_faults(
         if fault.client is not None and topology is not None:
             yield from (each.under(index) for each in _path(fault, fault.client, targets, topology))
         elif (unfit := _aim(fault, targets, known)) is not None or (
-            topology is not None and (unfit := _which(fault, topology)) is not None
+            topology is not None and (unfit := _which(fault, topology) or _role(fault, topology)) is not None
         ):
             yield Violation((index,), *unfit)
         if (unfit := _time(fault, total_ns)) is not None:
@@ -54,8 +54,22 @@ def _which(fault: FaultEntry, topology: Topology) -> tuple[str, str, str] | None
     is_known = fault.target in topology and topology[fault.target].place != "compose"
     if fault.which is None or not is_known or instances_of(fault.target, topology):
         return None
-    advice = "remove which, or let the stack file start several behind a proxy"
+    advice = "remove which, or let the stack file start several (instances behind a proxy, replicas)"
     return f"a target with several instances for which: {fault.which}", quoted(fault.target), advice
+
+
+def _role(fault: FaultEntry, topology: Topology) -> tuple[str, str, str] | None:
+    """Why no process of the target has the role."""
+    if fault.role is None:
+        return None
+    known = roles_of(fault.target, topology)
+    if not known:
+        advice = "remove role, or let the stack file start replicas: embedded: {replicas: 2, sentinels: 3}"
+        return f"a target of several servers for role: {fault.role}", quoted(fault.target), advice
+    roles = list(dict.fromkeys(known.values()))
+    if fault.role in roles:
+        return None
+    return f"a role of {fault.target}: {', '.join(roles)}", quoted(fault.role), "name one of those"
 
 
 def _path(fault: FaultEntry, client: str, targets: Sequence[str], topology: Topology) -> Iterator[Violation]:

@@ -40,7 +40,41 @@ class GivenUp(Exception):  # noqa: N818 - never leaves the stack
     """The start was given up by another thread."""
 
 
-class ManagedService(ABC):
+class StackService(ABC):
+    """What a stack starts for one target, or for one process of it."""
+
+    name: str
+    behind: tuple[str, ...]
+    """The targets that it needs."""
+    target: Target | None = None
+    """Where it listens; None before the start."""
+
+    def find_program(self) -> object:
+        """Look for what is to be run, before anything does. Raises TargetError."""
+        return None
+
+    @abstractmethod
+    def start(self, others: Mapping[str, Target], given_up: threading.Event) -> None:
+        """Return when it can be used. Raises TargetError.
+
+        others: the targets that it needs, at least, by name.
+        given_up: set by another thread to let this one end soon, with everything undone.
+        """
+
+    @abstractmethod
+    def describe(self) -> TargetDescription | None:
+        """What runs, for the run's record; None before the start."""
+
+    @abstractmethod
+    def events(self) -> list[StackEvent]:
+        """Starts, deaths and restarts so far, oldest first; they can be read after the stop too."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it and remove its data. Idempotent."""
+
+
+class ManagedService(StackService):
     """One service under its own supervisor. Its log stays in `log_dir`."""
 
     service: ClassVar[str]
@@ -66,7 +100,6 @@ class ManagedService(ABC):
         if behind is None:
             behind = SERVICES[self.service].depends_on if self.service in SERVICES else ()
         self.behind = tuple(behind)
-        self.target: Target | None = None
         self._asked: Mapping[str, str] = settings or {}
         self._log_dir = log_dir
         self._log: Path | None = None
@@ -167,8 +200,13 @@ class ManagedService(ABC):
         if self._supervised is not None:
             self._supervised.order("hold")
 
+    def keep_down(self) -> None:
+        """Leave it down when it dies next, until `release`."""
+        if self._supervised is not None:
+            self._supervised.order("keep_down")
+
     def release(self) -> None:
-        """Start it again after `hold`."""
+        """Start it again after `hold`, or a death after `keep_down`."""
         if self._supervised is not None:
             self._supervised.order("release")
 

@@ -141,7 +141,9 @@ class Supervised:
         return next(iter(living_pids(self.events()).values()), None)
 
     def order(self, word: str) -> None:
-        """Say `hold` (end the service, leave it down) or `release` (start it again)."""
+        """Say `hold` (end the service, leave it down), `keep_down` (leave it down when it dies) or `release`
+        (start it again).
+        """
         if self._helper is not None:
             self._helper.write_line(word.encode())
 

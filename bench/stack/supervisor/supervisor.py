@@ -5,7 +5,7 @@
        └── events file ────┘
 
 The first line of stdin is the specification (JSON, see `Supervisor`); after that its being open says
-that the harness is alive, and a line may say `hold` or `release`. Everything ends when
+that the harness is alive, and a line may say `hold`, `keep_down` or `release`. Everything ends when
 
 - stdin reaches its end or the harness's process is gone, even by SIGKILL: the service is asked to
   end, then killed, its directory removed;
@@ -146,7 +146,8 @@ class Service:
         if self._set_up:
             self._after_set_up(status, ending=ending)
         elif not is_asked:
-            self._plan_restart()
+            if not self._is_held:
+                self._plan_restart()
         elif not ending and not self._is_held:
             self.start("restarted")  # released before it had ended
 
@@ -158,8 +159,13 @@ class Service:
             self.kill_at_ns = now_ns() + int(grace_s * 1e9)
         self.ask_to_end()
 
+    def keep_down(self) -> None:
+        """Leave it down from its next death on, or the one that was just seen, until `release`."""
+        self._is_held = True
+        self.restart_at_ns = None
+
     def release(self) -> None:
-        """Start it again after `hold`; where it still ends, it is started when it has."""
+        """Start it again after `hold` or `keep_down`; where it still ends, it is started when it has."""
         if self._is_held:
             self._is_held = False
             if self._process is None:
@@ -293,11 +299,15 @@ class Supervisor:
                 self._is_ending = True
 
     def _obey(self) -> None:
-        """Lines on stdin: `hold` ends the service and leaves it down, `release` starts it again."""
+        """Lines on stdin: `hold` ends the service and leaves it down, `keep_down` leaves it down when it
+        dies, `release` starts it again.
+        """
         *lines, self._lines = self._lines.split(b"\n")
         for line in lines:
             if line == b"hold":
                 self._service.hold(self._grace_s)
+            elif line == b"keep_down":
+                self._service.keep_down()
             elif line == b"release":
                 self._service.release()
 

@@ -1,0 +1,29 @@
+"""Who is what in a target of several servers, now: asked of the system itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bench.registry import PRIMARY, REPLICA, SENTINEL, Topology, roles_of
+from bench.stack.sentinel import NotLocated
+from bench.stack.target import Target
+
+LOCATE_S = 1.0
+
+
+def current_roles(name: str, targets: Mapping[str, Target], topology: Topology) -> dict[str, str]:
+    """The processes of a target and the role of each; a server of whom nobody says it is left out.
+
+    Of a Redis the primary is the one that its Sentinels name, whatever an old one thinks of itself.
+    """
+    members = roles_of(name, topology)
+    try:
+        primary = targets[name].located(LOCATE_S)
+    except NotLocated:
+        return {each: role for each, role in members.items() if role == SENTINEL}
+    servers = {
+        each: PRIMARY if targets[each].address == primary.address else REPLICA
+        for each, role in members.items()
+        if role != SENTINEL
+    }
+    return {each: servers.get(each, SENTINEL) for each in members}
