@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import HealError
-from bench.registry import instances_of, path_name
+from bench.registry import SENTINEL, instances_of, path_name, roles_of
 from bench.results.generator_records import CalibrationRecord
 from bench.results.run_record import Anomaly, ProxyRecord, RunRecord
 from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
-from chaos.detectors.polling import Breaker, PollingDetector, Probe
+from chaos.detectors.polling import Breaker, Detector, PollingDetector, Probe
+from chaos.detectors.roles import RoleWatch, SentinelEvents
 from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
 from chaos.integrity.checks import Integrity
@@ -43,6 +44,9 @@ class Chaos:
         """paths: the proxies between the services of the stack, where the scenario has faults on them."""
         self._paths = paths
         self._detectors: list[PollingDetector] = []
+        self._sentinels: list[SentinelEvents] = []
+        self._roles: dict[str, list[RoleWatch]] = {}
+        """Target -> the watches of its servers."""
         self._proxies: list[FaultProxy] = []
         self._proxy_watches: list[ProxyWatch] = []
         self._floors: dict[str, CalibrationRecord] = {}
@@ -94,13 +98,37 @@ class Chaos:
                 paths = {topology[each].kind: path_name(name, each) for each in outline.behind}
                 for each in instances_of(name, targets) or (name,):  # each process has its own
                     self._detectors.append(Breaker(targets[each], paths))
-        for detector in self._detectors:
+        for name in self._hit:
+            self._watch_roles(targets[name], targets)
+        for detector in self._listeners:
             self._cleanup.callback(detector.stop)
         self._integrity = Integrity(scenario, plan, targets, seen)
         self._cleanup.callback(self._integrity.close)
         self._integrity.prepare()
         self._cleanup.callback(self._runner.end)
         return seen
+
+    def _watch_roles(self, target: Target, targets: Mapping[str, Target]) -> None:
+        """Look at the servers of a target, and listen to its Sentinels, where it has any."""
+        members = roles_of(target.name, self._stack.topology())
+        servers = [name for name, role in members.items() if role != SENTINEL]
+        if servers:
+            self._roles[target.name] = [RoleWatch(targets[name]) for name in servers]
+        if target.sentinels is not None:
+            self._sentinels += [
+                SentinelEvents(number, address, target)
+                for number, address in enumerate(target.sentinels.addresses, start=1)
+            ]
+
+    @property
+    def _listeners(self) -> list[Detector]:
+        """Everything that looks on in a thread of its own."""
+        return [*self._noticing, *(watch for each in self._roles.values() for watch in each)]
+
+    @property
+    def _noticing(self) -> list[Detector]:
+        """Those that can notice a fault."""
+        return [*self._detectors, *self._sentinels]
 
     def _between(self, planned: Iterable[FaultPlan], seed: int) -> dict[str, FaultProxy]:
         """The proxies of the paths between services, by the name of the path. Raises TargetError."""
@@ -137,14 +165,14 @@ class Chaos:
         """Detectors first, so that the first fault finds them at work."""
         self._writer = writer
         self._start_ns = start_ns
-        for detector in self._detectors:
+        for detector in self._listeners:
             detector.start()
         self._integrity.begin(start_ns)
         self._runner.begin(start_ns)
 
     def look(self, now_ns: int) -> str | None:
         """Write what happened since the last call; name the faults in force."""
-        for failure in (self._runner.failure, *(detector.failure for detector in self._detectors)):
+        for failure in (self._runner.failure, *(detector.failure for detector in self._listeners)):
             if failure is not None:
                 raise failure
         for watch in self._proxy_watches:
@@ -152,19 +180,23 @@ class Chaos:
         while self._runner.events:
             event = self._runner.events.popleft()
             self._writer.event(event.at_ns - self._start_ns, event.kind, **event.fields())
-        in_force = [f"{act.fault.plan.kind} {act.fault.plan.where}" for act in self._runner.in_force]
+        in_force = [f"{act.fault.plan.kind} {act.fault.plan.aim}" for act in self._runner.in_force]
         return ", ".join(in_force) or None
 
     def finish(self, record: RunRecord, folder: Path) -> RunRecord:
         """Heal, look at everything that was seen, and put it into the record."""
         proxies, anomalies = self._proxy_records(record)
         self._runner.end()
-        for detector in self._detectors:
+        for detector in self._listeners:
             detector.stop()
         self.look(record.duration_ns)
         results = FaultResults(
             acts=self._runner.acts,
-            observations=[each for detector in self._detectors for each in detector.observations],
+            observations=[each for detector in self._noticing for each in detector.observations],
+            roles={
+                name: [one for each in watches for one in each.changes]
+                for name, watches in self._roles.items()
+            },
             detectors=self._detector_names(),
             blind=self._blind(),
             stack_events=self._stack.events(),
@@ -217,7 +249,7 @@ class Chaos:
 
     def _detector_names(self) -> list[str]:
         """Those that are at work beside the clients themselves."""
-        names = [detector.detector for detector in self._detectors]
+        names = [detector.detector for detector in self._noticing]
         if self._stack.reports_events:
             names.append(ENGINE_EVENT)
         if any(self._context.health_check_ns(name) is not None for name in self._hit):

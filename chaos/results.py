@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.registry import dependents_of, path_name
-from bench.results.fault_records import DetectionRecord, FalseAlarmRecord, FaultRecord
+from bench.results.fault_records import DetectionRecord, FalseAlarmRecord, FaultRecord, RoleRecord
 from bench.results.run_record import RunRecord
 from chaos.detectors.detection import (
     CLIENT_ERRORS,
@@ -24,6 +24,7 @@ from chaos.detectors.detection import (
     too_few_failures,
 )
 from chaos.detectors.polling import BREAKER, open_time_ns
+from chaos.recovery.promotion import promotions
 from chaos.recovery.recovery import Reconnection, recoveries
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from bench.results.fault_records import RecoveryRecord
     from bench.stack.supervisor.supervised import StackEvent
     from chaos.detectors.detection import Detection, Observation
+    from chaos.detectors.roles import RoleChange
     from chaos.runner import FaultExecution
     from chaos.schedule import FaultPlan
 
@@ -49,6 +51,8 @@ class FaultResults:
     acts: Sequence[FaultExecution]
     observations: Sequence[Observation]
     stack_events: Sequence[StackEvent]
+    roles: Mapping[str, Sequence[RoleChange]]
+    """Of the servers of targets that have several."""
     detectors: Sequence[str]
     """Those that were at work beside the clients themselves."""
     blind: Mapping[str, WhyBlind]
@@ -66,8 +70,11 @@ class FaultResults:
         faults = [self._fault(act) for act in self.acts]
         recovered = recoveries(operations, record, faults, _reconnections(folder))
         detections, alarms = self._detections(operations, recovered, record.topology)
+        roles = self._roles()
         found = RunRecord(
             faults=faults,
+            roles=roles,
+            promotions=promotions(roles, faults, record.duration_ns),
             recoveries=recovered,
             detections=[self._detection(detection) for detection in detections],
             false_alarms=[
@@ -84,6 +91,20 @@ class FaultResults:
             return found
         breakers = [each for each in self.observations if each.detector == BREAKER]
         return found.model_copy(update={"breaker_open_ns": open_time_ns(breakers, self.end_ns)})
+
+    def _roles(self) -> list[RoleRecord]:
+        """Every change, in the order of time; what was so before run zero is said as of then."""
+        found = [
+            RoleRecord(
+                target=target,
+                process=change.process,
+                role=change.role,
+                at_ns=max(0, change.at_ns - self.start_ns),
+            )
+            for target, changes in self.roles.items()
+            for change in changes
+        ]
+        return sorted(found, key=lambda one: one.at_ns)
 
     def _fault(self, act: FaultExecution) -> FaultRecord:
         plan, broke = act.fault.plan, act.broke
@@ -152,7 +173,7 @@ class FaultResults:
                     Window(
                         fault=plan.number,
                         kind=plan.kind,
-                        targets=_noticed_by(plan, topology),
+                        targets=_noticed_by(plan, act.fault.process, topology),
                         from_ns=act.broke.asked_ns,
                         healed_ns=healed_ns,
                         calm_ns=(healed_ns or self.end_ns) + CALM_NS,
@@ -176,7 +197,7 @@ class FaultResults:
         return min(begins) + self.start_ns, max(ends) + self.start_ns
 
     def _by_detector(self, operations: NDArray[Any], topology: Topology) -> dict[str, list[Observation]]:
-        hit = {act.fault.plan.hit for act in self.acts}
+        hit = {name for act in self.acts for name in (act.fault.plan.hit, act.fault.process)}
         hit.update(dependents_of(hit, topology))
         clients: list[Observation] = []
         for number, workload in enumerate(self.plan.workloads):
@@ -213,12 +234,16 @@ class FaultResults:
         return None if at_ns is None else at_ns - self.start_ns
 
 
-def _noticed_by(plan: FaultPlan, topology: Topology) -> tuple[str, ...]:
+def _noticed_by(plan: FaultPlan, process: str, topology: Topology) -> tuple[str, ...]:
     """What an alarm may name that is about this fault: a target, or the path that a breaker stands in."""
     dependents = dependents_of((plan.hit,), topology)
     if plan.client is not None:
         return (plan.client, plan.where, *dependents)
-    return (plan.target, *dependents, *(path_name(name, plan.target) for name in dependents))
+    return (
+        *dict.fromkeys((plan.target, process)),
+        *dependents,
+        *(path_name(name, plan.target) for name in dependents),
+    )
 
 
 def _reconnections(folder: Path) -> list[Reconnection]:

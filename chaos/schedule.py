@@ -76,6 +76,11 @@ class FaultPlan:
         return path_name(self.client, self.target)
 
     @property
+    def aim(self) -> str:
+        """What is hit, in words: the target, the path, or the role: "sessions primary"."""
+        return f"{self.where} {self.role}" if self.role else self.where
+
+    @property
     def hit(self) -> str:
         """The target that is harmed first: of a path the service that goes it."""
         return self.client or self.target

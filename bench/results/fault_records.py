@@ -37,8 +37,8 @@ class FaultRecord(Record):
 
     @property
     def where(self) -> str:
-        """The target, or the path: "api → redis"."""
-        return path_name(self.client, self.target)
+        """The target, or the path: "api → redis", or the role that was hit: "sessions primary"."""
+        return " ".join(filter(None, (path_name(self.client, self.target), self.role)))
 
     @property
     def hit(self) -> str:
@@ -65,6 +65,27 @@ class FalseAlarmRecord(Record):
     at_ns: Whole
     detail: str | None = None
     target: str | None = None
+
+
+class RoleRecord(Record):
+    """From when on a server of a target said that it has a role; ns from run zero."""
+
+    target: str
+    process: str
+    role: str | None
+    """None: it did not answer."""
+    at_ns: Whole
+
+
+class PromotionRecord(Record):
+    """Who became the primary after a fault that hit the one before."""
+
+    fault: Whole
+    target: str
+    before: str
+    process: str | None
+    """None: nobody did, while the fault was watched."""
+    at_ns: Whole | None
 
 
 class BaselineRecord(Record):

@@ -19,7 +19,9 @@ from bench.results.fault_records import (
     FaultRecord,
     IntegrityRecord,
     OutageRecord,
+    PromotionRecord,
     RecoveryRecord,
+    RoleRecord,
 )
 from bench.results.generator_records import (
     CalibrationRecord,
@@ -319,6 +321,8 @@ class RunRecord(Record):
     faults: list[FaultRecord] = Field(default_factory=list)
     detections: list[DetectionRecord] = Field(default_factory=list)
     false_alarms: list[FalseAlarmRecord] = Field(default_factory=list)
+    roles: list[RoleRecord] = Field(default_factory=list)
+    promotions: list[PromotionRecord] = Field(default_factory=list)
     recoveries: list[RecoveryRecord] = Field(default_factory=list)
     integrity: list[IntegrityRecord] = Field(default_factory=list)
     breaker_open_ns: Whole | None = None

@@ -72,6 +72,7 @@ _KINDS = {
     "io": FaultFacts("another process keeps the disk busy", "must", ("bytes",)),
     "disk_full": FaultFacts("its data directory is full", "must"),
     "exhaust_connections": FaultFacts("nearly all of its connections are taken", "must", takes=("keep",)),
+    "failover": FaultFacts("the system is asked to make another of its servers the primary", "never"),
     "observe": FaultFacts("no fault of ours: whatever happens to the target from then on is judged", "may"),
 }
 

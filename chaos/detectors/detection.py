@@ -251,7 +251,7 @@ def client_observations(operations: NDArray[Any], target: str, zero_ns: int) -> 
     return found
 
 
-ENGINE_EVENT, CONTAINER_HEALTH = "engine_event", "container_health"
+ENGINE_EVENT, CONTAINER_HEALTH, SENTINEL_EVENT = "engine_event", "container_health", "sentinel"
 _DOWN = {"died", "ended", "stopped", "failed", "gave_up", "paused", "oom", "disconnected"}
 _UP = {"restarted", "started", "continued", "unpaused", "connected"}
 

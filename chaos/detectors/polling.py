@@ -19,38 +19,21 @@ if TYPE_CHECKING:
     from bench.stack.target import Target
 
 
-class PollingDetector(ABC):
-    """Looks every `every_ns`; a look that takes longer leaves out the turns that it missed.
-
-    A clock at a fixed rate, not a pause after each look: a slow answer would stretch the interval just
-    when it matters.
-    """
+class Detector(ABC):
+    """Looks on in a thread of its own, and notes what it sees of targets."""
 
     detector: ClassVar[str]
     """Its name in the record."""
-    needed: int = 1
-    """So many looks in a row make an alarm."""
 
-    def __init__(self, name: str, every_ns: int) -> None:
+    def __init__(self, name: str) -> None:
         self.observations: list[Observation] = []
-        self._begins, self._ends = array("q"), array("q")
-        self._every_ns = every_ns
         self._end = threading.Event()
-        self._thread = Work(f"detector-{name}", self._keep_looking)
+        self._thread = Work(f"detector-{name}", self._watch)
 
     @property
     def failure(self) -> BaseException | None:
         """What ended the looking that should not have: a detector that went blind is reported."""
         return self._thread.failure
-
-    @property
-    def looks_ns(self) -> list[tuple[int, int]]:
-        """Begin and end of each look that is over, ns on CLOCK_MONOTONIC."""
-        return list(zip(self._begins, self._ends, strict=False))
-
-    @abstractmethod
-    def look(self) -> None:
-        """Look once; must return within its own deadline."""
 
     def start(self) -> None:
         """Begin to look."""
@@ -62,7 +45,36 @@ class PollingDetector(ABC):
         if self._thread.is_alive():
             self._thread.join()
 
-    def _keep_looking(self) -> None:
+    @abstractmethod
+    def _watch(self) -> None:
+        """Look until `_end` is set."""
+
+
+class PollingDetector(Detector):
+    """Looks every `every_ns`; a look that takes longer leaves out the turns that it missed.
+
+    A clock at a fixed rate, not a pause after each look: a slow answer would stretch the interval just
+    when it matters.
+    """
+
+    needed: int = 1
+    """So many looks in a row make an alarm."""
+
+    def __init__(self, name: str, every_ns: int) -> None:
+        super().__init__(name)
+        self._begins, self._ends = array("q"), array("q")
+        self._every_ns = every_ns
+
+    @property
+    def looks_ns(self) -> list[tuple[int, int]]:
+        """Begin and end of each look that is over, ns on CLOCK_MONOTONIC."""
+        return list(zip(self._begins, self._ends, strict=False))
+
+    @abstractmethod
+    def look(self) -> None:
+        """Look once; must return within its own deadline."""
+
+    def _watch(self) -> None:
         due = monotonic_ns()
         while not self._end.is_set():
             self._begins.append(monotonic_ns())

@@ -25,6 +25,7 @@ FAULTS = {
     "restart": "chaos.faults.process:Restart",
     "pause": "chaos.faults.process:Pause",
     "disconnect": "chaos.faults.process:Disconnect",
+    "failover": "chaos.faults.failover:Failover",
     "cpu": "chaos.faults.pressure:CpuPressure",
     "memory": "chaos.faults.pressure:MemoryPressure",
     "io": "chaos.faults.pressure:IoPressure",

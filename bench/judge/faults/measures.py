@@ -12,6 +12,7 @@ from bench.judge.faults.times import (
     downtime,
     named,
     no_clean_baseline,
+    promotion,
     recoveries_of,
     recovery,
     took_effect,
@@ -149,6 +150,7 @@ def _number(count: int | None) -> str:
 MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
     **dict.fromkeys((f"recovery.{name}" for name in RECOVERY_STAMPS), recovery),
     **dict.fromkeys((f"detection.{name}" for name in DETECTORS), detection),
+    "promotion": promotion,
     "downtime": downtime,
     "lost_writes": _lost_writes,
     "unexpected_values": _unexpected_values,

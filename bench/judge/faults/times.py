@@ -87,6 +87,27 @@ def detection(run: Run, metric: Metric) -> Observation:
     return replace(observed(repeats, metric, note), missing=missing)
 
 
+def promotion(run: Run, metric: Metric) -> Observation:
+    """From the first failure, or the fault where nothing failed, to the new primary. Raises Unmeasurable."""
+    faults = {fault.number: fault for fault in took_effect(run)}
+    repeats = []
+    for entry in run.record.promotions:
+        if entry.fault not in faults:
+            continue
+        fault, failure_ns = faults[entry.fault], first_failure_ns(run, entry.fault)
+        since_ns = effective_ns(fault) if failure_ns is None else failure_ns
+        if entry.at_ns is None:
+            repeats.append(Repeat(named(fault), _watched_until(run, fault) - since_ns, NEVER))
+        else:
+            repeats.append(Repeat(named(fault), max(0, entry.at_ns - since_ns)))
+    if not repeats:
+        raise Unmeasurable(
+            "no fault hit the primary of a target that has replicas",
+            "kill one that a stack file starts with embedded: {replicas: 2, sentinels: 3}",
+        )
+    return observed(repeats, metric)
+
+
 def took_effect(run: Run) -> list[FaultRecord]:
     """The faults of the run that did what they were to do, in the order of time."""
     found = [

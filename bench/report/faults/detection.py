@@ -19,6 +19,8 @@ SIGNS = {
     "container_health": ("h", "container health"),
     "engine_event": ("e", "engine event"),
     "breaker": ("b", "breaker"),
+    "sentinel": ("s", "Sentinel"),
+    "promotion": ("P", "new primary"),
     "first": ("1", "first success"),
     "stable": ("S", "stable"),
     "full": ("F", "full performance"),
@@ -249,6 +251,9 @@ def time_line(run: Run, fault: FaultRecord) -> TimeLine:
     for one in run.record.detections:
         if one.fault == fault.number and one.at_ns is not None and one.detector in DETECTORS:
             marks[one.detector] = one.at_ns
+    for made in run.record.promotions:
+        if made.fault == fault.number and made.at_ns is not None:
+            marks["promotion"] = made.at_ns
     hit = [one for one in entries(run, fault) if one.first_failure_ns is not None]
     slow = [] if hit else [one for one in entries(run, fault) if one.slow_from_ns is not None]
     for name, stamp in MARKS:

@@ -28,6 +28,7 @@ from bench.report.context import joined
 from bench.report.document import Bullets, Facts, Section, Table, columns
 from bench.report.faults import detection as fault_detection
 from bench.report.faults.detection import LABEL_WIDTH, entries, fault_rows, not_shown, shown
+from bench.report.faults.roles import roles_section
 from bench.results.fault_records import IntegrityRecord, RecoveryRecord
 from bench.results.reader import Run
 
@@ -188,6 +189,7 @@ def sections(run: Run, unicode: bool) -> list[Section]:
         _recovery(run),
         fault_detection.timeline(run, unicode),
         fault_detection.detection_section(run),
+        roles_section(run),
         cost_section(run),
         Section("", (Table("", AROUND_FAULTS, around),) if (around := tuple(phase_rows(run))) else ()),
         Section("", (integrity_facts(run),)),

@@ -20,6 +20,7 @@ DETECTORS = {
     "container_health": "the health event of the container engine",
     "engine_event": "the event of the supervisor or the container engine",
     "breaker": "the circuit breaker of the API",
+    "sentinel": "the first Sentinel that takes a server for down (+sdown)",
 }
 
 CLEAN_RATIO = 0.1
@@ -48,6 +49,7 @@ FAULT_METRICS = (
         FaultMetric(f"detection.{name}", "ns", "lower", f"first failure to detection by {text}")
         for name, text in DETECTORS.items()
     ),
+    FaultMetric("promotion", "ns", "lower", "first failure to the new primary's own word that it is one"),
     FaultMetric("downtime", "ns", "lower", "time without success, for each fault", per_workload=True),
     FaultMetric(
         "lost_writes", "count", "lower", "acknowledged writes that were not found afterwards", False, True

@@ -82,6 +82,11 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def renew(self, deadline_s: float) -> None:
+        """All that follows may take that long, as on a new connection."""
+        self._deadline_s = round(deadline_s, 3)
+        self._deadline = time.monotonic() + deadline_s
+
     def close(self) -> None:
         """Close it. Idempotent."""
         self._socket.close()

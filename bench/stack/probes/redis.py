@@ -78,6 +78,10 @@ class RespClient:
         if (words := auth_words(target)) is not None:
             self.ask(*words)
 
+    def renew(self, deadline_s: float) -> None:
+        """All that follows may take that long, as on a new connection."""
+        self._connection.renew(deadline_s)
+
     def close(self) -> None:
         """Close it. Idempotent."""
         self._connection.close()

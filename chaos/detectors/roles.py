@@ -1,0 +1,144 @@
+"""What the servers of a target say of themselves, and what its Sentinels say of them, on the run's clock."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.core.clock import monotonic_ns
+from bench.registry import PRIMARY, REPLICA
+from bench.stack.probes.connection import ProbeError
+from bench.stack.probes.redis import ErrorReply, RespClient
+from chaos.detectors.detection import SENTINEL_EVENT, Observation
+from chaos.detectors.polling import Detector, PollingDetector
+
+if TYPE_CHECKING:
+    from bench.stack.sentinel import Endpoint
+    from bench.stack.target import Target
+
+EVERY_NS = 10_000_000
+DEADLINE_S = 1.0
+ROLE_WORDS = {"master": PRIMARY, "slave": REPLICA}
+"""The answer to ROLE, in our words."""
+
+
+@dataclass(frozen=True)
+class RoleChange:
+    """From when on a server says that it has a role; ns on CLOCK_MONOTONIC."""
+
+    process: str
+    role: str | None
+    """None: it does not answer."""
+    at_ns: int
+
+
+class RoleWatch(PollingDetector):
+    """Asks one server of a Redis for its ROLE, every 10 ms on one connection."""
+
+    detector = "role"
+
+    def __init__(self, server: Target) -> None:
+        super().__init__(f"role-{server.name}", EVERY_NS)
+        self.changes: list[RoleChange] = []
+        self._server = server
+        self._client: RespClient | None = None
+
+    def look(self) -> None:
+        """Ask once, and note a change. The stamp is when the answer was there."""
+        role = self._role()
+        before = self.changes[-1].role if self.changes else None
+        if role != before or not self.changes:
+            self.changes.append(RoleChange(self._server.name, role, monotonic_ns()))
+
+    def stop(self) -> None:
+        """Ask no more."""
+        super().stop()
+        self._hang_up()
+
+    def _role(self) -> str | None:
+        try:
+            if self._client is None:
+                self._client = RespClient.logged_in(self._server, DEADLINE_S)
+            self._client.renew(DEADLINE_S)
+            answer = self._client.ask_list("ROLE")
+        except (ProbeError, ErrorReply):
+            self._hang_up()
+            return None
+        return ROLE_WORDS.get(str(answer[0])) if answer else None
+
+    def _hang_up(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+AGAIN_S = 0.1
+WAIT_S = 0.1
+LARGEST_BYTES = 65_536
+ALARMS = ("+sdown", "+odown")
+CALM = ("-sdown", "-odown", "+switch-master")
+
+
+class SentinelEvents(Detector):
+    """What one Sentinel publishes about a target, as it arrives."""
+
+    detector = SENTINEL_EVENT
+
+    def __init__(self, number: int, address: Endpoint, target: Target) -> None:
+        super().__init__(f"sentinel-{number}")
+        assert target.sentinels is not None
+        self._number, self._address = number, address
+        self._target, self._who = target.name, target.sentinels
+
+    def _watch(self) -> None:
+        while not self._end.is_set():
+            with contextlib.suppress(OSError):  # it may be the one that was killed
+                self._follow()
+            self._end.wait(AGAIN_S)
+
+    def _follow(self) -> None:
+        """Subscribe and note what comes, until the connection ends. Raises OSError."""
+        import hiredis
+
+        who = self._who
+        with socket.create_connection(self._address, DEADLINE_S) as connection:
+            connection.settimeout(WAIT_S)
+            words: list[tuple[str, ...]] = [("PSUBSCRIBE", "*")]
+            if who.password:
+                words.insert(0, ("AUTH", *([who.username] if who.username else []), who.password))
+            connection.sendall(b"".join(hiredis.pack_command(one) for one in words))  # type: ignore[arg-type]  # its stub allows one word only
+            reader = hiredis.Reader()
+            while not self._end.is_set():
+                try:
+                    data = connection.recv(LARGEST_BYTES)
+                except TimeoutError:
+                    continue
+                if not data:
+                    return
+                at_ns = monotonic_ns()
+                reader.feed(data)
+                try:
+                    while (message := reader.gets()) is not False:
+                        self._note(message, at_ns)
+                except hiredis.ProtocolError as error:
+                    raise ConnectionError(str(error)) from None
+
+    def _note(self, message: object, at_ns: int) -> None:
+        match message:
+            case [b"pmessage", _, bytes(channel), bytes(payload)]:
+                event, about = channel.decode(errors="replace"), payload.decode(errors="replace")
+                if event in (*ALARMS, *CALM) and names(about, self._who.primary):
+                    detail = f"Sentinel {self._number}: {event} {about.partition(' @ ')[0]}"
+                    seen = Observation(self.detector, self._target, at_ns, event in ALARMS, detail)
+                    self.observations.append(seen)
+
+
+def names(about: str, primary: str) -> bool:
+    """Whether an event is about the servers of a primary: itself, or what follows or watches it.
+
+    "master NAME ip port", "slave NAME ip port @ PRIMARY ip port", and of +switch-master "PRIMARY ip ...".
+    """
+    head, _, follows = about.partition(" @ ")
+    return primary in (follows.split()[:1] or head.split()[:2])

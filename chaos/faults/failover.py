@@ -1,0 +1,110 @@
+"""Failover on request: the system itself is asked to make another of its servers the primary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.core.clock import monotonic_ns
+from bench.stack.probes.connection import ProbeError
+from bench.stack.probes.redis import ErrorReply, RespClient
+from bench.stack.sentinel import NotLocated
+from bench.stack.target import Target, address_of
+from chaos.faults.fault import Fault, stamped
+from chaos.processes import wait_until
+from chaos.schedule import Proof, Timestamps
+
+if TYPE_CHECKING:
+    from bench.stack.sentinel import Endpoint
+
+ASK_S = 1.0
+MOVE_S = 10.0
+"""How long the system may take to choose another primary."""
+POLL_S = 0.005
+
+
+class Failover(Fault):
+    """SENTINEL FAILOVER, which needs no agreement of the Sentinels."""
+
+    _asked: Endpoint | None = None
+    """The Sentinel that obeyed."""
+    _answer = "nobody was asked"
+
+    def check(self) -> None:
+        """There must be Sentinels to ask."""
+        if self._target.sentinels is None:
+            raise self.refuse(
+                "a target that can be asked for another primary, as Sentinels can",
+                f"a {self._target.kind} without Sentinels",
+                "describe it with sentinel in a stack file, or embedded: {replicas: 2, sentinels: 3}",
+            )
+        self._before = self._located()
+
+    def aim(self) -> None:
+        """Note who is the primary now."""
+        self.process = self.context.process(self.plan)
+        self._before = self._located()
+
+    @property
+    def _target(self) -> Target:
+        return self.context.targets[self.plan.target]
+
+    def _located(self) -> Target:
+        try:
+            return self._target.located(ASK_S)
+        except NotLocated as error:
+            raise self.refuse("a primary that Sentinels know", str(error), "see how they are") from None
+
+    def inject(self) -> Timestamps:
+        """Ask the Sentinels, one after the other, until one obeys."""
+        assert self._target.sentinels is not None
+        asked = monotonic_ns()
+        for address in self._target.sentinels.addresses:
+            self._answer = self._ask(address)
+            if self._answer == "OK":
+                self._asked = address
+                break
+        return stamped(asked)
+
+    def _ask(self, address: Endpoint) -> str:
+        """What a Sentinel says to the request."""
+        who = self._target.sentinels
+        assert who is not None
+        host, port = address
+        sentinel = Target(self.plan.target, "redis", host, port, username=who.username, password=who.password)
+        try:
+            with RespClient.logged_in(sentinel, ASK_S) as client:
+                return str(client.ask("SENTINEL", "FAILOVER", who.primary))
+        except (ProbeError, ErrorReply) as refused:
+            return str(refused)
+
+    def took_effect(self) -> Proof:
+        """Sentinels name another server. It takes a moment: the load goes on meanwhile."""
+        if self._answer != "OK":
+            return Proof(False, f"no Sentinel obeyed: {self._answer}")
+        moved = wait_until(lambda: self._now() not in (None, self._before.address), MOVE_S, POLL_S)
+        if not moved:
+            return Proof(False, f"{self._before.address} is the primary still, {MOVE_S:g} s later")
+        return Proof(True, f"{self._now()} is the primary, after {self._before.address}")
+
+    def _now(self) -> str | None:
+        try:
+            return self._target.located(ASK_S).address
+        except NotLocated:
+            return None
+
+    def healed(self, deadline_s: float) -> Proof:
+        """Nothing has to be undone; the target answers."""
+        answers = wait_until(lambda: self.context.answers(self.plan.target), deadline_s, POLL_S)
+        return Proof(answers, "it answers" if answers else "it does not answer")
+
+    @property
+    def healed_by(self) -> str:
+        """Nobody has to."""
+        return "nobody: the new primary is to stay"
+
+    @property
+    def how(self) -> str:
+        """Who was asked."""
+        if self._asked is None:
+            return f"SENTINEL FAILOVER, asked in vain: {self._answer}"
+        return f"SENTINEL FAILOVER, asked of {address_of(*self._asked)}"
