@@ -140,5 +140,5 @@ def names(about: str, primary: str) -> bool:
 
     "master NAME ip port", "slave NAME ip port @ PRIMARY ip port", and of +switch-master "PRIMARY ip ...".
     """
-    head, _, follows = about.partition(" @ ")
-    return primary in (follows.split()[:1] or head.split()[:2])
+    head, _, followed = about.partition(" @ ")
+    return primary in (followed.split()[:1] or head.split()[:2])

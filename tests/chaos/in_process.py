@@ -78,5 +78,5 @@ def run_file(
 ) -> Ended:
     """Run a scenario file against a stack that is up."""
     session = Session(stack, folder / "results", progress_for(), plugins=lambda _: [companion()])
-    done = Run.load(session.run(load_scenario(path, overrides)))
+    done = Run.load(session.run(load_scenario(path, overrides, topology=stack.topology())))
     return Ended(done, judge(done))

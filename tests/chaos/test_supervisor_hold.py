@@ -124,3 +124,27 @@ def test_a_stopped_service_can_be_held(service: Service) -> None:
     service.await_kinds("started", "stopped")
     service.supervised.order("hold")
     eventually(lambda: service.kinds()[-1] == "ended", "it has ended")
+
+
+def test_a_service_that_is_to_be_kept_down_dies_without_a_restart_until_it_is_released(
+    service: Service,
+) -> None:
+    service.start("echo up; exec sleep 3600")
+    service.supervised.order("keep_down")
+    pid = service.supervised.service_pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    service.await_kinds("started", "died")
+    service.supervised.order("release")
+    service.await_kinds("started", "died", "restarted")
+
+
+def test_one_that_has_just_died_is_kept_down_too(service: Service) -> None:
+    service.start("echo up; exec sleep 3600")
+    pid = service.supervised.service_pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    service.await_kinds("started", "died")
+    service.supervised.order("keep_down")
+    service.supervised.order("release")
+    service.await_kinds("started", "died", "restarted")
