@@ -78,8 +78,8 @@ def test_a_killed_primary_is_replaced_noticed_and_followed(
     (check,) = ended.record.integrity
     assert check.acknowledged
     assert check.lost is not None
-    whose = [span.process for span in primaries(ended.run)]
-    assert whose[:2] == [made.before, made.process]
+    # One that came back from an earlier kill may still think that it is the primary, too.
+    assert {made.before, made.process} <= {span.process for span in primaries(ended.run)}
 
 
 def test_a_failover_on_request_makes_another_server_the_primary(
