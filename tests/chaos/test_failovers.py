@@ -10,8 +10,11 @@ import pytest
 from bench.registry import PRIMARY
 from bench.report.faults.roles import primaries
 from bench.stack.assembled import AssembledStack
+from bench.stack.probes.redis import RespClient
 from bench.stack.stack_file import load_stack_file
+from bench.stack.target import Target
 from tests.chaos.in_process import run_file
+from tests.helpers.waiting import eventually
 
 pytestmark = pytest.mark.long
 
@@ -50,6 +53,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AssembledStack]:
     file.write_text(f"stack: failover\ntargets:\n  sessions: {{kind: redis, embedded: {place}}}\n")
     with AssembledStack(load_stack_file(file), {"sessions"}, folder) as up:
         yield up
+
+
+@pytest.fixture(autouse=True)
+def all_follow(stack: AssembledStack) -> None:
+    """Every Sentinel sees two replicas, none of which it takes for down or for something else."""
+
+    def is_calm(sentinel: Target) -> bool:
+        with RespClient.of(sentinel, 5.0) as client:
+            replicas = client.ask_list("SENTINEL", "REPLICAS", "sessions")
+        flags = [entry[entry.index("flags") + 1] for entry in replicas if isinstance(entry, list)]
+        links = [
+            entry[entry.index("master-link-status") + 1] for entry in replicas if isinstance(entry, list)
+        ]
+        return flags == ["slave"] * 2 and links == ["ok"] * 2
+
+    sentinels = [target for name, target in stack.targets().items() if "sentinel" in name]
+    eventually(lambda: all(map(is_calm, sentinels)), "the servers follow one primary", 60.0)
 
 
 @pytest.mark.parametrize("engine", ["wire", "client"])
