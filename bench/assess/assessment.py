@@ -66,7 +66,8 @@ def assess(
     wanted = dict.fromkeys(proof.scenario for one in requirements.requirements for proof in one.proofs or ())
     body = gather(found, files, wanted, now_ns, max_age_ns)
     targets = (*live(health_rows), *from_runs(body))
-    space = rooms(requirements.capacities, body)
+    fresh = [one for one in found.searches if now_ns - one.started_ns <= max_age_ns]
+    space = rooms(requirements.capacities, body, fresh)
     mets = tuple(_met(one, body, files, targets, space) for one in requirements.requirements)
     further = tuple(further_rows(body, files, [row for one in mets for row in one.rows]))
     recommendation, reasons = recommend(mets, further, body, targets, _extra(body, files, wanted))

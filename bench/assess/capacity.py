@@ -2,20 +2,23 @@
 
 Of an open loop the rate is the one that was offered, less what was not answered OK; of a closed loop the one
 that was reached. So rules that ask for little validate no rate that was not served. A closed loop reaches the
-limit of its lanes and says so; an open one whose rules held has not found the limit. The headroom is the
-share of the validated rate that production does not need: 1 - required / validated.
+limit of its lanes and says so; an open one whose rules held has not found the limit. A search (`bench
+capacity`) has: where it is of the scenario that says most about a capacity, its result counts before any run.
+The headroom is the share of the validated rate that production does not need: 1 - required / validated.
 
 Alert levels are the warning levels of the rules, and 70 % and 80 % of each limit and of each validated rate.
 """
 
 import math
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.assess.evidence import Evidence, EvidenceSet, command_for
 from bench.assess.matrix import RequirementResult, Row
 from bench.assess.requirements import FLAGS, LEAST_HEADROOM, Capacity, Requirement
-from bench.assess.sources import ScenarioFiles
+from bench.assess.sources import FoundSearch, ScenarioFiles
 from bench.assess.status import RequirementStatus, share
 from bench.core.units import format_rate, format_ratio
 from bench.judge.measures import observe
@@ -27,15 +30,20 @@ from bench.scenario.rules.grammar import Metric
 
 NOISE = 3
 """Standard deviations by which a Poisson plan may miss its rate and still be at that rate."""
+SEARCHED, GENERATOR = "searched", "generator"
 BUSY = 0.05
 """A generator with less idle time than this may be what limits a closed loop."""
 
 
 @dataclass(frozen=True)
 class Validated:
-    """A workload of a run whose rules held."""
+    """A workload of a run whose rules held, or of a search for the capacity."""
 
-    evidence: Evidence
+    scenario: str
+    form: str
+    """ "standard", "quick", "searched" and others."""
+    shown: Path
+    """What a link leads to."""
     workload: str
     is_closed: bool
     offered_per_s: float | None
@@ -44,6 +52,17 @@ class Validated:
     completed_per_s: float
     idle_ratio: float | None
     target_cpu: float | None
+    limited_by: str | None = None
+    """Of a search: the rule that breaks first, or "generator", "max_rate" and others."""
+    first_failing_per_s: float | None = None
+    """Of a search: the lowest rate shown not to hold."""
+
+    @property
+    def is_limit_known(self) -> bool:
+        """Whether a higher rate was tried, and it was the target that did not take it."""
+        if self.first_failing_per_s is not None:
+            return True
+        return self.is_closed and (self.idle_ratio is None or self.idle_ratio >= BUSY)
 
     @property
     def rate_per_s(self) -> float:
@@ -53,6 +72,10 @@ class Validated:
     @property
     def limit(self) -> str:
         """What is known about the limit."""
+        if self.first_failing_per_s is not None:
+            return f"limit found: {format_rate(self.first_failing_per_s)} breaks {self.limited_by}"
+        if self.limited_by == GENERATOR:
+            return "limit of the generator, not of the target: it can be higher"
         if not self.is_closed:
             return "limit not reached: all rules held at this rate"
         if self.idle_ratio is not None and self.idle_ratio < BUSY:
@@ -69,7 +92,7 @@ class Headroom:
 
     @property
     def best(self) -> Validated | None:
-        """The highest rate at which a run's rules held."""
+        """What a search of the capacity's own scenario found; else the highest rate that was validated."""
         return self.validated[0] if self.validated else None
 
     @property
@@ -86,9 +109,11 @@ class Headroom:
         return f"past {share(passed[-1])} of the validated rate" if passed else None
 
 
-def rooms(capacities: Iterable[Capacity], body: EvidenceSet) -> list[Headroom]:
-    """Every capacity, with the runs without faults that are neither stale nor broken."""
-    return [Headroom(capacity, tuple(_validated(capacity, body))) for capacity in capacities]
+def rooms(
+    capacities: Iterable[Capacity], body: EvidenceSet, searches: Sequence[FoundSearch] = ()
+) -> list[Headroom]:
+    """Every capacity, with the runs without faults that are neither stale nor broken, and with searches."""
+    return [Headroom(capacity, tuple(_validated(capacity, body, searches))) for capacity in capacities]
 
 
 def capacity_met(
@@ -97,25 +122,28 @@ def capacity_met(
     """Whether the headroom is there; what was not driven to its limit cannot fail, only be not shown."""
     room = next(one for one in found if one.capacity.key == requirement.capacity)
     best, used, name = room.best, room.used, room.capacity.scenario
-    todo = command_for(name, files.by_name.get(name))
+    file = files.by_name.get(name)
+    todo = command_for(name, file)
     if best is None or used is None:
         because = f"no run whose rules hold shows a rate of {room.capacity.subject}"
         return RequirementResult(requirement, RequirementStatus.NOT_SHOWN, because, todo)
     because = (
         f"{format_rate(room.capacity.required_per_s or 0)} needed of {format_rate(best.rate_per_s)} "
-        f"validated by {best.evidence.scenario}: headroom {format_ratio(1 - used)}; {best.limit}"
+        f"validated by {best.scenario}: headroom {format_ratio(1 - used)}; {best.limit}"
     )
     if 1 - used >= LEAST_HEADROOM:
         return RequirementResult(requirement, RequirementStatus.PASS, because, None)
-    if best.is_closed and (best.idle_ratio is None or best.idle_ratio >= BUSY):
+    if best.is_limit_known:
         return RequirementResult(requirement, RequirementStatus.FAIL, because, None)
     if name in body.by_scenario and not best.is_closed:
-        todo = f"run {best.evidence.scenario} at a higher rate (--set workloads.{best.workload}.rate=...)"
+        searched = files.by_name.get(best.scenario)
+        path = shlex.quote(best.scenario if searched is None else searched.path)
+        todo = f"find its limit with bench capacity {path}"
     return RequirementResult(requirement, RequirementStatus.NOT_SHOWN, because, todo)
 
 
-def _validated(capacity: Capacity, body: EvidenceSet) -> list[Validated]:
-    found: list[Validated] = []
+def _validated(capacity: Capacity, body: EvidenceSet, searches: Sequence[FoundSearch]) -> list[Validated]:
+    found = [one for search in searches for one in _searched(capacity, search)]
     for evidence in body.by_scenario.values():
         record = evidence.run.record
         held = evidence.verdict.status in (Status.PASS, Status.WARN)
@@ -126,7 +154,35 @@ def _validated(capacity: Capacity, body: EvidenceSet) -> list[Validated]:
             for workload in evidence.run.workloads
             if workload.driver in capacity.drivers
         ]
-    return sorted((one for one in found if one.rate_per_s > 0), key=lambda one: -one.rate_per_s)
+
+    def place(one: Validated) -> tuple[bool, float]:
+        return (one.form, one.scenario) != (SEARCHED, capacity.scenario), -one.rate_per_s
+
+    return sorted((one for one in found if one.rate_per_s > 0), key=place)
+
+
+def _searched(capacity: Capacity, search: FoundSearch) -> Iterator[Validated]:
+    """The workloads of a search that show a capacity."""
+    record = search.record
+    for name in record.own_per_s:
+        rate = record.rate_of(name)
+        if rate is None or record.drivers.get(name) not in capacity.drivers:
+            continue
+        yield Validated(
+            record.scenario,
+            SEARCHED,
+            search.shown,
+            name,
+            is_closed=False,
+            offered_per_s=rate,
+            answered_per_s=rate,
+            completed_per_s=rate,
+            idle_ratio=None,
+            target_cpu=None,
+            limited_by=record.limited_by,
+            first_failing_per_s=record.first_failing_per_s
+            and record.first_failing_per_s * rate / (record.rate_per_s or 1),
+        )
 
 
 def _of(evidence: Evidence, workload: WorkloadRecord) -> Validated:
@@ -135,7 +191,9 @@ def _of(evidence: Evidence, workload: WorkloadRecord) -> Validated:
     completed = observe(run, Metric((name,), "throughput")).value
     tally = tally_of(run, (name,))
     return Validated(
-        evidence,
+        evidence.scenario,
+        evidence.form,
+        evidence.shown,
         name,
         is_closed,
         None if is_closed else _rate_per_s(run, workload, tally.planned),

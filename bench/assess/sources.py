@@ -5,9 +5,11 @@ today.
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bench.capacity.record import PAGE_SUFFIX, SUFFIX, CapacityRecord, load, searches_in
 from bench.core.clock import NS_PER_S
 from bench.core.errors import ResultError, ScenarioError
 from bench.core.units import counted
@@ -32,6 +34,28 @@ class Damaged:
 
 
 @dataclass(frozen=True)
+class FoundSearch:
+    """A search for the capacity that has ended, and has found a rate."""
+
+    file: Path
+    record: CapacityRecord
+
+    @property
+    def shown(self) -> Path:
+        """What a link leads to: its page, where there is one."""
+        page = self.file.with_name(self.file.name.removesuffix(SUFFIX) + PAGE_SUFFIX)
+        return page if page.exists() else self.file
+
+    @property
+    def started_ns(self) -> int:
+        """When it began, in ns of wall time; 0 where it does not say."""
+        try:
+            return int(datetime.fromisoformat(self.record.started_utc).timestamp()) * NS_PER_S
+        except ValueError:
+            return 0
+
+
+@dataclass(frozen=True)
 class FoundRuns:
     """What a results folder holds."""
 
@@ -40,6 +64,8 @@ class FoundRuns:
     damaged: tuple[Damaged, ...]
     unfinished: tuple[str, ...]
     """Names of runs that go on, or whose harness was killed and that no later run has swept up yet."""
+    searches: tuple[FoundSearch, ...] = ()
+    """The newest search of each scenario that has found a rate."""
 
 
 def find_runs(folder: Path) -> FoundRuns:
@@ -61,8 +87,17 @@ def find_runs(folder: Path) -> FoundRuns:
                 damaged.append(Damaged(path, str(error)))
                 continue
             runs.append(run)
+    searches: dict[str, FoundSearch] = {}
+    for file in searches_in(folder):
+        try:
+            record = load(file)
+        except ResultError as error:
+            damaged.append(Damaged(file, str(error)))
+            continue
+        if record.is_ended and record.rate_per_s is not None:
+            searches[record.scenario] = FoundSearch(file, record)  # the newest is the last
     runs.sort(key=lambda run: (started_ns(run), run.name), reverse=True)
-    return FoundRuns(folder, tuple(runs), tuple(damaged), tuple(unfinished))
+    return FoundRuns(folder, tuple(runs), tuple(damaged), tuple(unfinished), tuple(searches.values()))
 
 
 def started_ns(run: Run) -> int:

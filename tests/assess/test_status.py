@@ -1,6 +1,7 @@
 """How requirements stand, and what follows: one FAIL decides, whatever the score."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import pytest
 from bench.assess.recommendation import EXIT_CODES, Recommendation
 from bench.assess.requirements import Proof, Requirement
 from bench.assess.status import RequirementStatus
+from bench.capacity.record import CapacityRecord, save
+from bench.core.clock import NS_PER_S
 from bench.core.errors import ExitCode
+from bench.report.assess.forms import render_markdown
 from bench.stack.probes.health import ServiceHealth
 from bench.stack.target import State
-from tests.assess.assess_runs import HOUR_NS, LATENCY, assessed, write_run
+from tests.assess.assess_runs import DAY_NS, HOUR_NS, LATENCY, NOW_NS, assessed, write_run
 from tests.helpers.fault_run import FaultRun, detection, fault, integrity, recovery
 from tests.helpers.synthetic_run import MS, S
 
@@ -199,6 +203,64 @@ def test_headroom_is_failed_only_where_the_limit_of_the_target_was_reached(
     assert room.best is not None
     assert room.best.rate_per_s == pytest.approx(rate)
     assert room.flag == ("past 80 % of the validated rate" if rate == 1200 else None)
+
+
+def searched(
+    out: Path, rate: float, first_failing: float | None, limited_by: str, age_ns: int = HOUR_NS, **more: Any
+) -> None:
+    """A search for the capacity of redis_throughput that has ended."""
+    started = datetime.fromtimestamp((NOW_NS - age_ns) / NS_PER_S, UTC)
+    record = CapacityRecord.read(
+        {
+            "scenario": "redis_throughput",
+            "rate_per_s": rate,
+            "interval": [rate, first_failing],
+            "first_failing_per_s": first_failing,
+            "limited_by": limited_by,
+            "state": "ended",
+            "started_utc": started.isoformat(),
+            "own_per_s": {"cache": 1200.0},
+            "drivers": {"cache": "redis"},
+            "question": {"path": "scenarios/redis_throughput.yaml", "digest": "d" * 64},
+            **more,
+        }
+    )
+    save(record, out / "capacity" / "20260209t230000z-redis_throughput-0a1b2c.capacity.json")
+
+
+RULE = "cache.response.p95 < 10ms"
+
+
+@pytest.mark.parametrize(
+    ("rate", "first_failing", "limited_by", "status"),
+    [
+        (2500, 2600, RULE, RequirementStatus.PASS),
+        (1400, 1460, RULE, RequirementStatus.FAIL),
+        (1500, None, "generator", RequirementStatus.NOT_SHOWN),
+        (1500, None, "max_rate", RequirementStatus.NOT_SHOWN),
+    ],
+)
+def test_a_search_for_the_capacity_counts_before_runs_and_fails_only_by_a_limit_of_the_target(
+    tmp_path: Path, rate: float, first_failing: float | None, limited_by: str, status: RequirementStatus
+) -> None:
+    rate_run(tmp_path / "r", 1900, "closed", idle_ratio=0.01)
+    searched(tmp_path / "r", rate, first_failing, limited_by)
+    found = assessed(tmp_path / "r", CAPACITY)
+    best = found.rooms[0].best
+    assert best is not None
+    assert (best.rate_per_s, best.form) == (rate, "searched")
+    assert found.mets[0].status is status
+    assert found.rooms[0].flag == ("past 70 % of the validated rate" if rate == 1400 else None)
+    assert "redis\\_throughput (searched)" in render_markdown(found, tmp_path)
+
+
+def test_a_search_that_is_too_old_or_damaged_shows_nothing(tmp_path: Path) -> None:
+    searched(tmp_path / "r", 2500, 2600, RULE, age_ns=30 * DAY_NS)
+    found = assessed(tmp_path / "r", CAPACITY)
+    assert found.rooms[0].best is None
+    (tmp_path / "r" / "capacity" / "x.capacity.json").write_text('{"format": 1, "scenario": 3}')
+    found = assessed(tmp_path / "r", CAPACITY)
+    assert "scenario: expected a text, found a whole number" in found.found.damaged[0].reason
 
 
 def test_a_rate_at_which_rules_broke_validates_nothing(tmp_path: Path) -> None:

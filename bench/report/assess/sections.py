@@ -249,7 +249,7 @@ def capacity(found: Assessment) -> Section:
         rows += [_validated(room, one) for one in room.validated]
         if room.best is None:
             silent.append(f"{room.capacity.subject}: no rate was validated.")
-        elif not any(one.is_closed for one in room.validated):
+        elif not any(one.is_closed or one.is_limit_known for one in room.validated):
             silent.append(
                 f"{room.capacity.subject}: nothing above {units.format_rate(room.best.rate_per_s)} was "
                 "tried, and no closed loop: where its limit lies is not known."
@@ -279,14 +279,14 @@ def _room(room: Headroom, status: RequirementStatus | None) -> tuple[Cell, ...]:
         units.format_rate(best.rate_per_s) if best else "not measured",
         share(None if room.used is None else 1 - room.used),
         room.flag or "none",
-        Link(best.evidence.scenario, best.evidence.shown) if best else "-",
+        Link(best.scenario, best.shown) if best else "-",
     )
 
 
 def _validated(room: Headroom, one: Validated) -> tuple[Cell, ...]:
     return (
         room.capacity.subject,
-        Link(f"{one.evidence.scenario} ({one.evidence.form})", one.evidence.shown),
+        Link(f"{one.scenario} ({one.form})", one.shown),
         one.workload,
         "closed" if one.is_closed else "open",
         "as fast as it goes" if one.offered_per_s is None else units.format_rate(one.offered_per_s),

@@ -82,11 +82,12 @@ def outcome(record: CapacityRecord) -> str:
     ending = ending_of(record)
     if ending is None:
         return "the search has not ended; go on with --resume"
-    said = ENDINGS[ending]
+    if ending in OPEN or record.first_failing_per_s is not None:
+        return ENDINGS[ending]
     untold = [probe for probe in record.probes if probe.found in (Reading.UNDECIDED, Reading.GENERATOR)]
-    if record.rate_per_s is None and untold:
-        said += f"; the last that could not tell: {untold[-1].because}"
-    return said
+    if not untold:
+        return ENDINGS[ending]
+    return f"{len(untold)} of them could not tell; the last: {untold[-1].because}"
 
 
 def facts(record: CapacityRecord) -> Facts:
