@@ -91,7 +91,7 @@ def _behind(run: Run) -> float:
     """The share of the planned arrivals by which the queue grew in the measured time; of all workloads the
     highest.
     """
-    phases = {phase.name for phase in run.record.phases if phase.measured}
+    phases = _measured(run)
     ended: dict[str, float] = {}
     for row in run.series():
         if row.get("phase") in phases:
@@ -126,7 +126,8 @@ def _in_use(run: Run) -> dict[str, float]:
     for name, pool in run.record.pool.items():
         if pool.utilization_mean is not None:
             found[f"{name}.{POOL}"] = round(pool.utilization_mean, 4)
-    idle = [row["generator_idle_ratio"] for row in run.series() if row.get("phase") in _measured(run)]
+    phases = _measured(run)
+    idle = [row.get("generator_idle_ratio") for row in run.series() if row.get("phase") in phases]
     known = [one for one in idle if isinstance(one, float)]
     if known:
         found[GENERATOR] = round(1 - sum(known) / len(known), 4)

@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 from bench.capacity.search import Bounds, Ending, Reading, Trial, findings
 from bench.core.errors import ResultError
 from bench.core.sanitize import all_visible
+from bench.judge.verdict import Status
 from bench.results import layout
 from bench.results.model import Number, Record, Whole
 
@@ -171,6 +172,8 @@ def _checked(value: object) -> CapacityRecord:
     if isinstance(value, dict) and value.get("format") != FORMAT:
         raise ValueError(f"expected format {FORMAT}, found {value.get('format')!r}")
     record = CapacityRecord.read(value)
+    if unknown := [probe.status for probe in record.probes if probe.status not in Status.__members__]:
+        raise ValueError(f"probes: expected one of {', '.join(Status.__members__)}, found {unknown[0]!r}")
     if any(probe.rate_per_s <= 0 for probe in record.probes):
         raise ValueError("probes: expected rates above 0")
     _ = record.trials, ending_of(record)  # words that this version knows

@@ -6,7 +6,9 @@ from bench.capacity.probes import LeftOut, ProbePlan
 from bench.capacity.readings import probe_of
 from bench.capacity.search import Probe
 from bench.judge.judge import judge
+from bench.results.reader import Run
 from tests.helpers.synthetic_run import MS, SyntheticRun
+from tests.helpers.windowed_run import WindowedRun
 
 OK = "cache/get/response/ok"
 RULE = "cache.response.p95 < 10ms"
@@ -50,3 +52,26 @@ def test_an_invalid_run_is_the_generators_where_that_had_no_time(tmp_path, gener
     anomaly = {"code": "other_work", "severity": "invalid", "message": "the machine was busy"}
     probe = read(tmp_path, p95_ms=20, record={"generator": generator, "anomalies": [anomaly]})
     assert (probe.status, probe.reading) == ("INVALID", reading)
+
+
+def read_windows(run):
+    return probe_of(run, judge(run), None, Probe(400.0), PLAN)
+
+
+def test_a_rate_at_which_a_queue_grows_does_not_hold_although_all_rules_do(tmp_path):
+    made = WindowedRun()
+    assert read_windows(made.load(tmp_path / "kept_up")).reading == "held"
+    run = made.load(tmp_path / "behind")
+    rows = (run.path / "series.csv").read_text().splitlines(keepends=True)
+    late = [row.replace(",steady,", ",drain,") for row in rows[-5:]]  # answered after the measured time
+    (run.path / "series.csv").write_text("".join([*rows[:-5], *late]))
+    probe = read_windows(Run.load(run.path))
+    assert (probe.status, probe.reading, probe.limited_by) == ("PASS", "broke", "backlog")
+    assert "a queue grew: 12.4 %" in probe.because
+
+
+def test_cpu_is_a_share_of_what_the_target_can_use(tmp_path):
+    """Redis works in one thread: of 2 cores it can use one. 0.3 cores are in use."""
+    in_use = read_windows(WindowedRun().load(tmp_path)).in_use
+    assert in_use["redis.cpu"] == pytest.approx(0.3, abs=0.01)
+    assert 0 < in_use["cache.lanes"] < 1

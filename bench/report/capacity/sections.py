@@ -184,14 +184,17 @@ def whole_curve(record: CapacityRecord, file: Path) -> Table:
         (
             *_figures(probe),
             *(_share(probe.in_use.get(name)) for name in names),
-            _badge(probe),
+            probe.reading,
+            Badge.of(Status[probe.status]),
             Link(probe.run, file.parent / probe.run),
             probe.because or "-",
         )
         for probe in by_rate(record.probes)
     ]
     heads = " | #".join(("#Rate", "done", "P50", "P95", "P99", *names))
-    return Table("Every probe, by its rate", columns(f"{heads} | Reads | Run | Because"), tuple(rows))
+    return Table(
+        "Every probe, by its rate", columns(f"{heads} | Reads | Status | Run | Because"), tuple(rows)
+    )
 
 
 def _figures(probe: ProbeRecord) -> tuple[str, ...]:
