@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from bench.judge.verdict import Verdict
@@ -185,11 +185,12 @@ def open_session(
     watchers: Observers | None = None,
     wait_s: float | None = None,
     is_last: bool = True,
+    settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Session]:
     """A session for these scenarios, its stack up, which ends with it; so do observers of the last one.
 
     wait_s: the longest that a target which does not answer yet is waited for; None for one that says it
-    is starting only.
+    is starting only. settings: of servers that the embedded stack starts, by target.
 
     Clears away first what a killed harness has left in `out`. Raises TargetError for a stack that does
     not come up, UsageError for one that does not exist, ResultError for a folder that cannot be written.
@@ -218,7 +219,7 @@ def open_session(
             paths = path_proxies(loaded)
             if paths is not None:
                 open_now.enter_context(paths)
-            stack = open_stack(stack_kind, needed_targets(loaded), logs, paths)
+            stack = open_stack(stack_kind, needed_targets(loaded), logs, paths, settings)
             stack.patience = Patience(say=progress.step)
             if wait_s is not None:
                 stack.patience = Patience(wait_s, for_absent=True, say=progress.step)

@@ -84,6 +84,19 @@ class PlanRecord(Record):
     segment: list[Whole] = Field(default_factory=list)
 
 
+class PairRecord(Record):
+    """Which run of `bench ab` it is."""
+
+    ab: str
+    """The name of the comparison."""
+    variant: str
+    """a or b."""
+    number: Whole
+    """Of the pair, from 1."""
+    place: Whole
+    """1: the first run of its pair, 2: the second."""
+
+
 class StartRecord(Record):
     """Run zero on both clocks."""
 
@@ -302,6 +315,7 @@ class RunRecord(Record):
     scenario: ScenarioRecord = Field(default_factory=ScenarioRecord)
     sla: list[str] = Field(default_factory=list)
     plan: PlanRecord = Field(default_factory=PlanRecord)
+    pair: PairRecord | None = None
     started: StartRecord = Field(default_factory=StartRecord)
     duration_ns: Whole = 0
     measured_ns: Whole = 0

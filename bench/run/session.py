@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from bench.engine.api import Engine
     from bench.plan.plan import Plan
     from bench.results.generator_records import CalibrationRecord
+    from bench.results.run_record import PairRecord
     from bench.run.plugins import RunPlugin
     from bench.scenario.load import LoadedScenario
     from bench.scenario.model import Scenario
@@ -99,6 +100,8 @@ class Session:
     """What observes it."""
     generators: LoadGenerator = field(default_factory=LocalGenerator)
     """What makes the load."""
+    pair: PairRecord | None = None
+    """Which of a pair of runs the next one is."""
     _pace: Pace = field(default_factory=Pace)
     """The rate shown."""
 
@@ -165,7 +168,8 @@ class Session:
         self._connect(loaded, engines)
         record = first_record(loaded, plan, self.stack, calibration)
         # Written before run zero is set, because a slow disk must not push it into the past.
-        record = record.model_copy(update={"data_sets": data_sets, "started": _start(writer.zero)})
+        update = {"data_sets": data_sets, "started": _start(writer.zero)}
+        record = record.model_copy(update=update | ({"pair": self.pair} if self.pair else {}))
         writer.outline(record)
         label = WallLabel.read()
         lead_ns = self.generators.lead_ns

@@ -154,10 +154,12 @@ def open_stack(
     needed: AbstractSet[str],
     log_dir: Path,
     detours: Detours | None = None,
+    settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Stack:
     """Choose a stack for the targets named in `needed`; entering it starts it.
 
-    detours: between its services, which a stack that is up already cannot have.
+    detours: between its services, which a stack that is up already cannot have. settings: of the servers
+    of the embedded stack, by service.
 
     kind: embedded (services that we start), docker (the same as containers), compose (the user's own
     project, which runs already), external, a stack file, or None for external where the environment names
@@ -165,7 +167,12 @@ def open_stack(
     the environment names is that very stack, it is taken as such.
     Raises UsageError for a kind that does not exist, TargetError for a target it cannot give.
     """
-    stack = _chosen(kind, needed, log_dir, may_attach=detours is None)
+    if kind == "embedded" and settings:
+        from bench.stack.embedded import EmbeddedStack
+
+        stack: Stack = EmbeddedStack(needed, log_dir, settings)
+    else:
+        stack = _chosen(kind, needed, log_dir, may_attach=detours is None)
     stack.detours = detours
     return stack
 
