@@ -83,25 +83,25 @@ def command(
     """Run a scenario in two variants, in pairs in random order, and say what differs.
 
     \b
-    bench ab redis_latency --a set=workloads.cache.lanes=50 --b set=workloads.cache.lanes=20
+    bench ab redis_latency --b set=workloads.cache.lanes=20
     bench ab redis_latency --b settings=redis.io-threads=4
-    bench ab redis_latency --a program=redis=old/valkey-server --b program=redis=new/valkey-server
+    bench ab redis_latency --b program=redis=build/valkey-server
     bench ab api.yaml --a stack=stacks/blue.yaml --b stack=stacks/green.yaml
-    bench ab api.yaml --a revision=v1.4 --both build="make" --both start="./server --port 8080"
+    bench ab api.yaml --a revision=v1.4 --both start="./server --port 8080"
     bench ab redis_latency --floor
 
     \b
     Keys of a variant; one that is given nothing is the scenario as it is:
       set=KEY=VALUE              a value of the scenario, as bench run --set
       stack=STACK                a stack file, or a stack by its name
-      settings=TARGET.KEY=VALUE  a setting of a server that bench starts here
-      program=TARGET=PATH        the server (redis), or the folder of one (postgres)
-      env=NAME=VALUE             a variable, for stack files, servers and commands
+      settings=TARGET.KEY=VALUE  of a server that bench starts on this machine
+      program=TARGET=PATH        the server (redis); its folder (postgres)
+      env=NAME=VALUE             for stack files, servers and commands
       build=COMMAND              run once, before the first pair
       start=COMMAND              started before each run, ended after it
       in=FOLDER                  where these commands run
       revision=REV               a git worktree of it, where these commands run
-      with=BENCH                 another installation's bench, which makes the runs
+      with=BENCH                 another installation's bench, to make the runs
 
     Targets that bench starts are started anew for every run. A pair in which a run is INVALID, or others
     used much more of the machine beside one run than beside the other, is set aside and run again.
