@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.core.jit import compiled
+from bench.core.jit import entry
 from bench.engine.wire import layout
 from bench.engine.wire.arrivals import next_arrival, next_turn, operation_of, start_plan
 from bench.plan.draws import draw
@@ -45,7 +45,7 @@ class Arrivals:
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-@compiled
+@entry
 def _walk(
     settings: NDArray[np.int64],
     pacing: NDArray[np.float64],

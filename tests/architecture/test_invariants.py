@@ -218,7 +218,8 @@ def kernels() -> list[tuple[Path, ast.FunctionDef]]:
 
     def is_compiled(node: ast.FunctionDef) -> bool:
         return any(
-            isinstance(one, ast.Name) and one.id in ("compiled", "inner") for one in node.decorator_list
+            isinstance(one, ast.Name) and one.id in ("compiled", "entry", "inner")
+            for one in node.decorator_list
         )
 
     return [
@@ -234,9 +235,9 @@ def test_kernels_are_compiled_without_the_run_time_that_could_allocate(tmp_path:
     program = """
 import numpy as np
 from numba.core.errors import NumbaError
-from bench.core.jit import compiled, inner
-for decorator in (compiled, inner):
-    options = decorator(lambda n: n).targetoptions
+from bench.core.jit import compiler
+for dispatcher in (compiler.linked, compiler.called):
+    options = dispatcher(lambda n: n).targetoptions
     assert options["_nrt"] is False and options["nogil"] is True, options
     assert options["error_model"] == "numpy", options
     assert not options.get("parallel") and not options.get("fastmath"), options
@@ -267,9 +268,7 @@ def test_only_one_module_calls_the_compiler() -> None:
     for name, path in modules().items():
         found = imports_of(path)
         if "numba" in tops(found):
-            assert (
-                name in ("bench.core.jit", "bench.engine.wire.syscalls") or "njit" not in path.read_text()
-            ), name
+            assert name == "bench.core.jit.compiler" or "njit" not in path.read_text(), name
 
 
 def test_kernels_raise_nothing_and_build_nothing() -> None:
@@ -284,10 +283,10 @@ def test_kernels_raise_nothing_and_build_nothing() -> None:
 
 DIGESTS = """
 import json, pathlib, sys
-from bench.core import jit
+from bench.core.jit.cache import source_digest
 
 def tell(source):
-    print(json.dumps([source, jit._source_digest()]))
+    print(json.dumps([source, source_digest()]))
 
 tell("before")
 for source in map(pathlib.Path, sys.argv[1:]):
@@ -297,7 +296,7 @@ for source in map(pathlib.Path, sys.argv[1:]):
     source.write_bytes(content)
 tell("after")
 """
-"""One process for all sources: starting one that has numba takes longer than all the digests."""
+"""One process for all sources: starting one takes longer than all the digests."""
 
 
 def test_the_cache_of_compiled_code_is_named_after_every_source_that_is_compiled(tmp_path: Path) -> None:
@@ -307,6 +306,7 @@ def test_the_cache_of_compiled_code_is_named_after_every_source_that_is_compiled
     shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
     compiled = {path for path, _ in kernels()}
     constants = {
+        *(ROOT / "bench" / "core" / "jit").glob("*.py"),
         ROOT / "bench" / "engine" / "wire" / "layout.py",
         ROOT / "bench" / "core" / "histogram.py",
         ROOT / "bench" / "core" / "outcome.py",

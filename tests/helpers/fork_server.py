@@ -49,8 +49,10 @@ def import_everything() -> None:
             if not found.name.startswith(LEFT_OUT) and not found.name.endswith("__main__"):
                 with contextlib.suppress(ImportError):  # an exporter whose library is not installed
                     importlib.import_module(found.name)
+    from bench.drivers.redis.replies import compile_scanner
     from bench.run.calibration.measure import self_measurement
 
+    compile_scanner()  # numba is ready after its first call, and not before
     self_measurement(None, 8)  # in threads that have ended when it returns
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.jit import PLAIN, compiled, inner, int64
+from bench.core.jit import PLAIN, compiled, entry, generated, inner, int64
 from bench.engine.wire.layout import (
     ARRIVAL,
     CLOSED,
@@ -122,7 +122,7 @@ def next_turn(settings: NDArray[np.int64], index: int) -> int:
     return index
 
 
-@compiled
+@entry
 def start_plan(
     settings: NDArray[np.int64],
     pacing: NDArray[np.float64],
@@ -222,12 +222,11 @@ if PLAIN:
             queue[0, column] = new
             return True
 else:
-    from numba import types
-    from numba.extending import intrinsic
 
-    @intrinsic  # type: ignore[untyped-decorator]  # numba is Any to us
+    @generated
     def _swap(typing: Any, queue: Any, column: Any, expected: Any, new: Any) -> Any:  # noqa: ARG001 - numba's signature
         """Put `new` into queue[0, column] if `expected` is there; whether it was, as one step."""
+        from numba import types
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             view = context.make_array(signature.args[0])(context, builder, arguments[0])

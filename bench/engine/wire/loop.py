@@ -9,7 +9,7 @@ Nothing here allocates, raises or touches a Python object. What should not happe
 
 import numpy as np
 
-from bench.core.jit import compiled, inner, int64
+from bench.core.jit import entry, inner, int64
 from bench.engine.wire.arrivals import is_left_to_another, may_take, publish, rest_end, start_plan, take_head
 from bench.engine.wire.lanes import (
     adopt_lanes,
@@ -247,7 +247,7 @@ def end_nothing(t: Tables, now: int) -> None:
     drop_waiting(t, ONE)
 
 
-@compiled
+@entry
 def run_loop(t: Tables) -> int:
     """Run one shard of the plan to its end; return the number of turns.
 

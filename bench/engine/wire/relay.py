@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.histogram import HIGHEST_NS
-from bench.core.jit import compiled, inner, int64
+from bench.core.jit import entry, inner, int64
 from bench.engine.wire.recording import bucket_of
 from bench.engine.wire.syscalls import (
     EAGAIN,
@@ -126,7 +126,7 @@ def flush(
     return 1
 
 
-@compiled
+@entry
 def relay(
     control: NDArray[np.int64],
     flows: NDArray[np.int64],

@@ -1,7 +1,7 @@
 """The few system calls of the compiled loop, and those of OpenSSL for lanes over TLS, each in two lives.
 
-Compiled, libc is called by symbol (an `ExternalFunction` survives numba's disk cache, a ctypes
-pointer does not). With the JIT off the same names call libc through ctypes. Every call returns the
+Compiled, libc is called by symbol (which survives in machine code that is kept, as a ctypes pointer
+does not). With the JIT off the same names call libc through ctypes. Every call returns the
 C result, or minus errno where C returns -1.
 
 epoll_pwait2 (nanosecond timeouts, Linux 5.11) is called by number because older C libraries lack
@@ -13,11 +13,10 @@ import platform
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from bench.core.jit import PLAIN, compiled, int64
+from bench.core.jit import PLAIN, compiled, entry, external, generated, inner, int64
+from bench.core.jit.machine_code import SYMBOLS
 from bench.engine.wire import openssl
 
 CLOCK_REALTIME = 0
@@ -122,36 +121,35 @@ if PLAIN:
     def _clear_errors() -> None:
         openssl.LIBRARY.ERR_clear_error()
 else:
-    from llvmlite import binding, ir
-
     for _name in openssl.LOOP_SYMBOLS:
-        binding.add_symbol(f"holdfast_{_name}", openssl.address_of(_name))
+        SYMBOLS[f"holdfast_{_name}"] = openssl.address_of(_name)
 
-    _i32, _i64 = types.int32, types.int64
-    _clock_gettime = types.ExternalFunction("clock_gettime", _i32(_i32, _i64))
-    _send = types.ExternalFunction("send", _i64(_i32, _i64, _i64, _i32))
-    _recv = types.ExternalFunction("recv", _i64(_i32, _i64, _i64, _i32))
-    _recvmsg = types.ExternalFunction("recvmsg", _i64(_i32, _i64, _i32))
-    _read = types.ExternalFunction("read", _i64(_i32, _i64, _i64))
-    _pread = types.ExternalFunction("pread", _i64(_i32, _i64, _i64, _i64))
-    _write = types.ExternalFunction("write", _i64(_i32, _i64, _i64))
-    _close = types.ExternalFunction("close", _i32(_i32))
-    _epoll_ctl = types.ExternalFunction("epoll_ctl", _i32(_i32, _i32, _i32, _i64))
-    _epoll_wait = types.ExternalFunction("epoll_wait", _i32(_i32, _i64, _i32, _i32))
-    _syscall6 = types.ExternalFunction("syscall", _i64(_i64, _i64, _i64, _i64, _i64, _i64, _i64))
-    _prctl = types.ExternalFunction("prctl", _i32(_i32, _i64, _i64, _i64, _i64))
-    _memcpy = types.ExternalFunction("memcpy", _i64(_i64, _i64, _i64))
-    _errno_location = types.ExternalFunction("__errno_location", _i64())
-    _ssl_read = types.ExternalFunction("holdfast_SSL_read", _i32(_i64, _i64, _i32))
-    _ssl_write = types.ExternalFunction("holdfast_SSL_write", _i32(_i64, _i64, _i32))
-    _ssl_get_error = types.ExternalFunction("holdfast_SSL_get_error", _i32(_i64, _i32))
-    _ssl_shutdown = types.ExternalFunction("holdfast_SSL_shutdown", _i32(_i64))
-    _ssl_free = types.ExternalFunction("holdfast_SSL_free", types.void(_i64))
-    _clear_errors = types.ExternalFunction("holdfast_ERR_clear_error", types.void())
+    _clock_gettime = external("clock_gettime", "int32", "int32", "int64")
+    _send = external("send", "int64", "int32", "int64", "int64", "int32")
+    _recv = external("recv", "int64", "int32", "int64", "int64", "int32")
+    _recvmsg = external("recvmsg", "int64", "int32", "int64", "int32")
+    _read = external("read", "int64", "int32", "int64", "int64")
+    _pread = external("pread", "int64", "int32", "int64", "int64", "int64")
+    _write = external("write", "int64", "int32", "int64", "int64")
+    _close = external("close", "int32", "int32")
+    _epoll_ctl = external("epoll_ctl", "int32", "int32", "int32", "int32", "int64")
+    _epoll_wait = external("epoll_wait", "int32", "int32", "int64", "int32", "int32")
+    _syscall6 = external("syscall", "int64", *["int64"] * 7)
+    _prctl = external("prctl", "int32", "int32", "int64", "int64", "int64", "int64")
+    _memcpy = external("memcpy", "int64", "int64", "int64", "int64")
+    _errno_location = external("__errno_location", "int64")
+    _ssl_read = external("holdfast_SSL_read", "int32", "int64", "int64", "int32")
+    _ssl_write = external("holdfast_SSL_write", "int32", "int64", "int64", "int32")
+    _ssl_get_error = external("holdfast_SSL_get_error", "int32", "int64", "int32")
+    _ssl_shutdown = external("holdfast_SSL_shutdown", "int32", "int64")
+    _ssl_free = external("holdfast_SSL_free", "void", "int64")
+    _clear_errors = external("holdfast_ERR_clear_error", "void")
 
-    @intrinsic  # type: ignore[untyped-decorator]  # numba is Any to us
+    @generated
     def _pointer(typing: Any, array: Any) -> Any:  # noqa: ARG001 - numba's signature
         """Address of an array's first element."""
+        from llvmlite import ir
+        from numba import types
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             view = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -159,22 +157,24 @@ else:
 
         return types.int64(array), generate
 
-    @intrinsic  # type: ignore[untyped-decorator]  # numba is Any to us
+    @generated
     def _load_int32(typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba's signature
         """The 32-bit integer at an address."""
+        from llvmlite import ir
+        from numba import types
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
             return builder.load(builder.inttoptr(arguments[0], ir.IntType(32).as_pointer()))
 
         return types.int32(address), generate
 
-    @compiled
+    @inner
     def _failed(result: int) -> int:
         if result == -1:
             return -_load_int32(_errno_location())
         return result
 
-    @compiled
+    @inner
     def _minus_errno() -> int:
         return -_load_int32(_errno_location())
 
@@ -314,7 +314,7 @@ def signal_eventfd(fd: int, word: NDArray[np.int64]) -> int:
     return _failed(_write(fd, _pointer(word), 8))
 
 
-@compiled
+@entry
 def epoll_change(
     epoll: int, operation: int, fd: int, events: int, data: int, scratch: NDArray[np.int32]
 ) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 
 from bench.core.clock import NS_PER_S
 from bench.core.histogram import BUCKET_COUNT, HIGHEST_NS
-from bench.core.jit import PLAIN, compiled, int64
+from bench.core.jit import PLAIN, entry, int64
 from bench.engine.wire.recording import bucket_of
 from bench.engine.wire.render import read_digits
 from bench.engine.wire.syscalls import (
@@ -81,7 +81,7 @@ _LONGEST_SLEEP_NS = int64(1_000_000)
 _START_AT, _ONE, _NONE, _DIGITS = (int64(n) for n in (0, 1, 0, PLANNED_DIGITS))
 
 
-@compiled
+@entry
 def serve(
     control: NDArray[np.int64],
     settings: NDArray[np.int64],
