@@ -62,10 +62,12 @@ def _saturated(record: CapacityRecord, ending: Ending) -> str | None:
     end, probes = record.first_failing_per_s, by_rate(record.probes)
     if end is None and ending is not Ending.GENERATOR:
         return None
+    # What was full at the lowest rate already is not full because of the rate: others use the machine.
+    before = {name for name, share in probes[0].in_use.items() if share >= FULL} if len(probes) > 1 else set()
     for probe in probes:
         if end is not None and probe.rate_per_s > end:
             break
-        full = {name: share for name, share in probe.in_use.items() if share >= FULL}
+        full = {name: share for name, share in probe.in_use.items() if share >= FULL and name not in before}
         if _is_slower(probe, probes[0]):
             full = {name: share for name, share in full.items() if not name.endswith((LANES, POOL))}
         if full:

@@ -34,7 +34,6 @@ AROUND_NS = 4 * 10**9
 USUAL_SHARE = 0.7
 """Of the most probes: about so many it usually takes."""
 LONGEST_REST_S = 10.0
-THEIRS = "not by us"
 
 
 class Precision(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in some versions of click
@@ -246,18 +245,20 @@ class _Search:
 
         stop = StopRequest()
         self._say_what_comes()
+        asked_too_much: set[int | None] = set()
         with stop_signals(stop):
             while not isinstance(step := next_step(self.record.trials, self.bounds), Ending):
-                # A stack that we start is started anew after a rate that it could not take.
+                # Services that we start are started anew after a rate that they could not take.
                 with open_session([self.loaded], self.out, self.stack, self.progress, stop) as session:
-                    is_ours = all(THEIRS not in one.started_by for one in session.stack.describe())
+                    processes = {one.pid for one in session.stack.describe()}
+                    if asked_too_much & processes:
+                        self._rest(stop)
                     while not isinstance(step, Ending):
                         self._probe(session, step)
                         step = next_step(self.record.trials, self.bounds)
                         if self.record.probes[-1].reading != "held":
+                            asked_too_much = processes
                             break
-                if not isinstance(step, Ending) and not is_ours:
-                    self._rest(stop)
         self._end(step)
 
     def _probe(self, session: Session, step: Probe) -> None:
@@ -282,7 +283,7 @@ class _Search:
         self.progress.step(after_a_probe(self.record, self.bounds, plan.duration_ns + AROUND_NS))
 
     def _rest(self, stop: StopRequest) -> None:
-        """Let a target that was asked for too much finish what it has, before it is asked again."""
+        """Let processes that were asked for too much finish what they have, before they are asked again."""
         deadline_s = max(one.deadline_ns for one in self.loaded.scenario.workloads) / 1e9
         rest_s = min(deadline_s, LONGEST_REST_S)
         self.progress.step(f"resting {rest_s:.0f} s, so that no queue is left over")

@@ -125,3 +125,10 @@ def test_markdown_has_every_probe_in_a_table():
     text = sections.render_markdown(found(*HELD, HELD[-1], HELD[-1], *BROKE, BROKE[-1]), FILE, FILE.parent)
     assert text.count("| 49 300/s |") == 3
     assert "](<20260202t024000z-redis_latency-0a1b2c>)" in text
+
+
+def test_a_machine_that_others_use_is_not_what_is_full_first():
+    shared = [{**one, "in_use": {"machine.cpu": 1.0, "redis.cpu": 0.4}} for one in (*HELD, *BROKE)]
+    record = found(*shared, shared[3], shared[3], shared[-1])
+    assert record.saturated is None
+    assert "nothing measured is full" in sections.render_text(record)

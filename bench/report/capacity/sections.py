@@ -82,12 +82,11 @@ def outcome(record: CapacityRecord) -> str:
     ending = ending_of(record)
     if ending is None:
         return "the search has not ended; go on with --resume"
-    if ending in OPEN or record.first_failing_per_s is not None:
-        return ENDINGS[ending]
     untold = [probe for probe in record.probes if probe.found in (Reading.UNDECIDED, Reading.GENERATOR)]
-    if not untold:
+    if ending in OPEN or not untold or ending is Ending.PRECISE:
         return ENDINGS[ending]
-    return f"{len(untold)} of them could not tell; the last: {untold[-1].because}"
+    because = f"{len(untold)} of them could not tell; the last: {untold[-1].because}"
+    return because if record.first_failing_per_s is None else f"{ENDINGS[ending]}; {because}"
 
 
 def facts(record: CapacityRecord) -> Facts:
