@@ -66,4 +66,4 @@ def sign_flip_p(differences: Series, draws: int = 2000, seed: int = 1) -> float:
         return 1.0
     signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(draws, len(kept)))
     reached = np.count_nonzero(signs @ kept >= kept.sum() - 1e-12)
-    return (reached + 1) / (draws + 1)
+    return float(reached + 1) / (draws + 1)

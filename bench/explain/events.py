@@ -72,6 +72,10 @@ TOGETHER = (
 BUSY = (activity.BUSY_COMMAND, activity.BUSY_STATEMENT)
 LEAST_BUSY_NS = 1_000_000
 """On average. A command that is busy because it is frequent holds nobody up."""
+UNDER_WAY = (activity.LOCK_WAIT, activity.WAIT, activity.SLOW_STATEMENT, activity.SNAPSHOT)
+"""What was seen while it lasted: it may have gone on until the next look."""
+LOOKS, LEAST_LOOK_NS = 2, 200_000_000
+"""Samples from one look to the next, and how far apart looks are at least."""
 MOST_TEXTS = 8
 """Events of one kind: each further one makes coincidences likelier."""
 FULL = 0.9
@@ -100,7 +104,9 @@ def events_of(run: Run, tail: Tail) -> list[Event]:
     """Everything that was on in some of the windows, in no order. Raises ResultError."""
     found = [
         *_faults(run, tail),
-        *_activities(run.activity(), tail),
+        *_activities(
+            run.activity(), tail, max(LOOKS * (run.record.resources.interval_ns or 0), LEAST_LOOK_NS)
+        ),
         *_others(run.resources(), tail),
         *_full_targets(run, tail),
     ]
@@ -125,7 +131,7 @@ def _faults(run: Run, tail: Tail) -> Iterator[Event]:
         yield Event(CauseKind.FAULT, fault.where, fault.kind, on, 1, until - since)
 
 
-def _activities(records: Iterable[ActivityRecord], tail: Tail) -> Iterator[Event]:
+def _activities(records: Iterable[ActivityRecord], tail: Tail, look_ns: int) -> Iterator[Event]:
     groups: dict[tuple[CauseKind, str, str], list[ActivityRecord]] = {}
     for record in records:
         kind = KIND_OF_ACTIVITY.get(record.kind)
@@ -135,16 +141,17 @@ def _activities(records: Iterable[ActivityRecord], tail: Tail) -> Iterator[Event
         groups.setdefault((kind, record.target, text), []).append(record)
     by_kind: dict[CauseKind, list[Event]] = {}
     for (kind, target, _), group in groups.items():
-        by_kind.setdefault(kind, []).append(_event(kind, target, group, tail))
+        by_kind.setdefault(kind, []).append(_event(kind, target, group, tail, look_ns))
     for events in by_kind.values():
         yield from sorted(events, key=lambda one: -(one.longest_ns or 0))[:MOST_TEXTS]
 
 
-def _event(kind: CauseKind, target: str, group: Sequence[ActivityRecord], tail: Tail) -> Event:
+def _event(kind: CauseKind, target: str, group: Sequence[ActivityRecord], tail: Tail, look_ns: int) -> Event:
     on = np.zeros(tail.windows, dtype=bool)
     for record in group:
-        on |= tail.touched(record.since_ns, record.at_ns + 1)
-    longest = max(group, key=lambda record: record.took_ns or 0)
+        lasts_ns = look_ns if record.kind in UNDER_WAY else 0
+        on |= tail.touched(record.since_ns, record.at_ns + 1 + lasts_ns)
+    longest = max(group, key=lambda record: (record.text != activity.UNKNOWN_HOLDER, record.took_ns or 0))
     times = sum(record.count for record in group) if kind is CauseKind.GARBAGE_COLLECTION else len(group)
     return Event(kind, target, longest.text, on, times, longest.took_ns)
 

@@ -197,12 +197,16 @@ def _direct(tail: Tail, left: Series, events: Sequence[Event]) -> Iterator[_Opti
 
 def _lateness(tail: Tail, kept: Series, events: Sequence[Event]) -> Iterator[_Option]:
     """Lateness of the generator: others' doing in the windows in which others held it up, else its own."""
-    late = tail.late * kept
+    by_others = _on_in(tail, events, CauseKind.OTHER_PROCESSES)
+    held_up, own = np.zeros(tail.windows), np.zeros(tail.windows)
+    for one in tail.workloads:
+        was = by_others if tail.held_ns is None else by_others & one.was_held_up(tail.held_ns)
+        held_up += np.where(was, one.late, 0.0) * kept
+        own += np.where(was, 0.0, one.late) * kept
     for event in events:
         if event.kind is CauseKind.OTHER_PROCESSES:
-            yield _option(tail, event.kind, event.subject, event.text, np.where(event.on, late, 0.0), event)
-    mass = np.where(_on_in(tail, events, CauseKind.OTHER_PROCESSES), 0.0, late)
-    yield _option(tail, CauseKind.GENERATOR, "generator", "it sent late or read late", mass)
+            yield _option(tail, event.kind, event.subject, event.text, held_up, event)
+    yield _option(tail, CauseKind.GENERATOR, "generator", "it sent late or read late", own)
 
 
 def _operations(tail: Tail, kept: Series) -> Iterator[_Option]:
@@ -223,7 +227,8 @@ def _operation(tail: Tail, workload: WorkloadTail, operation: OperationTail, kep
     if not mine.sum() or not theirs.sum():
         return None
     usual = others.sum() / theirs.sum()
-    if own.sum() / mine.sum() < TIMES_OTHERS * usual or not own.sum():
+    is_often = own.sum() / mine.sum() >= TIMES_OTHERS * usual
+    if not own.sum() or not (is_often or _takes_long(workload, operation)):
         return None
     p = min(sign_flip_p(own - usual * mine) * len(workload.operations), 1.0)
     if p > ALPHA:
@@ -236,6 +241,13 @@ def _operation(tail: Tail, workload: WorkloadTail, operation: OperationTail, kep
     return _option(
         tail, CauseKind.OPERATION, f"{workload.limit.workload}.{operation.operation}", "", mass, p=p
     )
+
+
+def _takes_long(workload: WorkloadTail, operation: OperationTail) -> bool:
+    """Whether it takes long by itself, and the others do not: whoever waits behind it is in the tail, too."""
+    others = [one.service_ns for one in workload.operations if one is not operation]
+    least_ns = max(TIMES_OTHERS * max(others), workload.limit.ns / 2)
+    return operation.service_ns >= least_ns
 
 
 def _served_late(tail: Tail) -> Series:

@@ -6,7 +6,7 @@ tail is. A run without such a rule is looked at beyond its P99.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 Series = NDArray[np.float64]
 """One figure for each window."""
+Span = tuple[int, int]
 TIMES = ("response", "net", "service", "service_net")
 KEPT = (Outcome.OK.label, Outcome.ERROR.label, Outcome.DROPPED.label)
+HELD_UP = "generator_run_delay_ratio"
+"""A column of series.csv."""
 OWN_PERCENT = 99.0
 LEAST_OF_MEDIAN = 4.0
 """A P99 within so many medians is the body of the times, not a tail: then this is the limit."""
@@ -50,6 +53,8 @@ class OperationTail:
     operation: str
     arrivals: Series
     beyond: Series
+    service_ns: float = 0.0
+    """The median of what it took from its send; 0 where it is unknown."""
 
 
 @dataclass
@@ -57,6 +62,7 @@ class WorkloadTail:
     """One workload, by window. `beyond` counts arrivals that took longer than its limit."""
 
     limit: Limit
+    ends_ns: NDArray[np.int64]
     arrivals: Series
     beyond: dict[str, Series]
     """By the time that is looked at (TIMES)."""
@@ -84,8 +90,23 @@ class WorkloadTail:
     def waited_for_ordinary_answers(self) -> Series:
         """The same in windows in which no answer took nearly as long: too few lanes, and no stall."""
         whole, served = ("net", "service_net") if self.has_net else ("response", "service")
-        is_ordinary = self.longest_ns[served] < self.longest_ns[whole] / 2
-        return np.where(is_ordinary, self.waited, 0.0)
+        return np.where(
+            self._were_ordinary(self.longest_ns[whole], self.longest_ns[served]), self.waited, 0.0
+        )
+
+    def _were_ordinary(self, whole_ns: Series, served_ns: Series) -> NDArray[np.bool_]:
+        """Whether no answer, for as long as the longest arrival of a window had waited, took half as long."""
+        spans = enumerate(_during(self.ends_ns, whole_ns))
+        longest_ns = [served_ns[during].max(initial=0.0) for _, during in spans]
+        return np.array(longest_ns) < whole_ns / 2
+
+    def was_held_up(self, held_ns: Series) -> NDArray[np.bool_]:
+        """Whether its generator wanted a processor for half of what it was late by; `held_ns`: by window."""
+        late_ns = self.longest_ns["response"] - self.longest_ns["net"]
+        spans = enumerate(_during(self.ends_ns, self.longest_ns["response"]))
+        return np.array(
+            [held_ns[during].sum() >= late_ns[number] / 2 for number, during in spans], dtype=bool
+        )
 
 
 @dataclass(frozen=True)
@@ -95,6 +116,8 @@ class Tail:
     starts_ns: NDArray[np.int64]
     ends_ns: NDArray[np.int64]
     workloads: list[WorkloadTail]
+    held_ns: Series | None = None
+    """How long the generator was ready to run without a processor; None where the run does not know."""
 
     @property
     def windows(self) -> int:
@@ -124,18 +147,26 @@ class Tail:
         return sum(parts, np.zeros(self.windows))
 
 
+def _during(ends_ns: NDArray[np.int64], waited_ns: Series) -> Iterator[NDArray[np.bool_]]:
+    """For each window the windows in which those waited that it saw end: itself, and some before it."""
+    for number, longest_ns in enumerate(waited_ns):
+        is_before = np.arange(len(ends_ns)) <= number
+        yield is_before & (ends_ns >= ends_ns[number] - longest_ns)
+
+
 def tail_of(run: Run) -> Tail:
     """The tail of a run. Raises ResultError for a damaged run."""
     limits = {limit.workload: limit for limit in limits_of(run)}
-    places: dict[tuple[int, int], int] = {}
-    cells: dict[tuple[str, str, str, int], tuple[float, ...]] = {}
+    cells: dict[tuple[str, str, str, Span], tuple[float, ...]] = {}
+    served: dict[tuple[str, str], Counts] = {}
     for kind in TIMES:
         for window in run.windows(kind, measured=True):
             tag = window.tag
             if tag.workload not in limits or not run.arrives(tag.workload, tag.operation):
                 continue
-            place = places.setdefault((window.start_ns, window.end_ns), len(places))
-            key = (tag.workload, tag.operation, kind, place)
+            key = (tag.workload, tag.operation, kind, (window.start_ns, window.end_ns))
+            if kind == "service":
+                served[tag.workload, tag.operation] = served.get(key[:2], 0) + window.counts
             samples, beyond, longest, kept = cells.get(key, (0.0, 0.0, 0.0, 0.0))
             more = beyond_limit(window.counts, limits[tag.workload].ns)
             cells[key] = (
@@ -144,9 +175,10 @@ def tail_of(run: Run) -> Tail:
                 max(longest, float(histogram.max_ns(window.counts))),
                 kept + (more if tag.outcome in KEPT else 0.0),
             )
-    order = sorted(range(len(places)), key=list(places).__getitem__)
-    spans = [list(places)[place] for place in order]
-    rank = {place: number for number, place in enumerate(order)}
+    rows = [(_span_of(row), row) for row in run.series()] if cells else []
+    spans = _all_windows({span for _, _, _, span in cells}, [span for span, _ in rows])
+    places = {span: number for number, span in enumerate(spans)}
+    ends_ns = np.array([end for _, end in spans], dtype=np.int64)
     tails = []
     for name, limit in limits.items():
         operations = list(dict.fromkeys(key[1] for key in cells if key[0] == name))
@@ -155,18 +187,25 @@ def tail_of(run: Run) -> Tail:
 
         # By kind, operation and window: samples, those beyond the limit, the longest, those kept.
         figures = np.zeros((len(TIMES), len(operations), len(spans), 4))
-        for (workload, operation, kind, place), cell in cells.items():
+        for (workload, operation, kind, span), cell in cells.items():
             if workload == name:
-                figures[TIMES.index(kind), operations.index(operation), rank[place]] = cell
+                figures[TIMES.index(kind), operations.index(operation), places[span]] = cell
         tails.append(
             WorkloadTail(
                 limit,
+                ends_ns,
                 figures[0, :, :, 0].sum(axis=0),
                 {kind: figures[number, :, :, 1].sum(axis=0) for number, kind in enumerate(TIMES)},
                 {kind: figures[number, :, :, 3].sum(axis=0) for number, kind in enumerate(TIMES)},
                 {kind: figures[number, :, :, 2].max(axis=0) for number, kind in enumerate(TIMES)},
                 [
-                    OperationTail(name, operation, figures[0, number, :, 0], figures[0, number, :, 1])
+                    OperationTail(
+                        name,
+                        operation,
+                        figures[0, number, :, 0],
+                        figures[0, number, :, 1],
+                        _median_ns(served.get((name, operation))),
+                    )
                     for number, operation in enumerate(operations)
                 ],
                 has_net=bool(figures[TIMES.index("net")].any()),
@@ -174,9 +213,42 @@ def tail_of(run: Run) -> Tail:
         )
     return Tail(
         np.array([start for start, _ in spans], dtype=np.int64),
-        np.array([end for _, end in spans], dtype=np.int64),
+        ends_ns,
         tails,
+        _held_up(rows, places),
     )
+
+
+def _span_of(row: Mapping[str, float | str | None]) -> Span:
+    start, end = row.get("start_ns"), row.get("end_ns")
+    return (int(start), int(end)) if isinstance(start, float) and isinstance(end, float) else (0, 0)
+
+
+def _all_windows(spans: set[Span], recorded: Iterable[Span]) -> list[Span]:
+    """The windows that have samples, and those between them in which nothing ended."""
+    if not spans:
+        return []
+    first, last = min(spans)[0], max(spans)[1]
+    return sorted(spans | {(start, end) for start, end in recorded if first <= start < end <= last})
+
+
+def _held_up(
+    rows: Iterable[tuple[Span, Mapping[str, float | str | None]]], places: Mapping[Span, int]
+) -> Series | None:
+    """By window, how long the engine thread that suffered most waited for a processor."""
+    found = np.zeros(len(places))
+    is_known = False
+    for (start, end), row in rows:
+        ratio = row.get(HELD_UP)
+        if isinstance(ratio, float) and (start, end) in places:
+            is_known = True
+            place = places[start, end]
+            found[place] = max(found[place], ratio * (end - start))
+    return found if is_known else None
+
+
+def _median_ns(counts: Counts | None) -> float:
+    return 0.0 if counts is None or not counts.any() else float(histogram.percentile_ns(counts, 50.0))
 
 
 def beyond_limit(counts: Counts, limit_ns: float) -> float:

@@ -11,6 +11,8 @@ BUSY_COMMAND, BUSY_STATEMENT = "busy_command", "busy_statement"
 FORK, SNAPSHOT, LATENCY_EVENT = "fork", "snapshot", "latency_event"
 LOCK_WAIT, WAIT, CHECKPOINT = "lock_wait", "wait", "checkpoint"
 GC_PAUSE = "gc_pause"
+UNKNOWN_HOLDER = "holder unknown"
+"""Of a lock that was free again when it was asked who held it."""
 LEFT_OUT = "left_out"
 """What could not be asked, and why: reported once."""
 

@@ -30,9 +30,11 @@ def tail(
     service: np.ndarray | None = None,
     longest_ms: Mapping[str, float] | None = None,
     slow: tuple[float, np.ndarray] | None = None,
+    service_ms: tuple[float, float] = (1.0, 1.0),
 ) -> Tail:
     """One workload. `net` and `service` are arrivals beyond the limit, as many as in `response` where they
-    are not given; `slow`: an operation with so many arrivals a window, and those of them beyond the limit.
+    are not given; `slow`: an operation with so many arrivals a window, and those of them beyond the limit;
+    `service_ms`: the medians of the others and of that operation.
     """
     net = response if net is None else net
     service = net if service is None else service
@@ -43,11 +45,14 @@ def tail(
         count, beyond = slow
         own = series(usual=count)
         operations = [
-            OperationTail("cache", "get", arrivals - own, response - beyond),
-            OperationTail("cache", "scan", own, beyond),
+            OperationTail("cache", "get", arrivals - own, response - beyond, service_ms[0] * MS),
+            OperationTail("cache", "scan", own, beyond, service_ms[1] * MS),
         ]
+    starts = np.arange(WINDOWS, dtype=np.int64) * S
+    ends = starts + S
     workload = WorkloadTail(
         Limit("cache", 10 * MS, "cache.response.p99 < 10ms", 0.01),
+        ends,
         arrivals,
         {"response": response, "net": net, "service": service, "service_net": service},
         {"response": response, "net": net, "service": service, "service_net": service},
@@ -55,8 +60,7 @@ def tail(
         operations,
         has_net=True,
     )
-    starts = np.arange(WINDOWS, dtype=np.int64) * S
-    return Tail(starts, starts + S, [workload])
+    return Tail(starts, ends, [workload])
 
 
 def event(kind: CauseKind, windows: Iterable[int], text: str = "", subject: str = "redis") -> Event:

@@ -1,12 +1,14 @@
 """One literal history for each cause: the right one ranks first, and a quiet run names none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench.explain.events import CauseKind, Event
 from bench.explain.explanation import Explanation, explanation_of
 from bench.explain.tail import Tail
-from tests.explain.histories import QUIET, WINDOWS, event, series, tail
+from tests.explain.histories import MS, QUIET, WINDOWS, event, series, tail
 
 STALLS = {3: 300.0, 11: 250.0, 17: 400.0, 30: 350.0}
 """Windows in which much was slow, at no steady beat."""
@@ -86,6 +88,25 @@ def test_a_neighbour_that_was_there_all_the_time_is_known_by_what_the_generator_
 def test_a_late_generator_blames_nobody_else() -> None:
     found = explained(tail(series(STALLS, QUIET), net=series(usual=QUIET)), event(CauseKind.WAIT, OFTEN))
     assert [cause.kind for cause in found.causes] == [CauseKind.GENERATOR]
+
+
+def test_a_standstill_of_the_generator_is_its_own_where_it_did_not_want_a_processor() -> None:
+    """Others were there all the time, but they did not hold it up when it was late."""
+    stalls = series(STALLS, QUIET)
+    long_waits = {"response": 900.0, "net": 5.0}
+    beside = event(CauseKind.OTHER_PROCESSES, range(WINDOWS), "the generator waited", "machine")
+    stood_still = tail(stalls, net=series(usual=QUIET), longest_ms=long_waits)
+    own = explained(replace(stood_still, held_ns=series(usual=50.0 * MS)), beside)
+    theirs = explained(replace(stood_still, held_ns=series(usual=800.0 * MS)), beside)
+    assert [cause.kind for cause in own.causes] == [CauseKind.GENERATOR]
+    assert [cause.kind for cause in theirs.causes] == [CauseKind.OTHER_PROCESSES]
+
+
+def test_an_operation_that_holds_nearly_everything_up_is_known_by_how_long_it_takes_itself() -> None:
+    calls = {2: 1.0, 8: 1.0, 13: 1.0, 19: 1.0, 26: 1.0, 33: 1.0, 38: 1.0}
+    both = series(dict.fromkeys(calls, 500.0), 2.0)
+    found = explained(tail(both, slow=(0.2, series(calls)), service_ms=(1.0, 400.0)))
+    assert [(cause.kind, cause.subject) for cause in found.causes] == [(CauseKind.OPERATION, "cache.scan")]
 
 
 def test_too_few_lanes_are_where_arrivals_waited_and_answers_did_not_take_long() -> None:

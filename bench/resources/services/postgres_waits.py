@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.resources.services.noticed import Noticed, Notices, outline
-from bench.results.activity import BUSY_STATEMENT, CHECKPOINT, LOCK_WAIT, SLOW_STATEMENT, WAIT
+from bench.results.activity import (
+    BUSY_STATEMENT,
+    CHECKPOINT,
+    LOCK_WAIT,
+    SLOW_STATEMENT,
+    UNKNOWN_HOLDER,
+    WAIT,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +172,7 @@ def sessions_noticed(
 def _holder_text(holders: Sequence[tuple[int, str, str]]) -> str:
     """Who holds what others wait for: the state of its session, and the statement that it ran last."""
     if not holders:
-        return "holder unknown"
+        return UNKNOWN_HOLDER
     _, state, query = max(holders, key=lambda one: one[1].startswith("idle in transaction"))
     more = f" and {len(holders) - 1} more" if len(holders) > 1 else ""
     return f"{state or 'a session'}: {outline(query)}{more}"
