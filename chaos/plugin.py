@@ -12,7 +12,8 @@ from bench.core.errors import HealError
 from bench.registry import SENTINEL, instances_of, path_name, roles_of
 from bench.results.generator_records import CalibrationRecord
 from bench.results.run_record import Anomaly, ProxyRecord, RunRecord
-from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
+from bench.scenario.fault_kinds import ACTION, PASSIVE_KINDS
+from chaos import schedule
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors.polling import Breaker, Detector, PollingDetector, Probe
 from chaos.detectors.roles import RoleWatch, SentinelEvents
@@ -24,7 +25,6 @@ from chaos.proxy.paths import PathProxies
 from chaos.proxy.watch import ProxyWatch
 from chaos.results import FaultResults
 from chaos.runner import FaultRunner
-from chaos.schedule import planned_faults
 from chaos.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -57,11 +57,13 @@ class Chaos:
         self, scenario: Scenario, plan: Plan, stack: Stack, targets: Mapping[str, Target]
     ) -> dict[str, Target]:
         """Check every fault, heal what an earlier run has left, put proxies in front of their targets."""
-        planned = planned_faults(scenario.faults, plan.seed, stack.topology())
+        planned = schedule.planned(scenario, plan.seed, stack.topology())
         self._plan, self._stack = plan, stack
         self._context = context = FaultContext(stack, dict(targets))
         journal: Journal | None = None
-        for name in dict.fromkeys(fault.hit for fault in planned if fault.kind not in PASSIVE_KINDS):
+        for name in dict.fromkeys(
+            fault.hit for fault in planned if fault.kind not in (*PASSIVE_KINDS, ACTION)
+        ):
             context.require_opt_in(name)
         between = self._between(planned, plan.seed)
         context.proxies.update(between)
@@ -76,7 +78,7 @@ class Chaos:
             heal_orphans(journal=journal)
             after_it.callback(Watchdog(journal.path, journal.lock).close)
         seen = dict(targets)
-        through = [fault for fault in planned if FAULT_KINDS[fault.kind].through_proxy]
+        through = [fault for fault in planned if fault.through_proxy]
         for name in dict.fromkeys(fault.target for fault in through if fault.client is None):
             seen[name] = self._behind_proxy(name, targets[name], plan.seed)
         for proxy in (*self._proxies, *between.values()):

@@ -223,6 +223,8 @@ class FaultRunner:
         if not self._stop.is_set():
             self._watch_until_ns = min(self._watch_until_ns, monotonic_ns() + SETTLE_NS)
             self._stop.set()
+        for act in self.acts:
+            act.fault.give_up()
         for thread in self._threads:
             thread.join()
         for act in self.acts:

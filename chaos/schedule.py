@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bench.registry import PRIMARY, instances_of, path_name, roles_of
-from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
+from bench.registry import PRIMARY, contacts_a_target, instances_of, path_name, roles_of
+from bench.scenario.fault_kinds import ACTION, FAULT_KINDS, PASSIVE_KINDS
 
 if TYPE_CHECKING:
     from bench.registry import Topology
+    from bench.scenario.actions import ActionEntry
     from bench.scenario.faults import FaultEntry
+    from bench.scenario.model import Scenario
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class FaultPlan:
     role: str | None = None
     """What the process of the target that is hit is at that time; None where the target is one process, or
     the instance is chosen already."""
+    action: ActionEntry | None = None
+    """The command that it is, of kind ACTION."""
     draw: float = 0.0
     """0..1: which one of several with that role is hit; 0 is the first."""
 
@@ -76,8 +80,15 @@ class FaultPlan:
         return path_name(self.client, self.target)
 
     @property
+    def through_proxy(self) -> bool:
+        """Whether it is made on the network path."""
+        return self.action is None and FAULT_KINDS[self.kind].through_proxy
+
+    @property
     def aim(self) -> str:
         """What is hit, in words: the target, the path, or the role: "sessions primary"."""
+        if self.action is not None:
+            return self.action.name
         return f"{self.where} {self.role}" if self.role else self.where
 
     @property
@@ -89,6 +100,31 @@ class FaultPlan:
     def ends_ns(self) -> int:
         """When it is to be undone."""
         return self.at_ns + (self.for_ns or 0)
+
+
+def planned_actions(scenario: Scenario) -> list[FaultPlan]:
+    """The actions of a scenario; what is to be undone without a time stays to the end of the run."""
+    contacted = [one.target for one in scenario.workloads if contacts_a_target(one.driver)]
+    return [
+        FaultPlan(
+            number=0,
+            kind=ACTION,
+            target=action.target or contacted[0],
+            at_ns=action.at_ns,
+            for_ns=action.for_ns or (scenario.total_ns - action.at_ns if action.undo else None),
+            settings={"name": action.name},
+            entry=len(scenario.faults) + index,
+            action=action,
+        )
+        for index, action in enumerate(scenario.actions)
+    ]
+
+
+def planned(scenario: Scenario, seed: int, topology: Topology | None = None) -> list[FaultPlan]:
+    """The faults and the actions of a scenario, numbered in the order of time."""
+    both = [*planned_faults(scenario.faults, seed, topology), *planned_actions(scenario)]
+    both.sort(key=lambda one: (one.at_ns, one.entry))
+    return [replace(one, number=number) for number, one in enumerate(both)]
 
 
 def planned_faults(

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from bench.core.clock import NS_PER_S, WallLabel
 from bench.stack.docker.client import ADDRESS, engine_host
 from bench.stack.supervisor.processes import ProcessIdentity
+from chaos.commands import run_to_end
 from chaos.container_view import Endpoint, engine
 from chaos.containers import ContainerAct
 from chaos.processes import STOPPED_STATES, family, state_of, wait_until
@@ -164,6 +165,26 @@ class RemoveFile(Undo):
 
 
 @dataclass(frozen=True)
+class RunCommand(Undo):
+    """Run the command by which a scenario takes its action back."""
+
+    way = "run_command"
+    command: tuple[str, ...]
+    folder: str
+    within_s: float
+
+    def _heal(self) -> str | None:
+        return run_to_end(self.command, self.folder, self.within_s)
+
+    def _fields(self) -> Mapping[str, object]:
+        return {"command": self.command, "folder": self.folder, "within_s": self.within_s}
+
+    @classmethod
+    def _read(cls, entry: Mapping[str, Any]) -> Self:
+        return cls(tuple(map(str, entry["command"])), str(entry["folder"]), float(entry["within_s"]))
+
+
+@dataclass(frozen=True)
 class _OnContainer(Undo):
     container: str
     engine: str
@@ -265,6 +286,7 @@ _WAYS: Mapping[str, type[Undo]] = {
         ContinueProcesses,
         EndProcesses,
         RemoveFile,
+        RunCommand,
         UnpauseContainer,
         StartContainer,
         ConnectContainer,

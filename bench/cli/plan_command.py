@@ -139,19 +139,19 @@ def describe(
         plan.duration_ns,
         plan.phases,
         [_workload(workload, arrivals) for workload in plan.workloads],
-        _faults(scenario, plan.seed, topology) if scenario and scenario.faults else [],
+        _faults(scenario, plan.seed, topology) if scenario and scenario.disturbs else [],
         list(hints),
     )
 
 
 def _faults(scenario: Scenario, seed: int, topology: Topology | None) -> list[FaultEntry]:
-    from chaos.schedule import planned_faults
+    from chaos.schedule import planned
 
     return [
         FaultEntry(
             fault.number, fault.kind, fault.target, fault.at_ns, fault.for_ns, fault.settings, fault.client
         )
-        for fault in planned_faults(scenario.faults, seed, topology)
+        for fault in planned(scenario, seed, topology)
     ]
 
 

@@ -140,7 +140,7 @@ def _shipped(stack: str | None) -> Topology:
 
 def is_of_kind(loaded: LoadedScenario, only: str | None) -> bool:
     """Whether a scenario is one of `load` (without faults), of `chaos` (with), or of any kind (None)."""
-    return only is None or bool(loaded.scenario.faults) == (only == "chaos")
+    return only is None or loaded.scenario.disturbs == (only == "chaos")
 
 
 def needed_targets(loaded: Sequence[LoadedScenario]) -> set[str]:
@@ -148,6 +148,7 @@ def needed_targets(loaded: Sequence[LoadedScenario]) -> set[str]:
     from bench.registry import contacts_a_target
 
     needed = {w.target for one in loaded for w in one.scenario.workloads if contacts_a_target(w.driver)}
+    needed |= {one.target for each in loaded for one in each.scenario.actions if one.target is not None}
     faults = [fault for one in loaded for fault in one.scenario.faults]
     needed |= {name for fault in faults for name in (fault.target, fault.client) if name is not None}
     return needed | {check.store for one in loaded for check in one.scenario.integrity if check.store}
@@ -155,7 +156,7 @@ def needed_targets(loaded: Sequence[LoadedScenario]) -> set[str]:
 
 def plugins(scenario: Scenario, paths: PathProxies | None = None) -> list[RunPlugin]:
     """Chaos goes along with faults and checks of data. paths: the proxies between services of its stack."""
-    if not scenario.faults and not scenario.integrity:
+    if not scenario.disturbs and not scenario.integrity:
         return []
     from chaos.plugin import Chaos
 

@@ -4,6 +4,7 @@ from pydantic import Field, JsonValue
 
 from bench.registry import path_name
 from bench.results.model import Number, Record, Whole
+from bench.scenario.fault_kinds import ACTION
 
 
 class FaultRecord(Record):
@@ -37,7 +38,9 @@ class FaultRecord(Record):
 
     @property
     def where(self) -> str:
-        """The target, or the path: "api → redis", or the role that was hit: "sessions primary"."""
+        """The target, the path: "api → redis", the role that was hit: "sessions primary", or the action."""
+        if self.kind == ACTION:
+            return str(self.settings.get("name", self.target))
         return " ".join(filter(None, (path_name(self.client, self.target), self.role)))
 
     @property
@@ -148,6 +151,8 @@ class RecoveryRecord(Record):
     """Where nothing failed but P99 left the band: when it did."""
     full_cut_short: bool
     """No whole window lay between stable and the end of the watch, so full performance is unknown."""
+    arrivals: Whole | None = None
+    """Planned while the fault was watched; None in runs of older versions."""
     downtime_ns: Whole
     failed: Whole
     outcomes: dict[str, Whole] = Field(default_factory=dict)

@@ -208,7 +208,9 @@ def _rules(
     if not isinstance(texts, list):
         return (), []
     understood = [w for w in workloads if w.has("name", "engine", "driver", "operations")]
-    metrics = metrics_of_outlines(map(Outline.of, understood), bool(raw.get("faults")), topology)
+    metrics = metrics_of_outlines(
+        map(Outline.of, understood), bool(raw.get("faults") or raw.get("actions")), topology
+    )
     # Where a workload is not understood, a metric that is missing may well be one of its.
     known = {workload.name for workload in understood}
     names_known = bool(workloads) and len(understood) == len(workloads)

@@ -25,6 +25,8 @@ class FaultFacts:
     """Of a plug-in's kind: "module:class", imported on use. `chaos.faults.FAULTS` has the product's."""
 
 
+ACTION = "action"
+"""The kind of a command of the scenario in the record, among the faults; no fault can be written so."""
 PASSIVE_KINDS = ("nothing", "observe")
 """Kinds that do nothing to their target."""
 

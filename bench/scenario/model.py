@@ -19,6 +19,7 @@ from pydantic.config import JsonDict
 
 from bench.core.units import Mismatch
 from bench.registry import DRIVERS, LOGIN, step_name
+from bench.scenario.actions import ActionEntry
 from bench.scenario.faults import Detection, Fault, Integrity
 from bench.scenario.feeds import Feed
 from bench.scenario.fields import (
@@ -404,6 +405,7 @@ class Scenario(CheckedModel):
     workloads: Annotated[tuple[Workload, ...], Field(min_length=1, max_length=20)]
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=1000)]
     faults: Annotated[tuple[Fault, ...], Field(max_length=100)] = ()
+    actions: Annotated[tuple[ActionEntry, ...], Field(max_length=50)] = ()
     detection: Detection = Detection.model_validate({})
     integrity: Annotated[tuple[Integrity, ...], Field(max_length=50)] = ()
     sla: Annotated[tuple[Text, ...], Field(max_length=200)] = ()
@@ -412,7 +414,12 @@ class Scenario(CheckedModel):
     @property
     def keeps_operations(self) -> bool:
         """Whether every single operation is logged: asked for, or needed to see recoveries and losses."""
-        return self.operation_log or bool(self.faults) or bool(self.integrity)
+        return self.operation_log or self.disturbs or bool(self.integrity)
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether something is done to the targets during the load."""
+        return bool(self.faults or self.actions)
 
     @property
     def measured_ns(self) -> int:

@@ -35,6 +35,7 @@ class AssembledStack(Stack):
         self.kind = file.name
         self.file = file.path
         self.faults_allowed = file.allow.faults
+        self.actions_allowed = file.allow.actions
         self._file = file
         self._log_dir = log_dir
         self._names = file.with_needs(set(needed))

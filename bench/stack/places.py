@@ -131,6 +131,9 @@ class Allow(StrictModel):
 
     hosts: tuple[Text, ...] = Field((), description="Hosts beyond this machine to which load may go.")
     faults: tuple[Name, ...] = Field((), description="Targets that faults may hit.")
+    actions: Annotated[bool, Field(strict=True)] = Field(
+        False, description="Whether the commands of scenarios (actions) may be run."
+    )
 
 
 class StackContents(StrictModel):

@@ -39,6 +39,8 @@ class Stack(ABC):
     """The stack file that describes it."""
     reports_events: bool = True
     """Whether it sees its services end and start."""
+    actions_allowed: bool = False
+    """Whether the commands of scenarios may be run."""
     faults_allowed: Sequence[str] = ()
     """Targets that others run and that the user gives to be broken."""
     patience: Patience = Patience()

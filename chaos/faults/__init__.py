@@ -39,6 +39,10 @@ ON_PATH = "chaos.faults.on_path:OnPath"
 
 def fault_for(plan: FaultPlan, context: FaultContext) -> Fault:
     """The fault that a plan asks for, on this stack."""
+    if plan.action is not None:
+        from chaos.faults.action import Action
+
+        return Action(plan, context)
     facts = FAULT_KINDS[plan.kind]
     if facts.through_proxy:
         implementation = ON_PATH

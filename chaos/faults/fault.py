@@ -129,6 +129,9 @@ class Fault(ABC):
     def took_effect(self) -> Proof:
         """Whether it broke, by independent evidence; may wait up to EFFECT_S."""
 
+    def give_up(self) -> None:  # noqa: B027 - most are made in an instant
+        """The run ends: what is still being made need not be."""
+
     def lasted(self) -> Proof | None:
         """After `heal`: that it was gone before its time, where that can be seen; else None."""
         return None

@@ -182,6 +182,7 @@ def recovery_of(
         slow_from_ns=slow,
         full_cut_short=full_cut,
         downtime_ns=0 if t1 is None else downtime_ns(seen, t1, end, baseline.stall_ns),
+        arrivals=int(seen.arrivals.outcome.size),
         failed=sum(lost.values()),
         outcomes=lost,
         stalled=int((seen.harmed & seen.arrivals.is_ok).sum()),

@@ -12,7 +12,7 @@ Where a fault had no visible effect, all of its time is `after`; where it only s
 `recovery`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +31,8 @@ from bench.report.faults.detection import LABEL_WIDTH, entries, fault_rows, not_
 from bench.report.faults.roles import roles_section
 from bench.results.fault_records import IntegrityRecord, RecoveryRecord
 from bench.results.reader import Run
+from bench.scenario.fault_kinds import ACTION
+from bench.scenario.rules.metric_facts import RULE_OF_THREE
 
 PHASES = ("before", "fault", "recovery", "after")
 Spans = dict[str, list[tuple[int, int]]]
@@ -191,6 +193,7 @@ def sections(run: Run, unicode: bool) -> list[Section]:
         fault_detection.detection_section(run),
         roles_section(run),
         cost_section(run),
+        actions_section(run),
         Section("", (Table("", AROUND_FAULTS, around),) if (around := tuple(phase_rows(run))) else ()),
         Section("", (integrity_facts(run),)),
     ]
@@ -268,3 +271,22 @@ def statistic(hit: list[RecoveryRecord], percent: float) -> tuple[str, ...]:
         found = nearest_rank(ordered, percent)
         cells.append("-" if found == float("inf") else units.format_duration_ns(found))
     return (*cells, spaced(int(nearest_rank(sorted(entry.failed for entry in hit), percent))))
+
+
+def actions_section(run: Run) -> Section:
+    """A sentence for each action and workload; empty for a run without actions."""
+    return Section("", tuple(_costs(run)))
+
+
+def _costs(run: Run) -> Iterator[str]:
+    names = {fault.number: fault.where for fault in took_effect(run) if fault.kind == ACTION}
+    several = len({entry.workload for entry in run.record.recoveries}) > 1
+    for entry in run.record.recoveries:
+        if entry.fault not in names or not entry.arrivals:
+            continue
+        of = f" of {entry.workload}" if several else ""
+        bound = units.format_ratio(min(1.0, RULE_OF_THREE / entry.arrivals))
+        sure = f" (at most {bound} with 95 % confidence)" if entry.failed == 0 else ""
+        late = f", {spaced(entry.stalled)} waited too long to count as answered" if entry.stalled else ""
+        counts = f"{spaced(entry.failed)} of {spaced(entry.arrivals)} arrivals{of} failed"
+        yield f"Action {names[entry.fault]}: {counts}{sure}{late}."

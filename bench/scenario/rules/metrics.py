@@ -146,7 +146,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {"availability": ("window",)}
 def metrics_of(scenario: Scenario, topology: Topology | None = None) -> dict[str, MetricSpec]:
     """Every metric of a scenario by its catalogue name, such as "cache.get.response.pNN"."""
     outlines = map(Outline.of, scenario.workloads)
-    return metrics_of_outlines(outlines, bool(scenario.faults), topology)
+    return metrics_of_outlines(outlines, scenario.disturbs, topology)
 
 
 def metrics_of_outlines(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.core.units import format_duration_ns, quoted
 from bench.registry import DRIVERS, Topology, contacts_a_target
+from bench.scenario.actions import check_actions
 from bench.scenario.fields import MAX_RATE_PER_S, MAX_TOTAL_NS, MOST_LANES, SHORTEST_CYCLE_NS
 from bench.scenario.model import Phase, Scenario, Workload
 from bench.scenario.problems import Violation
@@ -26,9 +27,11 @@ def check_scenario(
     yield from _under("phases", _names(phases, "phase"))
     yield from _under("phases", _phases(phases, workloads))
     yield from _rates(phases, workloads)
+    contacted = [w for w in workloads if w.has("driver", "target") and contacts_a_target(w.driver)]
+    targets = [workload.target for workload in contacted]
+    if scenario.has("actions"):
+        yield from _under("actions", check_actions(scenario.actions, targets, _total_ns(phases), topology))
     if scenario.has("faults"):
-        contacted = [w for w in workloads if w.has("driver", "target") and contacts_a_target(w.driver)]
-        targets = [workload.target for workload in contacted]
         yield from _under("faults", check_faults(scenario.faults, targets, _total_ns(phases), topology))
     if scenario.has("integrity"):
         yield from _under("integrity", check_integrity(scenario.integrity, workloads))

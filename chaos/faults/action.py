@@ -1,0 +1,114 @@
+"""Actions of a scenario: a command, its undoing and its proof, each a program without a shell."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.core.clock import monotonic_ns
+from chaos.commands import run_to_end, why_not_found
+from chaos.faults.fault import Fault, stamped
+from chaos.schedule import Proof, Timestamps
+from chaos.undo import RunCommand, Undo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.scenario.actions import ActionEntry
+    from chaos.faults.fault import FaultContext
+    from chaos.schedule import FaultPlan
+
+AGAIN_S = 0.05
+"""Until a proof that does not hold yet is asked for again."""
+
+
+class Action(Fault):
+    """A command that is run, and perhaps taken back by another."""
+
+    def __init__(self, plan: FaultPlan, context: FaultContext) -> None:
+        super().__init__(plan, context)
+        self._end = threading.Event()
+        self._failure: str | None = None
+        self._failure_to_undo: str | None = None
+
+    def check(self) -> None:
+        """The stack file must allow actions, and the programs must be there."""
+        if not self.context.stack.actions_allowed:
+            raise self.refuse(
+                f"a stack file that allows actions, for the action {self.action.name}",
+                "none that does",
+                "write allow: {actions: true} into it: a scenario's commands run with your rights",
+            )
+        for command in filter(None, (self.action.run, self.action.undo, self.action.proof)):
+            if why := why_not_found(command[0]):
+                raise self.refuse(
+                    f"the program {command[0]} of the action {self.action.name}", why, "correct it"
+                )
+
+    @property
+    def action(self) -> ActionEntry:
+        """As the scenario has it."""
+        assert self.plan.action is not None
+        return self.plan.action
+
+    def undo(self) -> Undo:
+        """The command that takes it back."""
+        if self.action.undo is None:
+            return super().undo()
+        return RunCommand(self.action.undo, str(Path.cwd()), self._within_s)
+
+    @property
+    def _within_s(self) -> float:
+        return self.action.within_ns / 1e9
+
+    def inject(self) -> Timestamps:
+        """Run it to its end. It acts at some time between."""
+        asked = monotonic_ns()
+        self._failure = self._run(self.action.run)
+        return stamped(asked)
+
+    def give_up(self) -> None:
+        """The run ends: a command that is still at work is ended."""
+        self._end.set()
+
+    def _run(self, command: Sequence[str]) -> str | None:
+        return run_to_end(command, str(Path.cwd()), self._within_s, self._end)
+
+    def took_effect(self) -> Proof:
+        """It ended with status 0, and so did its proof."""
+        name = self.action.name
+        if self._failure is not None:
+            return Proof(False, f"{name}: {self._failure}")
+        if self.action.proof is None:
+            return Proof(True, f"{name} ended with status 0")
+        until = time.monotonic() + self._within_s
+        while (found := self._run(self.action.proof)) is not None and time.monotonic() < until:
+            if self._end.wait(AGAIN_S):
+                break
+        return Proof(
+            found is None, f"the proof of {name} {'holds' if found is None else f'does not: {found}'}"
+        )
+
+    def heal(self) -> Timestamps | None:
+        """Take it back, where there is something to."""
+        if self.action.undo is None:
+            return None
+        asked = monotonic_ns()
+        self._failure_to_undo = run_to_end(self.action.undo, str(Path.cwd()), self._within_s)
+        return stamped(asked)
+
+    def healed(self, deadline_s: float) -> Proof:  # noqa: ARG002 - the form of every fault
+        """Its undoing ended with status 0, or there was nothing to undo."""
+        if self.action.undo is None:
+            return Proof(True, "it is to stay")
+        if self._failure_to_undo is not None:
+            return Proof(False, f"undoing {self.action.name}: {self._failure_to_undo}")
+        return Proof(True, f"{self.action.name} was undone")
+
+    @property
+    def how(self) -> str:
+        """The program; its arguments may hold secrets."""
+        program, *rest = self.action.run
+        return f"ran {Path(program).name} with {len(rest)} argument{'' if len(rest) == 1 else 's'}"
