@@ -225,3 +225,17 @@ class Park:
 def with_tls(target: Target, **changes: object) -> Target:
     assert target.tls is not None
     return replace(target, tls=replace(target.tls, **changes))  # type: ignore[arg-type]  # fields of TlsSettings
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Of an authority, and of another one."""
+    return Certificates.made_in(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def park(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Park]:
+    """The servers that speak TLS with them."""
+    servers = Park(certificates, tmp_path_factory.mktemp("servers"))
+    yield servers
+    servers.close()

@@ -12,6 +12,7 @@ from bench.core.outcome import Outcome
 from bench.engine.api import EngineResult
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.target import Target
+from tests.helpers.tls_servers import certificates, park  # noqa: F401 - fixtures
 from tests.parity.cases import Case, Group
 from tests.parity.parity_runs import Found, Look, run_group
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,18 +33,6 @@ PLANS: dict[str, Callable[..., Plan]] = {
         **({"target": "postgres", "driver": "postgres", "keys": None, "operations": ONE} | more)
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates.made_in(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module")
-def park(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Park]:
-    servers = Park(certificates, tmp_path_factory.mktemp("servers"))
-    yield servers
-    servers.close()
 
 
 def made(engine: str, target: Target, **workload: object) -> Engine:

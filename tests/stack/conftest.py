@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.processes import Harness
+from tests.helpers.tls_servers import certificates, park  # noqa: F401 - fixtures
 from tests.stack.scripted_server import ScriptedServer
 
 

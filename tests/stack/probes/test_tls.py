@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -19,18 +19,6 @@ PROBES: dict[str, Callable[[Target], object]] = {
     "http": probe_http,
     "postgres": probe_postgres,
 }
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates.made_in(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module")
-def park(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Park]:
-    servers = Park(certificates, tmp_path_factory.mktemp("servers"))
-    yield servers
-    servers.close()
 
 
 def refusal(target: Target) -> str:
