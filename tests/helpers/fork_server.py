@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TextIO
 
+from pydantic import BaseModel
+
 LONGEST_ORDER = 1 << 20
 LEFT_OUT = ("bench.swarm", "bench.stack.images", "bench.reference_api")
 """Locust patches whatever runs beside it; images are built by scripts; the API is a separate program."""
@@ -49,11 +51,19 @@ def import_everything() -> None:
             if not found.name.startswith(LEFT_OUT) and not found.name.endswith("__main__"):
                 with contextlib.suppress(ImportError):  # an exporter whose library is not installed
                     importlib.import_module(found.name)
+    build(BaseModel)
     from bench.drivers.redis.replies import compile_scanner
     from bench.run.calibration.measure import self_measurement
 
     compile_scanner()  # numba is ready after its first call, and not before
     self_measurement(None, 8)  # in threads that have ended when it returns
+
+
+def build(model: type[BaseModel]) -> None:
+    """Build the validators of all models now; each process would build those that it uses."""
+    for kind in model.__subclasses__():
+        kind.model_rebuild(raise_errors=False)
+        build(kind)
 
 
 def serve(channel: socket.socket) -> tuple[Order, list[int]] | None:
