@@ -66,11 +66,14 @@ def exit_code_kept() -> Iterator[None]:
 
 def install(session: nox.Session, *, editable: bool = True) -> None:
     """Install the project and what it needs: as locked, or the newest if HOLDFAST_VERSIONS says so."""
+    # To compile all modules of all libraries takes longer than to install them; the few that are imported are
+    # compiled then, and kept.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     project = ["-e", "."] if editable else ["."]
     if os.environ.get("HOLDFAST_VERSIONS") == "newest":
-        session.install("--upgrade", *project[:-1], ".[embedded,dev,browser]")
+        session.install("--no-compile", "--upgrade", *project[:-1], ".[embedded,dev,browser]")
         return
-    session.install("--require-hashes", "--requirement", LOCK)
+    session.install("--no-compile", "--require-hashes", "--requirement", LOCK)
     # What builds the project is in the lock too: an isolated build would fetch the newest of it.
     session.install("--no-deps", "--no-build-isolation", *project)
 
