@@ -264,7 +264,7 @@ def _targets(background: BackgroundStack | None, given: tuple[str, ...]) -> list
 
 def _exports(background: BackgroundStack) -> dict[str, str]:
     """Variable -> URL, for the targets that have a variable."""
-    from bench.stack.target import url_of
+    from bench.stack.target_url import url_of
 
     variables = url_variables()
     return {

@@ -8,7 +8,8 @@ from bench.core.errors import UsageError
 from bench.core.units import quoted
 from bench.init.findings import MEASURABLE, FoundTarget, name_from
 from bench.registry import DRIVERS, url_variables
-from bench.stack.target import Target, is_loopback_literal, url_of
+from bench.stack.target import Target, is_loopback_literal
+from bench.stack.target_url import target_of, url_of
 
 _MARK = "holdfast0password"
 
@@ -21,7 +22,7 @@ def targets_of(given: Sequence[str]) -> list[Target]:
     targets: list[Target] = []
     for word in given:
         name, url = _split(word)
-        read = Target.from_url(_without_dialect(url), name=name or "URL", source="the command line")
+        read = target_of(_without_dialect(url), name=name or "URL", source="the command line")
         if read.kind not in MEASURABLE:
             raise UsageError(f"init: expected a URL of {', '.join(MEASURABLE)}, found one of {read.kind}")
         names = [target.name for target in targets]
@@ -46,7 +47,7 @@ def targets_in(environment: Mapping[str, str]) -> list[tuple[Target, str | None]
     names = {variable: name for name, variable in url_variables().items()}
     return [
         (
-            Target.from_url(_without_dialect(url), name=names[variable], source=variable),
+            target_of(_without_dialect(url), name=names[variable], source=variable),
             variable if _without_dialect(url) == url else None,
         )
         for variable, url in variables_in(environment).items()

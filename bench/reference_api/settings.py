@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.core.errors import TargetError
 from bench.stack.target import Target
+from bench.stack.target_url import target_of
 
 
 class SettingsError(Exception):
@@ -89,7 +90,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     def target(variable: str, default: str, kind: str) -> Any:
         url = environment.get(variable, "").strip() or default
         try:
-            return Target.from_url(url, name=kind, source=variable, kind=kind)
+            return target_of(url, name=kind, source=variable, kind=kind)
         except TargetError as error:
             problems.append(str(error))
 

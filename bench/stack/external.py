@@ -16,6 +16,7 @@ from bench.stack.probes.health import Facts, ask, ask_when_ready
 from bench.stack.sentinel import NotLocated
 from bench.stack.stack import Stack
 from bench.stack.target import Target
+from bench.stack.target_url import target_of
 
 ALLOW_VARIABLE = "HOLDFAST_ALLOW_HOSTS"
 DEADLINE_S = 5.0
@@ -110,7 +111,7 @@ def named_by_the_user(name: str) -> Target:
             f"{variable} empty or not set",
             f"set {variable}={kind.example}, or use --stack embedded",
         )
-    return Target.from_url(url, name=name, source=variable, kind=kind.name)
+    return target_of(url, name=name, source=variable, kind=kind.name)
 
 
 def check_host(target: Target, allowed_hosts: AbstractSet[str] = frozenset()) -> None:
@@ -187,5 +188,5 @@ def services_in(entries: Iterable[str], source: str) -> list[Target]:
             )
         if any(other.name == name for other in found):
             raise TargetError(name, source, "one URL for each name", "a second one", "give it another name")
-        found.append(Target.from_url(url, name=name, source=source))
+        found.append(target_of(url, name=name, source=source))
     return found

@@ -49,6 +49,7 @@ from bench.stack.places import (
 )
 from bench.stack.sentinel import Endpoint, Sentinels, endpoint_of
 from bench.stack.target import Target
+from bench.stack.target_url import target_of
 from bench.stack.tls import TlsSettings
 
 FOLDERS = (Path("stacks"), Path("scenarios", "stacks"))
@@ -281,7 +282,7 @@ def _read_urls(contents: StackContents, file: Path, described: dict[str, Target]
         if target.url is None:
             continue
         try:
-            read = Target.from_url(target.url, name=name, source=shown, kind=target.kind)
+            read = target_of(target.url, name=name, source=shown, kind=target.kind)
         except TargetError as error:
             yield Violation(("targets", name, "url"), error.expected, error.found, error.advice)
             continue

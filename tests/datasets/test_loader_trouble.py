@@ -20,7 +20,8 @@ LOADER = """
 import os
 from bench.datasets import DataSet, load
 from bench.stack.target import Target
-target = Target.from_url(os.environ["DATABASE_URL"], name="postgres", source="DATABASE_URL")
+from bench.stack.target_url import target_of
+target = target_of(os.environ["DATABASE_URL"], name="postgres", source="DATABASE_URL")
 load(target, DataSet("tpcb", 100), lambda line: print(line, flush=True))
 """
 IS_COPYING = (

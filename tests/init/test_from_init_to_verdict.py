@@ -13,7 +13,8 @@ import pytest
 
 from bench.stack.probes.health import probe
 from bench.stack.services.loopback_port import free_loopback_port
-from bench.stack.target import Target, url_of
+from bench.stack.target import Target
+from bench.stack.target_url import url_of
 from tests.helpers.command_line import Bench
 from tests.helpers.waiting import eventually
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.stack.stack_file import load_stack_file
-from bench.stack.target import Target, url_of
+from bench.stack.target import Target
+from bench.stack.target_url import url_of
 from tests.init.conftest import Init
 from tests.init.little_api import LittleApi
 

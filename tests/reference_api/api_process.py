@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from bench.stack.embedded import EmbeddedStack
-from bench.stack.target import url_of
+from bench.stack.target_url import url_of
 from tests.helpers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

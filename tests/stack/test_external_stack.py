@@ -11,7 +11,8 @@ from bench.registry import SERVICES, url_variables
 from bench.stack import external
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.stack import Stack, open_stack
-from bench.stack.target import Target, url_of
+from bench.stack.target import Target
+from bench.stack.target_url import url_of
 
 
 @pytest.fixture(autouse=True)

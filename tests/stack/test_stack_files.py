@@ -12,7 +12,7 @@ from bench.scenario.load import discover, load_scenario
 from bench.stack.assembled import AssembledStack
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.stack_file import StackFile, find_stack_file, load_stack_file, stack_schema
-from bench.stack.target import url_of
+from bench.stack.target_url import url_of
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 Read = Callable[[str], StackFile]

@@ -12,7 +12,7 @@ from bench.core.errors import TargetError
 from bench.stack.external import ExternalStack
 from bench.stack.probes.health import Patience
 from bench.stack.services.programs import find_server_binary
-from bench.stack.target import Target
+from bench.stack.target_url import target_of
 from tests.helpers.tls_servers import free_port, running
 
 LONG_S = 60.0
@@ -37,7 +37,7 @@ class Loading:
 
 
 def external(url: str, patience: Patience) -> ExternalStack:
-    stack = ExternalStack({"cache"}, {"cache": Target.from_url(url, name="cache", source="a test")})
+    stack = ExternalStack({"cache"}, {"cache": target_of(url, name="cache", source="a test")})
     stack.patience = patience
     return stack
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core.errors import TargetError
-from bench.stack.target import Target, url_of
+from bench.stack.target import Target
+from bench.stack.target_url import target_of, url_of
 from bench.stack.tls import TlsSettings
 
 SECRET = "s3cr3t-hunter2"
@@ -27,7 +28,7 @@ SECRET = "s3cr3t-hunter2"
     ],
 )
 def test_a_redis_url_is_read(url: str, expected: tuple[object, ...]) -> None:
-    target = Target.from_url(url)
+    target = target_of(url)
     assert (target.host, target.port, target.username, target.password, target.db) == expected
 
 
@@ -83,12 +84,12 @@ def test_a_wrong_url_is_refused_without_showing_what_may_be_secret(url: str, fou
 def test_the_scheme_says_the_kind_and_the_default_port(
     url: str, kind: str, port: int, path: str, tls: bool
 ) -> None:
-    target = Target.from_url(url)
+    target = target_of(url)
     assert (target.kind, target.port, target.path, bool(target.tls)) == (kind, port, path, tls)
 
 
 def test_a_postgres_url_is_read_with_its_options() -> None:
-    target = Target.from_url(
+    target = target_of(
         "postgresql://us%40er:p%2Fw+@host:7000/my%20data?sslmode=verify-full&options=-c%20a%3Db+c"
     )
     assert (target.username, target.password, target.database) == ("us@er", "p/w+", "my data")
@@ -98,7 +99,7 @@ def test_a_postgres_url_is_read_with_its_options() -> None:
 
 @pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
 def test_an_sslmode_that_does_not_insist_is_no_tls(mode: str) -> None:
-    assert not Target.from_url(f"postgresql://host?sslmode={mode}").tls
+    assert not target_of(f"postgresql://host?sslmode={mode}").tls
 
 
 @pytest.mark.parametrize(
@@ -116,11 +117,11 @@ def test_an_sslmode_that_does_not_insist_is_no_tls(mode: str) -> None:
     ],
 )
 def test_an_sslmode_says_how_much_of_the_certificate_is_checked(options: str, expected: TlsSettings) -> None:
-    assert Target.from_url(f"postgresql://host/db?{options}").tls == expected
+    assert target_of(f"postgresql://host/db?{options}").tls == expected
 
 
 def test_a_rediss_url_takes_the_options_of_redis_py() -> None:
-    target = Target.from_url(
+    target = target_of(
         "rediss://:pw@host:6380/2?ssl_ca_certs=/ca.pem&ssl_certfile=/c.pem&ssl_keyfile=/k.pem&ssl_check_hostname=False"
     )
     assert (target.port, target.db) == (6380, 2)
@@ -128,7 +129,7 @@ def test_a_rediss_url_takes_the_options_of_redis_py() -> None:
 
 
 def test_a_postgres_user_needs_no_password() -> None:
-    target = Target.from_url("postgresql://user@host/data")
+    target = target_of("postgresql://user@host/data")
     assert (target.username, target.password) == ("user", None)
 
 
@@ -221,12 +222,12 @@ def test_a_target_written_as_a_url_is_read_back(
         path=path if is_http else "",
         tls=tls,
     )
-    assert Target.from_url(url_of(target)) == target
+    assert target_of(url_of(target)) == target
 
 
 def refusal(url: str, kind: str | None = None) -> str:
     with pytest.raises(TargetError) as caught:
-        Target.from_url(url, kind=kind)
+        target_of(url, kind=kind)
     text = str(caught.value)
     assert SECRET not in text
     assert SECRET not in "".join(traceback.format_exception(caught.value))
@@ -235,7 +236,7 @@ def refusal(url: str, kind: str | None = None) -> str:
 
 @given(user=st.text(min_size=1), password=st.text(min_size=1))
 def test_any_user_and_password_survive_percent_encoding(user: str, password: str) -> None:
-    target = Target.from_url(f"redis://{quote(user, safe='')}:{quote(password, safe='')}@host:1/2")
+    target = target_of(f"redis://{quote(user, safe='')}:{quote(password, safe='')}@host:1/2")
     assert (target.username, target.password) == (user, password)
 
 
@@ -254,7 +255,7 @@ def test_any_text_behind_a_known_scheme_is_a_target_or_a_target_error(scheme: st
 
 def read_or_refused(text: str) -> None:
     try:
-        target = Target.from_url(text)
+        target = target_of(text)
     except TargetError:
         return
     assert target.host
@@ -262,6 +263,6 @@ def read_or_refused(text: str) -> None:
 
 
 def test_neither_repr_nor_address_shows_the_password() -> None:
-    target = Target.from_url(f"redis://user:{SECRET}@[::1]:7000")
+    target = target_of(f"redis://user:{SECRET}@[::1]:7000")
     assert SECRET not in repr(target) + str(target) + target.address
     assert target.address == "[::1]:7000"

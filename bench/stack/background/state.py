@@ -18,7 +18,8 @@ from typing import Self
 from bench.core.errors import TargetError, UsageError
 from bench.stack.description import TargetDescription
 from bench.stack.supervisor.processes import ProcessIdentity
-from bench.stack.target import Target, url_of
+from bench.stack.target import Target
+from bench.stack.target_url import target_of, url_of
 
 FORMAT = 1
 NO_STATE = (ValueError, KeyError, TypeError, AttributeError)
@@ -187,4 +188,4 @@ def _state_file() -> Path:
 
 
 def _target(name: str, url: str) -> Target:
-    return replace(Target.from_url(url, name=name, source="the state file"), managed=True)
+    return replace(target_of(url, name=name, source="the state file"), managed=True)

@@ -17,7 +17,8 @@ from bench.stack import images
 from bench.stack.docker.client import explanation
 from bench.stack.images.build import build_image, built_image, image_name, named_base
 from bench.stack.services.servers import DATABASE, POSTGRES_SETTINGS, REDIS_SETTINGS, USER
-from bench.stack.target import Target, url_of
+from bench.stack.target import Target
+from bench.stack.target_url import url_of
 
 if TYPE_CHECKING:
     from docker import APIClient

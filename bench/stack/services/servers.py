@@ -28,7 +28,8 @@ from bench.stack.services.programs import (
     find_server_binary,
 )
 from bench.stack.supervisor.supervised import ServiceCommand, SetUpStep
-from bench.stack.target import Target, url_of
+from bench.stack.target import Target
+from bench.stack.target_url import url_of
 
 MAX_CLIENTS = 20_000  # two workloads with the 10,000 lanes that a scenario may ask for
 REDIS_SETTINGS = {

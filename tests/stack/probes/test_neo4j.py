@@ -12,6 +12,7 @@ from bench.stack.probes.connection import probe_tcp
 from bench.stack.probes.health import ask
 from bench.stack.probes.neo4j import probe_neo4j
 from bench.stack.target import Target
+from bench.stack.target_url import target_of
 
 StartServer = Callable[[Callable[[socket.socket], None]], int]
 
@@ -95,7 +96,7 @@ def over_http(body: object) -> Callable[[socket.socket], None]:
 def test_a_url_with_http_asks_its_discovery(scripted_server: StartServer) -> None:
     found = {"bolt_routing": "neo4j://h:7687", "neo4j_version": "5.24.0", "neo4j_edition": "community"}
     port = scripted_server(over_http(found))
-    facts = probe_neo4j(Target.from_url(f"neo4j+http://127.0.0.1:{port}", name="graph"))
+    facts = probe_neo4j(target_of(f"neo4j+http://127.0.0.1:{port}", name="graph"))
     assert facts.version == "5.24.0"
     assert facts.health() == ("up", "community edition")
 
@@ -103,7 +104,7 @@ def test_a_url_with_http_asks_its_discovery(scripted_server: StartServer) -> Non
 def test_another_http_server_is_no_neo4j(scripted_server: StartServer) -> None:
     port = scripted_server(over_http({"hello": "world"}))
     with pytest.raises(TargetError, match="without neo4j_version"):
-        probe_neo4j(Target.from_url(f"neo4j+http://127.0.0.1:{port}", name="graph"))
+        probe_neo4j(target_of(f"neo4j+http://127.0.0.1:{port}", name="graph"))
 
 
 @pytest.mark.parametrize("greeting", [b"", b"220 mail.example ESMTP\r\n"])
