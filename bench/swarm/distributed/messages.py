@@ -234,7 +234,7 @@ class ResultValues:
     answers: list[tuple[int, Answers]]
     counters: dict[str, Count]
     errors: list[ErrorCount]
-    pool: dict[str, float] | None
+    pool: dict[str, int | float] | None
     anomalies: list[tuple[str, ...]]
 
     @classmethod
