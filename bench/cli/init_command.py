@@ -169,7 +169,7 @@ def _comment(text: str) -> str:
 def _next_steps(findings: Findings, scenario: Path, stack: Path) -> str:
     """What to type next, and what must be done before."""
     lines = []
-    hosts = [target.far_host for target in findings.usable if target.far_host]
+    hosts = [host for target in findings.usable for host in target.far_hosts]
     if hosts:
         lines.append(
             _comment(f"load goes to {', '.join(hosts)} only when {stack} allows it: write it under hosts")

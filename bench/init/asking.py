@@ -53,8 +53,16 @@ def from_compose(file: Path, document: ApiDocument | None = None) -> Findings:
     apis = [target for target in found.targets if target.kind == "http" and target.published]
     apis.sort(key=lambda target: len(set(target.behind) & {api.name for api in apis}))
     reached = [Target(api.name, api.kind, "127.0.0.1", api.published or 0) for api in apis]
-    complete = {target.name: replace(target, problem="") for target in _with_answers(apis, reached, document)}
+    complete = {target.name: _as_if_up(target) for target in _with_answers(apis, reached, document)}
     return replace(found, targets=tuple(complete.get(target.name, target) for target in found.targets))
+
+
+def _as_if_up(target: FoundTarget) -> FoundTarget:
+    """One of a project that need not run yet; where it runs and is not ready, that is said."""
+    if "the answer '" not in target.problem:
+        return replace(target, problem="")
+    note = f"When it was asked, it was not ready ({target.problem}): run bench init again once it is."
+    return replace(target, problem="", notes=(*target.notes, note))
 
 
 def _with_answers(
@@ -135,4 +143,6 @@ def _first_page(target: Target, others: Sequence[FoundOperation]) -> FoundOperat
     name = name_from("page", [operation.name for operation in others])
     pages = [_tried(target, FoundOperation(name, "GET", path)) for path in PAGES]
     well = [page for page in pages if not page.reason]
-    return well[0] if well else replace(pages[0], reason="", guess=pages[0].reason)
+    if well:
+        return well[0]
+    return replace(pages[0], reason="", guess=pages[0].reason)

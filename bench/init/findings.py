@@ -44,8 +44,8 @@ class FoundTarget:
     """The port of this machine that leads to it, where it is fixed."""
     behind: tuple[str, ...] = ()
     pooler: str = "none"
-    far_host: str | None = None
-    """Where it is not on this machine."""
+    far_hosts: tuple[str, ...] = ()
+    """Those that are not this machine."""
     secret: str | None = None
     """The environment variable that its password comes from."""
     said: str = ""

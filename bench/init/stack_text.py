@@ -67,7 +67,7 @@ def _keys(target: FoundTarget) -> Iterator[tuple[str, str]]:
 
 
 def _allow(findings: Findings) -> Iterator[str]:
-    hosts = dict.fromkeys(target.far_host for target in findings.usable if target.far_host)
+    hosts = dict.fromkeys(host for target in findings.usable for host in target.far_hosts)
     yield "allow:"
     if hosts:
         yield from comment(

@@ -8,7 +8,7 @@ from bench.core.errors import UsageError
 from bench.core.units import quoted
 from bench.init.findings import MEASURABLE, FoundTarget, name_from
 from bench.registry import DRIVERS, url_variables
-from bench.stack.target import Target, is_loopback_literal
+from bench.stack.target import Target, is_loopback_literal, socket_file_of
 from bench.stack.target_url import target_of, url_of
 
 _MARK = "holdfast0password"
@@ -78,14 +78,18 @@ def found_target(target: Target, variable: str | None = None, secret: str | None
     elif variable:
         # Braces cannot stand in a default; such a URL is left to the environment.
         url = f"${{{variable}}}" if {"{", "}"} & set(url) else f"${{{variable}:-{url}}}"
-    is_near = target.host == "localhost" or is_loopback_literal(target.host)
+    far = [
+        host
+        for host, port in target.endpoints
+        if host != "localhost" and not is_loopback_literal(host) and not socket_file_of(host, port)
+    ]
     return FoundTarget(
         target.name,
         target.kind,
         url,
         target.address,
         pooler=target.pooler,
-        far_host=None if is_near else target.host,
+        far_hosts=tuple(far),
         secret=secret,
     )
 

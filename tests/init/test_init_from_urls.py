@@ -11,6 +11,7 @@ import pytest
 from bench.stack.stack_file import load_stack_file
 from bench.stack.target import Target
 from bench.stack.target_url import url_of
+from tests.helpers.http_server import Answerer
 from tests.init.conftest import Init
 from tests.init.little_api import LittleApi
 
@@ -44,6 +45,25 @@ def test_urls_that_answer_become_files_that_validate(
         **{name: target.address for name, target in stores.items()},
         "web": f"127.0.0.1:{api.port}",
     }
+
+
+def test_a_proxy_that_reaches_nobody_yet_is_said_to_be_one(init: Init) -> None:
+    class Unready(LittleApi):
+        def _answer(self, answerer: Answerer) -> None:
+            for _ in answerer.requests():
+                answerer.send(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+    api = Unready()
+    Path("compose.yaml").write_text(
+        f'services:\n  edge: {{image: nginx, ports: ["127.0.0.1:{api.port}:80"]}}\n'
+    )
+    try:
+        assert init("--compose", "compose.yaml")[0] == 0
+    finally:
+        api.close()
+    text = " ".join(STACK.read_text().replace("#", "").split())
+    assert "When it was asked, it was not ready (" in text
+    assert "502 Bad Gateway" in text
 
 
 def test_what_is_said_fits_80_columns(init: Init, api: LittleApi) -> None:

@@ -186,6 +186,38 @@ def workload_of(*setup: dict[str, Any]) -> Workload:
     )
 
 
+@pytest.mark.parametrize(
+    ("expect", "refused"),
+    [
+        ({"json": {"$.items[0].count": 1}}, None),
+        ({"json": {"$.items[0].count": 2}}, "$.items[0].count: 2"),
+        ({"json": {"$.items[0].count": "1"}}, '$.items[0].count: "1"'),
+        ({"json": {"$.items[1]": 1}}, "$.items[1]: 1"),
+        ({"header": {"x-kind": "cart"}}, None),
+        ({"header": {"x-kind": "order"}}, "x-kind: order"),
+    ],
+)
+def test_values_and_headers_of_an_answer_are_expected_of_a_step_too(
+    expect: dict[str, Any], refused: str | None
+) -> None:
+    body = b'{"items": [{"count": 1.0}]}'
+    said = b"HTTP/1.1 200 OK\r\nX-Kind: cart\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    def behave(client: Answerer) -> None:
+        for _ in client.requests():
+            client.send(said)
+
+    with contextlib.closing(LittleHttp(behave)) as server:
+        workload = workload_of({"path": "/", "expect": expect})
+        if refused is None:
+            perform(server.target, workload, steps_at("setup", workload.setup))
+            return
+        with pytest.raises(StatementRefused) as caught:
+            perform(server.target, workload, steps_at("setup", workload.setup))
+    assert refused in caught.value.expected
+    assert '"count": 1.0' in caught.value.found
+
+
 TAKEN = b"HTTP/1.1 409 Conflict\r\nContent-Length: 5\r\n\r\ntaken"
 
 
@@ -231,6 +263,7 @@ def test_a_target_that_is_away_is_told_as_such() -> None:
         ("postgres", "connect: [BEGIN]", 'found "BEGIN"'),
         ("postgres", "setup: 5", "expected a list"),
         ("http", "connect: [{path: /}]", "connect only with the driver redis or redis_pubsub or postgres"),
+        ("http", "connect: [{path: /}]", "write login: instead"),
         ("http", "setup: [{path: /, method: GET, body: x, nonsense: 1}]", "nonsense"),
         ("http", "setup: [7]", "expected a request, found SQL"),
     ],

@@ -141,6 +141,8 @@ def _settings(workload: Workload) -> Iterator[Violation]:
         advice = "remove it"
         if name == "keys" and "parameters" in own:
             advice = "write parameters: {item: {count: 1000}} instead"
+        if name == "connect" and "login" in own:
+            advice = "write login: instead, a request for each lane before it carries arrivals"
         yield Violation((name,), f"{name} only with the driver {drivers}", name, advice, _DRIVER)
     if not is_pubsub:
         for name in ("channels", "subscribers"):
