@@ -145,11 +145,14 @@ class Chaos:
     def _behind_proxy(self, name: str, target: Target, seed: int) -> Target:
         from chaos.proxy.client import FaultProxy
 
-        if target.sentinels is not None:
+        found = (
+            "one that Sentinels move" if target.sentinels else "one of several hosts" if target.hosts else ""
+        )
+        if found or target.socket_file is not None:
             raise target.error(
-                "a target at one address for a fault on the way to it",
-                "one that Sentinels move",
-                "name one of its servers by url, as a target of its own",
+                "a target at one address and port for a fault on the way to it",
+                found,
+                "name one of its servers by url with host and port, as a target of its own",
             )
         proxy = FaultProxy(target.host, target.port, name=name, seed=seed)
         self._proxies.append(proxy)

@@ -126,7 +126,7 @@ def answering_connections(address: tuple[str, int], count: int) -> "list[socket.
     """
     opened: list[socket.socket] = []
     try:
-        opened += (socket.create_connection(address, timeout=CONNECT_S) for _ in range(count))
+        opened += (connected(address) for _ in range(count))
         opened[-1].sendall(b"PING\r\n")
         if opened[-1].recv(64).startswith((b"+PONG", b"-NOAUTH")):
             return opened
@@ -137,6 +137,20 @@ def answering_connections(address: tuple[str, int], count: int) -> "list[socket.
         raise
     close_all(opened)
     return []
+
+
+def connected(address: tuple[str, int]) -> "socket.socket":
+    """A connection to a host, or to a socket file. Raises OSError."""
+    if not address[0].startswith("/"):
+        return socket.create_connection(address, timeout=CONNECT_S)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(CONNECT_S)
+    try:
+        connection.connect(address[0])
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def close_all(connections: "list[socket.socket]") -> None:

@@ -110,7 +110,8 @@ class TargetError(HoldfastError):
         advice: str,
         passes: Passing | None = None,
     ) -> None:
-        self.target, self.expected, self.found, self.advice = target, expected, found, advice
+        self.target, self.address = target, address
+        self.expected, self.found, self.advice = expected, found, advice
         self.passes = passes
         """Why it may be over in a while; None where waiting does not help."""
         super().__init__(

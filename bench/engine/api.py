@@ -177,10 +177,11 @@ class LogIns:
         return {"log_ins": self.count, "log_ins_refused": self.refused} if self.count else {}
 
     def anomalies(self, workload: str, again: int) -> list[tuple[str, ...]]:
-        """A note where lanes had to log in again during the run, because an answer said HTTP 401."""
+        """A note where lanes had to log in again, because so many answers said HTTP 401."""
         if not again:
             return []
         text = f"{workload}: an answer said HTTP 401 {often(again)}, and its lane logged in again"
+        text += "; the request was sent once more, the first time in its arrival"
         return [("logged_in_again", "note", f"{text}; {self.count} log-ins in all")]
 
 

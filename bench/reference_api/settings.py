@@ -90,9 +90,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     def target(variable: str, default: str, kind: str) -> Any:
         url = environment.get(variable, "").strip() or default
         try:
-            return target_of(url, name=kind, source=variable, kind=kind)
+            read = target_of(url, name=kind, source=variable, kind=kind)
         except TargetError as error:
             problems.append(str(error))
+            return None
+        if read.hosts or read.socket_file:
+            found = "several hosts" if read.hosts else "a socket file"
+            problems.append(f"{variable}: expected one host and its port, found {found}")
+        return read
 
     def value(setting: Field[Any]) -> Any:
         variable = setting.metadata["variable"]

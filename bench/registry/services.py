@@ -14,6 +14,8 @@ class Scheme:
     port: int | None = None
     """Where the URL names none; None: it must name one."""
     tls: bool = False
+    is_file: bool = False
+    """Whether a path follows, of the socket file where the target listens."""
     options: tuple[tuple[str, str], ...] = ()
     """What the scheme itself says, as options of the target."""
 
@@ -77,8 +79,9 @@ REDIS = TargetKind(
     {
         "redis": Scheme(6379),
         "rediss": Scheme(6379, tls=True),
+        "unix": Scheme(is_file=True),
     },
-    "redis://[user:password@]host[:port][/database]",
+    "redis://[user:password@]host[:port][/database] or unix://[user:password@]/path[?db=number]",
     "redis://host:port",
     "bench.stack.probes.redis:probe_redis",
     after_host="database number",
@@ -87,7 +90,7 @@ REDIS = TargetKind(
 POSTGRES = TargetKind(
     "postgres",
     {"postgresql": Scheme(5432), "postgres": Scheme(5432)},
-    "postgresql://[user[:password]@]host[:port][/database][?sslmode=...]",
+    "postgresql://[user[:password]@]host[:port][,...][/database][?sslmode=...]",
     "postgresql://user:password@host:port/database",
     "bench.stack.probes.postgres:probe_postgres",
     after_host="database",

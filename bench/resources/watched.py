@@ -93,7 +93,8 @@ class WatchedTarget:
 
     def read(self, row: ResourceRow, described: TargetDescription | None, *, is_rest: bool) -> None:
         """Set the columns of its processes, with those of its control group where it has one."""
-        self._process.read(row, described.pid if described else None, is_rest=is_rest)
+        pid = (described.pid or described.listener_pid) if described else None
+        self._process.read(row, pid, is_rest=is_rest)
         container = described.container if described else None
         use = read_cgroup(container.cgroup) if container is not None and container.cgroup else None
         if use is not None:

@@ -119,6 +119,7 @@ class TargetRecord(Record):
     program: str | None = None
     pid: Whole | None = None
     supervisor_pid: Whole | None = None
+    listener_pid: Whole | None = None
     state: str | None = None
     log: str | None = None
     container: str | None = None

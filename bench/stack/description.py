@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-_LEFT_OUT = ("credentials", "data_directory", "settings", "behind", "tls")
+_LEFT_OUT = ("credentials", "data_directory", "settings", "behind", "tls", "listener_pid")
 """Not written where a stack knows nothing of them; all else is written as null."""
 _KEYS = {"id": "container"}
 
@@ -51,6 +51,8 @@ class TargetDescription:
     program: str | None = None
     pid: int | None = None
     """Of its first process; None while it is down, and where it is not ours to see."""
+    listener_pid: int | None = None
+    """Of a target that others run here at a socket file: the process that listens there."""
     supervisor_pid: int | None = None
     log: str | None = None
     data_directory: str | None = None

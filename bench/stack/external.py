@@ -5,17 +5,21 @@ monitor.
 import ipaddress
 import os
 import re
+import socket
+import struct
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 
 from bench.core.errors import TargetError
 from bench.registry import SERVICES, url_variables
 from bench.stack.description import TargetDescription
 from bench.stack.probes.connection import ProbeError, resolve
 from bench.stack.probes.health import Facts, ask, ask_when_ready
+from bench.stack.probes.postgres import found_postgres
 from bench.stack.sentinel import NotLocated
 from bench.stack.stack import Stack
-from bench.stack.target import Target
+from bench.stack.target import Target, socket_file_of
 from bench.stack.target_url import target_of
 
 ALLOW_VARIABLE = "HOLDFAST_ALLOW_HOSTS"
@@ -41,6 +45,7 @@ class ExternalStack(Stack):
         self._is_described = described is not None
         self._allowed_hosts = frozenset(host.lower() for host in allowed_hosts)
         self._facts: dict[str, Facts] = {}
+        self._listeners: dict[str, int | None] = {}
 
     def start(self) -> None:
         """Check that each target may be loaded and is what it should be. Raises TargetError."""
@@ -51,6 +56,10 @@ class ExternalStack(Stack):
 
     def _ask(self, target: Target, deadline_s: float) -> Facts:
         """Ask a target where it is now, once that is known to be a place where it may be."""
+        if target.hosts:
+            here, facts = found_postgres(target, deadline_s)
+            self._targets[target.name] = here
+            return facts
         try:
             here = target.located(deadline_s)
         except NotLocated as error:
@@ -77,12 +86,35 @@ class ExternalStack(Stack):
                 started_by=f"not by us: {'the stack file' if self._is_described else url_variables()[name]}",
                 state="up",
                 tls=target.tls.trust if (target := self._targets[name]).tls else None,
+                listener_pid=self._listener(target),
             )
             for name, facts in self._facts.items()
         ]
 
+    def _listener(self, target: Target) -> int | None:
+        """Asked anew only where the process has ended: it costs a connection."""
+        if target.socket_file is None:
+            return None
+        known = self._listeners.get(target.name)
+        if known is None or not Path(f"/proc/{known}").exists():
+            known = self._listeners[target.name] = listener_at(target.socket_file)
+        return known
+
     def stop(self) -> None:
         """Nothing was started."""
+
+
+def listener_at(file: str) -> int | None:
+    """The process that listens at a socket file, where it is one that this one can see."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.settimeout(DEADLINE_S)
+            connection.connect(file)
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        except OSError:
+            return None
+    pid, _, _ = struct.unpack("3i", peer)
+    return int(pid) or None
 
 
 def url_in(name: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -122,7 +154,7 @@ def check_host(target: Target, allowed_hosts: AbstractSet[str] = frozenset()) ->
 
     Raises TargetError.
     """
-    places = [(target.host, target.port)] if target.host else []
+    places = [each for each in target.endpoints if each[0] and not socket_file_of(*each)]
     places += target.sentinels.addresses if target.sentinels else ()
     for host, port in places:
         _check_host(target, host, port, allowed_hosts)
@@ -136,7 +168,8 @@ def _check_host(target: Target, host: str, port: int, allowed_hosts: AbstractSet
         addresses = resolve(host, port, DEADLINE_S)
     except ProbeError as fact:
         raise target.error("a host that can be found", str(fact), "check the host in the URL") from None
-    for _, (address, *_) in addresses:
+    for place in addresses:
+        address = place.address
         if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
             raise target.error(
                 "a host on loopback, or one that is allowed by name",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from bench.core.errors import Passing, TargetError
-from bench.stack.sentinel import PrimaryLocator, Sentinels
+from bench.stack.sentinel import Endpoint, PrimaryLocator, Sentinels
 from bench.stack.tls import TlsSettings
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Target:
     kind: str
     """Of bench.registry.KINDS."""
     host: str
+    """A name, an address or, beginning with a slash, a socket file; of a Postgres the folder of that."""
     port: int
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -43,14 +44,33 @@ class Target:
     """With one, no connection is left with a statement or a setting that the next client would meet."""
     sentinels: Sentinels | None = None
     """Who is asked where it is, before each connection; host and port are where it was when last asked."""
+    hosts: tuple[Endpoint, ...] = ()
+    """Where a Postgres of several may be; host and port are where it was when last asked."""
     options: tuple[tuple[str, str], ...] = ()
     """What else the URL said, in its order: application_name and such of Postgres, via=http of Neo4j. What
     it said of TLS is in `tls`."""
 
     @property
     def address(self) -> str:
-        """`host:port`, an IPv6 address in brackets; never a secret."""
-        return address_of(self.host, self.port) if self.host else str(self.sentinels)
+        """`host:port`, an IPv6 address in brackets, or a socket file; never a secret."""
+        if self.host:
+            return address_of(self.host, self.port)
+        return ", ".join(address_of(*each) for each in self.hosts) or str(self.sentinels)
+
+    @property
+    def socket_file(self) -> str | None:
+        """The socket file where it listens; None where that is a port."""
+        return socket_file_of(self.host, self.port)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every place that its URL names."""
+        return self.hosts or ((self.host, self.port),)
+
+    @property
+    def session_attribute(self) -> str:
+        """What libpq's target_session_attrs asks of the server of a session."""
+        return dict(self.options).get(SESSION_ATTRIBUTE, ANY_SESSION)
 
     @property
     def url(self) -> str:
@@ -65,6 +85,10 @@ class Target:
             host, port = locator.locate(timeout_s)
         return replace(self, host=host, port=port)
 
+    def at(self, host: str, port: int) -> "Target":
+        """The same at one of its places."""
+        return replace(self, host=host, port=port, hosts=())
+
     def through(self, host: str, port: int) -> "Target":
         """The same server, reached through something that passes bytes on: its certificate keeps its name."""
         tls = self.tls and replace(self.tls, server_name=self.tls.server_name or self.host)
@@ -77,13 +101,30 @@ class Target:
         """
         return self.tls.context(self.name, self.address) if self.tls else None
 
+    def named_tls_context(self) -> "ssl.SSLContext | None":
+        """The same for a client library that is given an address instead of the host's name."""
+        return self.through(self.host, self.port).tls_context()
+
     def error(self, expected: str, found: str, advice: str, passes: Passing | None = None) -> TargetError:
         """What is wrong with this target, to be raised; `passes`: why it may be over in a while."""
         return TargetError(self.name, self.address, expected, found, advice, passes)
 
 
+SESSION_ATTRIBUTE = "target_session_attrs"
+ANY_SESSION = "any"
+
+
+def socket_file_of(host: str, port: int) -> str | None:
+    """The socket file that a host stands for; None for a name or an address."""
+    if not host.startswith("/"):
+        return None
+    return f"{host}/.s.PGSQL.{port}" if port else host
+
+
 def address_of(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
+    """`host:port`, with brackets around an IPv6 address; the path of a socket file."""
+    if (file := socket_file_of(host, port)) is not None:
+        return file
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

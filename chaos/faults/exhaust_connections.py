@@ -99,7 +99,7 @@ class ExhaustRedis(_Exhaustion, Pressure):
         return [
             [
                 "connections",
-                target.host,
+                target.socket_file or target.host,
                 str(target.port),
                 str(self._most_each + MARGIN),
                 str(share),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from bench.stack.addresses import Places
 from chaos.integrity.check import NotYet, Unreadable
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ class RedisRegisters:
 
         async with asyncio.timeout(CONNECT_S):
             target = await asyncio.to_thread(self._target.located, CONNECT_S)
-            reader, writer = await asyncio.open_connection(target.host, target.port, ssl=target.tls_context())
+            if target.socket_file is not None:
+                reader, writer = await asyncio.open_unix_connection(target.socket_file)
+            else:
+                tls = target.tls_context()
+                reader, writer = await asyncio.open_connection(target.host, target.port, ssl=tls)
         connection = _RedisConnection(reader, writer, self._names)
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -93,7 +98,7 @@ class PostgresRegisters:
     """Rows of a table `holdfast_registers_<token>`, written in the workload's own session settings."""
 
     def __init__(self, target: Target, token: str, workload: Workload) -> None:
-        self._target, self._workload = target, workload
+        self._target, self._workload, self._places = target, workload, Places(target)
         self._table = f"holdfast_registers_{token}"
         self._was_made = False
 
@@ -104,12 +109,11 @@ class PostgresRegisters:
 
     async def connect(self) -> _PostgresConnection:
         """Open a connection."""
-        import asyncpg
-
-        from bench.drivers.postgres.pool import connect_options
+        from bench.drivers.postgres.pool import connect_options, dialled
 
         options = connect_options(self._target, self._workload, 2) | {"timeout": CONNECT_S}
-        return _PostgresConnection(await asyncpg.connect(**options), self._table)
+        connection, _ = await dialled(self._target, self._places, **options)
+        return _PostgresConnection(connection, self._table)
 
     def remove(self) -> None:
         """Drop the table."""

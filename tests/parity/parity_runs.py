@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.core.outcome import Outcome
@@ -64,18 +65,31 @@ Look = Callable[[Group, Case, str, int], Found]
 
 
 def run_group(
-    group: Group, engine: str, cut: int, backend: Target | None, tls: Encryption | None = None
+    group: Group,
+    engine: str,
+    cut: int,
+    backend: Target | None,
+    tls: Encryption | None = None,
+    folder: Path | None = None,
 ) -> EngineResult:
-    """One run with an operation for every case."""
+    """One run with an operation for every case; `folder`: for a socket file instead of a port."""
     answers = {case.name: case.answer for case in group.cases}
     kind = TARGETS[group.driver]
     if backend is None:
-        server = RawServer(SERVERS[group.driver](answers), cut=cut, tls=tls and tls.server)
-        target = Target(kind, group.driver, "127.0.0.1", server.port)
+        serve = SERVERS[group.driver](answers)
+        target = Target(kind, group.driver, str(folder / "raw.sock") if folder else "127.0.0.1", 0)
     else:
         serve = raw_servers.postgres(answers, (backend.host, backend.port))
-        server = RawServer(serve, cut=cut, tls=tls and tls.server, asks_first=tls is not None)
-        target = replace(backend, host="127.0.0.1", port=server.port)
+        target = replace(backend, host=str(folder) if folder else "127.0.0.1")
+    server = RawServer(
+        serve,
+        cut=cut,
+        tls=tls and tls.server,
+        asks_first=tls is not None and backend is not None,
+        file=target.socket_file,
+    )
+    if folder is None:
+        target = replace(target, port=server.port)
     if tls is not None:
         target = replace(target, tls=tls.client)
     seconds = ASKED_EACH * len(group.cases) / group.rate

@@ -102,7 +102,7 @@ Serve = Callable[[Link], None]
 
 
 class RawServer:
-    """Accepts on loopback; each connection is served in a thread of its own."""
+    """Accepts on loopback or at a socket file; each connection is served in a thread of its own."""
 
     def __init__(
         self,
@@ -113,14 +113,20 @@ class RawServer:
         cut: int = 0,
         tls: ssl.SSLContext | None = None,
         asks_first: bool = False,
+        file: str | None = None,
     ) -> None:
         self._serve_one = serve
         self._cut = cut
         self._tls = tls
         self._asks_first = asks_first
         """Whether a client asks for TLS before it begins with it, as those of PostgreSQL do."""
-        self._listener = socket.create_server((address, port), backlog=1024)
-        self.port: int = self._listener.getsockname()[1]
+        if file is None:
+            self._listener = socket.create_server((address, port), backlog=1024)
+            self.port: int = self._listener.getsockname()[1]
+        else:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(file)
+            self._listener.listen(1024)
         self.accepted = 0
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -132,7 +138,8 @@ class RawServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connection.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets.append(connection)
             link = Link(connection, self.accepted, self._cut)
             self.accepted += 1

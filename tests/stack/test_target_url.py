@@ -8,9 +8,10 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.pq import Conninfo
 
 from bench.core.errors import TargetError
-from bench.stack.target import Target
+from bench.stack.target import Target, address_of
 from bench.stack.target_url import target_of, url_of
 from bench.stack.tls import TlsSettings
 
@@ -37,7 +38,6 @@ def test_a_redis_url_is_read(url: str, expected: tuple[object, ...]) -> None:
     [
         (f"rediss://:{SECRET}@host?ssl_cert_reqs=maybe", "an ssl_cert_reqs that does not exist"),
         (f"rediss://:{SECRET}@host?ssl_{SECRET}=1", "an option that is not known"),
-        (f"unix://:{SECRET}@/run/redis.sock", "socket file"),
         (f"http://:{SECRET}@host", "does not begin with redis://"),
         (f"{SECRET}:pw@host:6379", "does not begin with redis://"),
         (f"{SECRET}", "does not begin with redis://"),
@@ -144,12 +144,21 @@ def test_a_postgres_user_needs_no_password() -> None:
         (f"postgresql://u:{SECRET}@host/db?sslrootcert=/ca.pem", "certificates without an sslmode"),
         (f"postgresql://u:{SECRET}@host/db?sslmode=require&sslmode=disable", "given twice"),
         (f"postgresql://u:{SECRET}@host/db?connect_timeout=soon", "not a number"),
-        (f"postgresql://u:{SECRET}@%2Frun%2Fpostgresql/db", "a socket file"),
         (f"postgresql://u:{SECRET}@one:5432/a/b", "whose name cannot be read"),
-        (f"postgresql://u:{SECRET}@one,two:5432/a", "several hosts; name one"),
-        (f"postgresql://u:{SECRET}@one:5432,two:5433/a", "several hosts; name one"),
-        (f"postgresql://u:{SECRET}@host/a?target_session_attrs=any", "libpq's option target_session_attrs"),
         (f"postgresql://u@host/a?sslpassword={SECRET}", "libpq's option sslpassword"),
+        (f"postgresql://u:{SECRET}@one,two/a?target_session_attrs=best", "a target_session_attrs that does"),
+        (f"postgresql://u:{SECRET}@one,two/a?load_balance_hosts=yes", "a load_balance_hosts that does not"),
+        (f"postgresql://u:{SECRET}@one,,two/a", "a URL without a host"),
+        (f"postgresql://u:{SECRET}@/a", "a URL without a host"),
+        (f"postgresql://u:{SECRET}@one:1,two:0/a", "port 0"),
+        (f"postgresql://u:{SECRET}@one:1,two:x/a", "cannot be read"),
+        (f"postgresql://u:{SECRET}@one,two,three/a?port=1,2", "2 ports for 3 hosts"),
+        (f"postgresql://u:{SECRET}@one,%2Frun/a?sslmode=require", "TLS, and a socket file among"),
+        (f"unix://:{SECRET}@host/run/redis.sock", "a host before the path"),
+        (f"unix://:{SECRET}@/", "a path that cannot be read"),
+        (f"unix://:{SECRET}@/run/redis.sock?db=x", "a database that is not a number"),
+        (f"unix://:{SECRET}@/run/redis.sock?{SECRET}=x", "an option that is not known"),
+        (f"http://u:{SECRET}@%2Frun%2Fapi.sock", "a socket file"),
         (f"postgresql://u:{SECRET}%00@host/db", "a NUL"),
         (f"http://user:1/{SECRET}@host", "an @ behind the first /"),
         (f"http://u:{SECRET}@host/a b", "a path with spaces"),
@@ -167,6 +176,64 @@ def test_a_postgres_user_needs_no_password() -> None:
 )
 def test_a_wrong_url_of_any_kind_is_refused_without_its_secret(url: str, found: str) -> None:
     assert found in refusal(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "file", "login", "database"),
+    [
+        ("unix:///run/redis.sock", "/run/redis.sock", (None, None), 0),
+        ("unix://user:p%40ss@/run/my%20redis.sock?db=3", "/run/my redis.sock", ("user", "p@ss"), 3),
+        ("unix://:pw@/run/redis.sock", "/run/redis.sock", (None, "pw"), 0),
+    ],
+)
+def test_a_redis_at_a_socket_file_is_read_as_redis_py_reads_it(
+    url: str, file: str, login: tuple[str | None, str | None], database: int
+) -> None:
+    target = target_of(url)
+    assert (target.socket_file, target.address) == (file, file)
+    assert (target.username, target.password, target.db) == (*login, database)
+
+
+@pytest.mark.parametrize(
+    ("url", "places"),
+    [
+        ("postgresql://one,two/db", [("one", 5432), ("two", 5432)]),
+        ("postgresql://u:p%40@one:1,[::1]:2,three/db", [("one", 1), ("::1", 2), ("three", 5432)]),
+        ("postgresql:///db?host=one,two&port=7", [("one", 7), ("two", 7)]),
+        ("postgresql:///db?host=one,two&port=7,8", [("one", 7), ("two", 8)]),
+        ("postgresql://three/db?host=one", [("one", 5432)]),
+        ("postgresql:///db?host=/run/postgresql", [("/run/postgresql", 5432)]),
+        ("postgresql://%2FRun%2Fpostgresql:7/db?sslmode=verify-full", [("/Run/postgresql", 7)]),
+    ],
+)
+def test_the_places_of_a_postgres_are_read_as_libpq_reads_them(
+    url: str, places: list[tuple[str, int]]
+) -> None:
+    target = target_of(url)
+    assert list(target.endpoints) == places
+    assert (target.database, target.tls) == ("db", None)
+    said = {option.keyword.decode(): (option.val or b"").decode() for option in Conninfo.parse(url.encode())}
+    assert said["host"].strip("[]").split(",") == [host for host, _ in places]
+    assert len(places) == 1 or target.address == ", ".join(address_of(*place) for place in places)
+
+
+def test_the_login_may_stand_among_the_options() -> None:
+    target = target_of(f"postgresql://u:p@host/db?user=me&password={SECRET}&dbname=mine")
+    assert (target.username, target.password, target.database) == ("me", SECRET, "mine")
+    assert target.options == ()
+
+
+def test_every_option_of_libpq_is_used_or_refused_by_its_name() -> None:
+    values = {"sslmode": "require", "connect_timeout": "1", "target_session_attrs": "any"}
+    values |= {"load_balance_hosts": "random", "port": "1", "host": "h"}
+    for option in Conninfo.get_defaults():
+        name = option.keyword.decode()
+        refused = ""
+        try:
+            target_of(f"postgresql://u@host/a?sslmode=require&{name}={values.get(name, 'x')}")
+        except TargetError as error:
+            refused = str(error)
+        assert not refused or f"libpq's option {name}" in refused or "given twice" in refused, name
 
 
 def test_a_url_of_another_kind_than_the_wanted_one_is_refused() -> None:
@@ -192,6 +259,9 @@ def test_a_url_of_another_kind_than_the_wanted_one_is_refused() -> None:
         server_name=st.none() | st.just("cache.internal"),
     ),
     checks=st.sampled_from(["chain and name", "chain", "nothing"]),
+    places=st.lists(
+        st.tuples(st.sampled_from(["db1", "::1", "/run/My pg"]), st.integers(1, 65535)), max_size=3
+    ),
 )
 def test_a_target_written_as_a_url_is_read_back(
     kind: str,
@@ -203,6 +273,7 @@ def test_a_target_written_as_a_url_is_read_back(
     database: str,
     tls: TlsSettings | None,
     checks: str,
+    places: list[tuple[str, int]],
 ) -> None:
     if tls is not None and checks == "chain":
         tls = replace(tls, check_name=False)
@@ -210,17 +281,23 @@ def test_a_target_written_as_a_url_is_read_back(
         # libpq would check with an authority that is named: then there is none to be kept.
         tls = replace(tls, verify=False, ca=None)
     is_http = kind in ("http", "elasticsearch", "proxy")
+    is_at_file = kind == "redis" and places
+    if is_at_file or (kind == "postgres" and any(place.startswith("/") for place, _ in places)):
+        tls = None
+    several = places if kind == "postgres" and len(places) > 1 else ()
     target = Target(
         "redis",
         kind,
-        host,
-        port,
+        ("/run/a b.sock" if is_at_file else host) if not several else "",
+        (0 if is_at_file else port) if not several else 0,
         user,
         password,
         db=7 if kind == "redis" else 0,
         database=database if kind == "postgres" else "",
         path=path if is_http else "",
         tls=tls,
+        hosts=tuple(several),
+        options=(("target_session_attrs", "read-write"),) if several else (),
     )
     assert target_of(url_of(target)) == target
 
@@ -258,8 +335,9 @@ def read_or_refused(text: str) -> None:
         target = target_of(text)
     except TargetError:
         return
-    assert target.host
-    assert target.port
+    for host, port in target.endpoints:
+        assert host
+        assert port or target.socket_file
 
 
 def test_neither_repr_nor_address_shows_the_password() -> None:

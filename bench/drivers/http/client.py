@@ -91,15 +91,14 @@ async def once(request: ClientRequest, handler: ClientHandlerType) -> ClientResp
 
 
 class Identity:
-    """Somebody who is logged in. There are as many as connections, and arrivals take them in turn."""
+    """Somebody who can log in. There are as many as connections, and an arrival has one from its first
+    request to its last, as it has a lane of the wire engine.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.lock = asyncio.Lock()
         self.found: Search | None = None
-        """What was captured."""
-        self.is_current = False
-        """Whether it need not log in again."""
+        """What was captured; None where it must log in, for the first time or again."""
 
 
 class HttpApplication(ClientDriver):
@@ -114,12 +113,16 @@ class HttpApplication(ClientDriver):
         self._requests = requests_of(plan, target, Draws(plan, clock))
         self._wants = plan.program.wants
         self._identities: list[Identity] = []
+        self._free: asyncio.Queue[Identity] = asyncio.Queue()
+        """Those that no arrival has, the one that has been free for longest first."""
         self._log_ins: list[LoggedIn] = []
         self._renewed = 0
         self._log_in: LogIn | None = None
         if workload.login is not None:
             self._log_in = LogIn(target, plan, clock.run_label, self._log_ins.append)
             self._identities = [Identity(number) for number in range(self._size)]
+            for identity in self._identities:
+                self._free.put_nowait(identity)
         compile_scanner()
         if self._wants.cells:
             compile_search(search_in(self._wants, self._wants.wants))
@@ -137,7 +140,7 @@ class HttpApplication(ClientDriver):
         """Open every connection of the pool, TLS included; nothing is asked on them."""
         try:
             async with asyncio.timeout(START_S):
-                await asyncio.gather(*map(self._current, self._identities))
+                await asyncio.gather(*map(self._logged_in, self._identities))
                 await self._open_all()
         except TimeoutError:
             raise self._unopened(f"fewer after {START_S:.0f} s") from None
@@ -176,59 +179,102 @@ class HttpApplication(ClientDriver):
         requests = self._requests[ticket.operation]
         if self._wants.cells:
             ticket.captured = search_in(self._wants, self._wants.wants)
-        identity = self._identities[ticket.arrival % self._size] if self._identities else None
-        if identity is not None:
-            await self._assume(identity, ticket)
+        if self._log_in is None:
+            await self._ask_all(ticket, requests, limit, None)
+            return
+        async with asyncio.timeout(self._left_s(ticket)):
+            identity = await self._free.get()
         try:
-            await self._ask_all(ticket, requests, limit)
+            await self._assume(identity, ticket)
+            await self._ask_all(ticket, requests, limit, identity)
         except Unexpected as unexpected:
-            if identity is not None and unexpected.status == UNAUTHORIZED:
-                self._renewed += identity.is_current
-                identity.is_current = False
+            if unexpected.status == UNAUTHORIZED:
+                self._forget(identity)
             raise
         except (ClientError, OSError, asyncio.CancelledError):
-            if identity is not None:
-                identity.is_current = False  # as a lane logs in again with its next connection
+            identity.found = None  # as a lane logs in again with its next connection
             raise
+        finally:
+            self._free.put_nowait(identity)
 
     async def _assume(self, identity: Identity, ticket: PendingRequest) -> None:
         """Give an arrival what was captured when an identity logged in, which does so again where it must."""
         try:
-            found = await self._current(identity)
+            await self._logged_in(identity)
         except (TargetError, OSError):
             ticket.stage = CONNECTING
             raise
-        assert ticket.captured is not None
-        for cell in found.wants[:, CELL]:
-            ticket.captured.cells[cell] = found.cells[cell]
-            ticket.captured.facts[cell] = found.facts[cell]
+        self._take_over(identity, ticket)
 
-    async def _current(self, identity: Identity) -> Search:
-        async with identity.lock:
-            if not identity.is_current or identity.found is None:
-                assert self._log_in is not None
-                identity.found = await self._log_in.log_in(identity.number)
-                identity.is_current = True
-            return identity.found
+    async def _logged_in(self, identity: Identity) -> None:
+        if identity.found is None:
+            assert self._log_in is not None
+            identity.found = await self._log_in.log_in(identity.number)
+
+    def _forget(self, identity: Identity) -> None:
+        """Its log-in was refused."""
+        self._renewed += 1
+        identity.found = None
+
+    def _take_over(self, identity: Identity, ticket: PendingRequest) -> None:
+        assert ticket.captured is not None
+        assert identity.found is not None
+        for cell in identity.found.wants[:, CELL]:
+            ticket.captured.cells[cell] = identity.found.cells[cell]
+            ticket.captured.facts[cell] = identity.found.facts[cell]
 
     async def _ask_all(
-        self, ticket: PendingRequest, requests: list[PlannedRequest], limit: asyncio.Timeout
+        self,
+        ticket: PendingRequest,
+        requests: list[PlannedRequest],
+        limit: asyncio.Timeout,
+        identity: Identity | None,
     ) -> None:
-        async with limit:
-            for number, request in enumerate(requests):
-                if request.name >= 0:
-                    ticket.legs.append(Leg(request.name))
-                if number == 0:
-                    await self._ask(request, ticket, ticket, limit)
-                    continue
-                # The library's pool sees a request of its own; what was sent stays sent.
-                ticket.stage = SENT
-                leg = PendingRequest(
-                    ticket.planned_ns, ticket.row, ticket.operation, ticket.key, ticket.arrival
-                )
-                CURRENT.set(leg)
-                await self._ask(request, ticket, leg, None)
+        """Each request after the other. The first that is refused for its log-in is sent once more after
+        another one; where that does not come in time, the refusal is the outcome.
+        """
+        refused: Unexpected | None = None
+        is_renewing = False
+        try:
+            async with limit:
+                for number, request in enumerate(requests):
+                    try:
+                        await self._ask_next(request, ticket, limit if number == 0 else None)
+                    except Unexpected as unexpected:
+                        if identity is None or refused is not None or unexpected.status != UNAUTHORIZED:
+                            raise
+                        refused, is_renewing = unexpected, True
+                        if ticket.legs:
+                            ticket.legs[-1].is_refused = True
+                        self._forget(identity)
+                        await self._logged_in(identity)
+                        self._take_over(identity, ticket)
+                        is_renewing = False
+                        await self._ask_next(request, ticket, None)
+        except (TargetError, OSError):
+            if is_renewing and refused is not None:
+                raise refused from None
+            raise
         ticket.stage = RETURNING
+
+    async def _ask_next(
+        self, request: PlannedRequest, ticket: PendingRequest, limit: asyncio.Timeout | None
+    ) -> None:
+        """`limit`: of the first request of an arrival, which is its own way through the pool."""
+        if request.name >= 0:
+            ticket.legs.append(Leg(request.name))
+        if limit is not None:
+            await self._ask(request, ticket, ticket, limit)
+            return
+        # The library's pool sees a request of its own; what was sent stays sent.
+        ticket.stage = SENT
+        leg = PendingRequest(ticket.planned_ns, ticket.row, ticket.operation, ticket.key, ticket.arrival)
+        CURRENT.set(leg)
+        await self._ask(request, ticket, leg, None)
+
+    def _left_s(self, ticket: PendingRequest) -> float:
+        """How long an arrival may still wait for a connection."""
+        return limit_s(self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns))
 
     async def _ask(
         self,
@@ -238,9 +284,8 @@ class HttpApplication(ClientDriver):
         limit: asyncio.Timeout | None,
     ) -> None:
         """One request of an arrival; `leg` is its way through the pool."""
-        left_ns = self._deadline_ns - (self._clock.now_ns() - ticket.planned_ns)
         # Ends the wait for a connection; what limits the answers begins when the first request is sent.
-        connect_s = None if limit is None else limit_s(left_ns)
+        connect_s = None if limit is None else self._left_s(ticket)
         patience = ClientTimeout(total=None, connect=connect_s, ceil_threshold=NO_CEILING_S)
         search = ticket.captured._replace(wants=request.wants) if ticket.captured is not None else None
         try:
@@ -264,7 +309,7 @@ class HttpApplication(ClientDriver):
             last = ticket.legs[-1]
             last.sent_ns, last.done_ns, last.status = leg.sent_ns, self._clock.now_ns(), response.status
         else:
-            ticket.answers = (response.status,)
+            ticket.answers = (*ticket.answers, response.status)
         self.pool.on_answered(leg)
         check_answer(request, response, search, is_found, start)
 

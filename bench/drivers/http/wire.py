@@ -314,10 +314,36 @@ def perform(
 
 def _expect(target: Target, path: Path, request: Request, answer: HTTPResponse, body: bytes) -> None:
     """Raise StatementRefused for an answer that the request does not expect."""
-    wanted = request.expect.contains
-    if answer.status in request.expect.status and (wanted is None or wanted.encode() in body):
+    unmet = _unmet(request, answer, body)
+    if answer.status in request.expect.status and unmet is None:
         return
     said = redacted(body[:STEP_SAID_BYTES].decode(errors="replace"), [target.password])
-    expected = "an answer as `expect` says" + (f", with {wanted!r} in it" if wanted else "")
+    expected = "an answer as `expect` says" + (f", with {unmet}" if unmet else "")
     found = f"{answer.status} {answer.reason}: '{' '.join(said.split())}'"
     raise StatementRefused(path, None, expected, found, "correct the request, or what it expects")
+
+
+def _unmet(request: Request, answer: HTTPResponse, body: bytes) -> str | None:
+    """The first thing beside its status that an answer must have and has not."""
+    expect = request.expect
+    if expect.contains is not None and expect.contains.encode() not in body:
+        return f"{expect.contains!r} in it"
+    for name, text in expect.header.items():
+        if answer.getheader(name) != text:
+            return f"the header {name}: {text}"
+    for json_path, value in expect.json_values.items():
+        if not _has(body, json_path, value):
+            return f"{json_path}: {json.dumps(value)}"
+    return None
+
+
+def _has(body: bytes, json_path: str, wanted: Any) -> bool:
+    try:
+        found = json.loads(body)
+        for step in path_steps(json_path):
+            if isinstance(found, list) != isinstance(step, int):
+                return False
+            found = found[step]
+    except (ValueError, LookupError, TypeError):
+        return False
+    return kind_of_json(found) == kind_of_json(wanted) and bool(found == wanted)

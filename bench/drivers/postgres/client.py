@@ -162,7 +162,7 @@ class PostgresApplication(ClientDriver):
         self._operations = list(workload.operations.values())
         self._statements = statements_of(workload)
         options = connect_options(target, workload, len(self._statements))
-        self.pool = WatchedPool(options, watch, workload.first_statements)
+        self.pool = WatchedPool(target, options, watch, workload.first_statements)
         self._queries: list[list[Query]] = []
         self._counts = dict.fromkeys(("rows_received", "serialization_failures", "deadlocks", "retries"), 0)
 

@@ -1,9 +1,9 @@
 """Connections for the compiled loop: libpq logs in, then the descriptor is ours alone.
 
-Every way to log in that PostgreSQL knows is libpq's business. What the loop gets is a connection on
-which nothing is under way: the settings are made, the statements prepared, all answers read. TLS is not
-libpq's, which would keep the keys: once it is connected we take its place towards the server, and it talks
-to us (`bench.drivers.postgres.tls_login`).
+Every way to log in that PostgreSQL knows is libpq's business; which of a target's places is tried is the
+dialler's. What the loop gets is a connection on which nothing is under way: the settings are made, the
+statements prepared, all answers read. TLS is not libpq's, which would keep the keys: once it is connected
+we take its place towards the server, and it talks to us (`bench.drivers.postgres.tls_login`).
 
 A pooler before the server invents the process id that a client is given at its log-in; the server's own is
 another. In transaction mode what one client sets for its session is there for the next: statements and
@@ -11,20 +11,28 @@ settings that a workload prepares once for each connection then belong to the ne
 pooler that the target names, nothing is prepared, and nothing set but what the workload itself asks for.
 """
 
+from __future__ import annotations
+
+import asyncio
+import contextlib
 import os
 import socket
 import struct
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psycopg
+from psycopg import pq
+from psycopg.pq import ConnStatus, PollingStatus
 
 from bench.core.errors import StatementRefused, TargetError
 from bench.core.machine_limits import limit_in
 from bench.core.sanitize import redacted
 from bench.core.sql_splitter import literals
-from bench.drivers.postgres.tls_login import log_in_over_tls
+from bench.drivers.postgres.tls_login import Passage
 from bench.drivers.postgres.wire import message, parse, statements_of
-from bench.engine.wire.dialler import Dialler, Stream
+from bench.engine.wire.dialler import Dialler, Stream, until_ready
 from bench.protocols import postgres
 from bench.protocols.state import (
     BROKEN,
@@ -37,9 +45,15 @@ from bench.protocols.state import (
     TEXT_BYTES,
 )
 from bench.scenario.model import Workload
+from bench.stack.addresses import Place
 from bench.stack.probes.postgres import conninfo
 from bench.stack.target import Target
 
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn
+
+NOT_YET = ("starting up", "shutting down", "in recovery mode", "not yet accepting connections")
+"""What a server says that lets nobody in for a while (57P03): libpq asks the next of several hosts then."""
 _ADVICE = (
     (
         ("53300",),
@@ -49,7 +63,7 @@ _ADVICE = (
     ),
     (
         ("57P03",),
-        ("starting up", "shutting down", "in recovery mode", "not yet accepting connections"),
+        NOT_YET,
         "wait until the server accepts connections; its log says what it is doing",
     ),
     (
@@ -89,12 +103,14 @@ async def open_connection(dial: Dialler, target: Target, workload: Workload) -> 
     Raises OSError where the server is unreachable or breaks off, TargetError where it refuses.
     """
     ours = {"application_name": f"holdfast-{workload.name}", "client_encoding": "UTF8"}
-    try:
-        stream = await (
-            _logged_in(target, ours) if target.tls is None else log_in_over_tls(dial, target, ours)
-        )
-    except psycopg.OperationalError as error:
-        raise _refused(target, error) from None
+
+    async def attempt(place: Place, limit_s: float | None) -> Stream:
+        try:
+            return await _logged_in(dial, target, place, ours, limit_s)
+        except psycopg.OperationalError as error:
+            raise _refused(target, error) from None
+
+    stream = await dial.first(attempt)
     try:
         if target.pooler == "none":
             # An older server does not know it, and another system may not have it.
@@ -106,26 +122,62 @@ async def open_connection(dial: Dialler, target: Target, workload: Workload) -> 
     return stream
 
 
-async def _logged_in(target: Target, ours: dict[str, str]) -> Stream:
-    connection = await psycopg.AsyncConnection.connect(conninfo(target, **ours), autocommit=True)
+async def _logged_in(
+    dial: Dialler, target: Target, place: Place, ours: dict[str, str], limit_s: float | None
+) -> Stream:
+    """The connection that libpq has logged in at a place, which has so long to accept it.
+
+    Raises OSError, psycopg.OperationalError; TargetError for a server without TLS.
+    """
+    plain = replace(target, tls=None)
+    client = pq.PGconn.connect_start(conninfo(plain, place, **ours).encode())
+    passage: Passage | None = None
     try:
-        return Stream(taken_over(connection))
+        async with asyncio.timeout(limit_s):
+            while client.status == ConnStatus.STARTED and not _is_connected(client.socket):
+                await until_ready(client.socket, writable=True)
+                if not _is_connected(client.socket):
+                    break  # libpq says why
+        if target.tls is not None and client.status == ConnStatus.STARTED and _is_connected(client.socket):
+            passage = await Passage.begin(dial, target, client, place.host)
+        while True:
+            is_bad = client.status == ConnStatus.BAD
+            step = PollingStatus.FAILED if is_bad else PollingStatus(client.connect_poll())
+            if step == PollingStatus.OK and passage is not None:
+                stream, passage = await passage.end(), None
+                return stream
+            if step == PollingStatus.OK:
+                return Stream(_taken_over(client, place))
+            if step == PollingStatus.FAILED:
+                if passage is not None:
+                    passage.raise_failure()
+                raise psycopg.OperationalError(client.get_error_message())
+            await until_ready(client.socket, writable=step == PollingStatus.WRITING)
     finally:
-        await connection.close()
+        if passage is not None:
+            await passage.close()
+        client.finish()
 
 
-def taken_over(connection: psycopg.AsyncConnection) -> socket.socket:
+def _is_connected(fd: int) -> bool:
+    with socket.socket(fileno=os.dup(fd)) as connection, contextlib.suppress(OSError):
+        connection.getpeername()
+        return True
+    return False
+
+
+def _taken_over(client: PGconn, place: Place) -> socket.socket:
     """The connection's socket, no longer libpq's.
 
     libpq says goodbye to the server when it closes; its descriptor is made to lead nowhere first.
     """
-    original = connection.fileno()
-    ours = socket.socket(fileno=os.dup(original))
+    ours = socket.socket(fileno=os.dup(client.socket))
     ours.setblocking(False)
-    ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not place.is_file:
+        ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     here, there = socket.socketpair()
     with here, there:
-        os.dup2(here.fileno(), original)
+        os.dup2(here.fileno(), client.socket)
     return ours
 
 
@@ -188,7 +240,10 @@ def _refused(target: Target, error: psycopg.Error) -> Exception:
     if error.sqlstate is None and not isinstance(error, psycopg.ProgrammingError) and "FATAL" not in said:
         return ConnectionRefusedError(said)
     return target.error(
-        "a PostgreSQL that takes one more connection", f"'{said}'", advice_for_refusal(said, error.sqlstate)
+        "a PostgreSQL that takes one more connection",
+        f"'{said}'",
+        advice_for_refusal(said, error.sqlstate),
+        "starting" if any(word in said for word in NOT_YET) else None,
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-from asyncpg.exceptions import InterfaceError, InternalClientError
+from asyncpg.exceptions import InterfaceError, InternalClientError, TargetServerAttributeNotMatched
 
 from bench.core.sanitize import redacted
 from bench.core.sql_splitter import literals
@@ -28,6 +28,7 @@ from bench.engine.client.pool import (
     PoolMonitor,
 )
 from bench.scenario.model import Workload
+from bench.stack.addresses import Place, Places
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target
 
@@ -36,6 +37,8 @@ RECOVERY_S = 1.0
 """How long a connection whose call was given up has to come to rest before it is closed."""
 
 GOODBYE_S = 1.0
+PLACE_S = 2.0
+"""How long a place has to let a connection in where another can be tried."""
 NO_LIMIT = 1 << 62
 USUAL_STATEMENTS = 100
 """Statements that asyncpg keeps prepared on each connection."""
@@ -45,6 +48,7 @@ class NumberedConnection(asyncpg.Connection):
     """A connection that knows its number in the pool."""
 
     number = NEVER
+    place: Place
     answers: ScannedAnswers
     keeps_settings = False
     """Whether asyncpg is to leave the settings as they are when the connection is given back."""
@@ -73,12 +77,9 @@ def connect_options(target: Target, workload: Workload, statements: int) -> dict
     if "options" in said:
         settings["options"] = said["options"]
     options: dict[str, Any] = {
-        "host": target.host,
-        "port": target.port,
         "user": target.username,
         "password": target.password,
         "database": target.database or None,
-        "ssl": target.tls_context() or False,
         "server_settings": settings,
         # asyncpg prepares without a name, and sends no Sync until it has executed, where it keeps none.
         "statement_cache_size": max(USUAL_STATEMENTS, statements) if target.pooler == "none" else 0,
@@ -88,10 +89,47 @@ def connect_options(target: Target, workload: Workload, statements: int) -> dict
     return options
 
 
+async def dialled(target: Target, places: Places, **options: Any) -> tuple[asyncpg.Connection, Place]:
+    """A connection with these options to the first of a target's places that takes it, as libpq has it.
+
+    Raises what asyncpg raises.
+    """
+    found = await places.now()
+    failure: Exception = OSError("the host has no address")
+    for number, place in enumerate(found, start=1):
+        where = {
+            "host": place.host if place.is_file else place.address,
+            "port": place.port,
+            "ssl": target.at(place.host, place.port).named_tls_context() or False,
+            "target_session_attrs": place.attribute,
+        }
+        if number < len(found):
+            where["timeout"] = min(options.get("timeout", PLACE_S), PLACE_S)
+        try:
+            connection = await asyncpg.connect(**(options | where))
+        except TimeoutError as silence:
+            places.left(str(place))
+            failure = silence
+        except (OSError, asyncpg.CannotConnectNowError, TargetServerAttributeNotMatched) as refused:
+            failure = refused
+        else:
+            places.took(place)
+            return connection, place
+    raise failure
+
+
 class WatchedPool:
     """A pool of fixed size, which tells a PoolMonitor what happens to its connections."""
 
-    def __init__(self, options: dict[str, Any], watch: PoolMonitor, begin_with: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        target: Target,
+        options: dict[str, Any],
+        watch: PoolMonitor,
+        begin_with: Sequence[str] = (),
+    ) -> None:
+        self._target = target
+        self._places = Places(target)
         self._options = options
         self._begin_with = begin_with
         self._watch = watch
@@ -129,7 +167,7 @@ class WatchedPool:
             for connection in held:
                 await self.pool.release(connection, timeout=GOODBYE_S)
 
-    async def _connect(self, *arguments: Any, **options: Any) -> NumberedConnection:
+    async def _connect(self, *_: Any, **options: Any) -> NumberedConnection:
         """Called by the pool in the course of an `acquire`."""
         number = self._numbers.take()
         ticket = CURRENT.get()
@@ -138,13 +176,13 @@ class WatchedPool:
             ticket.lane = number
             self._begin_use(number)
         try:
-            connection = await asyncpg.connect(*arguments, **options)
+            connection, place = await dialled(self._target, self._places, **options)
             assert isinstance(connection, NumberedConnection)
             await self._begin(connection)
         except BaseException:
             self._numbers.unopened(number)
             raise
-        connection.number = number
+        connection.number, connection.place = number, place
         # Whatever was agreed on TLS and log-in: from here on its answers are looked at first.
         inner: Any = connection
         connection.answers = ScannedAnswers(inner._protocol, inner._transport, self._watch)
@@ -216,6 +254,7 @@ class WatchedPool:
         connection = self._numbers.connection(lease.number)
         if connection is not None:
             self._watch.left_read_only += 1
+            self._places.left(str(connection.place))
             self._numbers.parted(lease.number, connection)
             connection.terminate()
 

@@ -1,8 +1,7 @@
 """Logging in over TLS that is ours: libpq talks to us in plain text, and we to the server.
 
-libpq finds the host and connects. Before it says anything, its descriptor is made one end of a pair; the
-connection itself is ours, we ask on it for TLS, and carry what libpq and the server say to each other until
-they agree. Where libpq goes on to the next of several hosts, so do we.
+libpq connects. Before it says anything, its descriptor is made one end of a pair; the connection itself is
+ours, we ask on it for TLS, and carry what libpq and the server say to each other until they agree.
 """
 
 from __future__ import annotations
@@ -11,16 +10,9 @@ import asyncio
 import contextlib
 import os
 import socket
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import psycopg
-from psycopg import pq
-from psycopg.pq import ConnStatus, PollingStatus
-
-from bench.engine.wire.dialler import until_ready
 from bench.stack.probes.connection import SSL_REQUEST
-from bench.stack.probes.postgres import conninfo
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -35,44 +27,6 @@ SASL = (10).to_bytes(4)
 BOUND_SCRAM = b"SCRAM-SHA-256-PLUS\0"
 
 
-async def log_in_over_tls(dial: Dialler, target: Target, ours: dict[str, str]) -> Stream:
-    """The connection that libpq has logged in; nothing is under way on it.
-
-    Raises OSError, psycopg.OperationalError; TargetError for a server without TLS.
-    """
-    how = conninfo(replace(target, tls=None), **ours)
-    # Its host is looked up in here, which may take long.
-    client = await asyncio.to_thread(pq.PGconn.connect_start, how.encode())
-    passage: Passage | None = None
-    try:
-        while True:
-            if client.status == ConnStatus.STARTED:
-                if passage is not None:  # to a host that libpq has given up
-                    await passage.close()
-                    passage = None
-                await until_ready(client.socket, writable=True)
-                if _is_connected(client.socket):
-                    passage = await Passage.begin(dial, target, client)
-            step = (
-                PollingStatus.FAILED
-                if client.status == ConnStatus.BAD
-                else PollingStatus(client.connect_poll())
-            )
-            if step == PollingStatus.OK:
-                assert passage is not None
-                stream, passage = await passage.end(), None
-                return stream
-            if step == PollingStatus.FAILED:
-                if passage is not None:
-                    passage.raise_failure()
-                raise psycopg.OperationalError(client.get_error_message())
-            await until_ready(client.socket, writable=step == PollingStatus.WRITING)
-    finally:
-        if passage is not None:
-            await passage.close()
-        client.finish()
-
-
 class Passage:
     """What carries libpq's words over our TLS, both ways."""
 
@@ -82,7 +36,7 @@ class Passage:
         self._carriers = [asyncio.ensure_future(self._outward()), asyncio.ensure_future(self._inward())]
 
     @classmethod
-    async def begin(cls, dial: Dialler, target: Target, client: PGconn) -> Passage:
+    async def begin(cls, dial: Dialler, target: Target, client: PGconn, host: str) -> Passage:
         """Take libpq's connection from it and agree on TLS."""
         original = client.socket
         ours = socket.socket(fileno=os.dup(original))
@@ -94,7 +48,7 @@ class Passage:
         near.setblocking(False)
         try:
             await _ask_for_tls(ours, target)
-            return cls(await dial.secured(ours, (client.host or b"").decode() or target.host), near)
+            return cls(await dial.secured(ours, host), near)
         except BaseException:
             ours.close()
             near.close()
@@ -172,10 +126,3 @@ async def _ask_for_tls(connection: socket.socket, target: Target) -> None:
             "a server without TLS",
             "leave sslmode out, or switch ssl on in the server",
         )
-
-
-def _is_connected(fd: int) -> bool:
-    with socket.socket(fileno=os.dup(fd)) as connection, contextlib.suppress(OSError):
-        connection.getpeername()
-        return True
-    return False

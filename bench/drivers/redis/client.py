@@ -13,7 +13,12 @@ from errno import ECONNRESET, EPIPE
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -48,9 +53,9 @@ from bench.engine.client.pool import (
 from bench.engine.wire.layout import NO_LOOKUP
 from bench.plan.plan import WorkloadPlan
 from bench.protocols.state import CONNECTION_RESET, TEXT_BYTES, TEXTS
+from bench.stack.addresses import Places
 from bench.stack.probes.redis import probe_redis
-from bench.stack.sentinel import PrimaryLocator
-from bench.stack.target import Target
+from bench.stack.target import Target, address_of
 
 OPENED_AT_ONCE = 100
 START_S = 10.0
@@ -77,6 +82,14 @@ class _ReadyContext:
         return self._context
 
 
+class FileConnection(UnixDomainSocketConnection):
+    """At a socket file, and like every other greeted once; redis-py's own would be greeted twice."""
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(self.socket_connect_timeout):
+            self._reader, self._writer = await asyncio.open_unix_connection(self.path)
+
+
 class WatchedPool(BlockingConnectionPool):
     """redis-py's pool, which also tells a PoolMonitor and the running task's ticket what it does.
 
@@ -93,10 +106,12 @@ class WatchedPool(BlockingConnectionPool):
         begin_with: Sequence[Sequence[str]] = (),
         **options: Any,
     ) -> None:
-        self._locator = PrimaryLocator(target.sentinels) if target.sentinels else None
-        self._tls = target.tls_context()
+        self._places = Places(target)
+        self._tls = target.named_tls_context()
         self._begin_with = begin_with
-        if self._tls is not None:
+        if target.socket_file is not None:
+            options |= {"connection_class": FileConnection, "path": target.socket_file}
+        elif self._tls is not None:
             options["connection_class"] = SSLConnection
         self._watch = watch
         self._clock = clock
@@ -151,31 +166,43 @@ class WatchedPool(BlockingConnectionPool):
         self._watch.on_acquired()
         ticket = CURRENT.get()
         if ticket is None:
-            await self._aim(connection)
-            await super().ensure_connection(connection)
+            await self._connect(connection)
             return
         ticket.lane = self._numbers[connection]
         ticket.stage = CONNECTING
         try:
-            await self._aim(connection)
-            await super().ensure_connection(connection)
+            await self._connect(connection)
         except BaseException:
             self._watch.on_lost(ticket.lane)
             raise
         ticket.sent_ns = self._clock.now_ns()
         ticket.stage = SENT
 
-    async def _aim(self, connection: AbstractConnection) -> None:
-        """Have it dial the primary of this moment, where Sentinels know that."""
-        if self._locator is not None and not connection.is_connected:
-            assert isinstance(connection, Connection)
-            connection.host, connection.port = await self._locator.located(self.timeout)
+    async def _connect(self, connection: AbstractConnection) -> None:
+        """Have it dial the places of this moment, unless it is open."""
+        if connection.is_connected or not isinstance(connection, Connection):
+            await super().ensure_connection(connection)
+            return
+        async with asyncio.timeout(self.timeout):
+            places = await self._places.now()
+        for number, place in enumerate(places, start=1):
+            connection.host, connection.port = place.address, place.port
+            try:
+                await super().ensure_connection(connection)
+            except SocketTimeoutError:
+                self._places.left(str(place))
+                raise
+            except BrokenConnection as error:
+                if number == len(places) or _errno_of(error) is None:
+                    raise
+            else:
+                self._places.took(place)
+                return
 
     async def aclose(self) -> None:
         """Close every connection, that to a Sentinel too."""
         await super().aclose()
-        if self._locator is not None:
-            self._locator.close()
+        self._places.close()
 
     async def release(self, connection: AbstractConnection) -> None:
         """Take it back."""
@@ -189,6 +216,8 @@ class WatchedPool(BlockingConnectionPool):
                 connection
             ].is_read_only:  # a replica by now: the next one may find the primary
                 self._watch.left_read_only += 1
+                if isinstance(connection, Connection):
+                    self._places.left(address_of(connection.host, connection.port))
                 self._watch.on_parted(ticket.lane)
                 await connection.disconnect(nowait=True)
         await super().release(connection)
@@ -226,8 +255,6 @@ class RedisApplication(ClientDriver):
             workload.deadline_ns,
             target,
             workload.first_commands,
-            host=target.host,
-            port=target.port,
             db=target.db,
             username=target.username,
             password=target.password,

@@ -285,9 +285,9 @@ class ClientLoad:
         if ticket.answers:
             self._results.answer(ticket.row, ticket.answers)
         for leg in ticket.legs:
-            is_last = leg is ticket.legs[-1]
+            earlier = Outcome.ERROR if leg.is_refused else Outcome.OK
             row = ticket.row - ticket.operation + leg.name
-            self._results.step(row, leg, outcome if is_last else Outcome.OK, now)
+            self._results.step(row, leg, outcome if leg is ticket.legs[-1] else earlier, now)
         # The columns of a flight (layout), then those of `results`.
         self._results.batch.extend(
             (

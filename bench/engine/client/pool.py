@@ -53,6 +53,8 @@ class Leg:
     sent_ns: int = NEVER
     done_ns: int = NEVER
     status: int = 0
+    is_refused: bool = False
+    """Whether it was sent once more behind its answer."""
 
 
 class PendingRequest:
@@ -227,6 +229,8 @@ class PoolMonitor:
         place = transport.get_extra_info("peername") if transport is not None else None
         if isinstance(place, tuple):
             self.addresses[address_of(*place[:2])] += 1
+        elif place:
+            self.addresses[str(place)] += 1
 
     def on_acquired(self) -> None:
         """One more is in use, by the arrival that the running task works on."""

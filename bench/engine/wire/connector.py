@@ -24,6 +24,7 @@ from bench.engine.board import Reconnection
 from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.pending_dials import ATTEMPT_S, PendingDials, patience_s
 from bench.engine.wire.shard import Shard
+from bench.stack.addresses import Place
 from bench.stack.target import Target
 from bench.stack.tls import failure_of
 
@@ -74,6 +75,8 @@ class Connector:
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[int, int]] = set()
+        self._places: dict[tuple[int, int], Place | None] = {}
+        """Where each lane was connected last."""
         self._dialler = Dialler(target)
         self.reconnections: deque[Reconnection] = deque(maxlen=KEPT_NOTES)
         self.reconnection_count = 0
@@ -154,7 +157,7 @@ class Connector:
                 begun = time.monotonic()
                 stream = await self._dial(number, lane, ATTEMPT_S * 5)
                 self._slowest_s = max(self._slowest_s, time.monotonic() - begun)
-                self._shards[number].offer(lane, *stream.detach())
+                self._offer(number, lane, stream)
 
         lanes = [
             (number, lane)
@@ -179,6 +182,10 @@ class Connector:
                 TOO_SLOW if isinstance(reason, TimeoutError) else NOT_THERE,
             ) from None
 
+    def _offer(self, number: int, lane: int, stream: Stream) -> None:
+        self._places[number, lane] = stream.place
+        self._shards[number].offer(lane, *stream.detach())
+
     def _on_notice(self, number: int) -> None:
         shard = self._shards[number]
         with contextlib.suppress(BlockingIOError):
@@ -187,6 +194,8 @@ class Connector:
         for lane in range(shard.lanes + shard.subscribers):
             if (number, lane) not in self._busy and shard.wants(lane):
                 self._busy.add((number, lane))
+                if shard.left_read_only(lane) and (place := self._places.get((number, lane))) is not None:
+                    self._dialler.left(place)
                 task = asyncio.ensure_future(self._reconnect(number, lane, now))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -212,7 +221,7 @@ class Connector:
             if attempts > 1 or not shard.was_polite(lane):
                 self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
                 self.reconnection_count += 1
-            shard.offer(lane, *stream.detach())
+            self._offer(number, lane, stream)
             # From here on it can be lost again, and a new task has to find it again.
             self._busy.discard((number, lane))
             if self._scout is asyncio.current_task():
@@ -296,8 +305,8 @@ class Connector:
             if self._answered() - before > sum(shard.tables.flights[..., 0].size for shard in self._shards):
                 self.unfinished_count += 1
             raise
-        if address := stream.address:
-            self.addresses[address] += 1
+        if stream.place is not None:
+            self.addresses[str(stream.place)] += 1
         return stream
 
     def _answered(self) -> int:

@@ -10,20 +10,16 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bench.core.errors import TargetError
 from bench.engine.wire import openssl
 from bench.engine.wire.openssl import TlsClient
-from bench.stack.sentinel import PrimaryLocator
-from bench.stack.target import Target, address_of
+from bench.stack.addresses import SILENCE_S, Place, Places
+from bench.stack.target import Target
 
 RECEIVE_BYTES = 65_536
-
-Address = tuple[int, tuple[str, int]]
-
-LOCATE_S = 1.0
-"""How long the Sentinels of a target have to say where it is."""
 
 
 class Stream:
@@ -33,6 +29,8 @@ class Stream:
         self._socket = connection
         self._session = 0
         self._name = ""
+        self.place: Place | None = None
+        """Where it leads."""
 
     async def secure(self, client: TlsClient, host: str) -> None:
         """Agree on TLS; the server must have the name of `host`, or the one that the target declares."""
@@ -82,15 +80,6 @@ class Stream:
         why = openssl.failure_of(self._session, result, self._name) if result <= 0 else None
         return why if isinstance(why, ssl.SSLError) else None
 
-    @property
-    def address(self) -> str:
-        """Where it leads; empty where it has ended already."""
-        try:
-            host, port, *_ = self._socket.getpeername()
-        except (OSError, ValueError):
-            return ""
-        return address_of(host, port)
-
     def detach(self) -> tuple[int, int]:
         """The non-blocking descriptor and the session (0: none), which are the caller's from now on."""
         session, self._session = self._session, 0
@@ -104,20 +93,64 @@ class Stream:
         self._socket.close()
 
 
+Attempt = Callable[[Place, float | None], Awaitable[Stream]]
+"""Opens a connection to a place, which has so many seconds to accept it, if not as long as it takes."""
+
+
 class Dialler:
     """Dials one target."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._last_good: Address | None = None
-        self._locator = PrimaryLocator(target.sentinels) if target.sentinels else None
-        self._numeric = [] if self._locator else _numeric_addresses(target.host, target.port)
-        self._lookup: asyncio.Future[list[Address]] | None = None
+        self._places = Places(target)
         self._client: TlsClient | None = None
 
     async def __call__(self) -> Stream:
         """A connection, over TLS where the target has it."""
-        return await self.secured(await self._connected(), self._target.host)
+        return await self.first(self._connected)
+
+    async def first(self, attempt: Attempt) -> Stream:
+        """Connect to the first place of the target that takes us: `localhost` may be two addresses, of
+        which the server listens on one.
+        """
+        places = await self._places.now()
+        failure: Exception = OSError("the host has no address")
+        for number, place in enumerate(places, start=1):
+            try:
+                stream = await attempt(place, SILENCE_S if number < len(places) else None)
+            except ssl.SSLError:
+                raise
+            except TimeoutError as silence:
+                self._places.left(str(place))
+                failure = silence
+            except OSError as refused:
+                failure = refused
+            except TargetError as refusal:
+                if refusal.passes is None:
+                    raise
+                failure = refusal  # it lets nobody in for a while
+            else:
+                self._places.took(place)
+                stream.place = place
+                return stream
+        raise failure
+
+    def left(self, place: Place) -> None:
+        """A server there takes no writes."""
+        self._places.left(str(place))
+
+    async def _connected(self, place: Place, limit_s: float | None) -> Stream:
+        connection = socket.socket(place.family, socket.SOCK_STREAM)
+        try:
+            connection.setblocking(False)
+            if not place.is_file:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(limit_s):
+                await asyncio.get_running_loop().sock_connect(connection, place.destination)
+        except BaseException:
+            connection.close()
+            raise
+        return await self.secured(connection, place.host)
 
     async def secured(self, connection: socket.socket, host: str) -> Stream:
         """The same on a connection that was opened elsewhere, to that host; it is closed where that fails."""
@@ -138,67 +171,7 @@ class Dialler:
         if self._client is not None:
             self._client.close()
             self._client = None
-        if self._locator is not None:
-            self._locator.close()
-
-    async def _connected(self) -> socket.socket:
-        """Connect to the first address of the host that takes us: `localhost` may be two addresses, of
-        which the server listens on one.
-        """
-        loop = asyncio.get_running_loop()
-        failure = OSError("the host has no address")
-        for family, address in await self._addresses():
-            connection = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                connection.setblocking(False)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await loop.sock_connect(connection, address)
-            except OSError as refused:
-                connection.close()
-                failure = refused
-            except BaseException:
-                connection.close()
-                raise
-            else:
-                self._last_good = (family, address)
-                return connection
-        raise failure
-
-    async def _addresses(self) -> list[Address]:
-        """The host's addresses of this moment: a name may lead elsewhere after a failover. The one that
-        took us last comes first while it is still among them.
-        """
-        if self._numeric:
-            return self._numeric
-        if self._lookup is None:  # dials of one moment share one look-up
-            self._lookup = asyncio.ensure_future(self._look_up())
-            self._lookup.add_done_callback(self._on_looked_up)
-        found = await asyncio.shield(self._lookup)
-        return sorted(found, key=lambda address: address != self._last_good)
-
-    async def _look_up(self) -> list[Address]:
-        host, port = self._target.host, self._target.port
-        if self._locator is not None:
-            host, port = await self._locator.located(LOCATE_S)
-        loop = asyncio.get_running_loop()
-        return _plain(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-
-    def _on_looked_up(self, lookup: asyncio.Future[list[Address]]) -> None:
-        self._lookup = None
-        if not lookup.cancelled():
-            lookup.exception()  # what waited has it; where nothing waits any more, it is not needed
-
-
-def _numeric_addresses(host: str, port: int) -> list[Address]:
-    """The address that a host is written as; empty for a name, which must be looked up."""
-    try:
-        return _plain(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
-    except OSError:
-        return []
-
-
-def _plain(found: list[Any]) -> list[Address]:
-    return [(int(family), (str(address[0]), int(address[1]))) for family, _, _, _, address in found]
+        self._places.close()
 
 
 async def until_ready(fd: int, *, writable: bool) -> None:

@@ -186,7 +186,7 @@ def part_with_lane(t: Tables, lane: int, gauge: int) -> None:
     """
     row = t.lanes[lane]
     close_lane(t, lane)
-    row[POLITE] = 1
+    row[POLITE] = gauge
     row[LOST] += 1
     t.gauges[gauge] += 1
     signal_eventfd(t.settings[NOTIFY_FD], t.scratch[2:])

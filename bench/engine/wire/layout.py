@@ -21,11 +21,11 @@ from bench.core.jit import int64
 # was sent. LAST_SERVICE: service time of its last answer. CREDIT: time that arrivals which were never
 # sent would have kept it busy (bench.engine.wire.lateness).
 # ADOPTED: generation of the last connection taken over. LOST: connections lost so far; a lane wants
-# another when it has lost as many as it was offered. POLITE: 1 when the server closed it after an
-# answer. STEP: round trip that is out, a row of steps. UNDOING: 1 while a ROLLBACK is out. RETRYING: 1
-# when the operation starts again after it. TRIES: retries so far. STALE: 1 + the step whose statement is to
-# be prepared again, 0 when there is none. PREPARING: 1 while that is out. SESSION: of OpenSSL, or 0.
-# LEAVING: 1 once its server has said that it takes no writes.
+# another when it has lost as many as it was offered. POLITE: of one closed after an answer, the gauge
+# that counts why. STEP: round trip that is out, a row of steps. UNDOING: 1 while a ROLLBACK is out.
+# RETRYING: 1 when the operation starts again after it. TRIES: retries so far. STALE: 1 + the step whose
+# statement is to be prepared again, 0 when there is none. PREPARING: 1 while that is out. SESSION: of
+# OpenSSL, or 0. LEAVING: 1 once its server has said that it takes no writes.
 FD, QUEUED, HEAD, COUNT, OUT_START, OUT_END, STEP_SENT, ADOPTED, LOST, REPLIES_LEFT, FAILED, READY = range(12)
 POLITE, STEP, UNDOING, RETRYING, TRIES, LAST_SERVICE, CREDIT, STALE, PREPARING, SESSION, LEAVING = range(
     12, 23

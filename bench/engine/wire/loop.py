@@ -74,7 +74,7 @@ from bench.engine.wire.recording import (
     record_end,
 )
 from bench.engine.wire.replies import on_readable
-from bench.engine.wire.steps import resume_lanes
+from bench.engine.wire.steps import end_unanswered, resume_lanes
 from bench.engine.wire.syscalls import (
     EPOLLERR,
     EPOLLHUP,
@@ -114,7 +114,7 @@ def sweep(t: Tables, now: int) -> None:
             end_step(t, lane, t.flights[lane, row[HEAD]], TIMEOUT, now, START)
         while row[COUNT] > 0 and now - t.flights[lane, row[HEAD], SENT] >= deadline:
             entry = t.flights[lane, row[HEAD]]
-            record_end(t, entry, TIMEOUT, now, lane)
+            end_unanswered(t, lane, entry, now)
             note_uncertain(t, lane, entry[ARRIVAL])
             row[HEAD] = (row[HEAD] + 1) % depth
             row[COUNT] -= 1

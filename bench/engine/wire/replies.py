@@ -23,7 +23,6 @@ from bench.engine.wire.layout import (
     LANES,
     LEAVING,
     LEFT_READ_ONLY,
-    LOGS_IN,
     LOOKUP_EACH,
     NO_LOOKUP,
     NULL_REPLIES,
@@ -56,13 +55,12 @@ from bench.engine.wire.layout import (
     T_WANT_END,
     T_WANT_FIRST,
     TRIES,
-    UNAUTHORIZED,
     UNDOING,
     UNREAD,
     Tables,
 )
 from bench.engine.wire.recording import ERROR, OK, end_step, name_of, record_end, record_error
-from bench.engine.wire.steps import IDLE, go_on, must_reconnect
+from bench.engine.wire.steps import IDLE, LOGGED_OUT, go_on, must_log_in, must_reconnect, renewed
 from bench.engine.wire.subscriber import PAYLOAD_ELEMENT, on_message
 from bench.engine.wire.syscalls import EAGAIN, EINTR, now_ns, receive_on
 from bench.protocols import postgres, resp
@@ -94,8 +92,7 @@ from bench.protocols.wants.search import settle, write_unmet
 from bench.protocols.wants.state import HEADER, KIND, Search
 
 START, NO_ELEMENT = int64(0), int64(-1)
-CLOSED, LOGGED_OUT, LEFT = int64(CLOSED_AFTER_ANSWER), int64(UNAUTHORIZED), int64(LEFT_READ_ONLY)
-UNAUTHORIZED_STATUS = int64(401)
+CLOSED, LEFT = int64(CLOSED_AFTER_ANSWER), int64(LEFT_READ_ONLY)
 SERIALIZATION_FAILURE = int64(postgres.pack_sqlstate("40001"))
 DEADLOCK_DETECTED = int64(postgres.pack_sqlstate("40P01"))
 READ_ONLY_TRANSACTION = int64(postgres.pack_sqlstate("25006"))
@@ -260,7 +257,10 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
     operation = entry[ROW] % t.settings[OPERATION_COUNT]
     if t.settings[PROTOCOL] == HTTP:
         t.answers[entry[ROW] - operation + name_of(t, lane, operation), scan[CODE]] += 1
-    if is_failure(t, lane):
+    has_erred = is_failure(t, lane)
+    if has_erred and renewed(t, lane, entry, now):
+        return
+    if has_erred:
         note_failure(t, lane, operation)
         if is_read_only(t, lane):
             row[LEAVING] = 1
@@ -295,7 +295,7 @@ def on_reply(t: Tables, lane: int, now: int) -> None:
         row[REPLIES_LEFT] = t.steps[row[STEP], T_REPLIES]
     if scan[ENDS] == 1:
         part_with_lane(t, lane, CLOSED)
-    elif has_failed and scan[CODE] == UNAUTHORIZED_STATUS and t.settings[LOGS_IN] == 1:
+    elif has_failed and must_log_in(t, lane):
         part_with_lane(t, lane, LOGGED_OUT)
     elif row[LEAVING] == 1 and row[COUNT] == 0:
         part_with_lane(t, lane, LEFT)

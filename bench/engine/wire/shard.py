@@ -243,6 +243,10 @@ class Shard:
         """Whether the server closed this lane's last connection after an answer, as it had said."""
         return bool(self.tables.lanes[lane, layout.POLITE])
 
+    def left_read_only(self, lane: int) -> bool:
+        """Whether this lane's last connection was closed because its server takes no writes."""
+        return bool(self.tables.lanes[lane, layout.POLITE] == layout.LEFT_READ_ONLY)
+
     def stop(self, *, at_once: bool = False) -> None:
         """Plan no further arrivals; `at_once` also gives up what is in flight."""
         self.tables.control[layout.STOP] = layout.STOP_AT_ONCE if at_once else layout.STOP_ARRIVALS

@@ -1,10 +1,12 @@
-"""The further round trips of an operation: the next statement, the ROLLBACK after an error, the retry."""
+"""The further round trips of an operation: the next statement, the ROLLBACK after an error, the retry, the
+request again after a log-in."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.jit import inner, int64
 from bench.engine.wire.lanes import keep_unsent, on_unsent, part_with_lane
+from bench.engine.wire.lateness import unread_by_stall
 from bench.engine.wire.layout import (
     BYTES_SENT,
     CLOSED_AFTER_ANSWER,
@@ -12,12 +14,17 @@ from bench.engine.wire.layout import (
     FAILED,
     FD,
     HEAD,
+    HTTP,
     LANES,
     LAST_SENT,
+    LOGS_IN,
+    OPERATION_COUNT,
     PREPARING,
+    PROTOCOL,
     REPLIES_LEFT,
     RETRIES_DONE,
     RETRYING,
+    ROW,
     SESSION,
     STALE,
     STEP,
@@ -28,16 +35,21 @@ from bench.engine.wire.layout import (
     T_PREPARE,
     T_REPLIES,
     TRIES,
+    UNAUTHORIZED,
     UNDO,
     UNDOING,
+    UNREAD,
     Tables,
 )
+from bench.engine.wire.recording import ERROR, TIMEOUT, end_step, name_of, record_end, record_error
 from bench.engine.wire.render import render
 from bench.engine.wire.syscalls import EAGAIN, EINTR, send_on
 from bench.protocols import postgres
-from bench.protocols.state import ENDS
+from bench.protocols.http import scanner as http
+from bench.protocols.state import CODE, ENDS, TEXT
 
-START, CLOSED = int64(0), int64(CLOSED_AFTER_ANSWER)
+START, CLOSED, LOGGED_OUT = int64(0), int64(CLOSED_AFTER_ANSWER), int64(UNAUTHORIZED)
+UNAUTHORIZED_STATUS = int64(401)
 IDLE = int64(ord("I"))
 """Transaction status of a Postgres connection outside a transaction."""
 
@@ -63,11 +75,49 @@ def send_step(t: Tables, lane: int, number: int, entry: NDArray[np.int64], now: 
 
 @inner
 def resume_lanes(t: Tables, now: int) -> None:
-    """Send the next step of each operation that waited for its lane's new connection."""
+    """Send the step of each operation that waited for its lane's new connection."""
     for lane in range(t.settings[LANES]):
         row = t.lanes[lane]
         if row[FD] >= 0 and row[COUNT] > 0 and row[REPLIES_LEFT] == 0:
+            if t.settings[PROTOCOL] == HTTP:
+                row[RETRYING] = 0
             send_step(t, lane, row[STEP], t.flights[lane, row[HEAD]], now)
+
+
+@inner
+def must_log_in(t: Tables, lane: int) -> bool:
+    """Whether a lane that logs in was refused because it is not."""
+    is_refused = t.settings[PROTOCOL] == HTTP and t.scans[lane, CODE] == UNAUTHORIZED_STATUS
+    return bool(is_refused and t.settings[LOGS_IN] == 1)
+
+
+@inner
+def renewed(t: Tables, lane: int, entry: NDArray[np.int64], now: int) -> bool:
+    """Close a lane whose log-in was refused, if it is the first time in this arrival, and say so: it logs in
+    with its next connection, on which the step is sent once more.
+    """
+    row = t.lanes[lane]
+    if row[TRIES] > 0 or not must_log_in(t, lane):
+        return False
+    unread = unread_by_stall(t.state, row[STEP_SENT])
+    entry[UNREAD] += unread
+    end_step(t, lane, entry, ERROR, now, unread)
+    row[TRIES] += 1
+    row[RETRYING] = 1
+    row[REPLIES_LEFT] = 0
+    part_with_lane(t, lane, LOGGED_OUT)
+    return True
+
+
+@inner
+def end_unanswered(t: Tables, lane: int, entry: NDArray[np.int64], now: int) -> None:
+    """End a request at its deadline; of one that waits to be sent again, the answer is known."""
+    if t.settings[PROTOCOL] == HTTP and t.lanes[lane, RETRYING] == 1:
+        operation = entry[ROW] % t.settings[OPERATION_COUNT]
+        record_error(t, name_of(t, lane, operation), lane, t.scans[lane, TEXT], t.scans[lane, http.KEPT])
+        record_end(t, entry, ERROR, now, lane)
+    else:
+        record_end(t, entry, TIMEOUT, now, lane)
 
 
 @inner

@@ -7,14 +7,15 @@ import socket
 import ssl
 import time
 from contextlib import suppress
-from typing import Any, Self
+from typing import Self
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import Passing, TargetError
 from bench.core.sanitize import redacted
 from bench.core.threads import StillRunning, within
+from bench.stack.addresses import Place, places_of
 from bench.stack.probes.health import Facts
-from bench.stack.target import State, Target
+from bench.stack.target import State, Target, socket_file_of
 from bench.stack.tls import failure_of
 
 EXCERPT_BYTES = 60
@@ -70,8 +71,8 @@ class Connection:
         self._sent = b""
         self._deadline_s = round(deadline_s, 3)  # as it is shown
         self._deadline = time.monotonic() + deadline_s
-        self.peer = ""
-        """The address that answered, of those that the host has."""
+        self.place = Place(host, port, "", 0)
+        """Where it leads: the address that answered, of those that the host has."""
         self._socket = self._connect(host, port)
         if tls is not None:
             self._socket = self._secured(self._socket, tls, host)
@@ -172,14 +173,14 @@ class Connection:
         return left_s
 
     def _connect(self, host: str, port: int) -> socket.socket:
-        addresses = resolve(host, port, self._deadline_s)
+        places = resolve(host, port, self._deadline_s)
         problem = "no address"
-        for index, (family, address) in enumerate(addresses):
+        for index, place in enumerate(places):
             left_s = max(self._deadline - time.monotonic(), 0.001)
-            connection = socket.socket(family, socket.SOCK_STREAM)
-            connection.settimeout(left_s / (len(addresses) - index))
+            connection = socket.socket(place.family, socket.SOCK_STREAM)
+            connection.settimeout(left_s / (len(places) - index))
             try:
-                connection.connect(address)
+                connection.connect(place.destination)
                 # A server that dies right now has accepted us and has no peer any more.
                 peer = connection.getpeername()
             except TimeoutError:
@@ -190,7 +191,7 @@ class Connection:
                 problem = f"no connection ({reason(error)})"
             else:
                 if connection.getsockname() != peer:
-                    self.peer = str(peer[0])
+                    self.place = place
                     return connection
                 # Nothing listens there, and the kernel gave this very port to our end.
                 problem = REFUSED
@@ -211,8 +212,10 @@ class Connection:
         raise found
 
 
-def resolve(host: str, port: int, deadline_s: float) -> list[tuple[int, tuple[Any, ...]]]:
-    """The addresses of a host: (family, what connect wants). Raises ProbeError."""
+def resolve(host: str, port: int, deadline_s: float) -> list[Place]:
+    """Where a host's name leads, or the socket file that it stands for. Raises ProbeError."""
+    if socket_file_of(host, port) is not None:
+        return places_of((host, port), [])
     try:
         # The system's look-up knows no deadline, so it gets a thread that can be left behind.
         entries = within(
@@ -222,7 +225,7 @@ def resolve(host: str, port: int, deadline_s: float) -> list[tuple[int, tuple[An
         raise NoConnection(f"no answer from the name service within {deadline_s:g} s") from None
     except (OSError, UnicodeError) as error:
         raise NoConnection(f"a host name that has no address ({reason(error)})") from None
-    return [(family, address) for family, _, _, _, address in entries]
+    return places_of((host, port), entries)
 
 
 def reason(error: Exception) -> str:
@@ -314,6 +317,8 @@ def probe_tcp(target: Target, deadline_s: float = 5.0) -> TcpFacts:
 def dialled(target: Target, timeout_s: float) -> socket.socket:
     """A blocking connection to the target, over TLS where it has it. Raises OSError, TargetError."""
     here = target.located(timeout_s)
+    if here.socket_file is not None:
+        return _at_file(here.socket_file, timeout_s)
     plain = socket.create_connection((here.host, here.port), timeout=timeout_s)
     try:
         context = here.tls_context()
@@ -321,6 +326,17 @@ def dialled(target: Target, timeout_s: float) -> socket.socket:
     except BaseException:
         plain.close()
         raise
+
+
+def _at_file(path: str, timeout_s: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def hang_up(connection: socket.socket) -> None:

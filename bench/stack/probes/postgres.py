@@ -6,14 +6,17 @@ import re
 import socket
 import ssl
 import threading
+import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.clock import monotonic_ns
-from bench.core.errors import Passing
+from bench.core.errors import Passing, TargetError
 from bench.core.threads import StillRunning, within
+from bench.stack.addresses import Place, attempts
+from bench.stack.postgres_url import BALANCE
 from bench.stack.probes.connection import (
     Connection,
     ProbeError,
@@ -23,7 +26,7 @@ from bench.stack.probes.connection import (
     with_guess,
 )
 from bench.stack.probes.health import Facts
-from bench.stack.target import State, Target
+from bench.stack.target import SESSION_ATTRIBUTE, State, Target
 from bench.stack.tls import TlsSettings, postgres_options_of
 
 if TYPE_CHECKING:
@@ -33,17 +36,18 @@ if TYPE_CHECKING:
 APPLICATION_NAME = "holdfast"
 
 
-def libpq_parameters(target: Target, peer: str | None = None) -> dict[str, str]:
+def libpq_parameters(target: Target, place: Place | None = None) -> dict[str, str]:
     """Parameters of a connection, by libpq's names.
 
-    peer: the address to connect to, where the host's name was resolved before. What the URL does
-    not say is left out, so that libpq's own defaults and its password file hold.
+    place: the one of its places to connect to, where that was looked up before. What the URL does not say
+    is left out, so that libpq's own defaults and its password file hold.
     """
     options = dict(target.options)
+    places = [(place.host, place.port)] if place else target.endpoints
     parameters = {
-        "host": target.host,
-        "hostaddr": peer,
-        "port": str(target.port),
+        "host": ",".join(host for host, _ in places),
+        "hostaddr": place.address if place and not place.is_file else None,
+        "port": ",".join(str(port) for _, port in places),
         "user": target.username,
         "password": target.password,
         "dbname": target.database,
@@ -52,17 +56,19 @@ def libpq_parameters(target: Target, peer: str | None = None) -> dict[str, str]:
         "application_name": options.get("application_name", APPLICATION_NAME),
         "connect_timeout": options.get("connect_timeout"),
         "options": options.get("options"),
+        SESSION_ATTRIBUTE: place.attribute if place else options.get(SESSION_ATTRIBUTE),
+        BALANCE: None if place else options.get(BALANCE),
     }
     if target.tls:
         parameters |= _tls_parameters(target.tls, parameters["hostaddr"], target)
     return {key: value for key, value in parameters.items() if value}
 
 
-def conninfo(target: Target, peer: str | None = None, **ours: str) -> str:
+def conninfo(target: Target, place: Place | None = None, /, **ours: str) -> str:
     """How psycopg connects to a target; `ours`: parameters that come before what its URL says."""
     from psycopg.conninfo import make_conninfo
 
-    return make_conninfo(**(libpq_parameters(target, peer) | ours))
+    return make_conninfo(**(libpq_parameters(target, place) | ours))
 
 
 def _tls_parameters(tls: TlsSettings, peer: str | None, target: Target) -> dict[str, str | None]:
@@ -71,17 +77,18 @@ def _tls_parameters(tls: TlsSettings, peer: str | None, target: Target) -> dict[
         # libpq looks at no system's authorities by itself; SSL_CERT_FILE counts as it does elsewhere.
         found["sslrootcert"] = ssl.get_default_verify_paths().cafile or "system"
     if name := found.pop("ssl_server_name", None):
-        found |= {"host": name, "hostaddr": peer or _address_of(target)}
+        addresses = [peer] if peer else [_address_of(target, *each) for each in target.endpoints]
+        found |= {"host": ",".join(name for _ in addresses), "hostaddr": ",".join(addresses)}
     return found
 
 
-def _address_of(target: Target) -> str:
+def _address_of(target: Target, host: str, port: int) -> str:
     """Where to connect, when the host's name is not the server's. Raises TargetError."""
     try:
-        (_, (address, *_)), *_ = resolve(target.host, target.port, RESOLVE_S)
+        place, *_ = resolve(host, port, RESOLVE_S)
     except ProbeError as fact:
         raise probe_error(target, "a host that can be found", str(fact)) from None
-    return str(address)
+    return place.address
 
 
 RESOLVE_S = 5.0
@@ -94,6 +101,8 @@ SELECT version(), current_setting('max_connections')::int, pg_is_in_recovery(),
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')
 """
 _IN = "to be let in"
+OTHER_SESSION = "session is (not )?read-only|server is (not )?in hot standby"
+"""libpq's words where a server is not as target_session_attrs asks; a failover may be under way."""
 STARTING = "starting up|not yet accepting connections|in recovery mode"
 # What the server or libpq says -> what was expected, and what to do. A server may speak another
 # language than English; then the general words below must do.
@@ -143,6 +152,10 @@ _REFUSALS: dict[str, tuple[str, str]] = {
         "wait until it has started, or let --wait do so for longer",
     ),
     "shutting down": ("a server that is ready", "start it again"),
+    OTHER_SESSION: (
+        "a server that is as target_session_attrs asks",
+        "name all servers in the URL, or leave target_session_attrs out",
+    ),
     "does not support SSL": (
         "TLS, as sslmode asks",
         "leave sslmode out, or switch ssl on in the server",
@@ -172,18 +185,45 @@ def probe_postgres(target: Target, deadline_s: float = 5.0) -> PostgresFacts:
     A first connection of our own makes sure that a Postgres is there: libpq would wait for what
     never speaks, its timeout knows whole seconds only, and the password goes nowhere else.
     """
+    return found_postgres(target, deadline_s)[1]
+
+
+def found_postgres(target: Target, deadline_s: float) -> tuple[Target, PostgresFacts]:
+    """The target where it is now, of several hosts the first that is as target_session_attrs asks, and what
+    it says. Raises TargetError within `deadline_s`, of several hosts with what each of them said.
+    """
     try:
         import psycopg  # noqa: F401 - before the deadline begins: it may take half a second
     except ImportError as error:
         advice = "pip install 'psycopg[binary]'"
         raise probe_error(target, "psycopg, which speaks with Postgres", f"'{error}'", advice) from None
+    tried = attempts(target)
+    end_s, failures = time.monotonic() + deadline_s, list[TargetError]()
+    for number, ((host, port), attribute) in enumerate(tried):
+        options = dict(target.options) | ({SESSION_ATTRIBUTE: attribute} if target.hosts else {})
+        here = replace(target.at(host, port), options=tuple(options.items()))
+        left_s = deadline_s if number == 0 else max(end_s - time.monotonic(), 0.001)
+        try:
+            facts = _probed(here, left_s / (len(tried) - number))
+        except TargetError as error:
+            failures.append(error)
+        else:
+            return replace(target, host=host, port=port), facts
+    if len(failures) == 1:
+        raise failures[0]
+    said = "; ".join(dict.fromkeys(f"{error.address}: {error.found}" for error in failures))
+    passes = next((error.passes for error in failures if error.passes), None)
+    raise replace(target, host="", port=0).error(failures[0].expected, said, failures[0].advice, passes)
+
+
+def _probed(target: Target, deadline_s: float) -> PostgresFacts:
     try:
         with Connection(target.host, target.port, deadline_s) as server:
             expect_postgres(server)
-            left_s, peer = server.left_s("a request for TLS"), server.peer
+            left_s, place = server.left_s("a request for TLS"), server.place
     except ProbeError as fact:
         raise probe_error(target, "a Postgres server", with_guess(target, fact)) from None
-    inquiry = _Inquiry(target, peer)
+    inquiry = _Inquiry(target, replace(place, attribute=target.session_attribute))
     try:
         return within(left_s, "probe_postgres", lambda: inquiry.ask(left_s))
     except StillRunning:
@@ -197,9 +237,9 @@ def probe_postgres(target: Target, deadline_s: float = 5.0) -> PostgresFacts:
 class _Inquiry:
     """A conversation through libpq that can be left behind at the deadline."""
 
-    def __init__(self, target: Target, peer: str) -> None:
+    def __init__(self, target: Target, place: Place) -> None:
         self._target = target
-        self._peer = peer
+        self._place = place
         self._lock = threading.Lock()
         self._is_late = False
         self._connection: psycopg.Connection[Any] | None = None
@@ -207,7 +247,7 @@ class _Inquiry:
     def ask(self, left_s: float) -> PostgresFacts:
         from psycopg import connect
 
-        how = conninfo(self._target, self._peer, connect_timeout=str(math.ceil(left_s)))
+        how = conninfo(self._target, self._place, connect_timeout=str(math.ceil(left_s)))
         with connect(how, autocommit=True) as connection:
             with self._lock:
                 self._connection = connection
@@ -248,7 +288,7 @@ def _refusal(target: Target, problem: Exception) -> Exception:
     text = _short(str(problem))
     for pattern, (expected, advice) in _REFUSALS.items():
         if re.search(pattern, text):
-            passes: Passing | None = "starting" if pattern == STARTING else None
+            passes: Passing | None = "starting" if pattern in (STARTING, OTHER_SESSION) else None
             return probe_error(target, expected, f"the answer '{text}'", advice, passes)
     return probe_error(target, "to be let in and answered", f"'{text}'")
 
