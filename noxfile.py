@@ -4,6 +4,7 @@ nox -s perf                 every load scenario in its standard form, judged (at
 nox -s perf -- --quick      the same and one kill, shortened (at most 90 s)
 nox -s chaos                every scenario with faults (--quick, --stack docker)
 nox -s perf -- FILE.yaml    these scenarios instead; chaos takes files too
+nox -s perf -- --against REV FILE.yaml --both start=COMMAND     a git revision against what lies here
 nox -s tests                all tests but those for Docker, for a browser, and the long ones (-- PATH: these)
 nox -s long                 the tests that take many seconds each, and properties with all their examples
 nox -s tests_on-3.13        the same on one of the supported versions of Python
@@ -106,12 +107,26 @@ def perf(session: nox.Session) -> None:
     if "--full" in arguments:
         arguments.remove("--full")
     named, arguments = named_scenarios(arguments)
+    if "--against" in arguments:
+        against(session, named, arguments)
+        return
     if not named:
         named, missing = with_programs(perf_scenarios(quick="--quick" in arguments))
         for scenario, program in missing.items():
             session.warn(f"left out: {scenario}, because there is no {program} (apt-get install {program})")
     with exit_code_kept():
         session.run("bench", "run", *named, *arguments)
+
+
+def against(session: nox.Session, named: list[str], arguments: list[str]) -> None:
+    """Compare a git revision with what lies here, by `bench ab`; --both says how it is built and started."""
+    place = arguments.index("--against")
+    if len(named) != 1 or len(arguments) < place + 2:
+        session.error("expected --against REV, one scenario, and --both start=COMMAND (docs/comparing.md)")
+    revision = arguments[place + 1]
+    rest = arguments[:place] + arguments[place + 2 :]
+    with exit_code_kept():
+        session.run("bench", "ab", named[0], "--a", f"revision={revision}", *rest)
 
 
 def named_scenarios(arguments: list[str]) -> tuple[list[str], list[str]]:

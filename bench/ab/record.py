@@ -75,8 +75,8 @@ class AbRecord(Record):
     notes: list[str] = Field(default_factory=list)
     figures: list[FigureRecord] = Field(default_factory=list)
 
-    def regressions(self, finding: Finding = Finding.REGRESSION) -> list[str]:
-        """The metrics of this finding."""
+    def metrics(self, finding: Finding) -> list[str]:
+        """Those of which it found this."""
         return [figure.metric for figure in self.figures if figure.finding == finding.value]
 
 

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("bench.cli.compare_command", "Compare runs with earlier ones; exit 1 for a regression."),
     "capacity": ("bench.cli.capacity_command", "Search the highest rate at which all rules hold."),
     "ab": ("bench.cli.ab_command", "Measure two variants in pairs; exit 1 where b is worse."),
+    "trend": ("bench.cli.trend_command", "Find since which night a figure is another one."),
     "assess": ("bench.cli.assess_command", "Is it ready for production? The latest runs as one report."),
     "calibrate": ("bench.cli.calibrate_command", "Measure this machine against a server of known delays."),
     "stack": ("bench.cli.stack_command", "Keep services up between runs; show the health of every target."),

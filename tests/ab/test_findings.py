@@ -184,7 +184,7 @@ def test_a_saved_result_is_read_again_and_a_damaged_one_left_out(
     (tmp_path / "ab" / "20260203t024000z-redis_latency-000000.ab.json").write_text("{", encoding="utf-8")
     (found,) = results_in(tmp_path)
     assert found == compared[0]
-    assert P95 in found.regressions()
+    assert P95 in found.metrics(Finding.REGRESSION)
 
 
 def test_a_floor_is_that_of_the_machine_and_form_it_was_measured_on(

@@ -6,7 +6,19 @@ from tests.architecture.sources import modules, modules_imported
 
 LAYERS = (
     *("core", "statistics", "registry", "protocols", "scenario", "plan", "results", "stack", "resources"),
-    *("explain", "judge", "compare", "capacity", "ab", "assess", "datasets", "engine", "drivers", "run"),
+    *(
+        "explain",
+        "judge",
+        "compare",
+        "capacity",
+        "ab",
+        "trend",
+        "assess",
+        "datasets",
+        "engine",
+        "drivers",
+        "run",
+    ),
     *("exporters", "report", "swarm", "reference_api", "init", "cli", "pytest_plugin"),
 )
 """The packages of `bench`, lowest first: a module imports from its own layer and from lower ones.

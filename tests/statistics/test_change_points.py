@@ -9,21 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.statistics.change_points import Floats, benjamini_hochberg, steps
-
-LEAST = math.log1p(0.05)
-
-
-def nights(random: np.random.Generator, noise: str, count: int, spread: float = 0.05) -> Floats:
-    """Places of a figure without a step."""
-    white = random.normal(size=count)
-    if noise == "outliers":
-        far = random.choice([0.0, 6.0, 10.0], p=[0.96, 0.02, 0.02], size=count)
-        return spread * (white + far)
-    if noise == "alike":
-        for place in range(1, count):
-            white[place] = 0.5 * white[place - 1] + math.sqrt(0.75) * white[place]
-    return spread * white
+from bench.statistics.change_points import benjamini_hochberg, steps
+from tests.statistics.error_rates import LEAST, nights
 
 
 def test_a_step_is_found_where_it_is_with_its_size() -> None:

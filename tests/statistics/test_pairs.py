@@ -13,15 +13,13 @@ from scipy import stats
 
 from bench.statistics.pairs import (
     LEVEL,
-    Floats,
     hodges_lehmann,
     interval,
     sign_flips,
     smallest_told,
 )
 from bench.statistics.students_t import t_quantile, t_tail
-
-LEAST = math.log1p(0.05)
+from tests.statistics.error_rates import LEAST, found, pairs
 
 
 @given(st.floats(0.5, 200), st.floats(-40, 40))
@@ -85,45 +83,24 @@ def test_a_single_pair_has_no_interval_and_tells_nothing() -> None:
     assert smallest_told(np.array([0.3]), 1.0, LEAST) is None
 
 
-def found(log_ratios: Floats) -> bool:
-    """Whether the first figure is called different, by more than 5 %."""
-    return bool(sign_flips(log_ratios).p[0] <= LEVEL and abs(hodges_lehmann(log_ratios[:, 0])) > LEAST)
-
-
-def simulated(random: np.random.Generator, noise: str, spread: float, step: float) -> Floats:
-    """Log ratios of ten pairs and eight figures; only the first one differs. What a run suffers is shared."""
-    if noise == "heavy tails":
-        shared, single = (random.standard_t(3, size=(10, 2, wide)) / math.sqrt(3) for wide in (1, 8))
-    else:
-        shared, single = (random.normal(size=(10, 2, wide)) for wide in (1, 8))
-    places = 0.6 * shared + 0.8 * single
-    if noise == "drift":
-        # A random walk from run to run; which variant of a pair comes first is drawn.
-        level = np.cumsum(random.normal(0, 0.7, size=20)).reshape(10, 2)
-        places += np.where(random.random((10, 1)) < 0.5, level, level[:, ::-1])[:, :, None]
-    ratios: Floats = (places[:, 1] - places[:, 0]) * spread
-    ratios[:, 0] += math.log1p(step)
-    return ratios
-
-
 @pytest.mark.parametrize("noise", ["independent", "heavy tails", "drift"])
 def test_two_equal_variants_are_called_different_in_one_comparison_of_a_hundred(noise: str) -> None:
     random = np.random.default_rng(3)
-    assert np.mean([found(simulated(random, noise, 0.05, 0.0)) for _ in range(300)]) <= 0.01
+    assert np.mean([found(pairs(random, noise, 0.05, 0.0)) for _ in range(300)]) <= 0.01
 
 
 @pytest.mark.parametrize("noise", ["independent", "heavy tails", "drift"])
 def test_a_fifth_more_is_found_nine_times_in_ten(noise: str) -> None:
     random = np.random.default_rng(4)
-    assert np.mean([found(simulated(random, noise, 0.05, 0.2)) for _ in range(100)]) >= 0.9
+    assert np.mean([found(pairs(random, noise, 0.05, 0.2)) for _ in range(100)]) >= 0.9
 
 
 def test_the_smallest_change_that_is_said_to_be_told_is_found_about_nine_times_in_ten() -> None:
     random = np.random.default_rng(5)
     told = []
     for _ in range(50):
-        ratios = simulated(random, "independent", 0.05, 0.0)
+        ratios = pairs(random, "independent", 0.05, 0.0)
         told.append(smallest_told(ratios[:, 0], sign_flips(ratios).critical, LEAST))
     step = math.expm1(float(np.median([one for one in told if one is not None])))
-    share = np.mean([found(simulated(random, "independent", 0.05, step)) for _ in range(200)])
+    share = np.mean([found(pairs(random, "independent", 0.05, step)) for _ in range(200)])
     assert 0.75 <= share <= 0.99

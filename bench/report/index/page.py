@@ -10,12 +10,23 @@ from urllib.parse import quote_from_bytes
 
 from bench.core import units
 from bench.core.units import counted
+from bench.report.comparison import factor
 from bench.report.context import clock_text
 from bench.report.formats import Reader, RunFolder
 from bench.report.html.page import Child, Html, badge, details, element, page, section, table
 from bench.report.index.entries import COMPLETE, RunEntry, WorkloadFigures, described
-from bench.report.index.trends import METRICS, FormHistory, Metric, ScenarioHistory, histories, sparkline
+from bench.report.index.trends import (
+    METRICS,
+    Changes,
+    FormHistory,
+    Metric,
+    ScenarioHistory,
+    changes_of,
+    histories,
+    sparkline,
+)
 from bench.results import layout
+from bench.trend.changes import Change
 
 NUMBERS = tuple(metric.title for metric in METRICS)
 HEADS = ("When", "Scenario", "Status", "Took", "Workload", *NUMBERS)
@@ -139,16 +150,17 @@ TREND_HEADS = " | ".join(("Workload", *NUMBERS))
 NOTE = (
     "Each line joins runs that may be compared: the same scenario text and values, length, stack and "
     "machine. Its foot is zero; the dashed lines stand where a run differs from the one before; a cross is "
-    "a run that failed. Runs that are INVALID, not judged or not whole are on no line."
+    "a run that failed. A solid upright is where the level changed (bench trend): a candidate, until "
+    "bench ab confirms it. Runs that are INVALID, not judged or not whole are on no line."
 )
 
 
-def scenario_tables(found: Sequence[ScenarioHistory]) -> Html:
-    """A block for each scenario."""
-    return Html("".join([element("p", NOTE, class_="soft small"), *(_block(one) for one in found)]))
+def scenario_tables(found: Sequence[ScenarioHistory], changes: Changes) -> Html:
+    """A block for each scenario; `changes` are marked on the lines."""
+    return Html("".join([element("p", NOTE, class_="soft small"), *(_block(one, changes) for one in found)]))
 
 
-def _block(history: ScenarioHistory) -> Html:
+def _block(history: ScenarioHistory, changes: Changes) -> Html:
     newest = history.entries[0]
     summary = f"{counted(len(history.entries), 'run')}, newest {clock_text(newest.utc)}"
     head = element(
@@ -162,27 +174,29 @@ def _block(history: ScenarioHistory) -> Html:
     if not history.forms:
         return element("article", head, element("p", "No run of it can be read.", class_="soft"))
     first, *others = history.forms
-    body: list[Child] = [head, _form_table(history, first)]
+    body: list[Child] = [head, _form_table(history, first, changes)]
     if others:
         words = f"{counted(len(others), 'other form')} of it, not comparable with this one"
-        body.append(details(words, [_form_table(history, one) for one in others]))
+        body.append(details(words, [_form_table(history, one, changes) for one in others]))
     return element("article", body)
 
 
-def _form_table(history: ScenarioHistory, form: FormHistory) -> Html:
+def _form_table(history: ScenarioHistory, form: FormHistory, changes: Changes) -> Html:
     runs = counted(len(form.runs), "comparable run")
     if form.differs:
         caption = f"{runs}; not like the first: {described(form.form, form.differs)}"
     else:
         caption = f"{runs}: {described(form.form)}"
     rows = [
-        [workload, *(_trend_cell(history, form, workload, metric) for metric in METRICS)]
+        [workload, *(_trend_cell(history, form, workload, metric, changes) for metric in METRICS)]
         for workload in form.workloads()
     ]
     return table(TREND_HEADS, rows, caption)
 
 
-def _trend_cell(history: ScenarioHistory, form: FormHistory, workload: str, metric: Metric) -> Child:
+def _trend_cell(
+    history: ScenarioHistory, form: FormHistory, workload: str, metric: Metric, changes: Changes
+) -> Child:
     """The newest figure, its line, and what was usual before it."""
     points = form.points(workload, metric)
     if not points:
@@ -191,11 +205,21 @@ def _trend_cell(history: ScenarioHistory, form: FormHistory, workload: str, metr
     breaks = [place for place, _ in history.breaks]
     if not before:
         return [element("strong", metric.shown(last.value), class_="number"), _small_line("no earlier one")]
+    runs = {point.entry.run: point.place for point in points}
+    steps = [one for one in changes.get((history.scenario, workload, metric.title), []) if one.run in runs]
     return [
         element("strong", metric.shown(last.value), class_="number"),
-        sparkline(points, metric, history.places, breaks),
+        sparkline(points, metric, history.places, breaks, [runs[step.run] for step in steps]),
         _small_line(f"median before {metric.shown(median_low(before))}"),
+        *(_small_line(_changed(step)) for step in steps),
     ]
+
+
+def _changed(change: Change) -> str:
+    """As in "x1.20 since 2026-02-02 02:40, candidate"."""
+    since = layout.named_utc(change.run)
+    when = f"{since:%Y-%m-%d}" if since else change.run
+    return f"x{factor(change.ratio)} since {when}, {change.state}"
 
 
 def _small_line(words: str) -> Html:
@@ -216,7 +240,7 @@ def render(folder: RunFolder, reader: Reader) -> str:
         element("h1", f"Runs in {name}"),
         element("p", _summary(entries), class_="soft"),
         _cards(entries),
-        section("Scenarios", scenario_tables(histories(entries))),
+        section("Scenarios", scenario_tables(histories(entries), changes_of(entries))),
         section("All runs", _filters(entries), run_table(entries, reader.folder)),
     )
     styles = [_source("index.css"), _rules(entries)]

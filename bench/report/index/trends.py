@@ -1,13 +1,19 @@
 """How the figures of a scenario went from run to run: a line joins only runs that may be compared."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from bench.ab.record import results_in
 from bench.core import units
+from bench.core.errors import ResultError
 from bench.judge.verdict import Status
 from bench.report.context import clock_text
 from bench.report.html.page import Html, element
 from bench.report.index.entries import COMPLETE, Form, RunEntry, WorkloadFigures, differences
+from bench.results.reader import Run
+from bench.trend.changes import Change, changes
+from bench.trend.series import series_of
 
 MOST_RUNS = 60
 """Of one scenario on its lines; the table has all of them."""
@@ -109,20 +115,57 @@ def _speaks(entry: RunEntry) -> bool:
     return entry.state == COMPLETE and entry.status not in (None, Status.INVALID)
 
 
+Changes = dict[tuple[str, str, str], list[Change]]
+"""By scenario, workload and title of the metric."""
+TITLES = {
+    "response.p50": "P50",
+    "response.p95": "P95",
+    "response.p99": "P99",
+    "throughput": "Done",
+    "errors": "Errors",
+    "recovery.stable": "Recovery",
+}
+"""Of the figures of a whole workload, by what follows its name in a metric."""
+
+
+def changes_of(entries: Sequence[RunEntry]) -> Changes:
+    """The steps that `bench trend` finds in these runs."""
+    nights = []
+    for entry in sorted(entries, key=lambda one: (one.utc, one.run)):
+        if _speaks(entry):
+            with suppress(ResultError):
+                run = Run.load(entry.path)
+                if run.record.pair is None:
+                    nights.append(run)
+    folders = {entry.path.parent for entry in entries}
+    compared = [record for folder in sorted(folders) for record in results_in(folder)]
+    found: Changes = {}
+    for change in changes(series_of(nights), compared):
+        workload, _, figure = change.metric.partition(".")
+        if figure in TITLES:
+            found.setdefault((change.scenario, workload, TITLES[figure]), []).append(change)
+    return found
+
+
 WIDTH, HEIGHT = 120, 30
 EDGE = 4
 RADIUS = 1.8
 
 
-def sparkline(points: Sequence[Point], metric: Metric, places: int, breaks: Sequence[int]) -> Html:
+def sparkline(
+    points: Sequence[Point], metric: Metric, places: int, breaks: Sequence[int], steps: Sequence[int] = ()
+) -> Html:
     """The line of at least one point. `places`: how many runs its width stands for; `breaks`: before which
-    of them comparability ends.
+    of them comparability ends; `steps`: since which of them the level is another one.
     """
     highest = max(point.value for point in points) or 1.0
     at = [(_x(point.place, places), _y(point.value, highest)) for point in points]
     marks = [
         element("path", d=f"M{x:.1f} 1V{HEIGHT - 1}", class_="break")
         for x in ((_x(place, places) + _x(place - 1, places)) / 2 for place in breaks)
+    ]
+    marks += [
+        element("path", d=f"M{_x(place - 0.5, places):.1f} 1V{HEIGHT - 1}", class_="step") for place in steps
     ]
     line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in at)
     dots = [_dot(point, metric, x, y) for point, (x, y) in zip(points, at, strict=True)]
@@ -141,7 +184,7 @@ def sparkline(points: Sequence[Point], metric: Metric, places: int, breaks: Sequ
     )
 
 
-def _x(place: int, places: int) -> float:
+def _x(place: float, places: int) -> float:
     return WIDTH / 2 if places < 2 else EDGE + place * (WIDTH - 2 * EDGE) / (places - 1)
 
 

@@ -116,3 +116,11 @@ def test_every_row_can_be_chosen_by_its_scenario_and_its_status(tmp_path):
     rows = re.findall(r'<tr class="(s\d+) (o\d+)[^"]*" id="run-', page)
     assert rows
     assert {value for row in rows for value in row} == values
+
+
+def test_a_change_of_level_is_marked_and_named(tmp_path):
+    for number in range(1, 21):
+        put(tmp_path, number, p50_us=(200 if number <= 12 else 300) + number % 3)
+    page = render(RunFolder("results", entries_in(tmp_path)), Reader(tmp_path))
+    assert 'class="step"' in page
+    assert re.search(r"x1\.50 since 2026-02-13, candidate", page)
