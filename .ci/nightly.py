@@ -6,7 +6,8 @@
 perf      the load scenarios (`nox -s perf -- --full`)
 chaos     the scenarios with faults, in containers (`nox -s chaos -- --stack docker`)
 again     once more what was INVALID: such a run says nothing
-compare   with the nights that were kept; what became worse is run once more, and counts if it is worse again
+compare   with the nights that were kept; what became worse is run once more, and counts if it is worse again;
+          a step over many nights (`bench trend`) counts if `bench ab` finds it against the commit before it
 report    into $GITHUB_STEP_SUMMARY, or printed: verdicts, readiness, comparison; pages for the browser
 keep      tonight among the nights to compare with, ten of each scenario; nothing that failed or became worse
 verdict   exit 1 where a rule FAILED, a run is INVALID, a stage broke or a figure became worse
@@ -32,6 +33,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from confirming import COMMIT, confirmed_steps, head
 from nights import (
     HISTORY,
     JUDGED,
@@ -139,6 +141,10 @@ def compare() -> int:
                 annotate("warning", "Not worse when run again", text)
     for name in found["missing"]:
         annotate("warning", "Scenario missing", f"{name} was run in an earlier night and not in this one")
+    steps = confirmed_steps()
+    note("steps", steps)
+    for text in steps:
+        annotate("error", "A step over the nights, confirmed in pairs", text)
     names = ", ".join(one["scenario"] for one in confirmed) or "none"
     tell(f"compare: {found['summary']}; worse twice: {names}")
     return 0
@@ -213,6 +219,7 @@ def keep() -> int:
             beside = HISTORY / f".{name}.partial"
             shutil.rmtree(beside, ignore_errors=True)
             shutil.copytree(NIGHT / name, beside, ignore=LARGE)
+            (beside / COMMIT).write_text(head())
             beside.rename(HISTORY / name)
         for old in kept_nights(form)[:-KEPT_NIGHTS]:
             shutil.rmtree(old)
@@ -236,7 +243,7 @@ def verdict() -> int:
     for reason in reasons:
         annotate("error", "Nightly", reason)
     worse = noted("worse", [])
-    texts = [text for one in worse for text in one["regressions"]]
+    texts = [*(text for one in worse for text in one["regressions"]), *noted("steps", [])]
     for text in texts:
         tell(f"REGRESSION {text}")
     if IS_ACCEPTED and texts:

@@ -130,3 +130,17 @@ def test_an_unknown_stage_is_refused(night: Night) -> None:
     done = night("perff")
     assert done.returncode == 2
     assert "expected stages among perf, chaos, again, compare, report, keep, verdict" in done.stderr
+
+
+def test_a_step_over_the_nights_without_another_commit_stays_a_candidate(
+    tmp_path: Path, night: Night
+) -> None:
+    for number in range(12):
+        write_night(tmp_path / "history", number, slower=1.5 if number >= 10 else 1.0, sla=())
+    write_night(tmp_path / "night", 12, slower=1.5, sla=())
+    done = night("compare", "keep")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "A step over the nights: redis_latency cache.response.p95" in done.stdout
+    assert "no other commit to compare with" in done.stdout
+    assert json.loads((tmp_path / "night" / "night.json").read_text())["steps"] == []
+    assert len((tmp_path / "history" / kept(tmp_path)[-1] / "commit").read_text()) == 40
