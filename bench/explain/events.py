@@ -33,8 +33,8 @@ class CauseKind(Enum):
     GARBAGE_COLLECTION = "garbage_collection"
     SNAPSHOT = "snapshot"
     CHECKPOINT = "checkpoint"
-    OTHER_PROCESSES = "other_processes"
     OPERATION = "operation"
+    OTHER_PROCESSES = "other_processes"
     SLOW_COMMAND = "slow_command"
     SLOW_STATEMENT = "slow_statement"
     LATENCY_EVENT = "latency_event"
@@ -68,7 +68,7 @@ TOGETHER = (
     CauseKind.CHECKPOINT,
     CauseKind.GARBAGE_COLLECTION,
 )
-"""One event for each target, whatever its text; the others are one for each text."""
+"""One event for each target and kind of report, whatever its text; the others are one for each text."""
 BUSY = (activity.BUSY_COMMAND, activity.BUSY_STATEMENT)
 LEAST_BUSY_NS = 1_000_000
 """On average. A command that is busy because it is frequent holds nobody up."""
@@ -137,7 +137,7 @@ def _activities(records: Iterable[ActivityRecord], tail: Tail, look_ns: int) -> 
         kind = KIND_OF_ACTIVITY.get(record.kind)
         if kind is None or (record.kind in BUSY and (record.took_ns or 0) < LEAST_BUSY_NS):
             continue
-        text = "" if kind in TOGETHER else record.text
+        text = record.kind if kind in TOGETHER else record.text
         groups.setdefault((kind, record.target, text), []).append(record)
     by_kind: dict[CauseKind, list[Event]] = {}
     for (kind, target, _), group in groups.items():

@@ -46,7 +46,7 @@ BANK = """\
   - name: bank
     target: postgres
     driver: postgres
-    lanes: 90
+    lanes: 40
     setup:
       - DROP TABLE IF EXISTS planted
       - CREATE TABLE planted AS SELECT generate_series(1, 1000) AS id, 0 AS amount
@@ -173,7 +173,7 @@ def test_a_neighbour_that_takes_the_processors(stack: Stack, tmp_path: Path) -> 
                 neighbour.send_signal(signal.SIGKILL)
 
     rule = "  - cache.response.p95 < 40ms\n"
-    found = explained(stack, tmp_path, CACHE % "", rule, take)
+    found = explained(stack, tmp_path, CACHE % "", rule, take, may_be_others=True)
     assert first(found) == ("other_processes", "machine")
 
 

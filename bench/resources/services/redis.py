@@ -68,7 +68,10 @@ class RedisInfo:
 
 
 class RedisEvents:
-    """What happened between one look and the next, by the counters and logs of both."""
+    """What happened between one look and the next, by the counters and logs of both.
+
+    One thread does everything there: what held it up did not begin before it had answered the look before.
+    """
 
     def __init__(self) -> None:
         self.notices = Notices()
@@ -94,7 +97,7 @@ class RedisEvents:
             return
         if forks != known:
             took_ns = int(info.get("latest_fork_usec", "0")) * 1000
-            self.notices.add(Noticed(before_ns - took_ns, now_ns, FORK, "fork", took_ns=took_ns))
+            self.notices.add(Noticed(before_ns, now_ns, FORK, "fork", took_ns=took_ns))
         for field, command in IN_PROGRESS.items():
             if info.get(field) == "1":
                 self.notices.add(Noticed(before_ns, now_ns, SNAPSHOT, command))
@@ -107,9 +110,8 @@ class RedisEvents:
                     self._slow_id = max(self._slow_id, number)
                     if before_ns is not None and number > known:
                         took_ns = took_us * 1000
-                        begun_ns = before_ns - took_ns
                         self.notices.add(
-                            Noticed(begun_ns, now_ns, SLOW_COMMAND, command_name(words), took_ns=took_ns)
+                            Noticed(before_ns, now_ns, SLOW_COMMAND, command_name(words), took_ns=took_ns)
                         )
 
     def _was_latent(self, before_ns: int | None, now_ns: int, events: list[Nested]) -> None:
@@ -120,9 +122,7 @@ class RedisEvents:
                     self._latency[name] = (at_s, took_ms)
                     if before_ns is not None and is_new:
                         took_ns = took_ms * 1_000_000
-                        self.notices.add(
-                            Noticed(before_ns - took_ns, now_ns, LATENCY_EVENT, name, took_ns=took_ns)
-                        )
+                        self.notices.add(Noticed(before_ns, now_ns, LATENCY_EVENT, name, took_ns=took_ns))
 
     def _was_busy(self, before_ns: int | None, now_ns: int, commands: Mapping[str, tuple[int, int]]) -> None:
         known, self._commands = self._commands, commands
