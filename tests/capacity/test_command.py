@@ -50,7 +50,8 @@ def only_search(folder):
 
 def test_a_search_is_stopped_continued_and_ends_at_its_highest_rate(tmp_path, known_server):
     bench, out = Bench(tmp_path), tmp_path / "capacity"
-    asked = ["capacity", bench.scenario(SCENARIO), "--out", out, "--for", "2s", "--max-rate", "60/s"]
+    median = SCENARIO.replace("p95", "p50")  # which few samples show, so that the probe is short
+    asked = ["capacity", bench.scenario(median), "--out", out, "--for", "1s", "--max-rate", "50/s"]
     process = bench.start(*asked, REDIS_URL=known_server)
     eventually(lambda: out.exists() and any(one.name.endswith(".partial") for one in out.iterdir()), 120)
     process.send_signal(signal.SIGINT)
@@ -71,8 +72,8 @@ def test_a_search_is_stopped_continued_and_ends_at_its_highest_rate(tmp_path, kn
     assert all((out / probe["run"] / "verdict.json").exists() for probe in found["probes"])
     assert found["first_failing_per_s"] is None
     if done.code == 0:  # a busy machine may not be able to tell
-        assert (found["rate_per_s"], found["limited_by"]) == (60, "max_rate")
-        assert "60/s holds" in (tmp_path / "found.md").read_text()
+        assert (found["rate_per_s"], found["limited_by"]) == (50, "max_rate")
+        assert "50/s holds" in (tmp_path / "found.md").read_text()
     assert done.code in (0, 5)
     assert only_search(out)["state"] == "ended"
     assert list(out.glob("*.capacity.html"))
