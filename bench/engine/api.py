@@ -48,6 +48,21 @@ def counted_anomalies(workload: str, counts: Mapping[str, int]) -> list[tuple[st
     ]
 
 
+def kept_waiting(target: Target | None, workload: str, lanes: int, timeouts: int) -> list[tuple[str, ...]]:
+    """A note where a pooler in session mode stands before what gave no answer in time: whom the wait is owed
+    to cannot be told from here.
+    """
+    if target is None or target.pooler != "session" or not timeouts:
+        return []
+    text = (
+        f"{workload}: {timeouts} requests had no answer by their deadline behind a pooler in session mode. "
+        "It keeps a connection of the server for each lane that has asked: if its pool (default_pool_size "
+        f"of PgBouncer) has fewer than {lanes}, the others wait for the pooler, not for the server"
+    )
+    advice = "use no more lanes than it has connections, raise its pool, or pool by transaction"
+    return [("waited_at_pooler", "note", text, advice)]
+
+
 def moved(workload: str, addresses: Mapping[str, int]) -> list[tuple[str, ...]]:
     """A note where connections led to several addresses: how many to each, in the order of their use."""
     places = ", then ".join(f"{address} ({often(count)})" for address, count in addresses.items())

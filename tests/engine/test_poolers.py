@@ -133,6 +133,8 @@ def test_lanes_beyond_the_connections_of_a_pooler_by_session_wait_as_an_applicat
     assert ran.count(Outcome.OK) > 0
     assert ran.count(Outcome.TIMEOUT) > 0
     assert ran.count(Outcome.OK, Outcome.TIMEOUT, Outcome.DROPPED, Outcome.RESET) == ran.planned
+    (said,) = [text for code, _, text, *_ in ran.result.anomalies if code == "waited_at_pooler"]
+    assert f"fewer than {2 * SERVER_CONNECTIONS}, the others wait for the pooler, not for the server" in said
 
 
 @pytest.mark.parametrize("engine", ["wire", "client"])

@@ -56,6 +56,11 @@ NOT_YET = ("starting up", "shutting down", "in recovery mode", "not yet acceptin
 """What a server says that lets nobody in for a while (57P03): libpq asks the next of several hosts then."""
 _ADVICE = (
     (
+        (),
+        ("max_client_conn",),
+        "use fewer lanes, or raise the pooler's limit of clients (max_client_conn)",
+    ),
+    (
         ("53300",),
         ("too many", "remaining connection slots", "no more connections allowed"),
         "use fewer lanes or a smaller pool, or raise the limit: "

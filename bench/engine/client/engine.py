@@ -23,6 +23,7 @@ from bench.engine.api import (
     EngineResult,
     EngineStats,
     counted_anomalies,
+    kept_waiting,
     moved,
     reconnected,
 )
@@ -199,7 +200,10 @@ class ClientEngine:
             "operation_log_full": int(gauges[layout.LOG_FULL]),
             "left_read_only": self.watch.left_read_only,
         }
-        return counted_anomalies(self.plan.name, counts) + moved(self.plan.name, self.watch.addresses)
+        timeouts = int(self._results.board.tallies[:, Outcome.TIMEOUT].sum())
+        waited = kept_waiting(self._target, self.plan.name, self.plan.workload.pool, timeouts)
+        where = moved(self.plan.name, self.watch.addresses)
+        return counted_anomalies(self.plan.name, counts) + where + waited
 
     def raw_logs(self) -> list[tuple[Path, int]]:
         """The operation log with its number of records; none where it is off."""

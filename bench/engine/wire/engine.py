@@ -22,6 +22,7 @@ from bench.engine.api import (
     LoggedIn,
     WireDriver,
     counted_anomalies,
+    kept_waiting,
     moved,
     reconnected,
 )
@@ -317,7 +318,9 @@ class WireEngine:
             "left_read_only": self._sum(layout.LEFT_READ_ONLY),
         }
         addresses = self._connector.addresses if self._connector else {}
-        return counted_anomalies(self.plan.name, counts) + moved(self.plan.name, addresses)
+        timeouts = sum(int(shard.board.tallies[:, Outcome.TIMEOUT].sum()) for shard in self._shards)
+        waited = kept_waiting(self._target, self.plan.name, self.plan.workload.lanes, timeouts)
+        return counted_anomalies(self.plan.name, counts) + moved(self.plan.name, addresses) + waited
 
     def _stalls(self) -> list[tuple[str, ...]]:
         """A stall of the generator as long as a deadline ends arrivals that the target never saw."""
