@@ -88,6 +88,7 @@ def write_night(
         start_ns = S + window * 10 * S // WINDOWS
         end_ns = S + (window + 1) * 10 * S // WINDOWS
         writer.histogram(f"cache/get/response/{outcome}", start_ns, end_ns, counts)
+        writer.series({"start_ns": start_ns, "end_ns": end_ns, "planned": samples})
     for row in rows:
         writer.resources(row)
     full = SyntheticRun(
