@@ -57,9 +57,35 @@ def held_up(run: Run) -> HeldUp | None:
         return HeldUp(found.share, found.sentence())
     says_who_waited = any(row.get("run_queue_worst_s") is not None for row in run.resources())
     busy, others = _shares(run)
-    if says_who_waited or busy < FULL or others < CROWDED:
+    if others < CROWDED:
+        return None
+    if (pressure := cpu_pressure(run)) * others / busy >= LEAST_SHARE:
+        said = f"something waited for a processor {units.format_ratio(pressure)} of the time"
+        return HeldUp(
+            pressure * others / busy, f"{said}, and others had {others * 100:.0f} % of this machine"
+        )
+    if says_who_waited or busy < FULL:
         return None
     return HeldUp(1.0, f"others had {others * 100:.0f} % of a machine that had nothing left")
+
+
+def cpu_pressure(run: Run) -> float:
+    """The share of the measured time in which some process of the machine was ready and had no processor.
+
+    It is the kernel's pressure stall information, and knows of targets whose own waits cannot be read; 0
+    where the run does not have it. Raises ResultError for a damaged run.
+    """
+    waited_s = 0.0
+    rows = [row for row in run.resources() if row.get("source") == MACHINE]
+    known = [(row["at_ns"], row.get("cpu_pressure_s")) for row in rows]
+    for start_ns, end_ns in run.measured_spans:
+        inside = [
+            waited
+            for at, waited in known
+            if isinstance(at, float) and isinstance(waited, float) and start_ns <= at <= end_ns
+        ]
+        waited_s += max(inside[-1] - inside[0], 0.0) if inside else 0.0
+    return min(waited_s / run.measured_s, 1.0) if run.measured_s else 0.0
 
 
 def other_work(run: Run) -> float:

@@ -118,12 +118,23 @@ def max_ns(counts: Counts) -> int:
 
 
 def mean_ns(counts: Counts) -> float:
-    """Mean in ns from bucket midpoints, off by at most 1/2048 of itself."""
+    """Mean in ns from bucket midpoints, off by at most 1/2048 of itself. Raises ValueError for no samples."""
+    used, middle = _middles_ns(counts)
+    return float(np.dot(middle, counts[used]) / counts[used].sum())
+
+
+def deviation_ns(counts: Counts) -> float:
+    """Standard deviation in ns from bucket midpoints. Raises ValueError for no samples."""
+    used, middle = _middles_ns(counts)
+    return float(np.sqrt(np.average((middle - mean_ns(counts)) ** 2, weights=counts[used])))
+
+
+def _middles_ns(counts: Counts) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The buckets in use and the middle of each. Raises ValueError for no samples."""
     used = np.flatnonzero(counts)
     if used.size == 0:
         raise ValueError("a mean of no samples does not exist")
-    middle = np.array([(lower_edge_ns(int(b)) + upper_edge_ns(int(b))) / 2 for b in used])
-    return float(np.dot(middle, counts[used]) / counts[used].sum())
+    return used, np.array([(lower_edge_ns(int(b)) + upper_edge_ns(int(b))) / 2 for b in used])
 
 
 def to_hdr(counts: Counts) -> HdrHistogram:

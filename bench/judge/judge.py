@@ -10,6 +10,7 @@ from bench.judge.guards import DOUBTS
 from bench.judge.machine_guards import MACHINE_DOUBTS, PROXY_DOUBTS, machine_excused
 from bench.judge.measures import observe
 from bench.judge.observation import Observation, Unmeasurable, tally_of
+from bench.judge.shown import not_shown, shown
 from bench.judge.uncertainty import interval_of
 from bench.judge.verdict import Check, Status, Verdict, compared
 from bench.results.reader import Run
@@ -154,6 +155,12 @@ def _judged(run: Run, rule: Rule, seen: Observation) -> Check:
         if found is not None:
             return _of(rule, seen, found.status, found.because, found.advice)
     because = wording.because(rule, seen, status)
+    evidence = shown(run, rule, seen)
+    if evidence is None:
+        return _of(rule, seen, status, because, wording.advice(run, rule, seen, status))
+    if (found := not_shown(run, status, evidence)) is not None:
+        return _of(rule, seen, found.status, f"{because}; {found.because}", found.advice)
+    because += f"; with 95 % confidence {evidence.bound}" if evidence.bound else ""
     return _of(rule, seen, status, because, wording.advice(run, rule, seen, status))
 
 

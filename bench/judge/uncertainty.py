@@ -1,101 +1,51 @@
 """How sure an achieved value is: an interval, and by which method.
 
 Where the judge has bounds (slopes) they are taken. Else each kind of metric has its method, and what
-has none says so. `METHODS` describes them for the page's reader. Some methods judge a run cut down: to
-some of its faults, or to a tenth of its measured time.
+has none says so. `METHODS` describes them for the page's reader.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from itertools import pairwise
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from bench.core import units
+from bench.core import histogram, units
 from bench.core.clock import NS_PER_S
+from bench.core.histogram import Counts
 from bench.core.units import spaced
 from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import KNOWN, Unmeasurable
+from bench.judge.parts import cpu_slices, with_faults
 from bench.judge.resources.growth import SHARE, by_memory, growth, measured_offsets
-from bench.judge.resources.series import Series, Times, series_of, times_of
-from bench.judge.sampled_intervals import (
-    mean_interval,
-    percentile_interval,
-    share_interval,
-    throughput_interval,
-)
+from bench.judge.resources.series import Series, Times, series_of, targets_of, times_of
 from bench.judge.verdict import Check
+from bench.judge.windowed import (
+    losses_evidence,
+    mean_evidence,
+    percentile_evidence,
+    throughput_evidence,
+)
 from bench.results.reader import Run
-from bench.results.run_record import PhaseRecord
 from bench.scenario.rules.grammar import Metric, Rule
-from bench.scenario.rules.metric_facts import BY_NAME
-
-
-def with_faults(run: Run, numbers: Collection[int]) -> Run:
-    """The same run as if only these faults had been made."""
-    record = run.record
-    sections = {
-        "faults": [fault for fault in record.faults if fault.number in numbers],
-        "recoveries": [recovery for recovery in record.recoveries if recovery.fault in numbers],
-        "detections": [detection for detection in record.detections if detection.fault in numbers],
-    }
-    return Run(run.path, record.model_copy(update=sections))
-
-
-def tenths(run: Run, pieces: int = 10) -> list[Run]:
-    """The run's measured phases in pieces of equal length, whole cycles where a phase has them.
-
-    Fewer pieces where a phase has fewer cycles. Each piece has its samples of resources, no counts.
-    """
-    phases = [phase for phase in run.record.phases if phase.measured]
-    if not phases:
-        return []
-    longest = max(phases, key=lambda phase: phase.end_ns - phase.start_ns)
-    return [
-        Run(run.path, run.record.model_copy(update={"phases": [piece]})) for piece in _cut(longest, pieces)
-    ]
-
-
-def _cut(phase: PhaseRecord, pieces: int) -> list[PhaseRecord]:
-    start, length = phase.start_ns, phase.end_ns - phase.start_ns
-    cycles = phase.cycles or 0
-    pieces = min(pieces, cycles) if cycles else pieces
-    edges = [cycles * number // pieces for number in range(pieces + 1)] if cycles else range(pieces + 1)
-    whole = cycles or pieces
-    return [
-        phase.model_copy(
-            update={
-                "start_ns": start + length * first // whole,
-                "end_ns": start + length * last // whole,
-                "cycles": (last - first) if cycles else None,
-            }
-        )
-        for first, last in pairwise(edges)
-    ]
-
-
-LEAST_SLICES = 5
-
-
-def cpu_spread(run: Run, metric: Metric) -> tuple[float, float] | None:
-    """The least and the greatest share of ten slices of the longest measured phase."""
-    shares = []
-    for piece in tenths(run):
-        try:
-            shares.append(observe(piece, metric).value)
-        except Unmeasurable:
-            continue
-    return (min(shares), max(shares)) if len(shares) >= LEAST_SLICES else None
+from bench.scenario.rules.metric_facts import BY_NAME, RULE_OF_THREE, SHARES_OF_FEW, SHARES_OF_MOST
+from bench.statistics.evidence import RatioEvidence, ShareEvidence
 
 
 def memory_growth_spread(run: Run, metric: Metric) -> tuple[float, float] | None:
     """Lowest minus highest and highest minus lowest sample of the last and the first tenth, in bytes."""
-    if not metric.scope:
+    found = []
+    for source in metric.scope or targets_of(run):
+        try:
+            found.append(_extremes_of(series_of(run, source), times_of(run)))
+        except Unmeasurable:
+            continue
+    if not found:
         return None
-    try:
-        series, times = series_of(run, metric.scope[0]), times_of(run)
-        bounds, _ = by_memory(series, lambda column: _extremes(series, times, column))
-    except Unmeasurable:
-        return None
-    return bounds
+    # Without a source the rule is about the one that grew most.
+    return max(low for low, _ in found), max(high for _, high in found)
+
+
+def _extremes_of(series: Series, times: Times) -> tuple[float, float]:
+    return by_memory(series, lambda column: _extremes(series, times, column))[0]
 
 
 def _extremes(series: Series, times: Times, column: str) -> tuple[float, float]:
@@ -112,30 +62,35 @@ def _extremes(series: Series, times: Times, column: str) -> tuple[float, float]:
 
 
 METHODS = {
-    "slices of time": "Percentiles: the measured time is cut into up to 30 slices, and how much the share of "
-    "samples below the value differs between them gives the 95 % interval of that share, read back at "
-    "the histogram (Woodruff 1952). No distribution is assumed, and samples of one slice may depend "
-    "on each other.",
-    "independent samples": "Percentiles of a run with fewer than 10 windows: the same with samples taken as "
-    "independent, which makes the interval too narrow where they are not.",
+    "slices of time": "Percentiles: the measured time is cut into 10, 20 and 30 slices, and how much the "
+    "share of samples beyond the value differs between them says how many independent samples they are "
+    "worth: that gives the 95 % interval of the share, read back at the histogram (Woodruff 1952). No "
+    "distribution is assumed, and samples of one slice may depend on each other.",
+    "independent samples": "Percentiles, rates and means of a run with fewer than 10 windows: the same with "
+    "samples taken as independent, which makes the interval too narrow where they are not.",
     "batch means": "Throughput and means: by how much the slices differ, with Student's t (95 %).",
-    "Wilson": "Shares: Wilson's interval (95 %), for as many samples as the slices say they are worth.",
+    "Clopper-Pearson": "Shares: the interval of Clopper and Pearson (95 %), for as many independent samples "
+    "as the slices say they are worth.",
     "rule of three": "Nothing found in n: the true share may be up to 3/n (95 %).",
     "repeats": "Repeated faults: the least and the greatest of n; up to 1 - 0.05^(1/n) of further ones may "
     "be worse than the worst of them (95 %).",
     "ten slices": "CPU: the least and the greatest of ten slices of the measured time.",
     "extremes": "Memory growth: from the lowest and highest samples of the first and the last tenth.",
-    "counted": "Counts: every case was looked at, so for this run the number is exact.",
+    "counted": "Counts, maxima, a single fault, the worst window of an availability: every case was looked "
+    "at, so for this run the number is exact.",
     "bootstrap": "Slopes: 98 % bounds by a moving-block bootstrap (the judge's own).",
 }
 """Name of a method -> what it is, for the reader of the page."""
 COUNTS = frozenset(
     {"lost_messages", "duplicate_messages", "reordered_messages", "lost_writes", "unexpected_values"}
 )
-COUNTED = COUNTS | {"dropped", "leaked_connections", "false_alarms", "fd_growth"}
 """Metrics for which every single case was looked at."""
 SLOPES = frozenset({"memory_slope"})
 SHARE_BEYOND = 0.05
+TWO_SIDED = 0.975
+"""Confidence of each end of a 95 % interval."""
+MANY = 10**6
+"""Degrees of freedom of what is taken as known."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +114,7 @@ def uncertainty(run: Run, rule: Rule, check: Check) -> Uncertainty:
     if name in SLOPES and check.interval is not None:
         return _between(*check.interval, rule.unit, "bootstrap")
     if name in LATENCIES:
-        return _percentile(run, rule.metric)
+        return _latency(run, rule.metric)
     if name in COUNTS:
         return _zero_of(check.observed, check.samples)
     if name in PER_FAULT:
@@ -169,7 +124,7 @@ def uncertainty(run: Run, rule: Rule, check: Check) -> Uncertainty:
 
 
 def interval_of(run: Run, rule: Rule, check: Check) -> tuple[tuple[float, float] | None, str | None]:
-    """The bounds of the observed value of a check, and the method; None where there are no two bounds.
+    """The bounds of the observed value of a check, and the method; None where nothing was observed.
 
     Raises ResultError for a damaged run.
     """
@@ -178,9 +133,7 @@ def interval_of(run: Run, rule: Rule, check: Check) -> tuple[tuple[float, float]
     found = uncertainty(run, rule, check)
     if found.low is not None and found.high is not None:
         return (found.low, found.high), found.method
-    if rule.metric.name in COUNTED:
-        return (check.observed, check.observed), "counted"
-    return None, None
+    return (check.observed, check.observed), "counted"
 
 
 REASONS = {
@@ -193,33 +146,85 @@ REASONS = {
 PER_FAULT = frozenset(name for name, metric in BY_NAME.items() if metric.per_repeat)
 
 
-def _percentile(run: Run, metric: Metric) -> Uncertainty:
-    if metric.stat == "mean" and (bounds := mean_interval(run, metric)) is not None:
-        return _between(*bounds, "ns", "batch means")
-    percent = 95.0 if metric.stat is None else metric.percent
-    if percent is None:
-        return _none(f"the {metric.stat} has no interval here")
-    low, high, is_by_slices = percentile_interval(run, metric, percent)
-    return _between(low, high, "ns", "slices of time" if is_by_slices else "independent samples")
+def _latency(run: Run, metric: Metric) -> Uncertainty:
+    """Of a percentile by the share of samples beyond it, read back at the histogram (Woodruff 1952)."""
+    seen = observe(run, metric)
+    assert seen.counts is not None
+    if metric.stat == "max":
+        return Uncertainty(seen.value, seen.value, "the longest of this run", "counted")
+    if metric.stat == "mean":
+        return _mean(run, metric, seen.counts)
+    evidence = percentile_evidence(run, metric, histogram.bucket_of(int(seen.value)) + 1)
+    # The share that the percentile stands for: what lies in its own bucket may be much more or much less.
+    beyond = 1 - (metric.percent or 95.0) / 100
+    standing = replace(
+        evidence, cases=beyond * evidence.samples, planned_cases=beyond * evidence.planned_samples
+    )
+    low = histogram.percentile_ns(seen.counts, 100 * (1 - standing.upper(TWO_SIDED)))
+    high_percent = 100 * (1 - standing.lower(TWO_SIDED))
+    high = (
+        histogram.percentile_ns(seen.counts, high_percent)
+        if high_percent < 100
+        else histogram.max_ns(seen.counts)
+    )
+    return _between(low, high, "ns", "slices of time" if evidence.is_by_windows else "independent samples")
 
 
 def _errors(run: Run, rule: Rule) -> Uncertainty:
-    failed, planned, low, high = share_interval(run, rule.metric)
-    if failed == 0:
-        return Uncertainty(0, high, f"up to {units.format_ratio(high)}, 0 of {planned}", "rule of three")
-    return _between(low, high, "ratio", "Wilson")
+    return _of_share(losses_evidence(run, rule.metric))
+
+
+def _of_share(evidence: ShareEvidence, *, of_most: bool = False) -> Uncertainty:
+    """`of_most`: of a share that should be high, whose cases are what is missing."""
+    cases, samples = evidence.cases + evidence.planned_cases, evidence.samples + evidence.planned_samples
+    low, high = evidence.lower(TWO_SIDED), evidence.upper(TWO_SIDED)
+    method = "Clopper-Pearson"
+    if not cases:
+        low, high, method = 0.0, min(RULE_OF_THREE / samples, 1.0), "rule of three"
+    if of_most:
+        low, high = 1 - high, 1 - low
+    found = _between(low, high, "ratio", method)
+    return found if cases else replace(found, text=f"{found.text}, 0 of {samples:.0f}")
+
+
+def _lookups(run: Run, rule: Rule) -> Uncertainty:
+    """Counted by the whole run, so their samples are taken as independent."""
+    seen = observe(run, rule.metric)
+    is_most = rule.metric.name in SHARES_OF_MOST
+    share = 1 - seen.value if is_most else seen.value
+    return _of_share(ShareEvidence(share * seen.samples, seen.samples), of_most=is_most)
 
 
 def _throughput(run: Run, rule: Rule) -> Uncertainty:
-    bounds = throughput_interval(run, rule.metric)
-    if bounds is None:
-        return _none("too few windows")
-    return _between(*bounds, "per_s", "batch means")
+    evidence = throughput_evidence(run, rule.metric)
+    if evidence is None:
+        per_s = observe(run, rule.metric).value
+        evidence = RatioEvidence(per_s, math.sqrt(per_s / run.measured_s), MANY) if run.measured_s else None
+        return _of_ratio(evidence, "per_s", "independent samples")
+    return _of_ratio(evidence, "per_s", "batch means")
+
+
+def _mean(run: Run, metric: Metric, counts: Counts) -> Uncertainty:
+    evidence = mean_evidence(run, metric)
+    if evidence is None:
+        error = histogram.deviation_ns(counts) / math.sqrt(counts.sum())
+        evidence = RatioEvidence(histogram.mean_ns(counts), error, MANY)
+        return _of_ratio(evidence, "ns", "independent samples")
+    return _of_ratio(evidence, "ns", "batch means")
+
+
+def _of_ratio(evidence: RatioEvidence | None, unit: str, method: str) -> Uncertainty:
+    if evidence is None:
+        return _none("nothing was measured")
+    reach = evidence.reach(TWO_SIDED)
+    return _between(max(0.0, evidence.ratio - reach), evidence.ratio + reach, unit, method)
 
 
 def _availability(run: Run, rule: Rule) -> Uncertainty:
     """Projected from each fault by itself: the spread of what one interruption would mean."""
     if "incidents" not in rule.metric.arguments:
+        if rule.metric.arguments["window"] >= run.measured_s * NS_PER_S:
+            return _of_share(losses_evidence(run, rule.metric), of_most=True)
         return _none("the worst window of the run")
     values = []
     for fault in run.record.faults:
@@ -231,13 +236,15 @@ def _availability(run: Run, rule: Rule) -> Uncertainty:
 
 
 def _cpu(run: Run, rule: Rule) -> Uncertainty:
-    bounds = cpu_spread(run, rule.metric)
-    return _between(*bounds, "ratio", "ten slices") if bounds else _none("too few samples for slices")
+    slices = cpu_slices(run, rule.metric)
+    if not slices:
+        return _none("too few samples for slices")
+    return _between(min(slices), max(slices), "ratio", "ten slices")
 
 
 def _memory_growth(run: Run, rule: Rule) -> Uncertainty:
     bounds = memory_growth_spread(run, rule.metric)
-    return _between(*bounds, "bytes", "extremes") if bounds else _none("of the target that grew most")
+    return _between(*bounds, "bytes", "extremes") if bounds else _none("too few samples")
 
 
 def _false_alarms(run: Run, rule: Rule) -> Uncertainty:  # noqa: ARG001 - the signature of every method
@@ -256,6 +263,8 @@ def _false_alarms(run: Run, rule: Rule) -> Uncertainty:  # noqa: ARG001 - the si
 OTHERS: dict[str, Callable[[Run, Rule], Uncertainty]] = {
     "errors": _errors,
     "throughput": _throughput,
+    **dict.fromkeys(SHARES_OF_FEW - {"errors"}, _lookups),
+    **dict.fromkeys(SHARES_OF_MOST - {"availability"}, _lookups),
     "availability": _availability,
     "cpu": _cpu,
     "memory_growth": _memory_growth,

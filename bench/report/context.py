@@ -1,5 +1,6 @@
 """What stands around the figures: losses, outages, the generator's own share, the run and its machine."""
 
+import re
 import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from bench.resources.starvation import Starvation
 from bench.results.fault_records import OutageRecord
 from bench.results.reader import Run
 from bench.results.run_record import ProxyRecord, RunRecord, TargetRecord, WorkloadRecord
+from bench.scenario.rules.grammar import RuleText
+from bench.scenario.rules.metric_facts import RULE_OF_THREE
 
 Fact: TypeAlias = "tuple[str, str]"
 """A label and what there is to say of it."""
@@ -174,6 +177,26 @@ def _spread(counts: Counts) -> str:
     return f"{joined(known)}, max {units.format_duration_ns(histogram.max_ns(counts))}"
 
 
+TAIL_OF_RULE = re.compile(r"\.p(\d+(?:\.\d+)?)$")
+TAIL = 95.0
+"""Of percentiles from here on rare stalls are a large part."""
+
+
+def rare_stalls(run: Run) -> str:
+    """How rare a stall may be that the run cannot have missed, where a rule is about a tail; else empty.
+
+    Of what comes at random, none in a time T leaves a rate of up to 3 / T (95 %; the rule of three).
+    """
+    judged = [RuleText.of(text).metric for text in run.rules]
+    is_tail = any((found := TAIL_OF_RULE.search(metric)) and float(found[1]) >= TAIL for metric in judged)
+    if not is_tail or not run.measured_s:
+        return ""
+    measured, excluded = (
+        units.format_duration_ns(part * run.measured_s * NS_PER_S) for part in (1, 1 / RULE_OF_THREE)
+    )
+    return f"any that come every {excluded} or more often show in {measured} (95 %); rarer ones may be missed"
+
+
 def run_itself(run: Run) -> list[Fact]:
     """When, on what, where it lies, and how to do it again."""
     record = run.record
@@ -185,6 +208,8 @@ def run_itself(run: Run) -> list[Fact]:
         "" if plan.seed is None else f"seed {plan.seed}",
     ]
     facts = [("Run", joined(parts))]
+    if stalls := rare_stalls(run):
+        facts.append(("Stalls", stalls))
     if stack.kind or stack.targets:
         facts.append(("Stack", f"{stack.kind or 'unknown'}: {joined(map(_target, stack.targets))}"))
     if machine := record.environment.key:

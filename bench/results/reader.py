@@ -21,6 +21,10 @@ from bench.results import layout
 from bench.results.activity import ActivityRecord
 from bench.results.logs import OPERATION, Tag, Window, window_of
 from bench.results.run_record import Anomaly, RunRecord, WorkloadRecord
+from bench.results.window_samples import WindowSamples
+
+KEPT = "response"
+"""The kind of histogram that nearly every rule and report asks for: its windows are kept once read."""
 
 
 class Run:
@@ -29,6 +33,7 @@ class Run:
     def __init__(self, path: Path, record: RunRecord) -> None:
         self.path = path
         self.record = record
+        self._samples: dict[str, WindowSamples] = {}
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -141,6 +146,18 @@ class Run:
 
     def windows(self, kind: str | None = None, measured: bool | None = None) -> Iterator[Window]:
         """Every histogram of the log in the order of writing, one at a time. Raises ResultError."""
+        found = self._samples[kind] if kind in self._samples else self._read_windows(kind)
+        return (window for window in found if measured in (None, window.tag.measured))
+
+    def samples(self, kind: str) -> WindowSamples:
+        """The same of one kind, decoded once for all who ask. Raises ResultError."""
+        if kind == KEPT:
+            _ = self._sums  # reads everything, and keeps these
+        if kind not in self._samples:
+            self._samples[kind] = WindowSamples(self._read_windows(kind))
+        return self._samples[kind]
+
+    def _read_windows(self, kind: str | None = None) -> Iterator[Window]:
         file = self.path / layout.WINDOWS
         for number, line, is_cut in self._lines(file):
             if kind is not None and line.startswith("Tag=") and f"/{kind}/" not in line.partition(",")[0]:
@@ -151,9 +168,7 @@ class Run:
                 if is_cut:
                     return
                 raise ResultError(f"{file}:{number}: {error}; the run is damaged") from error
-            if window is None or kind not in (None, window.tag.kind):
-                continue
-            if measured in (None, window.tag.measured):
+            if window is not None and kind in (None, window.tag.kind):
                 yield window
 
     def series(self) -> list[dict[str, float | str | None]]:
@@ -276,13 +291,19 @@ class Run:
     @cached_property
     def _sums(self) -> dict[Tag, Counts]:
         sums: dict[Tag, Counts] = {}
-        for window in self.windows():
+        self._samples[KEPT] = WindowSamples(self._added_up(sums))
+        self._compare_with_record(sums)
+        return sums
+
+    def _added_up(self, sums: dict[Tag, Counts]) -> Iterator[Window]:
+        """Add every window of the log to `sums`, and yield those of the kind that is kept."""
+        for window in self._read_windows():
             if window.tag in sums:
                 sums[window.tag] += window.counts
             else:
-                sums[window.tag] = window.counts
-        self._compare_with_record(sums)
-        return sums
+                sums[window.tag] = window.counts.copy()
+            if window.tag.kind == KEPT:
+                yield window
 
     def _compare_with_record(self, sums: dict[Tag, Counts]) -> None:
         """A log that lost whole lines reads well and would make a good run bad. Raises ResultError."""

@@ -29,7 +29,10 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_rule_that_flips_at_its_limit_is_no_regression(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """2 % between two nights is chance; that the limit lies in between makes it no more than that."""
+    """2 % between two nights is chance; that the limit lies in between makes it no more than that.
+
+    Neither night shows on which side of the limit it is, so neither passes nor fails.
+    """
     before, after = tmp_path / "before", tmp_path / "after"
     for metric in ("cache.response.p95", "cache.response_ok.p95", "cache.get.response.p95"):
         folders = [root / metric for root in (before, after)]
@@ -40,10 +43,11 @@ def test_a_rule_that_flips_at_its_limit_is_no_regression(
         write_night(folders[0], 1, seed=1, sla=(rule,))
         write_night(folders[1], 2, seed=1, slower=1.02, sla=(rule,))
         assert bench(["compare", *map(str, folders)]) != 1, metric
-        said = " ".join(capsys.readouterr().out.split())
-        assert f'cannot tell: rule "{rule}": PASS -> FAIL' in said
-        assert "the difference cannot be shown" in said
-        shutil.rmtree(folders[1])
+        assert f'REGRESSION: rule "{rule}"' not in " ".join(capsys.readouterr().out.split())
+        for folder in folders:
+            shutil.rmtree(folder)
+        rule = f"{metric} < {value_ns * 1.5 / 1e6:.3f}ms"
+        write_night(folders[0], 1, seed=1, sla=(rule,))
         write_night(folders[1], 2, seed=1, slower=3, sla=(rule,))
         assert bench(["compare", *map(str, folders)]) == 1, metric
         assert f'REGRESSION: rule "{rule}": PASS -> FAIL' in " ".join(capsys.readouterr().out.split())
@@ -75,9 +79,9 @@ def test_a_flip_of_a_rule_without_a_figure_of_its_own_is_told_by_its_values(
     assert found.finding is finding
 
 
-@pytest.mark.parametrize("newer", [True, False], ids=["waiting is told", "an older run"])
+@pytest.mark.parametrize("witness", ["run queue", "pressure", "full machine"])
 def test_a_run_on_a_machine_that_others_kept_busy_tells_nothing_however_slow_it_was(
-    nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], newer: bool
+    nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], witness: str
 ) -> None:
     """Beside twenty busy loops a median can be thirty times what it was: no share of CPU bounds a wait."""
 
@@ -86,15 +90,20 @@ def test_a_run_on_a_machine_that_others_kept_busy_tells_nothing_however_slow_it_
         more = [
             {"run_queue_worst_s": waited / 10, "run_queue_s": row["at_ns"] / 1e9 * waited} for row in found
         ]
+        if witness == "pressure":  # of a target whose own waits nobody may read
+            more = [{"run_queue_worst_s": 0.0, "cpu_pressure_s": row["at_ns"] / 1e9 * 0.6} for row in found]
         return [
-            row | {"cpu_s": round(row["at_ns"] / 1e9 * cores_used, 3)} | (extra if newer else {})
+            row
+            | {"cpu_s": round(row["at_ns"] / 1e9 * cores_used, 3)}
+            | ({} if witness == "full machine" else extra)
             for row, extra in zip(found, more, strict=True)
         ]
 
-    used = {"redis": (0.1, 0.8), "generator": (0.1, 0.8), "machine": (2.0, 0.0)}
+    busy = 1.5 if witness == "pressure" else 2.0
+    used = {"redis": (0.1, 0.8), "generator": (0.1, 0.8), "machine": (busy, 0.0)}
     resources = sorted(
         (row for source, each in used.items() for row in rows(source, *each)), key=lambda row: row["at_ns"]
     )
     write_night(tmp_path, 8, slower=30, sla=(), rows=resources)
     assert bench(["compare", str(nights), str(tmp_path)]) != 1
-    assert "the machine was busy: others " in " ".join(capsys.readouterr().out.split())
+    assert "the machine was busy: " in " ".join(capsys.readouterr().out.split())

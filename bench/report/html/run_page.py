@@ -12,6 +12,7 @@ from bench.judge.faults.times import is_clean
 from bench.judge.observation import tally_of
 from bench.judge.verdict import Check, Status, Verdict
 from bench.report import explanation
+from bench.report.context import rare_stalls
 from bench.report.formats import JudgedRun, Reader
 from bench.report.html import arrivals, faults, latency, resources, run_details
 from bench.report.html.page import (
@@ -86,7 +87,7 @@ def _banner(status: Status, name: str, text: str, why: Sequence[str] = ()) -> Ht
     return element("div", body, reasons, class_=f"banner {status.name.lower()}", role="note")
 
 
-def rules(verdict: Verdict) -> Html:
+def rules(run: Run, verdict: Verdict) -> Html:
     """Each rule: what was observed, its limit and warning level, what is left, and why it came out so."""
     judged = [check for check in verdict.checks if check.is_rule]
     if not judged:
@@ -97,7 +98,9 @@ def rules(verdict: Verdict) -> Html:
         "Every rule of the scenario, in its order. Below a value: its bounds, and how many samples. "
         "Headroom: the share of the limit that is left"
     )
-    return section("Rules", table(columns, rows, caption, narrow="cards"))
+    stalls = rare_stalls(run)
+    note = element("p", f"Stalls: {stalls}.", class_="soft small") if stalls else None
+    return section("Rules", table(columns, rows, caption, narrow="cards"), note)
 
 
 def _rule(check: Check) -> list[Child]:
@@ -233,7 +236,7 @@ def _rendered(run: Run, verdict: Verdict, share: float) -> str:
     over_time = latency.over_time(run, verdict, book, (fine, drawn), (coarse, tabled))
     parts: list[Html] = [
         findings(verdict),
-        rules(verdict),
+        rules(run, verdict),
         *html.sections(explanation.page_sections(explain(run)), run.path),
         faults.recovery(run),
         faults.outages(run),

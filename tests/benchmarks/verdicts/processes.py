@@ -1,7 +1,9 @@
 """Latencies of known percentiles whose samples depend on each other, some of them for long.
 
 Each process gives arrays of shape (trials, samples), in the order of time, and its own percentile exactly.
-CHOSEN were looked at when the method was chosen; HELD_OUT were written after that, and changed nothing.
+CHOSEN were looked at when the method was chosen. The first that were held out were written after that; one of
+them, the queue at a load of 0.8, passed too often and made the method stricter. Those held out then are the
+later ones, and changed nothing.
 """
 
 import math
@@ -99,3 +101,8 @@ CHOSEN = (independent(), autoregressive(0.9), queue(0.5))
 def held_out(share: float) -> tuple[Process, ...]:
     """Those for a percentile: the length of stalls follows from it."""
     return (autoregressive(0.97), queue(0.8), rare_stalls(share, 20), rare_stalls(share, 60), pareto(1.5))
+
+
+def held_out_later(share: float) -> tuple[Process, ...]:
+    """More of them, from after the method was made stricter."""
+    return (autoregressive(0.99), queue(0.7), queue(0.9), rare_stalls(share, 30), pareto(1.1))
