@@ -83,7 +83,7 @@ def test_the_explanation_for_programs_has_shares_chances_and_advice(tmp_path: Pa
 
 
 def test_a_broken_rule_is_advised_by_the_first_cause(tmp_path: Path) -> None:
-    checks = judge(Run.load(stalled(tmp_path))).checks
+    checks = judge(Run.load(stalled(tmp_path, "cache.response.p99.9 < 10ms"))).checks
     advice = next(check.advice for check in checks if check.is_rule)
     assert advice is not None
     assert advice.startswith("100 % of the slow arrivals, because redis forked")

@@ -57,7 +57,7 @@ def test_a_share_says_what_it_is_made_of(tmp_path: Any) -> None:
     errors = checked(tmp_path / "b", "cache.get.status.5xx < 0.3%", STATUSES)
     assert errors.because == (
         "the share of HTTP 5xx is 1 %, above the limit of 0.3%: of 400 answers 396 were 200, 4 were 503; "
-        "with 95 % confidence at least 0.343 % have such a status, 0.3 % may"
+        "with 95 % confidence at least 0.342 % have such a status, 0.3 % may"
     )
 
 
