@@ -5,6 +5,7 @@ import math
 from bench.core import units
 from bench.core.answers import STATUS_CLASSES
 from bench.core.clock import NS_PER_S
+from bench.core.errors import HoldfastError
 from bench.core.outcome import OUTCOMES
 from bench.core.units import often, spaced
 from bench.explain import wording as causes
@@ -195,8 +196,8 @@ def _first_cause(run: Run, rule: Rule) -> str | None:
     """What made most of the tail of a workload, as far as the run kept it, and what to do about that."""
     try:
         found = explain(run)
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
-        return None  # an explanation that fails must not change a verdict
+    except (HoldfastError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError):
+        return None  # an explanation that fails, of a run with a damaged file too, must not change a verdict
     if not found.causes or rule.metric.workload not in (None, *(limit.workload for limit in found.limits)):
         return None
     first = found.causes[0]
