@@ -207,7 +207,9 @@ def _between(
         wanted = low if low_first else high
     if wanted >= ceiling:
         return Ending.GENERATOR
-    return Probe(_typed(wanted))
+    if wanted >= bounds.highest_per_s and (found.held_per_s or 0.0) >= _typed(bounds.highest_per_s):
+        return Ending.HIGHEST
+    return Probe(_typed(min(max(wanted, bounds.lowest_per_s), bounds.highest_per_s)))
 
 
 def _beside(trials: Sequence[Trial], found: Findings, bounds: Bounds) -> Probe | Ending:

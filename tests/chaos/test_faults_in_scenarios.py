@@ -75,7 +75,7 @@ SHAPES = [
     ("{kill: redis, at: 5s, four: 1s}", "found the unknown key"),
 ]
 SETTINGS = [
-    ("{kill: redis, at: 5s, for: 1s}", "expected no `for` with kill"),
+    ("{crash: redis, at: 5s, for: 1s}", "expected no `for` with crash"),
     ("{pause: redis, at: 5s}", "expected how long the pause stays, found none; add for: 2s"),
     ("{pause: redis, at: 5s, for: 0s}", "expected a duration above 0s"),
     ("{kill: redis, at: 5s, delay: 1ms}", "expected no settings for kill, found delay"),

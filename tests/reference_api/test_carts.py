@@ -98,7 +98,8 @@ def test_a_runs_counts_are_those_of_the_api_to_the_unit(
     outcomes = {outcome: int(count) for outcome in Outcome if (count := result.tallies[0, outcome])}
     expired = sum(count for (_, status), count in gained.items() if status == 401)
     assert outcomes[Outcome.OK] == gained["/carts/{cart_id}/order", 201]
-    assert outcomes.get(Outcome.ERROR, 0) == expired
+    # A step that met a token that had expired was sent again with a new one.
+    assert set(outcomes) == {Outcome.OK}
     assert expired > 0
     assert any(code == "logged_in_again" for code, *_ in result.anomalies)
     assert result.counters["log_ins"] == gained["/login", 200]
