@@ -59,7 +59,10 @@ def head() -> str:
 
 def _candidates(form: str) -> list[dict[str, Any]]:
     """Recent steps for the worse of one form, tonight included, that no comparison has confirmed yet."""
-    nights = [*kept_nights(form), *(path.parent for path in NIGHT.glob("*/run.json") if _is_of(path, form))]
+    tonight = sorted(path.parent for path in NIGHT.glob("*/run.json") if _is_of(path, form))
+    # A night that is compared again is kept already.
+    nights = list({path.name: path for path in [*tonight, *kept_nights(form)]}.values())
+    nights.sort(key=lambda path: path.name)
     recent = {path.name for path in nights[-RECENT:]}
     with tempfile.TemporaryDirectory() as folder:
         for path in nights:

@@ -16,7 +16,12 @@ def t_tail(value: float, freedom: float) -> float:
     """The probability of a t beyond `value` upwards, with `freedom` > 0 degrees of freedom."""
     if math.isinf(value):
         return 0.0 if value > 0 else 1.0
-    half = _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + value * value)) / 2
+    square = value * value
+    if square < freedom:
+        # The other end of the function: near 0 the share beyond loses its digits.
+        half = (1 - _incomplete_beta(0.5, freedom / 2, square / (freedom + square))) / 2
+    else:
+        half = _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square)) / 2
     return half if value >= 0 else 1 - half
 
 

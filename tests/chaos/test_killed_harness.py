@@ -19,7 +19,7 @@ from chaos.journal import leftovers
 from tests.helpers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-NOT_HERE = ("disconnect", "disk_full")
+NOT_HERE = ("disconnect", "disk_full", "failover")
 """Refused on the embedded stack."""
 KINDS = [kind for kind in FAULT_KINDS if kind not in NOT_HERE]
 MARK = "HOLDFAST_TEST_MARK"

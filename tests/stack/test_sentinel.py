@@ -15,7 +15,7 @@ import pytest
 
 from bench.core.errors import ScenarioError, TargetError
 from bench.stack.assembled import AssembledStack
-from bench.stack.probes.redis import RespClient, probe_redis
+from bench.stack.probes.redis import ErrorReply, RespClient, probe_redis
 from bench.stack.sentinel import NotLocated, PrimaryLocator, Sentinels, endpoint_of
 from bench.stack.services.programs import find_server_binary
 from bench.stack.stack_file import load_stack_file
@@ -45,9 +45,16 @@ class Topology:
                 sentinel.ask("SENTINEL", "DEBUG", period, "100")
 
     def fail_over(self) -> None:
-        with RespClient("127.0.0.1", self.sentinel, 5.0) as sentinel:
-            sentinel.ask("AUTH", WORD)
-            sentinel.ask("SENTINEL", "FAILOVER", "orders")
+        def is_begun() -> bool:
+            with RespClient("127.0.0.1", self.sentinel, 5.0) as sentinel:
+                sentinel.ask("AUTH", WORD)
+                try:
+                    sentinel.ask("SENTINEL", "FAILOVER", "orders")
+                except ErrorReply:  # it has not heard of the replica for a while
+                    return False
+            return True
+
+        eventually(is_begun, "the Sentinel has a replica to promote")
 
     def knows_the_replica(self) -> bool:
         with RespClient("127.0.0.1", self.servers[0], 5.0) as primary:

@@ -140,7 +140,7 @@ class PoolUse:
         else:
             self.account(now_ns)
         self.in_use += by
-        if by > 0 and self._start_ns <= now_ns:
+        if self._start_ns <= now_ns:  # fewer, too: what is left may be held since before the phase
             self._note_highest(now_ns)
 
     def account(self, now_ns: int) -> None:
