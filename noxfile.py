@@ -2,7 +2,7 @@
 
 nox -s perf                 every load scenario in its standard form, judged (at most 5 minutes)
 nox -s perf -- --quick      the same and one kill, shortened (at most 90 s)
-nox -s chaos                every scenario with faults (--quick, --stack docker)
+nox -s chaos                every scenario with faults in scenarios/ (--quick, --stack docker)
 nox -s perf -- FILE.yaml    these scenarios instead; chaos takes files too
 nox -s perf -- --against REV FILE.yaml --both start=COMMAND     a git revision against what lies here
 nox -s tests                all tests but those for Docker, for a browser, and the long ones (-- PATH: these)
@@ -142,6 +142,12 @@ def perf_scenarios(*, quick: bool) -> list[str]:
     return [str(path) for path in found if "\nfaults:" not in path.read_text() or path.stem in sample]
 
 
+def chaos_scenarios() -> list[str]:
+    """The scenarios with faults; those in folders below need stacks of their own."""
+    found = sorted(path for path in Path("scenarios").glob("*.yaml") if path.stem != "requirements")
+    return [str(path) for path in found if "\nfaults:" in path.read_text()]
+
+
 def with_programs(scenarios: list[str]) -> tuple[list[str], dict[str, str]]:
     """The scenarios whose stack can be started here, and of the others the program that is missing."""
     missing: dict[str, str] = {}
@@ -160,7 +166,7 @@ def chaos(session: nox.Session) -> None:
     install(session, editable=False)
     named, arguments = named_scenarios(list(session.posargs))
     with exit_code_kept():
-        session.run("bench", "run", *(named or ["scenarios", "--only", "chaos"]), *arguments)
+        session.run("bench", "run", *(named or chaos_scenarios()), *arguments)
 
 
 @nox.session
