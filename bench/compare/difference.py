@@ -36,7 +36,7 @@ from statistics import fmean
 from bench.core import units
 from bench.judge.verdict import Check, Status, Verdict
 from bench.scenario.rules.grammar import parse_rule
-from bench.statistics.shares import t_quantile
+from bench.statistics.students_t import t_quantile
 
 
 @dataclass(frozen=True)

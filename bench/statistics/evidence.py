@@ -21,7 +21,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics.shares import t_quantile
+from bench.statistics.students_t import t_quantile
 
 Figures = NDArray[np.float64]
 

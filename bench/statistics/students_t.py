@@ -5,6 +5,7 @@ Stegun 26.5.8, 26.7.1; Thompson and Barnett 1986). Degrees of freedom need not b
 """
 
 import math
+from functools import lru_cache
 
 TINY = 1e-300
 MOST_STEPS = 500
@@ -17,14 +18,12 @@ def t_tail(value: float, freedom: float) -> float:
     if math.isinf(value):
         return 0.0 if value > 0 else 1.0
     square = value * value
-    if square < freedom:
-        # The other end of the function: near 0 the share beyond loses its digits.
-        half = (1 - _incomplete_beta(0.5, freedom / 2, square / (freedom + square))) / 2
-    else:
-        half = _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square)) / 2
+    # Both parts as quotients: 1 minus one of them has few digits of the other, near 0 and far out.
+    half = _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square), square / (freedom + square)) / 2
     return half if value >= 0 else 1 - half
 
 
+@lru_cache(maxsize=4096)
 def t_quantile(freedom: float, share: float) -> float:
     """The t below which `share` lies, 0 < share < 1."""
     if share < 0.5:
@@ -41,14 +40,14 @@ def t_quantile(freedom: float, share: float) -> float:
     return (low + high) / 2
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """Regularized, I_x(a, b)."""
-    if x <= 0 or x >= 1:
+def _incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
+    """Regularized, I_x(a, b); `rest` is 1 - x."""
+    if x <= 0 or rest <= 0:
         return 0.0 if x <= 0 else 1.0
-    logs = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    logs = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest)
     if x < (a + 1) / (a + b + 2):
         return math.exp(logs) * _fraction(a, b, x) / a
-    return 1 - math.exp(logs) * _fraction(b, a, 1 - x) / b
+    return 1 - math.exp(logs) * _fraction(b, a, rest) / b
 
 
 def _fraction(a: float, b: float, x: float) -> float:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +17,6 @@ from bench.compare.difference import (
     Estimate,
     Finding,
     difference,
-    t_quantile,
 )
 from tests.helpers.fabricated_nights import STATS, estimates, times_ns
 
@@ -142,8 +140,3 @@ def test_what_never_came_is_a_regression_unless_it_did_not_come_before() -> None
     assert difference([of(1e9)], never, kind, THRESHOLD).finding is Finding.REGRESSION
     assert difference([of(1e9), never], never, kind, THRESHOLD).finding is Finding.CANNOT_TELL
     assert difference([never], of(1e9), kind, THRESHOLD).finding is Finding.IMPROVEMENT
-
-
-@pytest.mark.parametrize("freedom", [4, 5, 6, 7, 12, 19, 30, 200])
-def test_the_quantile_is_that_of_student(freedom: int) -> None:
-    assert t_quantile(freedom, 0.975) == pytest.approx(scipy.stats.t.ppf(0.975, freedom), rel=0.005)

@@ -24,7 +24,13 @@ from tests.statistics.error_rates import LEAST, found, pairs
 
 @given(st.floats(0.5, 200), st.floats(-40, 40))
 def test_students_t_is_that_of_scipy(freedom: float, value: float) -> None:
-    assert t_tail(value, freedom) == pytest.approx(stats.t.sf(value, freedom), rel=1e-8, abs=1e-300)
+    assert t_tail(value, freedom) == pytest.approx(stats.t.sf(value, freedom), rel=1e-10, abs=1e-300)
+
+
+@pytest.mark.parametrize(("value", "freedom"), [(7.0, 56.0), (1e-9, 3.0), (13.0, 168.0), (0.0, 5.0)])
+def test_students_t_keeps_its_digits_where_the_parts_are_unequal(value: float, freedom: float) -> None:
+    assert t_tail(value, freedom) == pytest.approx(stats.t.sf(value, freedom), rel=1e-11)
+    assert t_tail(-value, freedom) == pytest.approx(stats.t.sf(-value, freedom), rel=1e-11)
 
 
 @given(st.floats(1, 200), st.floats(0.001, 0.999))
