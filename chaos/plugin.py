@@ -16,7 +16,7 @@ from bench.scenario.fault_kinds import ACTION, PASSIVE_KINDS
 from chaos import schedule
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors.polling import Breaker, Detector, PollingDetector, Probe
-from chaos.detectors.roles import RoleWatch, SentinelEvents
+from chaos.detectors.roles import RoleWatch, SentinelEvents, role_watch
 from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
 from chaos.integrity.checks import Integrity
@@ -115,7 +115,7 @@ class Chaos:
         members = roles_of(target.name, self._stack.topology())
         servers = [name for name, role in members.items() if role != SENTINEL]
         if servers:
-            self._roles[target.name] = [RoleWatch(targets[name]) for name in servers]
+            self._roles[target.name] = [role_watch(targets[name]) for name in servers]
         if target.sentinels is not None:
             self._sentinels += [
                 SentinelEvents(number, address, target)

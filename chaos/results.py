@@ -99,6 +99,7 @@ class FaultResults:
                 target=target,
                 process=change.process,
                 role=change.role,
+                timeline=change.timeline,
                 at_ns=max(0, change.at_ns - self.start_ns),
             )
             for target, changes in self.roles.items()

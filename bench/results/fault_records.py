@@ -77,6 +77,8 @@ class RoleRecord(Record):
     process: str
     role: str | None
     """None: it did not answer."""
+    timeline: Whole | None = None
+    """Of a Postgres that said it was the primary."""
     at_ns: Whole
 
 

@@ -15,6 +15,7 @@ from bench.stack.embedded import EmbeddedStack
 from bench.stack.external import ExternalStack
 from bench.stack.probes.health import ServiceHealth, health_of
 from bench.stack.services.base import ManagedService, StackService
+from bench.stack.services.postgres_replication import postgres_group
 from bench.stack.services.redis_replication import redis_group
 from bench.stack.services.servers import ManagedProxy
 from bench.stack.stack import Stack, check_names
@@ -136,6 +137,14 @@ class AssembledStack(Stack):
             )
         service = service_of(name, target)
         assert service is not None
+        if place is not None and place.standbys:
+            return list(
+                postgres_group(
+                    *(self._log_dir, name, target.settings, service.name),
+                    servers=tuple(target.members(name)),
+                    synchronous=place.synchronous or "off",
+                )
+            )
         assert service.embedded is not None
         instances = target.instances(name)
         made: list[StackService] = [

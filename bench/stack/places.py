@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from bench.registry import INSTANCE, PRIMARY, REPLICA, SENTINEL
+from bench.registry import INSTANCE, PRIMARY, REPLICA, SENTINEL, STANDBY
 from bench.scenario.fields import Duration, Name, StrictModel, Text, Whole
 from bench.stack.target import Pooler
 
@@ -14,6 +14,19 @@ PLACES = ("url", "sentinel", "cluster", "embedded", "docker", "compose")
 """Keys of a target of which exactly one says where it is."""
 MOST_TARGETS = 50
 MOST_INSTANCES = 6
+
+
+def _word(value: object) -> object:
+    """true and false are what YAML makes of them; what else is meant stands as a word."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+Synchronous = Annotated[
+    Literal["off", "on", "remote_write", "remote_apply"],
+    BeforeValidator(
+        _word, json_schema_input_type=Literal["off", "on", "remote_write", "remote_apply"] | bool
+    ),
+]
 
 
 class StartedPlace(StrictModel):
@@ -42,6 +55,14 @@ class EmbeddedPlace(StartedPlace):
         alias="down_after",
         description="How long a server must be silent before a Sentinel takes it for down.",
         json_schema_extra={"default": "1s"},
+    )
+    standbys: Annotated[int, Whole(1, 5)] | None = Field(
+        None, description="Of a Postgres: servers that follow its primary by streaming replication."
+    )
+    synchronous: Synchronous | None = Field(
+        None,
+        description="Of a Postgres with standbys: what a commit waits for at one of them: off (false), on "
+        "(true), remote_write or remote_apply, as synchronous_commit has them. Off if not said.",
     )
 
 
@@ -118,6 +139,9 @@ class StackTarget(StrictModel):
             primary, *replicas = numbered(name, 1 + self.embedded.replicas)
             members |= {primary: PRIMARY, **dict.fromkeys(replicas, REPLICA)}
             members |= dict.fromkeys(numbered(f"{name}.{SENTINEL}", self.embedded.sentinels or 0), SENTINEL)
+        if self.embedded is not None and self.embedded.standbys is not None:
+            primary, *standbys = numbered(name, 1 + self.embedded.standbys)
+            members |= {primary: PRIMARY, **dict.fromkeys(standbys, STANDBY)}
         return members
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.registry import PRIMARY, REPLICA, SENTINEL, Topology, roles_of
+from bench.registry import PRIMARY, REPLICA, SENTINEL, STANDBY, Topology, roles_of
+from bench.stack.postgres_servers import primary_among, states_of
 from bench.stack.sentinel import NotLocated
 from bench.stack.target import Target
 
@@ -14,9 +15,12 @@ LOCATE_S = 1.0
 def current_roles(name: str, targets: Mapping[str, Target], topology: Topology) -> dict[str, str]:
     """The processes of a target and the role of each; a server of whom nobody says it is left out.
 
-    Of a Redis the primary is the one that its Sentinels name, whatever an old one thinks of itself.
+    Of a Redis the primary is the one that its Sentinels name, whatever an old one thinks of itself; of a
+    Postgres that of the newest timeline.
     """
     members = roles_of(name, topology)
+    if STANDBY in members.values():
+        return _of_postgres({each: targets[each] for each in members})
     try:
         primary = targets[name].located(LOCATE_S)
     except NotLocated:
@@ -27,3 +31,13 @@ def current_roles(name: str, targets: Mapping[str, Target], topology: Topology) 
         if role != SENTINEL
     }
     return {each: servers.get(each, SENTINEL) for each in members}
+
+
+def _of_postgres(servers: Mapping[str, Target]) -> dict[str, str]:
+    states = states_of(servers, LOCATE_S)
+    primary = primary_among(states)
+    return {
+        name: PRIMARY if name == primary else STANDBY
+        for name, state in states.items()
+        if name == primary or not state.is_primary
+    }

@@ -252,6 +252,11 @@ def _replicated(kind: str, place: EmbeddedPlace) -> Iterator[Violation]:
     if place.sentinels is not None and place.sentinels % 2 == 0:
         advice = "write 3, 5 or 7: an even number has no majority more"
         yield Violation(("sentinels",), "an odd number of Sentinels", str(place.sentinels), advice)
+    if place.standbys is not None and kind != "postgres":
+        yield Violation(("standbys",), "standbys only of a postgres", kind, "remove them")
+    if place.synchronous is not None and place.standbys is None:
+        advice = "add standbys: 1, or remove it"
+        yield Violation(("synchronous",), "standbys that a commit can wait for", "none", advice)
 
 
 def _stands_on(name: str, targets: Mapping[str, StackTarget]) -> set[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
-from bench.registry import PRIMARY, REPLICA
+from bench.registry import PRIMARY, REPLICA, STANDBY
+from bench.stack.postgres_servers import NoAnswer, ServerConnection
 from bench.stack.probes.connection import ProbeError
 from bench.stack.probes.redis import ErrorReply, RespClient
 from chaos.detectors.detection import SENTINEL_EVENT, Observation
@@ -32,10 +34,12 @@ class RoleChange:
     role: str | None
     """None: it does not answer."""
     at_ns: int
+    timeline: int | None = None
+    """Of a Postgres that says it is the primary."""
 
 
 class RoleWatch(PollingDetector):
-    """Asks one server of a Redis for its ROLE, every 10 ms on one connection."""
+    """Asks one server what it is, every 10 ms on one connection."""
 
     detector = "role"
 
@@ -43,21 +47,34 @@ class RoleWatch(PollingDetector):
         super().__init__(f"role-{server.name}", EVERY_NS)
         self.changes: list[RoleChange] = []
         self._server = server
-        self._client: RespClient | None = None
 
     def look(self) -> None:
         """Ask once, and note a change. The stamp is when the answer was there."""
-        role = self._role()
-        before = self.changes[-1].role if self.changes else None
-        if role != before or not self.changes:
-            self.changes.append(RoleChange(self._server.name, role, monotonic_ns()))
+        role, timeline = self._ask()
+        before = self.changes[-1] if self.changes else None
+        if before is None or (role, timeline) != (before.role, before.timeline):
+            self.changes.append(RoleChange(self._server.name, role, monotonic_ns(), timeline))
 
     def stop(self) -> None:
         """Ask no more."""
         super().stop()
         self._hang_up()
 
-    def _role(self) -> str | None:
+    @abstractmethod
+    def _ask(self) -> tuple[str | None, int | None]:
+        """Its role, None where it does not answer; and its timeline, where it has one."""
+
+    @abstractmethod
+    def _hang_up(self) -> None:
+        """Close the connection. Idempotent."""
+
+
+class RedisRoleWatch(RoleWatch):
+    """By ROLE."""
+
+    _client: RespClient | None = None
+
+    def _ask(self) -> tuple[str | None, int | None]:
         try:
             if self._client is None:
                 self._client = RespClient.logged_in(self._server, DEADLINE_S)
@@ -65,13 +82,39 @@ class RoleWatch(PollingDetector):
             answer = self._client.ask_list("ROLE")
         except (ProbeError, ErrorReply):
             self._hang_up()
-            return None
-        return ROLE_WORDS.get(str(answer[0])) if answer else None
+            return None, None
+        return ROLE_WORDS.get(str(answer[0])) if answer else None, None
 
     def _hang_up(self) -> None:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+class PostgresRoleWatch(RoleWatch):
+    """By pg_is_in_recovery() and, of a primary, its timeline."""
+
+    _session: ServerConnection | None = None
+
+    def _ask(self) -> tuple[str | None, int | None]:
+        try:
+            if self._session is None:
+                self._session = ServerConnection(self._server, DEADLINE_S)
+            state = self._session.state(DEADLINE_S)
+        except NoAnswer:
+            self._hang_up()
+            return None, None
+        return PRIMARY if state.is_primary else STANDBY, state.timeline
+
+    def _hang_up(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+def role_watch(server: Target) -> RoleWatch:
+    """The one for a server's kind."""
+    return PostgresRoleWatch(server) if server.kind == "postgres" else RedisRoleWatch(server)
 
 
 AGAIN_S = 0.1
