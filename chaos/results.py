@@ -13,6 +13,7 @@ import numpy as np
 from bench.registry import dependents_of, path_name
 from bench.results.fault_records import DetectionRecord, FalseAlarmRecord, FaultRecord, RoleRecord
 from bench.results.run_record import RunRecord
+from bench.scenario.fault_kinds import REMEDIES
 from chaos.detectors.detection import (
     CLIENT_ERRORS,
     IN_A_ROW,
@@ -167,7 +168,7 @@ class FaultResults:
     ) -> tuple[list[Detection], list[Observation]]:
         windows = []
         for act in self.acts:
-            if act.broke is not None:
+            if act.broke is not None and act.fault.plan.kind not in REMEDIES:
                 plan, healed_ns = act.fault.plan, act.healed_ns
                 mine = [recovery for recovery in recovered if recovery.fault == plan.number]
                 windows.append(

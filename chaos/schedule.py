@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bench.registry import PRIMARY, contacts_a_target, instances_of, path_name, roles_of
-from bench.scenario.fault_kinds import ACTION, FAULT_KINDS, PASSIVE_KINDS
+from bench.scenario.fault_kinds import ACTION, FAULT_KINDS, PASSIVE_KINDS, REMEDIES
 
 if TYPE_CHECKING:
     from bench.registry import Topology
@@ -171,7 +171,7 @@ def _role(entry: FaultEntry, known: Topology) -> str | None:
 
 
 def _hits_a_process(entry: FaultEntry) -> bool:
-    return not FAULT_KINDS[entry.kind].through_proxy and entry.kind not in PASSIVE_KINDS
+    return not FAULT_KINDS[entry.kind].through_proxy and entry.kind not in (*PASSIVE_KINDS, *REMEDIES)
 
 
 def _hit(entry: FaultEntry, known: Topology, share: float) -> str:

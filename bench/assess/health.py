@@ -10,7 +10,7 @@ from bench.assess.status import RequirementStatus, age, date
 from bench.core import units
 from bench.core.units import counted
 from bench.results.run_record import TargetRecord
-from bench.scenario.fault_kinds import PASSIVE_KINDS
+from bench.scenario.fault_kinds import PASSIVE_KINDS, REMEDIES
 from bench.stack.probes.health import ServiceHealth
 
 STATUSES = {"up": RequirementStatus.PASS, "degraded": RequirementStatus.WARN, "down": RequirementStatus.FAIL}
@@ -84,7 +84,7 @@ def _seen(entry: TargetRecord, evidence: Evidence, is_loaded: bool) -> TargetHea
     hits = [
         one
         for one in record.faults
-        if one.hit == entry.name and one.took_effect and one.kind not in PASSIVE_KINDS
+        if one.hit == entry.name and one.took_effect and one.kind not in (*PASSIVE_KINDS, *REMEDIES)
     ]
     back = all(one.healed for one in hits)
     ways = ", ".join(dict.fromkeys(one.where for one in hits if one.client is not None))

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.results.fault_records import OutageRecord
 from bench.results.run_record import RunRecord
-from bench.scenario.fault_kinds import PASSIVE_KINDS
+from bench.scenario.fault_kinds import PASSIVE_KINDS, REMEDIES
 
 FAULT, NOBODY = "fault", "nobody"
 FAILURES = ("error", "timeout", "reset", "refused", "dropped")
@@ -128,7 +128,11 @@ def _fault(record: RunRecord, workload: str, since_ns: int, until_ns: int) -> in
     recoveries = {entry.fault: entry for entry in record.recoveries if entry.workload == workload}
     number = None
     for fault in record.faults:
-        if fault.kind in PASSIVE_KINDS or fault.asked_ns is None or not record.may_hit(fault, target):
+        if (
+            fault.kind in (*PASSIVE_KINDS, *REMEDIES)
+            or fault.asked_ns is None
+            or not record.may_hit(fault, target)
+        ):
             continue
         ends = [fault.asked_ns, fault.healed_ns or fault.returned_ns or 0]
         if fault.healed is False or fault.healed_ns is None:

@@ -29,6 +29,8 @@ ACTION = "action"
 """The kind of a command of the scenario in the record, among the faults; no fault can be written so."""
 PASSIVE_KINDS = ("nothing", "observe")
 """Kinds that do nothing to their target."""
+REMEDIES = ("promote",)
+"""Kinds that mend what another fault broke: no outage, no detection and no loss is theirs."""
 
 _KINDS = {
     "nothing": FaultFacts("no fault: such a run must detect nothing", "may"),
@@ -74,7 +76,15 @@ _KINDS = {
     "io": FaultFacts("another process keeps the disk busy", "must", ("bytes",)),
     "disk_full": FaultFacts("its data directory is full", "must"),
     "exhaust_connections": FaultFacts("nearly all of its connections are taken", "must", takes=("keep",)),
-    "failover": FaultFacts("the system is asked to make another of its servers the primary", "never"),
+    "failover": FaultFacts(
+        "another server is made the primary: Sentinels are asked to; a Postgres primary is killed first",
+        "never",
+    ),
+    "switchover": FaultFacts("a Postgres primary is ended in order, then a standby promoted", "never"),
+    "promote": FaultFacts(
+        "the answer to a dead Postgres primary: a standby is promoted; with for: beside one that goes on",
+        "may",
+    ),
     "observe": FaultFacts("no fault of ours: whatever happens to the target from then on is judged", "may"),
 }
 

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema
 
 from bench.core.units import Mismatch, duration_ns, quoted, ratio, size_bytes
 from bench.registry import ROLES, path_name
-from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS, PASSIVE_KINDS
+from bench.scenario.fault_kinds import FAULT_KINDS, HOOKS, PASSIVE_KINDS, REMEDIES
 from bench.scenario.fields import (
     DURATION,
     MAX_TOTAL_NS,
@@ -126,7 +126,9 @@ class FaultEntry(StrictModel):
             having = " or ".join(HOOKS[self.when])
             raise Mismatch(f"{self.when} with the target {having}", quoted(self.target), "remove when")
         for key in ("which", "role"):
-            if getattr(self, key) is not None and (facts.through_proxy or self.kind in PASSIVE_KINDS):
+            if getattr(self, key) is not None and (
+                facts.through_proxy or self.kind in (*PASSIVE_KINDS, *REMEDIES)
+            ):
                 raise Mismatch(f"no {key} with {self.kind}, which hits no process", key, "remove it")
         if self.client is not None and not facts.through_proxy:
             paths = ", ".join(kind for kind, other in FAULT_KINDS.items() if other.through_proxy)

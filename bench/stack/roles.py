@@ -20,7 +20,7 @@ def current_roles(name: str, targets: Mapping[str, Target], topology: Topology) 
     """
     members = roles_of(name, topology)
     if STANDBY in members.values():
-        return _of_postgres({each: targets[each] for each in members})
+        return _of_postgres({each: targets[each] for each in members if each in targets})
     try:
         primary = targets[name].located(LOCATE_S)
     except NotLocated:

@@ -1,4 +1,7 @@
-"""Failover on request: the system itself is asked to make another of its servers the primary."""
+"""Failover on request: the system itself is asked to make another of its servers the primary.
+
+The Sentinels of a Redis are; of a Postgres without an agent of its own see `chaos.faults.standby`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,14 @@ from bench.stack.probes.redis import ErrorReply, RespClient
 from bench.stack.sentinel import NotLocated
 from bench.stack.target import Target, address_of
 from chaos.faults.fault import Fault, stamped
+from chaos.faults.standby import PostgresFailover
 from chaos.processes import wait_until
 from chaos.schedule import Proof, Timestamps
 
 if TYPE_CHECKING:
     from bench.stack.sentinel import Endpoint
+    from chaos.faults.fault import FaultContext
+    from chaos.schedule import FaultPlan
 
 ASK_S = 1.0
 MOVE_S = 10.0
@@ -22,7 +28,14 @@ MOVE_S = 10.0
 POLL_S = 0.005
 
 
-class Failover(Fault):
+def failover(plan: FaultPlan, context: FaultContext) -> Fault:
+    """By the kind of the target."""
+    if context.targets[plan.target].kind == "postgres":
+        return PostgresFailover(plan, context)
+    return SentinelFailover(plan, context)
+
+
+class SentinelFailover(Fault):
     """SENTINEL FAILOVER, which needs no agreement of the Sentinels."""
 
     _asked: Endpoint | None = None

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
+from bench.registry import SENTINEL, roles_of
 from bench.stack.probes.health import probe
 from bench.stack.roles import current_roles
+from bench.stack.supervisor.processes import ProcessIdentity
+from chaos.processes import STOPPED_STATES, state_of
 from chaos.schedule import Proof, Timestamps, drawn
 from chaos.undo import Nothing, Undo
 
@@ -59,12 +62,32 @@ class FaultContext:
         """The process of its target that a fault hits now. Raises TargetError where none has that role."""
         if plan.role is None:
             return plan.target
-        roles = current_roles(plan.target, self.targets, self.stack.topology())
+        targets = dict(self.targets)
+        if targets[plan.target].kind == "postgres":  # one that is paused would be waited for
+            sleeping = self.servers(plan.target).keys() - self.awake(plan.target).keys()
+            targets = {name: target for name, target in targets.items() if name not in sleeping}
+        roles = current_roles(plan.target, targets, self.stack.topology())
         holders = [name for name, role in roles.items() if role == plan.role and self.pid(name) is not None]
         if not holders:
             found = ", ".join(f"{name} {role}" for name, role in roles.items()) or "nobody who says"
             raise self.refuse(plan.target, f"a living {plan.role}", found, "lengthen `every`")
         return drawn(holders, plan.draw)
+
+    def servers(self, name: str) -> dict[str, Target]:
+        """The servers of a target that has several; else none."""
+        members = roles_of(name, self.stack.topology())
+        return {each: self.targets[each] for each, role in members.items() if role != SENTINEL}
+
+    def awake(self, name: str) -> dict[str, Target]:
+        """Those of them whose process of ours runs and is not stopped by a signal."""
+        pids = {each: self.pid(each) for each in self.servers(name)}
+        found = {each: ProcessIdentity.of(pid) for each, pid in pids.items() if pid is not None}
+        states = {each: state_of(one) for each, one in found.items() if one is not None}
+        return {
+            each: self.targets[each]
+            for each, state in states.items()
+            if state is not None and state not in STOPPED_STATES
+        }
 
     def answers(self, name: str) -> bool:
         """Whether the target answers its protocol now."""

@@ -12,7 +12,7 @@ from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
 from bench.core.threads import StillRunning, within
 from bench.results.fault_records import IntegrityRecord
-from bench.scenario.fault_kinds import PASSIVE_KINDS
+from bench.scenario.fault_kinds import PASSIVE_KINDS, REMEDIES
 from chaos.integrity.ledger import Blow
 
 if TYPE_CHECKING:
@@ -153,7 +153,9 @@ class Check(ABC):
         return [
             Blow(fault.number, fault.effective_ns, fault.healed_ns)
             for fault in evidence.record.faults
-            if fault.target in hit and fault.kind not in PASSIVE_KINDS and fault.effective_ns is not None
+            if fault.target in hit
+            and fault.kind not in (*PASSIVE_KINDS, *REMEDIES)
+            and fault.effective_ns is not None
         ]
 
     def record(

@@ -236,7 +236,7 @@ def _one_line(error: Exception, target: Target) -> str:
 
 
 MAY_COME = ("42P01", "42703", "3F000")
-"""No such table, column or schema: a data set may still bring it."""
+"""No such table, column or schema: a data set or a setup may still bring it."""
 
 
 def rehearse(check: Check, query: str, key: str) -> None:
@@ -252,7 +252,8 @@ def rehearse(check: Check, query: str, key: str) -> None:
     if refusal is None:
         return
     sqlstate, text = refusal
-    loaded = [one.workload for one in check.site.plan.workloads if one.workload.dataset is not None]
+    workloads = [one.workload for one in check.site.plan.workloads]
+    loaded = [one for one in workloads if one.dataset is not None or one.setup]
     if sqlstate in MAY_COME and any(workload.target == check.store for workload in loaded):
         return
     raise ScenarioError(

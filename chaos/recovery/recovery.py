@@ -21,6 +21,7 @@ from bench.results.fault_records import (
     ReconnectsRecord,
     RecoveryRecord,
 )
+from bench.scenario.fault_kinds import REMEDIES
 from chaos.recovery.baseline import Arrivals, Baseline, Seen, baseline_of, seen_of
 from chaos.recovery.outage import (
     SLOW_PERCENT,
@@ -256,8 +257,8 @@ def _watched_until(fault: FaultRecord, effective_ns: int, end_ns: int) -> int:
 
 
 def _acted(fault: FaultRecord) -> bool:
-    """Whether it did what it was to do; one that is to do nothing always does."""
-    return fault.took_effect or fault.kind == "nothing"
+    """Whether it did what it was to do, and that breaks something; one that is to do nothing always does."""
+    return (fault.took_effect and fault.kind not in REMEDIES) or fault.kind == "nothing"
 
 
 def _first(*stamps_ns: int | None) -> int:

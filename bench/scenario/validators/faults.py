@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.core.units import format_duration_ns, quoted
-from bench.registry import STARTED, instances_of, reachable_targets, roles_of
+from bench.registry import PRIMARY, STARTED, instances_of, reachable_targets, roles_of
 from bench.scenario.fault_kinds import FAULT_KINDS, PASSIVE_KINDS
 from bench.scenario.problems import Violation
 
@@ -142,6 +142,8 @@ def _exclude(one: FaultEntry, other: FaultEntry) -> bool:
     """Whether the two cannot hold at once on one target."""
     if one.kind in PASSIVE_KINDS or other.kind in PASSIVE_KINDS:
         return False
+    if (one.role or PRIMARY) != (other.role or PRIMARY):
+        return False  # two processes
     first, second = FAULT_KINDS[one.kind], FAULT_KINDS[other.kind]
     if first.through_proxy and second.through_proxy and one.client != other.client:
         return False

@@ -92,6 +92,10 @@ class ManagedPostgresMember(ManagedPostgres):
             session.rows(f"ALTER SYSTEM SET primary_conninfo = '{quoted}'".encode(), ANSWER_S)
             session.rows(b"SELECT pg_reload_conf()", ANSWER_S)
 
+    def is_standby(self) -> bool:
+        """Whether it starts, or has started, as one: the server removes the sign where it is promoted."""
+        return self._data is not None and (self._data.path / DATA / "standby.signal").exists()
+
     def _conninfo(self, primary: Target) -> str:
         assert self._upstream is not None
         from psycopg.conninfo import make_conninfo
@@ -239,12 +243,15 @@ def postgres_group(
     yield PostgresGroup(name, members)
 
 
+FOLLOWERS = b"""
+SELECT application_name FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn IS NOT NULL
+"""
+"""What takes a copy streams too, under the same name, but replays nothing."""
+
+
 def followers_of(session: ServerConnection) -> set[str]:
     """The standbys that a server streams to, by name. Raises NoAnswer."""
-    rows = session.rows(
-        b"SELECT application_name FROM pg_stat_replication WHERE state = 'streaming'", ANSWER_S
-    )
-    return {str(name) for (name,) in rows}
+    return {str(name) for (name,) in session.rows(FOLLOWERS, ANSWER_S)}
 
 
 def wait_for_standbys(session: ServerConnection, members: Sequence[ManagedPostgresMember]) -> None:

@@ -1,0 +1,156 @@
+"""A Postgres primary that is killed, ended in order, or left running beside a new one: what a run says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bench.core.errors import TargetError
+from bench.registry import PRIMARY, STANDBY
+from bench.stack.assembled import AssembledStack
+from bench.stack.probes.postgres import conninfo
+from bench.stack.roles import current_roles
+from bench.stack.stack_file import load_stack_file
+from tests.chaos.in_process import Ended, run_file
+from tests.helpers.waiting import eventually
+
+pytestmark = pytest.mark.long
+
+SCENARIO = """\
+scenario: postgres_failover
+purpose: clients find the new primary
+workloads:
+  - name: shop
+    target: orders
+    driver: postgres
+    engine: {engine}
+    lanes: 4
+    setup: ["CREATE TABLE IF NOT EXISTS ledger (run bigint, id bigint)"]
+    operations:
+      add: {{sql: "INSERT INTO ledger VALUES ({{run}}, {{seq}})"}}
+    arrivals: constant
+    rate: 200/s
+    deadline: {deadline}
+phases:
+  - {{name: steady, for: {length}}}
+faults:
+{faults}
+integrity:
+  - {{acknowledged_writes: shop, operation: add, found: "SELECT id FROM ledger WHERE run = {{run}}"}}
+sla:
+  - recovery.first < 20s
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AssembledStack]:
+    folder = tmp_path_factory.mktemp("failover")
+    file = folder / "stack.yaml"
+    file.write_text("stack: failover\ntargets:\n  orders: {kind: postgres, embedded: {standbys: 2}}\n")
+    with AssembledStack(load_stack_file(file), {"orders"}, folder) as up:
+        yield up
+
+
+def roles(stack: AssembledStack) -> list[str]:
+    return sorted(current_roles("orders", stack.targets(), stack.topology()).values())
+
+
+def followers(stack: AssembledStack) -> int:
+    with psycopg.connect(conninfo(stack.targets()["orders"])) as primary:
+        found = primary.execute("SELECT count(*) FROM pg_stat_replication WHERE replay_lsn IS NOT NULL")
+        return int((found.fetchone() or (0,))[0])
+
+
+@pytest.fixture(autouse=True)
+def all_follow(stack: AssembledStack) -> None:
+    eventually(lambda: roles(stack) == [PRIMARY, STANDBY, STANDBY], "there is one primary", 60.0)
+    eventually(lambda: followers(stack) == 2, "both standbys follow it", 60.0)
+
+
+def failed_over(
+    stack: AssembledStack,
+    folder: Path,
+    *faults: str,
+    engine: str = "wire",
+    length: str = "9s",
+    deadline: str = "300ms",
+) -> Ended:
+    path = folder / "failover.yaml"
+    lines = "\n".join(f"  - {fault}" for fault in faults)
+    path.write_text(SCENARIO.format(engine=engine, faults=lines, length=length, deadline=deadline))
+    return run_file(stack, folder, path)
+
+
+@pytest.mark.parametrize("engine", ["wire", "client"])
+def test_a_killed_primary_is_replaced_by_the_standby_that_is_promoted_and_followed(
+    stack: AssembledStack, tmp_path: Path, engine: str
+) -> None:
+    faults = ("{kill: orders, at: 2s, for: 3s}", "{promote: orders, at: 3s}")
+    ended = failed_over(stack, tmp_path, *faults, engine=engine)
+    killed, promoted = ended.record.faults
+    (made,) = ended.record.promotions
+    assert (killed.role, killed.process) == (PRIMARY, made.before)
+    assert promoted.took_effect, promoted.proof
+    assert made.at_ns is not None
+    assert killed.effective_ns is not None
+    assert promoted.asked_ns is not None
+    assert killed.effective_ns < promoted.asked_ns < made.at_ns
+    # The promotion is an answer to the kill, and no outage of its own.
+    (recovery,) = ended.record.recoveries
+    assert recovery.fault == killed.number
+    assert recovery.first_success_ns is not None
+    assert recovery.first_success_ns > promoted.asked_ns
+    timelines = {one.process: one.timeline for one in ended.record.roles if one.role == PRIMARY}
+    assert (timelines[made.process or ""] or 0) > (timelines[made.before] or 0)
+    (check,) = ended.record.integrity
+    assert check.acknowledged
+
+
+def test_a_switchover_loses_nothing_and_the_old_primary_follows(
+    stack: AssembledStack, tmp_path: Path
+) -> None:
+    ended = failed_over(stack, tmp_path, "{switchover: orders, at: 2s}")
+    (fault,), (made,), (check,) = ended.record.faults, ended.record.promotions, ended.record.integrity
+    assert fault.took_effect, fault.proof
+    assert made.process not in (None, made.before)
+    assert (check.lost, check.unexpected) == (0, 0)
+
+
+def test_a_failover_ends_the_primary_before_it_promotes_a_standby(
+    stack: AssembledStack, tmp_path: Path
+) -> None:
+    ended = failed_over(stack, tmp_path, "{failover: orders, at: 2s}")
+    (fault,), (made,) = ended.record.faults, ended.record.promotions
+    assert fault.took_effect, fault.proof
+    assert made.before == fault.process
+    primaries = [one for one in ended.record.roles if one.role == PRIMARY]
+    gone = next(one for one in ended.record.roles if one.process == made.before and one.role is None)
+    assert made.at_ns is not None
+    assert [one.process for one in primaries] == [made.before, made.process]
+    assert gone.at_ns > (fault.asked_ns or 0)
+
+
+def test_nobody_is_promoted_beside_a_primary_that_runs_unless_it_is_said_for_how_long(
+    stack: AssembledStack, tmp_path: Path
+) -> None:
+    ended = failed_over(stack, tmp_path, "{promote: orders, at: 2s}", length="4s")
+    (fault,) = ended.record.faults
+    assert not fault.took_effect
+    assert "expected a primary that is gone, found orders#" in (fault.proof or "")
+    assert ended.check("validity.fault_without_effect")
+    assert roles(stack) == [PRIMARY, STANDBY, STANDBY]
+
+
+def test_only_a_postgres_with_standbys_can_be_switched_over(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path / "stack.yaml"
+    file.write_text("stack: single\ntargets:\n  orders: {kind: postgres, embedded: {}}\n")
+    with (
+        AssembledStack(load_stack_file(file), {"orders"}, tmp_path) as up,
+        pytest.raises(TargetError, match="expected a Postgres with standbys that the stack started"),
+    ):
+        failed_over(up, tmp_path_factory.mktemp("run"), "{switchover: orders, at: 2s}")
