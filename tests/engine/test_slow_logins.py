@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.engine import WireEngine
 from bench.engine.wire.pending_dials import ATTEMPT_S, MOST, PendingDials, patience_s
 from bench.engine.wire.shard import Shard
+from bench.stack.target_url import target_of
 from tests.engine.runs import plan_of, run
 from tests.helpers.servers import LittleServer, Talk, answer
 from tests.helpers.waiting import eventually
@@ -129,22 +132,79 @@ def test_of_several_dials_the_first_is_taken_and_the_others_are_closed() -> None
         made.append(socket.socket())
         return Stream(made[-1])
 
-    async def play() -> Stream:
-        dials = PendingDials()
+    async def play() -> list[Stream]:
+        taken: list[Stream] = []
+        dials = PendingDials(taken.append)
         for _ in range(2 * MOST):
-            dials.start(dial(3600))
-        assert await dials.first(0.001) == (None, [])
-        dials.start(dial(0))
-        dials.start(dial(0))
-        found, failures = None, []
-        while found is None:
-            found, failures = await dials.first(60)
-        assert failures == []
+            dials.start(partial(dial, 3600))
+        assert await dials.first(0.001) == []
+        dials.start(partial(dial, 0))
+        dials.start(partial(dial, 0))
+        while not dials.is_over():
+            assert await dials.first(60) == []
+        assert len(taken) == 1
         dials.close()
         await asyncio.sleep(0.01)
-        return found
+        return taken
 
-    found = asyncio.run(play())
+    [found] = asyncio.run(play())
     assert [one.fileno() >= 0 for one in made].count(True) == 1
     found.close()
     assert all(one.fileno() < 0 for one in made)
+
+
+def test_a_lane_has_its_connection_before_other_dials_have_a_turn() -> None:
+    order: list[str] = []
+
+    async def dial(name: str) -> Stream:
+        await asyncio.sleep(0)
+        order.append(f"{name} is let in")
+        return Stream(socket.socket())
+
+    def lane(name: str) -> PendingDials:
+        def hand_over(stream: Stream) -> None:
+            order.append(f"{name} has it")
+            stream.close()
+
+        return PendingDials(hand_over)
+
+    async def play() -> None:
+        lanes = {name: lane(name) for name in "abc"}
+        for name, dials in lanes.items():
+            dials.start(partial(dial, name))
+        for dials in lanes.values():
+            await dials.first(60)
+
+    asyncio.run(play())
+    assert order == [f"{name} {what}" for name in "abc" for what in ("is let in", "has it")]
+
+
+@pytest.mark.parametrize("path", ["", "server.sock"])
+def test_a_knock_on_a_closed_door_says_so_and_on_an_open_one_is_the_next_dials_connection(
+    tmp_path: Path, path: str
+) -> None:
+    where = str(tmp_path / path) if path else ("127.0.0.1", 0)
+    family = socket.AF_UNIX if path else socket.AF_INET
+    with socket.socket(family) as server:
+        server.bind(where)
+        name = server.getsockname()
+        dialler = Dialler(target_of(f"unix://{where}" if path else f"redis://127.0.0.1:{name[1]}"))
+        assert not dialler.is_refused()  # nothing was refused yet
+
+        async def play() -> None:
+            with pytest.raises(ConnectionRefusedError):
+                await dialler()
+            assert dialler.is_refused()
+            server.listen()
+            assert not dialler.is_refused()
+            stream = await dialler()
+            opened, _ = server.accept()
+            opened.close()
+            assert await stream.receive() == b""
+            stream.close()
+            server.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                server.accept()
+
+        asyncio.run(play())
+        dialler.close()

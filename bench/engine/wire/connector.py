@@ -15,11 +15,13 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 from bench.core.clock import monotonic_ns
 from bench.core.errors import TargetError
 from bench.core.machine_limits import OwnLimits, limit_in, refusal_of
 from bench.core.outcome import Outcome
+from bench.core.threads import ask_for_turns_of
 from bench.engine.board import Reconnection
 from bench.engine.wire.dialler import Dialler, Stream
 from bench.engine.wire.pending_dials import ATTEMPT_S, PendingDials, patience_s
@@ -33,10 +35,14 @@ Connect = Callable[[Dialler, bool], Awaitable[Stream]]
 LogInLane = Callable[[int, int], Awaitable[None]]
 """Called with a shard's number and a lane of it before each connection of that lane."""
 
-RETRY_S = 0.0005
+RETRY_S = 0.0002
+KNOCKS = 20
+"""Of the scout on a closed door, one every RETRY_S, before it asks again where its target is."""
 HEAD_START_S = 0.001
 """The scout's first request is answered before the log-ins of all others keep the server busy."""
-TURN_S = 0.0005
+TURN_NS = 400_000
+"""Of a processor: about what a dial takes."""
+TURN_S = 0.0001
 """How long a thread of Python may keep the interpreter from the others. A dial takes several turns, and at
 the usual 5 ms each of them could wait so long while the session writes a window."""
 PATIENT_AFTER_NS = 10_000_000_000
@@ -134,6 +140,7 @@ class Connector:
     # --- in the connector's thread ------------------------------------------------------------------
 
     def _serve(self, started: threading.Event, failures: list[BaseException]) -> None:
+        ask_for_turns_of(TURN_NS)
         # The plain selector loop: uvloop is for load, and here it would only be one more moving part.
         loop = asyncio.SelectorEventLoop()
         self._loop = loop
@@ -201,29 +208,32 @@ class Connector:
                 task.add_done_callback(self._tasks.discard)
 
     async def _reconnect(self, number: int, lane: int, lost_ns: int) -> None:
-        shard = self._shards[number]
-        attempts, dials = 0, PendingDials()
-        try:
-            while True:
-                stream = await self._let_in_meanwhile(dials, lost_ns)
-                if stream is not None:
-                    break
-                attempts += 1
-                async with self._gate:
-                    dials.start(self._dial(number, lane, self.patience_s))
-                    stream, failures = await dials.first(ATTEMPT_S)
-                self._note_failures(failures)
-                if stream is not None:
-                    break
-                self._note_away()
-            dials.close()
+        attempts = 0
+
+        def hand_over(stream: Stream) -> None:
             # A server that closes after each answer would fill the run with what is no outage.
-            if attempts > 1 or not shard.was_polite(lane):
+            if attempts > 1 or not self._shards[number].was_polite(lane):
                 self.reconnections.append(Reconnection(number, lane, lost_ns, monotonic_ns(), attempts))
                 self.reconnection_count += 1
             self._offer(number, lane, stream)
             # From here on it can be lost again, and a new task has to find it again.
             self._busy.discard((number, lane))
+
+        dials = PendingDials(hand_over)
+        try:
+            while True:
+                await self._wait_for_turn(dials, lost_ns)
+                if dials.is_over():
+                    break
+                attempts += 1
+                async with self._gate:
+                    dials.start(partial(self._dial, number, lane, self.patience_s))
+                    failures = await dials.first(ATTEMPT_S)
+                self._note_failures(failures)
+                if dials.is_over():
+                    break
+                self._note_away()
+            dials.close()
             if self._scout is asyncio.current_task():
                 await asyncio.sleep(HEAD_START_S)
         except Exception as failure:  # noqa: BLE001 - reported to the session; the lane stays down
@@ -271,23 +281,24 @@ class Connector:
             self._back.set()
         self._scout, self._back = None, None
 
-    async def _let_in_meanwhile(self, dials: PendingDials, lost_ns: int) -> Stream | None:
-        """Wait for the turn to dial; the connection of an earlier dial that is let in before that."""
+    async def _wait_for_turn(self, dials: PendingDials, lost_ns: int) -> None:
+        """Wait until this lane may dial, or until an earlier dial of it is let in after all."""
         if self._back is None:
-            return None
+            return
         if self._scout is asyncio.current_task():
             if monotonic_ns() - lost_ns > PATIENT_AFTER_NS:
                 await asyncio.sleep(PATIENT_RETRY_S)
-            else:
+                return
+            for _ in range(KNOCKS):
                 # The loop's own timers have steps of a millisecond and end late; whatever else it could
                 # do meanwhile can wait for so long.
                 time.sleep(RETRY_S)
-            return None
-        stream, back = None, self._back
-        while stream is None and not back.is_set():
-            stream, failures = await dials.first(None, back)
-            self._note_failures(failures)
-        return stream
+                if not self._dialler.is_refused():
+                    return
+            return
+        back = self._back
+        while not dials.is_over() and not back.is_set():
+            self._note_failures(await dials.first(None, back))
 
     async def _dial(self, number: int, lane: int, timeout_s: float) -> Stream:
         before, subscriber = self._answered(), lane >= self._shards[number].lanes

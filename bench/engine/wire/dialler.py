@@ -20,6 +20,8 @@ from bench.stack.addresses import SILENCE_S, Place, Places
 from bench.stack.target import Target
 
 RECEIVE_BYTES = 65_536
+CLOSED_DOORS = (errno.ECONNREFUSED, errno.ENOENT)
+"""Nobody listens at the port, or there is no socket file; the answer comes at once."""
 
 
 class Stream:
@@ -104,6 +106,10 @@ class Dialler:
         self._target = target
         self._places = Places(target)
         self._client: TlsClient | None = None
+        self._refused: Place | None = None
+        """The only place of the target, if it refused the last connection."""
+        self._opened: socket.socket | None = None
+        """A connection to that place which no dial has taken yet."""
 
     async def __call__(self) -> Stream:
         """A connection, over TLS where the target has it."""
@@ -125,6 +131,8 @@ class Dialler:
                 failure = silence
             except OSError as refused:
                 failure = refused
+                if refused.errno in CLOSED_DOORS and len(places) == 1:
+                    self._refused = place
             except TargetError as refusal:
                 if refusal.passes is None:
                     raise
@@ -139,14 +147,39 @@ class Dialler:
         """A server there takes no writes."""
         self._places.left(str(place))
 
+    def is_refused(self) -> bool:
+        """Whether the place that refused the last connection refuses one more, which takes a twentieth of
+        the time of a dial; a connection that is let in is the next dial's.
+        """
+        if (place := self._refused) is None:
+            return False
+        self._let_go()
+        connection = _socket_to(place)
+        found = connection.connect_ex(place.destination)
+        if found == errno.EINPROGRESS:
+            found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if found == 0:
+            self._opened = connection
+        else:
+            connection.close()
+        return found in CLOSED_DOORS
+
+    def _let_go(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
     async def _connected(self, place: Place, limit_s: float | None) -> Stream:
-        connection = socket.socket(place.family, socket.SOCK_STREAM)
+        opened, self._opened = self._opened, None
+        refused, self._refused = self._refused, None
+        if opened is not None and place != refused:
+            opened.close()
+            opened = None
+        connection = opened or _socket_to(place)
         try:
-            connection.setblocking(False)
-            if not place.is_file:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            async with asyncio.timeout(limit_s):
-                await asyncio.get_running_loop().sock_connect(connection, place.destination)
+            if not _is_connected(connection):
+                async with asyncio.timeout(limit_s):
+                    await asyncio.get_running_loop().sock_connect(connection, place.destination)
         except BaseException:
             connection.close()
             raise
@@ -168,10 +201,28 @@ class Dialler:
 
     def close(self) -> None:
         """Let go of what connections have in common. Idempotent."""
+        self._let_go()
         if self._client is not None:
             self._client.close()
             self._client = None
         self._places.close()
+
+
+def _socket_to(place: Place) -> socket.socket:
+    """Not connected, and waiting for nothing."""
+    connection = socket.socket(place.family, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    if not place.is_file:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def _is_connected(connection: socket.socket) -> bool:
+    try:
+        connection.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 async def until_ready(fd: int, *, writable: bool) -> None:

@@ -8,7 +8,7 @@ in is the lane's connection, and the others are closed.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bench.engine.wire.dialler import Stream
@@ -29,24 +29,30 @@ def patience_s(slowest_at_start_s: float, deadline_s: float) -> float:
 
 
 class PendingDials:
-    """Dials of one lane. `failures` are those of the dials that ended since they were last asked for."""
+    """Dials of one lane. `hand_over` is called with the connection of the first that is let in, at once: to
+    go round the event loop first would let the log-ins of all other lanes before it.
+    """
 
-    def __init__(self) -> None:
-        self._dials: list[asyncio.Task[Stream]] = []
+    def __init__(self, hand_over: Callable[[Stream], None]) -> None:
+        self._dials: list[asyncio.Task[None]] = []
+        self._hand_over = hand_over
+        self._is_over = False
+        """Whether a connection was handed over or none is wanted any more; later ones are closed."""
 
-    def start(self, dial: Coroutine[None, None, Stream]) -> None:
+    def is_over(self) -> bool:
+        """Whether a connection was handed over."""
+        return self._is_over
+
+    def start(self, dial: Callable[[], Coroutine[None, None, Stream]]) -> None:
         """Begin one more."""
         if len(self._dials) >= MOST:
-            _abandon(self._dials.pop(1))
-        self._dials.append(asyncio.ensure_future(dial))
+            self._dials.pop(1).cancel()
+        self._dials.append(asyncio.ensure_future(self._follow(dial)))
 
     async def first(
         self, timeout_s: float | None, besides: asyncio.Event | None = None
-    ) -> tuple[Stream | None, list[BaseException]]:
-        """The connection of the first dial that is let in, or None with how others failed.
-
-        Returns as soon as one has ended or `besides` is set, and after `timeout_s` in any case.
-        """
+    ) -> list[BaseException]:
+        """Wait until a dial has ended or `besides` is set, at most `timeout_s`; how the ended ones failed."""
         signal = None if besides is None else asyncio.ensure_future(besides.wait())
         awaited: list[asyncio.Future[Any]] = [*self._dials, *([signal] if signal else [])]
         try:
@@ -56,27 +62,18 @@ class PendingDials:
                 signal.cancel()
         ended = [dial for dial in self._dials if dial.done()]
         self._dials = [dial for dial in self._dials if not dial.done()]
-        let_in = [dial for dial in ended if not dial.cancelled() and dial.exception() is None]
-        failures = [error for dial in ended if not dial.cancelled() and (error := dial.exception())]
-        for dial in let_in[1:]:
-            _abandon(dial)
-        return (let_in[0].result() if let_in else None), failures
+        return [error for dial in ended if not dial.cancelled() and (error := dial.exception())]
 
     def close(self) -> None:
         """Give up what is still under way."""
+        self._is_over = True
         while self._dials:
-            _abandon(self._dials.pop())
+            self._dials.pop().cancel()
 
-
-def _abandon(dial: asyncio.Task[Stream]) -> None:
-    """Cancel a dial; one that was let in at this very moment is closed."""
-
-    def close(ended: asyncio.Task[Stream]) -> None:
-        if not ended.cancelled() and ended.exception() is None:
-            ended.result().close()
-
-    if dial.done():
-        close(dial)
-        return
-    dial.cancel()
-    dial.add_done_callback(close)
+    async def _follow(self, dial: Callable[[], Coroutine[None, None, Stream]]) -> None:
+        stream = await dial()
+        if self._is_over:
+            stream.close()
+            return
+        self._is_over = True
+        self._hand_over(stream)

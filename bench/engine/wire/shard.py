@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.core.clock import monotonic_ns
 from bench.core.jit import PLAIN
+from bench.core.threads import ask_for_turns_of
 from bench.engine.board import Board
 from bench.engine.wire import layout, openssl
 from bench.engine.wire.layout import Tables
@@ -21,6 +22,8 @@ from bench.protocols.wants.state import CELL_ROOM, PROGRESS_COLUMNS
 from bench.registry import DRIVERS
 from bench.resources.run_queue import RunDelay
 
+TURN_NS = 100_000
+"""Of a processor, for the loop: some arrivals and answers."""
 SPIN_NS = 60_000
 """How long before a planned arrival the loop stops sleeping. A sleep with sharpened timers ended within
 about 30 µs on the machines measured; the rest is margin."""
@@ -193,6 +196,7 @@ class Shard:
         # The loop's module is heavy: it is imported, and compiled, only where a shard runs.
         from bench.engine.wire.loop import run_loop
 
+        ask_for_turns_of(TURN_NS)
         delay = self._run_delay = RunDelay()
         self.tables.settings[layout.SCHEDSTAT] = delay.fd
         try:
