@@ -18,6 +18,7 @@ import numpy as np
 
 from bench.core.clock import WallLabel
 from bench.core.jit import PLAIN
+from bench.core.threads import ask_for_turns_of
 from bench.engine.wire import relay
 from bench.engine.wire.relay import (
     AT,
@@ -42,6 +43,8 @@ from bench.engine.wire.relay import (
 from bench.engine.wire.syscalls import EVENT_WORDS, SO_TIMESTAMPNS
 from chaos.proxy.loop import BUCKETS, RELAY, ROW, ROWS, Gauges
 
+TURN_NS = 100_000
+"""Of a processor: some bytes passed on."""
 READ_BYTES = 65_536
 MOST_DESCRIPTORS = 65_536
 """Of a higher number the Python loop has the connection."""
@@ -192,6 +195,7 @@ class Relay:
         return bool(self._control[PARKED] != 0)
 
     def _run(self) -> None:
+        ask_for_turns_of(TURN_NS)
         self._gauges.is_here(RELAY, threading.get_native_id())
         try:
             if PLAIN:

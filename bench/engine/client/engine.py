@@ -17,6 +17,7 @@ from bench.core.answers import Answers
 from bench.core.histogram import mean_ns
 from bench.core.messages import Event
 from bench.core.outcome import Outcome
+from bench.core.threads import ask_for_turns_of
 from bench.engine.api import (
     ClientDriver,
     ClientModule,
@@ -38,6 +39,8 @@ from bench.plan.walk import PlanWalk
 from bench.registry import DRIVERS, load
 from bench.stack.target import Target
 
+TURN_NS = 400_000
+"""Of a processor, for the loop: one operation in Python."""
 ENDING_S = 5.0
 CLOSING_S = 5.0
 
@@ -230,6 +233,7 @@ class ClientEngine:
     def _run(self) -> None:
         import uvloop
 
+        ask_for_turns_of(TURN_NS)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._serve())
