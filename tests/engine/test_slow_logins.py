@@ -180,7 +180,7 @@ def test_a_lane_has_its_connection_before_other_dials_have_a_turn() -> None:
 
 
 @pytest.mark.parametrize("path", ["", "server.sock"])
-def test_a_knock_on_a_closed_door_says_so_and_on_an_open_one_is_the_next_dials_connection(
+def test_a_port_where_nobody_listens_is_asked_cheaply_and_what_it_lets_in_is_the_next_dials(
     tmp_path: Path, path: str
 ) -> None:
     where = str(tmp_path / path) if path else ("127.0.0.1", 0)

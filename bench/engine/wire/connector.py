@@ -36,8 +36,8 @@ LogInLane = Callable[[int, int], Awaitable[None]]
 """Called with a shard's number and a lane of it before each connection of that lane."""
 
 RETRY_S = 0.0002
-KNOCKS = 20
-"""Of the scout on a closed door, one every RETRY_S, before it asks again where its target is."""
+QUICK_LOOKS = 20
+"""Of the scout where nobody listens, one every RETRY_S, before it asks again where its target is."""
 HEAD_START_S = 0.001
 """The scout's first request is answered before the log-ins of all others keep the server busy."""
 TURN_NS = 400_000
@@ -289,7 +289,7 @@ class Connector:
             if monotonic_ns() - lost_ns > PATIENT_AFTER_NS:
                 await asyncio.sleep(PATIENT_RETRY_S)
                 return
-            for _ in range(KNOCKS):
+            for _ in range(QUICK_LOOKS):
                 # The loop's own timers have steps of a millisecond and end late; whatever else it could
                 # do meanwhile can wait for so long.
                 time.sleep(RETRY_S)

@@ -20,7 +20,7 @@ from bench.stack.addresses import SILENCE_S, Place, Places
 from bench.stack.target import Target
 
 RECEIVE_BYTES = 65_536
-CLOSED_DOORS = (errno.ECONNREFUSED, errno.ENOENT)
+NOBODY_LISTENS = (errno.ECONNREFUSED, errno.ENOENT)
 """Nobody listens at the port, or there is no socket file; the answer comes at once."""
 
 
@@ -131,7 +131,7 @@ class Dialler:
                 failure = silence
             except OSError as refused:
                 failure = refused
-                if refused.errno in CLOSED_DOORS and len(places) == 1:
+                if refused.errno in NOBODY_LISTENS and len(places) == 1:
                     self._refused = place
             except TargetError as refusal:
                 if refusal.passes is None:
@@ -162,7 +162,7 @@ class Dialler:
             self._opened = connection
         else:
             connection.close()
-        return found in CLOSED_DOORS
+        return found in NOBODY_LISTENS
 
     def _let_go(self) -> None:
         if self._opened is not None:
