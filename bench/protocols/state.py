@@ -6,14 +6,17 @@ larger than any buffer, and nothing is copied but the head of a text. A row of z
 reply. The engine reads the first columns only; each scanner has its own after them.
 
 A scanner that meets what its protocol does not have breaks off with a reason: a number for compiled
-code, a text for people, the same in every engine. The last two reasons are no scanner's: the
-connection ended.
+code, a text for people, the same in every engine. The reasons behind them are no scanner's: the
+connection ended, over TLS perhaps by an alert.
 """
+
+import ssl
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.jit import compiled, inner, int64
+from bench.protocols.tls_alerts import ALERTS, alert_in
 
 # RESULT of the last scan, CLASS of a complete reply, TEXT: bytes kept of its text. ENDS: 1 when the
 # server closes the connection after this reply. CODE: the protocol's own number for what happened
@@ -83,13 +86,21 @@ _REASONS = (
     STATUS_UNKNOWN,
 ) = (int64(number) for number in range(len(_REASONS)))
 
-CLOSED_EARLY, CONNECTION_RESET = int64(len(_REASONS)), int64(len(_REASONS) + 1)
+CLOSED_EARLY, CONNECTION_RESET, TLS_UNREADABLE = (int64(len(_REASONS) + number) for number in range(3))
+_FIRST_ALERT = len(_REASONS) + 3
 TEXTS = (
     *(PREFIX + reason for reason in _REASONS),
     "the server closed the connection before its answer was complete",
     "the server reset the connection",
+    "the server sent what is no TLS",
+    *(f"the server ended the connection with the TLS alert '{name}'" for name in ALERTS.values()),
+    "the server ended the connection with a TLS alert of an unknown number",
 )
 """TEXTS[state[WHY]] of a state whose result is BROKEN."""
+WHY_OF_ALERT = np.full(256, len(TEXTS) - 1, dtype=np.int64)
+"""The reason, by the number of the alert."""
+for _place, _number in enumerate(ALERTS):
+    WHY_OF_ALERT[_number] = _FIRST_ALERT + _place
 SPELLED = np.array([list(text.encode().ljust(TEXT_BYTES, b"\0")) for text in TEXTS], dtype=np.uint8)
 """The same for compiled code, one a row, padded with NUL."""
 SIZES = np.array([len(text) for text in TEXTS], dtype=np.int64)
@@ -100,3 +111,22 @@ def break_off(state: NDArray[np.int64], why: int) -> None:
     """The bytes are none of the protocol."""
     state[RESULT] = BROKEN
     state[WHY] = why
+
+
+def why_lost(error: BaseException | None) -> str:
+    """The text for a connection that ended before an answer, in the words of the compiled loop.
+
+    None: the server closed it.
+    """
+    if error is None:
+        return TEXTS[CLOSED_EARLY]
+    if not isinstance(error, ssl.SSLError):
+        return TEXTS[CONNECTION_RESET]
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return TEXTS[CLOSED_EARLY]
+    reason = error.reason or ""
+    number = alert_in(reason)
+    if number is None:
+        is_alert = "_ALERT_" in reason
+        return TEXTS[-1 if is_alert else TLS_UNREADABLE]
+    return TEXTS[WHY_OF_ALERT[number]]

@@ -154,15 +154,19 @@ class RawServer:
                 link.socket = SplitTls(plain, self._tls)  # type: ignore[assignment]  # as much of one as is used
             self._serve_one(link)
 
+    def break_connections(self) -> None:
+        """Every one that is open."""
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Stop listening and break every connection."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._threads[0].join(JOIN_S)
-        for one in self._sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+        self.break_connections()
         for thread in self._threads:
             thread.join(JOIN_S)
 

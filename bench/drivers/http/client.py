@@ -54,7 +54,7 @@ from bench.engine.client.pool import (
     limit_s,
 )
 from bench.plan.plan import WorkloadPlan
-from bench.protocols.state import CLOSED_EARLY, CONNECTION_RESET, TEXT_BYTES, TEXTS
+from bench.protocols.state import TEXT_BYTES, why_lost
 from bench.protocols.wants.state import CELL, Search
 from bench.stack.target import Target
 from bench.stack.tls import failure_of
@@ -70,7 +70,9 @@ class Broken(ClientError):  # noqa: N818 - what happened is the name
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error) or type(error).__name__)
-        self.is_reset = getattr(error, "errno", None) in (errno.ECONNRESET, errno.EPIPE)
+        below = error if isinstance(error, ssl.SSLError) else error.__cause__
+        is_reset = getattr(error, "errno", None) in (errno.ECONNRESET, errno.EPIPE)
+        self.why = why_lost(below if isinstance(below, ssl.SSLError) else error if is_reset else None)
 
 
 def check(target: Target, plan: WorkloadPlan) -> None:
@@ -340,7 +342,7 @@ class HttpApplication(ClientDriver):
         elif isinstance(error, aiohttp.ClientConnectorError):
             text = f"cannot connect: {_reason(error.os_error)}"
         elif isinstance(error, Broken):
-            text = TEXTS[CONNECTION_RESET if error.is_reset else CLOSED_EARLY]
+            text = error.why
         else:
             text = str(error) or type(error).__name__
             if not isinstance(error, ClientError | OSError | Unexpected):

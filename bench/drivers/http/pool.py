@@ -54,7 +54,6 @@ from bench.protocols.state import (
     CLOSED_EARLY,
     CODE,
     COMPLETE,
-    CONNECTION_RESET,
     ENDS,
     RESULT,
     STATE_COLUMNS,
@@ -63,6 +62,7 @@ from bench.protocols.state import (
     TEXTS,
     WHY,
     reset,
+    why_lost,
 )
 
 BODY_BUFFER_BYTES = 1 << 16
@@ -217,7 +217,7 @@ class AnswerProtocol(ResponseHandler):
                 self._state[ENDS] = 1
                 self._on_answer()
             else:
-                self._fail(TEXTS[CLOSED_EARLY if exc is None else CONNECTION_RESET])
+                self._fail(why_lost(exc))
         self._is_over = True
         super().connection_lost(exc)
 

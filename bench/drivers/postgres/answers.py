@@ -5,6 +5,7 @@ whole messages as usual, but at most KEPT_BYTES of rows per answer; further rows
 """
 
 import asyncio
+import ssl
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from bench.protocols.state import (
     CLASS,
     CLOSED_EARLY,
     COMPLETE,
-    CONNECTION_RESET,
     ERROR_REPLY,
     RESULT,
     ROWS,
@@ -29,6 +29,7 @@ from bench.protocols.state import (
     TEXTS,
     WHY,
     reset,
+    why_lost,
 )
 
 KEPT_BYTES = 1 << 20
@@ -102,8 +103,7 @@ class ScannedAnswers(asyncio.Protocol):
         if self._why is None and self._state[CLASS] == ERROR_REPLY:
             self._inner.connection_lost(exc)  # the server's last words are the reason
             return
-        why = self._why or TEXTS[CLOSED_EARLY if exc is None else CONNECTION_RESET]
-        self._inner.connection_lost(NoAnswer(why))
+        self._inner.connection_lost(NoAnswer(self._why or why_lost(exc)))
 
     def eof_received(self) -> bool | None:
         """As asyncpg wants it."""
@@ -185,6 +185,8 @@ def text_of(error: BaseException) -> str:
     """A server's error as the wire engine has it: SQLSTATE, a space, the message."""
     if isinstance(error.__cause__, NoAnswer) and not sqlstate_of(error):
         return str(error.__cause__)
+    if isinstance(error.__cause__, ssl.SSLError):
+        return why_lost(error.__cause__)
     said = error if sqlstate_of(error) else error.__cause__
     if said is not None and (sqlstate := sqlstate_of(said)):
         return f"{sqlstate} {_one_line(said)}"

@@ -52,10 +52,11 @@ from bench.engine.client.pool import (
 )
 from bench.engine.wire.layout import NO_LOOKUP
 from bench.plan.plan import WorkloadPlan
-from bench.protocols.state import CONNECTION_RESET, TEXT_BYTES, TEXTS
-from bench.stack.addresses import Places
+from bench.protocols.state import TEXT_BYTES, why_lost
+from bench.stack.addresses import SILENCE_S, Places
 from bench.stack.probes.redis import probe_redis
 from bench.stack.target import Target, address_of
+from bench.stack.tls import failure_of
 
 OPENED_AT_ONCE = 100
 START_S = 10.0
@@ -187,13 +188,17 @@ class WatchedPool(BlockingConnectionPool):
             places = await self._places.now()
         for number, place in enumerate(places, start=1):
             connection.host, connection.port = place.address, place.port
+            is_last = number == len(places)
+            patience_s = self._deadline_ns / NS_PER_S
+            connection.socket_connect_timeout = patience_s if is_last else min(patience_s, SILENCE_S)
             try:
                 await super().ensure_connection(connection)
             except SocketTimeoutError:
                 self._places.left(str(place))
-                raise
+                if is_last:
+                    raise
             except BrokenConnection as error:
-                if number == len(places) or _errno_of(error) is None:
+                if is_last or _below(error) is None:
                     raise
             else:
                 self._places.took(place)
@@ -337,8 +342,8 @@ class RedisApplication(ClientDriver):
             text = str(said)  # as the server said it
         elif isinstance(error, NoAnswer):
             text = str(error)
-        elif isinstance(error, BrokenConnection) and (code := _errno_of(error)):
-            text = TEXTS[CONNECTION_RESET] if code in (ECONNRESET, EPIPE) else os.strerror(code).lower()
+        elif isinstance(error, BrokenConnection) and (inner := _below(error)) is not None:
+            text = _reason(inner)
         else:
             text = self._in_redis_pys_words(error)
         text = redacted(text, [self._target.password])
@@ -362,10 +367,18 @@ class RedisApplication(ClientDriver):
         await self.pool.aclose()
 
 
-def _errno_of(error: BaseException) -> int | None:
-    """The system's number for what happened, where redis-py put words of its own around it."""
+def _below(error: BaseException) -> OSError | None:
+    """What happened in the system or in TLS, where redis-py put words of its own around it."""
     inner = error.__cause__ or error.__context__
-    return inner.errno if isinstance(inner, OSError) else None
+    return inner if isinstance(inner, OSError) and inner.errno else None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError) and (found := failure_of(error)):
+        return found[0]
+    if isinstance(error, ssl.SSLError) or error.errno in (ECONNRESET, EPIPE):
+        return why_lost(error)
+    return os.strerror(error.errno or 0).lower()
 
 
 application = RedisApplication

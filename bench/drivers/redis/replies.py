@@ -5,6 +5,7 @@ it needs: hiredis gets whole replies of reasonable size, as it would; of a large
 found is handed on.
 """
 
+import ssl
 from typing import Any
 
 import hiredis
@@ -20,7 +21,6 @@ from bench.protocols.state import (
     CLASS,
     CLOSED_EARLY,
     COMPLETE,
-    CONNECTION_RESET,
     ERROR_REPLY,
     HITS,
     MISSES,
@@ -33,6 +33,7 @@ from bench.protocols.state import (
     TEXTS,
     WHY,
     reset,
+    why_lost,
 )
 
 KEPT_BYTES = 1 << 20
@@ -136,8 +137,8 @@ class ScannedReplies(_AsyncHiredisParser):
     async def _more(self) -> bytes:
         try:
             data = await self._stream.read(self._read_size)
-        except ConnectionError:
-            raise NoAnswer(TEXTS[CONNECTION_RESET]) from None
+        except (ConnectionError, ssl.SSLError) as error:
+            raise NoAnswer(why_lost(error)) from None
         if not data:
             raise NoAnswer(self._last_words() or TEXTS[CLOSED_EARLY])
         return bytes(data)

@@ -62,6 +62,7 @@ from bench.engine.wire.layout import (
 from bench.engine.wire.recording import RESET, drop_waiting, end_overdue, end_step, record_end
 from bench.engine.wire.render import channel_of, render
 from bench.engine.wire.syscalls import (
+    ALERT,
     EAGAIN,
     ECONNRESET,
     EINTR,
@@ -71,6 +72,7 @@ from bench.engine.wire.syscalls import (
     EPOLL_CTL_MOD,
     EPOLLIN,
     EPOLLOUT,
+    EPROTO,
     close_fd,
     copy_bytes,
     end_session,
@@ -79,7 +81,7 @@ from bench.engine.wire.syscalls import (
     send_on,
     signal_eventfd,
 )
-from bench.protocols.state import reset
+from bench.protocols.state import CONNECTION_RESET, TLS_UNREADABLE, WHY_OF_ALERT, reset
 
 NO_FLAGS = int64(0)
 START = int64(0)
@@ -164,6 +166,14 @@ def lose_lane(t: Tables, lane: int, now: int) -> None:
     t.gauges[LOST_CONNECTIONS] += 1
     t.gauges[LOST_SUBSCRIBERS] += lane >= t.settings[LANES]
     signal_eventfd(t.settings[NOTIFY_FD], t.scratch[2:])
+
+
+@inner
+def why_of(failure: int) -> int:
+    """The reason for which a lane is lost whose connection could not be read from."""
+    if -failure >= ALERT:
+        return int(WHY_OF_ALERT[-failure - ALERT])
+    return int(TLS_UNREADABLE if failure == -EPROTO else CONNECTION_RESET)
 
 
 @inner

@@ -27,7 +27,15 @@ _IGNORE_UNEXPECTED_EOF, _NO_RENEGOTIATION = 1 << 7, 1 << 30
 """As Python has it, an end without a farewell is an end: what it means is the protocol's to say."""
 _PARTIAL_WRITES, _MOVING_BUFFER = 1, 2
 
-LOOP_SYMBOLS = ("SSL_read", "SSL_write", "SSL_get_error", "SSL_shutdown", "SSL_free", "ERR_clear_error")
+LOOP_SYMBOLS = (
+    "SSL_read",
+    "SSL_write",
+    "SSL_get_error",
+    "SSL_shutdown",
+    "SSL_free",
+    "ERR_clear_error",
+    "ERR_peek_last_error",
+)
 
 
 def _loaded() -> Any:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from bench.core.answers import FOUND, MISSED
 from bench.core.jit import inner, int64
-from bench.engine.wire.lanes import fill_lane, lose_lane, note_uncertain, part_with_lane
+from bench.engine.wire.lanes import fill_lane, lose_lane, note_uncertain, part_with_lane, why_of
 from bench.engine.wire.lateness import note_answered, note_gap, unread_by_stall
 from bench.engine.wire.layout import (
     ARRIVAL,
@@ -72,7 +72,6 @@ from bench.protocols.state import (
     CLOSED_EARLY,
     CODE,
     COMPLETE,
-    CONNECTION_RESET,
     ENDS,
     ERROR_REPLY,
     HITS,
@@ -374,7 +373,7 @@ def on_readable(t: Tables, lane: int, looked: int) -> int:
         if size == 0:
             on_closed(t, lane, now)
         elif size not in (-EAGAIN, -EINTR):
-            give_up_lane(t, lane, CONNECTION_RESET, now)
+            give_up_lane(t, lane, why_of(size), now)
         return now
     t.gauges[BYTES_RECEIVED] += size
     subscriber = lane >= t.settings[LANES]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench.core.jit import PLAIN, compiled, entry, external, generated, inner, int64
 from bench.core.jit.machine_code import SYMBOLS
 from bench.engine.wire import openssl
+from bench.protocols.tls_alerts import REASON_END, REASON_MASK, REASON_OFFSET
 
 CLOCK_REALTIME = 0
 CLOCK_MONOTONIC = 1
@@ -36,6 +37,8 @@ EPERM = 1
 EPIPE = 32
 ECONNRESET = 104
 EPROTO = 71
+ALERT = 1 << 12
+"""Larger than every errno: from here on a failure is an alert of TLS."""
 PR_SET_TIMERSLACK = 29
 STAMP_BYTES = 32
 SO_TIMESTAMPNS = 35
@@ -120,6 +123,9 @@ if PLAIN:
 
     def _clear_errors() -> None:
         openssl.LIBRARY.ERR_clear_error()
+
+    def _last_error() -> int:
+        return int(openssl.LIBRARY.ERR_peek_last_error())
 else:
     for _name in openssl.LOOP_SYMBOLS:
         SYMBOLS[f"holdfast_{_name}"] = openssl.address_of(_name)
@@ -144,6 +150,7 @@ else:
     _ssl_shutdown = external("holdfast_SSL_shutdown", "int32", "int64")
     _ssl_free = external("holdfast_SSL_free", "void", "int64")
     _clear_errors = external("holdfast_ERR_clear_error", "void")
+    _last_error = external("holdfast_ERR_peek_last_error", "int64")
 
     @generated
     def _pointer(typing: Any, array: Any) -> Any:  # noqa: ARG001 - numba's signature
@@ -234,16 +241,19 @@ def receive_stamped(
 
 @compiled
 def _tls_failure(session: int, result: int) -> int:
-    """Minus errno; 0 where the other side has ended the stream, EPROTO where its TLS is broken."""
+    """Minus errno; 0 where the other side has ended the stream, EPROTO where its TLS is broken. An alert from
+    there: minus its number and ALERT.
+    """
     system = _minus_errno()
     kind = _ssl_get_error(session, result)
     if kind in (openssl.WANT_READ, openssl.WANT_WRITE):
         return -EAGAIN
     if kind == openssl.ZERO_RETURN:
         return 0
+    reason = _last_error() & REASON_MASK
     _clear_errors()  # the thread's queue would be read as the reason of its next failure
     if kind != openssl.SYSCALL:
-        return -EPROTO
+        return -(ALERT + reason - REASON_OFFSET) if REASON_OFFSET <= reason < REASON_END else -EPROTO
     return system if result < 0 else 0
 
 
