@@ -5,10 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bench.stack.target import Target
+from tests.parity.parity_runs import ENGINES
+
+LANES = 4
 OWN_HOSTS = 'mount --bind "$0" /etc/hosts && exec "$@"'
 
 ROOT = Path(__file__).parents[2]
@@ -52,3 +57,23 @@ def test_lanes_follow_a_name_that_leads_elsewhere(hosts: Path, driver: str, engi
     assert found["after"] >= found["planned"] * 3 // 4, found
     (said,) = found["said"]
     assert re.search(r"connected to 127\.0\.0\.2:\d+ \(.*\), then 127\.0\.0\.3:\d+ \(", said)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("driver", ["redis", "http", "postgres"])
+def test_an_address_that_swallows_everything_costs_half_a_second_where_there_is_another(
+    hosts: Path, backend: Callable[[], Target], driver: str, engine: str
+) -> None:
+    program = [sys.executable, "-m", "tests.parity.silent_address", str(hosts), driver, engine]
+    if driver == "postgres":
+        real = backend()
+        program += [str(real.port), real.username or "", real.password or ""]
+    done = subprocess.run(
+        with_own_hosts(hosts, *program), cwd=ROOT, capture_output=True, text=True, check=False, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    # What was under way when the connections broke is lost; what came behind it waited for the other address.
+    lost = found["planned"] - found["outcomes"]["OK"]
+    assert lost <= 2 * LANES, found

@@ -9,10 +9,11 @@ an application pays for it too, so its time counts.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import asyncpg
+import psutil
 from asyncpg.exceptions import InterfaceError, InternalClientError, TargetServerAttributeNotMatched
 
 from bench.core.sanitize import redacted
@@ -28,7 +29,7 @@ from bench.engine.client.pool import (
     PoolMonitor,
 )
 from bench.scenario.model import Workload
-from bench.stack.addresses import Place, Places
+from bench.stack.addresses import SILENCE_S, Place, Places
 from bench.stack.probes.postgres import libpq_parameters
 from bench.stack.target import Target
 
@@ -37,8 +38,8 @@ RECOVERY_S = 1.0
 """How long a connection whose call was given up has to come to rest before it is closed."""
 
 GOODBYE_S = 1.0
-PLACE_S = 2.0
-"""How long a place has to let a connection in where another can be tried."""
+LOOK_S = 0.1
+"""Between two looks at what a place has not accepted."""
 NO_LIMIT = 1 << 62
 USUAL_STATEMENTS = 100
 """Statements that asyncpg keeps prepared on each connection."""
@@ -103,10 +104,9 @@ async def dialled(target: Target, places: Places, **options: Any) -> tuple[async
             "ssl": target.at(place.host, place.port).named_tls_context() or False,
             "target_session_attrs": place.attribute,
         }
-        if number < len(found):
-            where["timeout"] = min(options.get("timeout", PLACE_S), PLACE_S)
         try:
-            connection = await asyncpg.connect(**(options | where))
+            connecting = asyncpg.connect(**(options | where))
+            connection = await (_accepted(connecting, place) if number < len(found) else connecting)
         except TimeoutError as silence:
             places.left(str(place))
             failure = silence
@@ -116,6 +116,35 @@ async def dialled(target: Target, places: Places, **options: Any) -> tuple[async
             places.took(place)
             return connection, place
     raise failure
+
+
+async def _accepted(connecting: Awaitable[asyncpg.Connection], place: Place) -> asyncpg.Connection:
+    """What is being opened there. Raises TimeoutError where the place does not accept it within SILENCE_S;
+    a server that accepts and then takes its time, as a pooler does, has more.
+    """
+    task = asyncio.ensure_future(connecting)
+    try:
+        await asyncio.wait({task}, timeout=SILENCE_S - LOOK_S)
+        if not task.done():
+            silent = _unaccepted(place)
+            await asyncio.wait({task}, timeout=LOOK_S)
+            # Another one may have been begun just now: only what was under way before tells.
+            if not task.done() and silent & _unaccepted(place):
+                raise TimeoutError
+        return await task
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+def _unaccepted(place: Place) -> set[int]:
+    """The local ports of connections of ours that the place has not accepted yet."""
+    if place.is_file:
+        return set()
+    there = (place.address, place.port)
+    ours = psutil.Process().net_connections("tcp")
+    return {one.laddr.port for one in ours if one.status == psutil.CONN_SYN_SENT and one.raddr == there}
 
 
 class WatchedPool:
