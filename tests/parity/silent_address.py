@@ -1,7 +1,7 @@
 """One run at a name with two addresses, of which the first swallows what is sent to it, as JSON on stdout.
 
-Run where /etc/hosts is a file of our own. Arguments: that file, the driver, the engine; the port, the user and
-the password of a PostgreSQL.
+Run where /etc/hosts is a file of our own. Arguments: that file, the driver, the engine; the port, the
+user and the password of a PostgreSQL.
 """
 
 import contextlib
