@@ -20,6 +20,8 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # As `bench` does: to find out that it has nothing to watch, this plug-in imports all of OpenTelemetry.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
+# Threads of numpy's library wait for each other by turning on the spot, where tests have the processors.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from hypothesis import HealthCheck, settings  # noqa: E402 - compiled and kept, and without that plug-in
 

@@ -123,7 +123,7 @@ class RunWindows:
         kept: list[tuple[Window, NDArray[np.int64], NDArray[np.int64]]] = []
         for window in run.windows("response"):
             if window.tag.measured or run.measured_phase_of(window) is not None:
-                used = np.flatnonzero(window.counts)
+                used = histogram.buckets_in_use(window.counts)
                 # Without its counts in full: 180 KB for each of thousands of windows.
                 kept.append((_bare(window), used, window.counts[used]))
         starts = sorted({window.start_ns for window, _, _ in kept})

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from hdrh.codec import HdrPayload
     from hdrh.histogram import HdrHistogram
 
 Counts: TypeAlias = NDArray[np.int64]
@@ -76,6 +77,17 @@ def upper_edge_ns(bucket: int) -> int:
     return lower_edge_ns(bucket + 1) - 1
 
 
+def middles_ns(buckets: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """The middle of each of these buckets, as a real number of ns."""
+    return (_lower_edges_ns(buckets) + (_lower_edges_ns(buckets + 1) - 1)) / 2
+
+
+def _lower_edges_ns(buckets: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    wide = buckets.astype(np.int64)
+    powers = np.maximum((wide >> HALF_BITS) - 1, 0)
+    return np.where(wide < SUB_BUCKETS, wide, ((wide & (HALF - 1)) + HALF) << powers)
+
+
 def empty() -> Counts:
     """A histogram without samples."""
     return np.zeros(BUCKET_COUNT, dtype=np.int64)
@@ -98,6 +110,14 @@ def percentiles_ns(counts: Counts, percents: Sequence[float]) -> list[int]:
     # The tiny subtraction keeps 99.9 % of 1000 at rank 999 in spite of binary fractions.
     ranks = [max(1, math.ceil(total * percent / 100 - 1e-9)) for percent in percents]
     return [upper_edge_ns(int(bucket)) for bucket in np.searchsorted(upto, ranks)]
+
+
+def buckets_in_use(counts: Counts) -> NDArray[np.intp]:
+    """All buckets with samples, lowest first.
+
+    Of truth values, because numpy takes eight times as long to list those of integers.
+    """
+    return np.flatnonzero(counts != 0)
 
 
 def used_buckets(counts: Counts) -> tuple[int, int]:
@@ -131,10 +151,10 @@ def deviation_ns(counts: Counts) -> float:
 
 def _middles_ns(counts: Counts) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The buckets in use and the middle of each. Raises ValueError for no samples."""
-    used = np.flatnonzero(counts)
+    used = buckets_in_use(counts)
     if used.size == 0:
         raise ValueError("a mean of no samples does not exist")
-    return used, np.array([(lower_edge_ns(int(b)) + upper_edge_ns(int(b))) / 2 for b in used])
+    return used, middles_ns(used)
 
 
 def to_hdr(counts: Counts) -> HdrHistogram:
@@ -149,11 +169,24 @@ def to_hdr(counts: Counts) -> HdrHistogram:
     return histogram
 
 
-def cells_of(histogram: HdrHistogram) -> NDArray[np.uint64]:
+def cells_of(histogram: HdrHistogram | HdrPayload) -> NDArray[np.uint64]:
     """The counts of a histogram of the package, in its own memory. Writing to them changes it, but not its
     totals: `set_internal_tacking_values` must follow.
     """
     return np.frombuffer(memoryview(histogram.counts).cast("B"), dtype=np.uint64)
+
+
+def from_payload(read: HdrPayload) -> Counts:
+    """The samples of a payload of this layout whose counts have not been read yet.
+
+    A histogram of the package around it would take most of the time. Raises ValueError for another layout.
+    """
+    of = read.payload
+    found = (of.lowest_trackable_value, of.highest_trackable_value, of.significant_figures)
+    if found != (LOWEST_NS, HIGHEST_NS, SIGNIFICANT_DIGITS):
+        raise ValueError(f"expected values of 1 ns to 1 h with 3 digits, found {found}")
+    read.init_counts(BUCKET_COUNT)
+    return cells_of(read).view(np.int64)
 
 
 def from_hdr(histogram: HdrHistogram) -> Counts:

@@ -14,7 +14,6 @@ exact. Only the sum is made from the middles of buckets, and off by at most 1/20
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +22,14 @@ from numpy.typing import NDArray
 
 from bench.core.answers import ANSWER_SERIES
 from bench.core.clock import NS_PER_S, WallLabel
-from bench.core.histogram import BUCKET_COUNT, Counts, bucket_of, lower_edge_ns, upper_edge_ns
+from bench.core.histogram import (
+    Counts,
+    bucket_of,
+    buckets_in_use,
+    lower_edge_ns,
+    middles_ns,
+    upper_edge_ns,
+)
 from bench.core.messages import Event
 from bench.judge.verdict import Verdict
 from bench.registry import path_name
@@ -64,20 +70,14 @@ class Distribution:
 
     def add(self, gained: Counts) -> None:
         """Add a histogram of `bench.core.histogram` that has samples."""
-        used = np.flatnonzero(gained)
+        used = buckets_in_use(gained)
         lowest, highest = lower_edge_ns(int(used[0])), upper_edge_ns(int(used[-1]))
         self.lowest_ns = lowest if self.lowest_ns is None else min(lowest, self.lowest_ns)
         self.highest_ns = highest if self.highest_ns is None else max(highest, self.highest_ns)
         edges = [0, *(bucket + 1 for bucket in BOUND_BUCKETS)]
         self.counts = self.counts + np.add.reduceat(gained, edges)
         # Not np.dot: on arrays of this size it wakes a thread for every core, beside the load.
-        self.sum_ns += float((gained[used] * _middles_ns()[used]).sum())
-
-
-@cache
-def _middles_ns() -> NDArray[np.float64]:
-    edges = np.array([lower_edge_ns(bucket) for bucket in range(BUCKET_COUNT + 1)], dtype=np.float64)
-    return (edges[:-1] + edges[1:] - 1) / 2
+        self.sum_ns += float((gained[used] * middles_ns(used)).sum())
 
 
 MOST_EVENTS = 2_000

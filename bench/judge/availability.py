@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bench.core import units
 from bench.core.clock import NS_PER_S
-from bench.core.histogram import lower_edge_ns, upper_edge_ns
+from bench.core.histogram import buckets_in_use, middles_ns
 from bench.core.intervals import window_ends
 from bench.core.outcome import Outcome
 from bench.judge.observation import Tally
@@ -112,10 +112,8 @@ def _told_by_histograms(
         by_service = tag.outcome in CHARGED_AT_ONCE and (tag.workload, tag.operation, tag.outcome) in sent
         if tag.kind != ("service" if by_service else "response"):
             continue
-        buckets = np.flatnonzero(window.counts)
-        took_ns = np.array(
-            [(lower_edge_ns(int(bucket)) + upper_edge_ns(int(bucket))) / 2 for bucket in buckets]
-        )
+        buckets = buckets_in_use(window.counts)
+        took_ns = middles_ns(buckets)
         if tag.outcome in CHARGED_AT_ONCE and not by_service:
             took_ns = np.zeros(len(buckets))
         at = (window.start_ns + window.end_ns) / 2 - took_ns

@@ -173,9 +173,8 @@ def _lost_connections(entry: WorkloadRecord) -> int:
 
 def _spread(counts: Counts) -> tuple[Any, Any]:
     """The middles of the buckets in use, and how many samples each has."""
-    used = np.flatnonzero(counts)
-    edges = [(histogram.lower_edge_ns(int(b)) + histogram.upper_edge_ns(int(b))) / 2 for b in used]
-    return np.array(edges, dtype=np.float64), counts[used].astype(np.float64)
+    used = histogram.buckets_in_use(counts)
+    return histogram.middles_ns(used), counts[used].astype(np.float64)
 
 
 def _sum_ns(counts: Counts) -> float:

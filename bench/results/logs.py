@@ -101,10 +101,17 @@ class Encoder:
 
     def encode(self, counts: Counts) -> str:
         """The V2 payload of `counts`, which must hold a sample."""
-        self._cells[:] = counts
+        lowest, highest = histogram.used_buckets(counts)
+        used = slice(highest + 1)  # whatever stands above is not encoded
+        self._cells[used] = counts[used]
         self._hdr.total_count, self._hdr.min_value, self._hdr.max_value = 0, sys.maxsize, 0
-        self._hdr.set_internal_tacking_values(*histogram.used_buckets(counts), int(counts.sum()))
+        self._hdr.set_internal_tacking_values(lowest, highest, int(counts[used].sum()))
         return str(self._hdr.encode(), "ascii")
+
+    @property
+    def highest_ns(self) -> int:
+        """The upper edge of the highest bucket that was encoded last."""
+        return int(self._hdr.max_value)
 
 
 def line_of(window: Window, encoder: Encoder) -> str:
@@ -113,7 +120,7 @@ def line_of(window: Window, encoder: Encoder) -> str:
     payload = encoder.encode(window.counts)
     start_s = window.start_ns / NS_PER_S
     length_s = (window.end_ns - window.start_ns) / NS_PER_S
-    highest_ms = histogram.max_ns(window.counts) / 1e6
+    highest_ms = encoder.highest_ns / 1e6
     return f"Tag={window.tag},{start_s:.9f},{length_s:.9f},{highest_ms:.3f},{payload}\n"
 
 
@@ -133,11 +140,10 @@ def decode(payload: str) -> Counts:
     """The counts of one encoded histogram. Raises ValueError for anything else."""
     import zlib
 
-    from hdrh.codec import HdrCookieException, HdrLengthException
-    from hdrh.histogram import HdrHistogram
+    from hdrh.codec import HdrCookieException, HdrHistogramEncoder, HdrLengthException
 
     try:
-        return histogram.from_hdr(HdrHistogram.decode(payload))
+        return histogram.from_payload(HdrHistogramEncoder.decode(payload))
     except (HdrCookieException, HdrLengthException, zlib.error, TypeError, IndexError) as error:
         raise ValueError(f"the histogram cannot be decoded ({error or type(error).__name__})") from error
 

@@ -24,7 +24,7 @@ class WindowSamples:
         buckets: list[NDArray[np.uint16]] = []
         counts: list[NDArray[np.int64]] = []
         for window in windows:
-            used = np.flatnonzero(window.counts)
+            used = histogram.buckets_in_use(window.counts)
             self.tags.append(window.tag)
             starts.append(window.start_ns)
             ends.append(window.end_ns)
@@ -57,8 +57,7 @@ class WindowSamples:
     def sums_ns(self) -> NDArray[np.float64]:
         """The sum of the samples of each window in ns, by the middles of their buckets."""
         used, place = np.unique(self._bucket, return_inverse=True)
-        middles = [(histogram.lower_edge_ns(int(b)) + histogram.upper_edge_ns(int(b))) / 2 for b in used]
-        return self._per_window(self._count * np.array(middles, dtype=np.float64)[place])
+        return self._per_window(self._count * histogram.middles_ns(used)[place])
 
     def _per_window(self, values: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
         upto = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])

@@ -155,7 +155,7 @@ def _close(
 
 def spread_of(counts: Counts) -> Spread | None:
     """The figures of a histogram, as `bench.core.histogram` defines them; None for no samples."""
-    used = np.flatnonzero(counts)
+    used = histogram.buckets_in_use(counts)
     if used.size == 0:
         return None
     below = np.cumsum(counts[used])
