@@ -30,9 +30,7 @@ def tenths(run: Run, pieces: int = 10) -> list[Run]:
     if not phases:
         return []
     longest = max(phases, key=lambda phase: phase.end_ns - phase.start_ns)
-    return [
-        Run(run.path, run.record.model_copy(update={"phases": [piece]})) for piece in _cut(longest, pieces)
-    ]
+    return [run.of_phases([piece]) for piece in _cut(longest, pieces)]
 
 
 def _cut(phase: PhaseRecord, pieces: int) -> list[PhaseRecord]:

@@ -20,7 +20,7 @@ from bench.registry import received_by
 from bench.results import layout
 from bench.results.activity import ActivityRecord
 from bench.results.logs import OPERATION, Tag, Window, window_of
-from bench.results.run_record import Anomaly, RunRecord, WorkloadRecord
+from bench.results.run_record import Anomaly, PhaseRecord, RunRecord, WorkloadRecord
 from bench.results.window_samples import WindowSamples
 
 KEPT = "response"
@@ -48,6 +48,15 @@ class Run:
             return cls(folder, RunRecord.read(layout.read_json(file)))
         except (OSError, ValueError) as error:
             raise ResultError(f"{file}: this run cannot be read: {error}") from error
+
+    def of_phases(self, phases: list[PhaseRecord]) -> Self:
+        """The same run as if it had these phases alone; what it used is read once for all such parts.
+
+        Raises ResultError.
+        """
+        part = type(self)(self.path, self.record.model_copy(update={"phases": phases}))
+        part.__dict__["_resources"] = self._resources
+        return part
 
     @property
     def name(self) -> str:

@@ -7,7 +7,9 @@ hurt the machine that reads it.
 
 import math
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import (
@@ -106,6 +108,12 @@ class CheckedModel(StrictModel):
         return checked
 
 
+@cache
+def _with_defaults(kind: type[CheckedModel]) -> CheckedModel:
+    """A part of which every field is the default; to make one takes longer than to check one."""
+    return kind.model_construct()
+
+
 class Parts:
     """The context in which a file is validated: its parts in their order, complete or as far as right."""
 
@@ -120,7 +128,7 @@ class Parts:
 
     def part(self, kind: type[Part], value: Any, validate: Callable[[Any], Part]) -> Part:
         """Validate one part. Raises its ValidationError after keeping what is right of it."""
-        partial = kind.model_construct()  # of every field the default
+        partial = copy(_with_defaults(kind))
         for name, field in kind.model_fields.items():
             if not isinstance(value, dict) or (field.alias or name) in value:
                 partial.__dict__.pop(name, None)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special, stats
 
 from bench.statistics.evidence import (
     FREEDOM,
@@ -23,7 +23,7 @@ POSITIVE = st.floats(0.1, 1e5)
 
 @given(st.floats(0.0, 1.0), POSITIVE, POSITIVE)
 def test_the_incomplete_beta_function_is_that_of_scipy(x: float, a: float, b: float) -> None:
-    assert incomplete_beta(x, a, b) == pytest.approx(special.betainc(a, b, x), abs=1e-8)
+    assert incomplete_beta(x, a, b) == pytest.approx(scipy.special.betainc(a, b, x), abs=1e-8)
 
 
 @given(st.floats(0.001, 0.999), st.floats(0.5, 1e5), POSITIVE)
@@ -36,7 +36,7 @@ def test_a_quantile_of_beta_is_where_the_function_reaches_its_share(share: float
 @given(st.integers(0, 200), st.integers(1, 800))
 def test_bounds_of_independent_samples_are_those_of_clopper_and_pearson(cases: int, others: int) -> None:
     evidence = ShareEvidence(cases, cases + others)
-    exact = stats.binomtest(cases, cases + others).proportion_ci(0.9, "exact")
+    exact = scipy.stats.binomtest(cases, cases + others).proportion_ci(0.9, "exact")
     assert (evidence.lower(), evidence.upper()) == pytest.approx((exact.low, exact.high), abs=1e-6)
 
 

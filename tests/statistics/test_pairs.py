@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from bench.statistics.pairs import (
     LEVEL,
@@ -24,13 +24,13 @@ from tests.statistics.error_rates import LEAST, found, pairs
 
 @given(st.floats(0.5, 200), st.floats(-40, 40))
 def test_students_t_is_that_of_scipy(freedom: float, value: float) -> None:
-    assert t_tail(value, freedom) == pytest.approx(stats.t.sf(value, freedom), rel=1e-10, abs=1e-300)
+    assert t_tail(value, freedom) == pytest.approx(scipy.stats.t.sf(value, freedom), rel=1e-10, abs=1e-300)
 
 
 @pytest.mark.parametrize(("value", "freedom"), [(7.0, 56.0), (1e-9, 3.0), (13.0, 168.0), (0.0, 5.0)])
 def test_students_t_keeps_its_digits_where_the_parts_are_unequal(value: float, freedom: float) -> None:
-    assert t_tail(value, freedom) == pytest.approx(stats.t.sf(value, freedom), rel=1e-11)
-    assert t_tail(-value, freedom) == pytest.approx(stats.t.sf(-value, freedom), rel=1e-11)
+    assert t_tail(value, freedom) == pytest.approx(scipy.stats.t.sf(value, freedom), rel=1e-11)
+    assert t_tail(-value, freedom) == pytest.approx(scipy.stats.t.sf(-value, freedom), rel=1e-11)
 
 
 @given(st.floats(1, 200), st.floats(0.001, 0.999))
@@ -80,7 +80,7 @@ def test_the_interval_is_that_of_the_signed_rank_test(pairs: int, seed: int) -> 
     ends = interval(ratios)
     assert ends is not None
     for shift, is_inside in ((ends[0] - 1e-6, False), (ends[0] + 1e-6, True), (ends[1] + 1e-6, False)):
-        rejected = stats.wilcoxon(ratios - shift, method="exact").pvalue <= LEVEL
+        rejected = scipy.stats.wilcoxon(ratios - shift, method="exact").pvalue <= LEVEL
         assert rejected != is_inside
 
 

@@ -13,8 +13,8 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 Values = NDArray[np.float64]
 Random = np.random.Generator
@@ -44,7 +44,7 @@ def autoregressive(phi: float) -> Process:
     def values(random: Random, trials: int, samples: int) -> Values:
         noise = random.standard_normal((trials, samples)) * math.sqrt(1 - phi * phi)
         noise[:, 0] /= math.sqrt(1 - phi * phi)
-        found: Any = lfilter([1.0], [1.0, -phi], noise, axis=1)
+        found: Any = scipy.signal.lfilter([1.0], [1.0, -phi], noise, axis=1)
         return np.asarray(np.exp(found))
 
     return Process(f"AR(1) {phi:g}", values, lambda share: math.exp(NormalDist().inv_cdf(share)))
