@@ -16,6 +16,7 @@ from bench.scenario.fault_kinds import ACTION, PASSIVE_KINDS
 from chaos import schedule
 from chaos.detectors.detection import CONTAINER_HEALTH, ENGINE_EVENT, WhyBlind, shorter_than, too_few_looks
 from chaos.detectors.polling import Breaker, Detector, PollingDetector, Probe
+from chaos.detectors.replication import ReplicationWatch
 from chaos.detectors.roles import RoleWatch, SentinelEvents, role_watch
 from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
@@ -47,6 +48,8 @@ class Chaos:
         self._sentinels: list[SentinelEvents] = []
         self._roles: dict[str, list[RoleWatch]] = {}
         """Target -> the watches of its servers."""
+        self._replication: dict[str, list[ReplicationWatch]] = {}
+        """The same of a Postgres, about its standbys."""
         self._proxies: list[FaultProxy] = []
         self._proxy_watches: list[ProxyWatch] = []
         self._floors: dict[str, CalibrationRecord] = {}
@@ -116,6 +119,9 @@ class Chaos:
         servers = [name for name, role in members.items() if role != SENTINEL]
         if servers:
             self._roles[target.name] = [role_watch(targets[name]) for name in servers]
+        if servers and target.kind == "postgres":
+            watches = [ReplicationWatch(targets[name], target.name) for name in servers]
+            self._replication[target.name] = watches
         if target.sentinels is not None:
             self._sentinels += [
                 SentinelEvents(number, address, target)
@@ -130,7 +136,11 @@ class Chaos:
     @property
     def _noticing(self) -> list[Detector]:
         """Those that can notice a fault."""
-        return [*self._detectors, *self._sentinels]
+        return [
+            *self._detectors,
+            *self._sentinels,
+            *(watch for each in self._replication.values() for watch in each),
+        ]
 
     def _between(self, planned: Iterable[FaultPlan], seed: int) -> dict[str, FaultProxy]:
         """The proxies of the paths between services, by the name of the path. Raises TargetError."""
@@ -201,6 +211,10 @@ class Chaos:
             roles={
                 name: [one for each in watches for one in each.changes]
                 for name, watches in self._roles.items()
+            },
+            positions={
+                name: [one for each in watches for one in each.positions]
+                for name, watches in self._replication.items()
             },
             detectors=self._detector_names(),
             blind=self._blind(),

@@ -27,6 +27,7 @@ from chaos.detectors.detection import (
 from chaos.detectors.polling import BREAKER, open_time_ns
 from chaos.recovery.promotion import promotions
 from chaos.recovery.recovery import Reconnection, recoveries
+from chaos.recovery.replication import replication
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from bench.stack.supervisor.supervised import StackEvent
     from chaos.detectors.detection import Detection, Observation
     from chaos.detectors.roles import RoleChange
+    from chaos.recovery.replication import PrimaryPosition
     from chaos.runner import FaultExecution
     from chaos.schedule import FaultPlan
 
@@ -54,6 +56,8 @@ class FaultResults:
     stack_events: Sequence[StackEvent]
     roles: Mapping[str, Sequence[RoleChange]]
     """Of the servers of targets that have several."""
+    positions: Mapping[str, Sequence[PrimaryPosition]]
+    """What the servers of a Postgres said of their standbys while they were the primary, by target."""
     detectors: Sequence[str]
     """Those that were at work beside the clients themselves."""
     blind: Mapping[str, WhyBlind]
@@ -76,6 +80,11 @@ class FaultResults:
             faults=faults,
             roles=roles,
             promotions=promotions(roles, faults, record.duration_ns),
+            replication=[
+                one
+                for target, positions in self.positions.items()
+                for one in replication(target, positions, self.start_ns)
+            ],
             recoveries=recovered,
             detections=[self._detection(detection) for detection in detections],
             false_alarms=[

@@ -82,7 +82,14 @@ METHODS = {
 }
 """Name of a method -> what it is, for the reader of the page."""
 COUNTS = frozenset(
-    {"lost_messages", "duplicate_messages", "reordered_messages", "lost_writes", "unexpected_values"}
+    {
+        "lost_messages",
+        "duplicate_messages",
+        "reordered_messages",
+        "lost_writes",
+        "split_writes",
+        "unexpected_values",
+    }
 )
 """Metrics for which every single case was looked at."""
 SLOPES = frozenset({"memory_slope"})
@@ -142,6 +149,7 @@ REASONS = {
     "fd_growth": "counted at the beginning and at the end",
     "breaker_open_time": "one value, to the pace of the probe",
     "dropped": "counted, not sampled",
+    **dict.fromkeys(("replication_lag", "replication_backlog"), "the most that was seen in looks each 25 ms"),
 }
 PER_FAULT = frozenset(name for name, metric in BY_NAME.items() if metric.per_repeat)
 

@@ -30,6 +30,7 @@ NAMES = {
     "cpu": "the share of CPU",
     "fd_growth": "the growth of open files",
     "lost_writes": "the number of lost writes",
+    "split_writes": "the number of writes lost in a split",
     "unexpected_values": "the number of unexpected values",
     "false_alarms": "the number of false alarms",
 }
@@ -40,6 +41,11 @@ FAULT_ADVICE = {
     ),
     "detection": "look more often, or ask for fewer failures in a row before it counts",
     "lost_writes": "integrity in run.json has examples; look at how the server is told to persist",
+    "split_writes": "roles in run.json has who said to be the primary when: end the old one before another",
+    **dict.fromkeys(
+        ("replication_lag", "replication_backlog"),
+        "replication in run.json has each standby; look at its disk, its network and its queries",
+    ),
     "unexpected_values": "integrity in run.json has examples: nobody wrote these values",
     "false_alarms": "look at false_alarms in run.json for what was taken for a fault",
     "breaker_open_time": "shorten the time after which the breaker tries again",

@@ -93,6 +93,21 @@ class PromotionRecord(Record):
     at_ns: Whole | None
 
 
+class ReplicationRecord(Record):
+    """How far a standby was behind its primary, by what the primary said again and again."""
+
+    target: str
+    process: str
+    samples: Whole
+    silent: Whole
+    """Samples in which the primary did not stream to it."""
+    lag_max_ns: Whole
+    lag_max_at_ns: Whole
+    """When the longest was seen; ns from run zero."""
+    backlog_max_bytes: Whole
+    """The most of the write-ahead log that it had not replayed."""
+
+
 class BaselineRecord(Record):
     """How a workload was before the first fault."""
 
@@ -215,6 +230,8 @@ class IntegrityRecord(Record):
     changed: Whole | None = None
     holes: Whole | None = None
     reordered: Whole | None = None
+    split: Whole | None = None
+    """Lost, and acknowledged while two servers said to be the primary; None where it has one server only."""
     examples: list[ExampleRecord] = Field(default_factory=list)
     text: str | None = None
     """What about it fails the run, in one sentence."""

@@ -21,6 +21,7 @@ from bench.results.fault_records import (
     OutageRecord,
     PromotionRecord,
     RecoveryRecord,
+    ReplicationRecord,
     RoleRecord,
 )
 from bench.results.generator_records import (
@@ -338,6 +339,7 @@ class RunRecord(Record):
     false_alarms: list[FalseAlarmRecord] = Field(default_factory=list)
     roles: list[RoleRecord] = Field(default_factory=list)
     promotions: list[PromotionRecord] = Field(default_factory=list)
+    replication: list[ReplicationRecord] = Field(default_factory=list)
     recoveries: list[RecoveryRecord] = Field(default_factory=list)
     integrity: list[IntegrityRecord] = Field(default_factory=list)
     breaker_open_ns: Whole | None = None

@@ -217,6 +217,7 @@ def _end(window: Window, windows: Iterable[Window]) -> int:
 
 
 CLIENT_ERRORS = "client_errors"
+REPLICATION = "replication"
 IN_A_ROW = 3
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bench.core.clock import NS_PER_S, monotonic_ns
 from bench.core.errors import TargetError
 from bench.core.threads import StillRunning, within
+from bench.registry import PRIMARY
 from bench.results.fault_records import IntegrityRecord
 from bench.scenario.fault_kinds import PASSIVE_KINDS, REMEDIES
 from chaos.integrity.ledger import Blow
@@ -154,6 +155,8 @@ class Check(ABC):
             Blow(fault.number, fault.effective_ns, fault.healed_ns)
             for fault in evidence.record.faults
             if fault.target in hit
+            # What holds a standby back costs nothing by itself: only with the primary its writes are gone.
+            and fault.role in (None, PRIMARY)
             and fault.kind not in (*PASSIVE_KINDS, *REMEDIES)
             and fault.effective_ns is not None
         ]

@@ -26,6 +26,7 @@ from chaos.integrity.check import Check, Evidence, NotYet, Patience, Site, Unrea
 from chaos.integrity.ledger import Reading, bound, judge_totals
 from chaos.integrity.readers import read_postgres, read_redis, read_total, rehearse
 from chaos.integrity.registers import Registers
+from chaos.recovery.promotion import splits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ class AcknowledgedWrites(Check):
             raise Unreadable("nothing was written")
         last_arrival = int(own["arrival"].max())
         found = patiently(lambda: self._read_back(evidence, last_arrival), evidence.patience)
-        judged = ledger.judge(self._attempts(own), found, self.blows(evidence))
+        judged = ledger.judge(self._attempts(own), found, self.blows(evidence), self._splits(evidence))
         update = {**vars(judged), "operation": self.operation, "caveat": CAVEAT}
         if judged.holes:
             update["text"] = (
@@ -76,6 +77,12 @@ class AcknowledgedWrites(Check):
                 " no end of the log that was not written in time, but a hole in it"
             )
         return self.record().model_copy(update=update)
+
+    def _splits(self, evidence: Evidence) -> list[tuple[int, int]] | None:
+        roles, target = evidence.record.roles, self.workload.target
+        if all(one.target != target for one in roles):
+            return None
+        return splits(roles, target, evidence.record.duration_ns)
 
     def _attempts(self, own: NDArray[Any]) -> ledger.Attempts:
         names = self.site.plan.workloads[self.number].program.names

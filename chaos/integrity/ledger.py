@@ -78,6 +78,8 @@ def written_form(word: str, workload: Workload, seed: int, run_label: int) -> Wr
 
 
 MOST_EXAMPLES = 5
+_HOLE = "lost, though a later one survived"
+_SPLIT = "lost, taken while there were two primaries"
 _NEVER_SENT = (Outcome.REFUSED, Outcome.DROPPED)
 _END = np.iinfo(np.int64).max
 
@@ -134,14 +136,25 @@ class Judgement:
     holes: int
     """Lost although a write sent after its acknowledgement survived the same fault: no suffix of the order
     of commits, so worse than a buffer that was not written in time."""
+    split: int | None
+    """Lost, and acknowledged while two servers said to be the primary: only one of them went on. None where
+    that cannot be."""
     oldest_lost_age_ns: int | None
     """How long before the fault the oldest lost write had been acknowledged."""
     bound: str
     examples: list[ExampleRecord]
 
 
-def judge(attempts: Attempts, found: Found, blows: Sequence[Blow] = ()) -> Judgement:
-    """Compare what was acknowledged with what was found. `blows` date what was lost."""
+def judge(
+    attempts: Attempts,
+    found: Found,
+    blows: Sequence[Blow] = (),
+    splits: Sequence[tuple[int, int]] | None = None,
+) -> Judgement:
+    """Compare what was acknowledged with what was found. `blows` date what was lost.
+
+    splits: from when to when there were two primaries; None of a target that has one server.
+    """
     is_acknowledged = attempts.outcome == Outcome.OK
     is_sent = ~np.isin(attempts.outcome, _NEVER_SENT)
     there, times = np.unique(found.arrivals, return_counts=True)
@@ -152,7 +165,10 @@ def judge(attempts: Attempts, found: Found, blows: Sequence[Blow] = ()) -> Judge
     order = sorted(blows, key=lambda blow: blow.effective_ns)
     blow_of, age_ns = _dated(attempts.done_ns, order)
     dated = age_ns[is_lost & (blow_of >= 0)]
-    is_hole = is_lost & _has_later_survivor(attempts, is_sent & is_there, blow_of, order)
+    is_split = np.zeros(len(attempts.arrival), np.bool_)
+    for from_ns, until_ns in splits or ():
+        is_split |= is_lost & (attempts.done_ns >= from_ns) & (attempts.done_ns <= until_ns)
+    is_hole = is_lost & ~is_split & _has_later_survivor(attempts, is_sent & is_there, blow_of, order)
     lost, acknowledged = int(is_lost.sum()), int(is_acknowledged.sum())
     return Judgement(
         acknowledged=acknowledged,
@@ -164,9 +180,10 @@ def judge(attempts: Attempts, found: Found, blows: Sequence[Blow] = ()) -> Judge
         duplicates=int((times > 1).sum()),
         changed=len(changed),
         holes=int(is_hole.sum()),
+        split=None if splits is None else int(is_split.sum()),
         oldest_lost_age_ns=int(dated.max()) if len(dated) else None,
         bound=bound(lost, acknowledged),
-        examples=_examples(attempts, is_lost, is_hole, blow_of, age_ns, order)
+        examples=_examples(attempts, is_lost, is_hole, is_split, blow_of, age_ns, order)
         + [ExampleRecord(what="unexpected", arrival=int(arrival)) for arrival in unexpected[:MOST_EXAMPLES]]
         + [ExampleRecord(what="unexpected", found=text) for text in found.foreign[:MOST_EXAMPLES]],
     )
@@ -224,6 +241,7 @@ def _examples(
     attempts: Attempts,
     is_lost: NDArray[np.bool_],
     is_hole: NDArray[np.bool_],
+    is_split: NDArray[np.bool_],
     blow_of: Whole,
     age_ns: Whole,
     blows: Sequence[Blow],
@@ -233,7 +251,7 @@ def _examples(
     worst = lost[np.lexsort((-age_ns[lost], ~is_hole[lost]))][:MOST_EXAMPLES]
     return [
         ExampleRecord(
-            what="lost, though a later one survived" if is_hole[at] else "lost",
+            what=_HOLE if is_hole[at] else _SPLIT if is_split[at] else "lost",
             arrival=int(attempts.arrival[at]),
             acknowledged_ns=int(attempts.done_ns[at]),
             fault=blows[int(blow_of[at])].number if blow_of[at] >= 0 else None,

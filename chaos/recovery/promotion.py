@@ -34,6 +34,19 @@ def promotions(
     return found
 
 
+def splits(roles: Sequence[RoleRecord], target: str, until_ns: int) -> list[tuple[int, int]]:
+    """From when to when more than one server of a target said to be the primary, in the order of time."""
+    found, primaries, since_ns = list[tuple[int, int]](), set[str](), None
+    for one in sorted((one for one in roles if one.target == target), key=lambda one: one.at_ns):
+        (primaries.add if one.role == PRIMARY else primaries.discard)(one.process)
+        if len(primaries) > 1 and since_ns is None:
+            since_ns = one.at_ns
+        elif len(primaries) <= 1 and since_ns is not None:
+            found.append((since_ns, one.at_ns))
+            since_ns = None
+    return found if since_ns is None else [*found, (since_ns, until_ns)]
+
+
 def _made(roles: Sequence[RoleRecord], fault: FaultRecord) -> list[RoleRecord]:
     """The words of others that they are the primary, since the fault took effect."""
     return sorted(

@@ -14,6 +14,7 @@ from bench.stack.assembled import AssembledStack
 from bench.stack.probes.postgres import conninfo
 from bench.stack.roles import current_roles
 from bench.stack.stack_file import load_stack_file
+from chaos.recovery.promotion import splits
 from tests.chaos.in_process import Ended, run_file
 from tests.helpers.waiting import eventually
 
@@ -154,3 +155,80 @@ def test_only_a_postgres_with_standbys_can_be_switched_over(
         pytest.raises(TargetError, match="expected a Postgres with standbys that the stack started"),
     ):
         failed_over(up, tmp_path_factory.mktemp("run"), "{switchover: orders, at: 2s}")
+
+
+HELD_BACK = (
+    "{pause: {target: orders, role: standby}, at: 1s, for: 6s}",
+    "{kill: orders, at: 5s, for: 4s}",
+    "{promote: orders, at: 8s}",
+)
+"""The primary gives the connection of a silent standby up after a second; what it takes then it has alone."""
+
+
+@pytest.mark.parametrize(
+    ("synchronous", "loses"), [("off", True), ("remote_apply", False)], ids=["asynchronous", "remote_apply"]
+)
+def test_a_standby_that_was_held_back_lacks_what_a_commit_did_not_wait_for(
+    tmp_path: Path, synchronous: str, loses: bool
+) -> None:
+    place = f"{{standbys: 1, synchronous: {synchronous}}}"
+    file = tmp_path / "stack.yaml"
+    file.write_text(
+        f"stack: held_back\ntargets:\n  orders:\n    kind: postgres\n    embedded: {place}\n"
+        "    settings: {wal_sender_timeout: 1s}\n"
+    )
+    with AssembledStack(load_stack_file(file), {"orders"}, tmp_path) as up:
+        ended = failed_over(up, tmp_path, *HELD_BACK, length="13s")
+    kill = next(one for one in ended.record.faults if one.kind == "kill")
+    (made,), (check,) = ended.record.promotions, ended.record.integrity
+    standby = next(one for one in ended.record.replication if one.process == made.process)
+    assert check.acknowledged
+    assert (check.split, check.unexpected) == (0, 0)
+    if not loses:
+        assert (check.lost, check.oldest_lost_age_ns) == (0, None)
+        return
+    # It was cut off a second or two after its pause; what was acknowledged from then to the kill is lost.
+    assert check.lost is not None
+    assert check.lost > 100
+    assert check.holes == 0
+    assert check.oldest_lost_age_ns is not None
+    assert 1e9 < check.oldest_lost_age_ns < 4e9
+    assert {one.fault for one in check.examples} == {kill.number}
+    # The primary knew that long how far behind it was.
+    assert standby.silent
+    assert standby.backlog_max_bytes
+    assert standby.lag_max_ns > 2e9
+    seen = [one for one in ended.record.detections if one.detector == "replication"]
+    assert all(one.at_ns is not None for one in seen)
+
+
+def test_what_a_primary_took_beside_the_new_one_is_counted_as_lost_in_the_split(
+    stack: AssembledStack, tmp_path: Path
+) -> None:
+    """Lanes stay where they are, since nothing breaks their connections: all they write is lost."""
+    ended = failed_over(stack, tmp_path, "{promote: orders, at: 2s, for: 2s}")
+    (fault,), (check,) = ended.record.faults, ended.record.integrity
+    assert fault.took_effect, fault.proof
+    both = splits(ended.record.roles, "orders", ended.record.duration_ns)
+    length_ns = sum(until_ns - from_ns for from_ns, until_ns in both)
+    assert 1e9 < length_ns < 4e9
+    assert check.split is not None
+    assert check.lost is not None
+    assert 100 < check.split <= check.lost
+    assert check.holes is not None
+    assert check.holes <= check.lost - check.split
+    assert ended.record.roles[-1].role == STANDBY
+
+
+def test_lanes_that_wait_through_the_pause_of_a_primary_write_to_it_when_it_is_let_go(
+    stack: AssembledStack, tmp_path: Path
+) -> None:
+    faults = ("{pause: orders, at: 2s, for: 3s}", "{promote: orders, at: 3s, for: 4s}")
+    ended = failed_over(stack, tmp_path, *faults, deadline="6s", length="10s")
+    pause, promoted = ended.record.faults
+    assert pause.took_effect, pause.proof
+    assert promoted.took_effect, promoted.proof
+    (made,), (check,) = ended.record.promotions, ended.record.integrity
+    assert made.before == pause.process
+    assert check.split
+    assert ended.record.roles[-1].role == STANDBY

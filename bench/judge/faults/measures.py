@@ -89,6 +89,31 @@ def _lost_writes(run: Run, metric: Metric) -> Observation:
     return Observation(total, "count", samples, basis="; ".join(parts), missing=doubt)
 
 
+def _split_writes(run: Run, metric: Metric) -> Observation:
+    checks, doubt = _integrity(run, metric, ("acknowledged_writes",), "split")
+    parts = [f"{_words(check)}: {_number(check.split)} of {_number(check.lost)} lost" for check in checks]
+    samples = sum(check.acknowledged or 0 for check in checks)
+    total = sum(check.split or 0 for check in checks)
+    return Observation(total, "count", samples, basis="; ".join(parts), missing=doubt)
+
+
+def _replication(run: Run, metric: Metric) -> Observation:
+    """The worst of all standbys. Raises Unmeasurable."""
+    found = run.record.replication
+    if not found:
+        raise Unmeasurable(
+            "no primary was asked about its standbys in this run",
+            "break a Postgres that a stack file starts with embedded: {standbys: 1}",
+        )
+    is_time = metric.name == "replication_lag"
+    worst = max(found, key=lambda one: one.lag_max_ns if is_time else one.backlog_max_bytes)
+    value = worst.lag_max_ns if is_time else worst.backlog_max_bytes
+    basis = f"{worst.process}, of {counted(worst.samples, 'look')} at it"
+    if worst.silent:
+        basis += f", {spaced(worst.silent)} of them while its primary did not stream to it"
+    return Observation(value, "ns" if is_time else "bytes", worst.samples, basis=basis)
+
+
 def _unexpected_values(run: Run, metric: Metric) -> Observation:
     checks, doubt = _integrity(run, metric, VALUE_CHECKS, "unexpected")
     parts = [
@@ -100,7 +125,7 @@ def _unexpected_values(run: Run, metric: Metric) -> Observation:
 
 
 def _integrity(
-    run: Run, metric: Metric, kinds: Collection[str], what: Literal["lost", "unexpected"]
+    run: Run, metric: Metric, kinds: Collection[str], what: Literal["lost", "unexpected", "split"]
 ) -> tuple[list[IntegrityRecord], Unmeasurable | None]:
     """The checks that could count, and why another could not. Raises Unmeasurable when none could."""
     wanted = [
@@ -153,6 +178,9 @@ MEASURES: dict[str, Callable[[Run, Metric], Observation]] = {
     "promotion": promotion,
     "downtime": downtime,
     "lost_writes": _lost_writes,
+    "split_writes": _split_writes,
+    "replication_lag": _replication,
+    "replication_backlog": _replication,
     "unexpected_values": _unexpected_values,
     "false_alarms": _false_alarms,
     "breaker_open_time": _breaker_open_time,

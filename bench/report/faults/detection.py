@@ -19,6 +19,7 @@ SIGNS = {
     "container_health": ("h", "container health"),
     "engine_event": ("e", "engine event"),
     "breaker": ("b", "breaker"),
+    "replication": ("r", "replication"),
     "sentinel": ("s", "Sentinel"),
     "promotion": ("P", "new primary"),
     "first": ("1", "first success"),

@@ -170,6 +170,8 @@ def integrity_counts(check: IntegrityRecord) -> str:
         parts.append(check.bound or f"{spaced(check.lost)}{of} lost")
     if check.oldest_lost_age_ns is not None:
         parts.append(f"the oldest {units.format_duration_ns(check.oldest_lost_age_ns)} old")
+    if check.split:
+        parts.append(f"{spaced(check.split)} of them taken while there were two primaries")
     if check.unexpected is not None:
         of = "" if check.found is None else f" of {spaced(check.found)} found"
         parts.append(f"{spaced(check.unexpected)}{of} unexpected")

@@ -51,7 +51,13 @@ def roles_section(run: Run) -> Section:
         for span in spans
     ]
     return Section(
-        "", (Table("", PRIMARIES, tuple(rows)), *promoted(run), *_both(spans, run.record.duration_ns))
+        "",
+        (
+            Table("", PRIMARIES, tuple(rows)),
+            *promoted(run),
+            *_both(spans, run.record.duration_ns),
+            *behind(run),
+        ),
     )
 
 
@@ -63,6 +69,19 @@ def _both(spans: list[PrimarySpan], end_ns: int) -> Iterator[str]:
             if other.target == one.target and other.process != one.process and other.from_ns < until_ns:
                 length = units.format_duration_ns(until_ns - other.from_ns)
                 yield f"{one.process} and {other.process} both said to be the primary for {length}."
+
+
+def behind(run: Run) -> Iterator[str]:
+    """A sentence for each standby that a primary was asked about."""
+    for one in run.record.replication:
+        words = (
+            f"{one.process} was behind by {units.format_duration_ns(one.lag_max_ns)}"
+            f" and {units.format_bytes(one.backlog_max_bytes)} at most"
+        )
+        if one.silent:
+            share = f"{one.silent / one.samples:.0%}"
+            words += f"; its primary did not stream to it in {share} of the looks, and it may have had more"
+        yield f"{words}."
 
 
 def promoted(run: Run) -> Iterator[str]:

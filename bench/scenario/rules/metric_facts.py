@@ -20,6 +20,7 @@ DETECTORS = {
     "container_health": "the health event of the container engine",
     "engine_event": "the event of the supervisor or the container engine",
     "breaker": "the circuit breaker of the API",
+    "replication": "a standby that receives nothing more, or a primary that misses one",
     "sentinel": "the first Sentinel that takes a server for down (+sdown)",
 }
 
@@ -53,6 +54,15 @@ FAULT_METRICS = (
     FaultMetric("downtime", "ns", "lower", "time without success, for each fault", per_workload=True),
     FaultMetric(
         "lost_writes", "count", "lower", "acknowledged writes that were not found afterwards", False, True
+    ),
+    FaultMetric(
+        *("split_writes", "count", "lower"),
+        "lost writes that were acknowledged while two servers said to be the primary",
+        *(False, True),
+    ),
+    FaultMetric("replication_lag", "ns", "lower", "the longest that a standby was behind its primary", False),
+    FaultMetric(
+        "replication_backlog", "bytes", "lower", "the most of its log that a standby had not replayed", False
     ),
     FaultMetric("unexpected_values", "count", "lower", "values found that were never written", False, True),
     FaultMetric("false_alarms", "count", "lower", "detections of a fault that was not there", False),

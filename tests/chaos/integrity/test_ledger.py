@@ -89,6 +89,18 @@ def test_a_suffix_of_the_order_is_no_hole_and_a_gap_is() -> None:
     assert gap.examples[0].what == "lost, though a later one survived"
 
 
+def test_what_was_taken_while_there_were_two_primaries_is_a_split_and_no_hole() -> None:
+    kill = Blow(0, 20 * MS, 21 * MS)
+    survivors = found(*range(4), *range(8, 10))
+    ledger = attempts(*[Outcome.OK] * 10)
+    alone = judge(ledger, survivors, [kill])
+    assert (alone.lost, alone.split, alone.holes) == (4, None, 4)
+    taken = int(ledger.done_ns[6]), int(ledger.done_ns[7])
+    split = judge(ledger, survivors, [kill], [taken])
+    assert (split.lost, split.split, split.holes) == (4, 2, 2)
+    assert judge(ledger, survivors, [kill], []).split == 0
+
+
 def test_writes_under_way_at_the_same_time_have_no_order() -> None:
     sent, done = np.array([0, 1]) * MS, np.array([5, 6]) * MS
     both = Attempts(np.arange(2), sent, done, np.zeros(2, np.int64))
