@@ -15,7 +15,10 @@ from pathlib import Path
 
 from bench.core.clock import monotonic_ns
 from bench.scenario.fault_kinds import FAULT_KINDS
+from bench.stack.assembled import AssembledStack
 from bench.stack.embedded import EmbeddedStack
+from bench.stack.stack import Stack
+from bench.stack.stack_file import load_stack_file
 from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
 from chaos.journal import Journal, heal_orphans
@@ -37,12 +40,24 @@ SETTINGS = {
     "exhaust_connections": {"keep": 1},
 }
 LENGTH_NS = 60_000 * MS
+OF_POSTGRES = ("failover", "switchover", "promote")
+
+
+def stack_with(name: str) -> Stack:
+    """A Redis, or a Postgres with a standby."""
+    logs = Path(tempfile.mkdtemp(prefix="logs-"))
+    if name == "redis":
+        return EmbeddedStack({name}, logs)
+    file = logs / "stack.yaml"
+    file.write_text(f"stack: doomed\ntargets:\n  {name}: {{kind: postgres, embedded: {{standbys: 1}}}}\n")
+    return AssembledStack(load_stack_file(file), {name}, logs)
 
 
 def main() -> None:
     """Break one thing again and again."""
     kind, stays_ns = sys.argv[1], 100 * MS
-    with EmbeddedStack({"redis"}, Path(tempfile.mkdtemp(prefix="logs-"))) as stack:
+    name = "orders" if kind in OF_POSTGRES else "redis"
+    with stack_with(name) as stack:
         around = FaultContext(stack, stack.targets())
         if FAULT_KINDS[kind].through_proxy:
             target = around.targets["redis"]
@@ -52,11 +67,9 @@ def main() -> None:
         journal = Journal()
         heal_orphans()
         Watchdog(journal.path)
-        every_ns = 200 * MS
+        every_ns = (2000 if kind in OF_POSTGRES else 200) * MS
         plans = [
-            FaultPlan(
-                number, kind, "redis", number * every_ns, for_ns, SETTINGS.get(kind, {}), None, 0, number
-            )
+            FaultPlan(number, kind, name, number * every_ns, for_ns, SETTINGS.get(kind, {}), None, 0, number)
             for number in range(LENGTH_NS // every_ns)
         ]
         faults = [fault_for(plan, around) for plan in plans]

@@ -19,8 +19,10 @@ from chaos.journal import leftovers
 from tests.helpers.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-NOT_HERE = ("disconnect", "disk_full", "failover")
-"""Refused on the embedded stack."""
+OF_POSTGRES = ("failover", "switchover", "promote")
+"""Those that make a standby the primary."""
+NOT_HERE = ("disconnect", "disk_full", *OF_POSTGRES)
+"""Refused of a single Redis."""
 KINDS = [kind for kind in FAULT_KINDS if kind not in NOT_HERE]
 MARK = "HOLDFAST_TEST_MARK"
 ROUNDS = int(os.environ.get("HOLDFAST_TEST_ROUNDS", "1"))
@@ -61,8 +63,8 @@ class Doomed:
         assert self.process.stdout.readline() == b"ready\n"
         assert len(marked(self.mark)) >= 3  # itself, a supervisor and a server at least
 
-    def kill(self) -> None:
-        self.moment_s = random.SystemRandom().uniform(0, 0.3)
+    def kill(self, within_s: float = 0.3) -> None:
+        self.moment_s = random.SystemRandom().uniform(0, within_s)
         time.sleep(self.moment_s)  # the moment is the test's subject
         self.process.kill()
         self.process.wait()
@@ -101,3 +103,17 @@ def test_harnesses_killed_at_random_moments_of_a_fault_leave_nothing(
         one.kill()
     for one in doomed:
         one.assert_nothing_is_left()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.parametrize("kind", OF_POSTGRES)
+def test_harnesses_killed_at_random_moments_of_a_failover_of_postgres_leave_nothing(
+    tmp_path: Path, closing: contextlib.ExitStack, kind: str, round_: int
+) -> None:
+    """While a primary is ended, a standby promoted, the old primary copied anew."""
+    doomed = Doomed(kind, tmp_path / kind)
+    closing.callback(doomed.close)
+    doomed.await_ready()
+    doomed.kill(within_s=4.0)
+    doomed.assert_nothing_is_left()
