@@ -52,6 +52,7 @@ def test_the_shipped_files_are_right_and_are_no_scenarios() -> None:
         "docker",
         "embedded",
         "external",
+        "postgres_standby",
         "redis_sentinel",
         "tls",
     ]
