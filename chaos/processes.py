@@ -13,6 +13,9 @@ from bench.stack.supervisor.processes import ProcessIdentity, stat_of
 
 STOPPED_STATES = "Tt"
 POLL_S = 0.0005
+HEALED_POLL_S = 0.02
+"""Between two looks whether it is healed, which ask the target's protocol, in Python: what they take of the
+interpreter, the lanes that come back just then lack. The recovery is seen by arrivals, not by these."""
 
 
 def family(pid: int) -> list[ProcessIdentity]:

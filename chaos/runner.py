@@ -20,7 +20,7 @@ from bench.core.errors import HoldfastError
 from bench.core.threads import Work
 from chaos.faults.fault import Fault
 from chaos.journal import Journal
-from chaos.processes import wait_until
+from chaos.processes import HEALED_POLL_S, wait_until
 from chaos.schedule import Proof, Timestamps
 
 if TYPE_CHECKING:
@@ -340,6 +340,7 @@ class FaultRunner:
         begin_ns = monotonic_ns()
         limit_ns = begin_ns + int(HEAL_S * 1e9)
         by_us = act.fault.plan.for_ns is not None
+        time.sleep(HEALED_POLL_S)  # the first look, too, would be in the way of those that come back
         while not (found := act.fault.healed(LOOK_S)).holds:
             if monotonic_ns() >= (limit_ns if by_us else self._watch_until_ns):
                 waited_s = (monotonic_ns() - begin_ns) / 1e9

@@ -151,16 +151,21 @@ async def looked_up(endpoints: Iterable[Endpoint]) -> dict[Endpoint, list[Place]
 
 def _written(endpoints: Iterable[Endpoint]) -> dict[Endpoint, list[Place]]:
     """Those that are written as addresses; none where one is a name, which must be looked up."""
-    found = {}
-    for endpoint in endpoints:
-        entries: list[Any] = []
-        if socket_file_of(*endpoint) is None:
-            try:
-                entries = socket.getaddrinfo(*endpoint, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-            except OSError:
-                return {}
-        found[endpoint] = places_of(endpoint, entries)
-    return found
+    found = {endpoint: places_written(endpoint) for endpoint in endpoints}
+    return found if all(found.values()) else {}
+
+
+def places_written(endpoint: Endpoint) -> list[Place]:
+    """The place of a host that is written as an address or stands for a socket file; none of a name, which
+    must be looked up.
+    """
+    if found := places_of(endpoint, []):
+        return found
+    try:
+        entries = socket.getaddrinfo(*endpoint, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return []
+    return places_of(endpoint, entries)
 
 
 def places_of(endpoint: Endpoint, entries: Iterable[Any]) -> list[Place]:

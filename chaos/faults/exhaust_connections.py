@@ -14,7 +14,7 @@ from bench.core.clock import monotonic_ns
 from bench.stack.target import Target
 from chaos.faults.fault import Fault, stamped
 from chaos.faults.pressure import Pressure
-from chaos.processes import wait_until
+from chaos.processes import HEALED_POLL_S, wait_until
 from chaos.schedule import Proof, Timestamps
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def exhaustion(plan: Any, context: Any) -> Fault:
 class _Exhaustion(Fault):
     def healed(self, deadline_s: float) -> Proof:
         """One more is taken again."""
-        if wait_until(lambda: self.context.answers(self.plan.target), deadline_s, 0.005):
+        if wait_until(lambda: self.context.answers(self.plan.target), deadline_s, HEALED_POLL_S):
             return Proof(True, "it takes connections again")
         return Proof(False, "it takes no connection after ours were closed")
 

@@ -14,7 +14,7 @@ from bench.stack.sentinel import NotLocated
 from bench.stack.target import Target, address_of
 from chaos.faults.fault import Fault, stamped
 from chaos.faults.standby import PostgresFailover
-from chaos.processes import wait_until
+from chaos.processes import HEALED_POLL_S, wait_until
 from chaos.schedule import Proof, Timestamps
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class SentinelFailover(Fault):
 
     def healed(self, deadline_s: float) -> Proof:
         """Nothing has to be undone; the target answers."""
-        answers = wait_until(lambda: self.context.answers(self.plan.target), deadline_s, POLL_S)
+        answers = wait_until(lambda: self.context.answers(self.plan.target), deadline_s, HEALED_POLL_S)
         return Proof(answers, "it answers" if answers else "it does not answer")
 
     @property

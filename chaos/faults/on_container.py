@@ -6,11 +6,10 @@ from chaos import containers
 from chaos.container_view import Endpoint, victim, view
 from chaos.containers import GRACE_S, ContainerAct
 from chaos.faults.fault import Fault
-from chaos.processes import wait_until
+from chaos.processes import HEALED_POLL_S, wait_until
 from chaos.schedule import Proof, Timestamps
 from chaos.undo import ConnectContainer, Nothing, StartContainer, Undo, UnpauseContainer
 
-POLL_S = 0.01
 NEVER = "no"
 """The restart policy that starts nothing again."""
 
@@ -114,7 +113,7 @@ class OnContainer(Fault):
             pid = view(self._container()).pid
             return pid is not None and (pid != before or not is_new) and self.context.answers(name)
 
-        if not wait_until(is_back, deadline_s, POLL_S):
+        if not wait_until(is_back, deadline_s, HEALED_POLL_S):
             return Proof(False, f"{name} did not answer for {deadline_s:.0f} s")
         text = f"process {view(self._container()).pid} answers"
         if self.plan.kind != "disconnect":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.core.clock import monotonic_ns
 from bench.stack.supervisor.processes import ProcessIdentity
 from chaos.faults.fault import EFFECT_S, Fault, stamped
-from chaos.processes import are_gone, are_stopped, family, send_all, state_of, wait_until
+from chaos.processes import HEALED_POLL_S, are_gone, are_stopped, family, send_all, state_of, wait_until
 from chaos.schedule import Proof, Timestamps
 from chaos.undo import ContinueProcesses, Undo
 
@@ -82,7 +82,7 @@ class Kill(Fault):
             pid = self.context.pid(name)
             return pid not in (None, self._main.pid) and self.context.answers(name)
 
-        if wait_until(is_back, deadline_s, 0.005):
+        if wait_until(is_back, deadline_s, HEALED_POLL_S):
             return Proof(True, f"another process, {self.context.pid(name)}, answers")
         return Proof(False, f"nothing answers as {name}")
 
@@ -186,7 +186,7 @@ class Pause(Kill):
                 name
             )
 
-        if wait_until(goes_on, deadline_s, 0.005):
+        if wait_until(goes_on, deadline_s, HEALED_POLL_S):
             return Proof(True, f"process {self._main.pid} goes on and answers")
         return Proof(False, f"{name} does not answer after SIGCONT")
 

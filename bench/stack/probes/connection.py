@@ -13,9 +13,9 @@ from bench.core.clock import monotonic_ns
 from bench.core.errors import Passing, TargetError
 from bench.core.sanitize import redacted
 from bench.core.threads import StillRunning, within
-from bench.stack.addresses import Place, places_of
+from bench.stack.addresses import Place, places_of, places_written
 from bench.stack.probes.health import Facts
-from bench.stack.target import State, Target, socket_file_of
+from bench.stack.target import State, Target
 from bench.stack.tls import failure_of
 
 EXCERPT_BYTES = 60
@@ -214,8 +214,8 @@ class Connection:
 
 def resolve(host: str, port: int, deadline_s: float) -> list[Place]:
     """Where a host's name leads, or the socket file that it stands for. Raises ProbeError."""
-    if socket_file_of(host, port) is not None:
-        return places_of((host, port), [])
+    if found := places_written((host, port)):
+        return found
     try:
         # The system's look-up knows no deadline, so it gets a thread that can be left behind.
         entries = within(
