@@ -16,8 +16,10 @@ nox -s peers                side by side with redis-benchmark, pgbench, wrk, hey
 nox -s calibrate            the error table against servers of known delays
 nox -s lock                 updates requirements.lock and the locks in .ci/ to the newest versions
 
-Sessions install the versions in requirements.lock, so that a fresh machine gets what was tested. With
-HOLDFAST_VERSIONS=newest they install the newest versions instead; `.ci/newest.py` does that at night.
+Sessions share two environments, which are sessions too and made where one requires them: `editable` for
+what works on these sources, `installed` for what users run. Both install the versions that are in
+requirements.lock, so that a fresh machine gets what was tested. With HOLDFAST_VERSIONS=newest they install
+the newest ones instead; `.ci/newest.py` does that at night.
 """
 
 import json
@@ -26,14 +28,14 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import nox
 from nox.command import CommandFailed
 
-nox.needs_version = ">=2024.10.9"
+nox.needs_version = ">=2025.2.9"  # the first with `requires`
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.error_on_external_run = True
 nox.options.reuse_existing_virtualenvs = True
@@ -79,14 +81,42 @@ def install(session: nox.Session, *, editable: bool = True) -> None:
     session.install("--no-deps", "--no-build-isolation", *project)
 
 
-def run_tests(session: nox.Session, *arguments: str) -> None:
+EDITABLE, INSTALLED = "editable", "installed"
+
+BIN: dict[str, Path] = {}
+"""Where the programs of each shared environment are, once its session has run."""
+
+
+@nox.session(default=False)
+def editable(session: nox.Session) -> None:
+    """Make the environment in which the project is what lies here."""
+    install(session)
+    BIN[EDITABLE] = Path(session.bin)
+
+
+@nox.session(default=False)
+def installed(session: nox.Session) -> None:
+    """Make the environment in which the project is installed as a user would install it."""
+    install(session, editable=False)
+    BIN[INSTALLED] = Path(session.bin)
+
+
+def run(session: nox.Session, shared: str, *command: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a program of a shared environment, which the session must require, as if it were the session's."""
+    program, *arguments = command
+    place = BIN[shared]
+    entered = {"VIRTUAL_ENV": str(place.parent), "PATH": os.pathsep.join([str(place), os.environ["PATH"]])}
+    session.run(str(place / program), *arguments, env={**entered, **(env or {})}, external=True)
+
+
+def run_tests(session: nox.Session, *arguments: str, shared: str = EDITABLE) -> None:
     """Run pytest. The few tests that failed are run again by themselves, and named if they pass then."""
     with (
         tempfile.TemporaryDirectory() as memory
     ):  # of this run alone: what failed in an earlier one is not asked
         command = ["pytest", "-o", f"cache_dir={memory}", *arguments]
         try:
-            session.run(*command)
+            run(session, shared, *command)
         except CommandFailed:
             failures = Path(memory, "v", "cache", "lastfailed")
             failed = list(json.loads(failures.read_text())) if failures.exists() else []
@@ -94,14 +124,13 @@ def run_tests(session: nox.Session, *arguments: str) -> None:
                 raise
             names = ", ".join(failed)
             session.warn(f"{len(failed)} failed beside the others; now by themselves: {names}")
-            session.run(*command, "-n", "0", "--last-failed")
+            run(session, shared, *command, "-n", "0", "--last-failed")
             session.warn(f"UNSTABLE, please report: failed beside others, passed alone: {names}")
 
 
-@nox.session
+@nox.session(requires=[INSTALLED], venv_backend="none")
 def perf(session: nox.Session) -> None:
     """Run the load scenarios on the embedded stack, and a kill with --quick; exit with the verdict."""
-    install(session, editable=False)
     arguments = list(session.posargs)
     # --full is the nightly's word: the standard form is already as long as these scenarios' statistics need.
     if "--full" in arguments:
@@ -115,7 +144,7 @@ def perf(session: nox.Session) -> None:
         for scenario, program in missing.items():
             session.warn(f"left out: {scenario}, because there is no {program} (apt-get install {program})")
     with exit_code_kept():
-        session.run("bench", "run", *named, *arguments)
+        run(session, INSTALLED, "bench", "run", *named, *arguments)
 
 
 def against(session: nox.Session, named: list[str], arguments: list[str]) -> None:
@@ -126,7 +155,7 @@ def against(session: nox.Session, named: list[str], arguments: list[str]) -> Non
     revision = arguments[place + 1]
     rest = arguments[:place] + arguments[place + 2 :]
     with exit_code_kept():
-        session.run("bench", "ab", named[0], "--a", f"revision={revision}", *rest)
+        run(session, INSTALLED, "bench", "ab", named[0], "--a", f"revision={revision}", *rest)
 
 
 def named_scenarios(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -160,19 +189,17 @@ def with_programs(scenarios: list[str]) -> tuple[list[str], dict[str, str]]:
     return [scenario for scenario in scenarios if scenario not in missing], missing
 
 
-@nox.session(default=False)
+@nox.session(requires=[INSTALLED], venv_backend="none", default=False)
 def chaos(session: nox.Session) -> None:
     """Break things on the embedded stack (or --stack docker) and exit with the verdict."""
-    install(session, editable=False)
     named, arguments = named_scenarios(list(session.posargs))
     with exit_code_kept():
-        session.run("bench", "run", *(named or chaos_scenarios()), *arguments)
+        run(session, INSTALLED, "bench", "run", *(named or chaos_scenarios()), *arguments)
 
 
-@nox.session
+@nox.session(requires=[EDITABLE], venv_backend="none")
 def tests(session: nox.Session) -> None:
     """Run the tests that need neither Docker nor a browser and are not long, or those that are named."""
-    install(session)
     run_tests(session, *IN_PARALLEL, *chosen(session.posargs))
 
 
@@ -182,10 +209,9 @@ def chosen(arguments: list[str]) -> list[str]:
     return [*(() if names_some else UNMARKED), *arguments]
 
 
-@nox.session(default=False)
+@nox.session(requires=[EDITABLE], venv_backend="none", default=False)
 def long(session: nox.Session) -> None:
     """Run the tests that `nox -s tests` leaves out as long, and properties with all their examples."""
-    install(session)
     run_tests(
         *(session, *IN_PARALLEL, "-m", "(long or hypothesis) and not browser"),
         *("--hypothesis-profile", "all examples", *session.posargs),
@@ -196,27 +222,26 @@ def long(session: nox.Session) -> None:
 def tests_on(session: nox.Session) -> None:
     """Run the tests on each supported Python that is installed."""
     install(session)
-    run_tests(session, *IN_PARALLEL, *chosen(session.posargs))
+    BIN[session.name] = Path(session.bin)
+    run_tests(session, *IN_PARALLEL, *chosen(session.posargs), shared=session.name)
 
 
-@nox.session(default=False)
+@nox.session(requires=[EDITABLE], venv_backend="none", default=False)
 def browser(session: nox.Session) -> None:
     """Run the tests that drive a Chromium, which `.ci/browser.sh` installs where there is none."""
-    install(session)
     run_tests(session, *(session.posargs or ("-m", "browser", "tests/browser")))
 
 
-@nox.session(default=False)
+@nox.session(requires=[EDITABLE], venv_backend="none", default=False)
 def coverage(session: nox.Session) -> None:
     """Run the tests with the JIT off where that is possible, and report what they cover."""
-    install(session)
     plain = {"NUMBA_DISABLE_JIT": "1"}
     # Plain Python cannot keep up with load, so only the pure parts run with the JIT off.
     pure = ["tests/protocols", "tests/plan", "tests/core"]
-    session.run("coverage", "run", "-m", "pytest", "-q", *pure, env=plain)
-    session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
-    session.run("coverage", "combine")
-    session.run("coverage", "report")
+    run(session, EDITABLE, "coverage", "run", "-m", "pytest", "-q", *pure, env=plain)
+    run(session, EDITABLE, "coverage", "run", "-m", "pytest", "-q", *session.posargs)
+    run(session, EDITABLE, "coverage", "combine")
+    run(session, EDITABLE, "coverage", "report")
 
 
 @nox.session
@@ -232,38 +257,45 @@ def lint(session: nox.Session) -> None:
     session.run("check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *forms)
 
 
-@nox.session
+@nox.session(requires=[EDITABLE], venv_backend="none")
 def types(session: nox.Session) -> None:
     """Check types, strictly."""
-    install(session)
-    session.run("mypy")
+    run(session, EDITABLE, "mypy")
 
 
-@nox.session(default=False)
+@nox.session(requires=[INSTALLED], venv_backend="none", default=False)
 def peers(session: nox.Session) -> None:
     """Measure side by side with redis-benchmark, pgbench, wrk, hey, client libraries and a Locust user."""
-    install(session, editable=False)
     extra = ["--install"] if os.geteuid() == 0 else []
     with exit_code_kept():
-        session.run("python", "-m", "tests.benchmarks.peers", *extra, *session.posargs)
+        run(session, INSTALLED, "python", "-m", "tests.benchmarks.peers", *extra, *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(requires=[EDITABLE], venv_backend="none", default=False)
 def micro(session: nox.Session) -> None:
     """Measure the hot path in small; fail where it became much slower than what --save has kept."""
-    install(session)
     kept = {"--save": "--benchmark-save=micro"}
     arguments = [kept.get(argument, argument) for argument in session.posargs]
     # Files of another name than those of tests, so that no run of the tests measures anything.
     columns = "--benchmark-columns=min,median,iqr,rounds"
-    session.run("pytest", "tests/micro", "-o", "python_files=speed_*.py", "-n", "0", columns, *arguments)
+    run(
+        session,
+        EDITABLE,
+        "pytest",
+        "tests/micro",
+        "-o",
+        "python_files=speed_*.py",
+        "-n",
+        "0",
+        columns,
+        *arguments,
+    )
 
 
-@nox.session(default=False)
+@nox.session(requires=[INSTALLED], venv_backend="none", default=False)
 def calibrate(session: nox.Session) -> None:
     """Print the error table against servers of known delays."""
-    install(session, editable=False)
-    session.run("bench", "calibrate", *session.posargs)
+    run(session, INSTALLED, "bench", "calibrate", *session.posargs)
 
 
 @nox.session(default=False)

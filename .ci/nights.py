@@ -68,7 +68,7 @@ def noted(name: str, otherwise: Any) -> Any:
 
 def bench() -> list[str]:
     """The program that is named, that of the session that made the runs, or that of this interpreter."""
-    program = Path(os.environ.get("HOLDFAST_BENCH") or ROOT / ".nox" / "perf" / "bin" / "bench")
+    program = Path(os.environ.get("HOLDFAST_BENCH") or ROOT / ".nox" / "installed" / "bin" / "bench")
     return [str(program)] if program.exists() else [sys.executable, "-m", "bench"]
 
 
