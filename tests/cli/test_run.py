@@ -40,7 +40,9 @@ def outcomes(record: dict) -> dict[str, int]:
     return record["totals"]["outcomes"]
 
 
-def test_a_run_whose_rules_hold_prints_a_json_array_and_exits_0(bench: Bench) -> None:
+def test_a_run_whose_rules_hold_prints_a_json_array_exits_0_and_has_every_planned_arrival(
+    bench: Bench,
+) -> None:
     done = bench.undisturbed_run(bench.scenario())
     assert done.code == 0, done.err
     (verdict,) = done.verdicts
@@ -49,12 +51,12 @@ def test_a_run_whose_rules_hold_prints_a_json_array_and_exits_0(bench: Bench) ->
     folder = bench.folders()[-1]
     assert verdict["run"] == folder.name
     assert json.loads((folder / "verdict.json").read_text()) == verdict
+    record = bench.record()
+    assert sum(outcomes(record).values()) == record["totals"]["planned"] > 0
+    from bench.results.reader import Run
 
-
-def test_a_rule_that_cannot_hold_exits_1(bench: Bench) -> None:
-    done = bench.undisturbed_run(bench.scenario(), "--set", "sla.+=cache.throughput >= 1000000/s")
-    assert done.code == 1, done.err
-    assert done.verdicts[0]["status"] == "FAIL"
+    measured = sum(count["planned"] for count in record["workloads"][0]["counts"] if count["measured"])
+    assert int(Run.load(folder).histogram("response").sum()) == measured
 
 
 def test_several_scenarios_give_one_array_and_the_worst_exit_code(bench: Bench) -> None:
@@ -68,17 +70,7 @@ def test_several_scenarios_give_one_array_and_the_worst_exit_code(bench: Bench) 
     )
     assert done.code == 1, done.err
     assert [verdict["scenario"] for verdict in done.verdicts] == ["brief", "other"]
-
-
-def test_every_planned_arrival_is_in_the_sums_and_in_the_log(bench: Bench) -> None:
-    bench.run(bench.scenario())
-    record = bench.record()
-    assert sum(outcomes(record).values()) == record["totals"]["planned"] > 0
-    from bench.results.reader import Run
-
-    run = Run.load(bench.folders()[-1])
-    measured = sum(count["planned"] for count in record["workloads"][0]["counts"] if count["measured"])
-    assert int(run.histogram("response").sum()) == measured
+    assert done.verdicts[1]["status"] == "FAIL"
 
 
 def test_equal_seeds_give_equal_plans_and_another_seed_another(bench: Bench) -> None:
@@ -194,7 +186,7 @@ purpose: The harness keeps its size
 workloads:
   - {name: nothing, target: none, driver: noop, lanes: 1, arrivals: poisson, rate: 20000/s}
 phases:
-  - {name: steady, for: 8s}
+  - {name: steady, for: 5s}
 sla:
   - nothing.errors < 1%
 """
@@ -205,7 +197,7 @@ sla:
     sizes = [row["generator_rss_bytes"] for row in rows]
     half = len(sizes) // 2
     assert max(sizes[half:]) - max(sizes[:half]) < 2_000_000
-    assert bench.record()["totals"]["planned"] > 100_000
+    assert bench.record()["totals"]["planned"] > 90_000
 
 
 def test_a_stall_of_the_harness_itself_makes_the_run_invalid_and_not_failed(bench: Bench) -> None:
