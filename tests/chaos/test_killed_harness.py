@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -109,10 +111,13 @@ def test_harnesses_killed_at_random_moments_of_a_fault_leave_nothing(
 @pytest.mark.parametrize("round_", range(ROUNDS))
 @pytest.mark.parametrize("kind", OF_POSTGRES)
 def test_harnesses_killed_at_random_moments_of_a_failover_of_postgres_leave_nothing(
-    tmp_path: Path, closing: contextlib.ExitStack, kind: str, round_: int
+    closing: contextlib.ExitStack, kind: str, round_: int
 ) -> None:
     """While a primary is ended, a standby promoted, the old primary copied anew."""
-    doomed = Doomed(kind, tmp_path / kind)
+    folder = Path(tempfile.mkdtemp(prefix="doomed-"))
+    closing.callback(shutil.rmtree, folder)
+    folder.chmod(0o755)  # root's Postgres runs as another user, who must come to its data
+    doomed = Doomed(kind, folder)
     closing.callback(doomed.close)
     doomed.await_ready()
     doomed.kill(within_s=4.0)
