@@ -176,6 +176,10 @@ class Chaos:
         for proxy in self._proxies:
             self._floors[proxy.name] = _floor_through(proxy, self._plan)
 
+    def rehearse(self) -> None:
+        """Try what reads the data that is there by now."""
+        self._integrity.rehearse()
+
     def begin(self, start_ns: int, writer: RunWriter) -> None:
         """Detectors first, so that the first fault finds them at work."""
         self._writer = writer

@@ -50,6 +50,7 @@ from bench.registry.services import (
     shipped_topology,
     url_variables,
     with_dependencies,
+    with_instances,
 )
 
 __all__ = [
@@ -91,6 +92,7 @@ __all__ = [
     "step_name",
     "url_variables",
     "with_dependencies",
+    "with_instances",
 ]
 
 

@@ -1,7 +1,7 @@
 """The kinds of targets and the services of the stacks, one entry each, and what follows from them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench.core.plugins import Table
@@ -261,6 +261,22 @@ Topology = Mapping[str, TargetOutline]
 def instances_of(target: str, known: Iterable[str]) -> tuple[str, ...]:
     """The names of a target's instances, api#1 and api#2 of api; none where it is a single process."""
     return tuple(name for name in known if name.startswith(f"{target}#"))
+
+
+def with_instances(topology: Topology, found: Iterable[str]) -> dict[str, TargetOutline]:
+    """The topology with the instances among the targets that were found, which no file had to announce: how
+    many containers a service of compose has shows when it runs.
+    """
+    outlines = dict(topology)
+    for name in found:
+        target, is_instance, _ = name.partition("#")
+        if not is_instance or name in outlines or target not in topology:
+            continue
+        for other, outline in list(outlines.items()):
+            if target in (other, *outline.behind):
+                outlines[other] = replace(outline, behind=(*outline.behind, name))
+        outlines[name] = topology[target]
+    return outlines
 
 
 def roles_of(target: str, topology: Topology) -> dict[str, str]:

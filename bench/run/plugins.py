@@ -205,6 +205,12 @@ class RunPlugin(Protocol):
     def calibrate(self) -> None:
         """The self-measurement is over: measure what of yours stands in the path. In another thread."""
 
+    def rehearse(self) -> None:
+        """Data sets are loaded, `setup` is carried out, and nothing has connected. In another thread.
+
+        Raises ScenarioError or TargetError where what is asked for cannot be done.
+        """
+
     def begin(self, start_ns: int, writer: RunWriter) -> None:
         """Run zero is set, on CLOCK_MONOTONIC, ahead of now. Events go to `writer`."""
 

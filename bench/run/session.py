@@ -165,6 +165,8 @@ class Session:
         data_sets = self._while_listening(lambda: fixtures.load(self.progress.step))
         for number in range(len(plan.workloads)):
             self._placed(loaded, number, partial(parts.steps.set_up, number, self.progress.step))
+        for plugin in parts.plugins:
+            self._while_listening(plugin.rehearse)
         self._connect(loaded, engines)
         record = first_record(loaded, plan, self.stack, calibration)
         # Written before run zero is set, because a slow disk must not push it into the past.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.core.errors import TargetError
-from bench.registry import KINDS, SENTINEL, SERVICES, Topology, load
+from bench.registry import KINDS, SENTINEL, SERVICES, Topology, load, with_instances
 from bench.stack.description import TargetDescription
 from bench.stack.embedded import EmbeddedStack
 from bench.stack.external import ExternalStack
@@ -46,15 +46,7 @@ class AssembledStack(Stack):
 
     def topology(self) -> Topology:
         """Every target of the file, and the containers of scaled services that were found."""
-        outlines = dict(self._file.topology)
-        for found in self.targets():
-            target, is_instance, _ = found.partition("#")
-            if is_instance and found not in outlines:
-                for name, outline in list(outlines.items()):
-                    if target in (name, *outline.behind):
-                        outlines[name] = replace(outline, behind=(*outline.behind, found))
-                outlines[found] = self._file.topology[target]
-        return outlines
+        return with_instances(self._file.topology, self.targets())
 
     def service(self, name: str) -> ManagedService | None:
         """The service of ours that is the target of that name."""

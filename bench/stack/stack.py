@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from bench.core.errors import TargetError, UsageError
-from bench.registry import SHIPPED_STACKS, Topology, shipped_topology
+from bench.registry import SHIPPED_STACKS, Topology, shipped_topology, with_instances
 from bench.stack.description import TargetDescription
 from bench.stack.probes.health import Patience, ServiceHealth, health_of
 from bench.stack.supervisor.supervised import StackEvent
@@ -56,8 +56,10 @@ class Stack(ABC):
         return {name: self.detours.lead(client, target, host) for name, target in needed.items()}
 
     def topology(self) -> Topology:
-        """Every target that it knows, whether started or not, and what each stands on."""
-        return shipped_topology()
+        """Every target that it knows, whether started or not, the instances that were found, and what each
+        stands on.
+        """
+        return with_instances(shipped_topology(), self.targets())
 
     def service(self, name: str) -> ManagedService | None:  # noqa: ARG002 - most supervise none
         """The service of ours under its supervisor that is the target of that name."""

@@ -138,6 +138,9 @@ class Check(ABC):
         """Before anything connects. Raises ScenarioError, TargetError."""
         assert self.target
 
+    def rehearse(self) -> None:  # noqa: B027 - most ask nothing
+        """What data sets and `setup` bring is there. Raises ScenarioError, TargetError."""
+
     def begin(self, start_ns: int) -> None:  # noqa: B027 - most look only afterwards
         """Run zero is set."""
 

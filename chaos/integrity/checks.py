@@ -58,7 +58,12 @@ class AcknowledgedWrites(Check):
     def prepare(self) -> None:
         """Have the server read the query, where there is one."""
         if self.wanted.found is not None:
-            rehearse(self, self.wanted.found, "found")
+            rehearse(self, self.wanted.found, "found", is_early=True)
+
+    def rehearse(self) -> None:
+        """The same, now that what it reads must be there."""
+        if self.wanted.found is not None:
+            rehearse(self, self.wanted.found, "found", is_early=False)
 
     def finish(self, evidence: Evidence) -> IntegrityRecord:
         """Read back and compare."""
@@ -139,8 +144,13 @@ class Transfers(Check):
     def prepare(self) -> None:
         """Have the server read the query, where there is one."""
         if self.wanted.total is not None:
-            rehearse(self, self.wanted.total, "total")
+            rehearse(self, self.wanted.total, "total", is_early=True)
             self._watch = TotalWatch(self.target, self.wanted.total)
+
+    def rehearse(self) -> None:
+        """The same, now that what it reads must be there."""
+        if self.wanted.total is not None:
+            rehearse(self, self.wanted.total, "total", is_early=False)
 
     def begin(self, start_ns: int) -> None:
         """Ask for the first time, and again and again."""
@@ -217,7 +227,7 @@ CHECKS: dict[str, type[Check]] = {
 
 
 class Integrity:
-    """The checks of one run. `prepare`, `begin`, `finish`, and `close` in any case."""
+    """The checks of one run. `prepare`, `rehearse`, `begin`, `finish`, and `close` in any case."""
 
     def __init__(
         self, scenario: Scenario, plan: Plan, own: Mapping[str, Target], seen: Mapping[str, Target]
@@ -230,6 +240,11 @@ class Integrity:
         """Before anything connects. Raises ScenarioError, TargetError."""
         for check in self._checks:
             check.prepare()
+
+    def rehearse(self) -> None:
+        """Data sets are loaded, and `setup` is carried out. Raises ScenarioError, TargetError."""
+        for check in self._checks:
+            check.rehearse()
 
     def begin(self, start_ns: int) -> None:
         """Run zero is set, on CLOCK_MONOTONIC."""

@@ -239,8 +239,9 @@ MAY_COME = ("42P01", "42703", "3F000")
 """No such table, column or schema: a data set or a setup may still bring it."""
 
 
-def rehearse(check: Check, query: str, key: str) -> None:
-    """Have the server plan a query, the check's `key`.
+def rehearse(check: Check, query: str, key: str, *, is_early: bool) -> None:
+    """Have the server plan a query, the check's `key`. `is_early`: before data sets are loaded and `setup` is
+    carried out, when what it names may still be missing.
 
     Raises ScenarioError where it is rejected, TargetError where there is no answer.
     """
@@ -254,7 +255,7 @@ def rehearse(check: Check, query: str, key: str) -> None:
     sqlstate, text = refusal
     workloads = [one.workload for one in check.site.plan.workloads]
     loaded = [one for one in workloads if one.dataset is not None or one.setup]
-    if sqlstate in MAY_COME and any(workload.target == check.store for workload in loaded):
+    if is_early and sqlstate in MAY_COME and any(workload.target == check.store for workload in loaded):
         return
     raise ScenarioError(
         [

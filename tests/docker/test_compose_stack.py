@@ -10,6 +10,7 @@ from bench.core.errors import TargetError
 from bench.registry import instances_of
 from bench.run.progress import Silent
 from bench.run.session import Session
+from bench.scenario.faults import FaultEntry
 from bench.scenario.load import load_scenario
 from bench.stack.assembled import AssembledStack
 from bench.stack.docker.compose import ComposeStack
@@ -17,10 +18,11 @@ from bench.stack.services.loopback_port import free_loopback_port
 from bench.stack.stack_file import load_stack_file
 from chaos.faults import fault_for
 from chaos.faults.fault import FaultContext
-from chaos.schedule import FaultPlan
+from chaos.schedule import FaultPlan, planned_faults
 from tests.helpers.waiting import eventually
 
 PROJECT = "test-holdfast"
+KILL = {"kill": {"target": "redis", "which": "random"}, "at": "1s"}
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +140,22 @@ def test_a_scaled_service_is_one_target_with_an_instance_for_each_container(
         loaded = load_scenario(tmp_path / "load.yaml", environment={}, topology=file.topology)
         with pytest.raises(TargetError, match="found a service of 2 containers; put the load on what stands"):
             session.run(loaded)
+
+
+def test_without_a_stack_file_a_scaled_service_has_its_instances_too(
+    service: Callable[..., str], images: Any, tmp_path: Path
+) -> None:
+    for number in ("1", "2"):
+        labels = {"bench.chaos": "allow", "com.docker.compose.container-number": number}
+        made = service("redis", is_published=False, labels=labels)
+        eventually(lambda made=made: images.logs(made).count(b"Ready to accept"), "Redis is up")
+    with ComposeStack({"redis"}, tmp_path) as stack:
+        topology = stack.topology()
+        assert instances_of("redis", topology) == ("redis#1", "redis#2")
+        assert set(topology["api"].behind) >= {"redis", "redis#1", "redis#2"}
+        (fault,) = planned_faults([FaultEntry.model_validate(KILL)], 1, topology)
+        fault_for(fault, FaultContext(stack, stack.targets())).check()
+        assert fault.hit in ("redis#1", "redis#2")
 
 
 def test_a_project_that_does_not_run_is_told(

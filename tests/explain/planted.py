@@ -57,6 +57,9 @@ class Planted:
     ) -> dict[str, Target]:
         return dict(targets)
 
+    def rehearse(self) -> None:
+        pass
+
     def calibrate(self) -> None:
         pass
 

@@ -54,6 +54,7 @@ def test_the_shipped_files_are_right_and_are_no_scenarios() -> None:
         "external",
         "postgres_standby",
         "redis_sentinel",
+        "small_disk",
         "tls",
     ]
     assert not set(files) & set(discover([SCENARIOS]))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 
 from bench.core.errors import ScenarioError, TargetError
@@ -16,6 +17,7 @@ from bench.results.logs import OPERATION
 from bench.results.run_record import RunRecord
 from bench.scenario.model import Scenario
 from bench.stack.embedded import EmbeddedStack
+from bench.stack.probes.postgres import conninfo
 from bench.stack.target import Target
 from chaos.integrity import check
 from chaos.integrity.check import NotYet, Unreadable, patiently
@@ -143,6 +145,22 @@ def test_a_query_that_is_none_is_refused_before_any_load(found: str, said: str, 
     )
     with pytest.raises(ScenarioError, match=said):
         integrity.prepare()
+
+
+def test_a_table_that_setup_makes_may_be_missing_before_it_and_not_behind_it(postgres: Target) -> None:
+    integrity = checks_of(
+        postgres,
+        {"acknowledged_writes": "writes", "found": "SELECT id FROM made_by_setup WHERE run = {run}"},
+        operations={"add": {"sql": "INSERT INTO made_by_setup VALUES ({run}, {seq})"}},
+        setup=["CREATE TABLE made_by_setup (run bigint, id bigint)"],
+    )
+    integrity.prepare()
+    with pytest.raises(ScenarioError, match="does not exist"):
+        integrity.rehearse()
+    with psycopg.connect(conninfo(postgres), autocommit=True) as admin:
+        admin.execute("CREATE TABLE made_by_setup (run bigint, id bigint)")
+        integrity.rehearse()
+        admin.execute("DROP TABLE made_by_setup")
 
 
 @pytest.mark.parametrize(
