@@ -153,22 +153,27 @@ class Marks(StrictModel):
     """A text between two others, at their first place."""
 
     after: Mark
-    before: Mark
+    before: Mark | None = Field(None, description="Of a header it may be left out: then to the value's end.")
 
 
 class Capture(StrictModel):
-    """What later requests need of an answer: exactly one of these."""
+    """What later requests need of an answer: one of these, or a header with the text between marks in it."""
 
     json_path: JsonPath | None = Field(None, alias="json", description="A JSON path such as $.items[0].id.")
     header: HeaderName | None = Field(None, description="The name of a header.")
-    text: Marks | None = Field(None, description="The text after one mark and before another in the body.")
+    text: Marks | None = Field(
+        None,
+        description="The text after one mark and before another, in the body or in the header beside it.",
+    )
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
         given = [name for name in ("json_path", "header", "text") if getattr(self, name) is not None]
-        if len(given) != 1:
+        if len(given) != 1 and given != ["header", "text"]:
             found = "several" if given else "none"
             raise Mismatch("one of json, header and text", found, "write {json: $.id}")
+        if self.header is None and self.text is not None and self.text.before is None:
+            raise Mismatch("before, the mark where the text in the body ends", "none", "add before")
         return self
 
 

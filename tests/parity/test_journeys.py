@@ -18,6 +18,11 @@ from tests.helpers.client_runs import Ran, client, plan_of, run
 from tests.helpers.http_server import Answerer, Asked, LittleHttp
 from tests.parity.parity_runs import ENGINES
 
+COOKIES = (
+    "Set-Cookie: language=en; Path=/",
+    "Set-Cookie: session=s-4711; HttpOnly",
+    "Set-Cookie: theme=dark",
+)
 ODD = 'a"b\\c\n/ü 1'
 """A text that path, JSON and header write in different ways."""
 
@@ -56,7 +61,7 @@ class Shop:
             number = len(self.carts) + 17
             self.carts[number] = []
             page = {"links": [{"rel": "self"}, {"id": number}], "odd": ODD, "open": True}
-            return answer("201 Created", page, f"Location:  /carts/{number} ", "X-Token: t-0815")
+            return answer("201 Created", page, f"Location:  /carts/{number} ", "X-Token: t-0815", *COOKIES)
         if parts[1] == "carts" and parts[3:] == ["items"]:
             items = self.carts[int(parts[2])]
             items.append(json.loads(asked.body))
@@ -84,13 +89,19 @@ CART = {
         "open": {"json": "$.open"},
         "where": {"header": "location"},
         "token": {"header": "X-Token"},
+        "session": {"header": "set-cookie", "text": {"after": "session=", "before": ";"}},
+        "theme": {"header": "Set-Cookie", "text": {"after": "theme="}},
     },
 }
 ITEM = {
     "request": {
         "method": "POST",
         "path": "/carts/{cart}/items?odd={odd}",
-        "headers": {"X-Where": "at {where}", "Authorization": "Bearer {token}"},
+        "headers": {
+            "X-Where": "at {where}",
+            "Authorization": "Bearer {token}",
+            "Cookie": "{theme}+{session}",
+        },
         "json": {"cart": "{cart}", "odd": "{odd}", "open": "{open}", "text": "<{odd}|{cart}>", "n": "{item}"},
         "expect": {"json": {"$.count": 1, "$.total": 9.5}, "header": {"content-type": "application/json"}},
     },
@@ -158,6 +169,7 @@ def test_steps_are_asked_one_after_the_other_with_what_was_captured(shop: Shop, 
             assert (parts[3:], query) == (["items"], "odd=a%22b%5Cc%0A/%C3%BC%201")
             assert one.headers["X-Where"] == f"at /carts/{cart}"
             assert one.headers["Authorization"] == "Bearer t-0815"
+            assert one.headers["Cookie"] == "dark+s-4711"
             body = json.loads(one.body)
             assert 0 <= body.pop("n") < 1000
             assert body == {"cart": cart, "odd": ODD, "open": True, "text": f"<{ODD}|{cart}>"}

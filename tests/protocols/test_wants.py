@@ -246,3 +246,31 @@ def test_of_headers_of_one_name_the_first_line_counts(name: bytes, value: bytes)
 def test_what_goes_into_a_header_must_be_printable() -> None:
     for text, is_met in ((b'"abc"', True), (b'"a\\r\\nX: y"', False), ('"ä"'.encode(), False)):
         assert (Looked(want("$", is_printable=True)).body(text, []).unmet == -1) is is_met
+
+
+COOKIES = (
+    b"HTTP/1.1 200 OK\r\nSet-Cookie: theme=dark\r\nSet-Cookie: id=; Path=/\r\n"
+    b"set-cookie: lang=en; sid=s-1; Path=/\r\nSet-Cookie:  sid=s-2;\r\nX-Sid: sid=no;\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("marks", "value"),
+    [
+        ((b"sid=", b";"), b"s-1"),
+        ((b"sid=",), b"s-1; Path=/"),
+        ((b"theme=",), b"dark"),
+        ((b"theme=", b";"), b""),
+        ((b"lang", b"lang"), b""),
+        ((b"id=", b"; P"), b""),
+        ((b"nothing=", b";"), b""),
+    ],
+)
+def test_a_part_of_a_header_is_that_between_marks_in_the_first_that_has_them(
+    marks: tuple[bytes, ...], value: bytes
+) -> None:
+    for cut in range(len(COOKIES)):
+        looked = Looked(Want(HEADER, (b"set-cookie", *marks), "")).head(COOKIES, [cut])
+        assert looked.unmet == (-1 if value else 0)
+        if value:
+            assert looked.value() == (state.TEXT, value)

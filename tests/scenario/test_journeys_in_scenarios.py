@@ -136,7 +136,7 @@ STEPS = "\n    operations:\n      buy:\n        steps:\n"
         ),
         (
             STEPS + "          - request: {path: /}\n            capture: {cart: {text: {after: a}}}\n",
-            "workloads[0].operations.buy.steps[0].capture.cart.text",
+            "workloads[0].operations.buy.steps[0].capture.cart",
             "before",
         ),
     ],

@@ -188,10 +188,12 @@ def wants_of(step: RequestStep, vocabulary: Vocabulary) -> tuple[Want, ...]:
 
 def _place_of(capture: Capture) -> tuple[int, tuple[int | bytes, ...]]:
     """Kind and parts of a want (bench.protocols.wants.state)."""
-    if capture.text is not None:
-        return BETWEEN, (capture.text.after.encode(), capture.text.before.encode())
+    marks = () if capture.text is None else (capture.text.after, capture.text.before)
+    written = tuple(mark.encode() for mark in marks if mark is not None)
     if capture.header is not None:
-        return HEADER, (capture.header.lower().encode(),)
+        return HEADER, (capture.header.lower().encode(), *written)
+    if written:
+        return BETWEEN, written
     return JSON, _parts(capture.json_path or "$")
 
 

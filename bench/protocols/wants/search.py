@@ -27,6 +27,7 @@ from bench.protocols.wants.state import (
     MATCHED,
     NO_VALUE,
     NUMBER,
+    PART_END,
     PART_FIRST,
     PROGRESS_COLUMNS,
     SAID_END,
@@ -136,6 +137,39 @@ def _on_header_name_end(s: Search) -> None:
 
 
 @inner
+def _behind_mark(s: Search, cell: int, part: int, at: int) -> int:
+    """The first place behind a mark in a cell, from `at` on; -1 where it is not there."""
+    start = s.parts[part, START]
+    length = s.parts[part, END] - start
+    while at + length <= s.facts[cell, SIZE]:
+        agreeing = _ZERO
+        while agreeing < length and s.cells[cell, at + agreeing] == s.texts[start + agreeing]:
+            agreeing += 1
+        if agreeing == length:
+            return at + length
+        at += 1
+    return -1
+
+
+@inner
+def _cut(s: Search, number: int) -> None:
+    """Keep of a header's value what stands between its marks; nothing where they are not there, so that the
+    next header of that name is looked at: a server sets each cookie by one.
+    """
+    want = s.wants[number]
+    cell, after, before = want[CELL], want[PART_FIRST] + 1, want[PART_FIRST] + 2
+    begin, stop = _behind_mark(s, cell, after, _ZERO), s.facts[cell, SIZE]
+    if begin >= 0 and before < want[PART_END]:
+        stop = _behind_mark(s, cell, before, begin) - (s.parts[before, END] - s.parts[before, START])
+    if begin < 0 or stop < begin:
+        _clear(s, cell)
+        return
+    for place in range(stop - begin):
+        s.cells[cell, place] = s.cells[cell, begin + place]
+    s.facts[cell, SIZE] = stop - begin
+
+
+@inner
 def _on_header_line_end(s: Search) -> None:
     """The blanks at the end of a value are none of it."""
     p = s.progress
@@ -147,6 +181,8 @@ def _on_header_line_end(s: Search) -> None:
         if p[slot + TAKES] == 1:
             while s.facts[cell, SIZE] > 0 and s.cells[cell, s.facts[cell, SIZE] - 1] in (_SPACE, _TAB, _CR):
                 s.facts[cell, SIZE] -= 1
+            if want[PART_END] - want[PART_FIRST] > 1:
+                _cut(s, number)
         p[slot + TAKES] = 0
         p[slot + AGREEING] = 0
 

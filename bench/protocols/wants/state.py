@@ -1,7 +1,8 @@
 """What a scenario wants of an answer, as tables: values to capture for later requests, and values to expect.
 
-A want is a row of `wants`: a JSON path, the text between two marks, or a header. While an answer's bytes
-pass, in pieces of any size, each want copies its value into a cell. Nothing is allocated or kept beside that.
+A want is a row of `wants`: a JSON path, the text between two marks, or a header or a part of it. While an
+answer's bytes pass, in pieces of any size, each want copies its value into a cell. Nothing is allocated or
+kept beside that.
 """
 
 from typing import NamedTuple
@@ -30,7 +31,8 @@ from bench.core.jit import inner
 WANT_COLUMNS = 10
 JSON, BETWEEN, HEADER = range(3)
 
-# Columns of `parts` (int64): of a path its steps, of BETWEEN its two marks, of HEADER its name. INDEX: of an
+# Columns of `parts` (int64): of a path its steps, of BETWEEN its two marks, of HEADER its name and perhaps
+# the mark behind which the value begins and the one before which it ends. INDEX: of an
 # element of a list, -1 for a name. START, END: the name or the mark in `want_bytes`.
 INDEX, START, END = range(3)
 PART_COLUMNS = 3
