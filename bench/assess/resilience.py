@@ -11,7 +11,7 @@ from bench.core.units import spaced
 from bench.judge.faults.times import NOTHING, took_effect
 from bench.judge.measures import observe
 from bench.judge.observation import KNOWN, Repeat, Unmeasurable, nearest_rank
-from bench.judge.parts import with_faults
+from bench.judge.windowed import with_faults
 from bench.results.fault_records import FaultRecord, IntegrityRecord
 from bench.results.reader import Run
 from bench.scenario.rules.grammar import Metric

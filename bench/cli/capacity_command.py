@@ -291,7 +291,7 @@ class _Search:
             raise InterruptedRun("interrupted between two probes")
 
     def _end(self, ending: Ending) -> None:
-        from bench.capacity.limit import with_limit
+        from bench.capacity.readings import with_limit
         from bench.capacity.record import ENDED, save
         from bench.report.capacity import page
 

@@ -27,8 +27,7 @@ def command(results: Path, as_json: bool, markdown: bool) -> None:
     from bench.ab.record import results_in
     from bench.core.errors import UsageError
     from bench.report import trend
-    from bench.trend.changes import changes
-    from bench.trend.series import nights_in, series_of
+    from bench.trend.series import changes, nights_in, series_of
 
     if as_json and markdown:
         raise UsageError("trend: expected --json or --markdown, found both; remove one")

@@ -24,8 +24,8 @@ from bench.core import units
 from bench.core.errors import ExitCode, ResultError
 from bench.judge.machine_guards import CARRIED_OVER, LEAST_SHARE, starvation_of
 from bench.judge.observation import Unmeasurable
+from bench.judge.resources.growth import series_of, targets_of, times_of
 from bench.judge.resources.measures import GENERATOR, MACHINE, cpu, machine_cores
-from bench.judge.resources.series import series_of, targets_of, times_of
 from bench.results.reader import Run
 
 MOST = 0.95

@@ -5,7 +5,7 @@ became and because times are spread that way. `place` is where a run stands on t
 errors or a growth, which may be 0, it is the logarithm of something that is not (see the kind's figures).
 
 Things that make a figure move without a change: the samples of the run (its own standard error, by the
-resampling in `bench.compare.load_figures`), the run (the next one on the same machine is elsewhere), the
+resampling in `bench.compare.figures`), the run (the next one on the same machine is elsewhere), the
 machine's floor, and other work on the machine (`held_up` and `other_work` of `bench.compare.comparison`).
 With x_i the places of n earlier runs and y that of the run now, each with its own standard error:
 

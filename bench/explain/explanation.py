@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.explain.coincidence import ALPHA, explained, p_values, sign_flip_p
-from bench.explain.events import CauseKind, Event, events_of, left_out
+from bench.explain.events import (
+    ALPHA,
+    CauseKind,
+    Event,
+    events_of,
+    explained,
+    left_out,
+    p_values,
+    sign_flip_p,
+)
 from bench.explain.tail import Limit, Tail, tail_of
 
 if TYPE_CHECKING:
-    from bench.explain.coincidence import Events, Series
+    from bench.explain.events import Events, Series
     from bench.explain.tail import OperationTail, WorkloadTail
     from bench.results.reader import Run
 

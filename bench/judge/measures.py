@@ -10,7 +10,8 @@ from bench.core import histogram
 from bench.core.answers import STATUS_CLASSES, Answers
 from bench.core.histogram import Counts
 from bench.core.units import spaced
-from bench.judge import availability, closed_loop
+from bench.judge import closed_loop
+from bench.judge.faults import measures
 from bench.judge.faults import measures as fault_measures
 from bench.judge.observation import Observation, Unmeasurable, tally_of
 from bench.judge.resources import measures as resource_measures
@@ -196,8 +197,8 @@ def _availability(run: Run, metric: Metric) -> Observation:
         return fault_measures.projected_availability(run, metric)
     tally = tally_of(run, metric.scope)
     try:
-        ratio = availability.observed(run, metric.scope, tally, metric.arguments)
-    except availability.WindowTooLong as found:
+        ratio = measures.observed(run, metric.scope, tally, metric.arguments)
+    except measures.WindowTooLong as found:
         raise Unmeasurable(str(found), found.advice) from found
     return Observation(ratio, "ratio", tally.planned, tally=tally)
 

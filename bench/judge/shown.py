@@ -20,9 +20,9 @@ from bench.core.clock import NS_PER_S
 from bench.core.units import spaced
 from bench.judge.measures import LATENCIES
 from bench.judge.observation import Observation
-from bench.judge.parts import cpu_slices
 from bench.judge.verdict import Doubt, Status
 from bench.judge.windowed import (
+    cpu_slices,
     losses_evidence,
     mean_evidence,
     percentile_evidence,

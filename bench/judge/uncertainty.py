@@ -14,15 +14,25 @@ from bench.core.histogram import Counts
 from bench.core.units import spaced
 from bench.judge.measures import LATENCIES, observe
 from bench.judge.observation import KNOWN, Unmeasurable
-from bench.judge.parts import cpu_slices, with_faults
-from bench.judge.resources.growth import SHARE, by_memory, growth, measured_offsets
-from bench.judge.resources.series import Series, Times, series_of, targets_of, times_of
+from bench.judge.resources.growth import (
+    SHARE,
+    Series,
+    Times,
+    by_memory,
+    growth,
+    measured_offsets,
+    series_of,
+    targets_of,
+    times_of,
+)
 from bench.judge.verdict import Check
 from bench.judge.windowed import (
+    cpu_slices,
     losses_evidence,
     mean_evidence,
     percentile_evidence,
     throughput_evidence,
+    with_faults,
 )
 from bench.results.reader import Run
 from bench.scenario.rules.grammar import Metric, Rule

@@ -12,9 +12,8 @@ from bench.core.histogram import Counts
 from bench.core.units import spaced
 from bench.judge.guards import SAMPLES_ABOVE
 from bench.judge.observation import Tally, Unmeasurable, tally_of
-from bench.judge.resources.growth import MEMORY, by_memory, growth
+from bench.judge.resources.growth import MEMORY, Series, Times, by_memory, growth, series_of, times_of, within
 from bench.judge.resources.measures import cpu
-from bench.judge.resources.series import Series, Times, series_of, times_of, within
 from bench.report.document import Table, columns
 from bench.results.logs import KINDS
 from bench.results.reader import Run

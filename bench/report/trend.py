@@ -8,7 +8,7 @@ from bench.report.comparison import factor
 from bench.report.document import Block, Bullets, Cell, Section, Strong, Table, columns
 from bench.report.render import markdown, text
 from bench.results.layout import as_json
-from bench.trend.changes import CONFIRMED, LEAST_EFFECT, Change
+from bench.trend.series import CONFIRMED, LEAST_EFFECT, Change
 
 NARROW = columns("since | #before:10 | #after:9 | #ratio:7 | #95 % interval:14 | ")
 LEFT_OUT_SHOWN = 3

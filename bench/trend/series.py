@@ -1,17 +1,23 @@
-"""Nights in a row: every figure of a scenario, from run to run of one environment.
+"""Nights in a row: every figure of a scenario, and where it changed. Pure but for reading the runs.
 
 From run.json alone; the histograms are not decoded, so that a folder of hundreds of runs is read in
 seconds.
+
+A history alone shows that something changed, not what: the machine may have. So a change is a candidate
+until `bench ab` has found the same of the two systems, run after it.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from bench.ab.record import AbRecord
 from bench.compare.baseline_runs import Form, form_of
-from bench.compare.difference import ERRORS, PERCENTILES, THROUGHPUT, Estimate, Kind
+from bench.compare.difference import ERRORS, PERCENTILES, THROUGHPUT, Estimate, Finding, Kind, median
 from bench.compare.figures import fault_figures
 from bench.core.errors import ResultError
 from bench.judge.guards import SAMPLES_AT_LEAST
@@ -21,6 +27,7 @@ from bench.results import layout
 from bench.results.reader import Run
 from bench.results.run_record import ResponseRecord
 from bench.scenario.rules.metric_facts import RULE_OF_THREE
+from bench.statistics.change_points import LEVEL, Step, benjamini_hochberg, steps
 
 HALF = 0.5
 """Added to counts before a logarithm is taken: a count of 0 has one then."""
@@ -158,3 +165,87 @@ def _responses(run: Run, row: ResponseRecord, *, is_delivery: bool) -> Iterator[
     if row.operation is None and row.done and run.measured_s > 0:
         per_s = row.done / run.measured_s
         yield f"{row.workload}.throughput", THROUGHPUT, Point(run.name, per_s, math.log(per_s), 0.0)
+
+
+LEAST_EFFECT = 0.05
+CANDIDATE, CONFIRMED = "candidate", "confirmed"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A figure whose level is another one since a night."""
+
+    scenario: str
+    metric: str
+    kind: Kind
+    run: str
+    """The first run of the new level."""
+    before: float
+    after: float
+    """The levels before and since, in the unit of the kind."""
+    ratio: float
+    low: float
+    high: float
+    """after / before, and its 95 % interval."""
+    state: str = CANDIDATE
+    """candidate, or confirmed."""
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether it became slower, less, or more of what should be little."""
+        return (self.ratio > 1) == self.kind.is_lower_better
+
+
+def changes(series: Sequence[Series], compared: Sequence[AbRecord] = ()) -> list[Change]:
+    """All changes in the order of time; `compared` are the results of `bench ab` that may confirm them.
+
+    Of those that are reported, one in twenty is false on average (Benjamini and Hochberg).
+    """
+    asked: list[tuple[Series, Step]] = []
+    unchanged = 0
+    for one in series:
+        places = np.array([point.place for point in one.points])
+        found = steps(places, math.log1p(LEAST_EFFECT))
+        asked += [(one, step) for step in found]
+        unchanged += not found
+    kept = benjamini_hochberg([*(step.p for _, step in asked), *[1.0] * unchanged], LEVEL)
+    changed = [_change(one, step) for (one, step), is_kept in zip(asked, kept, strict=False) if is_kept]
+    confirmed = [_with_state(change, compared) for change in changed if change is not None]
+    return sorted(confirmed, key=lambda change: (change.run, change.scenario, change.metric))
+
+
+def _change(series: Series, step: Step) -> Change | None:
+    """The step as a change; None for one below what the runs can resolve."""
+    before, after = series.points[step.start : step.at], series.points[step.at : step.end]
+    old, new = _level(before), _level(after)
+    if abs(new - old) <= median(point.resolution for point in (*before, *after)):
+        return None
+    return Change(
+        series.scenario,
+        series.metric,
+        series.kind,
+        after[0].run,
+        old,
+        new,
+        math.exp(step.size),
+        math.exp(step.low),
+        math.exp(step.high),
+    )
+
+
+def _level(points: Sequence[Point]) -> float:
+    """The geometric mean, where values have one."""
+    if all(point.value > 0 and math.isclose(point.place, math.log(point.value)) for point in points):
+        return math.exp(sum(point.place for point in points) / len(points))
+    return median(point.value for point in points)
+
+
+def _with_state(change: Change, compared: Sequence[AbRecord]) -> Change:
+    wanted = Finding.REGRESSION if change.is_worse else Finding.IMPROVEMENT
+    since = layout.named_utc(change.run)
+    for record in compared:
+        at = layout.named_utc(record.ab)
+        is_later = since is None or at is None or at >= since
+        if record.scenario == change.scenario and is_later and change.metric in record.metrics(wanted):
+            return replace(change, state=CONFIRMED)
+    return change

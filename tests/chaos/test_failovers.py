@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.registry import PRIMARY
-from bench.report.faults.roles import primaries
+from bench.report.faults.recovery import primaries
 from bench.stack.assembled import AssembledStack
 from bench.stack.probes.redis import RespClient
 from bench.stack.stack_file import load_stack_file

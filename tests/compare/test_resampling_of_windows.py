@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.compare.load_figures import REPLICATES, block_length, drawn_windows, percentile_spreads, sum_spread
+from bench.compare.figures import REPLICATES, block_length, drawn_windows, percentile_spreads, sum_spread
 from tests.helpers.fabricated_nights import estimates, levels, times_ns
 
 

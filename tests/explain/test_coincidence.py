@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.explain.coincidence import ALPHA, excess, explained, p_values, sign_flip_p
-from bench.explain.events import CauseKind, Event
+from bench.explain.events import ALPHA, CauseKind, Event, excess, explained, p_values, sign_flip_p
 from bench.explain.explanation import explanation_of
 from bench.explain.tail import Tail
 from tests.explain.histories import ARRIVALS, WINDOWS, series, tail

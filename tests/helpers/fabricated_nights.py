@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.compare.difference import PERCENTILES, Estimate
-from bench.compare.load_figures import drawn_windows, percentile_spreads
+from bench.compare.figures import drawn_windows, percentile_spreads
 from bench.core import histogram
 from bench.judge.judge import judge
 from bench.judge.verdict import save

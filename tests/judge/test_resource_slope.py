@@ -7,8 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.judge.observation import Unmeasurable
-from bench.judge.resources.growth import Slope, slope, slope_of, theil_sen
-from bench.judge.resources.series import Series, Times
+from bench.judge.resources.growth import Series, Slope, Times, slope, slope_of, theil_sen
 
 MB = 1e6
 S = 1_000_000_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.capacity.limit import with_limit
+from bench.capacity.readings import with_limit
 from bench.capacity.record import CapacityRecord, with_findings
 from bench.capacity.search import Bounds, Ending
 from bench.report.capacity import page, sections

@@ -19,12 +19,14 @@ from bench.core import units
 from bench.core.clock import NS_PER_S
 from bench.core.units import spaced
 from bench.judge.observation import Observation, Unmeasurable
-from bench.judge.resources.growth import by_memory, growth, slope
-from bench.judge.resources.series import (
+from bench.judge.resources.growth import (
     Series,
     Times,
+    by_memory,
+    growth,
     refuse_restarts,
     series_of,
+    slope,
     targets_of,
     times_of,
     within,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.capacity.limit import by_rate
+from bench.capacity.readings import by_rate
 from bench.capacity.record import PAGE_SUFFIX, SUFFIX, CapacityRecord, ProbeRecord
 from bench.core.errors import ResultError
 from bench.core.units import format_duration_ns, format_rate

@@ -1,17 +1,58 @@
-"""What a search for the capacity has found, as a document: the result, and the curve as a table."""
+"""What a search for the capacity has found, as a document: the result, and the curve as table and drawing."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
 
-from bench.capacity.limit import FULL, by_rate
+from bench.capacity.readings import FULL, by_rate
 from bench.capacity.record import CapacityRecord, ProbeRecord, ending_of
 from bench.capacity.search import Bounds, Ending, Reading
 from bench.core.units import counted, format_duration_ns, format_rate, format_ratio
 from bench.judge.verdict import Status
-from bench.report.capacity.chart import chart
 from bench.report.document import Badge, Cell, Facts, Headline, Link, Preformatted, Section, Table, columns
 from bench.report.render import markdown, text
+
+WIDTH, HEIGHT = 62, 9
+MARGIN = 10
+MARKS = {Reading.HELD: "o", Reading.BROKE: "x", Reading.UNDECIDED: "?", Reading.GENERATOR: "!"}
+WORDS = {
+    Reading.HELD: "held",
+    Reading.BROKE: "broke",
+    Reading.UNDECIDED: "undecided",
+    Reading.GENERATOR: "generator",
+}
+
+
+def chart(probes: Sequence[ProbeRecord], unicode: bool = True) -> tuple[str, ...]:
+    """Lines of at most 80 columns; none where fewer than two rates have times."""
+    points = [(probe.rate_per_s, probe.p95_ns, probe.found) for probe in probes if probe.p95_ns]
+    if len({rate for rate, _, _ in points}) < 2:
+        return ()
+    rates, times = [rate for rate, _, _ in points], [time for _, time, _ in points]
+    lowest, highest = math.log(min(times)), math.log(max(times))
+    canvas = [[" "] * WIDTH for _ in range(HEIGHT)]
+    for rate, time, reading in points:
+        column = round((rate - min(rates)) / (max(rates) - min(rates)) * (WIDTH - 1))
+        share = (math.log(time) - lowest) / (highest - lowest) if highest > lowest else 0.0
+        canvas[round((1 - share) * (HEIGHT - 1))][column] = MARKS[reading]
+    wall, floor, corner = ("│", "─", "└") if unicode else ("|", "-", "+")
+    marks = {0: format_duration_ns(max(times)), HEIGHT - 1: format_duration_ns(min(times))}
+    lines = [
+        f"{marks.get(row, ''):>{MARGIN}} {wall}{''.join(cells).rstrip()}" for row, cells in enumerate(canvas)
+    ]
+    left, right = format_rate(min(rates)), format_rate(max(rates))
+    used = ", ".join(
+        f"{MARKS[one]} {WORDS[one]}" for one in MARKS if any(point[2] is one for point in points)
+    )
+    return (
+        f"{'P95':>{MARGIN}}",
+        *lines,
+        f"{'':>{MARGIN}} {corner}{floor * WIDTH}",
+        f"{'':>{MARGIN}}  {left}{right:>{WIDTH - len(left)}}",
+        f"{'':>{MARGIN}}  {used}; the scale of P95 is logarithmic",
+    )
+
 
 SIGNS: Mapping[Reading, Status] = {
     Reading.HELD: Status.PASS,

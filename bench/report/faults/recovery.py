@@ -1,4 +1,4 @@
-"""How each fault was recovered from and what it cost, one by one and over the repeats.
+"""How each fault was recovered from and what it cost, one by one and over the repeats; who was primary when.
 
 Response times before, during and after are those of the operation log. An arrival belongs to the time
 in which it was planned:
@@ -13,7 +13,7 @@ Where a fault had no visible effect, all of its time is `after`; where it only s
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +22,108 @@ from bench.core import histogram, units
 from bench.core.histogram import Counts
 from bench.core.outcome import Outcome
 from bench.core.units import spaced
-from bench.judge.faults.times import is_clean, took_effect
+from bench.judge.faults.times import effective_ns, first_failure_ns, is_clean, took_effect
 from bench.judge.observation import CUT_SHORT, nearest_rank
+from bench.registry import PRIMARY
 from bench.report.context import joined
 from bench.report.document import Bullets, Facts, Section, Table, columns
 from bench.report.faults import detection as fault_detection
 from bench.report.faults.detection import LABEL_WIDTH, entries, fault_rows, not_shown, shown
-from bench.report.faults.roles import roles_section
 from bench.results.fault_records import IntegrityRecord, RecoveryRecord
 from bench.results.reader import Run
 from bench.scenario.fault_kinds import ACTION
 from bench.scenario.rules.metric_facts import RULE_OF_THREE
+
+PRIMARIES = columns("Primary:24 | process:22 | #from:12 | #until:12")
+
+
+@dataclass(frozen=True)
+class PrimarySpan:
+    """A time in which a server said that it is the primary; ns from run zero. None: to the end."""
+
+    target: str
+    process: str
+    from_ns: int
+    until_ns: int | None
+
+
+def primaries(run: Run) -> list[PrimarySpan]:
+    """In the order of time. Two that overlap both thought that they are the one."""
+    spans: list[PrimarySpan] = []
+    since: dict[tuple[str, str], int] = {}
+    for change in run.record.roles:
+        server = (change.target, change.process)
+        if change.role == PRIMARY:
+            since.setdefault(server, change.at_ns)
+        elif server in since:
+            spans.append(PrimarySpan(*server, since.pop(server), change.at_ns))
+    spans += [PrimarySpan(*server, from_ns, None) for server, from_ns in since.items()]
+    return sorted(spans, key=lambda span: span.from_ns)
+
+
+def roles_section(run: Run) -> Section:
+    """Empty for a run without targets of several servers."""
+    spans = primaries(run)
+    if not spans:
+        return Section("", ())
+    rows = [
+        (
+            span.target,
+            span.process,
+            units.format_duration_ns(span.from_ns),
+            "the end" if span.until_ns is None else units.format_duration_ns(span.until_ns),
+        )
+        for span in spans
+    ]
+    return Section(
+        "",
+        (
+            Table("", PRIMARIES, tuple(rows)),
+            *promoted(run),
+            *_both(spans, run.record.duration_ns),
+            *behind(run),
+        ),
+    )
+
+
+def _both(spans: list[PrimarySpan], end_ns: int) -> Iterator[str]:
+    """A sentence for each time in which two servers of a target said to be its primary."""
+    for number, one in enumerate(spans):
+        for other in spans[number + 1 :]:
+            until_ns = min(end_ns if each.until_ns is None else each.until_ns for each in (one, other))
+            if other.target == one.target and other.process != one.process and other.from_ns < until_ns:
+                length = units.format_duration_ns(until_ns - other.from_ns)
+                yield f"{one.process} and {other.process} both said to be the primary for {length}."
+
+
+def behind(run: Run) -> Iterator[str]:
+    """A sentence for each standby that a primary was asked about."""
+    for one in run.record.replication:
+        words = (
+            f"{one.process} was behind by {units.format_duration_ns(one.lag_max_ns)}"
+            f" and {units.format_bytes(one.backlog_max_bytes)} at most"
+        )
+        if one.silent:
+            share = f"{one.silent / one.samples:.0%}"
+            words += f"; its primary did not stream to it in {share} of the looks, and it may have had more"
+        yield f"{words}."
+
+
+def promoted(run: Run) -> Iterator[str]:
+    """A sentence for each fault that hit a primary."""
+    faults = {fault.number: fault for fault in took_effect(run)}
+    for entry in run.record.promotions:
+        if entry.fault not in faults:
+            continue
+        if entry.process is None or entry.at_ns is None:
+            yield f"Fault {entry.fault}: nobody took over from {entry.before} while it was watched."
+            continue
+        failure_ns = first_failure_ns(run, entry.fault)
+        since_ns = effective_ns(faults[entry.fault]) if failure_ns is None else failure_ns
+        after = units.format_duration_ns(max(0, entry.at_ns - since_ns))
+        from_what = "the fault" if failure_ns is None else "the first failure"
+        yield f"Fault {entry.fault}: {entry.process} took over from {entry.before} {after} after {from_what}."
+
 
 PHASES = ("before", "fault", "recovery", "after")
 Spans = dict[str, list[tuple[int, int]]]

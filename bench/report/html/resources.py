@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from bench.core import units
 from bench.core.clock import NS_PER_S
-from bench.judge.resources.growth import MEMORY
-from bench.judge.resources.series import Series, series_of
+from bench.judge.resources.growth import MEMORY, Series, series_of
 from bench.report.document import Column
 from bench.report.figures import ResourceUse, resource_cells, resources
 from bench.report.html.page import Child, Html, element, section, table

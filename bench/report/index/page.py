@@ -26,7 +26,7 @@ from bench.report.index.trends import (
     sparkline,
 )
 from bench.results import layout
-from bench.trend.changes import Change
+from bench.trend.series import Change
 
 NUMBERS = tuple(metric.title for metric in METRICS)
 HEADS = ("When", "Scenario", "Status", "Took", "Workload", *NUMBERS)

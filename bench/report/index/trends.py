@@ -12,8 +12,7 @@ from bench.report.context import clock_text
 from bench.report.html.page import Html, element
 from bench.report.index.entries import COMPLETE, Form, RunEntry, WorkloadFigures, differences
 from bench.results.reader import Run
-from bench.trend.changes import Change, changes
-from bench.trend.series import series_of
+from bench.trend.series import Change, changes, series_of
 
 MOST_RUNS = 60
 """Of one scenario on its lines; the table has all of them."""
