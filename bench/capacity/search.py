@@ -8,7 +8,7 @@ probe can go wrong once (probabilistic bisection: Waeber, Frazier and Henderson,
 possible until others decide. Pure.
 
     start ─▶ bracket: up while the rules hold, down while they break
-          ─▶ halve the bracket on a logarithmic scale, by the belief of bench.capacity.search
+          ─▶ halve the bracket on a logarithmic scale, by what is believed of each rate so far
           ─▶ try both ends of an interval as wide as the precision, until both are shown
           ─▶ ended, with the highest rate shown to hold and the lowest shown not to
 

@@ -1,4 +1,4 @@
-"""What went on in a run that may have made arrivals wait, how much of the tail it explains, or chance does.
+"""What went on in a run that may have made arrivals wait; how much of the tail it explains, against chance.
 
 From what services reported (activity.jsonl), from the samples of resources, and from the faults.
 
